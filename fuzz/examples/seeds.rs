@@ -88,7 +88,7 @@ fn requests() -> Seeds {
     seeds.map(|(name, request)| (name, [CUTS, request.as_bytes()].concat())).collect()
 }
 
-/// What NATS servers send, recorded and invented.
+/// Returns bytes of NATS servers, recorded and invented.
 fn servers() -> Result<Seeds, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = root.join("../roomer-hub/engine/src/cluster/nats/session/transcripts");
@@ -148,7 +148,7 @@ fn servers() -> Result<Seeds, Box<dyn Error>> {
     Ok(seeds)
 }
 
-/// What Redis servers send, recorded and invented.
+/// Returns bytes of Redis servers, recorded and invented.
 fn redis_servers() -> Result<Seeds, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = root.join("../roomer-hub/engine/src/cluster/redis/session/transcripts");

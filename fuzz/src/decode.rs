@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use roomer_proto::{DecodeError, Field, Packet, PacketRef};
 
-/// Any bytes decode as the layout specifies, or are rejected for the first error in it, without a
-/// panic. Both packet types agree. A decoded packet borrows from the input, and encodes to the same
-/// bytes.
+/// Checks that any bytes decode as the layout specifies, or are rejected for the first error in it,
+/// without a panic. Both packet types agree. A decoded packet borrows from the input, and encodes
+/// to the same bytes.
 pub fn decode(data: &[u8]) {
     let borrowed = PacketRef::decode(data);
     let owned = Packet::decode(Bytes::copy_from_slice(data));
@@ -33,7 +33,7 @@ fn check_packet(packet: &PacketRef<'_>, fields: [&[u8]; 5], data: &[u8]) {
     assert_eq!(packet.to_bytes(), data);
 }
 
-/// A second parser of the layout: five lengths, each followed by its bytes.
+/// Parses the layout independently: five lengths, each followed by its bytes.
 fn layout(data: &[u8]) -> Result<[&[u8]; 5], DecodeError> {
     let mut fields = [&data[..0]; 5];
     let mut at = 0;

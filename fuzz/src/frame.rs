@@ -16,8 +16,8 @@ const MAX_PEERS: usize = 3;
 const HELD_BYTES: usize = 2000;
 const MAX_PACKET: usize = 1000;
 
-/// For any bytes, the codec of frames reaches a stable form, and a node that receives frames of peers,
-/// well-formed or not, keeps its tables intact and its bounds, and does not panic.
+/// Checks for any bytes that the codec of frames reaches a stable form, and that a node that receives
+/// frames of peers, well-formed or not, keeps its tables intact and its bounds, and does not panic.
 ///
 /// The bytes are a frame for the codec, and steps for the node. The low three bits of a step's first
 /// byte are its kind, the next two the number of a peer.
@@ -143,7 +143,7 @@ impl Node {
         }
     }
 
-    /// A peer sends a beat, and the stream that the node has requested, without members.
+    /// Sends a beat of a peer, and the stream that the node has requested, without members.
     fn start(&mut self, from: NodeId) {
         let mut body = Vec::new();
         let beat = Beat {
@@ -192,7 +192,7 @@ impl Node {
         self.now = end;
     }
 
-    /// A client of the node connects, joins, leaves, sends or gets another info.
+    /// Lets a client of the node connect, join, leave, send or get another info.
     fn client(&mut self, what: u8) {
         let id = |number: u8| ConnId::from_random_bytes([number; 16]);
         let room = ROOMS[usize::from(what >> 3) % ROOMS.len()];

@@ -8,9 +8,9 @@ use roomer_testkit::{Clock, Tasks, frames, socket};
 /// The time that a handshake and a close may take together, with the server's defaults.
 const WAIT: Duration = Duration::from_secs(10 + 5);
 
-/// For any bytes, the real server either sends one well-formed HTTP response and ends the
-/// connection in bounded time, or upgrades and continues with WebSocket frames. The result does not
-/// depend on how the bytes are split.
+/// Checks for any bytes that the real server either sends one well-formed HTTP response and ends
+/// the connection in bounded time, or upgrades and continues with WebSocket frames. The result does
+/// not depend on how the bytes are split.
 ///
 /// The low four bits of the first byte are the number of chunk sizes that follow, each a size minus
 /// one, used in a cycle; the rest is the client's input.

@@ -21,8 +21,9 @@ enum Seen {
     Down,
 }
 
-/// For any bytes, a session reports what a second, naive parser finds in them, answers each ping of a
-/// session that is not down, and does not panic. Nothing depends on how the bytes are split.
+/// Checks for any bytes that a session reports the events that a second, naive parser finds in them,
+/// answers each ping while it is not down, and does not panic. Nothing depends on how the bytes are
+/// split.
 ///
 /// The low four bits of the first byte are the number of chunk sizes that follow the second byte,
 /// each a size minus one, used in a cycle; the rest is the server's input.

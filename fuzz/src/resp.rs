@@ -43,8 +43,8 @@ enum Seen {
     Malformed,
 }
 
-/// For any bytes, a session reports what a second parser, the crate `redis-protocol`, finds in them,
-/// and does not panic. Nothing depends on how the bytes are split.
+/// Checks for any bytes that a session reports the events that a second parser, the crate
+/// `redis-protocol`, finds in them, and does not panic. Nothing depends on how the bytes are split.
 ///
 /// The session is stricter than the second parser about the ends of lines and strings, and more
 /// lenient about the contents of values that it does not use. So what it rejects must not be in the
@@ -138,7 +138,7 @@ fn run(wire: &[u8], sizes: &[usize]) -> Vec<Seen> {
     seen
 }
 
-/// What the second parser finds.
+/// The findings of the second parser.
 #[derive(Debug, Default)]
 struct Model {
     seen: Vec<Seen>,

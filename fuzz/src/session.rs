@@ -4,9 +4,9 @@ use roomer_proto::websocket::{Feed, Limits, Session};
 
 use crate::model::{self, Expected, Seen};
 
-/// Any byte stream gives the events of the naive model, however it is split into chunks and however
-/// lazily the events are read. A session does not panic, and does not hold more than it has
-/// received.
+/// Checks that any byte stream gives the events of the naive model, however it is split into chunks
+/// and however lazily the events are read. A session does not panic, and does not hold more than it
+/// has received.
 ///
 /// The low four bits of the first byte are the number of chunk sizes that follow, each a size minus
 /// one, used in a cycle; the rest is the stream.

@@ -10,8 +10,9 @@ use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT};
 /// The most events of one input.
 const EVENTS: usize = 300;
 
-/// Whatever clients join and leave in whatever order, a `join_ack` is a JSON array with the ids of
-/// the room's members in their order, and chunks shared with an earlier snapshot do not change.
+/// Checks that a `join_ack` is a JSON array with the ids of the room's members in their order,
+/// whichever clients join and leave in whichever order, and that chunks shared with an earlier
+/// snapshot do not change.
 ///
 /// The first byte is the initial number of connections. Each two bytes after it are one event: a
 /// join, a leave, an end or a new connection, and the index of the connection.

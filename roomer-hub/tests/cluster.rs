@@ -116,7 +116,7 @@ fn messages_that_are_gone_show_as_leave_and_return_of_the_members_of_their_rooms
     }
     net.run(10);
     net.received(1, 2);
-    // What is repeated is lost as well.
+    // Repeated frames are lost as well.
     net.lose = Box::new(|from, _, _| from == 0);
     net.say(0, 1, "lobby", "chat", "lost");
     net.run(2000);

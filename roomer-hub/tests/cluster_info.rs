@@ -79,7 +79,7 @@ fn members_of_other_nodes_are_shown_with_info_and_user_in_the_order_of_their_mes
     ];
     assert_eq!(net.received(1, 2), expected);
 
-    // A node that is dead for the others and returns shows what is true then.
+    // A node that was dead for the others shows the current info when it returns.
     net.nodes[0].is_up = false;
     net.run(6000);
     net.set_info(0, 1, Some("Fay"));
@@ -91,7 +91,7 @@ fn members_of_other_nodes_are_shown_with_info_and_user_in_the_order_of_their_mes
     assert_eq!((net.resets(0), net.resets(1)), (vec![], vec![]));
 }
 
-/// Such a node does not know the items, and skips them; it sends none.
+/// A node of an earlier release skips the items, and sends none.
 #[test]
 fn with_a_node_of_an_earlier_release_members_are_shown_without_info() {
     let mut net = Net::new(2);

@@ -1,4 +1,4 @@
-//! What a node does with losses and with peers that send bad frames.
+//! A node's reaction to losses, and to peers that send bad frames.
 
 #[path = "support/net.rs"]
 mod net;
@@ -15,7 +15,8 @@ fn is_numbered(frame: &[u8]) -> bool {
     Head::decode(frame).is_ok_and(|(head, _)| head.kind != FrameKind::Control)
 }
 
-/// Nodes of which the second has missed a message to `lobby` for good; and what its client received.
+/// Returns nodes of which the second has missed a message to `lobby` for good, and the packets that
+/// its client received.
 fn after_a_loss(loss: Loss) -> (Net, Vec<String>) {
     let mut net = Net::with(2, loss);
     net.open(0, 1);
@@ -26,7 +27,7 @@ fn after_a_loss(loss: Loss) -> (Net, Vec<String>) {
     net.run(10);
     net.received(1, 2);
     net.nodes[1].news.clear();
-    // What is sent again is lost as well.
+    // Repeated frames are lost as well.
     net.lose = Box::new(|from, _, frame| from == 0 && is_numbered(frame));
     net.say(0, 1, "lobby", "chat", "lost");
     net.run(3000);

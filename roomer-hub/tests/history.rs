@@ -1,4 +1,4 @@
-//! Rooms that remember, beside plain members and members of other nodes.
+//! Rooms that remember, with plain members and members on other nodes.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
 
 #[path = "support/node.rs"]
@@ -73,7 +73,7 @@ fn each_kind_of_member_gets_a_message_once_and_so_does_each_peer() {
     };
     assert_eq!(sent(&mut node, command(None)), ["All #6 forwarded"]);
     assert_eq!(sent(&mut node, command(Some(guest(7)))), ["All #7 forwarded except"]);
-    // Without members that speak the extended protocol, messages are counted all the same.
+    // Without members that speak the extended protocol, messages are still counted.
     node.leave(ann, ROOM);
     node.join(bob, ROOM);
     assert_eq!(sent(&mut node, say(bob)), ["All  forwarded"]);

@@ -174,7 +174,7 @@ fn a_message_is_forwarded_to_each_peer_with_the_tag() {
     node.run(Input::PeerUp { peer: peer(4), tag: TAG });
     assert_eq!(node.direct(ann, guest(7)), to_both("01", "root", "chat"));
     assert_eq!(node.send(guest(7).as_str()), to_both("", "x", "news"));
-    // Whole ids alone.
+    // Only whole ids are forwarded.
     for dst in ["aaaaaaaa", &guest(7).as_str()[..35], &guest(7).as_str().to_uppercase()] {
         assert_eq!(node.send(dst), NOTHING);
         let packet = PacketRef { room: ROOT, event: "chat", dst, ..PacketRef::default() };

@@ -153,7 +153,7 @@ fn requests_are_bounded_in_each_direction() {
     assert_eq!(it.send(ann, "where", "@b:3"), ["@a: root roomer:error dst=@a:3 src= \"busy\""]);
     assert_eq!([0, 1].map(|number| it.request(ann, number).len()), [1, 1]);
     assert_eq!(it.request(ann, 2), ["unanswered 2: busy"]);
-    // A request of a minute ago makes room: its asker does not wait any more.
+    // A request of a minute ago makes room: its asker no longer waits.
     it.now = Duration::from_secs(59);
     assert_eq!(it.send(ann, "where", "@b:3"), ["@a: root roomer:error dst=@a:3 src= \"busy\""]);
     it.now = Duration::from_secs(60);
@@ -238,7 +238,7 @@ fn a_shared_room_is_needed_before_a_client_shows_what_it_speaks() {
     }
     assert_eq!(it.send(ann, "where", "@c:1"), ["@a: root roomer:error dst=@a:1 src= \"plain\""]);
     it.send(ann, "where", "@b:1");
-    // The answer was asked for, and so passes even if they share no room any more.
+    // The answer was asked for, and so passes even if the two no longer share a room.
     it.send_in("hall", ann, "leave", "");
     assert_eq!(it.send(bob, "roomer:reply", "@a:1"), ["@a: root roomer:reply dst=@a:1 src=@b ?"]);
 }
@@ -262,7 +262,7 @@ fn refused_packets_are_answered_sixteen_times_a_second() {
     it.now = Duration::from_millis(500);
     let told: usize = (0..50).map(|_| it.send_in("hall", ann, "chat", "").len()).sum();
     assert_eq!(told, 8);
-    // Requests are answered all the same.
+    // Requests are still answered.
     assert_eq!(it.send(ann, "mul", ":1").len(), 1);
 }
 

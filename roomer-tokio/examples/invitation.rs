@@ -77,7 +77,8 @@ fn invite(conn: &Conn, message: &Message<'_>) -> HandlerResult {
     Ok(())
 }
 
-/// When the owner leaves, its invitations expire and its guests are removed from the room.
+/// Handles a leave. When the owner leaves, its invitations expire and its guests are removed from
+/// the room.
 fn leave(conn: &Conn, room: &str) {
     let mut rooms = conn.state::<Private>().rooms();
     if rooms.get(room).is_none_or(|private| private.owner != conn.id()) {

@@ -111,7 +111,7 @@ async fn serve_here() -> Result<(), Error> {
 async fn idle(kind: &str, url: &str) -> Result<(), Error> {
     let mut clients = Vec::new();
     let mut bare = Vec::new();
-    // Some of them first, so that what they share is not counted.
+    // Some clients first, so that memory that all share is not counted.
     let mut before = 0;
     for number in 0..CLIENTS + 100 {
         if number == 100 {
@@ -131,7 +131,7 @@ async fn idle(kind: &str, url: &str) -> Result<(), Error> {
             clients.push((client, room));
         }
     }
-    // What the last ones do on their own is over.
+    // By now the last clients have done all that they do without a message.
     tokio::time::sleep(Duration::from_secs(6)).await;
     println!("{}", (resident()? - before) as f64 / CLIENTS as f64);
     Ok(())

@@ -13,7 +13,7 @@ use socket2::SockRef;
 use crate::http::{HttpRequest, HttpResponse, dial};
 use crate::wire::{self, Frame, Packet, PacketView};
 
-/// The longest that a test waits for an event that must happen.
+/// The maximum time that a test waits for an event that must happen.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The nodes of a cluster, which a client waits for after each of its steps: a test is then written as
@@ -174,7 +174,7 @@ impl Client {
         members
     }
 
-    /// The next event must be exactly this packet.
+    /// Expects exactly this packet next.
     #[track_caller]
     pub fn expect(&mut self, room: &str, event: &str, dst: &str, src: &str, payload: &[u8]) {
         let expected = Packet {
@@ -202,7 +202,7 @@ impl Client {
     pub fn expect_nothing(&mut self) {
         self.fences += 1;
         let (id, mark) = (self.id.clone(), self.fences.to_be_bytes());
-        // What other nodes have sent comes before their fences.
+        // Earlier messages of other nodes arrive before their fences.
         for _ in 0..self.settle.as_ref().map_or(0, |nodes| nodes.fence(&id)) {
             self.expect("root", "fence", &id, "", b"");
         }
@@ -210,7 +210,7 @@ impl Client {
         self.expect("fence", "fence", &id, &id, &mark);
     }
 
-    /// A close frame must arrive next, then the end of the stream. Returns the reason.
+    /// Expects a close frame next, then the end of the stream. Returns the reason.
     #[track_caller]
     pub fn expect_close(&mut self, code: u16) -> String {
         let Received::Close(Some(seen), reason) = self.receive() else {
@@ -246,7 +246,7 @@ impl Client {
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// The next event must be a packet.
+    /// Expects a packet next.
     #[track_caller]
     pub fn expect_packet(&mut self) -> Packet {
         match self.receive() {
@@ -255,13 +255,13 @@ impl Client {
         }
     }
 
-    /// As [`expect_packet`](Self::expect_packet), without a copy.
+    /// Expects a packet next, as [`expect_packet`](Self::expect_packet) does, without a copy.
     #[track_caller]
     pub fn expect_view(&mut self) -> PacketView<'_> {
         PacketView::decode(self.expect_message())
     }
 
-    /// The next event must be a message. Returns its bytes, unchecked.
+    /// Expects a message next. Returns its bytes, unchecked.
     #[track_caller]
     pub fn expect_message(&mut self) -> &[u8] {
         match self.incoming() {

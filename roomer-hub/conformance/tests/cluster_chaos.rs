@@ -2,8 +2,7 @@
 //!
 //! Every client checks what it receives: members come and go in pairs, each sender's messages are in
 //! order, and one that is missing is covered by the leave and return of its sender. At the end all
-//! nodes agree. `CHAOS_SECS=60 CHAOS_SEED=8` runs longer and
-//! another order of faults.
+//! nodes agree. `CHAOS_SECS=60 CHAOS_SEED=8` runs for longer, with another order of faults.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
 mod cluster_chaos {
@@ -28,7 +27,7 @@ use rustix::process::Signal;
 /// The number of clients of each node.
 const CLIENTS: usize = 3;
 
-/// The time in which all nodes agree after the last fault. A node that has died again and again, as they do
+/// The time in which all nodes agree after the last fault. A node that has died many times, as they do
 /// here, is admitted after 30 beats, one a second, and a beat that it leaves out starts them again.
 const ADMISSION: Duration = Duration::from_secs(120);
 

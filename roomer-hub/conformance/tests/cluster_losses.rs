@@ -1,5 +1,4 @@
-//! What servers do when messages of another node are lost for good, over a carrier in memory that loses
-//! frames.
+//! Messages of another node that are lost for good, over a carrier in memory that loses frames.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::{BTreeMap, VecDeque};
@@ -182,7 +181,7 @@ fn a_loss_closes_the_members_of_its_rooms_and_hooks_are_called() {
         let ends = [("one".to_owned(), None), ("one".to_owned(), Some(GoneCause::Bye))];
         (events == ends).then_some(())
     });
-    // What a hook sends is written at once.
+    // Messages that a hook sends are written at once.
     c.expect("root", "news", "", "", b"one");
 }
 

@@ -109,7 +109,7 @@ fn each_published_package_has_the_license_and_a_readme() {
     }
 }
 
-/// The discouraged phrases in a line, in the order of the list.
+/// Returns the discouraged phrases in a line, in the order of the list.
 fn discouraged(line: &str) -> impl Iterator<Item = &'static str> {
     let line = line.to_lowercase();
     let words: Vec<&str> = line
@@ -121,7 +121,8 @@ fn discouraged(line: &str) -> impl Iterator<Item = &'static str> {
     PHRASES.into_iter().filter(move |phrase| text.contains(&format!(" {phrase} ")))
 }
 
-/// The paths of all files with these extensions, from the root, without what is built or installed.
+/// Returns the paths of all files with these extensions, from the root, except built and installed
+/// ones.
 fn files(extensions: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::new()];

@@ -66,8 +66,8 @@ fn close_row(close: &Close) -> String {
     format!("| {codes} | {reason} | {sender} | {fault} | {client} | {} |", close.means)
 }
 
-/// Every close code and reason of the server is in the table. For one outside it, clients would not know
-/// whether to reconnect.
+/// Checks that every close code and reason of the server is in the table. For one outside it, clients
+/// would not know whether to reconnect.
 #[test]
 fn the_server_closes_for_nothing_that_is_not_in_the_table() {
     // These pass on the codes of the application.
@@ -135,7 +135,7 @@ fn each_direct_dependency_is_justified_and_no_other() {
     assert!(differ.is_empty(), "not both used and justified in CONTRIBUTING.md: {differ:?}");
 }
 
-/// `RELEASING.md` names these places.
+/// Checks the version in all places that `RELEASING.md` names.
 #[test]
 fn all_versions_are_equal() {
     let manifest = read("../Cargo.toml");
@@ -270,7 +270,7 @@ fn both_export(import: &str) {
     }
 }
 
-/// The names of a manifest's direct dependencies, those of tests included.
+/// Returns the names of a manifest's direct dependencies, those of tests included.
 fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
     let mut is_in = false;
     manifest.lines().filter_map(move |line| {
@@ -283,7 +283,7 @@ fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The cells of a table's row; nothing for its head and for other lines.
+/// Returns the cells of a table's row; none for its head and for other lines.
 fn row(line: &str) -> Option<Vec<&str>> {
     let cells = line.strip_prefix("| ")?.strip_suffix(" |")?;
     Some(cells.split(" | ").collect()).filter(|cells: &Vec<&str>| cells[0] != "threat")
@@ -310,7 +310,7 @@ fn spans(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// The names of a file's tests.
+/// Returns the names of a file's tests.
 fn tests_in(path: &str) -> BTreeSet<String> {
     let source = read(path);
     // The tests of clusters are listed once, for both runtimes; unlisted ones are dead code.
@@ -322,7 +322,7 @@ fn tests_in(path: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// The names of the builder's methods.
+/// Returns the names of the builder's methods.
 fn options() -> BTreeSet<String> {
     let files = fs::read_dir(at("engine/src/builder")).unwrap().map(|file| file.unwrap().path());
     let sources = files.map(|file| fs::read_to_string(file).unwrap());
@@ -334,7 +334,7 @@ fn options() -> BTreeSet<String> {
     sources.flat_map(methods).collect()
 }
 
-/// All Rust files in a folder and below it.
+/// Returns all Rust files in a folder and below it.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let files = entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });

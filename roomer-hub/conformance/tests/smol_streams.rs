@@ -111,7 +111,7 @@ fn a_connection_upgraded_by_a_framework_is_served() {
     });
 }
 
-/// Between the answer, which the framework sends, and the connection there is a moment.
+/// There is a moment between the answer, which the framework sends, and the connection.
 #[test]
 fn a_client_upgraded_during_a_shutdown_is_notified() {
     let server = Server::builder().build().unwrap();

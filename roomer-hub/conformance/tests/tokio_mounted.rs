@@ -267,14 +267,14 @@ fn a_hook_may_take_its_time_but_not_for_ever() {
     test.drained();
 }
 
-/// An application as the front page has it, without middleware; its warnings.
+/// Builds an application as on the front page, without middleware, and returns its warnings.
 fn plain_app(
     choose: impl FnOnce(Builder) -> Builder,
     serve: impl FnOnce(&Runtime, TcpListener, Router),
 ) -> (SocketAddr, Runtime, Receiver<String>) {
     let (sender, warnings) = channel();
     let builder = choose(Server::builder()).on_warning(move |warning| match warning.cause {
-        // How many descriptors there may be is the machine's affair.
+        // The limit of descriptors depends on the machine.
         WarningCause::Descriptors { .. } => {}
         _ => drop(sender.send(warning.to_string())),
     });

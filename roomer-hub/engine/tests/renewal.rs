@@ -106,7 +106,7 @@ fn a_refused_token_another_user_and_bytes_that_are_not_text_leave_the_login_as_i
         let mut world = World::new(1, builder().renew_login(hook));
         let ann = connect(&mut world, "ann:guest:60");
         ann.send("root", TOKEN, token);
-        // A second one was not asked for, and the hook is not called.
+        // A second token was not requested, so the hook is not called.
         ann.send("root", TOKEN, "ann:host:900");
         world.settle();
         assert_eq!(role(&mut world, &ann), "guest");

@@ -52,7 +52,7 @@ fn assert_closed(world: &mut World, client: &Client, why: &Close) {
 #[test]
 fn five_megabytes_arrive_over_one_megabit_a_second() {
     let (mut world, _, bob) = pair(Server::builder());
-    // The ping that is due at 54 s is queued behind the message, and so are some short messages.
+    // The ping that is due at 54 s is queued after the message, and so are some short messages.
     world.advance(ms(40_000));
     bob.stall(0);
     send(&world, &bob, 5_000 * KIB);
@@ -112,7 +112,7 @@ fn a_message_that_arrives_slowly_counts_as_a_sign_of_life() {
     let (mut world, ann, bob) =
         pair(Server::builder().ping_interval(ms(500)).pong_timeout(ms(1_000)));
     let bytes = wire(1_250 * KIB);
-    // Its pongs would be queued behind the message; it does not even receive the pings.
+    // Its pongs would be queued after the message; it does not even receive the pings.
     ann.stall(usize::MAX);
     for piece in bytes.chunks(12 * KIB) {
         ann.send_bytes(piece);

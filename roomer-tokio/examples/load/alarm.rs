@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mio::{Registry, Token};
 
-/// What the poll loop gets when the alarm rings; no connection has this number.
+/// The token that the poll loop gets when the alarm rings. No connection has this number.
 pub const ALARM: Token = Token(usize::MAX);
 
 #[cfg(target_os = "linux")]
@@ -54,7 +54,7 @@ impl Alarm {
         Ok(Alarm)
     }
 
-    /// There is no alarm here: the wait that the poll loop has to keep itself.
+    /// Returns the wait, which the poll loop has to keep itself where there is no alarm.
     pub fn set(&self, wait: Duration) -> io::Result<Option<Duration>> {
         Ok(Some(wait))
     }

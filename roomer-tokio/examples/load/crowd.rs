@@ -1,5 +1,5 @@
-//! Many connections in `root`: what an idle one costs, and whether everybody sees everybody while
-//! they come as fast as they can.
+//! Many connections in `root`: the cost of an idle one, and whether all see one another while they
+//! join as fast as they can.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -18,8 +18,8 @@ use crate::report::{Progress, Report};
 /// Direct messages under way at once while every idle connection is woken.
 const AT_ONCE: usize = 256;
 
-/// A set of ids as two numbers: how many, and the sum of their hashes. Who is in twice, or not at
-/// all, shows in either; ten thousand lists of ten thousand ids fit into 160 KB.
+/// A set of ids as two numbers: their count, and the sum of their hashes. An id that is in it
+/// twice, or missing, changes either; ten thousand lists of ten thousand ids fit into 160 KB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Set {
     count: u64,
@@ -38,7 +38,7 @@ impl Set {
     }
 }
 
-/// A hash that spreads well; nobody attacks this one.
+/// Returns a hash that spreads well. It needs no key, since the ids are not chosen by an attacker.
 fn hash(id: &[u8]) -> u64 {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     for chunk in id.chunks(8) {
@@ -51,7 +51,7 @@ fn hash(id: &[u8]) -> u64 {
     state
 }
 
-/// Who each connection believes to be in `root`.
+/// The members of `root` as each connection knows them.
 struct Lists {
     lists: Vec<Set>,
     notices: u64,
@@ -78,12 +78,12 @@ impl Listener for Lists {
 }
 
 impl Lists {
-    /// How many of some connections have the true list.
+    /// Returns how many of some connections have the correct list.
     fn true_ones(&self, conns: std::ops::Range<usize>, truth: Set) -> usize {
         self.lists[conns].iter().filter(|list| **list == truth).count()
     }
 
-    /// Waits until some connections all know the truth, or nothing comes any more.
+    /// Waits until all of some connections have the correct list, or until nothing more arrives.
     fn converge(
         &mut self,
         net: &mut Net,
@@ -175,15 +175,15 @@ pub fn idle(options: &Options) -> Outcome {
     let mut net = Net::new(options)?;
     // Each newcomer is announced to all before; here only the server's memory counts.
     net.skim = true;
-    // What a session keeps until it is acknowledged, 5 s later at most, belongs to packets and not to an
-    // idle connection.
+    // The packets that a session keeps until they are acknowledged, at most 5 s later, are not part of
+    // the cost of an idle connection.
     net.eager_acks = true;
     let watch = Watch::start(&server);
     net.open(conns, options.timeout, &mut Nobody)?;
     report.put("open_s", watch.elapsed().as_secs_f64());
     net.settle(Duration::from_secs(1), Duration::from_secs(60), &mut Nobody)?;
     report.put("connect_cpu_us", watch.server_cpu().map(|cpu| cpu / conns as f64 * 1e6));
-    // What is not acknowledged is not idle.
+    // A connection with unacknowledged packets is not idle.
     net.settle_sessions(Duration::from_millis(200), &mut Nobody)?;
     let idle_kib = server.rss();
     report.put("rss_start_kib", start_kib);

@@ -1,4 +1,4 @@
-//! Pairs that answer each other's direct messages, each as soon as it has the other's.
+//! Pairs that answer each other's direct messages as soon as they arrive.
 
 use std::time::{Duration, Instant};
 
@@ -85,7 +85,7 @@ impl Pairs {
         out.send(conn, &PacketRef { room: ROOT, event: EVENT, dst, src: "", payload });
     }
 
-    /// The messages that were sent and have not come.
+    /// Returns the number of messages that were sent and have not arrived.
     fn missing(&self) -> u64 {
         let to = |conn: usize| self.ledger.missing(conn, 0, self.sent[conn ^ 1]);
         (0..self.sent.len()).map(to).sum()

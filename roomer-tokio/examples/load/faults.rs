@@ -1,8 +1,8 @@
-//! What the server did that it must not do.
+//! Violations of the protocol by the server.
 
 use roomer_proto::PacketRef;
 
-/// Counts faults and remembers the first in words.
+/// Counts faults, and keeps a description of the first.
 #[derive(Debug, Default)]
 pub struct Faults {
     count: u64,
@@ -10,13 +10,13 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// One fault; its words are only made when it is the first.
+    /// Records a fault. Only the first one is described.
     #[cold]
     pub fn add(&mut self, words: impl FnOnce() -> String) {
         self.add_many(1, words);
     }
 
-    /// Several of one kind; none when `count` is 0.
+    /// Records `count` faults of one kind.
     pub fn add_many(&mut self, count: u64, words: impl FnOnce() -> String) {
         if count > 0 {
             self.first.get_or_insert_with(words);
@@ -33,7 +33,7 @@ impl Faults {
     }
 }
 
-/// A packet in words, with the size of its payload instead of its bytes.
+/// Describes a packet, with the size of its payload instead of its bytes.
 pub fn show(packet: &PacketRef<'_>) -> String {
     let PacketRef { room, event, dst, src, payload } = packet;
     format!("{event:?} in {room:?} from {src:?} to {dst:?}, {} bytes", payload.len())

@@ -45,7 +45,7 @@ impl Ledger {
         true
     }
 
-    /// How many of a sender's messages a listener has not heard, when it sent so many.
+    /// Returns how many of a sender's messages a listener has not received, if it sent so many.
     pub fn missing(&self, listener: usize, sender: usize, sent: u64) -> u64 {
         sent.saturating_sub(self.next[listener * self.senders + sender])
     }

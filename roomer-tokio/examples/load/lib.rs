@@ -94,7 +94,7 @@ fn unable(name: &str, error: &dyn Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// One descriptor per connection and a few besides.
+/// Raises the limit of descriptors to one per connection and a few more.
 fn raise_descriptor_limit(connections: usize) -> Result<(), Box<dyn Error>> {
     let wanted = connections as u64 + 64;
     let limit = getrlimit(Resource::Nofile);

@@ -1,4 +1,4 @@
-//! The receiving side of the load generator, and what it sends in turn.
+//! The receiving side of the load generator, and the messages that it sends in answer.
 
 use std::io::Write as _;
 
@@ -9,14 +9,14 @@ use crate::wire;
 
 /// The receiving side of the load generator.
 pub trait Listener {
-    /// A packet that came after the connection's membership in `root`.
+    /// Handles a packet that arrives after the connection has joined `root`.
     fn packet(&mut self, out: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>);
 
-    /// The acknowledgement of the membership in `root`: the connection is there.
+    /// Handles the acknowledgement of the join of `root`: the connection is open.
     fn opened(&mut self, _conn: usize, _packet: &PacketRef<'_>) {}
 
-    /// The session of a connection that has returned continues. `received` is the number of its packets
-    /// that the server has handled.
+    /// Handles the continuation of a session after a return. `received` is the number of the
+    /// connection's packets that the server has handled.
     fn resumed(&mut self, _out: &mut Out<'_>, _conn: usize, _received: u64) {}
 }
 
@@ -32,14 +32,14 @@ pub struct Out<'n> {
     pub(crate) sockets: &'n [TcpStream],
     pub(crate) pending: &'n mut [Vec<u8>],
     pub(crate) scratch: &'n mut Vec<u8>,
-    /// Each connection's id, by the server's word.
+    /// Each connection's id, as the server has assigned it.
     pub ids: &'n [String],
     /// Nanoseconds since the generator started, as of the last read.
     pub now: u64,
 }
 
 impl Out<'_> {
-    /// Sends one packet, at once if the socket takes it.
+    /// Sends one packet, at once if the socket accepts it.
     pub fn send(&mut self, conn: usize, packet: &PacketRef<'_>) {
         let pending = &mut self.pending[conn];
         if !pending.is_empty() {

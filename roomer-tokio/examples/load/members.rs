@@ -1,4 +1,4 @@
-//! What clients learn of the members of rooms, in the plain protocol and in the extended one.
+//! Notices about the members of rooms, in the plain protocol and in the extended one.
 
 use roomer_proto::extended::MEMBERS;
 use roomer_proto::{ConnId, MEMBER_LEFT, NEW_MEMBER, PacketRef};
@@ -10,7 +10,7 @@ pub enum Change {
     Left,
 }
 
-/// True if a packet tells how the members of a room have changed.
+/// Returns true if a packet is a notice about the members of a room.
 pub fn is_notice(packet: &PacketRef<'_>) -> bool {
     matches!(packet.event, NEW_MEMBER | MEMBER_LEFT | MEMBERS)
 }
@@ -32,12 +32,13 @@ pub fn changes(packet: &PacketRef<'_>, mut each: impl FnMut(Change, &[u8])) {
     }
 }
 
-/// The ids of a `join_ack`: `["ID"]`, or `{"members":[["ID",null]]}`.
+/// Returns the ids of a `join_ack`: `["ID"]`, or `{"members":[["ID",null]]}`.
 pub fn listed(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
     quoted(payload).filter(|id| id.len() == ConnId::LEN)
 }
 
-/// The strings of a payload. Ids need no escapes, and members of the chat have neither info nor users.
+/// Returns the strings of a payload. Ids need no escapes, and members of the chat have neither info
+/// nor users.
 fn quoted(payload: &[u8]) -> impl Iterator<Item = &[u8]> {
     payload.split(|byte| *byte == b'"').skip(1).step_by(2)
 }

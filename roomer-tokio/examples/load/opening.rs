@@ -1,4 +1,4 @@
-//! How a connection comes up: its socket and the WebSocket handshake.
+//! The opening of a connection: its socket and the WebSocket handshake.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,7 +9,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::options::Target;
 
-/// The key of RFC 6455's example and its answer; what matters is that the server worked it out.
+/// The key of RFC 6455's example, and the answer that the server has to compute.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
@@ -43,19 +43,19 @@ impl Source {
     }
 }
 
-/// A socket that is not connected.
+/// Creates a socket that is not connected.
 pub fn socket(target: &Target) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(target.addr), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     Ok(TcpStream::from_std(socket.into()))
 }
 
-/// Has a socket end by a reset when it is dropped: what was not sent is lost, and its port is free.
+/// Makes a socket end by a reset when it is dropped: unsent bytes are lost, and its port is free.
 pub fn reset(socket: &TcpStream) -> io::Result<()> {
     SockRef::from(socket).set_linger(Some(Duration::ZERO))
 }
 
-/// A socket on its way to the server.
+/// Creates a socket that is connecting to the server.
 pub fn connect(target: &Target, source: Source, conn: usize) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(target.addr), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -63,7 +63,7 @@ pub fn connect(target: &Target, source: Source, conn: usize) -> io::Result<TcpSt
     let local = matches!(target.addr.ip(), IpAddr::V4(ip) if ip.is_loopback());
     if local && cfg!(target_os = "linux") {
         socket.set_reuse_address(true)?;
-        // Somebody may listen on this port on every address: then another of ours will do.
+        // Another program may listen on this port on every address: then try the next one.
         let mut attempts = 0..4;
         attempts
             .try_for_each(|attempt| match socket.bind(&source.address(conn, attempt).into()) {
@@ -84,7 +84,7 @@ pub fn connect(target: &Target, source: Source, conn: usize) -> io::Result<TcpSt
     }
 }
 
-/// Says in words what to do about a connection that failed.
+/// Returns the remedy for a connection that failed.
 pub fn explain(error: io::Error, target: &Target) -> io::Error {
     let words = match error.kind() {
         io::ErrorKind::ConnectionRefused => format!(
@@ -96,7 +96,7 @@ pub fn explain(error: io::Error, target: &Target) -> io::Error {
     io::Error::new(error.kind(), words)
 }
 
-/// The request for a WebSocket.
+/// Returns the request for a WebSocket.
 pub fn request(target: &Target) -> Vec<u8> {
     format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -106,7 +106,8 @@ pub fn request(target: &Target) -> Vec<u8> {
     .into_bytes()
 }
 
-/// The length of the response's head, once all of it is there and it is the right one.
+/// Returns the length of the response's head, once it is complete. Fails if it is not the expected
+/// one.
 pub fn response(data: &[u8], target: &Target) -> io::Result<Option<usize>> {
     let Some(end) = data.windows(4).position(|window| window == b"\r\n\r\n") else {
         return match data.len() {

@@ -69,7 +69,8 @@ pub enum Scenario {
     Resume,
 }
 
-/// What to do. Zero means the scenario's default until [`Options::from_args`] has filled it in.
+/// The scenario and its figures. Zero means the scenario's default until [`Options::from_args`] has
+/// filled it in.
 #[derive(Debug)]
 pub struct Options {
     pub scenario: Scenario,
@@ -92,11 +93,11 @@ pub struct Options {
     pub secs: Duration,
     pub warmup: Duration,
     pub timeout: Duration,
-    /// The time for which nothing may come while something is missing.
+    /// The maximum time without any packet while some are missing.
     pub patience: Duration,
 }
 
-/// Where the server is.
+/// The address of the server.
 #[derive(Clone, Debug)]
 pub struct Target {
     pub addr: SocketAddr,
@@ -231,7 +232,7 @@ impl Options {
         Ok(())
     }
 
-    /// How many connections the run needs.
+    /// Returns how many connections the run needs.
     pub fn connections(&self) -> usize {
         match self.scenario {
             Scenario::Fanout | Scenario::Slow => self.members,

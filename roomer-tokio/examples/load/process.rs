@@ -32,7 +32,7 @@ impl Process {
         Process(vec![std::process::id()])
     }
 
-    /// The CPU time of all processes so far.
+    /// Returns the CPU time of all processes so far.
     fn cpu(&self) -> Option<Cpu> {
         let mut all = self.0.iter().map(|pid| cpu(*pid));
         let sum = |sum: Cpu, one: Option<Cpu>| {
@@ -43,7 +43,7 @@ impl Process {
         if self.0.is_empty() { None } else { all.try_fold(none, sum) }
     }
 
-    /// A figure of all processes together.
+    /// Sums a figure over all processes.
     fn status_kib(&self, key: &str) -> Option<u64> {
         let each = self.0.iter().map(|pid| -> Option<u64> {
             let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -53,17 +53,17 @@ impl Process {
         if self.0.is_empty() { None } else { each.sum() }
     }
 
-    /// Resident memory in KiB.
+    /// Returns the resident memory in KiB.
     pub fn rss(&self) -> Option<u64> {
         self.status_kib("VmRSS:")
     }
 
-    /// The most resident memory since [`forget_peak`](Self::forget_peak), in KiB.
+    /// Returns the peak of resident memory since [`forget_peak`](Self::forget_peak), in KiB.
     pub fn peak(&self) -> Option<u64> {
         self.status_kib("VmHWM:")
     }
 
-    /// Lets the peak start anew, where the system allows it.
+    /// Resets the peak, where the system allows it.
     pub fn forget_peak(&self) {
         for pid in &self.0 {
             let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
@@ -75,7 +75,7 @@ impl Process {
     }
 }
 
-/// The CPU time of a process so far.
+/// Returns the CPU time of a process so far.
 fn cpu(pid: u32) -> Option<Cpu> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name in parentheses may contain anything; user and system time are fields 14 and 15.
@@ -105,7 +105,7 @@ impl Watch {
         Watch { server: server.clone(), at: Instant::now(), cpu, own: Process::own().cpu() }
     }
 
-    /// The server's CPU seconds so far.
+    /// Returns the server's CPU seconds so far.
     pub fn server_cpu(&self) -> Option<f64> {
         used(self.cpu, self.server.cpu())
     }

@@ -1,4 +1,4 @@
-//! What a run says: one line of JSON, latencies, and progress for whoever waits.
+//! The output of a run: one line of JSON, latencies, and progress on a terminal.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _, stderr};
@@ -106,7 +106,7 @@ impl Latencies {
     }
 }
 
-/// A line on the terminal that is written again and again; nothing when there is no terminal.
+/// A line on the terminal that is overwritten repeatedly. Nothing without a terminal.
 #[derive(Debug)]
 pub struct Progress {
     shown: bool,

@@ -23,7 +23,7 @@ use crate::wire::Stamp;
 
 const EVENT: &str = "m";
 
-/// A message to `root`, behind which no earlier notice of `root` can come.
+/// A message to `root`, after which no earlier notice of `root` can arrive.
 const MARK: &str = "mark";
 
 /// Rooms of one observer; a server permits 1,100 by default.
@@ -76,13 +76,13 @@ pub fn run(options: &Options) -> Outcome {
     net.settle(Duration::from_millis(150), options.timeout, &mut Nobody)?;
     net.skim = false;
     returns.join(&mut net, options.timeout)?;
-    // Behind these come no notices of the clients that have joined.
+    // After these, no notices of the clients that have joined arrive.
     returns.talk(&mut net, 1, away, options.timeout)?;
     returns.mark(&mut net, options.timeout)?;
     net.settle_sessions(Duration::from_millis(150), &mut returns)?;
     report.put("rss_ready_kib", server.rss());
 
-    // The cut: what noticing it costs, and what keeping the sessions takes.
+    // The cut: the cost of noticing it, and the memory of the kept sessions.
     returns.is_quiet = true;
     let watch = Watch::start(&server);
     net.cut(clients.clone())?;
@@ -96,7 +96,7 @@ pub fn run(options: &Options) -> Outcome {
     report.put("kept_cpu_us", watch.server_cpu().map(|cpu| cpu / away as f64 * 1e6));
     report.put("rss_kept_kib", server.rss());
 
-    // The return, until each client has what it missed.
+    // The return, until each client has the messages that it missed.
     net.inflight = options.inflight;
     let deadline = Instant::now() + options.timeout;
     let (watch, mut progress) = (Watch::start(&server), Progress::new());
@@ -148,14 +148,14 @@ impl Returns {
         }
     }
 
-    /// The connections that are members of a room: both observers, then clients.
+    /// Returns the connections that are members of a room: both observers, then clients.
     fn members(&self, room: usize) -> impl Iterator<Item = usize> + use<> {
         let (observer, first) = (room / ROOMS_EACH, self.clients.start + room * self.members);
         let clients = first..(first + self.members).min(self.clients.end);
         [observer, self.observers + observer].into_iter().chain(clients)
     }
 
-    /// The place of a room's member in the ledger, if a connection is one.
+    /// Returns the place of a room's member in the ledger, if the connection is one.
     fn place(&self, room: usize, conn: usize) -> Option<usize> {
         let at = self.members(room).position(|member| member == conn)?;
         Some(match at {
@@ -185,7 +185,7 @@ impl Returns {
         Ok(())
     }
 
-    /// The plain observers send messages to all rooms, and the members that have a socket receive them: the
+    /// Lets the plain observers send messages to all rooms, which the members with a socket receive: the
     /// other observers, and so many clients.
     fn talk(
         &mut self,
@@ -230,7 +230,7 @@ impl Returns {
         Ok(())
     }
 
-    /// Waits until the server does nothing more. Without its pid, for a while.
+    /// Waits until the server is idle; without its pid, for a fixed time.
     fn stand_still(&mut self, net: &mut Net, watch: &Watch, timeout: Duration) -> io::Result<()> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -243,12 +243,13 @@ impl Returns {
         }
     }
 
-    /// The number of messages that have arrived once every member but their senders has all of them.
+    /// Returns the number of messages that have arrived once every member but their senders has all
+    /// of them.
     fn received_by_all(&self) -> u64 {
         self.sent * (self.names.len() + self.clients.len()) as u64
     }
 
-    /// Counts what is missing, and what came that should not.
+    /// Counts missing and unexpected messages.
     fn finish(&mut self, net: &Net, report: &mut Report) {
         let mut missing = 0;
         for room in 0..self.names.len() {
@@ -271,7 +272,7 @@ impl Returns {
         report.put("doubled_copies", self.ledger.again);
     }
 
-    /// Takes in a message to a room. Returns `None` if it was not sent to this member.
+    /// Records a message to a room. Returns `None` if it was not sent to this member.
     fn hear(&mut self, out: &Out<'_>, conn: usize, packet: &PacketRef<'_>) -> Option<()> {
         let stamp = Stamp::read(packet.payload)?;
         let room = stamp.slot as usize;
@@ -315,12 +316,12 @@ fn rooms(options: &Options) -> usize {
     options.conns.div_ceil(options.members)
 }
 
-/// Observers of each kind.
+/// Returns the number of observers of each kind.
 fn observers(options: &Options) -> usize {
     rooms(options).div_ceil(ROOMS_EACH)
 }
 
-/// The connections of a run.
+/// Returns the number of connections of a run.
 pub fn connections(options: &Options) -> usize {
     options.conns + 2 * observers(options)
 }

@@ -39,7 +39,7 @@ struct Talk {
     conns: usize,
     /// The number of members that read; further ones, if there are any, are stuck.
     hearing: usize,
-    /// The next message goes out when one has reached everybody.
+    /// True if the next message is sent only when one has reached all members.
     closed_loop: bool,
     slots: Vec<Slot>,
     free: Vec<u32>,
@@ -92,7 +92,7 @@ pub fn run(options: &Options) -> Outcome {
         let delivered = (talk.delivered - before) as f64;
         report.put("before_per_s", delivered / watch.elapsed().as_secs_f64());
         report.put("before_cpu_us", watch.server_cpu().map(|cpu| cpu / delivered * 1e6));
-        // What is under way counts on everybody.
+        // First receive the messages under way, which count on all members.
         talk.drain(&mut net)?;
         talk.hearing = talk.members - options.slow;
         for member in talk.hearing..talk.members {
@@ -131,7 +131,7 @@ fn settle(net: &mut Net, talk: &mut Talk) -> io::Result<()> {
     net.settle(Duration::from_millis(150), Duration::from_secs(30), talk)
 }
 
-/// When messages are due that go out at a fixed rate.
+/// The times at which messages are due that are sent at a fixed rate.
 struct Pace {
     step: u64,
     due: u64,
@@ -164,12 +164,12 @@ impl Talk {
         }
     }
 
-    /// The connection that a room's member is.
+    /// Returns the connection of a room's member.
     fn conn(&self, room: usize, member: usize) -> usize {
         (room * self.members + member) % self.conns
     }
 
-    /// Which member of a room a connection is, if it is one.
+    /// Returns which member of a room a connection is, if it is one.
     fn member(&self, room: usize, conn: usize) -> Option<usize> {
         let member = (conn + self.conns - room * self.members % self.conns) % self.conns;
         (member < self.members).then_some(member)
@@ -228,7 +228,7 @@ impl Talk {
         }
     }
 
-    /// Lets them talk for some time.
+    /// Lets the members send for some time.
     fn go_on(&mut self, net: &mut Net, time: Duration, pace: &mut Option<Pace>) -> io::Result<()> {
         let (start, mut progress, before) = (Instant::now(), Progress::new(), self.delivered);
         while start.elapsed() < time {
@@ -265,7 +265,7 @@ impl Talk {
         self.slots.len() - self.free.len()
     }
 
-    /// Says nothing more, and waits for what is under way.
+    /// Sends nothing more, and waits for the messages under way.
     fn drain(&mut self, net: &mut Net) -> io::Result<()> {
         self.stopped = true;
         let start = Instant::now();
@@ -275,7 +275,7 @@ impl Talk {
         Ok(())
     }
 
-    /// How many copies some members of all rooms have not heard; each is a fault.
+    /// Counts the copies that some members of all rooms have not received; each is a fault.
     fn lost(&mut self, members: std::ops::Range<usize>) -> u64 {
         let mut missing = 0;
         for room in 0..self.names.len() {
@@ -290,7 +290,7 @@ impl Talk {
         self.ledger.lost + missing
     }
 
-    /// Lets the stuck ones read again: what they get must be all, or a part and a close.
+    /// Lets the stuck members read again. They must receive everything, or a part and a close.
     fn wake_the_stuck(&mut self, net: &mut Net, report: &mut Report) -> io::Result<()> {
         let stuck = self.hearing..self.members;
         report.put("stuck", stuck.len());
@@ -311,7 +311,8 @@ impl Talk {
         Ok(())
     }
 
-    /// A message came: whose it is, whether it was due, and whether it was the last copy.
+    /// Handles a message: finds its sender, checks that it was due, and whether it was the last
+    /// copy.
     #[inline]
     fn hear(&mut self, out: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>) -> Option<()> {
         let stamp = Stamp::read(packet.payload)?;

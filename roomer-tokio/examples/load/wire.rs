@@ -10,7 +10,7 @@ pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 pub const BINARY: u8 = 2;
 
-/// Clients must mask; which key is all the same to a server.
+/// Clients must mask; any key will do for a server.
 const KEY: [u8; 4] = [0x9d, 0x41, 0xe7, 0x0a];
 
 /// Bytes of a [`Stamp`].
@@ -23,9 +23,9 @@ pub struct Stamp {
     pub slot: u32,
     /// The index of the sender among its room's members.
     pub sender: u32,
-    /// How many messages that one had sent before.
+    /// The number of messages that the sender had sent before.
     pub number: u64,
-    /// When it was due, in nanoseconds since the generator started.
+    /// The time at which it was due, in nanoseconds since the generator started.
     pub due: u64,
 }
 
@@ -87,14 +87,14 @@ fn mask(data: &mut [u8]) {
 pub struct Head {
     pub last: bool,
     pub opcode: u8,
-    /// Bytes of the head.
+    /// The size of the head in bytes.
     pub bytes: usize,
-    /// Bytes of the payload behind it.
+    /// The size of the payload after it.
     pub length: usize,
 }
 
 impl Head {
-    /// Reads the head at the front of `data`, if all of it is there.
+    /// Reads the head at the front of `data`, if it is complete.
     pub fn read(data: &[u8]) -> Option<Head> {
         let [first, second, rest @ ..] = data else { return None };
         let (bytes, length) = match second & 0x7f {

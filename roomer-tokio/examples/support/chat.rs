@@ -62,7 +62,7 @@ TIME is in seconds: 2, 0.5, 2s or 500ms.
 /// Maximum bytes of a member's info: each member of a room gets the info of all of them.
 const MAX_INFO: usize = 512;
 
-/// The server that the command line asks for, and how to run it.
+/// The server that the command line describes, and how to run it.
 #[derive(Debug)]
 pub struct Chat {
     pub server: Server,
@@ -211,7 +211,8 @@ impl Chat {
                 Ok(())
             })
             .on("ping", |conn, message| {
-                // The Go original's quick start answers in this room, whatever room was asked.
+                // The Go original's quick start answers in this room, whichever room the request
+                // names.
                 let pong = roomer_engine::PacketRef {
                     room: "util",
                     event: "pong",
@@ -227,7 +228,7 @@ impl Chat {
         Ok(Some(Chat { server: pages::add(builder).build()?, listen, threads, quiet, broker }))
     }
 
-    /// Says where the server listens, for people and for tests that wait for this line.
+    /// Prints the address of the server, for people and for tests that wait for this line.
     pub fn announce(&self, addr: std::net::SocketAddr) {
         println!("listening on http://{addr}");
         if !self.quiet {
@@ -236,7 +237,7 @@ impl Chat {
         }
     }
 
-    /// Says how it ended.
+    /// Prints how the server ended.
     pub fn farewell(&self) {
         if !self.quiet {
             eprintln!("stopped");
@@ -250,12 +251,12 @@ fn remember(builder: Builder, messages: usize) -> Builder {
     builder.history("gallery *", History::last(0)).history("*", History::last(messages))
 }
 
-/// What a rate allows after a pause: four seconds' worth.
+/// Returns the burst of a rate: the tokens of four seconds.
 fn at_once(per_second: u32) -> u32 {
     per_second.saturating_mul(4)
 }
 
-/// A warning, with the flag that the option has here.
+/// Formats a warning, with the flag that the option has here.
 fn advice(warning: &Warning) -> String {
     let flag = match &warning.cause {
         WarningCause::Origin { origin, .. } if origin == "null" => "--allow-origin any".into(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use roomer_engine::{BuildError, ConnId, JsonError, Presence, Server, json};
 use serde::Serialize;
 
-/// 30 Hz.
+/// The time between two ticks, which come at 30 Hz.
 pub const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / 30);
 
 const ROOM: &str = "arena";
@@ -22,7 +22,7 @@ impl Board {
     }
 }
 
-/// The payload of a tick.
+/// Returns the payload of a tick.
 #[derive(Serialize)]
 struct Tick<'a> {
     tick: u64,
@@ -32,7 +32,7 @@ struct Tick<'a> {
 pub fn server() -> Result<Server, BuildError> {
     Server::builder()
         .state(Board::default())
-        // A tick says who is there; nobody needs a notice of each other besides.
+        // A tick lists the players, so they need no notices about each other.
         .presence("*", Presence::Off)
         .on_join(|conn, room| {
             if room == ROOM {

@@ -33,7 +33,7 @@ pub fn finish(outcome: Outcome) -> ExitCode {
 
 /// The command line of an example that takes an address and perhaps files.
 pub struct Program {
-    /// What the program does, in a sentence.
+    /// A sentence that describes the program.
     pub about: &'static str,
     /// The address to listen on by default.
     pub listen: &'static str,
@@ -44,7 +44,7 @@ pub struct Program {
 /// The choices on the command line.
 pub struct Args {
     pub listen: String,
-    /// As many as the program needs, in order.
+    /// The files, as many as the program needs, in order.
     pub files: Vec<PathBuf>,
 }
 
@@ -93,7 +93,7 @@ impl Program {
     }
 }
 
-/// The next argument.
+/// Returns the next argument.
 pub fn next(parser: &mut lexopt::Parser) -> Outcome<Option<lexopt::Arg<'_>>> {
     parser.next().map_err(|error| unknown(&error))
 }
@@ -108,19 +108,19 @@ pub fn version() {
     println!("roomer {}", env!("CARGO_PKG_VERSION"));
 }
 
-/// The value of an option, as text.
+/// Returns the value of an option, as text.
 pub fn text(parser: &mut lexopt::Parser, option: &str) -> Outcome<String> {
     let value: OsString = parser.value()?;
     value.into_string().map_err(|value| format!("--{option}: {value:?} is not UTF-8").into())
 }
 
-/// The value of an option, read as what it should be.
+/// Returns the value of an option, parsed as the type that it should have.
 pub fn value<T: FromStr<Err: Display>>(parser: &mut lexopt::Parser, option: &str) -> Outcome<T> {
     let text = text(parser, option)?;
     text.parse().map_err(|error| format!("--{option}: cannot read {text:?}: {error}").into())
 }
 
-/// The value of an option, read as a time: `2`, `0.5`, `2s` or `500ms`.
+/// Returns the value of an option, parsed as a time: `2`, `0.5`, `2s` or `500ms`.
 pub fn time(parser: &mut lexopt::Parser, option: &str) -> Outcome<Duration> {
     let text = text(parser, option)?;
     let (number, unit) = match text.strip_suffix("ms") {
@@ -145,7 +145,7 @@ pub fn bound<T>(addr: &str, listener: io::Result<T>) -> Outcome<T> {
     })
 }
 
-/// A secret from the environment.
+/// Returns a secret from the environment.
 pub fn secret(name: &str) -> Outcome<String> {
     std::env::var(name).map_err(|_| format!("set the variable {name} to a secret of yours").into())
 }

@@ -14,7 +14,7 @@ use roomer_conformance::client::{Client, Received};
 use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 use roomer_tokio_examples::{admin, axum, invitation, jwt, ticker};
 
-/// An example that runs.
+/// A running example.
 struct Example {
     addr: SocketAddr,
     stop: oneshot::Sender<()>,
@@ -22,7 +22,7 @@ struct Example {
 }
 
 impl Example {
-    /// Runs it until the future that it is given is ready.
+    /// Runs an example until the future that it receives is ready.
     fn start<E: ToString>(
         run: impl AsyncFnOnce(TcpListener, Stop) -> Result<(), E> + Send + 'static,
     ) -> Example {
@@ -37,7 +37,7 @@ impl Example {
         Example { addr, stop, thread }
     }
 
-    /// Somebody who has left root and so hears nothing of others.
+    /// Connects a client that has left root, and so receives no notices about others.
     fn roomless_client(&self) -> Client {
         let mut client = Client::connect(self.addr);
         client.send_to_room("root", "leave", b"");
@@ -69,7 +69,7 @@ impl Example {
             .0
     }
 
-    /// Stops it: everybody who is there is told.
+    /// Stops the example: all connected clients are notified.
     fn stop<const N: usize>(self, clients: [&mut Client; N]) {
         self.stop.send(()).unwrap();
         for client in clients {
@@ -80,7 +80,7 @@ impl Example {
                 }
             };
             assert_eq!(close, Received::Close(Some(1001), "server is going away".into()));
-            // The answer may come too late to be wanted.
+            // The connection may have ended before the answer is sent.
             let _ = client.stream.write_all(&roomer_conformance::wire::close(1001, ""));
         }
         self.thread.join().unwrap().unwrap();
@@ -195,14 +195,14 @@ fn a_private_room_is_for_invited_clients() {
     bob.expect_nothing();
     eve.send_to_room(den, "join", b"");
     eve.expect_left(den);
-    // A guest may come and go; other rooms are everybody's.
+    // A guest may join and leave; other rooms are open to all.
     bob.send_to_room(den, "leave", b"");
     bob.expect_left(den);
     ann.expect_member_left(den, &bob.id);
     assert_eq!(bob.join(den).len(), 2);
     ann.expect_new_member(den, &bob.id);
     eve.join("lobby");
-    // The owner leaves: the room is over, the invitations with it, and who comes next owns it.
+    // The owner leaves: the room and its invitations end, and the next client to join owns it.
     ann.send_to_room(den, "leave", b"");
     ann.expect_left(den);
     bob.expect_member_left(den, &ann.id);
@@ -253,7 +253,7 @@ fn administrators_see_slow_connections() {
         admin::run(listener, "secret", stop).await.map_err(|error| error.to_string())
     });
     let (stuck, mut sender) = (example.roomless_client(), example.roomless_client());
-    // More than the sockets between them hold, and not yet more than it may be owed.
+    // More than the sockets between them hold, and less than the server may queue.
     let is_shown = (0..100).any(|_| {
         sender.send_to_client(&stuck.id, "root", "note", &[0; 128 * 1024]);
         sender.expect_nothing();

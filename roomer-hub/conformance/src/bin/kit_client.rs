@@ -1,5 +1,5 @@
 //! The client of `roomer-proto` as a program for the conformance kit of the protocol (`roomer-proto/kit`):
-//! it reads commands and writes events, each one line of JSON. Its clock advances by a command only.
+//! it reads commands and writes events, each one line of JSON. Its clock advances only by a command.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -165,7 +165,7 @@ impl Program {
         }
     }
 
-    /// Lets time pass, and does what is due meanwhile.
+    /// Advances the clock, from deadline to deadline.
     fn advance(&mut self, until: Duration) {
         while let Some(at) = self.client.as_ref().and_then(Client::deadline)
             && at <= until
@@ -177,7 +177,7 @@ impl Program {
         self.now = until;
     }
 
-    /// Does what the client needs, reports its events, and writes what it transmits.
+    /// Serves the client's needs, reports its events, and writes what it transmits.
     fn drive(&mut self) {
         let now = self.now;
         let Some(mut client) = self.client.take() else { return };
@@ -202,12 +202,12 @@ impl Program {
         self.client = Some(client);
     }
 
-    /// Writes what the client transmits; returns false if that is nothing.
+    /// Writes the bytes that the client transmits. Returns false if there are none.
     fn write(&mut self, client: &mut Client) -> bool {
         let mut bytes = Vec::new();
         client.transmit(self.now, &mut bytes, &mut || [1, 2, 3, 4]);
         if let Some(stream) = &mut self.stream {
-            // A stream that takes nothing any more ends, which its reader reports.
+            // A stream that no longer accepts bytes ends, which its reader reports.
             let _ = stream.write_all(&bytes);
         }
         !bytes.is_empty()

@@ -16,8 +16,7 @@ use crate::http::{HttpRequest, HttpResponse, dial};
 
 const ANYWHERE: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
-/// Runs it to its end, which is a failure; returns the one line that it prints, and that on
-/// standard error.
+/// Runs an example that has to fail. Returns its only output, a line on standard error.
 #[track_caller]
 fn error(example: &str, args: &[&str]) -> String {
     let output = output(command(example, args));
@@ -31,7 +30,7 @@ fn error(example: &str, args: &[&str]) -> String {
     line.to_owned()
 }
 
-/// An error on the command line is reported in one line.
+/// Checks that an error on the command line is reported in one line.
 pub fn errors_are_reported_in_one_line(examples: &[&str]) {
     for example in examples {
         assert!(error(example, &["--nonsense"]).contains("--nonsense"));
@@ -63,7 +62,7 @@ pub fn an_address_in_use_is_named(examples: &[&str]) {
     }
 }
 
-/// With files that are fine, where files are wanted.
+/// Runs an example like [`error`], with valid files if it needs some.
 #[track_caller]
 fn error_with_files(example: &str, addr: &str) -> String {
     let files = files(example);
@@ -108,7 +107,8 @@ pub fn files_of_tls_are_named_before_it_listens(example: &str) {
     assert!(error(example, &["cert.pem"]).contains("key.pem"));
 }
 
-/// Either signal ends it: clients are closed with 1001, and the exit code is 0.
+/// Checks that either signal ends the program: clients are closed with 1001, and the exit code is
+/// 0.
 pub fn a_signal_drains_the_server(examples: &[&str]) {
     for example in examples {
         for signal in [Signal::TERM, Signal::INT] {
@@ -141,7 +141,7 @@ fn going_away(client: &mut Client) {
     let _ = client.stream.shutdown(std::net::Shutdown::Both);
 }
 
-/// The second signal does not wait for the drain.
+/// Checks that the second signal does not wait for the drain.
 pub fn a_second_signal_ends_the_process_at_once() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let mut args = ANYWHERE.to_vec();
@@ -157,7 +157,8 @@ pub fn a_second_signal_ends_the_process_at_once() {
     }
 }
 
-/// The first process of a container has no default actions for signals.
+/// Checks that signals work in the first process of a container, which has no default actions for
+/// them.
 pub fn process_1_ends_on_sigterm() {
     let mut probe = Command::new("unshare");
     probe.args(["--pid", "--fork", "--mount-proc", "true"]).stderr(Stdio::piped());
@@ -184,7 +185,7 @@ pub fn process_1_ends_on_sigterm() {
     assert_eq!((status.code(), status.signal()), (Some(0), None), "{errors}");
 }
 
-/// An invalid option of the chat is named.
+/// Checks that the chat names an invalid option.
 pub fn the_chat_names_a_wrong_option() {
     for (args, parts) in [
         (&["--max-rooms", "x"][..], &["--max-rooms", "\"x\""][..]),
@@ -245,7 +246,7 @@ pub fn the_chat_works_behind_a_proxy() {
     assert_eq!(come("PROXY UNKNOWN\r\n", &check).1, 200);
 }
 
-/// A low soft limit of descriptors is raised; a low hard limit is reported once.
+/// Checks that a low soft limit of descriptors is raised, and a low hard limit reported once.
 pub fn the_descriptor_limit_is_raised_or_reported() {
     let limited = |limits: &str| {
         let mut shell = Command::new("sh");

@@ -100,7 +100,7 @@ pub fn a_script_starts_a_cluster(script: &str) {
     }
 }
 
-/// Each program that the containers run has the options that they give it.
+/// Checks that each program that the containers run has the options that they give it.
 pub fn containers_use_options_that_there_are(compose: &str) {
     let text = fs::read_to_string(compose).unwrap();
     let commands: Vec<&str> =
@@ -117,7 +117,7 @@ pub fn containers_use_options_that_there_are(compose: &str) {
     }
 }
 
-/// Without a broker the script prints one sentence with the remedy.
+/// Checks that without a broker the script prints one sentence with the remedy.
 pub fn a_script_names_what_is_missing(script: &str) {
     if Path::new("/usr/sbin/nats-server").exists() || Path::new("/usr/bin/nats-server").exists() {
         // The script searches the folders of the system, so only a copy without them misses it.

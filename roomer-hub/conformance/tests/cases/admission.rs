@@ -81,7 +81,7 @@ fn a_rejected_client_can_read_the_response_while_it_sends() {
     let _silent = dial(test.addr);
     for size in [1, 100, 20_000, 400_000] {
         let mut stream = dial(test.addr);
-        // A reset may stop it, but only after the answer was there to be read.
+        // A reset may stop the write, but only after the answer has arrived.
         stream.write_all(&vec![b'x'; size]).unwrap();
         assert_eq!(turned_away(stream), 503, "after {size} bytes");
     }
@@ -238,7 +238,7 @@ fn bytes_of_a_rejected_client_are_not_kept() {
             let mut stream = dial(test.addr);
             stream.write_all(&HttpRequest::plain(test.addr).bytes()).unwrap();
             assert_eq!(HttpResponse::read_head(&mut stream).0.status, 400);
-            // It is read for a while, and then no more.
+            // The socket is read for a while, and then no longer.
             stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
             assert!(stream.write_all(&frame).is_err(), "all of it was read");
             stream

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use cap::Cap;
 
-/// Counts what is allocated. The pages that the process has resident would not tell a leak from what an
-/// allocator keeps for later.
+/// Counts what is allocated. The resident pages of the process would not distinguish a leak from memory
+/// that an allocator keeps for later.
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 

@@ -199,7 +199,7 @@ fn bytes_received_while_the_hook_runs_are_kept() {
     let mut stream = dial(test.addr);
     stream.write_all(&ask(&test, "ann").bytes()).unwrap();
     for room in ["one", "two", "three"] {
-        // The server handles this one after what the other has sent before.
+        // The server handles this client after the earlier bytes of the other one.
         Client::upgrade(dial(test.addr), &ask(&test, "anybody")).close();
         stream.write_all(&wire::to_room(room, "join", b"")).unwrap();
     }

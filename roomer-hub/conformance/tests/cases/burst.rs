@@ -7,7 +7,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// Sends in one go and reads meanwhile.
+/// Sends everything at once, and reads meanwhile.
 fn in_one_go(sender: &Client, bytes: Vec<u8>, read: impl FnOnce() + Send) {
     let mut writer = sender.stream.try_clone().unwrap();
     thread::scope(|scope| {

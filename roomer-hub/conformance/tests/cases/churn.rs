@@ -1,4 +1,4 @@
-//! Coming and going without end: every view of a room must be true (sections 7 and 12).
+//! Members that join and leave all the time: every view of a room must be true (sections 7 and 12).
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -17,7 +17,7 @@ fn depart(mut client: Client, way: u32) -> Option<Client> {
             return Some(client);
         }
         1 => client.reset(),
-        // With joins in flight, so that there is something to be left behind as a ghost.
+        // With joins in flight, which could leave a ghost behind.
         2 => client.send(&wire::to_room("square", "join", b"").repeat(5)),
         _ => client.send(&wire::close(1000, "")),
     }
@@ -36,7 +36,7 @@ fn every_client_s_member_list_is_correct_after_joins_and_leaves() {
                 watcher.members
             })
         });
-        // A client that joins again and again, each time with a new snapshot.
+        // A client that joins repeatedly, each time with a new snapshot.
         let commuter = scope.spawn(|| {
             let mut commuter = Member::join(test.roomless_client(), "square");
             for _ in 0..60 {
@@ -65,7 +65,7 @@ fn every_client_s_member_list_is_correct_after_joins_and_leaves() {
         // The last visitors may still be on their way in, and out.
         test.wait_for_sockets(5, || conductor.catch_up());
         assert_eq!(conductor.members.len(), 5);
-        // A newcomer's snapshot is the truth, as the server sees it.
+        // A newcomer's snapshot shows the members as the server knows them.
         let mut newcomer = Member::join(test.roomless_client(), "square");
         conductor.settle(6);
         assert_eq!(newcomer.members, conductor.members);
@@ -82,7 +82,7 @@ fn every_client_s_member_list_is_correct_after_joins_and_leaves() {
 
 #[test]
 fn a_room_that_ends_and_starts_again_loses_no_member() {
-    // Two come and go so that the room is made and unmade all the time.
+    // Two clients join and leave, so that the room is created and removed all the time.
     let test = TestServer::start();
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -90,7 +90,7 @@ fn a_room_that_ends_and_starts_again_loses_no_member() {
                 let mut member = Member::join(test.roomless_client(), "flicker");
                 for _ in 0..150 {
                     member.leave();
-                    // That the snapshot has the joiner in it is checked here.
+                    // This checks that the snapshot contains the joiner.
                     member.rejoin();
                     member.client.send_to_room("flicker", "hello", b"");
                 }

@@ -80,7 +80,7 @@ fn a_message_to_a_former_id_reaches_no_client() {
     heirs.iter_mut().for_each(|heir| heir.expect_nothing());
 }
 
-/// A member of four rooms disconnects in some way; the others must be notified once for each room.
+/// Disconnects a member of four rooms in some way; the others must be notified once for each room.
 fn parting(go: impl FnOnce(Client)) {
     let test = TestServer::start();
     let rooms = ["a", "b", "c"];

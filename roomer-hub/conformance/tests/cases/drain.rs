@@ -31,7 +31,7 @@ fn dismissed(client: &mut Client) -> Option<u16> {
 #[test]
 fn during_a_drain_clients_keep_working_and_new_ones_get_503() {
     let mut test = TestServer::with(|builder| {
-        // The last is due after more than all patience.
+        // The last close is due later than any test waits.
         builder.drain(TIMEOUT * 2, 1).health("/live", "/ready").page("/", "text/plain", "page")
     });
     let mut clients: Vec<Client> = (0..40).map(|_| test.roomless_client()).collect();

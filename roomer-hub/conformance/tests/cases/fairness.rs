@@ -14,8 +14,8 @@ const GO: usize = 100;
 /// The most bytes of a flood in flight.
 const AFLOAT: usize = 8 << 20;
 
-/// Two clients flood a room, or each other, as fast as the server and the other client read; the other
-/// members must exchange their messages meanwhile.
+/// Lets two clients flood a room, or each other, as fast as the server and the other client read; the
+/// other members must exchange their messages meanwhile.
 fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestServer)) {
     // Limits on slow readers are not under test here.
     let test =
@@ -39,14 +39,14 @@ fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestS
                 }
                 stream.write_all(&wire::to_room("flooded", "end", b"")).unwrap();
             });
-            // Each receives everything of the other.
+            // Each receives all messages of the other.
             let mut reader = readers.remove(0);
             scope.spawn(move || {
                 let mut heard = 0;
                 while reader.expect_view().event != b"end" {
                     heard += 1;
                     if heard % GO == 0 {
-                        // The sender may have come to its end.
+                        // The sender may have finished.
                         let _ = permit.send(());
                     }
                 }

@@ -129,7 +129,7 @@ fn unknown_opcodes_are_1002() {
 fn control_frames_above_125_bytes_are_1002() {
     let test = TestServer::start();
     for opcode in [PING, PONG, CLOSE] {
-        // By the header alone: nothing of the payload is ever sent.
+        // Because of the header alone: no byte of the payload is ever sent.
         breaks(&test, &wire::header(FIN | opcode, 126), &[1002]);
         breaks(&test, &wire::header(FIN | opcode, 65_536), &[1002]);
     }

@@ -146,7 +146,8 @@ fn an_error_without_a_hook_costs_nothing() {
     client.expect_nothing();
 }
 
-/// A panic of a handler, or of the hook for its error, closes only the connection of its caller.
+/// Checks that a panic of a handler, or of the hook for its error, closes only the connection of
+/// its caller.
 fn panics(choose: impl FnOnce(Builder) -> Builder) {
     let test = TestServer::with(|builder| {
         choose(builder).on("ping", |conn, message| {

@@ -9,7 +9,7 @@ use roomer_conformance::client::Client;
 use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire::{self, BINARY, CONTINUATION, FIN, PING, TEXT};
 
-/// Attackers in the room do something; the honest members are notified of their end and keep working.
+/// Lets attackers in the room act; the honest members are notified of their end and keep working.
 fn affects_no_other(attackers: impl IntoIterator<Item = Box<dyn FnOnce(Client)>>) {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");

@@ -50,7 +50,7 @@ fn fragments_are_added_up() {
     client.send(&wire::frame(CONTINUATION, b""));
     client.send(&wire::frame(FIN | CONTINUATION, &packet[600..]));
     expect_back(&mut client, &payload);
-    // The next message begins at nothing.
+    // The count starts again with the next message.
     client.send(&wire::message(&packet));
     expect_back(&mut client, &payload);
     client.send(&wire::frame(BINARY, &packet[..600]));
@@ -84,7 +84,7 @@ fn an_oversized_message_affects_no_other_client_even_if_it_is_sent_completely() 
     witness.expect_nothing();
 }
 
-/// The server reads on for a while, so that its close frame is not lost, and then no more.
+/// The server continues to read for a while, so that its close frame is not lost, and then stops.
 #[test]
 fn bytes_read_after_a_close_are_bounded_and_the_close_frame_is_not_lost() {
     let test =
@@ -95,7 +95,7 @@ fn bytes_read_after_a_close_are_bounded_and_the_close_frame_is_not_lost() {
     culprit.send(&wire::header(FIN | BINARY, 48 << 20));
     let filler = wire::filler(64 * 1024);
     let mut sent = 0;
-    // Until nothing more is taken for a second.
+    // Until the socket accepts nothing for a second.
     while sent < 48 << 20 && culprit.stream.write_all(&filler).is_ok() {
         sent += filler.len();
     }

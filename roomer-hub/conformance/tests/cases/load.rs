@@ -145,7 +145,7 @@ impl One {
     }
 }
 
-/// All of it once: they come, they talk, they go.
+/// Runs one round: all clients connect, send and leave.
 fn round(test: &TestServer, crowd: usize) {
     let barrier = Barrier::new(THREADS);
     let share = crowd / THREADS / STEPS;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use roomer_conformance::client::Client;
 use roomer_conformance::wire::Packet;
 
-/// A member that keeps the list of members, and finds fault with every notice that does not fit.
+/// A member that keeps the list of members, and fails on every notice that contradicts it.
 pub(crate) struct Member {
     pub(crate) client: Client,
     pub(crate) room: &'static str,
@@ -55,7 +55,7 @@ impl Member {
         None
     }
 
-    /// Takes in all that has come by now.
+    /// Applies all notices that have arrived.
     pub(crate) fn catch_up(&mut self) {
         let id = self.client.id.clone();
         self.client.send_to_client(&id, "", "caught up", b"");
@@ -67,7 +67,7 @@ impl Member {
         while self.hear().is_none_or(|packet| packet.event != event) {}
     }
 
-    /// Takes in notices until the list is of this size; nothing else may come.
+    /// Applies notices until the list has this size; nothing else may arrive.
     pub(crate) fn settle(&mut self, size: usize) {
         while self.members.len() != size {
             let other = self.hear();

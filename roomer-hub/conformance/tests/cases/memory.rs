@@ -75,7 +75,7 @@ fn queues_of_stuck_readers_stay_within_the_budget() {
     assert!(closes.get(&1013).is_some_and(|&count| count > 0), "{closes:?}");
 }
 
-/// Counted for each of them it would be thirty times the budget.
+/// Counted for each member, the message would be thirty times the budget.
 #[test]
 fn a_message_that_many_wait_for_counts_once() {
     let test = TestServer::with(tight);
@@ -91,8 +91,8 @@ fn a_message_that_many_wait_for_counts_once() {
     assert_eq!(test.server.stats().closes.len(), 0);
 }
 
-/// A connection whose socket is full cannot receive a close frame: it is cut, and its memory is freed at
-/// once.
+/// Checks that a connection whose socket is full, and so cannot receive a close frame, is cut, and that
+/// its memory is freed at once.
 #[test]
 fn a_client_that_cannot_take_its_close_frame_is_cut() {
     let test = TestServer::with(tight);

@@ -8,7 +8,7 @@ use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// Messages in one go: broadcasts and direct messages by turns, numbered.
+/// Sends messages at once: broadcasts and direct messages by turns, numbered.
 fn mixed(room: &str, dst: &str, count: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     for n in 0..count {
@@ -26,7 +26,7 @@ fn one_sender_s_broadcasts_and_direct_messages_come_in_its_order() {
     let bytes = mixed("lobby", &id, 500);
     thread::scope(|scope| {
         scope.spawn(|| a.send(&bytes));
-        // How the two kinds come between each other is free.
+        // The order of the two kinds relative to each other is not defined.
         let (mut all, mut one) = (0u32, 0u32);
         for _ in 0..1000 {
             let packet = b.expect_packet();
@@ -60,11 +60,11 @@ fn a_direct_message_does_not_overtake_earlier_room_messages() {
     }
 }
 
-/// More than any of these tests sends: how slow a reader may be is not their subject.
+/// More than any of these tests sends, since slow readers are not their subject.
 const PLENTY: usize = 64 << 20;
 
-/// Half of the members send at once, every tenth message a large one. All members must receive the same
-/// messages in one order.
+/// Lets half of the members send at once, every tenth message a large one. All members must receive the
+/// same messages in one order.
 fn all_members_receive_the_same<const N: usize>(count: u32, large: usize) {
     let test = TestServer::with(|builder| builder.max_backlog(PLENTY));
     let mut members: [Client; N] = test.clients_in("lobby");
@@ -199,7 +199,8 @@ fn a_member_is_announced_before_its_messages_and_removed_after_them() {
     }
 }
 
-/// Speaks in the room without end, but is never more than a few messages ahead of its own ears.
+/// Sends to the room without end, but never more than a few messages ahead of those that it has
+/// received back.
 fn make_noise(mut client: Client) {
     let id = client.id.clone();
     let mut noise = wire::to_room("square", "noise", b"x").repeat(10);

@@ -12,7 +12,7 @@ fn messages_that_are_not_packets_are_1002_and_affect_no_other_client() {
     let mut bad = vec![Vec::new(), vec![0; 19], vec![0; 21], [&good[..], b"x"].concat()];
     // Cut anywhere.
     bad.extend((0..good.len()).map(|length| good[..length].to_vec()));
-    // A length that claims too much, in each field.
+    // A length beyond the end of the message, in each field.
     let mut at = 0;
     for field in ["room", "event", "", "", "payload"] {
         for claim in [field.len() as u32 + 1000, 0x7fff_ffff, 0x8000_0000, u32::MAX] {

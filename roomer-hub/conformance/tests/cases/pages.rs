@@ -1,4 +1,4 @@
-//! Pages over plain HTTP, beside the WebSocket on the same port.
+//! Pages over plain HTTP, on the same port as the WebSocket.
 
 use super::test_server::TestServer;
 use roomer_conformance::http::HttpRequest;

@@ -37,7 +37,7 @@ fn count_returns_a_number_and_lists_no_member() {
     c.send_to_room("stadium:1", "join", b"");
     let id = c.id.clone();
     c.expect("stadium:1", "join_ack", "", &id, b"2");
-    // Another room is as rooms are.
+    // Another room has full presence, the default.
     a.join("stadium");
     b.join("stadium");
     a.expect_new_member("stadium", &b.id);

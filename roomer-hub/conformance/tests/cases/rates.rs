@@ -12,7 +12,7 @@ use roomer_conformance::wire;
 /// A rate so low that no token is refilled during a test.
 const FLOOD: usize = 500;
 
-/// Sends the same again and again, in one go.
+/// Sends the same message many times, at once.
 fn flood(client: &mut Client, message: &[u8]) {
     client.send(&message.repeat(FLOOD));
 }
@@ -34,8 +34,8 @@ fn until_closed(client: &mut Client) -> (usize, String) {
     }
 }
 
-/// A client that floods is closed after `burst` messages and those that the rate refilled meanwhile. The
-/// room receives them, is notified of the leave, and keeps working.
+/// Checks that a client that floods is closed after `burst` messages and those that the rate refilled
+/// meanwhile. The room receives them, is notified of the leave, and keeps working.
 #[track_caller]
 fn closes(choose: impl FnOnce(Builder) -> Builder, burst: usize, event: &str) {
     let test = TestServer::with(choose);

@@ -16,7 +16,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::TIMEOUT;
 use roomer_conformance::wire;
 
-/// Few enough that every room is flushed within the turn that spoke in it.
+/// So few that every room is flushed within the turn in which a message was sent to it.
 const CLIENTS: usize = 6;
 const STEPS: usize = 400;
 const ROOMS: [&str; 5] = ["root", "r", "ro", "", "größe🏠"];
@@ -100,7 +100,7 @@ struct Heard {
 }
 
 impl Heard {
-    /// Waits until these bytes have come.
+    /// Waits until these bytes have arrived.
     fn wait_for(&self, wanted: &[u8]) -> usize {
         let is_there = |bytes: &Vec<u8>| bytes.windows(wanted.len()).rposition(|w| w == wanted);
         let bytes = self.bytes.lock().unwrap();
@@ -142,7 +142,7 @@ impl Recorder {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// Returns once the server has done with all that was sent.
+    /// Returns once the server has handled everything that was sent.
     fn fence(&mut self, step: usize) {
         let mark = format!("fence {step}.");
         let to_oneself = wire::to_client(&self.id.clone(), "", "fence", mark.as_bytes());

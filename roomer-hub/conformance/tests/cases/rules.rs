@@ -1,4 +1,5 @@
-//! The handling of a client's packet, rule by rule (section 5), and what is not trusted (12).
+//! The handling of a client's packet, rule by rule (section 5), and the fields that are not trusted
+//! (section 12).
 
 use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::wire;

@@ -9,7 +9,7 @@ use super::test_server::{TestServer, expect_nothing, join_all};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// Something that is waited for, until it is opened.
+/// A gate at which rules wait until it is opened.
 #[derive(Clone, Default)]
 pub(crate) struct Gate(Arc<Mutex<(bool, Vec<Waker>)>>);
 
@@ -134,7 +134,7 @@ fn a_pending_join_holds_up_that_connection_and_no_other() {
     join_all("lobby", &mut members);
     let [mut a, mut b] = members;
     let own = a.id.clone();
-    // In one go: two joins that wait, and a message behind them.
+    // At once: two joins that wait, and a message after them.
     let sent = [
         wire::to_room("slow", "join", b""),
         wire::to_room("slower", "join", b""),

@@ -34,13 +34,13 @@ fn numbered(n: u32) -> Vec<u8> {
     [&n.to_be_bytes(), &FILLER[..]].concat()
 }
 
-/// A prompt reader's check: quick.
+/// Returns true if a message has this number. Cheap, so that a prompt reader stays prompt.
 fn is_numbered(payload: &[u8], n: u32) -> bool {
     payload.split_at(4) == (&n.to_be_bytes(), &FILLER[..])
 }
 
-/// Floods a room with one stuck reader and some prompt ones. Returns how much the stuck one finds
-/// once it reads, before its close frame.
+/// Floods a room with one stuck reader and some prompt ones. Returns how much the stuck one
+/// receives once it reads, before its close frame.
 fn flood(test: &TestServer, readers: usize, count: u32) -> u32 {
     let mut members = vec![narrow(test), test.roomless_client()];
     members.extend((0..readers).map(|_| test.roomless_client()));
@@ -74,7 +74,8 @@ fn flood(test: &TestServer, readers: usize, count: u32) -> u32 {
                 reader.expect_nothing();
             });
         }
-        // It is out; now it reads again, and finds a part without gaps, then why it was closed.
+        // The server has closed it. Now it reads again, and receives a part without gaps, then the
+        // reason.
         left.recv_timeout(TIMEOUT).expect("the stuck reader is closed");
         let mut n = 0;
         let got = loop {
@@ -161,8 +162,8 @@ fn unread_pongs_of_a_client_are_bounded() {
     test.wait_for_sockets(1, || witness.expect_nothing());
 }
 
-/// The client sends nothing, not even pongs, for several pong timeouts. Its only sign of life is that
-/// its socket takes bytes.
+/// A client that sends nothing, not even pongs, for several pong timeouts. Its only sign of life is
+/// that its socket accepts bytes.
 #[test]
 fn a_large_message_arrives_over_a_slow_link_though_no_pong_can() {
     let test = TestServer::with(|builder| {
@@ -177,7 +178,7 @@ fn a_large_message_arrives_over_a_slow_link_though_no_pong_can() {
     let (start, mut read) = (Instant::now(), 0);
     // Seven seconds, more than three pong timeouts.
     while read < 2_800_000 {
-        // The link's speed: 400 KB a second, also if this thread is late.
+        // The link's speed: 400 KB a second, even if this thread is late.
         while (read as u128) < start.elapsed().as_millis() * 400 {
             read += reader.read_some(16 * 1024);
         }

@@ -73,8 +73,8 @@ impl TestServer {
         assert_eq!(self.server.stats().sockets, 0);
     }
 
-    /// Waits until the engine has at most so many sockets. Calls `poke` again and again meanwhile,
-    /// and once more at the end.
+    /// Waits until the engine has at most so many sockets. Calls `poke` repeatedly meanwhile, and
+    /// once more at the end.
     pub(crate) fn wait_for_sockets(&self, sockets: usize, mut poke: impl FnMut()) {
         let deadline = Instant::now() + TIMEOUT;
         while self.server.stats().sockets > sockets {

@@ -123,7 +123,7 @@ fn a_ping_interval_not_below_the_pong_timeout_is_rejected() {
     }
 }
 
-/// An unfinished handshake must be answered with 408 and closed.
+/// Checks that an unfinished handshake is answered with 408 and closed.
 fn times_out(request: &[u8]) {
     let test =
         TestServer::with(|builder| builder.handshake_timeout(ms(300)).close_timeout(ms(300)));

@@ -136,7 +136,7 @@ impl Client {
         self.socket.send(Message::binary(packet.to_bytes())).unwrap();
     }
 
-    /// A close frame must arrive next, then the end of TLS and of the stream, in this order.
+    /// Expects a close frame next, then the end of TLS and of the stream, in this order.
     fn expect_close(mut self, code: u16) {
         match self.socket.read().unwrap() {
             Message::Close(Some(frame)) => assert_eq!(u16::from(frame.code), code),
@@ -150,7 +150,8 @@ impl Client {
     }
 }
 
-/// A client on a runtime talks to a server whose authority it is given, and only to that.
+/// Checks that a client on a runtime talks to a server whose authority it is given, and to no
+/// other.
 pub(crate) fn client_over_tls<R: Runtime>(
     block_on: impl FnOnce(Pin<Box<dyn Future<Output = ()>>>),
 ) {
@@ -226,7 +227,7 @@ fn a_receiver_that_reads_late_gets_everything() {
     for _ in 0..100 {
         sender.say("large", &late.id, &payload);
     }
-    // Everything is with the server by now, and much more than a socket holds.
+    // By now the server has everything, which is much more than a socket holds.
     let id = sender.id.clone();
     sender.say("fence", &id, b"");
     assert_eq!(PacketRef::decode(&sender.expect_message()).unwrap().event, "fence");

@@ -1,4 +1,4 @@
-//! Handlers that take their time.
+//! Handlers that wait for a long time.
 
 use std::time::Duration;
 

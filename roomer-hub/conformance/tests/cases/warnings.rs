@@ -51,7 +51,7 @@ impl Watched {
         text
     }
 
-    /// No warning has been given that was not expected.
+    /// Checks that there was no unexpected warning.
     #[track_caller]
     fn silent(&self) {
         assert_eq!(self.warnings.try_recv(), Err(TryRecvError::Empty));

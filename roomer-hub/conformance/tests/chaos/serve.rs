@@ -65,8 +65,8 @@ fn choose(builder: Builder, name: &str, value: &str) -> Builder {
     }
 }
 
-/// Adds what clients with sessions ask for: answers to requests, of which each runs once, and changes of
-/// their info.
+/// Adds handlers for clients with sessions: answers to requests, each of which must run once, and
+/// changes of their info.
 fn with_requests(builder: Builder) -> Builder {
     let seen = Arc::new(Mutex::new(HashSet::new()));
     let is_new = move |payload: &[u8]| match seen.lock().unwrap().insert(payload.to_vec()) {

@@ -34,7 +34,7 @@ const ALLOCATOR_ALLOWANCE: usize = 40 * 1024;
 /// How long the test handles received frames before it reads again.
 const PROCESSING_SLICE: Duration = Duration::from_millis(20);
 
-/// The most bytes read and not handled; above it the clients send nothing.
+/// The maximum number of bytes read and not handled. Above it the clients send nothing.
 const MAX_UNPROCESSED: usize = 4 << 20;
 
 /// How many packets honest clients may be ahead of the reference client before they wait for it.
@@ -46,7 +46,7 @@ struct Soak {
     seed: u64,
     log: DeliveryLog,
     clients: Vec<HonestClient>,
-    /// ClientIndex has looked last at what it has read.
+    /// The index of the client whose received bytes were handled last.
     next: usize,
     victims: Victims,
     /// True while no new attackers may start.
@@ -233,7 +233,7 @@ impl Soak {
             ..90 if is_in => client.say(log, room, "hello", rng.below(200) as usize),
             ..95 if is_in => client.say(log, room, "hello", rng.below(LONGEST as u32) as usize),
             ..97 if is_in => (0..50).for_each(|_| client.say(log, room, "hello", 30)),
-            // More than a small receive buffer takes at once.
+            // More than a small receive buffer accepts at once.
             ..98 if is_in => (0..40).for_each(|_| client.say(log, room, "hello", 4000)),
             ..105 if is_in => client.join(log, room),
             ..130 if is_in => client.leave(log, room),
@@ -263,7 +263,7 @@ impl Soak {
         }
     }
 
-    /// After the attackers have stopped, waits until the view of every client is correct.
+    /// Waits until the view of every client is correct, after the attackers have stopped.
     fn wait_until_consistent(&mut self) {
         self.until("all requests are answered and all logs agree", |soak| {
             let Soak { clients, log, .. } = soak;
@@ -285,7 +285,7 @@ impl Soak {
         })
     }
 
-    /// ClientIndex is in which room, by what each knows of itself.
+    /// Returns which clients are in each room, as each knows of itself.
     fn truth(&self) -> HashMap<Room, BTreeSet<ClientIndex>> {
         let mut truth: HashMap<Room, BTreeSet<ClientIndex>> = HashMap::new();
         for client in &self.clients {
@@ -360,7 +360,8 @@ impl Soak {
     }
 }
 
-/// Every fourth client has a small receive buffer, so that the server waits for it now and then.
+/// Returns the receive buffer of a client. Every fourth one is small, so that the server waits for
+/// it now and then.
 fn receive_buffer(index: usize) -> ReceiveBuffer {
     if index.is_multiple_of(4) { ReceiveBuffer::Small } else { ReceiveBuffer::Default }
 }

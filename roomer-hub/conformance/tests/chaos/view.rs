@@ -8,7 +8,7 @@ use roomer_conformance::wire::{self, PacketView};
 /// The room that every client joins when it connects.
 pub(super) const ROOT: Room = 0;
 
-/// What a client knows about the server.
+/// A client's knowledge of the server.
 pub(super) struct View {
     /// Its own index, after the first `join_ack`.
     pub(super) me: Option<ClientIndex>,
@@ -29,7 +29,7 @@ pub(super) enum RoomState {
     Leaving(Membership),
 }
 
-/// What a client knows about a room that it is a member of.
+/// A client's knowledge of a room that it is a member of.
 pub(super) struct Membership {
     pub(super) members: BTreeSet<ClientIndex>,
     cursor: LogCursor,

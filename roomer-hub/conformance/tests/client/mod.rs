@@ -117,7 +117,7 @@ async fn losses_are_reported_without_a_session<R: Runtime>(server: &Server, url:
     lobby.joined().await.unwrap();
     let (before, mut events) = (ann.id().unwrap(), ann.events());
     assert!(!ann.is_extended());
-    // The network accepts it, and delivers nothing any more.
+    // The network accepts it, and delivers nothing more.
     cuts.swallow();
     lobby.send("chat", "uncertain").unwrap();
     while cuts.swallowed() == 0 {
@@ -255,7 +255,7 @@ async fn requests_are_answered_in_all_directions<R: Runtime>(url: &str) {
     }
     let failed = "failed: the handler has failed";
     assert_eq!(texts, ["hi, Bob", "invalid: a greeting, please", failed, failed]);
-    // Ann does not have handlers, and the server has only one.
+    // Ann has no handlers, and the server has only one.
     let unknown = bobs.request_to(ann.id().unwrap(), "name", "hi", LIMIT).await;
     let Err(RequestError::Failed { code, .. }) = unknown else { panic!("{unknown:?}") };
     assert_eq!(code, "unknown");

@@ -1,4 +1,4 @@
-//! What the application of one node does with connections of another.
+//! Commands of one node's application about connections of another node.
 
 use std::sync::{Arc, Mutex};
 
@@ -57,7 +57,7 @@ pub(crate) fn an_unknown_id_is_reported_as_such(nodes: &mut Nodes) {
     assert!(!server.disconnect(stranger, 4000, ""));
     assert!(server.conn(id(&b)).is_none(), "its claims are at its own node");
     assert!(nodes.server(1).conn(id(&b)).is_some());
-    // Its name comes with its first beat, perhaps behind its members.
+    // Its name comes with its first beat, perhaps after its members.
     let peer = until("no beat comes", || {
         let mut peers = server.cluster()?.peers;
         assert_eq!(peers.len(), 1);

@@ -1,4 +1,4 @@
-//! What clients see when broker or nodes fail.
+//! Failures of the broker and of nodes, as clients see them.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -76,7 +76,7 @@ pub(crate) fn a_node_that_stops_in_order_takes_its_members_along(nodes: &mut Nod
     nodes.start(2);
     let [mut a, mut b] = nodes.clients([0, 1]);
     b.send_to_room("root", "chat", b"the last word");
-    // The server has read it by then.
+    // By then the server has read the message.
     b.expect_nothing();
     nodes.stop(1);
     a.expect("root", "chat", "", &b.id, b"the last word");
@@ -103,7 +103,7 @@ pub(crate) fn a_wrong_address_costs_only_a_warning(nodes: &mut Nodes) {
     });
     assert!(text.contains("nats://127.0.0.1:1"), "{text}");
     assert!(!nodes.server(index).cluster().unwrap().is_up);
-    // The end does not wait for the broker.
+    // The stop does not wait for the broker.
     nodes.stop(index);
     assert_eq!(a.expect_close(1001), "server is going away");
 }
@@ -125,7 +125,7 @@ pub(crate) fn health_can_depend_on_the_broker_and_a_stop_does_not(nodes: &mut No
     let [mut a, mut b] = nodes.clients([index, index]);
     nodes.broker.kill();
     is_ready(nodes, false);
-    // Its own clients are served all the same.
+    // Its own clients are still served.
     a.send_to_room("root", "chat", b"alone");
     b.expect("root", "chat", "", &a.id, b"alone");
     nodes.broker.restart();

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::nodes::Nodes;
 
-/// Receives until a packet of this event comes.
+/// Receives until a packet of this event arrives.
 fn next_of(client: &mut Client, event: &str) -> Packet {
     loop {
         let packet = client.expect_packet();

@@ -17,7 +17,7 @@ pub(crate) fn messages_and_direct_messages_reach_other_nodes(nodes: &mut Nodes) 
     b.send_to_client(&c.id, "any room", "psst", b"\0\xff");
     let (to, from) = (c.id.clone(), b.id.clone());
     c.expect("any room", "psst", &to, &from, b"\0\xff");
-    // An id of a node that lives and that nobody has, and one of no node.
+    // An unused id of a live node, and an id of no node.
     let unknown = format!("{}-0000-4000-8000-000000000000", &c.id[..8]);
     for dst in [&unknown, "00000000-0000-4000-8000-000000000000"] {
         a.send_to_client(dst, "", "psst", b"");
@@ -79,7 +79,7 @@ pub(crate) fn nothing_follows_a_leave_and_nothing_comes_from_outside(nodes: &mut
         a.send_to_room("lobby", "n", &number.to_be_bytes());
     }
     b.send_to_room("lobby", "leave", b"");
-    // Some messages may have come before; none comes after.
+    // Some messages may have arrived before; none arrives after that.
     loop {
         match b.receive() {
             Received::Packet(packet) if packet.event == "leave_ack" => break,
@@ -88,7 +88,8 @@ pub(crate) fn nothing_follows_a_leave_and_nothing_comes_from_outside(nodes: &mut
         }
     }
     b.expect_nothing();
-    // A client that is not a member cannot send there, on whatever node; reserved events never pass.
+    // A client that is not a member cannot send to the room, on any node; reserved events never
+    // pass.
     a.expect_member_left("lobby", &b.id);
     b.send_to_room("lobby", "chat", b"from outside");
     b.send_to_room("root", "new_member", b"forged");

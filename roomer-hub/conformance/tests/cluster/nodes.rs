@@ -168,7 +168,7 @@ impl Nodes {
         });
     }
 
-    /// Stops a node in order.
+    /// Stops a node, which announces its stop.
     pub(crate) fn stop(&mut self, index: usize) {
         self.nodes[index].take().unwrap().stop();
     }

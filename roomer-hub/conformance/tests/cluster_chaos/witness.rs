@@ -55,14 +55,14 @@ pub(crate) struct Witness {
     checked: usize,
 }
 
-/// One connection.
+/// The state of one connection of the client.
 struct Connection {
     stream: TcpStream,
     inbox: Vec<u8>,
     id: String,
     sent: u32,
     view: BTreeSet<String>,
-    /// The last message of each sender, and whether none may be missing behind it.
+    /// The last message of each sender, and whether none may be missing after it.
     heard: BTreeMap<String, (u32, bool)>,
 }
 
@@ -106,7 +106,7 @@ impl Witness {
         Some(connection.view)
     }
 
-    /// Sends a message and checks what comes. Returns false at the end of the connection.
+    /// Sends a message and checks received ones. Returns false at the end of the connection.
     fn turn(&mut self, connection: &mut Connection) -> bool {
         if !connection.id.is_empty() {
             connection.sent += 1;
@@ -169,7 +169,7 @@ impl Witness {
 }
 
 impl Connection {
-    /// Connects; `None` if the node is down.
+    /// Connects. Returns `None` if the node is down.
     fn open(addr: SocketAddr) -> Option<Connection> {
         let mut stream = TcpStream::connect_timeout(&addr, Duration::from_secs(10)).ok()?;
         stream.set_nodelay(true).unwrap();
@@ -199,7 +199,7 @@ impl Connection {
         assert_eq!(self.view.len(), members.len(), "a member is listed twice: {text}");
     }
 
-    /// Returns the next message; `Some(None)` if none comes for a while, `None` at the end.
+    /// Returns the next message; `Some(None)` if none arrives for a while, `None` at the end.
     fn next_message(&mut self) -> Option<Option<Vec<u8>>> {
         loop {
             if let Some(frame) = wire::incoming(&self.inbox) {

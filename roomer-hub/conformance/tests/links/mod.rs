@@ -56,7 +56,7 @@ impl Node {
         }
     }
 
-    /// The link must be up next; returns the largest frame.
+    /// Expects that the link comes up next. Returns the largest frame.
     pub(crate) async fn expect_up(&mut self) -> usize {
         match self.event().await {
             CarrierEvent::Up { max_payload } => max_payload,
@@ -64,7 +64,7 @@ impl Node {
         }
     }
 
-    /// The link must be down next; returns the reason.
+    /// Expects that the link goes down next. Returns the reason.
     pub(crate) async fn expect_down(&mut self) -> String {
         match self.event().await {
             CarrierEvent::Down(reason) => reason,
@@ -92,7 +92,7 @@ impl Node {
     }
 }
 
-/// The reason of a link to a server that sends these bytes and reads.
+/// Returns the reason why a link to a server that sends these bytes and reads is down.
 pub(crate) fn reason_of(scheme: &str, bytes: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("{scheme}://{}", listener.local_addr().unwrap());
@@ -107,7 +107,7 @@ pub(crate) fn reason_of(scheme: &str, bytes: &'static [u8]) -> String {
     reason.strip_prefix(&format!("{address}: ")).unwrap().to_owned()
 }
 
-/// Bytes that show a shift or a mix-up.
+/// Returns bytes that depend on their position, so that shifted or swapped ones show.
 pub(crate) fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at * 7 + at / 251 + length) as u8).collect()
 }

@@ -97,15 +97,15 @@ fn a_frame_reaches_its_receivers_and_no_other() {
     });
 }
 
-/// A frame with its number.
+/// Returns a frame that contains its number.
 fn numbered(number: u32) -> Bytes {
     let mut frame = vec![b'x'; 10_000];
     frame[..4].copy_from_slice(&number.to_be_bytes());
     frame.into()
 }
 
-/// Publishes frames until the carrier takes no more, to a server that is stopped: the sockets are full
-/// first, then the carrier. Returns their number.
+/// Publishes frames until the carrier accepts no more, to a stopped server: first the sockets fill up,
+/// then the carrier. Returns their number.
 async fn fill(node: &mut Node, to: Subject) -> u32 {
     let (mut taken, mut rejected) = (0, 0);
     while rejected < 2 {

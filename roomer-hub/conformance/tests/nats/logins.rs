@@ -14,7 +14,7 @@ authorization {
 }
 "#;
 
-/// The reason of a link with this login, without the address.
+/// Returns the reason why a link with this login is down, without the address.
 async fn reason(server: &Nats, login: &str) -> String {
     let reason = Node::new(1, &server.address(login)).expect_down().await;
     reason.strip_prefix(&format!("{}: ", server.address(""))).unwrap().to_owned()

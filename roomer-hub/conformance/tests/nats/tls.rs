@@ -10,7 +10,7 @@ fn serve(authority: &Authority, program: &Path, name: &str, args: &[&str]) -> Na
     Nats::start(program, &[&tls[..], args].concat())
 }
 
-/// The address of a server, with this authority as the only one.
+/// Returns the address of a server, with this authority as the only one.
 fn address(authority: &Authority, server: &Nats) -> String {
     format!("tls://127.0.0.1:{}?ca={}", server.port, authority.file("ca"))
 }

@@ -31,7 +31,7 @@ fn frames_of_every_length_arrive_in_order() {
         a.publish(Subject::All, "after").await;
         a.flush().await;
         assert_eq!(b.frame().await, "after");
-        // The sender's own frame returns, behind the answers to all others.
+        // The sender's own frame returns, after the answers to all others.
         assert_eq!(a.frame().await, "after");
     });
 }

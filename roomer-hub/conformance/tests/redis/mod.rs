@@ -16,7 +16,7 @@ use roomer_engine::cluster::Subject;
 use crate::Runtime;
 use crate::links::{Harness, Node, pattern, reason_of};
 
-/// The reason of a link to this address, without the address.
+/// Returns the reason why a link to this address is down, without the address.
 async fn reason(address: &str) -> String {
     let reason = Node::new(1, address).expect_down().await;
     reason.split_once(": ").unwrap().1.to_owned()

@@ -26,7 +26,7 @@ use roomer_tokio::{Server, mount};
 pub use login::issue;
 pub use tls::TlsListener;
 
-/// What every route can ask.
+/// The state of all routes.
 #[derive(Clone)]
 struct App {
     rooms: Server,
@@ -52,7 +52,7 @@ pub async fn run(
         .with_state(App { rooms: rooms.clone(), permissions })
         .into_make_service_with_connect_info::<Peer>();
     axum::serve(listener, app).with_graceful_shutdown(stop).await?;
-    // axum lets go of upgraded connections; the rooms close them, so many a second.
+    // axum does not close upgraded connections; the rooms do, so many a second.
     let report = rooms.drain().await;
     tracing::info!(closed = report.closed, cut = report.cut, "the rooms are closed");
     Ok(())

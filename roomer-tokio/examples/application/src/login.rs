@@ -22,7 +22,7 @@ pub struct Account {
     pub is_admin: bool,
 }
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Serialize, Deserialize)]
 struct Token {
     /// The user's name.
@@ -32,7 +32,7 @@ struct Token {
     exp: u64,
 }
 
-/// What tokens are checked with.
+/// The key and the rules by which tokens are checked.
 pub struct Logins {
     key: DecodingKey,
     rules: Validation,
@@ -48,7 +48,7 @@ impl Logins {
     }
 }
 
-/// What a login page would do.
+/// Issues a token, as a login page would.
 pub fn issue(secret: &[u8], name: &str, is_admin: bool, good_for: Duration) -> Outcome<String> {
     hs256::install();
     let exp = jsonwebtoken::get_current_timestamp() + good_for.as_secs();

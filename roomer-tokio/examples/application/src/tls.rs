@@ -54,7 +54,7 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, sender: Sender<Acc
         let (acceptor, sender) = (acceptor.clone(), sender.clone());
         tokio::spawn(async move {
             match timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                // A listener that is closed takes none.
+                // Fails only if the listener is closed.
                 Ok(Ok(stream)) => drop(sender.send((stream, address)).await),
                 Ok(Err(error)) => tracing::debug!(%address, %error, "the TLS handshake failed"),
                 Err(_) => tracing::debug!(%address, "the TLS handshake takes too long"),
@@ -70,7 +70,7 @@ impl Listener for TlsListener {
     async fn accept(&mut self) -> Accepted {
         match self.accepted.recv().await {
             Some(accepted) => accepted,
-            // The task ends with this alone.
+            // Never happens: the task with the sender ends only with this listener.
             None => std::future::pending().await,
         }
     }

@@ -67,7 +67,7 @@ impl Application {
         StreamOwned::new(ClientConnection::new(self.trust.clone(), name).unwrap(), stream)
     }
 
-    /// The status and the body of the answer to a plain request.
+    /// Sends a plain request. Returns the status and the body of the answer.
     fn ask(&self, method: &str, target: &str, token: Option<&str>) -> (u16, String) {
         let login = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
         let request = format!(
@@ -105,7 +105,7 @@ impl Application {
         }
     }
 
-    /// Stops it: all who are connected are told.
+    /// Stops the application: all connected clients are notified.
     fn stop<const N: usize>(self, clients: [Client; N]) {
         self.stop.send(()).unwrap();
         for mut client in clients {
@@ -139,7 +139,7 @@ impl Client {
         }
     }
 
-    /// Asks to join; true when the server lets it in.
+    /// Asks to join. Returns true if the server permits it.
     fn join(&mut self, room: &str) -> bool {
         self.say(room, "join");
         loop {
@@ -151,7 +151,7 @@ impl Client {
         }
     }
 
-    /// The code of the server's close frame.
+    /// Returns the code of the server's close frame.
     fn closed(&mut self) -> u16 {
         loop {
             match self.0.read() {

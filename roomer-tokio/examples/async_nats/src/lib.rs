@@ -51,7 +51,7 @@ pub struct NatsCarrier {
     events: Receiver<CarrierEvent>,
 }
 
-/// What the carrier and the task of the client share.
+/// The state that the carrier and the task of the client share.
 #[derive(Default)]
 struct Link(Mutex<State>);
 
@@ -94,7 +94,7 @@ impl Carrier for NatsCarrier {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<CarrierEvent> {
         match self.events.poll_recv(cx) {
             Poll::Ready(Some(event)) => Poll::Ready(event),
-            // The task has ended, after an address that is none or a close.
+            // The task has ended, because of an invalid address or a close.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
@@ -119,7 +119,7 @@ impl Carrier for NatsCarrier {
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // The task ends behind the last frame.
+        // The task ends after the last frame.
         self.frames = None;
         while let Poll::Ready(event) = self.events.poll_recv(cx) {
             if event.is_none() {
@@ -187,7 +187,7 @@ impl Task {
         self.link.state().max_payload > 0
     }
 
-    /// The client's connection has changed.
+    /// Handles a change of the client's connection.
     async fn changed(&mut self, client: &Client, event: Event) {
         match event {
             Event::Connected => {

@@ -83,7 +83,7 @@ fn two_servers_share_their_rooms_over_the_official_client() {
     b.expect("root", "chat", "", &a.id, b"meanwhile");
     talk(&mut b, &mut a, 5);
 
-    // A node that stops says so.
+    // A node announces its stop.
     let [one, two] = nodes;
     assert!(two.stop.send(()).is_ok());
     b.expect_close(1001);

@@ -1,4 +1,4 @@
-//! What the connections receive: frames, and the packets in them.
+//! Received frames, and the packets in them.
 
 use std::io::{self, Read as _};
 use std::time::{Duration, Instant};
@@ -12,7 +12,8 @@ use crate::opening;
 use crate::wire::{self, Head};
 
 impl Net {
-    /// Reads until there is no more; a short read says so too, unless the end may be behind it.
+    /// Reads until the socket is empty. A short read means that too, unless the end of the stream
+    /// may follow.
     pub(super) fn read(
         &mut self,
         conn: usize,
@@ -119,7 +120,7 @@ impl Net {
                 self.greeted(conn, &packet, listener)?
             }
             Phase::Open if is_own => {
-                // The server's own acknowledgements say what has not to be sent again.
+                // The server's acknowledgements show which packets need not be sent again.
                 if packet.dst == ACK_NOW {
                     self.acknowledge(conn);
                 }

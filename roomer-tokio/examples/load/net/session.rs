@@ -40,7 +40,7 @@ pub struct Sessions {
     pub acks: u64,
 }
 
-/// What the server's `hello` tells.
+/// The content of the server's `hello`.
 pub(super) struct Hello {
     pub(super) resumed: bool,
     /// The client's packets that the server has handled.
@@ -61,7 +61,7 @@ impl Hello {
 }
 
 impl Session {
-    /// Appends what the address of a connection has to ask for.
+    /// Appends the query of a connection's address.
     pub(super) fn add_to(&self, path: &mut String) {
         path.push(if path.contains('?') { '&' } else { '?' });
         path.push_str("roomer=2");
@@ -71,7 +71,7 @@ impl Session {
         }
     }
 
-    /// Takes in the server's `hello`.
+    /// Applies the server's `hello`.
     pub(super) fn greet(&mut self, payload: &[u8]) -> Option<Hello> {
         let mut hello = Hello::read(payload)?;
         self.token = std::mem::take(&mut hello.session);
@@ -89,7 +89,7 @@ impl Session {
 }
 
 impl Net {
-    /// The request that opens a connection's WebSocket.
+    /// Returns the request that opens a connection's WebSocket.
     pub(super) fn request(&self, conn: usize) -> Vec<u8> {
         let target = self.target(conn);
         match &self.conns[conn].session {
@@ -136,7 +136,7 @@ impl Net {
         }
     }
 
-    /// Acknowledges all that was received, and waits until nothing comes any more.
+    /// Acknowledges everything that was received, and waits until nothing more arrives.
     pub fn settle_sessions(&mut self, quiet: Duration, l: &mut impl Listener) -> io::Result<()> {
         while let Some((_, conn)) = self.sessions.due.pop_front() {
             let state = &self.conns[conn];
@@ -162,8 +162,8 @@ impl Net {
         Ok(())
     }
 
-    /// Lets connections whose sockets were cut return to their sessions, so many at once as
-    /// handshakes may be under way. They come up in the following turns.
+    /// Lets connections whose sockets were cut return to their sessions, as many at once as
+    /// handshakes may be under way. They open in the following turns.
     pub fn come_back(&mut self, conns: std::ops::Range<usize>) -> io::Result<()> {
         for session in self.conns[conns.clone()].iter_mut().filter_map(|c| c.session.as_mut()) {
             session.is_returning = true;
@@ -172,7 +172,7 @@ impl Net {
         self.start_more()
     }
 
-    /// True once all connections are open.
+    /// Returns true once all connections are open.
     pub fn all_open(&self) -> bool {
         self.opened == self.wanted
     }

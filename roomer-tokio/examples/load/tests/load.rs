@@ -35,7 +35,7 @@ fn load(set: impl FnOnce(Builder) -> Builder, args: &str) -> Output {
     done
 }
 
-/// The figures of a run without a violation.
+/// Returns the figures of a run, which must have no violation.
 fn figures(done: &Output) -> Value {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     serde_json::from_slice(&done.stdout).unwrap()

@@ -18,7 +18,8 @@ const IN_FLIGHT: usize = 5;
 const ROUNDS: usize = 20;
 const SHARE: usize = 8;
 
-/// Each reader receives everything, although the sender sends as fast as the server reads.
+/// Checks that each reader receives everything, although the sender sends as fast as the server
+/// reads.
 fn completely_and_in_order(
     options: &str,
     receive_buffer: ReceiveBuffer,
@@ -77,7 +78,7 @@ fn a_noisy_and_a_flapping_client_disconnect_no_other() {
     let [mut noisy, flapping] = [(); 2].map(|()| process.client());
     noisy.join("lobby");
     let flap = [wire::to_room("lobby", "join", b""), wire::to_room("lobby", "leave", b"")].concat();
-    // Of these two only: the crowd may not yet have read all that it saw of its own joining.
+    // Only these two: the crowd may not yet have read all notices of its own joins.
     let ids = [noisy.id.clone(), flapping.id.clone()];
     let ids = ids.each_ref().map(String::as_bytes);
     let is_over = AtomicBool::new(false);
@@ -88,7 +89,7 @@ fn a_noisy_and_a_flapping_client_disconnect_no_other() {
             (0..60).for_each(|_| writer.write_all(&noise).unwrap());
             writer.write_all(&wire::to_room("lobby", "end", b"")).unwrap();
         });
-        // They read everything, so that only what they send can affect others.
+        // They read everything, so that only the packets that they send can affect others.
         for mut client in [noisy.stream.try_clone().unwrap(), flapping.stream.try_clone().unwrap()]
         {
             scope.spawn(move || std::io::copy(&mut client, &mut std::io::sink()));

@@ -81,7 +81,7 @@ fn one_stuck_reader_costs_its_limit_and_the_others_lose_nothing() {
     let mut process = Process::start_busy("quiet=1");
     let before = process.level();
     let grown = flood(&mut process, 1);
-    // Its backlog, and what the others are behind by.
+    // Its backlog, and the messages by which the others are behind.
     assert!(grown < 10 * 1024, "{grown} KiB");
     eprintln!("{grown} KiB for one stuck reader");
     process.recovers(before, ALLOCATOR_ALLOWANCE);

@@ -12,7 +12,7 @@ use super::session::Session;
 use crate::chaos::delivery_log::{ClientIndex, DeliveryLog, Room};
 use crate::chaos::view::{RoomState, View};
 
-/// The packets without an acknowledgement above which it does nothing.
+/// The number of unacknowledged packets above which it sends nothing.
 const MAX_AHEAD: usize = 200;
 
 /// The info of the members of rooms, by their ids.
@@ -23,7 +23,7 @@ pub(super) struct Client {
     pub(super) view: View,
     pub(super) requests: Requests,
     infos: HashMap<Room, Infos>,
-    /// The info that it has set last.
+    /// The last info that it has set.
     pub(super) info: Value,
     changes: u64,
     pub(super) stage: Stage,
@@ -102,7 +102,7 @@ impl Client {
         self.session.send(wire::to_room("root", "roomer:info", info.as_bytes()));
     }
 
-    /// Asks the server, or a client.
+    /// Sends a request to the server or to a client.
     pub(super) fn ask(&mut self, log: &DeliveryLog, to: Option<ClientIndex>, event: &str) {
         let Some(me) = self.view.me else { return };
         let to = to.map(|to| log.id(to));

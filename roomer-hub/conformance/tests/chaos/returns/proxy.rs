@@ -29,9 +29,9 @@ pub(super) enum Fault {
     Cut,
     /// One side gets the end of the stream, and the other direction works for a while.
     HalfClose,
-    /// One direction, or both, stop for a while.
+    /// One direction stops for a while, or both do.
     Stall,
-    /// Nothing passes any more, and no side is notified.
+    /// No more bytes pass, and neither side is notified.
     Vanish,
     /// A few bytes at a time.
     Trickle,
@@ -111,7 +111,7 @@ impl Pair {
         let fault = random.pick(&Fault::ALL);
         let fault_at = Instant::now() + Duration::from_millis(random.below(1500).into());
         let mut pipes = [Pipe::default(), Pipe::default()];
-        // In the middle of a request, of `hello`, or of any frame.
+        // Possibly in the middle of a request, of `hello`, or of any frame.
         if !random.one_in(3) {
             let most = random.pick(&[400, 700, 3000, 60_000]);
             pipes[random.below(2) as usize].left = Some(random.below(most) as usize);

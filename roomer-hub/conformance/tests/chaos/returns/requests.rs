@@ -1,10 +1,10 @@
-//! What a client has asked, and what it has to answer.
+//! The requests of a client, and those that it has to answer.
 
 use std::collections::{HashMap, HashSet};
 
 use roomer_conformance::wire::{self, PacketView};
 
-/// The requests without an answer that a client has at most.
+/// The maximum number of a client's requests without an answer.
 pub(super) const MAX_PENDING: usize = 12;
 
 #[derive(Default)]
@@ -15,7 +15,7 @@ pub(super) struct Requests {
     /// The number of the next request to each client, and from each.
     to: HashMap<String, u64>,
     from: HashMap<String, u64>,
-    /// The tags of the server that it was asked with.
+    /// The tags of the server's requests that it has received.
     seen: HashSet<String>,
     /// The answers that it postpones.
     postponed: Vec<Vec<u8>>,
@@ -124,7 +124,7 @@ impl Requests {
     }
 }
 
-/// What a packet of a request leads to.
+/// The result of handling a packet of a request.
 pub(super) enum Handled {
     Nothing,
     Answer(Vec<u8>),

@@ -1,4 +1,5 @@
-//! The client's side of a session: what it has received and sent, over one socket after the other.
+//! The client's side of a session: the packets that it has received and sent, over one socket after
+//! the other.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -83,7 +84,7 @@ impl Session {
         self.is_closing = true;
     }
 
-    /// Returns on a new socket. The old one is not used any more, and ends with or without a reset.
+    /// Returns on a new socket. The old one is no longer used, and ends with or without a reset.
     pub(super) fn come_back(&mut self, by_reset: bool) {
         // Without a token it has no session to return to.
         if self.token.is_empty() {
@@ -189,7 +190,7 @@ impl Session {
         }
     }
 
-    /// Drops what the server has handled.
+    /// Drops the packets that the server has handled.
     fn forget(&mut self, count: u64) {
         let most = self.before + self.unacknowledged.len() as u64;
         assert!((self.before..=most).contains(&count), "{count} of {}..={most}", self.before);

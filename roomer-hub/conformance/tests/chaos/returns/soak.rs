@@ -22,7 +22,7 @@ use crate::chaos::view::{ROOT, RoomState};
 const ROOMS: usize = 8;
 
 /// No session may be refused: it is kept longer than any client is away, with all that its client has
-/// missed. The server takes a silent client for lost after three seconds, again and again.
+/// missed. The server considers a silent client lost after three seconds, which happens often.
 const OPTIONS: &str = "handshake=60000 ping=1000 pong=3000 write=2000 close=4000 backlog=8388608 \
     window=120000 keep=67108864 detached=10000 requests=1";
 
@@ -42,7 +42,7 @@ struct Soak {
     sums: Sums,
 }
 
-/// What the clients have done.
+/// Counts of the clients' actions.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
     clients: usize,
@@ -298,7 +298,7 @@ impl Soak {
     }
 
     /// Returns the members of root that are not clients: a request that arrives when its client is
-    /// back already, with a token that is not good any more, begins a session that no client uses.
+    /// back already, with an outdated token, begins a session that no client uses.
     fn ghosts(&self) -> Vec<ClientIndex> {
         let clients: BTreeSet<_> =
             self.clients.iter().filter_map(|client| client.view.me).collect();
