@@ -1,5 +1,5 @@
 /**
- * The connection to the server this page is from.
+ * The connection to the server of this page.
  *
  * @module connection
  */
@@ -27,13 +27,13 @@ async function whyRefused() {
         const answer = await fetch(address, { cache: "no-store" });
         return REFUSALS.includes(answer.status) ? (await answer.text()).trim().slice(0, 200) || `status ${answer.status}` : "";
     } catch {
-        // Not there at all: the client tries on.
+        // The server is not there at all: the client keeps trying.
         return "";
     }
 }
 
 /**
- * Connects, and comes back by itself.
+ * Connects, and reconnects by itself.
  *
  * @param {object} hooks
  * @param {(state: string, problem: string) => void} hooks.changed the state of the client, and why it is closed

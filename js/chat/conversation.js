@@ -2,7 +2,7 @@
  * One room as the user sees it: its place in the list of rooms, its log, what is being written, and to whom.
  *
  * Messages of this page: "chat" (text to the room), "whisper" (text to one member), "typing" (see typing.js), "nick" (the name of
- * this client) and the request "seen" (see seen.js). The name is the client's info; "nick" is for what does not know that: members
+ * this client) and the request "seen" (see seen.js). The name is the client's info; "nick" is for those that do not know it: members
  * and servers with the plain protocol, which get it when the client joins and when they join, and the memory of the room, which
  * outlives its members.
  *
@@ -50,8 +50,8 @@ const company = (others) => (others === 0 ? "nobody else is here" : others === 1
  * @param {(conversation: object, change: string, id: string) => void} page.member of "add", "remove"
  * @param {(id: string, before?: string) => void} page.renamed a member of some rooms has another name
  * @param {(id: string) => boolean} page.knows returns true if the client shares a room with a peer
- * @param {(conversation: object) => boolean} page.isWatched whether the user looks at it
- * @param {() => void} page.write leads the keyboard to the message
+ * @param {(conversation: object) => boolean} page.isWatched whether the user is looking at it
+ * @param {() => void} page.write moves the focus to the message
  */
 export function createConversation(name, page) {
     const log = createLog(name, { whisper: startWhisper });
@@ -85,7 +85,7 @@ export function createConversation(name, page) {
         room: null,
         draft: "",
         whisperTo: null,
-        /** The receiver's name when the whisper began: it is forgotten when they go. */
+        /** The receiver's name when the whisper began: the name of a member that leaves is forgotten. */
         whisperName: "",
         unread: 0,
         get isOpen() {
@@ -115,13 +115,13 @@ export function createConversation(name, page) {
                 self.tellName();
             }
         },
-        /** Handles the return to the session: nothing has happened. */
+        /** Handles the return to the session, after which nothing is missing. */
         resumed() {
             isReturning = false;
             log.isQuiet = false;
             sentQueued();
         },
-        /** Sends the name to what does not know the info of members. */
+        /** Sends the name to members and servers that do not know the info of members. */
         tellName() {
             sinceName = Infinity;
             self.room && hasPlain() && sendName();
@@ -136,9 +136,9 @@ export function createConversation(name, page) {
         lost({ payload, to, reason }) {
             const isUnsent = reason === "unsent";
             const states = isUnsent ? ["sent", "queued"] : ["queued", "sent"];
-            // The latest one in the likelier state. A queued message counts as sent once its room is open.
+            // Prefer the latest one in the likelier state. A queued message counts as sent once its room is open.
             const line = states.flatMap((state) => log.own(state)).findLast((each) => each.text === payload && each.to === (to || undefined));
-            // What a member has seen has arrived.
+            // A message that a member has seen has arrived.
             line && !line.seenBy?.size && log.mark(line, isUnsent ? "unsent" : "lost");
         },
         remove() {
@@ -248,7 +248,7 @@ export function createConversation(name, page) {
 
     function tellNewcomers() {
         telling = undefined;
-        // The info of others has followed by now.
+        // By now the info of the others has arrived.
         const told = [...newcomers].filter((id) => self.room?.member(id)?.info === null);
         newcomers = new Set();
         if (told.length > MOST_TOLD) {
@@ -288,7 +288,7 @@ export function createConversation(name, page) {
         sinceName++;
         self.typing.stop(src);
         isPast || greet();
-        // A message of the session before, which has arrived after all.
+        // A message of the previous session, which has arrived after all.
         const known = isOwn && log.own("lost").find((line) => line.text === text && !line.to);
         if (known) {
             log.mark(known, "sent");
@@ -324,7 +324,7 @@ export function createConversation(name, page) {
         const state = to ? self.room.send("whisper", text, to) : self.room.send("chat", text);
         const line = log.message({ src: me.id, name: me.name, text, to, isOwn: true, isDirect: !!to, state });
         state === "dropped" || receipts.sent(self.room, line, to);
-        // Has the server confirm it soon: what is not confirmed when a session ends counts as lost.
+        // Make the server confirm it soon: messages that are not confirmed when a session ends count as lost.
         void self.room.sent;
         self.typing.sent();
         return true;

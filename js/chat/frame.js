@@ -1,42 +1,42 @@
 /**
- * Work for the next picture. Changes of the page come first, scrolling comes last: scrolling measures the page, so there is
- * one layout for each picture, however much has happened since the one before. In a flood of news there are fewer pictures.
+ * Work for the next animation frame. Changes of the page come first, scrolling comes last: scrolling measures the page, so there is
+ * one layout for each frame, however much has happened since the last one. In a flood of changes there are fewer frames.
  *
  * @module frame
  */
 
-/** How long a page that is not on screen collects work, in milliseconds: browsers draw no pictures for it. */
+/** How long a page that is not on screen collects work, in milliseconds: browsers render no frames for it. */
 const HIDDEN_DELAY = 250;
 
-/** More news than this within a pause is a flood: more than a reader can follow. A join is up to three news. */
+/** More changes than this within a pause are a flood: more than a reader can follow. A join is up to three changes. */
 const FLOOD = 6;
 
-/** The time without pictures of news after each one of a flood, in milliseconds. */
+/** The time without frames after each frame of a flood, in milliseconds. */
 const PAUSE = 200;
 
 const changes = new Set();
-/** By change, the number of news that it shows. */
+/** By function, the number of changes that it shows. */
 const news = new Map();
 const scrolls = new Set();
 let cancel = null;
-/** News shown since a time that was at most a pause ago. */
+/** The number of changes shown since a time that was at most a pause ago. */
 let recent = 0;
 let since = -PAUSE;
 let isPaused = false;
 
-/** Runs a function before the next picture, once, however often it is asked for. */
+/** Runs a function before the next frame, once, however often it is requested. */
 export function paint(change) {
     changes.add(change);
     cancel ?? schedule();
 }
 
-/** Runs a function before the next picture with news: the next one, but after a picture of a flood a later one. */
+/** Runs a function before the next frame that may show changes: the next one, but in a flood a later one. */
 export function paintNews(change) {
     news.set(change, (news.get(change) ?? 0) + 1);
     isPaused || (cancel ?? schedule());
 }
 
-/** Runs a function before the next picture, after all changes. */
+/** Runs a function before the next frame, after all changes. */
 export function scroll(action) {
     scrolls.add(action);
     cancel ?? schedule();
@@ -52,7 +52,7 @@ function schedule() {
     }
 }
 
-/** Adds the news to the changes of this picture. */
+/** Counts the changes of this frame. */
 function takeNews() {
     const now = performance.now();
     if (now - since >= PAUSE) {
@@ -73,7 +73,7 @@ function run() {
     if (news.size && !isPaused) {
         takeNews();
     }
-    // Until the end `cancel` prevents a request for one more picture by the functions that run here.
+    // Until the end `cancel` prevents a request for one more frame by the functions that run here.
     for (const tasks of [changes, scrolls]) {
         const due = [...tasks];
         tasks.clear();

@@ -1,12 +1,12 @@
 /**
- * Addresses in what people write become links. Everything stays text: nothing is read as HTML.
+ * Turns addresses in messages into links. Everything stays text: nothing is read as HTML.
  *
  * @module links
  */
 
 const ADDRESS = /\bhttps?:\/\/[^\s<>"]+/giu;
 
-/** What ends an address belongs to the sentence, and so does a bracket that was opened before it. */
+/** Punctuation at the end of an address belongs to the sentence, and so does a bracket that was opened before it. */
 function trim(address) {
     let end = address.replace(/[.,:;!?'*…]+$/u, "");
     while (end.endsWith(")") && end.split(")").length > end.split("(").length) {
@@ -17,11 +17,11 @@ function trim(address) {
 
 function parse(address) {
     const url = URL.canParse?.(address) === false ? null : new URL(address);
-    // An address with a user in it looks like another host's than it is.
+    // An address with a user in it looks like that of another host.
     return url && /^https?:$/.test(url.protocol) && !url.username && !url.password ? url : null;
 }
 
-/** Makes nodes of a text: texts, and links where it names an address of the web. */
+/** Creates nodes for a text: texts, and links where it names an address of the web. */
 export function withLinks(text) {
     const nodes = [];
     let end = 0;
@@ -31,7 +31,7 @@ export function withLinks(text) {
         try {
             url = parse(address);
         } catch {
-            // No address after all.
+            // The text is not an address after all.
         }
         if (url) {
             const link = document.createElement("a");

@@ -1,6 +1,6 @@
 /**
- * The log of one room: messages, and notices of events between them. Lines are collected, and become elements once for each
- * picture, the newest first: a line that a flood pushes out before its turn never becomes an element.
+ * The log of one room: messages, and notices of events between them. Lines are collected, and become elements once in each
+ * frame, the newest first: a line that a flood pushes out before its turn never becomes an element.
  *
  * @module log
  */
@@ -18,10 +18,10 @@ const MAX_MESSAGES = 300;
 /** Messages of one sender within this time stand together, in milliseconds. */
 const TOGETHER = 180_000;
 
-/** Maximum number of lines that become elements for one picture: more would delay it, so older ones wait for the next. */
+/** Maximum number of lines that become elements in one frame: more would delay it, so older ones wait for the next. */
 const MOST_NEW = 60;
 
-/** More lines than this at once come without a movement. */
+/** More lines than this at once appear without an animation. */
 const MOST_MOVING = 3;
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
@@ -57,7 +57,7 @@ function toEnd() {
     box.scrollTop = box.scrollHeight;
 }
 
-/** Goes to the end, and stays there. */
+/** Scrolls to the end, and stays there. */
 export function follow() {
     isFollowing = true;
     latest.hidden = true;
@@ -96,9 +96,9 @@ export function createLog(name, { whisper }) {
     /** All lines, oldest first: { kind, element?, isStale, … }. */
     let lines = [];
     let messages = 0;
-    /** Elements of lines that have made way. */
+    /** Elements of removed lines. */
     let gone = [];
-    /** What has happened since the last message, by kind: at most one line each. */
+    /** The lines of events since the last message, by kind: at most one each. */
     let since = {};
     let last = null;
     let isQuiet = false;
@@ -106,7 +106,7 @@ export function createLog(name, { whisper }) {
     function push(line) {
         lines.push(line);
         if (line.kind === "message" && ++messages > MAX_MESSAGES) {
-            // With the oldest message go the lines before it.
+            // Remove the lines before the oldest message with it.
             const end = lines.findIndex(({ kind }) => kind === "message") + 1;
             const old = lines.splice(0, end);
             old.forEach(forgetReaders);
@@ -117,7 +117,7 @@ export function createLog(name, { whisper }) {
         return line;
     }
 
-    /** Handles a line that is removed: it cannot be seen any more. */
+    /** Handles a line that is removed: it can no longer be seen. */
     function forgetReaders(line) {
         line.element && forgetElement(line.element);
         line.readers?.forEach(([, fail]) => fail(new RoomerError("gone", "the message is not on the page")));
@@ -181,7 +181,7 @@ export function createLog(name, { whisper }) {
         return isOwn ? [head] : [face, head];
     }
 
-    /** Returns the text below a message: what has become of it, and which members have seen it. */
+    /** Returns the text below a message: its delivery state, and which members have seen it. */
     function noteOf({ state, seenBy, receivers }) {
         if (FATES[state] || !seenBy?.size) {
             return FATES[state] ? [FATES[state]] : [];

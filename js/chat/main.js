@@ -1,5 +1,5 @@
 /**
- * The chat page: what is where, and what the user does.
+ * The chat page: its layout, and the actions of the user.
  *
  * @module main
  */
@@ -12,7 +12,7 @@ import { createMembers } from "./members.js";
 import { chooseName, me, nameElement, nameOf, recallName, showFace } from "./names.js";
 import { showTyping } from "./typing.js";
 
-/** The time without a connection that is not worth a word, in milliseconds: the session continues, as a rule. */
+/** The time without a connection that is not shown, in milliseconds: the session usually continues. */
 const BLINK = 2_500;
 
 /** The time until a name is sent again that the server did not accept because there were too many, in milliseconds. */
@@ -115,7 +115,7 @@ const page = {
     }
 };
 
-/** Joins a room by name, or goes to it if it is there. Returns what is wrong with the name, if anything. */
+/** Joins a room by name, or goes to it if it is there. Returns the fault of the name, if it has one. */
 function enter(name) {
     if (name === "root") {
         return "Everybody is in root already; please pick another name.";
@@ -167,7 +167,7 @@ function refreshNews() {
     paintNews(update);
 }
 
-/** Sets a text, if it is another. */
+/** Sets a text if it differs. */
 function say(id, text) {
     if ($(id).textContent !== text) {
         $(id).textContent = text;
@@ -258,7 +258,7 @@ function updateComposer() {
     $("send").disabled = !room || (to !== null && (isGone || !active.isOpen));
 }
 
-/** Sends the user's name to the server, and to what does not know the info of members. */
+/** Sends the user's name to the server, and to members and servers that do not know the info of members. */
 function tellName() {
     connection.client.setInfo({ name: me.name });
     conversations.forEach((each) => each.tellName());

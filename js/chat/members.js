@@ -1,6 +1,6 @@
 /**
- * The list of members: one stop for the Tab key, with arrows, letters and Enter inside. Only what is in view has
- * elements, and only what differs is changed, so that two thousand members cost as little as twenty.
+ * The list of members: one stop for the Tab key, with arrows, letters and Enter inside. Only rows in view have
+ * elements, and only differences are applied, so that two thousand members cost as little as twenty.
  *
  * @module members
  */
@@ -21,7 +21,7 @@ const collator = new Intl.Collator();
 const list = document.getElementById("members");
 const template = document.getElementById("member-template").content.firstElementChild;
 
-/** Ourselves first, then by name; equal names by id, so that the order is one. */
+/** Ourselves first, then by name; equal names by id, so that the order is unique. */
 function compare(a, b) {
     return (b.id === me.id) - (a.id === me.id) || collator.compare(a.name, b.name) || (a.id < b.id ? -1 : 1);
 }
@@ -38,7 +38,7 @@ export function createMembers({ whisper, receiver }) {
     let known = new Set();
     /** The receiver of whispers that the rows show. */
     let shownReceiver = null;
-    /** What has come, gone or been renamed since the last picture. */
+    /** Members that were added, removed or renamed since the last frame. */
     const fresh = new Set();
     const gone = new Set();
     /** Rows by id. */
@@ -58,7 +58,7 @@ export function createMembers({ whisper, receiver }) {
             for (const id of fresh) {
                 entries.push({ id, name: nameOf(id) });
             }
-            // Nearly in order already, which costs next to nothing.
+            // The list is nearly sorted already, so this is cheap.
             entries.sort(compare);
             known = new Set(entries.map(({ id }) => id));
             gone.clear();
@@ -121,7 +121,7 @@ export function createMembers({ whisper, receiver }) {
         }
     }
 
-    /** Changes an attribute only if it is another. */
+    /** Changes an attribute only if it differs. */
     function set(row, name, value) {
         if (row.getAttribute(name) !== String(value)) {
             row.setAttribute(name, value);
@@ -130,7 +130,7 @@ export function createMembers({ whisper, receiver }) {
 
     const refresh = () => paint(update);
 
-    /** Leads the keyboard to another row, and brings it into view. */
+    /** Moves the focus to another row, and brings it into view. */
     function go(index) {
         const entry = entries[Math.max(0, Math.min(index, entries.length - 1))];
         if (entry) {
@@ -219,7 +219,7 @@ export function createMembers({ whisper, receiver }) {
                 paintNews(update);
             }
         },
-        /** Shows the receiver of whispers, if it is another than before. */
+        /** Shows the receiver of whispers, if it has changed. */
         refresh: () => receiver() === shownReceiver || refresh()
     };
 }

@@ -1,7 +1,7 @@
 /**
  * Names of clients. The server keeps them as the info of its members. Where it does not, as with the plain protocol, peers send
- * their names as messages; a peer without a name is shown with one made from its id. Info and messages are the work of others:
- * they can be of any type.
+ * their names as messages; a peer without a name is shown with one made from its id. Info and messages come from other clients:
+ * they can have any type.
  *
  * @module names
  */
@@ -90,7 +90,7 @@ export function forget(id) {
     told.delete(id);
 }
 
-/** Takes out control characters and marks that change the direction of the text around. */
+/** Removes control characters, and marks that change the direction of the surrounding text. */
 export function cleanName(text) {
     const plain = text.replace(/[\p{Cc}\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, " ").replace(/\s+/gu, " ").trim();
     return [...plain].slice(0, MAX_NAME).join("").trim();
@@ -99,7 +99,7 @@ export function cleanName(text) {
 /* Our own name. A chosen one is kept for all windows, an invented one for this window alone, so that two windows of one
    browser are two people until they say otherwise. */
 
-/** Reads, or writes, what a browser keeps; it may forbid both. */
+/** Reads or writes the browser's storage, which may forbid both. */
 function kept(storage, value) {
     try {
         return value === undefined ? window[storage].getItem(KEY) : window[storage].setItem(KEY, value);
@@ -117,7 +117,7 @@ export function recallName() {
     kept("sessionStorage", me.name);
 }
 
-/** Takes the name that the user has typed; an empty one asks for an invented one. */
+/** Sets the name that the user has typed; an empty one asks for an invented one. */
 export function chooseName(text) {
     const name = cleanName(text);
     me.isChosen = name !== "";
@@ -164,7 +164,7 @@ function renew(id) {
     paintNews(renewAll);
 }
 
-/** Looks through the page once, for all that have changed. */
+/** Updates all changed names in one pass over the page. */
 function renewAll() {
     for (const element of document.querySelectorAll("[data-name-of], [data-face-of]")) {
         const id = element.dataset.nameOf ?? element.dataset.faceOf;

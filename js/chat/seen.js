@@ -1,5 +1,5 @@
 /**
- * Which messages others have seen. The sender asks the receiver by a request, which the receiver's page answers when the
+ * Receipts: which messages other members have seen. The sender asks the receiver by a request, which the receiver's page answers when the
  * message is on the screen. Pages of servers without requests neither ask nor answer.
  *
  * @module seen
@@ -26,7 +26,7 @@ const observer = new IntersectionObserver((entries) => {
 
 document.addEventListener("visibilitychange", () => {
     if (!document.hidden) {
-        // An observer reports the present state of what it begins to observe.
+        // An observer first reports the current state of each element.
         for (const element of waiting.keys()) {
             observer.unobserve(element);
             observer.observe(element);

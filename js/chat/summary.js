@@ -7,7 +7,7 @@
 
 import { hasTold, nameElement, nameOf } from "./names.js";
 
-/** So many are called by their names; more are counted. */
+/** The number of members that are named; further ones are counted. */
 const MOST_NAMES = 3;
 
 /** Maximum number of stored names of members that have left; beyond it the oldest are dropped. */
@@ -20,9 +20,9 @@ function keep(names, id, name) {
     }
 }
 
-/** Sorts what happens: one that comes and goes again has looked in, one that goes and comes again has done nothing. */
+/** Combines events: a member that joins and leaves again was here briefly, one that leaves and joins again has no line. */
 export function createSummary() {
-    /** Names by id, as they were then: they are forgotten when their owners go. */
+    /** Names by id, as they were then: those of members that leave are forgotten. */
     const came = new Map();
     const left = new Map();
     const passed = new Map();
@@ -66,7 +66,7 @@ export function createSummary() {
             renamed.delete(id);
             keep(came.delete(id) ? passed : left, id, name);
         },
-        /** One that has just come, or is about to go, is not worth a word more. */
+        /** A change of a member that has just joined, or is about to leave, is not shown. */
         renamed(id, before) {
             if (!came.has(id)) {
                 renamed.set(id, renamed.get(id) ?? before);

@@ -78,7 +78,7 @@ export function createTyping(changed) {
             const receivers = to ? [to] : isDirect ? room.members().filter((id) => id !== room.id) : [undefined];
             receivers.forEach((id) => room.send("typing", isOn ? "on" : "off", id));
         },
-        /** The message was sent, which ends the indicator on the pages of others. */
+        /** Records that the message was sent, which ends the indicator on the pages of others. */
         sent() {
             sentAt = -Infinity;
         }

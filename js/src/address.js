@@ -8,19 +8,19 @@
 export const isRelative = (url) => typeof url === "string" && /^(?!\w+:)./.test(url);
 
 /**
- * Returns the address to connect to: relative ones belong to the page, http becomes ws, and the token and what the
- * protocol needs join the query. Throws TypeError if there is none.
+ * Returns the address to connect to: relative ones belong to the page, http becomes ws, and the token and the parameters of the
+ * protocol are added to the query. Throws TypeError if there is none.
  */
 export function toAddress(url, token, query) {
     const whole = isRelative(url) ? new URL(url, globalThis.document?.baseURI ?? location).href : url;
-    // Without the fragment, which a WebSocket does not take.
+    // Without the fragment, which a WebSocket does not accept.
     let [address] = /^wss?:[^#]*/i.exec(`${whole}`.replace(/^http/i, "ws"));
     new URL(address);
     const add = (part) => {
         address += (address.includes("?") ? "&" : "?") + part;
     };
     if (token != null) {
-        // It replaces those of the address.
+        // The token replaces those in the address.
         address = address.replace(/([?&])(token=[^&]*(&|$))+/g, "$1").replace(/[?&]$/, "");
         add(`token=${encodeURIComponent(token)}`);
     }

@@ -40,10 +40,10 @@ export function connect(url, { features = [], codecs = {}, codec = bytes, queue 
     let id = "";
     /** The time at which the connection was lost, until there is a new one. */
     let lostAt;
-    /** The time from which queued messages do not wait for other members any more. */
+    /** The time from which queued messages no longer wait for other members. */
     let graceEnd;
 
-    // An error of a listener for errors does not go to that listener again.
+    // An error of a listener for errors is not passed to that listener again.
     const { on, off, emit } = createEvents((error, event) => (event === "error" ? console.error(error) : report(error)));
 
     const report = (error) => {
@@ -61,7 +61,7 @@ export function connect(url, { features = [], codecs = {}, codec = bytes, queue 
 
     const lost = (item, reason) => {
         item.report?.(false);
-        // A request fails by itself.
+        // A request reports its failure itself.
         item.tag || emitMessage("lost", "lost", item, { reason });
     };
 
@@ -105,7 +105,7 @@ export function connect(url, { features = [], codecs = {}, codec = bytes, queue 
         const isResumed = state === "open" && session.resume?.();
         if (state === "open") {
             if (!isResumed) {
-                // Of a session that was kept until now.
+                // The session that was kept until now has ended.
                 ended();
                 id = "";
                 graceEnd = clock.now() + Math.min(LONGEST_GRACE, GRACE + GRACE_FACTOR * time);

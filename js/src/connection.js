@@ -1,5 +1,5 @@
 /**
- * The life of the connection: attempts, waits, signs of life, the end. This module knows nothing about rooms.
+ * The lifecycle of the connection: attempts, waits, signs of life, the end. This module knows nothing about rooms.
  *
  *     idle ──▶ connecting ──▶ open ──▶ suspended ──▶ connecting …        any ──▶ closed
  *
@@ -19,7 +19,7 @@ import { LONGEST_ANSWER, LONGEST_DELAY, SLOWEST_NETWORK } from "./limits.js";
  */
 const isFinalCode = (code, reason) => /^(10(0[0237]|08(?! (rate|no sign of life)$)|10)|[3-9])/.test(`${code} ${reason}`);
 
-/** Closes a socket that is not used any more. */
+/** Closes a socket that is no longer used. */
 export function hangUp(socket, code) {
     try {
         socket.close(code);
@@ -67,14 +67,14 @@ export function createConnection(url, options, clock, session, outbox, received,
 
     /** Ends the connection, or the attempt, if the server does not answer in time. */
     const expectAnswer = () => {
-        // The time limit has four parts: a suspended program, however long it was, loses only one of them.
-        // Two more parts without a delay let the socket's events run before the verdict.
+        // The time limit has four parts: a suspended program, however long it was, loses only one of them. Two more parts without a delay let the
+        // socket's events run before the connection counts as lost.
         let parts = 7;
         let backlog;
         (function wait() {
             const before = backlog;
             backlog = socket?.bufferedAmount;
-            // While the network takes bytes, the server may still answer.
+            // While the network accepts bytes, the server may still answer.
             parts = backlog < before ? 6 : parts - 1;
             const isOpen = state === "open";
             if (parts) {
@@ -117,7 +117,7 @@ export function createConnection(url, options, clock, session, outbox, received,
         } else {
             // Full jitter after the cap, so that the clients of a restarted server do not reconnect at once. Longer after `rate`.
             const delay = (error.reason === "rate" ? 1_000 : 0) + random() * Math.min(maxDelay, minDelay * 2 ** failures++);
-            // A server that ends spreads its clients over a time of its own.
+            // A server that ends spreads its clients over a time that it chooses.
             setTimer(+/^retry=(\d+)$/.exec(error.reason)?.[1] || delay, attempt);
             setState("suspended", error);
         }

@@ -16,7 +16,7 @@
  * | `closed(room, error)` | when a room is closed for good |
  * | `trace(what, details)` | with each step |
  *
- * The feature `sessions` is what asks for the extended protocol: without it the client speaks the plain one. `session`, which all share,
+ * The feature `sessions` requests the extended protocol: without it the client speaks the plain one. `session`, which all share,
  * then has only `isOn`, which is false; see session.js.
  *
  * @module core

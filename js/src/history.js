@@ -28,7 +28,7 @@ export const history = ({ clock }) => ({
             if (Array.isArray(at)) {
                 const [before, number] = [epoch, at[1]];
                 epoch = at[0];
-                // Messages may have come between the question and the answer.
+                // Messages may have arrived between the join and its answer.
                 const isWhole = recovered || (before === epoch && seen >= number);
                 found = Object.freeze({ epoch, number, recovered: isWhole });
                 if (!isWhole) {

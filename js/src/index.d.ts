@@ -63,7 +63,7 @@ export class RoomerError extends Error {
     readonly room?: string;
     /** With `rejected`: the event of that packet. */
     readonly event?: string;
-    /** With `rejected`: advice for developers, if there is some for this kind. */
+    /** With `rejected`: advice for developers, if there is any for this kind. */
     readonly remedy?: string;
     /** With `lost` and `ended`: the WebSocket close code, 1006 if there was none. */
     readonly closeCode?: number;

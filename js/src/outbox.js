@@ -192,7 +192,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         },
         /** Handles an acknowledgement with the number of packets that the server has handled, or the answer to a probe. */
         confirmed(count) {
-            // Up to the first probe; packets behind it are confirmed by the next one.
+            // Up to the first probe; packets after it are confirmed by the next one.
             const all = [...sent];
             const items = all.slice(0, count === undefined ? all.findIndex(({ room }) => room === PROBE) + 1 : Math.max(0, count - handled)).map(settle);
             handled += items.length;
@@ -205,11 +205,11 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
             settled(items);
             pump();
         },
-        /** Sends again what the server has not handled. The rest is not confirmed yet: the answers to it may still come. */
+        /** Sends packets again that the server has not handled. The others are not confirmed yet: their answers may still arrive. */
         resumed(count) {
             window = FIRST_WINDOW;
             unprobed = 0;
-            // The server closes clients that ask without end, so not without a need.
+            // Only if needed, since the server closes clients that ask without end.
             count > handled && transmit(createProbe());
             for (const item of [...sent].slice(count - handled)) {
                 // As in request().

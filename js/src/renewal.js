@@ -15,7 +15,7 @@ export const renewal = ({ outbox, report, id, token }) => {
         try {
             const pass = await (typeof token === "function" ? token() : token);
             check(pass != null, "no token");
-            // A session that has begun meanwhile has a login of its own.
+            // A session that has begun meanwhile has its own login.
             askedAs === id() && outbox.post(TOKEN, toBytes(pass));
         } catch (cause) {
             report(wrap("token", cause));

@@ -36,7 +36,7 @@ export const requests = ({ clock, session, outbox, report, id }) => {
             }
         } catch (error) {
             if (error?.name === "RoomerError") {
-                // Made for the asker. Any other text may be a secret.
+                // This text is meant for the asker. The text of any other error may be a secret.
                 code = error.kind ?? error.code;
                 message = error.message;
             } else {
@@ -108,7 +108,7 @@ export const requests = ({ clock, session, outbox, report, id }) => {
             return tag;
         },
         greeted(hello) {
-            // What waits for its turn is sent in the new session, and what leave() has discarded fails with its room.
+            // Requests that wait for their turn are sent in the new session, and those that leave() has discarded fail with their room.
             hello?.resumed || failAll(hello ? "unknown" : "plain", ({ item, room }) => !hello || !(outbox.queue.has(item) || room.api.state === "leaving"));
         },
         closed: (closed, error) => failAll("closed", ({ room }) => room === closed, error)

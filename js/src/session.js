@@ -48,7 +48,7 @@ export const sessions = ({ clock, session, connection, outbox, transmit, callFea
         handled = token && hello?.resumed ? hello.received : undefined;
         // Undefined until the server has shown which protocol it speaks.
         session.isOn = hello && true;
-        // A tenth more than promised, for the way.
+        // A tenth more than promised, for the network.
         heartbeat = hello?.heartbeat * 1.1 || Infinity;
         window = hello?.resume;
         token = hello?.session;
@@ -106,11 +106,11 @@ export const sessions = ({ clock, session, connection, outbox, transmit, callFea
         },
         /** Keeps a socket open for which the server may keep the session. One that is lost for another reason is closed already. */
         abandon: (old) => session.isKept() && old.readyState === 1 && abandoned.push(old),
-        /** Handles the loss of the socket, which is not acknowledged on any more; returns true if the client may return to the session. */
+        /** Handles the loss of the socket, after which nothing is acknowledged on it; returns true if the client may return to the session. */
         suspend(state, error, time) {
             isGreeted = false;
             pause();
-            // The server ends the session with these close codes, and after its time.
+            // The server ends the session with these close codes, and after the time for which it keeps one.
             if (state === "closed" || error.closeCode > 1006 || !session.isKept(time)) {
                 begin();
             }

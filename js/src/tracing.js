@@ -12,6 +12,6 @@ export const tracing = ({ debug, emit }) => debug ? {
         // A listener like others, so that an error in it is reported.
         client.on(PROBE, debug === true ? console.debug : debug);
     },
-    // Never a payload.
+    // Without the payload, which may be a secret.
     trace: (what, { payload, ...details }) => emit(PROBE, { what, ...details, ...(what === "received" && { bytes: payload.length }) })
 } : {};

@@ -44,7 +44,7 @@ test("every order of three calls and two acts, in a room or not, with each step 
         for (const calls of lists(Object.keys(CALLS), 3)) {
             for (const acts of lists(Object.keys(ACTS), 2)) {
                 for (const order of merges(calls, acts)) {
-                    // In flight together, or each answered before the next, or half of the way.
+                    // All in flight together, each answered before the next, or something in between.
                     for (const pause of [0, 10, 15]) {
                         // Plain servers and those with sessions by turns.
                         await one(isIn, order, pause, count % 2 === 0);

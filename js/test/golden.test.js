@@ -142,7 +142,7 @@ describe("invalid", () => {
             const spy = mock.method(console, "error", () => {});
             socket.receiveBytes(frame);
             spy.mock.restore();
-            // This client, like the original's, does not mind bytes after a packet; everything else is refused.
+            // This client, like the original's, ignores bytes after a packet; everything else is rejected.
             const trailing = why.includes("trailing byte");
             assert.equal(spy.mock.callCount(), trailing ? 0 : 1);
             assert.equal(log.length, trailing && frame.length > 21 ? 1 : 0);

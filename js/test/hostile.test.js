@@ -23,7 +23,7 @@ describe("peers", () => {
             for (const event of ["join_ack", "leave_ack", "new_member", "member_left", "open", "close", "reopen", "join", "leave"]) {
                 for (const dst of ["", id]) {
                     conn.deliver(encode(name, event, dst, "peer", toBytes('["peer"]')));
-                    // By a server that lets a client call itself what it likes, to one receiver.
+                    // Forged by a client of a server that does not check senders, for one receiver.
                     if (dst) {
                         conn.deliver(encode(name, event, dst, id, toBytes('["peer"]')));
                         conn.deliver(encode(name, event, dst, "", toBytes('["peer"]')));

@@ -122,7 +122,7 @@ describe("messages()", () => {
         const waiting = [read.next(), read.next()];
         assert.deepEqual(await read.return(), over);
         assert.deepEqual(await Promise.all(waiting), [over, over]);
-        // As ReadableStream.from() does it, which Node 20 has only by a flag.
+        // Like ReadableStream.from(), which Node 20 has only behind a flag.
         const iterator = room.messages("chat");
         const stream = new ReadableStream({
             pull: async (controller) => controller.enqueue((await iterator.next()).value),

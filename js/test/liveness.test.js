@@ -56,7 +56,7 @@ describe("bytes that move are life", () => {
 
     test("a link that is too slow for a short timeout gets more with each connection, until what it brings is whole", async () => {
         const { kit, client, life } = await open({ heartbeat: 1_000, timeout: 1_000 });
-        // A server that sends its state to each newcomer, which takes 40 seconds in which nothing shows.
+        // A server that sends its state to each newcomer, which takes 40 seconds without an event.
         const losses = () => life.filter(([, , why]) => why === "timeout").length;
         let waited = 0;
         while (waited < 40_000) {
@@ -90,7 +90,7 @@ describe("bytes that move are life", () => {
 
     test("an application that gets a large state on each connection does not loop for ever", async () => {
         const { kit, client } = await open({ heartbeat: 5_000, timeout: 5_000 });
-        // Each new connection is busy with it for 17 seconds, and shows nothing meanwhile.
+        // It keeps each new connection busy for 17 seconds, without an event meanwhile.
         let losses = 0;
         for (let seconds = 0; seconds < 17; ) {
             kit.server.stall();
@@ -119,7 +119,7 @@ describe("read before judging", () => {
 
     test("it stands still just after the question, so that the answer waits with the verdict", async () => {
         const { kit, life } = await open();
-        // The heartbeat is due: the question goes out, and the answer lies in the socket when the time limit is over.
+        // The heartbeat is due: the ping is sent, and the answer waits in the socket when the time limit has passed.
         await kit.server.advance(29_000);
         kit.server.stall();
         await kit.server.advance(2_000);
@@ -161,7 +161,7 @@ describe("read before judging", () => {
                 });
             }
             send() {
-                // The loop is blocked until long after the limit, and the answer is there only then.
+                // The loop is blocked until long after the limit, and the answer arrives only then.
                 setImmediate(() => {
                     const end = performance.now() + 400;
                     while (performance.now() < end);

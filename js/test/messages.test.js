@@ -137,7 +137,7 @@ describe("the queue", () => {
             assert.deepEqual(lost, [["overflow", { room: "lobby", event: "chat", payload: JSON.stringify("x".repeat(17) + 4), to: undefined }]]);
             await kit.server.advance();
             assert.deepEqual(log.map(([, payload]) => payload.at(-1)), ["1", "2", "3"]);
-            // Empty again: there is space again.
+            // The queue is empty again, so there is space.
             kit.server.cut();
             assert.equal(room.send("chat", '"again"'), "queued");
         }

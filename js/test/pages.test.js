@@ -50,7 +50,7 @@ const checks = {
     sh: ({ code }) => checkCommands(code),
     async js({ code, language }) {
         try {
-            // Names that a block takes for granted are fine; names that the package does not export are not.
+            // Names that a block assumes are fine; names that the package does not export are not.
             await build({
                 stdin: { contents: code, loader: language === "js" ? "jsx" : language === "ts" ? "ts" : "tsx", resolveDir: `${ROOT}js/test` },
                 bundle: true, write: false, format: "esm", logLevel: "silent", target: "es2022",

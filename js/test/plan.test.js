@@ -132,7 +132,7 @@ describe("the plans themselves", () => {
     });
 
     test("one that fails is made as small as it can be", async () => {
-        // A step that there is not, among others, fails for itself.
+        // An unknown step fails with an error of its own, even among others.
         const plan = { ...draw(1), steps: [...draw(1).steps, { do: "nonsense" }, ...draw(2).steps] };
         assert.deepEqual((await shrink(plan)).steps, [{ do: "nonsense" }]);
     });

@@ -61,7 +61,7 @@ describe("a connection that is lost for a while", () => {
         for (let n = 0; n < 12; n++) {
             room.send("chat", n);
             connOf(world, client).cut();
-            // From before the attempt, over each half of the way, to after the greeting.
+            // From before the attempt, through both halves of the round trip, to after the greeting.
             await server.advance(n % 4 ? 1 : 2_000);
             while (n % 4 && !connOf(world, client).isConnected) {
                 await server.advance(1);

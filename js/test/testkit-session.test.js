@@ -59,7 +59,7 @@ describe("the server of the test kit", () => {
         const again = await back(server, ann, 1);
         assert.deepEqual([again.hello.resumed, again.hello.received, again.packets[0].src], [true, 0, nthId(1)]);
         assert.deepEqual(again.seen().slice(1), [["root", "chat", "missed"]]);
-        // The socket that brought the new token may have been lost: the old one is good until the client has sent something.
+        // The socket that brought the new token may have been lost: the old one is valid until the client has sent something.
         server.cut();
         const third = await back(server, ann, 1);
         assert.equal(third.hello.resumed, true);

@@ -208,7 +208,7 @@ test("memory stays flat over hours of churn", async () => {
     }
     const heap = async () => {
         a.life.length = b.life.length = 0;
-        // The test runner keeps a note of each promise until a turn after it was collected.
+        // The test runner keeps a record of each promise until a turn after it was collected.
         for (let turn = 0; turn < 3; turn++) {
             collect();
             await new Promise((resolve) => setImmediate(resolve));
@@ -216,7 +216,7 @@ test("memory stays flat over hours of churn", async () => {
         collect();
         return process.memoryUsage().heapUsed;
     };
-    // The compiler's code and its notes are done with growing by then.
+    // By then the compiler's code and data no longer grow.
     for (let n = 0; n < 30; n++) {
         await minute(n);
     }

@@ -45,7 +45,7 @@ describe("the world changes", () => {
             await kit.server.advance(1_000);
             kit.server.stall();
             happen(page);
-            // More of the kind must not put it off.
+            // More events of the same kind must not postpone it.
             await kit.server.advance(1_500);
             happen(page);
             await kit.server.advance(500);

@@ -119,7 +119,7 @@ function checkName(name) {
     }
 }
 
-/** Runs a handler of incoming data: its errors, also those of listeners, must not reach the socket. */
+/** Runs a handler of incoming data: its errors, even those of listeners, must not reach the socket. */
 function guard(action) {
     try {
         action();
@@ -327,7 +327,7 @@ function roomer(url) {
 
     socket.binaryType = "arraybuffer";
     socket.onmessage = ({ data }) => guard(() => route(decode(data)));
-    // Node 20 emits only "error" if it cannot connect. After either event the socket is not used any more.
+    // Node 20 emits only "error" if it cannot connect. After either event the socket is no longer used.
     socket.onclose = socket.onerror = () => {
         for (const room of alive) {
             guard(room.forceClose);

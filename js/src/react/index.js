@@ -48,7 +48,7 @@ export function RoomerProvider({ client: given, url, options, children }) {
     const kept = useRef();
     useEarlyEffect(() => {
         if (given) {
-            // It was made with `lazy`, or on a server.
+            // The client was made with `lazy`, or on a server.
             given.state === "idle" && given.start();
             return undefined;
         }

@@ -45,7 +45,7 @@ export function createExtended({ clock, conns, rooms, membership, rules }) {
         try {
             info = JSON.parse(toText(payload));
         } catch {
-            // Not JSON: invalid.
+            // The payload is not JSON, so it is invalid.
         }
         if (info === undefined || payload.length > MOST_INFO_BYTES) {
             return ["invalid", "the info is not JSON, or too long", true];

@@ -161,7 +161,7 @@ export function createServer(settings = {}) {
         if (conn.session && event === TOKEN) {
             return receiveToken(conn, payload);
         }
-        // The receiver would take a reserved event for one of the server.
+        // The receiver would mistake a reserved event for one of the server.
         if (RESERVED.includes(event) || (!plain && event.startsWith("roomer:"))) {
             return ["refused", "the event belongs to the protocol", true];
         }

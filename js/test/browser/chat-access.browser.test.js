@@ -64,7 +64,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
             await a.page.locator("#whisper").waitFor();
             await check("whispering");
             await a.page.keyboard.press("Escape");
-            // Names have colours of their own: all that there are, on all that can be behind them.
+            // Names have colours of their own: check all of them, on all backgrounds that they can have.
             await a.page.evaluate(() => {
                 for (const line of [...document.querySelectorAll(".message"), document.querySelector("#members .row")]) {
                     for (let hue = 0; hue < 360; hue += 5) {
@@ -135,7 +135,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
         await page.locator("#whisper-text", { hasText: "Only" }).waitFor();
         assert.equal(await focused(person, (element) => element.id), "message");
         assert.equal(await page.getAttribute(`#members [data-id="${chosen}"]`, "aria-selected"), "true");
-        // One that has the focus and goes leaves it to another.
+        // A member that has the focus and leaves passes it to another.
         await page.locator("#members [tabindex='0']").focus();
         guests.forEach((each) => each.close());
         await members(person, 1);

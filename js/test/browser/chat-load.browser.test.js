@@ -56,7 +56,7 @@ describe("the chat page under load", { timeout: 300_000 }, () => {
         });
         judge(t, "chat", spent);
         assert.equal(await person.page.locator(".message").count(), 300);
-        // The latest sixty of each picture of the flood, and in the end those before them.
+        // The latest sixty in each frame of the flood, and in the end those before them.
         const built = await person.page.evaluate(() => window.built);
         t.diagnostic(`${built} messages became elements`);
         assert.ok(built <= 300 + 60 * floodPictures(spent), `${built} messages became elements`);
@@ -76,7 +76,7 @@ describe("the chat page under load", { timeout: 300_000 }, () => {
             await person.notice("1000 people joined").waitFor();
         });
         judge(t, "chat", spent);
-        // At least two of the seven news that make a flood are of one picture: a join is up to three.
+        // At least two of the seven changes that make a flood are shown in one frame, since a join is up to three.
         assert.ok(spent.layouts <= 10 + 4 * floodPictures(spent), `${spent.layouts} layouts for 1,000 joins`);
         assert.equal(await person.notice("").count(), 2, "one line of our own, one of all others");
         assert.ok(await person.message("said before all of them came").isVisible());

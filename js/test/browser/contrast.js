@@ -55,7 +55,7 @@ function findFaint(least) {
     let seen = 0;
     for (let node = walker.nextNode(); node; node = walker.nextNode()) {
         const element = node.parentElement;
-        // What cannot be used yet is excepted, as in WCAG.
+        // Disabled controls are excepted, as in WCAG.
         if (node.data.trim() && element.checkVisibility({ visibilityProperty: true, opacityProperty: true }) && !element.closest(":disabled")) {
             seen++;
             judge(element, getComputedStyle(element), node.data);

@@ -68,7 +68,7 @@ describe("a page in a session", { timeout: 120_000 }, () => {
         t.after(() => clearInterval(timer));
         await eventually("messages go both ways", () => sent > 10);
         proxy.drop();
-        // The time is the subject here: the network is gone for this long, and nothing is expected to happen meanwhile.
+        // The time is the subject of the test: the network is gone for this long, and nothing is expected to happen meanwhile.
         await new Promise((resolve) => setTimeout(resolve, GONE));
         assert.ok(came.length < COUNT);
         proxy.resume();

@@ -29,12 +29,12 @@ async function setUp(t, place, options) {
     const session = await browser.newBrowserCDPSession();
     const { processInfo } = await session.send("SystemInfo.getProcessInfo");
     const signal = (name, fits) => processInfo.filter(fits).forEach(({ id }) => process.kill(id, name));
-    // What is stopped does not notice the end of its browser.
+    // A stopped process does not notice the end of its browser.
     const kill = () => processInfo.forEach(({ id }) => {
         try {
             process.kill(id, "SIGKILL");
         } catch {
-            // It has ended already.
+            // The process has already ended.
         }
     });
     process.once("exit", kill);

@@ -51,7 +51,7 @@ for (const runtime of RUNTIMES) {
             });
         }
 
-        // Without questions of its own a client cannot know: TCP repeats the oldest of what is not acknowledged, alone.
+        // Without pings of its own a client cannot know: TCP only repeats the oldest unacknowledged segment.
         test("the client receives but cannot send", async (t) => {
             const { here, far, givenUp } = await setUp(t, IMPATIENT);
             const before = far.log.length;

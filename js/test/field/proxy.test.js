@@ -124,7 +124,7 @@ describe("nginx by the settings of the guide", { timeout: 60_000, skip: missing(
         const location = code.replace("127.0.0.1:8080", `127.0.0.1:${port(server)}`);
         const { url } = await startReverseProxy(t, "nginx", port(server), { location });
         await startFar(t, { url, rooms: ["lobby"] }).opened();
-        // Pages of the same host are let in, and others not: the server compares the origin with the host that nginx names.
+        // Only pages of the same host may connect: the server compares the origin with the host that nginx names.
         for (const [origin, wanted] of [[new URL(url).origin.replace("ws:", "http:"), "open"], ["http://elsewhere.example", "error"]]) {
             const socket = new WebSocket(url, { origin });
             t.after(() => socket.terminate());

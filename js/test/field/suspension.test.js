@@ -28,7 +28,7 @@ for (const runtime of RUNTIMES) {
                 t.after(() => server.kill());
                 const observer = await observe(t, server.url, "lobby");
                 const far = await startFar(t, { url: server.url, rooms: ["lobby", "kitchen"], ...client }).opened();
-                // Each time again: what was learnt from one end must not make the next one final.
+                // Repeatedly, since the client must not conclude from one loss that the next one is final.
                 for (let round = 0; round < 2; round++) {
                     await observer.sees(far.id);
                     const before = far.log.length;

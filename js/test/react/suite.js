@@ -24,7 +24,7 @@ function setUp() {
     const options = { ...server.options, codec: "json" };
     const settle = () => actIn(async () => {
         await server.advance();
-        // What waits for the end of the turn.
+        // Callbacks that wait for the end of the turn.
         await new Promise((resolve) => setTimeout(resolve));
         await server.advance();
     });
@@ -113,7 +113,7 @@ export function suite(version, renderOnServer) {
         await page.render(page.provider(h(Count, { key: 1 }), h(Count, { key: 2 })));
         await page.render(page.provider(h(Count, { key: 2 })));
         assert.deepEqual(other.seen, ["came"]);
-        // One goes and another comes in the same turn.
+        // One component is removed and another added in the same turn.
         await page.render(page.provider(h(Count, { key: 3 })));
         assert.deepEqual([other.seen, page.host.textContent], [["came"], "lobby open 2"]);
         await page.render(page.provider());

@@ -105,7 +105,7 @@ export function createExtras(client, world, mine) {
         /** Follows a room that was joined with a history. */
         adopt(room) {
             if (arrived.has(room)) {
-                // A leave that was undone.
+                // The leave was undone.
                 return;
             }
             const list = [];

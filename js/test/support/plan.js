@@ -130,7 +130,7 @@ export async function run({ plain = true, latency, messageRate, joinRate, queue,
     for (const step of steps) {
         await app.steps[step.do](step);
     }
-    // The world becomes good; whatever is under way comes to its end.
+    // All faults end, and everything under way completes.
     server.resume();
     server.start();
     world.isAdmitted = true;
@@ -139,7 +139,7 @@ export async function run({ plain = true, latency, messageRate, joinRate, queue,
     do {
         await clock.advance(10_000);
     } while (!app.isQuiet(delivered) && ++rounds < 40);
-    // Sessions that the client has never heard of.
+    // Sessions that the client does not know.
     server.expire();
     await clock.advance(100);
     app.check(delivered);
@@ -190,7 +190,7 @@ function createApp(client, world, plain) {
         return room;
     }
 
-    // Why a join was refused, a message to a room that the client was removed from, or one above the rate.
+    // The reason why a join was rejected, a message to a room that the client was removed from, or one above the rate.
     const isDue = ({ code, kind, room }) => code === "rejected" && (kind === "busy" ? world.isLimited : disturbed.has(room));
     client.on("error", (error) => isDue(error) || errors.push(error.cause ?? error));
     client.on("room", (room) => {
@@ -246,7 +246,7 @@ function createApp(client, world, plain) {
             const room = mine.get(name);
             for (; room && count; count--) {
                 const payload = ++lastNumber;
-                // The event "lost" may come before send() returns.
+                // The event "lost" may be emitted before send() returns.
                 sent.set(payload, { room: name, result: "queued" });
                 sent.set(payload, { room: name, result: room.send("m", payload) });
             }
@@ -282,7 +282,7 @@ function createApp(client, world, plain) {
                 const number = ++lastNumber;
                 for (const conn of world.sessions()) {
                     said.set(conn.id, [...(said.get(conn.id) ?? []), number]);
-                    // Of a room that the client never joins, whose messages no acknowledgement can hold up.
+                    // In a room that the client never joins, so that no acknowledgement can delay its messages.
                     conn.send("c", "n", number);
                 }
             }

@@ -14,7 +14,7 @@ const client = connect<Events>("wss://example.org/ws", { codec: "json" });
 const lobby = client.join("lobby");
 
 // Payloads that are not the event's.
-// @ts-expect-error a string is no { text }
+// @ts-expect-error a string is not a { text }
 lobby.send("chat", "hello");
 // @ts-expect-error a property is missing
 lobby.send("chat", {});
@@ -26,7 +26,7 @@ lobby.send("chat", { text: "hello", colour: "red" });
 lobby.send("cursor", [1]);
 // @ts-expect-error this event needs a payload
 lobby.send("chat");
-// @ts-expect-error this one has none
+// @ts-expect-error this event has no payload
 lobby.send("typing", { text: "hello" });
 
 // Events that are not in the map, or are not for messages.
@@ -38,13 +38,13 @@ lobby.on("chta", () => {});
 lobby.messages("chta");
 
 // Receivers.
-// @ts-expect-error null is no receiver
+// @ts-expect-error null is not a receiver
 lobby.send("chat", { text: "psst" }, null);
-// @ts-expect-error a number is no receiver
+// @ts-expect-error a number is not a receiver
 lobby.send("chat", { text: "psst" }, 5);
 
 // What listeners get.
-// @ts-expect-error the payload is no string
+// @ts-expect-error the payload is not a string
 lobby.on("chat", (text: string) => text);
 // @ts-expect-error no such property
 lobby.on("chat", ({ colour }) => colour);
@@ -95,9 +95,9 @@ core.connect("/ws", { features: ["requests"] });
 connect<Events>("/ws");
 // @ts-expect-error objects need the codec "json"
 connect<Events>("/ws", { codec: "text" });
-// @ts-expect-error an object is no bytes
+// @ts-expect-error an object is not bytes
 connect("/ws").root.send("data", { x: 1 });
-// @ts-expect-error bytes are no text
+// @ts-expect-error bytes are not text
 connect("/ws", { codec: "text" }).root.send("data", new Uint8Array(1));
 // @ts-expect-error no such codec
 connect("/ws", { codec: "xml" });
