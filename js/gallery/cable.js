@@ -6,7 +6,7 @@
  * @module cable
  */
 
-/** The sockets that carry something. */
+/** The sockets that are connected. */
 const live = new Set();
 let isPulled = false;
 
@@ -26,7 +26,7 @@ export function Cable(...address) {
     return socket;
 }
 
-/** Pulls the plug, or puts it in again; returns true if it is pulled now. Sockets from before stay dead. */
+/** Pulls the plug, or puts it in again; returns true if it is pulled now. Earlier sockets stay dead. */
 export function plug() {
     isPulled = !isPulled;
     live.forEach((socket) => (socket.send = () => {}));

@@ -1,6 +1,6 @@
 /**
- * Acknowledgements that were not asked for, between those that were: every order of what a client asks of one room and what
- * the server does to it there. When all is answered, client and server agree.
+ * Acknowledgements that were not requested, between those that were: every order of a client's requests about one room and
+ * the server's moves of the client. When all are answered, client and server agree.
  */
 
 import assert from "node:assert/strict";
@@ -10,7 +10,7 @@ import { connect } from "../src/index.js";
 import { createClock, createServer } from "../src/testkit/index.js";
 import { code, microtasks, setUp } from "./support/kit.js";
 
-/** What the application does, and the server, one act each. */
+/** The acts of the application, and those of the server. */
 const CALLS = {
     join: (client) => void client.join("lobby"),
     leave: (client) => void client.rooms().find(({ name }) => name === "lobby")?.leave()

@@ -1,5 +1,5 @@
 /**
- * The client passes the conformance kit of the protocol, and the kit finds what is wrong with clients that are not like it.
+ * The client passes the conformance kit of the protocol, and the kit finds the faults of clients that do not conform.
  */
 
 import assert from "node:assert/strict";

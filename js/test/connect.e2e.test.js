@@ -15,7 +15,7 @@ import { startProxy } from "./support/proxy.js";
 import { RUNTIMES, startServerOn } from "./support/server.js";
 
 const TIMEOUT = { timeout: 60_000 };
-/** Comes back fast, so that tests do. */
+/** Reconnects quickly, so that tests are fast. */
 const EAGER = { minDelay: 20, maxDelay: 100 };
 
 /** Resolves with the arguments of the next such event that fits. */

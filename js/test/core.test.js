@@ -1,5 +1,5 @@
 /**
- * The client without its features: what is passed works, and what is not does not exist.
+ * The client without its features: those that are passed work, and the others do not exist.
  */
 
 import assert from "node:assert/strict";

@@ -1,5 +1,5 @@
 /**
- * No file is so long that a reader loses track of it.
+ * The length of files is limited, so that readers keep track.
  */
 
 import assert from "node:assert/strict";

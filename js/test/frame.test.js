@@ -1,5 +1,5 @@
 /**
- * The chat page's pictures, in virtual time: what is changed in which, and how few a flood takes.
+ * The chat page's frames, in virtual time: the changes in each of them, and their number in a flood.
  */
 
 import assert from "node:assert/strict";

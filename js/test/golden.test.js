@@ -23,7 +23,7 @@ function memberOf(name, id) {
     return { root, socket, room };
 }
 
-/** Checks that the client takes these bytes as this message. */
+/** Checks that the client reads these bytes as this message. */
 function checkReading(frame, { room: name, event, src, payload }) {
     const { socket, room } = memberOf(name, "me");
     const log = record(room, event);
@@ -41,7 +41,7 @@ function written({ room: name, event, dst, src, payload }) {
     return Buffer.from(socket.sent[0]);
 }
 
-/** What the built-in events do to a client that has asked for the room; "ids" are those the test starts with. */
+/** The effects of the built-in events on a client that has asked for the room; "ids" are those at the start of the test. */
 const BUILT_IN = {
     join({ room: name, dst, frame }) {
         const { root, socket } = connected();

@@ -1,5 +1,5 @@
 /**
- * What strangers can do to a client of connect(): nothing but send it messages.
+ * Attacks of peers on a client of connect(): they can only send it messages.
  */
 
 import assert from "node:assert/strict";
@@ -92,7 +92,7 @@ describe("frames", () => {
         }
     });
 
-    /** Numbers that look like chance and are the same each time. */
+    /** Pseudorandom numbers, the same each time. */
     function chance(seed) {
         let state = seed;
         return (below) => {

@@ -1,5 +1,5 @@
 /**
- * The life of a connection: states, attempts and waits, signs of life, the end. In the test kit's time.
+ * The lifecycle of a connection: states, attempts and waits, signs of life, the end. In the test kit's time.
  */
 
 import assert from "node:assert/strict";

@@ -1,6 +1,6 @@
 /**
- * When a silent connection is taken for dead, and when it is not: bytes that move are life, and what has come is read before
- * anything is judged.
+ * When a silent connection counts as dead, and when it does not: moving bytes are a sign of life, and received data is read before
+ * the time limit is checked.
  */
 
 import assert from "node:assert/strict";

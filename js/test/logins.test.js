@@ -1,5 +1,5 @@
 /**
- * What the server tells of itself: logins that expire, and packets that it refuses.
+ * Notices of the server: logins that expire, and packets that it refuses.
  */
 
 import assert from "node:assert/strict";

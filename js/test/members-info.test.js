@@ -1,5 +1,5 @@
 /**
- * Members with info: the list is true at any time, and each change is an event.
+ * Members with info: the list is correct at any time, and each change is an event.
  */
 
 import assert from "node:assert/strict";

@@ -10,7 +10,7 @@ import { code, record, setUp } from "./support/kit.js";
 import { text } from "./support/packets.js";
 
 describe("what waits for a room in which others were", () => {
-    /** Two in a room, whose server goes and comes again: the first is back at once, the second about so many milliseconds later. */
+    /** Two clients in a room, whose server restarts: the first is back at once, the second about so many milliseconds later. */
     async function restart(delay, isOlder) {
         const kit = setUp();
         const come = async (wait) => (await kit.inRoom("lobby", 1, { reconnect: { minDelay: wait, maxDelay: wait } }))[0];
@@ -194,7 +194,7 @@ describe("the queue", () => {
 });
 
 describe("codecs", () => {
-    /** Sends these payloads from one to another; returns what came, and the errors. */
+    /** Sends these payloads from one client to another; returns the received ones, and the errors. */
     async function exchange(codec, payloads) {
         const kit = setUp();
         const [a, b] = await kit.inRoom("lobby", 2, { codec });

@@ -1,5 +1,5 @@
 /**
- * What goes out: nothing into a room that is not open, no faster than the server allows, and what send() has answered comes
+ * Sending: nothing to a room that is not open, no faster than the server allows, and the result of send() comes
  * true or is taken back. On the test kit's server.
  */
 

@@ -1,5 +1,5 @@
 /**
- * The package as others get it: its types, its size, what is in it.
+ * The package as users get it: its types, its size and its files.
  */
 
 import assert from "node:assert/strict";
@@ -18,7 +18,7 @@ import { setUp } from "./support/kit.js";
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const manifest = JSON.parse(readFileSync(path("package.json"), "utf8"));
 
-/** What a bundler makes of a module, minified. */
+/** Returns a module as a bundler outputs it, minified. */
 async function bundleOf(contents) {
     const { outputFiles } = await build({ stdin: { contents, resolveDir: path("test") }, bundle: true, minify: true, format: "esm", target: "es2022", write: false });
     return Buffer.from(outputFiles[0].contents);

@@ -1,5 +1,5 @@
 /**
- * Each block of code on each page is run, compiled or checked by a test: what has none fails here.
+ * Each block of code on each page is run, compiled or checked by a test. A block without a test fails here.
  */
 
 import assert from "node:assert/strict";

@@ -1,14 +1,14 @@
 /**
- * Random plans against one client, in virtual time; support/plan.js describes a plan and what must hold after it.
+ * Random plans against one client, in virtual time; support/plan.js describes a plan and the conditions that must hold after it.
  * ROOMER_PLANS is their number, ROOMER_SEED the first seed. A plan that fails is made small and printed as a test.
  *
  * Odd seeds are plans for a plain server, even ones for a server with sessions.
  *
  * Faults that were planted by hand and found, all by seed 1,199 except the one named: an ambiguous acknowledgement applied at
- * once; a leave_ack taken for a refusal; a join_ack behind the client's own leave applied; held packets never released, or
+ * once; a leave_ack mistaken for a refusal; a join_ack after the client's own leave applied; held packets never released, or
  * released in the wrong order (seed 8,723); messages to a room that the client was removed from counted as arrived; a queue
  * sent before its room opens; unconfirmed messages not reported after a cut; the queue of a closed room not reported;
- * messages of one connection confirmed by the next; an answer that confirms what was sent behind its probe; a leave that
+ * messages of one connection confirmed by the next; an answer that confirms packets sent after its probe; a leave that
  * does not wait for the end of its turn; an id kept across connections; 1008 always final; members of the last connection
  * kept.
  *

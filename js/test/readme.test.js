@@ -14,7 +14,7 @@ import { setUp } from "./support/kit.js";
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const readme = readFileSync(path("README.md"), "utf8");
 
-/** What stands before a block that is a part of a program. */
+/** The code before a block that is a part of a program. */
 const PRELUDE = `
 import type { Client, Room } from "roomer";
 declare const url: string, id: string, signal: AbortSignal;
@@ -25,7 +25,7 @@ const CLIENT = `declare const client: Client;`;
 const ROOM = `declare const room: Room<{ chat: { text: string }; rename: (name: string) => void; where: () => { x: number; y: number } }>;`;
 const AMBIENT = `declare module "node:assert/strict" { const assert: { equal(a: unknown, b: unknown): void; notEqual(a: unknown, b: unknown): void }; export default assert; }`;
 
-/** A block as a module: with what it takes for granted, and its lines that are meant to be wrong marked as such. */
+/** Returns a block as a module: with the names that it assumes, and with the lines marked that are meant to be wrong. */
 function toModule(code) {
     const takes = (name) => new RegExp(`\\b${name}\\b`).test(code) && !new RegExp(`const \\[?${name}\\b|import .*\\b${name}\\b|, ${name}\\]`).test(code);
     const imports = [takes("connect") && "connect", takes("RoomerError") && "RoomerError"].filter(Boolean);

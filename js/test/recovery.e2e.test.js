@@ -1,5 +1,5 @@
 /**
- * Coming back to real servers that refuse, limit, and take tokens as a subprotocol.
+ * Reconnecting to real servers that reject clients, limit them, and accept tokens as a subprotocol.
  */
 
 import assert from "node:assert/strict";
@@ -22,7 +22,7 @@ function enter(t, url, options) {
     return client;
 }
 
-/** Resolves when a listener of the event has seen what it waits for. */
+/** Resolves when a listener of the event has seen the expected arguments. */
 const until = (source, event, isDone) => new Promise((resolve) => {
     const off = source.on(event, (...args) => {
         if (isDone(...args)) {

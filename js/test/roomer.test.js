@@ -7,7 +7,7 @@ import { encodePacket, text } from "./support/packets.js";
 
 const RESERVED = ["close", "join", "join_ack", "leave", "leave_ack", "member_left", "new_member", "open"];
 
-/** Runs `action` and returns what it wrote to console.error. */
+/** Runs `action` and returns its output on console.error. */
 function complaints(action) {
     const spy = mock.method(console, "error", () => {});
     try {

@@ -16,7 +16,7 @@ import { eventually } from "./support/wait.js";
 const EAGER = { minDelay: 10, maxDelay: 100 };
 const numbers = (count) => Array.from({ length: count }, (_, n) => n);
 
-/** What happens to the network while messages go both ways. */
+/** The faults of the network while messages are sent in both directions. */
 const FAULTS = {
     "cuts, one after the other": async (proxy, client) => {
         for (let n = 0; n < 5; n++) {
@@ -56,7 +56,7 @@ const next = (source, event) => new Promise((resolve) => source.on(event, (...ar
 
 for (const runtime of RUNTIMES) {
     describe(`on ${runtime}`, { timeout: 120_000 }, () => {
-        /** A client behind a proxy, and another one in the same room that is not. */
+        /** A client behind a proxy, and another one in the same room without a proxy. */
         async function setUp(t, options) {
             const server = await startServerOn(runtime);
             t.after(() => server.stop());

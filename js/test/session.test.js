@@ -1,5 +1,5 @@
 /**
- * Sessions of the extended protocol: what a lost connection costs, and when a session ends.
+ * Sessions of the extended protocol: the effects of a lost connection, and the end of a session.
  */
 
 import assert from "node:assert/strict";

@@ -187,7 +187,7 @@ test("memory stays flat over hours of churn", async () => {
     const kit = setUp({ latency: 5 });
     const [a, b] = await kit.inRoom("lobby", 2, { queue: { messages: 20 } });
     const controller = new AbortController();
-    /** One minute of coming and going. */
+    /** One minute of joins and leaves. */
     async function minute(n) {
         for (let turn = 0; turn < 10; turn++) {
             const name = `room ${n} ${turn}`;

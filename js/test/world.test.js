@@ -1,5 +1,5 @@
 /**
- * What comes from outside: the page's events, and WebSocket classes of others. In the test kit's time.
+ * Influences from outside: the page's events, and WebSocket classes of others. In the test kit's time.
  */
 
 import assert from "node:assert/strict";

@@ -1,6 +1,6 @@
 /**
- * What clients of the extended protocol may do beside joins and messages, on the server in memory: set their info, and renew
- * their logins. And why their packets are refused.
+ * Packets of clients of the extended protocol besides joins and messages, on the server in memory: changes of info, renewed
+ * logins, and the reasons why packets are refused.
  *
  * @module testkit/extended
  */
@@ -23,7 +23,7 @@ export const toEntry = ({ id, info, user }) => (user === undefined ? [id, info] 
  * @param {object} about.rules `setInfo` and `renew`
  */
 export function createExtended({ clock, conns, rooms, membership, rules }) {
-    /** Replaces the info of a connection, and tells the members of its rooms. */
+    /** Replaces the info of a connection, and notifies the members of its rooms. */
     function setInfo(conn, info) {
         if (JSON.stringify(info) === JSON.stringify(conn.info)) {
             return;

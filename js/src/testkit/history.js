@@ -6,7 +6,7 @@
 
 import { toText } from "../packet.js";
 
-/** Returns what the payload of a join asks for; undefined if it is an ordinary one. */
+/** Returns the request for messages in the payload of a join; undefined if it is an ordinary one. */
 function readRecall(payload) {
     try {
         const { at, last } = JSON.parse(toText(payload));
@@ -41,7 +41,7 @@ export function createHistories(size) {
             memory.messages.splice(0, memory.messages.length - sizeOf(room));
             return `#${memory.newest}`;
         },
-        /** Returns what a client that joins gets: the additions to its `join_ack`, and the messages. */
+        /** Returns the additions to the `join_ack` of a client that joins, and the messages that it gets. */
         recall(room, payload) {
             const memory = find(room);
             const asked = memory && readRecall(payload);

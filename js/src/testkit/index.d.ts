@@ -61,12 +61,12 @@ export interface TestConnection {
     /** Closes the connection with a close code. */
     close(code?: number, reason?: string): void;
     /**
-     * Breaks the connection without a close code, like a broken network, which loses what is under way. The client's session is
+     * Breaks the connection without a close code, like a broken network, which loses data in flight. The client's session is
      * kept, unless the server or the client is plain.
      */
     cut(): void;
     /**
-     * Lets nothing pass in either direction, for ever, while both ends take the connection for open, as after a change of network.
+     * Lets nothing pass in either direction, forever, while the connection looks open to both ends, as after a change of network.
      * The client notices the silence and returns to its session.
      */
     hang(): void;
@@ -101,7 +101,7 @@ export interface TestServer {
     readonly clock: ManualClock;
     /** Lets time pass, in milliseconds (0 by default), and runs everything that is due meanwhile. */
     advance(milliseconds?: number): Promise<void>;
-    /** Returns all clients, also those without a connection whose sessions are kept. */
+    /** Returns all clients, including those without a connection whose sessions are kept. */
     connections(): TestConnection[];
     /** Returns the ids of the members of a room, in the order in which they joined. */
     members(room: string): string[];
@@ -160,7 +160,7 @@ export interface ServerSettings {
     joinRate?: Rate;
     /** Limit of rejected packets per client; beyond it: 1008 `too many violations`. Default 1 per second, 256 at once. */
     strikes?: Rate;
-    /** Returns what the members of a room receive about each other. Default "full" for all. */
+    /** Returns how much the members of a room receive about each other. Default "full" for all. */
     membership?: (room: string) => "full" | "count" | "own";
     /** Number of messages that rooms remember. Default 0: they do not. */
     history?: number | ((room: string) => number);
@@ -170,7 +170,7 @@ export interface ServerSettings {
     resumeWindow?: number;
     /** Bytes of packets that a session keeps for a client without a connection; beyond it the session ends. Default 256 KiB. */
     resumeBuffer?: number;
-    /** Time over which the clients of a server that stops are told to come back, in milliseconds. Default 10,000. */
+    /** Time over which a server that stops spreads the return of its clients, in milliseconds. Default 10,000. */
     retryWindow?: number;
 }
 

@@ -107,7 +107,7 @@ export function createServer(settings = {}) {
         isNew && announce(name, others, "new_member", conn.id, { joined: [toEntry(conn)] });
     }
 
-    /** Tells the members of a room of a change. */
+    /** Notifies the members of a room of a change. */
     function announce(name, members, event, id, changes) {
         const mode = membership(name);
         const news = { full: changes, count: { count: rooms.get(name)?.size ?? 0 } }[mode];

@@ -1,5 +1,5 @@
 /**
- * The limit of what a client may send: a token bucket, like the one of the real server.
+ * The rate limit of a client: a token bucket, like that of the real server.
  *
  * @module testkit/limits
  */

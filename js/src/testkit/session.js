@@ -1,5 +1,5 @@
 /**
- * The server's end of a session of the extended protocol, in memory: counts, acknowledgements, and what the client has not
+ * The server's end of a session of the extended protocol, in memory: counts, acknowledgements, and the packets that the client has not
  * acknowledged, to be sent again on its next socket.
  *
  * @module testkit/session
@@ -10,7 +10,7 @@ import { encode, toBytes, toText } from "../packet.js";
 import { MOST_INFO_BYTES } from "./extended.js";
 import { MOST_REQUESTS } from "./requests.js";
 
-/** The server sends something at least this often. */
+/** The longest time in which the server sends nothing, in milliseconds. */
 const HEARTBEAT = 25_000;
 /** The newest tokens that are kept until the client has shown that it has one of them. */
 const MOST_TOKENS = 4;
@@ -26,7 +26,7 @@ const MOST_TOKENS = 4;
  * @param {(code: number, reason: string) => void} about.close closes it
  */
 export function createServerSession({ clock, id, window, buffer, profile, end, close }) {
-    /** The client's present socket. */
+    /** The client's current socket. */
     let socket;
     /** Packets that the client has not acknowledged, oldest first. */
     let log = [];
@@ -59,7 +59,7 @@ export function createServerSession({ clock, id, window, buffer, profile, end, c
         socket?.deliver(encode(ROOT, ACK, "", "", toBytes(`${received}`)));
     }
 
-    /** Drops what the client has received. Returns false if it cannot have received that. */
+    /** Drops the packets that the client has received. Returns false if it cannot have received them. */
     function drop(count) {
         if (!(count >= acknowledged && count <= acknowledged + log.length)) {
             return false;
@@ -110,7 +110,7 @@ export function createServerSession({ clock, id, window, buffer, profile, end, c
             }
             return true;
         },
-        /** Acknowledges what was handled, if that is due. */
+        /** Acknowledges the handled packets, if that is due. */
         handled() {
             if (unacknowledged >= ACK_PACKETS || unacknowledgedBytes >= ACK_BYTES) {
                 acknowledge();
@@ -140,7 +140,7 @@ export function createServerSession({ clock, id, window, buffer, profile, end, c
             tokens = [token, ...tokens.filter((each) => each !== token), createToken()].slice(-MOST_TOKENS);
             return true;
         },
-        /** Sends what the client has missed. */
+        /** Sends the packets that the client has missed. */
         resumed() {
             unacknowledged = unacknowledgedBytes = 0;
             dueAt = undefined;

@@ -23,7 +23,7 @@ export function createSocketClass({ later, accept }) {
         onerror = null;
         /** The server's end. */
         #peer;
-        /** True if nothing passes, while both ends take the connection for open. */
+        /** True if nothing passes, while the connection looks open to both ends. */
         #isHung = false;
         #offered;
 

@@ -1,5 +1,5 @@
 /**
- * The chat page for all: contrast, keyboard, no scripts, less motion; and links, which are anybody's text.
+ * The accessibility of the chat page: contrast, keyboard, no scripts, less motion; and links, whose text is not trusted.
  */
 
 import assert from "node:assert/strict";

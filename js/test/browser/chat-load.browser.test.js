@@ -29,7 +29,7 @@ const countBuilt = (person) => person.page.evaluate(() => {
 
 const here = (person, count) => person.page.locator("#room-info", { hasText: new RegExp(`^${count} here$`) }).waitFor();
 
-/** The pictures of a flood within the time that something took: one for each pause. */
+/** Returns the frames of a flood in a time: one for each pause. */
 const floodPictures = ({ elapsed }) => 2 + elapsed / 200;
 
 describe("the chat page under load", { timeout: 300_000 }, () => {

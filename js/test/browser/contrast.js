@@ -2,7 +2,7 @@
  * The contrast of all text on a page, as WCAG 2 defines it.
  */
 
-/** Runs in the page: texts whose contrast with what is behind them is below `least`, with the ratio. */
+/** Runs in the page. Returns the texts whose contrast with their background is below `least`, with the ratio. */
 function findFaint(least) {
     const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
     const known = new Map();
@@ -70,5 +70,5 @@ function findFaint(least) {
     return { seen, faint };
 }
 
-/** Texts on the page that are too faint, and how many were looked at. */
+/** Returns the texts on the page that are too faint, and the number of checked texts. */
 export const faintTexts = (page, least = 4.5) => page.evaluate(findFaint, least);

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 
 /**
- * Measures the page's main thread while `body` runs: layouts, pictures, the milliseconds that passed, those of tasks, and
+ * Measures the page's main thread while `body` runs: layouts, frames, the milliseconds that passed, those of tasks, and
  * those of tasks in which the thread had a processor.
  */
 export async function costs(person, body) {
@@ -30,7 +30,7 @@ export async function costs(person, body) {
     return { pictures, layouts, elapsed: milliseconds(start, end, "Timestamp"), task, cpu };
 }
 
-/** Each picture has one layout at most; some come without any, and the log's own scrolling may ask for a few more. */
+/** Each frame has one layout at most; some have none, and the log's own scrolling may cause a few more. */
 export function judge(t, page, { pictures, layouts, task, cpu }) {
     t.diagnostic(`${page}: ${layouts} layouts in ${pictures} pictures, ${task} ms of main thread, ${cpu} ms of CPU`);
     assert.ok(layouts <= pictures + 10, `${page}: ${layouts} layouts in ${pictures} pictures`);

@@ -8,13 +8,13 @@ import { connect } from "node:net";
 
 import { encode } from "../../src/packet.js";
 
-/** One WebSocket frame of a client, with a mask that changes nothing. */
+/** Returns a WebSocket frame of a client, with a mask of zeros. */
 function frame(packet) {
     const length = packet.length < 126 ? [0x80 | packet.length] : [0x80 | 126, packet.length >> 8, packet.length & 255];
     return Buffer.concat([Buffer.from([0x82, ...length, 0, 0, 0, 0]), packet]);
 }
 
-/** A client in a room that listens to nothing: a thousand of them cost this process next to nothing. */
+/** A client in a room that ignores what it receives: a thousand of them cost this process very little. */
 export async function guest(server, room) {
     const { hostname, port, host } = new URL(server.url);
     const socket = connect(port, hostname);
@@ -29,7 +29,7 @@ export async function guest(server, room) {
     };
 }
 
-/** Guests in a room, let in a hundred at a time. */
+/** Connects guests to a room, a hundred at a time. */
 export async function crowd(server, room, count) {
     const guests = [];
     while (guests.length < count) {

@@ -1,6 +1,6 @@
 /**
  * The chat page and the counter in their sessions: names that the server keeps, typing, receipts, the memory of a room, and a
- * network that is pulled.
+ * network cable that is pulled.
  */
 
 import assert from "node:assert/strict";

@@ -21,7 +21,7 @@ const readme = readFileSync(join(JS, "../README.md"), "utf8");
 const [plain] = [...readme.matchAll(/\n```js\n(.*?)\n```/gs)].map((match) => match[1]);
 const [inReact] = [...readme.matchAll(/\n```jsx\n(.*?)\n```/gs)].map((match) => match[1]);
 
-/** What mounts the App of the page, as its reader would. */
+/** The module that mounts the App of the page, as a reader would write it. */
 const MOUNT = `
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";

@@ -81,7 +81,7 @@ export class Person {
         return this.page.locator(`#log ol:not([hidden]) .message[data-kind=${kind}]`, { hasText: text });
     }
 
-    /** The lines about what happened with this text, of the room on screen. */
+    /** The event lines with this text, of the room on screen. */
     notice(text) {
         return this.page.locator("#log ol:not([hidden]) .notice", { hasText: text });
     }

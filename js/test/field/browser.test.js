@@ -1,5 +1,5 @@
 /**
- * Chromium stands still, whole or in part, and goes on: pages, workers and frames are back in all their rooms.
+ * Chromium is stopped, whole or in part, and continued: pages, workers and frames are back in all their rooms.
  */
 
 import assert from "node:assert/strict";
@@ -42,7 +42,7 @@ async function setUp(t, place, options) {
     return { server, browser, client, observer, signal, types: processInfo.map(({ type }) => type) };
 }
 
-/** Lets the time pass that the server allows: until a process that stands still is dropped. */
+/** Waits for the server's time limit, until a stopped process is dropped. */
 async function aClientIsDropped(t, server, observer) {
     const far = await startFar(t, { url: server.url, rooms: ["lobby"] }).opened();
     await observer.sees(far.id);

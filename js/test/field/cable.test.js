@@ -1,5 +1,5 @@
 /**
- * The cable is pulled, half of it is cut, the address is another: each is an episode.
+ * Network changes: the cable is pulled, one direction is cut, or the address changes.
  */
 
 import assert from "node:assert/strict";

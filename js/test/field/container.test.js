@@ -23,7 +23,7 @@ const EXAMPLES = process.env.ROOMER_EXAMPLES ?? path("target/debug/examples");
 /** The example that is a package of its own. */
 const APPLICATION = "../roomer-application";
 
-/** What each example needs. One that is not here fails: put it in. */
+/** The arguments and the environment of each example. One that is missing here fails: add it. */
 const NEEDS = {
     [APPLICATION]: { env: { JWT_SECRET: "a secret of at least thirty-two bytes" }, tls: true, token: /^TOKEN=(.*)/ },
     admin: { env: { ADMIN_TOKEN: "let me" } },

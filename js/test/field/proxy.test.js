@@ -1,5 +1,5 @@
 /**
- * Behind real reverse proxies: whatever they do to connections, the client is back when they let it.
+ * Real reverse proxies: whatever they do to connections, the client reconnects as soon as they permit it.
  */
 
 import assert from "node:assert/strict";

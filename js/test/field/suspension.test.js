@@ -1,5 +1,5 @@
 /**
- * A client that stands still for longer than the server waits for a sign of life has broken no rule: it comes back by itself.
+ * A client that is suspended for longer than the server waits for a sign of life has not violated a rule: it reconnects by itself.
  */
 
 import assert from "node:assert/strict";

@@ -1,5 +1,5 @@
 /**
- * What the hooks do, in which ever React they are bundled with. The server is the one in memory.
+ * The behaviour of the hooks, with any React that they are bundled with. The server is the one in memory.
  */
 
 import assert from "node:assert/strict";
@@ -56,7 +56,7 @@ function setUp() {
     };
 }
 
-/** Another client, and all that it sees of a room. */
+/** Another client, and all events that it sees of a room. */
 async function observe({ server, options, settle }, name) {
     const client = connect("ws://test/ws", options);
     const room = client.join(name);
@@ -67,7 +67,7 @@ async function observe({ server, options, settle }, name) {
     return { client, room, seen };
 }
 
-/** Runs `body`, and returns what went to the console meanwhile. */
+/** Runs `body`, and returns the output on the console meanwhile. */
 async function complaints(body) {
     const said = [];
     const { error, warn } = console;

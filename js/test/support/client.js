@@ -14,7 +14,7 @@ export class PlainSocket extends RealSocket {
     }
 }
 
-/** Resolves with the arguments of the next such event. Ask before you cause it. */
+/** Resolves with the arguments of the next such event. Call it before you cause the event. */
 export function next(room, event) {
     return new Promise((resolve) => room.once(event, (...args) => resolve(args)));
 }

@@ -1,5 +1,5 @@
 /**
- * Whether a command that a page shows could be run: its program, package, script, test, example and flags exist.
+ * Checks that a command on a page could be run: its program, package, script, test, example and flags exist.
  */
 
 import { spawnSync } from "node:child_process";
@@ -34,7 +34,7 @@ const CRATES = Object.values(PACKAGES);
 /** Subcommands of cargo, and those that are programs of their own. */
 const CARGO = ["run", "test", "build", "bench", "clippy", "fmt", "doc", "tree", "deny", "fuzz", "mutants", "install", "add", "update", "package", "publish"];
 
-/** Programs that are no business of ours. */
+/** Programs that are not part of the project. */
 const OTHERS = ["curl", "git", "openssl", "kill", "export"];
 
 const NPM = ["ci", "init", "install", "pack", "create", "publish"];
@@ -157,7 +157,7 @@ function* checkWords(words) {
 /**
  * Checks all commands of a block.
  *
- * @returns {string[]} what is wrong, empty if nothing is
+ * @returns {string[]} the faults; empty if there are none
  */
 export function checkCommands(code) {
     const { status, stderr } = spawnSync("bash", ["-n"], { input: code, encoding: "utf8" });

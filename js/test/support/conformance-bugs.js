@@ -1,5 +1,5 @@
 /**
- * Faults of clients, for the tests of the conformance kit: each alters what a WebSocket sends or receives. The environment variable
+ * Faults of clients, for the tests of the conformance kit: each alters the bytes that a WebSocket sends or receives. The environment variable
  * `ROOMER_BUG` chooses one.
  */
 
@@ -16,7 +16,7 @@ let held;
 
 /**
  * By name: the case that has to find the fault, and the fault. `send` and `receive` take a packet and return those that take its
- * place; `connect` alters the address, `close` the end; `open` returns what is sent at once.
+ * place; `connect` alters the address, `close` the end; `open` returns the bytes that are sent at once.
  */
 export const BUGS = {
     "acknowledges one packet too few": { fails: "counts: a question is answered at once", send: (packet) => [isAck(packet) && countOf(packet) > 2 ? withCount(packet, countOf(packet) - 1) : packet] },

@@ -1,5 +1,5 @@
 /**
- * A page in Node, for what needs one.
+ * A page in Node, for code that needs one.
  */
 
 import { Window } from "happy-dom";

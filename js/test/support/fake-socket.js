@@ -101,7 +101,7 @@ export function inRoom(name, members = ["me"]) {
     return { root, socket, room };
 }
 
-/** Collects what a room emits, as arrays [event, ...arguments], into one list. */
+/** Collects the events of a room, as arrays [event, ...arguments], into one list. */
 export function record(room, ...events) {
     const log = [];
     for (const event of events) {

@@ -1,6 +1,6 @@
 /**
- * The program of far.js: a client of connect() in a process of its own, driven by lines of JSON on its input, and telling
- * all that it sees as lines of JSON on its output.
+ * The program of far.js: a client of connect() in a process of its own, driven by lines of JSON on its input, and reporting
+ * all events as lines of JSON on its output.
  */
 
 import { createInterface } from "node:readline";

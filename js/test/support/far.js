@@ -35,7 +35,7 @@ export function findNode22() {
  * @param {string} about.url
  * @param {string[]} about.rooms
  * @param {"ws" | "global"} [about.socket] which WebSocket class
- * @param {boolean} [about.extended] true for a client with sessions, which outlive what most tests watch
+ * @param {boolean} [about.extended] true for a client with sessions, which outlive the events that most tests watch
  * @param {object} [about.options] for connect(), as JSON can write them
  * @param {string} [about.node] the program
  * @param {string[]} [about.wrapper] a command that runs it, such as one that enters a namespace; it must not fork
@@ -54,7 +54,7 @@ export function startFar(t, { url, rooms, socket = "ws", extended = false, optio
     });
 
     const far = {
-        /** All that it has seen, as arrays [what, ...details]. */
+        /** All events that it has seen, as arrays [what, ...details]. */
         log,
         rooms,
         /** Its id in the room it opened last, "" before. */
@@ -68,7 +68,7 @@ export function startFar(t, { url, rooms, socket = "ws", extended = false, optio
         say: (room, payload) => void child.stdin.write(`${JSON.stringify({ room, payload })}\n`),
         /** Sends a message of so many bytes. */
         sayMuch: (room, size) => void child.stdin.write(`${JSON.stringify({ room, size })}\n`),
-        /** Waits until it has seen such a thing, from the nth line on. */
+        /** Waits until it has seen such an event, from the nth line on. */
         until: (what, fits, from = 0) => eventually(`${what}, in ${program}`, () => {
             assert.equal(child.exitCode, null, `the client's process ended; it had seen ${JSON.stringify(log)}`);
             return log.slice(from).find(fits);

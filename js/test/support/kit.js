@@ -5,7 +5,7 @@
 import { connect } from "../../src/index.js";
 import { createServer } from "../../src/testkit/index.js";
 
-/** For clocks of tests that wait for nothing but promises: many plans in little time. */
+/** For clocks of tests that only wait for promises: many plans in little time. */
 export async function microtasks() {
     for (let turn = 0; turn < 8; turn++) {
         await null;
@@ -41,7 +41,7 @@ export function setUp(settings) {
     };
 }
 
-/** Collects what a client or room emits, as arrays [event, ...arguments], into one list. */
+/** Collects the events of a client or room, as arrays [event, ...arguments], into one list. */
 export function record(source, ...events) {
     const log = [];
     for (const event of events) {

@@ -7,11 +7,11 @@ import { execFileSync, spawnSync } from "node:child_process";
 
 const run = (...args) => execFileSync("ip", args, { stdio: "pipe", encoding: "utf8" });
 
-/** Addresses for tests of networks (RFC 2544): they are nowhere else. */
+/** Addresses for tests of networks (RFC 2544), which are used nowhere else. */
 const SERVER = "198.18.0.1";
 const CLIENT = "198.18.0.2";
 
-/** Why there are no namespaces here, or false. In CI there must be some. */
+/** The reason why there are no namespaces here, or false. In CI they must exist. */
 export function noNamespaces() {
     const name = `roomer-try-${process.pid}`;
     const { status, stderr, error } = spawnSync("ip", ["netns", "add", name], { encoding: "utf8" });
@@ -26,7 +26,7 @@ export function noNamespaces() {
 
 let count = 0;
 
-/** A machine by itself, with a loopback of its own; gone with the test. Returns the command that runs a program there. */
+/** Creates an isolated machine with its own loopback, until the test ends. Returns the command that runs a program there. */
 export function isolate(t) {
     const name = `roomer-${process.pid}-${count++}`;
     t.after(() => spawnSync("ip", ["netns", "del", name]));
@@ -36,10 +36,10 @@ export function isolate(t) {
 }
 
 /**
- * Two machines, so to speak, and a cable between them; gone with the test.
+ * Creates two isolated machines with a cable between them, until the test ends.
  *
- * @returns {{server: object, client: object}} of each: `wrapper` (the command that runs a program there), `address`, and what
- *   can happen to its end of the cable
+ * @returns {{server: object, client: object}} of each: `wrapper` (the command that runs a program there), `address`, and the
+ *   faults of its end of the cable
  */
 export function connectMachines(t) {
     const machines = ["s", "c"].map((letter) => `roomer-${process.pid}-${count}${letter}`);
@@ -60,15 +60,15 @@ export function connectMachines(t) {
             address,
             unplug: () => at("link", "set", "eth0", "down"),
             plug: () => at("link", "set", "eth0", "up"),
-            /** What is sent from here goes to a machine that is not there; what comes still comes. */
+            /** Sends packets from here to a machine that does not exist. Packets to here still arrive. */
             mute: () => at("neigh", "replace", other, "lladdr", "02:00:00:00:00:99", "dev", "eth0", "nud", "permanent"),
             unmute: () => at("neigh", "del", other, "dev", "eth0"),
-            /** Another address instead of the old one, as when one comes from Wi-Fi to mobile data. */
+            /** Replaces the address, as a change from Wi-Fi to mobile data does. */
             readdress(next) {
                 at("addr", "del", `${address}/24`, "dev", "eth0");
                 at("addr", "add", `${next}/24`, "dev", "eth0");
             },
-            /** At most so many bits a second are sent from here. */
+            /** Limits the bits per second that are sent from here. */
             throttle(rate) {
                 execFileSync("ip", ["netns", "exec", name, "tc", "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", `${rate}bit`, "burst", "16kb", "latency", "300ms"], { stdio: "pipe" });
             }

@@ -1,5 +1,5 @@
 /**
- * A client that stays and sees which others go.
+ * A client that stays connected and sees which others leave.
  */
 
 import { connect } from "../../src/index.js";

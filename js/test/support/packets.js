@@ -1,5 +1,5 @@
 /**
- * The packet format once more, written independently of the client, so that tests do not check it against itself.
+ * A second implementation of the packet format, written independently of the client, so that tests do not check it against itself.
  */
 
 /** Bytes of a packet; fields that are missing are empty. */

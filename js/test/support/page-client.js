@@ -36,7 +36,7 @@ const CLIENT = `
 
 const RUN = `const { url, rooms, options } = JSON.parse(decodeURIComponent(location.hash.slice(1)));`;
 
-/** What the server serves, by path. A page keeps what it has seen in \`log\`. */
+/** The files that the server serves, by path. A page keeps the events that it has seen in \`log\`. */
 const FILES = {
     "/page": `<!DOCTYPE html><title>page</title><script type="module">
         import { start } from "/client.js"; ${RUN}

@@ -1,5 +1,5 @@
 /**
- * What plans do with the rest of the extended protocol: requests in both directions, info, and rooms that remember.
+ * Steps of plans for the rest of the extended protocol: requests in both directions, info, and rooms that remember.
  */
 
 import assert from "node:assert/strict";
@@ -20,11 +20,11 @@ export const EXTENDED_STEPS = {
 export const MEMORY = 10;
 export const LAST = 5;
 
-/** Why a request may fail in a session that never ends. */
+/** The errors with which a request may fail in a session that never ends. */
 const GENTLE_REASONS = ["closed", "dropped"];
 const REASONS = [...GENTLE_REASONS, "unknown", "answer refused", "answer gone"];
 
-/** Long enough for every network that comes back. */
+/** Long enough for every network that recovers. */
 const timeout = 3_600_000;
 
 /**
@@ -88,7 +88,7 @@ export function createExtras(client, world, mine) {
                 conn.sendToRoom(room, "h", newest.get(room));
             }
         },
-        /** The session of the client ends while it is in a room, and others go on there. */
+        /** Ends the session of the client while it is in a room, where others continue. */
         async away({ room, count }) {
             world.join(room);
             steps.post({ room, count: 1 });

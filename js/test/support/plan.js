@@ -1,6 +1,6 @@
 /**
- * Plans: what an application, a server and a network do to one client, one step after the other, in time that costs nothing.
- * A plan is data, so that one that fails can be made smaller and written down as a test.
+ * Plans: the acts of an application, a server and a network on one client, one step after the other, in virtual time.
+ * A plan is data, so that one that fails can be shrunk and written down as a test.
  */
 
 import assert from "node:assert/strict";
@@ -15,7 +15,7 @@ const ROOMS = ["a", "b"];
 const WAITS = [0, 1, 5, 20, 60, 300, 1_000, 2_500, 12_000, 45_000];
 const CLOSES = [[1001, "server is going away"], [1008, "rate"], [1008, "no sign of life"], [1013, "no sign of life"], [1013, "too slow"], [1009, ""], [1011, "handler failed"], [1012, ""]];
 
-/** Numbers that look like chance and are the same each time: below(n) gives one from 0 to n - 1. */
+/** Pseudorandom numbers, the same each time: below(n) gives one from 0 to n - 1. */
 export function createChance(seed) {
     let state = seed;
     return (below) => {
@@ -151,7 +151,7 @@ export async function run({ plain = true, latency, messageRate, joinRate, queue,
 /** An application that records its calls and the events it receives. */
 function createApp(client, world, plain) {
     const { clock, server, forbidden, connection, other } = world;
-    /** The rooms that it believes to be in, by name, and what it may be put out by. */
+    /** The rooms that it believes to be in, by name, and the reasons for which it may be removed. */
     const mine = new Map();
     const sent = new Map();
     const lost = new Map();
@@ -298,7 +298,7 @@ function createApp(client, world, plain) {
         ...extras.steps
     };
 
-    /** Whether nothing is under way any more, as far as one can see. */
+    /** Whether nothing is under way any longer, as far as the test can see. */
     function isQuiet(delivered) {
         const arrived = new Set(delivered.map(([, number]) => number));
         const isTold = ([number, { result }]) => result === "dropped" || arrived.has(number) || lost.has(number);
@@ -351,7 +351,7 @@ function createApp(client, world, plain) {
     return { steps, isQuiet, check, checkClosed };
 }
 
-/** Whether a plan fails, and how. */
+/** Returns how a plan fails, if it does. */
 async function failure(plan) {
     try {
         await run(plan);
@@ -360,7 +360,7 @@ async function failure(plan) {
     }
 }
 
-/** Leaves out of a plan that fails whatever it can do without. */
+/** Removes all steps of a failing plan without which it still fails. */
 export async function shrink(plan) {
     let smallest = plan;
     const tryOne = async (smaller) => {

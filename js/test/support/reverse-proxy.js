@@ -37,10 +37,10 @@ export function listens(port) {
 export const UPGRADE = 'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade"; proxy_set_header Host $http_host;';
 
 /**
- * What each proxy is: its program and its configuration.
+ * The program and the configuration of each proxy.
  *
  * @property {(where: object) => string} config `port` to listen on, `upstream` the server's port, `idle` how many
- *   milliseconds a connection may be idle, `strip` whether the request to upgrade is taken for a plain one, `tls` the
+ *   milliseconds a connection may be idle, `strip` whether the request to upgrade is forwarded as a plain one, `tls` the
  *   path of a certificate with its key, `location` nginx's own lines for it
  */
 const PROGRAMS = {
@@ -81,7 +81,7 @@ backend back
 
 export const PROXIES = Object.keys(PROGRAMS);
 
-/** Why there is no such test here, or false. In CI there must be one. */
+/** The reason why there is no such test here, or false. In CI there must be one. */
 export function missing(name) {
     const found = spawnSync("sh", ["-c", `command -v ${name}`], { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } }).status === 0;
     assert.ok(found || !process.env.CI, `${name} is missing: .ci/test installs it`);

@@ -48,8 +48,8 @@ export const startServerOn = (runtime, ...flags) => startServerIn({}, runtime, .
  * @param {string} runtime "tokio" or "smol"
  * @param {...string} flags more flags for the server
  * @returns {Promise<{url: string, origin: string, pid: number, complaints: () => string, signal: (name: string) => void, stop: () => Promise<void>, kill: () => Promise<void>}>}
- *   url of the WebSocket, origin of the page, the process and what it has complained of. signal() sends one to its process;
- *   stop() ends the server and fails if it does not end cleanly; kill() gives it no chance to
+ *   url of the WebSocket, origin of the page, the process and its output on standard error. signal() sends one to its process;
+ *   stop() ends the server and fails if it does not end cleanly; kill() kills it
  */
 export async function startServerIn({ wrapper = [], quiet = true }, runtime, ...flags) {
     const [program, ...args] = [...wrapper, findBinary(runtime), "--listen", "127.0.0.1:0", ...(quiet ? ["--quiet"] : []), ...flags];

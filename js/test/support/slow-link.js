@@ -5,9 +5,9 @@
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 
-/** Milliseconds between two looks at what may pass. */
+/** The interval, in milliseconds, at which bytes are passed on. */
 const STEP = 20;
-/** A late look passes on what was missed: on a busy machine the link is as fast. But no more than so many milliseconds' worth. */
+/** A late timer passes on the missed bytes, so that the link is as fast on a busy machine, but at most those of so many milliseconds. */
 const LATEST = 2_000;
 
 /** Passes bytes from one socket to another, and reads no faster than it may write. */

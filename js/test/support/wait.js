@@ -1,13 +1,13 @@
 /**
- * Waiting for what must come to be.
+ * Waiting for conditions.
  */
 
 const DEADLINE = 45_000;
 
 /**
- * Asks again and again until the answer is true, and returns it.
+ * Checks a condition repeatedly until it is true, and returns its result.
  *
- * @param {string} what is waited for, for the message when it does not come
+ * @param {string} what the condition, for the message if it does not become true
  * @param {() => any} condition may be asynchronous
  */
 export async function eventually(what, condition) {

@@ -1,4 +1,4 @@
-/** What must compile of roomer/react, and what must not. */
+/** Uses of roomer/react that must compile, and uses that must not. */
 
 import { createElement } from "react";
 

@@ -1,4 +1,4 @@
-/** What must compile. */
+/** Code that must compile. */
 
 import { connect, RoomerError } from "roomer";
 import type { Client, Room, SendResult } from "roomer";

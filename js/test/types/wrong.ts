@@ -1,4 +1,4 @@
-/** What must not compile: each expectation that is not met is an error of its own. */
+/** Code that must not compile: each expectation that is not met is an error of its own. */
 
 import { connect } from "roomer";
 import roomer from "roomer/compat";
