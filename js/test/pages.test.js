@@ -23,7 +23,7 @@ const WITNESSES = {
     "roomer-tokio/guide/cluster.md:    clients": { why: "a drawing" },
     "roomer-tokio/guide/cluster.md: listen: ": { why: "settings of a broker on another machine, with certificates" },
     "roomer-tokio/guide/cluster.md: user chat on ": { why: "a rule of a broker on another machine" },
-    'roomer-proto/EXTENDED.md: {"version":2,"session"': { file: "roomer-hub/conformance/tests/cases/sessions.rs", name: "hello_is_the_first_packet_and_tells_the_limits" },
+    'roomer-proto/EXTENDED.md: {"version":2,"session"': { file: "roomer-hub/conformance/tests/cases/sessions.rs", name: "hello_is_the_first_packet_and_contains_the_limits" },
     'roomer-proto/EXTENDED.md: {"at":[8021,17]': { file: "roomer-proto/src/extended/position.rs", name: "both_keys_in_any_order_and_spacing" },
     'roomer-proto/EXTENDED.md: {"in":': { file: "roomer-hub/engine/tests/renewal.rs", name: "a_login_is_renewed_in_time_and_again" },
     'roomer-proto/EXTENDED.md: {"members":': { file: "roomer-hub/testkit/src/tests/members.rs", name: "the_payloads_of_the_page_are_read" },

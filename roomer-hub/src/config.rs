@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_matches_itself_alone() {
+    fn a_name_matches_only_itself() {
         let names = ["lobby", "Lobby", "lobby2", "lobb", ""];
         assert_eq!(matches("lobby", &names), [true, false, false, false, false]);
         assert_eq!(matches("", &names), [false, false, false, false, true]);

@@ -129,7 +129,7 @@ fn messages_that_are_gone_show_as_leave_and_return_of_the_members_of_their_rooms
 }
 
 #[test]
-fn the_members_of_a_dead_node_leave_and_come_back_with_it() {
+fn the_members_of_a_dead_node_leave_and_return_with_it() {
     let mut net = Net::new(2);
     net.open(0, 1);
     net.open(1, 2);

@@ -140,7 +140,7 @@ fn an_info_that_differs_is_noticed_by_the_next_beat_and_repaired() {
 }
 
 #[test]
-fn an_info_above_the_limit_is_left_out_alone() {
+fn only_an_info_above_the_limit_is_left_out() {
     let mut net = Net::new(2);
     net.open_with(0, 1, true, "Ann");
     net.open_with(1, 2, true, "Bob");

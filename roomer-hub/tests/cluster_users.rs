@@ -31,7 +31,7 @@ fn report(net: &mut Net, node: usize, id: ConnId, secret: [u8; 16]) {
 }
 
 #[test]
-fn a_report_that_a_client_is_elsewhere_reaches_the_node_of_its_session_alone() {
+fn a_report_that_a_client_is_elsewhere_reaches_only_the_node_of_its_session() {
     let mut net = net();
     let (id, from) = (net.nodes[0].id(1), net.nodes[2].cluster.node());
     report(&mut net, 2, id, [9; 16]);
@@ -43,7 +43,7 @@ fn a_report_that_a_client_is_elsewhere_reaches_the_node_of_its_session_alone() {
 }
 
 #[test]
-fn a_report_follows_what_its_node_sent_before() {
+fn a_report_follows_earlier_items_of_its_node() {
     let mut net = net();
     net.received(0, 1);
     net.open(2, 2);
@@ -107,7 +107,7 @@ fn a_command_becomes_one_for_each_connection_of_the_user() {
 }
 
 #[test]
-fn what_peers_would_refuse_is_not_sent() {
+fn items_that_peers_would_refuse_are_not_sent() {
     let mut net = net();
     let long = "x".repeat(4097);
     let payload = vec![0; 1 << 20];

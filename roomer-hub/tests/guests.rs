@@ -65,7 +65,7 @@ fn a_room_lives_while_a_guest_or_a_count_is_in_it() {
 }
 
 #[test]
-fn guests_are_announced_once_and_to_the_members_of_full_rooms_alone() {
+fn guests_are_announced_once_and_only_to_members_of_full_rooms() {
     let mut node = Node::new(Config::default());
     node.0.set_presence("hall", Presence::Count);
     node.0.set_presence("quiet", Presence::Off);

@@ -87,7 +87,7 @@ fn an_id_has_one_owner_in_the_cluster() {
 }
 
 #[test]
-fn a_peer_speaks_for_its_own_connections_alone() {
+fn a_peer_speaks_only_for_its_own_connections() {
     let mut node = Node::new(Config::default());
     let ann = node.open(1);
     node.run(Input::PeerUp { peer: peer(1), tag: [0xbb; 4] });
@@ -234,7 +234,7 @@ fn a_shared_room_is_one_that_both_are_seen_in_other_than_root() {
 }
 
 #[test]
-fn the_tables_list_what_a_peer_has() {
+fn the_tables_list_the_guests_and_counts_of_a_peer() {
     let mut node = Node::new(Config::default());
     node.0.set_presence("hall", Presence::Count);
     node.run(Input::PeerUp { peer: peer(5), tag: [0xbb; 4] });

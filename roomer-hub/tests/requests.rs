@@ -225,7 +225,7 @@ fn rules_of_the_application_apply_to_requests_and_not_to_answers() {
 }
 
 #[test]
-fn a_shared_room_is_needed_before_a_client_shows_what_it_speaks() {
+fn a_shared_room_is_needed_before_a_clients_protocol_is_revealed() {
     let mut config = Config::default();
     config.shared_room_only = true;
     let mut it = Exchanges::new(config);

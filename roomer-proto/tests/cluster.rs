@@ -144,7 +144,7 @@ fn items_are_decoded_as_they_were_encoded() {
 }
 
 #[test]
-fn unknown_items_are_skipped_and_bytes_behind_an_item_are_an_error() {
+fn unknown_items_are_skipped_and_bytes_after_an_item_are_an_error() {
     let mut body = vec![99, 3, 1, 2, 3];
     Item::End.encode(&mut body);
     assert_eq!(Items::new(&body).collect::<Vec<_>>(), [Ok(Item::End)]);

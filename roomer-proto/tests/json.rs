@@ -30,7 +30,7 @@ fn values_are_read_back_without_a_copy() {
 }
 
 #[test]
-fn an_error_says_what_is_wrong() {
+fn an_error_names_the_fault() {
     let deep = "[".repeat(200) + &"]".repeat(200);
     for (payload, why) in [
         (&b""[..], "EOF"),

@@ -214,7 +214,7 @@ fn names_are_compared_byte_by_byte() {
 }
 
 #[test]
-fn errors_say_what_and_where() {
+fn errors_name_the_fault_and_the_field() {
     let cut = PacketRef::decode(b"\0\0\0\0\0\0").unwrap_err();
     assert_eq!(cut.to_string(), "message ends inside the length of event: 2 of 4 bytes");
     assert_eq!(cut.close_code(), 1002);
@@ -227,7 +227,7 @@ fn errors_say_what_and_where() {
 /// The zeros are never read, so they take address space only.
 #[cfg(target_pointer_width = "64")]
 #[test]
-fn a_field_of_4_gib_is_refused_and_leaves_the_output_alone() {
+fn a_field_of_4_gib_is_rejected_and_leaves_the_output_unchanged() {
     let huge = vec![0; 1 << 32];
     let packet = PacketRef { payload: &huge, ..PacketRef::default() };
     let mut out = b"before".to_vec();

@@ -351,7 +351,7 @@ fn a_condition_that_never_holds_names_the_pending_calls() {
 }
 
 #[test]
-fn a_world_without_tokio_says_so() {
+fn a_world_without_tokio_reports_it() {
     for event in ["blocking", "socket", "timer", "spawned"] {
         let message = panic_message(|| {
             let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));

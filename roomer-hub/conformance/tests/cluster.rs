@@ -53,7 +53,7 @@ on_nodes! {
         members::a_node_that_starts_later_shows_thousands_of_rooms,
         members::rooms_that_count_add_up_and_rooms_without_presence_stay_silent,
         members::a_move_is_one_step_for_other_nodes,
-        history::a_position_of_another_node_is_not_taken_for_an_own_one,
+        history::a_position_of_another_node_is_not_mistaken_for_an_own_one,
         history::a_room_with_one_order_does_not_remember,
         info::extended_members_see_the_info_of_members_on_other_nodes,
         messages::messages_and_direct_messages_reach_other_nodes,
@@ -68,7 +68,7 @@ on_nodes! {
         returns::a_client_that_returns_to_another_node_leaves_no_ghost,
         returns::a_socket_that_looks_open_ends_when_its_client_is_at_another_node,
         returns::a_user_is_reached_on_all_nodes,
-        faults::other_clusters_at_the_broker_are_not_heard,
+        faults::frames_of_other_clusters_at_the_broker_are_ignored,
         faults::without_a_broker_each_node_shows_its_own_members,
         faults::health_can_depend_on_the_broker_and_a_stop_does_not,
     }

@@ -212,7 +212,7 @@ fn anchor(line: &str) -> Option<String> {
 }
 
 #[test]
-fn the_page_of_what_is_missing_has_whole_tables_and_a_date() {
+fn the_page_of_missing_features_has_whole_tables_and_a_date() {
     let page = read("engine/guide/scope.md");
     assert!(page.contains("Written on 20"), "no date");
     let (missing, compared) = page.split_once("\n## Comparison with other frameworks").unwrap();

@@ -57,7 +57,7 @@ where
 }
 
 #[test]
-fn hyper_serves_it_alone() {
+fn a_server_is_served_by_hyper_without_a_framework() {
     for is_auto in [false, true] {
         let server = Server::builder().build().unwrap();
         let runtime = runtime();

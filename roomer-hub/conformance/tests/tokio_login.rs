@@ -52,7 +52,7 @@ impl TestServer {
 }
 
 #[test]
-fn a_map_that_middleware_leaves_in_a_request_is_not_taken_for_claims() {
+fn a_map_that_middleware_leaves_in_a_request_does_not_count_as_claims() {
     let test = TestServer::start(
         |builder| builder.on("who", |conn, _| conn.send("you", format!("{:?}", conn.claims()))),
         |request| {

@@ -119,7 +119,7 @@ fn requests_that_are_not_handshakes_are_rejected() {
 }
 
 #[test]
-fn frames_right_behind_the_request_are_taken_in_order() {
+fn frames_right_after_the_request_are_handled_in_order() {
     let test = TestServer::start(|builder| builder);
     let mut bytes = HttpRequest::upgrade(test.addr).bytes();
     bytes.extend(wire::to_room("early", "join", b""));
@@ -169,7 +169,7 @@ fn middleware_and_the_hook_may_both_identify_the_user() {
 }
 
 #[test]
-fn middleware_alone_may_identify_the_user() {
+fn middleware_may_identify_the_user_without_a_hook() {
     let test = TestServer::start(|builder| {
         builder.on("who", |conn, message| {
             let claims = format!("{:?}", conn.claims());

@@ -216,7 +216,7 @@ fn close_frame() -> Vec<u8> {
 }
 
 #[test]
-fn a_close_frame_is_found_behind_a_short_message_and_not_behind_a_long_one() {
+fn a_close_frame_is_found_after_a_short_message_but_not_after_a_long_one() {
     for (message, sockets) in [(60 * 1024, 0), (80 * 1024, 1)] {
         let builder = Server::builder().close_timeout(ms(1_000));
         let mut world = World::with_faults(1, Faults::none(), builder);

@@ -118,7 +118,7 @@ fn a_refused_token_another_user_and_bytes_that_are_not_text_leave_the_login_as_i
 }
 
 #[test]
-fn messages_behind_a_token_wait_for_an_async_hook() {
+fn messages_after_a_token_wait_for_an_async_hook() {
     let hook = async |_, token: String| {
         std::future::ready(()).await;
         log_in(&token)

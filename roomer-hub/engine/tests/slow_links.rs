@@ -240,7 +240,7 @@ fn reads_that_always_end_inside_a_message_do_not_time_out() {
 
 /// Nothing is read while a handler is pending; the client is not responsible for that time.
 #[test]
-fn a_message_behind_a_pending_handler_does_not_time_out() {
+fn a_message_after_a_pending_handler_does_not_time_out() {
     let gate = Arc::new(Mutex::new((false, None::<Waker>)));
     let handler = gate.clone();
     let builder = Server::builder().message_timeout(ms(5_000)).on_async("slow", move |_, _| {

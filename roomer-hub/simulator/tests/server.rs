@@ -165,7 +165,7 @@ fn slow(millis: u32) -> Vec<Script> {
 /// Seed 1231: a close frame after a message with a pending handler was missed when the connection
 /// was closed meanwhile; the connection then stayed until its timeout.
 #[test]
-fn a_close_frame_behind_a_slow_handler_is_seen() {
+fn a_close_frame_after_a_slow_handler_is_seen() {
     let mut steps: Vec<Step> = connect_all(0..1).collect();
     steps.extend([send(0, "chat"), Step::Send { slot: 0, frame: ClientFrame::Close(1000) }]);
     steps.extend([Step::Deliver { slot: 0, bytes: ALL }, Step::RunUntilIdle]);

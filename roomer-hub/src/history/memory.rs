@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_comes_back_as_it_was_with_its_number() {
+    fn a_message_is_returned_unchanged_with_its_number() {
         let mut memory = Memory::new(HISTORY, 7);
         let src = ConnId::from_random_bytes([5; 16]);
         let packet = PacketRef {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_missed_is_complete_as_long_as_nothing_of_it_is_forgotten() {
+    fn missed_messages_are_complete_until_one_of_them_is_forgotten() {
         let mut memory = Memory::new(HISTORY, 7);
         assert_eq!(since(&memory, 0), (true, vec![]));
         for number in 1..=5_u8 {

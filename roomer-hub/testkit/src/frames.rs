@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_a_server_writes() {
+    fn reads_the_frames_of_a_server() {
         let mut masked = Vec::new();
         write(
             first_byte::FINAL | first_byte::BINARY,

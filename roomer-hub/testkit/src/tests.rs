@@ -77,7 +77,7 @@ fn minutes_pass_and_pings_are_answered() {
 }
 
 #[test]
-fn a_client_receives_what_is_sent_to_it() {
+fn a_client_receives_messages_sent_to_it() {
     let mut world = World::new(2, Server::builder());
     let (ann, bob) = (world.connect(), world.connect());
     world.settle();

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn rejects_what_violates_the_contract() {
+    fn rejects_packets_that_violate_the_contract() {
         let both = format!("[\"{ANN}\",\"{BOB}\"]");
         let twice = format!("[\"{ANN}\",\"{ANN}\"]");
         for (room, event, src, payload) in [

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_come_back_whatever_their_length() {
+    fn numbers_of_any_length_are_decoded_as_encoded() {
         let shifts = (0..64).map(|shift| 1_u64 << shift);
         for value in shifts.flat_map(|value| [value - 1, value, value | 1]).chain([u64::MAX]) {
             let mut out = Vec::new();

@@ -244,7 +244,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn what_is_written_is_json_and_is_read_back(code in "[a-z]{1,9}", message: String, room: String) {
+        fn a_written_failure_is_json_and_is_read_back(code in "[a-z]{1,9}", message: String, room: String) {
             let mut payload = Vec::new();
             let packet = Some((room.as_str(), "chat"));
             Failure { code: &code, message: &message, packet }.write_json(&mut payload);
@@ -256,7 +256,7 @@ mod tests {
         }
 
         #[test]
-        fn what_another_library_writes_is_read(message: String, number: f64, list: Vec<String>) {
+        fn failures_written_by_another_library_are_read(message: String, number: f64, list: Vec<String>) {
             let value = serde_json::json!({
                 "before": { "code": "wrong", "deep": [[list], null] }, "code": "x",
                 "number": number, "message": message, "after": true,

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn it_accepts_what_another_parser_accepts() {
+    fn it_accepts_the_same_texts_as_another_parser() {
         for text in [
             "",
             " ",
@@ -353,7 +353,7 @@ mod tests {
         }
 
         #[test]
-        fn what_another_encoder_writes_is_accepted(text in any::<String>(), number in any::<f64>()) {
+        fn texts_of_another_encoder_are_accepted(text in any::<String>(), number in any::<f64>()) {
             let value = serde_json::json!({ "text": [&text], "number": number }).to_string();
             prop_assert!(is_json(&value));
         }

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_no_info() {
+    fn null_means_no_info() {
         let null = Info::new(" null ").unwrap();
         let mut profile = Profile::new(Some(null.clone()), None);
         assert!(profile.is_empty() && !profile.set_info(Some(null)));

@@ -123,7 +123,7 @@ impl Watch {
 }
 
 #[test]
-fn what_is_sent_arrives_at_a_tail_with_all_its_bytes() {
+fn sent_messages_arrive_at_a_tail_with_all_their_bytes() {
     let running = start();
     let mut tail = Watch::start(&running, "lobby", &["tail", &running.url, "lobby"]);
     succeeds(&run(&["send", &running.url, "lobby", "chat", "hello"]));
@@ -220,7 +220,7 @@ fn people_talk_line_by_line() {
 }
 
 #[test]
-fn each_kind_of_failure_has_its_exit_code_and_says_what_to_do() {
+fn each_kind_of_failure_has_its_exit_code_and_a_remedy() {
     let running = start();
     let url = &*running.url;
     fails(
@@ -264,7 +264,7 @@ fn each_kind_of_failure_has_its_exit_code_and_says_what_to_do() {
 }
 
 #[test]
-fn what_others_send_cannot_command_the_terminal() {
+fn messages_of_others_cannot_control_the_terminal() {
     let running = start();
     let url = &*running.url;
     succeeds(&run(&["send", url, "news", "\u{1b}[2Jevent", "\u{1b}]0;title\u{7}\u{202e}x\ny"]));
@@ -313,7 +313,7 @@ fn a_signal_ends_a_command_that_has_no_connection_yet() {
 }
 
 #[test]
-fn who_is_removed_from_the_room_is_told_by_the_exit_code() {
+fn a_removal_from_the_room_is_shown_by_the_exit_code() {
     let running = start();
     for command in [&["tail"][..], &["members", "--watch"]] {
         let args = [command, &[&running.url, "lobby"]].concat();

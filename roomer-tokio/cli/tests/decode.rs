@@ -113,7 +113,7 @@ fn control_frames_are_shown_too() {
 }
 
 #[test]
-fn a_followed_stream_is_read_across_its_blocks_and_behind_its_handshake() {
+fn a_followed_stream_is_read_across_its_blocks_and_after_its_handshake() {
     let (client, server) = (frame(true), frame(false));
     let request = b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n".to_vec();
     let response = [b"HTTP/1.1 101 Switching Protocols\r\n\r\n".as_slice(), &server[..9]].concat();
@@ -128,7 +128,7 @@ fn a_followed_stream_is_read_across_its_blocks_and_behind_its_handshake() {
 }
 
 #[test]
-fn the_packets_of_a_network_are_read_behind_their_headers() {
+fn the_packets_of_a_network_are_read_after_their_headers() {
     // tcpdump -x: the IPv4 header has 20 bytes, and the TCP header 32.
     let mut segment = vec![0; 52];
     segment[0] = 0x45;

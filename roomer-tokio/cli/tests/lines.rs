@@ -66,7 +66,7 @@ fn lines_are_bytes_and_those_before_a_wrong_one_are_sent() {
 }
 
 #[test]
-fn a_refusal_ends_lines_whose_input_goes_on() {
+fn a_refusal_ends_lines_whose_input_continues() {
     with_server(|url| {
         let mut send = spawn(&["send", url, "full", "line", "--lines"]);
         let mut input = send.stdin.take().unwrap();
@@ -90,7 +90,7 @@ fn a_message_may_be_as_large_as_the_server_permits() {
 }
 
 #[test]
-fn an_output_that_closes_early_is_no_failure() {
+fn an_output_that_closes_early_is_not_a_failure() {
     with_server(|url| {
         let bench = ["bench", "--url", url, "--secs", "0.1", "--warmup", "0.1", "direct"];
         for args in [&["completions", "bash"][..], &bench] {

@@ -43,12 +43,12 @@ const CASES: &[Case] = &[
         "the_descriptor_limit_is_raised_or_reported",
         cases::the_descriptor_limit_is_raised_or_reported,
     ),
-    ("a_balancer_skips_what_refuses", cluster::a_balancer_skips_what_refuses),
+    ("a_balancer_skips_backends_that_refuse", cluster::a_balancer_skips_backends_that_refuse),
     ("containers_use_options_that_there_are", || {
         cluster::containers_use_options_that_there_are(COMPOSE);
     }),
     ("a_script_starts_a_cluster", || cluster::a_script_starts_a_cluster(SCRIPT)),
-    ("a_script_names_what_is_missing", || cluster::a_script_names_what_is_missing(SCRIPT)),
+    ("a_script_names_the_missing_program", || cluster::a_script_names_the_missing_program(SCRIPT)),
 ];
 
 fn main() -> ExitCode {

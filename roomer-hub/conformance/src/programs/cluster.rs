@@ -16,7 +16,7 @@ use crate::client::{Client, Received};
 use crate::http::dial;
 
 /// Backends are used in turn; one that refuses connections is skipped, and named.
-pub fn a_balancer_skips_what_refuses() {
+pub fn a_balancer_skips_backends_that_refuse() {
     let backends = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let [first, second] = backends.each_ref().map(|backend| backend.local_addr().unwrap());
     let refusing = refusing().to_string();
@@ -118,7 +118,7 @@ pub fn containers_use_options_that_there_are(compose: &str) {
 }
 
 /// Checks that without a broker the script prints one sentence with the remedy.
-pub fn a_script_names_what_is_missing(script: &str) {
+pub fn a_script_names_the_missing_program(script: &str) {
     if Path::new("/usr/sbin/nats-server").exists() || Path::new("/usr/bin/nats-server").exists() {
         // The script searches the folders of the system, so only a copy without them misses it.
         let text = fs::read_to_string(script).unwrap();

@@ -70,7 +70,7 @@ fn only_that_client_waits_and_then_has_its_claims() {
 }
 
 #[test]
-fn no_is_no_and_a_panic_is_500() {
+fn a_rejection_is_403_and_a_panic_is_500() {
     let gate = Gate::default();
     let test = TestServer::with(slow(&gate));
     gate.open();

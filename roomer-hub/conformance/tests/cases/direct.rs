@@ -3,7 +3,7 @@
 use super::test_server::{TestServer, expect_nothing};
 
 #[test]
-fn a_direct_message_reaches_its_receiver_alone() {
+fn a_direct_message_reaches_only_its_receiver() {
     let test = TestServer::start();
     let [mut a, mut b, mut c] = test.clients_in("lobby");
     let id = b.id.clone();

@@ -201,7 +201,7 @@ fn a_request_may_come_in_any_pieces() {
 }
 
 #[test]
-fn frames_right_behind_the_request_are_taken_in_order() {
+fn frames_right_after_the_request_are_handled_in_order() {
     let test = TestServer::start();
     let mut bytes = HttpRequest::upgrade(test.addr).bytes();
     bytes.extend(wire::to_room("early", "join", b""));

@@ -242,7 +242,7 @@ fn snapshots_of_a_room_of_hundreds_are_correct_after_every_leave() {
 }
 
 #[test]
-fn requests_sent_in_one_go_are_answered_in_their_order() {
+fn requests_sent_at_once_are_answered_in_their_order() {
     let test = TestServer::start();
     let [mut a, mut b] = test.roomless_clients();
     join_all("b", std::slice::from_mut(&mut a));

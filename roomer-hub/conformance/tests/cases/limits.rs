@@ -32,7 +32,7 @@ fn a_message_of_exactly_the_limit_passes_and_grows_by_its_src() {
 }
 
 #[test]
-fn one_byte_above_the_limit_is_1009_by_the_header_alone() {
+fn one_byte_above_the_limit_is_1009_as_soon_as_the_header_arrives() {
     let test = TestServer::with(|builder| builder.max_message(1000));
     for length in [1001, 65_536, 1 << 32, 1 << 62] {
         let mut client = test.roomless_client();

@@ -6,7 +6,7 @@ use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::client::Client;
 
 #[test]
-fn off_lists_the_joining_client_alone_and_notifies_no_other() {
+fn off_lists_only_the_joining_client_and_notifies_no_other() {
     let test = TestServer::with(|builder| builder.presence("root", Presence::Off));
     let mut a = test.client();
     let mut b = test.client();

@@ -156,7 +156,7 @@ fn an_allowed_message_counts_once() {
 }
 
 #[test]
-fn nothing_behind_the_message_that_closes_is_handled() {
+fn nothing_after_the_message_that_closes_is_handled() {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let (gone, calls) = (heard.clone(), Arc::new(Mutex::new(0)));
     let counted = calls.clone();

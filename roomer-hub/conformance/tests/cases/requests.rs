@@ -49,7 +49,7 @@ fn a_client_asks_the_server_and_the_server_asks_back() {
 }
 
 #[test]
-fn a_client_asks_another_and_learns_why_there_is_no_answer() {
+fn a_client_asks_another_and_learns_why_an_answer_is_missing() {
     let test = TestServer::start();
     let (mut ann, mut bob) = (Session::new(&test).client, Session::new(&test).client);
     let joined = format!("{{\"joined\":[[\"{}\",null]]}}", bob.id);

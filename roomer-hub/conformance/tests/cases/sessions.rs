@@ -59,7 +59,7 @@ impl Session {
 }
 
 #[test]
-fn hello_is_the_first_packet_and_tells_the_limits() {
+fn hello_is_the_first_packet_and_contains_the_limits() {
     let test = TestServer::with(|builder| builder.max_message(70_000).max_rooms(7));
     let session = Session::new(&test);
     let hello = &session.hello;
@@ -161,7 +161,7 @@ fn a_close_frame_ends_the_session_at_once() {
 }
 
 #[test]
-fn a_stop_tells_extended_clients_when_to_come_back() {
+fn a_stop_gives_extended_clients_a_time_to_reconnect() {
     let mut test = TestServer::start();
     let mut bob = test.roomless_client();
     let mut ann = Session::new(&test);

@@ -18,7 +18,7 @@ fn selected(test: &TestServer, offers: &[&str]) -> Option<String> {
 }
 
 #[test]
-fn by_default_roomer_alone_is_selected() {
+fn by_default_only_roomer_is_selected() {
     let test = TestServer::start();
     assert_eq!(selected(&test, &["chat, superchat"]), None);
     assert_eq!(selected(&test, &[]), None);

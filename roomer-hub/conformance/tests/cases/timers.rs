@@ -22,7 +22,7 @@ fn lively() -> TestServer {
 }
 
 #[test]
-fn pings_come_again_and_again_and_are_empty() {
+fn pings_are_repeated_and_empty() {
     let test = TestServer::with(|builder| builder.ping_interval(ms(50)).pong_timeout(ms(60_000)));
     let mut client = test.client();
     for _ in 0..5 {
@@ -168,7 +168,7 @@ fn a_trickled_handshake_times_out() {
 }
 
 #[test]
-fn a_handshake_in_time_is_not_bound_by_the_timeout_any_more() {
+fn a_handshake_in_time_is_no_longer_bound_by_the_timeout() {
     let test = TestServer::with(|builder| builder.handshake_timeout(ms(500)));
     let mut client = test.roomless_client();
     // Twice the handshake timeout.

@@ -140,7 +140,7 @@ pub(crate) fn health_can_depend_on_the_broker_and_a_stop_does_not(nodes: &mut No
     assert_eq!(gone.into_iter().collect::<Vec<_>>(), [("silent", 1)]);
 }
 
-pub(crate) fn other_clusters_at_the_broker_are_not_heard(nodes: &mut Nodes) {
+pub(crate) fn frames_of_other_clusters_at_the_broker_are_ignored(nodes: &mut Nodes) {
     nodes.start(2);
     let other = nodes.add(&|builder| builder, "other");
     link(nodes, other, true);

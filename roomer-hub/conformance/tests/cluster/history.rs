@@ -24,7 +24,7 @@ fn join(client: &mut Client, room: &str, recall: &str) -> Value {
     serde_json::from_slice(&next_of(client, "join_ack").payload).unwrap()
 }
 
-pub(crate) fn a_position_of_another_node_is_not_taken_for_an_own_one(nodes: &mut Nodes) {
+pub(crate) fn a_position_of_another_node_is_not_mistaken_for_an_own_one(nodes: &mut Nodes) {
     nodes.start_with(2, |builder| builder.history("chat", History::last(10)));
     let (mut ann, _) = nodes.extended_client(0);
     let (mut bob, _) = nodes.extended_client(1);

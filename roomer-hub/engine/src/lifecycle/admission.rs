@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_that_is_replaced_makes_room_for_its_successor_alone() {
+    fn a_replaced_socket_makes_room_only_for_its_successor() {
         let mut counts = SocketCounts::default();
         let [one, two, three, four] = ["1.1.1.1", "2.2.2.2", "3.3.3.3", "4.4.4.4"].map(address);
         let status = |counts: &SocketCounts, to, replaced| {

@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_got_everything_gets_what_came_after() {
+    fn a_member_that_got_everything_gets_only_later_messages() {
         let [ann, bob, _] = keys();
         let mut batch = RoomBatch::default();
         batch.frames.extend_from_slice(b"aa");

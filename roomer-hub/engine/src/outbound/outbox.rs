@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_above_the_maximum_is_overrun_and_keeps_what_it_has() {
+    fn a_queue_above_the_maximum_is_overrun_and_keeps_its_bytes() {
         let mut outbox = Outbox::default();
         assert!(outbox.push(Chunk::complete(frame(MAX)), MAX));
         assert_eq!(outbox.phase(), OutboxPhase::Open);

@@ -311,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_outdated_once_its_client_comes_back_with_a_newer_one() {
+    fn a_token_is_outdated_once_its_client_returns_with_a_newer_one() {
         let mut keys = slotmap::SlotMap::<ConnKey, ()>::with_key();
         let (conn, id) = (keys.insert(()), ConnId::from_random_bytes([1; 16]));
         let mut sessions = Sessions::default();

@@ -72,7 +72,7 @@ fn a_new_member_gets_the_last_messages_in_order() {
 }
 
 #[test]
-fn what_was_missed_between_two_sessions_arrives_once_and_in_order() {
+fn messages_missed_between_two_sessions_arrive_once_and_in_order() {
     for seed in 0..8 {
         let mut net = Net::new(seed, remembering(100));
         for number in [net.add(Options::default()), net.add(Options::default())] {
@@ -95,7 +95,7 @@ fn what_was_missed_between_two_sessions_arrives_once_and_in_order() {
 }
 
 #[test]
-fn what_the_server_does_not_remember_any_more_is_reported() {
+fn messages_that_the_server_no_longer_remembers_are_reported() {
     for (last, expected) in [(0, numbers(0..2)), (3, [numbers(0..2), numbers(7..10)].concat())] {
         let mut net = Net::new(1, remembering(5));
         let ann = net.add(Options::default());

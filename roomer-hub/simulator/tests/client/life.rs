@@ -238,7 +238,7 @@ fn a_doubted_connection_is_probed_and_a_long_wait_ends() {
 }
 
 #[test]
-fn a_close_sends_what_was_sent_and_waits_for_the_answer() {
+fn a_close_writes_queued_messages_and_waits_for_the_answer() {
     for options in [Options::default(), plain()] {
         let mut net = Net::new(1, Server::builder());
         let (ann, bob) = (net.add(options.clone()), net.add(options));

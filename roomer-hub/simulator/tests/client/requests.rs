@@ -80,7 +80,7 @@ fn net(seed: u64, builder: Builder, clients: usize, options: &Options) -> Net {
 }
 
 #[test]
-fn the_server_answers_or_says_why_not() {
+fn the_server_answers_or_reports_why_not() {
     for seed in 0..8 {
         let mut net = net(seed, doubler(), 1, &Options::default());
         let [four, text, other] = [("double", "2"), ("double", "x"), ("other", "")]

@@ -154,7 +154,7 @@ fn the_last_wish_about_a_room_holds_however_fast_it_changes() {
 }
 
 #[test]
-fn a_removal_that_crosses_a_leave_is_not_taken_for_a_rejected_join() {
+fn a_removal_that_crosses_a_leave_is_not_mistaken_for_a_rejected_join() {
     both(|seed, options| {
         let mut net = Net::new(seed, Server::builder());
         two(&mut net, &options);
@@ -200,7 +200,7 @@ fn a_room_whose_members_are_only_counted_has_a_count() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_rejected_at_once() {
+fn messages_that_cannot_be_sent_are_rejected_at_once() {
     let mut net = Net::new(1, Server::builder().max_message(1000));
     let mut options = Options::default();
     (options.queue_messages, options.queue_bytes) = (3, 2000);

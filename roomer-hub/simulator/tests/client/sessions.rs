@@ -49,7 +49,7 @@ fn a_session_continues_without_loss_or_notice() {
 }
 
 #[test]
-fn what_arrives_while_the_client_is_away_is_sent_on_its_return() {
+fn messages_during_an_absence_are_sent_on_return() {
     let mut net = Net::new(1, Server::builder());
     two(&mut net, &Options::default());
     net.darken(0);

@@ -32,7 +32,7 @@ fn ann() -> Handshake {
 }
 
 #[test]
-fn a_handshake_is_what_the_server_sees() {
+fn the_server_sees_all_parts_of_a_handshake() {
     run(0..20, |seed| {
         let mut world = World::new(seed, strict());
         let status = |world: &mut World, handshake| {

@@ -36,7 +36,7 @@ fn number(client: &Client) -> u64 {
 }
 
 #[test]
-fn a_client_that_joins_again_gets_what_it_has_missed() {
+fn a_client_that_joins_again_gets_the_missed_messages() {
     let mut world = world(History::last(100));
     let ann = join(&mut world, Recall::default());
     let bob = join(&mut world, Recall::default());
@@ -94,7 +94,7 @@ fn a_reply_to_an_empty_room_is_there_for_the_client_that_comes_a_second_later() 
 }
 
 #[test]
-fn what_is_forgotten_is_not_recovered_and_the_last_messages_come_on_demand() {
+fn forgotten_messages_are_not_recovered_and_the_last_ones_are_sent_on_demand() {
     let mut world = world(History::last(3));
     let ann = join(&mut world, Recall::default());
     let bob = join(&mut world, Recall::default());

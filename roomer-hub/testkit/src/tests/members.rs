@@ -164,7 +164,7 @@ fn a_rule_that_waits_decides_about_info() {
 }
 
 #[test]
-fn what_changes_while_a_client_is_away_is_sent_when_it_returns() {
+fn changes_during_an_absence_are_sent_on_return() {
     let mut world = World::new(1, Server::builder());
     let (ann, bob) =
         (world.connect_extended(Handshake::new()), world.connect_extended(Handshake::new()));
@@ -271,7 +271,7 @@ fn the_payloads_of_the_page_are_read() {
 }
 
 #[test]
-fn a_plain_member_gets_what_it_always_got() {
+fn a_plain_member_gets_the_same_packets_as_before() {
     // The same script with a plain and with an extended second client: the bytes of the first, which is
     // plain, are the same.
     let bytes_of_first = |is_extended: bool| {

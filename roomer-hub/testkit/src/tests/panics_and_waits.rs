@@ -194,7 +194,7 @@ fn a_handler_that_another_task_wakes_may_wait() {
 }
 
 #[test]
-fn a_message_behind_a_slow_handler_has_the_whole_time() {
+fn a_message_after_a_slow_handler_has_the_whole_time() {
     let waker = std::sync::Arc::new(std::sync::Mutex::new(None::<Waker>));
     let kept = waker.clone();
     let handler = move || {

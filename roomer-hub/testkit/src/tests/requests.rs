@@ -43,7 +43,7 @@ fn asking(builder: Builder) -> (Builder, Outcomes) {
 }
 
 #[test]
-fn a_handler_answers_and_its_errors_are_shown_only_if_it_says_so() {
+fn a_handler_answers_and_only_reply_errors_are_shown() {
     let builder = Server::builder()
         .on_request("double", |_, message| Ok((2 * message.text()?.parse::<i32>()?).to_string()))
         .on_request("secret", |_, message| match message.text()? {
@@ -278,7 +278,7 @@ fn a_flood_of_wrong_requests_is_answered_and_then_closed() {
 }
 
 #[test]
-fn a_server_that_is_busy_tells_extended_clients_when_to_come_back() {
+fn a_busy_server_gives_extended_clients_a_time_to_reconnect() {
     let builder = Server::builder().message_timeout(Duration::from_secs(5));
     let mut world = World::new(1, builder);
     let (ann, bob) = (world.connect_extended(Handshake::new()), world.connect());

@@ -174,7 +174,7 @@ fn sessions_without_a_socket_are_bounded() {
 }
 
 #[test]
-fn a_drain_tells_extended_clients_when_to_come_back() {
+fn a_drain_gives_extended_clients_a_time_to_reconnect() {
     let mut world = World::new(1, Server::builder().retry_window(Duration::from_secs(4)));
     let plain = world.connect();
     let clients: Vec<_> = (0..8).map(|_| world.connect_extended(Handshake::new())).collect();

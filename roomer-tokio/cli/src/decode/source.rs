@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sides_of_a_followed_stream_are_told_apart_by_their_indentation() {
+    fn the_sides_of_a_followed_stream_are_distinguished_by_their_indentation() {
         let text = "00000000  47 45 54 20                 GET \n    00000000  82 00    ..\n";
         let expected = [
             Piece::Stream(0, Direction::ToServer, b"GET ".to_vec()),

@@ -27,7 +27,7 @@ fn log_of(sizes: &[usize]) -> (Replay, Vec<Bytes>) {
 const SIZES: [usize; 12] = [1, 125, 126, 5000, 3, 3, 70_000, 4096, 2000, 2000, 2000, 9];
 
 #[test]
-fn what_was_not_received_is_sent_again_whatever_the_sizes() {
+fn frames_that_were_not_received_are_sent_again_whatever_their_sizes() {
     for received in 0..=SIZES.len() {
         let (mut log, frames) = log_of(&SIZES);
         let again = log.resume(received as u64).unwrap();
@@ -53,7 +53,7 @@ fn acknowledged_frames_are_dropped_one_count_after_the_other() {
 }
 
 #[test]
-fn a_count_beyond_what_was_sent_or_below_the_last_one_is_wrong() {
+fn a_count_above_the_sent_frames_or_below_the_last_count_is_wrong() {
     let (mut log, _) = log_of(&[10, 10]);
     assert_eq!(log.acknowledge(1), Ok(true));
     assert_eq!(log.acknowledge(0), Err(WrongCount));
@@ -77,7 +77,7 @@ fn a_frame_in_parts_counts_once_it_is_complete() {
 }
 
 #[test]
-fn a_log_that_overflows_drops_the_oldest_frames_and_says_so() {
+fn a_log_that_overflows_drops_the_oldest_frames_and_reports_it() {
     let mut log = Replay::default();
     let frames: Vec<_> = (0..12).map(|number| frame(number, 98)).collect();
     assert!(frames[..10].iter().all(|frame| push(&mut log, frame, 1000)));
@@ -131,7 +131,7 @@ fn a_shared_batch_counts_until_all_of_it_is_acknowledged() {
 
 /// Random messages in batches, counted or not, or in parts; random acknowledgements and returns.
 #[test]
-fn what_is_kept_is_what_was_not_acknowledged() {
+fn the_log_keeps_exactly_the_unacknowledged_frames() {
     for seed in 0..500_u64 {
         let mut state = seed;
         let mut below = move |limit: u64| {
