@@ -121,6 +121,7 @@ async fn run(
     // every 200 polls of its tasks; neither new clients nor timers can wait that long.
     let timers = server.clone();
     let timers = executor.spawn(async move { timers.run_timers(Timer::after).await });
+    // An executor does not show how many threads run it, so there may be more workers than threads.
     let workers: Vec<Task<()>> = (0..available_parallelism().map_or(1, NonZero::get))
         .map(|_| server.clone())
         .map(|server| executor.spawn(async move { server.run_flush_worker().await }))

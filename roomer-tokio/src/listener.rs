@@ -76,6 +76,7 @@ impl Accept for TlsListener<TcpListener> {
         server: &Server,
     ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
         let (stream, peer) = self.get_ref().accept().await?;
+        // Before the stream is wrapped, since the engine does not see the socket inside.
         socket::prepare(&stream);
         let stream = self.wrap(Futures(stream));
         let (reader, writer) = transport::share(stream);

@@ -102,6 +102,7 @@ fn peer(extensions: &Extensions) -> Option<SocketAddr> {
         use axum::extract::connect_info::{ConnectInfo, MockConnectInfo};
 
         let real = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+        // Tests of axum applications set this one instead.
         real.or_else(|| extensions.get::<MockConnectInfo<SocketAddr>>().map(|mock| mock.0))
     });
     plain
@@ -140,6 +141,8 @@ impl<B> Service<http::Request<B>> for Mount {
 
 /// Waits until the framework has sent the response and released the stream.
 async fn take_over(upgrade: Upgrade, stream: OnUpgrade) {
+    // The upgrade counts as a connection until it is dropped, even if the framework never sends the
+    // response.
     if let Ok(Ok(stream)) = timeout(upgrade.handshake_timeout(), stream).await {
         start(upgrade, stream);
     }

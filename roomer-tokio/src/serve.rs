@@ -128,6 +128,8 @@ where
 pub(crate) fn with_timer<R: Reader>(connection: Connection<R>) -> impl Future<Output = ()> {
     connection.with_timer(sleep, |server, timers| {
         tokio::spawn(async move {
+            // Dropped with this task, once the server has no connection: a worker never ends by
+            // itself.
             let _workers = spawn_flush_workers(&server);
             timers.await;
         });
@@ -137,6 +139,7 @@ pub(crate) fn with_timer<R: Reader>(connection: Connection<R>) -> impl Future<Ou
 /// Spawns one flush worker per thread, if the runtime has several.
 fn spawn_flush_workers(server: &Server) -> JoinSet<()> {
     let threads = Handle::current().metrics().num_workers();
+    // A single thread has no other to share a large flush with.
     let workers = (0..threads).filter(|_| threads > 1).map(|_| server.clone());
     workers.map(|server| async move { server.run_flush_worker().await }).collect()
 }

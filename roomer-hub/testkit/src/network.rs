@@ -67,6 +67,7 @@ impl World {
     pub(super) fn deliver_stream_ends(&mut self) {
         for client in &self.clients {
             let state = client.state();
+            // A task that has ended has dropped its socket.
             let is_shut = state.peer.is_shut_down() || self.tasks.is_done(state.task);
             let has_ended = is_shut && state.peer.available() == 0 && state.is_reading;
             let knows = state.end.is_some() && state.has_ended();

@@ -56,6 +56,8 @@ impl View {
                 self.notice(packet)?;
             }
             _ => {
+                // Direct messages, and those of the server, may name a room that the client is not
+                // in.
                 let foreign = !packet.src.is_empty() && packet.src != self.id;
                 if foreign && packet.dst.is_empty() && !self.rooms.contains_key(room) {
                     return Err(format!("{packet:?} is of a room that the client is not in"));

@@ -92,6 +92,7 @@ impl World {
         let mut tasks = Tasks::new();
         let (timers, timer_clock) = (server.clone(), clock.clone());
         tasks.spawn(async move { timers.run_timers(|wait| timer_clock.sleep(wait)).await });
+        // As on a runtime with several threads, so that large flushes are shared here too.
         let worker = server.clone();
         tasks.spawn(async move { worker.run_flush_worker().await });
         World {
@@ -232,6 +233,7 @@ impl World {
             {
                 possible.push(StepKind::Deliver(number));
             }
+            // A full socket is read even if it has no bytes, since reading gives it space again.
             if state.is_reading && (state.peer.available() > 0 || state.peer.is_full()) {
                 possible.push(StepKind::Take(number));
             }
@@ -346,6 +348,7 @@ impl World {
         for (_, number, what) in due {
             let client = &self.clients[number];
             match what {
+                // The connection was lost while the client did not read.
                 Scheduled::Resume if client.state().is_lost => {}
                 Scheduled::Resume => client.resume(),
                 Scheduled::Notify => client.notify(),
@@ -355,6 +358,7 @@ impl World {
 
     /// Polls a woken task. A task that the test has spawned may panic.
     fn poll_woken_task(&mut self, nth: usize) -> Option<usize> {
+        // Caught to report the panic with the seed.
         match catch_unwind(AssertUnwindSafe(|| self.tasks.poll_nth_woken(nth))) {
             Ok(task) => {
                 let is_its = |client: &Client| Some(client.state().task) == task;

@@ -128,6 +128,7 @@ impl TokioWorld {
                 let woken = poll_fn(|cx| self.world.poll_woken(cx));
                 tokio::select! { biased; () = woken => {} () = sleep(wait - TICK) => {} }
             } else {
+                // tokio's timers are not more exact than a tick, so the rest is advanced by hand.
                 time::advance(wait).await;
             }
             self.sync_clock();
@@ -290,6 +291,7 @@ impl TokioWorld {
             Pin::new(&mut timer).poll(cx).map(|_| false)
         });
         let is_woken = is_woken.await;
+        // Ends the blocking work, so that tokio's clock can advance again.
         drop(end);
         if is_woken {
             let _ = timer.await;
@@ -326,6 +328,8 @@ fn pause() -> bool {
         "a TokioWorld needs a tokio runtime of one thread: write \
          #[tokio::test(start_paused = true)] above the test"
     );
+    // `time::pause` panics if the clock is paused already, which only shows in that it stands
+    // still.
     let (real, paused) = (std::time::Instant::now(), Instant::now());
     while real.elapsed() < Duration::from_micros(1) {}
     let is_running = Instant::now() != paused;
@@ -343,6 +347,7 @@ async fn align() {
     for step in [50_000, 1_000, 20, 1].map(Duration::from_nanos) {
         let mut tick = pin!(sleep(Duration::from_nanos(1)));
         let mut has_begun = async || poll_fn(|cx| Poll::Ready(tick.as_mut().poll(cx))).await;
+        // The first poll registers the timer.
         let _ = has_begun().await;
         time::advance(TICK - late).await;
         while has_begun().await.is_pending() {

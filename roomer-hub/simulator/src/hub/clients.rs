@@ -80,6 +80,8 @@ impl Clients {
                 };
                 ensure!(members.contains(client.id), "a join_ack without the joiner: {members:?}");
                 let room = number(packet.room)?;
+                // A repeated join must confirm the view, since the notices in between were
+                // complete.
                 let Some(view) = client.view(room) else {
                     client.rooms.push(View { room, members });
                     return Ok(());

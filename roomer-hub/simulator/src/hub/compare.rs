@@ -23,6 +23,7 @@ impl Checker {
         match action {
             Action::Broadcast { members, except, room: key, peers, packet, .. } => {
                 self.receive(members, except)?;
+                // The model leaves out messages without receivers.
                 if self.receivers.is_empty() && peers.is_empty() {
                     return Ok(());
                 }

@@ -90,6 +90,7 @@ fn possible_steps(scope: &Scope) -> Vec<Step> {
     for slot in 0..scope.clients {
         let client = ClientRef::Slot(slot);
         steps.push(Step::Open { slot });
+        // The id of the slot's last connection, which is rejected while that one is open.
         steps.push(Step::OpenAs { slot, like: client });
         steps.push(Step::Gone { client });
         steps.push(Step::Close { client, code: 1000, reason: "" });

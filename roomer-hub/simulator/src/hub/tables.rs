@@ -55,6 +55,7 @@ impl CheckedHub {
             }
         }
         ensure!(tables.conn_count() == connections, "{} connections", tables.conn_count());
+        // A room that is created again may use the slot of a closed one, whose key must stay stale.
         for (number, &key) in checker.rooms.iter().enumerate().rev().take(CHECKED_CLOSED_ROOMS) {
             let is_connected = model.rooms.iter().any(|room| room.number as usize == number);
             let has_guests = tables.guests(key).len() > 0 || tables.member_count(key) > 0;

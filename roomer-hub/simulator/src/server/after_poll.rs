@@ -64,6 +64,7 @@ impl Harness<'_> {
             conn.last_ping = now;
             conn.unanswered_ping.get_or_insert(now);
             conn.is_ping_order_unknown |= has_read;
+            // Above the high-water mark the engine does not queue pings.
             match may_be_congested {
                 true => conn.expected.optional_pings += 1,
                 false => conn.expected.pings += 1,
@@ -71,6 +72,8 @@ impl Harness<'_> {
             self.marks.mark(true, Mark::Ping);
         }
         let received = conn.last_received.max(conn.writable.1);
+        // As in the engine's `KeepAlive`: however long the silence, a ping has had some time for
+        // its answer.
         let silent = conn.unanswered_ping.map(|asked| (received + pong).max(asked + pong - ping));
         let is_silent = silent.is_some_and(|at| now >= at) && !conn.is_ping_order_unknown;
         let says_nothing = conn.unanswered_ping.is_some_and(|_| now >= conn.last_received + pong);
@@ -105,6 +108,7 @@ impl Harness<'_> {
         let now = self.now();
         let setup = &self.plan.setup;
         let conn = &self.conns[at];
+        // A ping that is due may have been queued before the decision, as a frame of two bytes.
         let may_ping = now >= conn.last_ping + Duration::from_millis(setup.ping);
         let (soft, outstanding) =
             (setup.max_backlog as u64, conn.expected.outstanding() + 2 * u64::from(may_ping));

@@ -135,6 +135,7 @@ impl Harness<'_> {
         self.marks.mark(comes_to == 500, Mark::AuthPanics);
         let Some(wait) = auth_hook.wait(slot) else { return Ok(Some(comes_to)) };
         let until = now + Duration::from_millis(wait.into());
+        // Early bytes of a client are read while the hook decides, but not without a limit.
         let most = self.conns[at].read.max(sent.at + MAX_HEAD);
         self.conns[at].pending_auth =
             Some(PendingAuth { until, status: comes_to, at: sent.at, most });
@@ -210,6 +211,7 @@ impl Harness<'_> {
         let status = match conn {
             _ if is_asking && is_stopping => None,
             _ if is_asking && now >= conn.created + limit => Some(503),
+            // The server has seen the end of the stream, unless it has stopped reading.
             _ if conn.is_fully_read() && !conn.is_buffer_full() => None,
             _ if is_stopping => None,
             _ if now >= conn.created + limit => Some(408),

@@ -266,11 +266,13 @@ impl Harness<'_> {
             self.settle_pings(at);
         }
         if polled.is_none() {
+            // Raw messages are not inputs of the hub, so those before this close are checked here.
             while let Some(LogEntry::Raw { by, payload, taken }) = log.peek() {
                 log.next();
                 self.check_raw(by, payload, taken)?;
             }
         }
+        // The memory budget may close any connection, in the poll of another one too.
         if code == 1013 && self.may_be_out_of_memory() {
             self.marks.mark(polled != Some(at), Mark::OutOfMemory);
             self.close(at, code, None)?;

@@ -113,6 +113,8 @@ impl Harness<'_> {
         self.trace.bytes(&bytes);
         let compat = self.plan.setup.mode == Mode::Compat;
         let ConnModel { expected, view, traffic, is_mute, end, closes_at, id, .. } = conn;
+        // A client that has ended its stream, or answers nothing by plan, sends neither pongs nor
+        // close frames.
         let (id, is_polite) = (*id, !*is_mute && end.is_none());
         let marks = &mut self.marks;
         let received = expected.receive(&bytes, |received| {

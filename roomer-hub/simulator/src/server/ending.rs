@@ -166,6 +166,7 @@ impl Harness<'_> {
                 }
             }
         }
+        // Spawned while connections are open: it must complete when the last of them ends.
         let waiter = self.server.clone();
         let drained = self.tasks.spawn(async move { waiter.drained().await });
         self.deliver_all()?;

@@ -210,6 +210,7 @@ impl Expected {
             let Output::Close { code: expected, reason: why } = self.items[at].output else {
                 return None;
             };
+            // A close frame comes after everything else, unless output was dropped in its favour.
             let early =
                 self.items.iter().take(at).any(|item| !item.is_optional) && !self.may_be_truncated;
             let is_why = why.is_none_or(|why| why.as_bytes() == reason);

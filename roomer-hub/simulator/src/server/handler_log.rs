@@ -37,6 +37,8 @@ impl Harness<'_> {
                 let after_rule = self.conns[at].pending_rule.take().is_some();
                 self.marks.mark(after_rule, Mark::HandlerAfterRule);
                 let script = &plan.scripts[handler];
+                // A slow handler whose first action is a panic panics in the call, before it has a
+                // future.
                 (script.is_slow() && script.actions[0] != AppAction::Panic, packet)
             }
             Some(&Effect::Authorize { permission: about, packet, .. }) => {

@@ -266,8 +266,10 @@ impl<'p> Harness<'p> {
             if written != conn.taken.0 {
                 conn.taken = (written, now);
                 if std::mem::take(&mut conn.was_full) {
+                    // Bytes were accepted after the socket was full, so it has become writable.
                     conn.writable = (now, now);
                 } else if conn.is_narrow {
+                    // To the engine, a short write means that the socket is full.
                     conn.writable.1 = now;
                 }
             }

@@ -127,6 +127,7 @@ impl Harness<'_> {
         let conn = &mut self.conns[at];
         conn.expected.push(now, order, what, false);
         let outstanding = conn.expected.outstanding() as usize;
+        // Only without space do all of these bytes stay in the queue.
         if !conn.peer.has_space() {
             self.marks.mark(outstanding == soft, Mark::SoftExactly);
             self.marks.mark(outstanding == hard, Mark::HardExactly);

@@ -41,6 +41,7 @@ impl Harness<'_> {
         let session = &self.sessions[number];
         self.lost += 1;
         let socket = &self.sockets[at];
+        // Ended by a return: the polled task has waited for the session.
         if session.keeper != at {
             let Some((_, count)) = socket.asked.token.clone() else {
                 return Err(Fault::new(format!("{number} is ended by socket {at}")));
@@ -108,6 +109,7 @@ impl Harness<'_> {
                 let is_slow = outstanding > self.plan.setup.max_backlog.into();
                 let is_kept = self.may_detach(number, at) && !self.is_closing;
                 let is_lost = self.may_lose(number, at) && !is_kept;
+                // A message that still arrives, but too slowly.
                 let is_trickle = self.sockets[at].is_mid_message()
                     && now < self.sockets[at].alive_at() + MESSAGE_TIMEOUT / 2
                     && now >= self.sockets[at].opened_at + MESSAGE_TIMEOUT;
@@ -213,6 +215,7 @@ impl Harness<'_> {
         let is_user = |number: usize| self.sessions[number].user == socket.asked.user;
         let is_late = socket.waits_since.is_some_and(|since| now >= since + HANDOVER_TIMEOUT);
         let is_over = socket.waits_since.is_some() && (is_late || open.is_none());
+        // The server keeps only some of the tokens between the last used one and the newest.
         let unsure = open.is_some_and(|number| self.sessions[number].accepts(&text).is_none());
         let may_be = [
             open.is_none() || is_over || unsure || self.is_closing,

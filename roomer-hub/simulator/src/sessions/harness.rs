@@ -259,6 +259,7 @@ impl<'p> Harness<'p> {
         }
         let before = std::mem::replace(&mut self.stats, self.server.stats());
         self.incomplete = None;
+        // The login is valid from the hook's decision on, not from the end of the handshake.
         if std::mem::take(&mut self.application.state().authorized) > 0
             && let Some(at) = polled
         {

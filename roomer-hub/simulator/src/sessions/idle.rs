@@ -151,6 +151,7 @@ impl Harness<'_> {
             self.bring_back(slot)?;
         }
         self.settle_all()?;
+        // Longer than the 5 s for which an acknowledgement may wait.
         self.run_for(Duration::from_secs(6))?;
         self.settle_all()?;
         for slot in 0..SLOTS as u8 {

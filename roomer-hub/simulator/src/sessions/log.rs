@@ -293,6 +293,8 @@ impl Harness<'_> {
                     self.expect(now, to, Order::After(number), what);
                 }
                 Effect::Send { to, packet } => {
+                    // As in the engine: a direct message comes after all room messages that wait
+                    // for its receiver, a `leave_ack` after those of its room.
                     let order = match (packet.dst.is_empty(), left) {
                         (false, _) => Order::Barrier,
                         (true, Some(room)) => Order::After(room),
