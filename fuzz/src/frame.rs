@@ -46,7 +46,7 @@ fn codec(frame: &[u8]) {
     items(body);
 }
 
-/// Decodes and encodes all items. What was encoded once stays the same.
+/// Decodes and encodes all items. Encoding what was decoded from an encoding changes nothing.
 fn items(body: &[u8]) {
     for item in Items::new(body).map_while(Result::ok) {
         let (mut once, mut twice) = (Vec::new(), Vec::new());

@@ -48,7 +48,7 @@ pub fn nats(data: &[u8]) {
     }
 }
 
-/// Returns the events, and what the session sends.
+/// Returns the events, and the bytes that the session sends.
 fn run(wire: &[u8], sizes: &[usize]) -> (Vec<Seen>, Vec<u8>) {
     let address = "nats://user:password@broker".parse().expect("an address");
     let subjects = Subjects::new("chat", NodeId(1)).expect("a prefix");

@@ -120,7 +120,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         pump(true);
     };
 
-    /** Sends a probe behind all unconfirmed packets. */
+    /** Sends a probe after all unconfirmed packets. */
     const fence = () => {
         (unprobed || requests.length) && requests.push(createProbe());
         pump();

@@ -17,7 +17,7 @@ export const sessions = ({ clock, session, connection, outbox, transmit, callFea
     let isGreeted;
     /** Finds the session on the next socket; undefined if none is kept. */
     let token;
-    /** The number of packets that the server has handled, if the session continues on the present socket. */
+    /** The number of packets that the server has handled, if the session continues on the current socket. */
     let handled;
     /** The silence of the server after which something is wrong. */
     let heartbeat;
@@ -99,7 +99,7 @@ export const sessions = ({ clock, session, connection, outbox, transmit, callFea
                 }
             }
         },
-        /** Returns true if the session continues on the present socket. */
+        /** Returns true if the session continues on the current socket. */
         resume() {
             handled >= 0 && outbox.resumed(handled);
             return handled >= 0;

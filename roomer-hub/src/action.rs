@@ -78,7 +78,7 @@ pub enum Action<'a> {
         /// The packet to send.
         packet: PacketRef<'a>,
         /// The peers with members in the room, to which the packet has to be sent as well. Empty
-        /// for notices, which each node makes itself, and for what came from a peer.
+        /// for notices, which each node makes itself, and for messages of a peer.
         peers: Peers<'a>,
         /// The peer's connection to leave out, if the packet is of a
         /// [`Command::Broadcast`](crate::Command::Broadcast) that names one.
@@ -91,7 +91,8 @@ pub enum Action<'a> {
         room: RoomKey,
         /// The room's members, borrowed from the hub.
         members: Members<'a>,
-        /// The connection that has just joined, which knows the number. It may be sent all the same.
+        /// The connection that has just joined, which knows the number. Sending it the packet does
+        /// no harm.
         except: Option<ConnKey>,
         /// The members that the packet is for: all or the extended ones.
         audience: Audience,

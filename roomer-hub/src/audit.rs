@@ -147,7 +147,7 @@ impl Tables {
         Ok(())
     }
 
-    /// Checks what a room keeps for its extended members.
+    /// Checks the data that a room keeps for its extended members.
     fn audit_entries(&self, key: RoomKey, room: &Room) -> Result<(), String> {
         let extended = room.members().iter().filter(|conn| self.is_extended(*conn)).count();
         let (name, counted) = (&room.name, room.extended_members());

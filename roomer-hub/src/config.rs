@@ -50,7 +50,7 @@ pub struct Config {
     /// Default 16 at once and one per second. Above it, its joins are ordinary ones. `None`: unlimited.
     pub recall_rate: Option<Rate>,
     /// The epoch of the first memory of a room, of which 52 bits count. A random number, so that a
-    /// client of another process does not take the memory for the one that it knows. Default 0.
+    /// client of another process does not mistake the memory for the one that it knows. Default 0.
     pub first_epoch: u64,
     /// True if direct messages pass only between connections that share a room. Default `false`:
     /// a client that knows an id can send to it. `root` does not count, since every connection
@@ -143,7 +143,7 @@ pub enum Presence {
     /// `join_ack` carries the number of members instead of a list, and members are not notified
     /// of joins and leaves. Clients have to expect the number.
     Count,
-    /// `join_ack` lists the joiner alone, and members are not notified of joins and leaves.
+    /// `join_ack` lists only the joiner, and members are not notified of joins and leaves.
     Off,
 }
 

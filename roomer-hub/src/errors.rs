@@ -11,7 +11,7 @@ use crate::keys::{ConnKey, PeerKey};
 use crate::limits::RejectReason;
 use crate::record::{ExtendedRecord, Output, Record};
 
-/// An error to send, apart from what the input's packet has.
+/// An error to send, without the parts that the input's packet has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ErrorPacket {
     pub(crate) to: ErrorReceiver,
@@ -108,7 +108,7 @@ impl Hub {
         self.output.push_error(to, dst, dst.is_some() && !is_long, &failure);
     }
 
-    /// Sends an error about a request whose room is not known any more.
+    /// Sends an error about a request whose room is no longer known.
     pub(crate) fn send_error_in_root(
         &mut self,
         conn: ConnKey,

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 use siphasher::sip::SipHasher13;
 
 /// The secret key of the hub's hash tables, for SipHash-1-3 with 128 bits: without it a client
-/// cannot choose names that collide. It affects speed alone, not behaviour.
+/// cannot choose names that collide. It affects only speed, not behaviour.
 #[derive(Clone, Copy)]
 pub struct HashKey(pub [u8; 16]);
 

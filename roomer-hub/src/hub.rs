@@ -54,7 +54,7 @@ pub enum RegisterError {
     #[error("the event {0:?} belongs to the protocol; choose another name")]
     Reserved(String),
     /// The event already has a handler.
-    #[error("the event {0:?} already has a handler")]
+    #[error("the event {0:?} already has a handler; let one handler do the work of both")]
     Duplicate(String),
 }
 

@@ -1,4 +1,4 @@
-//! The inputs of a hub: what happened to a connection, and what the application commands.
+//! The inputs of a hub: events of connections, and commands of the application.
 
 use std::sync::Arc;
 
@@ -116,7 +116,7 @@ pub enum Input<'a> {
         /// The number, which replaces the one before; 0 if there are none left.
         members: u32,
     },
-    /// A message of a peer for the members of a room, of this node alone: the peer sends it to
+    /// A message of a peer for the members of a room, only those of this node: the peer sends it to
     /// each node. It does not reach handlers, which run at the sender's node.
     PeerBroadcast {
         /// The peer that has sent the message.
@@ -135,8 +135,8 @@ pub enum Input<'a> {
         /// The message. Its `src` is empty or bears the peer's tag, and its event is not built in.
         packet: PacketRef<'a>,
     },
-    /// A message for the members of a room on this node alone, which has waited for its place in the
-    /// room's order ([`Cluster::submit`](crate::cluster::Cluster::submit)). Its rules were checked before.
+    /// A message only for the members of a room on this node, which has waited for its place in the room's
+    /// order ([`Cluster::submit`](crate::cluster::Cluster::submit)). Its rules were checked before.
     Ordered {
         /// The id of the connection to leave out, if any.
         except: Option<ConnId>,

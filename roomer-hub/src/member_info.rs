@@ -313,7 +313,8 @@ impl<'a> Actions<'a> {
 }
 
 impl Tables {
-    /// Brings the text of a room's members and guests up to date, and writes what is not in its chunks.
+    /// Brings the text of a room's members and guests up to date, and writes the part that is not in
+    /// its chunks.
     fn refresh_entries(&mut self, key: RoomKey, own: &mut Vec<u8>, abroad: &mut MemberList) {
         // Moved out, so that the entries can be read from the tables meanwhile. A small room has no
         // full chunks.

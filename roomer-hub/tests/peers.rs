@@ -228,7 +228,7 @@ fn a_shared_room_is_one_that_both_are_seen_in_other_than_root() {
     node.guest_left(0, "lobby", guest(7));
     assert_eq!(node.direct(ann, guest(7)), NOTHING);
     assert_eq!(node.0.rejected_packets().no_shared_room, 2);
-    // The server is not bound by it, nor is what a peer has already judged.
+    // The rule does not bind the server, nor messages that a peer has already checked.
     assert_eq!(node.send(guest(7).as_str()).len(), 1);
     assert_eq!(node.peer_sends(0, "chat", guest(8).as_str(), id(0x11, 1).as_str()).len(), 1);
 }

@@ -64,7 +64,7 @@
 //! Clients of the extended protocol get more of each member of their rooms than its id: the user, and
 //! one JSON value, such as the name to show. [`Claims::info`] gives it to a new connection,
 //! [`Conn::set_info`] changes it, and a client may change its own where [`Builder::may_set_info`]
-//! permits it. Each change comes in the order of the room's messages. Plain clients get the ids alone.
+//! permits it. Each change comes in the order of the room's messages. Plain clients get only the ids.
 //!
 //! ```
 //! use roomer_tokio::{Claims, Info, Server};

@@ -28,7 +28,7 @@ fn body(items: &[Item<'_>]) -> Vec<u8> {
     body
 }
 
-/// A step with a part behind its first bytes.
+/// Returns a step with a part after its first bytes.
 fn step(first: &[u8], part: &[u8]) -> Vec<u8> {
     [first, &[part.len() as u8], part].concat()
 }

@@ -111,7 +111,7 @@ export function createExtras(client, world, mine) {
             const list = [];
             arrived.set(room, list);
             let mayMiss = true;
-            // A client that the server has put into the room does not know its memory, and gets the last messages once more.
+            // A client that the server has put into the room does not know its memory, and gets the last messages again.
             let mayRepeat = false;
             room.on("reopen", () => {
                 mayRepeat = world.disturbed.has(room.name);

@@ -26,7 +26,7 @@ impl Redis {
         Redis::start_with(args, false)
     }
 
-    /// Starts a server that speaks TLS alone.
+    /// Starts a server that speaks only TLS.
     pub fn start_tls(args: &[&str]) -> Redis {
         Redis::start_with(args, true)
     }

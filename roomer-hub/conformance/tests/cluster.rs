@@ -15,8 +15,8 @@ mod cluster {
 
 use cluster::nodes::{Nodes, Runtime};
 
-/// Makes tests of functions for nodes on both runtimes and for nodes on one of them. What nodes do with
-/// frames is the same on every runtime: that is tested with mixed nodes alone.
+/// Declares tests for nodes on both runtimes and for nodes on one of them. What nodes do with frames is
+/// the same on every runtime: that is tested only with mixed nodes.
 macro_rules! on_nodes {
     (mixed { $($module:ident::$test:ident,)* } each { $($fault:ident::$case:ident,)* }) => {
         mod tokio { $(#[test] fn $case() {

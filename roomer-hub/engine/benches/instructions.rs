@@ -257,7 +257,7 @@ impl Node {
         }
     }
 
-    /// Publishes what there is; returns the number of frames.
+    /// Publishes all queued frames. Returns their number.
     fn publish(&mut self, mut take: impl FnMut(Bytes)) -> usize {
         let mut count = 0;
         self.cluster.publish(Duration::ZERO, |_, frame| {

@@ -1,5 +1,5 @@
-//! Draining a server: its rate, its deadline, and what counts as closed. In virtual time, with an
-//! audit of the server each time it settles.
+//! Draining a server: its rate, its deadline, and the counts in its result. In virtual time, with
+//! an audit of the server each time it settles.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::cell::Cell;

@@ -193,5 +193,8 @@ fn a_user_with_too_many_connections_loses_the_oldest() {
     assert!(third.is_open() && fourth.is_open() && bob.is_open());
     assert_eq!(world.server().user("ann").count(), 2);
     let error = Server::builder().max_connections_per_user(0).build().unwrap_err();
-    assert_eq!(error.to_string(), "max_connections_per_user must not be zero");
+    assert_eq!(
+        error.to_string(),
+        "max_connections_per_user must not be zero: leave it out to use its default"
+    );
 }

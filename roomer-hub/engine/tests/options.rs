@@ -48,7 +48,8 @@ fn an_echo_server_sends_each_message_back_unchanged() {
 #[test]
 fn a_limit_per_address_must_not_exceed_the_total() {
     let error = error(|builder| builder.max_connections(10).max_connections_per_address(11));
-    let text = "max_connections_per_address (11) must not be above max_connections (10)";
+    let text = "max_connections_per_address (11) must not be above max_connections (10): lower the \
+                first, or raise the second";
     assert_eq!(error.to_string(), text);
     let sound = Server::builder().max_handshakes(10).max_handshakes_per_address(10);
     assert!(sound.build().is_ok());
@@ -96,5 +97,8 @@ fn a_subprotocol_has_a_name_that_http_allows() {
 #[test]
 fn debug_output_of_an_error_is_a_sentence() {
     let error = error(|builder| builder.max_message(0));
-    assert_eq!(format!("{error:?}"), "max_message must not be zero");
+    assert_eq!(
+        format!("{error:?}"),
+        "max_message must not be zero: leave it out to use its default"
+    );
 }

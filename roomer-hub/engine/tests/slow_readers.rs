@@ -172,7 +172,7 @@ fn a_sender_does_not_wait_for_a_reader_that_has_stopped() {
 /// second.
 fn trickle(bytes: usize) -> (World, Client) {
     let (mut world, [reader]) = room(Server::builder().max_backlog(64 * KIB));
-    // What was read long ago does not count.
+    // Bytes that were read long ago do not count.
     world.server().broadcast("room", "before", [7; 64 * KIB]);
     world.settle();
     reader.stall(0);

@@ -21,8 +21,8 @@ const SETUP: Setup = Setup {
     loss: Loss::Rejoin,
 };
 
-/// The first home had told its term to the receivers of its places alone, and died; the next one, which
-/// had none, began a term below it, whose places they refused.
+/// The first home had reported its term only to the receivers of its places, and died; the next one,
+/// which had none, began a term below it, whose places they refused.
 #[test]
 fn the_next_home_knows_the_terms_of_a_dead_one() {
     must_hold(&Plan {

@@ -27,7 +27,7 @@ pub enum Input {
     Down,
     /// A frame came from one of the two subjects.
     Frame(Bytes),
-    /// It is time for what waits; see [`Cluster::wake_at`](super::Cluster::wake_at).
+    /// A deadline of the machine has passed; see [`Cluster::wake_at`](super::Cluster::wake_at).
     Tick,
     /// The node stops: its peers should not wait for its silence.
     Stop,

@@ -1,4 +1,4 @@
-//! The stream from one peer to this node: which frame is next, what is held, what is missing.
+//! The stream from one peer to this node: the next frame, held frames and missing ones.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -62,7 +62,7 @@ pub(super) struct Incoming {
     pub(super) profiles: GuestProfiles,
     /// The bytes that were applied since the last report to the peer.
     unreported: usize,
-    /// The frames that are known to be missing behind what is shown.
+    /// The number of frames known to be missing after those that are shown.
     missing: Option<u64>,
 }
 

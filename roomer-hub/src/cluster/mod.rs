@@ -2,7 +2,8 @@
 //!
 //! Each node has the members of all rooms in its own hub: its own connections, and as *guests* those
 //! of its peers. So a join is answered at once, from one table, without a round trip to other nodes.
-//! [`Cluster`] decides what this node reports to its peers and what the hub makes of their reports.
+//! [`Cluster`] decides what this node reports to its peers, and turns their reports into inputs of
+//! the hub.
 //!
 //! ```text
 //!  socket ──▶ Hub ──actions──▶ outboxes ──▶ sockets

@@ -118,7 +118,7 @@ pub enum PeerState {
     Syncing,
     /// The peer's members are shown, and its frames are applied as they arrive.
     Live,
-    /// A frame is missing, and those behind it are held.
+    /// A frame is missing, and those after it are held.
     Hole,
     /// The peer is silent, and its members have left.
     Dead,
@@ -194,7 +194,7 @@ impl Peer {
     }
 
     /// Returns true if senders should be held back since the peer has not applied `window` bytes: for
-    /// at most a second, and not again for ten. By then what it misses is a hole.
+    /// at most a second, and not again for ten. By then the frames that it misses are lost.
     pub(super) fn is_congested(&mut self, now: Duration, window: usize) -> bool {
         let unapplied = self.outgoing.as_ref().map_or(0, Outgoing::unapplied);
         if unapplied < window || now < self.ignored_until {

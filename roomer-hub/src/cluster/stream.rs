@@ -94,7 +94,7 @@ impl Cluster {
             }
             return self.profile_item(from, (id, info, user));
         }
-        // Until `End` a stream carries members, their info and counts alone.
+        // Until `End` a stream carries only members, their info and counts.
         if let Some(transfer) = &mut peer.incoming.transfer {
             return match item {
                 Item::Order(order) => self.order_state(from, order),

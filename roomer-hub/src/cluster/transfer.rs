@@ -32,7 +32,7 @@ pub(super) fn send_members(
         if members.is_empty() {
             continue; // Only guests.
         }
-        // Such a room shows no names, so its number alone is sent, however large it is.
+        // Such a room shows no names, so only its number is sent, however large it is.
         if tables.presence(key) != Some(Presence::Full) {
             let members = u32::try_from(members.len()).unwrap_or(u32::MAX);
             outgoing.push(&Item::Count { members, room }, sealing);

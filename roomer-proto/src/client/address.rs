@@ -106,7 +106,9 @@ impl Address {
             return Err(InvalidAddress::new("this is not the name of a header"));
         }
         if OWN_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own)) {
-            return Err(InvalidAddress(alloc::format!("{name} belongs to the handshake")));
+            return Err(InvalidAddress(alloc::format!(
+                "the handshake sets the header {name} itself: leave it out"
+            )));
         }
         // Without the value, which may be a secret.
         if value.bytes().any(|byte| byte < b' ' && byte != b'\t' || byte == 0x7f) {

@@ -76,7 +76,7 @@ impl Client {
         (wait, hint.map(|millis| Duration::from_millis(millis).min(LONGEST_HINT)))
     }
 
-    /// Handles the loss of the session: all rooms are joined anew, and packets that the server has
+    /// Handles the loss of the session: all rooms are joined again, and packets that the server has
     /// not confirmed may not have arrived.
     pub(super) fn end_session(&mut self, now: Duration) {
         self.session = None;

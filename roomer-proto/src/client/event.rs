@@ -246,23 +246,23 @@ pub enum Sent {
 #[non_exhaustive]
 pub enum SendError {
     /// The client has not joined the room, or has left it.
-    #[error("the client has not joined the room")]
+    #[error("the client is not in the room: join it first")]
     NotJoined,
     /// The queue is full.
-    #[error("the queue is full")]
+    #[error("the queue is full: wait until messages are sent, or raise its limits")]
     Full,
     /// The message is larger than the server accepts, as it has announced, or than the queue.
-    #[error("the message is too large")]
+    #[error("the message is larger than the server or the queue accepts")]
     TooLarge,
     /// The event belongs to the protocol, or the receiver is not an id: an empty one would make the
     /// message public, and one with a tag a request.
-    #[error("the event or the receiver is reserved")]
+    #[error("the event belongs to the protocol, or the receiver is not an id")]
     Reserved,
     /// JSON cannot represent the value (feature `json`).
-    #[error("the value cannot be JSON")]
+    #[error("JSON cannot represent the value")]
     NotJson,
     /// The request is answered already, or its session has ended.
-    #[error("the request does not wait for an answer")]
+    #[error("the request was answered already, or its session has ended")]
     NotAsked,
     /// The client is closed.
     #[error("the client is closed")]
@@ -280,6 +280,6 @@ pub enum JoinError {
     #[error("the server rejected the join")]
     Refused,
     /// The room was left before the server answered.
-    #[error("the room was left")]
+    #[error("the room was left before the server answered")]
     Left,
 }

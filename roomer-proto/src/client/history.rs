@@ -1,4 +1,4 @@
-//! Rooms that remember their messages: what a client has seen of them, and what it has missed.
+//! Rooms that remember their messages: those that a client has seen, and those that it has missed.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;

@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 
-/// The time that messages of a room wait for its other members after a reconnect, at least and at
-/// most.
+/// The minimum and the maximum time that messages of a room wait for its other members after a
+/// reconnect.
 pub(super) const GRACE: Duration = Duration::from_secs(4);
 pub(super) const LONGEST_GRACE: Duration = Duration::from_secs(30);
-/// The additional grace per time without a connection: delays between attempts double, and the
-/// jitter makes some of them short.
+/// The additional wait, as a multiple of the time without a connection: delays between attempts
+/// double, and the jitter makes some of them short.
 pub(super) const GRACE_FACTOR: u32 = 4;
 
 /// Maximum number of unconfirmed packets while others are queued: at first, and after many answers.

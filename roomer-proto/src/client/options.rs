@@ -20,7 +20,8 @@ pub struct Options {
     pub min_delay: Duration,
     /// The upper bound of that maximum. Default 30 s.
     pub max_delay: Duration,
-    /// The time after which a connection counts as a success: the delays begin anew. Default 5 s.
+    /// The time after which a connection counts as a success: the delays start again at the first.
+    /// Default 5 s.
     pub min_uptime: Duration,
     /// The number of failures in a row after which the client gives up; `None` for no limit.
     /// Default `None`.

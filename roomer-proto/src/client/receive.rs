@@ -1,4 +1,4 @@
-//! Handling of what a client receives.
+//! Handling of received bytes.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

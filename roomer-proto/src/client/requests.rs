@@ -32,10 +32,10 @@ pub enum RequestError {
     #[error("no answer in time")]
     TimedOut,
     /// The server speaks the plain protocol, in which there are no requests.
-    #[error("the server speaks the plain protocol, without requests")]
+    #[error("the server speaks the plain protocol, which has no requests")]
     Plain,
     /// The session was lost: the request may or may not have been handled.
-    #[error("the session was lost before the answer")]
+    #[error("the session was lost before the answer: the request may or may not have been handled")]
     Lost,
     /// The room or the client was closed before the request was sent.
     #[error("the room or the client was closed before the request was sent")]
@@ -122,7 +122,7 @@ impl Client {
         Ok(RequestId(number))
     }
 
-    /// Forgets a request: its answer is dropped, and what was not sent is not sent.
+    /// Forgets a request: its answer is dropped, and it is not sent if it still waits.
     pub fn cancel(&mut self, request: RequestId) {
         if let Some(requests) = &mut self.requests {
             requests.waiting.remove(&request.0);

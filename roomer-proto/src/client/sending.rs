@@ -11,7 +11,7 @@ use crate::{PacketRef, is_built_in};
 
 impl Client {
     /// Sends a message to a room that the client has joined or is joining: to all other members or,
-    /// with `to`, to the client with that id alone.
+    /// with `to`, only to the client with that id.
     ///
     /// # Errors
     ///

@@ -59,7 +59,7 @@ impl<'a> Cursor<'a> {
         Err(FrameError::Impossible { what })
     }
 
-    /// Reads a length, which must not exceed what is left.
+    /// Reads a length, which must not exceed the bytes that are left.
     pub(super) fn prefixed(&mut self, what: &'static str) -> Result<&'a [u8], FrameError> {
         let len = self.varint(what)?;
         let len = usize::try_from(len).map_err(|_| FrameError::Truncated { what })?;
@@ -74,7 +74,7 @@ impl<'a> Cursor<'a> {
         Ok(ConnId::from_bytes(self.array(what)?))
     }
 
-    /// Returns what is left as a name.
+    /// Returns the bytes that are left, as a name.
     pub(super) fn last_name(&mut self, what: &'static str) -> Result<&'a str, FrameError> {
         text(core::mem::take(&mut self.0), what)
     }

@@ -1,4 +1,4 @@
-//! Items: what a frame reports or requests.
+//! Items: the reports and requests in a frame.
 
 use alloc::vec::Vec;
 
@@ -287,7 +287,7 @@ impl<'a> Item<'a> {
             }
             PROFILES => Item::Profiles { digest: cursor.u64("digest")? },
             BYE => Item::Bye,
-            // The time alone: a list of rooms has at least its length, so the two forms cannot be
+            // Only the time: a list of rooms has at least its length, so the two forms cannot be
             // confused.
             BEGIN if content.len() == 8 => {
                 Item::Begin { lost: Lost::All, uptime_ms: cursor.u64("time")? }

@@ -1,4 +1,4 @@
-//! Positions in streams, and what is requested and lost there.
+//! Positions in streams, and the frames that are requested or lost there.
 
 use alloc::vec::Vec;
 

@@ -28,7 +28,7 @@ pub struct Info(Arc<str>);
 
 /// The text is not one JSON value. The caller is at fault, or the client that has sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not one JSON value, or nested more than 64 deep")]
+#[error("the info is not one JSON value, or is nested more than 64 deep")]
 pub struct InvalidInfo;
 
 impl Info {

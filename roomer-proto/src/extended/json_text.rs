@@ -1,4 +1,4 @@
-//! A strict scanner of JSON text, for what is embedded into packets for others.
+//! A strict scanner of JSON text, for texts that are embedded into packets for others.
 //!
 //! It accepts what every parser accepts: RFC 8259 without lone surrogates, without numbers beyond a
 //! double, and nested at most [`MAX_DEPTH`] deep. It allocates nothing.

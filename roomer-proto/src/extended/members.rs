@@ -112,7 +112,7 @@ pub struct Member {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Members {
-    /// All members of the room; in a `join_ack` alone.
+    /// All members of the room; only in a `join_ack`.
     pub members: Option<Vec<Member>>,
     /// The number of members, in a room that counts them only.
     pub count: Option<u64>,

@@ -72,7 +72,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Does what a driver does, and answers a new handshake.
+/// Acts as the driver, and answers a new handshake.
 fn drive(client: &mut Client, now: Duration) {
     for _ in 0..20 {
         match client.poll(now, now.as_nanos() as u64) {

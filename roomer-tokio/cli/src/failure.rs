@@ -8,7 +8,7 @@ use roomer_tokio::client::{Closing, Failure as Lost, JoinError, RequestError};
 /// The reason why a command ends early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// The server, another client or the network has not done what was asked.
+    /// The server, another client or the network did not fulfil the request.
     #[error("{0}")]
     Refused(String),
     /// The command line, or the input, is wrong.

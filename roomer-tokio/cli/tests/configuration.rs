@@ -1,4 +1,4 @@
-//! The configuration of `roomer serve`: its sources, and what is said about mistakes.
+//! The configuration of `roomer serve`: its sources, and the reports of mistakes.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -106,7 +106,7 @@ fn mistakes_cannot_command_the_terminal_and_are_json_where_it_is_wanted() {
     assert!(!error.contains('\u{1b}'), "{error:?}");
     let error = run(&["check", file.path(), "--json"]).stderr;
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&error).unwrap()["on"], "failure");
-    // Whatever is no file of a configuration.
+    // Texts that are not configuration files.
     for path in ["/", "/nowhere", "/dev/zero"] {
         assert_eq!(run(&["check", path]).status.code(), Some(2), "{path}");
     }
@@ -120,7 +120,7 @@ fn flags_come_before_variables_and_variables_before_the_file() {
         TempFile::new("sources.toml", "path = \"/a\"\n[limits]\nmax_rooms = 1\nmax_name = 9\n");
     let mut print = roomer(&["serve", file.path(), "--print-config", "--limits-max-name", "7"]);
     print.env("ROOMER_LIMITS_MAX_ROOMS", "2").env("ROOMER_LIMITS_MAX_NAME", "8");
-    // Of another program, or of Kubernetes.
+    // Variables of other programs, or of Kubernetes.
     print.env("ROOMER_PORT", "tcp://10.0.0.1:80").env("ROOMER_TOKEN", "x");
     let printed = succeeds(&print.output().unwrap());
     assert!(printed.contains(&format!("path = \"/a\" # {}:1\n", file.path())), "{printed}");

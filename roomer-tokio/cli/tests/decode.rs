@@ -175,7 +175,7 @@ fn wrong_input_is_named() {
     fails("{}", "no log.entries");
     fails("{", "not JSON");
     fails(r#"{"log":{"entries":[]}}"#, "no request in it has WebSocket messages");
-    fails("00000000ff", "one part is not of the protocol");
+    fails("00000000ff", "one part cannot be decoded");
     let done = decode(&["/nowhere"], "");
     assert!(String::from_utf8_lossy(&done.stderr).contains("/nowhere: "), "{done:?}");
     // A frame whose end is missing is not an error, but is reported.

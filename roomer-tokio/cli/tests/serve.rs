@@ -25,7 +25,7 @@ fn clients_talk_operators_watch_and_a_signal_drains() {
         let mut public = TcpStream::connect(host).unwrap();
         write!(public, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         assert_eq!(Answer::read(&mut public).status, 200);
-        // And does not show how the server is.
+        // It does not show the state of the server.
         let mut public = TcpStream::connect(host).unwrap();
         write!(public, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         assert_eq!(Answer::read(&mut public).status, 404);

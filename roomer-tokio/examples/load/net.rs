@@ -20,10 +20,10 @@ use crate::report::{Progress, Report};
 use crate::wire;
 use session::{Session, Sessions};
 
-/// All connections are read into one buffer; each holds only what is incomplete.
+/// All connections are read into one buffer; each holds only incomplete frames.
 const BUFFER: usize = 256 * 1024;
 
-/// What a connection may keep of a buffer that has become empty.
+/// The capacity that a connection may keep of a buffer that has become empty.
 const KEEP: usize = 64 * 1024;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

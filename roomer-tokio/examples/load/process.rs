@@ -90,7 +90,7 @@ fn cpu(pid: u32) -> Option<Cpu> {
     Some(Cpu { precise: nanos / 1e9, coarse })
 }
 
-/// A stretch of time and what the server and the generator used in it.
+/// A period of time, and the resources that the server and the generator used in it.
 #[derive(Debug)]
 pub struct Watch {
     server: Process,

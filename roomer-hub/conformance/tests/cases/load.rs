@@ -47,7 +47,7 @@ fn affordable() -> usize {
     crowd
 }
 
-/// One client, and what it knows: the number of members of each room, and the sum of their ids.
+/// One client, and its knowledge: the number of members of each room, and the sum of their ids.
 struct One {
     client: Client,
     root: Known,

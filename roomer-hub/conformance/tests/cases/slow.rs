@@ -195,7 +195,7 @@ fn a_large_message_arrives_over_a_slow_link_though_no_pong_can() {
     assert!(arrived == payload, "it came changed");
 }
 
-/// Its pongs have to wait behind its message.
+/// A client whose pongs have to wait until its message is sent.
 #[test]
 fn a_slowly_received_large_message_is_a_sign_of_life() {
     let test = TestServer::with(|builder| {

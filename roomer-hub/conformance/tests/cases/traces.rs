@@ -363,7 +363,7 @@ fn a_drain_is_traced() {
     });
 }
 
-/// For adapters to call as a test: `start` serves on a socket that does not listen any more.
+/// Tests an adapter whose `start` serves on a socket that no longer listens.
 pub(crate) fn a_failing_listener_is_traced_and_retried(start: impl FnOnce(Server) -> Adapter) {
     let server = Server::builder().build().unwrap();
     let ear = Ear::open();

@@ -1,4 +1,5 @@
-//! The shared record of the honest clients: what was sent, and in which order it was received.
+//! The shared record of the honest clients: the sent messages, and the order in which they were
+//! received.
 //!
 //! The reference client is a member of every watched room during the whole test and never sends. The
 //! packets that it receives in a room are the log of that room. What any other client receives, from

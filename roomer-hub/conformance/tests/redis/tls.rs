@@ -3,7 +3,7 @@
 use super::*;
 use crate::links::authority::Authority;
 
-/// Starts a server that speaks TLS alone. `clients` is `no`, or `yes` if they need a certificate.
+/// Starts a server that speaks only TLS. `clients` is `no`, or `yes` if they need a certificate.
 fn serve(authority: &Authority, clients: &str, args: &[&str]) -> Redis {
     authority.certify("server", "127.0.0.1", 2999);
     let (cert, key) = (authority.file("server"), authority.file("server-key"));

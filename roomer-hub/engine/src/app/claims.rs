@@ -80,7 +80,7 @@ impl Claims {
 
     /// Sets the info that the extended members of the connection's rooms get with its id, such as a name
     /// to show: one JSON value of at most [`max_info`](crate::Builder::max_info) bytes. Without it they
-    /// get the id and the user alone. [`Conn::set_info`](crate::Conn::set_info) changes it later. A
+    /// get only the id and the user. [`Conn::set_info`](crate::Conn::set_info) changes it later. A
     /// client that returns to its session keeps the info that it has.
     ///
     /// ```

@@ -43,7 +43,7 @@ impl ConnTable {
         Some(info)
     }
 
-    /// Replaces what is known of a connection, which keeps its place among its user's.
+    /// Replaces the data of a connection, which keeps its place among its user's.
     pub(crate) fn replace(&mut self, info: &Arc<ConnInfo>) {
         if let Some((entry, _)) = self.by_key.get_mut(info.key) {
             *entry = info.clone();

@@ -30,11 +30,13 @@ pub enum RequestError {
     #[error("the connection has ended")]
     Gone,
     /// The client speaks the plain protocol, in which there are no requests.
-    #[error("the client speaks the plain protocol, without requests")]
+    #[error("the client speaks the plain protocol, which has no requests")]
     Plain,
     /// The connection already has [`max_requests`](crate::Builder::max_requests) requests without
     /// an answer.
-    #[error("the connection has too many requests without answers")]
+    #[error(
+        "the connection has too many requests without answers: wait for some, or raise max_requests"
+    )]
     Busy,
     /// The client's answer is an error.
     #[error("the client failed: {code}: {message}")]

@@ -17,7 +17,10 @@ pub enum BuildError {
     #[error(transparent)]
     Register(#[from] RegisterError),
     /// Clients that are silent but healthy would be closed before they are pinged.
-    #[error("ping_interval ({interval:?}) must be shorter than pong_timeout ({timeout:?})")]
+    #[error(
+        "ping_interval ({interval:?}) must be shorter than pong_timeout ({timeout:?}): lower the first, \
+         or raise the second"
+    )]
     PingInterval {
         /// The value of [`ping_interval`](Builder::ping_interval).
         interval: Duration,
@@ -25,7 +28,7 @@ pub enum BuildError {
         timeout: Duration,
     },
     /// A limit or a timeout is zero and would reject every client.
-    #[error("{option} must not be zero")]
+    #[error("{option} must not be zero: leave it out to use its default")]
     Zero {
         /// The builder's method.
         option: &'static str,
@@ -33,7 +36,7 @@ pub enum BuildError {
     /// One connection alone could exceed the memory budget.
     #[error(
         "memory_budget ({budget}) must not be below the limit of one connection ({least}), which \
-         follows from max_backlog and max_message"
+         follows from max_backlog and max_message: raise it, or lower these"
     )]
     MemoryBudget {
         /// [`memory_budget`](Builder::memory_budget), in bytes.
@@ -71,7 +74,10 @@ pub enum BuildError {
     #[error("{0} and {1} exclude each other; remove one")]
     Exclusive(&'static str, &'static str),
     /// A limit per address is above the total, and so would never apply.
-    #[error("{option}_per_address ({per_address}) must not be above {option} ({total})")]
+    #[error(
+        "{option}_per_address ({per_address}) must not be above {option} ({total}): lower the first, or \
+         raise the second"
+    )]
     PerAddress {
         /// The builder's method for the total.
         option: &'static str,

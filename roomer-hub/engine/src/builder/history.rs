@@ -4,7 +4,7 @@ use roomer_hub::History;
 
 use crate::builder::Builder;
 
-/// The default of [`Builder::max_history`], and the share of the memory budget that it is at most.
+/// The default of [`Builder::max_history`], and its maximum share of the memory budget.
 const MAX_HISTORY: (usize, usize) = (64 << 20, 4);
 
 impl<E> Builder<E> {

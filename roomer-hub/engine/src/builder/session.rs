@@ -31,8 +31,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets how many sessions without a socket there are at most. Above it, a lost socket ends the
-    /// session at once. Default 20,000: each keeps a task and its memberships for the whole
+    /// Limits the number of sessions without a socket. Above it, a lost socket ends the session at
+    /// once. Default 20,000: each keeps a task and its memberships for the whole
     /// [`resume_window`](Self::resume_window), whether or not its client returns.
     pub fn max_detached(mut self, sessions: usize) -> Self {
         self.options.max_detached = sessions;
@@ -54,7 +54,7 @@ impl<E> Builder<E> {
     /// as planned. A panic closes that connection with 1011.
     ///
     /// Existing handles to the connection keep the earlier claims; handlers get a new one. Plain
-    /// clients are not asked: their login expires, and they connect anew.
+    /// clients are not asked: their login expires, and they connect again.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

@@ -211,7 +211,8 @@ impl<R: Runtime> Driver<R> {
         has_moved
     }
 
-    /// Reads what has arrived. Returns true if there was something, or the connection is lost.
+    /// Reads the bytes that have arrived. Returns true if there were any, or if the connection is
+    /// lost.
     fn read(&mut self, cx: &mut Context<'_>) -> bool {
         let Link::Open(stream) = &mut self.link else { return false };
         let mut bytes = [0; READ_BYTES];
@@ -236,7 +237,8 @@ impl<R: Runtime> Driver<R> {
     /// Waits for the deadline. Ready if it has passed.
     fn wait(&mut self, cx: &mut Context<'_>, deadline: Option<Duration>) -> Poll<()> {
         let Some(deadline) = deadline else { return Poll::Pending };
-        // A timer that is too early costs one turn; setting it anew would cost one for each message.
+        // A timer that is too early costs one turn; setting it again would cost one for each
+        // message.
         if self.timer.as_ref().is_none_or(|(at, _)| *at > deadline) {
             let now = self.shared.now();
             let sleep = R::sleep(deadline.saturating_sub(now));

@@ -181,7 +181,7 @@ impl<R> Client<R> {
     }
 
     /// Closes the client and waits until it is closed: what was sent is written first, and the server
-    /// has handled it once it answers, for which the client waits 5 s at most. Returns the cause, which
+    /// has handled it once it answers, for which the client waits at most 5 s. Returns the cause, which
     /// may be an earlier one.
     pub async fn close(&self) -> Closing {
         self.open.shared.call(|inner, now| inner.machine.close(now));

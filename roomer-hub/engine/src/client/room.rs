@@ -79,7 +79,7 @@ impl Room {
         self.send_packet(event, None, payload.as_ref())
     }
 
-    /// Sends a message to the client with this id alone.
+    /// Sends a message only to the client with this id.
     ///
     /// # Errors
     ///
@@ -158,7 +158,7 @@ impl Room {
         self.send(event, roomer_proto::json(value).map_err(|_| SendError::NotJson)?)
     }
 
-    /// Sends a value as JSON to the client with this id alone (feature `json`).
+    /// Sends a value as JSON only to the client with this id (feature `json`).
     ///
     /// # Errors
     ///

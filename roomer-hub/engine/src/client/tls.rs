@@ -18,7 +18,7 @@ pub(super) async fn secure(
 ) -> Result<BoxStream, String> {
     let config = match config {
         Some(config) => config,
-        // Read anew for each connection: authorities change, and a client connects rarely.
+        // Read again for each connection: authorities change, and a client connects rarely.
         None => Arc::new(system()?),
     };
     let name = ServerName::try_from(host.to_owned());

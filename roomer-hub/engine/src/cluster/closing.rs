@@ -27,7 +27,7 @@ impl Closing {
         (!self.conns.is_empty()).then_some(self.at)
     }
 
-    /// Removes and returns the connections that are due now, `most` of them at most.
+    /// Removes and returns the connections that are due now, but at most `most` of them.
     fn take(&mut self, now: Duration, policy: DrainPolicy, most: usize) -> Vec<ConnKey> {
         if now < self.at {
             return Vec::new();

@@ -1,4 +1,5 @@
-//! Rooms over several nodes: this node's link to the broker, and what the application sees of it.
+//! Rooms over several nodes: this node's link to the broker, and the application's view of the
+//! cluster.
 //!
 //! The rules are in [`roomer_hub::cluster`], a pure machine beside the hub. Here it gets what it needs:
 //!
@@ -9,7 +10,7 @@
 //! ```
 //!
 //! Recording copies bytes and nothing else. The link's task is woken after the lock is released, and
-//! makes frames of what was recorded by then.
+//! makes frames of the items recorded by then.
 
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod address;

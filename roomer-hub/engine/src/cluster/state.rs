@@ -14,7 +14,7 @@ use super::closing::Closing;
 use super::gate::LinkGate;
 use crate::core::Core;
 
-/// The cluster's machine, and what the link's task waits for.
+/// The cluster's machine, and the events that the link's task waits for.
 #[derive(Debug)]
 pub(crate) struct ClusterState {
     pub(crate) machine: Cluster,

@@ -164,7 +164,7 @@ impl<R: Reader> Connection<R> {
         self.writer.push_unlogged(Chunk::complete(hello));
         self.writer.continue_session(replay);
         core.outbound.writers.insert(key, self.writer.clone());
-        // The client has returned once more while the session was on its way to this task.
+        // The client has returned again while the session was on its way to this task.
         if core.sessions.has_successor(key) {
             self.writer.supersede();
         }

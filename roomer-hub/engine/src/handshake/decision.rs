@@ -23,7 +23,7 @@ use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
 use crate::session::request::SessionRequest;
 
-/// An accepted request: the response, and what the connection starts with.
+/// An accepted request: the response, and the state with which the connection starts.
 pub(crate) struct Accepted {
     /// The response of 101.
     pub(crate) response: Response,

@@ -196,7 +196,8 @@ impl fmt::Display for WarningCause {
                 write!(f, "authorize rejected a client {with} a token ({status})")
             }
             WarningCause::AuthorizeTimeout => f.write_str(
-                "rejected a client (503): authorize_async took longer than handshake_timeout",
+                "rejected a client (503): authorize_async took longer than handshake_timeout; make it \
+                 faster, or raise handshake_timeout",
             ),
             WarningCause::InfoTooLong { bytes, limit } => write!(
                 f,

@@ -168,7 +168,7 @@ mod tests {
             let (mut batch, members) = (RoomBatch::default(), keys());
             let is_extended = |at: usize| at.is_multiple_of(2);
             let audience = [Audience::All, Audience::Extended][seed as usize % 2];
-            // What each member knows last, and whether a message separates two numbers.
+            // The last number that each member knows, and whether a message separates two numbers.
             let (mut number, mut messages) = (0, 0);
             let mut known = [0; 4];
             let mut got: Vec<Vec<u8>> = vec![Vec::new(); 4];

@@ -222,7 +222,7 @@ impl Outbox {
         if advance(&mut front, &mut back, accepted) {
             // A short write means that the socket is full.
             self.blocked |= 0 < accepted && accepted < offered;
-            // During the write the queue started anew, so a newer chunk may be at the front.
+            // The queue was emptied for the write, so a newer chunk may be at the front.
             let newer = std::mem::replace(&mut self.front, front);
             if newer.len() > 0 {
                 back.push_back(newer);

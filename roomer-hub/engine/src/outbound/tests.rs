@@ -1,4 +1,4 @@
-//! The order of what each connection gets, without real sockets.
+//! The order of the frames that each connection gets, without real sockets.
 
 use std::io::{self, IoSlice};
 use std::sync::Mutex;

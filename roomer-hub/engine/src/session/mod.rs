@@ -208,7 +208,7 @@ impl Sessions {
     }
 
     /// Registers the task that waits for a session. One that waited before is refused: its client
-    /// has returned once more.
+    /// has returned again.
     pub(crate) fn supersede(
         &mut self,
         conn: ConnKey,

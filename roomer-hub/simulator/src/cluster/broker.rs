@@ -134,7 +134,7 @@ impl Broker {
     /// Returns true if a frame that has arrived is really delivered.
     pub fn delivers(&mut self, delivery: &Delivery) -> bool {
         let (from, to) = (self.links[delivery.from], self.links[delivery.to]);
-        // What a broken link of the publisher had sent may have come through.
+        // Frames that a link of the publisher sent before it broke may have arrived.
         let is_through = from.number == delivery.from_link || self.random.one_in(2);
         to.is_up
             && to.number == delivery.to_link

@@ -1,4 +1,4 @@
-//! Checks of received packets that a client can make alone.
+//! Checks of received packets that one client can make by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,7 +48,7 @@ pub struct Client {
     pub to_user: BTreeMap<u64, u32>,
     /// True once it has returned to another node, which has its token.
     pub has_returned: bool,
-    /// The messages of nodes that are not for this client.
+    /// The nodes' messages that are not for this client.
     excluded: BTreeSet<(u64, usize, u32)>,
 }
 

@@ -13,7 +13,7 @@ pub fn ops(setup: &mut Setup, random: &mut Random) -> Vec<Op> {
         setup.nodes = 3;
     }
     if !random.one_in(4) {
-        // Small bounds lose messages, which hides what homes do.
+        // Small bounds lose messages, which hides faults of homes.
         setup.journal_bytes = 1 << 20;
         setup.journal_ms = 10_000;
         setup.backlog_bytes = 4 << 20;

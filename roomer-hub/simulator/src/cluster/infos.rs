@@ -43,7 +43,7 @@ pub fn profile(client: usize, number: u32) -> Profile {
     Profile::new(info(number), user(client))
 }
 
-/// Returns what members on the same node, or on another, know of a client.
+/// Returns the profile of a client as members on the same node, or on another, know it.
 fn known(client: usize, number: u32, is_local: bool) -> String {
     let info = info(number).filter(|info| is_local || info.as_str().len() <= MAX_INFO);
     text(info.as_ref(), user(client))

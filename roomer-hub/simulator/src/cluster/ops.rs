@@ -1,4 +1,4 @@
-//! The steps of a plan, and what happens to nodes.
+//! The steps of a plan, and the start and end of nodes.
 
 use std::time::Duration;
 
@@ -179,7 +179,7 @@ impl World {
         self.input(node, Input::Stop)?;
         self.publish(node)?;
         self.marks.mark(self.broker.takes(node), Mark::Stop);
-        // What is under way still arrives: its link does not break.
+        // Frames under way still arrive, since its link does not break.
         self.nodes[node].state = State::Ended;
         Ok(())
     }

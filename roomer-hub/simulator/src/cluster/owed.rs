@@ -75,7 +75,7 @@ impl Owed {
         }
     }
 
-    /// Records that no message of a node in a room has to arrive any longer.
+    /// Records that no more messages of a node in a room have to arrive.
     pub fn forgive(&mut self, node: NodeId, room: usize) {
         self.0.retain(|(_, own), debt| *own != Some(room) || debt.node != node);
     }

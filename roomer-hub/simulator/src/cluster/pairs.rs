@@ -198,7 +198,7 @@ impl World {
         Ok(())
     }
 
-    /// Checks that each client has received what it had to.
+    /// Checks that each client has received all messages that it had to receive.
     pub fn check_owed(&self) -> Result<(), Fault> {
         self.clients.values().filter(|client| client.is_open).try_for_each(|client| {
             let node = &self.nodes[client.node];

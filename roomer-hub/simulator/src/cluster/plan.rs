@@ -2,7 +2,7 @@
 
 use roomer_hub::cluster::Loss;
 
-/// A cluster, and what happens to it.
+/// A cluster, and the steps that it goes through.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub setup: Setup,
@@ -35,7 +35,7 @@ pub struct Setup {
     pub shares_tag: bool,
 }
 
-/// One step. Numbers of nodes and clients are taken modulo what there is.
+/// One step. Numbers of nodes and clients are taken modulo the existing ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Lets some milliseconds pass.
@@ -115,7 +115,7 @@ pub enum Op {
     Mend {
         node: u8,
     },
-    /// The broker ends and loses what it has; the links of all nodes break.
+    /// The broker ends and loses its frames; the links of all nodes break.
     BrokerDown,
     /// The links of all nodes are there again.
     BrokerUp,

@@ -267,7 +267,7 @@ impl World {
         Ok(())
     }
 
-    /// Checks what must hold at any time.
+    /// Checks the conditions that hold at any time.
     pub fn check(&self) -> Result<(), Fault> {
         for node in self.nodes.iter().filter(|node| node.state != State::Ended) {
             node.hub.tables().audit().map_err(Fault::new)?;

@@ -246,7 +246,7 @@ impl Run<'_> {
                         let count = Some(self.model.count(room.name));
                         RoomView { count, ..RoomView::default() }
                     }
-                    // The client alone.
+                    // Only the client itself.
                     _ => {
                         let entries = [(client.id.clone(), client.entry())].into();
                         RoomView { entries, count: None }

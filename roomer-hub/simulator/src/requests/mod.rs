@@ -1,7 +1,8 @@
-//! Plans with extended connections: requests, answers, and errors for what is refused.
+//! Plans with extended connections: requests, answers, and errors for refused packets.
 //!
 //! They drive the pure hub with few clients, plain and extended, and one peer. Memberships and their
-//! notices are checked by the [other plans](crate::hub); here they only decide what is refused.
+//! notices are checked by the [other plans](crate::hub); here they only decide which packets are
+//! refused.
 //!
 //! | module | contents |
 //! |---|---|

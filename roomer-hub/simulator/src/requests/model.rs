@@ -172,7 +172,7 @@ impl Model {
         }
     }
 
-    /// Reports what is refused to an extended client.
+    /// Reports a refused packet to an extended client.
     fn report(&mut self, client: usize, message: &Message, code: &str) {
         let Client { extended, id, .. } = self.clients[client];
         if !extended {

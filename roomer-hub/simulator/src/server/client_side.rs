@@ -1,4 +1,4 @@
-//! The clients: what they send, what arrives at the server, and what they receive.
+//! The clients: the bytes that they send and receive, and those that arrive at the server.
 
 use roomer_proto::PacketRef;
 

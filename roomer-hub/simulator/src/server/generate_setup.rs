@@ -1,4 +1,4 @@
-//! Generates the configuration of a plan, and what its application does.
+//! Generates the configuration of a plan, and the behaviour of its application.
 
 use roomer_hub::Presence;
 

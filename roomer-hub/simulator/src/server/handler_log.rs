@@ -1,5 +1,5 @@
-//! Compares what the application did (handlers, rules and other holders of handles) with the inputs
-//! of the hub.
+//! Compares the actions of the application (handlers, rules and other holders of handles) with the
+//! inputs of the hub.
 
 use roomer_engine::RecordedInput;
 use roomer_hub::Permission;

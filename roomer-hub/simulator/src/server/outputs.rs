@@ -169,7 +169,7 @@ impl Harness<'_> {
     }
 
     /// Returns true if the server may exceed its memory budget. The buffer of an incomplete message
-    /// may be twice its size, and so may that of input behind a pending handler.
+    /// may be twice its size, and so may that of input after a pending handler.
     pub(super) fn may_be_out_of_memory(&self) -> bool {
         let Some(budget) = self.plan.setup.budget() else { return false };
         let most = self.plan.setup.max_message as u64 + 100;

@@ -109,7 +109,7 @@ impl Harness<'_> {
         let millis = Duration::from_millis;
         let conn = &mut self.conns[at];
         ensure!(!self.is_stopping, "it is open after the shutdown");
-        // What was queued did not exceed the limit; delayed room messages still may.
+        // Queued output did not exceed the limit; delayed room messages still may.
         conn.expected.may_exceed_limit &= setup.coalesce > 0;
         let is_late = now >= conn.last_ping + millis(setup.ping);
         ensure!(!is_late, "no ping since {:?}", conn.last_ping);

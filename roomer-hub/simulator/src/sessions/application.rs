@@ -36,7 +36,7 @@ pub const SCRIPTS: [(&str, Script); 7] = [
     ("slowbye", Script::SlowBye),
 ];
 
-/// The payload of what handlers send.
+/// The payload of handlers' messages.
 pub const REPLY: (u8, u32) = (9, 5);
 
 impl Script {

@@ -1,4 +1,4 @@
-//! The clients: what they ask for, send and acknowledge.
+//! The clients: their requests, packets and acknowledgements.
 
 use roomer_proto::PacketRef;
 use roomer_testkit::frames::first_byte;
@@ -22,7 +22,7 @@ impl Harness<'_> {
         self.open_socket(slot, asked);
     }
 
-    /// Lets a client return to its session. One that has none connects anew.
+    /// Lets a client return to its session. One that has none opens a new session.
     pub fn return_to_session(&mut self, slot: u8, how: How) {
         let device = &self.devices[usize::from(slot) % SLOTS];
         let (is_extended, user) = (device.is_extended, device.user);

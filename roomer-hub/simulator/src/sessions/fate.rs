@@ -24,7 +24,7 @@ impl Harness<'_> {
     pub fn check_gone(&mut self, number: usize, polled: Option<usize>) -> Result<(), Fault> {
         let at = polled.ok_or_else(|| Fault::new(format!("{number} is gone outside a poll")))?;
         let now = self.now();
-        // A return that comes too late reports the end of a session once more.
+        // A return that comes too late reports the end of a session again.
         if !self.sessions[number].is_open() {
             self.incomplete = Some(number);
             return Ok(());

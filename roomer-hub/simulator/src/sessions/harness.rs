@@ -318,16 +318,16 @@ impl<'p> Harness<'p> {
         waiting.for_each(|socket| socket.is_overtaken = true);
     }
 
-    /// Returns the most bytes that may wait for a socket: what its session's client has not received, and
-    /// what comes before it.
+    /// Returns the maximum number of bytes that may wait for a socket: the frames that its session's
+    /// client has not received, and the bytes before them.
     pub fn outstanding(&self, session: usize, at: usize) -> u64 {
         let (session, socket) = (&self.sessions[session], &self.sockets[at]);
         let hello = socket.hello.as_ref().map_or(0, |hello| hello.len() as u64 + HANDSHAKE_BYTES);
         session.bytes_after(session.read_to) + hello
     }
 
-    /// Processes what the server has read beyond its last packet: acknowledgements and pongs. Returns
-    /// true if the next frame is one for which the session has to be closed.
+    /// Processes frames that the server has read after its last packet: acknowledgements and pongs.
+    /// Returns true if the next frame is one for which the session has to be closed.
     pub fn settle(&mut self, at: usize) -> bool {
         let (now, buffer) = (self.now(), self.plan.setup.buffer);
         let Some(number) = self.session_on(at) else { return false };

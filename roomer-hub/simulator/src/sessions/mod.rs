@@ -103,7 +103,7 @@ pub fn must_hold(plan: &Plan) {
     }
 }
 
-/// Shrinks a plan that fails, and returns a report: the fault, what happened, and the plan as a test.
+/// Shrinks a plan that fails, and returns a report: the fault, the history, and the plan as a test.
 pub fn explain(plan: &Plan, title: &str, test: &str) -> String {
     let (mut text, mut plan) = (String::new(), plan.clone());
     let before = plan.steps.len();

@@ -56,7 +56,7 @@ pub const SLOTS: usize = 6;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
-    /// Connects a client anew; one that is connected drops its socket without notice.
+    /// Connects a client with a new session; one that is connected drops its socket without notice.
     Connect {
         slot: u8,
         extended: bool,
@@ -190,7 +190,7 @@ pub enum Break {
     Reset,
     /// The client ends its stream.
     Fin,
-    /// Nothing arrives any more in either direction, without notice.
+    /// Nothing more arrives in either direction, without notice.
     Vanish,
     /// The server's writes fail, and its reads return nothing.
     FailWrites,

@@ -1,5 +1,5 @@
-//! The naive model of a session: what its client has to receive, what the server has to keep, and who
-//! may return to it. Written from the protocol's text.
+//! The naive model of a session: the packets that its client has to receive and the server has to
+//! keep, and the clients that may return to it. Written from the protocol's text.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -243,7 +243,7 @@ impl Session {
         self.is_unconfirmed = true;
     }
 
-    /// Records that the client has sent something on its present socket.
+    /// Records that the client has sent something on its current socket.
     pub fn confirm(&mut self) {
         if std::mem::take(&mut self.is_unconfirmed) {
             let outdated = self.tokens.len() - 1;

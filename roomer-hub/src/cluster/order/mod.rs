@@ -25,8 +25,8 @@
 //! The home is the node with the highest hash of room and node among the live ones. Nodes learn of each
 //! other at different moments, so a node that has just started does not count for its first seconds:
 //! first the current home returns submissions, its own node's included, and names the new home; later,
-//! when no other node gives places any longer, the others submit to the new home at once. A place of a
-//! new term waits for the last places of the term before, if the home of that one still lives.
+//! when no other node still gives places, the others submit to the new home at once. A place of a new
+//! term waits for the last places of the term before, if the home of that one still lives.
 //!
 //! # One place at most
 //!
@@ -193,7 +193,7 @@ impl Room {
         self.messages.range((node, 0)..(node, below)).map(|((_, number), _)| *number).collect()
     }
 
-    /// Records that no message of a node up to this number will be delivered any more.
+    /// Records that no more messages of a node up to this number will be delivered.
     fn pass(&mut self, node: NodeId, number: u64) {
         let passed = self.delivered.entry(node).or_default();
         *passed = number.max(*passed);

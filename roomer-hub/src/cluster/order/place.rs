@@ -62,7 +62,7 @@ impl Cluster {
                 let term = Term { epoch, home: from };
                 let place = Place { term, node, number, age: Duration::ZERO };
                 if self.orders.room_mut(name).knows(term) {
-                    // The home may have sent the place to this node alone before it died.
+                    // The home may have sent the place only to this node before it died.
                     self.tell_term(name, term);
                 }
                 if !self.enqueue(name, place) {

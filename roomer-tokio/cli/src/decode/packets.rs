@@ -71,8 +71,8 @@ impl<'a> Reader<'a> {
         }
         match self.wrong {
             0 => Ok(()),
-            1 => Err(Failure::Input("one part is not of the protocol".into())),
-            wrong => Err(Failure::Input(format!("{wrong} parts are not of the protocol"))),
+            1 => Err(Failure::Input("one part cannot be decoded".into())),
+            wrong => Err(Failure::Input(format!("{wrong} parts cannot be decoded"))),
         }
     }
 

@@ -53,7 +53,7 @@ fn digits(line: &str) -> Result<Vec<u8>, String> {
     HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).map_err(wrong)
 }
 
-/// Decides what the bytes of one line are.
+/// Decides whether the bytes of one line are frames or a packet.
 fn plain(stream: u64, found: Vec<u8>, bytes: Bytes) -> Piece {
     let is_masked = found.get(1).is_some_and(|second| second & MASKED != 0);
     let direction = if is_masked { Direction::ToServer } else { Direction::ToClient };

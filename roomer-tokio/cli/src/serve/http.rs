@@ -33,7 +33,7 @@ const LAST_RESPONSE: Duration = Duration::from_secs(30);
 /// The buffer for the head of a request; hyper's least.
 const MAX_HEAD: usize = 16 << 10;
 
-/// Pause after the system failed to accept.
+/// The pause after the system failed to accept a connection.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Serves until the task is aborted.

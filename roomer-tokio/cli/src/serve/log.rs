@@ -7,8 +7,8 @@ use tracing_subscriber::fmt;
 
 use crate::serve::config::options::{LogFormat, LogLevel, Options};
 
-/// Starts the log. Names that clients choose are escaped by the subscriber: in JSON as JSON does it,
-/// else as Rust does it.
+/// Starts the log. Names that clients choose are escaped by the subscriber: by the rules of JSON in
+/// JSON, and otherwise by those of Rust.
 pub(crate) fn start(options: &Options) {
     let level = match options.log_level {
         LogLevel::Error => LevelFilter::ERROR,

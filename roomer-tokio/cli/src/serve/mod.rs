@@ -57,7 +57,7 @@ fn failure(problems: Vec<Problem>) -> Failure {
     Failure::Config(problems.iter().map(ToString::to_string).collect())
 }
 
-/// What a valid configuration leads to.
+/// The parts of a server that a valid configuration describes.
 struct Plan {
     server: Server,
     tls: Option<TlsConfig>,

@@ -1,4 +1,4 @@
-//! What operators get at their listener: metrics and health.
+//! The responses of the operators' listener: metrics and health.
 
 use axum::Router;
 use axum::extract::State;

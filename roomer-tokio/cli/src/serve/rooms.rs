@@ -52,8 +52,8 @@ pub(crate) fn server(config: &Config) -> Result<Server, Problem> {
     builder.build().map_err(|error| problem(config, &error))
 }
 
-/// A server that lets in all clients, and that other machines reach, is more often a mistake than
-/// intended.
+/// Reports a server that lets in all clients and that other machines can reach, which is more often
+/// a mistake than intended.
 fn admit_anonymous(config: &Config) -> Result<(), Problem> {
     let options = &config.options;
     match options.anonymous {
@@ -129,7 +129,7 @@ fn timeouts(builder: Builder, options: &Options) -> Builder {
     }
 }
 
-/// Applies what the hub knows by pattern itself.
+/// Applies the rules that the hub itself knows by pattern.
 fn remember(mut builder: Builder, room: &Room) -> Builder {
     if let Some(presence) = room.presence {
         let presence = match presence {

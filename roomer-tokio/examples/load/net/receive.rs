@@ -109,7 +109,9 @@ impl Net {
             return Ok(());
         }
         let packet = PacketRef::decode(body).map_err(|error| {
-            io::Error::other(format!("connection {conn} got what is no packet: {error}"))
+            io::Error::other(format!(
+                "connection {conn} received a message that is not a packet: {error}"
+            ))
         })?;
         let is_own = !is_plain && matches!(packet.event, HELLO | ACK);
         if !is_plain && !is_own {

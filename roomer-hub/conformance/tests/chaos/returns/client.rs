@@ -34,7 +34,7 @@ pub(super) struct Client {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Open,
-    /// It returns once more, without the proxy, and closes then.
+    /// It returns a last time, without the proxy, and then closes.
     Retiring,
     /// Has sent a close frame.
     Closing,

@@ -14,7 +14,7 @@ use futures_rustls::rustls::{ClientConfig, RootCertStore};
 use super::carrier::describe;
 use crate::cluster::address::{Broker, TlsFiles};
 
-/// Starts TLS. Files are read anew each time, so that a renewed certificate is used from the next
+/// Starts TLS. Files are read again each time, so that a renewed certificate is used from the next
 /// connection on.
 pub(super) async fn secure<S>(broker: Broker, stream: S) -> Result<TlsStream<S>, String>
 where

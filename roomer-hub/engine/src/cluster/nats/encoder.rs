@@ -47,7 +47,7 @@ pub(super) fn pong(output: &mut Output) {
     output.push(b"PONG\r\n");
 }
 
-/// The names of subjects in parts, since a name made anew for each frame costs as much as four small
+/// The names of subjects in parts, since creating a name for each frame costs as much as four small
 /// frames.
 #[derive(Debug)]
 pub(super) struct Names {

@@ -1,4 +1,4 @@
-//! INFO: what a NATS server reports about itself.
+//! INFO: the report of a NATS server about itself.
 
 use serde_json::Value;
 

@@ -33,7 +33,7 @@ fn command(output: &mut Output, words: &[&str]) {
     }
 }
 
-/// The beginnings of PUBLISH, since names made anew for each frame cost more than the rest of it.
+/// The beginnings of PUBLISH, since creating names for each frame costs more than the rest of it.
 #[derive(Debug)]
 pub(super) struct Publisher {
     /// All before the digits of the length.

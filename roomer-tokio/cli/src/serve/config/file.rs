@@ -12,7 +12,7 @@ use crate::serve::config::rooms::Room;
 use crate::serve::config::setting::Raw;
 use crate::serve::config::values::{Place, Problem, Values, sections, unknown};
 
-/// What a file has besides options.
+/// The content of a file other than options.
 #[derive(Default)]
 pub(crate) struct Lists {
     pub(crate) rooms: Vec<Placed<Room>>,

@@ -33,7 +33,7 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Reads the file, the environment and the flags. Returns all problems, not the first alone.
+    /// Reads the file, the environment and the flags. Returns all problems, not only the first.
     pub(crate) fn read(file: Option<&Path>, flags: &Flags) -> Result<Config, Vec<Problem>> {
         let (mut values, mut problems) = (Values::new(), Vec::new());
         let lists = match file {

@@ -27,7 +27,7 @@ impl fmt::Display for Config {
             };
             match raw {
                 Raw::Text(text) if text.is_empty() => writeln!(f, "# {name} = {}", entry.form)?,
-                // A login at the broker is not for the screen.
+                // A login at the broker must not be shown on the screen.
                 _ if entry.key == "cluster.url" => {
                     let url = self.options.cluster_url.iter().map(ToString::to_string);
                     let url = to_toml(&Raw::Text(url.collect()));

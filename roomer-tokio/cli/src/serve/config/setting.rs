@@ -16,7 +16,7 @@ pub(crate) enum Raw {
     List(Vec<String>),
 }
 
-/// A kind of value. An error is what to write instead.
+/// A kind of value. Its errors say how to write a valid one.
 pub(crate) trait Setting: Sized {
     /// How help names the value.
     const FORM: &str;

@@ -7,7 +7,7 @@ use std::fmt;
 use crate::serve::config::options::{Entry, TABLE};
 use crate::serve::config::setting::{Raw, Setting};
 
-/// Something is wrong with the configuration: where, and what to write.
+/// A problem of the configuration: its place, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub(crate) place: Place,
@@ -64,8 +64,9 @@ impl Values {
         self.0.insert(entry.key, (raw, place));
     }
 
-    /// Reads the variables of the environment. A variable that begins like those of a section, but
-    /// is none of them, is a mistake; others may be of other programs, as `ROOMER_PORT` of Kubernetes.
+    /// Reads the variables of the environment. A variable that begins like those of a section, but is
+    /// none of them, is a mistake; others may belong to other programs, like `ROOMER_PORT` of
+    /// Kubernetes.
     pub(crate) fn read_environment(
         &mut self,
         variables: impl Iterator<Item = (OsString, OsString)>,
@@ -117,7 +118,7 @@ pub(crate) fn sections() -> impl Iterator<Item = &'static str> {
     sections.into_iter().filter(|section| !section.is_empty())
 }
 
-/// Returns what to write in place of an unknown key of a section.
+/// Returns the remedy for an unknown key of a section.
 pub(crate) fn unknown(section: &str) -> String {
     let names = TABLE.iter().map(Entry::split).filter(|(of, _)| *of == section);
     let names: Vec<_> = names.map(|(_, name)| name).collect();

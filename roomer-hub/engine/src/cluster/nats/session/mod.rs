@@ -24,7 +24,7 @@ const SID_OWN: u64 = 2;
 /// One connection to a NATS server.
 ///
 /// Its memory is bounded: a message that is larger than the server's `max_payload` is rejected before
-/// anything is allocated for it, and 1 MiB of frames wait at most.
+/// anything is allocated for it, and at most 1 MiB of frames wait.
 pub struct Session {
     broker: Broker,
     subjects: Subjects,

@@ -1,4 +1,4 @@
-//! Sessions over memory. `transcripts/` has what servers of two versions sent, recorded.
+//! Sessions over memory. `transcripts/` has recorded bytes of servers of two versions.
 
 use super::*;
 use crate::cluster::NodeId;

@@ -20,7 +20,7 @@ use crate::cluster::{Subject, Subjects};
 /// One connection to a Redis server.
 ///
 /// Its memory is bounded: a value of more than 1 MiB and 64 KiB is rejected before anything is
-/// allocated for it, and 1 MiB of frames wait at most.
+/// allocated for it, and at most 1 MiB of frames wait.
 pub struct Session {
     login: Login,
     subjects: Subjects,

@@ -1,4 +1,4 @@
-//! Sessions over memory. `transcripts/` has what a server sent, recorded.
+//! Sessions over memory. `transcripts/` has recorded bytes of a server.
 
 use super::*;
 use crate::cluster::NodeId;
