@@ -74,7 +74,7 @@ export function createConversation(name, page) {
     /** True once the client has entered the room, and once it has entered it again in a new session. */
     let wasOpen = false;
     let wasReopened = false;
-    /** The line that follows the past of the room, and the timer after which it does in any case. */
+    /** The line after the past of the room, and the timer that adds it at the latest. */
     let greeting = "";
     let recalling;
 

@@ -2,7 +2,7 @@
  * The queue of outgoing packets: their order, their rate, and which of them the server has handled.
  *
  * The plain protocol does not acknowledge messages. But a server handles the packets of one client in order, and answers each
- * request to leave a room, also of a room that does not exist. Such a request is the probe: its answer confirms all packets before
+ * request to leave a room, even one that does not exist. Such a request is the probe: its answer confirms all packets before
  * it. In a session, the server acknowledges by itself, and a probe is a request to do so at once. Unconfirmed packets outlive the
  * socket there, and are sent again.
  *

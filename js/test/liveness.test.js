@@ -90,7 +90,7 @@ describe("bytes that move are life", () => {
 
     test("an application that gets a large state on each connection does not loop for ever", async () => {
         const { kit, client } = await open({ heartbeat: 5_000, timeout: 5_000 });
-        // It keeps each new connection busy for 17 seconds, without an event meanwhile.
+        // The state keeps each new connection busy for 17 seconds, without an event meanwhile.
         let losses = 0;
         for (let seconds = 0; seconds < 17; ) {
             kit.server.stall();

@@ -100,7 +100,7 @@ mod tests {
         let after = text(&mut kept, &entries);
         assert_eq!(before[0].as_ptr(), after[0].as_ptr());
         assert_ne!(before[1].as_ptr(), after[1].as_ptr());
-        // To the end of a chunk and back, as members leave and join.
+        // Shrink to the end of a chunk and grow again, as members leave and join.
         for index in [249, 0, 150, 199, 198, 99] {
             while entries.len() > index + 1 && entries.len() > 190 {
                 kept.changed(index);
@@ -111,7 +111,7 @@ mod tests {
             entries.extend(0..13);
             text(&mut kept, &entries);
         }
-        // Twice without a snapshot in between.
+        // Change the same entry twice without a snapshot in between.
         kept.changed(199);
         entries.truncate(199);
         entries.push(7777);

@@ -298,7 +298,8 @@ impl Hub {
         }
         if self.config.shared_room_only {
             let guest = ConnId::parse(dst).and_then(|id| self.tables.find_guest(&id));
-            // It may have left all rooms of full presence a moment ago, which is not a violation.
+            // The guest may have left all rooms of full presence a moment ago, which is not a
+            // violation.
             let guest = guest.ok_or(RejectReason::UnknownDst)?;
             let root = self.tables.find_room(ROOT);
             if !self.tables.share_room_with_guest(conn, guest, root) {

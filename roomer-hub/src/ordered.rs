@@ -47,7 +47,7 @@ impl Hub {
                 });
             }
             match conn {
-                // Its info is known here.
+                // The info of a connection of this node is known here.
                 Some(conn) if has_joined => {
                     if self.tables.rooms[room].extended_members() > 0 {
                         self.output.notify(room, NoticeKind::Membership, |out| {

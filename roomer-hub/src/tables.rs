@@ -205,7 +205,8 @@ impl Tables {
         self.conns[conn].buckets.get_or_insert_default()
     }
 
-    /// Inserts a connection without rooms. Returns `None` if its id is in use, also by a guest.
+    /// Inserts a connection without rooms. Returns `None` if its id is in use, by a connection or a
+    /// guest.
     pub(crate) fn insert(&mut self, id: ConnId, now: Duration, extended: bool) -> Option<ConnKey> {
         if self.find_conn(id.as_str()).is_some() || self.find_guest(&id).is_some() {
             return None;

@@ -153,7 +153,7 @@ fn a_snapshot_of_hundreds_equals_its_members_and_guests() {
     for number in 0..230 {
         node.guest_joined(0, ROOT, guest(number));
     }
-    // From the first chunk, from the last one, and down to one chunk.
+    // Guests leave from the first chunk, from the last one, and until one chunk is left.
     for number in (0..230).step_by(3).chain((1..230).step_by(3)) {
         node.guest_left(0, ROOT, guest(number));
         let tables = node.0.tables();

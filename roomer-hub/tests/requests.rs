@@ -86,7 +86,7 @@ fn a_client_asks_another_and_only_that_one_can_answer() {
     it.send(ann, "where", "@b:x1");
     assert_eq!(it.send(bob, "roomer:error", "@a:x1"), ["@a: root roomer:error dst=@a:x1 src=@b ?"]);
     assert_eq!(it.hub.rejected_packets().unasked, 3);
-    // To itself, as a direct message.
+    // A request of a client to itself, like a direct message.
     assert_eq!(it.send(ann, "where", "@a:1"), ["@a: root where dst=@a:1 src=@a ?"]);
     assert_eq!(it.send(ann, "roomer:reply", "@a:1"), ["@a: root roomer:reply dst=@a:1 src=@a ?"]);
 }
@@ -319,7 +319,7 @@ fn requests_cross_nodes_and_only_the_receiver_answers() {
         ["@a: root roomer:error dst=@a:2 src= ?"]
     );
     assert_eq!(it.hub.rejected_peer_inputs().unasked, 3);
-    // And the other way.
+    // A request in the other direction.
     assert_eq!(it.peer_sends("where", "@G", "@b:1"), ["@b: root where dst=@b:1 src=@G ?"]);
     assert_eq!(
         it.send(bob, "roomer:reply", "@G:1"),

@@ -22,7 +22,7 @@ pub fn shutdown_signal() -> impl Future<Output = ()> + Send + 'static {
     async move {
         let Ok(mut signals) = signals else { return pending().await };
         signals.next().await;
-        // It needs a thread of its own: the reason for the second signal may be a handler that blocks
+        // The second signal needs a thread of its own, since its reason may be a handler that blocks
         // the executor.
         let _ = thread::Builder::new()
             .name("second signal".into())

@@ -25,7 +25,7 @@ pub fn shutdown_signal() -> impl Future<Output = ()> + Send + 'static {
     async move {
         let Ok(mut signals) = signals else { return pending().await };
         signals.next().await;
-        // It needs a thread and a runtime of its own: the reason for the second signal may be a
+        // The second signal needs a thread and a runtime of its own, since its reason may be a
         // handler that blocks the threads of the main runtime.
         let _ = thread::Builder::new().name("second signal".into()).spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_io().build();

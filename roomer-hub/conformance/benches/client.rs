@@ -83,7 +83,7 @@ struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It has ended already if it cannot be killed.
+        // The process has ended already if it cannot be killed.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -130,7 +130,7 @@ fn members_of_a_stopped_node_leave_and_return_once_and_those_of_a_killed_one_lea
     let (first, mut second) = (start("tokio"), start("smol"));
     let mut a = Client::connect(first.addr);
     let mut b = Client::connect(second.addr);
-    // Once the nodes have found each other.
+    // The notice arrives once the nodes have found each other.
     a.expect_new_member("root", &b.id);
     second.signal(Signal::STOP);
     a.expect_member_left("root", &b.id);

@@ -70,7 +70,7 @@ fn close_row(close: &Close) -> String {
 /// would not know whether to reconnect.
 #[test]
 fn the_server_closes_for_nothing_that_is_not_in_the_table() {
-    // These pass on the codes of the application.
+    // These files pass on the codes of the application.
     let pass = ["conn.rs", "control.rs", "hub.rs", "input.rs", "journal.rs", "state.rs", "user.rs"];
     for path in sources(&at("src"))
         .into_iter()
@@ -259,7 +259,7 @@ fn examples_import_from_the_crate_that_one_uses() {
 /// Checks the names of an import against what the adapters export.
 fn both_export(import: &str) {
     let names = import.trim_matches(['{', '}']).split([',', ' ']).filter(|name| !name.is_empty());
-    // Both export the whole module.
+    // Both adapters export the whole module `testkit`.
     for name in names.filter(|_| !import.starts_with("testkit::")) {
         for adapter in ["tokio", "smol"] {
             let exports = read(format!("../roomer-{adapter}/src/lib.rs"));

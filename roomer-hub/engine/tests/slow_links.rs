@@ -112,7 +112,7 @@ fn a_message_that_arrives_slowly_counts_as_a_sign_of_life() {
     let (mut world, ann, bob) =
         pair(Server::builder().ping_interval(ms(500)).pong_timeout(ms(1_000)));
     let bytes = wire(1_250 * KIB);
-    // Its pongs would be queued after the message; it does not even receive the pings.
+    // The client does not even receive the pings; its pongs would be queued after the message.
     ann.stall(usize::MAX);
     for piece in bytes.chunks(12 * KIB) {
         ann.send_bytes(piece);
@@ -225,7 +225,7 @@ fn a_large_message_may_be_received_over_64_kilobits_a_second() {
 #[test]
 fn reads_that_always_end_inside_a_message_do_not_time_out() {
     let (mut world, ann, bob) = pair(Server::builder().message_timeout(ms(5_000)));
-    // Its pongs would be sent in between.
+    // The client does not read, since its pongs would be sent in between.
     ann.stall(usize::MAX);
     let stream = wire(60).repeat(100);
     ann.send_bytes(&stream[..50]);

@@ -28,7 +28,7 @@ fn sum(count: u64, threads: usize) -> Summary {
     runner::run_seeds::<HubPlans>(0, count, threads, &|_, _| {})
 }
 
-/// Also: the same result when the seeds run again, on two threads.
+/// Also checks that the result is the same on two threads.
 #[test]
 fn every_seed_passes_and_all_marks_are_reached() {
     let count = seed_count(1_000);

@@ -18,7 +18,7 @@ use roomer_simulator::simulation::Simulation;
 
 const ALL: u32 = u32::MAX;
 
-/// Also: the same result when the seeds run again, on two threads.
+/// Also checks that the result is the same on two threads.
 #[test]
 fn every_seed_passes_and_is_reproducible() {
     let seeds = std::env::var("SIM_SEEDS").ok();

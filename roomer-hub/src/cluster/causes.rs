@@ -67,13 +67,13 @@ impl GoneCause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RefusedCause {
-    /// It cannot be decoded.
+    /// The frame cannot be decoded.
     Malformed(FrameError),
-    /// It is of another cluster.
+    /// The frame is of another cluster.
     OtherCluster,
-    /// It exceeds a bound.
+    /// The frame, or an item in it, exceeds a bound.
     TooLarge,
-    /// There are too many peers.
+    /// There are too many peers to admit its sender.
     TooManyPeers,
 }
 

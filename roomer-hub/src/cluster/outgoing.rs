@@ -184,7 +184,8 @@ impl Outgoing {
             }
         }
         if self.published == self.sealed {
-            // Only now, so that a broker that is slower than the node gets fewer, larger frames.
+            // Sealed only now, so that a broker that is slower than the node gets fewer, larger
+            // frames.
             self.seal(sealing);
         }
         let index = self.index(self.published + 1)?;

@@ -53,7 +53,7 @@ pub(super) struct Peer {
     pub(super) stale: Duration,
     pub(super) incoming: Incoming,
     pub(super) outgoing: Option<Outgoing>,
-    /// The number of the last stream to the peer that was started, also after its end.
+    /// The number of the last stream to the peer that was started, even if it has ended.
     pub(super) started: u32,
     pub(super) has_other_settings: bool,
     /// The number of its last message in an ordered room that has arrived or belongs to an earlier

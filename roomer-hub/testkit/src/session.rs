@@ -145,7 +145,7 @@ impl Client {
         let mut state = self.state_mut();
         let Some(session) = &mut state.session else { return };
         if &*packet.event == HELLO {
-            // Those that the server has received are removed already, by the count in this packet.
+            // Packets that the server has received are removed already, by the count in this one.
             let sent: Vec<_> = session.sent.iter().cloned().collect();
             drop(state);
             sent.iter().for_each(|bytes| self.send_binary(bytes));

@@ -56,7 +56,7 @@ pub enum OrderItem<'a> {
         /// The room's home.
         home: NodeId,
     },
-    /// At the start of a stream: messages up to this number belong to earlier streams.
+    /// Sent at the start of a stream: messages up to this number belong to earlier streams.
     Since {
         /// The number of the sending node's last message.
         number: u64,

@@ -49,7 +49,8 @@ impl Hello<'_> {
     pub fn to_json(&self) -> String {
         let Hello { session, is_resumed, received, heartbeat, resume, limits, profile } = self;
         let Limits { message, name, rooms, info, requests } = limits;
-        // Not by one `format!`: each client that connects gets a hello, and many may at once.
+        // Appended part by part, which is faster than `format!`: each client that connects gets a
+        // hello, and many may connect at once.
         let mut json = String::with_capacity(TYPICAL_LEN);
         json.push_str("{\"version\":");
         push_number(VERSION.into(), &mut json);

@@ -78,7 +78,7 @@ fn unknown_parts_of_the_extended_protocol_are_ignored() {
     let packet =
         PacketRef { room: ROOT, event: HELLO, src: ID, payload: hello.as_bytes(), dst: "" };
     receive(&mut client, &packet);
-    // It cannot continue a session that the client does not have.
+    // This `hello` cannot continue a session that the client does not have.
     let id = ID.parse().unwrap();
     assert_eq!(events(&mut client), [Event::Opened { id, is_resumed: false }]);
     let payload = br#"{"x":1}"#;

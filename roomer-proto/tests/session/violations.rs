@@ -62,7 +62,7 @@ fn control_frames_above_125_bytes() {
     }
 }
 
-/// Their length has one byte and no other form, as in the Go original.
+/// The length of a control frame has one byte and no other form, as in the Go original.
 #[test]
 fn control_frames_with_a_long_form_of_a_short_length() {
     for first in [CLOSE, PING, PONG] {

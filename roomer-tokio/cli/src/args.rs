@@ -107,7 +107,7 @@ pub(crate) struct Tail {
     /// The rooms.
     #[arg(required = true)]
     pub(crate) rooms: Vec<String>,
-    /// Only messages of this event; more than once for more.
+    /// Only messages of this event; may be given several times.
     #[arg(long = "event", value_name = "EVENT")]
     pub(crate) events: Vec<String>,
     /// First the last N messages that the room remembers.
@@ -134,7 +134,7 @@ pub(crate) struct Send {
     pub(crate) event: String,
     #[command(flatten)]
     pub(crate) payload: Payload,
-    /// To this member alone.
+    /// Send only to this member.
     #[arg(long, value_name = "ID")]
     pub(crate) to: Option<String>,
     /// Send each line of standard input as a message, as they come.
@@ -152,7 +152,7 @@ pub(crate) struct Request {
     pub(crate) event: String,
     #[command(flatten)]
     pub(crate) payload: Payload,
-    /// To this member, and not to the server.
+    /// Ask this member instead of the server.
     #[arg(long, value_name = "ID")]
     pub(crate) to: Option<String>,
 }

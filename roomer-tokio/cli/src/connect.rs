@@ -26,7 +26,7 @@ pub(crate) struct Connect {
     /// The token for the server, sent as ?token=….
     #[arg(long, env = "ROOMER_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
-    /// A header of the handshake, such as 'Authorization: Bearer …'; more than once for more.
+    /// A header of the handshake, such as 'Authorization: Bearer …'; may be given several times.
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
     /// Trust the certificates of this PEM file, and no others.

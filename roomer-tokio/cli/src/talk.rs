@@ -100,7 +100,7 @@ fn editor() -> Result<(Printer, UnboundedReceiver<String>), Failure> {
     let mut editor = DefaultEditor::new().map_err(unusable)?;
     let printer = editor.create_external_printer().map_err(unusable)?;
     thread::spawn(move || {
-        // Until Ctrl-C, Ctrl-D, or an error of the terminal.
+        // Runs until Ctrl-C, Ctrl-D, or an error of the terminal.
         while let Ok(line) = editor.readline("> ") {
             let _ = editor.add_history_entry(&line);
             if sender.send(line).is_err() {

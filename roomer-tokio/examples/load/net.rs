@@ -153,7 +153,7 @@ impl Net {
         self.last_heard.elapsed()
     }
 
-    /// For sending outside of a [`Listener`].
+    /// Returns a sender, for use outside of a [`Listener`].
     pub fn out(&mut self) -> Out<'_> {
         let now = self.now();
         Out {

@@ -159,7 +159,7 @@ fn a_trusted_proxy_speaks_for_many_addresses() {
     let test = TestServer::with(|builder| {
         one_each(builder).trust_proxy("127.0.0.1").handshake_timeout(TIMEOUT * 10)
     });
-    // However many handshakes come through it.
+    // The limit per address does not apply to a trusted proxy's handshakes.
     let _silent = [(); 3].map(|()| dial(test.addr));
     let from = |client: &str| HttpRequest::upgrade(test.addr).add("X-Forwarded-For", client);
     let mut clients = Vec::new();

@@ -55,7 +55,7 @@ fn joining_kicking_and_moving_look_like_the_client_s_own_doing() {
     assert!(test.server.kick(id(&b), "lobby"));
     b.expect_left("lobby");
     a.expect_member_left("lobby", &b.id);
-    // It may join again, unless a rule denies it.
+    // A removed client may join again, unless a rule denies it.
     b.join("lobby");
     a.expect_new_member("lobby", &b.id);
     assert!(test.server.move_to(id(&b), "lobby", "garden"));

@@ -25,7 +25,7 @@ fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestS
     let floods =
         floods.map(|(client, message)| (client.stream.try_clone().unwrap(), message.repeat(GO)));
     thread::scope(|scope| {
-        // Closed at the end of this scope, also after a failure.
+        // Closed at the end of this scope, even after a failure.
         let mut stops = Vec::new();
         let mut readers = vec![b, a];
         for (mut stream, flood) in floods {

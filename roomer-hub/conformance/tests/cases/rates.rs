@@ -65,14 +65,14 @@ fn closes(choose: impl FnOnce(Builder) -> Builder, burst: usize, event: &str) {
 
 #[test]
 fn too_many_messages_close_with_1008() {
-    // One was the join.
+    // The client's join was the first of the thirty messages.
     closes(|builder| builder.message_rate(1, 30), 29, "hello");
 }
 
 #[test]
 fn too_many_bytes_close_with_1008() {
     let whole = 20 + "lobby".len() + "hello".len() + "payload".len();
-    // One was the join, and it is shorter.
+    // The join counts too, and is shorter than these messages.
     closes(|builder| builder.max_message(100).byte_rate(1, 30 * whole as u32), 29, "hello");
 }
 
@@ -98,7 +98,7 @@ fn a_burst_is_delivered_completely() {
         builder.max_message(1000).message_rate(1, 102).byte_rate(1, 103 * 1000).join_rate(1, 2)
     });
     let [mut a, mut b] = test.clients_in("lobby");
-    // It has left root and joined: two messages.
+    // Each client has sent two messages: it left root, and joined.
     let message = wire::to_room("lobby", "hello", &wire::filler(900));
     a.send(&message.repeat(99));
     for _ in 0..99 {

@@ -169,7 +169,7 @@ fn the_state_after_the_answer_of_a_rule_counts() {
     });
     let [mut a, mut b] = test.clients_in("lobby");
     a.send_to_room("lobby", "chat", b"too late");
-    // Its membership ends before the rule has answered.
+    // The sender's membership ends before the rule has answered.
     let id = roomer_engine::ConnId::parse(&a.id).unwrap();
     assert!(test.server.kick(id, "lobby"));
     a.expect_left("lobby");

@@ -152,7 +152,7 @@ fn unread_pongs_of_a_client_are_bounded() {
     let mut stuck = narrow(&test);
     let pings = wire::frame(wire::FIN | wire::PING, &wire::filler(125)).repeat(1000);
     for _ in 0..100 {
-        // It may be closed in the middle of it.
+        // The server may close the connection in the middle of the pings.
         if stuck.stream.write_all(&pings).is_err() {
             break;
         }

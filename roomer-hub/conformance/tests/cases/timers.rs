@@ -171,7 +171,7 @@ fn a_trickled_handshake_times_out() {
 fn a_handshake_in_time_is_no_longer_bound_by_the_timeout() {
     let test = TestServer::with(|builder| builder.handshake_timeout(ms(500)));
     let mut client = test.roomless_client();
-    // Twice the handshake timeout.
+    // Wait for twice the handshake timeout.
     for _ in 0..10 {
         assert!(client.is_silent_for(ms(100)));
     }

@@ -217,7 +217,8 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
         vec![Handshake, Send(joins), Sleep(ms(4000))]
     }),
     ("stuck until it is closed", |target, _| {
-        // It neither reads nor sends, so one of the timeouts or limits must close it.
+        // The attacker neither reads nor sends, so one of the timeouts or limits must close its
+        // connection.
         let joins: Vec<_> = target.rooms.iter().flat_map(|room| join(room)).collect();
         vec![Handshake, Send(joins), Sleep(ms(12_000)), MustEnd]
     }),

@@ -366,7 +366,7 @@ fn receive_buffer(index: usize) -> ReceiveBuffer {
     if index.is_multiple_of(4) { ReceiveBuffer::Small } else { ReceiveBuffer::Default }
 }
 
-/// Stops the attackers when dropped, also after a failure of the honest clients.
+/// Stops the attackers when dropped, even after a failure of the honest clients.
 struct StopOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {

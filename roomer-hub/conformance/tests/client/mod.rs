@@ -244,7 +244,7 @@ async fn requests_are_answered_in_all_directions<R: Runtime>(url: &str) {
     for greeting in ["hi", "", "panic", "error"] {
         answers.push(lobby.request_to(id, "name", greeting, LIMIT));
     }
-    // They survive the connections.
+    // The requests survive the loss of the connections.
     cuts.cut();
     let mut texts = Vec::new();
     for answer in answers {

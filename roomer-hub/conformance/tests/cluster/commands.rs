@@ -57,7 +57,7 @@ pub(crate) fn an_unknown_id_is_reported_as_such(nodes: &mut Nodes) {
     assert!(!server.disconnect(stranger, 4000, ""));
     assert!(server.conn(id(&b)).is_none(), "its claims are at its own node");
     assert!(nodes.server(1).conn(id(&b)).is_some());
-    // Its name comes with its first beat, perhaps after its members.
+    // The other node's name arrives with its first beat, perhaps after its members.
     let peer = until("no beat comes", || {
         let mut peers = server.cluster()?.peers;
         assert_eq!(peers.len(), 1);
@@ -109,10 +109,10 @@ pub(crate) fn a_message_of_the_application_above_the_limit_is_refused_with_a_war
     server.conn(id(&a)).unwrap().send_to_room("root", "news", &payload);
     assert!(!server.send(id(&b), "news", &payload));
     let taken = std::mem::take(&mut *warnings.lock().unwrap());
-    // One of each kind in ten seconds.
+    // At most one warning of each kind is given in ten seconds.
     let cause = WarningCause::MessageTooLarge { event: "news".into(), bytes: 1001, limit: 1000 };
     assert_eq!(taken, [cause]);
-    // It does not leave the node.
+    // The limit does not apply to a message that stays on this node.
     assert!(server.send(id(&a), "news", &payload));
     let own = a.id.clone();
     a.expect("root", "news", &own, "", &payload);

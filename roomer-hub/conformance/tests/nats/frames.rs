@@ -150,7 +150,7 @@ fn the_last_frames_of_a_node_arrive_although_it_does_not_read() {
         let address = server.address("");
         let (mut a, mut b) = (Node::up(1, &address).await, Node::up(2, &address).await);
         let mut c = Node::up(3, &address).await;
-        // It is in `a`'s socket, unread, once `b` has the frame after it.
+        // The frame is in `a`'s socket, unread, once `b` has the next one.
         c.publish(Subject::Node(a.id), pattern(500_000)).await;
         c.publish(Subject::Node(b.id), "ready").await;
         join(c.flush(), async { assert_eq!(b.frame().await, "ready") }).await;

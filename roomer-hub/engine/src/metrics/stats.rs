@@ -21,7 +21,7 @@ pub struct Stats {
     pub memberships: usize,
     /// Open sockets: connections, handshakes and closing connections.
     pub sockets: usize,
-    /// Of these sockets, handshakes in progress, and rejected ones whose response is not yet read.
+    /// Open sockets with a handshake in progress, or rejected with a response that is not yet read.
     pub handshakes: usize,
     /// Bytes queued for writing, of all connections.
     pub queued_bytes: usize,

@@ -109,7 +109,8 @@ impl BufferSet {
     pub(crate) fn add(&mut self, usage: &Usage) {
         self.sum += usage.own;
         for &(end, len) in &usage.buffers {
-            // Its holders have written different parts of it; the one that has written least decides.
+            // The holders of a buffer have written different parts of it; the one that has written
+            // least decides.
             let (longest, holders) = self.buffers.entry(end).or_default();
             self.sum += len.saturating_sub(*longest);
             (*longest, *holders) = (len.max(*longest), *holders + 1);
@@ -163,7 +164,7 @@ mod tests {
         assert!(!budget.may_exceed());
         budget.change(0, 1);
         assert!(budget.may_exceed());
-        // It was one buffer, held twice.
+        // The count shows one buffer that is held twice.
         budget.settle(60);
         assert!(!budget.may_exceed());
         budget.change(0, 40);

@@ -17,9 +17,9 @@ use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
 /// The number of connections that a task writes to before it yields.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flush {
-    /// In one poll. A flush of more connections is a large one.
+    /// The maximum in one poll. A flush of more connections is a large one.
     pub(crate) max_per_poll: usize,
-    /// Of a large flush, the connections that a task takes at a time.
+    /// The number of connections of a large flush that a task takes at a time.
     pub(crate) chunk: usize,
 }
 

@@ -183,7 +183,7 @@ mod tests {
                         batch.restrict(start, audience);
                         batch.exclude(members[chosen], start);
                         batch.mark_count(start);
-                        // It has joined, and its `join_ack` has the number.
+                        // The member has joined, and its `join_ack` has the number.
                         known[chosen] = number;
                     }
                     1 => {

@@ -358,7 +358,8 @@ fn deliver_to(
     if !batch.frames.is_empty() && writer.is_open() {
         let pending = batch.pending_for(conn, writer.is_extended());
         schedule(conn, writer, Chunk::complete(pending), flush_list);
-        // It has all of the batch now; the delivery to all members must not repeat that.
+        // The connection has the whole batch now, which the delivery to all members must not
+        // repeat.
         batch.exclude(conn, 0);
     }
 }

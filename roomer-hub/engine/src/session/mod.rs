@@ -325,7 +325,7 @@ mod tests {
         sessions.renew(conn, &second, [4; 16]);
         assert!(is_refused(&late) && !sessions.has_successor(conn));
         assert!(sessions.by_key[conn].secrets().eq(&[[3; 16], [4; 16]]));
-        // And one that waits while the client shows that it has its newest token.
+        // So is a request that waits while the client shows that it has its newest token.
         let late = Arc::new(Handover::default());
         sessions.supersede(conn, &second, &late);
         sessions.confirm(conn);

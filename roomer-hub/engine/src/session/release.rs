@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(sessions.release(conn, |secret| *secret == [2; 16]), Release::Later);
         assert!(sessions.has_to_end(conn));
         assert_eq!(sessions.released.attached, 1);
-        // It came back here after all.
+        // The client has returned to this node after all.
         sessions.renew(conn, &second, [4; 16]);
         assert!(!sessions.has_to_end(conn));
         // Without a socket there is nothing to wait for.

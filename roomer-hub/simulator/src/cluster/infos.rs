@@ -22,7 +22,7 @@ pub type Infos = BTreeMap<usize, BTreeMap<ConnId, String>>;
 pub fn info(number: u32) -> Option<Info> {
     Some(match number % 8 {
         0 => return None,
-        // Longer than a small frame, and longer than the limit of peers.
+        // Two long infos: one larger than a small frame, and one above the limit of peers.
         1 => Info::string(&format!("{number}{}", "x".repeat(MAX_INFO - 20))),
         2 => Info::string(&format!("{number}{}", "y".repeat(MAX_INFO))),
         _ => Info::string(&number.to_string()),

@@ -238,8 +238,8 @@ impl Application {
                 let payload = noise(payload.0, payload.1);
                 let at = self.state().log.len();
                 let taken = conn.send_raw(payload);
-                // It is decided before the socket is written to, during which the application may act again
-                // and the connection may close.
+                // Logged before later entries: the result was decided before the write, during which the
+                // application may act again and the connection may close.
                 self.state().log.insert(at, LogEntry::Raw { by, payload, taken });
             }
             AppAction::Join { room } => {

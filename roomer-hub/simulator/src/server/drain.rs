@@ -27,9 +27,9 @@ pub struct Drain {
     per_second: usize,
     /// The connections at the beginning.
     there: usize,
-    /// Those that ended before the deadline.
+    /// The connections that ended before the deadline.
     ended: usize,
-    /// Those that the drain has closed.
+    /// The connections that the drain has closed.
     closed_by_drain: u64,
     /// True if the connections left at the deadline may have been aborted.
     may_be_cut: bool,

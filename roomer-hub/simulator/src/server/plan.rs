@@ -82,7 +82,7 @@ impl Cap {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuthHook {
     pub admits: u32,
-    /// Of the others, the slots for which it panics instead of rejecting.
+    /// The slots for which it panics instead of rejecting.
     pub panics: u32,
     /// The delay of a slow hook in milliseconds, and the slots that are delayed.
     pub wait: Option<u32>,
@@ -308,16 +308,16 @@ pub enum ClientFrame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
     Bytes(Payload),
-    /// So many bytes that the message exceeds the largest allowed one by this difference.
+    /// As many bytes as make the message exceed the largest allowed one by this difference.
     Limit(i8),
-    /// So many bytes that the queue of the client in this slot exceeds its soft or hard limit by
+    /// As many bytes as make the queue of the client in this slot exceed its soft or hard limit by
     /// this difference.
     Queue {
         slot: u8,
         hard: bool,
         more: i8,
     },
-    /// So many bytes that the server's frame for another client has this length.
+    /// As many bytes as give the server's frame for another client this length.
     Frame(u32),
 }
 

@@ -67,7 +67,7 @@ impl Harness<'_> {
                 let is_kept = self.may_detach(number, at) && !self.is_closing;
                 let is_lost = self.may_lose(number, at) && !is_kept;
                 self.marks.mark(is_lost && session.is_extended, Mark::NotKept);
-                // Its handler may have sent more than fits after the loss.
+                // The session's handler may have sent more than fits after the loss.
                 let is_full = self.may_lose(number, at) && session.may_lack;
                 is_lost || is_full || socket.is_aborted || self.is_closing
             }
@@ -245,8 +245,8 @@ impl Harness<'_> {
         } else if self.sockets[at].accepted_at.is_some()
             && self.sockets[at].phase == Phase::Handshake
         {
-            // It waits for the task that has the session, or for `authorize`.
-            // One that is overtaken by another return ends in this poll.
+            // The client waits for the task that has the session, or for `authorize`. If another
+            // return has overtaken it, its task ends in this poll.
             let is_done = self.tasks.is_done(self.sockets[at].task);
             if let Some(number) = self.wanted(at).filter(|_| !is_done) {
                 if self.sockets[at].waits_since.is_none() {

@@ -129,19 +129,19 @@ pub enum How {
     Rewound(u8),
     /// It claims to have received packets that were not sent.
     Ahead,
-    /// With the token of an earlier connection.
+    /// It presents the token of an earlier connection.
     UsedToken,
-    /// With a secret that was changed.
+    /// It presents a changed secret.
     Forged,
-    /// With the id of another client's session and its own secret.
+    /// It presents the id of another client's session with its own secret.
     Foreign,
-    /// With a text that is not a token.
+    /// It presents a text that is not a token.
     Garbage,
-    /// Without a count.
+    /// It sends no count.
     NoCount,
     /// Logged in as another user.
     OtherUser,
-    /// With credentials that `authorize` rejects.
+    /// It sends credentials that `authorize` rejects.
     Denied,
 }
 
@@ -169,24 +169,24 @@ pub enum Say {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AckKind {
     Honest,
-    /// As many packets fewer.
+    /// So many packets fewer than were received.
     Late(u8),
     /// Asks for an acknowledgement in return.
     Ask,
-    /// More than was sent.
+    /// More packets than were sent.
     Beyond,
-    /// Less than the client has acknowledged before.
+    /// Fewer packets than the client has acknowledged before.
     Back,
-    /// Not a count.
+    /// A text that is not a count.
     Garbage,
-    /// So many that acknowledge the same.
+    /// So many acknowledgements of the same packets.
     Flood(u8),
 }
 
 /// How a socket is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Break {
-    /// With an error that the server sees when it reads; writes fail too.
+    /// The server sees an error when it reads; writes fail too.
     Reset,
     /// The client ends its stream.
     Fin,

@@ -29,9 +29,9 @@ pub type Packet = PacketRef<'static>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// On this socket.
+    /// The session is on this socket.
     Socket(usize),
-    /// Without a socket, until this time.
+    /// The session has no socket, and is kept until this time.
     Away {
         until: Duration,
     },

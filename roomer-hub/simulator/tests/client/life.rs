@@ -52,7 +52,7 @@ fn a_connection_that_does_not_last_counts_as_a_failure() {
         net.advance(5 * SECOND * attempt);
     }
     assert_eq!(net.ends[ann].attempts, 4);
-    // This one lasts.
+    // This connection lasts long enough to count as a success.
     net.advance(6 * SECOND);
     net.world.server().disconnect(net.id(ann), 1012, "");
     net.advance(5 * SECOND);
@@ -73,7 +73,7 @@ fn a_connection_that_does_not_last_counts_as_a_failure() {
 fn the_table_of_close_codes_decides() {
     for close in roomer_proto::close::TABLE {
         let (code, reason) = close.frame();
-        // Those that are never on the wire.
+        // These codes are never on the wire.
         if [1005, 1006, 1015].contains(&code) {
             continue;
         }

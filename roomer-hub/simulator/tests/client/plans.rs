@@ -113,7 +113,7 @@ fn without_sessions_nothing_is_doubled_and_losses_are_reported() {
             for text in &plan.sent[sender] {
                 assert!(heard.contains(text) || lost.contains(text), "seed {seed}: {text}");
             }
-            // In order.
+            // Messages of one sender arrive in order.
             let prefix = format!("{sender}:");
             let heard: Vec<_> = heard.iter().filter(|text| text.starts_with(&prefix)).collect();
             let expected = plan.sent[sender].iter().filter(|text| heard.contains(text));

@@ -155,7 +155,7 @@ fn messages_wait_for_others_that_lost_their_connections_too() {
     net.advance(30 * SECOND);
     assert_eq!(net.texts(1, "lobby"), ["is Bob here"]);
 
-    // Not forever.
+    // Messages do not wait for others forever.
     net.is_up = false;
     net.cut(0);
     net.cut(1);

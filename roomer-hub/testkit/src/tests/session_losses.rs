@@ -126,7 +126,7 @@ fn silence_and_a_socket_that_accepts_nothing_are_losses_of_the_socket() {
     world.settle();
     assert!(stuck.is_resumed());
     assert_eq!(stuck.texts("root", "chat"), ["0"]);
-    // Its network accepts everything from the server, and delivers nothing to it.
+    // The client's network accepts everything from the server, and delivers nothing to it.
     silent.stall(usize::MAX);
     world.advance(Duration::from_secs(70));
     assert_eq!(world.server().stats().sessions.detached, 1, "the pong timeout has passed");
@@ -173,13 +173,14 @@ fn random_losses_lose_and_double_nothing() {
                     match world.rng().below(4) {
                         0 => clients[from].0.vanish(),
                         1 if is_connected => clients[from].0.half_close(),
-                        // It comes back while the old socket works.
+                        // The client returns while the old socket works.
                         2 if is_connected => {}
                         _ => clients[from].0.reset(),
                     }
                     (0..world.rng().below(8)).for_each(|_| _ = world.step());
                     let next = world.reconnect(&clients[from].0);
-                    // It has acknowledged what it received, and reads nothing more on that socket.
+                    // The client has acknowledged what it received, and reads nothing more on that
+                    // socket.
                     clients[from].0.stall(usize::MAX);
                     let (old, received) = &mut clients[from];
                     received.extend(log(old));

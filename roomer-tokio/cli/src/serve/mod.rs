@@ -93,7 +93,7 @@ impl Plan {
             Some(tls) => serve_until(tls_listener(listener, tls), self.server, stop).await,
             None => serve_until(listener, self.server, stop).await,
         };
-        // Until now, so that operators see the drain.
+        // Kept until now, so that operators see the drain.
         if let Some(operator) = operator {
             operator.abort();
         }

@@ -212,7 +212,7 @@ impl Task {
                 self.link.state().max_payload = max_payload;
                 self.event(CarrierEvent::Up { max_payload }).await;
             }
-            // Of an earlier connection.
+            // The event belongs to an earlier connection.
             Some(_) => {}
         }
     }

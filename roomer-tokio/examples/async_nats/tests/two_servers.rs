@@ -66,7 +66,7 @@ fn two_servers_share_their_rooms_over_the_official_client() {
     let mut b = Client::connect(nodes[1].addr);
     a.expect_new_member("root", &b.id);
     talk(&mut a, &mut b, 5);
-    // In parts.
+    // Sent in parts, since it is larger than a frame.
     talk(&mut b, &mut a, 900_000);
     for _ in 0..100 {
         talk(&mut a, &mut b, 100);
@@ -76,7 +76,7 @@ fn two_servers_share_their_rooms_over_the_official_client() {
     until("the end of the broker is not noticed", || {
         nodes.iter().all(|node| !node.server.cluster().unwrap().is_up).then_some(())
     });
-    // It waits in the journal.
+    // The message waits in the journal.
     a.send_to_room("root", "chat", b"meanwhile");
     broker.restart();
     formed(&nodes);

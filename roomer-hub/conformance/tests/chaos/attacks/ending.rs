@@ -78,7 +78,7 @@ fn dead_peers_are_closed_after_the_pong_timeout() {
         left == dead.len()
     });
     assert_eq!(came, dead.len());
-    // Their sockets are closed too, although they never answer.
+    // The sockets of the dead clients are closed too, although these never answer.
     let deadline = Instant::now() + TIMEOUT;
     while process.numbers().sockets > 5 {
         assert!(Instant::now() < deadline, "their sockets stay open");

@@ -89,7 +89,8 @@ fn a_noisy_and_a_flapping_client_disconnect_no_other() {
             (0..60).for_each(|_| writer.write_all(&noise).unwrap());
             writer.write_all(&wire::to_room("lobby", "end", b"")).unwrap();
         });
-        // They read everything, so that only the packets that they send can affect others.
+        // Both attackers read everything, so that only the packets that they send can affect
+        // others.
         for mut client in [noisy.stream.try_clone().unwrap(), flapping.stream.try_clone().unwrap()]
         {
             scope.spawn(move || std::io::copy(&mut client, &mut std::io::sink()));

@@ -11,7 +11,7 @@ use roomer_conformance::wire;
 /// Short timeouts, with reserve for a client that gets no CPU time on a busy machine for a second.
 const OPTIONS: &str = "quiet=1 ping=500 pong=2500";
 
-/// Longer than these timeouts.
+/// The duration of the stop, longer than these timeouts.
 const STOP: Duration = Duration::from_secs(4);
 
 #[test]

@@ -60,7 +60,7 @@ struct Pipe {
 
 struct Pair {
     sides: [TcpStream; 2],
-    /// From the client to the server, and back.
+    /// The pipe from the client to the server, and the pipe back.
     pipes: [Pipe; 2],
     fault: Fault,
     /// When the fault happens, unless it does before since its bytes have passed.

@@ -9,7 +9,8 @@ pub(super) const MAX_PENDING: usize = 12;
 
 #[derive(Default)]
 pub(super) struct Requests {
-    /// By tag: the receiver, if it is a client, and the payload, which is its answer too.
+    /// The pending requests by tag: the receiver, if it is a client, and the payload, which the
+    /// answer repeats.
     pending: HashMap<String, (Option<String>, Vec<u8>)>,
     next_tag: u64,
     /// The number of the next request to each client, and from each.

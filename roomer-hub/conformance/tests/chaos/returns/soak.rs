@@ -321,7 +321,7 @@ impl Sums {
     }
 }
 
-/// Stops the proxy when dropped, also after a failure.
+/// Stops the proxy when dropped, even after a failure.
 struct StopOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {

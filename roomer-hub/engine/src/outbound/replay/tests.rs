@@ -150,7 +150,7 @@ fn the_log_keeps_exactly_the_unacknowledged_frames() {
                 1 => log.push(&Chunk::complete(batch), usize::MAX),
                 2 => log.push(&Chunk::complete(batch.to_vec()), usize::MAX),
                 _ => {
-                    // Not within the header, and only of the last frame.
+                    // Only the last frame may be cut, and not within its header.
                     let at = batch.len() - (frames[frames.len() - 1].len() - 2) / 2;
                     log.push(&Chunk::partial(batch.slice(..at)), usize::MAX);
                     log.push(&Chunk::complete(batch.slice(at..)), usize::MAX)

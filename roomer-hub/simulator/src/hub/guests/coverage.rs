@@ -35,7 +35,7 @@ struct Before {
     counts: usize,
     /// True if a room of the peer has guests of another one.
     is_shared: bool,
-    /// Of the input's room.
+    /// True if the input's room exists.
     exists: bool,
     has_members: bool,
     had_guests: bool,

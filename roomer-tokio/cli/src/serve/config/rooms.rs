@@ -14,12 +14,12 @@ pub(crate) struct Room {
     #[serde(deserialize_with = "pattern")]
     pub(crate) pattern: String,
     pub(crate) presence: Option<Presence>,
-    /// How many of its last messages a room remembers.
+    /// The maximum number of last messages that a room remembers.
     pub(crate) history: Option<usize>,
-    /// For how long it remembers them.
+    /// The time for which it remembers them.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) history_age: Option<std::time::Duration>,
-    /// How many bytes of them it remembers.
+    /// The maximum number of bytes of them that it remembers.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) history_bytes: Option<Size>,
 }
