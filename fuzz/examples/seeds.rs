@@ -162,7 +162,7 @@ fn redis_servers() -> Result<Seeds, Box<dyn Error>> {
     }
     let message = ">3\r\n$7\r\nmessage\r\n$8\r\nchat.all\r\n";
     let other = ">3\r\n$7\r\nmessage\r\n$4\r\nchat\r\n";
-    // After a greeting.
+    // These follow a greeting.
     let up: [(&str, String); 28] = [
         ("frame", format!("{message}$5\r\nhello\r\n")),
         ("frames", format!("{message}$1\r\na\r\n:1\r\n{message}$2\r\nbc\r\n")),

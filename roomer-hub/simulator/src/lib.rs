@@ -18,7 +18,7 @@
 //! | `coverage` | marks: situations that a large run has to reach |
 //! | [`alphabet`] | the names, ids and payloads that plans are made of |
 //! | [`trace`] | the hash of all output |
-//! | [`fault`] | the reason that a run failed |
+//! | [`fault`] | the reason why a run failed |
 //!
 //! The binary `sim`, the tests and the fuzz targets share these modules.
 #![allow(

@@ -77,7 +77,7 @@ impl Drop for Terminal {
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
-            // The mode in which pasted text is marked ends too, and the line with the prompt.
+            // Also ends the mode in which pasted text is marked, and the line with the prompt.
             let _ = writeln!(std::io::stdout(), "{PASTE_OFF}");
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-/// A flat JSON object, in the order in which its values came.
+/// A flat JSON object, whose values keep the order in which they were added.
 #[derive(Debug, Default)]
 pub struct Report(String);
 

@@ -97,7 +97,7 @@ impl One {
         one
     }
 
-    /// Takes in one packet.
+    /// Applies one packet.
     fn hear(&mut self) {
         let PacketView { room, event, payload, .. } = self.client.expect_view();
         let known = if room == b"root" { &mut self.root } else { &mut self.room };

@@ -252,7 +252,7 @@ fn plain_http_is_closed_and_no_other_client_is_affected() {
 #[test]
 fn an_unfinished_tls_handshake_times_out() {
     let test = TestServer::start(|builder| builder.handshake_timeout(Duration::from_millis(300)));
-    // No bytes, and the start of a client hello.
+    // The clients send no bytes, and the start of a client hello.
     for bytes in [&b""[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"] {
         let mut stream = test.dial();
         stream.write_all(bytes).unwrap();

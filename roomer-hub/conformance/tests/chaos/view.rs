@@ -281,7 +281,7 @@ impl View {
                 assert_eq!(by, me, "a fence of another client");
                 self.fences += 1;
             }
-            // Messages of attackers.
+            // Messages of attackers are not checked.
             _ => {}
         }
     }

@@ -57,7 +57,7 @@ pub(crate) fn a_node_that_starts_later_shows_all_members(nodes: &mut Nodes) {
 }
 
 pub(crate) fn a_node_that_starts_later_shows_thousands_of_rooms(nodes: &mut Nodes) {
-    // Several frames.
+    // So many and such long names that the members take several frames.
     const ROOMS: usize = 1500;
     let name = |number: usize| format!("{number}{}", "-".repeat(100));
     nodes.start_with(1, |builder| builder.max_rooms(ROOMS + 1));

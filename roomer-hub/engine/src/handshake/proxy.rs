@@ -196,7 +196,7 @@ mod tests {
         ] {
             assert_eq!(client(&["10.0.0.1"], "10.0.0.1", &[text]), canonical);
         }
-        // A dual-stack listener.
+        // A dual-stack listener reports IPv4 addresses as mapped.
         assert_eq!(client(&["10.0.0.1"], "::ffff:10.0.0.1", &["1.2.3.4"]), "1.2.3.4");
     }
 

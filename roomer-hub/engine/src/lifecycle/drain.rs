@@ -19,7 +19,7 @@ pub(crate) const DRAIN_STEP: Duration = Duration::from_millis(50);
 /// The time in which tasks have to end after an abort.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
 
-/// The time in which the link to the broker has to end. It ends earlier by itself.
+/// The time in which the link to the broker has to end. Usually it ends earlier, by itself.
 const LINK_GRACE: Duration = Duration::from_secs(2);
 
 /// The result of a drain: how a server's connections ended.

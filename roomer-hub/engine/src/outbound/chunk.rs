@@ -87,7 +87,8 @@ pub(crate) fn frame_len(bytes: &[u8]) -> usize {
     }
 }
 
-/// Takes `written` bytes off the front. False when nothing is left.
+/// Advances by `written` bytes, and removes the chunks that are written. Returns false if nothing
+/// is left.
 #[inline]
 pub(crate) fn advance(first: &mut Chunk, rest: &mut VecDeque<Chunk>, mut written: usize) -> bool {
     while written >= first.len() {

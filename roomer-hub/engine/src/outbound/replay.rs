@@ -244,8 +244,8 @@ impl Log {
     }
 }
 
-/// Counts the whole frames at the beginning of bytes, at most `most`, and their bytes. True if these
-/// are all bytes.
+/// Counts the whole frames at the beginning of bytes, at most `most`, and their bytes. Returns true
+/// with them if these are all bytes.
 fn count_whole(bytes: &[u8], most: u64) -> (u64, usize, bool) {
     let (mut count, mut rest) = (0, bytes);
     while count < most

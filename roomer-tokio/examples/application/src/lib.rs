@@ -99,7 +99,7 @@ async fn allow(
     }
 }
 
-/// Takes all of a user's connections out of a room, and keeps them out.
+/// Removes all of a user's connections from a room, and keeps them out.
 async fn kick(
     State(app): State<App>,
     Extension(account): Extension<Account>,
