@@ -183,3 +183,70 @@ fn a_return_without_its_session_keeps_the_limit_of_connections() {
     let setup = Setup { max_connections: 2, ..SETUP };
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
 }
+
+/// Seed 504315: acknowledged frames at the beginning of a copied buffer count as held until the rest of it
+/// is acknowledged, so a budget without slack is exceeded by less than what is not acknowledged.
+#[test]
+fn acknowledged_frames_of_a_buffer_in_use_count_as_held() {
+    let users = [0, 1, 0, 1, 1, 0];
+    let clients = (0..).zip(users).flat_map(|(slot, user)| {
+        let client = Step::Connect { slot, extended: true, user };
+        [client, Step::Of(slot, Act::Deliver(ALL))]
+    });
+    let mut steps: Vec<Step> = clients.collect();
+    steps.push(Step::RunUntilIdle);
+    let to_room = |slot, room, len| Step::Of(slot, Act::Send(Say::ToRoom { room, len }));
+    steps.extend([
+        Step::Of(4, Act::Send(Say::Join(1))),
+        Step::Of(0, Act::Send(Say::Call(0))),
+        Step::Of(1, Act::Break(Break::Fin)),
+        to_room(5, 1, 100),
+        Step::Return { slot: 1, how: How::Foreign },
+        Step::Of(1, Act::Deliver(ALL)),
+        to_room(5, 2, 3000),
+        to_room(0, 0, 100),
+        Step::Of(3, Act::Send(Say::ToPeer { slot: 3, len: 20 })),
+    ]);
+    let setup = Setup {
+        window: 1000,
+        memory_slack: Some(0),
+        max_backlog: 1000,
+        pong: 20_000,
+        good_for: 40_000,
+        ..SETUP
+    };
+    roomer_simulator::sessions::must_hold(&Plan { setup, steps });
+}
+
+/// Seed 974413: the notices of the first connections that a shutdown closes may exceed the memory budget,
+/// so that later ones are closed for that before their turn.
+#[test]
+fn a_shutdown_may_come_to_sessions_that_are_out_of_memory() {
+    let client = |slot, extended, user| Step::Connect { slot, extended, user };
+    let steps = vec![
+        client(0, false, 1),
+        Step::Of(0, Act::Deliver(ALL)),
+        client(1, true, 1),
+        client(2, true, 0),
+        client(3, true, 1),
+        Step::Of(3, Act::Deliver(ALL)),
+        client(4, true, 0),
+        client(5, true, 0),
+        Step::Of(5, Act::Deliver(ALL)),
+        Step::Return { slot: 3, how: How::Garbage },
+        Step::Return { slot: 5, how: How::NoCount },
+    ];
+    let setup = Setup {
+        buffer: 4000,
+        memory_slack: Some(500),
+        max_backlog: 1000,
+        pong: 20_000,
+        write: 1000,
+        handler_wait: 800,
+        good_for: 40_000,
+        drain: (500, 1000),
+        ending: Ending::Shutdown,
+        ..SETUP
+    };
+    roomer_simulator::sessions::must_hold(&Plan { setup, steps });
+}

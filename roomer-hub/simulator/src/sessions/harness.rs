@@ -24,7 +24,7 @@ const MAX_POLLS: u32 = 100_000;
 const MAX_SOCKETS: usize = 120;
 
 /// The bytes before the payload of `hello`: the response to the handshake, and the names.
-const HANDSHAKE_BYTES: u64 = 300;
+pub const HANDSHAKE_BYTES: u64 = 300;
 
 /// A client: a program that has at most one socket and one session at a time.
 #[derive(Debug, Default)]

@@ -5,10 +5,10 @@ use std::time::Duration;
 use roomer_testkit::frames::first_byte;
 
 use super::application::millis;
-use super::harness::Harness;
+use super::harness::{HANDSHAKE_BYTES, Harness};
 use super::marks::Mark;
 use super::plan::{AckKind, Act, Break, Ending, How, SLOTS, Say, Step};
-use super::session::Place;
+use super::session::{Place, Session};
 use super::socket::{Meaning, Phase};
 use crate::fault::{Fault, ensure};
 
@@ -19,6 +19,7 @@ impl Harness<'_> {
     pub fn check_idle(&mut self) -> Result<(), Fault> {
         self.server.audit(true).map_err(Fault::new)?;
         self.check_stats()?;
+        self.check_held()?;
         for number in 0..self.sessions.len() {
             if self.sessions[number].is_open() {
                 self.check_session(number)
@@ -124,14 +125,24 @@ impl Harness<'_> {
     /// Returns true if all sessions together may hold more than the memory budget.
     pub fn may_be_out_of_memory(&self) -> bool {
         let Some(budget) = self.plan.setup.budget() else { return false };
-        let held = self.sessions.iter().filter(|session| session.is_open()).map(|session| {
-            let unread: u64 = session.sent[session.handled..]
-                .iter()
-                .map(|packet| 2 * packet.encoded_len() as u64 + 20)
-                .sum();
-            2 * session.bytes_after(session.acked.min(session.got.len())) + unread
+        let open = self.sessions.iter().filter(|session| session.is_open());
+        open.map(Session::most_held).sum::<u64>() > budget as u64
+    }
+
+    /// Checks that the server counts no more than its sessions and sockets can hold.
+    fn check_held(&self) -> Result<(), Fault> {
+        let sockets = self.sockets.iter().enumerate();
+        let sockets = sockets.filter(|(_, socket)| !self.tasks.is_done(socket.task));
+        let around = sockets.map(|(at, socket)| {
+            let hello = socket.hello.as_ref().map_or(0, |hello| hello.len() as u64);
+            let closed = socket.session.filter(|_| self.session_on(at).is_none());
+            hello + HANDSHAKE_BYTES + closed.map_or(0, |number| self.sessions[number].most_held())
         });
-        held.sum::<u64>() > budget as u64
+        let open = self.sessions.iter().filter(|session| session.is_open());
+        let most = around.sum::<u64>() + open.map(Session::most_held).sum::<u64>();
+        let held = self.server.stats().held_bytes as u64;
+        ensure!(held <= most, "{held} bytes are held, at most {most} expected");
+        Ok(())
     }
 
     /// Returns true if a sender may be paused because of a receiver.

@@ -25,6 +25,9 @@ const MAX_ACK_DELAY: Duration = Duration::from_secs(5);
 const MAX_ACK_PACKETS: usize = 64;
 const MAX_ACK_BYTES: usize = 64 * 1024;
 
+/// The most bytes that the server's log copies into one buffer: two of the engine's `MIN_OWN`.
+const MAX_COPIED: u64 = 8 * 1024;
+
 pub type Packet = PacketRef<'static>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,11 +58,15 @@ pub struct Session {
     pub got: Vec<Vec<u8>>,
     /// The frames' bytes of `got`, summed up, beginning with 0.
     got_bytes: Vec<u64>,
+    /// When each packet of `got` was sent.
+    got_at: Vec<Duration>,
     item_bytes: u64,
     /// The packets that the client knows to have received; fewer than `got` after a rewind.
     pub read_to: usize,
     /// The packets that the server knows to be received.
     pub acked: usize,
+    /// The packets that were sent when the server's log was last empty for certain.
+    log_begin: usize,
     idle_acks: (u32, Duration),
     /// True if the server's log may have overflowed since the last sufficient acknowledgement.
     pub may_lack: bool,
@@ -112,9 +119,11 @@ impl Session {
             items: VecDeque::new(),
             got: Vec::new(),
             got_bytes: vec![0],
+            got_at: Vec::new(),
             item_bytes: 0,
             read_to: 0,
             acked: 0,
+            log_begin: 0,
             idle_acks: (0, Duration::ZERO),
             may_lack: false,
             may_have_overflown: false,
@@ -161,6 +170,30 @@ impl Session {
         got + self.item_bytes
     }
 
+    /// Returns the most bytes that the server holds for the session: also what it has read and not
+    /// handled, in its buffer and as a message.
+    pub fn most_held(&self) -> u64 {
+        let unread = self.sent[self.handled..].iter();
+        self.most_kept() + unread.map(|packet| 2 * packet.encoded_len() as u64 + 20).sum::<u64>()
+    }
+
+    /// Returns the most bytes that the server holds of the packets that the client has not acknowledged:
+    /// for its socket and, since some are copied, in its log.
+    fn most_kept(&self) -> u64 {
+        2 * self.bytes_after(self.acked.min(self.got.len())) + self.most_pinned()
+    }
+
+    /// Returns the most bytes of acknowledged packets that the server's log still holds: those that are
+    /// in one buffer with the first packet that is kept, copied, or sent to the room at the same time.
+    fn most_pinned(&self) -> u64 {
+        let acked = self.acked.min(self.got.len());
+        let bytes_from = |begin: usize| self.got_bytes[acked] - self.got_bytes[begin.min(acked)];
+        let kept = self.got_at.get(acked).or_else(|| self.items.front().map(|item| &item.at));
+        let before = self.got_at[..acked].iter().rev();
+        let batch = before.take_while(|at| Some(*at) == kept).count();
+        bytes_from(self.log_begin).min(bytes_from(acked - batch).max(MAX_COPIED))
+    }
+
     /// Expects a packet, which the server has to keep until it is acknowledged.
     pub fn expect(&mut self, item: Item, buffer: u32) {
         self.item_bytes += item.what.len();
@@ -192,6 +225,7 @@ impl Session {
         self.item_bytes -= item.what.len();
         let sum = self.got_bytes[self.got.len()] + frame_len(data.len());
         self.got_bytes.push(sum);
+        self.got_at.push(item.at);
         self.got.push(data.into());
         self.read_to += 1;
         Ok(())
@@ -213,6 +247,9 @@ impl Session {
     pub fn advance_acked(&mut self, count: usize, buffer: u32) -> bool {
         let is_new = count > self.acked;
         self.acked = count;
+        if count == self.total() {
+            self.log_begin = count;
+        }
         self.may_lack &= self.bytes_after(count) > buffer.into();
         is_new
     }
