@@ -1,5 +1,8 @@
 //! Checks that the tables agree with each other, for tests and the simulator.
 
+use std::collections::BTreeSet;
+use std::hash::BuildHasher;
+
 use crate::guest_tables::{Guest, GuestTables, tag_of};
 use crate::keys::RoomKey;
 use crate::peers::{RoomGuest, RoomGuests};
@@ -67,9 +70,15 @@ impl Tables {
 
     /// Checks that guests, their seats, the rooms' guests and the numbers for each peer agree.
     fn audit_guests(&self) -> Result<(), String> {
-        let GuestTables { guests, ids, .. } = &self.guest_tables;
+        let GuestTables { guests, ids, users, .. } = &self.guest_tables;
         if guests.len() != ids.len() {
             return Err(format!("{} guests, but {} ids", guests.len(), ids.len()));
+        }
+        let users_of = guests.iter().filter_map(|(key, guest)| {
+            Some((self.key.hash_one(guest.profile.as_ref()?.quoted_user()?), key))
+        });
+        if users_of.collect::<BTreeSet<_>>() != *users {
+            return Err("the index of users differs from the guests' profiles".into());
         }
         let mut seats = 0;
         for (key, guest) in guests {

@@ -3,6 +3,7 @@
 //! A guest is a connection of another node, the peer, in rooms of this one. It is kept like a
 //! connection: its seats and the rooms' guests point at each other by index.
 
+use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub(crate) struct GuestTables {
     pub(crate) guests: SlotMap<GuestKey, Guest>,
     /// The guests by id.
     pub(crate) ids: HashTable<GuestKey>,
+    /// The guests that have a user, by the hash of the user's name.
+    pub(crate) users: BTreeSet<(u64, GuestKey)>,
     /// The tag of each peer that is up, by the peer's index.
     tags: Vec<Option<[u8; 4]>>,
 }
@@ -125,15 +128,16 @@ impl GuestTables {
         profile: Option<&Arc<Profile>>,
     ) -> GuestKey {
         let (id, seats) = (id.to_bytes(), GuestSeats::default());
-        let profile = profile.filter(|profile| !profile.is_empty()).cloned();
-        let guest = self.guests.insert(Guest { id, peer, profile, seats });
+        let guest = self.guests.insert(Guest { id, peer, profile: None, seats });
         let guests = &self.guests;
         self.ids.insert_unique(key.hash_one(id), guest, |&other| key.hash_one(guests[other].id));
+        self.set_profile(key, guest, profile.filter(|profile| !profile.is_empty()));
         guest
     }
 
     /// Removes a guest that has left all its rooms.
     pub(crate) fn remove(&mut self, key: HashKey, guest: GuestKey) {
+        self.set_profile(key, guest, None);
         let Some(Guest { id, .. }) = self.guests.remove(guest) else { return };
         if let Ok(entry) = self.ids.find_entry(key.hash_one(id), |&other| other == guest) {
             entry.remove();

@@ -67,6 +67,7 @@ mod entries;
 mod errors;
 mod exchange;
 mod guest_tables;
+mod guest_users;
 mod guests;
 // Its scenarios need the whole server: roomer-conformance runs them.
 #[cfg_attr(not(doctest), doc = include_str!("../guide/contract.md"))]

@@ -167,12 +167,12 @@ impl Hub {
             return;
         }
         let Some(key) = self.tables.find_guest(&id) else { return };
-        let guest = &mut self.tables.guest_tables.guests[key];
+        let guest = &self.tables.guest_tables.guests[key];
         let profile = profile.filter(|profile| !profile.is_empty());
         if guest.peer != peer || guest.profile.as_ref() == profile {
             return;
         }
-        guest.profile = profile.cloned();
+        self.tables.guest_tables.set_profile(self.tables.key, key, profile);
         let mut text = None;
         let Tables { guest_tables, rooms, .. } = &mut self.tables;
         for seat in guest_tables.guests[key].seats.as_slice() {

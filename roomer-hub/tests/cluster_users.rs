@@ -3,6 +3,7 @@
 #[path = "support/net.rs"]
 mod net;
 
+use roomer_hub::Info;
 use roomer_hub::cluster::{Change, SessionProof, UserCommand};
 use roomer_proto::cluster::{self as wire, FrameKind, Head, Item};
 use roomer_proto::{ConnId, NEW_MEMBER, PacketRef, ROOT};
@@ -65,6 +66,8 @@ fn commands_about_a_user_reach_all_nodes_in_order() {
         wire::UserCommand::Send { packet },
         wire::UserCommand::Leave { room: "lobby" },
         wire::UserCommand::Close { code: 4000, reason: "out" },
+        wire::UserCommand::SetInfo { info: "[1]" },
+        wire::UserCommand::SetInfo { info: "" },
     ];
     for command in commands {
         record(&mut net, 1, Change::User { user: "ann", command });
@@ -73,11 +76,13 @@ fn commands_about_a_user_reach_all_nodes_in_order() {
     for node in [0, 2] {
         let users = &net.nodes[node].users;
         assert!(users.iter().all(|(user, _)| user == "ann"), "{users:?}");
-        let [send, leave, close] = &users[..] else { panic!("{users:?}") };
+        let [send, leave, close, info, none] = &users[..] else { panic!("{users:?}") };
         let UserCommand::Send { packet: bytes } = &send.1 else { panic!("{send:?}") };
         assert_eq!(PacketRef::decode(bytes), Ok(packet));
         assert_eq!(leave.1, UserCommand::Leave { room: "lobby".into() });
         assert_eq!(close.1, UserCommand::Close { code: 4000, reason: "out".into() });
+        assert_eq!(info.1, UserCommand::SetInfo { info: Info::new("[1]").ok() });
+        assert_eq!(none.1, UserCommand::SetInfo { info: None });
     }
     assert!(net.nodes[1].users.is_empty());
 }
@@ -102,6 +107,9 @@ fn a_command_becomes_one_for_each_connection_of_the_user() {
     net.say(0, 1, "lobby", "join", "");
     assert_eq!(run(&mut net, &leave), Some(()));
     assert_eq!(net.received(0, 1), [format!("leave_ack lobby {id}")]);
+    let info = Info::new("[1]").ok();
+    assert_eq!(run(&mut net, &UserCommand::SetInfo { info: info.clone() }), Some(()));
+    assert_eq!(net.nodes[0].hub.tables().info(conn), info.as_ref());
     assert_eq!(run(&mut net, &UserCommand::Close { code: 4000, reason: "".into() }), Some(()));
     assert!(net.nodes[0].hub.tables().find_conn(id.as_str()).is_none());
 }
@@ -119,11 +127,12 @@ fn items_that_peers_would_refuse_are_not_sent() {
         ("ann", wire::UserCommand::Leave { room: &long }),
         ("ann", close(&reason)),
         (&*long, close("")),
+        ("ann", wire::UserCommand::SetInfo { info: &long }),
     ];
     for (user, command) in changes {
         record(&mut net, 1, Change::User { user, command });
     }
-    assert_eq!(net.nodes[1].cluster.statistics().unsendable, 4);
+    assert_eq!(net.nodes[1].cluster.statistics().unsendable, 5);
     net.run(10);
     assert!(net.nodes[0].users.is_empty());
 }
@@ -143,6 +152,16 @@ fn a_message_to_a_user_with_an_event_of_the_protocol_is_neither_sent_nor_deliver
     let (id, conn) = (net.nodes[0].id(1), net.nodes[0].key(1));
     let command = UserCommand::Send { packet: bytes.into() };
     assert!(command.for_conn(net.nodes[0].hub.tables(), conn, &id).is_none());
+}
+
+#[test]
+fn a_peer_that_sends_an_info_that_is_not_json_starts_over() {
+    let mut net = net();
+    let command = wire::UserCommand::SetInfo { info: "x" };
+    record(&mut net, 1, Change::User { user: "ann", command });
+    net.run(10);
+    assert!(net.nodes[0].users.is_empty());
+    assert_eq!(net.nodes[0].cluster.statistics().resets.len(), 1);
 }
 
 /// An earlier release skips what it does not know, as this one skips what later ones add.

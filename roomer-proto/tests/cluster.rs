@@ -84,6 +84,8 @@ fn with_each_item(mut check: impl FnMut(Item<'_>)) {
         Item::User { user: &long, command: UserCommand::Leave { room: "lobby" } },
         Item::User { user: "änn", command: UserCommand::Leave { room: "" } },
         Item::User { user: "ann", command: UserCommand::Close { code: 4000, reason: "bye" } },
+        Item::User { user: "ann", command: UserCommand::SetInfo { info: "{\"name\":1}" } },
+        Item::User { user: "ann", command: UserCommand::SetInfo { info: "" } },
     ];
     items.into_iter().for_each(&mut check);
     let (home, node, nodes) = (NodeId(1 << 60), NodeId(2), [[7; 8], [9; 8]]);

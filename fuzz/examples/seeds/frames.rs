@@ -91,6 +91,7 @@ pub(super) fn seeds() -> Seeds {
             "user-close",
             Item::User { user: "ann", command: UserCommand::Close { code: 4000, reason: "x" } },
         ),
+        ("user-info", Item::User { user: "ann", command: UserCommand::SetInfo { info: "[1]" } }),
         ("bye", Item::Bye),
     ];
     let mut seeds = Seeds::new();

@@ -82,7 +82,6 @@ impl Cluster {
             Change::Command { id, command, .. } => Item::Command { id, command },
             Change::User { user, command } => Item::User { user, command },
         };
-        let Config { max_name, max_packet, .. } = self.config;
         // A packet within its limit fits into an item; the reason of a command has no limit of its own.
         let fits = || item.encoded_len() <= max_item_len(&self.config);
         if let Change::User { command: UserCommand::Send { packet }, .. } = change
@@ -91,7 +90,7 @@ impl Cluster {
             return false;
         }
         let has_reason = matches!(item, Item::Command { .. } | Item::User { .. });
-        is_within(&item, max_name, max_packet) && (!has_reason || fits())
+        is_within(&item, &self.config) && (!has_reason || fits())
     }
 
     fn joined(&mut self, tables: &Tables, id: ConnId, room: &str) {

@@ -112,7 +112,7 @@ impl Cluster {
         let Some(key) = peer.key.filter(|_| peer.incoming.is_live()) else {
             return Err(ResetCause::Malformed);
         };
-        if !is_within(item, self.config.max_name, self.config.max_packet) {
+        if !is_within(item, &self.config) {
             // Only this item is refused: a peer with larger limits does not send malformed streams.
             self.bad_frame(from, RefusedCause::TooLarge);
             return Ok(());
@@ -183,7 +183,8 @@ impl Cluster {
     }
 }
 
-/// Returns the effect of an item after the transfer; `None` for one that does not belong there.
+/// Returns the effect of an item after the transfer; `None` for one that is malformed or does not belong
+/// there.
 fn live_item((from, peer): (NodeId, PeerKey), item: &Item<'_>, bytes: &Bytes) -> Option<Effect> {
     Some(match item {
         Item::Joined { id, room } => {
@@ -204,7 +205,8 @@ fn live_item((from, peer): (NodeId, PeerKey), item: &Item<'_>, bytes: &Bytes) ->
             Effect::Elsewhere { from, id: *id, proof: SessionProof(*proof) }
         }
         Item::User { user, command } => {
-            Effect::User { user: name(bytes, user), command: UserCommand::new(command, bytes) }
+            let command = UserCommand::new(command, bytes)?;
+            Effect::User { user: name(bytes, user), command }
         }
         _ => return None,
     })
@@ -230,8 +232,9 @@ pub(super) fn max_item_len(config: &Config) -> usize {
     config.max_packet + ITEM_OVERHEAD
 }
 
-/// Returns true if the names and the packet of an item do not exceed the limits.
-pub(super) fn is_within(item: &Item<'_>, max_name: usize, max_packet: usize) -> bool {
+/// Returns true if the names, the packet and the info of an item do not exceed the limits.
+pub(super) fn is_within(item: &Item<'_>, config: &Config) -> bool {
+    let Config { max_name, max_packet, max_info, .. } = *config;
     match item {
         Item::Joined { room, .. } | Item::Left { room, .. } | Item::Count { room, .. } => {
             room.len() <= max_name
@@ -260,6 +263,7 @@ pub(super) fn is_within(item: &Item<'_>, max_name: usize, max_packet: usize) -> 
                 Wire::Send { packet } => packet.encoded_len() <= max_packet,
                 Wire::Leave { room } => room.len() <= max_name,
                 Wire::Close { .. } => true,
+                Wire::SetInfo { info } => info.len() <= max_info,
             };
             is_within && user.len() <= max_name
         }

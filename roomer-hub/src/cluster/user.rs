@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use roomer_proto::cluster::UserCommand as Wire;
+use roomer_proto::extended::Info;
 use roomer_proto::{ConnId, PacketRef, ROOT, is_built_in};
 
 use super::stream::last;
@@ -29,16 +30,23 @@ pub enum UserCommand {
         /// The close reason.
         reason: Box<str>,
     },
+    /// Replace the info of each of them.
+    SetInfo {
+        /// The new info; `None` for none.
+        info: Option<Info>,
+    },
 }
 
 impl UserCommand {
-    /// Copies the command from a peer's item, which ends where `bytes` ends.
-    pub(super) fn new(command: &Wire<'_>, bytes: &Bytes) -> Self {
-        match *command {
+    /// Copies the command from a peer's item, which ends where `bytes` ends; `None` if its info is not JSON.
+    pub(super) fn new(command: &Wire<'_>, bytes: &Bytes) -> Option<Self> {
+        Some(match *command {
             Wire::Send { packet } => UserCommand::Send { packet: last(bytes, &packet) },
             Wire::Leave { room } => UserCommand::Leave { room: room.into() },
             Wire::Close { code, reason } => UserCommand::Close { code, reason: reason.into() },
-        }
+            Wire::SetInfo { info: "" } => UserCommand::SetInfo { info: None },
+            Wire::SetInfo { info } => UserCommand::SetInfo { info: Some(Info::new(info).ok()?) },
+        })
     }
 
     /// Returns the command for one of the user's connections, which has this id; `None` if there is
@@ -63,6 +71,7 @@ impl UserCommand {
                 tables.is_member(conn, key).then_some(Command::Leave { conn, room })?
             }
             UserCommand::Close { code, reason } => Command::Close { conn, code: *code, reason },
+            UserCommand::SetInfo { info } => Command::SetInfo { conn, info: info.as_ref() },
         })
     }
 }

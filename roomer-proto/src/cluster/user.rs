@@ -27,6 +27,11 @@ pub enum UserCommand<'a> {
         /// The close reason.
         reason: &'a str,
     },
+    /// Replace the info of each of them. Earlier releases skip it.
+    SetInfo {
+        /// The info as JSON; empty for none.
+        info: &'a str,
+    },
 }
 
 impl<'a> UserCommand<'a> {
@@ -35,6 +40,7 @@ impl<'a> UserCommand<'a> {
             UserCommand::Send { packet } => packet.encoded_len(),
             UserCommand::Leave { room } => room.len(),
             UserCommand::Close { reason, .. } => 2 + reason.len(),
+            UserCommand::SetInfo { info } => info.len(),
         }
     }
 
@@ -53,6 +59,10 @@ impl<'a> UserCommand<'a> {
                 out.extend_from_slice(&code.to_be_bytes());
                 out.extend_from_slice(reason.as_bytes());
             }
+            UserCommand::SetInfo { info } => {
+                out.push(3);
+                out.extend_from_slice(info.as_bytes());
+            }
         }
     }
 
@@ -68,6 +78,7 @@ impl<'a> UserCommand<'a> {
                 let code = u16::from_be_bytes(cursor.array("close code")?);
                 UserCommand::Close { code, reason: cursor.last_name("reason")? }
             }
+            3 => UserCommand::SetInfo { info: cursor.last_name("info")? },
             _ => return Ok(None),
         }))
     }

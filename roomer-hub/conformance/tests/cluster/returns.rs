@@ -1,11 +1,13 @@
 //! Clients that return to another node than that of their session, and users with connections on several.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::programs::until;
 use roomer_engine::{Builder, Claims, SessionStats};
+use roomer_proto::extended::{Info, Members};
 use serde_json::Value;
 
 use super::nodes::{Nodes, id};
@@ -130,7 +132,11 @@ pub(crate) fn a_user_is_reached_on_all_nodes(nodes: &mut Nodes) {
         nodes.shows(client, "lobby");
     }
     let ann = nodes.server(0).user("ann");
-    assert_eq!((ann.count(), ann.conns().len()), (1, 1), "of this node");
+    let far = clients[1..3].iter().map(id);
+    until("its connections elsewhere are not shown", || (ann.count() == 3).then_some(()));
+    let ids = ann.ids();
+    assert_eq!((ids[0], ids.len(), ann.conns().len()), (id(&clients[0]), 3, 1));
+    assert!(far.into_iter().all(|far| ids.contains(&far)), "{ids:?}");
     for (at, event) in ["one", "two"].into_iter().enumerate() {
         assert_eq!(ann.send(event, at.to_string()), 1);
     }
@@ -142,6 +148,19 @@ pub(crate) fn a_user_is_reached_on_all_nodes(nodes: &mut Nodes) {
             assert_eq!(packet.payload, at.to_string().into_bytes());
         }
     }
+    // Two are in the lobby, on the other node.
+    assert_eq!(ann.set_info(Info::string("busy")), Ok(1));
+    let mut changed = BTreeSet::new();
+    while changed.len() < 2 {
+        let packet = clients[2].expect_packet();
+        let members = Members::parse(&packet.payload).unwrap_or_default();
+        let changes = members.changed.into_iter().filter(|_| packet.room == "lobby");
+        for member in changes {
+            assert_eq!(member.info, Some(Info::string("busy")));
+            changed.insert(member.id);
+        }
+    }
+    assert_eq!(changed, clients[1..3].iter().map(id).collect());
     assert_eq!(ann.send("large", vec![b'x'; 1000]), 0, "no node accepts it");
     assert_eq!(ann.kick("lobby"), 0, "its connection here is not a member");
     for client in &mut clients[1..3] {

@@ -1,6 +1,7 @@
 //! The info of members, as the application sets it.
 
 use roomer_hub::{Command, Info, Profile};
+use roomer_proto::cluster::UserCommand;
 
 use crate::Server;
 use crate::app::claims::Credentials;
@@ -97,14 +98,16 @@ impl Server {
 }
 
 impl User {
-    /// Replaces the info of each of the user's connections, as [`Conn::set_info`] does. Returns the number
-    /// of connections.
+    /// Replaces the info of each of the user's connections on all nodes, as [`Conn::set_info`] does.
+    /// Returns the number of connections on this node.
     ///
     /// # Errors
     ///
     /// [`InfoTooLong`] if the info is above [`max_info`](crate::Builder::max_info).
     pub fn set_info(&self, info: impl Into<Option<Info>>) -> Result<usize, InfoTooLong> {
         let info = self.server.check_info(info.into())?;
+        let at_peers = info.as_ref().map_or("", Info::as_str);
+        self.at_peers(UserCommand::SetInfo { info: at_peers });
         Ok(self.for_each(|_| true, |conn| Command::SetInfo { conn, info: info.as_ref() }))
     }
 }

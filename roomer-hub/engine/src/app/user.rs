@@ -8,17 +8,17 @@ use roomer_proto::{PacketRef, ROOT};
 
 use crate::Server;
 use crate::app::conn::Conn;
-use roomer_hub::ConnKey;
 use roomer_hub::{Command, Input};
+use roomer_hub::{ConnId, ConnKey};
 
 /// A handle to all connections of one user ([`Claims::user`](crate::Claims::user)). Each method
 /// applies to the connections that are open at the time of the call. The handle is cheap to clone,
 /// usable from any thread, and valid even while the user is not connected.
 ///
-/// In a [cluster](crate::Builder::cluster), [`send`](Self::send), [`kick`](Self::kick) and
-/// [`disconnect`](Self::disconnect) also reach the user's connections on all other nodes that this node
-/// shows, at most once and in the order of the calls; what they return, and all else, is about the
-/// connections on this node.
+/// In a [cluster](crate::Builder::cluster), [`send`](Self::send), [`kick`](Self::kick),
+/// [`disconnect`](Self::disconnect) and [`set_info`](Self::set_info) also reach the user's connections on
+/// all other nodes that this node shows, at most once and in the order of the calls; what they return is
+/// about the connections on this node. [`count`](Self::count) and [`ids`](Self::ids) are about all nodes.
 ///
 /// ```
 /// # fn ban(server: &roomer_engine::Server) {
@@ -49,10 +49,23 @@ impl User {
         &self.name
     }
 
-    /// Returns the number of the user's connections on this node; 0 if the user is not connected to it.
+    /// Returns the number of the user's connections; 0 if the user is not connected. In a
+    /// [cluster](crate::Builder::cluster), those on other nodes count while they are in a room with full
+    /// [`Presence`](crate::Presence), as `root` has by default.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.server.core().infos.of(&self.name).len()
+        let core = self.server.core();
+        core.infos.of(&self.name).len() + core.hub.tables().guests_of_user(&self.name).count()
+    }
+
+    /// Returns the ids of the connections that [`count`](Self::count) counts: first those on this node, the
+    /// oldest first.
+    #[must_use]
+    pub fn ids(&self) -> Vec<ConnId> {
+        let core = self.server.core();
+        let tables = core.hub.tables();
+        let own = core.infos.of(&self.name).filter_map(|conn| tables.conn_id(conn));
+        own.chain(tables.guests_of_user(&self.name)).collect()
     }
 
     /// Returns handles to the user's connections on this node, the oldest first.
@@ -104,7 +117,7 @@ impl User {
     }
 
     /// Passes a command to the other nodes; the caller flushes.
-    fn at_peers(&self, command: UserCommand<'_>) {
+    pub(crate) fn at_peers(&self, command: UserCommand<'_>) {
         self.server.core().command_user_at_peers(self.server.now(), &self.name, command);
     }
 
