@@ -56,7 +56,7 @@ pub(super) fn seeds() -> Seeds {
     };
     let lost = Lost::Some { rooms: Names::new(&rooms), senders: Ids::new(&ids) };
     let (info, user) = (r#"{"n":1}"#, "\"ann\"");
-    let items: [(&str, Item<'_>); 29] = [
+    let items: [(&str, Item<'_>); 30] = [
         ("beat", Item::Beat(beat)),
         ("beat-foreign", Item::Beat(Beat { oldest_version: 7, newest_version: 9, ..beat })),
         ("want", Item::Want { stream: 2, after: applied }),
