@@ -296,6 +296,8 @@ fn payloads_may_be_text_bytes_or_buffers() {
         assert!(!server.send("not an id", "got", "x"));
         assert!(server.conn(message.src).is_some_and(|same| same == *conn));
         assert_eq!(server.members(message.room), [message.src]);
+        assert!(server.is_member(message.src, message.room));
+        assert!(!server.is_member(message.src, "nowhere") && !server.is_member("x", message.room));
     });
     let mut world = World::new(1, builder);
     let ann = world.connect();

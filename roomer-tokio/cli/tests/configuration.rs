@@ -59,6 +59,10 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
     ("[[room]]\npattern = \"a*b\"", 2, "room", "* at the end"),
     ("[[room]]\n\nhistory = 1", 1, "room", "missing field `pattern`"),
     ("[[room]]\npattern = \"a\"\nhistori = 1", 3, "room", "expected one of `pattern`"),
+    ("[[room]]\npattern = \"a\"\njoin = \"ann\"", 3, "room", "`all`, `users`, `token`, `none`"),
+    ("[[room]]\npattern = \"a\"\nrate = 0", 3, "room", "50 burst 200"),
+    ("[jwt]\nsecret = \"/nowhere\"", 2, "jwt.secret", "No such file"),
+    ("[jwt]\njwks = \"http://a.example/\"", 2, "jwt.jwks", "write https://"),
     ("[[room]]\npattern = \"a\"\npresence = \"none\"", 3, "room", "`full`, `count`, `off`"),
     ("[[room]]\npattern = \"a\"\nhistory_age = \"x\"", 3, "room", "is not a time"),
     ("[room]\npattern = \"a\"", 1, "room", "write [[room]]"),
@@ -162,7 +166,14 @@ fn the_file_of_the_page_is_valid_and_its_mistake_is_told_as_it_says() {
         let rest = page.split(&format!("```{kind}\n")).nth(1).unwrap();
         rest.split("```").next().unwrap()
     };
-    succeeds(&run(&["check", TempFile::new("page.toml", block("toml")).path()]));
+    for text in page.split("```toml\n").skip(1) {
+        let text = text.split("```").next().unwrap();
+        let secret = TempFile::new("secret", "x".repeat(32));
+        let key = TempFile::new("key.pem", include_bytes!("support/keys/rsa.pem"));
+        let text = text.replace("/etc/roomer/secret", secret.path());
+        let text = text.replace("/etc/roomer/public.pem", key.path());
+        succeeds(&run(&["check", TempFile::new("page.toml", text).path()]));
+    }
     let mistake = "\n\n\n\n\n[limits]\nmax_message = \"64 KB\"\n";
     let file = TempFile::new("mistake.toml", mistake);
     let error = String::from_utf8(run(&["check", file.path()]).stderr).unwrap();

@@ -171,6 +171,18 @@ impl Server {
         members.chain(tables.guests(room)).collect()
     }
 
+    /// Returns true if a connection is a member of a room, without the list of all of them.
+    #[must_use]
+    pub fn is_member(&self, conn: impl AsRef<str>, room: impl AsRef<str>) -> bool {
+        let core = self.core();
+        let tables = core.hub.tables();
+        let Some(room) = tables.find_room(room.as_ref()) else { return false };
+        match tables.find_conn(conn.as_ref()) {
+            Some(conn) => tables.is_member(conn, room),
+            None => tables.guests(room).any(|guest| guest.as_str() == conn.as_ref()),
+        }
+    }
+
     /// Returns a handle to a connection: its claims, its data, its rooms.
     #[must_use]
     pub fn conn(&self, id: impl AsRef<str>) -> Option<Conn> {

@@ -2,8 +2,10 @@
 
 use std::io;
 
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{fmt, registry};
 
 use crate::serve::config::options::{LogFormat, LogLevel, Options};
 
@@ -16,10 +18,15 @@ pub(crate) fn start(options: &Options) {
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
     };
-    let log = fmt().with_max_level(level).with_writer(io::stderr);
+    // Other crates report what is for their authors below a warning.
+    let levels =
+        Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("roomer", level);
+    let log = fmt::layer().with_writer(io::stderr);
     // A subscriber that is there already can only be that of an earlier call.
     let _ = match options.log_format {
-        LogFormat::Plain => log.with_ansi(false).try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
+        LogFormat::Plain => registry().with(log.with_ansi(false).with_filter(levels)).try_init(),
+        LogFormat::Json => {
+            registry().with(log.json().flatten_event(true).with_filter(levels)).try_init()
+        }
     };
 }

@@ -6,17 +6,24 @@
 //! | `rooms` | the configuration as a server with rooms |
 //! | `operator` | the second listener, for operators: metrics and health |
 //! | `http` | connections of that listener, and their limits |
+//! | `login` | logins by JSON Web Token |
+//! | `rights` | who may do what in which room |
+//! | `fetch` | requests to other services |
 //! | `tls` | certificates from files |
 //! | `log` | lines for people, or lines of JSON |
 
 pub(crate) mod config;
+mod fetch;
 mod http;
 mod log;
+mod login;
 mod operator;
+mod rights;
 mod rooms;
 mod tls;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use roomer_tokio::{Server, cluster, serve_until, shutdown_signal, tls as tls_listener};
 use tokio::net::TcpListener;
@@ -27,6 +34,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::serve::config::Config;
 use crate::serve::config::values::Problem;
+use crate::serve::login::Login;
 use crate::serve::tls::TlsConfig;
 
 /// Runs a server until a signal ends it.
@@ -60,13 +68,18 @@ fn failure(problems: Vec<Problem>) -> Failure {
 /// The parts of a server that a valid configuration describes.
 struct Plan {
     server: Server,
+    login: Option<Arc<Login>>,
     tls: Option<TlsConfig>,
 }
 
 impl Plan {
     fn new(config: &Config) -> Result<Plan, Problem> {
         let tls = tls::read(config)?;
-        Ok(Plan { server: rooms::server(config)?, tls })
+        let login = match login::is_configured(&config.options) {
+            true => Some(Arc::new(Login::new(config)?)),
+            false => None,
+        };
+        Ok(Plan { server: rooms::server(config, login.as_ref())?, login, tls })
     }
 
     async fn run(self, config: &Config) -> Result<(), Problem> {
@@ -86,6 +99,9 @@ impl Plan {
             tracing::info!(url = %format!("http://{}", address(&listener)), "listening for operators");
             tokio::spawn(http::serve(listener, operator::routes(self.server.clone())))
         });
+        if let Some(login) = self.login {
+            tokio::spawn(async move { login.refresh().await });
+        }
         if let Some(broker) = options.cluster_url.clone() {
             tokio::spawn(cluster(self.server.clone(), broker));
         }

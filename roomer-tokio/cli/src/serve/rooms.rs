@@ -1,14 +1,18 @@
 //! The configuration as a server with rooms.
 
-use roomer_tokio::{BuildError, Builder, Cluster, History, Presence, Server};
+use std::sync::Arc;
+
+use roomer_tokio::{BuildError, Builder, Claims, Cluster, History, Presence, Server};
 
 use crate::serve::config::Config;
 use crate::serve::config::options::Options;
 use crate::serve::config::rooms::{self, Room};
 use crate::serve::config::values::Problem;
+use crate::serve::login::{self, Login};
+use crate::serve::rights::Rules;
 
 /// Creates the server.
-pub(crate) fn server(config: &Config) -> Result<Server, Problem> {
+pub(crate) fn server(config: &Config, login: Option<&Arc<Login>>) -> Result<Server, Problem> {
     let options = &config.options;
     if options.threads == 0 {
         return Err(config.problem("threads", "no thread would serve: write 1 or more"));
@@ -31,11 +35,20 @@ pub(crate) fn server(config: &Config) -> Result<Server, Problem> {
     if options.client_info {
         builder = builder.may_set_info(|_, _| true);
     }
-    for room in &config.lists.rooms {
-        builder = remember(builder, &room.value);
+    let rooms = || config.lists.rooms.iter().map(|room| &room.value);
+    for room in rooms() {
+        builder = remember(builder, room);
     }
-    if options.compat {
-        builder = builder.compat();
+    builder = match options.compat {
+        true => builder.compat(),
+        // All clients are in `root`, strangers to each other, and need no list of all of them.
+        false => builder.presence("root", Presence::Off),
+    };
+    builder = Rules::new(rooms()).add(builder, login.is_some());
+    if let Some(login) = login {
+        builder = login.add(builder);
+    } else if let Some(buckets) = Rules::new(rooms()).buckets() {
+        builder = builder.authorize(move |_| Ok(Claims::new().with(buckets.empty())));
     }
     if options.cluster_url.is_some() {
         let cluster = Cluster::named(&options.cluster_name);
@@ -57,17 +70,19 @@ pub(crate) fn server(config: &Config) -> Result<Server, Problem> {
 fn admit_anonymous(config: &Config) -> Result<(), Problem> {
     let options = &config.options;
     match options.anonymous {
+        _ if login::is_configured(options) => Ok(()),
         None if !options.listen.ip().is_loopback() => Err(config.problem(
             "listen",
             format!(
-                "other machines reach {}, and no login is configured: configure one, or write \
-                 anonymous = true if all clients may connect",
+                "other machines reach {}, and no login is configured: write the keys of tokens in \
+                 [jwt], or anonymous = true if all clients may connect",
                 options.listen
             ),
         )),
         Some(false) => Err(config.problem(
             "anonymous",
-            "no client could connect, since no login is configured: configure one, or write true",
+            "no client could connect, since no login is configured: write the keys of tokens in [jwt], \
+             or true",
         )),
         _ => Ok(()),
     }

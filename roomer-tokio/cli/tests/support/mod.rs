@@ -6,11 +6,13 @@
     reason = "helpers of tests, of which each uses some"
 )]
 
+pub mod tokens;
+
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Lines, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
@@ -29,6 +31,15 @@ pub fn roomer(args: &[&str]) -> Command {
 
 pub fn run(args: &[&str]) -> Output {
     roomer(args).output().unwrap()
+}
+
+/// Runs a command with this standard input.
+pub fn run_with(args: &[&str], input: &[u8]) -> Output {
+    let mut command = roomer(args);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
 }
 
 #[track_caller]
@@ -112,6 +123,11 @@ impl Serving {
         panic!("{message:?} is not logged, but {before:#?}");
     }
 
+    /// Reads the log up to its end.
+    pub fn rest_of_log(&mut self) -> String {
+        self.log.by_ref().map(|line| line.unwrap() + "\n").collect()
+    }
+
     pub fn signal(&self, signal: rustix::process::Signal) {
         let process = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(process, signal).unwrap();
@@ -148,6 +164,56 @@ impl Drop for Serving {
     }
 }
 
+/// `roomer tail` in a room, which is killed with the test.
+pub struct Tail {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    id: String,
+}
+
+impl Tail {
+    /// Starts it, and waits until it is in its room.
+    pub fn start(serving: &Serving, room: &str, args: &[&str]) -> Tail {
+        let mut command = roomer(&["tail", &serving.url, room, "--members", "--json"]);
+        let mut child = command.args(args).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let members = [&["members", &serving.url, room, "--json"], args].concat();
+        let id = loop {
+            let listed = succeeds(&run(&members));
+            if let Some(line) = listed.lines().last() {
+                let member: Value = serde_json::from_str(line).unwrap();
+                break member["id"].as_str().unwrap().to_owned();
+            }
+        };
+        Tail { child, lines, id }
+    }
+
+    pub fn id(&self) -> String {
+        self.id.clone()
+    }
+
+    pub fn next(&mut self) -> Value {
+        serde_json::from_str(&self.lines.next().unwrap().unwrap()).unwrap()
+    }
+
+    /// The next message.
+    pub fn message(&mut self) -> Value {
+        loop {
+            let line = self.next();
+            if line["on"] == "message" {
+                return line;
+            }
+        }
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 pub struct Answer {
     pub status: u16,
     pub head: String,
@@ -165,6 +231,13 @@ impl Answer {
         let head = String::from_utf8(bytes[..end].into()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         Answer { status, head: head.to_lowercase(), body: bytes[end + 4..].into() }
+    }
+
+    /// Reads what follows the first line, and returns the body.
+    pub fn read_rest(reader: &mut impl BufRead) -> String {
+        let mut rest = String::new();
+        reader.read_to_string(&mut rest).unwrap();
+        rest.split_once("\r\n\r\n").unwrap().1.trim_end().to_owned()
     }
 
     pub fn text(&self) -> &str {

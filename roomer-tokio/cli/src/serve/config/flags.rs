@@ -59,12 +59,14 @@ impl FromArgMatches for Flags {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
         for entry in TABLE {
             let Some(given) = matches.get_many::<String>(entry.key) else { continue };
-            let given: Vec<String> = given.cloned().collect();
-            let raw = match (entry.is_list, given) {
-                (true, given) => Raw::List(given),
-                (false, given) => Raw::Text(given.concat()),
-            };
-            self.0.push((entry.key, raw));
+            let given: Vec<&str> = given.map(String::as_str).collect();
+            // With commas or as several flags.
+            let items = given.iter().flat_map(|text| text.split(',')).map(str::trim);
+            let items = items.filter(|item| !item.is_empty()).map(str::to_owned);
+            self.0.push(match entry.is_list {
+                true => (entry.key, Raw::List(items.collect())),
+                false => (entry.key, Raw::Text(given.concat())),
+            });
         }
         Ok(())
     }

@@ -115,6 +115,27 @@ options! {
     "log.level" log_level: LogLevel = "info",
         "debug has a line for each connection";
 
+    "jwt.secret" jwt_secret: Option<PathBuf> = "",
+        "the file with the secret of HS256, of 32 bytes or more; with any key of [jwt], clients need tokens";
+    "jwt.keys" jwt_keys: Vec<PathBuf> = "",
+        "files with public keys in PEM: RSA (RS256), P-256 (ES256), Ed25519 (EdDSA)";
+    "jwt.jwks" jwt_jwks: Option<String> = "",
+        "a set of JSON Web Keys: a file, or https://HOST/PATH";
+    "jwt.refresh" jwt_refresh: Duration = "10m",
+        "how often the set is read from its address, besides when a token has an unknown key";
+    "jwt.issuer" jwt_issuer: Option<String> = "",
+        "the `iss` that tokens must have; without a value, any";
+    "jwt.audience" jwt_audience: Option<String> = "",
+        "the `aud` that tokens must have; without a value, any";
+    "jwt.leeway" jwt_leeway: Duration = "5s",
+        "how far clocks may differ";
+    "jwt.user_claim" jwt_user_claim: String = "sub",
+        "the claim with the name of the user";
+    "jwt.info_claim" jwt_info_claim: String = "info",
+        "the claim with the info that other members see";
+    "jwt.rooms_claim" jwt_rooms_claim: String = "rooms",
+        "the claim with the rooms: a list of patterns, or an object with the rights for each";
+
     "cluster.url" cluster_url: Option<BrokerAddress> = "",
         "the broker by which servers share their rooms: nats://HOST, tls://HOST, redis://HOST, rediss://HOST";
     "cluster.name" cluster_name: String = "roomer",

@@ -1,10 +1,10 @@
 //! The whole configuration as a file, for `--print-config`.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use crate::serve::config::Config;
 use crate::serve::config::options::{Entry, TABLE};
-use crate::serve::config::rooms::{Presence, Room};
+use crate::serve::config::rooms::{Room, Who};
 use crate::serve::config::setting::{Raw, Setting, to_toml};
 use crate::serve::config::values::Place;
 
@@ -57,24 +57,20 @@ fn written(raw: &Raw, entry: &Entry) -> String {
 
 impl fmt::Display for Room {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = format!("pattern = {}\n", to_toml(&Raw::Text(self.pattern.clone())));
-        if let Some(presence) = self.presence {
-            let name = match presence {
-                Presence::Full => "full",
-                Presence::Count => "count",
-                Presence::Off => "off",
-            };
-            writeln!(out, "presence = \"{name}\"")?;
-        }
-        if let Some(history) = self.history {
-            writeln!(out, "history = {history}")?;
-        }
-        if let Some(age) = self.history_age {
-            writeln!(out, "history_age = \"{}ms\"", age.as_millis())?;
-        }
-        if let Some(bytes) = self.history_bytes {
-            writeln!(out, "history_bytes = {}", bytes.0)?;
-        }
-        f.write_str(&out)
+        let mut line = |name: &str, value: Option<String>| match value {
+            Some(value) => writeln!(f, "{name} = {value}"),
+            None => Ok(()),
+        };
+        let text = |text: &str| Some(to_toml(&Raw::Text(text.into())));
+        let who = |who: Option<Who>| who.and_then(|who| text(who.name()));
+        line("pattern", text(&self.pattern))?;
+        line("presence", self.presence.and_then(|presence| text(presence.name())))?;
+        line("history", self.history.map(|messages| messages.to_string()))?;
+        line("history_age", self.history_age.map(|age| format!("\"{}ms\"", age.as_millis())))?;
+        line("history_bytes", self.history_bytes.map(|bytes| bytes.0.to_string()))?;
+        line("join", who(self.join))?;
+        line("publish", who(self.publish))?;
+        line("whisper", who(self.whisper))?;
+        line("rate", self.rate.map(|rate| format!("\"{} burst {}\"", rate.per_second, rate.burst)))
     }
 }

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
-use crate::serve::config::setting::{Setting, Size};
+use crate::serve::config::setting::{Rate, Setting, Size, choice};
 
 /// The rules for the rooms that a pattern matches. For each rule, the first pattern that matches and
 /// has the rule applies.
@@ -22,15 +22,31 @@ pub(crate) struct Room {
     /// The maximum number of bytes of them that it remembers.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) history_bytes: Option<Size>,
+    pub(crate) join: Option<Who>,
+    pub(crate) publish: Option<Who>,
+    /// Of direct messages, between members of the room.
+    pub(crate) whisper: Option<Who>,
+    /// Of messages of one client; more are dropped.
+    #[serde(default, deserialize_with = "setting")]
+    pub(crate) rate: Option<Rate>,
 }
 
-/// How much the members of a room learn of each other.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Presence {
-    Full,
-    Count,
-    Off,
+choice! {
+    /// Clients that a rule permits something. Each is limited by the rooms in its token as well.
+    Who {
+        All = "all",
+        /// Those with a name of a user in the token.
+        Users = "users",
+        /// Those with the right for this room in the token.
+        Token = "token",
+        /// The HTTP API alone.
+        None = "none",
+    }
+}
+
+choice! {
+    /// How much the members of a room learn of each other.
+    Presence { Full = "full", Count = "count", Off = "off" }
 }
 
 fn pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

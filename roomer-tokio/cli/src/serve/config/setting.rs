@@ -215,10 +215,18 @@ impl<T: Setting> Setting for Vec<T> {
 
 /// A choice between names, which is an enum elsewhere.
 macro_rules! choice {
-    ($(#[$doc:meta])* $name:ident { $($variant:ident = $text:literal),* $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $variant:ident = $text:literal),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-        pub(crate) enum $name { $(#[serde(rename = $text)] $variant),* }
+        pub(crate) enum $name { $($(#[$about])* #[serde(rename = $text)] $variant),* }
+
+        impl $name {
+            /// Returns the name as it is written.
+            #[allow(dead_code, reason = "not all choices are printed")]
+            pub(crate) fn name(self) -> &'static str {
+                match self { $($name::$variant => $text),* }
+            }
+        }
 
         impl $crate::serve::config::setting::Setting for $name {
             const FORM: &str = $crate::serve::config::setting::strip_first(concat!($("|", $text),*));

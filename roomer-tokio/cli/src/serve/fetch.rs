@@ -1,0 +1,72 @@
+//! Requests to other services, with a limit for each wait and each size.
+
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper::{Request, StatusCode, Uri};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use tokio::time::timeout;
+
+/// How long a request may take, the whole response included.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A client with its connections.
+pub(crate) struct Fetcher(Client<HttpsConnector<HttpConnector>, Empty<Bytes>>);
+
+/// Checks the address of a service: what comes from there is trusted, and must not be changed on its way.
+pub(crate) fn check_address(address: &str) -> Result<Uri, String> {
+    let wrong = || format!("{address:?} is not an address: write https://HOST/PATH");
+    let uri: Uri = address.parse().map_err(|_| wrong())?;
+    let host = uri.host().ok_or_else(wrong)?;
+    let name = host.trim_matches(['[', ']']);
+    let is_here = name == "localhost"
+        || name.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
+    match uri.scheme_str() {
+        Some("https") => Ok(uri),
+        Some("http") if is_here => Ok(uri),
+        Some("http") => Err(format!("{address:?} can be changed on its way: write https://")),
+        _ => Err(wrong()),
+    }
+}
+
+impl Fetcher {
+    pub(crate) fn new() -> Result<Fetcher, String> {
+        let connector = HttpsConnectorBuilder::new()
+            .with_native_roots()
+            .map_err(|error| format!("the authorities of the system cannot be read: {error}"))?
+            .https_or_http()
+            .enable_http1()
+            .build();
+        Ok(Fetcher(Client::builder(TokioExecutor::new()).build(connector)))
+    }
+
+    /// Gets a document. A redirection is an error, since it would lead past [`check_address`].
+    pub(crate) async fn get(&self, address: &Uri, max: usize) -> Result<Bytes, String> {
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = address.clone();
+        let read = async {
+            let response = self.0.request(request).await.map_err(|error| describe(&error))?;
+            if response.status() != StatusCode::OK {
+                return Err(format!("the response is {}", response.status()));
+            }
+            let body = Limited::new(response.into_body(), max).collect().await;
+            body.map(|body| body.to_bytes()).map_err(|error| error.to_string())
+        };
+        timeout(PATIENCE, read).await.map_err(|_| "no response in time".to_owned())?
+    }
+}
+
+/// The error and its causes, of which the first says little.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

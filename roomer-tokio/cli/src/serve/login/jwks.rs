@@ -1,0 +1,81 @@
+//! A set of keys at an address, read again now and then, since its owner changes keys.
+
+use std::time::Duration;
+
+use hyper::Uri;
+use tokio::sync::{Mutex, Notify, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::keys::{self, Key};
+use crate::serve::fetch::{Fetcher, check_address};
+
+/// The least time between two readings, whatever clients bring.
+const MIN_PAUSE: Duration = Duration::from_secs(3);
+
+/// How long a client with an unknown key waits for the next reading.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The largest set.
+const MAX_SET: usize = 1 << 20;
+
+/// Reads the set. A reading that fails leaves the keys as they are.
+pub(crate) struct Refresher {
+    address: Uri,
+    every: Duration,
+    fetcher: Fetcher,
+    /// A client asks for a reading.
+    wanted: Notify,
+    /// How many readings there were.
+    readings: watch::Sender<u64>,
+    last: Mutex<Option<Instant>>,
+}
+
+impl Refresher {
+    pub(super) fn new(address: &str, every: Duration) -> Result<Refresher, String> {
+        Ok(Refresher {
+            address: check_address(address)?,
+            every: every.max(MIN_PAUSE),
+            fetcher: Fetcher::new()?,
+            wanted: Notify::new(),
+            readings: watch::Sender::new(0),
+            last: Mutex::new(None),
+        })
+    }
+
+    pub(super) async fn run(&self, put: impl Fn(Vec<Key>)) {
+        loop {
+            let read = self.fetcher.get(&self.address, MAX_SET).await;
+            let is_read = match read.and_then(|set| keys::set(&set)) {
+                Ok(keys) => {
+                    tracing::info!(keys = keys.len(), "keys of tokens read");
+                    put(keys);
+                    true
+                }
+                Err(error) => {
+                    tracing::warn!(address = %self.address, error, "cannot read the keys of tokens");
+                    false
+                }
+            };
+            *self.last.lock().await = Some(Instant::now());
+            self.readings.send_modify(|readings| *readings += 1);
+            sleep(MIN_PAUSE).await;
+            let rest = if is_read { self.every - MIN_PAUSE } else { Duration::ZERO };
+            tokio::select! {
+                () = sleep(rest) => {}
+                () = self.wanted.notified() => {}
+            }
+        }
+    }
+
+    /// Waits for the next reading, if one may begin by now.
+    pub(super) async fn read_again(&self) {
+        let is_recent = self.last.lock().await.is_some_and(|last| last.elapsed() < MIN_PAUSE);
+        if is_recent {
+            return;
+        }
+        let mut readings = self.readings.subscribe();
+        self.wanted.notify_one();
+        // It may fail; then the token is refused as before.
+        let _ = timeout(PATIENCE, readings.changed()).await;
+    }
+}

@@ -1,0 +1,263 @@
+//! Logins by JSON Web Token: the keys, the claims, and what they become.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `keys` | keys from files and from sets |
+//! | `crypto` | signatures, by ring |
+//! | `jwks` | a set of keys at an address, which changes |
+
+mod crypto;
+mod jwks;
+mod keys;
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use jsonwebtoken::errors::{Error, ErrorKind};
+use jsonwebtoken::{Algorithm, Validation, decode, decode_header, get_current_timestamp};
+use roomer_tokio::http::StatusCode;
+use roomer_tokio::{AuthResult, Builder, Claims, Info, Rejection};
+use serde_json::{Map, Value};
+
+pub(crate) use self::jwks::Refresher;
+use self::keys::Key;
+use crate::serve::config::Config;
+use crate::serve::config::options::Options;
+use crate::serve::config::values::Problem;
+use crate::serve::rights::{Grants, Rules};
+
+/// The longest token that is looked at.
+const MAX_TOKEN: usize = 8 << 10;
+
+/// The longest name of a user, in bytes.
+const MAX_USER: usize = 256;
+
+/// Checks tokens.
+pub(crate) struct Login {
+    /// Keys of files, which do not change.
+    own: Vec<Key>,
+    /// Keys of an address; `None` until they have been read.
+    fetched: RwLock<Option<Arc<[Key]>>>,
+    /// Asks for the keys of an address, if one is configured.
+    refresher: Option<Refresher>,
+    issuer: Option<String>,
+    audience: Option<String>,
+    leeway: Duration,
+    user_claim: String,
+    info_claim: String,
+    rooms_claim: String,
+    max_info: usize,
+    is_anonymous: bool,
+    rules: Rules,
+}
+
+/// Is a login configured?
+pub(crate) fn is_configured(options: &Options) -> bool {
+    options.jwt_secret.is_some() || !options.jwt_keys.is_empty() || options.jwt_jwks.is_some()
+}
+
+impl Login {
+    /// Reads the keys. Those of an address are read by [`Login::refresh`].
+    pub(crate) fn new(config: &Config) -> Result<Login, Problem> {
+        crypto::install();
+        let options = &config.options;
+        let mut own = Vec::new();
+        if let Some(path) = &options.jwt_secret {
+            own.push(keys::secret(path).map_err(|text| config.problem("jwt.secret", text))?);
+        }
+        for path in &options.jwt_keys {
+            own.push(keys::public(path).map_err(|text| config.problem("jwt.keys", text))?);
+        }
+        let mut refresher = None;
+        if let Some(place) = &options.jwt_jwks {
+            let problem = |text: String| config.problem("jwt.jwks", text);
+            if place.contains("://") {
+                refresher = Some(Refresher::new(place, options.jwt_refresh).map_err(problem)?);
+            } else {
+                let set = std::fs::read(place).map_err(|error| format!("{place}: {error}"));
+                let set =
+                    set.and_then(|set| keys::set(&set).map_err(|text| format!("{place} {text}")));
+                own.extend(set.map_err(problem)?);
+            }
+        }
+        Ok(Login {
+            own,
+            fetched: RwLock::new(None),
+            refresher,
+            issuer: options.jwt_issuer.clone(),
+            audience: options.jwt_audience.clone(),
+            leeway: options.jwt_leeway,
+            user_claim: options.jwt_user_claim.clone(),
+            info_claim: options.jwt_info_claim.clone(),
+            rooms_claim: options.jwt_rooms_claim.clone(),
+            max_info: options.max_info.0,
+            is_anonymous: options.anonymous == Some(true),
+            rules: Rules::new(config.lists.rooms.iter().map(|room| &room.value)),
+        })
+    }
+
+    /// Lets in only clients with a token, and renews their logins.
+    pub(crate) fn add(self: &Arc<Self>, builder: Builder) -> Builder {
+        let (login, renewing) = (self.clone(), self.clone());
+        let renew = async move |token: &str| renewing.check_again(token).await;
+        let renew = Arc::new(renew);
+        builder
+            .authorize_async(move |request| {
+                let login = login.clone();
+                async move {
+                    match request.token() {
+                        Some(token) => login.check_again(&token).await,
+                        None if login.is_anonymous => Ok(login.claims()),
+                        None => Err(Rejection::unauthorized("a token is required")),
+                    }
+                }
+            })
+            .renew_login_async(move |_, token| {
+                let renew = renew.clone();
+                async move { renew(&token).await }
+            })
+    }
+
+    /// Reads the keys of an address now and then, for as long as the future is polled.
+    pub(crate) async fn refresh(&self) {
+        let Some(refresher) = &self.refresher else { return };
+        let put = |keys: Vec<Key>| {
+            *self.fetched.write().unwrap_or_else(PoisonError::into_inner) = Some(keys.into());
+        };
+        refresher.run(put).await;
+    }
+
+    /// Checks a token, and once more if it is signed with a key that the address may have by now.
+    async fn check_again(&self, token: &str) -> AuthResult {
+        match (self.check(token), &self.refresher) {
+            (Err(Refused::UnknownKey), Some(refresher)) => {
+                refresher.read_again().await;
+                self.check(token).map_err(Refused::into_rejection)
+            }
+            (checked, _) => checked.map_err(Refused::into_rejection),
+        }
+    }
+
+    fn check(&self, token: &str) -> Result<Claims, Refused> {
+        if token.len() > MAX_TOKEN {
+            return Err(Refused::Invalid("the token is too long"));
+        }
+        let header = decode_header(token).map_err(|error| Refused::of(&error))?;
+        let fetched = self.fetched.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if self.refresher.is_some() && fetched.is_none() && self.own.is_empty() {
+            return Err(Refused::NoKeys);
+        }
+        let keys = self.own.iter().chain(fetched.iter().flat_map(|keys| keys.iter()));
+        let is_candidate = |key: &&Key| {
+            let is_named = |id: &String| header.kid.as_ref().is_none_or(|kid| kid == id);
+            key.algorithm == header.alg && key.id.as_ref().is_none_or(is_named)
+        };
+        let mut refused = Refused::UnknownKey;
+        for key in keys.filter(is_candidate) {
+            match decode::<Map<String, Value>>(token, &key.key, &self.validation(header.alg)) {
+                Ok(token) => return self.read(&token.claims),
+                // Another key may be the right one.
+                Err(error) if *error.kind() == ErrorKind::InvalidSignature => {
+                    refused = Refused::Invalid("the signature of the token is wrong");
+                }
+                Err(error) => return Err(Refused::of(&error)),
+            }
+        }
+        Err(refused)
+    }
+
+    fn validation(&self, algorithm: Algorithm) -> Validation {
+        let mut validation = Validation::new(algorithm);
+        let mut required = vec!["exp"];
+        validation.leeway = self.leeway.as_secs();
+        validation.validate_nbf = true;
+        validation.validate_aud = self.audience.is_some();
+        if let Some(audience) = &self.audience {
+            validation.set_audience(&[audience]);
+            required.push("aud");
+        }
+        if let Some(issuer) = &self.issuer {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        validation.set_required_spec_claims(&required);
+        validation
+    }
+
+    /// The claims of a client without a token.
+    fn claims(&self) -> Claims {
+        match self.rules.buckets() {
+            Some(buckets) => Claims::new().with(buckets),
+            None => Claims::new(),
+        }
+    }
+
+    fn read(&self, token: &Map<String, Value>) -> Result<Claims, Refused> {
+        let expires = token.get("exp").and_then(Value::as_f64).unwrap_or_default();
+        let rest = expires - get_current_timestamp() as f64 + self.leeway.as_secs_f64();
+        // A time that is too long for the type is as good as none.
+        let rest = Duration::try_from_secs_f64(rest.max(0.0)).unwrap_or(Duration::MAX);
+        let mut claims = self.claims().good_for(rest);
+        match token.get(&self.user_claim) {
+            Some(Value::String(user)) if !user.is_empty() && user.len() <= MAX_USER => {
+                claims = claims.user(user);
+            }
+            Some(Value::Number(user)) => claims = claims.user(user.to_string()),
+            None | Some(Value::Null) => {}
+            Some(_) => return Err(Refused::Invalid("the user in the token is not a short text")),
+        }
+        match token.get(&self.info_claim) {
+            None | Some(Value::Null) => {}
+            Some(info) => match Info::new(&info.to_string()) {
+                Ok(info) if info.as_str().len() <= self.max_info => claims = claims.info(info),
+                _ => return Err(Refused::Invalid("the info in the token is too long or too deep")),
+            },
+        }
+        if let Some(rooms) = token.get(&self.rooms_claim) {
+            let grants = Grants::read(rooms).ok_or(Refused::Invalid(
+                "the rooms in the token are neither a list nor an object with lists of rights",
+            ))?;
+            claims = claims.with(grants);
+        }
+        Ok(claims)
+    }
+}
+
+/// Why a token is refused. The texts are for the client, and contain nothing of the token.
+enum Refused {
+    Invalid(&'static str),
+    Expired,
+    UnknownKey,
+    NoKeys,
+}
+
+impl Refused {
+    fn of(error: &Error) -> Refused {
+        match error.kind() {
+            ErrorKind::ExpiredSignature => Refused::Expired,
+            ErrorKind::ImmatureSignature => Refused::Invalid("the token is not valid yet"),
+            ErrorKind::InvalidIssuer => Refused::Invalid("the token is of another issuer"),
+            ErrorKind::InvalidAudience => Refused::Invalid("the token is for another audience"),
+            ErrorKind::MissingRequiredClaim(name) if name == "exp" => {
+                Refused::Invalid("the token has no time at which it expires")
+            }
+            ErrorKind::MissingRequiredClaim(_) => {
+                Refused::Invalid("the token lacks its issuer or its audience")
+            }
+            ErrorKind::InvalidAlgorithm | ErrorKind::UnsupportedAlgorithm => {
+                Refused::Invalid("the algorithm of the token is not accepted")
+            }
+            _ => Refused::Invalid("the token is not a JSON Web Token"),
+        }
+    }
+
+    fn into_rejection(self) -> Rejection {
+        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+        match self {
+            Refused::Invalid(text) => Rejection::unauthorized(text),
+            Refused::Expired => Rejection::unauthorized("the token has expired"),
+            Refused::UnknownKey => Rejection::unauthorized("the key of the token is unknown"),
+            Refused::NoKeys => Rejection::new(unavailable, "the keys of tokens are not loaded yet"),
+        }
+    }
+}

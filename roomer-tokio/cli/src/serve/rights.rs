@@ -1,0 +1,229 @@
+//! Who may do what in which room: by the rules of the file and by the rights in the token.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use roomer_tokio::{Builder, Conn, Message};
+use serde_json::{Map, Value};
+
+use crate::serve::config::rooms::{Room, Who};
+use crate::serve::config::setting::Rate;
+
+/// Something that a client does in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Right {
+    Join,
+    Publish,
+    Whisper,
+}
+
+/// A name, or the beginning of names with `*` at the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pattern {
+    text: String,
+    is_prefix: bool,
+}
+
+impl Pattern {
+    pub(crate) fn new(pattern: &str) -> Pattern {
+        match pattern.strip_suffix('*') {
+            Some(prefix) => Pattern { text: prefix.into(), is_prefix: true },
+            None => Pattern { text: pattern.into(), is_prefix: false },
+        }
+    }
+
+    pub(crate) fn matches(&self, room: &str) -> bool {
+        match self.is_prefix {
+            true => room.starts_with(&self.text),
+            false => room == self.text,
+        }
+    }
+}
+
+/// The rights that a token gives by room. A token without them is limited by the rules alone.
+#[derive(Clone, Debug)]
+pub(crate) struct Grants(Arc<[(Pattern, Vec<Right>)]>);
+
+impl Grants {
+    /// Reads the claim: a list of patterns, which gives all rights, or an object with the rights for
+    /// each pattern.
+    pub(crate) fn read(claim: &Value) -> Option<Grants> {
+        const ALL: [Right; 3] = [Right::Join, Right::Publish, Right::Whisper];
+        let grants: Option<Vec<_>> = match claim {
+            Value::Array(patterns) => {
+                let grant = |pattern: &Value| Some((Pattern::new(pattern.as_str()?), ALL.into()));
+                patterns.iter().map(grant).collect()
+            }
+            Value::Object(rooms) => Self::of(rooms),
+            _ => None,
+        };
+        grants.map(|grants| Grants(grants.into()))
+    }
+
+    fn of(rooms: &Map<String, Value>) -> Option<Vec<(Pattern, Vec<Right>)>> {
+        let right = |name: &Value| match name.as_str()? {
+            "join" => Some(Right::Join),
+            "publish" => Some(Right::Publish),
+            "whisper" => Some(Right::Whisper),
+            _ => None,
+        };
+        let rights =
+            |names: &Value| names.as_array()?.iter().map(right).collect::<Option<Vec<_>>>();
+        rooms.iter().map(|(pattern, names)| Some((Pattern::new(pattern), rights(names)?))).collect()
+    }
+
+    fn has(&self, room: &str, right: Right) -> bool {
+        self.0.iter().any(|(pattern, rights)| pattern.matches(room) && rights.contains(&right))
+    }
+}
+
+/// The rules of the file, in its order.
+pub(crate) struct Rules(Vec<Rule>);
+
+struct Rule {
+    pattern: Pattern,
+    join: Option<Who>,
+    publish: Option<Who>,
+    whisper: Option<Who>,
+    /// Of messages of one client to rooms of the pattern.
+    rate: Option<Rate>,
+}
+
+impl Rules {
+    pub(crate) fn new<'a>(rooms: impl Iterator<Item = &'a Room>) -> Rules {
+        let rule = |room: &Room| Rule {
+            pattern: Pattern::new(&room.pattern),
+            join: room.join,
+            publish: room.publish,
+            whisper: room.whisper,
+            rate: room.rate,
+        };
+        Rules(rooms.map(rule).collect())
+    }
+
+    /// Adds the rules to a server. A rule that can never deny is left out, since each is asked about
+    /// each message. `has_tokens`: tokens may limit clients too.
+    pub(crate) fn add(self, mut builder: Builder, has_tokens: bool) -> Builder {
+        let denies = |of: fn(&Rule) -> Option<Who>| {
+            has_tokens || self.0.iter().any(|rule| of(rule).is_some_and(|who| who != Who::All))
+        };
+        let has_rates = self.0.iter().any(|rule| rule.rate.is_some());
+        let (joins, whispers) = (denies(|rule| rule.join), denies(|rule| rule.whisper));
+        let publishes = denies(|rule| rule.publish) || has_rates;
+        let rules = Arc::new(self);
+        if joins {
+            let rules = rules.clone();
+            builder = builder.may_join(move |conn, room| rules.permit(conn, room, Right::Join));
+        }
+        if publishes {
+            let rules = rules.clone();
+            builder = builder.may_publish(move |conn, message| {
+                rules.permit(conn, message.room, Right::Publish)
+                    && rules.is_in_time(conn, message.room)
+            });
+        }
+        if whispers {
+            builder = builder.may_send(move |conn, message| rules.permit_whisper(conn, message));
+        }
+        builder
+    }
+
+    fn permit(&self, conn: &Conn, room: &str, right: Right) -> bool {
+        let grants = conn.extension::<Grants>();
+        let is_granted = grants.map(|grants| grants.has(room, right));
+        let is_allowed = match self.who(room, right) {
+            Who::All => true,
+            Who::Users => conn.user().is_some(),
+            Who::Token => is_granted == Some(true),
+            Who::None => false,
+        };
+        is_allowed && is_granted != Some(false)
+    }
+
+    fn who(&self, room: &str, right: Right) -> Who {
+        let matching = self.0.iter().filter(|rule| rule.pattern.matches(room));
+        let who = |rule: &Rule| match right {
+            Right::Join => rule.join,
+            Right::Publish => rule.publish,
+            Right::Whisper => rule.whisper,
+        };
+        matching.filter_map(who).next().unwrap_or(Who::All)
+    }
+
+    /// The room of a direct message is only what its sender writes there. So both have to be in it, or
+    /// a room with other rules would do.
+    fn permit_whisper(&self, conn: &Conn, message: &Message<'_>) -> bool {
+        let is_in = |id: &str| conn.server().is_member(id, message.room);
+        self.permit(conn, message.room, Right::Whisper)
+            && is_in(conn.id().as_str())
+            && is_in(message.dst)
+    }
+
+    /// Counts a message, and returns whether its rate permits it.
+    fn is_in_time(&self, conn: &Conn, room: &str) -> bool {
+        let mut rules = self.0.iter().enumerate();
+        let found = rules.find(|(_, rule)| rule.rate.is_some() && rule.pattern.matches(room));
+        let Some((index, Rule { rate: Some(rate), .. })) = found else { return true };
+        conn.extension::<Buckets>().is_none_or(|buckets| buckets.take(index, *rate, Instant::now()))
+    }
+
+    /// Returns an empty count for a new connection, if there is a rate.
+    pub(crate) fn buckets(&self) -> Option<Buckets> {
+        let has_rates = self.0.iter().any(|rule| rule.rate.is_some());
+        has_rates.then(|| Buckets(Arc::new(Mutex::new(vec![None; self.0.len()]))))
+    }
+}
+
+/// When one client will have used up none of its rates, by the index of the rule.
+#[derive(Clone)]
+pub(crate) struct Buckets(Arc<Mutex<Vec<Option<Instant>>>>);
+
+impl Buckets {
+    /// Returns those of another client.
+    pub(crate) fn empty(&self) -> Buckets {
+        let rules = self.0.lock().unwrap_or_else(PoisonError::into_inner).len();
+        Buckets(Arc::new(Mutex::new(vec![None; rules])))
+    }
+
+    /// The generic cell rate algorithm: each message moves the time on by its share of a second.
+    fn take(&self, rule: usize, rate: Rate, now: Instant) -> bool {
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(bucket) = buckets.get_mut(rule) else { return true };
+        let share = Duration::from_secs(1) / rate.per_second;
+        let next = bucket.unwrap_or(now).max(now) + share;
+        let is_in_time = next - now <= share * rate.burst;
+        if is_in_time {
+            *bucket = Some(next);
+        }
+        is_in_time
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_permits_its_burst_and_then_its_rate() {
+        let rate = Rate { per_second: 2, burst: 3 };
+        let buckets = Buckets(Arc::new(Mutex::new(vec![None])));
+        let now = Instant::now();
+        let taken = |now| (0..10).filter(|_| buckets.take(0, rate, now)).count();
+        assert_eq!(taken(now), 3);
+        assert_eq!(taken(now + Duration::from_millis(499)), 0);
+        assert_eq!(taken(now + Duration::from_millis(500)), 1);
+        assert_eq!(taken(now + Duration::from_secs(60)), 3);
+    }
+
+    #[test]
+    fn rights_of_a_token_are_a_list_or_an_object() {
+        let grants = Grants::read(&serde_json::json!(["lobby", "team-*"])).unwrap();
+        assert!(grants.has("team-1", Right::Whisper) && !grants.has("lobby2", Right::Join));
+        let grants = Grants::read(&serde_json::json!({ "news": ["join"], "*": [] })).unwrap();
+        assert!(grants.has("news", Right::Join) && !grants.has("news", Right::Publish));
+        for claim in ["\"lobby\"", "[1]", "{\"a\": [\"kick\"]}", "{\"a\": \"join\"}", "null"] {
+            let claim = serde_json::from_str(claim).unwrap();
+            assert!(Grants::read(&claim).is_none(), "{claim}");
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! Logins of `roomer serve` by JSON Web Token, and the rights of rooms.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::Output;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::{Value, json};
+use support::tokens::{SECRET, Signer, now, pem};
+use support::{Answer, Serving, TempFile, run, succeeds};
+
+/// Asks for an upgrade, and returns the response, or 101.
+fn handshake(serving: &Serving, query: &str, header: &str) -> (u16, String) {
+    let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws");
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(
+        stream,
+        "GET /ws{query} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{header}\r\n"
+    )
+    .unwrap();
+    let mut lines = BufReader::new(stream.try_clone().unwrap());
+    let mut first = String::new();
+    lines.read_line(&mut first).unwrap();
+    match first.split(' ').nth(1).unwrap() {
+        "101" => (101, String::new()),
+        status => {
+            let body = Answer::read_rest(&mut lines);
+            (status.parse().unwrap(), body)
+        }
+    }
+}
+
+fn with_token(serving: &Serving, token: &str) -> (u16, String) {
+    handshake(serving, &format!("?token={token}"), "")
+}
+
+fn secret_file() -> TempFile {
+    TempFile::new("secret", format!("{SECRET}\n"))
+}
+
+#[track_caller]
+fn refused(done: &Output, words: &str) {
+    let error = String::from_utf8_lossy(&done.stderr);
+    assert!(!done.status.success() && error.contains(words), "{error}");
+}
+
+#[test]
+fn a_token_is_taken_from_wherever_a_client_can_put_it() {
+    let secret = secret_file();
+    let serving = Serving::start(&["--jwt-secret", secret.path()]);
+    let token = Signer::secret().token(&json!({ "exp": now(60) }));
+    assert_eq!(with_token(&serving, &token).0, 101);
+    assert_eq!(handshake(&serving, "", &format!("Authorization: Bearer {token}\r\n")).0, 101);
+    let encoded = data_encoding::BASE64URL_NOPAD.encode(token.as_bytes());
+    let offer = format!("Sec-WebSocket-Protocol: roomer, token.{encoded}\r\n");
+    assert_eq!(handshake(&serving, "", &offer).0, 101);
+    assert_eq!(handshake(&serving, "", ""), (401, "a token is required".into()));
+}
+
+#[test]
+fn a_token_that_is_not_good_is_refused_with_the_reason_and_not_logged() {
+    let secret = secret_file();
+    let rsa = TempFile::new("rsa.pem", include_bytes!("support/keys/rsa.pem"));
+    let args = ["--jwt-secret", secret.path(), "--jwt-keys", rsa.path(), "--log-level", "debug"];
+    let claims = ["--jwt-issuer", "me", "--jwt-audience", "chat"];
+    let mut serving = Serving::start(&[&args[..], &claims].concat());
+    let good = || json!({ "exp": now(60), "iss": "me", "aud": "chat", "sub": "ann" });
+    let with = |name: &str, value: Value| {
+        let mut claims = good();
+        claims[name] = value;
+        claims
+    };
+    let without = |name: &str| {
+        let mut claims = good();
+        claims.as_object_mut().unwrap().remove(name);
+        claims
+    };
+    let key = Signer::secret();
+    assert_eq!(with_token(&serving, &key.token(&good())).0, 101);
+    let wrong = "the signature of the token is wrong";
+    let mut forged: Vec<u8> = key.token(&good()).into();
+    let dot = forged.iter().rposition(|byte| *byte == b'.').unwrap();
+    forged[dot + 1] = if forged[dot + 1] == b'A' { b'B' } else { b'A' };
+    // The public key, which all know, taken for a secret.
+    let confused = Signer::Secret(include_bytes!("support/keys/rsa.pem").to_vec());
+    let refused: Vec<(String, &str)> = vec![
+        (String::from_utf8(forged).unwrap(), wrong),
+        (Signer::Secret(vec![b'x'; 32]).token(&good()), wrong),
+        (confused.token(&good()), wrong),
+        (Signer::None.token(&good()), "not a JSON Web Token"),
+        (Signer::p256().token(&good()), "the key of the token is unknown"),
+        (key.token_with(&json!({ "alg": "HS512" }), &good()), "the key of the token is unknown"),
+        (key.token_with(&json!({ "alg": "RS256" }), &good()), wrong),
+        (key.token(&with("exp", json!(now(-60)))), "has expired"),
+        (key.token(&with("exp", json!(-1))), "no time at which it expires"),
+        (key.token(&with("exp", json!("later"))), "no time at which it expires"),
+        (key.token(&without("exp")), "no time at which it expires"),
+        (key.token(&with("nbf", json!(now(60)))), "not valid yet"),
+        (key.token(&with("iss", json!("you"))), "another issuer"),
+        (key.token(&without("iss")), "lacks its issuer"),
+        (key.token(&with("aud", json!(["mail"]))), "another audience"),
+        (key.token(&without("aud")), "lacks its issuer or its audience"),
+        (key.token(&with("sub", json!({}))), "not a JSON Web Token"),
+        (key.token(&with("sub", json!("x".repeat(300)))), "not a short text"),
+        (key.token(&with("info", json!("x".repeat(2000)))), "too long or too deep"),
+        (key.token(&with("rooms", json!({ "a": ["rule"] }))), "the rooms in the token"),
+        (key.token(&with("x", json!("x".repeat(9000)))), "the token is too long"),
+        ("x".into(), "not a JSON Web Token"),
+        ("..".into(), "not a JSON Web Token"),
+        (String::new(), "not a JSON Web Token"),
+    ];
+    for (token, words) in &refused {
+        let (status, body) = with_token(&serving, token);
+        assert!(status == 401 && body.contains(words), "{words}: {status} {body}");
+    }
+    serving.signal(rustix::process::Signal::TERM);
+    let log = serving.rest_of_log();
+    assert!(log.contains("handshake rejected"), "{log}");
+    for (token, _) in refused.iter().filter(|(token, _)| token.len() > 9) {
+        assert!(!log.contains(token), "{log}");
+    }
+}
+
+#[test]
+fn keys_of_each_kind_are_read_from_files_in_pem() {
+    let (p256, ed25519) = (Signer::p256(), Signer::ed25519());
+    let rsa = TempFile::new("rsa.pem", include_bytes!("support/keys/rsa.pem"));
+    let files = [rsa, p256.public(), ed25519.public()];
+    let paths: Vec<&str> = files.iter().map(TempFile::path).collect();
+    let serving = Serving::start(&["--jwt-keys", &paths.join(",")]);
+    for signer in [Signer::rsa(), p256, ed25519] {
+        let token = signer.token(&json!({ "exp": now(60) }));
+        assert_eq!(with_token(&serving, &token).0, 101, "{}", signer.algorithm());
+    }
+    let other = Signer::p256().token(&json!({ "exp": now(60) }));
+    assert_eq!(with_token(&serving, &other).1, "the signature of the token is wrong");
+}
+
+#[test]
+fn keys_that_cannot_be_used_are_refused_at_the_start() {
+    let short = TempFile::new("short", "secret");
+    refused(&run(&["check", "--jwt-secret", short.path()]), "HS256 needs 32 or more");
+    refused(&run(&["check", "--jwt-secret", "/nowhere"]), "No such file");
+    refused(&run(&["check", "--jwt-keys", short.path()]), "no public key in PEM");
+    // A key of a kind that is not accepted, cut ones, and one with bytes after its end.
+    let Signer::Ed25519(key) = Signer::ed25519() else { panic!() };
+    let key = ring::signature::KeyPair::public_key(&key).as_ref().to_vec();
+    let start = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
+    let whole = [&start[..], &key].concat();
+    let other = [&start[..6], b"\x2b\x65\x6f\x03\x21\x00", &key].concat();
+    let longer = [&whole[..], b"\0"].concat();
+    let cuts = (0..whole.len()).map(|end| whole[..end].to_vec());
+    for bytes in cuts.chain([other, longer, b"\x30\x81".into(), b"\x30\x82\x00".into()]) {
+        let file = TempFile::new("key.pem", pem(&bytes));
+        refused(&run(&["check", "--jwt-keys", file.path()]), "--jwt-keys: jwt.keys: ");
+    }
+    refused(&run(&["check", "--jwt-jwks", "/nowhere"]), "No such file");
+    let set = TempFile::new("set.json", json!({ "keys": [Signer::secret().jwk("a")] }).to_string());
+    refused(&run(&["check", "--jwt-jwks", set.path()]), "no key for RS256");
+    refused(&run(&["check", "--jwt-jwks", short.path()]), "not a set of JSON Web Keys");
+    refused(&run(&["check", "--jwt-jwks", "http://keys.example/"]), "write https://");
+    refused(&run(&["check", "--jwt-jwks", "ftp://keys.example/"]), "write https://HOST/PATH");
+}
+
+#[test]
+fn members_see_the_user_and_the_info_of_the_token() {
+    let secret = secret_file();
+    let serving = Serving::start(&["--jwt-secret", secret.path()]);
+    let token = |user: &str| {
+        let claims = json!({ "exp": now(60), "sub": user, "info": { "name": user } });
+        Signer::secret().token(&claims)
+    };
+    let tail = support::Tail::start(&serving, "lobby", &["--token", &token("ann")]);
+    let listed = run(&["members", &serving.url, "lobby", "--json", "--token", &token("bob")]);
+    let listed: Value = serde_json::from_str(&succeeds(&listed)).unwrap();
+    assert_eq!((&listed["user"], &listed["info"]["name"]), (&json!("ann"), &json!("ann")));
+    drop(tail);
+}
+
+#[test]
+fn a_login_ends_with_its_token() {
+    let secret = secret_file();
+    let serving = Serving::start(&["--jwt-secret", secret.path(), "--jwt-leeway", "0"]);
+    let token = Signer::secret().token(&json!({ "exp": now(2) }));
+    let tail = run(&["tail", &serving.url, "lobby", "--token", &token]);
+    assert_eq!(tail.status.code(), Some(3));
+    let error = String::from_utf8(tail.stderr).unwrap();
+    assert!(error.contains("login expired") || error.contains("has expired"), "{error}");
+}
+
+#[test]
+fn rules_and_rights_decide_together_by_room() {
+    let secret = secret_file();
+    let file = TempFile::new(
+        "rules.toml",
+        format!(
+            "anonymous = true\n[jwt]\nsecret = {:?}\n\
+             [[room]]\npattern = \"news*\"\njoin = \"all\"\npublish = \"none\"\n\
+             [[room]]\npattern = \"users\"\njoin = \"users\"\n\
+             [[room]]\npattern = \"vip*\"\njoin = \"token\"\n\
+             [[room]]\npattern = \"quiet\"\nwhisper = \"none\"\n\
+             [[room]]\npattern = \"slow\"\nrate = \"1 burst 2\"\n",
+            secret.path()
+        ),
+    );
+    let serving = Serving::start(&[file.path()]);
+    let url = &*serving.url;
+    let token = |rooms: Option<Value>| {
+        let mut claims = json!({ "exp": now(60), "sub": "ann" });
+        if let Some(rooms) = rooms {
+            claims["rooms"] = rooms;
+        }
+        Signer::secret().token(&claims)
+    };
+    let (plain, limited) =
+        (token(None), token(Some(json!({ "vip-a": ["join"], "lobby": ["join", "publish"] }))));
+    let send = |room: &str, token: Option<&str>| {
+        let mut args = vec!["send", url, room, "chat", "x"];
+        args.extend(token.iter().flat_map(|token| ["--token", token]));
+        run(&args)
+    };
+    succeeds(&send("lobby", None));
+    succeeds(&send("lobby", Some(&plain)));
+    succeeds(&send("lobby", Some(&limited)));
+    refused(&send("users", None), "rejected the join");
+    succeeds(&send("users", Some(&plain)));
+    refused(&send("users", Some(&limited)), "rejected the join");
+    refused(&send("vip-a", Some(&plain)), "rejected the join");
+    refused(&send("vip-b", Some(&limited)), "rejected the join");
+    // It may join, and not speak.
+    refused(&send("vip-a", Some(&limited)), "forbids it");
+    refused(&send("news", Some(&plain)), "forbids it");
+    let tail = support::Tail::start(&serving, "quiet", &["--token", &plain]);
+    let id = tail.id();
+    let whisper = |room: &str| run(&["send", url, room, "chat", "x", "--to", &id]);
+    refused(&whisper("quiet"), "forbids it");
+    // Nor by naming a room that permits it, in which the receiver is not.
+    refused(&whisper("lobby"), "forbids it");
+    // Two at once, and no third.
+    let lines = support::run_with(&["send", url, "slow", "chat", "--lines"], b"1\n2\n3\n4\n5\n");
+    refused(&lines, "forbids it");
+}
+
+/// A server of keys, which counts requests: each request is answered with the current set, or 500 without one.
+fn keys(set: Arc<Mutex<Option<Value>>>, asked: Arc<AtomicU32>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/keys.json", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = BufReader::new(stream.try_clone().unwrap()).lines();
+            while head.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            let (status, body) = match &*set.lock().unwrap() {
+                Some(set) => ("200 OK", set.to_string()),
+                None => ("500 No", String::new()),
+            };
+            asked.fetch_add(1, Ordering::Relaxed);
+            let length = body.len();
+            let head =
+                format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n");
+            let _ = write!(stream, "{head}\r\n{body}");
+        }
+    });
+    address
+}
+
+#[test]
+fn keys_of_an_address_are_read_again_when_a_token_has_a_new_one() {
+    let set = Arc::new(Mutex::new(None));
+    let asked = Arc::new(AtomicU32::new(0));
+    let address = keys(set.clone(), asked.clone());
+    let mut serving = Serving::start(&["--jwt-jwks", &address]);
+    let (first, second) = (Signer::p256(), Signer::rsa());
+    let claims = json!({ "exp": now(600) });
+    serving.logged("cannot read the keys of tokens");
+    assert_eq!(with_token(&serving, &first.token_of("1", &claims)).0, 503);
+    *set.lock().unwrap() = Some(json!({ "keys": [first.jwk("1")] }));
+    serving.logged("keys of tokens read");
+    assert_eq!(with_token(&serving, &first.token_of("1", &claims)).0, 101);
+    // A key of the same kind with another name is not tried.
+    assert_eq!(with_token(&serving, &first.token_of("x", &claims)).0, 401);
+    // One after the other, as owners change keys; and kinds that are not known.
+    let unknown = json!({ "kty": "new", "kid": "3" });
+    *set.lock().unwrap() = Some(json!({ "keys": [unknown, second.jwk("2")] }));
+    let token = second.token_of("2", &claims);
+    // Readings have a pause between them.
+    while with_token(&serving, &token).0 != 101 {
+        thread::yield_now();
+    }
+    assert_eq!(with_token(&serving, &first.token_of("1", &claims)).0, 401);
+    // Keys that cannot be read again stay.
+    *set.lock().unwrap() = None;
+    let before = asked.load(Ordering::Relaxed);
+    while asked.load(Ordering::Relaxed) == before {
+        with_token(&serving, &first.token_of("4", &claims));
+    }
+    serving.logged("cannot read the keys of tokens");
+    assert_eq!(with_token(&serving, &token).0, 101);
+}
