@@ -20,6 +20,7 @@ const PACKAGES = {
     "roomer-testkit": "roomer-hub/testkit",
     "roomer-simulator": "roomer-hub/simulator",
     "roomer-conformance": "roomer-hub/conformance",
+    "roomer-conformance-web": "roomer-hub/conformance/web",
     "roomer-tokio": "roomer-tokio",
     "roomer-tokio-examples": "roomer-tokio/examples",
     "roomer-application": "roomer-tokio/examples/application",

@@ -117,6 +117,7 @@ fn each_direct_dependency_is_justified_and_no_other() {
         "roomer-hub/testkit",
         "roomer-hub/simulator",
         "roomer-hub/conformance",
+        "roomer-hub/conformance/web",
         "roomer-tokio",
         "roomer-tokio/cli",
         "roomer-tokio/examples",

@@ -1,8 +1,13 @@
 //! The environment of a server: time, randomness and the available memory.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+#[cfg(not(all(feature = "web", target_family = "wasm")))]
+use std::time::Instant;
 
 use uuid::Uuid;
+// The clock of the standard library panics in browsers.
+#[cfg(all(feature = "web", target_family = "wasm"))]
+use web_time::Instant;
 
 use crate::outbound::available_memory;
 

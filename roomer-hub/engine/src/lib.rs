@@ -97,9 +97,11 @@ pub use crate::metrics::warning::{Warning, WarningCause};
 pub use crate::server::Server;
 pub use crate::session::RefusedSessions;
 pub use crate::session::release::ReleasedSessions;
+#[cfg(not(target_family = "wasm"))]
+pub use crate::transport::socket;
 #[cfg(feature = "tls")]
 pub use crate::transport::tls;
-pub use crate::transport::{Reader, Writer, socket, stream};
+pub use crate::transport::{Reader, Writer, stream};
 pub use crate::upgrade::Upgrade;
 
 #[cfg(doctest)]

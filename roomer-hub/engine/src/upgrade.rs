@@ -67,7 +67,10 @@ impl Server {
     /// if the server is full or shuts down, 500 if it was built with
     /// [`authorize_async`](crate::Builder::authorize_async), which needs
     /// [`upgrade_async`](Self::upgrade_async).
-    #[expect(clippy::result_large_err, reason = "a response either way")]
+    #[allow(
+        clippy::result_large_err,
+        reason = "a response either way; with 32 bits it is not large"
+    )]
     pub fn upgrade(
         &self,
         request: http::Request<()>,
@@ -103,7 +106,10 @@ impl Server {
     }
 
     /// Counts an accepted request as a connection; records a rejected one.
-    #[expect(clippy::result_large_err, reason = "a response either way")]
+    #[allow(
+        clippy::result_large_err,
+        reason = "a response either way; with 32 bits it is not large"
+    )]
     fn reserve(
         &self,
         peer: Option<SocketAddr>,

@@ -87,6 +87,13 @@ impl Address {
         &self.target
     }
 
+    /// Returns the address as a URL, without the headers.
+    #[must_use]
+    pub fn to_url(&self) -> String {
+        let scheme = if self.is_tls { "wss" } else { "ws" };
+        alloc::format!("{scheme}://{}{}", self.authority, self.target)
+    }
+
     /// Adds a parameter to the query, percent-encoded.
     #[must_use]
     pub fn query(mut self, key: &str, value: &str) -> Self {
@@ -130,7 +137,7 @@ impl Address {
 }
 
 /// Appends a parameter to the query of a target.
-pub(super) fn push_query(target: &mut String, key: &str, value: &str) {
+fn push_query(target: &mut String, key: &str, value: &str) {
     target.push(if target.contains('?') { '&' } else { '?' });
     encode(key, target);
     target.push('=');

@@ -7,7 +7,7 @@ use core::fmt::Write;
 use data_encoding::BASE64;
 use tungstenite::handshake::derive_accept_key;
 
-use super::address::{Address, push_query};
+use super::address::Address;
 use super::event::Failure;
 use super::limits::LARGEST_RESPONSE;
 use crate::extended::VERSION;
@@ -34,20 +34,14 @@ pub(super) fn request(
     session: Return<'_>,
     key: [u8; 16],
 ) -> (Handshake, Vec<u8>) {
-    let mut target: String = address.target().into();
-    if is_extended {
-        push_query(&mut target, "roomer", itoa(u64::from(VERSION)).as_str());
-        if let Some((token, received)) = session {
-            push_query(&mut target, "session", token);
-            push_query(&mut target, "received", itoa(received).as_str());
-        }
-    }
+    let address = add_query(address.clone(), is_extended, session);
     let key = BASE64.encode(&key);
     let mut text = String::new();
     let _ = write!(
         text,
-        "GET {target} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n",
+        address.target(),
         address.authority()
     );
     for (name, value) in address.headers() {
@@ -56,6 +50,17 @@ pub(super) fn request(
     text.push_str("\r\n");
     let accept = derive_accept_key(key.as_bytes());
     (Handshake { accept, response: Vec::new() }, text.into_bytes())
+}
+
+/// Adds to an address what the server has to know about the protocol and the session.
+pub(super) fn add_query(mut address: Address, is_extended: bool, session: Return<'_>) -> Address {
+    if is_extended {
+        address = address.query("roomer", &itoa(u64::from(VERSION)));
+        if let Some((token, received)) = session {
+            address = address.query("session", token).query("received", &itoa(received));
+        }
+    }
+    address
 }
 
 fn itoa(number: u64) -> String {

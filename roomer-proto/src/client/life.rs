@@ -228,8 +228,7 @@ impl Client {
         let Some(socket) = self.socket.as_mut().filter(|_| self.state == State::Connecting) else {
             return;
         };
-        let session = self.session.as_deref();
-        let known = session.and_then(|s| Some((s.token.as_deref()?, s.received.count())));
+        let known = known_session(self.session.as_deref());
         let is_extended = self.options.extended;
         let (handshake, head) = handshake::request(address, is_extended, known, random);
         (socket.handshake, socket.head) = (Some(Box::new(handshake)), head);
@@ -373,6 +372,11 @@ impl Client {
     pub(super) fn limits(&self) -> outbox::Limits {
         outbox::Limits { messages: self.options.queue_messages, bytes: self.options.queue_bytes }
     }
+}
+
+/// Returns what the server has to know of a session to which the client returns.
+pub(super) fn known_session(session: Option<&Session>) -> handshake::Return<'_> {
+    session.and_then(|session| Some((session.token.as_deref()?, session.received.count())))
 }
 
 fn answer_time(options: &Options, patience: u32) -> Duration {

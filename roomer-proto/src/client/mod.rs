@@ -37,12 +37,16 @@
 //! assert!(request.starts_with(b"GET /ws?roomer=2 HTTP/1.1\r\nHost: example.org\r\n"));
 //! ```
 //!
+//! Where a WebSocket of another implementation does the handshake and the frames, as in a browser, the
+//! driver passes whole messages: see [`Client::upgraded`].
+//!
 //! Events of the extended protocol that the client does not know are ignored.
 
 mod address;
 mod control;
 mod ending;
 mod event;
+mod foreign;
 mod handshake;
 mod history;
 mod life;
@@ -62,6 +66,7 @@ pub use address::{Address, InvalidAddress};
 pub use event::{
     Closing, Event, Failure, JoinError, LostReason, Message, SendError, Sent, Undelivered,
 };
+pub use foreign::Outgoing;
 pub use life::{Client, Need, State};
 pub use members::Members;
 pub use options::Options;

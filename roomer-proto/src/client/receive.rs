@@ -75,21 +75,27 @@ impl Client {
             // That bytes have arrived is all that matters.
             websocket::Event::Pong(_) => {}
             websocket::Event::Close { code, reason } => {
-                if self.state == State::Closing {
-                    // The answer to the client's close frame: the server has handled everything
-                    // before it.
-                    if code == Some(code::NORMAL) && reason.is_empty() && socket.has_closed {
-                        self.outbox.confirm_written(now);
-                    }
-                    return self.finish(now, Closing::Application);
+                if self.state != State::Closing {
+                    // RFC 6455 section 5.5.1: the answer repeats the code.
+                    let answer = code.filter(|code| valid_close_code(*code));
+                    self.farewell = Some(answer.unwrap_or(code::NORMAL));
                 }
-                let failure = Failure::Closed { code, reason: reason.into() };
-                // RFC 6455 section 5.5.1: the answer repeats the code.
-                let answer = code.filter(|code| valid_close_code(*code));
-                self.farewell = Some(answer.unwrap_or(code::NORMAL));
-                self.lose(now, failure);
+                self.closed_by_server(now, code, reason);
             }
         }
+    }
+
+    /// Handles a close frame.
+    pub(super) fn closed_by_server(&mut self, now: Duration, code: Option<u16>, reason: &str) {
+        if self.state != State::Closing {
+            return self.lose(now, Failure::Closed { code, reason: reason.into() });
+        }
+        // The answer to the client's close frame: the server has handled everything before it.
+        let has_closed = self.socket.as_ref().is_some_and(|socket| socket.has_closed);
+        if code == Some(code::NORMAL) && reason.is_empty() && has_closed {
+            self.outbox.confirm_written(now);
+        }
+        self.finish(now, Closing::Application);
     }
 
     /// Ends the connection with a close frame, since the server broke a rule. The client
@@ -99,7 +105,7 @@ impl Client {
         self.lose(now, Failure::Violation(violation));
     }
 
-    fn message(&mut self, now: Duration, data: &[u8]) {
+    pub(super) fn message(&mut self, now: Duration, data: &[u8]) {
         let Some(socket) = &mut self.socket else { return };
         let Ok(packet) = PacketRef::decode(data) else {
             self.count(now, data.len());

@@ -13,6 +13,8 @@ use crate::websocket;
 pub(super) struct Socket {
     /// True once the response to the handshake is complete.
     pub(super) is_upgraded: bool,
+    /// True if another implementation does the handshake and the frames; see `foreign.rs`.
+    pub(super) is_foreign: bool,
     /// Present from the request to the response.
     pub(super) handshake: Option<Box<Handshake>>,
     /// Bytes to write before anything else: the request.
@@ -39,6 +41,7 @@ impl Socket {
     pub(super) fn new(due: Duration) -> Self {
         Socket {
             is_upgraded: false,
+            is_foreign: false,
             handshake: None,
             head: Vec::new(),
             frames: websocket::Session::client(),

@@ -38,28 +38,29 @@ impl Client {
                 masked_frame(OpCode::Control(Control::Pong), key(), &payload, out);
             }
             if matches!(self.state, State::Open | State::Closing) {
-                self.transmit_packets(now, out, key);
+                let end = out.len() + TRANSMIT_BYTES;
+                self.transmit_packets(now, &mut Frames { out, key, end });
             }
         }
         out.len() > before
     }
 
-    fn transmit_packets(
-        &mut self,
-        now: Duration,
-        out: &mut Vec<u8>,
-        key: &mut dyn FnMut() -> [u8; 4],
-    ) {
-        let is_due = self.ask_at().is_some_and(|at| now >= at);
+    pub(super) fn transmit_packets(&mut self, now: Duration, sink: &mut impl Sink) {
+        // Another implementation's WebSocket sends no pings for the client; the answer to a question
+        // shows as well that the server is alive.
+        let mut must_ask = false;
+        if let Some(socket) = self.socket.as_mut().filter(|socket| socket.is_foreign) {
+            must_ask = core::mem::take(&mut socket.must_ping);
+        }
+        let is_due = must_ask || self.ask_at().is_some_and(|at| now >= at);
         if self.outbox.must_probe || is_due && self.session.is_none() {
             let probe = PacketRef { room: PROBE, event: LEAVE, ..PacketRef::default() };
             self.outbox.probe(now, item(&probe, Kind::Probe));
         }
-        let end = out.len() + TRANSMIT_BYTES;
-        while out.len() < end
+        while !sink.is_full()
             && let Some(item) = self.outbox.write_next()
         {
-            masked_frame(BINARY, key(), &item.bytes, out);
+            sink.message(&item.bytes);
         }
         // The rest goes after all packets: the answer to the close frame confirms them.
         if self.outbox.has_unwritten() {
@@ -73,7 +74,7 @@ impl Client {
                 let dst = if is_due { ACK_NOW } else { "" };
                 let payload = count.as_bytes();
                 let ack = PacketRef { room: ROOT, event: ACK, dst, payload, src: "" };
-                masked_frame(BINARY, key(), &ack.to_bytes(), out);
+                sink.message(&ack.to_bytes());
             }
             if is_due {
                 self.outbox.asked(now);
@@ -81,11 +82,11 @@ impl Client {
         }
         let Some(socket) = &mut self.socket else { return };
         if core::mem::take(&mut socket.must_ping) {
-            masked_frame(OpCode::Control(Control::Ping), key(), &[], out);
+            sink.ping();
         }
         if socket.must_close && !socket.has_closed {
             socket.has_closed = true;
-            masked_frame(CLOSE, key(), &code::NORMAL.to_be_bytes(), out);
+            sink.close(code::NORMAL);
         }
     }
 
@@ -100,6 +101,41 @@ impl Client {
         let has_window = self.outbox.has_window();
         let pause = |at: Duration| if has_window { at } else { at + PROBE_DELAY };
         must_ask.then(|| self.outbox.asked_at().map_or(Duration::ZERO, pause))
+    }
+}
+
+/// Where a client writes to.
+pub(super) trait Sink {
+    /// Returns true if the rest has to wait for the next call.
+    fn is_full(&self) -> bool;
+    fn message(&mut self, bytes: &[u8]);
+    fn ping(&mut self);
+    fn close(&mut self, code: u16);
+}
+
+/// Frames on a connection of bytes.
+struct Frames<'a> {
+    out: &'a mut Vec<u8>,
+    key: &'a mut dyn FnMut() -> [u8; 4],
+    /// The length of `out` from which on the rest waits.
+    end: usize,
+}
+
+impl Sink for Frames<'_> {
+    fn is_full(&self) -> bool {
+        self.out.len() >= self.end
+    }
+
+    fn message(&mut self, bytes: &[u8]) {
+        masked_frame(BINARY, (self.key)(), bytes, self.out);
+    }
+
+    fn ping(&mut self) {
+        masked_frame(OpCode::Control(Control::Ping), (self.key)(), &[], self.out);
+    }
+
+    fn close(&mut self, code: u16) {
+        masked_frame(CLOSE, (self.key)(), &code.to_be_bytes(), self.out);
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod foreign;
 mod garbage;
 mod handshake;
 mod support;

@@ -68,7 +68,8 @@ impl<R: Runtime> Builder<R> {
     /// If it is called outside the runtime, and the runtime needs to be entered.
     pub fn connect(self) -> Result<Client<R>, InvalidAddress> {
         let Builder { target, handlers, options, runtime } = self;
-        if target.address.is_tls() && target.dial.is_none() && !cfg!(feature = "tls") {
+        let has_tls = cfg!(feature = "tls") || R::HAS_WEBSOCKETS;
+        if target.address.is_tls() && target.dial.is_none() && !has_tls {
             return Err(InvalidAddress::without_tls());
         }
         let shared = Arc::new(Shared::new(options));

@@ -1,6 +1,7 @@
 //! The task of a client: moves bytes between its machine and its connection, and keeps time.
 
 use std::future::{Future, poll_fn};
+use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,8 +12,9 @@ use futures_io::{AsyncRead, AsyncWrite};
 use roomer_proto::client::{Address, Need, State};
 
 use super::builder::{BoxStream, Target};
+use super::messages::Messages;
 use super::requests::{self, Handlers};
-use super::runtime::Runtime;
+use super::runtime::{Incoming, MessageSocket, Runtime};
 use super::shared::{Dispatched, Inner, Shared};
 
 /// The size of the read buffer, which is on the stack, so that an idle client owns none.
@@ -21,7 +23,7 @@ const READ_BYTES: usize = 16 * 1024;
 /// The number of steps after which the task yields.
 const MOST_STEPS: usize = 32;
 
-type Dialing = Pin<Box<dyn Future<Output = Result<(Address, BoxStream), String>> + Send>>;
+type Dialing = Pin<Box<dyn Future<Output = Result<Dialed, String>> + Send>>;
 
 type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -36,6 +38,9 @@ pub(super) struct Driver<R> {
     must_flush: bool,
     /// The timer. It may fire before the deadline, and is then set again.
     timer: Option<(Duration, Timer)>,
+    /// WebSockets of the platform that were given up while the server may keep the session: a close
+    /// frame would end it.
+    abandoned: Vec<Box<dyn MessageSocket>>,
     runtime: PhantomData<fn() -> R>,
 }
 
@@ -43,6 +48,13 @@ enum Link {
     None,
     Dialing(Dialing),
     Open(BoxStream),
+    Messages(Messages),
+}
+
+/// A new connection.
+enum Dialed {
+    Bytes(Address, BoxStream),
+    Messages(Box<dyn MessageSocket>),
 }
 
 impl<R: Runtime> Driver<R> {
@@ -56,13 +68,22 @@ impl<R: Runtime> Driver<R> {
             written: 0,
             must_flush: false,
             timer: None,
+            abandoned: Vec::new(),
             runtime: PhantomData,
         }
     }
 
     /// Runs until the client is closed.
     pub(super) async fn run(mut self) {
+        // Weak: a client whose handles are gone ends, although the platform may still call this.
+        let shared = Arc::downgrade(&self.shared);
+        let watch = R::watch(Arc::new(move || {
+            if let Some(shared) = shared.upgrade() {
+                shared.call(|inner, now| inner.machine.wake(now));
+            }
+        }));
         poll_fn(move |cx| self.poll(cx)).await;
+        drop(watch);
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -76,6 +97,7 @@ impl<R: Runtime> Driver<R> {
                 Link::Dialing(_) => self.dial(cx),
                 // Not `||`: both have to be polled, so that both wake this task.
                 Link::Open(_) => self.write(cx) | self.read(cx),
+                Link::Messages(_) => self.receive_messages(cx),
             };
             if !has_moved && self.wait(cx, deadline).is_pending() {
                 return Poll::Pending;
@@ -91,21 +113,34 @@ impl<R: Runtime> Driver<R> {
         let shared = self.shared.clone();
         let now = shared.now();
         let mut inner = shared.lock();
+        if let Link::Messages(messages) = &mut self.link {
+            messages.progress(&mut inner.machine, now);
+        }
         loop {
             // Only the delay before an attempt is random.
             let is_waiting = inner.machine.state() == State::Waiting;
             let random = if is_waiting { random_u64(&shared) } else { 0 };
             let Some(need) = inner.machine.poll(now, random) else { break };
             match need {
-                Need::Connect => self.link = Link::Dialing(dialing::<R>(self.target.clone())),
+                Need::Connect => {
+                    let full = inner.machine.next_address(self.target.address.clone());
+                    self.link = Link::Dialing(dialing::<R>(self.target.clone(), full));
+                }
                 _ => self.hang_up(&mut inner, now, cx),
             }
         }
-        // Only once the last bytes are written: a packet that the machine still has can be
-        // withdrawn, or counts as unsent.
-        if self.out.is_empty() && matches!(self.link, Link::Open(_)) {
-            let mut keys = Keys::new(&shared);
-            inner.machine.transmit(now, &mut self.out, &mut || keys.next());
+        match &mut self.link {
+            // Only once the last bytes are written: a packet that the machine still has can be
+            // withdrawn, or counts as unsent.
+            Link::Open(_) if self.out.is_empty() => {
+                let mut keys = Keys::new(&shared);
+                inner.machine.transmit(now, &mut self.out, &mut || keys.next());
+            }
+            Link::Messages(messages) => messages.transmit(&mut inner.machine, now),
+            _ => {}
+        }
+        if matches!(inner.machine.state(), State::Open | State::Closed) {
+            self.abandoned.clear();
         }
         let mut due = Dispatched::default();
         inner.dispatch(&mut due);
@@ -140,6 +175,13 @@ impl<R: Runtime> Driver<R> {
 
     /// Drops the connection, after as many of its last bytes as the socket accepts.
     fn hang_up(&mut self, inner: &mut Inner, now: Duration, cx: &mut Context<'_>) {
+        if let Link::Messages(messages) = &mut self.link {
+            messages.transmit(&mut inner.machine, now);
+            if let Link::Messages(messages) = std::mem::replace(&mut self.link, Link::None) {
+                self.abandoned.extend(messages.abandon());
+            }
+            return;
+        }
         let mut keys = Keys::new(&self.shared);
         // After the rest of the bytes to write: a close frame after half a frame would be
         // unreadable.
@@ -164,10 +206,15 @@ impl<R: Runtime> Driver<R> {
         let now = self.shared.now();
         let mut inner = self.shared.lock();
         match result {
-            Ok((address, stream)) => {
+            Ok(Dialed::Bytes(address, stream)) => {
                 inner.machine.connected(&address, self.shared.random());
                 drop(inner);
                 self.link = Link::Open(stream);
+            }
+            Ok(Dialed::Messages(socket)) => {
+                inner.machine.upgraded();
+                drop(inner);
+                self.link = Link::Messages(Messages::new(socket));
             }
             Err(why) => {
                 inner.machine.failed(now, why);
@@ -227,6 +274,26 @@ impl<R: Runtime> Driver<R> {
         }
     }
 
+    /// Takes what the platform's WebSocket has received. Returns true if there was something.
+    fn receive_messages(&mut self, cx: &mut Context<'_>) -> bool {
+        let Link::Messages(messages) = &mut self.link else { return false };
+        let Poll::Ready(incoming) = messages.poll_next(cx) else { return false };
+        let now = self.shared.now();
+        let machine = &mut self.shared.lock().machine;
+        match incoming {
+            Incoming::Message(data) => machine.receive_message(now, &data),
+            Incoming::Closed { code, reason } => {
+                machine.closed(now, code, &reason);
+                self.link = Link::None;
+            }
+            Incoming::Lost => {
+                machine.disconnected(now);
+                self.link = Link::None;
+            }
+        }
+        true
+    }
+
     fn lost(&mut self) -> bool {
         let now = self.shared.now();
         self.shared.lock().machine.disconnected(now);
@@ -253,23 +320,34 @@ impl<R: Runtime> Driver<R> {
     }
 }
 
-fn dialing<R: Runtime>(target: Target) -> Dialing {
+/// Connects. `full` is the address with the query that the machine would add to that of the target.
+fn dialing<R: Runtime>(target: Target, full: Address) -> Dialing {
     Box::pin(async move {
-        let mut address = target.address.clone();
-        if let Some(token) = &target.token {
-            address = address.query("token", &token().await?);
-        }
+        let token = match &target.token {
+            Some(token) => Some(token().await?),
+            None => None,
+        };
+        let with_token = |address: Address| match &token {
+            Some(token) => address.query("token", token),
+            None => address,
+        };
+        let failed = |error: io::Error| error.to_string();
+        let address = with_token(target.address);
         if let Some(dial) = &target.dial {
-            return Ok((address, dial().await.map_err(|error| error.to_string())?));
+            return Ok(Dialed::Bytes(address, dial().await.map_err(failed)?));
+        }
+        if R::HAS_WEBSOCKETS {
+            let opening = R::open(with_token(full).to_url());
+            return Ok(Dialed::Messages(opening.await.map_err(failed)?));
         }
         let (host, port) = (address.host().to_owned(), address.port());
-        let stream = R::connect(host, port).await.map_err(|error| error.to_string())?;
+        let stream = R::connect(host, port).await.map_err(failed)?;
         #[cfg(feature = "tls")]
         if address.is_tls() {
             let stream = super::tls::secure(target.tls, address.host(), stream).await?;
-            return Ok((address, stream));
+            return Ok(Dialed::Bytes(address, stream));
         }
-        Ok((address, stream))
+        Ok(Dialed::Bytes(address, stream))
     })
 }
 

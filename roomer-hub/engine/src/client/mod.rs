@@ -1,11 +1,13 @@
 //! A client on any runtime: the driver of [`roomer_proto::client`], and the handles of applications.
 //!
 //! An adapter implements [`Runtime`] and names `Client<ItsRuntime>`; `roomer_tokio::client` and
-//! `roomer_smol::client` do. Everything else is here and is the same on every runtime.
+//! `roomer_smol::client` do. With the feature `web`, on `wasm32-unknown-unknown`, `Web` is the runtime of
+//! a browser. Everything else is here and is the same on every runtime.
 
 mod builder;
 mod driver;
 mod handle;
+mod messages;
 mod requests;
 mod room;
 mod runtime;
@@ -13,6 +15,8 @@ mod shared;
 mod streams;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(all(feature = "web", target_family = "wasm"))]
+mod web;
 
 pub use builder::Builder;
 pub use handle::Client;
@@ -22,5 +26,7 @@ pub use roomer_proto::client::{
     Address, Closing, Event, Failure, InvalidAddress, JoinError, LostReason, Members, Message,
     Options, Request, RequestError, SendError, Sent, ServerError, State, Undelivered,
 };
-pub use runtime::{ByteStream, Runtime};
+pub use runtime::{ByteStream, Incoming, MessageSocket, Opening, Runtime};
 pub use streams::{Events, Messages};
+#[cfg(all(feature = "web", target_family = "wasm"))]
+pub use web::Web;

@@ -1,5 +1,6 @@
 //! The interface between the engine and a runtime: the two halves of a byte stream.
 
+#[cfg(not(target_family = "wasm"))]
 pub mod socket;
 pub mod stream;
 #[cfg(feature = "tls")]

@@ -1,0 +1,54 @@
+//! A client's connection over a WebSocket of the platform.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use roomer_proto::client::{Client as Machine, Outgoing};
+
+use super::runtime::{Incoming, MessageSocket};
+
+/// An open WebSocket of the platform.
+pub(super) struct Messages {
+    socket: Box<dyn MessageSocket>,
+    /// True once the closing handshake has begun.
+    is_closing: bool,
+    /// The bytes that the network had not taken at the last turn.
+    unsent: usize,
+}
+
+impl Messages {
+    pub(super) fn new(socket: Box<dyn MessageSocket>) -> Self {
+        Messages { socket, is_closing: false, unsent: 0 }
+    }
+
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
+        self.socket.poll_next(cx)
+    }
+
+    /// Tells the machine whether the network takes bytes. Comes before its verdict on a silent server.
+    pub(super) fn progress(&mut self, machine: &mut Machine, now: Duration) {
+        let before = std::mem::replace(&mut self.unsent, self.socket.unsent());
+        if self.unsent < before {
+            machine.progressed(now);
+        }
+    }
+
+    /// Sends what the machine has to send.
+    pub(super) fn transmit(&mut self, machine: &mut Machine, now: Duration) {
+        machine.transmit_messages(now, &mut |outgoing| match outgoing {
+            Outgoing::Close(code) => {
+                self.is_closing = true;
+                self.socket.close(code);
+            }
+            Outgoing::Message(message) => self.socket.send(message),
+            _ => {}
+        });
+        self.unsent = self.unsent.max(self.socket.unsent());
+    }
+
+    /// Gives the connection up. Returns its socket if it has to stay open for now, since a close frame
+    /// would end the session.
+    pub(super) fn abandon(self) -> Option<Box<dyn MessageSocket>> {
+        (!self.is_closing).then_some(self.socket)
+    }
+}

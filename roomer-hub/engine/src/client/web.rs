@@ -1,0 +1,247 @@
+//! Clients in a browser, over its WebSocket (feature `web`, on wasm32).
+//!
+//! A page cannot send headers with the handshake ([`Builder::header`](super::Builder::header) has no
+//! effect), or see the status of a response that rejects it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use std::{cell::RefCell, rc::Rc};
+
+use gloo_timers::future::TimeoutFuture;
+use js_sys::{ArrayBuffer, Uint8Array};
+use send_wrapper::SendWrapper;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::{
+    BinaryType, CloseEvent, Event, EventTarget, MessageEvent, VisibilityState, WebSocket,
+};
+
+use super::runtime::{ByteStream, Incoming, MessageSocket, Opening, Runtime};
+
+/// The runtime of a client in a page or a worker: `Client::<Web>::connect("wss://example.org/ws")`. Its
+/// values stay in the thread that has made them.
+#[derive(Clone, Copy, Debug)]
+pub enum Web {}
+
+impl Runtime for Web {
+    const HAS_WEBSOCKETS: bool = true;
+
+    async fn connect(_: String, _: u16) -> io::Result<Box<dyn ByteStream>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn open(url: String) -> Opening {
+        Box::pin(SendWrapper::new(async move {
+            let socket = Socket::new(&url).map_err(|error| io::Error::other(text_of(&error)))?;
+            let socket = Box::new(SendWrapper::new(socket));
+            std::future::poll_fn(|cx| socket.poll_open(cx)).await?;
+            Ok(socket as Box<dyn MessageSocket>)
+        }))
+    }
+
+    fn sleep(time: Duration) -> impl Future<Output = ()> + Send + 'static {
+        // Upwards: a timer that is early costs another turn. A longer one than setTimeout takes is
+        // early too.
+        let millis = i32::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
+        SendWrapper::new(TimeoutFuture::new(millis.unsigned_abs()))
+    }
+
+    fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+        spawn_local(task);
+    }
+
+    fn watch(wake: Arc<dyn Fn() + Send + Sync>) -> Option<Box<dyn Send>> {
+        Some(Box::new(SendWrapper::new(Watch::new(wake))))
+    }
+}
+
+/// What is known of a WebSocket.
+#[derive(Default)]
+struct State {
+    is_open: bool,
+    incoming: VecDeque<Incoming>,
+    waker: Option<Waker>,
+}
+
+impl State {
+    fn changed(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// A listener, which ends when it is dropped.
+struct Listener {
+    target: EventTarget,
+    event: &'static str,
+    closure: Closure<dyn FnMut(Event)>,
+}
+
+impl Listener {
+    fn new(target: &EventTarget, event: &'static str, act: impl FnMut(Event) + 'static) -> Self {
+        let closure = Closure::new(act);
+        // Fails only if the arguments are wrong.
+        let _ = target.add_event_listener_with_callback(event, closure.as_ref().unchecked_ref());
+        Listener { target: target.clone(), event, closure }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let callback = self.closure.as_ref().unchecked_ref();
+        let _ = self.target.remove_event_listener_with_callback(self.event, callback);
+    }
+}
+
+/// What a listener does.
+type Act = Box<dyn FnMut(&Event, &mut State)>;
+
+struct Socket {
+    socket: WebSocket,
+    state: Rc<RefCell<State>>,
+    /// Fields are dropped in their order: the socket closes before its listeners end, but none of them
+    /// runs before this task does.
+    _listeners: [Listener; 3],
+}
+
+impl Socket {
+    fn new(url: &str) -> Result<Self, JsValue> {
+        let socket = WebSocket::new(url)?;
+        socket.set_binary_type(BinaryType::Arraybuffer);
+        let state = Rc::new(RefCell::new(State::default()));
+        let listen = |event, mut act: Act| {
+            let state = state.clone();
+            Listener::new(&socket, event, move |event| {
+                let mut state = state.borrow_mut();
+                act(&event, &mut state);
+                state.changed();
+            })
+        };
+        let listeners = [
+            listen("open", Box::new(|_, state| state.is_open = true)),
+            listen(
+                "message",
+                Box::new(|event, state| {
+                    if let Some(event) = event.dyn_ref::<MessageEvent>() {
+                        state.incoming.push_back(Incoming::Message(bytes_of(&event.data())));
+                    }
+                }),
+            ),
+            listen(
+                "close",
+                Box::new(|event, state| {
+                    state.incoming.push_back(match event.dyn_ref::<CloseEvent>() {
+                        // 1006 stands for a connection that was lost, 1005 for a frame without a code
+                        // (RFC 6455 section 7.1.5).
+                        Some(event) if event.code() != 1006 => Incoming::Closed {
+                            code: Some(event.code()).filter(|code| *code != 1005),
+                            reason: event.reason(),
+                        },
+                        _ => Incoming::Lost,
+                    });
+                }),
+            ),
+        ];
+        Ok(Socket { socket, state, _listeners: listeners })
+    }
+
+    /// Ready once the socket is open, or cannot be opened.
+    fn poll_open(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.state.borrow_mut();
+        if state.is_open {
+            return Poll::Ready(Ok(()));
+        }
+        if !state.incoming.is_empty() {
+            // Browsers do not tell a page why.
+            return Poll::Ready(Err(io::Error::other("the browser cannot connect")));
+        }
+        state.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl MessageSocket for SendWrapper<Socket> {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming> {
+        let mut state = self.state.borrow_mut();
+        if let Some(incoming) = state.incoming.pop_front() {
+            return Poll::Ready(incoming);
+        }
+        state.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn send(&mut self, message: &[u8]) {
+        // Fails only before the socket is open.
+        let _ = self.socket.send_with_u8_array(message);
+    }
+
+    fn close(&mut self, code: u16) {
+        // Pages may not send the codes of the protocol except this one.
+        let _ = match code {
+            1000 => self.socket.close_with_code(code),
+            _ => self.socket.close(),
+        };
+    }
+
+    fn unsent(&self) -> usize {
+        usize::try_from(self.socket.buffered_amount()).unwrap_or(usize::MAX)
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = self.socket.close();
+    }
+}
+
+/// Listeners for what may have changed the network.
+struct Watch {
+    _listeners: Vec<Listener>,
+}
+
+impl Watch {
+    fn new(wake: Arc<dyn Fn() + Send + Sync>) -> Self {
+        let document = web_sys::window().and_then(|window| window.document());
+        let is_hidden = {
+            let document = document.clone();
+            move || {
+                document.as_ref().is_some_and(|it| it.visibility_state() == VisibilityState::Hidden)
+            }
+        };
+        let listen = |target: &EventTarget, event| {
+            let (wake, is_hidden) = (wake.clone(), is_hidden.clone());
+            Listener::new(target, event, move |_| {
+                if !is_hidden() {
+                    wake();
+                }
+            })
+        };
+        let mut listeners = Vec::new();
+        // A window, or the global scope of a worker.
+        if let Some(target) = js_sys::global().dyn_ref::<EventTarget>() {
+            listeners.extend(["online", "pageshow"].map(|event| listen(target, event)));
+        }
+        if let Some(document) = &document {
+            listeners.push(listen(document, "visibilitychange"));
+        }
+        Watch { _listeners: listeners }
+    }
+}
+
+/// Returns the bytes of a message. A text message is as good as a binary one.
+fn bytes_of(data: &JsValue) -> Vec<u8> {
+    match data.dyn_ref::<ArrayBuffer>() {
+        Some(buffer) => Uint8Array::new(buffer).to_vec(),
+        None => data.as_string().unwrap_or_default().into_bytes(),
+    }
+}
+
+fn text_of(error: &JsValue) -> String {
+    let text = error.dyn_ref::<js_sys::Error>().map(|error| String::from(error.message()));
+    text.unwrap_or_else(|| "the browser cannot connect".into())
+}
