@@ -181,3 +181,39 @@ fn a_message_whose_place_may_be_lost_gets_no_other() {
         ],
     });
 }
+
+/// A node that knew no other yet gave its clients' messages places in a term of its own, and then refused those
+/// of the home.
+#[test]
+fn a_node_that_has_just_started_waits_for_the_home() {
+    must_hold(&Plan {
+        setup: Setup { seed: 6_571_120_955_964_788_420, repeated: 100, max_payload: 1000, ..SETUP },
+        ops: vec![
+            Op::Wait(6073),
+            Op::Open { node: 0 },
+            Op::Stop { node: 2 },
+            Op::Wait(100),
+            Op::Restart { node: 2 },
+            Op::Open { node: 2 },
+            Op::Join { client: 953, room: 1 },
+            Op::Join { client: 798, room: 1 },
+            Op::Wait(155),
+            Op::Say { client: 677, room: 1, size: 5 },
+            Op::Say { client: 236, room: 1, size: 5 },
+        ],
+    });
+}
+
+/// A message was submitted behind members that the home had not confirmed; it requested the stream again,
+/// and the submission was lost with the first one.
+#[test]
+fn a_submission_waits_until_the_home_has_the_members() {
+    must_hold(&Plan {
+        setup: Setup { seed: 13_932_543_786_418_053_722, max_delay: 300, ..SETUP },
+        ops: vec![
+            Op::Open { node: 2 },
+            Op::Join { client: 425, room: 1 },
+            Op::Say { client: 687, room: 1, size: 5 },
+        ],
+    });
+}

@@ -94,6 +94,12 @@ impl Outgoing {
         self.sealed
     }
 
+    /// Returns true if the peer has confirmed the members with which the stream began. Before, it may
+    /// request another stream, with which all that follows them is lost.
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.state_end > 0 && self.applied >= self.state_end
+    }
+
     /// Returns the bytes that wait to be published or that the peer has not applied.
     pub(super) fn unapplied(&self) -> usize {
         self.unapplied + self.open.len()

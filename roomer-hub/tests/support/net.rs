@@ -50,11 +50,15 @@ pub(crate) struct Net {
 
 impl Node {
     pub(crate) fn new(index: u64, now: Duration, loss: Loss) -> Self {
+        Node::configured(index, now, |config| config.loss = loss)
+    }
+
+    pub(crate) fn configured(index: u64, now: Duration, configure: impl Fn(&mut Config)) -> Self {
         let id = NodeId(index << 32 | 7);
         let mut hub = Hub::new(roomer_hub::Config::default(), HashKey([0; 16]));
         hub.set_presence("count-*", Presence::Count);
         let mut config = Config::new("test", &format!("node {index}"));
-        config.loss = loss;
+        configure(&mut config);
         let cluster = Cluster::new(config, id, now);
         let (received, acks, news, closes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (elsewhere, users) = (Vec::new(), Vec::new());
@@ -71,6 +75,8 @@ impl Node {
 
     pub(crate) fn hub(&mut self, now: Duration, input: roomer_hub::Input<'_>) {
         let Node { hub, cluster, received, acks, .. } = self;
+        use roomer_hub::Input as In;
+        let is_own = matches!(input, In::Packet { .. } | In::Allowed { .. } | In::Command(_));
         let mut actions = hub.handle(now, input);
         let tables = actions.tables();
         let subject = actions.subject();
@@ -96,6 +102,12 @@ impl Node {
                     except_guest,
                     ..
                 } => {
+                    let is_ordered = is_own && cluster.is_ordered_message(&packet);
+                    let out = except.and_then(|conn| tables.conn_id(conn));
+                    // True if this node is the room's home and nothing waits there.
+                    if is_ordered && !cluster.submit(now, tables, out, packet) {
+                        continue;
+                    }
                     let is_for = |to: &ConnKey| match audience {
                         Audience::All => true,
                         Audience::Plain => !tables.is_extended(*to),
@@ -106,7 +118,7 @@ impl Node {
                         let payload = String::from_utf8_lossy(packet.payload);
                         received.push((id, format!("{} {} {payload}", packet.event, packet.room)));
                     }
-                    (!peers.is_empty()).then_some(Change::Broadcast {
+                    (!is_ordered && !peers.is_empty()).then_some(Change::Broadcast {
                         peers,
                         except: except_guest.copied(),
                         packet,
@@ -159,8 +171,12 @@ impl Net {
     }
 
     pub(crate) fn with(nodes: u64, loss: Loss) -> Self {
+        Net::configured(nodes, |config| config.loss = loss)
+    }
+
+    pub(crate) fn configured(nodes: u64, configure: impl Fn(&mut Config)) -> Self {
         let now = Duration::from_secs(1000);
-        let nodes = (1..=nodes).map(|index| Node::new(index, now, loss)).collect();
+        let nodes = (1..=nodes).map(|index| Node::configured(index, now, &configure)).collect();
         let mut net = Net {
             now,
             nodes,

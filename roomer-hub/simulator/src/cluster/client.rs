@@ -241,6 +241,11 @@ impl Client {
     /// Records that this client's node starts over with another one.
     pub fn excuse(&mut self, node: NodeId, is_dead: bool) {
         self.owed.excuse(node, is_dead);
+        // With a dead node go its messages that wait for a place, also of members that have left.
+        let ordered = self.views.iter().filter(|(room, _)| is_dead && self.setup.orders(**room));
+        for (room, view) in ordered.filter(|(room, _)| **room < FULL) {
+            self.owed.shown_but(view, *room);
+        }
     }
 
     /// Records that this client's node reports messages of a node in a room as lost.

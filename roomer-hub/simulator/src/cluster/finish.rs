@@ -36,6 +36,8 @@ impl World {
         self.note_trouble();
         self.run(AGREED)?;
         self.check()?;
+        // A message that is given up may close its receivers, which have to leave before views are compared.
+        self.settle_orders()?;
         if let Err(fault) = self.agree() {
             if !self.has_death() {
                 return Err(fault);

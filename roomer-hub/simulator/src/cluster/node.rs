@@ -35,6 +35,12 @@ pub struct Node {
     pub state: State,
     /// The time since which it has run without a pause.
     pub awake_since: Duration,
+    /// When it last woke up.
+    pub woke_at: Duration,
+    /// When it last gave up messages since too much waited for a place.
+    pub crowded_at: Duration,
+    /// True if it has ended in order, with nothing left to publish.
+    pub has_said_all: bool,
     /// The inputs that arrive while it stands still.
     pub backlog: Vec<Input>,
     pub publishes: bool,
@@ -89,6 +95,9 @@ impl Node {
             cluster,
             state: State::Running,
             awake_since: now,
+            woke_at: Duration::ZERO,
+            crowded_at: Duration::ZERO,
+            has_said_all: false,
             backlog: Vec::new(),
             publishes: false,
             news: Vec::new(),
@@ -124,7 +133,11 @@ impl Node {
         input: Input,
     ) -> Result<(), Fault> {
         self.steps += 1;
+        let unplaced = self.cluster.statistics().unplaced;
         let effects: Vec<Effect> = self.cluster.handle(now, self.hub.tables(), input).collect();
+        if self.cluster.statistics().unplaced > unplaced {
+            self.crowded_at = now;
+        }
         // Before the effects are applied, which are checked against what the clients may miss.
         for effect in &effects {
             let Effect::News(news) = effect else { continue };

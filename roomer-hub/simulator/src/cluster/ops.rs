@@ -158,6 +158,7 @@ impl World {
         self.marks.mark(slept > CRASH_SEEN, Mark::LongSleep);
         self.nodes[node].state = State::Running;
         self.nodes[node].awake_since = self.now;
+        self.nodes[node].woke_at = self.now;
         for input in std::mem::take(&mut self.nodes[node].backlog) {
             self.input(node, input)?;
         }
@@ -180,7 +181,9 @@ impl World {
         self.publish(node)?;
         self.marks.mark(self.broker.takes(node), Mark::Stop);
         // Frames under way still arrive, since its link does not break.
-        self.nodes[node].state = State::Ended;
+        let ended = &mut self.nodes[node];
+        ended.has_said_all = self.broker.takes(node) && !ended.cluster.wants_to_publish();
+        ended.state = State::Ended;
         Ok(())
     }
 

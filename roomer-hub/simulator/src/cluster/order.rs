@@ -73,6 +73,7 @@ impl World {
             return;
         }
         let (id, setup) = (self.nodes[node].id, self.setup);
+        self.left_waiting.insert(id);
         for client in self.clients.values_mut() {
             let rooms = (0..ROOMS.len()).filter(|room| setup.orders(*room));
             rooms.for_each(|room| client.forgive(id, room));

@@ -37,6 +37,8 @@ pub struct Pairs(BTreeMap<(usize, usize), Pair>);
 struct Pair {
     /// The last time at which no frame could pass, and at which frames were lost.
     trouble: Duration,
+    /// The last time at which no frame could pass, but for the starts and orderly stops of nodes.
+    harm: Duration,
     /// The same for the one or the other node, without its own pauses.
     silent: BTreeMap<usize, Duration>,
     lossy: Duration,
@@ -63,6 +65,11 @@ impl Pairs {
         }
         pair.lossy = now;
     }
+
+    /// The nodes are about to start, which harms nothing.
+    pub fn start(&mut self) {
+        self.0.values_mut().for_each(|pair| pair.harm = Duration::ZERO);
+    }
 }
 
 impl World {
@@ -81,8 +88,17 @@ impl World {
                         self.pairs.pair(one, other).silent.insert(at, now);
                     }
                 }
-                if !ends || self.broker.is_parted(one, other) {
+                let is_parted = self.broker.is_parted(one, other);
+                if !ends || is_parted {
                     self.pairs.pair(one, other).trouble = now;
+                }
+                let is_harmed = |node: usize| match self.nodes[node].state {
+                    State::Running => !self.broker.takes(node),
+                    State::Asleep => true,
+                    State::Ended => !self.nodes[node].has_said_all,
+                };
+                if is_parted || is_harmed(one) || is_harmed(other) {
+                    self.pairs.pair(one, other).harm = now;
                 }
             }
         }
@@ -150,14 +166,19 @@ impl World {
             {
                 let is_recent = |at: Duration| now.saturating_sub(at) < AFTERMATH * 2;
                 let mut pairs = self.pairs.0.values();
-                let has_trouble = pairs.any(|pair| {
-                    let times = [pair.trouble, pair.lossy, pair.reset_at];
+                let has_harm = pairs.any(|pair| {
+                    let times = [pair.harm, pair.lossy, pair.reset_at];
                     let mut deaths = pair.deaths.iter().map(|(_, at)| *at);
                     times.into_iter().any(is_recent) || deaths.any(is_recent)
                 });
-                let awake = self.nodes.iter().any(|node| is_recent(node.awake_since));
+                let mut nodes = self.nodes.iter();
+                let is_excused = nodes.any(|node| {
+                    // A message that one node gives up is lost on the others some time later.
+                    is_recent(node.woke_at) || is_recent(node.crowded_at)
+                });
+                let has_stopped = self.left_waiting.contains(node);
                 ensure!(
-                    has_trouble || awake || self.overflows() > 0,
+                    has_harm || is_excused || has_stopped || self.overflows() > 0,
                     "node {index} loses messages of {node} in {room} without need"
                 );
                 self.marks.mark(*node == self.nodes[index].id, Mark::OwnLost);

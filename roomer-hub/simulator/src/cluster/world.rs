@@ -1,6 +1,6 @@
 //! Runs a plan: nodes, broker and clients in virtual time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -41,6 +41,8 @@ pub struct World {
     /// When a node crashed, its clients, and the nodes that were asked about them.
     pub crashed: Vec<(Duration, Vec<ConnId>, Vec<usize>)>,
     pub pairs: Pairs,
+    /// The nodes that have stopped while messages of theirs waited for their place.
+    pub left_waiting: BTreeSet<NodeId>,
     /// Commands about clients of other nodes that have to have an effect.
     pub commands: Vec<Commanded>,
     /// The size of the largest message.
@@ -79,6 +81,7 @@ impl World {
             order: BTreeMap::new(),
             crashed: Vec::new(),
             pairs: Pairs::default(),
+            left_waiting: BTreeSet::new(),
             commands: Vec::new(),
             // An info may have to be sent in parts, as a message.
             largest: if plan.setup.has_info { MAX_INFO + 100 } else { 0 },
@@ -94,6 +97,7 @@ impl World {
 
     pub fn start(&mut self) -> Result<(), Fault> {
         self.note_trouble();
+        self.pairs.start();
         (0..self.nodes.len()).try_for_each(|node| self.connect(node))
     }
 

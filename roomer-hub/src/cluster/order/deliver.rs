@@ -89,12 +89,14 @@ impl Cluster {
         room.pass(node, number);
         let name_of_node = match self.peers.get(&node) {
             Some(peer) => peer.name.clone(),
-            None => self.config.node.as_str().into(),
+            None if node == self.me => self.config.node.as_str().into(),
+            // It has ended, and its name is forgotten.
+            None => node.to_string().into(),
         };
-        if node != self.me && !self.peers.contains_key(&node) {
-            return; // It has ended, and its members have left.
-        }
+        let has_ended = node != self.me && !self.peers.contains_key(&node);
         match self.config.loss {
+            // Its members have left, which shows the loss.
+            _ if has_ended => {}
             Loss::Rejoin => {
                 let src = ConnId::parse(decode(&message.packet).src);
                 let room = || name.into();

@@ -1,5 +1,6 @@
 //! This node's own messages: when they are sent, and to which home they are submitted.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use super::{Message, Own};
 use crate::cluster::Cluster;
 #[cfg(doc)]
 use crate::cluster::Config;
+use crate::cluster::outgoing::Outgoing;
 use crate::tables::Tables;
 
 /// The age at which a node may be a home, in beats.
@@ -108,7 +110,8 @@ impl Cluster {
 
     /// Returns true if this node may deliver its own messages to a room at once.
     fn is_home_at_rest(&self, name: &str) -> bool {
-        if self.home(name, CHOSEN) != self.me || self.successor(name).is_some() {
+        let is_home = self.is_formed(self.now) && self.home(name, CHOSEN) == self.me;
+        if !is_home || self.successor(name).is_some() {
             return false;
         }
         let Some(room) = self.orders.rooms.get(name) else { return true };
@@ -188,8 +191,14 @@ impl Cluster {
             if holders.iter().any(|holder| *holder != target) {
                 return;
             }
-            let has_stream = || self.peers.get(&target).is_some_and(|peer| peer.outgoing.is_some());
-            if target != me && (self.is_quiet(target) || !has_stream()) {
+            let outgoing = || self.peers.get(&target)?.outgoing.as_ref();
+            let has_stream = || outgoing().is_some_and(Outgoing::is_confirmed);
+            let is_ready = match target == me {
+                // Before, it may not know the home yet, and would contradict it.
+                true => self.is_formed(self.now),
+                false => !self.is_quiet(target) && has_stream(),
+            };
+            if !is_ready {
                 return;
             }
             let (to, term) = (own.to.clone(), room.known);
@@ -222,9 +231,12 @@ impl Cluster {
                 return;
             };
             let unplaced = room.messages.iter().filter(|(_, message)| !message.is_placed);
-            let oldest = unplaced.max_by_key(|(_, message)| message.age);
+            // Of one age the first of its node, since the loss of a message is that of all before it.
+            let oldest =
+                unplaced.max_by_key(|((_, number), message)| (message.age, Reverse(*number)));
             let Some(((node, number), _)) = oldest else { return };
             self.lose(name, *node, *number);
+            self.statistics.unplaced += 1;
         }
     }
 }

@@ -1,0 +1,69 @@
+//! Rooms with one order on all nodes.
+
+#[path = "support/net.rs"]
+mod net;
+
+use roomer_hub::Order;
+use roomer_hub::cluster::{Config, News};
+
+use net::Net;
+
+const ROOM: &str = "lobby";
+
+fn configure(config: &mut Config) {
+    config.orders = vec![(ROOM.into(), Order::Room)];
+    config.backlog_bytes = 400;
+}
+
+/// Nodes that know each other for some time, each with a member of the room.
+fn nodes(count: u64) -> Net {
+    let mut net = Net::configured(count, configure);
+    net.run(6000);
+    for node in 0..net.nodes.len() {
+        net.open(node, 1);
+        net.say(node, 1, ROOM, "join", "");
+    }
+    net.run(100);
+    net
+}
+
+/// Returns the messages that a member has received since the last call, without notices.
+fn messages(net: &mut Net, node: usize, conn: u8) -> Vec<String> {
+    let received = net.received(node, conn).into_iter();
+    received.filter_map(|line| line.strip_prefix("chat lobby ").map(String::from)).collect()
+}
+
+/// Returns the number of losses that a node has reported.
+fn losses(net: &Net, node: usize) -> usize {
+    net.nodes[node].news.iter().filter(|news| matches!(news, News::Gap { .. })).count()
+}
+
+#[test]
+fn too_many_bytes_that_wait_cost_the_first_messages_alone() {
+    let mut net = nodes(2);
+    let texts: Vec<String> = (0..20).map(|number| format!("{number}")).collect();
+    for node in 0..2 {
+        net.open(node, 2);
+        net.say(node, 2, ROOM, "join", "");
+        for text in &texts {
+            net.say(node, 1, ROOM, "chat", text);
+            // Nothing waits for the broker, only for answers.
+            net.publish();
+        }
+    }
+    // One of the two is the home, which delivers its own messages at once.
+    let from = (0..2).find(|node| net.nodes[*node].cluster.waiting_messages() > 0);
+    let from = from.expect("a node that is not the home");
+    net.run(2000);
+    assert_eq!(messages(&mut net, 1 - from, 1), texts, "those of the other node");
+    assert_eq!(messages(&mut net, from, 1), texts, "those of the home");
+    // The second member has those of both.
+    let heard = messages(&mut net, from, 2);
+    let lost = 2 * texts.len() - heard.len();
+    assert!((1..texts.len()).contains(&lost), "{heard:?}");
+    let last = texts.last().expect("a text");
+    assert_eq!(heard.iter().filter(|text| *text == last).count(), 2, "{heard:?}");
+    assert_eq!(heard.iter().filter(|text| **text == texts[0]).count(), 1, "{heard:?}");
+    assert_eq!(net.nodes[from].cluster.statistics().unplaced, lost as u64);
+    assert_eq!([from, 1 - from].map(|node| losses(&net, node)), [lost, 0]);
+}
