@@ -1,7 +1,7 @@
 /**
  * The feature of rooms that remember: the option `history` of join(), and `room.history`.
  *
- * Such a room numbers its messages. A client that joins names the last one that it has seen, and receives what has come since.
+ * Such a room numbers its messages. A client that joins names the last one that it has seen, and receives the later messages.
  *
  * @module history
  */

@@ -187,7 +187,7 @@ for (const runtime of RUNTIMES) {
                 let server = await start();
                 t.after(() => server?.stop());
                 const { port } = new URL(server.url);
-                // Extended clients of a server that stops come back one after the other, over ten seconds.
+                // Extended clients of a server that stops reconnect one after the other, over ten seconds.
                 const clients = await inRoom(t, server.url, "lobby", 20, { WebSocket: how === "stop" ? PlainSocket : globalThis.WebSocket });
                 const others = clients.map(({ client }) => client.join("other"));
                 await Promise.all(others.map((room) => room.opened));

@@ -36,7 +36,7 @@ describe("bytes that move are life", () => {
         kit.server.resume();
         await kit.server.advance(1_000);
         assert.equal(lostAt(life), undefined);
-        // Such a message may come again, at half the speed.
+        // Such a message may be sent again, at half the speed.
         kit.server.stall();
         await kit.server.advance(85_000);
         kit.server.resume();

@@ -12,7 +12,7 @@ const LIFE = ["open", "reopen", "close", "new_member", "member_left", "member_ch
 /** Events with their first argument: of members the id. */
 const short = (log) => log.map(([event, id]) => [event, id]);
 
-/** Cuts all connections and lets the clients come back. */
+/** Cuts all connections and lets the clients reconnect. */
 async function cutAndReturn(server) {
     server.cut();
     await server.advance(1_000);

@@ -23,7 +23,7 @@ impl Hub {
         if !self.set_subject(conn) {
             return;
         }
-        // A packet that the application has just allowed took its tokens when it came in.
+        // A packet that the application has just allowed took its tokens when it arrived.
         let is_new = authorization == Authorization::Required;
         // Before the rules, so that packets that they reject count as well.
         if self.has_rates

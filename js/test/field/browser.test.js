@@ -95,7 +95,7 @@ describe("a page that is left and restored", { timeout: 120_000 }, () => {
         await client.page.goto(`${pages.origin}/elsewhere`);
         await aClientIsDropped(t, server, observer);
         observer.room.send("chat", "while you were away");
-        // goBack() would wait for a load that does not come: the page is as it was left.
+        // goBack() would wait for a load that does not happen: the page is as it was left.
         await client.page.evaluate(() => void setTimeout(() => history.back(), 100));
         await client.until("kept", ([what]) => what === "persisted", length);
         await client.stays(length);

@@ -29,7 +29,7 @@ async function accountedFor(sender, receiver, messages) {
     return heard;
 }
 
-/** Starts the server again, and has one client come back before the other. */
+/** Starts the server again, and has one client return before the other. */
 async function startAgain(t, runtime, server, first, second) {
     second.signal("SIGSTOP");
     const next = await startServerOn(runtime, "--listen", `127.0.0.1:${new URL(server.url).port}`);

@@ -117,7 +117,7 @@ export async function run({ plain = true, latency, messageRate, joinRate, queue,
     const sessions = () => server.connections().filter(({ token }) => token !== "other");
     const world = { clock, server, forbidden, isAdmitted: true, isGentle, isLimited: !!messageRate, sessions, connection: () => sessions().at(-1), gone: new Set(), hung: new Set() };
     const other = new server.options.WebSocket("ws://test/ws?token=other");
-    // An observer of root, where each client is once: it must not see one leave that comes back.
+    // An observer of root, where each client is once: it must not see a client leave that returns.
     other.binaryType = "arraybuffer";
     other.onmessage = ({ data }) => {
         const { room, event, payload } = decode(data);

@@ -66,7 +66,7 @@ const SETUP: Setup = Setup {
     loss: Loss::Rejoin,
 };
 
-/// The request for its members came before its first beat, so it was not recognized by its name.
+/// The request for its members arrived before its first beat, so it was not recognized by its name.
 #[test]
 fn a_node_that_starts_again_replaces_the_old_one_whatever_comes_first() {
     must_hold(&Plan {

@@ -21,7 +21,7 @@ pub enum GoneCause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ResetCause {
-    /// A missing frame did not come in time ([`Config::repair_wait`](super::Config::repair_wait)).
+    /// A missing frame did not arrive in time ([`Config::repair_wait`](super::Config::repair_wait)).
     Hole,
     /// The peer no longer has a missing frame.
     Missing,

@@ -25,7 +25,7 @@ pub enum Input {
     },
     /// The link to the broker is down. Frames that were published may have arrived or not.
     Down,
-    /// A frame came from one of the two subjects.
+    /// A frame arrived from one of the two subjects.
     Frame(Bytes),
     /// A deadline of the machine has passed; see [`Cluster::wake_at`](super::Cluster::wake_at).
     Tick,

@@ -108,7 +108,7 @@ pub(super) enum Received {
     Next,
     /// It was applied before, or belongs to a stream that is over.
     Stale,
-    /// It is held until the frames before it come.
+    /// It is held until the frames before it arrive.
     Held,
     /// Too many bytes are held.
     Overflow,
@@ -122,7 +122,7 @@ pub(super) enum Due {
     Want,
     /// Request missing frames.
     Demand(Demand),
-    /// The missing frames did not come in time.
+    /// The missing frames did not arrive in time.
     GiveUp,
 }
 
@@ -296,7 +296,7 @@ impl Incoming {
             let is_stuck = !self.is_live && self.progress_at + TRANSFER_WAIT <= now;
             return if is_stuck { Due::Want } else { Due::Nothing };
         }
-        // A beat comes on another subject, and may overtake the frames that it names.
+        // A beat arrives on another subject, and may overtake the frames that it names.
         let is_sure = !self.held.is_empty();
         let hole = self.hole.get_or_insert(Hole {
             since: now,

@@ -106,7 +106,7 @@ pub struct PeerInfo {
     pub silence: Duration,
     /// The bytes of frames that it has not applied yet, as far as this node knows.
     pub unapplied_bytes: usize,
-    /// The bytes of its frames that are held on this node until an earlier one comes.
+    /// The bytes of its frames that are held on this node until an earlier one arrives.
     pub held_bytes: usize,
 }
 

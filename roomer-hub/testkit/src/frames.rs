@@ -81,7 +81,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
         (short, rest) => (u64::from(short), rest),
     };
     let size = (bytes.len() - rest.len()) as u64 + length;
-    // Checked before the payload has arrived: a wrong length may announce bytes that never come.
+    // Checked before the payload has arrived: a wrong length may announce bytes that never arrive.
     let shortest = match length {
         0..=125 => second < 126,
         126..=0xffff => second == 126,

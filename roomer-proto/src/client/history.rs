@@ -69,7 +69,7 @@ impl Client {
         memory.add_own(own);
         let before = memory.seen;
         memory.seen = Some(match before {
-            // The missed messages are still to come, and must count as new.
+            // The missed messages still have to arrive, and must count as new.
             Some(before) if members.recovered => Position { epoch: at.epoch, ..before },
             _ => Position { number: at.number.saturating_sub(memory.last.into()), ..at },
         });

@@ -135,7 +135,7 @@ proptest! {
             }
             prop_assert!(count < 400);
         }
-        // Whatever it was, the client ends, or comes back within the longest delay.
+        // Whatever it was, the client ends, or reconnects within the longest delay.
         client.disconnected(now);
         drive(&mut client, now);
         if client.state() != State::Closed {

@@ -116,7 +116,7 @@ pub(crate) struct Tail {
     /// Stop after N messages.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
-    /// Also print who comes and goes.
+    /// Also print who joins and leaves.
     #[arg(long)]
     pub(crate) members: bool,
     /// Keep trying if there is no connection at the start.
@@ -163,7 +163,7 @@ pub(crate) struct Members {
     pub(crate) connect: Connect,
     /// The room.
     pub(crate) room: String,
-    /// Go on, and print who comes and goes.
+    /// Continue, and print who joins and leaves.
     #[arg(long)]
     pub(crate) watch: bool,
 }

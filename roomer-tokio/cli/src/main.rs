@@ -77,7 +77,7 @@ fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
 fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(command);
-    // A thread may wait for a line of standard input that never comes.
+    // A thread may wait for a line of standard input that never arrives.
     runtime.shutdown_background();
     result
 }

@@ -67,7 +67,7 @@ impl Output {
         })
     }
 
-    /// Writes who came, went or changed.
+    /// Writes who joined, left or changed.
     fn member(&self, on: &str, room: &str, id: &ConnId, profile: &Profile) -> Result<(), Failure> {
         let mut value = json!({ "on": on, "room": room, "id": id.as_str() });
         profile.put(&mut value);
@@ -81,7 +81,7 @@ impl Output {
         })
     }
 
-    /// Writes that a member of a room came, went or changed. Returns false if the event is of
+    /// Writes that a member of a room joined, left or changed. Returns false if the event is of
     /// another kind.
     pub(crate) fn members(&self, event: &Event, room: &Room) -> Result<bool, Failure> {
         let (on, id) = match event {

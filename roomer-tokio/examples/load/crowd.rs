@@ -145,7 +145,7 @@ pub fn joinstorm(options: &Options) -> Outcome {
     Ok((report, lists.faults))
 }
 
-/// Counts the direct messages that come.
+/// Counts the direct messages that arrive.
 #[derive(Default)]
 struct Woken {
     got: usize,

@@ -12,7 +12,7 @@
 //! |---|---|
 //! | `options` | the command line |
 //! | `wire` | a client's frames, the stamp in a payload |
-//! | `net`, `listener`, `opening`, `alarm` | connections: reading, sending, how they come up, when to wake |
+//! | `net`, `listener`, `opening`, `alarm` | connections: reading, sending, how they are opened, when to wake |
 //! | `process` | CPU and memory of a process |
 //! | `faults`, `report` | what went wrong; the JSON line, latencies, progress |
 //! | `talk`, `ledger` | rooms in which members talk: `fanout`, `rooms`, `slow` |

@@ -39,7 +39,7 @@ enum Phase {
 #[derive(Default)]
 struct Conn {
     phase: Phase,
-    /// The front of a frame whose rest is yet to come.
+    /// The front of a frame whose rest has not arrived.
     held: Vec<u8>,
     /// The front of a message in several frames.
     parts: Vec<u8>,
@@ -148,7 +148,7 @@ impl Net {
         self.conns[conn].phase == Phase::Open
     }
 
-    /// How long nothing has come.
+    /// Returns how long nothing has arrived.
     pub fn quiet_for(&self) -> Duration {
         self.last_heard.elapsed()
     }
@@ -165,7 +165,7 @@ impl Net {
         }
     }
 
-    /// Asks for more connections; they come up in the following turns.
+    /// Asks for more connections; they open in the following turns.
     pub fn want(&mut self, more: usize) -> io::Result<()> {
         self.wanted += more;
         self.start_more()
@@ -194,7 +194,7 @@ impl Net {
         Ok(())
     }
 
-    /// Waits until nothing has come for some time, but not forever.
+    /// Waits until nothing has arrived for some time, but not forever.
     pub fn settle(
         &mut self,
         quiet: Duration,

@@ -72,7 +72,7 @@ pub(crate) fn a_client_that_returns_to_another_node_leaves_no_ghost(nodes: &mut 
     until("the reports do not come", || (nodes.sessions(0).released.unknown == 2).then_some(()));
     assert_eq!((nodes.sessions(0).detached, nodes.sessions(0).released.detached), (1, 0));
 
-    // With it, the new member comes, and the old one leaves its rooms at once.
+    // With it, the new member joins, and the old one leaves its rooms at once.
     let (ann, _) = nodes.session(1, &format!("&user=ann&session={token}&received=2"));
     assert_ne!(ann.id, old);
     near.expect_new_member("root", &ann.id);

@@ -85,7 +85,7 @@ fn a_frame_reaches_its_receivers_and_no_other() {
         for due in ["to all", "to c"] {
             assert_eq!(c.frame().await, due);
         }
-        // The sender's own frame does not come back, and another cluster does not receive any.
+        // The sender's own frame does not return, and another cluster does not receive any.
         b.publish(Subject::All, "answer").await;
         b.flush().await;
         assert_eq!(a.frame().await, "answer");

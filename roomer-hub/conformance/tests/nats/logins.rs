@@ -53,7 +53,7 @@ fn missing_permissions_are_explained() {
         let found = reason(&server, "speaker:p@").await;
         let subject = "Permissions Violation for Subscription to \"chat.all\"";
         assert_eq!(found, format!("{subject}: {due}"));
-        // Publishing is checked when the first frame comes.
+        // Publishing is checked when the first frame arrives.
         let mut listener = Node::up(2, &server.address("listener:p@")).await;
         node.publish(Subject::Node(listener.id), "hello").await;
         node.flush().await;

@@ -34,7 +34,7 @@ fn missing_permissions_are_explained() {
                    chat.*";
         let found = reason(&server.address("outsider:p@")).await;
         assert!(found.contains("channels used as arguments") && found.ends_with(due), "{found}");
-        // Publishing is checked when the first frame comes.
+        // Publishing is checked when the first frame arrives.
         let mut listener = Node::up(2, &server.address("listener:p@")).await;
         node.publish(Subject::Node(listener.id), "hello").await;
         node.flush().await;

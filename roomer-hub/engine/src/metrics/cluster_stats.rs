@@ -18,7 +18,7 @@ pub struct ClusterStats {
     pub peers: BTreeMap<&'static str, usize>,
     /// Connections of other nodes in rooms with full presence.
     pub guests: usize,
-    /// Bytes that are held until an earlier frame comes.
+    /// Bytes that are held until an earlier frame arrives.
     pub held_bytes: usize,
     /// Bytes that other nodes have not applied yet, as far as this node knows.
     pub unapplied_bytes: usize,

@@ -33,7 +33,7 @@ use crate::session::release::ReleasedSessions;
 use crate::session::request::SessionRequest;
 
 /// The newest tokens that are kept while none has shown to have arrived, apart from the one that the
-/// client came back with.
+/// client returned with.
 const MOST_UNCONFIRMED: usize = 3;
 
 /// The golden ratio's fraction, in units of 2^-32.

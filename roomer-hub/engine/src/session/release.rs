@@ -40,7 +40,7 @@ impl Sessions {
         if !session.secrets().any(&is_proven) {
             return Release::Unproven;
         }
-        // A client that came back here with the same token, and has not yet shown that it received the
+        // A client that returned here with the same token, and has not yet shown that it received the
         // next one, is at either node: the report may be from before that.
         let is_detached = session.is_detached();
         if !is_detached && !is_proven(&session.secret) {

@@ -298,7 +298,7 @@ impl<'p> Harness<'p> {
         (self.sessions[target].user == user && self.sessions[target].is_open()).then_some(target)
     }
 
-    /// Returns true if a client that waits for a session has come on another socket than this.
+    /// Returns true if a client that waits for a session has returned on another socket than this.
     pub fn is_superseded(&self, session: usize, except: usize) -> bool {
         (0..self.sockets.len()).any(|at| {
             let socket = &self.sockets[at];

@@ -66,7 +66,7 @@ fn messages_during_an_absence_are_sent_on_return() {
 #[test]
 fn without_a_session_rooms_are_joined_anew_and_losses_are_reported() {
     for (seed, options) in (0..10).flat_map(|seed| [(seed, Options::default()), (seed, plain())]) {
-        // Extended clients come back too late.
+        // Extended clients return too late.
         let mut net = Net::new(seed, Server::builder().resume_window(SECOND));
         two(&mut net, &options);
         let before = net.id(0);

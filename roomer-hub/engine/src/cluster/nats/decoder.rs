@@ -147,7 +147,7 @@ fn operation(line: Bytes) -> Result<Line, DecodeError> {
         b"PING" => Operation::Ping,
         b"PONG" => Operation::Pong,
         b"+OK" => Operation::Ok,
-        // HMSG as well: it comes only if the client announces that it knows headers.
+        // HMSG as well: servers send it only if the client announces that it knows headers.
         _ => return Err(unknown(&line)),
     };
     Ok(Line::Whole(operation))

@@ -18,7 +18,7 @@ pub(super) fn connect(output: &mut Output, login: &Login, is_secure: bool) {
         "headers": false,
         "no_responders": false,
         "tls_required": is_secure,
-        // 1: INFO may come at any time.
+        // 1: INFO may arrive at any time.
         "protocol": 1,
         "name": "roomer",
         "lang": "rust",
