@@ -305,7 +305,7 @@ fn header(first: u8, length: u64) -> Vec<u8> {
 }
 
 /// Valid and invalid client streams. The target's limits are 1,000 bytes and 5 fragments, plus one
-/// for each 200 bytes.
+/// for every 200 bytes.
 fn streams(packets: &Seeds) -> Seeds {
     let mut seeds: Vec<(String, Vec<Vec<u8>>)> = Vec::new();
     let mut add = |name: &str, frames: &[Vec<u8>]| seeds.push((name.to_owned(), frames.to_vec()));

@@ -19,7 +19,8 @@ const GREETING: &[u8] =
 /// The number of frames that are published as soon as the session is up.
 const PUBLISHED: usize = 3;
 
-/// The most lists in an input that the second parser receives, since it recurses into each.
+/// The maximum number of lists in an input that the second parser receives, since it recurses into
+/// each.
 const MAX_LISTS: usize = 50;
 
 /// Parts of reasons that are about the form of the bytes, and not about their meaning.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use roomer_hub::{Action, Config, ConnId, ConnKey, HashKey, Hub, Input};
 use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT};
 
-/// The most events of one input.
+/// The maximum number of events of one input.
 const EVENTS: usize = 300;
 
 /// Checks that a `join_ack` is a JSON array with the ids of the room's members in their order,

@@ -17,7 +17,7 @@ import { createTyping } from "./typing.js";
 /** Characters shown of one message. */
 const MAX_TEXT = 4000;
 
-/** New members within this time receive the name of this client together, in milliseconds. */
+/** The time for which new members are collected before one message sends them this client's name, in milliseconds. */
 const TELL_DELAY = 250;
 
 /** Number of messages that the client asks for when it joins: of a room's memory of 100. */
@@ -64,7 +64,7 @@ export function createConversation(name, page) {
     leaveButton.addEventListener("click", () => page.leave(self));
     document.getElementById("rooms").append(tab);
 
-    /** Whether the connection is broken. */
+    /** True if the connection is broken. */
     let isReturning = false;
     let settling;
     let newcomers = new Set();

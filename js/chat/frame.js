@@ -19,7 +19,7 @@ const changes = new Set();
 const news = new Map();
 const scrolls = new Set();
 let cancel = null;
-/** The number of changes shown since a time that was at most a pause ago. */
+/** The number of changes shown since `since`. */
 let recent = 0;
 let since = -PAUSE;
 let isPaused = false;

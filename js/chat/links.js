@@ -21,7 +21,7 @@ function parse(address) {
     return url && /^https?:$/.test(url.protocol) && !url.username && !url.password ? url : null;
 }
 
-/** Creates nodes for a text: texts, and links where it names an address of the web. */
+/** Creates the nodes of a text: text nodes, and links for the web addresses in it. */
 export function withLinks(text) {
     const nodes = [];
     let end = 0;

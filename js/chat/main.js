@@ -15,7 +15,7 @@ import { showTyping } from "./typing.js";
 /** The time without a connection that is not shown, in milliseconds: the session usually continues. */
 const BLINK = 2_500;
 
-/** The time until a name is sent again that the server did not accept because there were too many, in milliseconds. */
+/** The time after which a name that the server has refused, because there were too many, is sent again, in milliseconds. */
 const NAME_DELAY = 2_000;
 
 const $ = (id) => document.getElementById(id);

@@ -159,7 +159,7 @@ export function createConnection(url, options, clock, session, outbox, received,
             if (isProbing) {
                 patience = 1;
             }
-            // A timer costs more than a message: in a busy room it is set ten times a second at most.
+            // A timer costs more than a message: in a busy room it is set at most ten times a second.
             (isProbing || clock.now() + silence() - timerEnd > 100) && scheduleHeartbeat();
             received(data, size);
         };

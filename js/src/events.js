@@ -54,7 +54,7 @@ export function createEvents(report) {
             return found.length;
         },
         count: (event) => find(event).length,
-        /** Removes all listeners, those that are added later too. */
+        /** Removes all listeners, including those that are added later. */
         end() {
             isOver = true;
             entries.forEach((entry) => entry.remove());

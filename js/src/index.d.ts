@@ -151,7 +151,7 @@ export interface History {
 
 export interface JoinOptions {
     /**
-     * Asks a room that remembers for its last messages: at the first join so many, after a lost session all that were missed. 0: only
+     * Asks a room that remembers for its last messages: at the first join this many, after a lost session all that were missed. 0: only
      * the latter. Of the calls of `join()` for a room, the first decides.
      */
     history?: number;

@@ -15,7 +15,7 @@ export const GRACE_FACTOR = 4;
 /** Maximum number of unconfirmed packets while others are queued: at first, and after many answers. */
 export const FIRST_WINDOW = 8;
 export const LARGEST_WINDOW = 256;
-/** A probe follows at once after so many bytes, or as many packets of this size, and otherwise after this time. */
+/** A probe follows at once after this many bytes, or as many packets of this size, and otherwise after this time. */
 export const PROBE_BYTES = 2 ** 16;
 export const PACKET_BYTES = 2 ** 10;
 export const PROBE_DELAY = 1_000;
@@ -24,7 +24,7 @@ export const FIRST_PACE = 125;
 export const SLOWEST_PACE = 2_000;
 export const RELAX_TIME = 60_000;
 
-/** The client acknowledges after so many packets or bytes, and otherwise after this time. */
+/** The client acknowledges after this many packets or bytes, and otherwise after this time. */
 export const ACK_PACKETS = 64;
 export const ACK_BYTES = 2 ** 16;
 export const ACK_DELAY = 5_000;

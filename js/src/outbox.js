@@ -205,7 +205,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
             settled(items);
             pump();
         },
-        /** Sends packets again that the server has not handled. The others are not confirmed yet: their answers may still arrive. */
+        /** Sends again the packets that the server has not handled. The others are not confirmed yet: their answers may still arrive. */
         resumed(count) {
             window = FIRST_WINDOW;
             unprobed = 0;

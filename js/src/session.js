@@ -104,7 +104,10 @@ export const sessions = ({ clock, session, connection, outbox, transmit, callFea
             handled >= 0 && outbox.resumed(handled);
             return handled >= 0;
         },
-        /** Keeps a socket open for which the server may keep the session. One that is lost for another reason is closed already. */
+        /**
+         * Leaves a socket open if the server may still keep the session, which a close frame would end. Returns false if it must
+         * be closed.
+         */
         abandon: (old) => session.isKept() && old.readyState === 1 && abandoned.push(old),
         /** Handles the loss of the socket, after which nothing is acknowledged on it; returns true if the client may return to the session. */
         suspend(state, error, time) {

@@ -44,7 +44,7 @@ async function inRoom(t, url, name, count, options = {}) {
     return clients;
 }
 
-/** Resolves when so many are in the room. */
+/** Resolves when this many clients are in the room. */
 async function complete(room, count) {
     while (room.memberSet.size < count) {
         await next(room, "new_member");

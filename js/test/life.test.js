@@ -62,7 +62,7 @@ describe("states", () => {
 });
 
 describe("waits between attempts", () => {
-    /** How long each wait of a client without a server is. */
+    /** Returns the lengths of the waits of a client without a server, in milliseconds. */
     async function waits(options, count) {
         const kit = setUp();
         kit.server.stop();

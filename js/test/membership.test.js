@@ -9,7 +9,7 @@ import { encode, toBytes } from "../src/packet.js";
 import { code, nthId, record, setUp } from "./support/kit.js";
 
 const LIFE = ["open", "reopen", "close", "new_member", "member_left", "member_changed"];
-/** Events with their first argument: of members the id. */
+/** Returns the events of a log, each with its first argument, which for members is the id. */
 const short = (log) => log.map(([event, id]) => [event, id]);
 
 /** Cuts all connections and lets the clients reconnect. */

@@ -10,7 +10,7 @@ import { code, record, setUp } from "./support/kit.js";
 import { text } from "./support/packets.js";
 
 describe("what waits for a room in which others were", () => {
-    /** Two clients in a room, whose server restarts: the first is back at once, the second about so many milliseconds later. */
+    /** Two clients in a room, whose server restarts: the first is back at once, the second about this many milliseconds later. */
     async function restart(delay, isOlder) {
         const kit = setUp();
         const come = async (wait) => (await kit.inRoom("lobby", 1, { reconnect: { minDelay: wait, maxDelay: wait } }))[0];

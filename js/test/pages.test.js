@@ -15,7 +15,7 @@ const blocks = listFiles("*.md").flatMap(blocksOf);
 const of = (...languages) => blocks.filter(({ language }) => languages.includes(language));
 
 /**
- * The blocks that no rule below can check, by page and how they begin: which test does, by its file and name, or why none can.
+ * The blocks that no rule below can check, by their page and first words, each with the test that checks it or the reason why none can.
  * A block that is missing here fails, and so does an entry without a block or a test.
  */
 const WITNESSES = {

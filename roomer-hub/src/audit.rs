@@ -9,7 +9,7 @@ use crate::peers::{RoomGuest, RoomGuests};
 use crate::room::Room;
 use crate::tables::Tables;
 
-/// The most memory that a list may hold, as a multiple of what it needs.
+/// The maximum amount of memory that a list may hold, as a multiple of what it needs.
 const SPARE: usize = 4;
 
 /// More than the bytes of a full chunk of a member list.
@@ -60,7 +60,7 @@ impl Tables {
             self.audit_entries(key, room)?;
             members += count;
         }
-        // Each seat leads to a member that leads back, so that only the numbers can still differ.
+        // Each seat leads to a member that leads back, so only the numbers can still differ.
         if seats != members {
             return Err(format!("{seats} seats, but {members} members"));
         }

@@ -205,8 +205,8 @@ impl Tables {
         (unanswered, numbers)
     }
 
-    /// Removes a request of `asker`, which has sent so many `earlier` ones, from those to a connection,
-    /// if that is on this node.
+    /// Removes the request that `asker` sent after `earlier` others from those to a connection, if that
+    /// is on this node.
     fn remove_asker(&mut self, to: ConnId, asker: ConnKey, earlier: usize) {
         let Some(to) = self.find_conn(to.as_str()) else { return };
         let Some(exchange) = self.exchanges.get_mut(&to) else { return };

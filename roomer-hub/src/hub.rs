@@ -36,7 +36,8 @@ pub struct Hub {
     pub(crate) rejected_peer_inputs: RejectedPeerInputs,
 }
 
-/// Whether a packet still has to be authorized, if the configuration demands it.
+/// The state of a packet's permission: whether it still has to be authorized, if the configuration
+/// demands it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Authorization {
     Required,

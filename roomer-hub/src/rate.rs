@@ -49,7 +49,7 @@ impl Rate {
 
 /// A token bucket, stored as the time at which it will be full again: the theoretical arrival time
 /// of the generic cell rate algorithm. The unit is nanoseconds times tokens per second, in which
-/// every value is a whole number, so that nothing is rounded; no [`Duration`] overflows it.
+/// every value is a whole number, so nothing is rounded; no [`Duration`] overflows it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bucket {
     full_at: u128,

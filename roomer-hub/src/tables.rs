@@ -97,7 +97,7 @@ impl Tables {
         self.conns.get(conn).map(|conn| conn.id)
     }
 
-    /// Returns when a connection was opened, on the clock of
+    /// Returns the time at which a connection was opened, on the clock of
     /// [`Hub::handle`](crate::Hub::handle); 584 years for any later time.
     #[must_use]
     pub fn opened_at(&self, conn: ConnKey) -> Option<Duration> {

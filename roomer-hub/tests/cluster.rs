@@ -204,7 +204,7 @@ fn a_message_of_the_application_above_the_limit_is_not_sent_to_peers_and_harms_n
     net.say(0, 1, "root", "chat", "behind them");
     net.run(3000);
     let lens: Vec<usize> = net.received(1, 2).iter().map(String::len).collect();
-    // A direct message has an id more in it, so that the longest one is above the limit.
+    // A direct message contains one more id, so the longest one is above the limit.
     assert_eq!(lens, ["news root ".len() + most, "chat root behind them".len()]);
     assert_eq!(net.nodes[0].cluster.statistics().unsendable, 5);
     let statistics = net.nodes[1].cluster.statistics();

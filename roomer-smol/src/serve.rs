@@ -139,7 +139,8 @@ async fn run(
     Ok(())
 }
 
-/// Accepts connections, during a drain too, so that new clients are rejected with 503; never returns.
+/// Accepts connections, even during a drain, so that new clients are rejected with 503; never
+/// returns.
 async fn accept(
     listener: impl Listener,
     server: Server,

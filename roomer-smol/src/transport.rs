@@ -28,8 +28,8 @@ pub(crate) fn split(stream: smol::net::TcpStream) -> (ReadHalf, WriteHalf) {
 pub(crate) struct ReadHalf {
     stream: Stream,
     /// True if the socket may have data. A read that does not fill its buffer has emptied the socket,
-    /// so the next one waits first. The poll after that wait reads in any case, and so does not depend
-    /// on the reactor's turns.
+    /// so the next one waits first. The poll after that wait reads in any case, and therefore does not
+    /// depend on the reactor's turns.
     is_ready: bool,
 }
 

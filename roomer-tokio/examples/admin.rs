@@ -24,7 +24,8 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-/// The most rooms on the page, and the most members listed per room. The largest rooms are shown.
+/// The maximum number of rooms on the page, and the most members listed per room. The largest rooms
+/// are shown.
 const MOST: usize = 100;
 
 #[tokio::main]

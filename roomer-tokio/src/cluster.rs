@@ -29,7 +29,7 @@ use crate::transport::Futures;
 /// ```
 ///
 /// It ends when the server is closed. While the broker cannot be reached the server serves its own
-/// clients, [warns](crate::Builder::on_warning), and connects again by itself.
+/// clients, [warns](crate::Builder::on_warning), and reconnects automatically.
 pub async fn cluster(server: Server, address: BrokerAddress) {
     match server.cluster_subjects() {
         Some(subjects) => {

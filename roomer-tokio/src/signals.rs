@@ -9,7 +9,7 @@ use tokio::runtime;
 
 /// Completes when the process receives Ctrl-C (`SIGINT`) or, on Unix, `SIGTERM`, which service
 /// managers and containers send. Pass it to [`serve_until`](crate::serve_until). The signals are
-/// handled from this call on, even in a process with the id 1, which has no default action for them.
+/// handled from this call on, even in a process with id 1, which has no default action for them.
 ///
 /// A second signal ends the process at once with exit code 130 or 143, as the signal alone would
 /// have done.

@@ -12,7 +12,7 @@ import { MOST_REQUESTS } from "./requests.js";
 
 /** The longest time in which the server sends nothing, in milliseconds. */
 const HEARTBEAT = 25_000;
-/** The newest tokens that are kept until the client has shown that it has one of them. */
+/** The number of newest tokens that are kept until the client has shown that it has one of them. */
 const MOST_TOKENS = 4;
 
 /**

@@ -115,7 +115,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
         await page.locator("#members [tabindex='0']").focus();
         const position = () => focused(person, (element) => Number(element.getAttribute("aria-posinset")));
         assert.equal(await position(), 1);
-        // The first row is the person's own, which cannot be chosen: another initial than its own finds another row.
+        // The first row is the person's own, which cannot be chosen: a different initial finds another row.
         const initial = await focused(person, (element) => element.querySelector(".name").textContent.startsWith("S")) ? "B" : "S";
         for (const [key, wanted] of [["ArrowDown", 2], ["ArrowDown", 3], ["ArrowUp", 2], ["End", 301], ["ArrowDown", 301], ["Home", 1], ["ArrowUp", 1]]) {
             await page.keyboard.press(key);

@@ -1,5 +1,5 @@
 /**
- * The costs of much traffic for the chat page, in layouts, as counted by the browser, and in elements.
+ * The cost of heavy traffic for the chat page: its layouts, as the browser counts them, and its elements.
  */
 
 import assert from "node:assert/strict";

@@ -17,7 +17,7 @@ import { eventually } from "../support/wait.js";
 
 const path = (name) => fileURLToPath(new URL(`../../../${name}`, import.meta.url));
 
-/** Where the examples are, but for the chats: see server.js for those. */
+/** The folder of the examples; server.js finds the chats. */
 const EXAMPLES = process.env.ROOMER_EXAMPLES ?? path("target/debug/examples");
 
 /** The example that is a package of its own. */

@@ -1,5 +1,5 @@
 /**
- * The behaviour of the hooks, with any React that they are bundled with. The server is the one in memory.
+ * The behaviour of the hooks, with each version of React that they are bundled with. The server is the one in memory.
  */
 
 import assert from "node:assert/strict";

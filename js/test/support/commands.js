@@ -43,7 +43,7 @@ const NPM = ["ci", "init", "install", "pack", "create", "publish"];
 /** The source file of a crate's example, which a package of examples has at its top. */
 const sourcesOf = (crate, example) => [crate.endsWith("/examples") ? `${crate}/${example}.rs` : `${crate}/examples/${example}.rs`].filter(exists);
 
-/** Whether an example of a name, or its supporting files, know a flag. */
+/** Returns true if the example of a name, or one of its supporting files, knows a flag. */
 function knows(crate, example, flag) {
     const files = [...sourcesOf(crate, example), ...listFiles("roomer-tokio/examples/support/*.rs")];
     return files.some((file) => read(file).includes(flag.replace(/^--/, "")));

@@ -14,7 +14,7 @@ import { eventually } from "./wait.js";
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 const major = (version) => Number(version.split(".")[0]);
 
-/** Where `.ci/test` installs another Node, unless ROOMER_NODE_22 names one. */
+/** The path at which `.ci/test` installs another Node, unless ROOMER_NODE_22 names one. */
 const INSTALLED = path(`../../../target/node22/node_modules/node-linux-${process.arch}/bin/node`);
 
 /** A Node of version 22 or later; undefined if there is none. In CI there must be one. */
@@ -66,7 +66,7 @@ export function startFar(t, { url, rooms, socket = "ws", extended = false, optio
         },
         signal: (name) => void child.kill(name),
         say: (room, payload) => void child.stdin.write(`${JSON.stringify({ room, payload })}\n`),
-        /** Sends a message of so many bytes. */
+        /** Sends a message of this many bytes. */
         sayMuch: (room, size) => void child.stdin.write(`${JSON.stringify({ room, size })}\n`),
         /** Waits until it has seen such an event, from the nth line on. */
         until: (what, fits, from = 0) => eventually(`${what}, in ${program}`, () => {

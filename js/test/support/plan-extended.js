@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 
-/** Steps that only a server with sessions has, each as often as it stands here. */
+/** Steps that need a server with sessions. Each numbered name of a step makes it more likely. */
 export const EXTENDED_STEPS = {
     ask: (pick, rooms) => ({ room: pick(rooms), count: pick([1, 1, 3]) }),
     ask2: (pick, rooms) => ({ room: pick(rooms), count: 1 }),

@@ -26,7 +26,7 @@ export function createChance(seed) {
     };
 }
 
-/** Steps, each as often as it stands here. */
+/** The steps of plans. Each numbered name of a step makes it more likely. */
 const STEPS = {
     join: (pick) => ({ room: pick(ROOMS) }),
     join2: (pick) => ({ room: pick(ROOMS) }),
@@ -298,7 +298,7 @@ function createApp(client, world, plain) {
         ...extras.steps
     };
 
-    /** Whether nothing is under way any longer, as far as the test can see. */
+    /** Returns true if nothing is under way, as far as the test can see. */
     function isQuiet(delivered) {
         const arrived = new Set(delivered.map(([, number]) => number));
         const isTold = ([number, { result }]) => result === "dropped" || arrived.has(number) || lost.has(number);

@@ -24,7 +24,7 @@ export async function freePort() {
     return port;
 }
 
-/** Whether something listens there. */
+/** Returns true if something listens at an address. */
 export function listens(port) {
     return new Promise((resolve) => {
         const socket = connect(port, "127.0.0.1");
@@ -81,7 +81,7 @@ backend back
 
 export const PROXIES = Object.keys(PROGRAMS);
 
-/** The reason why there is no such test here, or false. In CI there must be one. */
+/** Returns why the tests of a proxy are skipped here, or false. In CI they must not be. */
 export function missing(name) {
     const found = spawnSync("sh", ["-c", `command -v ${name}`], { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } }).status === 0;
     assert.ok(found || !process.env.CI, `${name} is missing: .ci/test installs it`);

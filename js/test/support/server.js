@@ -15,7 +15,7 @@ const BUILD_SMOL =
     "cargo build --release -p roomer-smol --example chat && cp target/release/examples/chat target/release/examples/chat-smol";
 const BUILD_TOKIO = "cargo build --release -p roomer-tokio --example chat";
 
-/** Where the server is on each runtime, and how it gets there. Cargo gives both the same name, so one is a copy. */
+/** The path of the server's program on each runtime, and the command that builds it. Cargo gives both the same name, so one is a copy. */
 const BINARIES = {
     tokio: { variable: "ROOMER_CHAT", name: "chat", build: BUILD_TOKIO },
     smol: { variable: "ROOMER_CHAT_SMOL", name: "chat-smol", build: `${BUILD_SMOL} && ${BUILD_TOKIO}` }

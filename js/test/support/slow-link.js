@@ -1,5 +1,5 @@
 /**
- * A slow link, on any machine: a proxy that passes only so many bytes a second on, each way.
+ * A slow link, on any machine: a proxy that passes on only this many bytes a second, each way.
  */
 
 import { once } from "node:events";
@@ -7,7 +7,7 @@ import { connect, createServer } from "node:net";
 
 /** The interval, in milliseconds, at which bytes are passed on. */
 const STEP = 20;
-/** A late timer passes on the missed bytes, so that the link is as fast on a busy machine, but at most those of so many milliseconds. */
+/** A late timer passes on the missed bytes, so that the link is as fast on a busy machine, but at most those of this many milliseconds. */
 const LATEST = 2_000;
 
 /** Passes bytes from one socket to another, and reads no faster than it may write. */

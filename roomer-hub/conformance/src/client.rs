@@ -25,7 +25,7 @@ pub trait Settle: Send + Sync {
     /// Waits until no node shows a client in a room, or in any.
     fn left(&self, id: &str, room: Option<&str>);
 
-    /// Makes each other node send the event `fence` to a client; returns their number.
+    /// Makes each of the other nodes send the event `fence` to a client; returns their number.
     fn fence(&self, id: &str) -> usize;
 }
 
@@ -333,7 +333,8 @@ impl Client {
         if self.is_reset { Incoming::Reset } else { Incoming::End }
     }
 
-    /// Reads at most so many bytes without parsing them, to imitate a slow link. Returns their number.
+    /// Reads at most this many bytes without parsing them, to imitate a slow link. Returns their
+    /// number.
     pub fn read_some(&mut self, most: usize) -> usize {
         let size = self.inbox.len();
         self.inbox.resize(size + most, 0);

@@ -70,8 +70,8 @@ fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// Connects through a pipe that holds so many bytes in each direction. Writes the handshake itself,
-/// because that of the client library rejects very small reads as an attack.
+/// Connects through a pipe that holds this many bytes in each direction. Writes the handshake
+/// itself, because that of the client library rejects very small reads as an attack.
 async fn come_in(server: &Server, size: usize) -> (Socket, JoinHandle<()>) {
     let (mut ours, theirs) = duplex(size);
     let task = tokio::spawn(connect(theirs, server, None));

@@ -300,7 +300,7 @@ fn nodes() -> [Node; 2] {
     nodes
 }
 
-/// Returns a node, and frames for it with so many messages each.
+/// Returns a node, and frames for it with this many messages each.
 fn received(messages: usize) -> (Node, Vec<Bytes>) {
     let [mut from, to] = nodes();
     let mut frames = Vec::new();

@@ -109,7 +109,7 @@ fn no_sender_is_paused_for_a_reader_that_has_read_nothing_for_a_while() {
     assert!(world.server().stats().closes.is_empty(), "the reader is not closed yet");
 }
 
-/// A client with a high-water mark of 1,000 bytes that has stopped reading, with so many bytes
+/// A client with a high-water mark of 1,000 bytes that has stopped reading, with this many bytes
 /// queued. Above 125 bytes, a frame's length takes two more bytes.
 fn queued(bytes: usize, max_message: usize) -> (World, Client, usize) {
     let builder = Server::builder().max_backlog(1_000).max_message(max_message);

@@ -110,7 +110,7 @@ fn beats_that_a_stream_has_overtaken_do_not_end_it() {
 }
 
 /// A broken link lost every other frame of a large message; each loss was requested only after the
-/// previous one had arrived, so that the stream was given up repeatedly.
+/// previous one had arrived, so the stream was given up repeatedly.
 #[test]
 fn scattered_losses_are_requested_at_once() {
     must_hold(&Plan {

@@ -96,8 +96,8 @@ fn a_handler_that_ends_does_not_confirm_a_token() {
     roomer_simulator::sessions::must_hold(&Plan { setup: SETUP, steps });
 }
 
-/// Seed 2878: the rest of a flush was lost when a return ended its session, so that the members of a
-/// room of more than eight did not learn that it had left.
+/// Seed 2878: the rest of a flush was lost when a return ended its session, so the members of a room
+/// of more than eight did not learn that it had left.
 #[test]
 fn a_session_that_ends_by_a_return_leaves_a_large_room_at_once() {
     let mut steps: Vec<Step> = (0..2).flat_map(|_| (0..6).flat_map(connect)).collect();
@@ -170,8 +170,8 @@ fn a_return_that_is_rejected_does_not_wait_for_its_session() {
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
 }
 
-/// Seed 6989: a return whose session ends while it waits for it does not get a place in addition to
-/// its old socket, which still closes.
+/// Seed 6989: a return whose session ends during its wait does not get a place in addition to its
+/// old socket, which still closes.
 #[test]
 fn a_return_without_its_session_keeps_the_limit_of_connections() {
     let mut steps: Vec<Step> = (0..2).flat_map(connect).collect();

@@ -20,7 +20,7 @@ use crate::peers::Peers;
 pub enum Input {
     /// The link to the broker is up, and the subscriptions of both subjects are confirmed.
     Up {
-        /// The most bytes that the broker takes in one message.
+        /// The maximum number of bytes that the broker takes in one message.
         max_payload: usize,
     },
     /// The link to the broker is down. Frames that were published may have arrived or not.
@@ -98,7 +98,8 @@ pub enum Change<'a> {
     },
 }
 
-/// A consequence of an input, for the driver to carry out. The effects of an input are in order.
+/// A consequence of an input, for the driver to carry out. The effects of an input are given in the
+/// order in which to carry them out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Give [`Input::PeerUp`](crate::Input::PeerUp) to the hub.

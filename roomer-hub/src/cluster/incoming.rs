@@ -104,11 +104,11 @@ impl Hole {
 /// The use of a received frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
-    /// Apply it.
+    /// The frame is the next of its stream: apply it.
     Next,
-    /// It was applied before, or belongs to a stream that is over.
+    /// The frame was applied before, or belongs to a stream that is over.
     Stale,
-    /// It is held until the frames before it arrive.
+    /// The frame is held until the frames before it arrive.
     Held,
     /// Too many bytes are held.
     Overflow,
@@ -321,7 +321,7 @@ impl Incoming {
         Due::Demand(Demand { stream: self.stream, first: self.next, last })
     }
 
-    /// Returns when [`due`](Self::due) has something to do, unless a frame arrives first.
+    /// Returns the time at which [`due`](Self::due) has work, unless a frame arrives earlier.
     pub(super) fn due_at(&self, repair_wait: Duration) -> Option<Duration> {
         if let Some(retry) = &self.retry {
             return Some(retry.at);

@@ -265,8 +265,8 @@ impl Outgoing {
         true
     }
 
-    /// Returns the messages that a peer may have missed that has applied frames up to `after`, if the
-    /// journal still has the later ones; otherwise `None`, which means any.
+    /// Returns the messages that a peer may have missed after it applied this part of the stream, if
+    /// the journal still has the later frames; otherwise `None`, which means any.
     pub(super) fn words_after(&self, applied: Resume) -> Option<Words> {
         // The peer has applied nothing of this stream: it misses what it missed before, and the
         // whole stream.

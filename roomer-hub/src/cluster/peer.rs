@@ -13,7 +13,7 @@ use crate::keys::PeerKey;
 /// The time after which earlier deaths no longer count.
 const FLAP_MEMORY: Duration = Duration::from_secs(60);
 
-/// The most beats that a peer that has died often must send before it is admitted.
+/// The maximum number of beats that a peer that has died often must send before it is admitted.
 const MAX_PROBATION: u32 = 30;
 
 /// The silence after which a node counts as dead that has started again under its old name.

@@ -29,7 +29,7 @@ pub(super) struct Profiles<T> {
 /// full presence: at least one.
 pub(super) type OwnProfiles = Profiles<u32>;
 
-/// The profiles of a peer's connections; `None` for one of which all parts exceed a bound.
+/// The profiles of a peer's connections; `None` if all parts of a profile exceed their bounds.
 pub(super) type GuestProfiles = Profiles<Option<Arc<Profile>>>;
 
 impl<T> Default for Profiles<T> {

@@ -9,10 +9,10 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 
 /// The proof that a client has presented the token of a session of another node.
 ///
-/// It is a keyed hash (SipHash-2-4, 128 bits), whose key is the token's secret. So frames do not contain
-/// the secret, and a reader of them cannot continue the session. Only the node of the session and the one
-/// that received the token can compute the proof, and each proof is for one session, one reporting node
-/// and one user.
+/// The proof is a keyed hash (SipHash-2-4, 128 bits), whose key is the token's secret. So frames do not
+/// contain the secret, and a reader of them cannot continue the session. Only the node of the session and
+/// the one that received the token can compute the proof, and each proof is for one session, one
+/// reporting node and one user.
 #[derive(Clone, Copy)]
 pub struct SessionProof(pub [u8; 16]);
 

@@ -25,7 +25,7 @@ pub struct Statistics {
     pub resets: BTreeMap<ResetCause, u64>,
     /// Losses of peers' messages, in one room each ([`News::Gap`]).
     pub gaps: u64,
-    /// Peers that went, by cause.
+    /// Peers that are gone, by cause.
     pub gone: BTreeMap<GoneCause, u64>,
     /// Frames that were dropped, by [the name of the cause](super::RefusedCause::name).
     pub refused: BTreeMap<&'static str, u64>,

@@ -16,8 +16,8 @@ const TICK: Duration = Duration::from_millis(250);
 const MAX_SILENCE: Duration = TICK.saturating_mul(2);
 
 impl Cluster {
-    /// Returns when the next [`Input::Tick`](super::Input::Tick) is due. Pass frames that are
-    /// waiting to the machine first.
+    /// Returns the time at which the next [`Input::Tick`](super::Input::Tick) is due. Pass frames
+    /// that are waiting to the machine first.
     #[must_use]
     pub fn wake_at(&self) -> Duration {
         let wait = self.config.repair_wait;

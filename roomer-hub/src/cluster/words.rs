@@ -4,7 +4,7 @@
 use roomer_proto::ConnId;
 use roomer_proto::cluster::{Item, OrderItem};
 
-/// The most rooms and senders that are listed; above it a frame counts as having any.
+/// The maximum number of rooms and senders that are listed; above it a frame counts as having any.
 const MAX: usize = 64;
 
 /// The rooms with messages, and the senders of direct messages, in some frames.

@@ -23,7 +23,8 @@ pub struct Failure {
 ///
 /// # Panics
 ///
-/// With the first seed with which the scenario panics. The message explains how to reproduce it.
+/// If the scenario panics with a seed. The message names the first such seed and explains how to
+/// reproduce the failure.
 pub fn run(seeds: Range<u64>, scenario: impl Fn(u64)) {
     let given = std::env::var(SEED_VARIABLE).ok().and_then(|seed| seed.parse().ok());
     let seeds = given.map_or(seeds, |seed: u64| seed..seed.saturating_add(1));

@@ -57,7 +57,7 @@ impl Exchanges {
         Exchanges { hub, now: Duration::ZERO }
     }
 
-    /// Makes the peer 0 known.
+    /// Makes peer 0 known.
     pub(crate) fn peer(&mut self) {
         self.run(Input::PeerUp { peer: PeerKey::new(0), tag: PEER_TAG });
     }

@@ -29,7 +29,7 @@ pub(crate) fn id(tag: u8, number: u8) -> ConnId {
     ConnId::from_random_bytes(bytes)
 }
 
-/// A hub with the peer 0, whose actions are lines of text.
+/// A hub with peer 0, whose actions are lines of text.
 pub(crate) struct Node(pub(crate) Hub);
 
 impl Node {

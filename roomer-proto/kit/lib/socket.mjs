@@ -115,7 +115,7 @@ function createSocket(stream, { message, pong, ended, violated }) {
     stream.on("close", () => ended(code));
 
     return {
-        /** Sends a message in so many frames; only the first `limit` bytes of the last frame. */
+        /** Sends a message in this many frames; only the first `limit` bytes of the last frame. */
         send(bytes, { fragments = 1, limit } = {}) {
             const size = Math.ceil(bytes.length / fragments);
             for (let n = 0; n < fragments; n++) {

@@ -173,8 +173,8 @@ pub struct Undelivered {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LostReason {
-    /// It was sent, and the connection broke, or the server removed the client from the room, before
-    /// the server confirmed it: it may or may not have arrived.
+    /// The message was sent, and the connection broke, or the server removed the client from the
+    /// room, before the server confirmed it: it may or may not have arrived.
     Unconfirmed,
     /// The room or the client was closed before it was sent.
     Unsent,

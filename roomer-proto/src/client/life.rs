@@ -188,10 +188,10 @@ impl Client {
         }
     }
 
-    /// Returns when [`poll`](Self::poll) or [`transmit`](Self::transmit) has something to do; `None`
-    /// if only an event of the driver or the application matters. A time that has passed although both
-    /// were called means the same: something else has to happen first, such as the network accepting
-    /// bytes.
+    /// Returns the time at which [`poll`](Self::poll) or [`transmit`](Self::transmit) has something to
+    /// do; `None` if only an event of the driver or the application matters. A time that has passed
+    /// although both were called means the same: something else has to happen first, such as the
+    /// network accepting bytes.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
         if self.must_disconnect {
@@ -200,7 +200,7 @@ impl Client {
         self.life_deadline().into_iter().chain(self.requests_due()).min()
     }
 
-    /// Returns when something is due that is not about a request.
+    /// Returns the time at which something is due that is not about a request.
     fn life_deadline(&self) -> Option<Duration> {
         match (self.state, &self.socket) {
             (State::Waiting, _) => Some(match self.next_attempt {
@@ -312,7 +312,7 @@ impl Client {
             return;
         }
         // A program that was suspended first reads what has arrived meanwhile: however long that was,
-        // it counts for a quarter of the time limit at most.
+        // it counts for at most a quarter of the time limit.
         let slack = answer / 4;
         if now > socket.due + slack && !socket.is_extended {
             (socket.is_extended, socket.due) = (true, now + slack);

@@ -239,12 +239,12 @@ impl Outbox {
         self.asked_at
     }
 
-    /// Returns when the server has to be asked for a confirmation.
+    /// Returns the time at which the server has to be asked for a confirmation.
     pub(super) fn probe_at(&self) -> Option<Duration> {
         self.probe_at
     }
 
-    /// Returns when the next queued item may be sent, if a pace delays it.
+    /// Returns the time at which the next queued item may be sent, if a pace delays it.
     pub(super) fn paced_at(&self) -> Option<Duration> {
         let waits = !self.requests.is_empty() || !self.queue.is_empty();
         (waits && !self.pace.is_zero()).then_some(self.paced_at)

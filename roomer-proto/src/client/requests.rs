@@ -286,7 +286,7 @@ impl Client {
         }
     }
 
-    /// Returns when the next time limit of a request passes.
+    /// Returns the time at which the next time limit of a request passes.
     pub(super) fn requests_due(&self) -> Option<Duration> {
         self.requests.as_ref()?.waiting.values().map(|waiting| waiting.due).min()
     }

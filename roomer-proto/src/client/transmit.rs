@@ -90,7 +90,7 @@ impl Client {
         }
     }
 
-    /// Returns when the server has to be asked to confirm what it has handled.
+    /// Returns the time at which the server has to be asked to confirm what it has handled.
     pub(super) fn ask_at(&self) -> Option<Duration> {
         let must_ask = self.outbox.must_ask;
         if self.session.is_none() {

@@ -56,7 +56,7 @@ impl AckSchedule {
         self.count
     }
 
-    /// Returns when an acknowledgement is due; `None` if all packets are acknowledged.
+    /// Returns the time at which an acknowledgement is due; `None` if all packets are acknowledged.
     #[must_use]
     pub fn due_at(&self) -> Option<Duration> {
         self.due_at.map(|at| Duration::from_nanos(at.get() - 1))

@@ -15,7 +15,7 @@ pub struct Hello<'a> {
     pub session: Option<SessionToken>,
     /// True if the client returned to its session: nothing is lost and its rooms are as before.
     pub is_resumed: bool,
-    /// The packets of the client that the server has received in this session.
+    /// The number of the client's packets that the server has received in this session.
     pub received: u64,
     /// The server sends something at least this often.
     pub heartbeat: Duration,

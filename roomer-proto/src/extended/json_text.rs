@@ -30,7 +30,7 @@ pub(crate) fn quote(text: &str, out: &mut String) {
         match char {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
-            // Written as escapes, since JSON does not permit them as they are.
+            // JSON permits control characters in strings only as escapes.
             '\0'..='\u{1f}' => _ = write!(out, "\\u{:04x}", u32::from(char)),
             _ => out.push(char),
         }
@@ -119,7 +119,7 @@ impl<'a> Scanner<'a> {
         self.text.get(start..self.at)
     }
 
-    /// Scans an array or an object, whose first byte is here.
+    /// Scans an array or an object, which begins at the current position.
     fn list(&mut self, depth: u32, end: u8, has_names: bool) -> Option<()> {
         self.at += 1;
         if self.take(end) {

@@ -9,7 +9,7 @@ use crate::ConnId;
 pub const TOKEN_LEN: usize = ConnId::LEN + 1 + 32;
 
 /// The key to a session: the id of its connection, which finds it, and a secret of 128 random bits,
-/// which proves that the client is the one that the server gave it to. It is good for one return.
+/// which proves that the client is the one that the server gave it to. It is valid for one return.
 ///
 /// ```
 /// use roomer_proto::{ConnId, extended::SessionToken};

@@ -131,7 +131,7 @@ proptest! {
             End::Refused => {
                 prop_assert!(theirs.starts_with(&ours));
                 // This crate needs only the header; tungstenite waits for a payload that may never arrive.
-                // It also accepts control frames with a longer form of a short length.
+                // tungstenite also accepts control frames with a longer form of a short length.
                 let forgiven = reason == Some("control frame is above 125 bytes");
                 prop_assert!(forgiven || their_end != End::Close, "{:?}", reason);
                 prop_assert!(forgiven || ours == theirs, "{:?}", reason);

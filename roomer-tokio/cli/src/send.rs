@@ -26,7 +26,7 @@ pub(crate) async fn run(args: Send, output: &Output) -> Result<(), Failure> {
         Some(payload) => sender.send(&args.event, &payload).await.map(|()| 1),
         None => sender.lines(&args.event).await,
     };
-    // Returns when the server has handled all messages, those before a wrong one too.
+    // Returns when the server has handled all messages, including those before a wrong one.
     client.close().await;
     while let Some(event) = sender.events.next().await {
         sender.note(&event)?;

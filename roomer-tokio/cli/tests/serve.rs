@@ -25,7 +25,7 @@ fn clients_talk_operators_watch_and_a_signal_drains() {
         let mut public = TcpStream::connect(host).unwrap();
         write!(public, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         assert_eq!(Answer::read(&mut public).status, 200);
-        // It does not show the state of the server.
+        // The port of clients does not show the state of the server.
         let mut public = TcpStream::connect(host).unwrap();
         write!(public, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         assert_eq!(Answer::read(&mut public).status, 404);
@@ -64,7 +64,7 @@ fn clients_connect_by_tls_with_the_certificate_of_the_files() {
     assert!(serving.url.starts_with("wss://"));
     let url = serving.url.replace("127.0.0.1", "localhost");
     succeeds(&run(&["send", &url, "lobby", "chat", "x", "--ca", certificate.path()]));
-    // Another key does not go with it.
+    // A key that does not belong to the certificate is rejected.
     let (_, other) = support::certificate();
     let files = ["--tls-certificate", certificate.path(), "--tls-key", other.path()];
     let done = run(&[&["check"][..], &files].concat());

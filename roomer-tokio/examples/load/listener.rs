@@ -27,7 +27,7 @@ impl Listener for Nobody {
     fn packet(&mut self, _: &mut Out<'_>, _: usize, _: &PacketRef<'_>) {}
 }
 
-/// Where a listener sends from, at any time.
+/// The address from which a listener sends, at any time.
 pub struct Out<'n> {
     pub(crate) sockets: &'n [TcpStream],
     pub(crate) pending: &'n mut [Vec<u8>],

@@ -132,7 +132,7 @@ impl Net {
         self.closings.values().sum()
     }
 
-    /// Tells how many connections the server has closed; each is a fault.
+    /// Reports how many connections the server has closed; each is a fault.
     pub fn tell_closed(&self, report: &mut Report, faults: &mut Faults) {
         report.put("disconnected", self.closed());
         faults.add_many(self.closed(), || format!("connections were closed: {}", self.ways()));
@@ -171,7 +171,7 @@ impl Net {
         self.start_more()
     }
 
-    /// Opens so many connections and waits until all are in `root`.
+    /// Opens this many connections and waits until all are in `root`.
     pub fn open(
         &mut self,
         more: usize,
@@ -213,7 +213,7 @@ impl Net {
         self.wait(Some(wait), listener)
     }
 
-    /// The same with a wait that is exact below milliseconds too.
+    /// Waits like `wait`, but exactly, even below a millisecond.
     pub fn exact_turn(&mut self, wait: Duration, listener: &mut impl Listener) -> io::Result<()> {
         let wait = self.alarm.set(wait)?;
         self.wait(wait, listener)

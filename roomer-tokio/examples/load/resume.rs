@@ -38,7 +38,7 @@ const STILL: Duration = Duration::from_millis(200);
 struct Returns {
     names: Vec<String>,
     members: usize,
-    /// Connections before the clients: so many plain ones, then as many extended ones.
+    /// Connections before the clients: this many plain ones, then as many extended ones.
     observers: usize,
     clients: Range<usize>,
     payload: Vec<u8>,
@@ -186,7 +186,7 @@ impl Returns {
     }
 
     /// Lets the plain observers send messages to all rooms, which the members with a socket receive: the
-    /// other observers, and so many clients.
+    /// other observers, and this many clients.
     fn talk(
         &mut self,
         net: &mut Net,

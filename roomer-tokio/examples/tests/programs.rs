@@ -20,7 +20,7 @@ const EXAMPLES: &[Example] = &[
 /// The script that starts two chats behind a balancer.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster/run");
 
-/// The file that does the same with containers.
+/// The Compose file that starts two chats behind a balancer, in containers.
 const COMPOSE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster/compose.yaml");
 
 const NAMES: &[&str] = &["admin", "axum", "balance", "chat", "invitation", "jwt", "ticker", "tls"];

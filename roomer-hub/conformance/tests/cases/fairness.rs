@@ -11,7 +11,7 @@ use roomer_conformance::wire;
 /// The number of messages that a flood sends at once.
 const GO: usize = 100;
 
-/// The most bytes of a flood in flight.
+/// The maximum number of bytes of a flood in flight.
 const AFLOAT: usize = 8 << 20;
 
 /// Lets two clients flood a room, or each other, as fast as the server and the other client read; the

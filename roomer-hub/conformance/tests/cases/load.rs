@@ -116,7 +116,7 @@ impl One {
         }
     }
 
-    /// Reads until both rooms have so many members.
+    /// Reads until both rooms have this many members.
     fn settle(&mut self, count: usize) {
         while self.root.count != count || self.room.count != count {
             self.hear();

@@ -1,4 +1,4 @@
-//! Which web pages may connect: the origin check (sections 2 and 12).
+//! The web pages that may connect: the origin check (sections 2 and 12).
 
 use super::test_server::TestServer;
 use roomer_conformance::http::HttpRequest;

@@ -73,7 +73,7 @@ impl TestServer {
         assert_eq!(self.server.stats().sockets, 0);
     }
 
-    /// Waits until the engine has at most so many sockets. Calls `poke` repeatedly meanwhile, and
+    /// Waits until the engine has at most this many sockets. Calls `poke` repeatedly meanwhile, and
     /// once more at the end.
     pub(crate) fn wait_for_sockets(&self, sockets: usize, mut poke: impl FnMut()) {
         let deadline = Instant::now() + TIMEOUT;

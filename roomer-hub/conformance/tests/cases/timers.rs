@@ -79,7 +79,7 @@ fn the_others_are_notified_of_a_client_that_falls_silent() {
 }
 
 /// Answers each ping with a sign of life, for longer than the pong timeout; the connection must stay
-/// open. The server pings every 50 ms, so 60 pings take 3 seconds at least.
+/// open. The server pings every 50 ms, so 60 pings take at least 3 seconds.
 fn keeps_alive(sign: impl Fn(&mut Client)) {
     let test = lively();
     let mut client = test.client();

@@ -16,7 +16,7 @@ use roomer_simulator::random::{Random, Source};
 /// The number of attackers at any time.
 const MAX_ATTACKERS: usize = 60;
 
-/// The time within which the server must close a connection that it has to close.
+/// The time that the server has to close an attacker's connection after a violation.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The time for which an attacker tries to send before its next step: the server may not read from
@@ -38,7 +38,7 @@ pub(super) enum Step {
     Sleep(Duration),
     /// Reads everything for this long.
     ReadAll(Duration),
-    /// Reads so many bytes every 10 ms, for this long.
+    /// Reads this many bytes every 10 ms, for this long.
     ReadSlowly(usize, Duration),
     /// The server must close the connection.
     MustEnd,
@@ -171,7 +171,7 @@ fn send(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
     }
 }
 
-/// Reads at most so many available bytes. Returns true if the connection has ended.
+/// Reads at most this many available bytes. Returns true if the connection has ended.
 fn read(stream: &mut TcpStream, most: usize) -> bool {
     let mut chunk = [0; 64 * 1024];
     let mut left = most;

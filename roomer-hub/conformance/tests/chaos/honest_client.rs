@@ -26,7 +26,7 @@ enum CloseState {
     Closed,
 }
 
-/// Whether a client is still connected.
+/// The state of a client's connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     There,

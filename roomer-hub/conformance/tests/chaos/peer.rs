@@ -9,7 +9,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 use roomer_conformance::http::HttpRequest;
 use roomer_conformance::wire::{self, Frame};
 
-/// The most bytes read from one connection before the next one.
+/// The maximum number of bytes read from one connection before the next one.
 const MAX_READ: usize = 256 * 1024;
 
 /// The size of [`ReceiveBuffer::Small`], in bytes.
@@ -64,7 +64,7 @@ impl Peer {
         Peer::dial_at(addr, receive_buffer, "/ws")
     }
 
-    /// Does the same for another path and query.
+    /// Connects like `dial`, but with another path and query.
     pub(super) fn dial_at(addr: SocketAddr, receive_buffer: ReceiveBuffer, target: &str) -> Peer {
         let stream = dial(addr, receive_buffer);
         let outbox = HttpRequest::upgrade(addr).target(target).bytes();

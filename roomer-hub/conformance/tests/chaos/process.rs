@@ -147,7 +147,7 @@ impl Process {
     }
 
     /// Waits until no connection is left, then until descriptors and memory are back at `before`, plus
-    /// so many KiB that the allocator may keep.
+    /// the number of KiB that the allocator may keep.
     ///
     /// The allowance is not a property of one allocator. An allocator may keep pages that the server
     /// has freed, so each caller chooses an allowance far above what allocators keep for its load and

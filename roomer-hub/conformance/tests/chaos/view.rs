@@ -69,7 +69,7 @@ impl View {
         Some(wire::to_room(&log.rooms[room], "join", b""))
     }
 
-    /// Returns a message to a room that it has joined or is joining.
+    /// Returns a message to a room that the client has joined or is joining.
     pub(super) fn say(
         &self,
         log: &mut DeliveryLog,

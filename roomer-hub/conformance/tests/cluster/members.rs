@@ -118,7 +118,7 @@ pub(crate) fn a_move_is_one_step_for_other_nodes(nodes: &mut Nodes) {
     assert_eq!(sorted(b.snapshot("there", ack)), ids(&[&a, &b]));
     a.expect_member_left("here", &b.id);
     a.expect_new_member("there", &b.id);
-    // The member has left, so that nothing happens.
+    // The member has left, so nothing happens.
     assert!(nodes.server(0).move_to(id(&b), "here", "elsewhere"));
     nodes.server(0).send(id(&b), "fence", b"");
     let own = b.id.clone();

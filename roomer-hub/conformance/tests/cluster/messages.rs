@@ -17,7 +17,7 @@ pub(crate) fn messages_and_direct_messages_reach_other_nodes(nodes: &mut Nodes) 
     b.send_to_client(&c.id, "any room", "psst", b"\0\xff");
     let (to, from) = (c.id.clone(), b.id.clone());
     c.expect("any room", "psst", &to, &from, b"\0\xff");
-    // An unused id of a live node, and an id of no node.
+    // An unused id of a live node, and an id that belongs to no node.
     let unknown = format!("{}-0000-4000-8000-000000000000", &c.id[..8]);
     for dst in [&unknown, "00000000-0000-4000-8000-000000000000"] {
         a.send_to_client(dst, "", "psst", b"");

@@ -50,7 +50,7 @@ impl Nodes {
         Nodes { runtimes: runtimes.to_vec(), broker, nodes: Vec::new() }
     }
 
-    /// Starts so many nodes and waits until each shows the members of the others.
+    /// Starts this many nodes and waits until each shows the members of the others.
     pub(crate) fn start(&mut self, count: usize) {
         self.start_with(count, |builder| builder);
     }
@@ -62,7 +62,7 @@ impl Nodes {
         self.formed();
     }
 
-    /// Starts so many nodes with options of the cluster.
+    /// Starts this many nodes with options of the cluster.
     pub(crate) fn start_cluster(&mut self, count: usize, options: impl Fn(Cluster) -> Cluster) {
         let address = self.broker.address("");
         for _ in 0..count {
@@ -161,7 +161,7 @@ impl Nodes {
         }
     }
 
-    /// Waits until a node counts so many members in a room.
+    /// Waits until a node counts this many members in a room.
     pub(crate) fn counts(&self, index: usize, room: &str, members: usize) {
         until("a node counts other members", || {
             (self.server(index).member_count(room) == members).then_some(())

@@ -6,7 +6,7 @@ use roomer_engine::cluster::Cluster;
 
 use super::nodes::Nodes;
 
-/// Receives so many messages of a room, each with its sender.
+/// Receives this many messages of a room, each with its sender.
 fn receive(client: &mut Client, count: u32) -> Vec<(String, u32)> {
     let mut received = Vec::new();
     for _ in 0..count {
@@ -20,7 +20,7 @@ fn receive(client: &mut Client, count: u32) -> Vec<(String, u32)> {
 pub(crate) fn a_room_with_one_order_has_it_on_all_nodes(nodes: &mut Nodes) {
     const COUNT: u32 = 400;
     nodes.start_cluster(3, |cluster: Cluster| cluster.order("ga*", Order::Room));
-    // Two members on one node, and one on each other.
+    // Two members on one node, and one on each of the others.
     let [mut a, mut b, mut c, mut d] = nodes.clients([0, 0, 1, 2]);
     nodes.join("game", [&mut a, &mut b, &mut c, &mut d]);
     let mut all = [a, b, c, d];

@@ -1,4 +1,4 @@
-//! Clients that return to another node than that of their session, and users with connections on several.
+//! Clients that return to a node other than that of their session, and users with connections on several.
 
 use std::collections::BTreeSet;
 use std::io::Write;

@@ -11,7 +11,8 @@ use crate::app::conn::Conn;
 use crate::app::message::{Message, OwnedMessage};
 use crate::app::reply::ReplyResult;
 
-/// Any error. `?` converts any error type to it, text, and the errors of anyhow and eyre.
+/// Any error. The `?` operator converts every error type to it, as well as text and the errors of
+/// anyhow and eyre.
 pub type HandlerError = Box<dyn Error + Send + Sync>;
 
 /// The result of a handler. An error is reported to [`on_error`](crate::Builder::on_error); the

@@ -1,7 +1,7 @@
 //! Reports panics, errors and pending futures of the application's code to a test.
 //!
 //! In production a handler that panics or never completes costs one connection and a line in the
-//! log. In a test it is the defect that the test looks for. Without the feature `audit` nothing of
+//! log. In a test it is the defect that the test looks for. Without the feature `audit` none of
 //! this is compiled.
 
 use std::task::{Context, Poll};
@@ -139,7 +139,7 @@ mod recorder {
             std::mem::take(&mut self.record_lock().failures)
         }
 
-        /// Removes and returns the functions whose futures were woken by another thread than the one
+        /// Removes and returns the functions whose futures were woken by a thread other than the one
         /// that polls them, and the connections that they ran for.
         #[must_use]
         pub fn take_foreign_wakes(&self) -> Vec<(String, Option<ConnId>)> {

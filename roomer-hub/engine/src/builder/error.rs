@@ -41,7 +41,7 @@ pub enum BuildError {
     MemoryBudget {
         /// [`memory_budget`](Builder::memory_budget), in bytes.
         budget: usize,
-        /// The most bytes that may be queued for one connection.
+        /// The maximum number of bytes that may be queued for one connection.
         least: usize,
     },
     /// A client could never send a message of the permitted size.
@@ -61,7 +61,7 @@ pub enum BuildError {
     /// A proxy is not an address or a network.
     #[error("{0:?} is not a proxy; write it as 10.0.0.1, 10.0.0.0/8, fd00::/8 or unix")]
     Proxy(String),
-    /// The PROXY protocol is enabled and no proxy is trusted, so that no connection could use it.
+    /// The PROXY protocol is enabled and no proxy is trusted, so no connection could use it.
     #[error("proxy_protocol needs a trusted proxy: call trust_proxy with the proxy's address")]
     ProxyProtocol,
     /// A subprotocol is not a token of HTTP, or has the prefix for clients' tokens.

@@ -22,7 +22,7 @@ impl Closing {
         self.conns.extend(conns);
     }
 
-    /// Returns when the next connections are due.
+    /// Returns the time at which the next connections are due.
     pub(crate) fn due_at(&self) -> Option<Duration> {
         (!self.conns.is_empty()).then_some(self.at)
     }

@@ -1,4 +1,4 @@
-//! Clients that return to another node than that of their session.
+//! Clients that return to a node other than that of their session.
 //!
 //! A token begins with the id of its session's connection, whose first digits name the node. A node
 //! without that session gives the client a new one, and reports this to the node of the old one, with a

@@ -64,11 +64,12 @@ enum End {
 /// The result of polling a pending handler or rule.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ResumeResult {
-    /// It is still pending.
+    /// The handler or rule is still pending.
     Pending,
-    /// It is done; the messages after it were handled until another became pending, if one did.
+    /// The handler or rule is done. The messages after it were handled, until another became
+    /// pending, if one did.
     Continue,
-    /// It is done, and a message after it ended the session.
+    /// The handler or rule is done, and a message after it ended the session.
     Ended,
 }
 

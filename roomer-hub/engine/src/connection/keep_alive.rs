@@ -35,7 +35,7 @@ impl KeepAlive {
         }
     }
 
-    /// Returns when the client counts as dead, unless something arrives before.
+    /// Returns the time at which the client counts as dead, unless something arrives before.
     ///
     /// Silence counts once a ping has been unanswered for the difference of `timeout` and `interval`:
     /// a process that was stopped for a while must not mistake its own pause for the client's
@@ -50,7 +50,7 @@ impl KeepAlive {
         now.saturating_sub(self.last_received.into())
     }
 
-    /// Returns when the next ping is due.
+    /// Returns the time at which the next ping is due.
     pub(crate) fn ping_at(&self, interval: Duration) -> Duration {
         Duration::from(self.last_ping) + interval
     }

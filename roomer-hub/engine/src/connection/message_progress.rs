@@ -33,7 +33,7 @@ impl MessageProgress {
         }
     }
 
-    /// Returns when the message has taken too long.
+    /// Returns the time at which the message has taken too long.
     pub(crate) fn timeout_at(&self, timeout: Duration) -> Option<Duration> {
         self.unfinished.map(|(since, _)| Duration::from(since) + timeout)
     }

@@ -162,7 +162,7 @@ impl<R: Reader> Connection<R> {
         let options = self.server.options();
         let promote = |accepted: Accepted| {
             let (from, to) = (options.address(self.peer.get()), options.address(accepted.peer));
-            // Checked again, since the hook may have taken its time and others have connected.
+            // Checked again, since others may have connected while the hook was pending.
             let replaced = accepted.replaced_socket(&self.server);
             match self.server.0.lifecycle.promote(from, to, &options.admission, replaced) {
                 Ok(()) => Ok(accepted),

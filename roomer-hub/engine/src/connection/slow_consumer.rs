@@ -30,8 +30,7 @@ pub(crate) struct SlowConsumer {
     moved: Duration,
     /// The number of bytes that it had accepted then.
     written: u64,
-    /// The time since which too much has waited, and the bytes that the socket had accepted by
-    /// then.
+    /// When too much began to wait, and the number of bytes that the socket had accepted by then.
     behind_since: Option<(Duration, u64)>,
 }
 

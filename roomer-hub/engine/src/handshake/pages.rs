@@ -7,7 +7,7 @@ use crate::handshake::request::Request;
 use crate::handshake::response::Response;
 
 impl Server {
-    /// Returns the response to a request for another path than the WebSocket's, or the status of
+    /// Returns the response to a request for a path other than the WebSocket's, or the status of
     /// its rejection. Returns `None` for the WebSocket's path.
     pub(crate) fn page(&self, request: &Request) -> Option<Result<Response, StatusCode>> {
         let (options, path) = (self.options(), request.path());

@@ -170,7 +170,7 @@ impl<'s> DrainWait<'s> {
     /// Waits until `at`, or until `ready` is.
     async fn until(&mut self, at: Duration, ready: fn(&Lifecycle, &Context<'_>) -> Poll<()>) {
         poll_fn(|cx| {
-            // Set again at each poll, since another task may be waiting than before.
+            // Set again at each poll, since a different task may be waiting now.
             self.timer.cancel(self.timers);
             if ready(self.lifecycle, cx).is_ready() || self.env.now() >= at {
                 return Poll::Ready(());

@@ -73,7 +73,7 @@ impl Lifecycle {
         (kind, allowed)
     }
 
-    /// Returns the status to reject one more connection with, if it is not allowed.
+    /// Returns the status with which to reject another connection, if none is allowed.
     pub(crate) fn check(
         &self,
         address: Option<Address>,
@@ -164,7 +164,8 @@ impl Lifecycle {
         read(&lock(&self.state).counts)
     }
 
-    /// Begins a drain: new connections are rejected from now on. Returns when the first drain began.
+    /// Begins a drain: new connections are rejected from now on. Returns the time at which the first
+    /// drain began.
     pub(crate) fn drain(&self, now: Duration) -> Duration {
         let mut state = lock(&self.state);
         if state.phase == Phase::Open {

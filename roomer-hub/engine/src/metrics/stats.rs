@@ -57,7 +57,7 @@ pub struct Stats {
     pub accept_errors: u64,
     /// Sessions of extended clients.
     pub sessions: SessionStats,
-    /// The memories of rooms.
+    /// The messages that rooms remember.
     pub histories: HistoryStats,
     /// The node's part of a cluster; `None` without one.
     pub cluster: Option<ClusterStats>,

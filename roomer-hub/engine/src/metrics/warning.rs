@@ -12,7 +12,7 @@ use crate::sync::{Mutex, lock};
 /// The shortest time between two warnings of one kind.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// The most bytes of a client's value that a warning contains.
+/// The maximum number of bytes of a client's value that a warning contains.
 const MAX_SHOWN: usize = 128;
 
 /// A condition that the operator of a server should know. `Display` writes a sentence with the

@@ -24,7 +24,7 @@ pub enum WarningCause {
     /// A request with a WebSocket's key and without the headers of an upgrade was rejected with
     /// 400. Proxies remove these headers unless they are configured to forward them.
     UpgradeRemoved,
-    /// A client offers subprotocols and the server knows none of them, so that browsers close the
+    /// A client offers subprotocols and the server knows none of them, so browsers close the
     /// connection. The names are left out, since clients put tokens there.
     Subprotocol {
         /// The number of subprotocols that the client offers.
@@ -63,8 +63,8 @@ pub enum WarningCause {
         /// The method of [`Builder`](crate::Builder) that was called.
         option: &'static str,
     },
-    /// A trusted proxy does not report its clients' addresses, so that the limit per address does
-    /// not apply to them.
+    /// A trusted proxy does not report its clients' addresses, so the limit per address does not
+    /// apply to them.
     NoForwardedFor {
         /// The method of [`Builder`](crate::Builder) that sets the limit.
         option: &'static str,
@@ -98,7 +98,7 @@ pub enum WarningCause {
     },
     /// The limit of open files of the process is lower than what the server may need.
     Descriptors {
-        /// The most files that the process may have open.
+        /// The maximum number of files that the process may have open.
         limit: u64,
         /// The number of files that the server needs for `max_connections`.
         needed: u64,
@@ -125,7 +125,7 @@ pub enum WarningCause {
         /// [`max_message`](crate::Builder::max_message), in bytes.
         limit: usize,
     },
-    /// Another node of the cluster has other settings, so that clients see different rules.
+    /// Another node of the cluster has other settings, so clients see different rules.
     PeerSettings {
         /// The node's name.
         peer: String,

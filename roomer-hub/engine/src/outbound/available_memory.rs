@@ -32,7 +32,7 @@ fn least(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
     limits.chain(machine).min()
 }
 
-/// Parses the machine's memory, by `/proc/meminfo`.
+/// Parses the machine's memory from the text of `/proc/meminfo`.
 fn total(meminfo: &str) -> Option<u64> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

@@ -24,7 +24,7 @@ impl Chunk {
         Chunk { bytes: bytes.into(), ..Chunk::default() }
     }
 
-    /// Creates a chunk of whole frames; of so many that they need not be counted again.
+    /// Creates a chunk of this many whole frames, so that they need not be counted again.
     pub(crate) fn frames(bytes: impl Into<Bytes>, count: usize) -> Self {
         Chunk { frames: u16::try_from(count).unwrap_or(0), ..Chunk::complete(bytes) }
     }

@@ -1,4 +1,4 @@
-//! Which task writes what, and when.
+//! Flushes: which task writes which bytes, and when.
 //!
 //! | who flushes | when | what |
 //! |---|---|---|

@@ -136,7 +136,7 @@ impl Outbox {
         std::iter::once(&self.front).chain(&self.back).filter(|chunk| chunk.len() > 0)
     }
 
-    /// Queues a chunk. Returns false if the outbox takes no more, and so does not change.
+    /// Queues a chunk. Returns false, and changes nothing, if the outbox takes no more.
     pub(crate) fn push(&mut self, chunk: Chunk, max: usize) -> bool {
         if self.phase != OutboxPhase::Open || chunk.bytes.is_empty() {
             return false;

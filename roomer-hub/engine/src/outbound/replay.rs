@@ -82,8 +82,8 @@ impl Replay {
     }
 
     /// Adds a sent chunk: whole frames, or a part of one that the next chunk continues. At most `max`
-    /// bytes are kept. Returns false if the log overflowed, and so has dropped frames that the client
-    /// has not acknowledged.
+    /// bytes are kept. Returns false if the log overflowed and therefore dropped frames that the
+    /// client has not acknowledged.
     pub(crate) fn push(&mut self, chunk: &Chunk, max: usize) -> bool {
         let log = self.log.get_or_insert_default();
         log.push(chunk);

@@ -20,7 +20,7 @@ pub(crate) struct HandedOver {
 pub(crate) enum Refusal {
     /// The session has ended.
     Ended,
-    /// The client is back on yet another socket, and so does not use this one.
+    /// The client is back on yet another socket, and therefore does not use this one.
     Superseded,
 }
 

@@ -49,7 +49,7 @@ impl Renewal {
         self.due_at = expires.map(|at| due_at(at).into());
     }
 
-    /// Returns when the client has to be asked for a token.
+    /// Returns the time at which the client has to be asked for a token.
     pub(crate) fn due_at(&self) -> Option<Duration> {
         self.due_at.map(Duration::from)
     }

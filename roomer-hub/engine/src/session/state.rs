@@ -17,7 +17,7 @@ use crate::timer::moment::Moment;
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(25);
 
 /// A client has no reason to send more acknowledgements in a row that acknowledge nothing new. They
-/// are not packets for the hub, so that its rates do not count them.
+/// are not packets for the hub, so its rates do not count them.
 const MOST_IDLE_ACKS: u8 = 64;
 /// The pause that separates one row of acknowledgements from the next.
 const ACK_PAUSE: Duration = Duration::from_secs(1);
@@ -45,11 +45,11 @@ pub(crate) struct SessionState {
 
 /// A packet's meaning for the session.
 pub(crate) enum SessionPacket {
-    /// It is an ordinary packet.
+    /// An ordinary packet.
     Other,
-    /// It is the token that the client was asked for.
+    /// The token that the client was asked for.
     Token,
-    /// It acknowledges packets.
+    /// An acknowledgement of packets.
     Ack,
     /// The client wants to be sent an acknowledgement.
     AckNow,
@@ -86,7 +86,7 @@ impl SessionState {
         (self.deadline, self.has_socket) = (until.into(), false);
     }
 
-    /// Returns when the session ends. It has no socket.
+    /// Returns the time at which the session ends. It has no socket.
     pub(crate) fn until(&self) -> Duration {
         self.deadline.into()
     }
@@ -133,8 +133,8 @@ impl SessionState {
         self.idle_acks <= MOST_IDLE_ACKS
     }
 
-    /// Returns when the server has to send an acknowledgement: one is due, or nothing else shows
-    /// the client that the server is alive.
+    /// Returns the time at which the server has to send an acknowledgement: one is due, or nothing
+    /// else shows the client that the server is alive.
     pub(crate) fn due_at(&self) -> Duration {
         let heartbeat = self.deadline.into();
         self.received.due_at().map_or(heartbeat, |at| at.min(heartbeat))

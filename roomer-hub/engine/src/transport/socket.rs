@@ -5,8 +5,9 @@ use std::net::Shutdown;
 
 use socket2::SockRef;
 
-/// The most unsent bytes that the kernel buffers for one connection. Without this limit it buffers
-/// some megabytes for a client that does not read, and a slow reader is detected late.
+/// The maximum number of unsent bytes that the kernel buffers for one connection. Without this
+/// limit it buffers some megabytes for a client that does not read, and a slow reader is detected
+/// late.
 const MAX_UNSENT: u32 = 128 * 1024;
 
 /// Disables Nagle's algorithm and limits the unsent bytes that the kernel buffers. Errors are

@@ -99,7 +99,8 @@ impl Broker {
         Duration::from_micros((self.random.below(below * 1000 + 1)).into())
     }
 
-    /// Publishes a frame of a node for another one. Returns when it arrives, perhaps twice.
+    /// Publishes a frame of a node for another one. Returns the time at which it arrives, perhaps
+    /// twice.
     pub fn publish(
         &mut self,
         now: Duration,

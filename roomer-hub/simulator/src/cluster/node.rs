@@ -33,7 +33,7 @@ pub struct Node {
     pub hub: Hub,
     pub cluster: Cluster,
     pub state: State,
-    /// The time since which it has run without a pause.
+    /// When its current run without a pause began.
     pub awake_since: Duration,
     /// When it last woke up.
     pub woke_at: Duration,

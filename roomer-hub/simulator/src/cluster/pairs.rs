@@ -1,4 +1,4 @@
-//! Which nodes had trouble with each other: without any, a death or a loss is a bug.
+//! The pairs of nodes that had trouble with each other: without any, a death or a loss is a bug.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;

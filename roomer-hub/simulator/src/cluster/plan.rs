@@ -126,11 +126,11 @@ pub enum Op {
     },
     /// No frames are lost between nodes because of [`Part`](Op::Part).
     Unite,
-    /// So many of a thousand frames are lost from now on.
+    /// From now on, this many frames of a thousand are lost.
     Lose {
         of_thousand: u32,
     },
-    /// The broker takes nothing of a node from now on, or again everything.
+    /// From now on the broker takes nothing from a node, or everything again.
     Refuse {
         node: u8,
         on: bool,

@@ -1,4 +1,4 @@
-//! Clients that return to another node than that of their session, and commands about users.
+//! Clients that return to a node other than that of their session, and commands about users.
 //!
 //! A client that returns has a new session at the other node, and its old connection, which nodes keep for
 //! a while without a socket, has to end by the report of the other node.

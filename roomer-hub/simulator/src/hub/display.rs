@@ -9,7 +9,7 @@ use super::guests::op::PeerOp;
 use super::op::{Effect, Op};
 use crate::alphabet::identity;
 
-/// The most bytes of a payload that are printed.
+/// The maximum number of bytes of a payload that are printed.
 const SHOWN: usize = 120;
 
 pub fn action(action: &Action<'_>) -> String {

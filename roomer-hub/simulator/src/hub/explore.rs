@@ -18,7 +18,7 @@ pub struct Scope {
     /// The rooms, including `root`.
     pub rooms: &'static [&'static str],
     pub max_rooms: usize,
-    /// The most steps from the empty hub.
+    /// The maximum number of steps from the empty hub.
     pub depth: usize,
     /// The number of peers.
     pub peers: u8,
@@ -34,7 +34,7 @@ pub struct Explored {
     pub transitions: usize,
     /// The number of steps to the most distant state.
     pub depth: usize,
-    /// True if no state is more distant, so that every order of any number of steps was explored.
+    /// True if no state is more distant, so every order of any number of steps was explored.
     pub is_complete: bool,
 }
 

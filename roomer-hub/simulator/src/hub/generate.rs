@@ -69,7 +69,7 @@ struct Swarm {
     rooms: Vec<&'static str>,
     events: Vec<&'static str>,
     slots: u32,
-    /// A client other than a slot's occupant is chosen in one of so many cases.
+    /// In one of this many cases a client other than the slot's occupant is chosen.
     numbered: u32,
 }
 

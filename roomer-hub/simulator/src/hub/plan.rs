@@ -114,7 +114,7 @@ pub enum Step {
     PeerGone {
         peer: u8,
     },
-    /// A guest joins. Guests are numbers of ids with tags.
+    /// A guest joins. Guests are given by the numbers of their ids, which have tags.
     GuestJoined {
         peer: u8,
         room: &'static str,

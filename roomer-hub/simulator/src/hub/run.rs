@@ -52,7 +52,7 @@ impl<'p> Run<'p> {
         Run::with_key(plan, plan.hash_key())
     }
 
-    /// Creates a run with another hash key than the plan's.
+    /// Creates a run with a hash key other than the plan's.
     pub fn with_key(plan: &'p Plan, key: HashKey) -> Result<Self, Fault> {
         let checked = CheckedHub::new(plan, key)?;
         let (coverage, slots, now) =

@@ -158,7 +158,7 @@ impl Run<'_> {
             packets.sort_by_key(|packet| packet.room);
         }
         if is_any_order {
-            // The guests of a peer that is gone leave in any order, so that the numbers between differ.
+            // The guests of a peer that is gone leave in any order, so the numbers between differ.
             for packets in expected.values_mut().chain(actual.values_mut()) {
                 packets.retain(|packet| !is_count(packet));
                 packets.sort_by_key(|packet| format!("{packet:?}"));

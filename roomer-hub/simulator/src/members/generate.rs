@@ -52,7 +52,7 @@ enum Kind {
 /// The choices available to one plan.
 struct Swarm {
     kinds: Vec<Kind>,
-    /// One client in so many is plain.
+    /// One client in this many is plain.
     plain: u32,
     clients: u32,
     rooms: u32,

@@ -20,7 +20,7 @@ pub struct Plan {
 
 /// The longest name.
 pub const MAX_NAME: usize = 8;
-/// The most rooms of a connection.
+/// The maximum number of rooms of a connection.
 pub const MAX_ROOMS: usize = 3;
 /// The events with request handlers.
 pub const REQUESTS: [&str; 2] = ["add", "sub"];
@@ -56,7 +56,7 @@ pub enum Step {
     Request {
         slot: u8,
     },
-    /// The server withdraws its request of so many requests ago.
+    /// The server withdraws its request of this many requests ago.
     Withdraw {
         slot: u8,
         ago: u8,

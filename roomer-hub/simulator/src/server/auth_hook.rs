@@ -24,7 +24,7 @@ pub(super) struct PendingAuth {
     status: u16,
     /// The position of the end of the request.
     pub(super) at: u64,
-    /// The most bytes that may be read before the hook has decided.
+    /// The maximum number of bytes that may be read before the hook has decided.
     pub(super) most: u64,
 }
 

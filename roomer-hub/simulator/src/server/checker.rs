@@ -272,7 +272,7 @@ impl Harness<'_> {
                 self.check_raw(by, payload, taken)?;
             }
         }
-        // The memory budget may close any connection, in the poll of another one too.
+        // The memory budget may close any connection, even in the poll of another one.
         if code == 1013 && self.may_be_out_of_memory() {
             self.marks.mark(polled != Some(at), Mark::OutOfMemory);
             self.close(at, code, None)?;

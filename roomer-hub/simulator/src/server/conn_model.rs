@@ -76,7 +76,7 @@ pub struct ConnModel {
     /// Bytes that the socket had accepted when the server was last idle, and the time of the last
     /// change.
     pub taken: (u64, Duration),
-    /// The time since which more than half of the limit may have been queued.
+    /// When more than half of the limit may first have been queued.
     pub congested_since: Option<Duration>,
     pub was_unread: bool,
     /// Bytes that had been read, and the time, when its reading was paused.
@@ -198,7 +198,7 @@ impl ConnModel {
         }
     }
 
-    /// Returns the time since which the socket has been full while idle.
+    /// Returns the time at which the socket was first seen full while idle, if it still is.
     pub fn blocked_since(&self) -> Option<Duration> {
         (self.seen_written == self.taken.0).then_some(self.blocked)
     }

@@ -34,7 +34,7 @@ pub struct Expected {
     pub hard_limit: u64,
     /// True if room messages may be delivered after a delay.
     pub coalesces: bool,
-    /// True if the hard limit may have been exceeded, so that later items are dropped.
+    /// True if the hard limit may have been exceeded, so later items are dropped.
     pub may_exceed_limit: bool,
     /// True if queued items may have been dropped in favour of a close frame.
     pub may_be_truncated: bool,

@@ -21,10 +21,10 @@ use crate::fault::{Fault, ensure};
 use crate::hub::model::Model;
 use crate::trace::Trace;
 
-/// The most polls without a change of the time; more are an endless loop.
+/// The maximum number of polls without a change of the time; more are an endless loop.
 const MAX_POLLS: u32 = 1_000_000;
 
-/// The most connections of a plan.
+/// The maximum number of connections of a plan.
 const MAX_CONNS: usize = 120;
 
 pub struct Harness<'p> {

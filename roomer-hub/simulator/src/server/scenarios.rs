@@ -8,8 +8,8 @@ use super::plan::{
 use crate::hub::plan::{Address, ClientRef, DEFAULT_RATES, Mode, Payload};
 use crate::random::Source;
 
-/// Connects so many clients that a snapshot has several chunks, and one of the last clients does
-/// not read all of it.
+/// Connects clients until a snapshot has several chunks, and one of the last clients does not read
+/// all of it.
 pub(super) fn crowd(source: &mut impl Source, steps: &mut Vec<Step>) {
     let count = 101 + source.below(8);
     for number in 0..count {
@@ -196,8 +196,7 @@ pub(super) fn slow_call(
     }
 }
 
-/// Sends to so many clients that one poll does not write everything, and causes another event
-/// meanwhile.
+/// Sends to more clients than one poll writes to, and causes another event meanwhile.
 pub(super) fn large_flush(
     source: &mut impl Source,
     swarm: &Swarm,

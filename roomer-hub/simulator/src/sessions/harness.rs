@@ -17,10 +17,10 @@ use crate::hub::model::Model;
 use crate::server::setup::SimEnvironment;
 use crate::trace::Trace;
 
-/// The most polls without a change of the time; more are an endless loop.
+/// The maximum number of polls without a change of the time; more are an endless loop.
 const MAX_POLLS: u32 = 100_000;
 
-/// The most sockets of a plan; each takes up to two of the ids.
+/// The maximum number of sockets of a plan; each takes up to two of the ids.
 const MAX_SOCKETS: usize = 120;
 
 /// The bytes before the payload of `hello`: the response to the handshake, and the names.
@@ -298,7 +298,7 @@ impl<'p> Harness<'p> {
         (self.sessions[target].user == user && self.sessions[target].is_open()).then_some(target)
     }
 
-    /// Returns true if a client that waits for a session has returned on another socket than this.
+    /// Returns true if a client that waits for a session has returned on a socket other than this.
     pub fn is_superseded(&self, session: usize, except: usize) -> bool {
         (0..self.sockets.len()).any(|at| {
             let socket = &self.sockets[at];

@@ -48,7 +48,7 @@ impl Harness<'_> {
             "connections, detached, memberships, rooms: {found:?}, expected {expected:?}"
         );
         ensure!(stats.sockets == tasks - away, "{} sockets, not {}", stats.sockets, tasks - away);
-        // Sockets that a return has replaced have left.
+        // Sockets that a return has replaced no longer count.
         let (connections, most) =
             (stats.sockets - stats.handshakes, self.plan.setup.max_connections);
         ensure!(most == 0 || connections <= most.into(), "{connections} connections above {most}");

@@ -18,7 +18,7 @@ use crate::hub::op::{Effect, Op};
 use crate::hub::token_bucket::{Bucket, Quota, RateSpec};
 use crate::server::expected::{Order, Output};
 
-/// The errors about refused packets that a client gets in a second, and at once.
+/// The number of errors about refused packets that a client gets per second, and in a burst.
 const ERRORS: RateSpec = (16, 16);
 
 /// The expected next entries of the log.

@@ -31,9 +31,9 @@ pub struct Setup {
     pub handler_wait: u16,
     /// The wait of `authorize_async`; `authorize` without one.
     pub auth_wait: Option<u16>,
-    /// How long a login is good.
+    /// The time for which a login is valid.
     pub good_for: u32,
-    /// A client acknowledges after so many packets; 0 means that it does not by itself.
+    /// A client acknowledges after this many packets; 0 means that it does not by itself.
     pub ack_every: u8,
     /// The deadline of a drain, and its rate.
     pub drain: (u32, u16),
@@ -90,20 +90,20 @@ pub enum Step {
 /// An event at a client or at its socket.
 #[derive(Clone, Copy, Debug)]
 pub enum Act {
-    /// It sends a packet; without a socket, after its return.
+    /// The client sends a packet; without a socket, it does so after its return.
     Send(Say),
     Ack(AckKind),
-    /// It sends a close frame.
+    /// The client sends a close frame.
     Close(u16),
-    /// It sends a frame that violates WebSocket.
+    /// The client sends a frame that violates WebSocket.
     Violate,
     /// Bytes in flight arrive at the server.
     Deliver(u32),
-    /// It reads bytes that wait in the network.
+    /// The client reads bytes that wait in the network.
     Take(u32),
-    /// It reads all at once from now on, or leaves bytes in the network.
+    /// From now on the client reads everything at once, or leaves bytes in the network.
     Read(bool),
-    /// The server's socket accepts so many bytes more; `u32::MAX` removes the limit.
+    /// The server's socket accepts this many bytes more; `u32::MAX` removes the limit.
     Space(u32),
     /// Limits single reads and writes of the server.
     Limit {
@@ -111,13 +111,13 @@ pub enum Act {
         write: u32,
     },
     Break(Break),
-    /// It stops or resumes answering pings.
+    /// The client stops or resumes answering pings.
     Mute(bool),
-    /// Its socket's task is polled.
+    /// The task of the client's socket is polled.
     Poll,
-    /// The application acts on its session, from outside a handler.
+    /// The application acts on the client's session, from outside a handler.
     App(AppAction),
-    /// Its socket's task is aborted.
+    /// The task of the client's socket is aborted.
     Abort,
 }
 
@@ -125,23 +125,23 @@ pub enum Act {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     Honest,
-    /// It has lost this many of the packets that it received last.
+    /// The client has lost this many of the packets that it received last.
     Rewound(u8),
-    /// It claims to have received packets that were not sent.
+    /// The client claims to have received packets that were not sent.
     Ahead,
-    /// It presents the token of an earlier connection.
+    /// The client presents the token of an earlier connection.
     UsedToken,
-    /// It presents a changed secret.
+    /// The client presents a changed secret.
     Forged,
-    /// It presents the id of another client's session with its own secret.
+    /// The client presents the id of another client's session with its own secret.
     Foreign,
-    /// It presents a text that is not a token.
+    /// The client presents a text that is not a token.
     Garbage,
-    /// It sends no count.
+    /// The client sends no count of received packets.
     NoCount,
-    /// Logged in as another user.
+    /// The client logs in as another user.
     OtherUser,
-    /// It sends credentials that `authorize` rejects.
+    /// The client sends credentials that `authorize` rejects.
     Denied,
 }
 
@@ -150,7 +150,7 @@ pub enum How {
 pub enum Say {
     Join(u8),
     Leave(u8),
-    /// A message to a room, with so many bytes.
+    /// A message to a room, with this many bytes.
     ToRoom {
         room: u8,
         len: u16,
@@ -169,7 +169,7 @@ pub enum Say {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AckKind {
     Honest,
-    /// So many packets fewer than were received.
+    /// This many packets fewer than were received.
     Late(u8),
     /// Asks for an acknowledgement in return.
     Ask,
@@ -179,7 +179,7 @@ pub enum AckKind {
     Back,
     /// A text that is not a count.
     Garbage,
-    /// So many acknowledgements of the same packets.
+    /// This many acknowledgements of the same packets.
     Flood(u8),
 }
 

@@ -128,7 +128,7 @@ impl Harness<'_> {
             (device.session, device.acked) = (Some(number), 0);
             return Ok(());
         }
-        // The client sends packets again that the server has not handled.
+        // The client sends again the packets that the server has not handled.
         let told = socket.resumed_with.unwrap_or_default();
         session.told = session.told.max(told);
         for (number, packet) in session.sent.iter().enumerate().skip(told) {

@@ -13,7 +13,8 @@ use crate::fault::{Fault, ensure};
 use crate::hub::token_bucket::Bucket;
 use crate::server::expected::next_item;
 
-/// The server keeps a token that was presented, and so many newer ones, until the newest has arrived.
+/// The server keeps a token that was presented, and this many newer ones, until the newest has
+/// arrived.
 const MOST_TOKENS: usize = 4;
 
 /// The acknowledgements of nothing new in a row, each within a second of the one before and without

@@ -46,7 +46,7 @@ pub enum Meaning {
 pub enum Phase {
     /// The server has not answered.
     Handshake,
-    /// It belongs to a session, or did before the session was lost or moved.
+    /// The socket belongs to a session, or did before the session was lost or moved.
     Open,
     /// Rejected, closed or lost.
     Ended,
@@ -105,7 +105,7 @@ pub struct Socket {
     pub written: (u64, Duration),
     /// When a handler last ended during which the server did not read.
     pub waited: Duration,
-    /// The time since which the server's writes have found it full.
+    /// When the server's writes first found it full.
     pub full_since: Option<Duration>,
     /// The maximum number of bytes that one write accepts.
     pub most_written: u64,
@@ -242,7 +242,7 @@ impl Socket {
         self.is_filled |= self.full_since.is_some();
     }
 
-    /// Returns when the client, or the network on its side, last gave a sign of life.
+    /// Returns the time at which the client, or the network on its side, last gave a sign of life.
     pub fn alive_at(&self) -> Duration {
         self.read.1.max(self.relieved)
     }

@@ -10,7 +10,7 @@ use super::net::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Builds a server whose rooms remember so many messages; sessions end after a second.
+/// Builds a server whose rooms remember this many messages; sessions end after a second.
 fn remembering(messages: usize) -> Builder {
     Server::builder().history("lobby", History::last(messages)).resume_window(SECOND)
 }

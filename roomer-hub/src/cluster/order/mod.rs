@@ -28,7 +28,7 @@
 //! when no other node still gives places, the others submit to the new home at once. A place of a new
 //! term waits for the last places of the term before, if the home of that one still lives.
 //!
-//! # One place at most
+//! # At most one place
 //!
 //! A submission is with one home at a time. Its node takes it to another one if the home has returned it, or
 //! has announced its stop, after which it places nothing, and none of its places was in a frame that this
@@ -153,8 +153,8 @@ impl Orders {
         first.is_some_and(|(_, order)| *order == Order::Room)
     }
 
-    /// Appends to the start of a stream which messages belong to earlier streams, and the known terms,
-    /// so that the homes in two halves of a network do not contradict each other.
+    /// Appends to the start of a stream the number of the last message of earlier streams, and the
+    /// known terms, so that the homes in two halves of a network do not contradict each other.
     pub(super) fn send_state(&self, outgoing: &mut Outgoing, sealing: &Sealing) {
         let terms = self.rooms.iter().map(|(name, room)| (name, room.known));
         for (room, Term { epoch, home }) in terms.filter(|(_, term)| term.epoch > 0) {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use roomer_example_support::hs256;
 use roomer_example_support::program::Outcome;
 
-/// Who is logged in: for the routes of axum, and for the rules and handlers of the rooms.
+/// The user who is logged in, for the routes of axum, and for the rules and handlers of the rooms.
 #[derive(Clone)]
 pub struct Account {
     pub name: String,

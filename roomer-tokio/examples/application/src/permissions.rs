@@ -1,4 +1,4 @@
-//! Who may enter which room, in SQLite.
+//! The rooms that each user may enter, in SQLite.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -28,18 +28,18 @@ use futures_util::stream::select;
 use roomer_tokio::{Bytes, Carrier, CarrierEvent, Subject, Subjects};
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
 
-/// The most bytes that wait for the client.
+/// The maximum number of bytes that wait for the client.
 const MAX_QUEUED: usize = 1 << 20;
 
-/// The most events that wait for the server.
+/// The maximum number of events that wait for the server.
 const MAX_EVENTS: usize = 1024;
 
 /// The delay before the client connects again, which grows with each try.
 const MIN_DELAY: Duration = Duration::from_millis(100);
 const MAX_DELAY: Duration = Duration::from_secs(1);
 
-/// The beginning of a message to this node itself, which no frame has. Its return shows that the broker
-/// has processed the subscriptions before it.
+/// The payload of a message to this node itself; no frame begins with it. Its return shows that the
+/// broker has processed the subscriptions before it.
 const PROBE: &[u8] = b"probe ";
 
 /// A link to a NATS server by the official client.

@@ -32,7 +32,7 @@ struct Crowd {
 }
 
 impl Crowd {
-    /// Connects so many clients, which join a room.
+    /// Connects this many clients, which join a room.
     fn gather(process: &Process, count: usize, room: &str) -> Crowd {
         Crowd::of(ReceiveBuffer::Default, process, count, room)
     }

@@ -18,8 +18,8 @@ const SIZE: usize = 4000;
 const AHEAD: u32 = 2;
 const GROUP: u32 = 50;
 
-/// Floods a room with so many stuck readers; the other members lose nothing. Returns the growth of the
-/// server's peak memory, in KiB.
+/// Floods a room with this many stuck readers; the other members lose nothing. Returns the growth of
+/// the server's peak memory, in KiB.
 fn flood(process: &mut Process, stuck: usize) -> usize {
     let stuck: Vec<Client> = (0..stuck)
         .map(|_| {

@@ -34,7 +34,7 @@ pub(super) struct Client {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Open,
-    /// It returns a last time, without the proxy, and then closes.
+    /// The client returns a last time, without the proxy, and then closes.
     Retiring,
     /// Has sent a close frame.
     Closing,
@@ -165,8 +165,8 @@ impl Client {
                 self.has_closed = true;
                 self.stage = Stage::Closing;
             }
-            // A late request took the session, so that the server has dropped this socket before it read
-            // the close frame.
+            // A late request took the session, so the server has dropped this socket before it read the
+            // close frame.
             Stage::Closing if self.session.has_ended() => {
                 self.session.come_back(by_reset);
                 self.stage = Stage::Retiring;

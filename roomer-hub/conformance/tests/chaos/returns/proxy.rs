@@ -11,7 +11,7 @@ use roomer_simulator::random::{Random, Source};
 
 use crate::chaos::peer::{ReceiveBuffer, dial, is_early, reset};
 
-/// The most bytes that wait for one side.
+/// The maximum number of bytes that wait for one side.
 const MAX_WAITING: usize = 32 * 1024;
 
 /// How long a connection that has vanished stays open, so that both sides learn of the loss only by
@@ -50,7 +50,7 @@ struct Pipe {
     waiting: Vec<u8>,
     /// The bytes that may still pass before the fault; `None` for all.
     left: Option<usize>,
-    /// The most bytes that pass at a time.
+    /// The maximum number of bytes that pass at a time.
     pace: Option<usize>,
     stalled_until: Option<Instant>,
     /// The sender has ended its stream.

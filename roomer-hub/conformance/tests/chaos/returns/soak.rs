@@ -29,7 +29,7 @@ const OPTIONS: &str = "handshake=60000 ping=1000 pong=3000 write=2000 close=4000
 /// The actions of each client in a second, on average.
 const ACTIONS: u32 = 10;
 
-/// The most actions at once, after a turn that took long.
+/// The maximum number of actions at once, after a turn that took long.
 const MAX_ACTIONS: u32 = 60;
 
 struct Soak {

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use crate::cluster::address::{Broker, Protocol};
 use crate::cluster::{Subject, Subjects};
 
-/// The most bytes of frames that wait for the broker; a single larger frame waits alone.
+/// The maximum number of bytes of frames that wait for the broker; a single larger frame waits
+/// alone.
 pub(in crate::cluster) const MAX_QUEUED: usize = 1024 * 1024;
 
 /// One connection to a broker, over memory: bytes and times come in, bytes and events come out.

@@ -10,7 +10,7 @@ use futures_rustls::client::TlsStream;
 
 use super::session::BrokerSession;
 
-/// The most buffers of one write.
+/// The maximum number of buffers of one write.
 const MAX_SLICES: usize = 32;
 
 pub(super) enum Wire<S> {

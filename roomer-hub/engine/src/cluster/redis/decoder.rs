@@ -21,7 +21,7 @@ const MAX_LINE: usize = 16 * 1024;
 /// lists the server's modules.
 const MAX_VALUE: usize = MAX_PAYLOAD + 64 * 1024;
 
-/// The most values in one value.
+/// The maximum number of values in one value.
 const MAX_COUNT: usize = 4096;
 
 /// The largest number of bytes of a server's own text that is shown.

@@ -33,7 +33,8 @@ fn command(output: &mut Output, words: &[&str]) {
     }
 }
 
-/// The beginnings of PUBLISH, since creating names for each frame costs more than the rest of it.
+/// The beginnings of PUBLISH commands, kept since formatting the channel's name costs more than the
+/// rest of a frame.
 #[derive(Debug)]
 pub(super) struct Publisher {
     /// All before the digits of the length.

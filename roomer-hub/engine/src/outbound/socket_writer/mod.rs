@@ -25,7 +25,7 @@ use crate::outbound::replay::Replay;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock};
 use crate::transport::Writer;
 
-/// The most slices of one vectored write.
+/// The maximum number of slices of one vectored write.
 const MAX_IOVECS: usize = 64;
 
 pub(crate) struct SocketWriter<W: ?Sized = dyn Writer> {

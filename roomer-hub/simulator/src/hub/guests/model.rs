@@ -55,7 +55,7 @@ impl Abroad {
 }
 
 impl Model {
-    /// Returns the peer of a guest, which is in a room at least.
+    /// Returns the peer of a guest that is in at least one room.
     pub fn peer_of_guest(&self, id: u16) -> Option<u8> {
         let mut guests = self.rooms.iter().flat_map(|room| &room.abroad.guests);
         guests.find(|guest| guest.1 == id).map(|guest| guest.0)

@@ -18,12 +18,12 @@ pub fn key(peer: u8) -> PeerKey {
     PeerKey::new(KEYS[usize::from(peer)])
 }
 
-/// Returns the number of a peer; `None` for the key of no peer.
+/// Returns the number of a peer; `None` if no peer has this key.
 pub fn number(key: PeerKey) -> Option<u8> {
     KEYS.iter().position(|known| usize::from(*known) == key.index()).map(|at| at as u8)
 }
 
-/// An input about a peer. Guests are numbers of ids.
+/// An input about a peer. Guests are given by the numbers of their ids.
 #[derive(Clone, Copy, Debug)]
 pub enum PeerOp {
     Up { tag: u8 },

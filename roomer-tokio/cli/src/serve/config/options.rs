@@ -15,9 +15,9 @@ pub(crate) struct Entry {
     pub(crate) key: &'static str,
     /// How help names the value.
     pub(crate) form: &'static str,
-    /// Takes several values.
+    /// True if the option takes several values.
     pub(crate) is_list: bool,
-    /// As text; empty if there is none.
+    /// The default as text; empty if there is none.
     pub(crate) default: &'static str,
     pub(crate) help: &'static str,
 }
