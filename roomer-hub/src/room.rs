@@ -180,7 +180,7 @@ impl Room {
         self.guests.as_deref()
     }
 
-    /// Returns the guests for the caller to add one, or to change those that there are.
+    /// Returns the guests for a change: a new one, or another state of a known one.
     pub(crate) fn guests_mut(&mut self) -> &mut RoomGuests {
         self.guests.get_or_insert_default()
     }

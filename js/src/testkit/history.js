@@ -31,7 +31,7 @@ export function createHistories(size) {
     }
 
     return {
-        /** Remembers a message; returns its number as a receiver, "" if the room does not remember. */
+        /** Remembers a message; returns its number in the form of a packet's `to`, "" if the room does not remember. */
         push(room, message) {
             const memory = find(room);
             if (!memory) {

@@ -11,7 +11,7 @@ import { connect, createServer } from "node:net";
  * @param {number} port
  * @returns {Promise<{port: number, stall: () => void, resume: () => void, cut: () => void, abandon: () => void, halfClose: () => void, drop: () => void, close: () => Promise<void>}>}
  *   stall() lets nothing through in either direction, while the ends think that all is well; cut() ends all connections;
- *   abandon() lets nothing through on those that there are, for ever, as after a change of network; halfClose() ends the
+ *   abandon() lets nothing more through on the open ones, as after a change of network; halfClose() ends the
  *   direction to the server of each; drop() also cuts those that are made from now on, until resume()
  */
 export async function startProxy(port) {

@@ -156,7 +156,7 @@ impl Program {
         json!({})
     }
 
-    /// Drops the client, for another one.
+    /// Drops the client. The next one gets the next number.
     fn end(&mut self) {
         self.client = None;
         self.number += 1;

@@ -56,7 +56,7 @@ impl Node {
         }
     }
 
-    /// Expects that the link comes up next. Returns the largest frame.
+    /// Expects the link to come up next. Returns the largest frame.
     pub(crate) async fn expect_up(&mut self) -> usize {
         match self.event().await {
             CarrierEvent::Up { max_payload } => max_payload,

@@ -13,7 +13,7 @@ use crate::lifecycle::drain::{DRAIN_STEP, DrainPolicy};
 #[derive(Debug, Default)]
 pub(crate) struct Closing {
     conns: BTreeSet<ConnKey>,
-    /// When the next ones are due.
+    /// When the next connections are due to be closed.
     at: Duration,
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Closing {
     session: Option<Session>,
     /// The time for which the client may accept none of the last bytes.
     wait: Duration,
-    /// When the connection is dropped; postponed to `latest` at most while the client reads.
+    /// When the connection is dropped; postponed while the client reads, but not beyond `latest`.
     until: Duration,
     latest: Duration,
     /// The writer's count of how often a full socket accepted bytes again.

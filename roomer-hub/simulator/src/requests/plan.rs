@@ -56,7 +56,7 @@ pub enum Step {
     Request {
         slot: u8,
     },
-    /// The server withdraws its request of this many requests ago.
+    /// The server withdraws the request that it made this many requests ago.
     Withdraw {
         slot: u8,
         ago: u8,

@@ -63,7 +63,7 @@ struct Pair {
     /// The pipe from the client to the server, and the pipe back.
     pipes: [Pipe; 2],
     fault: Fault,
-    /// When the fault happens, unless it does before since its bytes have passed.
+    /// When the fault happens, unless the bytes that trigger it pass earlier.
     fault_at: Instant,
     /// When everything ends, after a fault that is not the end.
     drop_at: Option<Instant>,

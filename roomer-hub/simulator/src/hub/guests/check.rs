@@ -10,8 +10,7 @@ use crate::hub::model::Room;
 use crate::hub::op::IdSet;
 
 impl Checker {
-    /// Records the key of a room that the input created, if it is not a client's join that reports
-    /// the room.
+    /// Records the key of a room that the input created, unless a client's join reports the room.
     pub(crate) fn learn_rooms(&mut self, tables: &Tables) -> Result<(), Fault> {
         if self.rooms.len() >= self.model.rooms_made as usize || !self.model.peers.are_used {
             return Ok(());
