@@ -13,7 +13,7 @@ use crate::keys::GuestKey;
 use crate::tables::Tables;
 
 impl GuestTables {
-    /// Replaces the profile of a guest by another one, which is not empty.
+    /// Replaces the profile of a guest with another one, which is not empty.
     pub(crate) fn set_profile(
         &mut self,
         key: HashKey,

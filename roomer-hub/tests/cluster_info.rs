@@ -79,7 +79,7 @@ fn members_of_other_nodes_are_shown_with_info_and_user_in_the_order_of_their_mes
     ];
     assert_eq!(net.received(1, 2), expected);
 
-    // A node that was dead for the others shows the current info when it returns.
+    // A node that the others had declared dead shows the current info when it returns.
     net.nodes[0].is_up = false;
     net.run(6000);
     net.set_info(0, 1, Some("Fay"));

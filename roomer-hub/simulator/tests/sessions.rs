@@ -219,7 +219,7 @@ fn acknowledged_frames_of_a_buffer_in_use_count_as_held() {
 }
 
 /// Seed 974413: the notices of the first connections that a shutdown closes may exceed the memory budget,
-/// so that later ones are closed for that before their turn.
+/// so later ones are closed for that before their turn.
 #[test]
 fn a_shutdown_may_come_to_sessions_that_are_out_of_memory() {
     let client = |slot, extended, user| Step::Connect { slot, extended, user };

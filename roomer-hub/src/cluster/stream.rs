@@ -227,7 +227,7 @@ fn count_seat(peer: &mut Peer, effect: &Effect, hash: impl Fn(&str, &roomer_prot
     }
 }
 
-/// Returns the most bytes of an item in parts.
+/// Returns the maximum size in bytes of an item in parts.
 pub(super) fn max_item_len(config: &Config) -> usize {
     config.max_packet + ITEM_OVERHEAD
 }

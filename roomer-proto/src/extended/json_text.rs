@@ -85,7 +85,7 @@ impl<'a> Scanner<'a> {
         Scanner { text, at: 0 }
     }
 
-    /// Scans one value, and returns its text. `None` if there is not one here.
+    /// Scans one value, and returns its text. `None` if none begins at the current position.
     pub(crate) fn value(&mut self) -> Option<&'a str> {
         self.nested(0)
     }

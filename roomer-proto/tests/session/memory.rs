@@ -7,7 +7,7 @@ use roomer_proto::websocket::{Limits, Session};
 use crate::streams::{any_stream, chunk_sizes, chunks, large, small};
 use crate::wire::*;
 
-/// Returns the most memory that doubling may take for `bytes` received.
+/// Returns the maximum amount of memory that doubling may take for `bytes` received.
 fn allowance(bytes: usize) -> usize {
     2 * bytes + 64
 }

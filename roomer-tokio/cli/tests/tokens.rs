@@ -87,7 +87,7 @@ fn a_token_that_is_not_good_is_refused_with_the_reason_and_not_logged() {
     let mut forged: Vec<u8> = key.token(&good()).into();
     let dot = forged.iter().rposition(|byte| *byte == b'.').unwrap();
     forged[dot + 1] = if forged[dot + 1] == b'A' { b'B' } else { b'A' };
-    // The public key, which all know, taken for a secret.
+    // The public key, which is known to everyone, used as a secret.
     let confused = Signer::Secret(include_bytes!("support/keys/rsa.pem").to_vec());
     let refused: Vec<(String, &str)> = vec![
         (String::from_utf8(forged).unwrap(), wrong),
@@ -233,21 +233,21 @@ fn rules_and_rights_decide_together_by_room() {
     refused(&send("users", Some(&limited)), "rejected the join");
     refused(&send("vip-a", Some(&plain)), "rejected the join");
     refused(&send("vip-b", Some(&limited)), "rejected the join");
-    // It may join, and not speak.
+    // The client may join, but not send.
     refused(&send("vip-a", Some(&limited)), "forbids it");
     refused(&send("news", Some(&plain)), "forbids it");
     let tail = support::Tail::start(&serving, "quiet", &["--token", &plain]);
     let id = tail.id();
     let whisper = |room: &str| run(&["send", url, room, "chat", "x", "--to", &id]);
     refused(&whisper("quiet"), "forbids it");
-    // Nor by naming a room that permits it, in which the receiver is not.
+    // Naming a room that permits it, but does not contain the receiver, does not help.
     refused(&whisper("lobby"), "forbids it");
-    // Two at once, and no third.
+    // Two messages at once are permitted, but no third.
     let lines = support::run_with(&["send", url, "slow", "chat", "--lines"], b"1\n2\n3\n4\n5\n");
     refused(&lines, "forbids it");
 }
 
-/// A server of keys, which counts requests: each request is answered with the current set, or 500 without one.
+/// A server of keys, which counts requests. It answers each request with the current set, or 500 without one.
 fn keys(set: Arc<Mutex<Option<Value>>>, asked: Arc<AtomicU32>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/keys.json", listener.local_addr().unwrap());
@@ -285,7 +285,7 @@ fn keys_of_an_address_are_read_again_when_a_token_has_a_new_one() {
     assert_eq!(with_token(&serving, &first.token_of("1", &claims)).0, 101);
     // A key of the same kind with another name is not tried.
     assert_eq!(with_token(&serving, &first.token_of("x", &claims)).0, 401);
-    // One after the other, as owners change keys; and kinds that are not known.
+    // The keys change one after the other. Keys of unknown kinds are ignored.
     let unknown = json!({ "kty": "new", "kid": "3" });
     *set.lock().unwrap() = Some(json!({ "keys": [unknown, second.jwk("2")] }));
     let token = second.token_of("2", &claims);

@@ -13,7 +13,8 @@ use crate::outbound::socket_writer::{Pressure, Status};
 /// long it may accept less than half of `max_backlog`.
 const SLOW_LIMITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 
-/// The same with [`FLOOD_FACTOR`] times `max_backlog` in the queue, which bounds its share of a flood.
+/// The limits of a connection with [`FLOOD_FACTOR`] times `max_backlog` in the queue. They bound its
+/// share of a flood.
 const FLOOD_LIMITS: (Duration, Duration) = (STALL_AFTER, Duration::from_millis(500));
 
 /// The multiple of `max_backlog` at which a connection is flooded ([`FLOOD_LIMITS`]).

@@ -166,7 +166,7 @@ impl Server {
         }
     }
 
-    /// Returns the most bytes that all connections together may hold: the value set by
+    /// Returns the maximum number of bytes that all connections together may hold: the value set by
     /// [`memory_budget`](crate::Builder::memory_budget), or the default for the available memory.
     #[must_use]
     pub fn memory_budget(&self) -> usize {

@@ -26,7 +26,8 @@ const MAX_ACK_DELAY: Duration = Duration::from_secs(5);
 const MAX_ACK_PACKETS: usize = 64;
 const MAX_ACK_BYTES: usize = 64 * 1024;
 
-/// The most bytes that the server's log copies into one buffer: two of the engine's `MIN_OWN`.
+/// The maximum number of bytes that the server's log copies into one buffer: two of the engine's
+/// `MIN_OWN`.
 const MAX_COPIED: u64 = 8 * 1024;
 
 pub type Packet = PacketRef<'static>;
@@ -171,21 +172,22 @@ impl Session {
         got + self.item_bytes
     }
 
-    /// Returns the most bytes that the server holds for the session: also what it has read and not
-    /// handled, in its buffer and as a message.
+    /// Returns the maximum number of bytes that the server holds for the session, including what it
+    /// has read and not handled, in its buffer and as a message.
     pub fn most_held(&self) -> u64 {
         let unread = self.sent[self.handled..].iter();
         self.most_kept() + unread.map(|packet| 2 * packet.encoded_len() as u64 + 20).sum::<u64>()
     }
 
-    /// Returns the most bytes that the server holds of the packets that the client has not acknowledged:
-    /// for its socket and, since some are copied, in its log.
+    /// Returns the maximum number of bytes that the server holds of the packets that the client has not
+    /// acknowledged: for its socket and, since some are copied, in its log.
     fn most_kept(&self) -> u64 {
         2 * self.bytes_after(self.acked.min(self.got.len())) + self.most_pinned()
     }
 
-    /// Returns the most bytes of acknowledged packets that the server's log still holds: those that are
-    /// in one buffer with the first packet that is kept, copied, or sent to the room at the same time.
+    /// Returns the maximum number of bytes of acknowledged packets that the server's log still holds:
+    /// those that are in one buffer with the first packet that is kept, copied, or sent to the room at
+    /// the same time.
     fn most_pinned(&self) -> u64 {
         let acked = self.acked.min(self.got.len());
         let bytes_from = |begin: usize| self.got_bytes[acked] - self.got_bytes[begin.min(acked)];

@@ -14,10 +14,10 @@ use tokio::time::timeout;
 /// How long a request may take, the whole response included.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A client with its connections.
+/// An HTTP client, which keeps its connections.
 pub(crate) struct Fetcher(Client<HttpsConnector<HttpConnector>, Empty<Bytes>>);
 
-/// Checks the address of a service: what comes from there is trusted, and must not be changed on its way.
+/// Checks the address of a service. Its documents are trusted, so they must be protected on their way.
 pub(crate) fn check_address(address: &str) -> Result<Uri, String> {
     let wrong = || format!("{address:?} is not an address: write https://HOST/PATH");
     let uri: Uri = address.parse().map_err(|_| wrong())?;
@@ -60,7 +60,7 @@ impl Fetcher {
     }
 }
 
-/// The error and its causes, of which the first says little.
+/// Returns the text of an error and its causes, since the error's own text says little.
 fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -18,7 +18,7 @@ pub(crate) fn start(options: &Options) {
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
     };
-    // Other crates report what is for their authors below a warning.
+    // Below warnings, other crates log details that only help their authors.
     let levels =
         Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("roomer", level);
     let log = fmt::layer().with_writer(io::stderr);

@@ -1,4 +1,4 @@
-//! Who may do what in which room: by the rules of the file and by the rights in the token.
+//! The rights of clients in rooms: by the rules of the file and by the rights in the token.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -40,13 +40,14 @@ impl Pattern {
     }
 }
 
-/// The rights that a token gives by room. A token without them is limited by the rules alone.
+/// The rights that a token gives, by room. A client whose token has none is limited only by the
+/// rules.
 #[derive(Clone, Debug)]
 pub(crate) struct Grants(Arc<[(Pattern, Vec<Right>)]>);
 
 impl Grants {
-    /// Reads the claim: a list of patterns, which gives all rights, or an object with the rights for
-    /// each pattern.
+    /// Reads the claim: a list of patterns, each of which gives all rights, or an object with the
+    /// rights for each pattern.
     pub(crate) fn read(claim: &Value) -> Option<Grants> {
         const ALL: [Right; 3] = [Right::Join, Right::Publish, Right::Whisper];
         let grants: Option<Vec<_>> = match claim {
@@ -85,7 +86,7 @@ struct Rule {
     join: Option<Who>,
     publish: Option<Who>,
     whisper: Option<Who>,
-    /// Of messages of one client to rooms of the pattern.
+    /// The rate at which one client may send messages to rooms of the pattern.
     rate: Option<Rate>,
 }
 
@@ -101,8 +102,8 @@ impl Rules {
         Rules(rooms.map(rule).collect())
     }
 
-    /// Adds the rules to a server. A rule that can never deny is left out, since each is asked about
-    /// each message. `has_tokens`: tokens may limit clients too.
+    /// Adds the rules to a server. A rule that can never deny is left out, since the server asks
+    /// each rule about every message. With `has_tokens`, tokens may limit clients as well.
     pub(crate) fn add(self, mut builder: Builder, has_tokens: bool) -> Builder {
         let denies = |of: fn(&Rule) -> Option<Who>| {
             has_tokens || self.0.iter().any(|rule| of(rule).is_some_and(|who| who != Who::All))
@@ -150,8 +151,8 @@ impl Rules {
         matching.filter_map(who).next().unwrap_or(Who::All)
     }
 
-    /// The room of a direct message is only what its sender writes there. So both have to be in it, or
-    /// a room with other rules would do.
+    /// Permits a direct message only if both clients are in its room: the sender chooses the room, and
+    /// could name one with weaker rules.
     fn permit_whisper(&self, conn: &Conn, message: &Message<'_>) -> bool {
         let is_in = |id: &str| conn.server().is_member(id, message.room);
         self.permit(conn, message.room, Right::Whisper)
@@ -174,18 +175,18 @@ impl Rules {
     }
 }
 
-/// When one client will have used up none of its rates, by the index of the rule.
+/// The rates of one client: for each rule, the time at which nothing of the rate will be used up.
 #[derive(Clone)]
 pub(crate) struct Buckets(Arc<Mutex<Vec<Option<Instant>>>>);
 
 impl Buckets {
-    /// Returns those of another client.
+    /// Returns unused rates, for another client with the same rules.
     pub(crate) fn empty(&self) -> Buckets {
         let rules = self.0.lock().unwrap_or_else(PoisonError::into_inner).len();
         Buckets(Arc::new(Mutex::new(vec![None; rules])))
     }
 
-    /// The generic cell rate algorithm: each message moves the time on by its share of a second.
+    /// The generic cell rate algorithm: each message postpones the time by its share of a second.
     fn take(&self, rule: usize, rate: Rate, now: Instant) -> bool {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(bucket) = buckets.get_mut(rule) else { return true };

@@ -41,7 +41,8 @@ pub(crate) fn server(config: &Config, login: Option<&Arc<Login>>) -> Result<Serv
     }
     builder = match options.compat {
         true => builder.compat(),
-        // All clients are in `root`, strangers to each other, and need no list of all of them.
+        // Every client is in `root`, so its members are strangers to each other and need no list of
+        // all of them.
         false => builder.presence("root", Presence::Off),
     };
     builder = Rules::new(rooms()).add(builder, login.is_some());

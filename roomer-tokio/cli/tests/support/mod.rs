@@ -172,7 +172,7 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Starts it, and waits until it is in its room.
+    /// Starts the command, and waits until it has joined its room.
     pub fn start(serving: &Serving, room: &str, args: &[&str]) -> Tail {
         let mut command = roomer(&["tail", &serving.url, room, "--members", "--json"]);
         let mut child = command.args(args).stdout(Stdio::piped()).spawn().unwrap();
@@ -196,7 +196,7 @@ impl Tail {
         serde_json::from_str(&self.lines.next().unwrap().unwrap()).unwrap()
     }
 
-    /// The next message.
+    /// Returns the next message.
     pub fn message(&mut self) -> Value {
         loop {
             let line = self.next();

@@ -74,7 +74,7 @@ impl Signer {
         }
     }
 
-    /// The public key as a file in PEM.
+    /// Writes the public key to a PEM file.
     pub fn public(&self) -> TempFile {
         TempFile::new("public.pem", pem(&self.info()))
     }
@@ -93,7 +93,7 @@ impl Signer {
         [algorithm, key].concat()
     }
 
-    /// The public key as a JSON Web Key.
+    /// Returns the public key as a JSON Web Key.
     pub fn jwk(&self, id: &str) -> Value {
         let text = |bytes: &[u8]| BASE64URL_NOPAD.encode(bytes);
         match self {
@@ -136,7 +136,7 @@ pub fn pem(info: &[u8]) -> String {
     format!("-----BEGIN PUBLIC KEY-----\n{text}-----END PUBLIC KEY-----\n")
 }
 
-/// Seconds since 1970, and some more.
+/// Returns the time `more` seconds from now, in seconds since 1970.
 pub fn now(more: i64) -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     i64::try_from(now).unwrap() + more

@@ -1,4 +1,5 @@
-//! Signatures of tokens by ring, which TLS has here anyway, for the crate `jsonwebtoken`.
+//! The verification of tokens' signatures with ring, for the crate `jsonwebtoken`: TLS uses ring as
+//! well.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
@@ -10,7 +11,7 @@ use ring::signature::{
 };
 use signature::{Error, Verifier};
 
-/// Installs it as the provider of `jsonwebtoken`. Further calls have no effect.
+/// Installs this module as the provider of `jsonwebtoken`. Further calls have no effect.
 pub(super) fn install() {
     static PROVIDER: CryptoProvider = CryptoProvider {
         signer_factory: signer,
@@ -20,12 +21,12 @@ pub(super) fn install() {
     let _ = PROVIDER.install_default();
 }
 
-/// A server signs no tokens.
+/// Returns an error, since the server signs no tokens.
 fn signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
     Err(ErrorKind::UnsupportedAlgorithm.into())
 }
 
-/// A key, for the one algorithm that goes with its family.
+/// A key, for the one algorithm of its family.
 struct Key {
     algorithm: Algorithm,
     key: DecodingKey,
@@ -49,7 +50,7 @@ impl Verifier<Vec<u8>> for Key {
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> core::result::Result<(), Error> {
         let good = match (self.key.kind(), self.key.family()) {
             (DecodingKeyKind::SecretOrDer(secret), AlgorithmFamily::Hmac) => {
-                // In constant time.
+                // `verify` compares in constant time.
                 let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
                 hmac::verify(&key, message, signature)
             }

@@ -1,4 +1,4 @@
-//! A set of keys at an address, read again now and then, since its owner changes keys.
+//! A set of keys at an address, which is read periodically, since its owner changes the keys.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use tokio::time::{Instant, sleep, timeout};
 use super::keys::{self, Key};
 use crate::serve::fetch::{Fetcher, check_address};
 
-/// The least time between two readings, whatever clients bring.
+/// The minimum time between two readings, whatever tokens clients present.
 const MIN_PAUSE: Duration = Duration::from_secs(3);
 
 /// How long a client with an unknown key waits for the next reading.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The largest set.
+/// The maximum size of a set in bytes.
 const MAX_SET: usize = 1 << 20;
 
 /// Reads the set. A reading that fails leaves the keys as they are.
@@ -23,9 +23,9 @@ pub(crate) struct Refresher {
     address: Uri,
     every: Duration,
     fetcher: Fetcher,
-    /// A client asks for a reading.
+    /// Notified when a client needs the set to be read.
     wanted: Notify,
-    /// How many readings there were.
+    /// The number of readings so far.
     readings: watch::Sender<u64>,
     last: Mutex<Option<Instant>>,
 }
@@ -67,7 +67,7 @@ impl Refresher {
         }
     }
 
-    /// Waits for the next reading, if one may begin by now.
+    /// Requests a reading and waits for it, unless the last one was too recent.
     pub(super) async fn read_again(&self) {
         let is_recent = self.last.lock().await.is_some_and(|last| last.elapsed() < MIN_PAUSE);
         if is_recent {
@@ -75,7 +75,7 @@ impl Refresher {
         }
         let mut readings = self.readings.subscribe();
         self.wanted.notify_one();
-        // It may fail; then the token is refused as before.
+        // If the reading fails, the token is refused as before.
         let _ = timeout(PATIENCE, readings.changed()).await;
     }
 }

@@ -7,11 +7,12 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::PemObject;
 
-/// The least bytes of a secret: a shorter one than the hash is guessed more easily than the hash.
+/// The minimum length of a secret in bytes: one that is shorter than the hash is easier to guess
+/// than the hash.
 const MIN_SECRET: usize = 32;
 
-/// A key for one algorithm: a token cannot have its signature checked with another one, as with a
-/// public key taken for a secret.
+/// A key for one algorithm. A token cannot choose another one, for example to have a public key
+/// used as a secret.
 #[derive(Clone)]
 pub(super) struct Key {
     pub(super) id: Option<String>,
@@ -19,7 +20,7 @@ pub(super) struct Key {
     pub(super) key: DecodingKey,
 }
 
-/// The key of HS256 from a file, without the line feed at its end.
+/// Reads a secret for HS256 from a file. Spaces and line feeds at its ends do not count.
 pub(super) fn secret(path: &Path) -> Result<Key, String> {
     let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let secret = text.trim_ascii();
@@ -33,7 +34,7 @@ pub(super) fn secret(path: &Path) -> Result<Key, String> {
     Ok(Key { id: None, algorithm: Algorithm::HS256, key: DecodingKey::from_secret(secret) })
 }
 
-/// A public key from a file in PEM, as `openssl pkey -pubout` writes it.
+/// Reads a public key from a PEM file, as `openssl pkey -pubout` writes it.
 pub(super) fn public(path: &Path) -> Result<Key, String> {
     let info = SubjectPublicKeyInfoDer::from_pem_file(path).map_err(|_| {
         format!(
@@ -50,13 +51,14 @@ pub(super) fn public(path: &Path) -> Result<Key, String> {
     Ok(Key { id: None, algorithm, key })
 }
 
-/// The identifiers of algorithms, in DER.
+/// The identifiers of the algorithms, in DER.
 const RSA: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
 const P256: &[u8] =
     b"\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07";
 const ED25519: &[u8] = b"\x30\x05\x06\x03\x2b\x65\x70";
 
-/// Takes the key out of a `SubjectPublicKeyInfo`: a sequence of the algorithm and a string of bits.
+/// Extracts the key from a `SubjectPublicKeyInfo`: a sequence of the algorithm and a string of
+/// bits.
 fn parse(info: &[u8]) -> Option<(Algorithm, DecodingKey)> {
     let content = element(0x30, info)?;
     let bits = |algorithm| element(0x03, content.strip_prefix(algorithm)?)?.strip_prefix(&[0]);
@@ -69,7 +71,7 @@ fn parse(info: &[u8]) -> Option<(Algorithm, DecodingKey)> {
     Some((Algorithm::EdDSA, DecodingKey::from_ed_der(bits(ED25519)?)))
 }
 
-/// Returns the content of the one element of DER that the bytes are.
+/// Returns the content of a DER element, which must be all of `bytes`.
 fn element(tag: u8, bytes: &[u8]) -> Option<&[u8]> {
     let (&first, rest) = bytes.strip_prefix(&[tag])?.split_first()?;
     let (length, content) = match first {
@@ -84,8 +86,8 @@ fn element(tag: u8, bytes: &[u8]) -> Option<&[u8]> {
     (content.len() == length).then_some(content)
 }
 
-/// The keys of a set that tokens may be signed with. Keys of other kinds are left out, and so are
-/// secrets, which do not belong into a set that is published.
+/// Returns the keys of a set with which tokens may be signed. Keys of other kinds are left out, as
+/// are secrets, which do not belong in a published set.
 pub(super) fn set(json: &[u8]) -> Result<Vec<Key>, String> {
     // One by one, so that a key of an unknown kind does not hide the others.
     #[derive(serde::Deserialize)]

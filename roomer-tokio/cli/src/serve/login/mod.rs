@@ -1,4 +1,4 @@
-//! Logins by JSON Web Token: the keys, the claims, and what they become.
+//! Logins by JSON Web Token: the keys, and how claims become users, infos and rights.
 //!
 //! | file | what it knows |
 //! |---|---|
@@ -26,19 +26,19 @@ use crate::serve::config::options::Options;
 use crate::serve::config::values::Problem;
 use crate::serve::rights::{Grants, Rules};
 
-/// The longest token that is looked at.
+/// The maximum length of a token in bytes; a longer one is not parsed.
 const MAX_TOKEN: usize = 8 << 10;
 
-/// The longest name of a user, in bytes.
+/// The maximum length of a user's name in bytes.
 const MAX_USER: usize = 256;
 
 /// Checks tokens.
 pub(crate) struct Login {
-    /// Keys of files, which do not change.
+    /// The keys from files, which do not change.
     own: Vec<Key>,
-    /// Keys of an address; `None` until they have been read.
+    /// The keys from an address; `None` until they have been read.
     fetched: RwLock<Option<Arc<[Key]>>>,
-    /// Asks for the keys of an address, if one is configured.
+    /// Reads the keys from an address, if one is configured.
     refresher: Option<Refresher>,
     issuer: Option<String>,
     audience: Option<String>,
@@ -51,13 +51,13 @@ pub(crate) struct Login {
     rules: Rules,
 }
 
-/// Is a login configured?
+/// Returns true if a login is configured.
 pub(crate) fn is_configured(options: &Options) -> bool {
     options.jwt_secret.is_some() || !options.jwt_keys.is_empty() || options.jwt_jwks.is_some()
 }
 
 impl Login {
-    /// Reads the keys. Those of an address are read by [`Login::refresh`].
+    /// Reads the keys from files. [`Login::refresh`] reads those from an address.
     pub(crate) fn new(config: &Config) -> Result<Login, Problem> {
         crypto::install();
         let options = &config.options;
@@ -96,7 +96,7 @@ impl Login {
         })
     }
 
-    /// Lets in only clients with a token, and renews their logins.
+    /// Makes a server admit only clients with a token, and renew their logins.
     pub(crate) fn add(self: &Arc<Self>, builder: Builder) -> Builder {
         let (login, renewing) = (self.clone(), self.clone());
         let renew = async move |token: &str| renewing.check_again(token).await;
@@ -118,7 +118,7 @@ impl Login {
             })
     }
 
-    /// Reads the keys of an address now and then, for as long as the future is polled.
+    /// Reads the keys from an address periodically, as long as the future is polled.
     pub(crate) async fn refresh(&self) {
         let Some(refresher) = &self.refresher else { return };
         let put = |keys: Vec<Key>| {
@@ -127,7 +127,8 @@ impl Login {
         refresher.run(put).await;
     }
 
-    /// Checks a token, and once more if it is signed with a key that the address may have by now.
+    /// Checks a token. If its key is unknown, reads the keys from the address and checks it once
+    /// more.
     async fn check_again(&self, token: &str) -> AuthResult {
         match (self.check(token), &self.refresher) {
             (Err(Refused::UnknownKey), Some(refresher)) => {
@@ -156,7 +157,7 @@ impl Login {
         for key in keys.filter(is_candidate) {
             match decode::<Map<String, Value>>(token, &key.key, &self.validation(header.alg)) {
                 Ok(token) => return self.read(&token.claims),
-                // Another key may be the right one.
+                // The token may be signed with another of the keys.
                 Err(error) if *error.kind() == ErrorKind::InvalidSignature => {
                     refused = Refused::Invalid("the signature of the token is wrong");
                 }
@@ -184,7 +185,7 @@ impl Login {
         validation
     }
 
-    /// The claims of a client without a token.
+    /// Returns the claims that every client has: the counts of its rates.
     fn claims(&self) -> Claims {
         match self.rules.buckets() {
             Some(buckets) => Claims::new().with(buckets),
@@ -195,7 +196,7 @@ impl Login {
     fn read(&self, token: &Map<String, Value>) -> Result<Claims, Refused> {
         let expires = token.get("exp").and_then(Value::as_f64).unwrap_or_default();
         let rest = expires - get_current_timestamp() as f64 + self.leeway.as_secs_f64();
-        // A time that is too long for the type is as good as none.
+        // A time that is too long for a `Duration` never ends.
         let rest = Duration::try_from_secs_f64(rest.max(0.0)).unwrap_or(Duration::MAX);
         let mut claims = self.claims().good_for(rest);
         match token.get(&self.user_claim) {
