@@ -61,6 +61,12 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
     ("[[room]]\npattern = \"a\"\nhistori = 1", 3, "room", "expected one of `pattern`"),
     ("[[room]]\npattern = \"a\"\njoin = \"ann\"", 3, "room", "`all`, `users`, `token`, `none`"),
     ("[[room]]\npattern = \"a\"\nrate = 0", 3, "room", "50 burst 200"),
+    ("[[api_key]]\nname = \"a\"", 1, "api_key", "write either file"),
+    ("[[api_key]]\nname = \"a\"\nsha256 = \"12\"", 1, "api_key", "64 hexadecimal digits"),
+    ("[[api_key]]\nname = \"a\"\nfile = \"/nowhere\"", 1, "api_key", "No such file"),
+    ("[[api_key]]\nname = \"a\"\nfile = \"/dev/null\"", 1, "api_key", "has 0 characters"),
+    ("[[api_key]]\nname = \"a\"\nrights = [\"all\"]", 3, "api_key", "`publish`, `read`, `manage`"),
+    ("[[api_key]]\nname = \"a\"\nrooms = [\"*a\"]", 3, "api_key", "* at the end"),
     ("[jwt]\nsecret = \"/nowhere\"", 2, "jwt.secret", "No such file"),
     ("[jwt]\njwks = \"http://a.example/\"", 2, "jwt.jwks", "write https://"),
     ("[[room]]\npattern = \"a\"\npresence = \"none\"", 3, "room", "`full`, `count`, `off`"),
@@ -171,6 +177,7 @@ fn the_file_of_the_page_is_valid_and_its_mistake_is_told_as_it_says() {
         let secret = TempFile::new("secret", "x".repeat(32));
         let key = TempFile::new("key.pem", include_bytes!("support/keys/rsa.pem"));
         let text = text.replace("/etc/roomer/secret", secret.path());
+        let text = text.replace("/etc/roomer/backend.key", secret.path());
         let text = text.replace("/etc/roomer/public.pem", key.path());
         succeeds(&run(&["check", TempFile::new("page.toml", text).path()]));
     }

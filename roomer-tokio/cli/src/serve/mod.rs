@@ -5,6 +5,7 @@
 //! | `config` | the options, and the places where they are written |
 //! | `rooms` | the configuration as a server with rooms |
 //! | `operator` | the second listener, for operators: metrics and health |
+//! | `api` | the HTTP API of that listener |
 //! | `http` | connections of that listener, and their limits |
 //! | `login` | logins by JSON Web Token |
 //! | `rights` | who may do what in which room |
@@ -12,6 +13,7 @@
 //! | `tls` | certificates from files |
 //! | `log` | lines for people, or lines of JSON |
 
+mod api;
 pub(crate) mod config;
 mod fetch;
 mod http;
@@ -32,6 +34,7 @@ use tokio::runtime;
 use crate::args::{Check, Serve};
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::serve::api::Api;
 use crate::serve::config::Config;
 use crate::serve::config::values::Problem;
 use crate::serve::login::Login;
@@ -68,6 +71,7 @@ fn failure(problems: Vec<Problem>) -> Failure {
 /// The parts of a server that a valid configuration describes.
 struct Plan {
     server: Server,
+    api: Option<Arc<Api>>,
     login: Option<Arc<Login>>,
     tls: Option<TlsConfig>,
 }
@@ -79,7 +83,8 @@ impl Plan {
             true => Some(Arc::new(Login::new(config)?)),
             false => None,
         };
-        Ok(Plan { server: rooms::server(config, login.as_ref())?, login, tls })
+        let server = rooms::server(config, login.as_ref())?;
+        Ok(Plan { api: Api::new(config, &server)?, server, login, tls })
     }
 
     async fn run(self, config: &Config) -> Result<(), Problem> {
@@ -97,7 +102,7 @@ impl Plan {
         tracing::info!(url = %format!("{scheme}://{}{path}", address(&listener)), "listening");
         let operator = operator.map(|listener| {
             tracing::info!(url = %format!("http://{}", address(&listener)), "listening for operators");
-            tokio::spawn(http::serve(listener, operator::routes(self.server.clone())))
+            tokio::spawn(http::serve(listener, operator::routes(self.server.clone(), self.api)))
         });
         if let Some(login) = self.login {
             tokio::spawn(async move { login.refresh().await });

@@ -1,5 +1,7 @@
 //! The responses of the operators' listener: metrics and health.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -7,15 +9,21 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use roomer_tokio::Server;
 
+use crate::serve::api::{self, Api};
+
 /// The content type of metrics in the text format of Prometheus.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-pub(crate) fn routes(server: Server) -> Router {
-    Router::new()
+pub(crate) fn routes(server: Server, api: Option<Arc<Api>>) -> Router {
+    let own = Router::new()
         .route("/metrics", get(metrics))
         .route("/live", get(async |State(server): State<Server>| health(server.is_live())))
         .route("/ready", get(async |State(server): State<Server>| health(server.is_ready())))
-        .with_state(server)
+        .with_state(server);
+    match api {
+        Some(api) => own.merge(api::routes(api)),
+        None => own,
+    }
 }
 
 async fn metrics(State(server): State<Server>) -> impl IntoResponse {

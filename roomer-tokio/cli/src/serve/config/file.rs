@@ -8,7 +8,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use crate::serve::config::options::TABLE;
-use crate::serve::config::rooms::Room;
+use crate::serve::config::rooms::{ApiKey, Room};
 use crate::serve::config::setting::Raw;
 use crate::serve::config::values::{Place, Problem, Values, sections, unknown};
 
@@ -16,6 +16,7 @@ use crate::serve::config::values::{Place, Problem, Values, sections, unknown};
 #[derive(Default)]
 pub(crate) struct Lists {
     pub(crate) rooms: Vec<Placed<Room>>,
+    pub(crate) api_keys: Vec<Placed<ApiKey>>,
 }
 
 /// One table of a list, and the place at which it begins.
@@ -102,6 +103,7 @@ impl File<'_> {
                     }
                 }
                 (None, _) if key == "room" => lists.rooms = self.list(&key, value),
+                (None, _) if key == "api_key" => lists.api_keys = self.list(&key, value),
                 (None, _) if sections().any(|section| section == key) => {
                     self.fail(at, &key, format!("is a section: write [{key}] above its keys"));
                 }

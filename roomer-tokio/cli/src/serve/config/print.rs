@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::serve::config::Config;
 use crate::serve::config::options::{Entry, TABLE};
-use crate::serve::config::rooms::{Room, Who};
+use crate::serve::config::rooms::{ApiKey, Room, Who};
 use crate::serve::config::setting::{Raw, Setting, to_toml};
 use crate::serve::config::values::Place;
 
@@ -39,7 +39,26 @@ impl fmt::Display for Config {
         for room in &self.lists.rooms {
             write!(f, "\n[[room]] # {}\n{}", room.place, room.value)?;
         }
+        for key in &self.lists.api_keys {
+            write!(f, "\n[[api_key]] # {}\n{}", key.place, key.value)?;
+        }
         Ok(())
+    }
+}
+
+impl fmt::Display for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |text: &str| to_toml(&Raw::Text(text.into()));
+        writeln!(f, "name = {}", text(&self.name))?;
+        if let Some(file) = &self.file {
+            writeln!(f, "file = {}", text(&file.to_string_lossy()))?;
+        }
+        if let Some(hash) = &self.sha256 {
+            writeln!(f, "sha256 = {}", text(hash))?;
+        }
+        let rights = self.rights.iter().map(|right| right.name().to_owned());
+        writeln!(f, "rights = {}", to_toml(&Raw::List(rights.collect())))?;
+        writeln!(f, "rooms = {}", to_toml(&Raw::List(self.rooms.clone())))
     }
 }
 

@@ -1,4 +1,6 @@
-//! The rules for rooms by pattern: `[[room]]`.
+//! The lists of the file: rules for rooms by pattern, `[[room]]`, and keys of the API, `[[api_key]]`.
+
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
@@ -31,6 +33,39 @@ pub(crate) struct Room {
     pub(crate) rate: Option<Rate>,
 }
 
+/// A key of the HTTP API: `[[api_key]]`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ApiKey {
+    /// What errors and logs call it.
+    pub(crate) name: String,
+    /// A file that contains the key.
+    pub(crate) file: Option<PathBuf>,
+    /// Or the hash of the key.
+    pub(crate) sha256: Option<String>,
+    #[serde(default = "all_rights")]
+    pub(crate) rights: Vec<ApiRight>,
+    /// Patterns; all rooms without one.
+    #[serde(default, deserialize_with = "patterns")]
+    pub(crate) rooms: Vec<String>,
+}
+
+choice! {
+    /// What a key of the API permits.
+    ApiRight {
+        /// Messages to rooms, connections and users.
+        Publish = "publish",
+        /// Rooms, members and counts.
+        Read = "read",
+        /// Removals from rooms, and ends of connections.
+        Manage = "manage",
+    }
+}
+
+fn all_rights() -> Vec<ApiRight> {
+    vec![ApiRight::Publish, ApiRight::Read, ApiRight::Manage]
+}
+
 choice! {
     /// Clients that a rule permits something. Each is limited by the rooms in its token as well.
     Who {
@@ -50,10 +85,17 @@ choice! {
 }
 
 fn pattern<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let pattern = String::deserialize(deserializer)?;
+    check_pattern(String::deserialize(deserializer)?)
+}
+
+fn patterns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Vec::deserialize(deserializer)?.into_iter().map(check_pattern).collect()
+}
+
+fn check_pattern<E: de::Error>(pattern: String) -> Result<String, E> {
     let prefix = pattern.strip_suffix('*').unwrap_or(&pattern);
     match pattern.is_empty() || prefix.contains('*') {
-        true => Err(de::Error::custom(format!(
+        true => Err(E::custom(format!(
             "{pattern:?} is not a pattern: write a name, or the beginning of names and * at the end"
         ))),
         false => Ok(pattern),

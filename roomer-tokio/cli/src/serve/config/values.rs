@@ -128,7 +128,7 @@ pub(crate) fn unknown(section: &str) -> String {
     }
     let sections: Vec<_> = sections().map(|section| format!("[{section}]")).collect();
     format!(
-        "unknown; the keys are {names}, the sections {}, the lists [[room]]",
+        "unknown; the keys are {names}, the sections {}, the lists [[room]], [[api_key]]",
         sections.join(", ")
     )
 }

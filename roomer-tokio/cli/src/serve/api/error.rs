@@ -1,0 +1,79 @@
+//! Answers to requests that cannot be fulfilled: a code for programs and a text for people.
+
+use axum::Json;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+/// The status, the code and the text.
+#[derive(Debug)]
+pub(super) struct Error {
+    status: StatusCode,
+    code: &'static str,
+    text: String,
+}
+
+impl Error {
+    /// `status` is one of those of HTTP.
+    pub(super) fn new(status: u16, code: &'static str, text: impl Into<String>) -> Error {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Error { status, code, text: text.into() }
+    }
+
+    /// The request itself is wrong.
+    pub(super) fn invalid(text: impl Into<String>) -> Error {
+        Error::new(400, "invalid", text)
+    }
+
+    pub(super) fn unauthorized() -> Error {
+        Error::new(401, "unauthorized", "a key is required: Authorization: Bearer KEY")
+    }
+
+    pub(super) fn forbidden(text: impl Into<String>) -> Error {
+        Error::new(403, "forbidden", text)
+    }
+
+    pub(super) fn not_found(text: impl Into<String>) -> Error {
+        Error::new(404, "not_found", text)
+    }
+
+    pub(super) fn too_large(text: impl Into<String>) -> Error {
+        Error::new(413, "too_large", text)
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let body = json!({ "error": { "code": self.code, "message": self.text } });
+        let mut response = (self.status, Json(body)).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
+impl From<PathRejection> for Error {
+    fn from(error: PathRejection) -> Error {
+        Error::invalid(format!("the path: {}", error.body_text()))
+    }
+}
+
+impl From<QueryRejection> for Error {
+    fn from(error: QueryRejection) -> Error {
+        Error::invalid(format!("the query: {}", error.body_text()))
+    }
+}
+
+impl From<BytesRejection> for Error {
+    fn from(error: BytesRejection) -> Error {
+        match error.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Error::too_large("the body is longer than limits.max_message permits")
+            }
+            _ => Error::invalid("the body has not arrived completely"),
+        }
+    }
+}

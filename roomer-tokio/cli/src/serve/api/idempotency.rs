@@ -1,0 +1,119 @@
+//! Requests that are sent again, since their sender does not know whether the first has arrived: the
+//! second one gets the answer of the first.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::http::HeaderMap;
+use ring::digest::{Context, SHA256};
+use serde_json::Value;
+
+use super::Answer;
+use super::error::Error;
+
+/// For how long an answer is kept.
+const KEPT: Duration = Duration::from_secs(600);
+
+/// How many answers are kept; above it the oldest are forgotten.
+const MAX_ANSWERS: usize = 10_000;
+
+/// The longest `Idempotency-Key`.
+const MAX_KEY: usize = 128;
+
+/// The answers of the last minutes, by the name of the API's key and the request's own.
+#[derive(Default)]
+pub(super) struct Answers(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    answers: HashMap<Id, (Vec<u8>, Value)>,
+    /// In the order in which they are forgotten.
+    order: VecDeque<(Instant, Id)>,
+}
+
+type Id = (String, String);
+
+impl Answers {
+    /// Runs a request, or returns the answer that it had before. `parts` are all that it consists of.
+    /// What has failed may be tried again.
+    pub(super) fn once(
+        &self,
+        owner: &str,
+        headers: &HeaderMap,
+        parts: &[&[u8]],
+        run: impl FnOnce() -> Answer,
+    ) -> Answer {
+        let Some(key) = headers.get("idempotency-key") else { return run() };
+        let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= MAX_KEY);
+        let key = key.ok_or_else(|| {
+            Error::invalid(format!(
+                "Idempotency-Key has 1 to {MAX_KEY} visible characters of ASCII"
+            ))
+        })?;
+        let id = (owner.to_owned(), key.to_owned());
+        let print = fingerprint(parts);
+        // Until the answer is known, so that the same request at the same time does not run too.
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        kept.forget(now);
+        if let Some((before, answer)) = kept.answers.get(&id) {
+            return match *before == print {
+                true => Ok(Json(answer.clone())),
+                false => Err(Error::new(
+                    422,
+                    "idempotency",
+                    "this Idempotency-Key was used for another request",
+                )),
+            };
+        }
+        let answer = run()?;
+        kept.answers.insert(id.clone(), (print, answer.0.clone()));
+        kept.order.push_back((now, id));
+        Ok(answer)
+    }
+}
+
+impl Kept {
+    fn forget(&mut self, now: Instant) {
+        while let Some((at, _)) = self.order.front() {
+            if self.order.len() < MAX_ANSWERS && now.duration_since(*at) < KEPT {
+                return;
+            }
+            if let Some((_, id)) = self.order.pop_front() {
+                self.answers.remove(&id);
+            }
+        }
+    }
+}
+
+/// The hash of all parts, each with its length.
+fn fingerprint(parts: &[&[u8]]) -> Vec<u8> {
+    let mut context = Context::new(&SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    context.finish().as_ref().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_answers_are_kept_for_so_long() {
+        let mut kept = Kept::default();
+        let start = Instant::now();
+        for n in 0..2 * MAX_ANSWERS {
+            kept.forget(start);
+            let id = (String::new(), n.to_string());
+            kept.answers.insert(id.clone(), (Vec::new(), Value::Null));
+            kept.order.push_back((start, id));
+        }
+        assert_eq!((kept.answers.len(), kept.order.len()), (MAX_ANSWERS, MAX_ANSWERS));
+        kept.forget(start + KEPT);
+        assert!(kept.answers.is_empty());
+    }
+}

@@ -1,0 +1,93 @@
+//! Names and payloads in requests, checked as those of clients are.
+
+use axum::body::Bytes;
+use data_encoding::BASE64;
+use roomer_proto::{ConnId, is_built_in};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::Api;
+use super::error::Error;
+
+/// A payload in JSON: one of three kinds.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Body {
+    pub(super) rooms: Vec<String>,
+    pub(super) event: String,
+    pub(super) except: Option<String>,
+    text: Option<String>,
+    json: Option<Box<RawValue>>,
+    base64: Option<String>,
+}
+
+impl Body {
+    pub(super) fn read(api: &Api, body: &[u8]) -> Result<(Body, Vec<u8>), Error> {
+        let mut body: Body = serde_json::from_slice(body).map_err(|error| {
+            Error::invalid(format!("the body is not the expected JSON: {error}"))
+        })?;
+        let payload = match (body.text.take(), body.json.take(), body.base64.take()) {
+            (Some(text), None, None) => text.into_bytes(),
+            (None, Some(json), None) => json.get().as_bytes().to_vec(),
+            (None, None, Some(text)) => BASE64.decode(text.as_bytes()).map_err(|error| {
+                Error::invalid(format!("base64 is not Base64 with padding: {error}"))
+            })?,
+            _ => return Err(Error::invalid("write one of text, json and base64")),
+        };
+        api.check_payload(&payload)?;
+        Ok((body, payload))
+    }
+}
+
+impl Api {
+    pub(super) fn check_room(&self, room: &str) -> Result<(), Error> {
+        match room.is_empty() || room.len() > self.max_name {
+            true => Err(Error::invalid(format!(
+                "the name of a room has 1 to {} bytes, not {}",
+                self.max_name,
+                room.len()
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn check_event(&self, event: &str) -> Result<(), Error> {
+        if event.is_empty() || event.len() > self.max_name {
+            return Err(Error::invalid(format!(
+                "the name of an event has 1 to {} bytes, not {}",
+                self.max_name,
+                event.len()
+            )));
+        }
+        match is_built_in(event) || event.starts_with("roomer:") {
+            true => {
+                Err(Error::invalid(format!("the event {event:?} is reserved for the protocol")))
+            }
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn check_payload(&self, payload: &[u8]) -> Result<(), Error> {
+        match payload.len() > self.max_message {
+            true => Err(Error::too_large(format!(
+                "the payload has {} bytes, and limits.max_message is {}",
+                payload.len(),
+                self.max_message
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    /// Reads a body that is the payload as it is.
+    pub(super) fn payload(&self, body: Bytes) -> Result<Bytes, Error> {
+        self.check_payload(&body)?;
+        Ok(body)
+    }
+
+    pub(super) fn check_id(&self, id: &str) -> Result<(), Error> {
+        match ConnId::parse(id) {
+            Some(_) => Ok(()),
+            None => Err(Error::invalid("the id of a connection is that of a `join_ack`")),
+        }
+    }
+}

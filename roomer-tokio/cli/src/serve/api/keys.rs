@@ -1,0 +1,137 @@
+//! The keys of the API, and what each permits.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, header};
+use data_encoding::HEXLOWER_PERMISSIVE;
+use ring::rand::SystemRandom;
+use ring::{digest, hmac};
+
+use super::error::Error;
+use crate::serve::config::Config;
+use crate::serve::config::rooms::{ApiKey, ApiRight};
+use crate::serve::config::values::Problem;
+use crate::serve::rights::Pattern;
+
+/// The least characters of a key in a file.
+const MIN_KEY: usize = 20;
+
+/// All keys. What is compared is a code of the key, under a secret of this process, so that the time
+/// of a comparison tells nothing about a key.
+pub(super) struct Keys {
+    secret: hmac::Key,
+    keys: Vec<(hmac::Tag, Arc<Key>)>,
+}
+
+/// What one key permits.
+#[derive(Debug)]
+pub(super) struct Key {
+    pub(super) name: String,
+    rights: Vec<ApiRight>,
+    /// All rooms without one.
+    rooms: Vec<Pattern>,
+}
+
+impl Keys {
+    pub(super) fn read(config: &Config) -> Result<Keys, Problem> {
+        let problem = |key: &str, text: String| config.problem(key, text);
+        // The system has randomness, or TLS would not work either.
+        let secret = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
+        let secret =
+            secret.map_err(|_| problem("api_key", "the system has no randomness".into()))?;
+        let mut keys: Vec<(hmac::Tag, Arc<Key>)> = Vec::new();
+        for placed in &config.lists.api_keys {
+            let ApiKey { name, rights, rooms, .. } = &placed.value;
+            let fail =
+                |text: String| Problem { place: placed.place.clone(), key: "api_key".into(), text };
+            let hash = hash(&placed.value).map_err(fail)?;
+            if keys.iter().any(|(_, key)| key.name == *name) {
+                return Err(fail(format!("the name {name:?} is used twice; choose another")));
+            }
+            let rooms = rooms.iter().map(|pattern| Pattern::new(pattern)).collect();
+            let key = Key { name: name.clone(), rights: rights.clone(), rooms };
+            keys.push((hmac::sign(&secret, &hash), Arc::new(key)));
+        }
+        if !keys.is_empty() && config.options.operator_listen.is_none() {
+            let text = "the API is at the operators' listener: write an address, as 127.0.0.1:9090";
+            return Err(problem("operator.listen", text.into()));
+        }
+        Ok(Keys { secret, keys })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Finds the key of a request.
+    pub(super) fn find(&self, headers: &HeaderMap) -> Option<Arc<Key>> {
+        let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        let (scheme, given) = value.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return None;
+        }
+        let given = digest::digest(&digest::SHA256, given.trim().as_bytes());
+        // All are compared, whether or not one has been found.
+        let is_it =
+            |tag: &hmac::Tag| hmac::verify(&self.secret, given.as_ref(), tag.as_ref()).is_ok();
+        let found = self.keys.iter().filter(|(tag, _)| is_it(tag));
+        found.fold(None, |_, (_, key)| Some(key.clone()))
+    }
+}
+
+/// Returns the SHA-256 of a key.
+fn hash(key: &ApiKey) -> Result<Vec<u8>, String> {
+    match (&key.file, &key.sha256) {
+        (Some(path), None) => {
+            let text =
+                std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let text = text.trim_ascii();
+            match text.len() < MIN_KEY {
+                true => Err(format!(
+                    "{} has {} characters: write a key of {MIN_KEY} or more, as from \
+                     `openssl rand -hex 32`",
+                    path.display(),
+                    text.len()
+                )),
+                false => Ok(digest::digest(&digest::SHA256, text).as_ref().to_vec()),
+            }
+        }
+        (None, Some(hash)) => match HEXLOWER_PERMISSIVE.decode(hash.as_bytes()) {
+            Ok(hash) if hash.len() == digest::SHA256_OUTPUT_LEN => Ok(hash),
+            _ => Err("sha256 is 64 hexadecimal digits, as from `printf %s KEY | sha256sum`".into()),
+        },
+        _ => Err("write either file, a file with the key, or sha256, the hash of the key".into()),
+    }
+}
+
+impl Key {
+    /// Checks that the key permits something, whatever the room.
+    pub(super) fn require(&self, right: ApiRight) -> Result<(), Error> {
+        match self.rights.contains(&right) {
+            true => Ok(()),
+            false => Err(Error::forbidden(format!("the key lacks the right {:?}", right.name()))),
+        }
+    }
+
+    /// Checks that the key permits something in a room.
+    pub(super) fn require_in(&self, right: ApiRight, room: &str) -> Result<(), Error> {
+        self.require(right)?;
+        match self.permits_room(room) {
+            true => Ok(()),
+            false => Err(Error::forbidden(format!("the key is not for the room {room:?}"))),
+        }
+    }
+
+    /// Checks that the key permits something that concerns all rooms.
+    pub(super) fn require_everywhere(&self, right: ApiRight) -> Result<(), Error> {
+        self.require(right)?;
+        match self.rooms.is_empty() {
+            true => Ok(()),
+            false => Err(Error::forbidden("the key is for some rooms only")),
+        }
+    }
+
+    pub(super) fn permits_room(&self, room: &str) -> bool {
+        self.rooms.is_empty() || self.rooms.iter().any(|pattern| pattern.matches(room))
+    }
+}

@@ -1,0 +1,105 @@
+//! Removals from rooms, and ends of connections.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Extension, Path, Query, State};
+use axum::routing::{MethodRouter, delete};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::error::Error;
+use super::keys::Key;
+use super::read;
+use super::{Answer, Api, Shared};
+use crate::serve::config::rooms::ApiRight;
+
+/// The code of a close that names no other: one of the application, which clients treat as final.
+const DISCONNECTED: u16 = 4000;
+
+/// The longest reason of a close frame.
+const MAX_REASON: usize = 123;
+
+pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
+    vec![
+        ("/v1/rooms/{room}/members/{id}", delete(kick)),
+        ("/v1/rooms/{room}/users/{user}", delete(kick_user)),
+        ("/v1/connections/{id}", read::connection_route().delete(disconnect)),
+        ("/v1/users/{user}", delete(disconnect_user)),
+    ]
+}
+
+type Names = Result<Path<(String, String)>, PathRejection>;
+
+/// Removes one connection from a room.
+async fn kick(State(api): Shared, Extension(key): Extension<Arc<Key>>, names: Names) -> Answer {
+    let Path((room, id)) = names?;
+    key.require_in(ApiRight::Manage, &room)?;
+    api.check_id(&id)?;
+    match api.server.is_member(&id, &room) && api.server.kick(&id, &room) {
+        true => Ok(Json(json!({ "connections": 1 }))),
+        false => Err(Error::not_found("the connection is not a member of the room")),
+    }
+}
+
+/// Removes all connections of a user from a room.
+async fn kick_user(
+    State(api): Shared,
+    Extension(key): Extension<Arc<Key>>,
+    names: Names,
+) -> Answer {
+    let Path((room, user)) = names?;
+    key.require_in(ApiRight::Manage, &room)?;
+    Ok(Json(json!({ "connections": api.server.user(&user).kick(&room) })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Close {
+    code: Option<u16>,
+    #[serde(default)]
+    reason: String,
+}
+
+impl Close {
+    fn read(query: Result<Query<Close>, QueryRejection>) -> Result<(u16, String), Error> {
+        let Query(Close { code, reason }) = query?;
+        let code = code.unwrap_or(DISCONNECTED);
+        if code != 1000 && !(3000..5000).contains(&code) {
+            return Err(Error::invalid("the code is 1000, or one from 3000 to 4999"));
+        }
+        match reason.len() > MAX_REASON {
+            true => Err(Error::invalid(format!("the reason has at most {MAX_REASON} bytes"))),
+            false => Ok((code, reason)),
+        }
+    }
+}
+
+/// Closes one connection.
+async fn disconnect(
+    State(api): Shared,
+    Extension(key): Extension<Arc<Key>>,
+    id: Result<Path<String>, PathRejection>,
+    query: Result<Query<Close>, QueryRejection>,
+) -> Answer {
+    let (Path(id), (code, reason)) = (id?, Close::read(query)?);
+    key.require_everywhere(ApiRight::Manage)?;
+    api.check_id(&id)?;
+    match api.server.disconnect(&id, code, &reason) {
+        true => Ok(Json(json!({ "connections": 1 }))),
+        false => Err(Error::not_found("there is no such connection")),
+    }
+}
+
+/// Closes all connections of a user.
+async fn disconnect_user(
+    State(api): Shared,
+    Extension(key): Extension<Arc<Key>>,
+    user: Result<Path<String>, PathRejection>,
+    query: Result<Query<Close>, QueryRejection>,
+) -> Answer {
+    let (Path(user), (code, reason)) = (user?, Close::read(query)?);
+    key.require_everywhere(ApiRight::Manage)?;
+    Ok(Json(json!({ "connections": api.server.user(&user).disconnect(code, &reason) })))
+}

@@ -1,0 +1,122 @@
+//! The HTTP API for backends, at the operators' listener.
+//!
+//! | file | what it knows |
+//! |---|---|
+//! | `keys` | who may call it |
+//! | `error` | answers to what cannot be done |
+//! | `input` | names and payloads in requests |
+//! | `idempotency` | requests that are sent again |
+//! | `send`, `manage`, `read` | the routes |
+
+mod error;
+mod idempotency;
+mod input;
+mod keys;
+mod manage;
+mod read;
+mod send;
+
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::MethodRouter;
+use axum::{Json, Router};
+use roomer_tokio::Server;
+use serde_json::Value;
+
+use self::error::Error;
+use self::idempotency::Answers;
+use self::keys::Keys;
+use crate::serve::config::Config;
+use crate::serve::config::values::Problem;
+
+/// The description of the routes, in the form of OpenAPI.
+const OPENAPI: &str = include_str!("openapi.json");
+
+/// What a request may bring besides its payload: names in JSON, and what Base64 adds.
+const JSON_ALLOWANCE: usize = 64 << 10;
+
+/// What all routes share.
+pub(crate) struct Api {
+    server: Server,
+    keys: Keys,
+    answers: Answers,
+    max_message: usize,
+    max_name: usize,
+}
+
+type Shared = State<Arc<Api>>;
+
+/// What a route answers.
+type Answer = Result<Json<Value>, Error>;
+
+impl Api {
+    /// Returns the API, if a key for it is configured.
+    pub(crate) fn new(config: &Config, server: &Server) -> Result<Option<Arc<Api>>, Problem> {
+        let keys = Keys::read(config)?;
+        Ok((!keys.is_empty()).then(|| {
+            Arc::new(Api {
+                server: server.clone(),
+                keys,
+                answers: Answers::default(),
+                max_message: config.options.max_message.0,
+                max_name: config.options.max_name.0,
+            })
+        }))
+    }
+}
+
+/// The routes by path. A test compares them with the description.
+fn table() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
+    [send::routes(), manage::routes(), read::routes()].into_iter().flatten().collect()
+}
+
+pub(crate) fn routes(api: Arc<Api>) -> Router {
+    let longest = api.max_message.saturating_mul(2).saturating_add(JSON_ALLOWANCE);
+    let add = |router: Router<Arc<Api>>, (path, route)| router.route(path, route);
+    let closed = table().into_iter().fold(Router::new(), add);
+    closed
+        .fallback(async || Error::new(404, "no_route", "there is no such route"))
+        .method_not_allowed_fallback(async || {
+            Error::new(405, "method", "the route has other methods: see /v1/openapi.json")
+        })
+        .layer(DefaultBodyLimit::max(longest))
+        .layer(from_fn_with_state(api.clone(), authenticate))
+        .with_state(api)
+        .route("/v1/openapi.json", axum::routing::get(openapi))
+}
+
+async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], OPENAPI)
+}
+
+/// Lets only requests with a key through, those for routes that there are not included: an attacker
+/// without a key learns nothing.
+async fn authenticate(State(api): Shared, mut request: Request, next: Next) -> Response {
+    match api.keys.find(request.headers()) {
+        Some(key) => {
+            request.extensions_mut().insert(key);
+            next.run(request).await
+        }
+        None => Error::unauthorized().into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_description_has_the_paths_of_the_routes() {
+        let described: Value = serde_json::from_str(OPENAPI).unwrap();
+        let described: Vec<_> =
+            described["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+        let mut paths: Vec<_> = table().iter().map(|(path, _)| *path).collect();
+        paths.push("/v1/openapi.json");
+        paths.sort_unstable();
+        assert_eq!(described, paths);
+    }
+}

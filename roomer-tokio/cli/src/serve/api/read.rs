@@ -1,0 +1,135 @@
+//! What there is: rooms, members, connections, counts.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Extension, Path, Query, State};
+use axum::routing::{MethodRouter, get};
+use roomer_tokio::Conn;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::error::Error;
+use super::keys::Key;
+use super::{Answer, Api, Shared};
+use crate::serve::config::rooms::ApiRight;
+
+/// The entries of one answer, unless the request asks for less, and at most.
+const DEFAULT_LIMIT: usize = 1_000;
+const MAX_LIMIT: usize = 10_000;
+
+pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
+    vec![
+        ("/v1/rooms", get(rooms)),
+        ("/v1/rooms/{room}", get(room)),
+        ("/v1/rooms/{room}/members", get(members)),
+        ("/v1/stats", get(stats)),
+    ]
+}
+
+/// The route of one connection, to which `manage` adds another method.
+pub(super) fn connection_route() -> MethodRouter<Arc<Api>> {
+    get(connection)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    /// Names that begin so.
+    #[serde(default)]
+    prefix: String,
+    /// Those behind this one, the last of the answer before.
+    #[serde(default)]
+    after: String,
+    limit: Option<usize>,
+}
+
+impl Part {
+    fn limit(&self) -> usize {
+        self.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT)
+    }
+}
+
+async fn rooms(
+    State(api): Shared,
+    Extension(key): Extension<Arc<Key>>,
+    query: Result<Query<Part>, QueryRejection>,
+) -> Answer {
+    let Query(part) = query?;
+    key.require(ApiRight::Read)?;
+    let rooms = api.server.rooms().into_iter().filter(|(name, _)| {
+        *name > part.after && name.starts_with(&part.prefix) && key.permits_room(name)
+    });
+    let mut rooms = rooms.peekable();
+    let list: Vec<Value> = rooms
+        .by_ref()
+        .take(part.limit())
+        .map(|(name, members)| json!({ "room": name, "members": members }))
+        .collect();
+    Ok(Json(json!({ "rooms": list, "more": rooms.peek().is_some() })))
+}
+
+type Name = Result<Path<String>, PathRejection>;
+
+async fn room(State(api): Shared, Extension(key): Extension<Arc<Key>>, room: Name) -> Answer {
+    let Path(room) = room?;
+    key.require_in(ApiRight::Read, &room)?;
+    Ok(Json(json!({ "room": room, "members": api.server.member_count(&room) })))
+}
+
+/// The members with users and infos, which are known of connections of this node.
+async fn members(
+    State(api): Shared,
+    Extension(key): Extension<Arc<Key>>,
+    room: Name,
+    query: Result<Query<Part>, QueryRejection>,
+) -> Answer {
+    let (Path(room), Query(part)) = (room?, query?);
+    key.require_in(ApiRight::Read, &room)?;
+    let mut ids = api.server.members(&room);
+    ids.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    let ids = ids.iter().map(|id| id.as_str());
+    let mut ids = ids.filter(|id| *id > &*part.after && id.starts_with(&part.prefix)).peekable();
+    let list: Vec<Value> = ids
+        .by_ref()
+        .take(part.limit())
+        .map(|id| match api.server.conn(id) {
+            Some(conn) => describe(&conn),
+            None => json!({ "id": id }),
+        })
+        .collect();
+    Ok(Json(json!({ "members": list, "more": ids.peek().is_some() })))
+}
+
+async fn connection(State(api): Shared, Extension(key): Extension<Arc<Key>>, id: Name) -> Answer {
+    let Path(id) = id?;
+    key.require_everywhere(ApiRight::Read)?;
+    api.check_id(&id)?;
+    let conn = api.server.conn(&id);
+    let conn = conn.ok_or_else(|| Error::not_found("there is no such connection on this node"))?;
+    let mut value = describe(&conn);
+    let mut rooms = conn.rooms();
+    rooms.sort_unstable();
+    value["rooms"] = rooms.into();
+    value["address"] = conn.peer().map(|peer| peer.to_string()).into();
+    Ok(Json(value))
+}
+
+fn describe(conn: &Conn) -> Value {
+    let mut value = json!({ "id": conn.id().as_str() });
+    if let Some(user) = conn.user() {
+        value["user"] = user.into();
+    }
+    // An info is JSON; one with too many levels for this reader is left out.
+    if let Some(Ok(info)) = conn.info().map(|info| serde_json::from_str::<Value>(info.as_str())) {
+        value["info"] = info;
+    }
+    value
+}
+
+async fn stats(State(api): Shared, Extension(key): Extension<Arc<Key>>) -> Answer {
+    key.require_everywhere(ApiRight::Read)?;
+    let stats = serde_json::to_value(api.server.stats());
+    stats.map(Json).map_err(|_| Error::new(500, "internal", "the counts cannot be written"))
+}

@@ -1,0 +1,149 @@
+//! Messages: to rooms, connections and users.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{Extension, Path, Query, State};
+use axum::http::HeaderMap;
+use axum::routing::{MethodRouter, post};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::error::Error;
+use super::input::Body;
+use super::keys::Key;
+use super::{Answer, Api, Shared};
+use crate::serve::config::rooms::ApiRight;
+
+/// The most rooms of one broadcast.
+const MAX_ROOMS: usize = 100;
+
+pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
+    vec![
+        ("/v1/rooms/{room}/messages/{event}", post(publish)),
+        ("/v1/broadcast", post(broadcast)),
+        ("/v1/connections/{id}/messages/{event}", post(to_connection)),
+        ("/v1/users/{user}/messages/{event}", post(to_user)),
+    ]
+}
+
+type Names = Result<Path<(String, String)>, PathRejection>;
+type Payload = Result<Bytes, BytesRejection>;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Except {
+    /// A member that does not get the message.
+    except: Option<String>,
+}
+
+/// Sends the body, as it is, to a room.
+async fn publish(
+    State(api): Shared,
+    Extension(key): Extension<Arc<Key>>,
+    names: Names,
+    query: Result<Query<Except>, QueryRejection>,
+    headers: HeaderMap,
+    body: Payload,
+) -> Answer {
+    let (Path((room, event)), Query(Except { except })) = (names?, query?);
+    key.require_in(ApiRight::Publish, &room)?;
+    api.check_room(&room)?;
+    api.check_event(&event)?;
+    let payload = api.payload(body?)?;
+    let but = except.as_deref().unwrap_or_default();
+    let parts = [b"publish", room.as_bytes(), event.as_bytes(), but.as_bytes(), &payload[..]];
+    api.answers.once(&key.name, &headers, &parts, || {
+        Ok(Json(
+            json!({ "members": api.send_to_room(&room, &event, &payload, except.as_deref())? }),
+        ))
+    })
+}
+
+/// Sends one message to several rooms.
+async fn broadcast(
+    State(api): Shared,
+    Extension(key): Extension<Arc<Key>>,
+    headers: HeaderMap,
+    body: Payload,
+) -> Answer {
+    let whole = body?;
+    let (body, payload) = Body::read(&api, &whole)?;
+    if body.rooms.is_empty() || body.rooms.len() > MAX_ROOMS {
+        return Err(Error::invalid(format!("write 1 to {MAX_ROOMS} rooms")));
+    }
+    api.check_event(&body.event)?;
+    // All of them before the first message is sent.
+    for room in &body.rooms {
+        key.require_in(ApiRight::Publish, room)?;
+        api.check_room(room)?;
+    }
+    api.answers.once(&key.name, &headers, &[b"broadcast", &whole], || {
+        let mut members = serde_json::Map::new();
+        for room in &body.rooms {
+            let count = api.send_to_room(room, &body.event, &payload, body.except.as_deref())?;
+            members.insert(room.clone(), count.into());
+        }
+        Ok(Json(json!({ "members": members })))
+    })
+}
+
+/// Sends the body to one connection.
+async fn to_connection(
+    State(api): Shared,
+    Extension(key): Extension<Arc<Key>>,
+    names: Names,
+    headers: HeaderMap,
+    body: Payload,
+) -> Answer {
+    let Path((id, event)) = names?;
+    key.require_everywhere(ApiRight::Publish)?;
+    api.check_id(&id)?;
+    api.check_event(&event)?;
+    let payload = api.payload(body?)?;
+    let parts = [b"connection", id.as_bytes(), event.as_bytes(), &payload[..]];
+    api.answers.once(&key.name, &headers, &parts, || match api.server.send(&id, &event, &payload) {
+        true => Ok(Json(json!({ "connections": 1 }))),
+        false => Err(Error::not_found("there is no such connection")),
+    })
+}
+
+/// Sends the body to all connections of a user.
+async fn to_user(
+    State(api): Shared,
+    Extension(key): Extension<Arc<Key>>,
+    names: Names,
+    headers: HeaderMap,
+    body: Payload,
+) -> Answer {
+    let Path((user, event)) = names?;
+    key.require_everywhere(ApiRight::Publish)?;
+    api.check_event(&event)?;
+    let payload = api.payload(body?)?;
+    let parts = [b"user", user.as_bytes(), event.as_bytes(), &payload[..]];
+    api.answers.once(&key.name, &headers, &parts, || {
+        Ok(Json(json!({ "connections": api.server.user(&user).send(&event, &payload) })))
+    })
+}
+
+impl Api {
+    /// Returns how many members the room has.
+    fn send_to_room(
+        &self,
+        room: &str,
+        event: &str,
+        payload: &[u8],
+        except: Option<&str>,
+    ) -> Result<usize, Error> {
+        match except {
+            Some(id) => {
+                self.check_id(id)?;
+                self.server.broadcast_except(id, room, event, payload);
+            }
+            None => self.server.broadcast(room, event, payload),
+        }
+        Ok(self.server.member_count(room))
+    }
+}
