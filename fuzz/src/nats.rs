@@ -86,7 +86,7 @@ fn run(wire: &[u8], sizes: &[usize]) -> (Vec<Seen>, Vec<u8>) {
         session.written(taken.len());
         sent.extend(taken);
     }
-    // A session that is not up does not take frames, and silence ends any.
+    // A session that is not up does not take frames, and silence ends every session.
     let is_up = seen.iter().any(|event| matches!(event, Seen::Up(_)));
     let is_down = seen.last() == Some(&Seen::Down);
     // Where TLS is due, it rejects the plain text that arrives later, as the session does before.

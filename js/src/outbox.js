@@ -147,7 +147,7 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
         find: (name, event) => [...pending].find((item) => item.event === event && item.room === name)?.owner,
         /** Sends a packet of a feature. It is not reported if it is lost. */
         post: enqueue,
-        /** Queues a join or leave; returns undefined without a connection, and a session that may continue. */
+        /** Queues a join or leave; returns undefined if there is neither a connection nor a session that may continue. */
         request(owner, event, payload) {
             // A leave_ack means that the room's unconfirmed messages may be lost, so a probe confirms them first.
             event === "leave" && fence();

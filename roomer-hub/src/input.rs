@@ -116,8 +116,8 @@ pub enum Input<'a> {
         /// The number, which replaces the one before; 0 if there are none left.
         members: u32,
     },
-    /// A message of a peer for the members of a room, only those of this node: the peer sends it to
-    /// each node. It does not reach handlers, which run at the sender's node.
+    /// A message of a peer for the members of a room, but only for those on this node: the peer
+    /// sends it to each node. It does not reach handlers, which run at the sender's node.
     PeerBroadcast {
         /// The peer that has sent the message.
         peer: PeerKey,

@@ -141,7 +141,7 @@ pub(crate) struct Texts {
 }
 
 impl Texts {
-    /// Removes all texts, and frees the memory of unusually many.
+    /// Removes all texts, and frees their memory if there were unusually many.
     fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(4096);

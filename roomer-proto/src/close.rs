@@ -297,7 +297,7 @@ pub const OVERLOADED: Close = retry(
     "the server or a proxy is temporarily overloaded",
 );
 
-/// All connections together hold more than memory_budget, and this one holds most.
+/// All connections together hold more than memory_budget, and this one holds the most.
 pub const OUT_OF_MEMORY: Close = retry(
     code::TRY_AGAIN_LATER,
     Sender::Server,

@@ -53,8 +53,8 @@ pub fn issue(secret: &[u8], name: &str, until: u64) -> Outcome<String> {
 pub async fn run(listener: TcpListener, secret: &[u8], stop: impl Future) -> Outcome {
     hs256::install();
     let key = DecodingKey::from_secret(secret);
-    // `exp` is required, clocks may differ by a minute, and no other algorithm is accepted, above all
-    // not `none`.
+    // `exp` is required, clocks may differ by a minute, and no other algorithm is accepted, in
+    // particular not `none`.
     let rules = Validation::new(Algorithm::HS256);
     let server = Server::builder()
         .authorize(move |request| {

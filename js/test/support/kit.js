@@ -5,7 +5,7 @@
 import { connect } from "../../src/index.js";
 import { createServer } from "../../src/testkit/index.js";
 
-/** For clocks of tests that only wait for promises: many plans in little time. */
+/** Waits for promises, and not for timers, so that a test runs many plans in little time. */
 export async function microtasks() {
     for (let turn = 0; turn < 8; turn++) {
         await null;

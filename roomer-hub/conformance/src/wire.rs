@@ -69,7 +69,7 @@ pub struct Frame {
     pub payload: Range<usize>,
 }
 
-/// Returns the frame at the front of `bytes`, or `None` if it is incomplete.
+/// Returns the frame at the start of `bytes`, or `None` if it is incomplete.
 ///
 /// # Panics
 ///

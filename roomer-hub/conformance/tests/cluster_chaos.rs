@@ -28,7 +28,7 @@ use rustix::process::Signal;
 const CLIENTS: usize = 3;
 
 /// The time in which all nodes agree after the last fault. A node that has died many times, as they do
-/// here, is admitted after 30 beats, one a second, and a beat that it leaves out starts them again.
+/// here, is admitted after 30 beats, one a second, and a missed beat starts the count again.
 const ADMISSION: Duration = Duration::from_secs(120);
 
 fn nats() -> Nats {

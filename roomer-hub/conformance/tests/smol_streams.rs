@@ -40,7 +40,7 @@ impl Harness for Adapter {
         let (stop, stopped) = channel::bounded::<()>(1);
         let thread = thread::spawn(move || {
             smol::block_on(async {
-                // As `serve`: a server that ends by itself still answers.
+                // Like `serve`, which still answers after the server was closed.
                 let accept = async |is_stopped: bool| {
                     while !is_stopped || server.is_live() {
                         let (stream, peer) = listener.accept().await.unwrap();

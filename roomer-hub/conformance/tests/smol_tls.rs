@@ -26,7 +26,7 @@ impl Adapter {
         })
     }
 
-    /// Runs a server that ends when the channel does, with the error as text.
+    /// Runs a server until the channel is closed. An error of the server is kept as text.
     fn run<F, E>(serve: F) -> Self
     where
         F: AsyncFnOnce(TcpListener, Receiver<()>) -> Result<(), E> + Send + 'static,

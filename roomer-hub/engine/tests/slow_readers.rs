@@ -168,7 +168,7 @@ fn a_sender_does_not_wait_for_a_reader_that_has_stopped() {
     assert_eq!(world.server().stats().closes.get(&1013), Some(&1));
 }
 
-/// A client with two and a half times its limit queued, which reads so many bytes every half
+/// A client with two and a half times its limit queued, which reads this many bytes every half
 /// second.
 fn trickle(bytes: usize) -> (World, Client) {
     let (mut world, [reader]) = room(Server::builder().max_backlog(64 * KIB));

@@ -56,7 +56,7 @@ pub fn room_number(name: &str) -> Option<u8> {
     ROOMS.iter().position(|room| *room == name).map(|at| at as u8)
 }
 
-/// The number of ids, so the largest number of connections in a plan.
+/// The number of ids, and therefore the maximum number of connections in a plan.
 pub const IDS: usize = 512;
 
 /// The number of tags of peers. The ids of a peer's connections begin with its tag.

@@ -318,7 +318,7 @@ pub enum News {
         /// The reason for which the peer counts as gone.
         why: GoneCause,
     },
-    /// A peer starts over with its members, since messages of it may be missing.
+    /// A peer starts over with its members, since messages from it may be missing.
     Reset {
         /// The peer's number.
         node: NodeId,

@@ -11,7 +11,7 @@ use super::effect::News;
 pub struct Statistics {
     /// Frames that were received, of this cluster.
     pub frames_in: u64,
-    /// Frames that were published, frames that were published again included.
+    /// Frames that were published, including those that were published again.
     pub frames_out: u64,
     /// The bytes of the received frames.
     pub bytes_in: u64,

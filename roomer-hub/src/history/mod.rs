@@ -89,7 +89,7 @@ pub(crate) struct Histories {
 #[derive(Debug)]
 struct Entry {
     memory: Memory,
-    /// The key among the idle ones, if the room has no members.
+    /// The key of the room in the list of idle rooms, if it has no members.
     idle: Option<(Duration, u64)>,
 }
 
@@ -228,7 +228,7 @@ impl Histories {
         }
     }
 
-    /// Checks that the tables agree; `has_room` returns whether a room exists.
+    /// Checks that the tables agree; `has_room` returns true if a room exists.
     pub(crate) fn audit(&self, has_room: impl Fn(&str) -> bool) -> Result<(), String> {
         let bytes: usize = self.memories.values().map(|entry| entry.memory.bytes()).sum();
         if bytes != self.bytes {

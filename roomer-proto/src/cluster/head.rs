@@ -64,7 +64,7 @@ impl Head {
     ///
     /// # Errors
     ///
-    /// [`FrameError`] if the frame is not one of roomer's, of another version or cut off.
+    /// [`FrameError`] if the frame is not one of roomer's, has another version or is truncated.
     pub fn decode(frame: &[u8]) -> Result<(Self, &[u8]), FrameError> {
         let mut cursor = Cursor(frame);
         if cursor.array("head").is_ok_and(|magic: [u8; 2]| magic != MAGIC) {

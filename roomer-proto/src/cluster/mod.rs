@@ -3,7 +3,7 @@
 //! Nodes that share rooms talk over a broker with at-most-once delivery. A **frame** is one message of
 //! the broker. There are two kinds:
 //!
-//! * A *control frame* stands for itself: beats, requests to send something again.
+//! * A *control frame* stands alone: beats, requests to send something again.
 //! * A *stream frame* has a number. All that one node reports to another, joins, leaves and messages,
 //!   is one stream of numbered frames, so that the receiver applies each frame once and in order, or
 //!   knows which one is missing.

@@ -64,7 +64,8 @@ pub struct Failure<'a> {
     pub code: &'a str,
     /// A text for developers, in English.
     pub message: &'a str,
-    /// Room and event of the packet that was refused, if the error is not an answer to a request.
+    /// The room and the event of the packet that was refused, if the error is not an answer to a
+    /// request.
     pub packet: Option<(&'a str, &'a str)>,
 }
 

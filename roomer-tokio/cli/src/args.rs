@@ -215,7 +215,7 @@ pub(crate) struct Check {
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Bytes {
-    /// WebSocket frames if they are whole ones, else a packet.
+    /// WebSocket frames if the bytes are whole frames; otherwise a packet.
     Auto,
     /// WebSocket frames.
     Frames,

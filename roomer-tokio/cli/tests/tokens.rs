@@ -148,7 +148,7 @@ fn keys_that_cannot_be_used_are_refused_at_the_start() {
     refused(&run(&["check", "--jwt-secret", short.path()]), "HS256 needs 32 or more");
     refused(&run(&["check", "--jwt-secret", "/nowhere"]), "No such file");
     refused(&run(&["check", "--jwt-keys", short.path()]), "no public key in PEM");
-    // A key of a kind that is not accepted, cut ones, and one with bytes after its end.
+    // A key of a kind that is not accepted, truncated keys, and one with bytes after its end.
     let Signer::Ed25519(key) = Signer::ed25519() else { panic!() };
     let key = ring::signature::KeyPair::public_key(&key).as_ref().to_vec();
     let start = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";

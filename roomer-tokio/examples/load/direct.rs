@@ -127,7 +127,7 @@ impl Listener for Pairs {
             return;
         }
         self.got += 1;
-        // The first of a pair starts each round trip and takes its time.
+        // The first of a pair starts each round trip and measures its duration.
         let due = if conn.is_multiple_of(2) {
             self.trips.add(out.now.saturating_sub(stamp.due));
             out.now

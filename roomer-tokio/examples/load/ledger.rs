@@ -3,7 +3,7 @@
 use crate::faults::Faults;
 
 /// For each listener and each sender that it receives from, the number of the message that has to
-/// come next. One comparison per delivery finds a loss, a double and a swap alike.
+/// come next. One comparison per delivery finds a loss, a duplicate and a swap alike.
 #[derive(Debug)]
 pub struct Ledger {
     senders: usize,

@@ -39,9 +39,9 @@ enum Phase {
 #[derive(Default)]
 struct Conn {
     phase: Phase,
-    /// The front of a frame whose rest has not arrived.
+    /// The beginning of a frame whose rest has not arrived.
     held: Vec<u8>,
-    /// The front of a message in several frames.
+    /// The beginning of a message in several frames.
     parts: Vec<u8>,
     deaf: bool,
     /// Present if the connection speaks the extended protocol.

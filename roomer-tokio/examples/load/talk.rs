@@ -311,8 +311,8 @@ impl Talk {
         Ok(())
     }
 
-    /// Handles a message: finds its sender, checks that it was due, and whether it was the last
-    /// copy.
+    /// Handles a message: finds its sender, checks that the message was due, and notes whether it
+    /// was the last copy.
     #[inline]
     fn hear(&mut self, out: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>) -> Option<()> {
         let stamp = Stamp::read(packet.payload)?;

@@ -94,7 +94,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// Reads the head at the front of `data`, if it is complete.
+    /// Reads the head at the start of `data`, if it is complete.
     pub fn read(data: &[u8]) -> Option<Head> {
         let [first, second, rest @ ..] = data else { return None };
         let (bytes, length) = match second & 0x7f {

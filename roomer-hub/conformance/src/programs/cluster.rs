@@ -120,7 +120,8 @@ pub fn containers_use_options_that_there_are(compose: &str) {
 /// Checks that without a broker the script prints one sentence with the remedy.
 pub fn a_script_names_the_missing_program(script: &str) {
     if Path::new("/usr/sbin/nats-server").exists() || Path::new("/usr/bin/nats-server").exists() {
-        // The script searches the folders of the system, so only a copy without them misses it.
+        // The script also searches a folder of the system. A copy without that folder does not find
+        // the broker.
         let text = fs::read_to_string(script).unwrap();
         let text = text.replace("PATH=$PATH:/usr/sbin", "PATH=/nowhere");
         let copy = program("run-without-broker", &text);

@@ -6,7 +6,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire::{self, CLOSE, FIN};
 
-/// Checks that a close frame has this answer, then the end.
+/// Checks that a close frame gets this answer, and that the stream then ends.
 #[track_caller]
 fn answered(client: &mut Client, code: Option<u16>) {
     assert_eq!(client.receive(), Received::Close(code, String::new()));

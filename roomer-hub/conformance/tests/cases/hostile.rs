@@ -45,7 +45,7 @@ fn send(bytes: Vec<u8>) -> Box<dyn FnOnce(Client)> {
     })
 }
 
-/// Numbers without a pattern, the same each time.
+/// Pseudorandom numbers, the same in each run.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {

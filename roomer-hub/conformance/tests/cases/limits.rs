@@ -10,7 +10,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire::{self, BINARY, CONTINUATION, FIN};
 
-/// A direct message to the client itself of this many bytes in all, and its payload.
+/// A direct message of this many bytes in all to the client itself, and its payload.
 fn sized(client: &Client, whole: usize) -> (Vec<u8>, Vec<u8>) {
     let payload = wire::filler(whole - 20 - 2 - 36);
     (wire::packet([b"r", b"e", client.id.as_bytes(), b"", &payload]), payload)

@@ -36,7 +36,7 @@ impl Watched {
         HttpRequest::upgrade(self.test.addr)
     }
 
-    /// Asks, checks the status, and returns the warning's text.
+    /// Sends a request, checks the status of the response, and returns the warning's text.
     #[track_caller]
     fn rejected(&self, ask: &HttpRequest, status: u16) -> String {
         assert_eq!(ask.head(self.test.addr).status, status);

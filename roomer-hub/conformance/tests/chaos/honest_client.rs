@@ -141,7 +141,7 @@ impl HonestClient {
         }
     }
 
-    /// Returns whether it is still connected. Only the client itself may end the connection.
+    /// Returns the state of the connection. Only the client itself may end the connection.
     pub(super) fn stage(&self, log: &DeliveryLog) -> Stage {
         let Some(end) = self.peer.end() else { return Stage::There };
         let is_meant = self.close_state == CloseState::Closed

@@ -274,7 +274,7 @@ async fn a_new_token_is_sent_before_the_login_expires<R: Runtime>(
         let check = |token: &str| Claims::new().user(token).good_for(LIMIT);
         builder
             .authorize(move |request| Ok(check(&request.token().unwrap_or_default())))
-            // Each login is renewed at once, and the second one is not.
+            // Every login is due for renewal at once. Only Ann's is renewed.
             .renew_login(move |_, token| match token {
                 "ann" => Ok(Claims::new().user("ann").good_for(2 * LIMIT).with(Renewed)),
                 _ => Err(Rejection::unauthorized("a new token, please")),

@@ -23,7 +23,7 @@ use web_sys::{
 use super::runtime::{ByteStream, Incoming, MessageSocket, Opening, Runtime};
 
 /// The runtime of a client in a page or a worker: `Client::<Web>::connect("wss://example.org/ws")`. Its
-/// values stay in the thread that has made them.
+/// values stay in the thread that created them.
 #[derive(Clone, Copy, Debug)]
 pub enum Web {}
 

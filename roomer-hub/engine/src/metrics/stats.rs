@@ -120,7 +120,7 @@ impl Server {
     /// each message.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        // The two locks are held one after the other, so the figures may be of different moments.
+        // The two locks are held one after the other, so the figures may be from different moments.
         let (sockets, handshakes, rejected_requests) = self
             .0
             .lifecycle

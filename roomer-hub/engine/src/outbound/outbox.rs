@@ -126,7 +126,7 @@ impl Outbox {
         self.is_partial
     }
 
-    /// Returns true if a write would have something to offer to a socket with room.
+    /// Returns true if bytes wait and the socket is not known to be full.
     pub(crate) fn is_writable(&self) -> bool {
         self.front.len() > 0 && !self.blocked
     }

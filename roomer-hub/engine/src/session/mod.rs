@@ -32,8 +32,8 @@ use crate::session::handover::{Handover, Refusal};
 use crate::session::release::ReleasedSessions;
 use crate::session::request::SessionRequest;
 
-/// The newest tokens that are kept while none has shown to have arrived, apart from the one that the
-/// client returned with.
+/// The number of newest tokens that are kept while none is known to have arrived, apart from the one
+/// with which the client returned.
 const MOST_UNCONFIRMED: usize = 3;
 
 /// The golden ratio's fraction, in units of 2^-32.

@@ -40,7 +40,7 @@ const EXPLAINED: usize = 2;
 /// The number of seeds from which on all marks have to be reached.
 const LARGE: u64 = 10_000;
 
-/// A few seeds take milliseconds. Without progress for this time, a seed does not end.
+/// A few seeds take milliseconds. Without progress for this time, a seed is in an endless loop.
 const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The number of completed seeds, and of explained failures.

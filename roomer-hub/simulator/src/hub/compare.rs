@@ -104,7 +104,7 @@ impl Checker {
         }
     }
 
-    /// Does the same for actions that contain a packet.
+    /// Compares an action that contains a packet.
     fn compare_packet(
         &mut self,
         tables: &Tables,

@@ -1,8 +1,8 @@
 //! Plans with extended connections: requests, answers, and errors for refused packets.
 //!
-//! They drive the pure hub with few clients, plain and extended, and one peer. Memberships and their
-//! notices are checked by the [other plans](crate::hub); here they only decide which packets are
-//! refused.
+//! The plans drive the pure hub with few clients, plain and extended, and one peer. Memberships and
+//! their notices are checked by the [other plans](crate::hub); here they only decide which packets
+//! are refused.
 //!
 //! | module | contents |
 //! |---|---|

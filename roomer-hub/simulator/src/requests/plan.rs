@@ -9,7 +9,7 @@ use crate::hub::token_bucket::RateSpec;
 pub struct Plan {
     pub max_requests: usize,
     pub shared_room_only: bool,
-    /// True if the application authorizes messages into rooms, direct messages.
+    /// True if the application authorizes messages to rooms, and direct messages.
     pub authorize: [bool; 2],
     /// The application's answers, as bits, used in a cycle.
     pub answers: u8,

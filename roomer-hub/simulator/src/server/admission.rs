@@ -61,8 +61,8 @@ impl Harness<'_> {
         self.plan.setup.caps[0].rejection(self.conns[at].slot, there)
     }
 
-    /// Returns the status to reject a socket with before its handshake, if the limit of handshakes
-    /// is reached. Rejected handshakes count until they end.
+    /// Returns the status with which to reject a socket before its handshake, if the limit of
+    /// handshakes is reached. Rejected handshakes count until they end.
     pub(super) fn early_rejection(&self, slot: u8) -> Option<u16> {
         let begins = |conn: &&ConnModel| {
             conn.state != State::Ended && conn.client.is_none() && conn.rejected_early.is_none()

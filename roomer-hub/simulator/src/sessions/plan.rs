@@ -33,7 +33,8 @@ pub struct Setup {
     pub auth_wait: Option<u16>,
     /// The time for which a login is valid.
     pub good_for: u32,
-    /// A client acknowledges after this many packets; 0 means that it does not by itself.
+    /// A client acknowledges after this many packets; 0 means that it acknowledges only when it is
+    /// asked.
     pub ack_every: u8,
     /// The deadline of a drain, and its rate.
     pub drain: (u32, u16),

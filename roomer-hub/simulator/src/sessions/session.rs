@@ -65,7 +65,7 @@ pub struct Session {
     item_bytes: u64,
     /// The packets that the client knows to have received; fewer than `got` after a rewind.
     pub read_to: usize,
-    /// The packets that the server knows to be received.
+    /// The packets that the server knows to have been received.
     pub acked: usize,
     /// The packets that were sent when the server's log was last empty for certain.
     log_begin: usize,
@@ -95,7 +95,7 @@ pub struct Session {
     /// A slow handler that runs: when it completes, once it was polled.
     pub pending: Option<Option<Duration>>,
     pub hooks: (u32, u32),
-    /// True if its client has connected by another socket since its last return.
+    /// True if its client has connected on another socket since its last return.
     pub was_wanted: bool,
     /// The errors about refused packets that its client may get.
     pub errors: Option<Bucket>,

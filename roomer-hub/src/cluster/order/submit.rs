@@ -18,9 +18,9 @@ use crate::tables::Tables;
 /// The age at which a node may be a home, in beats.
 #[derive(Clone, Copy)]
 struct Maturity {
-    /// The age from which it may be one.
+    /// The age from which a node may be a home.
     age: u32,
-    /// A node may be one from its start if no other node is older by this.
+    /// A node may be a home from its start if no other node is older by this many beats.
     founders: u32,
 }
 
@@ -231,7 +231,8 @@ impl Cluster {
                 return;
             };
             let unplaced = room.messages.iter().filter(|(_, message)| !message.is_placed);
-            // Of one age the first of its node, since the loss of a message is that of all before it.
+            // Of messages of one age, take the first of its node: giving up a message also gives up
+            // those before it.
             let oldest =
                 unplaced.max_by_key(|((_, number), message)| (message.age, Reverse(*number)));
             let Some(((node, number), _)) = oldest else { return };

@@ -30,7 +30,7 @@ const REQUEST: Duration = Duration::from_secs(20);
 const CONNECTION: Duration = Duration::from_secs(300);
 const LAST_RESPONSE: Duration = Duration::from_secs(30);
 
-/// The buffer for the head of a request; hyper's least.
+/// The size of the buffer for the head of a request: the minimum that hyper accepts.
 const MAX_HEAD: usize = 16 << 10;
 
 /// The pause after the system failed to accept a connection.

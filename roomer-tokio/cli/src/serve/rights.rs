@@ -160,7 +160,7 @@ impl Rules {
             && is_in(message.dst)
     }
 
-    /// Counts a message, and returns whether its rate permits it.
+    /// Counts a message. Returns true if its rate permits it.
     fn is_in_time(&self, conn: &Conn, room: &str) -> bool {
         let mut rules = self.0.iter().enumerate();
         let found = rules.find(|(_, rule)| rule.rate.is_some() && rule.pattern.matches(room));

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
-/// A command without the variables of the environment that would change it.
+/// Returns a command without the environment variables that would change its behaviour.
 pub fn roomer(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_roomer"));
     command.args(args).stdin(Stdio::null());

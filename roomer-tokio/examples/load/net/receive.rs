@@ -54,7 +54,7 @@ impl Net {
         result
     }
 
-    /// Takes the whole frames at the front of `data`; returns how many bytes they are.
+    /// Takes the whole frames at the start of `data`; returns the number of their bytes.
     fn take(&mut self, conn: usize, data: &[u8], l: &mut impl Listener) -> io::Result<usize> {
         let mut at = 0;
         if self.conns[conn].phase == Phase::Upgrading {

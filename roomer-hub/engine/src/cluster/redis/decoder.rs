@@ -110,7 +110,7 @@ pub(super) struct Decoder {
     string: Option<(u8, usize)>,
     parts: [Part; MAX_PARTS],
     count: usize,
-    /// The number of values that are still due until the whole value is complete.
+    /// The number of values that the whole value still lacks.
     due: usize,
 }
 

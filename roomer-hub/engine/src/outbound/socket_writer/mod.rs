@@ -244,8 +244,8 @@ impl SocketWriter {
     }
 
     /// Compares the queue with the high-water mark. Pressure ends at half the mark, so that small
-    /// writes do not make it flutter. Returns whether the queue is newly above, and the tasks to wake
-    /// because it no longer is.
+    /// writes do not make it flutter. Returns true if the queue has just exceeded the mark, and the
+    /// tasks to wake because it no longer does.
     fn update_pressure(&self, state: &mut State) -> (bool, Vec<Waker>) {
         self.report_usage(state);
         let was_above = self.is_above.load(Ordering::Relaxed);

@@ -71,7 +71,7 @@ impl SocketWriter {
     }
 
     /// Takes the log out of a detached writer, with the packets that the client has not received.
-    /// An error if the client's count is wrong, or the session has overflowed or ended.
+    /// Returns an error if the client's count is wrong, or the session has overflowed or ended.
     pub(crate) fn take_replay(&self, received: u64) -> Result<(Bytes, Box<Replay>), WrongCount> {
         let mut state = lock(&self.state);
         if state.outbox.phase() != OutboxPhase::Detached {

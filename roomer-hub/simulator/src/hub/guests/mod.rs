@@ -1,7 +1,7 @@
 //! Plans for a hub with peers: members on other nodes of a cluster.
 //!
-//! They are plans of the hub alone, with inputs about peers in between, and checked in the same
-//! way. Plans without peers do not use this module, so that their hashes stay.
+//! The plans drive only the hub, with inputs about peers in between, and checked in the same way.
+//! Plans without peers do not use this module, so that their hashes stay.
 //!
 //! | module | contents |
 //! |---|---|

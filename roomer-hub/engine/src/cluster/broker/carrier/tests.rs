@@ -18,7 +18,7 @@ const UP: CarrierEvent = Up { max_payload: 1_048_576 };
 #[derive(Default)]
 struct World {
     now: Duration,
-    /// The outcomes of the next connections, which are refused without an entry.
+    /// The outcomes of the next connections. Connections beyond the list are refused.
     plan: VecDeque<Outcome>,
     /// The time and the address of each attempt.
     attempts: Vec<(Duration, String)>,
