@@ -46,7 +46,7 @@ pub enum Action<'a> {
         /// The room's key, now stale.
         room: RoomKey,
     },
-    /// Send `join_ack` to a connection, with the room's members, itself included.
+    /// Send `join_ack` to a connection, with the room's members, including itself.
     JoinAck {
         /// The connection that has joined.
         to: ConnKey,

@@ -21,8 +21,8 @@ pub struct Config {
     /// The maximum length of a room's or an event's name in bytes, inclusive. Default 4,096: names
     /// are kept for as long as a room lives, so they must not be as large as messages.
     pub max_name: usize,
-    /// The maximum number of rooms per connection, `root` included. Default 1,100: above the
-    /// 1,000 that clients of the original are known to use.
+    /// The maximum number of rooms per connection, including `root`. Default 1,100: above the 1,000
+    /// that clients of the original are known to use.
     pub max_rooms: usize,
     /// True if a client's join needs the application's permission
     /// ([`Action::Authorize`](crate::Action::Authorize)). Default `false`. A join that another rule rejects,
@@ -67,7 +67,7 @@ pub struct Config {
     /// The rate of bytes per connection, in packets without the headers of their frames. Default
     /// `None`: unlimited. A packet larger than the burst never passes.
     pub byte_rate: Option<Rate>,
-    /// The rate of joins per connection, repeated ones included, since each is answered with a
+    /// The rate of joins per connection, including repeated ones, since each is answered with a
     /// list of members. Default `None`: unlimited.
     pub join_rate: Option<Rate>,
     /// The rate of violations per connection, above which it is closed with code 1008 and the

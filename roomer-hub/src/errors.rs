@@ -15,7 +15,7 @@ use crate::record::{ExtendedRecord, Output, Record};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ErrorPacket {
     pub(crate) to: ErrorReceiver,
-    /// True if it is in the room of the input's packet, otherwise in `root`.
+    /// True if the error belongs to the room of the input's packet; otherwise it belongs to `root`.
     in_room: bool,
     /// `None` if the error is not about a request.
     dst: Option<TaggedId>,

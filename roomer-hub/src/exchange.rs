@@ -21,7 +21,7 @@ const ASKERS_FACTOR: usize = 16;
 /// The errors that a connection is sent for packets other than requests.
 const ERROR_RATE: Option<Rate> = Rate::new(16, 16);
 
-/// The requests of one connection and to it. Connections without any do not have this.
+/// The requests from and to one connection. Connections without any do not have this.
 #[derive(Debug, Default)]
 pub(crate) struct Exchange {
     /// The client's requests to the server.

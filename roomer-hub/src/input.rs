@@ -204,8 +204,8 @@ pub enum Command<'a> {
         /// The room's name.
         room: &'a str,
     },
-    /// Replace the info of a connection. The extended members of its rooms, itself included, are
-    /// notified; where a room's [`Presence`](crate::Presence) is off, only itself, and where it counts, none.
+    /// Replace the info of a connection. The extended members of its rooms, including itself, are notified;
+    /// where a room's [`Presence`](crate::Presence) is off, only itself, and where it counts, none.
     SetInfo {
         /// The connection that gets the info.
         conn: ConnKey,

@@ -136,7 +136,7 @@ pub struct RejectedPackets {
     /// Messages with an event that only a server may send ([`roomer_proto::is_reserved`]), or one of
     /// the extended protocol ([`Config::extended`]).
     pub reserved: u64,
-    /// Messages into rooms that the sender is not a member of.
+    /// Messages to rooms that the sender is not a member of.
     pub not_member: u64,
     /// Joins and messages with a room or event name above [`Config::max_name`].
     pub long_name: u64,

@@ -71,7 +71,7 @@ impl Tables {
         self.conns.len()
     }
 
-    /// Returns the number of rooms, `root` included.
+    /// Returns the number of rooms, including `root`.
     #[must_use]
     pub fn room_count(&self) -> usize {
         self.rooms.len()

@@ -5,7 +5,7 @@ pub const JOIN: &str = "join";
 /// Client to server: leave `room`.
 pub const LEAVE: &str = "leave";
 /// Server to the joiner: the join is confirmed. The payload lists the room's members as a JSON array of
-/// ids, the joiner's included.
+/// ids, including the joiner's.
 pub const JOIN_ACK: &str = "join_ack";
 /// Server to the leaver: the leave is confirmed. Also the answer to a rejected join.
 pub const LEAVE_ACK: &str = "leave_ack";
@@ -21,8 +21,8 @@ pub const CLOSE: &str = "close";
 /// Returns true if `event` is one of the six that only a server or the client library itself may
 /// originate: `join_ack`, `leave_ack`, `new_member`, `member_left`, `open`, `close`.
 ///
-/// The Go original forwards them, so that any client can forge the membership of another; roomer
-/// never does.
+/// The Go original forwards them, so any client can forge the membership of another; roomer never
+/// does.
 ///
 /// ```
 /// assert!(roomer_proto::is_reserved("join_ack"));

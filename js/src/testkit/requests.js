@@ -161,7 +161,7 @@ export function createRequests({ clock, conns, isMember }) {
             numbers.set(tag, { end });
             return conn.deliver(encode(room, event, `${conn.id}:${tag}`, "", toPayload(payload)));
         }),
-        /** Ends the requests to and of a connection that is gone. */
+        /** Ends the requests from and to a connection that is gone. */
         gone(gone) {
             for (const asker of conns.values()) {
                 for (const [tag, id] of asker.exchange.asks) {

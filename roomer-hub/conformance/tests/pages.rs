@@ -271,7 +271,7 @@ fn both_export(import: &str) {
     }
 }
 
-/// Returns the names of a manifest's direct dependencies, those of tests included.
+/// Returns the names of a manifest's direct dependencies, including those of tests.
 fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
     let mut is_in = false;
     manifest.lines().filter_map(move |line| {

@@ -128,7 +128,7 @@ impl Memory {
         }
     }
 
-    /// Returns which messages a client has missed, or wants.
+    /// Returns the messages that a client has missed, or wants.
     pub(super) fn recall(&self, recall: &Recall) -> Recalled {
         let (oldest, next) = (self.oldest(), self.newest + 1);
         let is_complete = recall.at.is_some_and(|at| {

@@ -94,7 +94,7 @@ struct Entry {
 }
 
 impl Histories {
-    /// The memories that are forgotten for each input at most, so that an input takes bounded time.
+    /// The maximum number of memories that one input forgets, so that an input takes bounded time.
     const MOST_FORGOTTEN: usize = 4;
     /// The epochs are below 2^53, which JavaScript represents exactly; the caller's first one is cut to
     /// half of that.

@@ -19,7 +19,7 @@ pub(super) struct Session {
     handshake: Handshake,
     /// The token of the last `hello`; empty before.
     token: String,
-    /// Packets of the server that were received in this session.
+    /// The number of the server's packets that were received in this session.
     received: u64,
     acknowledged: u64,
     /// Packets that the server has not acknowledged.

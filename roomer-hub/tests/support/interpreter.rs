@@ -18,7 +18,8 @@ pub(crate) struct Interpreter {
     names: Names,
 }
 
-/// The names under which a transcript shows connections, rooms and handlers, gone ones included.
+/// The names under which a transcript shows connections, rooms and handlers, including those that
+/// are gone.
 #[derive(Default)]
 struct Names {
     ids: Vec<(String, ConnId)>,

@@ -57,7 +57,7 @@ impl Client {
         }
     }
 
-    /// Returns the members of a room, the client included: the last known ones, while there is no
+    /// Returns the members of a room, including the client: the last known ones, while there is no
     /// connection. `None` if the client has not joined the room.
     #[must_use]
     pub fn members(&self, room: &str) -> Option<&Members> {

@@ -286,7 +286,7 @@ impl Client {
         }
     }
 
-    /// Returns the time of the next attempt, drawn at random if it is not yet.
+    /// Returns the time of the next attempt. If it has not been drawn yet, draws it at random.
     fn draw(&mut self, random: u64) -> Duration {
         if let NextAttempt::Undrawn { since, extra, most } = self.next_attempt {
             // Full jitter after the cap, so that the clients of a restarted server do not reconnect

@@ -24,7 +24,7 @@ struct Details {
 }
 
 impl Members {
-    /// Returns the number of members, the client included. Where the server only counts members
+    /// Returns the number of members, including the client. Where the server only counts members
     /// (`Presence::Count`), it is the last number that the server has sent.
     #[must_use]
     pub fn count(&self) -> usize {

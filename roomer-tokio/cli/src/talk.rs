@@ -63,7 +63,7 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The terminal as it was. The editor changes it while it waits for keys, and cannot give it back when
+/// The terminal as it was. The editor changes it while it waits for keys, and cannot restore it when
 /// the conversation ends meanwhile.
 struct Terminal(Option<Termios>);
 
@@ -123,7 +123,7 @@ impl Talker<'_> {
     fn line(&mut self, line: String) -> Result<(), Failure> {
         match &mut self.printer {
             Some(printer) => {
-                // The editor writes what it gets, colours included.
+                // The editor writes what it gets, including colours.
                 let line = match AutoStream::choice(&std::io::stdout()) {
                     ColorChoice::Never => strip_str(&line).to_string(),
                     _ => line,

@@ -1,4 +1,4 @@
-//! HS256 for `jsonwebtoken` by ring, which is here for TLS. In a program of your own, leave this
+//! HS256 for `jsonwebtoken` with ring, which TLS needs anyway. In a program of your own, leave this
 //! file out and turn on that crate's feature `aws_lc_rs` or `rust_crypto`.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};

@@ -177,7 +177,7 @@ fn delivered_messages_are_counted() {
     a.send_to_room("lobby", "fail", b"");
     expect_nothing([&mut a]);
     let after = test.server.stats();
-    // The chat, the failure and the fence; the chat and the fence come out again.
+    // The server receives the chat, the failure and the fence, and sends the chat and the fence.
     assert_eq!(after.messages_in - before.messages_in, 3);
     assert_eq!(after.messages_out - before.messages_out, 2);
     assert_eq!(after.handler_errors, 1);

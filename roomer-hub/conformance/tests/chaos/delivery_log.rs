@@ -248,8 +248,8 @@ impl DeliveryLog {
         }
     }
 
-    /// Compares ended memberships again. Returns true if at most `ahead` of their packets are missing in
-    /// the log.
+    /// Compares ended memberships again. Returns true if at most `ahead` of their packets are missing
+    /// from the log.
     pub(super) fn settle(&mut self, ahead: usize) -> bool {
         let mut unfinished = std::mem::take(&mut self.unfinished);
         unfinished.iter_mut().for_each(|(who, cursor)| self.follow(*who, cursor));

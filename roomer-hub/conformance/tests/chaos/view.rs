@@ -105,7 +105,8 @@ impl View {
         Some(wire::to_room(&log.rooms[room], "leave", b""))
     }
 
-    /// Returns a message to itself; everything sent to it before must arrive first.
+    /// Returns a message from the client to itself: everything that was sent to the client earlier
+    /// must arrive first.
     pub(super) fn fence(&self, log: &DeliveryLog) -> Vec<u8> {
         let id = log.id(self.me.expect("the first join_ack has arrived"));
         wire::to_client(id, "root", "fence", b"")

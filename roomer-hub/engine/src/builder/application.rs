@@ -32,7 +32,7 @@ impl<E> Builder<E> {
     /// # Ok::<(), roomer_engine::BuildError>(())
     /// ```
     ///
-    /// Handlers do not receive direct messages and, by default, messages to rooms that the sender
+    /// Handlers receive neither direct messages nor, by default, messages to rooms that the sender
     /// is not in.
     pub fn on<F, R>(mut self, event: impl Into<String>, handler: F) -> Self
     where
@@ -201,8 +201,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Calls `hook` for each join, `root` included, after the room's members were notified. Order
-    /// and panics are as for [`on_connect`](Self::on_connect).
+    /// Calls `hook` for each join, including that of `root`, after the room's members were
+    /// notified. Order and panics are as for [`on_connect`](Self::on_connect).
     pub fn on_join<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Conn, &str) + Send + Sync + 'static,
@@ -211,8 +211,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Calls `hook` for each leave, `root` included, for any reason. Order and panics are as for
-    /// [`on_connect`](Self::on_connect).
+    /// Calls `hook` for each leave, including that of `root`, for any reason. Order and panics are
+    /// as for [`on_connect`](Self::on_connect).
     pub fn on_leave<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Conn, &str) + Send + Sync + 'static,

@@ -53,8 +53,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Limits the rooms that one connection may be in, `root` included. Default 1,100. A join above
-    /// it is answered with `leave_ack`.
+    /// Limits the rooms that one connection may be in, including `root`. Default 1,100. A join
+    /// above it is answered with `leave_ack`.
     pub fn max_rooms(mut self, rooms: usize) -> Self {
         self.config.max_rooms = rooms;
         self

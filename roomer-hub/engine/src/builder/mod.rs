@@ -101,7 +101,7 @@ impl Builder {
 }
 
 impl<E> Builder<E> {
-    /// Changes the rules to the Go original's: clients may send into rooms that they are not in, a
+    /// Changes the rules to the Go original's: clients may send to rooms that they are not in, a
     /// repeated join is announced again, text messages are accepted as packets, and pages of any
     /// origin may connect; the extended protocol is off. Even so, the six reserved events are never
     /// forwarded, names must be UTF-8, and a malformed packet is answered with a close frame.

@@ -113,14 +113,14 @@ impl Room {
         Messages::new(&self.open.shared, &self.name, buffer)
     }
 
-    /// Returns the members, the client included: the last known ones, while there is no connection;
-    /// none before the room is joined.
+    /// Returns the members, including the client: the last known ones, while there is no
+    /// connection; none before the room is joined.
     #[must_use]
     pub fn members(&self) -> Vec<ConnId> {
         self.with_members(|members| members.ids().copied().collect())
     }
 
-    /// Returns the number of members, the client included.
+    /// Returns the number of members, including the client.
     #[must_use]
     pub fn count(&self) -> usize {
         self.with_members(Members::count)

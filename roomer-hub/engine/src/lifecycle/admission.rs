@@ -120,8 +120,8 @@ impl SocketCounts {
         *self.rejected.entry(status.as_u16()).or_default() += 1;
     }
 
-    /// Returns the status to reject one more socket with, if it would exceed a limit. `replaced` is a
-    /// connection that ends for it.
+    /// Returns the status with which to reject another socket, if it would exceed a limit. `replaced`
+    /// is a connection that ends for it.
     pub(crate) fn check(
         &self,
         kind: SocketKind,

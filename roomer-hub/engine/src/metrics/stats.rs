@@ -82,7 +82,7 @@ pub struct SessionStats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HistoryStats {
-    /// Rooms that are remembered, those without members included.
+    /// Rooms that are remembered, including those without members.
     pub rooms: usize,
     /// Bytes of all memories.
     pub bytes: usize,

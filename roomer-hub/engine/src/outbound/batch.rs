@@ -1,6 +1,6 @@
 //! The messages that a room has collected for its members.
 //!
-//! A broadcast is encoded once, WebSocket header included, after the messages that already wait.
+//! A broadcast is encoded once, including the WebSocket header, after the messages that already wait.
 //! Delivering the batch then queues the same bytes for every member, however many messages they are. A
 //! member that must not get a part, such as the sender its own message or a new member the messages
 //! before its join, is recorded with the range to leave out. Plain and extended members get different

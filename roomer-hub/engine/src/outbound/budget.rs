@@ -145,7 +145,7 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Returns all its bytes, shared ones included.
+    /// Returns all its bytes, including shared ones.
     pub(crate) fn size(&self) -> usize {
         self.own + self.in_flight + self.buffers.iter().map(|(_, len)| len).sum::<usize>()
     }

@@ -71,7 +71,7 @@ impl Chunk {
 }
 
 /// Reads the length of the frame at the beginning of bytes that a server sends (RFC 6455 section
-/// 5.2; without a mask), its header included. A header that is cut counts as the end of the bytes.
+/// 5.2; without a mask), including its header. A header that is cut counts as the end of the bytes.
 #[inline]
 pub(crate) fn frame_len(bytes: &[u8]) -> usize {
     match bytes {

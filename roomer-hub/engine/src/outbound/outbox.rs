@@ -49,7 +49,7 @@ pub(crate) struct Outbox {
     /// allocation.
     front: Chunk,
     back: VecDeque<Chunk>,
-    /// Bytes that wait, those that are being written included.
+    /// Bytes that wait, including those that are being written.
     queued: usize,
     /// Bytes of the newest message.
     newest: usize,

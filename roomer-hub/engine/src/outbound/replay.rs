@@ -17,7 +17,7 @@ use crate::outbound::chunk::{Chunk, frame_len};
 /// The bytes of a segment in the log.
 const SEGMENT: usize = size_of::<Segment>();
 
-/// Smaller chunks are copied, which takes fewer instructions than to take and return a reference.
+/// Smaller chunks are copied, which takes fewer instructions than taking and returning a reference.
 pub(crate) const MIN_SHARED: usize = 256;
 
 /// Chunks that no other connection gets are copied below this size, which saves an allocation that
@@ -66,7 +66,7 @@ impl Replay {
         self.log.as_ref().map_or(0, |log| log.len)
     }
 
-    /// Returns the number of bytes in memory, those of shared buffers included.
+    /// Returns the number of bytes in memory, including those of shared buffers.
     pub(crate) fn held(&self) -> usize {
         self.log.as_ref().map_or(0, |log| log.len + log.skipped + log.overhead())
     }

@@ -92,8 +92,8 @@ impl Server {
     }
 
     /// Adds a connection to a room, as if it had requested this, but without applying rules. Returns
-    /// false if there is no such connection. [`members`](Self::members) shows if it was allowed in
-    /// one more room.
+    /// false if there is no such connection. [`members`](Self::members) shows whether it was allowed
+    /// in one more room.
     pub fn join(&self, conn: impl AsRef<str>, room: impl AsRef<str>) -> bool {
         let room = room.as_ref();
         let join = |conn| Command::Join { conn, room };

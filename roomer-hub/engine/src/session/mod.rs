@@ -59,7 +59,7 @@ pub(crate) struct Sessions {
 pub struct RefusedSessions {
     /// The session does not exist: it has ended, is one of another process, or the token is wrong.
     pub unknown: u64,
-    /// The session is of another node of the cluster, which was notified.
+    /// The session belongs to another node of the cluster, which was notified.
     pub other_node: u64,
     /// The session belongs to another user ([`Claims::user`](crate::Claims::user)).
     pub other_user: u64,

@@ -15,7 +15,7 @@ pub struct Plan {
     /// The rates of a connection: messages, bytes, joins, violations.
     pub rates: [Option<RateSpec>; 4],
     pub shared_room_only: bool,
-    /// True if the application authorizes joins, messages into rooms, direct messages.
+    /// True if the application authorizes joins, messages to rooms, and direct messages.
     pub authorize: [bool; 3],
     /// The application's answers, as bits, used in a cycle.
     pub answers: u8,

@@ -239,7 +239,7 @@ fn line(keys: &[ConnKey], action: &Action<'_>) -> Option<String> {
     })
 }
 
-/// Returns a payload; of an error of the server, its code and the names.
+/// Returns a payload. For an error of the server, returns its code and the names.
 fn text(packet: &PacketRef<'_>) -> String {
     let text = String::from_utf8_lossy(packet.payload).into_owned();
     let parts: Vec<&str> = text.split('"').collect();

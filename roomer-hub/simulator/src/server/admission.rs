@@ -52,7 +52,7 @@ impl Cap {
 }
 
 impl Harness<'_> {
-    /// Returns the status to reject a connection with, if a limit is reached.
+    /// Returns the status with which to reject a connection, if a limit is reached.
     pub(super) fn rejection(&self, at: usize) -> Option<u16> {
         if self.is_stopping || self.drain.is_some() {
             return Some(503);

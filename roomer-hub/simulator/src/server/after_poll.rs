@@ -103,7 +103,7 @@ impl Harness<'_> {
         }
     }
 
-    /// Checks that a connection that was closed as too slow is.
+    /// Checks that a connection that was closed as too slow was indeed slow.
     pub(super) fn check_slow(&mut self, at: usize) -> Result<(), Fault> {
         let now = self.now();
         let setup = &self.plan.setup;

@@ -27,7 +27,7 @@ pub struct Setup {
     pub shared_room_only: bool,
     pub max_message: usize,
     pub max_backlog: usize,
-    /// The permission rules for joins, messages into rooms, and direct messages.
+    /// The permission rules for joins, messages to rooms, and direct messages.
     pub authorize: [Option<RuleAnswers>; 3],
     pub hooks: Option<Hooks>,
     /// The presence modes other than `Full`, by name or `prefix*`.

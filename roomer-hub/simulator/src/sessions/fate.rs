@@ -16,7 +16,8 @@ use crate::fault::{Fault, ensure};
 /// The engine's `HANDOVER_TIMEOUT`.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The server's `message_timeout`. A message that stops in the middle is the loss of its socket.
+/// The server's `message_timeout`. A message that stops in the middle counts as the loss of its
+/// socket.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Harness<'_> {

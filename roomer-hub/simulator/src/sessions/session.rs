@@ -58,7 +58,7 @@ pub struct Session {
     pub items: VecDeque<Item>,
     /// The packets that its client has received, in order.
     pub got: Vec<Vec<u8>>,
-    /// The frames' bytes of `got`, summed up, beginning with 0.
+    /// The running total of the bytes of the frames in `got`, beginning with 0.
     got_bytes: Vec<u64>,
     /// When each packet of `got` was sent.
     got_at: Vec<Duration>,

@@ -2,9 +2,9 @@
 //!
 //! # Message, submission, place
 //!
-//! A message goes from its sender's node to each node with members of the room, as in any other room,
-//! and waits there. The sender's node submits its number to the room's *home*, one of the live nodes, which
-//! answers all receivers, the sender's node included, with its *place*: the next message of this room is
+//! A message goes from its sender's node to each node with members of the room, as in any other room, and
+//! waits there. The sender's node submits its number to the room's *home*, one of the live nodes, which
+//! answers all receivers, including the sender's node, with its *place*: the next message of this room is
 //! number 7 of node A. A node delivers the messages of a room in the order of the places.
 //!
 //! # Terms
@@ -24,9 +24,9 @@
 //!
 //! The home is the node with the highest hash of room and node among the live ones. Nodes learn of each
 //! other at different moments, so a node that has just started does not count for its first seconds:
-//! first the current home returns submissions, its own node's included, and names the new home; later,
-//! when no other node still gives places, the others submit to the new home at once. A place of a new
-//! term waits for the last places of the term before, if the home of that one still lives.
+//! first the current home returns submissions, including those of its own node, and names the new home;
+//! later, when no other node still gives places, the others submit to the new home at once. A place of
+//! a new term waits for the last places of the term before, if the home of that one still lives.
 //!
 //! # At most one place
 //!

@@ -147,7 +147,8 @@ struct Dump {
     block: Vec<u8>,
     /// True if the dump shows the packets of the network, and not the content of a stream.
     has_packets: bool,
-    /// The speaker that is not indented is the client if its first bytes are.
+    /// The direction of the speaker that is not indented, once its first bytes show whether it is
+    /// the client.
     first: Option<Direction>,
 }
 

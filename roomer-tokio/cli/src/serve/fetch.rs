@@ -11,7 +11,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
 
-/// How long a request may take, the whole response included.
+/// How long a request may take, including the whole response.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// An HTTP client, which keeps its connections.

@@ -22,7 +22,7 @@ const MAX_CONNECTIONS: usize = 256;
 /// How long the head of a request may take.
 const HEAD: Duration = Duration::from_secs(5);
 
-/// How long a request may take, its body included.
+/// How long a request may take, including its body.
 const REQUEST: Duration = Duration::from_secs(20);
 
 /// How long a connection may be used for one request after another, and how long the last response

@@ -153,7 +153,7 @@ impl Task {
                 let _ = tell.send(event);
                 std::future::ready(())
             });
-        // The client subscribes again whenever it has connected again.
+        // The client subscribes again whenever it has reconnected.
         let subscribed = async {
             let client = options.connect(&address).await?;
             let (own, all) = (&self.own, &self.all);

@@ -13,8 +13,8 @@ use roomer_conformance::wire;
 const FLOOD: usize = 24 << 20;
 const SIZE: usize = 4000;
 
-/// The messages that the flood is ahead of the slowest other member, in groups: less than half of the
-/// backlog, which counts as slow.
+/// The number of messages by which the flood may be ahead of the slowest other member: less than half
+/// of the backlog, above which a reader counts as slow. They are sent in groups.
 const AHEAD: u32 = 2;
 const GROUP: u32 = 50;
 

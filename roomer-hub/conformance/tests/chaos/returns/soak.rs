@@ -272,8 +272,8 @@ impl Soak {
             .until(|numbers| numbers.sockets == 0 && numbers.connections <= numbers.refused[0]);
     }
 
-    /// Returns true if all clients know the same members with their infos, and all of them are clients
-    /// but for the ghosts.
+    /// Returns true if all clients know the same members with their infos, and all of them except for
+    /// the ghosts are clients.
     fn is_true(&mut self) -> bool {
         let mut members: HashMap<Room, BTreeSet<ClientIndex>> = HashMap::new();
         let mut infos: HashMap<String, Value> = HashMap::new();

@@ -17,8 +17,8 @@ pub(super) const MAX_PAYLOAD: usize = 1024 * 1024;
 /// The longest line: that of an error.
 const MAX_LINE: usize = 16 * 1024;
 
-/// The largest value, its content included: a frame with its channel, or the answer to HELLO, which
-/// lists the server's modules.
+/// The maximum size of a value, including its content: a frame with its channel, or the answer to
+/// HELLO, which lists the server's modules.
 const MAX_VALUE: usize = MAX_PAYLOAD + 64 * 1024;
 
 /// The maximum number of values in one value.

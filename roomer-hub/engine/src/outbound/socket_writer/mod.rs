@@ -366,7 +366,7 @@ impl SocketWriter {
         resumed.into_iter().for_each(Waker::wake);
     }
 
-    /// Drops what waits, the close frame included, and wakes the connection's own task to end.
+    /// Drops what waits, including the close frame, and wakes the connection's own task to end.
     pub(crate) fn abort(&self) {
         self.discard();
         let task = lock(&self.state).task.clone();

@@ -109,7 +109,7 @@ fn swarm(source: &mut impl Source, plan: &Plan) -> Swarm {
     Swarm { kinds, rooms, events, guests }
 }
 
-/// Returns one of few ids of a tag, so that ids meet.
+/// Returns one of few ids of a tag, so that ids collide.
 fn any_guest(source: &mut impl Source) -> u16 {
     let tag = source.below(TAGS.into()) as u16;
     tag * IDS_PER_TAG + source.below(3) as u16

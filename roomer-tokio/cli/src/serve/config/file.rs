@@ -1,4 +1,4 @@
-//! The file: TOML, whose values keep their lines.
+//! The configuration file: TOML, whose values keep their lines.
 
 use std::io::Read;
 use std::path::Path;

@@ -9,8 +9,8 @@ use crate::Environment;
 
 type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// One sleep of the runtime for a deadline that is mostly moved further away: it is only replaced if
-/// the deadline comes nearer.
+/// A single sleep of the runtime for a deadline that usually moves further away. It is replaced only
+/// if the deadline moves nearer.
 #[derive(Default)]
 pub(super) struct Alarm {
     sleep: Option<(Duration, Sleep)>,
