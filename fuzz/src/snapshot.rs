@@ -14,7 +14,7 @@ const EVENTS: usize = 300;
 /// whichever clients join and leave in whichever order, and that chunks shared with an earlier
 /// snapshot do not change.
 ///
-/// The first byte is the initial number of connections. Each two bytes after it are one event: a
+/// The first byte is the initial number of connections. Every two bytes after it are one event: a
 /// join, a leave, an end or a new connection, and the index of the connection.
 pub fn snapshot(data: &[u8]) {
     let Some((&count, events)) = data.split_first() else { return };

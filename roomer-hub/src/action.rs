@@ -10,7 +10,8 @@ use crate::room::Members;
 use crate::snapshot::Snapshot;
 use crate::tables::Tables;
 
-/// One thing for the driver to do. The actions of an input are in order.
+/// One thing for the driver to do. The actions of an input are given in the order in which to carry
+/// them out.
 #[derive(Clone, Copy, Debug)]
 pub enum Action<'a> {
     /// The connection is in the tables. Always the first action of an

@@ -28,7 +28,7 @@ pub struct Config {
     /// ([`Action::Authorize`](crate::Action::Authorize)). Default `false`. A join that another rule rejects,
     /// a repeated join and a join by the server are not authorized.
     pub authorize_join: bool,
-    /// True if a client's message into a room needs the application's permission. Default `false`.
+    /// True if a client's message to a room needs the application's permission. Default `false`.
     pub authorize_publish: bool,
     /// True if a client's direct message needs the application's permission. Default `false`.
     pub authorize_direct: bool,

@@ -123,8 +123,8 @@ impl Hub {
     }
 
     /// Registers a request handler: requests with this event lead to
-    /// [`Action::Request`](crate::Action::Request). Its keys count up from 0 by themselves. An event may
-    /// have a handler of each kind, since a message is not a request.
+    /// [`Action::Request`](crate::Action::Request). Request handlers have keys of their own, which count
+    /// up from 0. An event may have a handler of each kind, since a message is not a request.
     ///
     /// # Errors
     ///

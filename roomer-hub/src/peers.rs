@@ -56,7 +56,7 @@ impl std::fmt::Debug for Peers<'_> {
     }
 }
 
-/// The guests and counts of one room. A room without both does not have this.
+/// The guests and counts of one room. A room with neither does not have this.
 #[derive(Debug, Default)]
 pub(crate) struct RoomGuests {
     members: Vec<RoomGuest>,

@@ -122,8 +122,8 @@ impl Tables {
         self.conns.get(conn)?.profile.as_ref()?.info()
     }
 
-    /// Returns the number of rooms that are remembered ([`Hub::remember`](crate::Hub::remember)), those
-    /// without members included.
+    /// Returns the number of rooms that are remembered ([`Hub::remember`](crate::Hub::remember)),
+    /// including those without members.
     #[must_use]
     pub fn history_count(&self) -> usize {
         self.histories.as_ref().map_or(0, |histories| histories.len())

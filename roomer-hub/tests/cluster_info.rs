@@ -35,7 +35,7 @@ impl Net {
     }
 }
 
-/// Replaces a text in the frames of a node by another one of the same length, once.
+/// Replaces a text in the frames of a node with another one of the same length, once.
 fn replace_once(net: &mut Net, node: usize, old: &'static [u8], new: &'static [u8]) {
     let mut is_done = false;
     net.change = Box::new(move |from, frame| {

@@ -24,8 +24,8 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-/// The maximum number of rooms on the page, and the most members listed per room. The largest rooms
-/// are shown.
+/// The maximum number of rooms on the page, and the maximum number of members listed per room. The
+/// largest rooms are shown.
 const MOST: usize = 100;
 
 #[tokio::main]

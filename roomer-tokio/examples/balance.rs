@@ -78,7 +78,7 @@ async fn forward(mut client: TcpStream, backends: Arc<[String]>, first: usize) {
                 continue;
             }
         };
-        // Small messages are not to wait for more. An error only means that either end has closed.
+        // Small messages must not wait for more. An error only means that either end has closed.
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let _ = copy_bidirectional(&mut client, &mut server).await;
         return;

@@ -2,8 +2,8 @@
 //!
 //! A [`Client`] connects in a task of its own and stays connected: it reconnects with backoff and full
 //! jitter, rejoins its rooms, and sends what was queued meanwhile. Where the server speaks the extended
-//! protocol, its session survives the loss of a connection, and nothing is lost or doubled. Otherwise,
-//! a message that may not have arrived is reported.
+//! protocol, its session survives the loss of a connection, and nothing is lost or duplicated.
+//! Otherwise, a message that may not have arrived is reported.
 //!
 //! ```
 //! use roomer_tokio::client::Client;

@@ -150,7 +150,7 @@ async fn take_over(upgrade: Upgrade, stream: OnUpgrade) {
 
 /// Serves the stream of an upgraded connection.
 fn start(upgrade: Upgrade, stream: Upgraded) {
-    // The socket alone saves hyper's wrappers around it, above all a read buffer.
+    // The socket alone saves hyper's wrappers around it, in particular a read buffer.
     let (socket, leftover) = match unwrap(stream) {
         Ok(parts) => parts,
         Err(stream) => {

@@ -1,5 +1,5 @@
 //! Cases of the conformance suite over a cluster of two nodes, one on tokio and one on smol. Each test's
-//! clients are connected to the nodes by turns.
+//! clients are connected to the nodes alternately.
 //!
 //! Left out are the cases about what nodes promise only to their own clients: one order for all members
 //! of a room, and handlers that act before a sender's next request.

@@ -218,7 +218,7 @@ fn cluster_receive_16() {
 
 #[inline(never)]
 fn bench_cluster_receive_16(node: &mut Node, frames: &[Bytes]) {
-    // Not the same code as above, or the linker makes one function of both.
+    // Differs from the code above; otherwise the linker would merge the two functions.
     frames.iter().take(ROUNDS).for_each(|frame| node.receive(frame.clone()));
 }
 

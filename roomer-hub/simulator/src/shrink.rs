@@ -21,7 +21,7 @@ pub fn shorten<T: Clone>(items: &mut Vec<T>, mut fails: impl FnMut(&[T]) -> bool
     }
 }
 
-/// Replaces each item by a simpler one as long as the list still fails. `simpler` returns the
+/// Replaces each item with a simpler one as long as the list still fails. `simpler` returns the
 /// possible replacements of an item, the simplest first; it must not contain cycles.
 pub fn simplify<T: Clone>(
     items: &mut [T],

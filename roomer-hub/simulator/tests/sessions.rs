@@ -80,7 +80,7 @@ fn come_back(slot: u8, how: How) -> [Step; 2] {
 }
 
 /// Seed 7962: a handler that ended on a new socket confirmed the token that this socket had brought,
-/// so that a client whose `hello` was lost could not return.
+/// so a client whose `hello` was lost could not return.
 #[test]
 fn a_handler_that_ends_does_not_confirm_a_token() {
     let mut steps = Vec::from(connect(0));

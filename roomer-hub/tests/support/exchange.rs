@@ -27,7 +27,7 @@ pub(crate) fn id(name: char) -> ConnId {
     ConnId::from_random_bytes(bytes)
 }
 
-/// Replaces `@x` by the id of `x`.
+/// Replaces `@x` with the id of `x`.
 pub(crate) fn with_ids(text: &str) -> String {
     let mut parts = text.split('@');
     let mut out = parts.next().unwrap_or_default().to_owned();
@@ -39,7 +39,7 @@ pub(crate) fn with_ids(text: &str) -> String {
     out
 }
 
-/// Replaces ids by `@` and their names.
+/// Replaces ids with `@` and their names.
 fn short(text: &str) -> String {
     let mut text = text.to_owned();
     for name in ('a'..='z').chain('A'..='Z') {

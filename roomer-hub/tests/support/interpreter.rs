@@ -201,7 +201,7 @@ impl Names {
         &id.and_then(name).unwrap_or_else(|| panic!("an unknown key: {conn:?}")).0
     }
 
-    /// Replaces names by ids, in `X` and in payloads.
+    /// Replaces names with ids, in `X` and in payloads.
     fn with_ids(&self, word: &str) -> String {
         let mut text = String::from(word);
         for (name, id) in &self.ids {
@@ -215,7 +215,7 @@ impl Names {
         text
     }
 
-    /// Replaces ids by names, in `X` and in payloads.
+    /// Replaces ids with names, in `X` and in payloads.
     fn with_names(&self, text: &str) -> String {
         let mut shown = String::from(text);
         for (name, id) in &self.ids {
@@ -323,7 +323,7 @@ fn counted(before: RejectedPackets, after: RejectedPackets) -> Vec<String> {
     changed.map(|(name, before, after)| format!("counted {name} +{}", after - before)).collect()
 }
 
-/// Returns a name, in quotes if it is empty or contains other than visible characters.
+/// Returns a name, in quotes if it is empty or contains characters that are not visible.
 fn plain(name: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_graphic() && letter != '"';
     if !name.is_empty() && name.chars().all(is_plain) { name.into() } else { format!("{name:?}") }

@@ -138,7 +138,7 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// As of [`PacketRef::json`](crate::PacketRef::json). The sender is at fault.
+    /// The errors of [`PacketRef::json`](crate::PacketRef::json). The sender is at fault.
     #[cfg(feature = "json")]
     pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, crate::JsonError> {
         crate::PacketRef { payload: &self.payload, ..Default::default() }.json()

@@ -60,8 +60,8 @@ pub struct Client {
     pub(super) rooms: BTreeMap<ByteString, Box<Room>>,
     pub(super) outbox: Outbox,
     pub(super) requests: Option<Box<Requests>>,
-    /// The info that the application has set; `Some` of a box with `None` if it has removed the
-    /// info. Boxed, since few applications set one.
+    /// The info that the application has set; the inner `None` stands for a removed info. Boxed,
+    /// since few applications set one.
     pub(super) info: Option<Box<Option<Info>>>,
     pub(super) events: VecDeque<Event>,
     /// The client's id, until a new session begins.

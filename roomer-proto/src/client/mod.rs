@@ -3,7 +3,7 @@
 //! A [`Client`] outlives its connections: it connects, reconnects with backoff and full jitter,
 //! rejoins its rooms, queues what is sent meanwhile, and reports what may not have arrived. Where the
 //! server speaks [the extended protocol](crate::extended), its session survives the loss of a
-//! connection, and nothing is lost or doubled.
+//! connection, and nothing is lost or duplicated.
 //!
 //! Pure: bytes, time (a `Duration` since any origin) and random bytes come in as arguments; bytes to
 //! write, [events](Event) and the next [deadline](Client::deadline) come out. A driver does the rest:

@@ -306,7 +306,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// As of [`PacketRef::json`]. The asker is at fault.
+    /// The errors of [`PacketRef::json`]. The asker is at fault.
     #[cfg(feature = "json")]
     pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, crate::JsonError> {
         PacketRef { payload: &self.payload, ..Default::default() }.json()

@@ -7,7 +7,7 @@ use super::list::{Ids, Names};
 use super::{Beat, Demand, FrameError, Lost, OrderItem, PeerCommand, Resume, UserCommand};
 use crate::{ConnId, PacketRef};
 
-/// One item of a frame's body. The first six belong into control frames, the others into streams.
+/// One item of a frame's body. The first six belong in control frames, the others in streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Item<'a> {

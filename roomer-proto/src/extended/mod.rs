@@ -57,7 +57,7 @@ pub const INFO: &str = "roomer:info";
 /// Both ways: the answer to a request. Its `dst` is the asker's id and the request's tag
 /// ([`split_tag`]).
 pub const REPLY: &str = "roomer:reply";
-/// Both ways: a request has failed, with a `dst` as of [`REPLY`]; from the server without `dst`: a
+/// Both ways: a request has failed, with a `dst` as in [`REPLY`]; from the server without `dst`: a
 /// packet was refused. The payload is a [`Failure`].
 pub const ERROR: &str = "roomer:error";
 

@@ -80,7 +80,7 @@ fn tungstenite<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Seen>, End, V
     }
 }
 
-/// Returns the same for the session of this crate, with its violation.
+/// Returns the events, the result and the violation of this crate's session.
 fn ours(wire: &[u8]) -> (Vec<Seen>, End, Option<&'static str>) {
     // tungstenite does not limit fragments
     let limits = limits(16 << 20, u32::MAX);

@@ -1,4 +1,4 @@
-//! `roomer members`: who is in a room, this client left out.
+//! `roomer members`: the members of a room, without this client.
 
 use std::pin::pin;
 

@@ -92,7 +92,7 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// A command that runs on, and its output line by line.
+/// A command that keeps running, and its output line by line.
 struct Watch {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,

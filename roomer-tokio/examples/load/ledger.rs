@@ -1,4 +1,4 @@
-//! Checks of delivery: nothing lost, nothing doubled, each sender's messages in order.
+//! Checks of delivery: nothing lost, nothing duplicated, each sender's messages in order.
 
 use crate::faults::Faults;
 
@@ -45,7 +45,7 @@ impl Ledger {
         true
     }
 
-    /// Returns how many of a sender's messages a listener has not received, if it sent so many.
+    /// Returns how many of a sender's messages a listener has not received, if it sent this many.
     pub fn missing(&self, listener: usize, sender: usize, sent: u64) -> u64 {
         sent.saturating_sub(self.next[listener * self.senders + sender])
     }

@@ -4,9 +4,9 @@
 //! fanout --members 100 --window 16`
 //!
 //! It measures the server from outside (CPU of all threads, memory, by its pid) and checks what it
-//! receives while it does: nothing lost, nothing doubled, each sender's messages in order, member
-//! lists true. Each run prints one line of JSON on stdout and a progress line on a terminal. Exit
-//! code 1: the server broke a promise; 2: the run could not be made.
+//! receives while it does: nothing lost, nothing duplicated, each sender's messages in order,
+//! member lists true. Each run prints one line of JSON on stdout and a progress line on a terminal.
+//! Exit code 1: the server broke a promise; 2: the run could not be made.
 //!
 //! | file | what it knows |
 //! |---|---|

@@ -18,7 +18,7 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 const PER_ADDRESS: usize = 8_000;
 const FIRST_PORT: usize = 10_000;
 
-/// The longest head of a response that is waited for.
+/// The maximum length of a response's head, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 
 /// Source addresses of this run's own, in 127/8, and ports counted by hand: otherwise earlier runs'

@@ -14,7 +14,7 @@ pub struct Process(Vec<u32>);
 
 #[derive(Clone, Copy, Debug)]
 struct Cpu {
-    /// Run time of the threads that live now, to the nanosecond.
+    /// The run time of the threads that are alive, to the nanosecond.
     precise: f64,
     /// User and system time of the whole process, in clock ticks of 10 ms.
     coarse: f64,

@@ -1,5 +1,5 @@
 //! A client's side of the wire: masked frames out, the heads of frames in, and the stamp at the
-//! front of each payload.
+//! start of each payload.
 
 use roomer_proto::PacketRef;
 use roomer_testkit::frames::write_head;

@@ -7,7 +7,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
 use ring::hmac::{self, HMAC_SHA256};
 use signature::{Error, Signer, Verifier};
 
-/// Installs it as the provider of `jsonwebtoken`. Further calls have no effect.
+/// Installs this module as the provider of `jsonwebtoken`. Further calls have no effect.
 pub fn install() {
     static PROVIDER: CryptoProvider = CryptoProvider {
         signer_factory: signer,

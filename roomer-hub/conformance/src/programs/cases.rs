@@ -1,4 +1,4 @@
-//! Tests of every example, and of some.
+//! Tests of all examples, and of single ones.
 
 use std::fs;
 use std::io::Write;

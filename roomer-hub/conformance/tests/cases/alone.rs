@@ -11,7 +11,7 @@ use cap::Cap;
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
-/// The variable that tells the process that it is the test's own.
+/// The environment variable that marks a process as the test's own.
 const ALONE: &str = "ROOMER_TEST_ALONE";
 
 /// Bytes of memory that this process has allocated.

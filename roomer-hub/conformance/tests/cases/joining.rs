@@ -222,7 +222,7 @@ fn snapshots_of_a_room_of_hundreds_are_correct_after_every_leave() {
         asker.rejoin();
         assert_eq!(asker.members, view);
     };
-    // All others leave and join again, in another order each time.
+    // All others leave and join again, in a different order each time.
     for step in [7, 1, 101] {
         for (n, other) in others.iter_mut().enumerate() {
             other.send_to_room("lobby", "join", b"");

@@ -1,4 +1,4 @@
-//! A thousand connections, fewer on streams: nothing lost, nothing doubled, nothing left behind.
+//! A thousand connections, fewer on streams: nothing lost, nothing duplicated, nothing left behind.
 
 use std::sync::Barrier;
 use std::thread;

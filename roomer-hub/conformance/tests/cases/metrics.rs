@@ -45,7 +45,7 @@ fn read(page: &str) -> Samples {
     samples
 }
 
-/// The samples that there have to be, of every field.
+/// The required samples of every field.
 fn due(stats: &Stats) -> Samples {
     let rejected_packets = stats.rejected_packets;
     let mut due: Samples = [

@@ -61,6 +61,6 @@ pub(crate) trait Harness: Send + Sized + 'static {
     /// The address that it listens on.
     fn addr(&self) -> SocketAddr;
 
-    /// Makes `serve_until`'s stop ready, and returns when it has returned.
+    /// Completes the `stop` future of `serve_until`, and returns when `serve_until` has returned.
     fn stop(self);
 }

@@ -8,7 +8,7 @@ use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// Sends messages at once: broadcasts and direct messages by turns, numbered.
+/// Sends messages at once: broadcasts and direct messages alternately, numbered.
 fn mixed(room: &str, dst: &str, count: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     for n in 0..count {

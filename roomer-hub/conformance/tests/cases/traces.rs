@@ -55,7 +55,7 @@ impl Visit for Heard {
 /// The listeners of all running tests: there is one subscriber per process.
 static LISTENERS: Mutex<Vec<Sender<Heard>>> = Mutex::new(Vec::new());
 
-/// All spans that there were, and those that this thread is in.
+/// All spans so far, and those that this thread is in.
 static SPANS: Mutex<Vec<Heard>> = Mutex::new(Vec::new());
 
 thread_local! {

@@ -197,7 +197,8 @@ fn limits_that_are_reached_are_named() {
 fn rejections_during_a_shutdown_are_not_reported() {
     let watched = Watched::with(|builder| builder);
     watched.test.server.shutdown();
-    // A request that arrives a moment after its connection finds that cut off, without a response.
+    // A request that arrives a moment after its connection finds the connection cut, without a
+    // response.
     let answer = until("no request is answered", || {
         let mut stream = dial(watched.test.addr);
         stream.write_all(&watched.upgrade().bytes()).ok()?;

@@ -285,7 +285,7 @@ impl Soak {
         })
     }
 
-    /// Returns which clients are in each room, as each knows of itself.
+    /// Returns the members of each room, according to each client itself.
     fn truth(&self) -> HashMap<Room, BTreeSet<ClientIndex>> {
         let mut truth: HashMap<Room, BTreeSet<ClientIndex>> = HashMap::new();
         for client in &self.clients {

@@ -64,7 +64,7 @@ impl Node {
         }
     }
 
-    /// Expects that the link goes down next. Returns the reason.
+    /// Expects the link to go down next. Returns the reason.
     pub(crate) async fn expect_down(&mut self) -> String {
         match self.event().await {
             CarrierEvent::Down(reason) => reason,

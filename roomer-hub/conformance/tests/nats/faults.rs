@@ -1,4 +1,4 @@
-//! Servers that vanish, refuse, or are something else.
+//! Servers that vanish, refuse connections, or do not speak NATS.
 
 use roomer_conformance::http::refusing_port;
 

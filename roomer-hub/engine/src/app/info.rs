@@ -53,8 +53,8 @@ impl Conn {
 }
 
 impl Server {
-    /// Replaces the info of a connection of this node, as [`Conn::set_info`] does. Returns false
-    /// without such a connection.
+    /// Replaces the info of a connection of this node, as [`Conn::set_info`] does. Returns false if
+    /// there is no such connection.
     ///
     /// # Errors
     ///

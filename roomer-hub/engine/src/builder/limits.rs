@@ -20,8 +20,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets the number of bytes that may be queued for one connection, the newest message not
-    /// counted, before connections that send to it are paused briefly. Default 1 MiB.
+    /// Sets the number of bytes that may be queued for one connection, not counting the newest
+    /// message, before connections that send to it are paused briefly. Default 1 MiB.
     ///
     /// A connection above it that accepts nothing for a second, or less than half of it in four, is
     /// closed with 1013; in a flood, at three times the backlog, much sooner, so that senders do

@@ -114,8 +114,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets how many bytes of messages, which an extended client has not acknowledged yet, are kept
-    /// for its next socket. Default 256 KiB. A client without a socket that misses more loses its
+    /// Sets how many bytes of messages that an extended client has not acknowledged are kept for
+    /// its next socket. Default 256 KiB. A client without a socket that misses more loses its
     /// session. They count against [`memory_budget`](Self::memory_budget).
     pub fn resume_buffer(mut self, bytes: usize) -> Self {
         self.options.resume_buffer = bytes;

@@ -166,7 +166,7 @@ impl<R: Runtime> Driver<R> {
         let shared = self.shared.clone();
         R::spawn(async move {
             // Without a token, the server closes the connection when the login ends, and the next
-            // attempt asks for one. The same if the connection was lost meanwhile.
+            // attempt asks for one. The same happens if the connection was lost meanwhile.
             if let Ok(token) = token().await {
                 let _ = shared.call(|inner, now| inner.machine.renew(now, &token));
             }

@@ -62,7 +62,7 @@ impl<R: Runtime> Client<R> {
 }
 
 impl<R> Client<R> {
-    /// Joins a room, now and after each reconnect. The same name gives a handle of the same room.
+    /// Joins a room, now and after each reconnect. The same name gives a handle to the same room.
     /// [`Room::joined`] waits for the result.
     ///
     /// In a room that remembers its messages ([`history`](crate::Builder::history)), the client gets

@@ -25,7 +25,8 @@ impl Messages {
         self.socket.poll_next(cx)
     }
 
-    /// Tells the machine whether the network takes bytes. Comes before its verdict on a silent server.
+    /// Reports to the machine whether the network takes bytes, before the machine judges a silent
+    /// server.
     pub(super) fn progress(&mut self, machine: &mut Machine, now: Duration) {
         let before = std::mem::replace(&mut self.unsent, self.socket.unsent());
         if self.unsent < before {

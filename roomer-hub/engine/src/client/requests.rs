@@ -109,8 +109,8 @@ impl Room {
     ///
     /// # Errors
     ///
-    /// [`RequestError::NotJson`] if the answer is not the JSON of such a value; else as
-    /// [`request`](Self::request).
+    /// [`RequestError::NotJson`] if the answer is not the JSON of such a value; otherwise the
+    /// errors of [`request`](Self::request).
     pub async fn request_json<T, A>(
         &self,
         event: &str,

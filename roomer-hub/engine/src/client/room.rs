@@ -149,7 +149,7 @@ impl Room {
     ///
     /// # Errors
     ///
-    /// [`SendError::NotJson`] if JSON cannot represent the value; else as
+    /// [`SendError::NotJson`] if JSON cannot represent the value; otherwise the errors of
     /// [`send`](Self::send).
     pub fn send_json<T>(&self, event: &str, value: &T) -> Result<Sent, SendError>
     where

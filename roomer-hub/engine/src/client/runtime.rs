@@ -35,7 +35,7 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Calls `wake` whenever the connection may have been lost unnoticed, or may be possible again: the
     /// machine was suspended, or its network has changed. Ends when the returned value is dropped. By
-    /// default this runtime does not know.
+    /// default there are no such signs, and `wake` is never called.
     fn watch(wake: Arc<dyn Fn() + Send + Sync>) -> Option<Box<dyn Send>> {
         drop(wake);
         None

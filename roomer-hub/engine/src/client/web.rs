@@ -44,8 +44,8 @@ impl Runtime for Web {
     }
 
     fn sleep(time: Duration) -> impl Future<Output = ()> + Send + 'static {
-        // Upwards: a timer that is early costs another turn. A longer one than setTimeout takes is
-        // early too.
+        // Rounded up: a timer that is early costs another turn. A longer one than setTimeout takes
+        // is early too.
         let millis = i32::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
         SendWrapper::new(TimeoutFuture::new(millis.unsigned_abs()))
     }

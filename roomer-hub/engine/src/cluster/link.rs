@@ -58,7 +58,7 @@ impl Server {
         self.warn(WarningCause::NoCluster);
     }
 
-    /// Wakes the link's task, to look whether the server is closed.
+    /// Wakes the link's task, which checks whether the server is closed.
     pub(crate) fn wake_link(&self) {
         let link = self.core().cluster.as_mut().and_then(|state| state.link.take());
         if let Some(link) = link {

@@ -233,7 +233,8 @@ impl Established {
                 let close = Command::Close { conn: key, code, reason: &reason };
                 core.apply(now, Input::Command(close), None);
             }
-            // RFC 6455 section 5.5.1: a close frame is answered with one, usually of the same code.
+            // RFC 6455 section 5.5.1: a close frame is answered with one, usually with the same
+            // code.
             Some(End::ByPeer(code)) => {
                 core.gone(now, key, DisconnectReason::ByPeer(code));
                 writer.close(code, "", false);

@@ -210,7 +210,7 @@ impl Server {
         has_more || self.0.flush_pool.job().is_some()
     }
 
-    /// Returns a number that tells this server from the others of the process.
+    /// Returns a number that distinguishes this server from the others in the process.
     pub(crate) fn address(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
     }

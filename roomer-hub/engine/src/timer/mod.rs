@@ -76,7 +76,7 @@ impl Timer {
 }
 
 impl TimerQueue {
-    /// Wakes the tasks whose timers are due, and returns when the next timer is due.
+    /// Wakes the tasks whose timers are due, and returns the time at which the next timer is due.
     pub(crate) fn fire_due(&self, now: Duration) -> Option<Duration> {
         let mut table = lock(&self.0);
         // Splits after all timers of `now` itself, whatever their serial.
@@ -124,7 +124,7 @@ impl TimerQueue {
                 continue;
             }
             let next = self.fire_due(now());
-            // The clock is read again, since firing takes its time.
+            // The clock is read again, since firing takes time.
             let wait = next.map_or(IDLE, |next| next.saturating_sub(now()));
             let mut sleep = pin!(sleep(wait));
             poll_fn(|cx| {

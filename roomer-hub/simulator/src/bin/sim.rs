@@ -37,7 +37,7 @@ const USAGE: &str = "usage: sim --seeds N [--start S] [--threads T] \
 /// The number of failures that are shrunk and printed.
 const EXPLAINED: usize = 2;
 
-/// The number of seeds from which on all marks have to be reached.
+/// The minimum number of seeds with which all marks have to be reached.
 const LARGE: u64 = 10_000;
 
 /// A few seeds take milliseconds. Without progress for this time, a seed is in an endless loop.

@@ -38,7 +38,7 @@ impl Model {
         if own.iter().any(|at| self.asks[*at].tag == tag) {
             return Err(WRONG_TAG);
         }
-        // A full list makes room by its oldest request, but only once an asker has most likely
+        // A full list drops its oldest request to make room, but only once an asker has most likely
         // given it up.
         let outdated = own.first().filter(|_| own.len() >= most);
         if outdated.is_some_and(|at| now.saturating_sub(self.asks[*at].at) < OLD) {

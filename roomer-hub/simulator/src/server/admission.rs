@@ -35,7 +35,7 @@ fn address_group(slot: u8) -> Option<u8> {
 }
 
 impl Cap {
-    /// Returns the status to reject a client in this slot with, given those that count.
+    /// Returns the status with which to reject a client in this slot, given those that count.
     fn rejection<'l>(&self, slot: u8, there: impl Iterator<Item = &'l ConnModel>) -> Option<u16> {
         let (mut all, mut own) = (0, 0);
         for conn in there {

@@ -157,7 +157,7 @@ fn payload_of(size: Size, bare: &PacketRef<'_>, setup: &Setup) -> &'static [u8] 
             noise(5, length.saturating_sub(bare.encoded_len()).min(MAX) as u32)
         }
         Size::Frame(length) => {
-            // The server replaces the client's `src` by the sender's id.
+            // The server replaces the client's `src` with the sender's id.
             let around = bare.encoded_len() - bare.src.len() + identity(0).text.len();
             noise(6, (length as usize).saturating_sub(around).min(MAX) as u32)
         }

@@ -79,7 +79,7 @@ pub struct Session {
     pub sent: Vec<Packet>,
     /// The packets that the server has handled.
     pub handled: usize,
-    /// The packets that the client knows to be handled.
+    /// The packets that the client knows to have been handled.
     pub told: usize,
     /// When each packet was handled, and its size.
     handled_at: Vec<(Duration, usize)>,
@@ -272,7 +272,7 @@ impl Session {
         is_count && self.bytes_after(count) - unwritten <= buffer.into()
     }
 
-    /// Replaces the token that was presented by a new one. Until that has arrived, both are valid.
+    /// Replaces the presented token with a new one. Until that has arrived, both are valid.
     pub fn renew(&mut self, presented: &str, new: String) {
         // The client does not return with an older one.
         let at = self.tokens.iter().position(|token| token == presented).unwrap_or_default();

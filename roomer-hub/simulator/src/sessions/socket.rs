@@ -88,7 +88,7 @@ pub struct Socket {
     pub resumed_with: Option<usize>,
     /// The status with which the server has rejected it.
     pub rejection: Option<u16>,
-    /// True once it is checked why the client did not get its session.
+    /// True once the reason why the client did not get its session is checked.
     pub is_judged: bool,
     /// True while the server counts it as a connection.
     pub is_counted: bool,

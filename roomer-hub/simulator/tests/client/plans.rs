@@ -1,4 +1,4 @@
-//! Random plans: whatever happens to connections, no message is doubled, and lost ones are
+//! Random plans: whatever happens to connections, no message is duplicated, and lost ones are
 //! reported.
 
 use std::collections::BTreeSet;

@@ -72,7 +72,7 @@ async fn connection(stream: TcpStream, routes: Router) {
     }
 }
 
-/// Ends a request that takes too long, above all one whose body does not arrive.
+/// Ends a request that takes too long, in particular one whose body does not arrive.
 async fn limit(request: Request, next: Next) -> Response {
     match timeout(REQUEST, next.run(request)).await {
         Ok(response) => response,

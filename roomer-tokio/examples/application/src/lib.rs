@@ -52,7 +52,7 @@ pub async fn run(
         .with_state(App { rooms: rooms.clone(), permissions })
         .into_make_service_with_connect_info::<Peer>();
     axum::serve(listener, app).with_graceful_shutdown(stop).await?;
-    // axum does not close upgraded connections; the rooms do, so many a second.
+    // axum does not close upgraded connections; the rooms do, at a limited rate.
     let report = rooms.drain().await;
     tracing::info!(closed = report.closed, cut = report.cut, "the rooms are closed");
     Ok(())

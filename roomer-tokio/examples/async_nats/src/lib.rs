@@ -34,7 +34,7 @@ const MAX_QUEUED: usize = 1 << 20;
 /// The maximum number of events that wait for the server.
 const MAX_EVENTS: usize = 1024;
 
-/// The delay before the client connects again, which grows with each try.
+/// The delay before the client connects again, which grows with each attempt.
 const MIN_DELAY: Duration = Duration::from_millis(100);
 const MAX_DELAY: Duration = Duration::from_secs(1);
 

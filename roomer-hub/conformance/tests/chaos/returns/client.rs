@@ -123,8 +123,8 @@ impl Client {
         self.session.come_back(false);
     }
 
-    /// Handles the received frames, and returns to the session if the socket is lost. `is_late`: it
-    /// answers requests later.
+    /// Handles the received frames, and returns to the session if the socket is lost. If `is_late`,
+    /// it answers requests later.
     pub(super) fn process_input(&mut self, log: &mut DeliveryLog, is_late: bool, by_reset: bool) {
         let Client { session, view, requests, infos, stage, .. } = self;
         let mut answers = Vec::new();

@@ -47,7 +47,7 @@ impl Requests {
         Some(frame)
     }
 
-    /// Handles a packet if it belongs to a request. `late`: the answer to it is sent later.
+    /// Handles a packet if it belongs to a request. If `late`, the answer is sent later.
     pub(super) fn on_packet(
         &mut self,
         view: PacketView<'_>,

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::chaos::peer::{Peer, ReceiveBuffer};
 
-/// A client that has received nothing for so long gives its socket up; the server pings each second.
+/// A client that has received nothing for this long gives its socket up; the server pings each
+/// second.
 const SILENCE: Duration = Duration::from_millis(2500);
 
 /// The packets after which it acknowledges.
