@@ -50,7 +50,7 @@ export const ERROR = "roomer:error";
 export const MEMBERS = "roomer:members";
 /** The info of this client, which it sets itself. */
 export const INFO = "roomer:info";
-/** The number of a message that the client does not get, in a room that remembers. */
+/** In a room that remembers, the number of a message that this client has sent, and does not get itself. */
 export const NUMBER = "roomer:number";
 /** The server asks for a new token, and the client sends it. */
 export const EXPIRING = "roomer:expiring";

@@ -46,7 +46,7 @@ test("every order of three calls and two acts, in a room or not, with each step 
                 for (const order of merges(calls, acts)) {
                     // All in flight together, each answered before the next, or something in between.
                     for (const pause of [0, 10, 15]) {
-                        // Plain servers and those with sessions by turns.
+                        // Plain servers and those with sessions alternately.
                         await one(isIn, order, pause, count % 2 === 0);
                         count++;
                     }

@@ -44,7 +44,7 @@ describe("roomer/core", () => {
         lobby.send("chat", 1);
         server.cut();
         await server.advance(5_000);
-        // The session continues, the plain connection is another.
+        // The session continues; the plain connection is a new one.
         assert.deepEqual([bare.state, bare.id === id, resuming.id], ["open", false, otherId]);
         assert.deepEqual(log.map(([event]) => event), ["open", "new_member", "reopen"]);
         assert.deepEqual(lost.map(([event, { payload, reason }]) => [event, payload, reason]), [["lost", 1, "unconfirmed"]]);

@@ -5,7 +5,7 @@ import emitter from "../src/compat/emitter.js";
 
 const noop = () => {};
 
-/** A listener that notes its calls under a name. */
+/** A listener that records its calls under a name. */
 function noting(log, name) {
     return (...args) => log.push([name, ...args]);
 }

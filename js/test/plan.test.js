@@ -1,6 +1,6 @@
 /**
  * Random plans against one client, in virtual time; support/plan.js describes a plan and the conditions that must hold after it.
- * ROOMER_PLANS is their number, ROOMER_SEED the first seed. A plan that fails is made small and printed as a test.
+ * ROOMER_PLANS is their number, ROOMER_SEED the first seed. A plan that fails is shrunk and printed as a test.
  *
  * Odd seeds are plans for a plain server, even ones for a server with sessions.
  *

@@ -380,7 +380,7 @@ export async function shrink(plan) {
     return smallest;
 }
 
-/** Runs the plans of these seeds; the first that fails is made small and shown as a test. */
+/** Runs the plans of these seeds; the first that fails is shrunk and shown as a test. */
 export async function runSeeds(first, count) {
     for (let seed = first; seed < first + count; seed++) {
         const plan = draw(seed);

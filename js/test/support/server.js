@@ -57,7 +57,7 @@ export async function startServerIn({ wrapper = [], quiet = true }, runtime, ...
     let complaints = "";
     child.stderr.setEncoding("utf8").on("data", (text) => (complaints = (complaints + text).slice(-4096)));
     const ended = once(child, "close");
-    // A test run that is broken off must not leave the server behind.
+    // A test run that is aborted must not leave the server behind.
     const kill = () => child.kill("SIGKILL");
     process.once("exit", kill);
 

@@ -8,7 +8,7 @@ import { compareEvent, comparePacket, fill, matches, sortMembers } from "./expec
 import { createLink } from "./link.mjs";
 import { payloadOf, show } from "./packet.mjs";
 
-/** How long anything may take that takes no time by the protocol, in milliseconds. Long, for machines that are busy. */
+/** The time limit of everything that takes no time by the protocol, in milliseconds. Long, for busy machines. */
 const PATIENCE = 15_000;
 /** How far the clock of a client with a clock of its own advances at once, while the case waits for a connection. */
 const TICK = 100;
@@ -31,7 +31,7 @@ function eventsOf(steps) {
 export async function runCase({ steps, values = {}, ignore = [] }, program, patience = PATIENCE) {
     const variables = new Map(Object.entries(values));
     const events = [];
-    /** Functions that look whether they can go on. */
+    /** Functions that check whether they can continue. */
     const waiters = new Set();
     let error;
     let virtual = 0;

@@ -132,7 +132,7 @@ export async function createLink(now, fail, changed) {
         get isOpen() {
             return !ended.isOver;
         },
-        /** True if the socket cannot be used any more, although it is open. */
+        /** True if the socket can no longer be used, although it is open. */
         get isStalled() {
             return isStalled;
         },
