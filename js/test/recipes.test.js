@@ -27,7 +27,7 @@ const compilers = {
     svelte: (code) => compile(code, { generate: "client" }).js.code
 };
 
-/** Bundles an entry as a browser would get it. Its client connects to the server that the test has created. */
+/** Bundles an entry as a browser would get it. Its module `client.js` is the client that the test has created. */
 async function load(name, entry) {
     const outfile = `${folder}/${name}.mjs`;
     await build({

@@ -113,6 +113,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
             plan.handlers.push(Handler { event, commands });
         }
     }
+    // Rare, since a crowd takes much longer than any other plan.
     if source.one_in(96) {
         crowd(source, &mut plan);
         return plan;

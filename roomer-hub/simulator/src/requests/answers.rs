@@ -95,6 +95,8 @@ impl Model {
         let (to, tag) = tagged.ok_or(WRONG_TAG)?;
         let is_error = *event == "roomer:error";
         if to.is_empty() {
+            // A number that was never given is a guess; one that was given and is over was answered
+            // too late.
             let number = (0..self.next).find(|number| number.to_string() == tag);
             let Some(number) = number else {
                 self.mark(Mark::Guessed);
@@ -147,6 +149,7 @@ impl Model {
     /// Computes the lines of a request of the server.
     pub fn request(&mut self, client: usize) {
         let number = self.next;
+        // The number is used up even if the request fails.
         self.next += 1;
         let Client { id, extended, open, .. } = self.clients[client];
         let count = self.numbers.iter().filter(|own| own.0 == client).count();

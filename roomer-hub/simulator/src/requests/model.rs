@@ -192,6 +192,8 @@ impl Model {
         self.mark(Mark::Told);
         let cut = |name: &'static str| &name[..name.len().min(MAX_NAME)];
         let text = format!("{code} {} {}", cut(room), cut(event));
+        // The error precedes the `leave_ack` of a refused join, so that the client knows the reason
+        // by then.
         let leave_ack = self.lines.pop_if(|line| line.contains("leave_ack"));
         self.marks.mark(leave_ack.is_some(), Mark::ToldJoin);
         self.send(client, ["root", "roomer:error", "", "", &text]);

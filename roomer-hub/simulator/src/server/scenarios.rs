@@ -13,6 +13,7 @@ use crate::random::Source;
 pub(super) fn crowd(source: &mut impl Source, steps: &mut Vec<Step>) {
     let count = 101 + source.below(8);
     for number in 0..count {
+        // A slot that is used again leaves its earlier connection open, without further steps.
         let slot = (number % 30) as u8;
         steps.push(Step::Connect { slot, request: RequestKind::Upgrade });
         if number + 2 > count {

@@ -145,6 +145,7 @@ impl Harness<'_> {
         if is_ready {
             socket.send_packet(number, &packet);
         }
+        // An extended client sends the packet on its next socket; a plain one has lost it.
         if is_ready || is_extended {
             self.sessions[session].sent.push(packet);
         }
@@ -184,6 +185,7 @@ impl Harness<'_> {
         if !device.is_extended || !socket.is_ready() {
             return;
         }
+        // After a rewind the client has received less than it has acknowledged.
         let honest = session.read_to.max(device.acked);
         let count = match kind {
             AckKind::Late(by) => honest.saturating_sub(by.into()).max(device.acked),
