@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use hashbrown::{HashMap, HashTable};
-use roomer_proto::ConnId;
 use roomer_proto::extended::{Info, Profile};
+use roomer_proto::{ConnId, PacketRef};
 use slotmap::SlotMap;
 
 use crate::config::Presence;
@@ -127,6 +127,18 @@ impl Tables {
     #[must_use]
     pub fn history_count(&self) -> usize {
         self.histories.as_ref().map_or(0, |histories| histories.len())
+    }
+
+    /// Returns the last messages that a room remembers, with their numbers, the oldest first. The
+    /// packets have no `room`, and their number as `dst`.
+    pub fn history(
+        &self,
+        now: Duration,
+        room: &str,
+        last: usize,
+    ) -> impl Iterator<Item = (u64, PacketRef<'_>)> {
+        let histories = self.histories.iter();
+        histories.flat_map(move |histories| histories.recent(now, room, last))
     }
 
     /// Returns the bytes of all memories of rooms.

@@ -325,10 +325,10 @@ pub use roomer_engine::{
     AuthResult, Backlog, BuildError, Builder, ByteString, Bytes, Claims, Cluster, ClusterInfo,
     ClusterStats, Conn, ConnId, DisconnectReason, DrainReport, ErrorCode, HandlerError,
     HandlerPanic, HandlerResult, History, HistoryStats, Info, InfoTooLong, IntoHandlerResult,
-    IntoReply, InvalidInfo, Message, Order, OwnedMessage, PacketRef, ParseConnIdError, Presence,
-    RefusedSessions, RegisterError, RejectedPackets, Rejection, ReleasedSessions, ReplyError,
-    Request, RequestError, RequestFuture, Server, SessionStats, Stats, Upgrade, User, Warning,
-    WarningCause, close, code, http, socket,
+    IntoReply, InvalidInfo, Message, Order, OwnedMessage, PacketRef, ParseConnIdError, PastMessage,
+    Presence, RefusedSessions, RegisterError, RejectedPackets, Rejection, ReleasedSessions,
+    ReplyError, Request, RequestError, RequestFuture, Server, SessionStats, Stats, Upgrade, User,
+    Warning, WarningCause, close, code, http, socket,
 };
 #[cfg(feature = "json")]
 pub use roomer_engine::{Json, JsonError, json};

@@ -95,6 +95,7 @@ pub use crate::metrics::cluster_stats::ClusterStats;
 pub use crate::metrics::stats::{Backlog, HistoryStats, SessionStats, Stats};
 pub use crate::metrics::warning::{Warning, WarningCause};
 pub use crate::server::Server;
+pub use crate::server::history::PastMessage;
 pub use crate::session::RefusedSessions;
 pub use crate::session::release::ReleasedSessions;
 #[cfg(not(target_family = "wasm"))]

@@ -146,6 +146,19 @@ impl Memory {
         self.message(self.newest.checked_sub(back.into())?)
     }
 
+    /// Returns the last messages with their numbers, the oldest first, as packets without a room. Expired
+    /// ones are left out, which no input may have forgotten yet.
+    pub(super) fn recent(
+        &self,
+        now: Duration,
+        last: usize,
+    ) -> impl Iterator<Item = (u64, PacketRef<'_>)> {
+        let is_expired = |message: &&Remembered| now.saturating_sub(message.at) >= self.history.age;
+        let good = self.messages.len() - self.messages.iter().take_while(is_expired).count();
+        let numbers = self.newest + 1 - good.min(last) as u64..=self.newest;
+        numbers.filter_map(|number| Some((number, self.message(number)?)))
+    }
+
     fn message(&self, number: u64) -> Option<PacketRef<'_>> {
         let index = number.checked_sub(self.oldest())?;
         let Remembered { src, dst_len, event_len, text, .. } =

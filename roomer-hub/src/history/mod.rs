@@ -216,6 +216,16 @@ impl Histories {
         self.get(name)?.message_before(back)
     }
 
+    /// Returns the last messages of a room; see [`Memory::recent`].
+    pub(crate) fn recent(
+        &self,
+        now: Duration,
+        name: &str,
+        last: usize,
+    ) -> impl Iterator<Item = (u64, PacketRef<'_>)> {
+        self.get(name).into_iter().flat_map(move |memory| memory.recent(now, last))
+    }
+
     /// Forgets memories that have expired, a few at a time.
     fn forget_idle(&mut self) {
         for _ in 0..Self::MOST_FORGOTTEN {

@@ -22,7 +22,7 @@ fn start() -> (Serving, TempFile) {
     let file = TempFile::new(
         "api.toml",
         format!(
-            "anonymous = true\n[jwt]\nsecret = {:?}\n[limits]\nmax_message = 1000\nmax_name = 50\n\
+            "anonymous = true\n[jwt]\nsecret = {:?}\n[[room]]\npattern = \"past*\"\nhistory = 2\n[limits]\nmax_message = 1000\nmax_name = 50\n\
              [[api_key]]\nname = \"backend\"\nfile = {:?}\n\
              [[api_key]]\nname = \"reader\"\nsha256 = \"{hash}\"\nrights = [\"read\", \"publish\"]\n\
              rooms = [\"a*\"]\n",
@@ -124,6 +124,26 @@ fn rooms_members_and_connections_are_listed_and_removed() {
     bad(&delete(&format!("/v1/users/ann?reason={}", "x".repeat(124))), 400, "invalid", "123");
     bad(&delete("/v1/users/ann?cod=4000"), 400, "invalid", "unknown field");
     assert_eq!(good(&delete("/v1/users/bob")), json!({ "connections": 0 }));
+}
+
+#[test]
+fn what_a_room_remembers_is_read() {
+    let (serving, _file) = start();
+    let tail = ann(&serving, "past");
+    for body in [&b"1"[..], b"2", &[0xff]] {
+        good(&call(&serving, "POST", "/v1/rooms/past/messages/item", body));
+    }
+    let get = |query: &str| good(&call(&serving, "GET", &format!("/v1/rooms/{query}"), b""));
+    let (two, three) = (
+        json!({ "number": 2, "event": "item", "from": null, "text": "2" }),
+        json!({ "number": 3, "event": "item", "from": null, "base64": "/w==" }),
+    );
+    assert_eq!(get("past/messages"), json!({ "messages": [two, three] }));
+    assert_eq!(get("past/messages?last=1"), json!({ "messages": [three] }));
+    assert_eq!(get("lobby/messages"), json!({ "messages": [] }));
+    let other = call_as(&serving, OTHER, "GET", "/v1/rooms/past/messages", b"");
+    bad(&other, 403, "forbidden", "not for the room");
+    drop(tail);
 }
 
 #[test]

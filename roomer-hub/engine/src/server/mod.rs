@@ -1,6 +1,7 @@
 //! The public handle of a server.
 
 mod control;
+pub(crate) mod history;
 mod start;
 
 use std::fmt;

@@ -36,6 +36,37 @@ fn number(client: &Client) -> u64 {
 }
 
 #[test]
+fn the_application_reads_what_a_room_remembers() {
+    let mut world = world(History::last(3).max_age(10 * SECOND));
+    let ann = join(&mut world, Recall::default());
+    ann.send("chat/1", "say", "1");
+    world.advance(6 * SECOND);
+    ann.send("chat/1", "say", "2");
+    world.settle();
+    world.server().broadcast("chat/1", "news", "3");
+    world.settle();
+    let read = |world: &World, last| -> Vec<(u64, String, Option<String>, Vec<u8>)> {
+        let messages = world.server().history("chat/1", last);
+        let fields = messages.into_iter().map(|message| {
+            let src = message.src.map(|src| src.to_string());
+            (message.number, message.event.to_string(), src, message.payload.to_vec())
+        });
+        fields.collect()
+    };
+    let (two, three) = (
+        (2, "say".to_owned(), Some(ann.id()), b"2".to_vec()),
+        (3, "news".to_owned(), None, b"3".to_vec()),
+    );
+    assert_eq!(read(&world, 9).len(), 3);
+    assert_eq!(read(&world, 2), [two.clone(), three.clone()]);
+    assert_eq!(read(&world, 1), std::slice::from_ref(&three));
+    assert!(read(&world, 0).is_empty() && world.server().history("x", 9).is_empty());
+    // The first has expired, though the room was not used since.
+    world.advance(5 * SECOND);
+    assert_eq!(read(&world, 9), [two, three]);
+}
+
+#[test]
 fn a_client_that_joins_again_gets_the_missed_messages() {
     let mut world = world(History::last(100));
     let ann = join(&mut world, Recall::default());

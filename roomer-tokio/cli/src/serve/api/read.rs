@@ -13,17 +13,22 @@ use serde_json::{Value, json};
 use super::error::Error;
 use super::keys::Key;
 use super::{Answer, Api, Shared};
+use crate::output::put_payload;
 use crate::serve::config::rooms::ApiRight;
 
 /// The entries of one answer, unless the request asks for less, and at most.
 const DEFAULT_LIMIT: usize = 1_000;
 const MAX_LIMIT: usize = 10_000;
 
+/// The most messages of one answer.
+const MAX_MESSAGES: usize = 100;
+
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
     vec![
         ("/v1/rooms", get(rooms)),
         ("/v1/rooms/{room}", get(room)),
         ("/v1/rooms/{room}/members", get(members)),
+        ("/v1/rooms/{room}/messages", get(history)),
         ("/v1/stats", get(stats)),
     ]
 }
@@ -100,6 +105,32 @@ async fn members(
         })
         .collect();
     Ok(Json(json!({ "members": list, "more": ids.peek().is_some() })))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Last {
+    /// How many messages.
+    last: Option<usize>,
+}
+
+/// The last messages that a room remembers, which are copied while the server waits: so not many.
+async fn history(
+    State(api): Shared,
+    Extension(key): Extension<Arc<Key>>,
+    room: Name,
+    query: Result<Query<Last>, QueryRejection>,
+) -> Answer {
+    let (Path(room), Query(Last { last })) = (room?, query?);
+    key.require_in(ApiRight::Read, &room)?;
+    let messages = api.server.history(&room, last.unwrap_or(MAX_MESSAGES).min(MAX_MESSAGES));
+    let messages = messages.into_iter().map(|message| {
+        let from = message.src.map(|src| src.to_string());
+        let mut value = json!({ "number": message.number, "event": &*message.event, "from": from });
+        put_payload(&mut value, &message.payload);
+        value
+    });
+    Ok(Json(json!({ "messages": messages.collect::<Vec<_>>() })))
 }
 
 async fn connection(State(api): Shared, Extension(key): Extension<Arc<Key>>, id: Name) -> Answer {
