@@ -230,7 +230,7 @@ fn each_kind_of_failure_has_its_exit_code_and_a_remedy() {
     );
     fails(&run(&["tail", url, "secret"]), 1, r#"the server refuses the room "secret""#);
     fails(&run(&["members", url, "secret"]), 1, "rejected the join");
-    fails(&run(&["send", url, "lobby", "join", "x"]), 2, "reserved");
+    fails(&run(&["send", url, "lobby", "join", "x"]), 2, "belongs to the protocol");
     fails(
         &run(&["send", url, "lobby", "chat", "x", "--to", "ada"]),
         2,

@@ -60,7 +60,7 @@ fn lines_are_bytes_and_those_before_a_wrong_one_are_sent() {
         let done = send.wait_with_output().unwrap();
         let error = String::from_utf8_lossy(&done.stderr).into_owned();
         assert_eq!(done.status.code(), Some(2), "{error}");
-        assert!(error.contains("too large"), "{error}");
+        assert!(error.contains("larger than the server"), "{error}");
         assert_eq!(remembered(url, "lobby", "4"), ["a", "/w==", "", "last"]);
     });
 }
