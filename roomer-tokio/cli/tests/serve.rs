@@ -8,7 +8,7 @@ use std::net::TcpStream;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use support::{Answer, Serving, TempFile, certificate, run, succeeds};
+use support::{Answer, Serving, TempFile, certificate, roomer, run, succeeds};
 
 #[test]
 fn clients_talk_operators_watch_and_a_signal_drains() {
@@ -115,4 +115,44 @@ fn slow_and_strange_requests_of_operators_end() {
         stream.read_to_end(&mut rest).unwrap();
     }
     assert_eq!(serving.get("/live").status, 200);
+}
+
+#[test]
+fn a_signal_reads_certificates_and_keys_again_and_mistakes_keep_the_old_ones() {
+    let ((first, first_key), (second, second_key)) = (certificate(), certificate());
+    let (files, key) = (certificate(), TempFile::new("key", "the-first-key-of-an-api"));
+    let copy = |from: &TempFile, to: &TempFile| {
+        std::fs::copy(from.path(), to.path()).unwrap();
+    };
+    copy(&first, &files.0);
+    copy(&first_key, &files.1);
+    let text = format!("[[api_key]]\nname = \"a\"\nfile = {:?}\n", key.path());
+    let file = TempFile::new("reload.toml", text);
+    let tls = ["--tls-certificate", files.0.path(), "--tls-key", files.1.path()];
+    let mut serving = Serving::start_with(roomer(&["serve", file.path()]).args(tls));
+    let url = serving.url.replace("127.0.0.1", "localhost");
+    let connects = |ca: &TempFile| {
+        run(&["send", &url, "lobby", "chat", "x", "--ca", ca.path()]).status.success()
+    };
+    let opens = |serving: &Serving, key: &str| {
+        let header = format!("Authorization: Bearer {key}");
+        serving.request("GET", "/v1/stats", &[&header], b"").status
+    };
+    assert!(connects(&first) && !connects(&second));
+    assert_eq!(opens(&serving, "the-first-key-of-an-api"), 200);
+
+    // A certificate without its key.
+    copy(&second, &files.0);
+    serving.signal(Signal::HUP);
+    let problem = serving.logged("cannot read certificates and keys again");
+    assert!(problem["problem"].as_str().unwrap().contains("does not go with"), "{problem}");
+    assert!(connects(&first));
+
+    copy(&second_key, &files.1);
+    std::fs::write(key.path(), "the-second-key-of-an-api").unwrap();
+    serving.signal(Signal::HUP);
+    serving.logged("certificates and keys read again");
+    assert!(connects(&second) && !connects(&first));
+    assert_eq!(opens(&serving, "the-first-key-of-an-api"), 401);
+    assert_eq!(opens(&serving, "the-second-key-of-an-api"), 200);
 }

@@ -303,3 +303,20 @@ fn keys_of_an_address_are_read_again_when_a_token_has_a_new_one() {
     serving.logged("cannot read the keys of tokens");
     assert_eq!(with_token(&serving, &token).0, 101);
 }
+
+#[test]
+fn a_signal_reads_the_secret_of_tokens_again() {
+    let secret = secret_file();
+    let mut serving = Serving::start(&["--jwt-secret", secret.path()]);
+    let claims = json!({ "exp": now(60) });
+    let (old, new) = (Signer::secret(), Signer::Secret(vec![b'n'; 32]));
+    std::fs::write(secret.path(), "too short").unwrap();
+    serving.signal(rustix::process::Signal::HUP);
+    serving.logged("cannot read certificates and keys again");
+    assert_eq!(with_token(&serving, &old.token(&claims)).0, 101);
+    std::fs::write(secret.path(), [b'n'; 32]).unwrap();
+    serving.signal(rustix::process::Signal::HUP);
+    serving.logged("certificates and keys read again");
+    assert_eq!(with_token(&serving, &old.token(&claims)).0, 401);
+    assert_eq!(with_token(&serving, &new.token(&claims)).0, 101);
+}

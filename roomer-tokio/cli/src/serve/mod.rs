@@ -8,6 +8,7 @@
 //! | `api` | the HTTP API of that listener |
 //! | `http` | connections of that listener, and their limits |
 //! | `login` | logins by JSON Web Token |
+//! | `reload` | files of certificates and keys, read again on SIGHUP |
 //! | `rights` | who may do what in which room |
 //! | `fetch` | requests to other services |
 //! | `tls` | certificates from files |
@@ -20,6 +21,7 @@ mod http;
 mod log;
 mod login;
 mod operator;
+mod reload;
 mod rights;
 mod rooms;
 mod tls;
@@ -38,7 +40,8 @@ use crate::serve::api::Api;
 use crate::serve::config::Config;
 use crate::serve::config::values::Problem;
 use crate::serve::login::Login;
-use crate::serve::tls::TlsConfig;
+use crate::serve::reload::Reloads;
+use crate::serve::tls::Certificate;
 
 /// Runs a server until a signal ends it.
 pub(crate) fn run(args: &Serve, output: &Output) -> Result<(), Failure> {
@@ -54,7 +57,7 @@ pub(crate) fn run(args: &Serve, output: &Output) -> Result<(), Failure> {
             runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?
         }
     };
-    runtime.block_on(plan.run(&config)).map_err(|problem| failure(vec![problem]))
+    runtime.block_on(plan.run(config)).map_err(|problem| failure(vec![problem]))
 }
 
 /// Checks a configuration as far as this is possible without listening.
@@ -73,12 +76,12 @@ struct Plan {
     server: Server,
     api: Option<Arc<Api>>,
     login: Option<Arc<Login>>,
-    tls: Option<TlsConfig>,
+    tls: Option<Arc<Certificate>>,
 }
 
 impl Plan {
     fn new(config: &Config) -> Result<Plan, Problem> {
-        let tls = tls::read(config)?;
+        let tls = Certificate::new(config)?;
         let login = match login::is_configured(&config.options) {
             true => Some(Arc::new(Login::new(config)?)),
             false => None,
@@ -87,16 +90,18 @@ impl Plan {
         Ok(Plan { api: Api::new(config, &server)?, server, login, tls })
     }
 
-    async fn run(self, config: &Config) -> Result<(), Problem> {
+    async fn run(self, config: Config) -> Result<(), Problem> {
+        let config = Arc::new(config);
         let options = &config.options;
-        let listener = bind(config, "listen", options.listen).await?;
+        let listener = bind(&config, "listen", options.listen).await?;
         let operator = match options.operator_listen {
-            Some(address) => Some(bind(config, "operator.listen", address).await?),
+            Some(address) => Some(bind(&config, "operator.listen", address).await?),
             None => None,
         };
         // From here on a signal is noticed, so that a supervisor may send one as soon as it reads that
         // the server listens.
         let stop = shutdown_signal();
+        let reloads = Reloads::new(&config, &self);
         let scheme = if self.tls.is_some() { "wss" } else { "ws" };
         let path = &options.path;
         tracing::info!(url = %format!("{scheme}://{}{path}", address(&listener)), "listening");
@@ -104,6 +109,7 @@ impl Plan {
             tracing::info!(url = %format!("http://{}", address(&listener)), "listening for operators");
             tokio::spawn(http::serve(listener, operator::routes(self.server.clone(), self.api)))
         });
+        tokio::spawn(reloads.run());
         if let Some(login) = self.login {
             tokio::spawn(async move { login.refresh().await });
         }
@@ -111,7 +117,7 @@ impl Plan {
             tokio::spawn(cluster(self.server.clone(), broker));
         }
         let served = match self.tls {
-            Some(tls) => serve_until(tls_listener(listener, tls), self.server, stop).await,
+            Some(tls) => serve_until(tls_listener(listener, tls.config()), self.server, stop).await,
             None => serve_until(listener, self.server, stop).await,
         };
         // Kept until now, so that operators see the drain.

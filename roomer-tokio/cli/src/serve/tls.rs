@@ -1,19 +1,47 @@
 //! Certificates from files.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use roomer_tokio::rustls::ServerConfig;
+use roomer_tokio::rustls::server::{ClientHello, ResolvesServerCert};
+use roomer_tokio::rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::serve::config::Config;
 use crate::serve::config::values::Problem;
 
-pub(crate) type TlsConfig = Arc<ServerConfig>;
+/// The certificate of new connections, which may be replaced.
+#[derive(Debug)]
+pub(crate) struct Certificate(RwLock<Arc<CertifiedKey>>);
 
-/// Reads the certificate and its key, if the configuration names them.
-pub(crate) fn read(config: &Config) -> Result<Option<TlsConfig>, Problem> {
+impl Certificate {
+    /// Reads the files, if the configuration names them.
+    pub(crate) fn new(config: &Config) -> Result<Option<Arc<Certificate>>, Problem> {
+        Ok(read(config)?.map(|key| Arc::new(Certificate(RwLock::new(Arc::new(key))))))
+    }
+
+    /// Reads the files again. Open connections keep the certificate that they have.
+    pub(crate) fn reload(&self, config: &Config) -> Result<(), Problem> {
+        if let Some(key) = read(config)? {
+            *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn config(self: Arc<Self>) -> ServerConfig {
+        ServerConfig::builder().with_no_client_auth().with_cert_resolver(self)
+    }
+}
+
+impl ResolvesServerCert for Certificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+fn read(config: &Config) -> Result<Option<CertifiedKey>, Problem> {
     let options = &config.options;
     let (certificate, key) = match (&options.tls_certificate, &options.tls_key) {
         (Some(certificate), Some(key)) => (certificate, key),
@@ -24,11 +52,12 @@ pub(crate) fn read(config: &Config) -> Result<Option<TlsConfig>, Problem> {
     let chain = chain(certificate).map_err(|text| config.problem("tls.certificate", text))?;
     let key = PrivateKeyDer::from_pem_file(key)
         .map_err(|error| config.problem("tls.key", in_file(key, &error, "private key")))?;
-    let tls = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
-    let tls = tls.map_err(|error| {
+    // It checks that they go together.
+    let key = CertifiedKey::from_der(chain, key, ServerConfig::builder().crypto_provider());
+    let key = key.map_err(|error| {
         config.problem("tls.key", format!("does not go with the certificate: {error}"))
     })?;
-    Ok(Some(Arc::new(tls)))
+    Ok(Some(key))
 }
 
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {

@@ -16,7 +16,7 @@ mod manage;
 mod read;
 mod send;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header;
@@ -42,7 +42,7 @@ const JSON_ALLOWANCE: usize = 64 << 10;
 /// What all routes share.
 pub(crate) struct Api {
     server: Server,
-    keys: Keys,
+    keys: RwLock<Keys>,
     answers: Answers,
     max_message: usize,
     max_name: usize,
@@ -60,12 +60,18 @@ impl Api {
         Ok((!keys.is_empty()).then(|| {
             Arc::new(Api {
                 server: server.clone(),
-                keys,
+                keys: RwLock::new(keys),
                 answers: Answers::default(),
                 max_message: config.options.max_message.0,
                 max_name: config.options.max_name.0,
             })
         }))
+    }
+
+    /// Reads the keys again.
+    pub(crate) fn reload(&self, config: &Config) -> Result<(), Problem> {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Keys::read(config)?;
+        Ok(())
     }
 }
 
@@ -96,7 +102,8 @@ async fn openapi() -> impl IntoResponse {
 /// Lets only requests with a key through, those for routes that there are not included: an attacker
 /// without a key learns nothing.
 async fn authenticate(State(api): Shared, mut request: Request, next: Next) -> Response {
-    match api.keys.find(request.headers()) {
+    let key = api.keys.read().unwrap_or_else(PoisonError::into_inner).find(request.headers());
+    match key {
         Some(key) => {
             request.extensions_mut().insert(key);
             next.run(request).await

@@ -34,8 +34,8 @@ const MAX_USER: usize = 256;
 
 /// Checks tokens.
 pub(crate) struct Login {
-    /// The keys from files, which do not change.
-    own: Vec<Key>,
+    /// The keys from files.
+    own: RwLock<Arc<[Key]>>,
     /// The keys from an address; `None` until they have been read.
     fetched: RwLock<Option<Arc<[Key]>>>,
     /// Reads the keys from an address, if one is configured.
@@ -61,27 +61,15 @@ impl Login {
     pub(crate) fn new(config: &Config) -> Result<Login, Problem> {
         crypto::install();
         let options = &config.options;
-        let mut own = Vec::new();
-        if let Some(path) = &options.jwt_secret {
-            own.push(keys::secret(path).map_err(|text| config.problem("jwt.secret", text))?);
-        }
-        for path in &options.jwt_keys {
-            own.push(keys::public(path).map_err(|text| config.problem("jwt.keys", text))?);
-        }
-        let mut refresher = None;
-        if let Some(place) = &options.jwt_jwks {
-            let problem = |text: String| config.problem("jwt.jwks", text);
-            if place.contains("://") {
-                refresher = Some(Refresher::new(place, options.jwt_refresh).map_err(problem)?);
-            } else {
-                let set = std::fs::read(place).map_err(|error| format!("{place}: {error}"));
-                let set =
-                    set.and_then(|set| keys::set(&set).map_err(|text| format!("{place} {text}")));
-                own.extend(set.map_err(problem)?);
+        let refresher = match &options.jwt_jwks {
+            Some(place) if place.contains("://") => {
+                let refresher = Refresher::new(place, options.jwt_refresh);
+                Some(refresher.map_err(|text| config.problem("jwt.jwks", text))?)
             }
-        }
+            _ => None,
+        };
         Ok(Login {
-            own,
+            own: RwLock::new(read_files(config)?.into()),
             fetched: RwLock::new(None),
             refresher,
             issuer: options.jwt_issuer.clone(),
@@ -94,6 +82,13 @@ impl Login {
             is_anonymous: options.anonymous == Some(true),
             rules: Rules::new(config.lists.rooms.iter().map(|room| &room.value)),
         })
+    }
+
+    /// Reads the keys from files again.
+    pub(crate) fn reload(&self, config: &Config) -> Result<(), Problem> {
+        let keys = read_files(config)?.into();
+        *self.own.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
     }
 
     /// Makes a server admit only clients with a token, and renew their logins.
@@ -145,10 +140,11 @@ impl Login {
         }
         let header = decode_header(token).map_err(|error| Refused::of(&error))?;
         let fetched = self.fetched.read().unwrap_or_else(PoisonError::into_inner).clone();
-        if self.refresher.is_some() && fetched.is_none() && self.own.is_empty() {
+        let own = self.own.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if self.refresher.is_some() && fetched.is_none() && own.is_empty() {
             return Err(Refused::NoKeys);
         }
-        let keys = self.own.iter().chain(fetched.iter().flat_map(|keys| keys.iter()));
+        let keys = own.iter().chain(fetched.iter().flat_map(|keys| keys.iter()));
         let is_candidate = |key: &&Key| {
             let is_named = |id: &String| header.kid.as_ref().is_none_or(|kid| kid == id);
             key.algorithm == header.alg && key.id.as_ref().is_none_or(is_named)
@@ -222,6 +218,24 @@ impl Login {
         }
         Ok(claims)
     }
+}
+
+/// Reads the keys from all files.
+fn read_files(config: &Config) -> Result<Vec<Key>, Problem> {
+    let options = &config.options;
+    let mut own = Vec::new();
+    if let Some(path) = &options.jwt_secret {
+        own.push(keys::secret(path).map_err(|text| config.problem("jwt.secret", text))?);
+    }
+    for path in &options.jwt_keys {
+        own.push(keys::public(path).map_err(|text| config.problem("jwt.keys", text))?);
+    }
+    if let Some(path) = options.jwt_jwks.as_ref().filter(|place| !place.contains("://")) {
+        let set = std::fs::read(path).map_err(|error| format!("{path}: {error}"));
+        let set = set.and_then(|set| keys::set(&set).map_err(|text| format!("{path} {text}")));
+        own.extend(set.map_err(|text| config.problem("jwt.jwks", text))?);
+    }
+    Ok(own)
 }
 
 /// Why a token is refused. The texts are for the client, and contain nothing of the token.
