@@ -89,7 +89,7 @@ Example:
     /// Put load on a server and measure it (--help lists the scenarios).
     #[command(disable_help_flag = true)]
     Bench {
-        /// What the load generator is told.
+        /// The arguments of the load generator.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },

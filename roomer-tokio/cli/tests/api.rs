@@ -1,4 +1,4 @@
-//! The HTTP API of `roomer serve`: what it does, and attacks on it.
+//! The HTTP API of `roomer serve`: its routes, and attacks on it.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -13,7 +13,8 @@ use support::{Answer, Serving, Tail, TempFile, roomer};
 const KEY: &str = "the-key-of-the-backend-1";
 const OTHER: &str = "another-key-of-a-reader-2";
 
-/// A server with a key for all, and one that reads and publishes in rooms that begin with `a`.
+/// A server with two keys: one for everything, and one to read and publish in rooms that begin with
+/// `a`.
 fn start() -> (Serving, TempFile) {
     let key = TempFile::new("key", format!("{KEY}\n"));
     let secret = TempFile::new("secret", SECRET);
@@ -88,7 +89,7 @@ fn messages_reach_rooms_connections_and_users_with_all_their_bytes() {
         |user: &str| call(&serving, "POST", &format!("/v1/users/{user}/messages/mail"), b"2");
     assert_eq!(good(&to_user("ann")), json!({ "connections": 1 }));
     assert_eq!(good(&to_user("bob")), json!({ "connections": 0 }));
-    // All but her.
+    // All clients except Ann.
     let but = format!("{room}/messages/chat?except={id}");
     good(&call(&serving, "POST", &but, b"not for ann"));
     good(&publish(b"last"));
@@ -190,7 +191,7 @@ fn only_whole_keys_open_and_only_what_they_are_for() {
     ] {
         assert_eq!(head(&header), 401, "{header}");
     }
-    // Not in the address, which others log.
+    // A key in the address is rejected, since proxies log addresses.
     assert_eq!(serving.get(&format!("/v1/stats?key={KEY}")).status, 401);
     assert_eq!(head(&format!("authorization: bearer {KEY}")), 200);
 
@@ -270,7 +271,7 @@ fn a_request_that_is_sent_again_has_one_effect() {
     }
     bad(&send(KEY, "1", "a", b"other"), 422, "idempotency", "another request");
     bad(&send(KEY, "1", "b", b"once"), 422, "idempotency", "another request");
-    // Another key has requests of its own, and what has failed may be tried again.
+    // Another key has requests of its own, and a failed request may be repeated.
     good(&send(OTHER, "1", "a", b"of another"));
     bad(&send(KEY, "2", "", b""), 400, "invalid", "1 to 50 bytes");
     good(&send(KEY, "2", "b", b""));
@@ -291,7 +292,7 @@ fn floods_of_slow_requests_leave_room_for_others() {
         write!(stream, "{head}{rest}").unwrap();
         stream
     };
-    // Bodies that do not come, heads that do not end, and a body without a length or an end.
+    // Bodies that never arrive, heads that do not end, and a body without a length or an end.
     let mut streams: Vec<TcpStream> = (0..40).map(|_| open("Content-Length: 9\r\n\r\nx")).collect();
     streams.extend((0..40).map(|_| open("X: y\r\n")));
     let mut endless = open("Transfer-Encoding: chunked\r\n\r\n");

@@ -158,7 +158,7 @@ impl Process {
         assert!(now.is_ok(), "it was {before:?} and is {now:?}");
     }
 
-    /// Does the same, but returns the resources if they stay higher.
+    /// Waits like `recovers`, but returns the resources if they stay higher.
     #[track_caller]
     pub(crate) fn returns_to(&mut self, before: Resources, grant: usize) -> Result<(), Resources> {
         self.until(|numbers| numbers.sockets == 0);

@@ -172,8 +172,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Creates a WebSocket echo server instead of a room server: each message is returned as it
-    /// was received, text included. For conformance tests of the WebSocket layer.
+    /// Creates a WebSocket echo server instead of a room server: each message is returned as it was
+    /// received, including text. For conformance tests of the WebSocket layer.
     #[doc(hidden)]
     pub fn echo(mut self) -> Self {
         self.options.echo = true;

@@ -70,9 +70,9 @@ pub enum Incoming {
     Message(Vec<u8>),
     /// A close frame: its code, unless it has none, and its reason.
     Closed {
-        /// The code.
+        /// The code of the close frame, if it has one.
         code: Option<u16>,
-        /// The reason.
+        /// The reason of the close frame, which may be empty.
         reason: String,
     },
     /// The connection is lost.

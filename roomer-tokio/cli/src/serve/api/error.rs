@@ -1,4 +1,4 @@
-//! Answers to requests that cannot be fulfilled: a code for programs and a text for people.
+//! The answers to failed requests: a code for programs, and a text for people.
 
 use axum::Json;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
@@ -15,7 +15,7 @@ pub(super) struct Error {
 }
 
 impl Error {
-    /// `status` is one of those of HTTP.
+    /// `status` is an HTTP status.
     pub(super) fn new(status: u16, code: &'static str, text: impl Into<String>) -> Error {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Error { status, code, text: text.into() }

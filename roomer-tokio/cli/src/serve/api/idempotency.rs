@@ -1,5 +1,5 @@
-//! Requests that are sent again, since their sender does not know whether the first has arrived: the
-//! second one gets the answer of the first.
+//! Requests that are repeated, since their sender does not know whether the first one has arrived: a
+//! repeated request gets the answer of the first.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -13,31 +13,32 @@ use serde_json::Value;
 use super::Answer;
 use super::error::Error;
 
-/// For how long an answer is kept.
+/// The time for which an answer is kept.
 const KEPT: Duration = Duration::from_secs(600);
 
-/// How many answers are kept; above it the oldest are forgotten.
+/// The maximum number of answers that are kept; above it the oldest are forgotten.
 const MAX_ANSWERS: usize = 10_000;
 
-/// The longest `Idempotency-Key`.
+/// The maximum length of an `Idempotency-Key`.
 const MAX_KEY: usize = 128;
 
-/// The answers of the last minutes, by the name of the API's key and the request's own.
+/// The answers of the last minutes, by the name of the API's key and the request's
+/// `Idempotency-Key`.
 #[derive(Default)]
 pub(super) struct Answers(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
     answers: HashMap<Id, (Vec<u8>, Value)>,
-    /// In the order in which they are forgotten.
+    /// The answers in the order in which they are forgotten.
     order: VecDeque<(Instant, Id)>,
 }
 
 type Id = (String, String);
 
 impl Answers {
-    /// Runs a request, or returns the answer that it had before. `parts` are all that it consists of.
-    /// What has failed may be tried again.
+    /// Runs a request, or returns the answer that it got before. `parts` are all parts of the
+    /// request. A request that has failed runs again.
     pub(super) fn once(
         &self,
         owner: &str,
@@ -54,7 +55,8 @@ impl Answers {
         })?;
         let id = (owner.to_owned(), key.to_owned());
         let print = fingerprint(parts);
-        // Until the answer is known, so that the same request at the same time does not run too.
+        // The lock is held until the answer is known, so that the same request does not run twice
+        // at the same time.
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         kept.forget(now);
@@ -88,7 +90,7 @@ impl Kept {
     }
 }
 
-/// The hash of all parts, each with its length.
+/// Returns the hash of all parts, each with its length.
 fn fingerprint(parts: &[&[u8]]) -> Vec<u8> {
     let mut context = Context::new(&SHA256);
     for part in parts {

@@ -1,4 +1,4 @@
-//! Names and payloads in requests, checked as those of clients are.
+//! Names and payloads in requests, checked like those of clients.
 
 use axum::body::Bytes;
 use data_encoding::BASE64;
@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::Api;
 use super::error::Error;
 
-/// A payload in JSON: one of three kinds.
+/// A payload in a JSON body, in one of three forms.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Body {
@@ -78,7 +78,7 @@ impl Api {
         }
     }
 
-    /// Reads a body that is the payload as it is.
+    /// Reads a body that is the payload itself.
     pub(super) fn payload(&self, body: Bytes) -> Result<Bytes, Error> {
         self.check_payload(&body)?;
         Ok(body)

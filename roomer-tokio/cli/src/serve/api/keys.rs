@@ -1,4 +1,4 @@
-//! The keys of the API, and what each permits.
+//! The keys of the API, and the rights of each.
 
 use std::sync::Arc;
 
@@ -13,17 +13,17 @@ use crate::serve::config::rooms::{ApiKey, ApiRight};
 use crate::serve::config::values::Problem;
 use crate::serve::rights::Pattern;
 
-/// The least characters of a key in a file.
+/// The minimum number of characters of a key in a file.
 const MIN_KEY: usize = 20;
 
-/// All keys. What is compared is a code of the key, under a secret of this process, so that the time
-/// of a comparison tells nothing about a key.
+/// All keys. Keys are compared by a code under a secret of this process, so that the time of a
+/// comparison reveals nothing about a key.
 pub(super) struct Keys {
     secret: hmac::Key,
     keys: Vec<(hmac::Tag, Arc<Key>)>,
 }
 
-/// What one key permits.
+/// The rights of one key.
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) name: String,
@@ -35,7 +35,7 @@ pub(super) struct Key {
 impl Keys {
     pub(super) fn read(config: &Config) -> Result<Keys, Problem> {
         let problem = |key: &str, text: String| config.problem(key, text);
-        // The system has randomness, or TLS would not work either.
+        // Without a source of random numbers, TLS would not work either.
         let secret = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new());
         let secret =
             secret.map_err(|_| problem("api_key", "the system has no randomness".into()))?;
@@ -71,7 +71,8 @@ impl Keys {
             return None;
         }
         let given = digest::digest(&digest::SHA256, given.trim().as_bytes());
-        // All are compared, whether or not one has been found.
+        // Compares all keys, even after one has matched, so that the time does not depend on the
+        // position.
         let is_it =
             |tag: &hmac::Tag| hmac::verify(&self.secret, given.as_ref(), tag.as_ref()).is_ok();
         let found = self.keys.iter().filter(|(tag, _)| is_it(tag));

@@ -1,4 +1,4 @@
-//! Removals from rooms, and ends of connections.
+//! Removes connections from rooms, and closes connections.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use super::read;
 use super::{Answer, Api, Shared};
 use crate::serve::config::rooms::ApiRight;
 
-/// The code of a close that names no other: one of the application, which clients treat as final.
+/// The default close code: one of the application, which clients treat as final.
 const DISCONNECTED: u16 = 4000;
 
-/// The longest reason of a close frame.
+/// The maximum length of a close frame's reason in bytes.
 const MAX_REASON: usize = 123;
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {

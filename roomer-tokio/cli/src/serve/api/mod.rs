@@ -36,10 +36,10 @@ use crate::serve::config::values::Problem;
 /// The description of the routes, in the form of OpenAPI.
 const OPENAPI: &str = include_str!("openapi.json");
 
-/// What a request may bring besides its payload: names in JSON, and what Base64 adds.
+/// The bytes that a request may have besides its payload: names in JSON, and what Base64 adds.
 const JSON_ALLOWANCE: usize = 64 << 10;
 
-/// What all routes share.
+/// The state that all routes share.
 pub(crate) struct Api {
     server: Server,
     keys: RwLock<Keys>,
@@ -50,7 +50,7 @@ pub(crate) struct Api {
 
 type Shared = State<Arc<Api>>;
 
-/// What a route answers.
+/// The result of a route.
 type Answer = Result<Json<Value>, Error>;
 
 impl Api {
@@ -99,8 +99,8 @@ async fn openapi() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], OPENAPI)
 }
 
-/// Lets only requests with a key through, those for routes that there are not included: an attacker
-/// without a key learns nothing.
+/// Lets only requests with a key through, even for routes that do not exist: an attacker without a
+/// key learns nothing.
 async fn authenticate(State(api): Shared, mut request: Request, next: Next) -> Response {
     let key = api.keys.read().unwrap_or_else(PoisonError::into_inner).find(request.headers());
     match key {

@@ -1,4 +1,4 @@
-//! What there is: rooms, members, connections, counts.
+//! Reads the state of the server: rooms, members, connections, counts.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::{Answer, Api, Shared};
 use crate::output::put_payload;
 use crate::serve::config::rooms::ApiRight;
 
-/// The entries of one answer, unless the request asks for less, and at most.
+/// The default and the maximum number of entries of one answer.
 const DEFAULT_LIMIT: usize = 1_000;
 const MAX_LIMIT: usize = 10_000;
 
@@ -41,10 +41,10 @@ pub(super) fn connection_route() -> MethodRouter<Arc<Api>> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Part {
-    /// Names that begin so.
+    /// Only names that begin with this text.
     #[serde(default)]
     prefix: String,
-    /// Those behind this one, the last of the answer before.
+    /// Only the entries after this one, which is the last of the previous answer.
     #[serde(default)]
     after: String,
     limit: Option<usize>,
@@ -83,7 +83,7 @@ async fn room(State(api): Shared, Extension(key): Extension<Arc<Key>>, room: Nam
     Ok(Json(json!({ "room": room, "members": api.server.member_count(&room) })))
 }
 
-/// The members with users and infos, which are known of connections of this node.
+/// The members with their users and infos, which are known for connections of this node.
 async fn members(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,
@@ -152,7 +152,7 @@ fn describe(conn: &Conn) -> Value {
     if let Some(user) = conn.user() {
         value["user"] = user.into();
     }
-    // An info is JSON; one with too many levels for this reader is left out.
+    // An info that is nested too deeply for this reader is left out.
     if let Some(Ok(info)) = conn.info().map(|info| serde_json::from_str::<Value>(info.as_str())) {
         value["info"] = info;
     }

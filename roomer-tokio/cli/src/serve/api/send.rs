@@ -17,7 +17,7 @@ use super::keys::Key;
 use super::{Answer, Api, Shared};
 use crate::serve::config::rooms::ApiRight;
 
-/// The most rooms of one broadcast.
+/// The maximum number of rooms of one broadcast.
 const MAX_ROOMS: usize = 100;
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
@@ -39,7 +39,7 @@ struct Except {
     except: Option<String>,
 }
 
-/// Sends the body, as it is, to a room.
+/// Sends the body itself to a room.
 async fn publish(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,
@@ -75,7 +75,7 @@ async fn broadcast(
         return Err(Error::invalid(format!("write 1 to {MAX_ROOMS} rooms")));
     }
     api.check_event(&body.event)?;
-    // All of them before the first message is sent.
+    // All rooms are checked before the first message is sent.
     for room in &body.rooms {
         key.require_in(ApiRight::Publish, room)?;
         api.check_room(room)?;
@@ -129,7 +129,7 @@ async fn to_user(
 }
 
 impl Api {
-    /// Returns how many members the room has.
+    /// Returns the number of the room's members.
     fn send_to_room(
         &self,
         room: &str,

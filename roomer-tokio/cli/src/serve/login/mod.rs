@@ -32,7 +32,7 @@ const MAX_TOKEN: usize = 8 << 10;
 /// The maximum length of a user's name in bytes.
 const MAX_USER: usize = 256;
 
-/// Checks tokens.
+/// Checks the tokens that clients present.
 pub(crate) struct Login {
     /// The keys from files.
     own: RwLock<Arc<[Key]>>,
