@@ -7,7 +7,9 @@ import { connect, createServer } from "node:net";
 
 /** The interval, in milliseconds, at which bytes are passed on. */
 const STEP = 20;
-/** A late timer passes on the missed bytes, so that the link is as fast on a busy machine, but at most those of this many milliseconds. */
+/**
+ * The maximum time, in milliseconds, whose bytes a late timer passes on at once, so that the link is as fast on a busy machine.
+ */
 const LATEST = 2_000;
 
 /** Passes bytes from one socket to another, and reads no faster than it may write. */

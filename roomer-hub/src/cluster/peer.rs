@@ -61,7 +61,8 @@ pub(super) struct Peer {
     pub(super) ordered: u64,
     /// The time from which senders have been held back for the peer.
     congested_since: Option<Duration>,
-    /// The time until which they are not, since the peer was behind for too long.
+    /// The time until which senders are not held back for the peer, since it was behind for too
+    /// long.
     ignored_until: Duration,
     /// True from the first beat on, which has the peer's name.
     pub(super) has_beat: bool,
