@@ -1,0 +1,63 @@
+//! The examples in other languages, as programs against `roomer serve`.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+use support::tokens::SECRET;
+use support::{Serving, Tail, TempFile, roomer, succeeds};
+
+const KEY: &str = "the-key-of-an-example";
+
+/// Runs an example.
+fn example(program: &str, file: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    let path = format!("{}/examples/{file}", env!("CARGO_MANIFEST_DIR"));
+    command.arg(path).args(args).env("KEY", KEY);
+    command
+}
+
+#[test]
+fn scripts_sign_tokens_and_publish() {
+    let (secret, key) = (TempFile::new("secret", SECRET), TempFile::new("key", KEY));
+    let text = format!("[[api_key]]\nname = \"a\"\nfile = {:?}\n", key.path());
+    let file = TempFile::new("examples.toml", text);
+    let args = ["serve", file.path(), "--jwt-secret", secret.path()];
+    let serving = Serving::start_with(&mut roomer(&args));
+    let api = &*format!("http://{}", serving.operator);
+
+    let sign = |user: &str, room: &str| {
+        let signed = example("python3", "token.py", &[secret.path(), user, room]).output().unwrap();
+        succeeds(&signed).trim().to_owned()
+    };
+    let mut tail = Tail::start(&serving, "news", &["--token", &sign("ann", "news")]);
+    let mut other = Tail::start(&serving, "a/b ü", &["--token", &sign("bob", "a/*")]);
+
+    let published =
+        example("sh", "publish.sh", &[api, "news", "item", "by curl"]).output().unwrap();
+    assert_eq!(succeeds(&published), r#"{"members":1}"#);
+    assert_eq!(tail.message()["text"], "by curl");
+
+    let args = [api, "a/b ü", "item", "by Python"];
+    let published = example("python3", "publish.py", &args).output().unwrap();
+    assert_eq!(succeeds(&published), "1 members\n");
+    let payload: Value = serde_json::from_str(other.message()["text"].as_str().unwrap()).unwrap();
+    assert_eq!(payload, json!({ "text": "by Python" }));
+
+    let args = [api, "item", "by Node", "news", "a/b ü"];
+    let published = example("node", "publish.mjs", &args).output().unwrap();
+    assert_eq!(succeeds(&published), "a/b ü 1\nnews 1\n");
+    for tail in [&mut tail, &mut other] {
+        assert_eq!(tail.message()["text"], r#"{"text":"by Node"}"#);
+    }
+    // A refusal is a failure of each of them.
+    for (program, file, args) in [
+        ("sh", "publish.sh", vec![api, "news", "join", "x"]),
+        ("python3", "publish.py", vec![api, "news", "join", "x"]),
+        ("node", "publish.mjs", vec![api, "join", "x", "news"]),
+    ] {
+        assert!(!example(program, file, &args).output().unwrap().status.success(), "{file}");
+    }
+}
