@@ -84,7 +84,7 @@ export function connecting() {
     return { root, socket: FakeSocket.latest };
 }
 
-/** A client on a stand-in socket, with root open and its id "me". */
+/** A connected client on a stand-in socket, with root open and its id "me". */
 export function connected() {
     const { root, socket } = connecting();
     socket.accept();
@@ -92,7 +92,7 @@ export function connected() {
     return { root, socket };
 }
 
-/** The same, and in a room. */
+/** A client on a stand-in socket, connected and in a room. */
 export function inRoom(name, members = ["me"]) {
     const { root, socket } = connected();
     const room = root.join(name);

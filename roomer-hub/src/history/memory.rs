@@ -147,7 +147,7 @@ impl Memory {
     }
 
     /// Returns the last messages with their numbers, the oldest first, as packets without a room. Expired
-    /// ones are left out, which no input may have forgotten yet.
+    /// messages are left out, even if no input has forgotten them yet.
     pub(super) fn recent(
         &self,
         now: Duration,

@@ -1,4 +1,4 @@
-//! What rooms remember, for the application.
+//! The messages that rooms remember, for the application.
 
 use bytes::Bytes;
 use bytestring::ByteString;

@@ -20,7 +20,7 @@ use crate::serve::config::rooms::ApiRight;
 const DEFAULT_LIMIT: usize = 1_000;
 const MAX_LIMIT: usize = 10_000;
 
-/// The most messages of one answer.
+/// The maximum number of messages of one answer.
 const MAX_MESSAGES: usize = 100;
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
@@ -110,11 +110,12 @@ async fn members(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Last {
-    /// How many messages.
+    /// The maximum number of messages.
     last: Option<usize>,
 }
 
-/// The last messages that a room remembers, which are copied while the server waits: so not many.
+/// Returns the last messages that a room remembers. Few, since they are copied while the server
+/// waits.
 async fn history(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,

@@ -18,17 +18,17 @@ pub(crate) struct Room {
     pub(crate) presence: Option<Presence>,
     /// The maximum number of last messages that a room remembers.
     pub(crate) history: Option<usize>,
-    /// The time for which it remembers them.
+    /// The time for which a room remembers a message.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) history_age: Option<std::time::Duration>,
-    /// The maximum number of bytes of them that it remembers.
+    /// The maximum size in bytes of the messages that a room remembers.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) history_bytes: Option<Size>,
     pub(crate) join: Option<Who>,
     pub(crate) publish: Option<Who>,
-    /// Of direct messages, between members of the room.
+    /// The clients that may send direct messages to other members of the room.
     pub(crate) whisper: Option<Who>,
-    /// Of messages of one client; more are dropped.
+    /// The rate of one client's messages; messages above it are dropped.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) rate: Option<Rate>,
 }
@@ -67,14 +67,14 @@ fn all_rights() -> Vec<ApiRight> {
 }
 
 choice! {
-    /// Clients that a rule permits something. Each is limited by the rooms in its token as well.
+    /// The clients that a rule permits. The rooms in a client's token limit it as well.
     Who {
         All = "all",
-        /// Those with a name of a user in the token.
+        /// Clients whose token names a user.
         Users = "users",
-        /// Those with the right for this room in the token.
+        /// Clients whose token has the right for this room.
         Token = "token",
-        /// The HTTP API alone.
+        /// No client, only the HTTP API.
         None = "none",
     }
 }
