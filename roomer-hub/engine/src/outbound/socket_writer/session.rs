@@ -33,8 +33,14 @@ impl SocketWriter {
             Some(replay) if is_open => replay.push(&chunk, self.budget.marks.kept),
             _ => return false,
         };
-        if state.outbox.phase() != OutboxPhase::Detached {
-            return self.push_locked(&mut state, chunk);
+        match state.outbox.phase() {
+            OutboxPhase::Detached => {}
+            OutboxPhase::Dead => {
+                // The socket has failed, so no flush follows that would report what is kept.
+                self.report_usage(&mut state);
+                return false;
+            }
+            _ => return self.push_locked(&mut state, chunk),
         }
         if !is_kept {
             // The flush wakes the session's task, which ends it.
@@ -134,4 +140,25 @@ impl Writer for NoSocket {
     }
 
     fn shutdown(&self) {}
+}
+
+#[cfg(all(test, not(roomer_loom)))]
+mod tests {
+    use super::*;
+    use crate::outbound::budget::MemoryBudget;
+    use crate::outbound::outbox::WaterMarks;
+
+    #[test]
+    fn packets_that_are_kept_after_the_socket_has_failed_count_as_held() {
+        let marks = WaterMarks { kept: 1000, high: 1000, max: 1000 };
+        let budget = Arc::new(MemoryBudget::new(1000, marks));
+        let writer = SocketWriter::new(NoSocket, budget.clone());
+        writer.begin_session();
+        let frame = || Chunk::complete(&[0x82, 1, 7][..]);
+        assert!(writer.push(frame()));
+        writer.flush();
+        assert_eq!(budget.held(), 3);
+        assert!(!writer.push(frame()), "there is no flush that could report it");
+        assert_eq!(budget.held(), 6);
+    }
 }
