@@ -31,6 +31,10 @@ const CLIENTS: usize = 3;
 /// here, is admitted after 30 beats, one a second, and a missed beat starts the count again.
 const ADMISSION: Duration = Duration::from_secs(120);
 
+/// The bytes that a node may have in the end above those of its start: tables and buffers keep the size of their
+/// largest moment, some 1 MiB after ten seconds as after sixty. Sixty seconds carry several times the bound.
+const GROWTH: usize = 2 << 20;
+
 fn nats() -> Nats {
     Nats::start(&nats_servers().pop().unwrap(), &[])
 }
@@ -50,6 +54,9 @@ fn every_loss_is_shown_and_all_nodes_agree_in_the_end(mut broker: impl Broker) {
         .into_iter()
         .map(|runtime| Process::start(runtime, &broker.address("")))
         .collect();
+    let reported = |node: &Process| Some(node.allocated()).filter(|bytes| *bytes > 0);
+    let idle: usize =
+        nodes.iter().map(|node| until("a node reports nothing", || reported(node))).max().unwrap();
     let knowledge: Arc<Mutex<Knowledge>> = Arc::default();
     let (ends, is_calm) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let clients: Vec<_> = nodes
@@ -109,6 +116,8 @@ fn every_loss_is_shown_and_all_nodes_agree_in_the_end(mut broker: impl Broker) {
     // No member is left behind.
     for node in &nodes {
         until("members are left", || (Witness::members(node.addr)?.len() == 1).then_some(()));
+        println!("{} bytes at the start, {} in the end", idle, node.allocated());
+        until("memory is kept", || (node.allocated() < idle + GROWTH).then_some(()));
     }
 }
 

@@ -1,10 +1,15 @@
 //! One node as a process: this test's executable, run again with an environment variable.
 
+use std::alloc::System;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
+use cap::Cap;
 use roomer_engine::Server;
 use roomer_engine::cluster::{BrokerAddress, Cluster};
 use rustix::process::{Pid, Signal, kill_process};
@@ -13,6 +18,10 @@ use rustix::process::{Pid, Signal, kill_process};
 const NODE: &str = "ROOMER_CHAOS_NODE";
 
 const LISTENING: &str = "listening on ";
+const ALLOCATED: &str = "allocated ";
+
+#[global_allocator]
+static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
 /// A node. Dropping it kills the process.
 pub(crate) struct Process {
@@ -20,12 +29,13 @@ pub(crate) struct Process {
     runtime: &'static str,
     broker: String,
     child: Child,
+    allocated: Arc<AtomicUsize>,
 }
 
 impl Process {
     pub(crate) fn start(runtime: &'static str, broker: &str) -> Process {
-        let (child, addr) = spawn(runtime, "127.0.0.1:0", broker);
-        Process { addr, runtime, broker: broker.into(), child }
+        let (child, addr, allocated) = spawn(runtime, "127.0.0.1:0", broker);
+        Process { addr, runtime, broker: broker.into(), child, allocated }
     }
 
     pub(crate) fn kill(&mut self) {
@@ -35,7 +45,14 @@ impl Process {
 
     /// Starts the node again at its old address.
     pub(crate) fn restart(&mut self) {
-        self.child = spawn(self.runtime, &self.addr.to_string(), &self.broker).0;
+        let (child, _, allocated) = spawn(self.runtime, &self.addr.to_string(), &self.broker);
+        (self.child, self.allocated) = (child, allocated);
+    }
+
+    /// Returns the bytes that the process has allocated and not freed, by its last report; 0 before the first.
+    /// Unlike its resident memory they do not depend on what the allocator keeps.
+    pub(crate) fn allocated(&self) -> usize {
+        self.allocated.load(Ordering::Relaxed)
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -50,22 +67,24 @@ impl Drop for Process {
     }
 }
 
-fn spawn(runtime: &str, addr: &str, broker: &str) -> (Child, SocketAddr) {
+fn spawn(runtime: &str, addr: &str, broker: &str) -> (Child, SocketAddr, Arc<AtomicUsize>) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "cluster_chaos::node::serve", "--ignored", "--nocapture"])
         .env(NODE, format!("{runtime} {addr} {broker}"))
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let mut found = lines.map_while(Result::ok).filter_map(|line| {
-        let (_, addr) = line.split_once(LISTENING)?;
-        addr.parse().ok()
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let addr = lines.find_map(|line| line.split_once(LISTENING)?.1.parse().ok());
+    let addr = addr.expect("the node listens");
+    let allocated = Arc::new(AtomicUsize::new(0));
+    let last = allocated.clone();
+    // All lines are read: the harness of the tests writes one after 60 s, and ends the process if it cannot.
+    thread::spawn(move || {
+        let reports = lines.filter_map(|line| line.strip_prefix(ALLOCATED)?.parse().ok());
+        reports.for_each(|bytes| last.store(bytes, Ordering::Relaxed));
     });
-    let addr = found.next().expect("the node listens");
-    // The harness of the tests writes a line after 60 s, and ends the process if it cannot.
-    thread::spawn(|| found.for_each(drop));
-    (child, addr)
+    (child, addr, allocated)
 }
 
 /// Not a test: the process of a node.
@@ -82,6 +101,12 @@ fn serve() {
     let server = Server::builder().cluster(cluster).build().unwrap();
     let listener = std::net::TcpListener::bind(addr).unwrap();
     println!("{LISTENING}{}", listener.local_addr().unwrap());
+    thread::spawn(|| {
+        loop {
+            println!("{ALLOCATED}{}", ALLOCATOR.allocated());
+            thread::sleep(Duration::from_millis(200));
+        }
+    });
     listener.set_nonblocking(true).unwrap();
     match runtime {
         "tokio" => tokio::runtime::Runtime::new().unwrap().block_on(async {
