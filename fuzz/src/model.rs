@@ -8,6 +8,7 @@ use roomer_proto::websocket::{Event, Kind, Limits, Violation};
 pub(crate) enum Seen {
     Text(Vec<u8>),
     Binary(Vec<u8>),
+    Compressed(Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
     Close(Option<u16>, String),
@@ -22,6 +23,7 @@ impl From<Result<Event<'_>, Violation>> for Seen {
                 Kind::Text => Seen::Text(data.to_vec()),
                 Kind::Binary => Seen::Binary(data.to_vec()),
             },
+            Ok(Event::Compressed { data, .. }) => Seen::Compressed(data.to_vec()),
             Ok(Event::Ping(data)) => Seen::Ping(data.to_vec()),
             Ok(Event::Pong(data)) => Seen::Pong(data.to_vec()),
             Ok(Event::Close { code, reason }) => Seen::Close(code, reason.to_owned()),
@@ -43,6 +45,7 @@ pub(crate) struct Expected {
 /// An incomplete message.
 struct Unfinished {
     text: bool,
+    compressed: bool,
     data: Vec<u8>,
     fragments: u32,
 }
@@ -50,16 +53,18 @@ struct Unfinished {
 struct Frame {
     fin: bool,
     opcode: u8,
+    compressed: bool,
     payload: Vec<u8>,
 }
 
-pub(crate) fn read(wire: &[u8], limits: &Limits) -> Expected {
+/// Reads a stream; `deflate` is true if compression was negotiated.
+pub(crate) fn read(wire: &[u8], limits: &Limits, deflate: bool) -> Expected {
     let mut expected = Expected::default();
     let mut unfinished = None;
     let mut at = 0;
     while !expected.over {
         let before = unfinished.as_ref().map(|unfinished: &Unfinished| unfinished.data.len());
-        let found = match take_frame(wire, &mut at, before, limits) {
+        let found = match take_frame(wire, &mut at, before, limits, deflate) {
             Ok(None) => break,
             Ok(Some(frame)) => meaning(frame, &mut unfinished, limits),
             Err(code) => Err(code),
@@ -89,6 +94,7 @@ fn take_frame(
     at: &mut usize,
     before: Option<usize>,
     limits: &Limits,
+    deflate: bool,
 ) -> Result<Option<Frame>, u16> {
     let [first, second, rest @ ..] = &wire[*at..] else {
         return Ok(None);
@@ -114,7 +120,8 @@ fn take_frame(
         8..=10 => fin && long == 0,
         _ => false,
     };
-    if !fine || !masked || reserved != 0 || length >> 63 != 0 {
+    let compressed = deflate && reserved == 0x40 && matches!(opcode, 1 | 2);
+    if !fine || !masked || (reserved != 0 && !compressed) || length >> 63 != 0 {
         return Err(1002);
     }
     if opcode < 8 && before.unwrap_or(0) as u128 + length > limits.max_message as u128 {
@@ -131,7 +138,7 @@ fn take_frame(
         .map(|(index, byte)| byte ^ key[index % 4])
         .collect();
     *at += 2 + header + payload.len();
-    Ok(Some(Frame { fin, opcode, payload }))
+    Ok(Some(Frame { fin, opcode, compressed, payload }))
 }
 
 /// Returns the meaning of a complete frame: an event, nothing yet, or a close code.
@@ -149,6 +156,7 @@ fn meaning(
     }
     let mut message = unfinished.take().unwrap_or(Unfinished {
         text: frame.opcode == 1,
+        compressed: frame.compressed,
         data: Vec::new(),
         fragments: 0,
     });
@@ -159,12 +167,15 @@ fn meaning(
     if message.fragments as usize > most && !whole {
         return Err(1009);
     }
-    if message.text && !may_be_text(&message.data, frame.fin) {
+    if message.text && !message.compressed && !may_be_text(&message.data, frame.fin) {
         return Err(1007);
     }
     if !frame.fin {
         *unfinished = Some(message);
         return Ok(None);
+    }
+    if message.compressed {
+        return Ok(Some(Seen::Compressed(message.data)));
     }
     Ok(Some(if message.text { Seen::Text(message.data) } else { Seen::Binary(message.data) }))
 }

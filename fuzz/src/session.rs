@@ -1,12 +1,13 @@
 //! Compares WebSocket sessions with the naive model.
 
-use roomer_proto::websocket::{Feed, Limits, Session};
+use roomer_proto::websocket::deflate::{Agreement, Deflater, Inflater};
+use roomer_proto::websocket::{Feed, Kind, Limits, Session};
 
 use crate::model::{self, Expected, Seen};
 
 /// Checks that any byte stream gives the events of the naive model, however it is split into chunks
-/// and however lazily the events are read. A session does not panic, and does not hold more than it
-/// has received.
+/// and however lazily the events are read, with and without compression. A session does not panic, and
+/// does not hold more than it has received.
 ///
 /// The low four bits of the first byte are the number of chunk sizes that follow, each a size minus
 /// one, used in a cycle; the rest is the stream.
@@ -17,12 +18,40 @@ pub fn session(data: &[u8]) {
     let (sizes, wire) = rest.split_at(rest.len().min(usize::from(count & 0x0f)));
 
     let limits = small_limits();
-    let expected = model::read(wire, &limits);
-    check(wire, &[wire.len()], &limits, &expected);
-    check(wire, &[1], &limits, &expected);
     let sizes: Vec<usize> = sizes.iter().map(|size| usize::from(*size) + 1).collect();
-    if !sizes.is_empty() {
-        check(wire, &sizes, &limits, &expected);
+    for deflate in [false, true] {
+        let new = || {
+            let mut session = Session::new();
+            if deflate {
+                session.take_compressed();
+            }
+            session
+        };
+        let expected = model::read(wire, &limits, deflate);
+        check(wire, &[wire.len()], &limits, &expected, new);
+        check(wire, &[1], &limits, &expected, new);
+        if !sizes.is_empty() {
+            check(wire, &sizes, &limits, &expected, new);
+        }
+    }
+    compressed(wire);
+}
+
+/// Any bytes as an offer of compression, as compressed data, and as a message.
+fn compressed(bytes: &[u8]) {
+    const MAX: usize = 1000;
+    if let Some(agreement) = Agreement::accept([bytes]) {
+        let answer = agreement.to_string();
+        assert_eq!(Agreement::confirm([answer.as_bytes()]), Ok(Some(agreement)));
+    }
+    let mut inflater = Inflater::new();
+    match inflater.inflate(Kind::Binary, bytes, MAX) {
+        Ok(message) => assert!(message.len() <= MAX),
+        Err(violation) => assert!(matches!(violation.code, 1007 | 1009)),
+    }
+    if let Some(data) = Deflater::new().deflate(bytes) {
+        let message = inflater.inflate(Kind::Binary, data, bytes.len());
+        assert_eq!(message.as_deref(), Ok(bytes));
     }
 }
 
@@ -35,9 +64,15 @@ fn small_limits() -> Limits {
     limits
 }
 
-fn check(wire: &[u8], sizes: &[usize], limits: &Limits, expected: &Expected) {
+fn check(
+    wire: &[u8],
+    sizes: &[usize],
+    limits: &Limits,
+    expected: &Expected,
+    new: impl Fn() -> Session,
+) {
     // Reads all events of each chunk.
-    let mut session = Session::new();
+    let mut session = new();
     let (mut seen, mut received) = (Vec::new(), 0);
     for chunk in chunks(wire, sizes) {
         let mut chunk = chunk.to_vec();
@@ -51,7 +86,7 @@ fn check(wire: &[u8], sizes: &[usize], limits: &Limits, expected: &Expected) {
     check_end(&session, wire, expected);
 
     // Reads one event of each chunk, and the others without new bytes.
-    let mut session = Session::new();
+    let mut session = new();
     let mut seen = Vec::new();
     for chunk in chunks(wire, sizes) {
         seen.extend(next_event(&mut session.feed(limits, &mut chunk.to_vec())));

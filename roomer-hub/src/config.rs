@@ -162,25 +162,31 @@ pub enum Order {
 
 /// A set of rooms: one name, or with `PREFIX*` all names that start with the prefix. A `*` that is
 /// not the last character stands for itself.
-#[derive(Debug)]
-pub(crate) enum RoomPattern {
+#[derive(Clone, Debug)]
+pub struct RoomPattern(Pattern);
+
+#[derive(Clone, Debug)]
+enum Pattern {
     Name(Box<str>),
     Prefix(Box<str>),
 }
 
 impl RoomPattern {
-    pub(crate) fn new(pattern: &str) -> Self {
-        match pattern.strip_suffix('*') {
-            Some(prefix) => RoomPattern::Prefix(prefix.into()),
-            None => RoomPattern::Name(pattern.into()),
-        }
+    /// Reads a pattern. Each text is one.
+    #[must_use]
+    pub fn new(pattern: &str) -> Self {
+        RoomPattern(match pattern.strip_suffix('*') {
+            Some(prefix) => Pattern::Prefix(prefix.into()),
+            None => Pattern::Name(pattern.into()),
+        })
     }
 
     /// Returns true if a room of this name is in the set.
-    pub(crate) fn matches(&self, name: &str) -> bool {
-        match self {
-            RoomPattern::Name(own) => **own == *name,
-            RoomPattern::Prefix(prefix) => name.starts_with(&**prefix),
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        match &self.0 {
+            Pattern::Name(own) => **own == *name,
+            Pattern::Prefix(prefix) => name.starts_with(&**prefix),
         }
     }
 }

@@ -91,7 +91,7 @@ mod snapshot;
 mod tables;
 
 pub use action::{Action, Actions, Audience, Permission};
-pub use config::{Config, Order, Presence};
+pub use config::{Config, Order, Presence, RoomPattern};
 pub use guests::RejectedPeerInputs;
 pub use hash::HashKey;
 pub use history::History;

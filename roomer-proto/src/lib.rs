@@ -9,6 +9,7 @@
 //! | packets, names, reserved events, errors of decoding, [close codes](close), [the extended protocol](extended) | sockets, clocks, runtimes |
 //! | feature `client`: the client of a room server over memory | sockets, clocks, runtimes |
 //! | feature `cluster`: frames between the nodes of a cluster | brokers, and what nodes do with frames |
+//! | feature `deflate`: compressed messages (permessage-deflate) over memory | rooms and their members |
 //! | feature `json`: payloads by serde | |
 //! | feature `websocket`: one connection's WebSocket frames over memory | rooms and their members |
 //!

@@ -164,6 +164,7 @@ impl Upgrade {
         let (server, credentials) = (self.server.clone(), self.accepted.credentials.take());
         let opening = Opening {
             response: Vec::new(),
+            compression: self.accepted.compression,
             credentials,
             leftover: leftover.to_vec(),
             session: self.accepted.session,

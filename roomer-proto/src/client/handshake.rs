@@ -8,6 +8,7 @@ use data_encoding::BASE64;
 use tungstenite::handshake::derive_accept_key;
 
 use super::address::Address;
+use super::compression;
 use super::event::Failure;
 use super::limits::LARGEST_RESPONSE;
 use crate::extended::VERSION;
@@ -15,11 +16,16 @@ use crate::extended::VERSION;
 /// The maximum number of headers in a response.
 const MOST_HEADERS: usize = 64;
 
+const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
+
 /// A request whose response is not complete.
 #[derive(Debug)]
 pub(super) struct Handshake {
     /// The value of `Sec-WebSocket-Accept` that proves that the server has read the key.
     accept: String,
+    /// True if the request offers compression, and once the response is complete, if the server has
+    /// accepted it.
+    pub(super) is_compressed: bool,
     /// The beginning of the response.
     response: Vec<u8>,
 }
@@ -32,6 +38,7 @@ pub(super) fn request(
     address: &Address,
     is_extended: bool,
     session: Return<'_>,
+    offers_compression: bool,
     key: [u8; 16],
 ) -> (Handshake, Vec<u8>) {
     let address = add_query(address.clone(), is_extended, session);
@@ -44,12 +51,16 @@ pub(super) fn request(
         address.target(),
         address.authority()
     );
+    if offers_compression {
+        let _ = write!(text, "{EXTENSIONS}: {}\r\n", compression::offer());
+    }
     for (name, value) in address.headers() {
         let _ = write!(text, "{name}: {value}\r\n");
     }
     text.push_str("\r\n");
     let accept = derive_accept_key(key.as_bytes());
-    (Handshake { accept, response: Vec::new() }, text.into_bytes())
+    let handshake = Handshake { accept, is_compressed: offers_compression, response: Vec::new() };
+    (handshake, text.into_bytes())
 }
 
 /// Adds to an address what the server has to know about the protocol and the session.
@@ -88,12 +99,13 @@ impl Handshake {
             Some(101) => {}
             code => return Err(Failure::Rejected { status: code.unwrap_or_default() }),
         }
-        self.check(response.headers)?;
+        self.is_compressed = self.check(response.headers)?;
         // The head ends in these bytes, or an earlier call would have found its end.
         Ok(Some(end - before))
     }
 
-    fn check(&self, headers: &[httparse::Header<'_>]) -> Result<(), Failure> {
+    /// Checks the headers. Returns true if the server has accepted compression.
+    fn check(&self, headers: &[httparse::Header<'_>]) -> Result<bool, Failure> {
         let values = |name: &'static str| {
             let found = headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
             found.map(|header| header.value.trim_ascii())
@@ -110,10 +122,13 @@ impl Handshake {
             return Err(Failure::Handshake("the response has a wrong Sec-WebSocket-Accept"));
         }
         // RFC 6455 section 4.1: the client fails if the response selects what it did not request.
-        let unasked = ["Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol"];
-        if unasked.into_iter().any(|name| values(name).any(|value| !value.is_empty())) {
-            return Err(Failure::Handshake("the response selects what was not offered"));
-        }
-        Ok(())
+        let selects = |name| values(name).any(|value| !value.is_empty());
+        let agreed = match self.is_compressed {
+            true => compression::agreed(values(EXTENSIONS)),
+            false => Some(false).filter(|_| !selects(EXTENSIONS)),
+        };
+        agreed
+            .filter(|_| !selects("Sec-WebSocket-Protocol"))
+            .ok_or(Failure::Handshake("the response selects what was not offered"))
     }
 }

@@ -226,12 +226,13 @@ impl Client {
     /// Reports that the driver has connected: the next bytes to transmit are the request. `random`
     /// is the key of the handshake (RFC 6455 section 4.1) and has to be unpredictable.
     pub fn connected(&mut self, address: &Address, random: [u8; 16]) {
+        let offers = self.offers_compression();
         let Some(socket) = self.socket.as_mut().filter(|_| self.state == State::Connecting) else {
             return;
         };
         let known = known_session(self.session.as_deref());
         let is_extended = self.options.extended;
-        let (handshake, head) = handshake::request(address, is_extended, known, random);
+        let (handshake, head) = handshake::request(address, is_extended, known, offers, random);
         (socket.handshake, socket.head) = (Some(Box::new(handshake)), head);
     }
 

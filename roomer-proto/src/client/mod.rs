@@ -43,6 +43,7 @@
 //! Events of the extended protocol that the client does not know are ignored.
 
 mod address;
+mod compression;
 mod control;
 mod ending;
 mod event;

@@ -37,7 +37,11 @@ impl Client {
                 Ok(Some(used)) => rest = &mut rest[used..],
                 Err(failure) => return self.lose(now, failure),
             }
+            let is_compressed = handshake.is_compressed;
             (socket.handshake, socket.is_upgraded) = (None, true);
+            if is_compressed {
+                self.compression_agreed();
+            }
         }
         self.heard(now);
         let Some(socket) = &mut self.socket else { return };
@@ -65,6 +69,7 @@ impl Client {
         let Some(socket) = &mut self.socket else { return };
         match event {
             websocket::Event::Message { data, .. } => self.message(now, data),
+            websocket::Event::Compressed { kind, data } => self.compressed(now, kind, data),
             websocket::Event::Ping(payload) => {
                 // Drop the oldest ping: the newest is the one to answer.
                 if socket.pongs.len() >= MOST_PONGS {

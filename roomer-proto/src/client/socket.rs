@@ -5,6 +5,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::compression::Compression;
 use super::handshake::Handshake;
 use crate::websocket;
 
@@ -20,6 +21,8 @@ pub(super) struct Socket {
     /// Bytes to write before anything else: the request.
     pub(super) head: Vec<u8>,
     pub(super) frames: websocket::Session<true>,
+    /// Present if compression was negotiated.
+    pub(super) compression: Option<Box<Compression>>,
     /// True until the first packet, which decides about the protocol.
     pub(super) is_new: bool,
     pub(super) opened_at: Option<Duration>,
@@ -45,6 +48,7 @@ impl Socket {
             handshake: None,
             head: Vec::new(),
             frames: websocket::Session::client(),
+            compression: None,
             is_new: true,
             opened_at: None,
             pongs: VecDeque::new(),

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
+use super::compression::Compression;
 use super::control::item;
 use super::life::{Client, State};
 use super::limits::{PROBE_DELAY, TRANSMIT_BYTES};
@@ -39,7 +40,13 @@ impl Client {
             }
             if matches!(self.state, State::Open | State::Closing) {
                 let end = out.len() + TRANSMIT_BYTES;
-                self.transmit_packets(now, &mut Frames { out, key, end });
+                // Taken out, so that the packets can change the rest of the client.
+                let mut compression = socket.compression.take();
+                let frames = &mut Frames { out, key, end, compression: compression.as_deref_mut() };
+                self.transmit_packets(now, frames);
+                if let Some(socket) = &mut self.socket {
+                    socket.compression = compression;
+                }
             }
         }
         out.len() > before
@@ -119,6 +126,7 @@ struct Frames<'a> {
     key: &'a mut dyn FnMut() -> [u8; 4],
     /// The length of `out` from which on the rest waits.
     end: usize,
+    compression: Option<&'a mut Compression>,
 }
 
 impl Sink for Frames<'_> {
@@ -127,7 +135,11 @@ impl Sink for Frames<'_> {
     }
 
     fn message(&mut self, bytes: &[u8]) {
-        masked_frame(BINARY, (self.key)(), bytes, self.out);
+        let key = (self.key)();
+        let compressed = self.compression.as_mut().is_some_and(|c| c.frame(bytes, key, self.out));
+        if !compressed {
+            masked_frame(BINARY, key, bytes, self.out);
+        }
     }
 
     fn ping(&mut self) {

@@ -46,11 +46,17 @@ pub fn packet_frame_head(
 
 /// Appends a message of any content.
 pub fn message_frame(kind: Kind, data: &[u8], out: &mut Vec<u8>) {
-    let opcode = match kind {
-        Kind::Text => Data::Text,
-        Kind::Binary => Data::Binary,
-    };
-    frame(OpCode::Data(opcode), data, out);
+    frame(opcode(kind), data, out);
+}
+
+/// Appends a compressed message; `data` is its compressed content (RFC 7692 section 6.1).
+#[cfg(feature = "deflate")]
+pub(super) fn compressed_frame(kind: Kind, data: &[u8], out: &mut Vec<u8>) {
+    let header = FrameHeader { opcode: opcode(kind), rsv1: true, ..FrameHeader::default() };
+    let length = data.len() as u64;
+    out.reserve(header.len(length) + data.len());
+    header.format(length, out).expect("writing to a Vec never fails");
+    out.extend_from_slice(data);
 }
 
 /// Appends a ping with an empty payload.
@@ -83,13 +89,33 @@ pub fn close_frame(code: Option<u16>, reason: &str, out: &mut Vec<u8>) {
 /// 10.3).
 #[cfg(feature = "client")]
 pub(crate) fn masked_frame(opcode: OpCode, key: [u8; 4], payload: &[u8], out: &mut Vec<u8>) {
-    let header = FrameHeader { opcode, mask: Some(key), ..FrameHeader::default() };
+    masked(FrameHeader { opcode, mask: Some(key), ..FrameHeader::default() }, payload, out);
+}
+
+/// Appends a compressed binary message of a client; `data` is its compressed content.
+#[cfg(all(feature = "client", feature = "deflate"))]
+pub(crate) fn masked_compressed_frame(data: &[u8], key: [u8; 4], out: &mut Vec<u8>) {
+    let opcode = OpCode::Data(Data::Binary);
+    let header = FrameHeader { opcode, rsv1: true, mask: Some(key), ..FrameHeader::default() };
+    masked(header, data, out);
+}
+
+#[cfg(feature = "client")]
+fn masked(header: FrameHeader, payload: &[u8], out: &mut Vec<u8>) {
+    let key = header.mask.unwrap_or_default();
     let length = payload.len() as u64;
     out.reserve(header.len(length) + payload.len());
     header.format(length, out).expect("writing to a Vec never fails");
     let start = out.len();
     out.extend_from_slice(payload);
     super::mask::unmask(&mut out[start..], key);
+}
+
+fn opcode(kind: Kind) -> OpCode {
+    OpCode::Data(match kind {
+        Kind::Text => Data::Text,
+        Kind::Binary => Data::Binary,
+    })
 }
 
 fn frame(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {

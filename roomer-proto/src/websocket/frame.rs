@@ -11,6 +11,9 @@ use super::violation::{Violation, valid_close_code};
 /// a frame, needs no more length bytes than the one that every header has.
 const CONTROL_HEADER_LEN: usize = 2 + 4;
 
+/// A frame has a reserved bit without a meaning.
+pub(super) const RESERVED_BITS: Violation = Violation::protocol("reserved bits are set");
+
 /// A frame's header, and the lengths that follow from it.
 pub(super) struct FrameHead {
     pub(super) header: FrameHeader,
@@ -54,13 +57,13 @@ impl FrameHead {
     }
 
     /// Checks the rules for a single frame that need only its header. Frames of a client are masked,
-    /// those that a client receives are not.
+    /// those that a client receives are not. Only permessage-deflate gives a reserved bit a meaning:
+    /// `takes_compressed` is true if it was negotiated.
     #[inline]
-    pub(super) fn check(&self, is_client: bool) -> Result<(), Violation> {
+    pub(super) fn check(&self, is_client: bool, takes_compressed: bool) -> Result<(), Violation> {
         let header = &self.header;
-        // Only an extension can give them a meaning, and roomer negotiates none.
-        if header.rsv1 || header.rsv2 || header.rsv3 {
-            return Err(Violation::protocol("reserved bits are set"));
+        if header.rsv1 && !takes_compressed || header.rsv2 || header.rsv3 {
+            return Err(RESERVED_BITS);
         }
         if header.mask.is_none() != is_client {
             return Err(Violation::protocol(match is_client {
@@ -71,6 +74,10 @@ impl FrameHead {
         if matches!(header.opcode, OpCode::Control(_)) {
             if !header.is_final {
                 return Err(Violation::protocol("control frame is fragmented"));
+            }
+            // RFC 7692 section 6.1: only the first frame of a message has it.
+            if header.rsv1 {
+                return Err(RESERVED_BITS);
             }
             // As in the Go original, a short length in more length bytes than necessary counts as
             // too long.

@@ -50,6 +50,7 @@ impl Limits {
 #[derive(Debug)]
 pub(super) struct FragmentedMessage {
     pub(super) kind: Kind,
+    pub(super) is_compressed: bool,
     pub(super) data: Vec<u8>,
     fragments: u32,
     /// The length of the beginning of a text that is known to be UTF-8.
@@ -59,8 +60,15 @@ pub(super) struct FragmentedMessage {
 }
 
 impl FragmentedMessage {
-    pub(super) fn new(kind: Kind) -> Self {
-        FragmentedMessage { kind, data: Vec::new(), fragments: 0, checked: 0, is_complete: false }
+    pub(super) fn new(kind: Kind, is_compressed: bool) -> Self {
+        FragmentedMessage {
+            kind,
+            is_compressed,
+            data: Vec::new(),
+            fragments: 0,
+            checked: 0,
+            is_complete: false,
+        }
     }
 
     /// Appends a fragment.
@@ -76,7 +84,7 @@ impl FragmentedMessage {
         }
         self.data.extend_from_slice(data);
         self.is_complete = is_last;
-        if self.kind == Kind::Text {
+        if self.kind == Kind::Text && !self.is_compressed {
             self.check_text(is_last)?;
         }
         Ok(())

@@ -21,6 +21,8 @@
 //! assert_eq!(event, Event::Message { kind: Kind::Binary, data: b"hi" });
 //! ```
 
+#[cfg(feature = "deflate")]
+pub mod deflate;
 mod encode;
 mod frame;
 mod mask;
@@ -29,6 +31,8 @@ mod session;
 mod violation;
 
 pub use crate::close::code;
+#[cfg(all(feature = "client", feature = "deflate"))]
+pub(crate) use encode::masked_compressed_frame;
 #[cfg(feature = "client")]
 pub(crate) use encode::masked_frame;
 pub use encode::{

@@ -13,7 +13,7 @@ use core::ops::Range;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use super::frame::{FrameHead, close_code, header_len};
+use super::frame::{FrameHead, RESERVED_BITS, close_code, header_len};
 use super::mask::unmask;
 use super::message::{FragmentedMessage, Kind, Limits};
 use super::violation::Violation;
@@ -26,6 +26,15 @@ pub enum Event<'a> {
         /// The kind of the message.
         kind: Kind,
         /// The message's content, unmasked.
+        data: &'a [u8],
+    },
+    /// A message as it was compressed, reassembled from its fragments. Only of a session that
+    /// [takes compressed messages](Session::take_compressed).
+    Compressed {
+        /// The kind of the message.
+        kind: Kind,
+        /// The compressed content, unmasked; `deflate::Inflater` returns the message. The length is
+        /// within the limit on messages, that of the message is not checked yet.
         data: &'a [u8],
     },
     /// A ping, to be answered with a pong of the same payload.
@@ -50,6 +59,9 @@ pub struct Session<const CLIENT: bool = false> {
     /// The length of the beginning of the buffer that was consumed.
     consumed: usize,
     message: Option<Box<FragmentedMessage>>,
+    takes_compressed: bool,
+    /// True from the first frame of a compressed message until its event.
+    is_compressed: bool,
     is_over: bool,
     is_closed: bool,
 }
@@ -78,6 +90,11 @@ impl<const CLIENT: bool> Session<CLIENT> {
     /// keeps the rest of the chunk for the next one.
     pub fn feed<'s>(&'s mut self, limits: &'s Limits, chunk: &'s mut [u8]) -> Feed<'s, CLIENT> {
         Feed { session: self, limits, chunk, at: 0 }
+    }
+
+    /// Permits compressed messages from now on: permessage-deflate was negotiated (RFC 7692).
+    pub fn take_compressed(&mut self) {
+        self.takes_compressed = true;
     }
 
     /// Returns the number of bytes that are allocated for incomplete frames and messages.
@@ -158,6 +175,10 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             Location::Message => self.session.message.as_ref().map_or(&[][..], |m| &m.data),
         };
         Some(Ok(match kind {
+            FrameKind::Message(kind) if self.session.is_compressed => {
+                self.session.is_compressed = false;
+                Event::Compressed { kind, data }
+            }
             FrameKind::Message(kind) => Event::Message { kind, data },
             FrameKind::Ping => Event::Ping(data),
             FrameKind::Pong => Event::Pong(data),
@@ -269,8 +290,10 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             }
             // A whole message: `admit` has rejected one inside a fragmented message.
             OpCode::Data(Data::Text) if header.is_final => {
-                let text = core::str::from_utf8(data);
-                text.map_err(|_| Violation::invalid_payload("text is not UTF-8"))?;
+                // A compressed text is checked once it is inflated.
+                if !session.is_compressed && core::str::from_utf8(data).is_err() {
+                    return Err(Violation::invalid_payload("text is not UTF-8"));
+                }
                 Ok(Some((FrameKind::Message(Kind::Text), location)))
             }
             OpCode::Data(Data::Binary) if header.is_final => {
@@ -279,8 +302,8 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             OpCode::Data(opcode) => {
                 // Not used for a continuation, whose message exists.
                 let kind = if opcode == Data::Text { Kind::Text } else { Kind::Binary };
-                let message =
-                    session.message.get_or_insert_with(|| Box::new(FragmentedMessage::new(kind)));
+                let new = || Box::new(FragmentedMessage::new(kind, session.is_compressed));
+                let message = session.message.get_or_insert_with(new);
                 message.add(data, header.is_final, self.limits)?;
                 let kind = message.kind;
                 Ok(header.is_final.then_some((FrameKind::Message(kind), Location::Message)))
@@ -334,8 +357,8 @@ impl<const CLIENT: bool> Session<CLIENT> {
     }
 
     /// Checks a frame by its header, before its payload is received.
-    fn admit(&self, head: &FrameHead, limits: &Limits) -> Result<(), Violation> {
-        head.check(CLIENT)?;
+    fn admit(&mut self, head: &FrameHead, limits: &Limits) -> Result<(), Violation> {
+        head.check(CLIENT, self.takes_compressed)?;
         // Control frames may stand between fragments (section 5.4), and have a limit of their own.
         let OpCode::Data(opcode) = head.header.opcode else {
             return Ok(());
@@ -347,6 +370,8 @@ impl<const CLIENT: bool> Session<CLIENT> {
             (Data::Text | Data::Binary, Some(_)) => {
                 return Err(Violation::protocol("new message inside a fragmented one"));
             }
+            // RFC 7692 section 6.1: only the first frame of a message has it.
+            (Data::Continue, Some(_)) if head.header.rsv1 => return Err(RESERVED_BITS),
             _ => {}
         }
         let received = self.message.as_ref().map_or(0, |message| message.data.len());
@@ -354,6 +379,9 @@ impl<const CLIENT: bool> Session<CLIENT> {
         let left = limits.max_message.saturating_sub(received);
         if head.announced_len > left as u64 {
             return Err(Violation::too_big("message is above the limit"));
+        }
+        if head.header.rsv1 {
+            self.is_compressed = true;
         }
         Ok(())
     }

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+#[cfg(feature = "deflate")]
+mod compression;
 mod foreign;
 mod garbage;
 mod handshake;

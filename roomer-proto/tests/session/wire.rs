@@ -81,6 +81,7 @@ impl From<Event<'_>> for Seen {
                 Kind::Text => Seen::Text(String::from_utf8(data.to_vec()).unwrap()),
                 Kind::Binary => Seen::Binary(data.to_vec()),
             },
+            Event::Compressed { .. } => panic!("compression was not negotiated"),
             Event::Ping(data) => Seen::Ping(data.to_vec()),
             Event::Pong(data) => Seen::Pong(data.to_vec()),
             Event::Close { code, reason } => Seen::Close(code, reason.to_owned()),

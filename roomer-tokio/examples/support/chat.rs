@@ -47,6 +47,7 @@ A chat server with its page, and the gallery of the JavaScript client at /galler
     --node NAME               this chat's name among them (default: host and process)
     --threads N               worker threads (default 1)
     --coalesce TIME           how long a large room's messages are collected (default 0)
+    --deflate BYTES           compress messages to rooms from this length on (default: none)
     --echo                    a WebSocket echo instead, for conformance tests
     --resume-window TIME      how long a client without a socket keeps its session (default 30s)
     --history N               messages that each room remembers (default 100; 0: none)
@@ -156,6 +157,7 @@ impl Chat {
                 }
                 Long("drain") => builder = builder.drain(time(&mut args, "drain")?, 1000),
                 Long("coalesce") => builder = builder.coalesce(time(&mut args, "coalesce")?),
+                Long("deflate") => builder = builder.deflate("*", value(&mut args, "deflate")?),
                 Long("echo") => builder = builder.echo(),
                 Long("cluster") => broker = Some(value(&mut args, "cluster")?),
                 Long("node") => node = Some(text(&mut args, "node")?),

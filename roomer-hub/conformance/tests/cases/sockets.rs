@@ -6,6 +6,7 @@ use crate::conformance::{Harness, members, memory, rules_async, slow, test_serve
 
 mod authorize_async;
 mod compat;
+mod deflate;
 mod direct;
 mod handlers;
 mod joining;

@@ -4,6 +4,8 @@ mod admission;
 mod application;
 mod check;
 mod cluster;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod error;
 mod history;
 mod info;
@@ -180,6 +182,9 @@ impl<E> Builder<E> {
         self.options.accept_text = true;
         // Autobahn's test suite splits 4 MiB into fragments of 64 bytes.
         self.options.limits.max_fragments = u32::MAX;
+        if cfg!(feature = "deflate") {
+            self.options.compression.push(("*".into(), 0));
+        }
         self
     }
 

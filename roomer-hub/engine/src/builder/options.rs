@@ -78,6 +78,8 @@ pub(crate) struct Options {
     pub(crate) close_timeout: Duration,
     pub(crate) coalesce: Duration,
     pub(crate) cluster: Option<Cluster>,
+    /// The rooms whose messages are compressed, and from which length on.
+    pub(crate) compression: Vec<(String, usize)>,
     pub(crate) flush: Flush,
     pub(crate) echo: bool,
     #[cfg(feature = "audit")]
@@ -182,6 +184,7 @@ impl Default for Options {
             close_timeout: Duration::from_secs(5),
             coalesce: Duration::ZERO,
             cluster: None,
+            compression: Vec::new(),
             flush: Flush::default(),
             echo: false,
             #[cfg(feature = "audit")]

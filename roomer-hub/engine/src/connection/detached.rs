@@ -8,6 +8,7 @@ use roomer_proto::close;
 
 use crate::connection::established::ResumeResult;
 use crate::connection::{Connection, State, Step};
+use crate::handshake::compression::Compression;
 use crate::lifecycle::admission::SocketKind;
 use crate::outbound::outbox::OutboxPhase;
 use crate::session::handover::HandedOver;
@@ -41,7 +42,7 @@ impl<R: Reader> Connection<R> {
         core.counts.bytes_out += self.writer.count_written();
         drop(core);
         session.detached(now + window);
-        open.reset_socket(now);
+        open.reset_socket(Compression::default(), now);
         // Releases senders that wait for the lost socket.
         self.writer.discard();
         self.writer = detached;

@@ -16,6 +16,8 @@ use crate::connection::dispatch::{CallOutcome, Dispatcher, PendingCall};
 use crate::connection::keep_alive::KeepAlive;
 use crate::connection::message_progress::MessageProgress;
 use crate::connection::slow_consumer::{Limits, SlowConsumer, Verdict};
+use crate::handshake::compression::Compression;
+use crate::outbound::compressed;
 use crate::outbound::socket_writer::{SocketWriter, Status};
 use crate::session::renewal::Renewed;
 use crate::session::state::{SessionPacket, SessionState};
@@ -74,10 +76,10 @@ pub(crate) enum ResumeResult {
 }
 
 impl Established {
-    pub(crate) fn new(conn: Conn, now: Duration) -> Self {
+    pub(crate) fn new(conn: Conn, compression: Compression, now: Duration) -> Self {
         Established {
             conn,
-            session: Session::new(),
+            session: compression.session(),
             keep_alive: KeepAlive::new(now),
             progress: MessageProgress::default(),
             buffered: 0,
@@ -90,8 +92,8 @@ impl Established {
     }
 
     /// Prepares for the session's next socket, on which the client sends unfinished messages again.
-    pub(crate) fn reset_socket(&mut self, now: Duration) {
-        self.session = Session::new();
+    pub(crate) fn reset_socket(&mut self, compression: Compression, now: Duration) {
+        self.session = compression.session();
         self.keep_alive = KeepAlive::new(now);
         self.progress = MessageProgress::default();
         (self.buffered, self.slow_consumer, self.pause) = (0, None, None);
@@ -126,7 +128,19 @@ impl Established {
             && !(self.session_state.is_some() && writer.is_superseded())
             && let Some(event) = feed.next()
         {
-            has_message |= matches!(event, Ok(Event::Message { .. }));
+            has_message |= matches!(event, Ok(Event::Message { .. } | Event::Compressed { .. }));
+            let inflated;
+            let event = match event {
+                Ok(Event::Compressed { kind, data }) => {
+                    // Without the lock: it takes as long as the client likes, up to the limit.
+                    drop(core);
+                    inflated = compressed::inflate(kind, data, options.limits.max_message);
+                    core = server.core();
+                    let data = inflated.as_deref().map_err(|violation| *violation);
+                    data.map(|data| Event::Message { kind, data })
+                }
+                event => event,
+            };
             let data = match event {
                 Ok(Event::Message { kind: Kind::Text, .. }) if !options.accept_text => {
                     let (code, reason) = close::TEXT.frame();
@@ -145,7 +159,7 @@ impl Established {
                     core.outbound.send_control(key, pong);
                     continue;
                 }
-                Ok(Event::Pong(_)) => continue,
+                Ok(Event::Pong(_) | Event::Compressed { .. }) => continue,
                 Ok(Event::Close { code, .. }) => {
                     end = Some(End::ByPeer(code));
                     break;

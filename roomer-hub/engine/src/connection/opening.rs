@@ -14,6 +14,7 @@ use crate::app::conn::{Conn, ConnInfo};
 use crate::connection::established::Established;
 use crate::connection::read_buffer::with_buffer;
 use crate::connection::{Authorizing, Connection, State, Step};
+use crate::handshake::compression::Compression;
 use crate::handshake::decision::{Accepted, Decision};
 use crate::handshake::rejected::Rejected;
 use crate::handshake::request::Request;
@@ -35,6 +36,7 @@ const REJECT_LINGER: Duration = Duration::from_secs(1);
 pub(crate) struct Opening {
     /// The response, empty if a framework has sent it.
     pub(crate) response: Vec<u8>,
+    pub(crate) compression: Compression,
     pub(crate) credentials: Option<Arc<Credentials>>,
     /// Bytes received after the request.
     pub(crate) leftover: Vec<u8>,
@@ -172,9 +174,10 @@ impl<R: Reader> Connection<R> {
         match decided.and_then(promote) {
             Ok(accepted) => {
                 (self.place, self.peer) = (SocketKind::Connection, accepted.peer.into());
-                let Accepted { response, credentials, session, .. } = accepted;
+                let Accepted { response, compression, credentials, session, .. } = accepted;
                 let response = response.to_bytes(false);
-                self.open(now, Opening { response, credentials, leftover, session })
+                let opening = Opening { response, compression, credentials, leftover, session };
+                self.open(now, opening)
             }
             Err(Rejected { rejection, cause }) => {
                 self.reject(now, &Response::rejection(&rejection), cause, false)
@@ -203,7 +206,7 @@ impl<R: Reader> Connection<R> {
     /// Sends the response, unless a framework has sent it, and opens the connection in the hub, in one
     /// step.
     pub(super) fn establish(&mut self, now: Duration, opening: Opening) -> Step {
-        let Opening { response, credentials, mut leftover, session } = opening;
+        let Opening { response, compression, credentials, mut leftover, session } = opening;
         let server = &self.server;
         let profile = server.profile(credentials.as_deref());
         let random = server.0.env.random();
@@ -223,6 +226,9 @@ impl<R: Reader> Connection<R> {
         // Before the hub opens the connection, so that the response precedes its `join_ack`.
         self.writer.push(Chunk::complete(response));
         // `hello` precedes it too, and what follows belongs to the session.
+        if compression.is_shared {
+            self.writer.take_compressed();
+        }
         let secret = session.map(|_| server.0.env.random());
         if let Some(secret) = secret {
             let token = SessionToken::new(id, secret);
@@ -260,7 +266,7 @@ impl<R: Reader> Connection<R> {
             core.report_elsewhere(now, &token, info.user().map(|user| &**user));
         }
         let conn = Conn { server: server.clone(), info };
-        let mut established = Established::new(conn, now);
+        let mut established = Established::new(conn, compression, now);
         if let Some(secret) = secret {
             core.sessions.begin(key, id, secret);
             let mut state = Box::new(SessionState::new(now));

@@ -154,7 +154,7 @@ impl<R: Reader> Connection<R> {
             detached.discard();
             return self.establish(now, opening);
         };
-        let Opening { response, credentials, mut leftover, .. } = opening;
+        let Opening { response, compression, credentials, mut leftover, .. } = opening;
         let token = core.sessions.renew(key, &presented, random);
         let handled = state.received.count();
         // Neither the response nor `hello` is a packet that the client counts, so they are not
@@ -162,6 +162,9 @@ impl<R: Reader> Connection<R> {
         self.writer.push_unlogged(Chunk::complete(response));
         let hello = server.hello(Some(token), id.as_str(), Some(handled), None);
         self.writer.push_unlogged(Chunk::complete(hello));
+        if compression.is_shared {
+            self.writer.take_compressed();
+        }
         self.writer.continue_session(replay);
         core.outbound.writers.insert(key, self.writer.clone());
         // The client has returned again while the session was on its way to this task.
@@ -174,7 +177,7 @@ impl<R: Reader> Connection<R> {
         state.resumed(now);
         state.renewal.schedule(now, info.expires(), server.options());
         open.conn.info = info;
-        open.reset_socket(now);
+        open.reset_socket(compression, now);
         server.flush_after_input(now, core, &mut open.flush_at);
         detached.discard();
         self.span = trace::Span::begin(&open.conn.info);

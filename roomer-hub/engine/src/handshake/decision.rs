@@ -14,6 +14,7 @@ use crate::app::claims::{Claims, Credentials, Expired};
 use crate::app::handler::{self, BoxFuture, HandlerPanic};
 use crate::app::monitor::{CallOwner, ObservedCall};
 use crate::builder::options::Authorize;
+use crate::handshake::compression::Compression;
 use crate::handshake::rejected::Rejected;
 use crate::handshake::request::{AuthResult, Rejection, Request};
 use crate::handshake::response::Response;
@@ -27,6 +28,7 @@ use crate::session::request::SessionRequest;
 pub(crate) struct Accepted {
     /// The response of 101.
     pub(crate) response: Response,
+    pub(crate) compression: Compression,
     pub(crate) credentials: Option<Arc<Credentials>>,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) untrusted_proxy: Option<IpAddr>,
@@ -57,7 +59,7 @@ struct Candidate {
     extensions: Extensions,
     /// The outcome of the protocol's rules. Clients learn of a violation only if `authorize` lets
     /// them in.
-    checked: Result<Response, Rejected>,
+    checked: Result<(Response, Compression), Rejected>,
     peer: Option<SocketAddr>,
     untrusted_proxy: Option<IpAddr>,
     has_token: bool,
@@ -108,7 +110,14 @@ impl Candidate {
             let status = rejection.status().as_u16();
             Rejected { rejection, cause: Some(WarningCause::Unauthorized { status, has_token }) }
         })?;
-        checked.map(|response| Accepted { response, credentials, peer, untrusted_proxy, session })
+        checked.map(|(response, compression)| Accepted {
+            response,
+            compression,
+            credentials,
+            peer,
+            untrusted_proxy,
+            session,
+        })
     }
 }
 

@@ -7,6 +7,7 @@
 //!                                            rules, admission, authorize
 //! ```
 
+pub(crate) mod compression;
 pub(crate) mod decision;
 pub(crate) mod origin;
 pub(crate) mod pages;

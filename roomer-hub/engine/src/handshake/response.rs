@@ -20,10 +20,15 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    /// Returns 101, with the subprotocol that the server has selected, if any.
-    pub(crate) fn switching_protocols(accept_key: String, subprotocol: Option<String>) -> Self {
+    /// Returns 101, with the subprotocol and the extension that the server has selected, if any.
+    pub(crate) fn switching_protocols(
+        accept_key: String,
+        subprotocol: Option<String>,
+        extension: Option<String>,
+    ) -> Self {
         let mut headers = vec![("Upgrade", "websocket".into()), ("Connection", "Upgrade".into())];
         headers.extend(subprotocol.map(|name| ("Sec-WebSocket-Protocol", name)));
+        headers.extend(extension.map(|extension| ("Sec-WebSocket-Extensions", extension)));
         headers.push(("Sec-WebSocket-Accept", accept_key));
         Response { status: StatusCode::SWITCHING_PROTOCOLS, headers, body: Bytes::new() }
     }

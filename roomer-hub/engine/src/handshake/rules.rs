@@ -11,6 +11,7 @@ use tungstenite::handshake::derive_accept_key;
 
 use crate::Server;
 use crate::builder::options::Options;
+use crate::handshake::compression::{self, Compression};
 use crate::handshake::proxy;
 use crate::handshake::rejected::Rejected;
 use crate::handshake::request::{Rejection, Request};
@@ -49,15 +50,20 @@ impl Server {
         }
     }
 
-    /// Returns the response of 101 if the request complies with the rules, or the rejection.
-    pub(crate) fn check_upgrade(&self, request: &Request) -> Result<Response, Rejected> {
+    /// Returns the response of 101 if the request complies with the rules, and the compression that it
+    /// negotiates; or the rejection.
+    pub(crate) fn check_upgrade(
+        &self,
+        request: &Request,
+    ) -> Result<(Response, Compression), Rejected> {
         let accept_key = check(request, self.options())?;
         let subprotocol = self.options().subprotocols.select(request.headers());
         let offered = subprotocol::offered(request.headers());
         if subprotocol.is_none() && offered > 0 {
             self.warn(WarningCause::Subprotocol { offered });
         }
-        Ok(Response::switching_protocols(accept_key, subprotocol))
+        let (compression, extension) = compression::negotiate(request.headers(), self.options());
+        Ok((Response::switching_protocols(accept_key, subprotocol, extension), compression))
     }
 
     /// Returns the warning for a request for an upgrade at a path without a WebSocket. Other

@@ -7,6 +7,7 @@
 //! notices: in a room with both, each is a range for the members of one kind.
 
 use std::cell::OnceCell;
+use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use roomer_hub::{Audience, ConnKey};
 
 use crate::outbound::chunk::{Chunk, frame_len};
+use crate::outbound::compressed::CompressedBatch;
 use crate::outbound::mixed::{Count, Restriction, included_for};
 use crate::outbound::replay::MIN_SHARED;
 
@@ -26,6 +28,8 @@ pub(crate) struct RoomBatch {
     restrictions: Vec<Restriction>,
     /// The last number of members, if the batch has one.
     count: Option<Count>,
+    /// The length from which on frames are to be compressed, if there is such a frame.
+    threshold: Option<NonZeroUsize>,
     /// True while the room is on the list of dirty rooms, or is being flushed by a task that checks it
     /// again afterwards.
     pub(crate) is_queued: bool,
@@ -56,6 +60,11 @@ impl RoomBatch {
             let is_extended = audience == Audience::Extended;
             self.restrictions.push(Restriction { start, end: self.frames.len(), is_extended });
         }
+    }
+
+    /// Lets the frames of at least this length be compressed for receivers that have negotiated that.
+    pub(crate) fn compress_from(&mut self, threshold: usize) {
+        self.threshold = NonZeroUsize::new(threshold.max(1));
     }
 
     /// Removes the last frame if it is a number of members, which the next one replaces. Returns true
@@ -111,7 +120,8 @@ impl RoomBatch {
         let restrictions = std::mem::take(&mut self.restrictions);
         self.count = None;
         let frames = std::mem::take(&mut self.frames).into();
-        SealedBatch { frames, exclusions, restrictions, starts: OnceCell::new() }
+        let threshold = self.threshold.take();
+        SealedBatch { frames, exclusions, restrictions, threshold, starts: OnceCell::new() }
     }
 }
 
@@ -121,14 +131,21 @@ pub(crate) struct SealedBatch {
     frames: Bytes,
     exclusions: Vec<Exclusion>,
     restrictions: Vec<Restriction>,
+    threshold: Option<NonZeroUsize>,
     /// Where each frame begins, once a member with a session has needed it.
     starts: OnceCell<Vec<usize>>,
 }
 
 impl SealedBatch {
-    /// Returns true if members of different kinds get different ranges.
+    /// Returns true if members of different kinds get different ranges, or some members compressed ones.
     pub(crate) fn is_mixed(&self) -> bool {
-        !self.restrictions.is_empty()
+        !self.restrictions.is_empty() || self.threshold.is_some()
+    }
+
+    /// Returns the compressed form for those that take it, if there is something to compress.
+    pub(crate) fn compressed(&self) -> Option<CompressedBatch> {
+        let threshold = self.threshold?;
+        CompressedBatch::new(self.frames.clone(), threshold.get())
     }
 
     /// Calls `push` with each part that a connection of this kind gets, in order.

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes};
 
+use crate::outbound::compressed::CompressedBatch;
+
 /// Bytes to be written.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
@@ -16,6 +18,8 @@ pub(crate) struct Chunk {
     pub(crate) more_follows: bool,
     /// The number of frames, if they are whole; 0 if they are not, or were not counted.
     pub(crate) frames: u16,
+    /// Present if the bytes are to be compressed when they are written.
+    pub(crate) compressed: Option<CompressedBatch>,
 }
 
 impl Chunk {
@@ -85,6 +89,17 @@ pub(crate) fn frame_len(bytes: &[u8]) -> usize {
             .map_or(usize::MAX, |len| len.saturating_add(10)),
         _ => bytes.len(),
     }
+}
+
+/// Returns the payload of a whole frame that a server sends.
+#[cfg(feature = "deflate")]
+pub(crate) fn payload(frame: &[u8]) -> &[u8] {
+    let header = match frame.get(1).map_or(0, |length| length & 0x7f) {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    frame.get(header..).unwrap_or_default()
 }
 
 /// Advances by `written` bytes, and removes the chunks that are written. Returns false if nothing
@@ -164,6 +179,7 @@ mod tests {
             bytes: bytes[range].to_vec().into(),
             taken: 0,
             frames: 0,
+            compressed: None,
             continues,
             more_follows,
         };

@@ -8,8 +8,8 @@
 //!
 //! A broadcast is encoded once, after the messages that its room has already collected ([`batch`]). A
 //! flush seals the batch and queues the same bytes for every member ([`outbox`]); each outbox is then
-//! written to its socket without the server's lock ([`socket_writer`]). So a busy room costs one write
-//! per member for many messages. [`flush`] decides which task flushes which rooms, and when; large
+//! written to its socket without the server's lock ([`socket_writer`]), compressed for those that have
+//! negotiated it ([`compressed`]). So a busy room costs one write per member for many messages. [`flush`] decides which task flushes which rooms, and when; large
 //! flushes are shared between threads ([`flush_pool`]). [`budget`] and [`shed`] bound the memory of
 //! all connections together.
 //!
@@ -19,6 +19,7 @@ pub(crate) mod available_memory;
 pub(crate) mod batch;
 pub(crate) mod budget;
 mod chunk;
+pub(crate) mod compressed;
 pub(crate) mod flush;
 pub(crate) mod flush_pool;
 mod mixed;
@@ -31,12 +32,13 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use roomer_hub::{Audience, ConnKey, Members, RoomKey, Snapshot, Tables};
-use roomer_proto::websocket::{self, Kind};
+use roomer_proto::websocket;
 use roomer_proto::{JOIN_ACK, PacketRef};
 use slotmap::SecondaryMap;
 
 use crate::outbound::batch::RoomBatch;
 pub(crate) use crate::outbound::chunk::Chunk;
+use crate::outbound::compressed::CompressionRules;
 use crate::outbound::shed::ClosingWriters;
 use crate::outbound::socket_writer::SocketWriter;
 
@@ -63,6 +65,7 @@ pub(crate) struct Outbound {
     /// Connections that a flush left above the high-water mark.
     pub(crate) congested: Vec<ConnKey>,
     pub(crate) closing: ClosingWriters,
+    pub(crate) compression: CompressionRules,
 }
 
 /// Outboxes and other work for a task once it has released the lock.
@@ -183,7 +186,7 @@ impl Outbound {
         audience: Audience,
         packet: &PacketRef<'_>,
     ) {
-        let Outbound { writers, batches, dirty, flush_list, .. } = self;
+        let Outbound { writers, batches, dirty, flush_list, compression, .. } = self;
         if !batches.contains_key(room) {
             batches.insert(room, Box::default());
         }
@@ -192,6 +195,9 @@ impl Outbound {
         let encoded = websocket::packet_frame(packet, &mut batch.frames);
         debug_assert!(encoded.is_ok(), "fields came from a message below 4 GiB");
         batch.restrict(start, audience);
+        if let Some(threshold) = compression.threshold(packet.room, batch.frames.len() - start) {
+            batch.compress_from(threshold);
+        }
         if let Some(conn) = except {
             batch.exclude(conn, start);
         }
@@ -220,15 +226,6 @@ impl Outbound {
         };
         schedule(conn, writer, Chunk::complete(frame), &mut self.flush_list);
         true
-    }
-
-    /// Sends a message back to its sender.
-    pub(crate) fn echo(&mut self, conn: ConnKey, kind: Kind, data: &[u8]) {
-        let mut frame = Vec::new();
-        websocket::message_frame(kind, data, &mut frame);
-        if let Some(writer) = self.writers.get(conn) {
-            schedule(conn, writer, Chunk::complete(frame), &mut self.flush_list);
-        }
     }
 
     /// Queues a close frame for a connection and forgets it. Returns the bytes that were written to it
@@ -377,9 +374,13 @@ fn deliver(
     let sealed = batch.seal();
     flush_list.reserve(members.len());
     if sealed.is_mixed() {
+        let compressed = sealed.compressed();
         for conn in members {
             if let Some(writer) = writers.get(conn) {
-                let push = |chunk| schedule(conn, writer, chunk, flush_list);
+                let compressed = compressed.as_ref().filter(|_| writer.takes_compressed());
+                let push = |chunk: Chunk| {
+                    schedule(conn, writer, chunk.compressible(compressed), flush_list);
+                };
                 sealed.mixed_chunks(conn, writer.is_extended(), push);
             }
         }

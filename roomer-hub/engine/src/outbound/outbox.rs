@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::outbound::chunk::{Chunk, advance, frame_left};
+use crate::outbound::compressed::Saved;
 
 /// A message that may keep a slow connection busy for seconds: more than the system buffers.
 const LARGE_MESSAGE: usize = 64 * 1024;
@@ -72,6 +73,7 @@ pub(crate) struct Outbox {
 pub(crate) struct InFlight {
     pub(crate) front: Chunk,
     pub(crate) back: VecDeque<Chunk>,
+    pub(crate) saved: Saved,
 }
 
 /// The result of one write to the socket.
@@ -192,7 +194,8 @@ impl Outbox {
 
     /// Takes all chunks for a write, whose result goes to [`put_back`](Self::put_back).
     pub(crate) fn take(&mut self) -> InFlight {
-        InFlight { front: std::mem::take(&mut self.front), back: std::mem::take(&mut self.back) }
+        let (front, back) = (std::mem::take(&mut self.front), std::mem::take(&mut self.back));
+        InFlight { front, back, saved: Saved::default() }
     }
 
     /// Records the result of a write and puts back what the socket did not accept, before what was
@@ -202,7 +205,12 @@ impl Outbox {
             // Killed during the write.
             return;
         }
-        let InFlight { mut front, mut back } = in_flight;
+        let InFlight { mut front, mut back, saved } = in_flight;
+        self.queued -= saved.total;
+        if self.front.len() == 0 {
+            // Nothing was queued meanwhile: the newest message is the last of the write.
+            self.newest -= saved.last.min(self.newest);
+        }
         let (accepted, offered) = match result {
             Written::Some { accepted, offered } => (accepted, offered),
             Written::Interrupted => (0, 0),

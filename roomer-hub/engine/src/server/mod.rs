@@ -24,6 +24,7 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::trace;
 use crate::metrics::warning::{WarningCause, Warnings};
 use crate::outbound::budget::MemoryBudget;
+use crate::outbound::compressed::CompressionRules;
 use crate::outbound::flush_pool::FlushPool;
 use crate::sync::{Mutex, MutexGuard, lock};
 use crate::timer::TimerQueue;
@@ -63,8 +64,10 @@ impl Server {
         let budget = options.memory_budget - options.history_budget;
         let budget = Arc::new(MemoryBudget::new(budget, options.water_marks()));
         let flush_pool = FlushPool::new(options.flush.chunk);
+        let mut core = Core::new(hub, !options.hooks.is_empty(), cluster);
+        core.outbound.compression = CompressionRules::new(&options.compression);
         Server(Arc::new(Inner {
-            core: Mutex::new(Core::new(hub, !options.hooks.is_empty(), cluster)),
+            core: Mutex::new(core),
             options,
             handlers,
             request_handlers,

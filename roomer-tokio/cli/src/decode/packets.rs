@@ -201,6 +201,8 @@ fn push(
 ) -> bool {
     items.push(match event {
         Ok(Event::Message { data, .. }) => Item::Message(data.to_vec()),
+        // Only of a session that takes compressed messages, which those here do not.
+        Ok(Event::Compressed { .. }) => Item::Wrong("is compressed".into()),
         Ok(Event::Ping(data)) => Item::Control(
             json!({ "on": "ping", "bytes": data.len() }),
             format!("ping, {} bytes", data.len()),

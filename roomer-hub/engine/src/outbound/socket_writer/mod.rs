@@ -7,6 +7,7 @@
 
 #[cfg(feature = "audit")]
 mod audit;
+mod paused;
 mod session;
 mod usage;
 
@@ -22,6 +23,7 @@ use crate::outbound::budget::MemoryBudget;
 use crate::outbound::chunk::Chunk;
 use crate::outbound::outbox::{InFlight, Outbox, OutboxPhase, Written};
 use crate::outbound::replay::Replay;
+use crate::outbound::socket_writer::paused::PausedSenders;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock};
 use crate::transport::Writer;
 
@@ -38,6 +40,8 @@ pub(crate) struct SocketWriter<W: ?Sized = dyn Writer> {
     is_superseded: AtomicBool,
     /// True if the client speaks the extended protocol.
     is_extended: AtomicBool,
+    /// True if the client takes compressed messages.
+    takes_compressed: AtomicBool,
     budget: Arc<MemoryBudget>,
     socket: W,
 }
@@ -61,31 +65,6 @@ struct State {
     paused_senders: PausedSenders,
     /// The packets that the client of a session has not acknowledged.
     replay: Option<Box<Replay>>,
-}
-
-/// Tasks to wake; boxed, since few connections have any.
-#[derive(Default)]
-struct PausedSenders(Option<Box<Senders>>);
-
-#[derive(Default)]
-struct Senders(Vec<Waker>);
-
-impl PausedSenders {
-    #[cfg(feature = "audit")]
-    fn is_empty(&self) -> bool {
-        self.0.is_none()
-    }
-
-    fn add(&mut self, task: &Waker) {
-        let Senders(tasks) = &mut **self.0.get_or_insert_default();
-        if !tasks.iter().any(|sender| sender.will_wake(task)) {
-            tasks.push(task.clone());
-        }
-    }
-
-    fn take(&mut self) -> Vec<Waker> {
-        self.0.take().map_or_else(Vec::new, |senders| senders.0)
-    }
 }
 
 /// The fill level of a connection's queue, relative to the high-water mark.
@@ -134,6 +113,7 @@ impl SocketWriter {
             is_stalled: AtomicBool::new(false),
             is_superseded: AtomicBool::new(false),
             is_extended: AtomicBool::new(false),
+            takes_compressed: AtomicBool::new(false),
             budget,
             socket,
         })
@@ -201,9 +181,10 @@ impl SocketWriter {
     fn write_all<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
         state.is_writing = true;
         while state.outbox.is_writable() {
-            let in_flight = state.outbox.take();
+            let mut in_flight = state.outbox.take();
             // The system call happens without the lock, so that other tasks can queue meanwhile.
             drop(state);
+            in_flight.compress(MAX_IOVECS);
             let result = self.write(&in_flight);
             state = lock(&self.state);
             let accepts = matches!(result, Written::Some { .. });
@@ -221,7 +202,7 @@ impl SocketWriter {
     }
 
     fn write(&self, in_flight: &InFlight) -> Written {
-        let InFlight { front, back } = in_flight;
+        let InFlight { front, back, .. } = in_flight;
         let (offered, result) = if back.is_empty() {
             (front.len(), self.socket.try_write(front.left()))
         } else {

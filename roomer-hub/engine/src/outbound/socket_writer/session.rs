@@ -27,6 +27,17 @@ impl SocketWriter {
         self.is_extended.load(Ordering::Relaxed)
     }
 
+    /// Records that the client takes compressed messages. Called before the writer is in the server's
+    /// table.
+    pub(crate) fn take_compressed(&self) {
+        self.takes_compressed.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns true if the client takes compressed messages.
+    pub(crate) fn takes_compressed(&self) -> bool {
+        self.takes_compressed.load(Ordering::Relaxed)
+    }
+
     pub(super) fn push_logged(&self, mut state: MutexGuard<'_, State>, chunk: Chunk) -> bool {
         let is_open = state.is_open();
         let is_kept = match &mut state.replay {

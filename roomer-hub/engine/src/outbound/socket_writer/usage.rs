@@ -34,6 +34,9 @@ impl SocketWriter {
         // A write has taken its chunks out of the outbox, whose count still includes them.
         let seen: usize = buffers.iter().map(|(_, len)| len).sum();
         let in_flight = state.outbox.queued().saturating_sub(seen);
+        // A batch keeps its compressed form for those that have not written it yet.
+        let pending = state.outbox.chunks().filter_map(|chunk| chunk.compressed.as_ref()?.made());
+        buffers.extend(pending.map(|form| (form.as_ptr_range().end.addr(), form.len())));
         let mut own = state.buffered;
         if let Some(replay) = &state.replay {
             own += replay.own();

@@ -1,0 +1,50 @@
+//! The negotiation of permessage-deflate.
+
+use http::HeaderMap;
+use roomer_proto::websocket::Session;
+
+use crate::builder::options::Options;
+
+/// The compression that a connection has negotiated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Compression {
+    /// True if the client may send compressed messages.
+    pub(crate) is_agreed: bool,
+    /// True if the client takes compressed messages too: its window is not smaller than the compressor's,
+    /// whose output all receivers share.
+    pub(crate) is_shared: bool,
+}
+
+impl Compression {
+    /// Returns the session of a connection with this compression.
+    pub(crate) fn session(self) -> Session {
+        let mut session = Session::new();
+        if self.is_agreed {
+            session.take_compressed();
+        }
+        session
+    }
+}
+
+/// Returns what is negotiated, and the value of `Sec-WebSocket-Extensions` in the response if it is
+/// something.
+#[cfg(feature = "deflate")]
+pub(crate) fn negotiate(headers: &HeaderMap, options: &Options) -> (Compression, Option<String>) {
+    use http::header::SEC_WEBSOCKET_EXTENSIONS;
+    use roomer_proto::websocket::deflate::Agreement;
+
+    let offers = headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().map(|line| line.as_bytes());
+    let agreed = (!options.compression.is_empty()).then(|| Agreement::accept(offers)).flatten();
+    match agreed {
+        Some(agreed) => {
+            let is_shared = agreed.has_full_window();
+            (Compression { is_agreed: true, is_shared }, Some(agreed.to_string()))
+        }
+        None => Default::default(),
+    }
+}
+
+#[cfg(not(feature = "deflate"))]
+pub(crate) fn negotiate(_: &HeaderMap, _: &Options) -> (Compression, Option<String>) {
+    Default::default()
+}

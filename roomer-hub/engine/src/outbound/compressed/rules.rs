@@ -1,0 +1,56 @@
+//! Which messages are compressed.
+
+use roomer_hub::RoomPattern;
+
+/// The rooms whose messages are compressed, and from which length on.
+#[derive(Debug)]
+pub(crate) struct CompressionRules {
+    patterns: Vec<(RoomPattern, usize)>,
+    /// The smallest threshold, so that shorter messages cost one comparison.
+    least: usize,
+}
+
+impl Default for CompressionRules {
+    fn default() -> Self {
+        CompressionRules::new(&[])
+    }
+}
+
+impl CompressionRules {
+    pub(crate) fn new(patterns: &[(String, usize)]) -> Self {
+        let least = patterns.iter().map(|(_, threshold)| *threshold).min().unwrap_or(usize::MAX);
+        let new = |(pattern, threshold): &(String, usize)| (RoomPattern::new(pattern), *threshold);
+        CompressionRules { patterns: patterns.iter().map(new).collect(), least }
+    }
+
+    /// Returns the threshold of a room if a frame of this length may be above it; usually `None`.
+    #[inline]
+    pub(crate) fn threshold(&self, room: &str, len: usize) -> Option<usize> {
+        if len < self.least {
+            return None;
+        }
+        self.find(room).filter(|threshold| len >= *threshold)
+    }
+
+    #[cold]
+    fn find(&self, room: &str) -> Option<usize> {
+        let found = self.patterns.iter().find(|(pattern, _)| pattern.matches(room));
+        found.map(|(_, threshold)| *threshold)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_pattern_that_matches_decides() {
+        let patterns = [("chat/secret".into(), usize::MAX), ("chat/*".into(), 100)];
+        let rules = CompressionRules::new(&patterns);
+        assert_eq!(rules.threshold("chat/a", 99), None);
+        assert_eq!(rules.threshold("chat/a", 100), Some(100));
+        assert_eq!(rules.threshold("chat/secret", 1 << 20), None);
+        assert_eq!(rules.threshold("other", 1 << 20), None);
+        assert_eq!(CompressionRules::default().threshold("chat/a", 1 << 20), None);
+    }
+}

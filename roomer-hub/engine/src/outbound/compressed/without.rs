@@ -1,0 +1,33 @@
+//! The engine without compression: no client can negotiate it.
+
+use bytes::Bytes;
+use roomer_proto::websocket::{self, Kind, Violation};
+
+#[derive(Clone, Debug)]
+pub(crate) enum CompressedBatch {}
+
+impl CompressedBatch {
+    pub(crate) fn new(_: Bytes, _: usize) -> Option<Self> {
+        None
+    }
+
+    pub(crate) fn contains(&self, _: &Bytes) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn part(&self, _: &Bytes) -> Bytes {
+        match *self {}
+    }
+
+    pub(crate) fn made(&self) -> Option<&Bytes> {
+        match *self {}
+    }
+}
+
+pub(crate) fn inflate(_: Kind, _: &[u8], _: usize) -> Result<Vec<u8>, Violation> {
+    Ok(Vec::new())
+}
+
+pub(crate) fn echo(kind: Kind, data: &[u8], frame: &mut Vec<u8>) {
+    websocket::message_frame(kind, data, frame);
+}

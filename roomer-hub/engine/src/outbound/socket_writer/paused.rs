@@ -1,0 +1,28 @@
+//! The tasks of senders that wait for a congested receiver.
+
+use std::task::Waker;
+
+/// Tasks to wake; boxed, since few connections have any.
+#[derive(Default)]
+pub(super) struct PausedSenders(Option<Box<Senders>>);
+
+#[derive(Default)]
+struct Senders(Vec<Waker>);
+
+impl PausedSenders {
+    #[cfg(feature = "audit")]
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(super) fn add(&mut self, task: &Waker) {
+        let Senders(tasks) = &mut **self.0.get_or_insert_default();
+        if !tasks.iter().any(|sender| sender.will_wake(task)) {
+            tasks.push(task.clone());
+        }
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Waker> {
+        self.0.take().map_or_else(Vec::new, |senders| senders.0)
+    }
+}

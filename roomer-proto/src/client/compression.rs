@@ -1,0 +1,144 @@
+//! Compressed messages of one connection (permessage-deflate).
+//!
+//! Without the feature `deflate` there are none: [`Compression`] has no values then.
+
+#[cfg(feature = "deflate")]
+pub(super) use with::{Compression, agreed, offer};
+#[cfg(not(feature = "deflate"))]
+pub(super) use without::{Compression, agreed, offer};
+
+use core::time::Duration;
+
+use super::life::Client;
+use crate::websocket::Kind;
+
+impl Client {
+    /// Returns true if the client offers compression to the server.
+    pub(super) fn offers_compression(&self) -> bool {
+        #[cfg(feature = "deflate")]
+        return self.options.deflate.is_some();
+        #[cfg(not(feature = "deflate"))]
+        false
+    }
+
+    /// The server has accepted the offer.
+    pub(super) fn compression_agreed(&mut self) {
+        let compression = Compression::new(&self.options);
+        if let Some(socket) = &mut self.socket
+            && let Some(compression) = compression
+        {
+            socket.frames.take_compressed();
+            socket.compression = Some(compression.into());
+        }
+    }
+
+    /// Handles a compressed message.
+    pub(super) fn compressed(&mut self, now: Duration, kind: Kind, data: &[u8]) {
+        let max_message = self.options.max_message;
+        let socket = self.socket.as_mut();
+        let Some(compression) = socket.and_then(|socket| socket.compression.as_mut()) else {
+            return;
+        };
+        match compression.inflate(kind, data, max_message) {
+            Ok(message) => self.message(now, &message),
+            Err(violation) => self.violated(now, violation),
+        }
+    }
+}
+
+#[cfg(feature = "deflate")]
+mod with {
+    use alloc::vec::Vec;
+
+    use crate::client::options::Options;
+    use crate::websocket::deflate::{Agreement, Deflater, Inflater, OFFER};
+    use crate::websocket::{Kind, Violation, masked_compressed_frame};
+
+    /// What a connection needs once compression is negotiated.
+    #[derive(Debug)]
+    pub(in super::super) struct Compression {
+        /// The bytes from which on a packet is compressed.
+        threshold: usize,
+        // Created when they are needed: they are hundreds of kilobytes.
+        deflater: Option<Deflater>,
+        inflater: Option<Inflater>,
+    }
+
+    /// Returns the value of `Sec-WebSocket-Extensions` in the request.
+    pub(in super::super) fn offer() -> &'static str {
+        OFFER
+    }
+
+    /// Returns whether the server has accepted [`offer`]; `None` if its answer is wrong.
+    pub(in super::super) fn agreed<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<bool> {
+        Agreement::confirm(lines).ok().map(|agreement| agreement.is_some())
+    }
+
+    impl Compression {
+        pub(in super::super) fn new(options: &Options) -> Option<Self> {
+            let threshold = options.deflate?;
+            Some(Compression { threshold, deflater: None, inflater: None })
+        }
+
+        pub(in super::super) fn inflate(
+            &mut self,
+            kind: Kind,
+            data: &[u8],
+            max_message: usize,
+        ) -> Result<Vec<u8>, Violation> {
+            self.inflater.get_or_insert_default().inflate(kind, data, max_message)
+        }
+
+        /// Appends a packet as a compressed frame. Returns false if it is to be sent as it is.
+        pub(in super::super) fn frame(
+            &mut self,
+            packet: &[u8],
+            key: [u8; 4],
+            out: &mut Vec<u8>,
+        ) -> bool {
+            if packet.len() < self.threshold {
+                return false;
+            }
+            let compressed = self.deflater.get_or_insert_default().deflate(packet);
+            compressed.map(|data| masked_compressed_frame(data, key, out)).is_some()
+        }
+    }
+}
+
+#[cfg(not(feature = "deflate"))]
+mod without {
+    use alloc::vec::Vec;
+
+    use crate::client::options::Options;
+    use crate::websocket::{Kind, Violation};
+
+    #[derive(Debug)]
+    pub(in super::super) enum Compression {}
+
+    pub(in super::super) fn offer() -> &'static str {
+        ""
+    }
+
+    pub(in super::super) fn agreed<'a>(_: impl Iterator<Item = &'a [u8]>) -> Option<bool> {
+        None
+    }
+
+    impl Compression {
+        pub(in super::super) fn new(_: &Options) -> Option<Self> {
+            None
+        }
+
+        pub(in super::super) fn inflate(
+            &mut self,
+            _: Kind,
+            _: &[u8],
+            _: usize,
+        ) -> Result<Vec<u8>, Violation> {
+            match *self {}
+        }
+
+        pub(in super::super) fn frame(&mut self, _: &[u8], _: [u8; 4], _: &mut Vec<u8>) -> bool {
+            match *self {}
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! permessage-deflate (RFC 7692): messages compressed one by one.
+//!
+//! Neither side remembers a message when it compresses the next one (*no context takeover*, sections
+//! 7.1.1.1 and 7.1.1.2). A server needs that, because one compressed frame then suits all receivers; and
+//! so no connection owns the memory of a compressor. What this gives up is the similarity of one message
+//! to those before it.
+//!
+//! | step | item |
+//! |---|---|
+//! | the client's offer, the server's answer | [`Agreement`], [`OFFER`] |
+//! | a message is compressed | [`Deflater`] |
+//! | a session admits compressed messages | [`Session::take_compressed`](super::Session::take_compressed) |
+//! | the message is inflated, up to a limit | [`Inflater`] |
+//!
+//! ```
+//! use roomer_proto::websocket::deflate::{Agreement, Deflater, Inflater};
+//! use roomer_proto::websocket::{Event, Kind, Limits, Session};
+//!
+//! let agreed = Agreement::accept([&b"permessage-deflate; client_max_window_bits"[..]]).unwrap();
+//! assert_eq!(
+//!     agreed.to_string(),
+//!     "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+//! );
+//!
+//! let mut frame = Vec::new();
+//! Deflater::new().message_frame(Kind::Binary, &[7; 1000], &mut frame);
+//! assert!(frame.len() < 30);
+//!
+//! let mut client = Session::client();
+//! client.take_compressed();
+//! let limits = Limits::default();
+//! let mut feed = client.feed(&limits, &mut frame);
+//! let Some(Ok(Event::Compressed { kind, data })) = feed.next() else { panic!("it is whole") };
+//! let message = Inflater::new().inflate(kind, data, limits.max_message)?;
+//! assert_eq!(message, [7; 1000]);
+//! # Ok::<(), roomer_proto::websocket::Violation>(())
+//! ```
+
+mod codec;
+mod header;
+mod negotiation;
+
+pub use codec::{Deflater, Inflater};
+pub use negotiation::{Agreement, OFFER, WrongAnswer};

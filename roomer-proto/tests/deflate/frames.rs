@@ -1,0 +1,133 @@
+//! RSV1: where a session permits it (RFC 7692 section 6), and messages in fragments.
+
+use roomer_proto::websocket::deflate::{Deflater, Inflater};
+use roomer_proto::websocket::{Event, Kind, Limits, Session};
+
+const FIN: u8 = 0x80;
+const RSV1: u8 = 0x40;
+const TEXT: u8 = 1;
+const BINARY: u8 = 2;
+const PING: u8 = 9;
+/// "Hello" (section 7.2.3.1).
+const HELLO: &[u8] = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
+
+/// Encodes a frame of a client, masked with zeros.
+fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    [&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0][..], payload].concat()
+}
+
+/// Returns the messages of a session, or the code that it is closed with.
+fn messages(takes_compressed: bool, frames: &[Vec<u8>]) -> Result<Vec<(Kind, Vec<u8>)>, u16> {
+    let limits = Limits::default();
+    let mut all = Vec::new();
+    // Also byte by byte: what is compressed must not depend on where a read ends.
+    for size in [usize::MAX, 1] {
+        let mut session = Session::new();
+        if takes_compressed {
+            session.take_compressed();
+        }
+        let mut found = Vec::new();
+        let mut bytes = frames.concat();
+        for chunk in bytes.chunks_mut(size.min(frames.concat().len())) {
+            let mut feed = session.feed(&limits, chunk);
+            while let Some(event) = feed.next() {
+                match event.map_err(|violation| violation.code)? {
+                    Event::Message { kind, data } => found.push((kind, data.to_vec())),
+                    Event::Compressed { kind, data } => {
+                        let message = Inflater::new().inflate(kind, data, limits.max_message);
+                        found.push((kind, message.map_err(|violation| violation.code)?));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        all.push(found);
+    }
+    assert_eq!(all[0], all[1]);
+    Ok(all.remove(0))
+}
+
+fn hello(kind: Kind) -> (Kind, Vec<u8>) {
+    (kind, b"Hello".to_vec())
+}
+
+#[test]
+fn compressed_and_plain_messages_alternate() {
+    let frames = [
+        frame(FIN | RSV1 | TEXT, HELLO),
+        frame(FIN | TEXT, b"Hello"),
+        frame(FIN | RSV1 | BINARY, HELLO),
+        frame(FIN | RSV1 | BINARY, b""),
+    ];
+    let expected =
+        vec![hello(Kind::Text), hello(Kind::Text), hello(Kind::Binary), (Kind::Binary, vec![])];
+    assert_eq!(messages(true, &frames), Ok(expected));
+}
+
+#[test]
+fn fragments_are_inflated_together() {
+    // The text's fragments are not UTF-8, and need not be.
+    for cut in 0..=HELLO.len() {
+        let frames = [
+            frame(RSV1 | TEXT, &HELLO[..cut]),
+            frame(FIN | PING, b"between"),
+            frame(0, &[]),
+            frame(FIN, &HELLO[cut..]),
+            frame(FIN | BINARY, b"plain"),
+        ];
+        let expected = vec![hello(Kind::Text), (Kind::Binary, b"plain".to_vec())];
+        assert_eq!(messages(true, &frames), Ok(expected), "cut at {cut}");
+    }
+}
+
+#[test]
+fn rsv1_without_negotiation_is_closed_with_1002() {
+    assert_eq!(messages(false, &[frame(FIN | RSV1 | BINARY, HELLO)]), Err(1002));
+    assert_eq!(messages(false, &[frame(RSV1 | TEXT, HELLO)]), Err(1002));
+}
+
+#[test]
+fn rsv1_elsewhere_than_on_the_first_frame_of_a_message_is_closed_with_1002() {
+    for first in [FIN | RSV1 | PING, FIN | RSV1 | 8, FIN | RSV1 | 10] {
+        assert_eq!(messages(true, &[frame(first, b"")]), Err(1002), "{first:x}");
+    }
+    for start in [TEXT, RSV1 | TEXT] {
+        for next in [RSV1, FIN | RSV1] {
+            let frames = [frame(start, b""), frame(next, HELLO)];
+            assert_eq!(messages(true, &frames), Err(1002), "{start:x}, then {next:x}");
+        }
+    }
+}
+
+#[test]
+fn the_other_reserved_bits_stay_forbidden() {
+    for bits in [0x20, 0x10, 0x30, 0x60, 0x50, 0x70] {
+        let frames = [frame(FIN | bits | BINARY, HELLO)];
+        assert_eq!(messages(true, &frames), Err(1002), "{bits:x}");
+    }
+}
+
+#[test]
+fn the_length_of_the_compressed_form_is_limited_before_it_arrives() {
+    let limits = {
+        let mut limits = Limits::default();
+        limits.max_message = 10;
+        limits
+    };
+    let mut session = Session::new();
+    session.take_compressed();
+    let mut head = [FIN | RSV1 | BINARY, 0x80 | 11, 0, 0, 0, 0];
+    let mut feed = session.feed(&limits, &mut head);
+    assert_eq!(feed.next().unwrap().unwrap_err().code, 1009);
+}
+
+#[test]
+fn frames_of_a_server_have_rsv1_only_if_they_are_compressed() {
+    let mut deflater = Deflater::new();
+    let (mut long, mut short) = (Vec::new(), Vec::new());
+    deflater.message_frame(Kind::Text, &[b'a'; 500], &mut long);
+    deflater.message_frame(Kind::Text, b"a", &mut short);
+    assert_eq!((long[0], short[0]), (FIN | RSV1 | TEXT, FIN | TEXT));
+    assert_eq!(usize::from(long[1]), long.len() - 2);
+    assert!(long.len() < 30);
+}
