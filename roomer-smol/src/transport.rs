@@ -22,7 +22,7 @@ pub(crate) fn split(stream: smol::net::TcpStream) -> (ReadHalf, WriteHalf) {
     let stream = Stream::from(stream);
     socket::prepare(stream.get_ref());
     let writer = WriteHalf { stream: stream.clone(), wait: Mutex::default() };
-    (ReadHalf { stream, is_ready: true }, writer)
+    (ReadHalf { stream, is_ready: true, has_read: false }, writer)
 }
 
 pub(crate) struct ReadHalf {
@@ -31,6 +31,9 @@ pub(crate) struct ReadHalf {
     /// so the next one waits first. The poll after that wait reads in any case, and therefore does not
     /// depend on the reactor's turns.
     is_ready: bool,
+    /// True if bytes were read since the last wait. The reactor may still report the event that announced
+    /// them: answered with a read, it would cost a system call for each message.
+    has_read: bool,
 }
 
 impl Reader for ReadHalf {
@@ -39,7 +42,7 @@ impl Reader for ReadHalf {
             if self.is_ready {
                 match self.stream.get_ref().read(buf) {
                     Ok(size) => {
-                        self.is_ready = size == buf.len();
+                        (self.is_ready, self.has_read) = (size == buf.len(), true);
                         return Poll::Ready(Ok(size));
                     }
                     Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -48,7 +51,12 @@ impl Reader for ReadHalf {
                 }
             }
             self.is_ready = true;
-            ready!(self.stream.poll_readable(cx))?;
+            let mut readable = self.stream.poll_readable(cx);
+            if std::mem::take(&mut self.has_read) && readable.is_ready() {
+                // If there are new bytes after all, the wait that this begins ends at once.
+                readable = self.stream.poll_readable(cx);
+            }
+            ready!(readable)?;
         }
     }
 }
