@@ -1,7 +1,6 @@
 //! The members of a room, as a client knows them.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -11,10 +10,14 @@ use crate::extended::{self, Info, Member};
 /// The members of a room, by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Members {
-    ids: BTreeMap<ConnId, Option<Box<Details>>>,
+    /// Sorted by id. Not a map, which allocates memory for eleven entries at once: in many rooms a client
+    /// is alone, or its server does not list the others.
+    list: Vec<Entry>,
     /// The number of members, where the server does not list them.
     count: Option<usize>,
 }
+
+type Entry = (ConnId, Option<Box<Details>>);
 
 /// The details of a member that an extended server sends. Boxed, since many members have none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,47 +31,87 @@ impl Members {
     /// (`Presence::Count`), it is the last number that the server has sent.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.count.unwrap_or(self.ids.len())
+        self.count.unwrap_or(self.list.len())
     }
 
     /// Returns true if the member is in the room.
     #[must_use]
     pub fn contains(&self, id: &ConnId) -> bool {
-        self.ids.contains_key(id)
+        self.find(id).is_ok()
     }
 
     /// Returns the ids, sorted; none where the server only counts members.
     pub fn ids(&self) -> impl Iterator<Item = &ConnId> {
-        self.ids.keys()
+        self.list.iter().map(|(id, _)| id)
     }
 
     /// Returns the info of a member, where the server sends one.
     #[must_use]
     pub fn info(&self, id: &ConnId) -> Option<&Info> {
-        self.ids.get(id)?.as_ref()?.info.as_ref()
+        self.details(id)?.info.as_ref()
     }
 
     /// Returns the user of a member, where the server sends one.
     #[must_use]
     pub fn user(&self, id: &ConnId) -> Option<&str> {
-        self.ids.get(id)?.as_ref()?.user.as_deref()
+        self.details(id)?.user.as_deref()
     }
 
     /// Adds a member of which only the id is known. Returns false if it was there.
     pub(super) fn add(&mut self, id: ConnId) -> bool {
-        self.ids.insert(id, None).is_none()
+        self.insert(id, None)
     }
 
     pub(super) fn remove(&mut self, id: &ConnId) -> bool {
-        self.ids.remove(id).is_some()
+        self.find(id).map(|at| self.list.remove(at)).is_ok()
     }
 
     /// Adds a member, or replaces the details of one. Returns false if it was there.
     pub(super) fn set(&mut self, member: Member) -> bool {
-        let Member { id, info, user } = member;
-        let has_details = info.is_some() || user.is_some();
-        let details = has_details.then(|| Box::new(Details { info, user }));
-        self.ids.insert(id, details).is_none()
+        let (id, details) = entry_of(member);
+        self.insert(id, details)
+    }
+
+    /// Replaces the list. The last entry of a member counts.
+    fn set_all(&mut self, entries: impl Iterator<Item = Entry>) {
+        self.list = entries.collect();
+        // Sorted once: to insert each entry on its own would move the others each time.
+        self.list.sort_by_key(|(id, _)| *id);
+        self.list.dedup_by(|later, earlier| {
+            let is_same = later.0 == earlier.0;
+            if is_same {
+                core::mem::swap(later, earlier);
+            }
+            is_same
+        });
+        self.list.shrink_to_fit();
+    }
+
+    /// Inserts a member, or replaces its details. Returns false if it was there.
+    fn insert(&mut self, id: ConnId, details: Option<Box<Details>>) -> bool {
+        match self.find(&id) {
+            Ok(at) => {
+                self.list[at].1 = details;
+                false
+            }
+            Err(at) => {
+                if self.list.is_empty() {
+                    // A vector begins with room for four.
+                    self.list.reserve_exact(1);
+                }
+                self.list.insert(at, (id, details));
+                true
+            }
+        }
+    }
+
+    /// Returns the place of a member, or the one at which to insert it.
+    fn find(&self, id: &ConnId) -> Result<usize, usize> {
+        self.list.binary_search_by_key(id, |(id, _)| *id)
+    }
+
+    fn details(&self, id: &ConnId) -> Option<&Details> {
+        self.list[self.find(id).ok()?].1.as_deref()
     }
 
     pub(super) fn set_count(&mut self, count: u64) {
@@ -80,11 +123,11 @@ impl Members {
     pub(super) fn parse(payload: &[u8]) -> Self {
         let mut members = Members::default();
         if let Some(extended) = extended::Members::parse(payload) {
-            extended.members.into_iter().flatten().for_each(|member| _ = members.set(member));
+            members.set_all(extended.members.into_iter().flatten().map(entry_of));
             members.count = extended.count.and_then(|count| usize::try_from(count).ok());
         } else if let Ok(list) = serde_json::from_slice::<Vec<serde_json::Value>>(payload) {
             let ids = list.iter().filter_map(serde_json::Value::as_str).filter_map(ConnId::parse);
-            members.ids.extend(ids.map(|id| (id, None)));
+            members.set_all(ids.map(|id| (id, None)));
         } else if let Ok(count) = serde_json::from_slice::<u64>(payload) {
             members.set_count(count);
         }
@@ -92,8 +135,18 @@ impl Members {
     }
 }
 
+fn entry_of(member: Member) -> Entry {
+    let Member { id, info, user } = member;
+    let has_details = info.is_some() || user.is_some();
+    (id, has_details.then(|| Box::new(Details { info, user })))
+}
+
 #[cfg(test)]
 mod tests {
+    use alloc::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     const ANN: &str = "07070707-0707-4707-8707-070707070707";
@@ -112,8 +165,39 @@ mod tests {
         assert_eq!(extended.info(&id(ANN)).map(Info::as_str), Some("{\"a\":1}"));
         assert_eq!((extended.user(&id(ANN)), extended.user(&id(BOB))), (Some("ann"), None));
         assert_eq!((extended.info(&id(BOB)), extended.contains(&id(BOB))), (None, true));
+        let twice = alloc::format!(
+            "{{\"members\":[[\"{BOB}\",1],[\"{ANN}\",null],[\"{BOB}\",2],[\"{ANN}\",3]]}}"
+        );
+        let twice = Members::parse(twice.as_bytes());
+        assert_eq!(twice.ids().copied().collect::<Vec<_>>(), [id(ANN), id(BOB)]);
+        let infos = [ANN, BOB].map(|member| twice.info(&id(member)).map(Info::as_str));
+        assert_eq!(infos, [Some("3"), Some("2")], "the last entry of a member counts");
         for (text, count) in [("17", 17), ("{\"count\":5}", 5), ("", 0), ("[", 0), ("-1", 0)] {
             assert_eq!(Members::parse(text.as_bytes()).count(), count, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn members_come_and_go_as_in_a_map(steps in prop::collection::vec((0u8..8, 0u8..3), 0..40)) {
+            let (mut members, mut model) = (Members::default(), BTreeMap::new());
+            for (number, step) in steps {
+                let id = ConnId::from_random_bytes([number; 16]);
+                let user = (step == 2).then(|| alloc::format!("{number}"));
+                let expected = match step {
+                    0 => model.remove(&id).is_some(),
+                    _ => model.insert(id, user.clone()).is_none(),
+                };
+                let changed = match step {
+                    0 => members.remove(&id),
+                    1 => members.add(id),
+                    _ => members.set(Member { id, info: None, user }),
+                };
+                prop_assert_eq!(changed, expected);
+                let known = members.ids().map(|id| (*id, members.user(id).map(Into::into)));
+                prop_assert!(known.eq(model.iter().map(|(id, user)| (*id, user.clone()))));
+                prop_assert_eq!(members.count(), model.len());
+            }
         }
     }
 }

@@ -275,6 +275,11 @@ impl Outbox {
             (self.unprobed, self.probe_at, self.must_ask) = (0, None, false);
             // An idle client owns no memory for it.
             self.sent = VecDeque::new();
+            for waiting in [&mut self.requests, &mut self.queue] {
+                if waiting.is_empty() {
+                    *waiting = VecDeque::new();
+                }
+            }
         }
         self.window = self.window.map(|window| (2 * window).min(LARGEST_WINDOW));
         if !self.pace.is_zero() && now > self.relax_at {

@@ -74,7 +74,7 @@ impl<R: Runtime> Builder<R> {
         }
         let shared = Arc::new(Shared::new(options));
         let driver = Driver::<R>::new(shared.clone(), target, handlers);
-        R::spawn(driver.run());
+        R::spawn(driver);
         Ok(Client { open: Arc::new(Open { shared }), runtime })
     }
 

@@ -1,6 +1,6 @@
 //! The task of a client: moves bytes between its machine and its connection, and keeps time.
 
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -41,6 +41,7 @@ pub(super) struct Driver<R> {
     /// WebSockets of the platform that were given up while the server may keep the session: a close
     /// frame would end it.
     abandoned: Vec<Box<dyn MessageSocket>>,
+    _watch: Option<Box<dyn Send>>,
     runtime: PhantomData<fn() -> R>,
 }
 
@@ -57,8 +58,24 @@ enum Dialed {
     Messages(Box<dyn MessageSocket>),
 }
 
+/// Ready once the client is closed. Not an async function, whose future would hold the driver twice.
+impl<R: Runtime> Future for Driver<R> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.get_mut().step(cx)
+    }
+}
+
 impl<R: Runtime> Driver<R> {
     pub(super) fn new(shared: Arc<Shared>, target: Target, handlers: Handlers) -> Self {
+        // Weak: a client whose handles are gone ends, although the platform may still call this.
+        let weak = Arc::downgrade(&shared);
+        let watch = R::watch(Arc::new(move || {
+            if let Some(shared) = weak.upgrade() {
+                shared.call(|inner, now| inner.machine.wake(now));
+            }
+        }));
         Driver {
             shared,
             target,
@@ -69,24 +86,12 @@ impl<R: Runtime> Driver<R> {
             must_flush: false,
             timer: None,
             abandoned: Vec::new(),
+            _watch: watch,
             runtime: PhantomData,
         }
     }
 
-    /// Runs until the client is closed.
-    pub(super) async fn run(mut self) {
-        // Weak: a client whose handles are gone ends, although the platform may still call this.
-        let shared = Arc::downgrade(&self.shared);
-        let watch = R::watch(Arc::new(move || {
-            if let Some(shared) = shared.upgrade() {
-                shared.call(|inner, now| inner.machine.wake(now));
-            }
-        }));
-        poll_fn(move |cx| self.poll(cx)).await;
-        drop(watch);
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn step(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..MOST_STEPS {
             let deadline = self.turn(cx);
             if matches!(self.link, Link::None) && self.shared.lock().closed.is_some() {
