@@ -36,7 +36,7 @@ const CRATES = Object.values(PACKAGES);
 const CARGO = ["run", "test", "build", "bench", "clippy", "fmt", "doc", "tree", "deny", "fuzz", "mutants", "install", "add", "update", "package", "publish"];
 
 /** Programs that are not part of the project. */
-const OTHERS = ["curl", "git", "openssl", "kill", "export"];
+const OTHERS = ["curl", "git", "openssl", "kill", "export", "rustup"];
 
 const NPM = ["ci", "init", "install", "pack", "create", "publish"];
 

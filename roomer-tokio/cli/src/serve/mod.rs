@@ -11,6 +11,7 @@
 //! | `reload` | files of certificates and keys, read again on SIGHUP |
 //! | `rights` | who may do what in which room |
 //! | `fetch` | requests to other services |
+//! | `systemd` | sockets and notifications of a supervisor |
 //! | `tls` | certificates from files |
 //! | `log` | lines for people, or lines of JSON |
 
@@ -24,6 +25,7 @@ mod operator;
 mod reload;
 mod rights;
 mod rooms;
+mod systemd;
 mod tls;
 
 use std::net::SocketAddr;
@@ -41,14 +43,16 @@ use crate::serve::config::Config;
 use crate::serve::config::values::Problem;
 use crate::serve::login::Login;
 use crate::serve::reload::Reloads;
+use crate::serve::systemd::{Sockets, State};
 use crate::serve::tls::Certificate;
 
 /// Runs a server until a signal ends it.
 pub(crate) fn run(args: &Serve, output: &Output) -> Result<(), Failure> {
-    let config = Config::read(args.file.as_deref(), &args.flags).map_err(failure)?;
+    let mut config = Config::read(args.file.as_deref(), &args.flags).map_err(failure)?;
     if args.print_config {
         return output.line(config.to_string().trim());
     }
+    let sockets = Sockets::take(&mut config).map_err(|problem| failure(vec![problem]))?;
     let plan = Plan::new(&config).map_err(|problem| failure(vec![problem]))?;
     log::start(&config.options);
     let runtime = match config.options.threads {
@@ -57,7 +61,7 @@ pub(crate) fn run(args: &Serve, output: &Output) -> Result<(), Failure> {
             runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?
         }
     };
-    runtime.block_on(plan.run(config)).map_err(|problem| failure(vec![problem]))
+    runtime.block_on(plan.run(config, sockets)).map_err(|problem| failure(vec![problem]))
 }
 
 /// Checks a configuration as far as this is possible without listening.
@@ -90,17 +94,23 @@ impl Plan {
         Ok(Plan { api: Api::new(config, &server)?, server, login, tls })
     }
 
-    async fn run(self, config: Config) -> Result<(), Problem> {
+    async fn run(self, config: Config, sockets: Sockets) -> Result<(), Problem> {
         let config = Arc::new(config);
         let options = &config.options;
-        let listener = bind(&config, "listen", options.listen).await?;
+        let listener = bind(&config, "listen", options.listen, sockets.clients).await?;
         let operator = match options.operator_listen {
-            Some(address) => Some(bind(&config, "operator.listen", address).await?),
+            Some(address) => {
+                Some(bind(&config, "operator.listen", address, sockets.operators).await?)
+            }
             None => None,
         };
         // From here on a signal is noticed, so that a supervisor may send one as soon as it reads that
         // the server listens.
         let stop = shutdown_signal();
+        let stop = async {
+            stop.await;
+            systemd::notify(State::Stopping);
+        };
         let reloads = Reloads::new(&config, &self);
         let scheme = if self.tls.is_some() { "wss" } else { "ws" };
         let path = &options.path;
@@ -116,6 +126,8 @@ impl Plan {
         if let Some(broker) = options.cluster_url.clone() {
             tokio::spawn(cluster(self.server.clone(), broker));
         }
+        tokio::spawn(systemd::watchdog(self.server.clone()));
+        systemd::notify(State::Ready);
         let served = match self.tls {
             Some(tls) => serve_until(tls_listener(listener, tls.config()), self.server, stop).await,
             None => serve_until(listener, self.server, stop).await,
@@ -129,8 +141,19 @@ impl Plan {
     }
 }
 
-async fn bind(config: &Config, key: &str, address: SocketAddr) -> Result<TcpListener, Problem> {
-    let listener = TcpListener::bind(address).await;
+/// Opens a listener, unless the supervisor has done so.
+async fn bind(
+    config: &Config,
+    key: &str,
+    address: SocketAddr,
+    inherited: Option<std::net::TcpListener>,
+) -> Result<TcpListener, Problem> {
+    let listener = match inherited {
+        Some(listener) => {
+            listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener))
+        }
+        None => TcpListener::bind(address).await,
+    };
     listener.map_err(|error| config.problem(key, format!("cannot listen at {address}: {error}")))
 }
 

@@ -10,6 +10,8 @@ use crate::serve::api::Api;
 use crate::serve::config::Config;
 use crate::serve::config::values::Problem;
 use crate::serve::login::Login;
+#[cfg(unix)]
+use crate::serve::systemd::{self, State};
 use crate::serve::tls::Certificate;
 
 /// The parts of a server that are read again.
@@ -40,6 +42,7 @@ impl Reloads {
     pub(crate) async fn run(mut self) {
         let Some(mut signal) = self.signal.take() else { return };
         while signal.recv().await.is_some() {
+            systemd::notify(State::Reloading);
             match self.read() {
                 Ok(()) => tracing::info!("certificates and keys read again"),
                 // What was read before stays in use.
@@ -47,6 +50,7 @@ impl Reloads {
                     tracing::error!(%problem, "cannot read certificates and keys again")
                 }
             }
+            systemd::notify(State::Ready);
         }
     }
 

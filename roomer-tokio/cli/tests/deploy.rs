@@ -1,0 +1,195 @@
+//! `roomer serve` under a supervisor such as systemd, by notifications and sockets; the files of `deploy`.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use support::{Answer, Serving, TempFile, roomer, run, succeeds};
+
+/// A file of the folder `deploy`.
+fn deployed(name: &str) -> String {
+    let path = format!("{}/deploy/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// The supervisor's end of `NOTIFY_SOCKET`.
+struct Notifications(UnixDatagram);
+
+impl Notifications {
+    fn at(path: &TempFile) -> Notifications {
+        std::fs::remove_file(path.path()).unwrap();
+        let socket = UnixDatagram::bind(path.path()).unwrap();
+        // A server that never notifies fails the test.
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        Notifications(socket)
+    }
+
+    fn next(&self) -> String {
+        let mut buffer = [0; 256];
+        let length = self.0.recv(&mut buffer).unwrap();
+        std::str::from_utf8(&buffer[..length]).unwrap().trim().to_owned()
+    }
+
+    /// Returns the next one that is not about the watchdog.
+    fn next_state(&self) -> String {
+        std::iter::repeat_with(|| self.next()).find(|state| state != "WATCHDOG=1").unwrap()
+    }
+}
+
+#[test]
+fn the_supervisor_is_told_what_the_server_does() {
+    let path = TempFile::new("notify", "");
+    let notifications = Notifications::at(&path);
+    let mut command = roomer(&["serve"]);
+    command.env("NOTIFY_SOCKET", path.path()).env("WATCHDOG_USEC", "100000");
+    command.env_remove("WATCHDOG_PID");
+    let mut serving = Serving::start_with(&mut command);
+    assert_eq!(notifications.next_state(), "READY=1");
+    while notifications.next() != "WATCHDOG=1" {}
+    serving.signal(Signal::HUP);
+    let reloading = notifications.next_state();
+    assert!(reloading.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{reloading}");
+    assert_eq!(notifications.next_state(), "READY=1");
+    serving.signal(Signal::TERM);
+    assert_eq!(notifications.next_state(), "STOPPING=1");
+    serving.logged("stopped");
+    assert!(serving.wait().success());
+}
+
+/// A command that is `roomer serve` with these sockets as descriptors 3 and 4, as systemd passes them. A
+/// shell does so, since it needs no unsafe code.
+fn activated(clients: &TcpListener, operators: Option<&TcpListener>) -> Command {
+    let of = |listener: &TcpListener| Stdio::from(OwnedFd::from(listener.try_clone().unwrap()));
+    let count = if operators.is_some() { 2 } else { 1 };
+    let script = format!(
+        "LISTEN_PID=$$ LISTEN_FDS={count} exec \"$0\" \"$@\" 3<&0 4>&1 0</dev/null 1>/dev/null"
+    );
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_roomer"), "serve"]).stdin(of(clients));
+    command.stdout(operators.map_or_else(Stdio::null, of));
+    command
+}
+
+#[test]
+fn clients_and_operators_come_by_the_sockets_of_the_supervisor() {
+    let (clients, operators) =
+        (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    // A client may come before the server does.
+    let mut early = TcpStream::connect(clients.local_addr().unwrap()).unwrap();
+    write!(early, "GET /live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let serving = Serving::start_with(&mut activated(&clients, Some(&operators)));
+    assert_eq!(Answer::read(&mut early).status, 200);
+    assert_eq!(serving.url, format!("ws://{}/ws", clients.local_addr().unwrap()));
+    assert_eq!(serving.operator, operators.local_addr().unwrap().to_string());
+    succeeds(&run(&["send", &serving.url, "lobby", "chat", "hello"]));
+    assert_eq!(serving.get("/ready").text(), "ok\n");
+    // Without a second socket, operators have the listener of the configuration.
+    let serving = Serving::start_with(&mut activated(&clients, None));
+    assert_ne!(serving.operator, operators.local_addr().unwrap().to_string());
+    assert_eq!(serving.get("/ready").text(), "ok\n");
+}
+
+#[test]
+fn a_socket_that_strangers_reach_needs_a_login_too() {
+    let clients = TcpListener::bind("0.0.0.0:0").unwrap();
+    // The first line alone: a server that does not refuse would not end.
+    let mut child = activated(&clients, None).stderr(Stdio::piped()).spawn().unwrap();
+    let error = BufReader::new(child.stderr.take().unwrap()).lines().next().unwrap().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let port = clients.local_addr().unwrap().port();
+    assert!(error.contains(&format!("other machines reach 0.0.0.0:{port}")), "{error}");
+    let mut anonymous = activated(&clients, None);
+    let _serving = Serving::start_with(anonymous.args(["--anonymous", "true"]));
+}
+
+#[test]
+fn what_is_no_listener_is_refused() {
+    let mut command = activated(&TcpListener::bind("127.0.0.1:0").unwrap(), None);
+    let done = command.stdin(Stdio::null()).stderr(Stdio::piped()).output().unwrap();
+    let error = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(2), "{error}");
+    assert!(error.contains("listen: a socket of the supervisor is not for TCP"), "{error}");
+}
+
+#[test]
+fn systemd_accepts_the_units_and_their_commands_are_of_roomer() {
+    let folder = std::env::temp_dir().join(format!("roomer-units-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let service = deployed("roomer.service");
+    // The program and the user are those of the machine.
+    let here = service.replace("/usr/local/bin/roomer", env!("CARGO_BIN_EXE_roomer"));
+    std::fs::write(folder.join("roomer.service"), here.replace("User=roomer", "User=root"))
+        .unwrap();
+    std::fs::write(folder.join("roomer.socket"), deployed("roomer.socket")).unwrap();
+    let mut verify = Command::new("systemd-analyze");
+    verify.args(["verify", "--man=no", "roomer.service", "roomer.socket"]).current_dir(&folder);
+    let done = verify.output();
+    std::fs::remove_dir_all(&folder).unwrap();
+    match done {
+        Ok(done) => {
+            let error = String::from_utf8(done.stderr).unwrap();
+            // It warns of what it ignores, without failing. Other units of the machine are not ours.
+            assert!(done.status.success() && !error.contains("roomer."), "{error}");
+        }
+        Err(error) => eprintln!("skipped: systemd-analyze: {error}"),
+    }
+    let file = TempFile::new("roomer.toml", "");
+    let commands = service.lines().filter_map(|line| line.strip_prefix("ExecStart"));
+    let commands = commands.filter_map(|line| line.split_once("=/usr/local/bin/roomer "));
+    let commands: Vec<_> = commands.map(|(_, args)| args).collect();
+    assert_eq!(commands.len(), 2);
+    for args in commands {
+        let args = args.replace("/etc/roomer/roomer.toml", file.path());
+        let mut args: Vec<_> = args.split(' ').collect();
+        if args[0] == "serve" {
+            args.push("--print-config");
+        }
+        succeeds(&run(&args));
+    }
+}
+
+#[test]
+fn the_image_is_built_from_what_exists_and_starts() {
+    let image = deployed("Dockerfile");
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let mut copied = Vec::new();
+    for line in image.lines() {
+        if let Some(paths) = line.strip_prefix("COPY ").filter(|paths| !paths.starts_with("--from"))
+        {
+            let (from, to) = paths.split_once(' ').unwrap();
+            assert!(std::fs::exists(format!("{root}/{from}")).unwrap(), "{line}");
+            copied.push((from, to));
+        }
+    }
+    // The package and the program are those of this test.
+    assert!(
+        image.contains(&format!("cargo build --release --locked -p {}\n", env!("CARGO_PKG_NAME")))
+    );
+    assert!(image.contains("/target/release/roomer /usr/local/bin/roomer\n"));
+    assert!(
+        image.contains("\nENTRYPOINT [\"roomer\"]\nCMD [\"serve\", \"/etc/roomer/roomer.toml\"]\n")
+    );
+    let (file, _) = copied.iter().find(|(_, to)| *to == "/etc/roomer/roomer.toml").unwrap();
+    let file = format!("{root}/{file}");
+    // Its address is that of all machines, so a login is needed.
+    let error = String::from_utf8(run(&["check", &file]).stderr).unwrap();
+    assert!(error.contains("other machines reach 0.0.0.0:8080"), "{error}");
+    assert!(image.contains("\nEXPOSE 8080\n"));
+    succeeds(&run(&["check", &file, "--anonymous", "true"]));
+    let serving = Serving::start(&[&file, "--anonymous", "true"]);
+    let (_, health) = image.split_once("http://").unwrap();
+    let (address, path) = health.split_once('/').unwrap();
+    let operator = format!("[operator]\nlisten = \"{address}\"");
+    assert!(std::fs::read_to_string(&file).unwrap().contains(&operator), "{operator}");
+    let path = format!("/{}", path.split_once('"').unwrap().0);
+    assert_eq!(serving.get(&path).status, 200, "{path}");
+}
