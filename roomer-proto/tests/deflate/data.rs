@@ -88,6 +88,22 @@ fn a_bomb_ends_at_the_limit() {
 }
 
 #[test]
+fn a_message_of_empty_blocks_is_closed_with_1007() {
+    // Last blocks, after each of which the decompressor starts again, and blocks between flushes.
+    for block in [&b"\x03\x00"[..], b"\x00\x00\x00\xff\xff"] {
+        let padded = |bytes: usize, end: &[u8]| [&block.repeat(bytes / block.len()), end].concat();
+        assert_eq!(inflate(&padded(1000, b"\x00")), Ok(vec![]), "some are allowed");
+        assert_eq!(inflate(&padded(1 << 20, b"\x00")), Err(1007));
+        let hello = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
+        assert_eq!(inflate(&padded(1 << 20, hello)), Err(1007), "in front of a short message");
+    }
+    // A compressor that flushes after each byte is wasteful, and no attacker.
+    let mut flushed = b"\x4a\x04\x00\x00\x00\xff\xff".repeat(10_000);
+    flushed.push(0);
+    assert_eq!(inflate(&flushed), Ok(b"a".repeat(10_000)));
+}
+
+#[test]
 fn a_text_is_checked_once_it_is_inflated() {
     let mut inflater = Inflater::new();
     let mut text = |text: &[u8]| {

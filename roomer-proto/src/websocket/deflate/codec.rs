@@ -22,6 +22,12 @@ const LEVEL: u32 = 3;
 /// The first step of an output buffer, whose length a peer does not announce.
 const FIRST_CAPACITY: usize = 1024;
 
+/// The bytes of a compressed message that may expand to nothing, and how many may stand for one byte
+/// beyond. Blocks that expand to little cost more than what they count as, so a message that consists of
+/// them would get around a limit of bytes. A compressor that flushes after each byte sends nine for one.
+const MOST_PADDING: usize = 1024;
+const MOST_FOR_ONE: usize = 10;
+
 /// A compressor, for any number of messages. It owns about 300 KiB, and so should serve many
 /// connections.
 pub struct Deflater {
@@ -92,6 +98,7 @@ impl Inflater {
                 .then_some(())
                 .ok_or(Violation::invalid_payload("compressed message ends inside a block"))?;
         }
+        check_padding(data.len(), message.len())?;
         if kind == Kind::Text && core::str::from_utf8(&message).is_err() {
             return Err(Violation::invalid_payload("text is not UTF-8"));
         }
@@ -105,6 +112,7 @@ impl Inflater {
         max_message: usize,
         message: &mut Vec<u8>,
     ) -> Result<bool, Violation> {
+        let length = data.len();
         loop {
             if message.len() == message.capacity() {
                 if message.len() > max_message {
@@ -127,7 +135,11 @@ impl Inflater {
             match status {
                 Status::StreamEnd if data.is_empty() => return Ok(true),
                 // Blocks may follow a last one (section 7.2.1).
-                Status::StreamEnd => self.0.reset(false),
+                Status::StreamEnd => {
+                    // Here too, since to start again is what costs most.
+                    check_padding(length - data.len(), message.len())?;
+                    self.0.reset(false);
+                }
                 // With room in the output, all input was taken.
                 Status::Ok | Status::BufError if message.len() < message.capacity() => {
                     return match data.is_empty() {
@@ -139,6 +151,14 @@ impl Inflater {
             }
         }
     }
+}
+
+/// Rejects compressed bytes that expand to far fewer.
+fn check_padding(compressed: usize, message: usize) -> Result<(), Violation> {
+    if compressed.saturating_sub(MOST_PADDING) / MOST_FOR_ONE > message {
+        return Err(Violation::invalid_payload("compressed message consists of empty blocks"));
+    }
+    Ok(())
 }
 
 impl Default for Deflater {
