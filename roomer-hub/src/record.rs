@@ -112,7 +112,7 @@ pub(crate) struct Output {
     pub(crate) subjects: Vec<ConnId>,
     /// The id of [`RareRecord::BroadcastExcept`], which alone reads it.
     pub(crate) except_guest: Option<ConnId>,
-    /// The rooms that the input closed by a connection.
+    /// The rooms that the input closed, because their last member left.
     pub(crate) closed_rooms: Vec<(RoomKey, Box<str>)>,
     /// The payload of the input's `join_ack` in a room without full presence, which is made for
     /// its receiver alone.

@@ -20,7 +20,7 @@ pub(crate) struct Node {
     pub(crate) cluster: Cluster,
     /// The event, room and payload of each packet, by the connection that received it.
     pub(crate) received: Vec<(ConnId, String)>,
-    /// The same of each `join_ack`.
+    /// The event, room and payload of each `join_ack`, by the connection that received it.
     pub(crate) acks: Vec<(ConnId, String)>,
     pub(crate) news: Vec<News>,
     /// The rooms whose members are to be closed.

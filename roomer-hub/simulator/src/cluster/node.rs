@@ -39,7 +39,7 @@ pub struct Node {
     pub woke_at: Duration,
     /// When it last gave up messages since too much waited for a place.
     pub crowded_at: Duration,
-    /// True if it has ended in order, with nothing left to publish.
+    /// True if it has stopped by an orderly shutdown, with nothing left to publish.
     pub has_said_all: bool,
     /// The inputs that arrive while it stands still.
     pub backlog: Vec<Input>,

@@ -39,11 +39,13 @@ struct Pair {
     trouble: Duration,
     /// The last time at which no frame could pass, but for the starts and orderly stops of nodes.
     harm: Duration,
-    /// The same for the one or the other node, without its own pauses.
+    /// By node, the last time at which it could receive nothing from the other one. Its own pauses do
+    /// not count.
     silent: BTreeMap<usize, Duration>,
     lossy: Duration,
     deaths: Vec<(usize, Duration)>,
-    /// When one started over with the other, which it keeps showing meanwhile.
+    /// The last time at which one of the nodes started over with the other. Its view of the other
+    /// node's rooms stays as it was until the new one is complete.
     reset_at: Duration,
     lost: VecDeque<Duration>,
 }
