@@ -69,6 +69,59 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
     ("[[api_key]]\nname = \"a\"\nrooms = [\"*a\"]", 3, "api_key", "* at the end"),
     ("[jwt]\nsecret = \"/nowhere\"", 2, "jwt.secret", "No such file"),
     ("[jwt]\njwks = \"http://a.example/\"", 2, "jwt.jwks", "write https://"),
+    ("[webhooks]\nauthorize = \"https://a.example/\"", 2, "webhooks.authorize", "webhooks.secret"),
+    ("[webhooks]\nsecret = \"/nowhere\"", 2, "webhooks.secret", "signs nothing"),
+    ("[webhooks]\nsecret = \"/nowhere\"\nevents = \"https://a/\"", 2, "webhooks.secret", "No such"),
+    (
+        "[webhooks]\nsecret = \"/dev/null\"\nevents = \"https://a/\"",
+        2,
+        "webhooks.secret",
+        "0 bytes",
+    ),
+    (
+        "[webhooks]\nsecret = \"S\"\nauthorize = \"http://a/\"",
+        3,
+        "webhooks.authorize",
+        "write https",
+    ),
+    (
+        "[webhooks]\nsecret = \"S\"\nmay_join = \"a.example\"",
+        3,
+        "webhooks.may_join",
+        "https://HOST",
+    ),
+    (
+        "[webhooks]\nsecret = \"S\"\nevents = \"https://a:b@c/\"",
+        3,
+        "webhooks.events",
+        "has a login",
+    ),
+    (
+        "[webhooks]\nsecret = \"S\"\nauthorize = \"https://a/\"\nheaders = [\"a b\"]",
+        4,
+        "webhooks.headers",
+        "write it as Cookie",
+    ),
+    (
+        "[webhooks]\nsecret = \"S\"\nevents = \"https://a/\"\nqueue = 0",
+        4,
+        "webhooks.queue",
+        "not be 0",
+    ),
+    ("[webhooks]\nkinds = [\"join\"]", 2, "webhooks.kinds", "connected|joined|left|disconnected"),
+    ("[webhooks]\nrooms = [\"*a\"]", 2, "webhooks.rooms", "* at the end"),
+    (
+        "[jwt]\nsecret = \"S\"\n[webhooks]\nsecret = \"S\"\nauthorize = \"https://a/\"",
+        5,
+        "webhooks.authorize",
+        "[jwt] decide",
+    ),
+    (
+        "anonymous = true\n[webhooks]\nsecret = \"S\"\nauthorize = \"https://a/\"",
+        1,
+        "anonymous",
+        "remove one",
+    ),
     ("[[room]]\npattern = \"a\"\npresence = \"none\"", 3, "room", "`full`, `count`, `off`"),
     ("[[room]]\npattern = \"a\"\nhistory_age = \"x\"", 3, "room", "is not a time"),
     ("[room]\npattern = \"a\"", 1, "room", "write [[room]]"),
@@ -78,8 +131,10 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
 
 #[test]
 fn each_mistake_is_refused_with_its_line_its_key_and_the_remedy() {
+    let secret = TempFile::new("secret", "x".repeat(32));
     for (text, line, key, words) in MISTAKES {
-        let file = TempFile::new("mistake.toml", text);
+        let text = text.replace("\"S\"", &format!("{:?}", secret.path()));
+        let file = TempFile::new("mistake.toml", &text);
         for command in ["check", "serve"] {
             let done = run(&[command, file.path()]);
             let error = String::from_utf8(done.stderr).unwrap();
@@ -178,6 +233,7 @@ fn the_file_of_the_page_is_valid_and_its_mistake_is_told_as_it_says() {
         let key = TempFile::new("key.pem", include_bytes!("support/keys/rsa.pem"));
         let text = text.replace("/etc/roomer/secret", secret.path());
         let text = text.replace("/etc/roomer/backend.key", secret.path());
+        let text = text.replace("/etc/roomer/webhooks", secret.path());
         let text = text.replace("/etc/roomer/public.pem", key.path());
         succeeds(&run(&["check", TempFile::new("page.toml", text).path()]));
     }

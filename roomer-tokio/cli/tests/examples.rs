@@ -3,7 +3,8 @@
 
 mod support;
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 use support::tokens::SECRET;
@@ -59,5 +60,44 @@ fn scripts_sign_tokens_and_publish() {
         ("node", "publish.mjs", vec![api, "join", "x", "news"]),
     ] {
         assert!(!example(program, file, &args).output().unwrap().status.success(), "{file}");
+    }
+}
+
+#[test]
+fn a_receiver_of_webhooks_decides_and_refuses_forged_requests() {
+    let secret = TempFile::new("secret", SECRET);
+    let mut receiver = example("python3", "webhook.py", &[secret.path(), "0"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .map(Ending)
+        .unwrap();
+    let mut lines = BufReader::new(receiver.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let address = lines.next().unwrap();
+    let hooks = ["--webhooks-authorize", "--webhooks-may-join", "--webhooks-events"];
+    let hooks = hooks.map(|name| [name, &*address]).concat();
+    let serving = Serving::start(&[&["--webhooks-secret", secret.path()], &hooks[..]].concat());
+    let send = |room: &str, token: &str| {
+        let args = ["send", &serving.url, room, "chat", "hello", "--token", token];
+        roomer(&args).output().unwrap().status.success()
+    };
+    assert!(send("lobby", "of-ann"));
+    let told: Vec<String> = lines.by_ref().take(4).collect();
+    assert_eq!(told, ["1 connected ", "2 joined lobby", "3 left lobby", "4 disconnected "]);
+    assert!(!send("secret", "of-ann"));
+    assert!(!send("lobby", "of-bob"));
+    // A server with another secret.
+    let other = TempFile::new("other", "x".repeat(32));
+    let forged = ["--webhooks-secret", other.path(), "--webhooks-authorize", &address];
+    let forging = Serving::start(&forged);
+    assert_eq!(support::handshake(&forging, "?token=of-ann", "").0, 503);
+}
+
+/// A process that ends with the test.
+struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }

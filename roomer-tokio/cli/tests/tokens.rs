@@ -4,7 +4,7 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::process::Output;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,29 +12,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 use support::tokens::{SECRET, Signer, now, pem};
-use support::{Answer, Serving, TempFile, run, succeeds};
-
-/// Asks for an upgrade, and returns the response, or 101.
-fn handshake(serving: &Serving, query: &str, header: &str) -> (u16, String) {
-    let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws");
-    let mut stream = TcpStream::connect(host).unwrap();
-    write!(
-        stream,
-        "GET /ws{query} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{header}\r\n"
-    )
-    .unwrap();
-    let mut lines = BufReader::new(stream.try_clone().unwrap());
-    let mut first = String::new();
-    lines.read_line(&mut first).unwrap();
-    match first.split(' ').nth(1).unwrap() {
-        "101" => (101, String::new()),
-        status => {
-            let body = Answer::read_rest(&mut lines);
-            (status.parse().unwrap(), body)
-        }
-    }
-}
+use support::{Serving, TempFile, handshake, run, succeeds};
 
 fn with_token(serving: &Serving, token: &str) -> (u16, String) {
     handshake(serving, &format!("?token={token}"), "")
@@ -109,7 +87,7 @@ fn a_token_that_is_not_good_is_refused_with_the_reason_and_not_logged() {
         (key.token(&with("sub", json!({}))), "not a JSON Web Token"),
         (key.token(&with("sub", json!("x".repeat(300)))), "not a short text"),
         (key.token(&with("info", json!("x".repeat(2000)))), "too long or too deep"),
-        (key.token(&with("rooms", json!({ "a": ["rule"] }))), "the rooms in the token"),
+        (key.token(&with("rooms", json!({ "a": ["rule"] }))), "the rooms of the login"),
         (key.token(&with("x", json!("x".repeat(9000)))), "the token is too long"),
         ("x".into(), "not a JSON Web Token"),
         ("..".into(), "not a JSON Web Token"),

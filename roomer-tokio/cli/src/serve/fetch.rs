@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::body::Bytes;
-use hyper::{Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response, StatusCode, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -14,11 +14,27 @@ use tokio::time::timeout;
 /// How long a request may take, including the whole response.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a connection is kept for further requests. Servers close theirs after a few seconds; a request
+/// that crosses the close would fail.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// The size of the buffer for the head of a response.
+const MAX_HEAD: usize = 64 << 10;
+
 /// An HTTP client, which keeps its connections.
-pub(crate) struct Fetcher(Client<HttpsConnector<HttpConnector>, Empty<Bytes>>);
+pub(crate) struct Fetcher(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
 /// Checks the address of a service. Its documents are trusted, so they must be protected on their way.
 pub(crate) fn check_address(address: &str) -> Result<Uri, String> {
+    match parse_address(address)? {
+        (uri, true) => Ok(uri),
+        (_, false) => Err(format!("{address:?} can be changed on its way: write https://")),
+    }
+}
+
+/// Parses the address of a service. Returns true with it if it is protected on its way, by TLS or because
+/// it does not leave this machine.
+pub(crate) fn parse_address(address: &str) -> Result<(Uri, bool), String> {
     let wrong = || format!("{address:?} is not an address: write https://HOST/PATH");
     let uri: Uri = address.parse().map_err(|_| wrong())?;
     let host = uri.host().ok_or_else(wrong)?;
@@ -26,9 +42,8 @@ pub(crate) fn check_address(address: &str) -> Result<Uri, String> {
     let is_here = name == "localhost"
         || name.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
     match uri.scheme_str() {
-        Some("https") => Ok(uri),
-        Some("http") if is_here => Ok(uri),
-        Some("http") => Err(format!("{address:?} can be changed on its way: write https://")),
+        Some("https") => Ok((uri, true)),
+        Some("http") => Ok((uri, is_here)),
         _ => Err(wrong()),
     }
 }
@@ -41,23 +56,38 @@ impl Fetcher {
             .https_or_http()
             .enable_http1()
             .build();
-        Ok(Fetcher(Client::builder(TokioExecutor::new()).build(connector)))
+        let mut client = Client::builder(TokioExecutor::new());
+        client.pool_idle_timeout(IDLE).http1_max_buf_size(MAX_HEAD);
+        Ok(Fetcher(client.build(connector)))
     }
 
     /// Gets a document. A redirection is an error, since it would lead past [`check_address`].
     pub(crate) async fn get(&self, address: &Uri, max: usize) -> Result<Bytes, String> {
-        let mut request = Request::new(Empty::new());
+        let mut request = Request::new(Full::default());
         *request.uri_mut() = address.clone();
         let read = async {
-            let response = self.0.request(request).await.map_err(|error| describe(&error))?;
+            let response = self.send(request).await?;
             if response.status() != StatusCode::OK {
                 return Err(format!("the response is {}", response.status()));
             }
-            let body = Limited::new(response.into_body(), max).collect().await;
-            body.map(|body| body.to_bytes()).map_err(|error| error.to_string())
+            read(response, max).await
         };
         timeout(PATIENCE, read).await.map_err(|_| "no response in time".to_owned())?
     }
+
+    /// Sends a request, and returns the response, whatever its status. The caller limits the time.
+    pub(crate) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, String> {
+        self.0.request(request).await.map_err(|error| describe(&error))
+    }
+}
+
+/// Reads the body of a response, of at most so many bytes.
+pub(crate) async fn read(response: Response<Incoming>, max: usize) -> Result<Bytes, String> {
+    let body = Limited::new(response.into_body(), max).collect().await;
+    body.map(|body| body.to_bytes()).map_err(|error| error.to_string())
 }
 
 /// Returns the text of an error and its causes, since the error's own text says little.

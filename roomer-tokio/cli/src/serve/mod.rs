@@ -10,6 +10,7 @@
 //! | `login` | logins by JSON Web Token |
 //! | `reload` | files of certificates and keys, read again on SIGHUP |
 //! | `rights` | who may do what in which room |
+//! | `webhooks` | what other services decide, and what they are told |
 //! | `fetch` | requests to other services |
 //! | `systemd` | sockets and notifications of a supervisor |
 //! | `tls` | certificates from files |
@@ -27,6 +28,7 @@ mod rights;
 mod rooms;
 mod systemd;
 mod tls;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -45,6 +47,7 @@ use crate::serve::login::Login;
 use crate::serve::reload::Reloads;
 use crate::serve::systemd::{Sockets, State};
 use crate::serve::tls::Certificate;
+use crate::serve::webhooks::{Events, Webhooks};
 
 /// Runs a server until a signal ends it.
 pub(crate) fn run(args: &Serve, output: &Output) -> Result<(), Failure> {
@@ -81,6 +84,7 @@ struct Plan {
     api: Option<Arc<Api>>,
     login: Option<Arc<Login>>,
     tls: Option<Arc<Certificate>>,
+    webhooks: Webhooks,
 }
 
 impl Plan {
@@ -90,8 +94,9 @@ impl Plan {
             true => Some(Arc::new(Login::new(config)?)),
             false => None,
         };
-        let server = rooms::server(config, login.as_ref())?;
-        Ok(Plan { api: Api::new(config, &server)?, server, login, tls })
+        let webhooks = Webhooks::new(config)?;
+        let server = rooms::server(config, login.as_ref(), &webhooks)?;
+        Ok(Plan { api: Api::new(config, &server)?, server, login, tls, webhooks })
     }
 
     async fn run(self, config: Config, sockets: Sockets) -> Result<(), Problem> {
@@ -117,9 +122,11 @@ impl Plan {
         tracing::info!(url = %format!("{scheme}://{}{path}", address(&listener)), "listening");
         let operator = operator.map(|listener| {
             tracing::info!(url = %format!("http://{}", address(&listener)), "listening for operators");
-            tokio::spawn(http::serve(listener, operator::routes(self.server.clone(), self.api)))
+            let routes = operator::routes(self.server.clone(), self.api, self.webhooks.clone());
+            tokio::spawn(http::serve(listener, routes))
         });
         tokio::spawn(reloads.run());
+        let events = self.webhooks.events.map(Events::start);
         if let Some(login) = self.login {
             tokio::spawn(async move { login.refresh().await });
         }
@@ -132,6 +139,9 @@ impl Plan {
             Some(tls) => serve_until(tls_listener(listener, tls.config()), self.server, stop).await,
             None => serve_until(listener, self.server, stop).await,
         };
+        if let Some(events) = events {
+            events.finish().await;
+        }
         // Kept until now, so that operators see the drain.
         if let Some(operator) = operator {
             operator.abort();

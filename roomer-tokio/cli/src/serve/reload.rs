@@ -13,6 +13,7 @@ use crate::serve::login::Login;
 #[cfg(unix)]
 use crate::serve::systemd::{self, State};
 use crate::serve::tls::Certificate;
+use crate::serve::webhooks::Webhooks;
 
 /// The parts of a server that are read again.
 pub(crate) struct Reloads {
@@ -20,6 +21,7 @@ pub(crate) struct Reloads {
     tls: Option<Arc<Certificate>>,
     login: Option<Arc<Login>>,
     api: Option<Arc<Api>>,
+    webhooks: Webhooks,
     /// Caught from the start, since the signal would end the process. `None` if the system refuses.
     #[cfg(unix)]
     signal: Option<Signal>,
@@ -32,6 +34,7 @@ impl Reloads {
             tls: plan.tls.clone(),
             login: plan.login.clone(),
             api: plan.api.clone(),
+            webhooks: plan.webhooks.clone(),
             #[cfg(unix)]
             signal: signal(SignalKind::hangup()).ok(),
         }
@@ -63,6 +66,7 @@ impl Reloads {
         let tls = self.tls.as_ref().map_or(Ok(()), |tls| tls.reload(&self.config));
         let login = self.login.as_ref().map_or(Ok(()), |login| login.reload(&self.config));
         let api = self.api.as_ref().map_or(Ok(()), |api| api.reload(&self.config));
-        tls.and(login).and(api)
+        let webhooks = self.webhooks.reload(&self.config);
+        tls.and(login).and(api).and(webhooks)
     }
 }

@@ -7,7 +7,8 @@ use roomer_tokio::{Builder, Conn, Message};
 use serde_json::{Map, Value};
 
 use crate::serve::config::rooms::{Room, Who};
-use crate::serve::config::setting::Rate;
+use crate::serve::config::setting::{Rate, Setting};
+use crate::serve::webhooks::MayJoin;
 
 /// Something that a client does in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,20 @@ impl Pattern {
         match self.is_prefix {
             true => room.starts_with(&self.text),
             false => room == self.text,
+        }
+    }
+}
+
+impl Setting for Pattern {
+    const FORM: &str = "PATTERN";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let prefix = text.strip_suffix('*').unwrap_or(text);
+        match text.is_empty() || prefix.contains('*') {
+            true => Err(format!(
+                "{text:?} is not a pattern: write a name, or the beginning of names and * at the end"
+            )),
+            false => Ok(Pattern::new(text)),
         }
     }
 }
@@ -103,16 +118,27 @@ impl Rules {
     }
 
     /// Adds the rules to a server. A rule that can never deny is left out, since the server asks
-    /// each rule about every message. With `has_tokens`, tokens may limit clients as well.
-    pub(crate) fn add(self, mut builder: Builder, has_tokens: bool) -> Builder {
+    /// each rule about every message. With `has_login`, logins may limit clients as well; the webhook
+    /// is asked about joins that all others permit.
+    pub(crate) fn add(
+        self,
+        mut builder: Builder,
+        has_login: bool,
+        webhook: Option<MayJoin>,
+    ) -> Builder {
         let denies = |of: fn(&Rule) -> Option<Who>| {
-            has_tokens || self.0.iter().any(|rule| of(rule).is_some_and(|who| who != Who::All))
+            has_login || self.0.iter().any(|rule| of(rule).is_some_and(|who| who != Who::All))
         };
         let has_rates = self.0.iter().any(|rule| rule.rate.is_some());
         let (joins, whispers) = (denies(|rule| rule.join), denies(|rule| rule.whisper));
         let publishes = denies(|rule| rule.publish) || has_rates;
         let rules = Arc::new(self);
-        if joins {
+        if let Some(webhook) = webhook {
+            let rules = rules.clone();
+            builder = builder.may_join_async(async move |conn, room| {
+                rules.permit(&conn, &room, Right::Join) && webhook.permits(&conn, &room).await
+            });
+        } else if joins {
             let rules = rules.clone();
             builder = builder.may_join(move |conn, room| rules.permit(conn, room, Right::Join));
         }

@@ -10,9 +10,14 @@ use crate::serve::config::rooms::{self, Room};
 use crate::serve::config::values::Problem;
 use crate::serve::login::{self, Login};
 use crate::serve::rights::Rules;
+use crate::serve::webhooks::Webhooks;
 
 /// Creates the server.
-pub(crate) fn server(config: &Config, login: Option<&Arc<Login>>) -> Result<Server, Problem> {
+pub(crate) fn server(
+    config: &Config,
+    login: Option<&Arc<Login>>,
+    webhooks: &Webhooks,
+) -> Result<Server, Problem> {
     let options = &config.options;
     if options.threads == 0 {
         return Err(config.problem("threads", "no thread would serve: write 1 or more"));
@@ -45,9 +50,15 @@ pub(crate) fn server(config: &Config, login: Option<&Arc<Login>>) -> Result<Serv
         // all of them.
         false => builder.presence("root", Presence::Off),
     };
-    builder = Rules::new(rooms()).add(builder, login.is_some());
+    let has_login = login.is_some() || webhooks.authorize.is_some();
+    builder = Rules::new(rooms()).add(builder, has_login, webhooks.may_join.clone());
+    if let Some(events) = &webhooks.events {
+        builder = events.add(builder);
+    }
     if let Some(login) = login {
         builder = login.add(builder);
+    } else if let Some(authorize) = &webhooks.authorize {
+        builder = authorize.add(builder);
     } else if let Some(buckets) = Rules::new(rooms()).buckets() {
         builder = builder.authorize(move |_| Ok(Claims::new().with(buckets.empty())));
     }
@@ -72,11 +83,16 @@ fn admit_anonymous(config: &Config) -> Result<(), Problem> {
     let options = &config.options;
     match options.anonymous {
         _ if login::is_configured(options) => Ok(()),
+        Some(true) if options.webhooks_authorize.is_some() => Err(config.problem(
+            "anonymous",
+            "webhooks.authorize decides about all clients: remove one of the two",
+        )),
+        _ if options.webhooks_authorize.is_some() => Ok(()),
         None if !options.listen.ip().is_loopback() => Err(config.problem(
             "listen",
             format!(
                 "other machines reach {}, and no login is configured: write the keys of tokens in \
-                 [jwt], or anonymous = true if all clients may connect",
+                 [jwt], webhooks.authorize, or anonymous = true if all clients may connect",
                 options.listen
             ),
         )),

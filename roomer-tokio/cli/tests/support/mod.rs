@@ -6,6 +6,7 @@
     reason = "helpers of tests, of which each uses some"
 )]
 
+pub mod hook;
 pub mod tokens;
 
 use std::collections::VecDeque;
@@ -211,6 +212,28 @@ impl Drop for Tail {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// Asks for an upgrade, and returns the response, or 101.
+pub fn handshake(serving: &Serving, query: &str, header: &str) -> (u16, String) {
+    let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws");
+    let mut stream = TcpStream::connect(host).unwrap();
+    write!(
+        stream,
+        "GET /ws{query} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n{header}\r\n"
+    )
+    .unwrap();
+    let mut lines = BufReader::new(stream.try_clone().unwrap());
+    let mut first = String::new();
+    lines.read_line(&mut first).unwrap();
+    match first.split(' ').nth(1).unwrap() {
+        "101" => (101, String::new()),
+        status => {
+            let body = Answer::read_rest(&mut lines);
+            (status.parse().unwrap(), body)
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use roomer_tokio::BrokerAddress;
 
 use crate::serve::config::setting::{Rate, Setting, Size, choice};
 use crate::serve::config::values::{Problem, Values};
+use crate::serve::rights::Pattern;
 
 /// One option, as the table describes it.
 pub(crate) struct Entry {
@@ -45,6 +46,16 @@ choice! {
 choice! {
     /// The least important events that are logged.
     LogLevel { Error = "error", Warn = "warn", Info = "info", Debug = "debug" }
+}
+
+choice! {
+    /// The events that a webhook is told.
+    EventKind {
+        Connected = "connected",
+        Joined = "joined",
+        Left = "left",
+        Disconnected = "disconnected",
+    }
 }
 
 macro_rules! options {
@@ -135,6 +146,35 @@ options! {
         "the claim with the info that other members see";
     "jwt.rooms_claim" jwt_rooms_claim: String = "rooms",
         "the claim with the rooms: a list of patterns, or an object with the rights for each";
+
+    "webhooks.secret" webhooks_secret: Option<PathBuf> = "",
+        "the file with the secret that signs requests to webhooks, of 32 bytes or more";
+    "webhooks.authorize" webhooks_authorize: Option<String> = "",
+        "the address that decides about each client instead of a token: https://HOST/PATH";
+    "webhooks.may_join" webhooks_may_join: Option<String> = "",
+        "the address that decides about joins which the rules of rooms permit";
+    "webhooks.events" webhooks_events: Option<String> = "",
+        "the address that is told of connections and members";
+    "webhooks.headers" webhooks_headers: Vec<String> = "",
+        "headers of a client's request that the first one gets, as Cookie";
+    "webhooks.rooms" webhooks_rooms: Vec<Pattern> = "",
+        "patterns of rooms of which the other two learn; without one, all";
+    "webhooks.kinds" webhooks_kinds: Vec<EventKind> = "connected, joined, left, disconnected",
+        "the events that are told";
+    "webhooks.plain_http" webhooks_plain_http: bool = "false",
+        "permits http:// to other machines, as within a network of containers";
+    "webhooks.timeout" webhooks_timeout: Duration = "5s",
+        "how long one request may take, and at the end of the server, the events that are left";
+    "webhooks.concurrency" webhooks_concurrency: usize = "64",
+        "requests to one address at one time; more wait";
+    "webhooks.queue" webhooks_queue: usize = "10000",
+        "events that may wait; more are dropped and counted";
+    "webhooks.batch" webhooks_batch: usize = "100",
+        "events in one request";
+    "webhooks.retries" webhooks_retries: usize = "5",
+        "how often a request with events is repeated before they are dropped and counted";
+    "webhooks.retry_after" webhooks_retry_after: Duration = "500ms",
+        "the pause before the first repetition; each further one is twice as long, up to 30s";
 
     "cluster.url" cluster_url: Option<BrokerAddress> = "",
         "the broker by which servers share their rooms: nats://HOST, tls://HOST, redis://HOST, rediss://HOST";

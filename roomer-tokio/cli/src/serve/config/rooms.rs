@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
 use crate::serve::config::setting::{Rate, Setting, Size, choice};
+use crate::serve::rights::Pattern;
 
 /// The rules for the rooms that a pattern matches. For each rule, the first pattern that matches and
 /// has the rule applies.
@@ -93,13 +94,8 @@ fn patterns<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D
 }
 
 fn check_pattern<E: de::Error>(pattern: String) -> Result<String, E> {
-    let prefix = pattern.strip_suffix('*').unwrap_or(&pattern);
-    match pattern.is_empty() || prefix.contains('*') {
-        true => Err(E::custom(format!(
-            "{pattern:?} is not a pattern: write a name, or the beginning of names and * at the end"
-        ))),
-        false => Ok(pattern),
-    }
+    Pattern::parse(&pattern).map_err(E::custom)?;
+    Ok(pattern)
 }
 
 /// Reads a value as options of this kind are written.

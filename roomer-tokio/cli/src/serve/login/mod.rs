@@ -2,10 +2,12 @@
 //!
 //! | file | what it knows |
 //! |---|---|
+//! | `claims` | what a login gives a client |
 //! | `keys` | keys from files and from sets |
 //! | `crypto` | signatures, by ring |
 //! | `jwks` | a set of keys at an address, which changes |
 
+pub(crate) mod claims;
 mod crypto;
 mod jwks;
 mod keys;
@@ -16,21 +18,18 @@ use std::time::Duration;
 use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header, get_current_timestamp};
 use roomer_tokio::http::StatusCode;
-use roomer_tokio::{AuthResult, Builder, Claims, Info, Rejection};
+use roomer_tokio::{AuthResult, Builder, Claims, Rejection};
 use serde_json::{Map, Value};
 
+use self::claims::{Reader, Said, until};
 pub(crate) use self::jwks::Refresher;
 use self::keys::Key;
 use crate::serve::config::Config;
 use crate::serve::config::options::Options;
 use crate::serve::config::values::Problem;
-use crate::serve::rights::{Grants, Rules};
 
 /// The maximum length of a token in bytes; a longer one is not parsed.
 const MAX_TOKEN: usize = 8 << 10;
-
-/// The maximum length of a user's name in bytes.
-const MAX_USER: usize = 256;
 
 /// Checks the tokens that clients present.
 pub(crate) struct Login {
@@ -46,12 +45,11 @@ pub(crate) struct Login {
     user_claim: String,
     info_claim: String,
     rooms_claim: String,
-    max_info: usize,
     is_anonymous: bool,
-    rules: Rules,
+    reader: Reader,
 }
 
-/// Returns true if a login is configured.
+/// Returns true if a login by token is configured.
 pub(crate) fn is_configured(options: &Options) -> bool {
     options.jwt_secret.is_some() || !options.jwt_keys.is_empty() || options.jwt_jwks.is_some()
 }
@@ -78,9 +76,8 @@ impl Login {
             user_claim: options.jwt_user_claim.clone(),
             info_claim: options.jwt_info_claim.clone(),
             rooms_claim: options.jwt_rooms_claim.clone(),
-            max_info: options.max_info.0,
             is_anonymous: options.anonymous == Some(true),
-            rules: Rules::new(config.lists.rooms.iter().map(|room| &room.value)),
+            reader: Reader::new(config),
         })
     }
 
@@ -102,7 +99,7 @@ impl Login {
                 async move {
                     match request.token() {
                         Some(token) => login.check_again(&token).await,
-                        None if login.is_anonymous => Ok(login.claims()),
+                        None if login.is_anonymous => Ok(login.reader.empty()),
                         None => Err(Rejection::unauthorized("a token is required")),
                     }
                 }
@@ -181,42 +178,16 @@ impl Login {
         validation
     }
 
-    /// Returns the claims that every client has: the counts of its rates.
-    fn claims(&self) -> Claims {
-        match self.rules.buckets() {
-            Some(buckets) => Claims::new().with(buckets),
-            None => Claims::new(),
-        }
-    }
-
     fn read(&self, token: &Map<String, Value>) -> Result<Claims, Refused> {
         let expires = token.get("exp").and_then(Value::as_f64).unwrap_or_default();
-        let rest = expires - get_current_timestamp() as f64 + self.leeway.as_secs_f64();
-        // A time that is too long for a `Duration` never ends.
-        let rest = Duration::try_from_secs_f64(rest.max(0.0)).unwrap_or(Duration::MAX);
-        let mut claims = self.claims().good_for(rest);
-        match token.get(&self.user_claim) {
-            Some(Value::String(user)) if !user.is_empty() && user.len() <= MAX_USER => {
-                claims = claims.user(user);
-            }
-            Some(Value::Number(user)) => claims = claims.user(user.to_string()),
-            None | Some(Value::Null) => {}
-            Some(_) => return Err(Refused::Invalid("the user in the token is not a short text")),
-        }
-        match token.get(&self.info_claim) {
-            None | Some(Value::Null) => {}
-            Some(info) => match Info::new(&info.to_string()) {
-                Ok(info) if info.as_str().len() <= self.max_info => claims = claims.info(info),
-                _ => return Err(Refused::Invalid("the info in the token is too long or too deep")),
-            },
-        }
-        if let Some(rooms) = token.get(&self.rooms_claim) {
-            let grants = Grants::read(rooms).ok_or(Refused::Invalid(
-                "the rooms in the token are neither a list nor an object with lists of rights",
-            ))?;
-            claims = claims.with(grants);
-        }
-        Ok(claims)
+        let now = get_current_timestamp() as f64 - self.leeway.as_secs_f64();
+        let said = Said {
+            user: token.get(&self.user_claim),
+            info: token.get(&self.info_claim),
+            rooms: token.get(&self.rooms_claim),
+            rest: Some(until(expires, now)),
+        };
+        self.reader.read(&said).map_err(Refused::Invalid)
     }
 }
 

@@ -1,0 +1,81 @@
+//! What a login gives a client, whether a token says it or a webhook: user, info, rooms and time.
+
+use std::time::Duration;
+
+use roomer_tokio::{Claims, Info};
+use serde_json::Value;
+
+use crate::serve::config::Config;
+use crate::serve::rights::{Grants, Rules};
+
+/// The maximum length of a user's name in bytes.
+const MAX_USER: usize = 256;
+
+/// Turns what was said about a client into its claims.
+pub(crate) struct Reader {
+    max_info: usize,
+    rules: Rules,
+}
+
+/// What was said about a client. A value of `null` says nothing.
+#[derive(Default)]
+pub(crate) struct Said<'a> {
+    pub(crate) user: Option<&'a Value>,
+    pub(crate) info: Option<&'a Value>,
+    pub(crate) rooms: Option<&'a Value>,
+    /// How long it is true.
+    pub(crate) rest: Option<Duration>,
+}
+
+impl Reader {
+    pub(crate) fn new(config: &Config) -> Reader {
+        Reader {
+            max_info: config.options.max_info.0,
+            rules: Rules::new(config.lists.rooms.iter().map(|room| &room.value)),
+        }
+    }
+
+    /// Returns the claims that every client has: the counts of its rates.
+    pub(crate) fn empty(&self) -> Claims {
+        match self.rules.buckets() {
+            Some(buckets) => Claims::new().with(buckets),
+            None => Claims::new(),
+        }
+    }
+
+    /// Reads all values. An error contains nothing of them.
+    pub(crate) fn read(&self, said: &Said<'_>) -> Result<Claims, &'static str> {
+        let mut claims = self.empty();
+        if let Some(rest) = said.rest {
+            claims = claims.good_for(rest);
+        }
+        match said.user {
+            Some(Value::String(user)) if !user.is_empty() && user.len() <= MAX_USER => {
+                claims = claims.user(user);
+            }
+            Some(Value::Number(user)) => claims = claims.user(user.to_string()),
+            None | Some(Value::Null) => {}
+            Some(_) => return Err("the user of the login is not a short text"),
+        }
+        match said.info {
+            None | Some(Value::Null) => {}
+            Some(info) => match Info::new(&info.to_string()) {
+                Ok(info) if info.as_str().len() <= self.max_info => claims = claims.info(info),
+                _ => return Err("the info of the login is too long or too deep"),
+            },
+        }
+        if let Some(rooms) = said.rooms {
+            let grants = Grants::read(rooms).ok_or(
+                "the rooms of the login are neither a list nor an object with lists of rights",
+            )?;
+            claims = claims.with(grants);
+        }
+        Ok(claims)
+    }
+}
+
+/// Returns the time until a second since 1970, which may have a fraction.
+pub(crate) fn until(second: f64, now: f64) -> Duration {
+    // A time that is too long for a `Duration` never ends.
+    Duration::try_from_secs_f64((second - now).max(0.0)).unwrap_or(Duration::MAX)
+}

@@ -1,0 +1,170 @@
+//! The decision about a client, before the upgrade and when its login expires.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use hyper::header::HeaderName;
+use roomer_tokio::http::StatusCode;
+use roomer_tokio::{AuthResult, Builder, Claims, Conn, Rejection, Request};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::call::Call;
+use crate::serve::login::claims::{Reader, Said, until};
+
+/// Parameters of the query that are secrets or the protocol's own.
+const HIDDEN: [&str; 4] = ["token", "roomer", "session", "received"];
+
+/// The maximum length of the text of a refusal, in characters.
+const MAX_MESSAGE: usize = 200;
+
+/// The webhook that decides about clients.
+pub(crate) struct Authorize {
+    pub(super) call: Arc<Call>,
+    headers: Vec<HeaderName>,
+    reader: Reader,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Question<'a> {
+    Authorize {
+        address: Option<IpAddr>,
+        path: &'a str,
+        query: BTreeMap<String, String>,
+        headers: BTreeMap<&'a str, &'a str>,
+        token: Option<&'a str>,
+    },
+    Renew {
+        id: String,
+        user: Option<&'a str>,
+        token: &'a str,
+    },
+}
+
+/// The answer for a client that may connect. An unknown key is a mistake: it may have been meant to
+/// limit the client.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Accepted {
+    #[serde(default)]
+    user: Value,
+    #[serde(default)]
+    info: Value,
+    /// Seconds since 1970.
+    exp: Option<f64>,
+    // `null` is not the absence of a limit.
+    #[serde(default, deserialize_with = "some")]
+    rooms: Option<Value>,
+}
+
+/// The answer for a client that may not.
+#[derive(Default, Deserialize)]
+struct Refused {
+    message: Option<String>,
+}
+
+fn some<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+impl Authorize {
+    pub(super) fn new(call: Arc<Call>, headers: Vec<HeaderName>, reader: Reader) -> Authorize {
+        Authorize { call, headers, reader }
+    }
+
+    /// Makes the webhook decide about the clients of a server, and about renewals of their logins.
+    pub(crate) fn add(self: &Arc<Self>, builder: Builder) -> Builder {
+        let (connecting, renewing) = (self.clone(), self.clone());
+        builder
+            .authorize_async(move |request| {
+                let webhook = connecting.clone();
+                async move { webhook.connect(&request).await }
+            })
+            .renew_login_async(async move |conn, token| renewing.renew(&conn, &token).await)
+    }
+
+    async fn connect(&self, request: &Request) -> AuthResult {
+        let query = request.head().uri().query().unwrap_or_default();
+        let mut parameters = BTreeMap::new();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if !HIDDEN.contains(&&*name) {
+                // The first of a name counts, as for the server itself.
+                parameters.entry(name.into_owned()).or_insert(value.into_owned());
+            }
+        }
+        let headers = self.headers.iter().map(HeaderName::as_str);
+        let token = request.token();
+        self.decide(&Question::Authorize {
+            address: request.peer().map(|peer| peer.ip()),
+            path: request.path(),
+            query: parameters,
+            headers: headers.filter_map(|name| Some((name, request.header(name)?))).collect(),
+            token: token.as_deref(),
+        })
+        .await
+    }
+
+    async fn renew(&self, conn: &Conn, token: &str) -> AuthResult {
+        let id = conn.id().to_string();
+        self.decide(&Question::Renew { id, user: conn.user(), token }).await
+    }
+
+    /// Asks. A webhook that does not decide, for whatever reason, lets in no client.
+    async fn decide(&self, question: &Question<'_>) -> AuthResult {
+        let decided = match self.call.ask(question).await {
+            Ok((StatusCode::OK, body)) => self.read(&body).map(Ok),
+            Ok((status, body)) => match status {
+                StatusCode::UNAUTHORIZED
+                | StatusCode::FORBIDDEN
+                | StatusCode::TOO_MANY_REQUESTS => Ok(Err(refusal(status, &body))),
+                status => Err(format!("the answer is {status}, not 200, 401, 403 or 429")),
+            },
+            Err(error) => Err(error),
+        };
+        let counts = &self.call.counts;
+        match decided {
+            Ok(Ok(claims)) => {
+                counts.accepted.fetch_add(1, Ordering::Relaxed);
+                Ok(claims)
+            }
+            Ok(Err(rejection)) => {
+                counts.refused.fetch_add(1, Ordering::Relaxed);
+                Err(rejection)
+            }
+            Err(error) => {
+                self.call.fail(&error);
+                let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+                Err(Rejection::new(unavailable, "the login cannot be checked now"))
+            }
+        }
+    }
+
+    fn read(&self, body: &[u8]) -> Result<Claims, String> {
+        let accepted: Accepted = serde_json::from_slice(body).map_err(|error| {
+            // The error's own text could contain the answer.
+            let (line, column) = (error.line(), error.column());
+            format!(
+                "the answer is not an object of user, info, exp and rooms: line {line}, column {column}"
+            )
+        })?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let said = Said {
+            user: Some(&accepted.user),
+            info: Some(&accepted.info),
+            rooms: accepted.rooms.as_ref(),
+            rest: accepted.exp.map(|second| until(second, now)),
+        };
+        self.reader.read(&said).map_err(str::to_owned)
+    }
+}
+
+fn refusal(status: StatusCode, body: &[u8]) -> Rejection {
+    let refused: Refused = serde_json::from_slice(body).unwrap_or_default();
+    let message = refused.message.unwrap_or_default();
+    let is_shown = |c: &char| !c.is_control();
+    Rejection::new(status, message.chars().filter(is_shown).take(MAX_MESSAGE).collect::<String>())
+}

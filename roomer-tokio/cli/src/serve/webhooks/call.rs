@@ -1,0 +1,119 @@
+//! One request to a webhook: signed, with a limit for its time and for its answer.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_TYPE, USER_AGENT};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use serde::Serialize;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+
+use super::secret::Secret;
+use crate::serve::config::options::Options;
+use crate::serve::fetch::{Fetcher, read};
+
+/// The maximum size of an answer.
+const MAX_ANSWER: usize = 64 << 10;
+
+/// The minimum time between two lines of the log about failures.
+const LOG_PAUSE: Duration = Duration::from_secs(10);
+
+/// A webhook.
+pub(super) struct Call {
+    pub(super) name: &'static str,
+    address: Uri,
+    secret: Arc<Secret>,
+    fetcher: Arc<Fetcher>,
+    timeout: Duration,
+    /// Each address has its own, so that clients who connect do not keep others from joining.
+    free: Semaphore,
+    pub(super) counts: Counts,
+    log: Mutex<Option<Instant>>,
+}
+
+/// How requests ended.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) accepted: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) failed: AtomicU64,
+}
+
+impl Call {
+    pub(super) fn new(
+        name: &'static str,
+        address: Uri,
+        secret: Arc<Secret>,
+        fetcher: Arc<Fetcher>,
+        options: &Options,
+    ) -> Call {
+        Call {
+            name,
+            address,
+            secret,
+            fetcher,
+            timeout: options.webhooks_timeout,
+            // More than the semaphore can count are no limit.
+            free: Semaphore::new(options.webhooks_concurrency.min(Semaphore::MAX_PERMITS)),
+            counts: Counts::default(),
+            log: Mutex::new(None),
+        }
+    }
+
+    /// Asks, and returns the status and the body of the answer.
+    pub(super) async fn ask(
+        &self,
+        question: &impl Serialize,
+    ) -> Result<(StatusCode, Bytes), String> {
+        let body = serde_json::to_vec(question).map_err(|error| error.to_string())?;
+        let asked = async {
+            // The semaphore is never closed.
+            let _permit = self.free.acquire().await;
+            let response = self.send(body.into()).await?;
+            Ok((response.status(), read(response, MAX_ANSWER).await?))
+        };
+        timeout(self.timeout, asked).await.map_err(|_| self.late())?
+    }
+
+    /// Tells, and returns an error unless the answer's status is a success. The body of the answer is
+    /// not read: a receiver that answers with too much has the events nevertheless.
+    pub(super) async fn tell(&self, body: Bytes) -> Result<(), String> {
+        let told = timeout(self.timeout, self.send(body)).await.map_err(|_| self.late())?;
+        // A redirection is a failure too: the address is that of the configuration.
+        match told?.status() {
+            status if status.is_success() => Ok(()),
+            status => Err(format!("the answer is {status}")),
+        }
+    }
+
+    async fn send(&self, body: Bytes) -> Result<Response<Incoming>, String> {
+        let second = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(self.address.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header(USER_AGENT, concat!("roomer/", env!("CARGO_PKG_VERSION")))
+            .header("roomer-timestamp", second)
+            .header("roomer-signature", self.secret.sign(second, &body))
+            .body(Full::new(body));
+        self.fetcher.send(request.map_err(|error| error.to_string())?).await
+    }
+
+    fn late(&self) -> String {
+        format!("no answer within {:?}", self.timeout)
+    }
+
+    /// Counts a failure and logs it, but not each of many: clients choose how often they connect.
+    pub(super) fn fail(&self, error: &str) {
+        self.counts.failed.fetch_add(1, Ordering::Relaxed);
+        let mut last = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| last.elapsed() >= LOG_PAUSE) {
+            *last = Some(Instant::now());
+            tracing::warn!(webhook = self.name, error, "a webhook failed");
+        }
+    }
+}

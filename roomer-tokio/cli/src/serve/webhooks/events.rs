@@ -1,0 +1,260 @@
+//! Events of connections and members: a bounded queue, and one task that delivers it in order.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use data_encoding::HEXLOWER;
+use ring::rand::{self, SystemRandom};
+use roomer_tokio::{Builder, Conn, DisconnectReason};
+use serde::Serialize;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use super::call::Call;
+use crate::serve::config::options::{EventKind, Options};
+use crate::serve::rights::Pattern;
+
+/// The longest pause before a repetition.
+const MAX_RETRY_PAUSE: Duration = Duration::from_secs(30);
+
+/// The room that every client is in; `connected` stands for its join.
+const ROOT: &str = "root";
+
+/// The webhook that is told of events.
+pub(crate) struct Events {
+    pub(super) call: Arc<Call>,
+    kinds: Vec<EventKind>,
+    /// The rooms whose members it is told of; all without one.
+    rooms: Arc<[Pattern]>,
+    /// The number of the last event. The lock keeps numbers in the order of the queue.
+    last: Mutex<u64>,
+    queue: mpsc::Sender<Event>,
+    /// Taken when the delivery starts.
+    receiver: Mutex<Option<mpsc::Receiver<Event>>>,
+    end: Notify,
+    /// Names this process, since numbers begin anew with each.
+    process: String,
+    batch: usize,
+    retries: usize,
+    retry_after: Duration,
+    patience: Duration,
+    pub(super) counts: EventCounts,
+    /// Dropped since the last line of the log about it.
+    unlogged: AtomicU64,
+}
+
+#[derive(Default)]
+pub(super) struct EventCounts {
+    pub(super) waiting: AtomicU64,
+    pub(super) delivered: AtomicU64,
+    pub(super) dropped: AtomicU64,
+}
+
+#[derive(Serialize)]
+struct Event {
+    /// Has a gap where events were dropped.
+    number: u64,
+    /// Milliseconds since 1970.
+    at: u64,
+    id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(flatten)]
+    content: Content,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Content {
+    Connected { address: Option<IpAddr> },
+    Joined { room: String },
+    Left { room: String },
+    Disconnected { by: &'static str, code: Option<u16> },
+}
+
+#[derive(Serialize)]
+struct Batch<'a> {
+    r#type: &'static str,
+    process: &'a str,
+    events: &'a [Event],
+}
+
+/// The delivery of events, in a task of its own.
+pub(crate) struct Delivery {
+    events: Arc<Events>,
+    task: JoinHandle<()>,
+}
+
+impl Events {
+    pub(super) fn new(
+        call: Arc<Call>,
+        rooms: Arc<[Pattern]>,
+        options: &Options,
+    ) -> Result<Events, String> {
+        let process = rand::generate::<[u8; 16]>(&SystemRandom::new());
+        let process = process.map_err(|_| "the system has no randomness")?.expose();
+        // More than a semaphore can count are no limit.
+        let places = options.webhooks_queue.min(tokio::sync::Semaphore::MAX_PERMITS);
+        let (queue, receiver) = mpsc::channel(places);
+        Ok(Events {
+            call,
+            kinds: options.webhooks_kinds.clone(),
+            rooms,
+            last: Mutex::new(0),
+            queue,
+            receiver: Mutex::new(Some(receiver)),
+            end: Notify::new(),
+            process: HEXLOWER.encode(&process),
+            batch: options.webhooks_batch,
+            retries: options.webhooks_retries,
+            retry_after: options.webhooks_retry_after,
+            patience: options.webhooks_timeout,
+            counts: EventCounts::default(),
+            unlogged: AtomicU64::new(0),
+        })
+    }
+
+    /// Makes a server put its events into the queue.
+    pub(crate) fn add(self: &Arc<Self>, mut builder: Builder) -> Builder {
+        for kind in &self.kinds {
+            let events = self.clone();
+            builder = match kind {
+                EventKind::Connected => builder.on_connect(move |conn| {
+                    events
+                        .push(conn, Content::Connected { address: conn.peer().map(|at| at.ip()) });
+                }),
+                EventKind::Joined => builder.on_join(move |conn, room| {
+                    if events.is_told(room) {
+                        events.push(conn, Content::Joined { room: room.into() });
+                    }
+                }),
+                EventKind::Left => builder.on_leave(move |conn, room| {
+                    if events.is_told(room) {
+                        events.push(conn, Content::Left { room: room.into() });
+                    }
+                }),
+                EventKind::Disconnected => builder.on_disconnect(move |conn, reason| {
+                    let (by, code) = match reason {
+                        DisconnectReason::ByPeer(code) => ("client", code),
+                        DisconnectReason::ByServer(code) => ("server", Some(code)),
+                        // Lost, and what later versions may add.
+                        _ => ("network", None),
+                    };
+                    events.push(conn, Content::Disconnected { by, code });
+                }),
+            };
+        }
+        builder
+    }
+
+    fn is_told(&self, room: &str) -> bool {
+        room != ROOT
+            && (self.rooms.is_empty() || self.rooms.iter().any(|pattern| pattern.matches(room)))
+    }
+
+    /// Puts an event into the queue, or drops it if the queue is full: a server must not wait for a
+    /// webhook.
+    fn push(&self, conn: &Conn, content: Content) {
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        *last += 1;
+        let event = Event {
+            number: *last,
+            at: u64::try_from(at).unwrap_or(u64::MAX),
+            id: conn.id().to_string(),
+            user: conn.user().map(str::to_owned),
+            content,
+        };
+        self.counts.waiting.fetch_add(1, Ordering::Relaxed);
+        if self.queue.try_send(event).is_err() {
+            self.drop_events(1);
+            self.unlogged.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn drop_events(&self, count: u64) {
+        self.counts.waiting.fetch_sub(count, Ordering::Relaxed);
+        self.counts.dropped.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Starts the delivery.
+    pub(crate) fn start(self: Arc<Self>) -> Delivery {
+        let receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let events = self.clone();
+        let task = tokio::spawn(async move {
+            if let Some(receiver) = receiver {
+                events.deliver_all(receiver).await;
+            }
+        });
+        Delivery { events: self, task }
+    }
+
+    async fn deliver_all(&self, mut queue: mpsc::Receiver<Event>) {
+        let mut batch = Vec::new();
+        loop {
+            let count = tokio::select! {
+                count = queue.recv_many(&mut batch, self.batch) => count,
+                () = self.end.notified() => {
+                    // What is in the queue is still received.
+                    queue.close();
+                    continue;
+                }
+            };
+            if count == 0 {
+                return;
+            }
+            self.deliver(&batch).await;
+            batch.clear();
+            let dropped = self.unlogged.swap(0, Ordering::Relaxed);
+            if dropped > 0 {
+                tracing::warn!(dropped, "events dropped, since webhooks.queue was full");
+            }
+        }
+    }
+
+    /// Delivers a batch, or drops it after the last repetition. The batches after it wait, so that events
+    /// arrive in order.
+    async fn deliver(&self, batch: &[Event]) {
+        let count = batch.len() as u64;
+        let content = Batch { r#type: "events", process: &self.process, events: batch };
+        let body = match serde_json::to_vec(&content) {
+            Ok(body) => hyper::body::Bytes::from(body),
+            Err(error) => {
+                tracing::error!(%error, "events cannot be written as JSON");
+                return self.drop_events(count);
+            }
+        };
+        let mut pause = self.retry_after;
+        let mut repetitions = 0..self.retries;
+        loop {
+            let Err(error) = self.call.tell(body.clone()).await else {
+                self.call.counts.accepted.fetch_add(1, Ordering::Relaxed);
+                self.counts.waiting.fetch_sub(count, Ordering::Relaxed);
+                self.counts.delivered.fetch_add(count, Ordering::Relaxed);
+                return;
+            };
+            self.call.fail(&error);
+            if repetitions.next().is_none() {
+                tracing::warn!(dropped = count, error, "events dropped after the last repetition");
+                return self.drop_events(count);
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(MAX_RETRY_PAUSE);
+        }
+    }
+}
+
+impl Delivery {
+    /// Delivers the events that are left, as far as they are accepted soon.
+    pub(crate) async fn finish(mut self) {
+        self.events.end.notify_one();
+        if timeout(self.events.patience, &mut self.task).await.is_err() {
+            self.task.abort();
+            let dropped = self.events.counts.waiting.load(Ordering::Relaxed);
+            tracing::warn!(dropped, "events dropped, since the server ended");
+        }
+    }
+}

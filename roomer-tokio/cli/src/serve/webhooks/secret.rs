@@ -1,0 +1,48 @@
+//! The signature of requests: HMAC-SHA256 over the time and the body.
+
+use std::path::Path;
+use std::sync::{PoisonError, RwLock};
+
+use data_encoding::HEXLOWER;
+use ring::hmac;
+
+/// The minimum length of the secret in bytes, that of the hash.
+const MIN_SECRET: usize = 32;
+
+/// The secret that a webhook shares with the server.
+pub(super) struct Secret(RwLock<hmac::Key>);
+
+impl Secret {
+    pub(super) fn read(path: &Path) -> Result<Secret, String> {
+        Ok(Secret(RwLock::new(read(path)?)))
+    }
+
+    /// Reads the secret again. If this fails, the former one stays in use.
+    pub(super) fn reload(&self, path: &Path) -> Result<(), String> {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = read(path)?;
+        Ok(())
+    }
+
+    /// Returns the signature of a body at a second since 1970, which keeps a request that was recorded
+    /// from being sent again later.
+    pub(super) fn sign(&self, second: u64, body: &[u8]) -> String {
+        let key = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut context = hmac::Context::with_key(&key);
+        context.update(format!("{second}.").as_bytes());
+        context.update(body);
+        format!("v1={}", HEXLOWER.encode(context.sign().as_ref()))
+    }
+}
+
+fn read(path: &Path) -> Result<hmac::Key, String> {
+    let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let secret = text.trim_ascii();
+    match secret.len() < MIN_SECRET {
+        true => Err(format!(
+            "{} has {} bytes: write {MIN_SECRET} or more, as from `openssl rand -hex 32`",
+            path.display(),
+            secret.len()
+        )),
+        false => Ok(hmac::Key::new(hmac::HMAC_SHA256, secret)),
+    }
+}

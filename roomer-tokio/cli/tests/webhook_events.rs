@@ -1,0 +1,208 @@
+//! Events that `roomer serve` delivers to a webhook.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use support::hook::{Asked, Hook, Reply};
+use support::{Serving, Tail, TempFile, handshake, run, succeeds};
+
+const SECRET: &str = "a-secret-that-both-sides-know-----";
+
+fn start(hook: &Hook, args: &[&str]) -> (TempFile, Serving) {
+    let secret = TempFile::new("webhooks", SECRET);
+    let own = ["--webhooks-secret", secret.path(), "--webhooks-events", &hook.address];
+    let serving = Serving::start(&[&own[..], args].concat());
+    (secret, serving)
+}
+
+/// Waits until a metric has a value.
+fn wait_for(serving: &Serving, metric: &str, value: u64) {
+    let line = format!("{metric} {value}");
+    while !serving.get("/metrics").text().lines().any(|found| found == line) {
+        std::thread::yield_now();
+    }
+}
+
+const DROPPED: &str = "roomer_webhook_events_total{result=\"dropped\"}";
+const DELIVERED: &str = "roomer_webhook_events_total{result=\"delivered\"}";
+const WAITING: &str = "roomer_webhook_events_waiting";
+
+fn ok() -> Reply {
+    Reply::Json(200, json!({}))
+}
+
+/// Receives batches until an event is the last of them, and returns all events.
+fn events_until(hook: &Hook, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
+    let mut events = Vec::new();
+    while !events.last().is_some_and(&is_last) {
+        let batch = hook.next();
+        assert!(batch.is_signed_with(SECRET.as_bytes()));
+        events.extend(batch.json()["events"].as_array().unwrap().iter().cloned());
+    }
+    events
+}
+
+/// Returns what is the same in each run: event, room, who and code.
+fn outline(event: &Value) -> String {
+    let text = |key: &str| match &event[key] {
+        Value::Null => String::new(),
+        Value::String(text) => format!(" {text}"),
+        other => format!(" {other}"),
+    };
+    ["event", "room", "address", "by", "code"].map(text).concat().trim().to_owned()
+}
+
+#[test]
+fn events_of_a_connection_are_told_in_order() {
+    let hook = Hook::start(|_| ok());
+    let (_secret, mut serving) = start(&hook, &["--webhooks-rooms", "lobby,team-*"]);
+    succeeds(&run(&["send", &serving.url, "lobby", "chat", "hello"]));
+    let events = events_until(&hook, |event| event["event"] == "disconnected");
+    let outlines: Vec<_> = events.iter().map(outline).collect();
+    let last = outlines.last().unwrap();
+    assert_eq!(outlines[..3], ["connected 127.0.0.1", "joined lobby", "left lobby"]);
+    assert!(last.starts_with("disconnected client"), "{last}");
+    let id = &events[0]["id"];
+    assert!(events.iter().all(|event| event["id"] == *id && event["at"].is_u64()));
+    // Another client, in a room that is not told.
+    succeeds(&run(&["send", &serving.url, "other", "chat", "hello"]));
+    let more = events_until(&hook, |event| event["event"] == "disconnected");
+    assert_eq!(more.len(), 2, "{more:?}");
+    let numbers: Vec<_> =
+        events.iter().chain(&more).map(|event| event["number"].as_u64().unwrap()).collect();
+    assert_eq!(numbers, (1..=6).collect::<Vec<_>>());
+    wait_for(&serving, DELIVERED, 6);
+    wait_for(&serving, WAITING, 0);
+    // The end of the server is told as well.
+    let tail = Tail::start(&serving, "team-1", &[]);
+    let id = tail.id();
+    serving.signal(Signal::TERM);
+    let is_end = |event: &Value| event["event"] == "disconnected" && event["id"] == id.as_str();
+    let events = events_until(&hook, is_end);
+    assert_eq!(outline(events.last().unwrap()), "disconnected server 1012");
+    assert!(serving.wait().success());
+}
+
+#[test]
+fn only_kinds_that_are_configured_are_told() {
+    let hook = Hook::start(|_| ok());
+    let (_secret, serving) = start(&hook, &["--webhooks-kinds", "joined"]);
+    for room in ["a", "b"] {
+        succeeds(&run(&["send", &serving.url, room, "chat", "hello"]));
+        let events = events_until(&hook, |_| true);
+        assert_eq!(outline(&events[0]), format!("joined {room}"));
+        assert_eq!(events.len(), 1);
+    }
+}
+
+#[test]
+fn a_request_that_failed_is_sent_again_before_later_events() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = asked.clone();
+    let hook = Hook::start(move |_| match count.fetch_add(1, Ordering::Relaxed) {
+        0 => Reply::Close,
+        1 => Reply::Json(500, json!({})),
+        2 => Reply::Raw(b"HTTP/1.1 302 X\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n".into()),
+        3 => Reply::Raw(b"garbage\r\n\r\n".into()),
+        4 => Reply::Hang,
+        // A receiver that says too much has the events nevertheless.
+        5 => Reply::Json(202, json!("x".repeat(200_000))),
+        _ => ok(),
+    });
+    let args = [
+        "--webhooks-timeout",
+        "300ms",
+        "--webhooks-retry-after",
+        "1ms",
+        "--webhooks-retries",
+        "50",
+    ];
+    let (_secret, serving) = start(&hook, &args);
+    assert_eq!(handshake(&serving, "", "").0, 101);
+    let first = hook.next();
+    // The batches do not grow while they are repeated.
+    for _ in 0..5 {
+        let again = hook.next().json();
+        assert_eq!(again, first.json());
+    }
+    let mut numbers = Vec::new();
+    let mut add = |batch: &Asked| {
+        let batch = batch.json();
+        numbers.extend(batch["events"].as_array().unwrap().iter().map(|it| it["number"].clone()));
+    };
+    add(&first);
+    wait_for(&serving, WAITING, 0);
+    hook.arrived().iter().for_each(add);
+    // On a busy machine an answer can be late.
+    numbers.dedup();
+    assert_eq!(numbers, [1, 2]);
+    wait_for(&serving, DROPPED, 0);
+}
+
+#[test]
+fn events_are_dropped_after_the_last_repetition_and_later_ones_are_delivered() {
+    let hook = Hook::start(|_| Reply::Json(503, json!({})));
+    let args = ["--webhooks-retries", "2", "--webhooks-retry-after", "1ms"];
+    let more = ["--webhooks-kinds", "connected", "--webhooks-batch", "1"];
+    let (_secret, mut serving) = start(&hook, &[&args[..], &more].concat());
+    assert_eq!(handshake(&serving, "", "").0, 101);
+    wait_for(&serving, DROPPED, 1);
+    assert_eq!(hook.arrived().len(), 3);
+    let logged = serving.logged("events dropped after the last repetition");
+    assert_eq!(logged["dropped"], 1, "{logged}");
+    hook.decides(|_| ok());
+    assert_eq!(handshake(&serving, "", "").0, 101);
+    assert_eq!(hook.next().json()["events"][0]["number"], 2);
+    wait_for(&serving, DELIVERED, 1);
+}
+
+#[test]
+fn a_full_queue_drops_events_and_delays_no_client() {
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let closed = gate.clone();
+    let hook = Hook::start(move |_| {
+        let (is_open, opened) = &*closed;
+        drop(opened.wait_while(is_open.lock().unwrap(), |is_open| !*is_open).unwrap());
+        ok()
+    });
+    let args = ["--webhooks-queue", "3", "--webhooks-timeout", "1m"];
+    let (_secret, mut serving) =
+        start(&hook, &[&args[..], &["--webhooks-kinds", "connected"]].concat());
+    assert_eq!(handshake(&serving, "", "").0, 101);
+    let first = hook.next().json();
+    assert_eq!(first["events"].as_array().unwrap().len(), 1);
+    for _ in 0..10 {
+        assert_eq!(handshake(&serving, "", "").0, 101);
+    }
+    wait_for(&serving, DROPPED, 7);
+    wait_for(&serving, WAITING, 4);
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
+    let second = hook.next().json();
+    let numbers: Vec<_> =
+        second["events"].as_array().unwrap().iter().map(|event| &event["number"]).collect();
+    assert_eq!(numbers, [2, 3, 4]);
+    assert_eq!(first["process"], second["process"]);
+    let logged = serving.logged("events dropped, since webhooks.queue was full");
+    assert_eq!(logged["dropped"], 7, "{logged}");
+    assert_eq!(handshake(&serving, "", "").0, 101);
+    // The gap shows how many are missing.
+    assert_eq!(hook.next().json()["events"][0]["number"], 12);
+}
+
+#[test]
+fn the_end_of_a_server_does_not_wait_long_for_a_webhook() {
+    let hook = Hook::start(|_| Reply::Hang);
+    let (_secret, mut serving) = start(&hook, &["--webhooks-timeout", "300ms"]);
+    assert_eq!(handshake(&serving, "", "").0, 101);
+    hook.next();
+    serving.signal(Signal::TERM);
+    let logged = serving.logged("events dropped, since the server ended");
+    assert!(logged["dropped"].as_u64().unwrap() >= 2, "{logged}");
+    assert!(serving.wait().success());
+}

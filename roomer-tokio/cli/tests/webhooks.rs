@@ -1,0 +1,330 @@
+//! Webhooks of `roomer serve` that decide: about clients, and about joins.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use std::net::{TcpListener, TcpStream};
+use std::process::Stdio;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+
+use roomer_tokio::rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustix::process::Signal;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::{Value, json};
+use support::hook::{Asked, Hook, Reply};
+use support::tokens::now;
+use support::{Serving, TempFile, handshake, roomer, run, succeeds};
+
+const SECRET: &str = "a-secret-that-both-sides-know-----";
+
+fn secret_file() -> TempFile {
+    TempFile::new("webhooks", format!("{SECRET}\n"))
+}
+
+fn start(secret: &TempFile, args: &[&str]) -> Serving {
+    Serving::start(&[&["--webhooks-secret", secret.path()], args].concat())
+}
+
+/// Returns the value of a metric.
+fn metric(serving: &Serving, name: &str) -> u64 {
+    let page = serving.get("/metrics");
+    let line = page.text().lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.unwrap_or_else(|| panic!("{name}: {}", page.text())).parse().unwrap()
+}
+
+fn requests(serving: &Serving, webhook: &str, result: &str) -> u64 {
+    let labels = format!("{{webhook=\"{webhook}\",result=\"{result}\"}}");
+    metric(serving, &format!("roomer_webhook_requests_total{labels}"))
+}
+
+#[test]
+fn a_webhook_gets_what_it_needs_and_its_answer_is_the_login() {
+    let secret = secret_file();
+    let hook = Hook::start(|asked: &Asked| match asked.json()["token"].as_str() {
+        Some("ann") => Reply::Json(
+            200,
+            json!({ "user": "ann", "info": { "name": "Ann" }, "exp": now(600), "rooms": ["lobby"] }),
+        ),
+        Some("guest") => Reply::Json(200, json!({})),
+        Some("late") => Reply::Json(200, json!({ "exp": now(-1) })),
+        _ => Reply::Json(401, json!({ "message": "who\u{1b}\n are you?" })),
+    });
+    let args = ["--webhooks-authorize", &hook.address, "--webhooks-headers", "Cookie,X-None"];
+    let serving = start(&secret, &args);
+    let query = "?a=1&a=2&b=%C3%A4&%74oken=ann&roomer=1&session=secret&received=0";
+    let headers = "Cookie: sid=1\r\nX-Other: 2\r\n";
+    assert_eq!(handshake(&serving, query, headers).0, 101);
+    let asked = hook.next();
+    assert!(asked.is_signed_with(SECRET.as_bytes()) && !asked.is_signed_with(b"another"));
+    assert!(asked.head.starts_with("POST /hook HTTP/1.1\r\n"), "{}", asked.head);
+    assert_eq!(asked.header("content-type"), Some("application/json"));
+    let expected = json!({
+        "type": "authorize", "address": "127.0.0.1", "path": "/ws", "token": "ann",
+        "query": { "a": "1", "b": "ä" }, "headers": { "cookie": "sid=1" },
+    });
+    assert_eq!(asked.json(), expected);
+    // The answer is the login.
+    let _tail = support::Tail::start(&serving, "lobby", &["--token", "ann"]);
+    let listed = run(&["members", &serving.url, "lobby", "--json", "--token", "guest"]);
+    let listed: Value = serde_json::from_str(&succeeds(&listed)).unwrap();
+    assert_eq!((&listed["user"], &listed["info"]["name"]), (&json!("ann"), &json!("Ann")));
+    let elsewhere = run(&["send", &serving.url, "other", "x", "y", "--token", "ann"]);
+    let error = String::from_utf8(elsewhere.stderr).unwrap();
+    assert!(error.contains("rejected the join"), "{error}");
+    // Refusals.
+    assert_eq!(handshake(&serving, "?token=bob", ""), (401, "who are you?".into()));
+    assert_eq!(handshake(&serving, "?token=late", "").0, 401);
+    for status in [403, 429] {
+        hook.decides(move |_| Reply::Json(status, json!("no object")));
+        assert_eq!(handshake(&serving, "", "").0, status);
+    }
+    assert_eq!(requests(&serving, "authorize", "refused"), 3);
+    assert_eq!(requests(&serving, "authorize", "failed"), 0);
+}
+
+#[test]
+fn a_login_that_expires_is_renewed_by_the_webhook() {
+    let secret = secret_file();
+    let hook = Hook::start(|_| Reply::Json(200, json!({ "user": "ann", "exp": now(30) })));
+    let serving = start(&secret, &["--webhooks-authorize", &hook.address]);
+    let tail = support::Tail::start(&serving, "lobby", &["--token", "of-ann"]);
+    let renewal = loop {
+        let asked = hook.next().json();
+        if asked["type"] == "renew" {
+            break asked;
+        }
+    };
+    let id = &renewal["id"];
+    assert_eq!(renewal, json!({ "type": "renew", "id": id, "user": "ann", "token": "of-ann" }));
+    drop(tail);
+}
+
+/// Answers that decide nothing.
+fn failures(elsewhere: &str) -> Vec<Reply> {
+    let raw = |text: String| Reply::Raw(text.into_bytes());
+    let moved = |status: u16| {
+        raw(format!(
+            "HTTP/1.1 {status} X\r\nLocation: {elsewhere}\r\nContent-Length: 2\r\n\r\n{{}}"
+        ))
+    };
+    let ok = "HTTP/1.1 200 OK\r\n";
+    let long = "x".repeat(200_000);
+    vec![
+        Reply::Hang,
+        Reply::Close,
+        Reply::Json(200, json!([])),
+        Reply::Json(200, json!("secret-text")),
+        Reply::Json(200, json!({ "room": ["lobby"] })),
+        Reply::Json(200, json!({ "rooms": null })),
+        Reply::Json(200, json!({ "rooms": "lobby" })),
+        Reply::Json(200, json!({ "exp": "soon" })),
+        Reply::Json(200, json!({ "user": "" })),
+        Reply::Json(200, json!({ "user": "u".repeat(300) })),
+        Reply::Json(200, json!({ "info": "i".repeat(3000) })),
+        Reply::Json(200, json!({ "user": long })),
+        Reply::Json(201, json!({})),
+        Reply::Json(204, json!({})),
+        Reply::Json(404, json!({})),
+        Reply::Json(500, json!({})),
+        moved(301),
+        moved(302),
+        moved(307),
+        raw("garbage\r\n\r\n{}".into()),
+        raw(format!("{ok}Content-Length: 2\r\n\r\n{{")),
+        raw(format!("{ok}X: {long}\r\n\r\n{{}}")),
+        raw(format!("{ok}Content-Length: 2\r\n\r\n[[").replace("[[", "\u{7}}")),
+        raw(ok.into()),
+    ]
+}
+
+#[test]
+fn a_webhook_that_does_not_decide_lets_in_no_client_and_nothing_secret_is_logged() {
+    let secret = secret_file();
+    let other = Hook::start(|_| Reply::Json(200, json!({})));
+    let hook = Hook::start(|_| Reply::Hang);
+    let args = ["--webhooks-authorize", &hook.address, "--webhooks-timeout", "1s"];
+    let mut serving = start(&secret, &[&args[..], &["--log-level", "debug"]].concat());
+    let failures = failures(&other.address);
+    let count = failures.len() as u64;
+    for (index, reply) in failures.into_iter().enumerate() {
+        let reply = Mutex::new(Some(reply));
+        hook.decides(move |_| reply.lock().unwrap().take().unwrap());
+        let answer = handshake(&serving, "?token=token-of-a-client", "");
+        assert_eq!(answer, (503, "the login cannot be checked now".into()), "{index}");
+    }
+    assert_eq!(requests(&serving, "authorize", "failed"), count);
+    assert!(other.arrived().is_empty(), "a redirection was followed");
+    // It is asked again each time.
+    hook.decides(|_| Reply::Json(200, json!({})));
+    assert_eq!(handshake(&serving, "", "").0, 101);
+    serving.signal(Signal::TERM);
+    let log = serving.rest_of_log();
+    assert!(log.contains("a webhook failed"), "{log}");
+    for word in ["token-of-a-client", SECRET, "secret-text", "roomer-signature"] {
+        assert!(!log.contains(word), "{log}");
+    }
+}
+
+#[test]
+fn a_webhook_that_is_down_lets_in_no_client() {
+    let secret = secret_file();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}/", listener.local_addr().unwrap());
+    drop(listener);
+    let serving =
+        start(&secret, &["--webhooks-authorize", &address, "--webhooks-may-join", &address]);
+    assert_eq!(handshake(&serving, "", "").0, 503);
+    assert_eq!(requests(&serving, "authorize", "failed"), 1);
+}
+
+#[test]
+fn a_webhook_is_asked_by_tls_and_its_certificate_is_verified() {
+    let (secret, (certificate, key)) = (secret_file(), support::certificate());
+    let chain = vec![CertificateDer::from_pem_file(certificate.path()).unwrap()];
+    let key = PrivateKeyDer::from_pem_file(key.path()).unwrap();
+    let tls = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
+    let tls = Arc::new(tls);
+    let accept = move |stream: TcpStream| {
+        Some(StreamOwned::new(ServerConnection::new(tls.clone()).unwrap(), stream))
+    };
+    let hook = Hook::start_with(|_| Reply::Json(200, json!({})), accept);
+    let address = hook.address.replace("http://127.0.0.1", "https://localhost");
+    let start = |authority: Option<&str>| {
+        let args = ["serve", "--webhooks-secret", secret.path(), "--webhooks-authorize", &address];
+        let mut command = roomer(&args);
+        authority.map(|file| command.env("SSL_CERT_FILE", file));
+        Serving::start_with(&mut command)
+    };
+    assert_eq!(handshake(&start(None), "", "").0, 503);
+    assert!(hook.arrived().is_empty(), "a request was sent");
+    assert_eq!(handshake(&start(Some(certificate.path())), "", "").0, 101);
+    assert!(hook.next().is_signed_with(SECRET.as_bytes()));
+}
+
+#[test]
+fn requests_above_the_limit_wait_and_joins_have_their_own() {
+    let secret = secret_file();
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let closed = gate.clone();
+    let hook = Hook::start(move |asked: &Asked| match asked.json() {
+        asked if asked["type"] == "may_join" => Reply::Json(200, json!({ "allow": true })),
+        asked if asked["token"] == "fast" => Reply::Json(200, json!({})),
+        _ => {
+            let (is_open, opened) = &*closed;
+            drop(opened.wait_while(is_open.lock().unwrap(), |is_open| !*is_open).unwrap());
+            Reply::Json(200, json!({}))
+        }
+    });
+    let args = ["--webhooks-authorize", &hook.address, "--webhooks-may-join", &hook.address];
+    let more = ["--webhooks-concurrency", "2", "--webhooks-timeout", "1m"];
+    let times = ["--timeouts-handshake", "1m"];
+    let serving = start(&secret, &[&args[..], &more, &times].concat());
+    // It is connected before the others, and joins while they wait.
+    let mut talk = roomer(&["send", &serving.url, "lobby", "chat", "--lines", "--token", "fast"]);
+    let mut talk = talk.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (first, second) = (hook.next(), hook.next());
+    assert_eq!(
+        (&first.json()["type"], &second.json()["type"]),
+        (&json!("authorize"), &json!("may_join"))
+    );
+    drop(talk.stdin.take());
+    assert!(talk.wait().unwrap().success());
+    thread::scope(|scope| {
+        let waiting: Vec<_> =
+            (0..3).map(|_| scope.spawn(|| handshake(&serving, "?token=slow", ""))).collect();
+        let both = [hook.next(), hook.next()];
+        assert!(both.iter().all(|asked| asked.json()["token"] == "slow"));
+        assert!(hook.arrived().is_empty(), "the third does not wait");
+        *gate.0.lock().unwrap() = true;
+        gate.1.notify_all();
+        assert!(waiting.into_iter().all(|client| client.join().unwrap().0 == 101));
+    });
+    assert_eq!(hook.next().json()["token"], "slow");
+}
+
+#[test]
+fn clients_that_wait_for_a_webhook_do_not_delay_others() {
+    let secret = secret_file();
+    let hook = Hook::start(|asked: &Asked| match asked.json()["token"].as_str() {
+        Some("slow") => Reply::Hang,
+        _ => Reply::Json(200, json!({})),
+    });
+    let args = ["--webhooks-authorize", &hook.address, "--webhooks-timeout", "1m"];
+    let serving = start(&secret, &args);
+    let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws");
+    let waiting: Vec<_> = (0..20)
+        .map(|_| {
+            let mut stream = TcpStream::connect(host).unwrap();
+            let head = "GET /ws?token=slow HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\
+                 Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                 Sec-WebSocket-Version: 13\r\n\r\n";
+            std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
+            assert_eq!(hook.next().json()["token"], "slow");
+            stream
+        })
+        .collect();
+    assert_eq!(handshake(&serving, "", "").0, 101);
+    drop(waiting);
+}
+
+#[test]
+fn a_join_is_permitted_by_the_rules_and_then_by_the_webhook() {
+    let secret = secret_file();
+    let hook = Hook::start(|asked: &Asked| match asked.json()["room"].as_str() {
+        Some("team-open") => Reply::Json(200, json!({ "allow": true })),
+        Some("team-closed") => Reply::Json(200, json!({ "allow": false })),
+        Some("team-text") => Reply::Json(200, json!({ "allow": "true" })),
+        Some("team-more") => Reply::Json(200, json!({ "allow": true, "until": 1 })),
+        Some("team-hang") => Reply::Hang,
+        Some("team-403") => Reply::Json(403, json!({ "allow": true })),
+        Some("team-302") => Reply::Json(302, json!({ "allow": true })),
+        _ => Reply::Raw(b"{\"allow\": true}".into()),
+    });
+    let file = TempFile::new("rules.toml", "[[room]]\npattern = \"team-none\"\njoin = \"none\"\n");
+    let args = [file.path(), "--webhooks-may-join", &hook.address];
+    let more = ["--webhooks-rooms", "team-*", "--webhooks-timeout", "1s"];
+    let serving = start(&secret, &[&args[..], &more].concat());
+    let joins = |room: &str| {
+        let done = run(&["send", &serving.url, room, "chat", "hello"]);
+        let error = String::from_utf8(done.stderr).unwrap();
+        assert!(done.status.success() || error.contains("rejected the join"), "{room}: {error}");
+        done.status.success()
+    };
+    assert!(joins("team-open"));
+    let asked = hook.next();
+    assert!(asked.is_signed_with(SECRET.as_bytes()));
+    let question = asked.json();
+    assert_eq!((&question["type"], &question["user"]), (&json!("may_join"), &Value::Null));
+    assert_eq!(question["id"].as_str().unwrap().len(), 36);
+    let refused = ["closed", "text", "more", "hang", "403", "302", "garbage"];
+    for room in refused {
+        assert!(!joins(&format!("team-{room}")), "{room}");
+        assert_eq!(hook.next().json()["room"], format!("team-{room}"));
+    }
+    // It is asked neither about joins that a rule denies, nor about other rooms.
+    assert!(!joins("team-none") && joins("lobby"));
+    assert!(hook.arrived().is_empty());
+    assert_eq!(requests(&serving, "may_join", "accepted"), 1);
+    assert_eq!(requests(&serving, "may_join", "refused"), 1);
+    assert_eq!(requests(&serving, "may_join", "failed"), 6);
+}
+
+#[test]
+fn a_signal_reads_the_secret_of_webhooks_again() {
+    let secret = secret_file();
+    let hook = Hook::start(|_| Reply::Json(200, json!({})));
+    let mut serving = start(&secret, &["--webhooks-authorize", &hook.address]);
+    std::fs::write(secret.path(), "too short").unwrap();
+    serving.signal(Signal::HUP);
+    let problem = serving.logged("cannot read certificates and keys again");
+    assert!(problem["problem"].as_str().unwrap().contains("has 9 bytes"), "{problem}");
+    assert_eq!(handshake(&serving, "", "").0, 101);
+    assert!(hook.next().is_signed_with(SECRET.as_bytes()));
+    std::fs::write(secret.path(), [b'n'; 32]).unwrap();
+    serving.signal(Signal::HUP);
+    serving.logged("certificates and keys read again");
+    assert_eq!(handshake(&serving, "", "").0, 101);
+    assert!(hook.next().is_signed_with(&[b'n'; 32]));
+}
