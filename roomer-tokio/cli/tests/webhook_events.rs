@@ -85,6 +85,8 @@ fn events_of_a_connection_are_told_in_order() {
     let is_end = |event: &Value| event["event"] == "disconnected" && event["id"] == id.as_str();
     let events = events_until(&hook, is_end);
     assert_eq!(outline(events.last().unwrap()), "disconnected server 1012");
+    let log = serving.rest_of_log();
+    assert!(!log.contains("dropped") && log.contains("stopped"), "{log}");
     assert!(serving.wait().success());
 }
 
