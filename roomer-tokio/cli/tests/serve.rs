@@ -144,14 +144,14 @@ fn a_signal_reads_certificates_and_keys_again_and_mistakes_keep_the_old_ones() {
     // A certificate without its key.
     copy(&second, &files.0);
     serving.signal(Signal::HUP);
-    let problem = serving.logged("cannot read certificates and keys again");
+    let problem = serving.logged("cannot read the configuration again");
     assert!(problem["problem"].as_str().unwrap().contains("does not go with"), "{problem}");
     assert!(connects(&first));
 
     copy(&second_key, &files.1);
     std::fs::write(key.path(), "the-second-key-of-an-api").unwrap();
     serving.signal(Signal::HUP);
-    serving.logged("certificates and keys read again");
+    serving.logged("configuration read again");
     assert!(connects(&second) && !connects(&first));
     assert_eq!(opens(&serving, "the-first-key-of-an-api"), 401);
     assert_eq!(opens(&serving, "the-second-key-of-an-api"), 200);

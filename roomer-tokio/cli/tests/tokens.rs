@@ -290,11 +290,11 @@ fn a_signal_reads_the_secret_of_tokens_again() {
     let (old, new) = (Signer::secret(), Signer::Secret(vec![b'n'; 32]));
     std::fs::write(secret.path(), "too short").unwrap();
     serving.signal(rustix::process::Signal::HUP);
-    serving.logged("cannot read certificates and keys again");
+    serving.logged("cannot read the configuration again");
     assert_eq!(with_token(&serving, &old.token(&claims)).0, 101);
     std::fs::write(secret.path(), [b'n'; 32]).unwrap();
     serving.signal(rustix::process::Signal::HUP);
-    serving.logged("certificates and keys read again");
+    serving.logged("configuration read again");
     assert_eq!(with_token(&serving, &old.token(&claims)).0, 401);
     assert_eq!(with_token(&serving, &new.token(&claims)).0, 101);
 }

@@ -331,13 +331,13 @@ fn a_signal_reads_the_secret_of_webhooks_again() {
     let mut serving = start(&secret, &["--webhooks-authorize", &hook.address]);
     std::fs::write(secret.path(), "too short").unwrap();
     serving.signal(Signal::HUP);
-    let problem = serving.logged("cannot read certificates and keys again");
+    let problem = serving.logged("cannot read the configuration again");
     assert!(problem["problem"].as_str().unwrap().contains("has 9 bytes"), "{problem}");
     assert_eq!(handshake(&serving, "", "").0, 101);
     assert!(hook.next().is_signed_with(SECRET.as_bytes()));
     std::fs::write(secret.path(), [b'n'; 32]).unwrap();
     serving.signal(Signal::HUP);
-    serving.logged("certificates and keys read again");
+    serving.logged("configuration read again");
     assert_eq!(handshake(&serving, "", "").0, 101);
     assert!(hook.next().is_signed_with(&[b'n'; 32]));
 }

@@ -8,7 +8,7 @@
 //! | `api` | the HTTP API of that listener |
 //! | `http` | connections of that listener, and their limits |
 //! | `login` | logins by JSON Web Token |
-//! | `reload` | files of certificates and keys, read again on SIGHUP |
+//! | `reload` | the configuration, with its certificates and keys, read again on SIGHUP |
 //! | `rights` | who may do what in which room |
 //! | `webhooks` | what other services decide, and what they are told |
 //! | `fetch` | requests to other services |
@@ -44,7 +44,8 @@ use crate::serve::api::Api;
 use crate::serve::config::Config;
 use crate::serve::config::values::Problem;
 use crate::serve::login::Login;
-use crate::serve::reload::Reloads;
+use crate::serve::reload::{Reloads, Source};
+use crate::serve::rights::Rules;
 use crate::serve::systemd::{Sockets, State};
 use crate::serve::tls::Certificate;
 use crate::serve::webhooks::{Events, Webhooks};
@@ -57,14 +58,15 @@ pub(crate) fn run(args: &Serve, output: &Output) -> Result<(), Failure> {
     }
     let sockets = Sockets::take(&mut config).map_err(|problem| failure(vec![problem]))?;
     let plan = Plan::new(&config).map_err(|problem| failure(vec![problem]))?;
-    log::start(&config.options);
+    let level = log::start(&config.options);
+    let source = Source { file: args.file.clone(), flags: args.flags.clone(), level };
     let runtime = match config.options.threads {
         0 | 1 => runtime::Builder::new_current_thread().enable_all().build()?,
         threads => {
             runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?
         }
     };
-    runtime.block_on(plan.run(config, sockets)).map_err(|problem| failure(vec![problem]))
+    runtime.block_on(plan.run(config, sockets, source)).map_err(|problem| failure(vec![problem]))
 }
 
 /// Checks a configuration as far as this is possible without listening.
@@ -81,6 +83,7 @@ fn failure(problems: Vec<Problem>) -> Failure {
 /// The parts of a server that a valid configuration describes.
 struct Plan {
     server: Server,
+    rules: Rules,
     api: Option<Arc<Api>>,
     login: Option<Arc<Login>>,
     tls: Option<Arc<Certificate>>,
@@ -90,16 +93,22 @@ struct Plan {
 impl Plan {
     fn new(config: &Config) -> Result<Plan, Problem> {
         let tls = Certificate::new(config)?;
+        let rules = Rules::new(config.rooms());
         let login = match login::is_configured(&config.options) {
-            true => Some(Arc::new(Login::new(config)?)),
+            true => Some(Arc::new(Login::new(config, rules.clone())?)),
             false => None,
         };
-        let webhooks = Webhooks::new(config)?;
-        let server = rooms::server(config, login.as_ref(), &webhooks)?;
-        Ok(Plan { api: Api::new(config, &server)?, server, login, tls, webhooks })
+        let webhooks = Webhooks::new(config, &rules)?;
+        let server = rooms::server(config, login.as_ref(), &webhooks, &rules)?;
+        Ok(Plan { api: Api::new(config, &server)?, server, rules, login, tls, webhooks })
     }
 
-    async fn run(self, config: Config, sockets: Sockets) -> Result<(), Problem> {
+    /// Returns true if a login may limit what its client does.
+    fn has_login(&self) -> bool {
+        self.login.is_some() || self.webhooks.authorize.is_some()
+    }
+
+    async fn run(self, config: Config, sockets: Sockets, source: Source) -> Result<(), Problem> {
         let config = Arc::new(config);
         let options = &config.options;
         let listener = bind(&config, "listen", options.listen, sockets.clients).await?;
@@ -116,7 +125,7 @@ impl Plan {
             stop.await;
             systemd::notify(State::Stopping);
         };
-        let reloads = Reloads::new(&config, &self);
+        let reloads = Reloads::new(&config, &self, source);
         let scheme = if self.tls.is_some() { "wss" } else { "ws" };
         let path = &options.path;
         tracing::info!(url = %format!("{scheme}://{}{path}", address(&listener)), "listening");

@@ -1,6 +1,6 @@
 //! The rights of clients in rooms: by the rules of the file and by the rights in the token.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use roomer_tokio::{Builder, Conn, Message};
@@ -93,8 +93,13 @@ impl Grants {
     }
 }
 
-/// The rules of the file, in its order.
-pub(crate) struct Rules(Vec<Rule>);
+/// The rules of the file, in its order. They may be replaced while the server runs.
+#[derive(Clone)]
+pub(crate) struct Rules {
+    rules: Arc<RwLock<Vec<Rule>>>,
+    /// True if there was a rate at the start; only then messages are counted.
+    has_rates: bool,
+}
 
 struct Rule {
     pattern: Pattern,
@@ -105,51 +110,88 @@ struct Rule {
     rate: Option<Rate>,
 }
 
+/// What rules may deny, by the keys of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Denies {
+    join: bool,
+    publish: bool,
+    whisper: bool,
+    rate: bool,
+}
+
+impl Denies {
+    /// Returns the keys by which these rules deny what those of the start never do.
+    pub(crate) fn beyond(self, start: Denies) -> impl Iterator<Item = &'static str> {
+        let keys = [
+            ("[[room]] join", self.join && !start.join),
+            ("[[room]] publish", self.publish && !start.publish),
+            ("[[room]] whisper", self.whisper && !start.whisper),
+            ("[[room]] rate", self.rate && !start.rate),
+        ];
+        keys.into_iter().filter(|(_, is_beyond)| *is_beyond).map(|(key, _)| key)
+    }
+}
+
 impl Rules {
     pub(crate) fn new<'a>(rooms: impl Iterator<Item = &'a Room>) -> Rules {
-        let rule = |room: &Room| Rule {
-            pattern: Pattern::new(&room.pattern),
-            join: room.join,
-            publish: room.publish,
-            whisper: room.whisper,
-            rate: room.rate,
+        let rules: Vec<_> = rooms.map(Rule::new).collect();
+        let has_rates = rules.iter().any(|rule| rule.rate.is_some());
+        Rules { rules: Arc::new(RwLock::new(rules)), has_rates }
+    }
+
+    /// Replaces all rules. A client's rates so far count for the rule in the same place.
+    pub(crate) fn replace<'a>(&self, rooms: impl Iterator<Item = &'a Room>) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) =
+            rooms.map(Rule::new).collect();
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Vec<Rule>> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns what the rules may deny. With `has_login`, logins may limit clients as well; with
+    /// `has_webhook`, that about joins may.
+    pub(crate) fn denies(&self, has_login: bool, has_webhook: bool) -> Denies {
+        let rules = self.read();
+        let denies = |of: fn(&Rule) -> Option<Who>| {
+            has_login || rules.iter().any(|rule| of(rule).is_some_and(|who| who != Who::All))
         };
-        Rules(rooms.map(rule).collect())
+        Denies {
+            join: has_webhook || denies(|rule| rule.join),
+            publish: denies(|rule| rule.publish),
+            whisper: denies(|rule| rule.whisper),
+            rate: rules.iter().any(|rule| rule.rate.is_some()),
+        }
     }
 
     /// Adds the rules to a server. A rule that can never deny is left out, since the server asks
     /// each rule about every message. With `has_login`, logins may limit clients as well; the webhook
     /// is asked about joins that all others permit.
     pub(crate) fn add(
-        self,
+        &self,
         mut builder: Builder,
         has_login: bool,
         webhook: Option<MayJoin>,
     ) -> Builder {
-        let denies = |of: fn(&Rule) -> Option<Who>| {
-            has_login || self.0.iter().any(|rule| of(rule).is_some_and(|who| who != Who::All))
-        };
-        let has_rates = self.0.iter().any(|rule| rule.rate.is_some());
-        let (joins, whispers) = (denies(|rule| rule.join), denies(|rule| rule.whisper));
-        let publishes = denies(|rule| rule.publish) || has_rates;
-        let rules = Arc::new(self);
+        let denies = self.denies(has_login, webhook.is_some());
         if let Some(webhook) = webhook {
-            let rules = rules.clone();
+            let rules = self.clone();
             builder = builder.may_join_async(async move |conn, room| {
                 rules.permit(&conn, &room, Right::Join) && webhook.permits(&conn, &room).await
             });
-        } else if joins {
-            let rules = rules.clone();
+        } else if denies.join {
+            let rules = self.clone();
             builder = builder.may_join(move |conn, room| rules.permit(conn, room, Right::Join));
         }
-        if publishes {
-            let rules = rules.clone();
+        if denies.publish || denies.rate {
+            let rules = self.clone();
             builder = builder.may_publish(move |conn, message| {
                 rules.permit(conn, message.room, Right::Publish)
                     && rules.is_in_time(conn, message.room)
             });
         }
-        if whispers {
+        if denies.whisper {
+            let rules = self.clone();
             builder = builder.may_send(move |conn, message| rules.permit_whisper(conn, message));
         }
         builder
@@ -168,7 +210,8 @@ impl Rules {
     }
 
     fn who(&self, room: &str, right: Right) -> Who {
-        let matching = self.0.iter().filter(|rule| rule.pattern.matches(room));
+        let rules = self.read();
+        let matching = rules.iter().filter(|rule| rule.pattern.matches(room));
         let who = |rule: &Rule| match right {
             Right::Join => rule.join,
             Right::Publish => rule.publish,
@@ -188,16 +231,31 @@ impl Rules {
 
     /// Counts a message. Returns true if its rate permits it.
     fn is_in_time(&self, conn: &Conn, room: &str) -> bool {
-        let mut rules = self.0.iter().enumerate();
-        let found = rules.find(|(_, rule)| rule.rate.is_some() && rule.pattern.matches(room));
+        let rules = self.read();
+        let found = rules
+            .iter()
+            .enumerate()
+            .find(|(_, rule)| rule.rate.is_some() && rule.pattern.matches(room));
         let Some((index, Rule { rate: Some(rate), .. })) = found else { return true };
         conn.extension::<Buckets>().is_none_or(|buckets| buckets.take(index, *rate, Instant::now()))
     }
 
     /// Returns an empty count for a new connection, if there is a rate.
     pub(crate) fn buckets(&self) -> Option<Buckets> {
-        let has_rates = self.0.iter().any(|rule| rule.rate.is_some());
-        has_rates.then(|| Buckets(Arc::new(Mutex::new(vec![None; self.0.len()]))))
+        let rules = self.read().len();
+        self.has_rates.then(|| Buckets(Arc::new(Mutex::new(vec![None; rules]))))
+    }
+}
+
+impl Rule {
+    fn new(room: &Room) -> Rule {
+        Rule {
+            pattern: Pattern::new(&room.pattern),
+            join: room.join,
+            publish: room.publish,
+            whisper: room.whisper,
+            rate: room.rate,
+        }
     }
 }
 
@@ -215,6 +273,10 @@ impl Buckets {
     /// The generic cell rate algorithm: each message postpones the time by its share of a second.
     fn take(&self, rule: usize, rate: Rate, now: Instant) -> bool {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() <= rule {
+            // The rules have become more since the client came.
+            buckets.resize(rule + 1, None);
+        }
         let Some(bucket) = buckets.get_mut(rule) else { return true };
         let share = Duration::from_secs(1) / rate.per_second;
         let next = bucket.unwrap_or(now).max(now) + share;

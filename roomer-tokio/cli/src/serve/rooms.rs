@@ -17,6 +17,7 @@ pub(crate) fn server(
     config: &Config,
     login: Option<&Arc<Login>>,
     webhooks: &Webhooks,
+    rules: &Rules,
 ) -> Result<Server, Problem> {
     let options = &config.options;
     if options.threads == 0 {
@@ -40,9 +41,8 @@ pub(crate) fn server(
     if options.client_info {
         builder = builder.may_set_info(|_, _| true);
     }
-    let rooms = || config.lists.rooms.iter().map(|room| &room.value);
-    for room in rooms() {
-        builder = remember(builder, room);
+    for room in &config.lists.rooms {
+        builder = remember(builder, &room.value);
     }
     builder = match options.compat {
         true => builder.compat(),
@@ -51,7 +51,7 @@ pub(crate) fn server(
         false => builder.presence("root", Presence::Off),
     };
     let has_login = login.is_some() || webhooks.authorize.is_some();
-    builder = Rules::new(rooms()).add(builder, has_login, webhooks.may_join.clone());
+    builder = rules.add(builder, has_login, webhooks.may_join.clone());
     if let Some(events) = &webhooks.events {
         builder = events.add(builder);
     }
@@ -59,7 +59,7 @@ pub(crate) fn server(
         builder = login.add(builder);
     } else if let Some(authorize) = &webhooks.authorize {
         builder = authorize.add(builder);
-    } else if let Some(buckets) = Rules::new(rooms()).buckets() {
+    } else if let Some(buckets) = rules.buckets() {
         builder = builder.authorize(move |_| Ok(Claims::new().with(buckets.empty())));
     }
     if options.cluster_url.is_some() {

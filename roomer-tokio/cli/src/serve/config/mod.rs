@@ -23,6 +23,7 @@ use std::path::Path;
 use crate::serve::config::file::Lists;
 use crate::serve::config::flags::Flags;
 use crate::serve::config::options::Options;
+use crate::serve::config::rooms::Room;
 use crate::serve::config::values::{Place, Problem, Values};
 
 /// The whole configuration.
@@ -54,6 +55,11 @@ impl Config {
                 Err(problems)
             }
         }
+    }
+
+    /// Returns the tables `[[room]]`.
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = &Room> {
+        self.lists.rooms.iter().map(|room| &room.value)
     }
 
     /// Returns a problem with an option, at the place where it was written.

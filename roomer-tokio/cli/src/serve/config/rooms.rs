@@ -10,7 +10,7 @@ use crate::serve::rights::Pattern;
 
 /// The rules for the rooms that a pattern matches. For each rule, the first pattern that matches and
 /// has the rule applies.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Room {
     /// A name, or the beginning of names followed by `*`.

@@ -28,11 +28,8 @@ pub(crate) struct Said<'a> {
 }
 
 impl Reader {
-    pub(crate) fn new(config: &Config) -> Reader {
-        Reader {
-            max_info: config.options.max_info.0,
-            rules: Rules::new(config.lists.rooms.iter().map(|room| &room.value)),
-        }
+    pub(crate) fn new(config: &Config, rules: Rules) -> Reader {
+        Reader { max_info: config.options.max_info.0, rules }
     }
 
     /// Returns the claims that every client has: the counts of its rates.

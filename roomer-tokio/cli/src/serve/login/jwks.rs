@@ -31,6 +31,11 @@ pub(crate) struct Refresher {
 }
 
 impl Refresher {
+    /// Returns true if this is the address from which the set is read.
+    pub(super) fn is_at(&self, address: &str) -> bool {
+        address.parse::<Uri>().is_ok_and(|address| address == self.address)
+    }
+
     pub(super) fn new(address: &str, every: Duration) -> Result<Refresher, String> {
         Ok(Refresher {
             address: check_address(address)?,

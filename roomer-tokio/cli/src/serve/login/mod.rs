@@ -27,6 +27,7 @@ use self::keys::Key;
 use crate::serve::config::Config;
 use crate::serve::config::options::Options;
 use crate::serve::config::values::Problem;
+use crate::serve::rights::Rules;
 
 /// The maximum length of a token in bytes; a longer one is not parsed.
 const MAX_TOKEN: usize = 8 << 10;
@@ -56,7 +57,7 @@ pub(crate) fn is_configured(options: &Options) -> bool {
 
 impl Login {
     /// Reads the keys from files. [`Login::refresh`] reads those from an address.
-    pub(crate) fn new(config: &Config) -> Result<Login, Problem> {
+    pub(crate) fn new(config: &Config, rules: Rules) -> Result<Login, Problem> {
         crypto::install();
         let options = &config.options;
         let refresher = match &options.jwt_jwks {
@@ -77,8 +78,20 @@ impl Login {
             info_claim: options.jwt_info_claim.clone(),
             rooms_claim: options.jwt_rooms_claim.clone(),
             is_anonymous: options.anonymous == Some(true),
-            reader: Reader::new(config),
+            reader: Reader::new(config, rules),
         })
+    }
+
+    /// Returns true if [`reload`](Self::reload) makes these logins those of a configuration: if it has
+    /// logins, and its keys come from the same address, if from any.
+    pub(crate) fn can_become(&self, config: &Config) -> bool {
+        let jwks = config.options.jwt_jwks.as_deref();
+        let address = jwks.filter(|place| place.contains("://"));
+        let is_same = match (address, &self.refresher) {
+            (Some(address), Some(refresher)) => refresher.is_at(address),
+            (address, refresher) => address.is_none() && refresher.is_none(),
+        };
+        is_same && is_configured(&config.options)
     }
 
     /// Reads the keys from files again.

@@ -30,6 +30,7 @@ use crate::serve::config::values::Problem;
 use crate::serve::fetch::{Fetcher, parse_address};
 use crate::serve::login;
 use crate::serve::login::claims::Reader;
+use crate::serve::rights::Rules;
 
 /// The webhooks that are configured.
 #[derive(Clone, Default)]
@@ -42,7 +43,7 @@ pub(crate) struct Webhooks {
 
 impl Webhooks {
     /// Checks the options, and reads the secret.
-    pub(crate) fn new(config: &Config) -> Result<Webhooks, Problem> {
+    pub(crate) fn new(config: &Config, rules: &Rules) -> Result<Webhooks, Problem> {
         let options = &config.options;
         let keys = [
             ("webhooks.authorize", &options.webhooks_authorize),
@@ -88,8 +89,9 @@ impl Webhooks {
         let rooms: Arc<[_]> = options.webhooks_rooms.clone().into();
         Ok(Webhooks {
             secret: Some(secret),
-            authorize: authorize
-                .map(|call| Arc::new(Authorize::new(call, headers, Reader::new(config)))),
+            authorize: authorize.map(|call| {
+                Arc::new(Authorize::new(call, headers, Reader::new(config, rules.clone())))
+            }),
             may_join: may_join.map(|call| MayJoin::new(call, rooms.clone())),
             events: match events {
                 Some(call) => {

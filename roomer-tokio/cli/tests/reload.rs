@@ -1,0 +1,94 @@
+//! A configuration that changes while `roomer serve` runs.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use rustix::process::Signal;
+use support::{Serving, Tail, TempFile, roomer, run, succeeds};
+
+/// Replaces the file, and waits until the server has read it.
+fn reload(serving: &mut Serving, file: &TempFile, text: &str) {
+    std::fs::write(file.path(), text).unwrap();
+    serving.signal(Signal::HUP);
+    serving.logged("configuration read again");
+}
+
+/// Sends to a room. Returns false if a rule forbids it.
+fn sends(serving: &Serving, room: &str) -> bool {
+    let done = run(&["send", &serving.url, room, "chat", "x"]);
+    let error = String::from_utf8(done.stderr).unwrap();
+    assert!(
+        done.status.success() || error.contains("a rule of the application forbids it"),
+        "{error}"
+    );
+    done.status.success()
+}
+
+#[test]
+fn rules_of_rooms_change_at_once() {
+    const NEWS: &str = "[[room]]\npattern = \"news\"\npublish = \"none\"\n";
+    const OTHER: &str = "[[room]]\npattern = \"other\"\npublish = \"none\"\n";
+    let file = TempFile::new("rules.toml", NEWS);
+    let mut serving = Serving::start_with(&mut roomer(&["serve", file.path()]));
+    assert!(!sends(&serving, "news") && sends(&serving, "other"));
+    reload(&mut serving, &file, OTHER);
+    assert!(sends(&serving, "news") && !sends(&serving, "other"));
+
+    // A mistake anywhere keeps all of it.
+    std::fs::write(file.path(), format!("{NEWS}rate = \"much\"\n")).unwrap();
+    serving.signal(Signal::HUP);
+    let problem = serving.logged("cannot read the configuration again")["problem"].to_string();
+    assert!(problem.contains("rules.toml:4"), "{problem}");
+    assert!(sends(&serving, "news") && !sends(&serving, "other"));
+}
+
+#[test]
+fn rates_of_rooms_change_at_once() {
+    let text = |rate| format!("[[room]]\npattern = \"*\"\nrate = \"1 burst {rate}\"\n");
+    let file = TempFile::new("rates.toml", text(1));
+    let mut serving = Serving::start_with(&mut roomer(&["serve", file.path()]));
+    reload(&mut serving, &file, &format!("[[room]]\npattern = \"a\"\n{}", text(100_000)));
+    let mut tail = Tail::start(&serving, "lobby", &[]);
+    let lines = "x\n".repeat(50);
+    let send = ["send", &serving.url, "lobby", "chat", "--lines"];
+    succeeds(&support::run_with(&send, lines.as_bytes()));
+    for _ in 0..50 {
+        assert_eq!(tail.message()["text"], "x");
+    }
+}
+
+#[test]
+fn the_log_and_keys_of_the_api_change_and_the_rest_is_told() {
+    let key = |name: &str| {
+        let key = format!("a-key-of-the-api-with-the-name-{name}");
+        (TempFile::new("key", &key), format!("Authorization: Bearer {key}"))
+    };
+    let (first, second) = (key("first"), key("second"));
+    let text = |key: &TempFile| format!("[[api_key]]\nname = \"a\"\nfile = {:?}\n", key.path());
+    let file = TempFile::new("keys.toml", text(&first.0));
+    let mut serving = Serving::start_with(&mut roomer(&["serve", file.path()]));
+    let opens = |serving: &Serving, header: &str| {
+        serving.request("GET", "/v1/stats", &[header], b"").status == 200
+    };
+    assert!(opens(&serving, &first.1) && !opens(&serving, &second.1));
+    let both = format!(
+        "[log]\nlevel = \"debug\"\n[limits]\nmax_rooms = 7\n[rates]\nmessages = \"1 burst 9\"\n[[room]]\n\
+         pattern = \"a\"\nhistory = 2\njoin = \"none\"\n{}{}",
+        text(&first.0),
+        text(&second.0).replace("\"a\"", "\"b\"")
+    );
+    reload(&mut serving, &file, &both);
+    assert_eq!(
+        serving.logged("some changes need a new start")["keys"],
+        "limits.max_rooms, rates.messages, [[room]] presence, history, [[room]] join"
+    );
+    assert!(opens(&serving, &first.1) && opens(&serving, &second.1));
+    let key = text(&second.0);
+    reload(&mut serving, &file, &format!("[log]\nlevel = \"debug\"\n{key}"));
+    assert!(!opens(&serving, &first.1) && opens(&serving, &second.1));
+    // Lines of this level are new.
+    assert!(sends(&serving, "lobby"));
+    serving.signal(Signal::TERM);
+    assert!(serving.rest_of_log().contains("\"level\":\"DEBUG\""));
+}
