@@ -21,8 +21,8 @@ fn metrics(page: &str) -> BTreeMap<&str, (&str, BTreeSet<&str>)> {
         {
             metrics.insert(name, (kind, BTreeSet::from(["job", "instance"])));
         } else if let Some((name, labels)) = line.split_once('{') {
-            let (label, _) = labels.split_once('=').unwrap();
-            metrics.get_mut(name).unwrap().1.insert(label);
+            let labels = labels.split(',').map(|label| label.split_once('=').unwrap().0);
+            metrics.get_mut(name).unwrap().1.extend(labels);
         }
     }
     metrics
@@ -53,10 +53,14 @@ fn each_query_is_about_a_metric_of_the_server_with_its_labels() {
         "dashboard.toml",
         format!("[[api_key]]\nname = \"a\"\nfile = {:?}\n", key.path()),
     );
-    // With a broker, which need not exist, there are the metrics of a cluster too.
+    // With a broker and a webhook, which need not exist, there are the metrics of these too.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let broker = format!("nats://127.0.0.1:{port}");
-    let serving = Serving::start(&[file.path(), "--cluster-url", &broker, "--cluster-node", "a"]);
+    let (broker, hook) =
+        (format!("nats://127.0.0.1:{port}"), format!("http://127.0.0.1:{port}/events"));
+    let secret = TempFile::new("secret", [b's'; 32]);
+    let cluster = ["--cluster-url", &broker, "--cluster-node", "a"];
+    let webhook = ["--webhooks-events", &hook, "--webhooks-secret", secret.path()];
+    let serving = Serving::start(&[&[file.path()][..], &cluster, &webhook].concat());
     // Codes and states are shown once there are some: a connection that is closed, a rejected request.
     let tail = Tail::start(&serving, "lobby", &[]);
     let authorization = format!("Authorization: Bearer {KEY}");
