@@ -56,7 +56,8 @@ impl<'a> PacketRef<'a> {
     /// Returns the number of bytes that [`encode`](Self::encode) appends.
     #[must_use]
     pub fn encoded_len(&self) -> usize {
-        self.fields().iter().map(|(_, bytes)| LEN + bytes.len()).sum()
+        let names = self.room.len() + self.event.len() + self.dst.len() + self.src.len();
+        MIN_PACKET + names + self.payload.len()
     }
 
     /// Appends the packet's only encoding to `out`.
@@ -78,16 +79,16 @@ impl<'a> PacketRef<'a> {
     ///
     /// [`EncodeError`] if a field has 4 GiB or more; `out` is unchanged then.
     pub fn encode_head(&self, payload_len: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let [names @ .., _] = self.fields();
-        let lengths = names.map(|(field, bytes)| (field, bytes.len()));
-        for (field, len) in lengths.into_iter().chain([(Field::Payload, payload_len)]) {
-            // All are checked before the first byte is written, so that `out` is unchanged after an
-            // error.
-            u32::try_from(len).map_err(|_| EncodeError { field, len })?;
+        let names = [self.room, self.event, self.dst, self.src];
+        // All are checked before the first byte is written, so that `out` is unchanged after an error.
+        // One check serves all, since their bitwise or is above `u32` if one of them is.
+        let lengths = names.iter().fold(payload_len, |lengths, name| lengths | name.len());
+        if u32::try_from(lengths).is_err() {
+            return Err(self.too_long(payload_len));
         }
-        for (_, bytes) in names {
-            out.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
-            out.extend_from_slice(bytes);
+        for name in names {
+            out.extend_from_slice(&(name.len() as u32).to_be_bytes());
+            out.extend_from_slice(name.as_bytes());
         }
         out.extend_from_slice(&(payload_len as u32).to_be_bytes());
         Ok(())
@@ -116,14 +117,19 @@ impl<'a> PacketRef<'a> {
         core::str::from_utf8(self.payload)
     }
 
-    fn fields(&self) -> [(Field, &'a [u8]); 5] {
-        [
-            (Field::Room, self.room.as_bytes()),
-            (Field::Event, self.event.as_bytes()),
-            (Field::Dst, self.dst.as_bytes()),
-            (Field::Src, self.src.as_bytes()),
-            (Field::Payload, self.payload),
-        ]
+    /// Returns the error of [`encode_head`](Self::encode_head), which names the first field that is
+    /// too long.
+    #[cold]
+    fn too_long(&self, payload_len: usize) -> EncodeError {
+        let lengths = [
+            (Field::Room, self.room.len()),
+            (Field::Event, self.event.len()),
+            (Field::Dst, self.dst.len()),
+            (Field::Src, self.src.len()),
+        ];
+        let too_long = lengths.into_iter().find(|(_, len)| u32::try_from(*len).is_err());
+        let (field, len) = too_long.unwrap_or((Field::Payload, payload_len));
+        EncodeError { field, len }
     }
 }
 

@@ -28,7 +28,7 @@ pub fn packet_frame(packet: &PacketRef<'_>, out: &mut Vec<u8>) -> Result<(), Enc
 }
 
 /// Appends a packet as a binary message without its payload, for payloads in several buffers.
-/// Exactly `payload_len` bytes have to follow.
+/// Exactly `payload_len` bytes have to follow; memory for `appended` of them is reserved in `out`.
 ///
 /// # Errors
 ///
@@ -36,11 +36,12 @@ pub fn packet_frame(packet: &PacketRef<'_>, out: &mut Vec<u8>) -> Result<(), Enc
 pub fn packet_frame_head(
     packet: &PacketRef<'_>,
     payload_len: usize,
+    appended: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     let start = out.len();
-    let length = packet.encoded_len() - packet.payload.len() + payload_len;
-    header(OpCode::Data(Data::Binary), length, 0, out);
+    let head_len = packet.encoded_len() - packet.payload.len();
+    header(OpCode::Data(Data::Binary), head_len + payload_len, head_len + appended, out);
     packet.encode_head(payload_len, out).inspect_err(|_| out.truncate(start))
 }
 

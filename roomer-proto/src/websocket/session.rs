@@ -203,12 +203,13 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
     /// Returns the next whole frame, unmasked; `None` if it is incomplete.
     fn next_frame(&mut self) -> Result<Option<(FrameHeader, Location)>, Violation> {
         if self.session.consumed == self.session.buffer.len() {
-            // Freed, not cleared: an idle connection should hold no memory.
-            self.session.buffer = Vec::new();
-            self.session.consumed = 0;
+            self.session.release_buffer();
             // The common case: parse in place. An incomplete frame stays in the chunk, and goes into
             // the buffer when the feed is dropped.
             let rest = &mut self.chunk[self.at..];
+            if rest.is_empty() {
+                return Ok(None);
+            }
             let Some(head) = FrameHead::parse(rest)? else {
                 return Ok(None);
             };
@@ -323,9 +324,11 @@ impl<const CLIENT: bool> Drop for Feed<'_, CLIENT> {
             return;
         }
         let rest = &self.chunk[self.at..];
-        // Without the length of a frame, since the rest may be several if the feed was dropped
-        // early.
-        self.session.push(rest, 0);
+        if !rest.is_empty() {
+            // Without the length of a frame, since the rest may be several if the feed was dropped
+            // early.
+            self.session.push(rest, 0);
+        }
     }
 }
 
@@ -333,11 +336,20 @@ impl<const CLIENT: bool> Session<CLIENT> {
     /// Releases the memory that the last event borrowed.
     fn release_consumed(&mut self) {
         if self.consumed == self.buffer.len() {
-            self.buffer = Vec::new();
-            self.consumed = 0;
+            self.release_buffer();
         }
         if self.message.as_ref().is_some_and(|message| message.is_complete) {
             self.message = None;
+        }
+    }
+
+    /// Releases the buffer, all of which was consumed. Freed, not cleared: an idle connection should
+    /// hold no memory.
+    #[inline]
+    fn release_buffer(&mut self) {
+        if self.buffer.capacity() > 0 {
+            self.buffer = Vec::new();
+            self.consumed = 0;
         }
     }
 

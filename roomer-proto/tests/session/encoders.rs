@@ -82,7 +82,7 @@ fn a_head_followed_by_its_payload_is_the_whole_packet() {
             ..PacketRef::default()
         };
         let head = PacketRef { payload: &payload[..own], ..whole };
-        let mut parts = encoded(|out| packet_frame_head(&head, length, out).unwrap());
+        let mut parts = encoded(|out| packet_frame_head(&head, length, 0, out).unwrap());
         parts.extend_from_slice(whole.payload);
         assert!(parts == encoded(|out| packet_frame(&whole, out).unwrap()), "{own}, {length}");
     }
