@@ -39,6 +39,8 @@ impl MemberList {
             self.full.push(chunk.into());
         }
         let is_first = self.full.is_empty() && self.tail.is_empty();
+        // At once: a room's first entry would otherwise grow the memory three times.
+        self.tail.reserve(ENTRY_LEN);
         self.tail.push(if is_first { begin } else { b',' });
         self.tail.push(b'"');
         self.tail.extend_from_slice(id.as_ref());

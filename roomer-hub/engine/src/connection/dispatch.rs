@@ -87,12 +87,15 @@ impl<'s> Dispatcher<'_, 's> {
         let (conn, server) = (self.conn.info.key, self.server);
         let mut dispatched = Dispatched::default();
         let mut input: Input<'_> = input;
-        // Never the client's own value, which could name another sender.
-        let packet = PacketRef { src: self.conn.info.id.as_str(), ..packet };
-        let message = Message::new(&packet, self.conn.info.id);
         loop {
             let outcome = core.apply(self.now, input, None);
             (dispatched.congested, dispatched.is_closed) = (outcome.congested, outcome.is_closed);
+            if outcome.call.is_none() && outcome.ask.is_none() {
+                return (core, dispatched);
+            }
+            // Never the client's own value, which could name another sender.
+            let packet = PacketRef { src: self.conn.info.id.as_str(), ..packet };
+            let message = Message::new(&packet, self.conn.info.id);
             if let Some(key) = outcome.call.filter(|_| outcome.is_request) {
                 (core, dispatched.request) = self.run_request(core, key, &message);
                 return (core, dispatched);

@@ -8,6 +8,7 @@ use roomer_hub::{Command, Input};
 use roomer_proto::websocket::{self, Event, Kind, Session};
 use roomer_proto::{PacketRef, close};
 
+use crate::Server;
 use crate::app::conn::Conn;
 use crate::app::hooks::DisconnectReason;
 use crate::builder::options::Options;
@@ -103,13 +104,13 @@ impl Established {
     /// if the session has ended.
     pub(crate) fn on_bytes(
         &mut self,
+        server: &Server,
         writer: &Arc<SocketWriter>,
         bytes: &mut [u8],
         now: Duration,
     ) -> bool {
         // Even without bytes: nothing was read while the handler was pending, which is not silence.
         self.keep_alive.received(now);
-        let server = self.conn.server.clone();
         let options = server.options();
         let key = self.conn.info.key;
         // Without bytes, a handler has ended: the client has not shown that its new token arrived.
@@ -182,7 +183,7 @@ impl Established {
                     SessionPacket::Ack => continue,
                     SessionPacket::Token => {
                         core.counts.messages_in += 1;
-                        let dispatcher = Dispatcher { server: &server, conn: &self.conn, now };
+                        let dispatcher = Dispatcher { server, conn: &self.conn, now };
                         let renewed;
                         (core, renewed) = dispatcher.renew(core, packet);
                         match renewed {
@@ -214,7 +215,7 @@ impl Established {
                 }
             }
             core.counts.messages_in += 1;
-            let dispatcher = Dispatcher { server: &server, conn: &self.conn, now };
+            let dispatcher = Dispatcher { server, conn: &self.conn, now };
             let input = Input::Packet { conn: key, packet };
             let dispatched;
             (core, dispatched) = dispatcher.dispatch(core, input, packet);
@@ -293,7 +294,7 @@ impl Established {
                 core = dispatcher.handled(core, &message, result);
                 self.report_buffered(writer);
                 server.flush_after_input(now, core, &mut self.flush_at);
-                return self.handle_buffered(writer, now);
+                return self.handle_buffered(&server, writer, now);
             }
             CallOutcome::Renewed(result) => {
                 let renewed;
@@ -303,7 +304,7 @@ impl Established {
                     self.conn.info = info;
                 }
                 server.flush_after_input(now, core, &mut self.flush_at);
-                return self.handle_buffered(writer, now);
+                return self.handle_buffered(&server, writer, now);
             }
             CallOutcome::Panicked(panic) => {
                 core = dispatcher.panicked(core, &message, panic);
@@ -329,15 +330,20 @@ impl Established {
             // task.
             Some(_) => ResumeResult::Continue,
             None if dispatched.is_closed => ResumeResult::Ended,
-            None => self.handle_buffered(writer, now),
+            None => self.handle_buffered(&server, writer, now),
         }
     }
 
     /// Handles the messages that the session buffered while a handler was pending.
-    fn handle_buffered(&mut self, writer: &Arc<SocketWriter>, now: Duration) -> ResumeResult {
+    fn handle_buffered(
+        &mut self,
+        server: &Server,
+        writer: &Arc<SocketWriter>,
+        now: Duration,
+    ) -> ResumeResult {
         // The client could not finish a message meanwhile, so its time starts again.
         self.progress.restart(now);
-        match self.on_bytes(writer, &mut [], now) {
+        match self.on_bytes(server, writer, &mut [], now) {
             true => ResumeResult::Ended,
             false => ResumeResult::Continue,
         }

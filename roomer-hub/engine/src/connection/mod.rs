@@ -53,7 +53,7 @@ use crate::handshake::proxy_protocol::ProxyHeader;
 use crate::lifecycle::admission::SocketKind;
 use crate::metrics::trace;
 use crate::outbound::outbox::OutboxPhase;
-use crate::outbound::socket_writer::SocketWriter;
+use crate::outbound::socket_writer::{SocketWriter, Status};
 use crate::timer::Timer;
 use crate::transport::{Reader, Writer};
 
@@ -225,19 +225,19 @@ impl<R: Reader> Connection<R> {
         let is_paused = open.is_paused(now, cx);
         if open.pending.is_some() {
             return match open.resume_call(writer, now, cx) {
-                ResumeResult::Pending => self.check_timeouts(now, cx, false),
+                ResumeResult::Pending => self.check_timeouts(now, status, false),
                 ResumeResult::Continue => Step::Again,
                 ResumeResult::Ended => self.close_open(now),
             };
         }
         if is_paused || status.is_above() {
-            return self.check_timeouts(now, cx, false);
+            return self.check_timeouts(now, status, false);
         }
-        self.read(now, cx)
+        self.read(now, status, cx)
     }
 
     /// Reads and handles what the socket has, up to [`MAX_READS_PER_POLL`] times.
-    fn read(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
+    fn read(&mut self, now: Duration, status: Status, cx: &mut Context<'_>) -> Step {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
         };
@@ -250,7 +250,11 @@ impl<R: Reader> Connection<R> {
                 let read = reader.poll_read(cx, buffer);
                 read.map_ok(|size| {
                     is_full = size == buffer.len();
-                    (size, size > 0 && open.on_bytes(&self.writer, &mut buffer[..size], now))
+                    (
+                        size,
+                        size > 0
+                            && open.on_bytes(&self.server, &self.writer, &mut buffer[..size], now),
+                    )
                 })
             });
             match read {
@@ -269,7 +273,7 @@ impl<R: Reader> Connection<R> {
                 break;
             }
         }
-        self.check_timeouts(now, cx, has_more)
+        self.check_timeouts(now, status, has_more)
     }
 
     /// Closes a connection that does not read fast enough.

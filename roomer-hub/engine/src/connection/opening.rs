@@ -278,7 +278,7 @@ impl<R: Reader> Connection<R> {
         // Messages that the client sent right after its request are handled at once.
         let ended = (!leftover.is_empty()).then(|| {
             let writer = &self.writer;
-            let handle = |_: &mut _| established.on_bytes(writer, &mut leftover, now);
+            let handle = |_: &mut _| established.on_bytes(&self.server, writer, &mut leftover, now);
             trace::Span::within(&mut self.span, |span| span, handle)
         });
         self.state = State::Established(established);

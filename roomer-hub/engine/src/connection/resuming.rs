@@ -181,7 +181,8 @@ impl<R: Reader> Connection<R> {
         server.flush_after_input(now, core, &mut open.flush_at);
         detached.discard();
         self.span = trace::Span::begin(&open.conn.info);
-        let has_ended = !leftover.is_empty() && open.on_bytes(&self.writer, &mut leftover, now);
+        let has_ended =
+            !leftover.is_empty() && open.on_bytes(&self.server, &self.writer, &mut leftover, now);
         self.state = State::Established(open);
         match has_ended {
             true => self.close_open(now),

@@ -1,30 +1,25 @@
 //! The deadlines of an established connection.
 
-use std::task::Context;
 use std::time::Duration;
 
 use roomer_proto::close;
 use roomer_proto::websocket;
 
 use crate::connection::{Connection, State, Step};
+use crate::outbound::socket_writer::Status;
 use crate::transport::Reader;
 
 impl<R: Reader> Connection<R> {
     /// Handles the deadlines that have passed, and determines when to poll next. Runs after reading,
     /// so that a process that was stopped for a while does not mistake its own pause for the
-    /// client's silence: bytes that arrived meanwhile count.
-    pub(super) fn check_timeouts(
-        &mut self,
-        now: Duration,
-        cx: &mut Context<'_>,
-        has_more: bool,
-    ) -> Step {
+    /// client's silence: bytes that arrived meanwhile count. `status` is from before the reading: a change
+    /// that needs an action has woken the task, which then takes another step.
+    pub(super) fn check_timeouts(&mut self, now: Duration, status: Status, has_more: bool) -> Step {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
         };
         let is_due = |at: Option<Duration>| at.is_some_and(|at| now >= at);
         let options = self.server.options();
-        let status = self.writer.poll_status(cx);
         open.keep_alive.relieved(now, status.relieved);
         let silent = match open.pending {
             None => open.keep_alive.timeout_at(options.ping_interval, options.pong_timeout),

@@ -19,6 +19,9 @@ use crate::outbound::compressed::CompressedBatch;
 use crate::outbound::mixed::{Count, Restriction, included_for};
 use crate::outbound::replay::MIN_SHARED;
 
+/// The most exclusions for which an empty batch keeps memory.
+const MAX_SPARE: usize = 16;
+
 #[derive(Debug, Default)]
 pub(crate) struct RoomBatch {
     /// Encoded messages, one after the other.
@@ -123,6 +126,22 @@ impl RoomBatch {
         let threshold = self.threshold.take();
         SealedBatch { frames, exclusions, restrictions, threshold, starts: OnceCell::new() }
     }
+
+    /// Keeps the memory of a sealed batch that was delivered, unless it is unusually large.
+    pub(crate) fn reuse(&mut self, sealed: SealedBatch) {
+        let mut exclusions = sealed.exclusions;
+        if exclusions.capacity() <= MAX_SPARE {
+            exclusions.clear();
+            self.exclusions = exclusions;
+        }
+    }
+
+    /// Prepares an empty batch for another room.
+    pub(crate) fn reset(&mut self) {
+        let mut exclusions = std::mem::take(&mut self.exclusions);
+        exclusions.clear();
+        *self = RoomBatch { exclusions, ..RoomBatch::default() };
+    }
 }
 
 /// The content of a batch, ready to be shared.
@@ -206,6 +225,10 @@ impl SealedBatch {
     }
 
     fn exclusions_of(&self, conn: ConnKey) -> &[Exclusion] {
+        // The usual batch is one message, which its sender does not get.
+        if let [only] = &*self.exclusions {
+            return if only.conn == conn { &self.exclusions } else { &[] };
+        }
         let start = self.exclusions.partition_point(|exclude| exclude.conn < conn);
         let own = self.exclusions[start..].partition_point(|exclude| exclude.conn == conn);
         &self.exclusions[start..start + own]

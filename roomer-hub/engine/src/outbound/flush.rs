@@ -23,7 +23,7 @@ use roomer_hub::ConnKey;
 use crate::core::Core;
 use crate::outbound::flush_pool::FlushJob;
 use crate::outbound::socket_writer::SocketWriter;
-use crate::outbound::{Chunk, FlushWork, Outbound};
+use crate::outbound::{Chunk, FlushList, FlushWork, Outbound};
 use crate::server::Server;
 use crate::sync::MutexGuard;
 use crate::timer::moment::Moment;
@@ -31,6 +31,26 @@ use crate::timer::moment::Moment;
 thread_local! {
     /// The address of the server whose callback this thread is running.
     static CURRENT_SERVER: Cell<usize> = const { Cell::new(0) };
+    /// The memory of a list that this thread has written, for the next one: otherwise each message would
+    /// allocate and free one.
+    static SPARE_LIST: Cell<FlushList> = const { Cell::new(Vec::new()) };
+}
+
+/// The most connections that a list of [`SPARE_LIST`] has memory for.
+const MAX_SPARE: usize = 64;
+
+/// Returns an empty list, with this thread's spare memory if it has any. A thread that ends has none: the
+/// runtime may drop connections then.
+pub(super) fn spare_list() -> FlushList {
+    SPARE_LIST.try_with(Cell::take).unwrap_or_default()
+}
+
+/// Drops the connections of a list that was written, and keeps its memory.
+fn keep_spare(mut list: FlushList) {
+    list.clear();
+    if (1..=MAX_SPARE).contains(&list.capacity()) {
+        let _ = SPARE_LIST.try_with(|spare| spare.set(list));
+    }
 }
 
 impl Outbound {
@@ -172,12 +192,13 @@ impl Server {
         self.shed() || has_more
     }
 
-    fn write_work(&self, work: FlushWork) -> bool {
+    fn write_work(&self, mut work: FlushWork) -> bool {
         if work.writers.len() > self.options().flush.max_per_poll {
             let job = self.0.flush_pool.post(work);
             return self.work_on(&job);
         }
         let congested = write_to(&work.writers);
+        keep_spare(std::mem::take(&mut work.writers));
         // Usually the lock is not needed a second time.
         if congested.is_empty() && !work.has_rooms() {
             return false;

@@ -50,6 +50,9 @@ pub(crate) const SMALL_ROOM: usize = 8;
 /// bound.
 const LARGE_BATCH: usize = 128 * 1024;
 
+/// The number of empty batches that are kept.
+const SPARE_BATCHES: usize = 16;
+
 /// Connections whose outboxes have to be written.
 pub(crate) type FlushList = Vec<(ConnKey, Arc<SocketWriter>)>;
 
@@ -58,6 +61,8 @@ pub(crate) type FlushList = Vec<(ConnKey, Arc<SocketWriter>)>;
 pub(crate) struct Outbound {
     pub(crate) writers: SecondaryMap<ConnKey, Arc<SocketWriter>>,
     batches: SecondaryMap<RoomKey, Box<RoomBatch>>,
+    /// Empty batches, whose memory the next rooms use.
+    spare_batches: Vec<Box<RoomBatch>>,
     /// Rooms whose batches have to be delivered.
     dirty: Vec<RoomKey>,
     /// Connections whose outboxes no task is about to write.
@@ -139,7 +144,9 @@ impl Outbound {
         let packet = PacketRef { event: JOIN_ACK, ..packet };
         // One chunk for a small room; for a large one, the chunks that all its snapshots share.
         let mut chunk = Vec::new();
-        let encoded = websocket::packet_frame_head(&packet, snapshot.len(), &mut chunk);
+        let is_copied = snapshot.runs().all(|run| run.chunks().is_empty());
+        let (len, copied) = (snapshot.len(), if is_copied { snapshot.len() } else { 0 });
+        let encoded = websocket::packet_frame_head(&packet, len, copied, &mut chunk);
         debug_assert!(encoded.is_ok(), "a room of a hundred million members");
         for run in snapshot.runs() {
             for shared in run.chunks() {
@@ -186,9 +193,9 @@ impl Outbound {
         audience: Audience,
         packet: &PacketRef<'_>,
     ) {
-        let Outbound { writers, batches, dirty, flush_list, compression, .. } = self;
+        let Outbound { writers, batches, spare_batches, dirty, flush_list, compression, .. } = self;
         if !batches.contains_key(room) {
-            batches.insert(room, Box::default());
+            batches.insert(room, spare_batches.pop().unwrap_or_default());
         }
         let batch = &mut batches[room];
         let start = batch.frames.len();
@@ -287,7 +294,7 @@ impl Outbound {
     /// ([`FlushWork::has_more`]). Other senders of that room need not: if all flushed, each would
     /// write only what the one before it has just queued.
     pub(crate) fn take(&mut self, tables: &Tables, all: bool) -> FlushWork {
-        let Outbound { writers, batches, dirty, flush_list, .. } = self;
+        let Outbound { writers, batches, spare_batches, dirty, flush_list, .. } = self;
         let mut work = FlushWork::default();
         dirty.retain(|&room| {
             let Some(batch) = batches.get_mut(room) else {
@@ -304,13 +311,19 @@ impl Outbound {
             // A small room is written in this poll. The batch of a large one stays, so that what arrives
             // until its flush ends is collected and not flushed by each sender.
             if is_small {
-                batches.remove(room);
+                let batch = batches.remove(room).filter(|_| spare_batches.len() < SPARE_BATCHES);
+                spare_batches.extend(batch.map(|mut batch| {
+                    batch.reset();
+                    batch
+                }));
             } else {
                 work.rooms.push(room);
             }
             false
         });
-        work.writers = std::mem::take(flush_list);
+        if !flush_list.is_empty() {
+            work.writers = std::mem::replace(flush_list, flush::spare_list());
+        }
         work
     }
 
@@ -384,14 +397,15 @@ fn deliver(
                 sealed.mixed_chunks(conn, writer.is_extended(), push);
             }
         }
-        return;
-    }
-    for conn in members {
-        if let Some(writer) = writers.get(conn) {
-            let push = |chunk| schedule(conn, writer, chunk, flush_list);
-            sealed.chunks(conn, writer.is_extended(), push);
+    } else {
+        for conn in members {
+            if let Some(writer) = writers.get(conn) {
+                let push = |chunk| schedule(conn, writer, chunk, flush_list);
+                sealed.chunks(conn, writer.is_extended(), push);
+            }
         }
     }
+    batch.reuse(sealed);
 }
 
 #[cfg(feature = "audit")]

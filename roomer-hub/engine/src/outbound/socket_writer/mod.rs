@@ -174,7 +174,12 @@ impl SocketWriter {
         let (is_newly_above, resumed) = self.update_pressure(&mut state);
         // After the unlock: a woken task may run at once on another thread, and locks the state first.
         drop(state);
-        task.into_iter().chain(resumed).for_each(Waker::wake);
+        if let Some(task) = task {
+            task.wake();
+        }
+        if !resumed.is_empty() {
+            resumed.into_iter().for_each(Waker::wake);
+        }
         is_newly_above
     }
 
