@@ -1,6 +1,6 @@
 //! Keyed hashing of names that clients choose.
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::BuildHasher;
 
 use siphasher::sip::SipHasher13;
 
@@ -11,9 +11,7 @@ pub struct HashKey(pub [u8; 16]);
 
 impl HashKey {
     pub(crate) fn hash(&self, text: &str) -> u64 {
-        let mut hasher = self.build_hasher();
-        hasher.write(text.as_bytes());
-        hasher.finish()
+        self.build_hasher().hash(text.as_bytes())
     }
 }
 

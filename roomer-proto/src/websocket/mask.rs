@@ -11,7 +11,7 @@ pub(super) fn unmask(data: &mut [u8], key: [u8; 4]) {
         *chunk = (u64::from_ne_bytes(*chunk) ^ wide).to_ne_bytes();
     }
     // The tail starts at a multiple of eight, and so with the first byte of the key.
-    for (byte, key) in tail.iter_mut().zip(key.iter().cycle()) {
+    for (byte, key) in tail.iter_mut().zip(wide.to_ne_bytes()) {
         *byte ^= key;
     }
 }

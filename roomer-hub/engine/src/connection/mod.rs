@@ -244,17 +244,14 @@ impl<R: Reader> Connection<R> {
         let Some(reader) = &mut self.reader else {
             return Step::Done;
         };
+        let (server, writer) = (&self.server, &self.writer);
         let (mut has_more, mut is_full) = (false, false);
         for _ in 0..MAX_READS_PER_POLL {
             let read = with_buffer(|buffer| {
                 let read = reader.poll_read(cx, buffer);
                 read.map_ok(|size| {
                     is_full = size == buffer.len();
-                    (
-                        size,
-                        size > 0
-                            && open.on_bytes(&self.server, &self.writer, &mut buffer[..size], now),
-                    )
+                    (size, size > 0 && open.on_bytes(server, writer, &mut buffer[..size], now))
                 })
             });
             match read {

@@ -102,13 +102,81 @@ pub(crate) fn payload(frame: &[u8]) -> &[u8] {
     frame.get(header..).unwrap_or_default()
 }
 
+/// The chunks of an outbox after the first. Boxed, since most outboxes have none: each connection has one,
+/// and each write takes it out of its outbox.
+#[derive(Debug, Default)]
+pub(crate) struct ChunkQueue(Option<Box<Chunks>>);
+
+#[derive(Debug, Default)]
+struct Chunks(VecDeque<Chunk>);
+
+impl ChunkQueue {
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |chunks| chunks.0.len())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Chunk> {
+        self.0.iter().flat_map(|chunks| &chunks.0)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Chunk> {
+        self.0.iter_mut().flat_map(|chunks| &mut chunks.0)
+    }
+
+    pub(crate) fn push(&mut self, chunk: Chunk) {
+        self.0.get_or_insert_default().0.push_back(chunk);
+    }
+
+    /// Appends the chunks of another queue.
+    pub(crate) fn append(&mut self, newer: ChunkQueue) {
+        match (&mut self.0, newer.0) {
+            (Some(chunks), Some(mut newer)) => chunks.0.append(&mut newer.0),
+            (None, newer) => self.0 = newer,
+            (Some(_), None) => {}
+        }
+    }
+
+    /// Removes the chunks after the first `kept`, and returns the number of their bytes.
+    pub(crate) fn truncate(&mut self, kept: usize) -> usize {
+        let Some(chunks) = &mut self.0 else { return 0 };
+        let kept = kept.min(chunks.0.len());
+        let removed = chunks.0.drain(kept..).map(|chunk| chunk.len()).sum();
+        self.drop_empty();
+        removed
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<Chunk> {
+        let chunk = self.0.as_mut()?.0.pop_front();
+        self.drop_empty();
+        chunk
+    }
+
+    fn drop_empty(&mut self) {
+        self.0.take_if(|chunks| chunks.0.is_empty());
+    }
+}
+
+impl FromIterator<Chunk> for ChunkQueue {
+    fn from_iter<I: IntoIterator<Item = Chunk>>(chunks: I) -> Self {
+        let mut queue = ChunkQueue::default();
+        chunks.into_iter().for_each(|chunk| queue.push(chunk));
+        queue
+    }
+}
+
 /// Advances by `written` bytes, and removes the chunks that are written. Returns false if nothing
 /// is left.
 #[inline]
-pub(crate) fn advance(first: &mut Chunk, rest: &mut VecDeque<Chunk>, mut written: usize) -> bool {
+pub(crate) fn advance(first: &mut Chunk, rest: &mut ChunkQueue, mut written: usize) -> bool {
     while written >= first.len() {
         written -= first.len();
-        match rest.pop_front() {
+        match rest.pop() {
             Some(next) => *first = next,
             None => return false,
         }
@@ -119,10 +187,10 @@ pub(crate) fn advance(first: &mut Chunk, rest: &mut VecDeque<Chunk>, mut written
 
 /// Counts the bytes that are left of the frame under way, which may continue in the chunks after
 /// the first.
-pub(crate) fn frame_left(first: &Chunk, rest: &VecDeque<Chunk>) -> usize {
+pub(crate) fn frame_left(first: &Chunk, rest: &ChunkQueue) -> usize {
     let mut left = first.frame_left();
     let mut more_follows = first.more_follows && left == first.len();
-    for chunk in rest {
+    for chunk in rest.iter() {
         if !more_follows {
             break;
         }
@@ -147,7 +215,7 @@ mod tests {
     }
 
     /// Returns the bytes that are left of the current frame after `written` bytes.
-    fn left_after(mut first: Chunk, mut rest: VecDeque<Chunk>, written: usize) -> usize {
+    fn left_after(mut first: Chunk, mut rest: ChunkQueue, written: usize) -> usize {
         assert!(advance(&mut first, &mut rest, written));
         frame_left(&first, &rest)
     }
@@ -156,7 +224,8 @@ mod tests {
     fn a_frame_ends_where_its_header_says_in_each_form_of_length() {
         for (size, header) in [(0, 2), (125, 2), (126, 4), (65_535, 4), (65_536, 10)] {
             let bytes = frames(&[size, 7]);
-            let left = |taken| left_after(Chunk::complete(bytes.clone()), VecDeque::new(), taken);
+            let left =
+                |taken| left_after(Chunk::complete(bytes.clone()), ChunkQueue::default(), taken);
             assert_eq!(left(0), header + size, "{size}");
             assert_eq!(left(1), header + size - 1, "{size}");
             assert_eq!(left(header + size), 9, "{size}: the next one");
@@ -167,9 +236,9 @@ mod tests {
     #[test]
     fn a_large_frame_between_small_ones_is_found() {
         let chunk = || Chunk::complete(frames(&[10, 10, 100_000, 10]));
-        assert_eq!(left_after(chunk(), VecDeque::new(), 3), 9);
-        assert_eq!(left_after(chunk(), VecDeque::new(), 24), 100_010);
-        assert_eq!(left_after(chunk(), VecDeque::new(), 24 + 60_010), 40_000);
+        assert_eq!(left_after(chunk(), ChunkQueue::default(), 3), 9);
+        assert_eq!(left_after(chunk(), ChunkQueue::default(), 24), 100_010);
+        assert_eq!(left_after(chunk(), ChunkQueue::default(), 24 + 60_010), 40_000);
     }
 
     #[test]
@@ -185,7 +254,7 @@ mod tests {
         };
         let rest = || {
             let more = [part(100..500, true, true), part(500..1004, true, false)];
-            VecDeque::from_iter(more.into_iter().chain([Chunk::complete(frames(&[5]))]))
+            ChunkQueue::from_iter(more.into_iter().chain([Chunk::complete(frames(&[5]))]))
         };
         for written in [0, 50, 100, 499, 500, 1003] {
             assert_eq!(left_after(part(0..100, false, true), rest(), written), 1004 - written);

@@ -18,12 +18,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use roomer_hub::ConnKey;
+use roomer_hub::{ConnKey, Tables};
 
 use crate::core::Core;
 use crate::outbound::flush_pool::FlushJob;
 use crate::outbound::socket_writer::SocketWriter;
-use crate::outbound::{Chunk, FlushList, FlushWork, Outbound};
+use crate::outbound::{Chunk, FlushList, FlushWork, Outbound, SMALL_ROOM, deliver};
 use crate::server::Server;
 use crate::sync::MutexGuard;
 use crate::timer::moment::Moment;
@@ -36,12 +36,15 @@ thread_local! {
     static SPARE_LIST: Cell<FlushList> = const { Cell::new(Vec::new()) };
 }
 
+/// The number of empty batches that are kept.
+const SPARE_BATCHES: usize = 16;
+
 /// The most connections that a list of [`SPARE_LIST`] has memory for.
 const MAX_SPARE: usize = 64;
 
 /// Returns an empty list, with this thread's spare memory if it has any. A thread that ends has none: the
 /// runtime may drop connections then.
-pub(super) fn spare_list() -> FlushList {
+fn spare_list() -> FlushList {
     SPARE_LIST.try_with(Cell::take).unwrap_or_default()
 }
 
@@ -54,6 +57,60 @@ fn keep_spare(mut list: FlushList) {
 }
 
 impl Outbound {
+    /// Delivers batches and takes what has to be written. With `all`, of every room; otherwise of the
+    /// small ones, and the first task that finds a large room dirty has to flush it later
+    /// ([`FlushWork::has_more`]). Other senders of that room need not: if all flushed, each would
+    /// write only what the one before it has just queued.
+    pub(crate) fn take(&mut self, tables: &Tables, all: bool) -> FlushWork {
+        let Outbound { writers, batches, spare_batches, dirty, flush_list, .. } = self;
+        let mut work = FlushWork::default();
+        dirty.retain(|&room| {
+            let Some(batch) = batches.get_mut(room) else {
+                return false;
+            };
+            let members = tables.members(room);
+            // Looked up here and not at the broadcast: the room may have grown since.
+            let is_small = members.len() <= SMALL_ROOM;
+            if !all && !is_small {
+                work.has_more |= !std::mem::replace(&mut batch.is_assigned, true);
+                return true;
+            }
+            deliver(batch, members, writers, flush_list);
+            // A small room is written in this poll. The batch of a large one stays, so that what arrives
+            // until its flush ends is collected and not flushed by each sender.
+            if is_small {
+                let batch = batches.remove(room).filter(|_| spare_batches.len() < SPARE_BATCHES);
+                spare_batches.extend(batch.map(|mut batch| {
+                    batch.reset();
+                    batch
+                }));
+            } else {
+                work.rooms.push(room);
+            }
+            false
+        });
+        if !flush_list.is_empty() {
+            work.writers = std::mem::replace(flush_list, spare_list());
+        }
+        work
+    }
+
+    /// Ends a flush: rooms that collected messages meanwhile become dirty again. Returns true if
+    /// there are any, which the caller has to flush later.
+    pub(crate) fn finish(&mut self, work: &FlushWork) -> bool {
+        let before = self.dirty.len();
+        for &room in &work.rooms {
+            match self.batches.get(room) {
+                Some(batch) if batch.frames.is_empty() => {
+                    self.batches.remove(room);
+                }
+                Some(_) => self.dirty.push(room),
+                None => {}
+            }
+        }
+        self.dirty.len() > before
+    }
+
     /// Ends a connection without a close frame. The next flush wakes its task, which ends too.
     pub(crate) fn abort(&mut self, conn: ConnKey) {
         if let Some(writer) = self.writers.get(conn) {

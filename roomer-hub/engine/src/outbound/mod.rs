@@ -9,9 +9,9 @@
 //! A broadcast is encoded once, after the messages that its room has already collected ([`batch`]). A
 //! flush seals the batch and queues the same bytes for every member ([`outbox`]); each outbox is then
 //! written to its socket without the server's lock ([`socket_writer`]), compressed for those that have
-//! negotiated it ([`compressed`]). So a busy room costs one write per member for many messages. [`flush`] decides which task flushes which rooms, and when; large
-//! flushes are shared between threads ([`flush_pool`]). [`budget`] and [`shed`] bound the memory of
-//! all connections together.
+//! negotiated it ([`compressed`]). So a busy room costs one write per member for many messages. [`flush`]
+//! decides which task flushes which rooms, and when; large flushes are shared between threads
+//! ([`flush_pool`]). [`budget`] and [`shed`] bound the memory of all connections together.
 //!
 //! [`Outbound`] is the part of this under the server's lock.
 
@@ -49,9 +49,6 @@ pub(crate) const SMALL_ROOM: usize = 8;
 /// A batch of this many bytes is delivered at once, so that a busy room does not collect without
 /// bound.
 const LARGE_BATCH: usize = 128 * 1024;
-
-/// The number of empty batches that are kept.
-const SPARE_BATCHES: usize = 16;
 
 /// Connections whose outboxes have to be written.
 pub(crate) type FlushList = Vec<(ConnKey, Arc<SocketWriter>)>;
@@ -287,60 +284,6 @@ impl Outbound {
         congested.retain(|&conn| writers.get(conn).is_some_and(|writer| writer.is_above()));
         let members = congested.iter().filter(|&&conn| tables.is_member(conn, room));
         members.map(|&conn| &writers[conn]).find(|writer| writer.is_congested()).cloned()
-    }
-
-    /// Delivers batches and takes what has to be written. With `all`, of every room; otherwise of the
-    /// small ones, and the first task that finds a large room dirty has to flush it later
-    /// ([`FlushWork::has_more`]). Other senders of that room need not: if all flushed, each would
-    /// write only what the one before it has just queued.
-    pub(crate) fn take(&mut self, tables: &Tables, all: bool) -> FlushWork {
-        let Outbound { writers, batches, spare_batches, dirty, flush_list, .. } = self;
-        let mut work = FlushWork::default();
-        dirty.retain(|&room| {
-            let Some(batch) = batches.get_mut(room) else {
-                return false;
-            };
-            let members = tables.members(room);
-            // Looked up here and not at the broadcast: the room may have grown since.
-            let is_small = members.len() <= SMALL_ROOM;
-            if !all && !is_small {
-                work.has_more |= !std::mem::replace(&mut batch.is_assigned, true);
-                return true;
-            }
-            deliver(batch, members, writers, flush_list);
-            // A small room is written in this poll. The batch of a large one stays, so that what arrives
-            // until its flush ends is collected and not flushed by each sender.
-            if is_small {
-                let batch = batches.remove(room).filter(|_| spare_batches.len() < SPARE_BATCHES);
-                spare_batches.extend(batch.map(|mut batch| {
-                    batch.reset();
-                    batch
-                }));
-            } else {
-                work.rooms.push(room);
-            }
-            false
-        });
-        if !flush_list.is_empty() {
-            work.writers = std::mem::replace(flush_list, flush::spare_list());
-        }
-        work
-    }
-
-    /// Ends a flush: rooms that collected messages meanwhile become dirty again. Returns true if
-    /// there are any, which the caller has to flush later.
-    pub(crate) fn finish(&mut self, work: &FlushWork) -> bool {
-        let before = self.dirty.len();
-        for &room in &work.rooms {
-            match self.batches.get(room) {
-                Some(batch) if batch.frames.is_empty() => {
-                    self.batches.remove(room);
-                }
-                Some(_) => self.dirty.push(room),
-                None => {}
-            }
-        }
-        self.dirty.len() > before
     }
 }
 

@@ -5,11 +5,9 @@
 //! without the newest message: above `high`, senders should pause; above `max`, the connection
 //! takes no more and has to be closed.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 
-use crate::outbound::chunk::{Chunk, advance, frame_left};
+use crate::outbound::chunk::{Chunk, ChunkQueue, advance, frame_left};
 use crate::outbound::compressed::Saved;
 
 /// A message that may keep a slow connection busy for seconds: more than the system buffers.
@@ -49,7 +47,7 @@ pub(crate) struct Outbox {
     /// The oldest chunk, apart from the others so that a queue of one chunk, the usual one, needs no
     /// allocation.
     front: Chunk,
-    back: VecDeque<Chunk>,
+    back: ChunkQueue,
     /// Bytes that wait, including those that are being written.
     queued: usize,
     /// Bytes of the newest message.
@@ -72,7 +70,7 @@ pub(crate) struct Outbox {
 /// A run of chunks that was taken out of an outbox for one write.
 pub(crate) struct InFlight {
     pub(crate) front: Chunk,
-    pub(crate) back: VecDeque<Chunk>,
+    pub(crate) back: ChunkQueue,
     pub(crate) saved: Saved,
 }
 
@@ -135,7 +133,7 @@ impl Outbox {
 
     /// Iterates over the chunks that wait and are not being written.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = &Chunk> {
-        std::iter::once(&self.front).chain(&self.back).filter(|chunk| chunk.len() > 0)
+        std::iter::once(&self.front).chain(self.back.iter()).filter(|chunk| chunk.len() > 0)
     }
 
     /// Queues a chunk. Returns false, and changes nothing, if the outbox takes no more.
@@ -171,9 +169,8 @@ impl Outbox {
     /// Drops everything that waits and takes no more.
     pub(crate) fn kill(&mut self) {
         self.phase = OutboxPhase::Dead;
-        // Not `clear`, which would keep the allocation until the connection is dropped.
         self.front = Chunk::default();
-        self.back = VecDeque::new();
+        self.back = ChunkQueue::default();
         self.queued = 0;
     }
 
@@ -233,9 +230,9 @@ impl Outbox {
             // The queue was emptied for the write, so a newer chunk may be at the front.
             let newer = std::mem::replace(&mut self.front, front);
             if newer.len() > 0 {
-                back.push_back(newer);
+                back.push(newer);
             }
-            back.append(&mut self.back);
+            back.append(std::mem::take(&mut self.back));
             self.back = back;
         }
         self.was_full |= self.blocked;
@@ -256,7 +253,7 @@ impl Outbox {
         if self.front.len() == 0 {
             self.front = chunk;
         } else {
-            self.back.push_back(chunk);
+            self.back.push(chunk);
         }
     }
 
@@ -265,12 +262,14 @@ impl Outbox {
     fn drop_unsent(&mut self) {
         let mut kept = 0;
         let mut more_follows = self.front.more_follows;
-        while more_follows && let Some(chunk) = self.back.get(kept) {
+        for chunk in self.back.iter() {
+            if !more_follows {
+                break;
+            }
             more_follows = chunk.more_follows;
             kept += 1;
         }
-        let dropped: usize = self.back.drain(kept..).map(|chunk| chunk.len()).sum();
-        self.queued -= dropped;
+        self.queued -= self.back.truncate(kept);
     }
 }
 

@@ -82,6 +82,10 @@ impl InFlight {
             self.saved = Saved { total: self.saved.total + saved, last: saved };
         };
         compress(&mut self.front);
+        // The usual write is of one chunk.
+        if self.back.is_empty() {
+            return;
+        }
         let unwritten = self.back.len().saturating_sub(most);
         self.back.iter_mut().take(most).for_each(compress);
         if unwritten > 0 {

@@ -177,9 +177,7 @@ impl SocketWriter {
         if let Some(task) = task {
             task.wake();
         }
-        if !resumed.is_empty() {
-            resumed.into_iter().for_each(Waker::wake);
-        }
+        resumed.into_iter().for_each(Waker::wake);
         is_newly_above
     }
 
@@ -213,7 +211,7 @@ impl SocketWriter {
         } else {
             let mut slices = [IoSlice::new(&[]); MAX_IOVECS];
             let (mut count, mut offered) = (0, 0);
-            for (slice, chunk) in slices.iter_mut().zip(std::iter::once(front).chain(back)) {
+            for (slice, chunk) in slices.iter_mut().zip(std::iter::once(front).chain(back.iter())) {
                 *slice = IoSlice::new(chunk.left());
                 count += 1;
                 offered += chunk.len();
