@@ -59,6 +59,7 @@ pub(crate) struct Outbound {
     pub(crate) writers: SecondaryMap<ConnKey, Arc<SocketWriter>>,
     batches: SecondaryMap<RoomKey, Box<RoomBatch>>,
     /// Empty batches, whose memory the next rooms use.
+    #[allow(clippy::vec_box)] // They move into the table of batches and back as they are.
     spare_batches: Vec<Box<RoomBatch>>,
     /// Rooms whose batches have to be delivered.
     dirty: Vec<RoomKey>,
