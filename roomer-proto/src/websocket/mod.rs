@@ -28,6 +28,7 @@ mod frame;
 mod mask;
 mod message;
 mod session;
+mod unfinished;
 mod violation;
 
 pub use crate::close::code;

@@ -7,7 +7,6 @@
 //! no memory, whenever the peer is between two messages.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::ops::Range;
 
 use tungstenite::protocol::frame::FrameHeader;
@@ -16,6 +15,7 @@ use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 use super::frame::{FrameHead, RESERVED_BITS, close_code, header_len};
 use super::mask::unmask;
 use super::message::{FragmentedMessage, Kind, Limits};
+use super::unfinished::Unfinished;
 use super::violation::Violation;
 
 /// A whole message or control frame.
@@ -54,11 +54,8 @@ pub enum Event<'a> {
 /// mask its frames (RFC 6455 section 5.1).
 #[derive(Debug, Default)]
 pub struct Session<const CLIENT: bool = false> {
-    /// Bytes that no event has consumed yet; at most one frame's, unless a feed was dropped early.
-    buffer: Vec<u8>,
-    /// The length of the beginning of the buffer that was consumed.
-    consumed: usize,
-    message: Option<Box<FragmentedMessage>>,
+    /// `None` between two messages, which an idle connection is.
+    unfinished: Option<Box<Unfinished>>,
     takes_compressed: bool,
     /// True from the first frame of a compressed message until its event.
     is_compressed: bool,
@@ -100,15 +97,14 @@ impl<const CLIENT: bool> Session<CLIENT> {
     /// Returns the number of bytes that are allocated for incomplete frames and messages.
     #[must_use]
     pub fn held(&self) -> usize {
-        self.buffer.capacity() + self.message.as_ref().map_or(0, |message| message.data.capacity())
+        self.unfinished.as_ref().map_or(0, |unfinished| unfinished.held())
     }
 
     /// Returns the number of bytes received of an incomplete frame or message, or of frames whose
     /// events were not taken.
     #[must_use]
     pub fn unfinished(&self) -> usize {
-        let message = self.message.as_ref().filter(|message| !message.is_complete);
-        self.buffer.len() - self.consumed + message.map_or(0, |message| message.data.len())
+        self.unfinished.as_ref().map_or(0, |unfinished| unfinished.len())
     }
 
     /// Returns true if the peer has closed or broken a rule: the session has no more events.
@@ -169,25 +165,34 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
                 return Some(Err(violation));
             }
         };
-        let data = match location {
-            Location::Chunk(range) => &self.chunk[range],
-            Location::Buffer(range) => &self.session.buffer[range],
-            Location::Message => self.session.message.as_ref().map_or(&[][..], |m| &m.data),
-        };
+        if let FrameKind::Close(_) = kind {
+            (self.session.is_over, self.session.is_closed) = (true, true);
+        }
+        // A control frame may stand between the fragments of a compressed message.
+        let is_message = matches!(kind, FrameKind::Message(_));
+        let is_compressed = is_message && core::mem::take(&mut self.session.is_compressed);
+        let data = self.bytes(&location);
         Some(Ok(match kind {
-            FrameKind::Message(kind) if self.session.is_compressed => {
-                self.session.is_compressed = false;
-                Event::Compressed { kind, data }
-            }
+            FrameKind::Message(kind) if is_compressed => Event::Compressed { kind, data },
             FrameKind::Message(kind) => Event::Message { kind, data },
             FrameKind::Ping => Event::Ping(data),
             FrameKind::Pong => Event::Pong(data),
             FrameKind::Close(code) => {
-                self.session.is_over = true;
-                self.session.is_closed = true;
                 Event::Close { code, reason: core::str::from_utf8(data).unwrap_or_default() }
             }
         }))
+    }
+
+    /// Returns the bytes at a location.
+    fn bytes(&self, location: &Location) -> &[u8] {
+        let unfinished = self.session.unfinished.as_deref();
+        match location {
+            Location::Chunk(range) => &self.chunk[range.clone()],
+            Location::Buffer(range) => unfinished.map_or(&[], |all| &all.buffer[range.clone()]),
+            Location::Message => {
+                unfinished.and_then(|all| all.message.as_ref()).map_or(&[], |message| &message.data)
+            }
+        }
     }
 
     /// Consumes frames until one causes an event.
@@ -202,8 +207,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
 
     /// Returns the next whole frame, unmasked; `None` if it is incomplete.
     fn next_frame(&mut self) -> Result<Option<(FrameHeader, Location)>, Violation> {
-        if self.session.consumed == self.session.buffer.len() {
-            self.session.release_buffer();
+        if self.session.rest().is_empty() {
             // The common case: parse in place. An incomplete frame stays in the chunk, and goes into
             // the buffer when the feed is dropped.
             let rest = &mut self.chunk[self.at..];
@@ -231,7 +235,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
         if !self.fill_buffer(header_len) {
             return Ok(None);
         }
-        let Some(head) = FrameHead::parse(&self.session.buffer[self.session.consumed..])? else {
+        let Some(head) = FrameHead::parse(self.session.rest())? else {
             return Ok(None);
         };
         // Checked before the payload is buffered, so that an announced length costs no memory.
@@ -239,10 +243,11 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
         if !self.fill_buffer(|_| head.frame_len()) {
             return Ok(None);
         }
-        let start = self.session.consumed + head.header_len;
+        let Unfinished { buffer, consumed, .. } = self.session.unfinished_mut();
+        let start = *consumed + head.header_len;
         let end = start + head.payload_len;
-        unmask(&mut self.session.buffer[start..end], head.key);
-        self.session.consumed = end;
+        unmask(&mut buffer[start..end], head.key);
+        *consumed = end;
         Ok(Some((head.header, Location::Buffer(start..end))))
     }
 
@@ -251,8 +256,8 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
     fn fill_buffer(&mut self, needed: impl Fn(&[u8]) -> usize) -> bool {
         loop {
             let session = &mut *self.session;
-            let needed = needed(&session.buffer[session.consumed..]);
-            let available = session.buffer.len() - session.consumed;
+            let needed = needed(session.rest());
+            let available = session.rest().len();
             if available >= needed {
                 return true;
             }
@@ -262,7 +267,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             }
             // No byte beyond this frame: the frames after it are parsed in place, without a copy.
             let more = &rest[..rest.len().min(needed - available)];
-            session.push(more, needed);
+            session.unfinished_mut().push(more, needed);
             self.at += more.len();
         }
     }
@@ -273,18 +278,12 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
         header: &FrameHeader,
         location: Location,
     ) -> Result<Option<(FrameKind, Location)>, Violation> {
-        let session = &mut *self.session;
-        let data = match &location {
-            Location::Chunk(range) => &self.chunk[range.clone()],
-            Location::Buffer(range) => &session.buffer[range.clone()],
-            Location::Message => &[],
-        };
         match header.opcode {
             OpCode::Control(Control::Ping) => Ok(Some((FrameKind::Ping, location))),
             OpCode::Control(Control::Pong) => Ok(Some((FrameKind::Pong, location))),
             // Close: the parser has rejected the reserved opcodes.
             OpCode::Control(_) => {
-                let code = close_code(data)?;
+                let code = close_code(self.bytes(&location))?;
                 // The event's bytes are the reason, which follows the two bytes of the code.
                 let skip = code.map_or(0, |_| 2);
                 Ok(Some((FrameKind::Close(code), location.without(skip))))
@@ -292,7 +291,9 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             // A whole message: `admit` has rejected one inside a fragmented message.
             OpCode::Data(Data::Text) if header.is_final => {
                 // A compressed text is checked once it is inflated.
-                if !session.is_compressed && core::str::from_utf8(data).is_err() {
+                if !self.session.is_compressed
+                    && core::str::from_utf8(self.bytes(&location)).is_err()
+                {
                     return Err(Violation::invalid_payload("text is not UTF-8"));
                 }
                 Ok(Some((FrameKind::Message(Kind::Text), location)))
@@ -303,8 +304,15 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             OpCode::Data(opcode) => {
                 // Not used for a continuation, whose message exists.
                 let kind = if opcode == Data::Text { Kind::Text } else { Kind::Binary };
-                let new = || Box::new(FragmentedMessage::new(kind, session.is_compressed));
-                let message = session.message.get_or_insert_with(new);
+                let is_compressed = self.session.is_compressed;
+                let Unfinished { buffer, message, .. } = self.session.unfinished_mut();
+                let data = match &location {
+                    Location::Chunk(range) => &self.chunk[range.clone()],
+                    Location::Buffer(range) => &buffer[range.clone()],
+                    Location::Message => &[],
+                };
+                let new = || FragmentedMessage::new(kind, is_compressed);
+                let message = message.get_or_insert_with(new);
                 message.add(data, header.is_final, self.limits)?;
                 let kind = message.kind;
                 Ok(header.is_final.then_some((FrameKind::Message(kind), Location::Message)))
@@ -318,54 +326,33 @@ impl<const CLIENT: bool> Drop for Feed<'_, CLIENT> {
         self.session.release_consumed();
         // RFC 6455 section 1.4: what follows a close frame is discarded.
         if self.session.is_over {
-            self.session.buffer = Vec::new();
-            self.session.consumed = 0;
-            self.session.message = None;
+            self.session.unfinished = None;
             return;
         }
         let rest = &self.chunk[self.at..];
         if !rest.is_empty() {
             // Without the length of a frame, since the rest may be several if the feed was dropped
             // early.
-            self.session.push(rest, 0);
+            self.session.unfinished_mut().push(rest, 0);
         }
     }
 }
 
 impl<const CLIENT: bool> Session<CLIENT> {
-    /// Releases the memory that the last event borrowed.
-    fn release_consumed(&mut self) {
-        if self.consumed == self.buffer.len() {
-            self.release_buffer();
-        }
-        if self.message.as_ref().is_some_and(|message| message.is_complete) {
-            self.message = None;
-        }
-    }
-
-    /// Releases the buffer, all of which was consumed. Freed, not cleared: an idle connection should
-    /// hold no memory.
+    /// Returns the buffered bytes that no event has consumed.
     #[inline]
-    fn release_buffer(&mut self) {
-        if self.buffer.capacity() > 0 {
-            self.buffer = Vec::new();
-            self.consumed = 0;
-        }
+    fn rest(&self) -> &[u8] {
+        self.unfinished.as_ref().map_or(&[], |unfinished| unfinished.rest())
     }
 
-    /// Appends to the buffer. Its memory follows the bytes that were received, not the length that
-    /// was announced: it at most doubles, and never exceeds `frame_len`, the length of the frame
-    /// that the unconsumed bytes start.
-    fn push(&mut self, bytes: &[u8], frame_len: usize) {
-        if self.buffer.len() + bytes.len() > self.buffer.capacity() {
-            // Reuse the space of consumed bytes first. Otherwise they would accumulate if each chunk
-            // ends inside a frame.
-            self.buffer.drain(..core::mem::take(&mut self.consumed));
-            let len = self.buffer.len() + bytes.len();
-            let capacity = (2 * self.buffer.capacity()).min(frame_len).max(len);
-            self.buffer.reserve_exact(capacity - self.buffer.len());
-        }
-        self.buffer.extend_from_slice(bytes);
+    fn unfinished_mut(&mut self) -> &mut Unfinished {
+        self.unfinished.get_or_insert_default()
+    }
+
+    /// Releases the memory that the last event borrowed.
+    #[inline]
+    fn release_consumed(&mut self) {
+        self.unfinished.take_if(|unfinished| unfinished.release_consumed());
     }
 
     /// Checks a frame by its header, before its payload is received.
@@ -375,7 +362,8 @@ impl<const CLIENT: bool> Session<CLIENT> {
         let OpCode::Data(opcode) = head.header.opcode else {
             return Ok(());
         };
-        match (opcode, &self.message) {
+        let message = self.unfinished.as_ref().and_then(|all| all.message.as_ref());
+        match (opcode, message) {
             (Data::Continue, None) => {
                 return Err(Violation::protocol("continuation without a start"));
             }
@@ -386,7 +374,7 @@ impl<const CLIENT: bool> Session<CLIENT> {
             (Data::Continue, Some(_)) if head.header.rsv1 => return Err(RESERVED_BITS),
             _ => {}
         }
-        let received = self.message.as_ref().map_or(0, |message| message.data.len());
+        let received = message.map_or(0, |message| message.data.len());
         // The limits are an argument of each feed, and may have shrunk since the last fragment.
         let left = limits.max_message.saturating_sub(received);
         if head.announced_len > left as u64 {

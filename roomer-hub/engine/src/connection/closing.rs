@@ -57,7 +57,7 @@ impl<R: Reader> Connection<R> {
         self.writer.prepare_final_write();
         let session = session.filter(|session| session.held() <= CLOSE_SCAN_LIMIT);
         let relieved = self.writer.relieved();
-        self.state = State::Closing(Closing {
+        self.state = State::Closing(Box::new(Closing {
             session,
             wait,
             until: now + wait,
@@ -65,7 +65,7 @@ impl<R: Reader> Connection<R> {
             relieved,
             is_shut: false,
             left: MAX_DISCARD,
-        });
+        }));
         Step::Again
     }
 

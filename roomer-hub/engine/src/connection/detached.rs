@@ -47,7 +47,7 @@ impl<R: Reader> Connection<R> {
         self.writer.discard();
         self.writer = detached;
         self.reader = None;
-        let address = self.server.options().address(self.peer.get());
+        let address = self.server.options().address(self.writer.peer().get());
         self.server.0.lifecycle.detach(self.place, address);
         self.place = SocketKind::Detached;
         self.state = match std::mem::replace(&mut self.state, State::Done) {
@@ -76,7 +76,7 @@ impl<R: Reader> Connection<R> {
         if open.has_requests() {
             open.poll_requests(writer, now, cx);
         }
-        if open.pending.is_some() {
+        if open.activity.is_pending() {
             match open.resume_call(writer, now, cx) {
                 ResumeResult::Pending => {}
                 ResumeResult::Continue => return Step::Again,

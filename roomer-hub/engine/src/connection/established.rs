@@ -12,10 +12,9 @@ use crate::Server;
 use crate::app::conn::Conn;
 use crate::app::hooks::DisconnectReason;
 use crate::builder::options::Options;
-use crate::connection::congestion::Pause;
+use crate::connection::activity::Activity;
 use crate::connection::dispatch::{CallOutcome, Dispatcher, PendingCall};
 use crate::connection::keep_alive::KeepAlive;
-use crate::connection::message_progress::MessageProgress;
 use crate::connection::slow_consumer::{Limits, SlowConsumer, Verdict};
 use crate::handshake::compression::Compression;
 use crate::outbound::compressed;
@@ -39,15 +38,7 @@ pub(crate) struct Established {
     pub(crate) conn: Conn,
     pub(crate) session: Session,
     pub(crate) keep_alive: KeepAlive,
-    pub(crate) progress: MessageProgress,
-    /// The bytes that the session buffers, as reported to the memory budget.
-    buffered: usize,
-    /// Present while the socket is full. Boxed, since few connections have one.
-    slow_consumer: Option<Box<SlowConsumer>>,
-    /// Present while nothing is read because a receiver is congested.
-    pub(crate) pause: Option<Box<Pause>>,
-    /// A handler or rule whose future is pending. Further messages wait for it.
-    pub(crate) pending: Option<Box<PendingCall>>,
+    pub(crate) activity: Activity,
     /// When the connection's task has to flush large rooms.
     pub(crate) flush_at: Option<Moment>,
     /// Present if the client speaks the extended protocol.
@@ -82,11 +73,7 @@ impl Established {
             conn,
             session: compression.session(),
             keep_alive: KeepAlive::new(now),
-            progress: MessageProgress::default(),
-            buffered: 0,
-            slow_consumer: None,
-            pause: None,
-            pending: None,
+            activity: Activity::default(),
             flush_at: None,
             session_state: None,
         }
@@ -96,8 +83,10 @@ impl Established {
     pub(crate) fn reset_socket(&mut self, compression: Compression, now: Duration) {
         self.session = compression.session();
         self.keep_alive = KeepAlive::new(now);
-        self.progress = MessageProgress::default();
-        (self.buffered, self.slow_consumer, self.pause) = (0, None, None);
+        // A handler that is pending stays.
+        let pending = self.activity.existing().and_then(|parts| parts.pending.take());
+        self.activity = Activity::default();
+        self.activity.wait_for(pending);
     }
 
     /// Handles received bytes; without any, the messages that the session has buffered. Returns true
@@ -123,10 +112,10 @@ impl Established {
         core.counts.bytes_in += bytes.len() as u64;
         let mut feed = self.session.feed(&options.limits, bytes);
         let (mut end, mut has_message) = (None, false);
-        while self.pending.is_none()
+        while !self.activity.is_pending()
             // Another socket's task may have announced how many packets were handled, while a handler
             // ran without the lock. The client sends the others there again.
-            && !(self.session_state.is_some() && writer.is_superseded())
+            && (self.session_state.is_none() || !writer.is_superseded())
             && let Some(event) = feed.next()
         {
             has_message |= matches!(event, Ok(Event::Message { .. } | Event::Compressed { .. }));
@@ -188,7 +177,7 @@ impl Established {
                         (core, renewed) = dispatcher.renew(core, packet);
                         match renewed {
                             Renewed::Refused => {}
-                            Renewed::Pending(call) => self.pending = Some(call),
+                            Renewed::Pending(call) => self.activity.begin().pending = Some(call),
                             Renewed::Login(info) => {
                                 session.renewal.schedule(now, info.expires(), options);
                                 self.conn.info = info;
@@ -219,14 +208,13 @@ impl Established {
             let input = Input::Packet { conn: key, packet };
             let dispatched;
             (core, dispatched) = dispatcher.dispatch(core, input, packet);
-            self.pending = dispatched.pending;
+            self.activity.wait_for(dispatched.pending);
             if let Some(request) = dispatched.request
                 && let Some(session) = &mut self.session_state
             {
                 session.requests.add(*request);
             }
-            self.pause =
-                Pause::new(dispatched.congested, writer, pause_until).or(self.pause.take());
+            self.activity.pause(dispatched.congested, writer, pause_until);
             if dispatched.is_closed {
                 end = Some(End::ByHub);
                 break;
@@ -257,7 +245,8 @@ impl Established {
             }
             Some(End::ByHub) | None => {}
         }
-        self.progress.record(now, self.session.unfinished(), has_message);
+        let unfinished = self.session.unfinished();
+        self.activity.record_progress(now, unfinished, has_message);
         self.report_buffered(writer);
         server.flush_after_input(now, core, &mut self.flush_at);
         has_ended
@@ -270,7 +259,10 @@ impl Established {
         now: Duration,
         cx: &mut Context<'_>,
     ) -> ResumeResult {
-        let Some(call) = &mut self.pending else { return ResumeResult::Pending };
+        let parts = self.activity.existing();
+        let Some(call) = parts.and_then(|parts| parts.pending.as_mut()) else {
+            return ResumeResult::Pending;
+        };
         let server = self.conn.server.clone();
         let key = self.conn.info.key;
         // The application's code is polled without the lock.
@@ -280,7 +272,8 @@ impl Established {
             server.flush_after_input(now, server.core(), &mut self.flush_at);
             return ResumeResult::Pending;
         };
-        let Some(PendingCall { message: owned, .. }) = self.pending.take().map(|call| *call) else {
+        let call = self.activity.existing().and_then(|parts| parts.pending.take());
+        let Some(PendingCall { message: owned, .. }) = call.map(|call| *call) else {
             return ResumeResult::Pending;
         };
         // Taken after the future is dropped, which may use the server.
@@ -315,22 +308,23 @@ impl Established {
         };
         let dispatched;
         (core, dispatched) = dispatcher.dispatch(core, input, packet);
-        self.pending = dispatched.pending;
+        let is_pending = dispatched.pending.is_some();
+        self.activity.wait_for(dispatched.pending);
         if let Some(request) = dispatched.request
             && let Some(session) = &mut self.session_state
         {
             session.requests.add(*request);
         }
         let pause_until = now + BACKPRESSURE_PAUSE;
-        self.pause = Pause::new(dispatched.congested, writer, pause_until).or(self.pause.take());
+        self.activity.pause(dispatched.congested, writer, pause_until);
         self.report_buffered(writer);
         server.flush_after_input(now, core, &mut self.flush_at);
-        match self.pending {
+        match is_pending {
             // Not `Pending`, since the new future was not polled yet: only that makes it wake this
             // task.
-            Some(_) => ResumeResult::Continue,
-            None if dispatched.is_closed => ResumeResult::Ended,
-            None => self.handle_buffered(&server, writer, now),
+            true => ResumeResult::Continue,
+            false if dispatched.is_closed => ResumeResult::Ended,
+            false => self.handle_buffered(&server, writer, now),
         }
     }
 
@@ -342,7 +336,7 @@ impl Established {
         now: Duration,
     ) -> ResumeResult {
         // The client could not finish a message meanwhile, so its time starts again.
-        self.progress.restart(now);
+        self.activity.restart_progress(now);
         match self.on_bytes(server, writer, &mut [], now) {
             true => ResumeResult::Ended,
             false => ResumeResult::Continue,
@@ -351,12 +345,14 @@ impl Established {
 
     /// Reports the bytes that the session and a pending call hold.
     pub(crate) fn report_buffered(&mut self, writer: &SocketWriter) {
-        let waiting = self.pending.as_ref().map_or(0, |call| call.message.payload.len());
+        let pending = self.activity.get().and_then(|parts| parts.pending.as_ref());
+        let waiting = pending.map_or(0, |call| call.message.payload.len());
         let requests = self.session_state.as_ref().map_or(0, |session| session.requests.held());
         let buffered = self.session.held() + waiting + requests;
         // Small changes are not reported: each report takes the writer's lock.
-        if buffered != self.buffered && buffered.max(self.buffered) > REPORT_THRESHOLD {
-            self.buffered = buffered;
+        let reported = self.activity.get().map_or(0, |parts| parts.buffered);
+        if buffered != reported && buffered.max(reported) > REPORT_THRESHOLD {
+            self.activity.begin().buffered = buffered;
             writer.set_buffered(buffered);
         }
     }
@@ -371,20 +367,14 @@ impl Established {
     /// Returns true if something comes before the next read: a handler, or a receiver.
     pub(crate) fn must_wait(&self) -> bool {
         let has_new = |session: &SessionState| session.requests.has_new();
-        self.pause.is_some()
-            || self.pending.is_some()
+        self.activity.is_paused()
+            || self.activity.is_pending()
             || self.session_state.as_deref().is_some_and(has_new)
     }
 
     /// Returns true if the connection does not read because of its own state.
     pub(crate) fn is_reading_suspended(&self, status: Status) -> bool {
-        status.is_above() || self.pending.is_some() || self.pause.is_some()
-    }
-
-    /// Returns true while the connection does not read because a receiver is congested.
-    pub(crate) fn is_paused(&mut self, now: Duration, cx: &Context<'_>) -> bool {
-        self.pause.take_if(|pause| pause.poll_is_over(now, cx));
-        self.pause.is_some()
+        status.is_above() || self.activity.is_pending() || self.activity.is_paused()
     }
 
     /// Returns what to do about a full socket; `None` if it is not full.
@@ -395,12 +385,15 @@ impl Established {
         options: &Options,
     ) -> Option<Verdict> {
         if !status.is_blocked {
-            self.slow_consumer = None;
+            if let Some(parts) = self.activity.existing() {
+                parts.slow_consumer = None;
+            }
             return None;
         }
-        let new = || Box::new(SlowConsumer::new(now, status.written));
+        let new = || SlowConsumer::new(now, status.written);
         let limits =
             Limits { max_backlog: options.max_backlog, write_timeout: options.write_timeout };
-        Some(self.slow_consumer.get_or_insert_with(new).poll(now, status, limits))
+        let slow_consumer = &mut self.activity.begin().slow_consumer;
+        Some(slow_consumer.get_or_insert_with(new).poll(now, status, limits))
     }
 }

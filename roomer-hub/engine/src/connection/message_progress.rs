@@ -26,6 +26,11 @@ impl MessageProgress {
         };
     }
 
+    /// Returns true if there is no such message.
+    pub(crate) fn is_none(&self) -> bool {
+        self.unfinished.is_none()
+    }
+
     /// Restarts the time: while the server does not read, the client cannot make progress.
     pub(crate) fn restart(&mut self, now: Duration) {
         if let Some((since, _)) = &mut self.unfinished {

@@ -11,6 +11,7 @@
 //! A step checks everything that may have changed since the last one, always in the same order: what
 //! other tasks decided about this connection, its outbox, its socket, the clock.
 
+mod activity;
 mod closing;
 pub(crate) mod congestion;
 mod detached;
@@ -43,11 +44,10 @@ use crate::Server;
 use crate::app::hooks::DisconnectReason;
 use crate::connection::closing::Closing;
 use crate::connection::established::{Established, ResumeResult};
+use crate::connection::opening::Authorizing;
 pub(crate) use crate::connection::opening::Opening;
-use crate::connection::peer::PeerAddress;
 use crate::connection::read_buffer::with_buffer;
 use crate::connection::resuming::Resuming;
-use crate::handshake::decision::PendingAuth;
 use crate::handshake::parser::RequestParser;
 use crate::handshake::proxy_protocol::ProxyHeader;
 use crate::lifecycle::admission::SocketKind;
@@ -67,7 +67,6 @@ pub struct Connection<R> {
     writer: Arc<SocketWriter>,
     /// `None` while a session has no socket.
     reader: Option<R>,
-    peer: PeerAddress,
     timer: Timer,
     place: SocketKind,
     state: State,
@@ -90,7 +89,7 @@ enum State {
     /// The application's `authorize_async` hook decides about the request.
     Authorizing(Box<Authorizing>),
     /// A framework has done the handshake.
-    Upgraded(Opening),
+    Upgraded(Box<Opening>),
     /// The client is back, and the task that has its session has not handed it over yet.
     Resuming(Box<Resuming>),
     Established(Established),
@@ -98,15 +97,8 @@ enum State {
     Detached(Established),
     /// The task of the client's new socket has the session.
     HandedOver,
-    Closing(Closing),
+    Closing(Box<Closing>),
     Done,
-}
-
-struct Authorizing {
-    auth: Box<PendingAuth>,
-    /// Bytes received after the request.
-    leftover: Vec<u8>,
-    until: Duration,
 }
 
 /// The next action of the task, after a step.
@@ -149,7 +141,7 @@ impl<R: Reader> Connection<R> {
         peer: Option<SocketAddr>,
         opening: Opening,
     ) -> Self {
-        let state = State::Upgraded(opening);
+        let state = State::Upgraded(Box::new(opening));
         Connection::begin(server, reader, writer, peer, (SocketKind::Connection, state))
     }
 
@@ -161,9 +153,9 @@ impl<R: Reader> Connection<R> {
         (place, state): (SocketKind, State),
     ) -> Self {
         let writer = SocketWriter::new(writer, server.0.budget.clone());
-        let (timer, span) = (Timer::default(), trace::Span::default());
-        let (reader, peer) = (Some(reader), peer.into());
-        Connection { server, writer, reader, peer, timer, place, state, span }
+        writer.set_peer(peer.into());
+        let (reader, timer) = (Some(reader), Timer::default());
+        Connection { server, writer, reader, timer, place, state, span: trace::Span::default() }
     }
 
     /// Takes one step in the current state.
@@ -180,7 +172,7 @@ impl<R: Reader> Connection<R> {
             State::Authorizing(_) => self.authorizing(now, cx),
             State::Upgraded(opening) => {
                 let opening = std::mem::take(opening);
-                self.open(now, opening)
+                self.open(now, *opening)
             }
             State::Resuming(_) => self.resuming(now, cx),
             State::Established(_) => self.established(now, cx),
@@ -222,8 +214,8 @@ impl<R: Reader> Connection<R> {
         }
         // Polled while a handler is pending too: the time of a pause passes, and the receiver is
         // released when it has passed.
-        let is_paused = open.is_paused(now, cx);
-        if open.pending.is_some() {
+        let is_paused = open.activity.poll_paused(now, cx);
+        if open.activity.is_pending() {
             return match open.resume_call(writer, now, cx) {
                 ResumeResult::Pending => self.check_timeouts(now, status, false),
                 ResumeResult::Continue => Step::Again,
@@ -383,7 +375,10 @@ impl<R> Connection<R> {
         }
         self.state = State::Done;
         // Last: once the last socket is uncounted, a drain ends, and the process may exit.
-        self.server.0.lifecycle.leave(self.place, self.server.options().address(self.peer.get()));
+        self.server
+            .0
+            .lifecycle
+            .leave(self.place, self.server.options().address(self.writer.peer().get()));
     }
 }
 
@@ -395,6 +390,8 @@ impl<R> Drop for Connection<R> {
 
 impl<R> std::fmt::Debug for Connection<R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection").field("peer", &self.peer.get()).finish_non_exhaustive()
+        f.debug_struct("Connection")
+            .field("peer", &self.writer.peer().get())
+            .finish_non_exhaustive()
     }
 }

@@ -13,9 +13,9 @@ use crate::app::claims::Credentials;
 use crate::app::conn::{Conn, ConnInfo};
 use crate::connection::established::Established;
 use crate::connection::read_buffer::with_buffer;
-use crate::connection::{Authorizing, Connection, State, Step};
+use crate::connection::{Connection, State, Step};
 use crate::handshake::compression::Compression;
-use crate::handshake::decision::{Accepted, Decision};
+use crate::handshake::decision::{Accepted, Decision, PendingAuth};
 use crate::handshake::rejected::Rejected;
 use crate::handshake::request::Request;
 use crate::handshake::response::Response;
@@ -45,10 +45,18 @@ pub(crate) struct Opening {
     pub(crate) session: Option<SessionRequest>,
 }
 
+/// A request about which the application decides.
+pub(super) struct Authorizing {
+    auth: Box<PendingAuth>,
+    /// Bytes received after the request.
+    leftover: Vec<u8>,
+    until: Duration,
+}
+
 impl<R: Reader> Connection<R> {
     /// Responds before the request was read: the server has too many sockets.
     pub(super) fn reject_early(&mut self, now: Duration, status: StatusCode) -> Step {
-        trace::rejected(self.peer.get(), status.as_u16());
+        trace::rejected(self.writer.peer().get(), status.as_u16());
         self.server.warn(self.server.handshakes_full(status));
         self.writer.finish(Response::error(status).to_bytes(false).into(), false);
         // Above the bound of lingering sockets as well: what fits into the socket now is sent.
@@ -97,7 +105,7 @@ impl<R: Reader> Connection<R> {
         head: http::Request<()>,
         leftover: Vec<u8>,
     ) -> Step {
-        let request = Request::new(head, self.peer.get(), self.server.options());
+        let request = Request::new(head, self.writer.peer().get(), self.server.options());
         let is_head = request.head.method() == Method::HEAD;
         match self.server.page(&request) {
             None => {}
@@ -163,7 +171,8 @@ impl<R: Reader> Connection<R> {
     ) -> Step {
         let options = self.server.options();
         let promote = |accepted: Accepted| {
-            let (from, to) = (options.address(self.peer.get()), options.address(accepted.peer));
+            let (from, to) =
+                (options.address(self.writer.peer().get()), options.address(accepted.peer));
             // Checked again, since others may have connected while the hook was pending.
             let replaced = accepted.replaced_socket(&self.server);
             match self.server.0.lifecycle.promote(from, to, &options.admission, replaced) {
@@ -173,7 +182,8 @@ impl<R: Reader> Connection<R> {
         };
         match decided.and_then(promote) {
             Ok(accepted) => {
-                (self.place, self.peer) = (SocketKind::Connection, accepted.peer.into());
+                self.place = SocketKind::Connection;
+                self.writer.set_peer(accepted.peer.into());
                 let Accepted { response, compression, credentials, session, .. } = accepted;
                 let response = response.to_bytes(false);
                 let opening = Opening { response, compression, credentials, leftover, session };
@@ -193,7 +203,7 @@ impl<R: Reader> Connection<R> {
         cause: Option<WarningCause>,
         is_head: bool,
     ) -> Step {
-        self.server.record_rejected(self.peer.get(), response.status(), cause);
+        self.server.record_rejected(self.writer.peer().get(), response.status(), cause);
         self.respond(now, response, is_head)
     }
 
@@ -257,7 +267,7 @@ impl<R: Reader> Connection<R> {
         }
         core.outbound.schedule(key, &self.writer);
         core.counts.opened += 1;
-        let info = ConnInfo::new(key, id, credentials, self.peer.clone());
+        let info = ConnInfo::new(key, id, credentials, self.writer.peer());
         core.arrived(&info);
         // After `arrived`, so that the new connection is counted, as the newest of its user.
         core.limit_user(now, &info, server.options().max_connections_per_user);

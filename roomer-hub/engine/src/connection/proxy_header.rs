@@ -32,12 +32,13 @@ impl<R: Reader> Connection<R> {
             Poll::Ready(Ok((_, Ok(Some(source))))) => {
                 self.state = State::Handshake { parser: RequestParser::default(), until };
                 // Without an address the connection is the proxy's own, such as a health check.
-                let client = source.or(self.peer.get());
+                let client = source.or(self.writer.peer().get());
                 let options = self.server.options();
-                let (from, to) = (options.address(self.peer.get()), options.address(client));
+                let (from, to) =
+                    (options.address(self.writer.peer().get()), options.address(client));
                 match self.server.0.lifecycle.reassign(from, to, &options.admission) {
                     Ok(()) => {
-                        self.peer = client.into();
+                        self.writer.set_peer(client.into());
                         Step::Again
                     }
                     Err(status) => {
@@ -48,7 +49,7 @@ impl<R: Reader> Connection<R> {
             }
             Poll::Ready(Ok((_, Err(_)))) => {
                 let cause = WarningCause::InvalidProxyHeader {
-                    proxy: self.peer.get().map(|peer| peer.ip()),
+                    proxy: self.writer.peer().get().map(|peer| peer.ip()),
                 };
                 self.reject(now, &Response::error(StatusCode::BAD_REQUEST), Some(cause), false)
             }

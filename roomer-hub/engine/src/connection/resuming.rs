@@ -105,7 +105,7 @@ impl<R: Reader> Connection<R> {
     /// was admitted in the place of the session's old one, which may still be there.
     fn start_over(&mut self, now: Duration, opening: Opening) -> Step {
         let (lifecycle, options) = (&self.server.0.lifecycle, self.server.options());
-        let address = options.address(self.peer.get());
+        let address = options.address(self.writer.peer().get());
         // This socket itself is counted as well.
         let own = Some(Replaced { address });
         let Err(status) = lifecycle.check(address, &options.admission, own) else {
@@ -119,7 +119,7 @@ impl<R: Reader> Connection<R> {
                 self.writer.close(Some(code), reason, false);
             }
             false => {
-                self.server.record_rejected(self.peer.get(), status, None);
+                self.server.record_rejected(self.writer.peer().get(), status, None);
                 self.writer.finish(Response::error(status).to_bytes(false).into(), false);
             }
         }
@@ -172,7 +172,7 @@ impl<R: Reader> Connection<R> {
             self.writer.supersede();
         }
         core.outbound.schedule(key, &self.writer);
-        let info = open.conn.info.resumed(credentials, self.peer.clone());
+        let info = open.conn.info.resumed(credentials, self.writer.peer());
         core.infos.replace(&info);
         state.resumed(now);
         state.renewal.schedule(now, info.expires(), server.options());

@@ -21,10 +21,10 @@ impl<R: Reader> Connection<R> {
         let is_due = |at: Option<Duration>| at.is_some_and(|at| now >= at);
         let options = self.server.options();
         open.keep_alive.relieved(now, status.relieved);
-        let silent = match open.pending {
-            None => open.keep_alive.timeout_at(options.ping_interval, options.pong_timeout),
+        let silent = match open.activity.is_pending() {
+            false => open.keep_alive.timeout_at(options.ping_interval, options.pong_timeout),
             // Nothing is read while a handler is pending: that is not the client's silence.
-            Some(_) => None,
+            true => None,
         };
         if is_due(silent) {
             return match self.detach(now) {
@@ -38,9 +38,10 @@ impl<R: Reader> Connection<R> {
         }
         // The client cannot finish a message that the server does not read.
         if open.is_reading_suspended(status) {
-            open.progress.restart(now);
+            open.activity.restart_progress(now);
         }
-        let unfinished = open.progress.timeout_at(options.message_timeout);
+        let parts = open.activity.get();
+        let unfinished = parts.and_then(|parts| parts.progress.timeout_at(options.message_timeout));
         if is_due(unfinished) {
             // A message that stops in the middle is the first sign of a lost network, long before the
             // silence is. The client of a session sends the message again on its next socket.
@@ -91,7 +92,9 @@ impl<R: Reader> Connection<R> {
             return Step::Later;
         }
         let slow = slow.map(|verdict| verdict.poll_at);
-        let pause = open.pause.as_ref().map(|pause| pause.until);
+        let pause = open.activity.get().and_then(|parts| parts.pause.as_ref());
+        let pause = pause.map(|pause| pause.until);
+        open.activity.settle();
         let next = [silent, expires, unfinished, slow, pause, flush_at, acknowledge, renew];
         let next = next.into_iter().flatten();
         Step::Wait(next.fold(ping, Duration::min))

@@ -9,6 +9,7 @@
 mod audit;
 mod paused;
 mod session;
+mod socket;
 mod usage;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use roomer_proto::websocket;
 
+use crate::connection::peer::PeerAddress;
 use crate::outbound::budget::MemoryBudget;
 use crate::outbound::chunk::Chunk;
 use crate::outbound::outbox::{InFlight, Outbox, OutboxPhase, Written};
@@ -65,6 +67,8 @@ struct State {
     paused_senders: PausedSenders,
     /// The packets that the client of a session has not acknowledged.
     replay: Option<Box<Replay>>,
+    /// Here, since the connection's task is of a size to which the runtime rounds up.
+    peer: PeerAddress,
 }
 
 /// The fill level of a connection's queue, relative to the high-water mark.
@@ -322,23 +326,6 @@ impl SocketWriter {
             state.buffered = 0;
         }
         Poll::Ready(())
-    }
-
-    /// Lets the socket buffer more than before and flushes: the last bytes are due.
-    pub(crate) fn prepare_final_write(&self) {
-        self.socket.prepare_final_write();
-        lock(&self.state).outbox.unblock();
-        self.flush();
-    }
-
-    /// Ends the socket's writing direction.
-    pub(crate) fn shutdown(&self) {
-        self.socket.shutdown();
-    }
-
-    /// Polls until the socket may be dropped, once everything is written.
-    pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.socket.poll_closed(cx)
     }
 
     /// Drops what waits: the connection has ended.

@@ -74,6 +74,7 @@ impl SocketWriter {
     /// here. The caller puts it in this one's place under the server's lock.
     pub(crate) fn detach(&self) -> Arc<SocketWriter> {
         let detached = SocketWriter::new(NoSocket, self.budget.clone());
+        detached.set_peer(self.peer());
         detached.is_extended.store(true, Ordering::Relaxed);
         let replay = lock(&self.state).replay.take();
         let mut state = lock(&detached.state);

@@ -1,0 +1,109 @@
+//! What a connection has only while there is something to do for it.
+
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Duration;
+
+use crate::connection::congestion::{Congestion, Pause};
+use crate::connection::dispatch::PendingCall;
+use crate::connection::message_progress::MessageProgress;
+use crate::connection::slow_consumer::SlowConsumer;
+use crate::outbound::socket_writer::SocketWriter;
+
+/// The state that an idle connection does not have: all of it is one pointer there.
+#[derive(Default)]
+pub(crate) struct Activity(Option<Box<Parts>>);
+
+#[derive(Default)]
+pub(crate) struct Parts {
+    /// The progress of a message that has not arrived completely.
+    pub(crate) progress: MessageProgress,
+    /// The bytes that the session buffers, as reported to the memory budget.
+    pub(crate) buffered: usize,
+    /// Present while the socket is full.
+    pub(crate) slow_consumer: Option<SlowConsumer>,
+    /// Present while nothing is read because a receiver is congested.
+    pub(crate) pause: Option<Box<Pause>>,
+    /// A handler or rule whose future is pending. Further messages wait for it.
+    pub(crate) pending: Option<Box<PendingCall>>,
+}
+
+impl Activity {
+    pub(crate) fn get(&self) -> Option<&Parts> {
+        self.0.as_deref()
+    }
+
+    /// Returns the parts, if there are any.
+    pub(crate) fn existing(&mut self) -> Option<&mut Parts> {
+        self.0.as_deref_mut()
+    }
+
+    /// Returns the parts, for the caller to set one.
+    pub(crate) fn begin(&mut self) -> &mut Parts {
+        self.0.get_or_insert_default()
+    }
+
+    pub(crate) fn is_pending(&self) -> bool {
+        self.get().is_some_and(|parts| parts.pending.is_some())
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.get().is_some_and(|parts| parts.pause.is_some())
+    }
+
+    /// Lets further messages wait for a handler or rule.
+    pub(crate) fn wait_for(&mut self, call: Option<Box<PendingCall>>) {
+        if call.is_some() {
+            self.begin().pending = call;
+        }
+    }
+
+    /// Returns true while the connection does not read because a receiver is congested.
+    pub(crate) fn poll_paused(&mut self, now: Duration, cx: &Context<'_>) -> bool {
+        let Some(parts) = self.existing() else { return false };
+        parts.pause.take_if(|pause| pause.poll_is_over(now, cx));
+        parts.pause.is_some()
+    }
+
+    /// Pauses until a receiver is not congested.
+    pub(crate) fn pause(
+        &mut self,
+        receiver: Option<Congestion>,
+        own: &Arc<SocketWriter>,
+        until: Duration,
+    ) {
+        if let Some(pause) = Pause::new(receiver, own, until) {
+            self.begin().pause = Some(pause);
+        }
+    }
+
+    /// See [`MessageProgress::record`].
+    pub(crate) fn record_progress(&mut self, now: Duration, unfinished: usize, is_new: bool) {
+        if unfinished > 0 || self.0.is_some() {
+            self.begin().progress.record(now, unfinished, is_new);
+        }
+    }
+
+    /// See [`MessageProgress::restart`].
+    pub(crate) fn restart_progress(&mut self, now: Duration) {
+        if let Some(parts) = self.existing() {
+            parts.progress.restart(now);
+        }
+    }
+
+    /// Frees the memory if no part is left.
+    pub(crate) fn settle(&mut self) {
+        self.0.take_if(|parts| parts.are_over());
+    }
+}
+
+impl Parts {
+    fn are_over(&self) -> bool {
+        let Parts { progress, buffered, slow_consumer, pause, pending } = self;
+        progress.is_none()
+            && *buffered == 0
+            && slow_consumer.is_none()
+            && pause.is_none()
+            && pending.is_none()
+    }
+}
