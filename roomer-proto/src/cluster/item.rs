@@ -269,6 +269,7 @@ impl<'a> Item<'a> {
     }
 
     /// Decodes the content of an item. Returns `None` for an unknown kind.
+    #[inline]
     pub(super) fn decode(kind: u8, content: &'a [u8]) -> Result<Option<Self>, FrameError> {
         let mut cursor = Cursor(content);
         let item = match kind {
