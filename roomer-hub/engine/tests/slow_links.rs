@@ -94,6 +94,19 @@ fn a_client_that_reads_nothing_of_a_large_message_is_closed_after_the_write_time
 }
 
 #[test]
+fn a_socket_that_the_connections_own_message_fills_is_watched_at_once() {
+    let (mut world, ann, bob) = pair(Server::builder().write_timeout(ms(7_000)));
+    ann.stall(0);
+    ann.send_to(&ann.id(), "state", [7; 64]);
+    world.settle();
+    world.advance(ms(6_999));
+    assert!(world.server().stats().closes.is_empty());
+    world.advance(ms(1));
+    assert_closed(&mut world, &ann, &close::TOO_SLOW);
+    assert!(bob.is_open());
+}
+
+#[test]
 fn a_client_with_a_large_backlog_beside_a_large_message_is_closed() {
     let (mut world, _, bob) = pair(Server::builder().max_backlog(64 * KIB));
     bob.stall(0);

@@ -127,21 +127,25 @@ impl RoomBatch {
         SealedBatch { frames, exclusions, restrictions, threshold, starts: OnceCell::new() }
     }
 
-    /// Keeps the memory of a sealed batch that was delivered, unless it is unusually large.
+    /// Keeps the memory of a sealed batch that was delivered.
     pub(crate) fn reuse(&mut self, sealed: SealedBatch) {
-        let mut exclusions = sealed.exclusions;
-        if exclusions.capacity() <= MAX_SPARE {
-            exclusions.clear();
-            self.exclusions = exclusions;
-        }
+        self.exclusions = emptied(sealed.exclusions);
     }
 
     /// Prepares an empty batch for another room.
     pub(crate) fn reset(&mut self) {
-        let mut exclusions = std::mem::take(&mut self.exclusions);
-        exclusions.clear();
+        let exclusions = emptied(std::mem::take(&mut self.exclusions));
         *self = RoomBatch { exclusions, ..RoomBatch::default() };
     }
+}
+
+/// Removes all exclusions. Keeps their memory, unless it is unusually large.
+fn emptied(mut exclusions: Vec<Exclusion>) -> Vec<Exclusion> {
+    if exclusions.capacity() > MAX_SPARE {
+        return Vec::new();
+    }
+    exclusions.clear();
+    exclusions
 }
 
 /// The content of a batch, ready to be shared.
@@ -346,5 +350,51 @@ mod tests {
         assert_eq!(parts(bob, true), [(800, 8, true), (1100, 11, true)]);
         assert_eq!(parts(ann, true), [(100, 0, false)], "one message does not keep all of them");
         assert_eq!(parts(ann, false), [(100, 0, true)], "a queue is short");
+    }
+
+    #[test]
+    fn a_batch_that_is_used_again_keeps_memory_and_nothing_else() {
+        let [ann, bob, _] = keys();
+        let mut batch = RoomBatch::default();
+        batch.frames.extend_from_slice(b"aa");
+        batch.restrict(0, Audience::Extended);
+        batch.exclude(ann, 0);
+        batch.mark_count(0);
+        batch.compress_from(1);
+        (batch.is_queued, batch.is_assigned) = (true, true);
+        let memory = batch.exclusions.as_ptr();
+        let sealed = batch.seal();
+        batch.reuse(sealed);
+        // As one that joined since.
+        batch.exclude(bob, 0);
+        batch.reset();
+        assert!(!batch.is_queued && !batch.is_assigned && !batch.take_count());
+        batch.frames.extend_from_slice(b"bb");
+        batch.exclude(ann, 1);
+        assert_eq!(batch.exclusions.as_ptr(), memory);
+        let sealed = batch.seal();
+        assert!(!sealed.is_mixed());
+        assert_eq!(
+            (received(&sealed, ann), received(&sealed, bob)),
+            (b"b".to_vec(), b"bb".to_vec())
+        );
+    }
+
+    #[test]
+    fn a_batch_with_many_exclusions_does_not_keep_their_memory() {
+        let [ann, bob, _] = keys();
+        let mut batch = RoomBatch::default();
+        let fill = |batch: &mut RoomBatch| {
+            batch.frames.extend_from_slice(&[b'x'; 100]);
+            (0..50).for_each(|at| batch.exclude(if at % 2 == 0 { ann } else { bob }, at));
+            assert!(batch.exclusions.capacity() > MAX_SPARE);
+        };
+        fill(&mut batch);
+        let sealed = batch.seal();
+        batch.reuse(sealed);
+        assert_eq!(batch.exclusions.capacity(), 0);
+        fill(&mut batch);
+        batch.reset();
+        assert_eq!(batch.exclusions.capacity(), 0);
     }
 }

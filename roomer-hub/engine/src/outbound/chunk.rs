@@ -261,4 +261,39 @@ mod tests {
         }
         assert_eq!(left_after(part(0..100, false, true), rest(), 1004), 7);
     }
+
+    fn queue(texts: &[&'static str]) -> ChunkQueue {
+        texts.iter().map(|text| Chunk::complete(text.as_bytes())).collect()
+    }
+
+    fn texts(queue: &ChunkQueue) -> Vec<&[u8]> {
+        queue.iter().map(Chunk::left).collect()
+    }
+
+    #[test]
+    fn queues_are_joined_in_order() {
+        for (older, newer) in [(0, 0), (0, 2), (2, 0), (1, 2)] {
+            let all = ["a", "b", "c", "d"];
+            let (older, newer) = (&all[..older], &all[older..older + newer]);
+            let mut joined = queue(older);
+            joined.append(queue(newer));
+            let expected: Vec<&[u8]> = older.iter().chain(newer).map(|t| t.as_bytes()).collect();
+            assert_eq!(texts(&joined), expected);
+            assert_eq!((joined.len(), joined.is_empty()), (expected.len(), expected.is_empty()));
+        }
+    }
+
+    #[test]
+    fn a_queue_that_becomes_empty_frees_its_memory() {
+        let mut popped = queue(&["a", "b"]);
+        assert_eq!(popped.pop().map(|chunk| chunk.len()), Some(1));
+        assert_eq!(texts(&popped), [b"b"]);
+        popped.pop();
+        assert!(popped.0.is_none() && popped.pop().is_none());
+        let mut cut = queue(&["a", "bb", "ccc"]);
+        assert_eq!(cut.truncate(5), 0);
+        assert_eq!((cut.truncate(1), texts(&cut)), (5, vec![&b"a"[..]]));
+        assert_eq!(cut.truncate(0), 1);
+        assert!(cut.0.is_none() && cut.truncate(0) == 0);
+    }
 }

@@ -37,19 +37,19 @@ thread_local! {
 }
 
 /// The number of empty batches that are kept.
-const SPARE_BATCHES: usize = 16;
+pub(super) const SPARE_BATCHES: usize = 16;
 
 /// The most connections that a list of [`SPARE_LIST`] has memory for.
 const MAX_SPARE: usize = 64;
 
 /// Returns an empty list, with this thread's spare memory if it has any. A thread that ends has none: the
 /// runtime may drop connections then.
-fn spare_list() -> FlushList {
+pub(super) fn spare_list() -> FlushList {
     SPARE_LIST.try_with(Cell::take).unwrap_or_default()
 }
 
 /// Drops the connections of a list that was written, and keeps its memory.
-fn keep_spare(mut list: FlushList) {
+pub(super) fn keep_spare(mut list: FlushList) {
     list.clear();
     if (1..=MAX_SPARE).contains(&list.capacity()) {
         let _ = SPARE_LIST.try_with(|spare| spare.set(list));

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use crate::core::Core;
 use crate::outbound::budget::{BufferSet, MemoryBudget};
+use crate::outbound::flush::{SPARE_BATCHES, keep_spare, spare_list};
 use crate::outbound::outbox::WaterMarks;
 use crate::outbound::*;
 use crate::transport::Writer;
@@ -187,4 +188,45 @@ fn sessions_keep_one_batch_together() {
     room.flush();
     let (members, grown) = (room.keys.len(), held(&room) - before);
     assert!((40 * 250..40 * 350 + members * 64).contains(&grown), "{grown} for {members} members");
+}
+
+#[test]
+fn rooms_that_were_flushed_leave_a_few_batches_to_others() {
+    let mut room = LargeRoom::new();
+    let send = |room: &mut LargeRoom, who: usize, name: &str, event: &str| {
+        let packet = PacketRef { room: name, event, ..PacketRef::default() };
+        room.core.apply(Duration::ZERO, Input::Packet { conn: room.keys[who], packet }, None);
+    };
+    let names: Vec<String> =
+        (0..SPARE_BATCHES + 4).map(|number| format!("room-{number}")).collect();
+    for name in &names {
+        send(&mut room, 0, name, "join");
+        send(&mut room, 1, name, "join");
+    }
+    room.flush();
+    assert_eq!(room.core.outbound.spare_batches.len(), SPARE_BATCHES, "the others are freed");
+    room.received(1);
+    room.received(2);
+    send(&mut room, 0, &names[0], "again");
+    assert_eq!(room.core.outbound.spare_batches.len(), SPARE_BATCHES - 1);
+    room.flush();
+    assert_eq!(room.core.outbound.spare_batches.len(), SPARE_BATCHES);
+    assert_eq!((room.received(1), room.received(2)), (vec!["again".to_string()], Vec::new()));
+}
+
+#[test]
+fn a_thread_keeps_the_memory_of_a_short_list_but_not_its_connections() {
+    let budget = MemoryBudget::new(1 << 30, WaterMarks { kept: 0, high: 0, max: 0 });
+    let writer = SocketWriter::new(Tape::default(), Arc::new(budget));
+    let list = |len| vec![(ConnKey::default(), writer.clone()); len];
+    let short = list(5);
+    let memory = short.as_ptr();
+    keep_spare(short);
+    assert_eq!(Arc::strong_count(&writer), 1);
+    // Neither an empty list, which has no memory, nor a long one takes its place.
+    keep_spare(Vec::new());
+    keep_spare(list(1000));
+    let spare = spare_list();
+    assert_eq!((spare.as_ptr(), spare.len()), (memory, 0));
+    assert_eq!(spare_list().capacity(), 0, "it has one");
 }
