@@ -134,7 +134,8 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
         await page.keyboard.press("Enter");
         await page.locator("#whisper-text", { hasText: "Only" }).waitFor();
         assert.equal(await focused(person, (element) => element.id), "message");
-        assert.equal(await page.getAttribute(`#members [data-id="${chosen}"]`, "aria-selected"), "true");
+        // The list is painted with the next frame.
+        await page.locator(`#members [data-id="${chosen}"][aria-selected=true]`).waitFor({ state: "attached" });
         // A member that has the focus and leaves passes it to another.
         await page.locator("#members [tabindex='0']").focus();
         guests.forEach((each) => each.close());
