@@ -1,8 +1,10 @@
 //! The commands as programs, against a server in this process.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Output, Stdio};
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,6 +13,8 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::oneshot;
+
+use support::{roomer, run, run_with, succeeds};
 
 /// A server that ends when it is dropped.
 struct Running {
@@ -51,36 +55,11 @@ fn start() -> Running {
     Running { url, server, stop: Some(stop), thread: Some(thread) }
 }
 
-fn roomer(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_roomer"));
-    command.args(args).env_remove("ROOMER_TOKEN");
-    command
-}
-
-fn run(args: &[&str]) -> Output {
-    roomer(args).stdin(Stdio::null()).output().unwrap()
-}
-
-/// Runs a command with this standard input.
-fn run_with(args: &[&str], input: &[u8]) -> Output {
-    let mut command = roomer(args);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input).unwrap();
-    child.wait_with_output().unwrap()
-}
-
 #[track_caller]
 fn fails(done: &Output, code: i32, words: &str) {
     let error = String::from_utf8_lossy(&done.stderr);
     assert_eq!(done.status.code(), Some(code), "{error}");
     assert!(error.contains(words), "{error}");
-}
-
-#[track_caller]
-fn succeeds(done: &Output) -> String {
-    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    String::from_utf8(done.stdout.clone()).unwrap()
 }
 
 /// Waits until a condition holds.
