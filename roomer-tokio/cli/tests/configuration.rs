@@ -124,6 +124,7 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
     ),
     ("[[room]]\npattern = \"a\"\npresence = \"none\"", 3, "room", "`full`, `count`, `off`"),
     ("[[room]]\npattern = \"a\"\nhistory_age = \"x\"", 3, "room", "is not a time"),
+    ("[[room]]\npattern = \"a\"\ndeflate = \"yes\"", 3, "room", "write bytes, as 512, or off"),
     ("[room]\npattern = \"a\"", 1, "room", "write [[room]]"),
     ("listen = [", 1, "", "unclosed array"),
     ("a = 1\na = 2", 2, "", "duplicate key"),
@@ -197,7 +198,8 @@ fn flags_come_before_variables_and_variables_before_the_file() {
 fn the_printed_configuration_is_a_file_with_the_same_effect() {
     let text = "origins = [\"https://a.example\", \"any\"]\npath = \"/ä\\\"\\\\\"\n\
                 [cluster]\nnode = \"123\"\n[[room]]\npattern = \"news*\"\npresence = \"count\"\n\
-                history = 5\nhistory_age = \"90s\"\nhistory_bytes = \"1 KiB\"\n";
+                history = 5\nhistory_age = \"90s\"\nhistory_bytes = \"1 KiB\"\ndeflate = 512\n\
+                [[room]]\npattern = \"*\"\ndeflate = \"off\"\n";
     let file = TempFile::new("whole.toml", text);
     let printed = succeeds(&run(&["serve", file.path(), "--print-config", "--threads", "2"]));
     let again = TempFile::new("again.toml", &printed);

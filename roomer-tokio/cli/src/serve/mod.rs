@@ -43,6 +43,7 @@ use crate::output::Output;
 use crate::serve::api::Api;
 use crate::serve::config::Config;
 use crate::serve::config::values::Problem;
+use crate::serve::log::Dropped;
 use crate::serve::login::Login;
 use crate::serve::reload::{Reloads, Source};
 use crate::serve::rights::Rules;
@@ -56,17 +57,25 @@ pub(crate) fn run(args: &Serve, output: &Output) -> Result<(), Failure> {
     if args.print_config {
         return output.line(config.to_string().trim());
     }
-    let sockets = Sockets::take(&mut config).map_err(|problem| failure(vec![problem]))?;
+    let sockets = Sockets::take().map_err(|text| failure(vec![config.problem("listen", text)]))?;
+    sockets.addresses().replace(&mut config);
     let plan = Plan::new(&config).map_err(|problem| failure(vec![problem]))?;
-    let level = log::start(&config.options);
-    let source = Source { file: args.file.clone(), flags: args.flags.clone(), level };
+    let log = log::start(&config.options);
+    let source = Source {
+        file: args.file.clone(),
+        flags: args.flags.clone(),
+        inherited: sockets.addresses(),
+        level: log.level,
+    };
     let runtime = match config.options.threads {
         0 | 1 => runtime::Builder::new_current_thread().enable_all().build()?,
         threads => {
             runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?
         }
     };
-    runtime.block_on(plan.run(config, sockets, source)).map_err(|problem| failure(vec![problem]))
+    let ran = runtime.block_on(plan.run(config, sockets, source, log.dropped));
+    drop(log.end);
+    ran.map_err(|problem| failure(vec![problem]))
 }
 
 /// Checks a configuration as far as this is possible without listening.
@@ -108,7 +117,13 @@ impl Plan {
         self.login.is_some() || self.webhooks.authorize.is_some()
     }
 
-    async fn run(self, config: Config, sockets: Sockets, source: Source) -> Result<(), Problem> {
+    async fn run(
+        self,
+        config: Config,
+        sockets: Sockets,
+        source: Source,
+        dropped: Dropped,
+    ) -> Result<(), Problem> {
         let config = Arc::new(config);
         let options = &config.options;
         let listener = bind(&config, "listen", options.listen, sockets.clients).await?;
@@ -131,7 +146,7 @@ impl Plan {
         tracing::info!(url = %format!("{scheme}://{}{path}", address(&listener)), "listening");
         let operator = operator.map(|listener| {
             tracing::info!(url = %format!("http://{}", address(&listener)), "listening for operators");
-            let routes = operator::routes(self.server.clone(), self.api, self.webhooks.clone());
+            let routes = operator::routes(self.server.clone(), self.api, self.webhooks.clone(), dropped);
             tokio::spawn(http::serve(listener, routes))
         });
         tokio::spawn(reloads.run());

@@ -9,14 +9,21 @@ use axum::routing::get;
 use roomer_tokio::Server;
 
 use crate::serve::api::{self, Api};
+use crate::serve::log::Dropped;
 use crate::serve::webhooks::Webhooks;
 
 /// The content type of metrics in the text format of Prometheus.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-pub(crate) fn routes(server: Server, api: Option<Arc<Api>>, webhooks: Webhooks) -> Router {
+pub(crate) fn routes(
+    server: Server,
+    api: Option<Arc<Api>>,
+    webhooks: Webhooks,
+    log: Dropped,
+) -> Router {
     let metrics = async move |State(server): State<Server>| {
-        let page = server.stats().to_prometheus() + &webhooks.to_prometheus();
+        let page =
+            server.stats().to_prometheus() + &webhooks.to_prometheus() + &log.to_prometheus();
         ([(header::CONTENT_TYPE, METRICS)], page)
     };
     let own = Router::new()

@@ -7,6 +7,7 @@ use roomer_tokio::{BuildError, Builder, Claims, Cluster, History, Presence, Serv
 use crate::serve::config::Config;
 use crate::serve::config::options::Options;
 use crate::serve::config::rooms::{self, Room};
+use crate::serve::config::setting::Threshold;
 use crate::serve::config::values::Problem;
 use crate::serve::login::{self, Login};
 use crate::serve::rights::Rules;
@@ -170,6 +171,15 @@ fn remember(mut builder: Builder, room: &Room) -> Builder {
             rooms::Presence::Off => Presence::Off,
         };
         builder = builder.presence(&room.pattern, presence);
+    }
+    if let Some(threshold) = room.deflate {
+        builder = builder.deflate(
+            &room.pattern,
+            match threshold {
+                Threshold::From(size) => size.0,
+                Threshold::Never => usize::MAX,
+            },
+        );
     }
     if let Some(messages) = room.history {
         let mut history = History::last(messages);

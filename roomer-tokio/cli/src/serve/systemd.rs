@@ -1,12 +1,11 @@
 //! What systemd, and supervisors like it, pass to a service and are told by it. Without such a
 //! supervisor nothing of this has an effect.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use roomer_tokio::Server;
 
 use crate::serve::config::Config;
-use crate::serve::config::values::Problem;
 
 /// What a supervisor is told.
 #[derive(Clone, Copy, Debug)]
@@ -24,19 +23,35 @@ pub(crate) struct Sockets {
     pub(crate) operators: Option<TcpListener>,
 }
 
+/// The addresses of the listeners that the supervisor has opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Addresses {
+    clients: Option<SocketAddr>,
+    operators: Option<SocketAddr>,
+}
+
 impl Sockets {
-    /// Takes the listeners. Their addresses replace those of the configuration, so that what depends on
-    /// these is checked for the real ones.
-    pub(crate) fn take(config: &mut Config) -> Result<Sockets, Problem> {
-        let sockets = inherited().map_err(|text| config.problem("listen", text))?;
-        let address = |listener: &TcpListener| listener.local_addr().ok();
-        if let Some(address) = sockets.clients.as_ref().and_then(address) {
+    /// Takes the listeners.
+    pub(crate) fn take() -> Result<Sockets, String> {
+        inherited()
+    }
+
+    pub(crate) fn addresses(&self) -> Addresses {
+        let address = |listener: &Option<TcpListener>| listener.as_ref()?.local_addr().ok();
+        Addresses { clients: address(&self.clients), operators: address(&self.operators) }
+    }
+}
+
+impl Addresses {
+    /// Replaces the addresses of the configuration, so that what depends on these is checked for the
+    /// real ones.
+    pub(crate) fn replace(self, config: &mut Config) {
+        if let Some(address) = self.clients {
             config.options.listen = address;
         }
-        if let Some(address) = sockets.operators.as_ref().and_then(address) {
+        if let Some(address) = self.operators {
             config.options.operator_listen = Some(address);
         }
-        Ok(sockets)
     }
 }
 

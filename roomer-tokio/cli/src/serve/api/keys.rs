@@ -23,6 +23,13 @@ pub(super) struct Keys {
     keys: Vec<(hmac::Tag, Arc<Key>)>,
 }
 
+/// No keys.
+impl Default for Keys {
+    fn default() -> Self {
+        Keys { secret: hmac::Key::new(hmac::HMAC_SHA256, &[]), keys: Vec::new() }
+    }
+}
+
 /// The rights of one key.
 #[derive(Debug)]
 pub(super) struct Key {

@@ -42,7 +42,7 @@ const JSON_ALLOWANCE: usize = 64 << 10;
 /// The state that all routes share.
 pub(crate) struct Api {
     server: Server,
-    keys: RwLock<Keys>,
+    keys: RwLock<Arc<Keys>>,
     answers: Answers,
     max_message: usize,
     max_name: usize,
@@ -60,7 +60,7 @@ impl Api {
         Ok((!keys.is_empty()).then(|| {
             Arc::new(Api {
                 server: server.clone(),
-                keys: RwLock::new(keys),
+                keys: RwLock::new(Arc::new(keys)),
                 answers: Answers::default(),
                 max_message: config.options.max_message.0,
                 max_name: config.options.max_name.0,
@@ -68,10 +68,14 @@ impl Api {
         }))
     }
 
-    /// Reads the keys again.
-    pub(crate) fn reload(&self, config: &Config) -> Result<(), Problem> {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Keys::read(config)?;
-        Ok(())
+    /// Takes over the keys of another configuration: none, if that has no API.
+    pub(crate) fn adopt(&self, new: Option<&Api>) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) =
+            new.map_or_else(Arc::default, Api::keys);
+    }
+
+    fn keys(&self) -> Arc<Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -102,8 +106,7 @@ async fn openapi() -> impl IntoResponse {
 /// Lets only requests with a key through, even for routes that do not exist: an attacker without a
 /// key learns nothing.
 async fn authenticate(State(api): Shared, mut request: Request, next: Next) -> Response {
-    let key = api.keys.read().unwrap_or_else(PoisonError::into_inner).find(request.headers());
-    match key {
+    match api.keys().find(request.headers()) {
         Some(key) => {
             request.extensions_mut().insert(key);
             next.run(request).await

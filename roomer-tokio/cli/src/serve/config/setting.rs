@@ -125,6 +125,29 @@ impl Setting for Size {
     }
 }
 
+/// The number of bytes from which something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Threshold {
+    From(Size),
+    Never,
+}
+
+impl Setting for Threshold {
+    const FORM: &str = "SIZE";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Threshold::Never),
+            text => Size::parse(text).map(Threshold::From).map_err(|_| {
+                wrong(
+                    text,
+                    "a size from which messages are compressed: write bytes, as 512, or off",
+                )
+            }),
+        }
+    }
+}
+
 impl Setting for Duration {
     const FORM: &str = "TIME";
 

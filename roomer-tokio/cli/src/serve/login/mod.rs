@@ -82,7 +82,7 @@ impl Login {
         })
     }
 
-    /// Returns true if [`reload`](Self::reload) makes these logins those of a configuration: if it has
+    /// Returns true if [`adopt`](Self::adopt) makes these logins those of a configuration: if it has
     /// logins, and its keys come from the same address, if from any.
     pub(crate) fn can_become(&self, config: &Config) -> bool {
         let jwks = config.options.jwt_jwks.as_deref();
@@ -94,11 +94,13 @@ impl Login {
         is_same && is_configured(&config.options)
     }
 
-    /// Reads the keys from files again.
-    pub(crate) fn reload(&self, config: &Config) -> Result<(), Problem> {
-        let keys = read_files(config)?.into();
-        *self.own.write().unwrap_or_else(PoisonError::into_inner) = keys;
-        Ok(())
+    /// Takes over the keys of another login that come from files.
+    pub(crate) fn adopt(&self, new: &Login) {
+        *self.own.write().unwrap_or_else(PoisonError::into_inner) = new.own();
+    }
+
+    fn own(&self) -> Arc<[Key]> {
+        self.own.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Makes a server admit only clients with a token, and renew their logins.
@@ -150,7 +152,7 @@ impl Login {
         }
         let header = decode_header(token).map_err(|error| Refused::of(&error))?;
         let fetched = self.fetched.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let own = self.own.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let own = self.own();
         if self.refresher.is_some() && fetched.is_none() && own.is_empty() {
             return Err(Refused::NoKeys);
         }

@@ -104,13 +104,10 @@ impl Webhooks {
         })
     }
 
-    /// Reads the secret again.
-    pub(crate) fn reload(&self, config: &Config) -> Result<(), Problem> {
-        match (&self.secret, &config.options.webhooks_secret) {
-            (Some(secret), Some(path)) => {
-                secret.reload(path).map_err(|text| config.problem("webhooks.secret", text))
-            }
-            _ => Ok(()),
+    /// Takes over the secret of another configuration, if both have one.
+    pub(crate) fn adopt(&self, new: &Webhooks) {
+        if let (Some(secret), Some(new)) = (&self.secret, &new.secret) {
+            secret.adopt(new);
         }
     }
 }
