@@ -175,6 +175,7 @@ mod recorder {
                 monitor: self.clone(),
                 task: Mutex::new((Waker::noop().clone(), thread::current().id())),
                 is_observed: AtomicBool::new(true),
+                // The first poll begins a wait too.
                 was_woken: AtomicBool::new(true),
                 wait_id: AtomicU64::new(0),
             });

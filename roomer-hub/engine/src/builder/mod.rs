@@ -218,6 +218,7 @@ impl<E> Builder<E> {
 
     fn with_error_type<N>(self) -> Builder<N> {
         Builder {
+            // Field by field, since the type changes.
             config: self.config,
             options: self.options,
             handlers: self.handlers,
@@ -258,6 +259,8 @@ impl<E> Builder<E> {
         config.authorize_publish = options.rules.publish.is_some();
         config.authorize_direct = options.rules.direct.is_some();
         config.authorize_info = options.rules.info.is_some();
+        // The order of these draws is fixed: with another one the seed of a simulation means
+        // another run.
         let key = HashKey(env.random());
         if !histories.is_empty() {
             config.first_epoch = u128::from_le_bytes(env.random()) as u64;
@@ -300,6 +303,7 @@ impl<E> Builder<E> {
     /// Fills in the defaults that depend on other options.
     fn resolve_defaults(&mut self, env: &dyn Environment) {
         let options = &mut self.options;
+        // Divided first, since any timeout is allowed.
         options.ping_interval = self.ping_interval.unwrap_or(options.pong_timeout / 10 * 9);
         // A default for each address is lowered to the total; a value that was set is checked
         // against it instead.
@@ -315,6 +319,7 @@ impl<E> Builder<E> {
         options.memory_budget = self.memory_budget.unwrap_or_else(|| {
             available_memory::budget(env.available_memory(), options.water_marks().max)
         });
+        // After the budget, of which it is a part.
         self.options.history_budget = self.history_budget();
     }
 }

@@ -58,6 +58,7 @@ impl KeepAlive {
     /// Records that a ping was sent.
     pub(crate) fn pinged(&mut self, now: Duration) {
         self.last_ping = now.into();
+        // A further ping gives a silent client no more time.
         self.unanswered_since.get_or_insert(self.last_ping);
     }
 }

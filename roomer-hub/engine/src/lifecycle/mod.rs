@@ -149,6 +149,7 @@ impl Lifecycle {
         // A drain waits for the connections first; pending handshakes end after them.
         let is_drained = state.since.is_some() && state.counts.to_drain() == 0;
         if is_drained || state.counts.tasks() == 0 {
+            // All waiting tasks, whatever they wait for: each checks its own condition.
             let waiting = std::mem::take(&mut state.waiting);
             drop(state);
             waiting.into_iter().for_each(Waker::wake);
@@ -168,6 +169,7 @@ impl Lifecycle {
     /// drain began.
     pub(crate) fn drain(&self, now: Duration) -> Duration {
         let mut state = lock(&self.state);
+        // A server that was shut down does not reopen.
         if state.phase == Phase::Open {
             state.phase = Phase::Draining;
         }
@@ -305,6 +307,7 @@ impl State {
     }
 
     fn wait(&mut self, cx: &Context<'_>) -> Poll<()> {
+        // A task may poll several times before it is woken.
         if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
             self.waiting.push(cx.waker().clone());
         }

@@ -215,6 +215,7 @@ impl<D: Dial> BrokerCarrier<D> {
     /// not connect all at once.
     fn jitter(&self, pause: Duration) -> Duration {
         let [first, second, ..] = self.environment.random();
+        // Sixteen bits are enough to spread nodes over half a second.
         let share = u32::from(u16::from_be_bytes([first, second]));
         pause / 2 + pause / 2 * share / u32::from(u16::MAX)
     }

@@ -154,6 +154,8 @@ impl Session {
     fn apply(&mut self, operation: Operation) -> Option<SessionEvent> {
         match operation {
             Operation::Info(json) => self.inform(&json),
+            // Also errors after which a server keeps the link, such as a missing permission: frames
+            // would be lost without a trace.
             Operation::Error(text) => Some(self.down(self.explain(&text))),
             // INFO is first; a server that sends an error instead explains why.
             _ if self.stage == Stage::Greeting => {

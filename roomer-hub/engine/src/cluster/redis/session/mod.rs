@@ -79,6 +79,7 @@ impl Session {
     fn introduce(&mut self) {
         self.stage = Stage::Greeting;
         encoder::hello(&mut self.output, &self.login);
+        // Sent with HELLO, which saves a round trip: Redis answers in order.
         encoder::subscribe(&mut self.output, &self.subjects);
     }
 
