@@ -41,10 +41,10 @@ pub struct Options {
     /// The maximum size of a message from the server, in bytes. A server may send larger messages
     /// than it accepts, such as the list of a room's members. Default 64 MiB.
     pub max_message: usize,
-    /// With a value, the client offers permessage-deflate (RFC 7692) to the server: it takes compressed
-    /// messages, and compresses its own packets of at least so many bytes. A connection that has done
-    /// both owns about 350 KiB for it. Compress no secret together with text that others choose: the
-    /// length of the result tells of the secret. Default `None`.
+    /// With a value, the client offers permessage-deflate (RFC 7692) to the server: it takes
+    /// compressed messages, and compresses its own packets of at least so many bytes. A connection
+    /// that has done both owns about 350 KiB for it. Compress no secret together with text that
+    /// others choose: the length of the result reveals something about the secret. Default `None`.
     #[cfg(feature = "deflate")]
     pub deflate: Option<usize>,
     /// Replaces the [table of close codes](crate::close): returns true if the client does not

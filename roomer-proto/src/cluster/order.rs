@@ -91,6 +91,7 @@ impl<'a> Nodes<'a> {
 
     fn decode(bytes: &'a [u8]) -> Result<Self, FrameError> {
         let (nodes, rest) = bytes.as_chunks();
+        // A part of a node's number at the end: the list is damaged.
         Cursor(rest).finish()?;
         Ok(Nodes(nodes))
     }
@@ -193,6 +194,7 @@ impl<'a> OrderItem<'a> {
                     _ => return Err(FrameError::Impossible { what: WHAT }),
                 };
                 let room = cursor.name(WHAT)?;
+                // Last, since the list has no length of its own.
                 let to = Nodes::decode(core::mem::take(&mut cursor.0))?;
                 OrderItem::Submit { room, number, epoch, home, is_final, to }
             }
