@@ -139,6 +139,7 @@ impl GuestTables {
     pub(crate) fn remove(&mut self, key: HashKey, guest: GuestKey) {
         self.set_profile(key, guest, None);
         let Some(Guest { id, .. }) = self.guests.remove(guest) else { return };
+        // Compared by key: the guest is no longer in the table that the id would be read from.
         if let Ok(entry) = self.ids.find_entry(key.hash_one(id), |&other| other == guest) {
             entry.remove();
         }
