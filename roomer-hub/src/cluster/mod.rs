@@ -164,6 +164,7 @@ impl Cluster {
     pub fn handle(&mut self, now: Duration, tables: &Tables, input: Input) -> Drain<'_, Effect> {
         self.effects.clear();
         self.now = now;
+        // After its goodbye a node must not report anything more: its peers have forgotten it.
         if !self.is_stopped {
             match input {
                 Input::Up { max_payload } => self.up(max_payload),
@@ -172,6 +173,7 @@ impl Cluster {
                 Input::Tick => self.tick(tables),
                 Input::Stop => self.stop(),
             }
+            // After each input: any of them may bring the last thing that a waiting message lacks.
             self.settle_orders();
         }
         self.effects.drain(..)

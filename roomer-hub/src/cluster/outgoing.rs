@@ -122,6 +122,8 @@ impl Outgoing {
             let rest = self.open.split_off(max);
             let part = std::mem::replace(&mut self.open, rest);
             self.seal_frame(part, true, sealing);
+            // The rest begins with the item's bytes; its own frame needs room for a head in front
+            // of them.
             self.open.splice(..0, [0; HEAD_MAX]);
         }
     }
@@ -131,6 +133,7 @@ impl Outgoing {
         let Some((rooms, senders)) = self.missed.as_ref().and_then(Words::listed) else {
             return self.push(&Item::Begin { lost: Lost::All, uptime_ms }, sealing);
         };
+        // Copied, since `push` changes the stream that the list is borrowed from.
         let rooms: Vec<Box<str>> = rooms.to_vec();
         let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
         let senders: Vec<[u8; 16]> = senders.iter().map(ConnId::to_bytes).collect();
@@ -175,6 +178,7 @@ impl Outgoing {
 
     /// Returns the position of a frame in the journal, `None` if it is not there.
     fn index(&self, number: u64) -> Option<usize> {
+        // The journal has consecutive numbers up to `sealed`, so this cannot be negative.
         let first = self.sealed + 1 - self.journal.len() as u64;
         let index = usize::try_from(number.checked_sub(first)?).ok()?;
         (index < self.journal.len()).then_some(index)

@@ -22,6 +22,8 @@ impl Cluster {
                 return self.news(News::Refused { why: RefusedCause::Malformed(error) });
             }
         };
+        // Before anything is recorded about the sender: two clusters may share a broker and a
+        // prefix.
         if head.cluster != self.hash.cluster {
             return self.news(News::Refused { why: RefusedCause::OtherCluster });
         }
@@ -116,6 +118,8 @@ impl Cluster {
         }
         peer.started = stream;
         let before = peer.outgoing.take();
+        // From the stream before, which knows what the peer has not applied. Without it: any
+        // message.
         let missed = before.and_then(|before| before.words_after(after));
         let mut outgoing = Outgoing::new(stream, after, missed);
         outgoing.begin(uptime_ms, &sealing);
@@ -186,6 +190,7 @@ impl Cluster {
 
     pub(super) fn want(&mut self, node: NodeId) {
         let now = self.now;
+        // Messages that the peer holds as a home may have had their places in the lost frames.
         self.order_stream_lost(node);
         let Some(peer) = self.peers.get_mut(&node) else { return };
         self.streams += 1;
@@ -205,6 +210,7 @@ impl Cluster {
             self.peers.remove(&node);
         }
         if let Some(peer) = key {
+            // Free at once, since the hub gets `PeerGone` before any later input that uses the key.
             self.keys[peer.index()] = None;
             self.effects.push(super::Effect::PeerGone { peer });
         }

@@ -56,6 +56,8 @@ impl Cluster {
             peer.stale = if is_stale { peer.stale + passed } else { Duration::ZERO };
             gone.extend(peer.gone_cause(config.dead_after).map(|why| (*node, why)));
             if peer.silence >= config.beat * 2 {
+                // Two intervals, so that one beat that is a little late does not start the
+                // probation again.
                 peer.missed_beat();
             }
             trim(peer, now, config);

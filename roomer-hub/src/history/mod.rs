@@ -131,7 +131,7 @@ impl Histories {
 
     /// Prepares the memory of a room that is created. Returns false if the room does not remember.
     pub(crate) fn open(&mut self, name: &str) -> bool {
-        // The room comes back before its memory expired: the memory continues under the same epoch.
+        // The room is created again before its memory expired, which continues under its epoch.
         if let Some(entry) = self.memories.get_mut(name) {
             if let Some(idle) = entry.idle.take() {
                 self.idle.remove(&idle);

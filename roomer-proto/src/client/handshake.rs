@@ -100,8 +100,7 @@ impl Handshake {
         };
         match response.code {
             Some(101) => {}
-            // Before the headers are checked: the status says more about a rejection than a missing
-            // header.
+            // Before the headers are checked: the status is a better reason than a missing header.
             code => return Err(Failure::Rejected { status: code.unwrap_or_default() }),
         }
         self.is_compressed = self.check(response.headers)?;

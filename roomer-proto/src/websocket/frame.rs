@@ -103,7 +103,7 @@ pub(super) fn header_len(bytes: &[u8]) -> usize {
         127 => 8,
         _ => 0,
     };
-    // The top bit of the second byte says whether a masking key follows the length.
+    // The top bit of the second byte is set if a masking key follows the length.
     let mask = if second & 0x80 != 0 { 4 } else { 0 };
     2 + length + mask
 }

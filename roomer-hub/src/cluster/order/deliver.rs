@@ -20,6 +20,7 @@ impl Cluster {
             self.submit_waiting(&name);
             // As the home, this node may have just placed its own messages.
             self.deliver_placed(&name);
+            // `room_mut` has marked the room again, for changes that are settled by now.
             self.orders.dirty.remove(&name);
         }
     }
@@ -41,6 +42,8 @@ impl Cluster {
             room.places.pop_front();
             room.term = place.term;
             let message = if is_passed { None } else { room.remove(place.node, place.number) };
+            // The message or a later one of its node was delivered or given up before, and nothing
+            // is delivered out of order.
             if is_passed {
                 self.lose(name, place.node, place.number);
             }
@@ -98,6 +101,7 @@ impl Cluster {
             // Its members have left, which shows the loss.
             _ if has_ended => {}
             Loss::Rejoin => {
+                // Without a sender it was the server's, whose loss no member can show.
                 let src = ConnId::parse(decode(&message.packet).src);
                 let room = || name.into();
                 self.effects.extend(src.map(|id| Effect::Renewed { id, room: room() }));
@@ -121,6 +125,7 @@ impl Cluster {
             }
             for ((node, number), message) in &mut room.messages {
                 message.age += passed;
+                // A placed one waits for those before it, which come or are given up.
                 if message.age >= dead_after && !message.is_placed {
                     lost.push((name.clone(), *node, *number));
                 }
@@ -140,6 +145,7 @@ impl Cluster {
         let peers = &self.peers;
         for (name, room) in &mut self.orders.rooms {
             let is_known = |node: &NodeId, _: &mut u64| *node == me || peers.contains_key(node);
+            // Nodes that are gone send nothing more: a node that starts again has another number.
             room.delivered.retain(is_known);
             room.placed.retain(is_known);
             if !(room.places.is_empty() && room.messages.is_empty()) {

@@ -16,9 +16,9 @@
 //! contradict each other, each node delivers one and shows the other message as lost.
 //!
 //! A place below a term that its receiver knows is a loss, so the next home has to know all terms before its
-//! own. The home that begins a term tells all nodes, so does each node that learns of a term by a place, and
-//! streams start with the known terms. A node that has forgotten a room, which has had no members for some
-//! time, begins its next term above all that it has forgotten.
+//! own. The home that begins a term reports it to all nodes, as does each node to which a place is the first
+//! sign of a term, and streams start with the known terms. A node that has forgotten a room, which has had no
+//! members for some time, begins its next term above all that it has forgotten.
 //!
 //! # The home
 //!
@@ -177,6 +177,7 @@ impl Orders {
 
 impl Room {
     fn insert(&mut self, node: NodeId, number: u64, mut message: Message) {
+        // The place may have come first: it takes another way, by the home.
         message.is_placed = self.places.iter().any(|place| place.is_of(node, number));
         self.bytes += message.packet.len();
         self.messages.insert((node, number), message);
@@ -190,6 +191,7 @@ impl Room {
 
     /// Returns the numbers of the messages of a node below `below`.
     fn numbers_of(&self, node: NodeId, below: u64) -> Vec<u64> {
+        // Copied, since the caller removes them one by one.
         self.messages.range((node, 0)..(node, below)).map(|((_, number), _)| *number).collect()
     }
 

@@ -31,6 +31,7 @@ impl Cluster {
                 };
                 let room = self.orders.room_mut(packet.room);
                 let is_late = room.is_passed(from, number);
+                // Also a late one, since `lose` reports what it removes.
                 room.insert(from, number, message);
                 if is_late {
                     self.lose(packet.room, from, number);
@@ -173,6 +174,7 @@ impl Cluster {
         for name in names {
             let room = self.orders.room_mut(&name);
             if why != GoneCause::Bye {
+                // Without `lose`: the members of a dead node leave, which shows the loss.
                 for number in room.numbers_of(node, u64::MAX) {
                     room.remove(node, number);
                     room.pass(node, number);

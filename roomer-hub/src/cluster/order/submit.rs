@@ -75,6 +75,8 @@ impl Cluster {
             self.statistics.unsendable += 1;
             return false;
         }
+        // One count for all rooms, so that a receiver sees by it which messages of a stream have
+        // passed.
         self.orders.number += 1;
         let number = self.orders.number;
         let name = packet.room;
@@ -114,6 +116,7 @@ impl Cluster {
         if !is_home || self.successor(name).is_some() {
             return false;
         }
+        // Nothing waits in a room without an entry.
         let Some(room) = self.orders.rooms.get(name) else { return true };
         let has_own = room.messages.range((self.me, 0)..=(self.me, u64::MAX)).next().is_some();
         !has_own && room.places.is_empty() && !self.has_other_home(room.term.home)
@@ -179,6 +182,7 @@ impl Cluster {
                 own.holder.is_none()
             });
             let Some((number, own)) = next else { return };
+            // A home that was named and has died since cannot give a place.
             let hint = own.hint.filter(|hint| self.has_other_home(*hint) || *hint == me);
             let target = hint.unwrap_or_else(|| self.home(name, CHOSEN));
             // As the home, this node returns its own messages too.
