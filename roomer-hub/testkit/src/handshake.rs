@@ -141,6 +141,7 @@ impl World {
         let (reader, writer, peer) = socket();
         let server = self.server().clone();
         let task = self.tasks.spawn(serve_mounted(server, request, address, reader, writer));
+        // Nothing is in flight: the framework has read the request.
         let client = Client::new(self.clients.len(), peer, task, Vec::new());
         self.clients.push(client.clone());
         client

@@ -122,6 +122,7 @@ impl View {
 pub(super) fn snapshot(payload: &[u8]) -> Result<BTreeSet<String>, String> {
     let text = std::str::from_utf8(payload).map_err(|_| "a snapshot that is not UTF-8")?;
     let wrong = || format!("a snapshot that is not a list of ids: {text:?}");
+    // As text, not by a parser of JSON: the exact form is a part of the contract.
     let list = text.strip_prefix("[\"").and_then(|text| text.strip_suffix("\"]"));
     let mut members = BTreeSet::new();
     for id in list.ok_or_else(wrong)?.split("\",\"") {

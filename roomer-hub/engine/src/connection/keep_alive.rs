@@ -36,12 +36,11 @@ impl KeepAlive {
     }
 
     /// Returns the time at which the client counts as dead, unless something arrives before.
-    ///
-    /// Silence counts once a ping has been unanswered for the difference of `timeout` and `interval`:
-    /// a process that was stopped for a while must not mistake its own pause for the client's
-    /// silence.
     pub(crate) fn timeout_at(&self, interval: Duration, timeout: Duration) -> Option<Duration> {
         let unanswered = Duration::from(self.unanswered_since?);
+        // Silence counts once a ping has been unanswered for the difference of both: a process that
+        // was stopped for a while must not mistake its own pause for the client's silence. The
+        // builder has checked that the interval is the shorter one.
         Some((Duration::from(self.last_received) + timeout).max(unanswered + timeout - interval))
     }
 
