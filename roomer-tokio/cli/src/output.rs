@@ -150,6 +150,7 @@ impl Output {
         }
         let mut out = io::stdout().lock();
         if out.is_terminal() {
+            // `line` locks it itself.
             drop(out);
             return self.line(&readable(payload));
         }

@@ -142,6 +142,7 @@ impl Talker<'_> {
             for id in members.ids().filter(|id| Some(**id) != own) {
                 lines.push(format!("  {id}{}", Profile::of(members, id)));
             }
+            // Without this client, which is a member too.
             members.count().saturating_sub(1)
         });
         lines.sort();
@@ -192,6 +193,7 @@ impl Talker<'_> {
     fn member(&self, start: &str) -> Option<roomer_proto::ConnId> {
         self.room.with_members(|members| {
             let mut found = members.ids().filter(|id| id.as_str().starts_with(start));
+            // Only one that is alone: a whisper must not reach another member by chance.
             found.next().filter(|_| found.next().is_none()).copied()
         })
     }

@@ -174,6 +174,7 @@ impl Stream {
         if !self.is_open {
             self.head.append(&mut bytes);
             if !is_head(&self.head) {
+                // The capture begins after the handshake.
                 bytes = std::mem::take(&mut self.head);
             } else if let Some(end) = end_of_head(&self.head) {
                 bytes = self.head.split_off(end);

@@ -68,6 +68,7 @@ pub(crate) fn run(args: &Serve, output: &Output) -> Result<(), Failure> {
         level: log.level,
     };
     let runtime = match config.options.threads {
+        // 0 is rejected when the server is built.
         0 | 1 => runtime::Builder::new_current_thread().enable_all().build()?,
         threads => {
             runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?
@@ -163,6 +164,7 @@ impl Plan {
             Some(tls) => serve_until(tls_listener(listener, tls.config()), self.server, stop).await,
             None => serve_until(listener, self.server, stop).await,
         };
+        // After the server: the end of each connection is an event too.
         if let Some(events) = events {
             events.finish().await;
         }

@@ -206,6 +206,7 @@ impl Rules {
             Who::Token => is_granted == Some(true),
             Who::None => false,
         };
+        // A token that names rooms limits its client where the rules permit all, too.
         is_allowed && is_granted != Some(false)
     }
 
@@ -237,6 +238,7 @@ impl Rules {
             .enumerate()
             .find(|(_, rule)| rule.rate.is_some() && rule.pattern.matches(room));
         let Some((index, Rule { rate: Some(rate), .. })) = found else { return true };
+        // Clients have no counts if there was no rate at the start, which a reload reports.
         conn.extension::<Buckets>().is_none_or(|buckets| buckets.take(index, *rate, Instant::now()))
     }
 
@@ -278,6 +280,7 @@ impl Buckets {
             buckets.resize(rule + 1, None);
         }
         let Some(bucket) = buckets.get_mut(rule) else { return true };
+        // Not a division by zero: a rate is read from positive numbers only.
         let share = Duration::from_secs(1) / rate.per_second;
         let next = bucket.unwrap_or(now).max(now) + share;
         let is_in_time = next - now <= share * rate.burst;

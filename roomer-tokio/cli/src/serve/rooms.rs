@@ -61,6 +61,7 @@ pub(crate) fn server(
     } else if let Some(authorize) = &webhooks.authorize {
         builder = authorize.add(builder);
     } else if let Some(buckets) = rules.buckets() {
+        // Permits all, and gives each client counts of its own.
         builder = builder.authorize(move |_| Ok(Claims::new().with(buckets.empty())));
     }
     if options.cluster_url.is_some() {

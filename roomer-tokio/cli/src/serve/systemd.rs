@@ -1,5 +1,5 @@
-//! What systemd, and supervisors like it, pass to a service and are told by it. Without such a
-//! supervisor nothing of this has an effect.
+//! Sockets from systemd or a supervisor like it, and notifications to it. Without such a supervisor
+//! nothing of this has an effect.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -7,7 +7,7 @@ use roomer_tokio::Server;
 
 use crate::serve::config::Config;
 
-/// What a supervisor is told.
+/// A state of which a supervisor is notified.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum State {
     /// The server listens, or has finished to read its files again.
@@ -76,18 +76,18 @@ fn inherited() -> Result<Sockets, String> {
     Ok(Sockets::default())
 }
 
-/// Tells the supervisor.
+/// Notifies the supervisor.
 #[cfg(target_os = "linux")]
 pub(crate) fn notify(state: State) {
     use sd_notify::NotifyState;
-    let told = match state {
+    let notified = match state {
         State::Ready => sd_notify::notify(&[NotifyState::Ready]),
         State::Stopping => sd_notify::notify(&[NotifyState::Stopping]),
         // With the time, by which systemd recognises the end of this reload.
         State::Reloading => NotifyState::monotonic_usec_now()
             .and_then(|now| sd_notify::notify(&[NotifyState::Reloading, now])),
     };
-    if let Err(error) = told {
+    if let Err(error) = notified {
         tracing::warn!(%error, ?state, "cannot notify the supervisor at NOTIFY_SOCKET");
     }
 }

@@ -37,6 +37,7 @@ async fn kick(State(api): Shared, Extension(key): Extension<Arc<Key>>, names: Na
     let Path((room, id)) = names?;
     key.require_in(ApiRight::Manage, &room)?;
     api.check_id(&id)?;
+    // `kick` alone is true for a connection that is not in the room, too.
     match api.server.is_member(&id, &room) && api.server.kick(&id, &room) {
         true => Ok(Json(json!({ "connections": 1 }))),
         false => Err(Error::not_found("the connection is not a member of the room")),
@@ -66,6 +67,7 @@ impl Close {
     fn read(query: Result<Query<Close>, QueryRejection>) -> Result<(u16, String), Error> {
         let Query(Close { code, reason }) = query?;
         let code = code.unwrap_or(DISCONNECTED);
+        // The others are the protocol's own (RFC 6455 section 7.4.2).
         if code != 1000 && !(3000..5000).contains(&code) {
             return Err(Error::invalid("the code is 1000, or one from 3000 to 4999"));
         }

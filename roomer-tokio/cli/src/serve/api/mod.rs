@@ -70,6 +70,8 @@ impl Api {
 
     /// Takes over the keys of another configuration: none, if that has no API.
     pub(crate) fn adopt(&self, new: Option<&Api>) {
+        // The right side comes first: files are read without the lock, and after an error the keys
+        // stay as they were.
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) =
             new.map_or_else(Arc::default, Api::keys);
     }
@@ -93,9 +95,11 @@ pub(crate) fn routes(api: Arc<Api>) -> Router {
         .method_not_allowed_fallback(async || {
             Error::new(405, "method", "the route has other methods: see /v1/openapi.json")
         })
+        // The last layer runs first: without a key, not even the body is read.
         .layer(DefaultBodyLimit::max(longest))
         .layer(from_fn_with_state(api.clone(), authenticate))
         .with_state(api)
+        // After the layers, so that it needs no key.
         .route("/v1/openapi.json", axum::routing::get(openapi))
 }
 

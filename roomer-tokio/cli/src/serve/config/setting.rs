@@ -163,6 +163,7 @@ impl Setting for Duration {
             _ => return Err(error()),
         };
         let number: f64 = number.parse().map_err(|_| error())?;
+        // Rejects what `f64` also reads: negative and infinite numbers, and `nan`.
         Duration::try_from_secs_f64(number * factor).map_err(|_| error())
     }
 }

@@ -61,6 +61,7 @@ const ED25519: &[u8] = b"\x30\x05\x06\x03\x2b\x65\x70";
 /// bits.
 fn parse(info: &[u8]) -> Option<(Algorithm, DecodingKey)> {
     let content = element(0x30, info)?;
+    // A string of bits begins with the number of unused ones at its end, here 0.
     let bits = |algorithm| element(0x03, content.strip_prefix(algorithm)?)?.strip_prefix(&[0]);
     if let Some(key) = bits(RSA) {
         return Some((Algorithm::RS256, DecodingKey::from_rsa_der(key)));

@@ -195,6 +195,7 @@ impl Login {
 
     fn read(&self, token: &Map<String, Value>) -> Result<Claims, Refused> {
         let expires = token.get("exp").and_then(Value::as_f64).unwrap_or_default();
+        // As `decode` counts: the login is valid until the leeway after `exp` has passed.
         let now = get_current_timestamp() as f64 - self.leeway.as_secs_f64();
         let said = Said {
             user: token.get(&self.user_claim),

@@ -168,6 +168,7 @@ impl Events {
             user: conn.user().map(str::to_owned),
             content,
         };
+        // Before it is in the queue: the delivery may subtract it at once.
         self.counts.waiting.fetch_add(1, Ordering::Relaxed);
         if self.queue.try_send(event).is_err() {
             self.drop_events(1);
@@ -195,6 +196,7 @@ impl Events {
     async fn deliver_all(&self, mut queue: mpsc::Receiver<Event>) {
         let mut batch = Vec::new();
         loop {
+            // `recv_many` is cancel safe: the other branch loses no event.
             let count = tokio::select! {
                 count = queue.recv_many(&mut batch, self.batch) => count,
                 () = self.end.notified() => {

@@ -19,6 +19,7 @@ impl Secret {
 
     /// Takes over another secret.
     pub(super) fn adopt(&self, new: &Secret) {
+        // The right side comes first: the file is read without the lock.
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = new.key();
     }
 
@@ -30,6 +31,7 @@ impl Secret {
     /// from being sent again later.
     pub(super) fn sign(&self, second: u64, body: &[u8]) -> String {
         let mut context = hmac::Context::with_key(&self.key());
+        // The dot separates the second from a body that begins with a digit.
         context.update(format!("{second}.").as_bytes());
         context.update(body);
         format!("v1={}", HEXLOWER.encode(context.sign().as_ref()))
