@@ -56,6 +56,7 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
         "the name of the cluster",
     ),
     ("[operator]\nlisten = \"9090\"", 2, "operator.listen", "write 127.0.0.1:8080"),
+    ("[operator]\npage = true", 2, "operator.page", "write [[api_key]]"),
     ("[[room]]\npattern = \"a*b\"", 2, "room", "* at the end"),
     ("[[room]]\n\nhistory = 1", 1, "room", "missing field `pattern`"),
     ("[[room]]\npattern = \"a\"\nhistori = 1", 3, "room", "expected one of `pattern`"),

@@ -5,6 +5,7 @@
 //! | `config` | the options, and the places where they are written |
 //! | `rooms` | the configuration as a server with rooms |
 //! | `operator` | the second listener, for operators: metrics and health |
+//! | `admin` | the page for people at that listener |
 //! | `api` | the HTTP API of that listener |
 //! | `http` | connections of that listener, and their limits |
 //! | `login` | logins by JSON Web Token |
@@ -16,6 +17,7 @@
 //! | `tls` | certificates from files |
 //! | `log` | lines for people, or lines of JSON |
 
+mod admin;
 mod api;
 pub(crate) mod config;
 mod fetch;
@@ -45,6 +47,7 @@ use crate::serve::config::Config;
 use crate::serve::config::values::Problem;
 use crate::serve::log::Dropped;
 use crate::serve::login::Login;
+use crate::serve::operator::Parts;
 use crate::serve::reload::{Reloads, Source};
 use crate::serve::rights::Rules;
 use crate::serve::systemd::{Sockets, State};
@@ -102,6 +105,7 @@ struct Plan {
 
 impl Plan {
     fn new(config: &Config) -> Result<Plan, Problem> {
+        admin::check(config)?;
         let tls = Certificate::new(config)?;
         let rules = Rules::new(config.rooms());
         let login = match login::is_configured(&config.options) {
@@ -147,7 +151,13 @@ impl Plan {
         tracing::info!(url = %format!("{scheme}://{}{path}", address(&listener)), "listening");
         let operator = operator.map(|listener| {
             tracing::info!(url = %format!("http://{}", address(&listener)), "listening for operators");
-            let routes = operator::routes(self.server.clone(), self.api, self.webhooks.clone(), dropped);
+            let parts = Parts {
+                api: self.api,
+                webhooks: self.webhooks.clone(),
+                log: dropped,
+                has_page: options.operator_page,
+            };
+            let routes = operator::routes(self.server.clone(), parts);
             tokio::spawn(http::serve(listener, routes))
         });
         tokio::spawn(reloads.run());

@@ -115,6 +115,8 @@ options! {
 
     "operator.listen" operator_listen: Option<SocketAddr> = "",
         "where /metrics, /live and /ready are, for operators; nowhere without a value";
+    "operator.page" operator_page: bool = "false",
+        "whether /admin there is a page for people, who need a key of [[api_key]] with the right to read";
 
     "tls.certificate" tls_certificate: Option<PathBuf> = "",
         "the certificate and its chain, in PEM; with tls.key, clients connect by wss://";
