@@ -154,6 +154,7 @@ impl Client {
         let name = ROOMS[room];
         if self.orders(room) {
             let sender = src.map_or(Sender::Server(numbers.node), Sender::Client);
+            // The last one, which belongs to the present membership.
             let sequence = self.sequences.iter_mut().rfind(|(of, _)| *of == room);
             sequence.into_iter().for_each(|(_, heard)| heard.push((sender, numbers.in_room)));
         }

@@ -178,6 +178,7 @@ impl<'p> Harness<'p> {
         let (reader, writer, peer) = socket();
         let task = self.tasks.spawn(self.server.connect(reader, writer, None));
         let device = &mut self.devices[usize::from(slot)];
+        // A client has one socket at a time; the server may notice the end of the old one later.
         if let Some(before) = device.socket.replace(self.sockets.len()) {
             self.sockets[before].is_abandoned = true;
         }
@@ -206,6 +207,7 @@ impl<'p> Harness<'p> {
         }
         socket.is_lost = true;
         socket.in_flight.clear();
+        // Frames that have arrived in part are kept: the server may have read their beginning.
         let read = socket.peer.bytes_read() + socket.peer.unread() as u64;
         // A reset discards what the server has not read.
         if how == Break::Reset {
@@ -240,6 +242,7 @@ impl<'p> Harness<'p> {
     pub fn observe(&mut self, task: Option<usize>) -> Result<(), Fault> {
         let polled = task
             .and_then(|task| self.sockets.binary_search_by_key(&task, |socket| socket.task).ok());
+        // First, so that the log has the inputs of this poll in their order.
         self.application.collect(&self.server);
         let log = std::mem::take(&mut self.application.state().log);
         let now = self.now();
@@ -265,6 +268,7 @@ impl<'p> Harness<'p> {
         {
             self.sockets[at].accepted_at.get_or_insert(now);
         }
+        // Before the log: its inputs belong to the session that the socket has by then.
         self.check_resumed(&before, polled)?;
         self.check_log(&log, polled)?;
         self.after_poll(&before, polled)?;

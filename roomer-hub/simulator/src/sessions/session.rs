@@ -212,6 +212,7 @@ impl Session {
 
     /// Checks a packet that the client receives: the one that it has lost, or a new one.
     pub fn receive(&mut self, data: &[u8]) -> Result<(), Fault> {
+        // After a return, the server repeats what the client lacks, byte for byte.
         if let Some(again) = self.got.get(self.read_to) {
             ensure!(again == data, "packet {} is another one when it is sent again", self.read_to);
             self.read_to += 1;
@@ -250,6 +251,7 @@ impl Session {
     pub fn advance_acked(&mut self, count: usize, buffer: u32) -> bool {
         let is_new = count > self.acked;
         self.acked = count;
+        // Nothing is unacknowledged, so the log is empty, whatever its buffers held.
         if count == self.total() {
             self.log_begin = count;
         }
@@ -277,6 +279,7 @@ impl Session {
         // The client does not return with an older one.
         let at = self.tokens.iter().position(|token| token == presented).unwrap_or_default();
         self.tokens.drain(..at);
+        // The presented one stays at the front, since the client may have lost all newer ones.
         let surplus = self.tokens.len().saturating_sub(MOST_TOKENS);
         self.tokens.drain(1..1 + surplus);
         self.tokens.push(new);
@@ -286,6 +289,7 @@ impl Session {
     /// Records that the client has sent something on its current socket.
     pub fn confirm(&mut self) {
         if std::mem::take(&mut self.is_unconfirmed) {
+            // Never below zero: the newest token is always in the list.
             let outdated = self.tokens.len() - 1;
             self.tokens.drain(..outdated);
         }
@@ -294,6 +298,7 @@ impl Session {
     /// Records that the server has handled a packet.
     pub fn on_handled(&mut self, now: Duration, bytes: usize) {
         self.handled += 1;
+        // A packet in between shows a client that does more than asking.
         self.idle_acks.0 = 0;
         self.handled_at.push((now, bytes));
     }
