@@ -91,6 +91,8 @@ impl Net {
             self.settle();
             let now = self.world.now();
             let deadlines = self.ends.iter().filter_map(|end| end.client.deadline());
+            // A deadline that has passed waits for something else (`Client::deadline`), not for the
+            // time.
             let due = deadlines.filter(|due| *due > now).chain(self.world.next_due()).min();
             let next = due.unwrap_or(end).clamp(now, end);
             self.world.jump(next - now);
@@ -104,6 +106,7 @@ impl Net {
     fn exchange(&mut self, number: usize) -> bool {
         let now = self.world.now();
         let mut has_moved = false;
+        // Until the client needs nothing, as the contract of `poll` demands.
         while let Some(need) = {
             let random = self.rng.next();
             self.ends[number].client.poll(now, random)
@@ -118,6 +121,7 @@ impl Net {
         let end = &mut self.ends[number];
         let rng = &mut self.rng;
         has_moved |= end.client.transmit(now, &mut end.in_flight, &mut || key(rng));
+        // Taken from the client and not delivered, as by a cable that is cut behind a router.
         if end.is_dark {
             end.in_flight.clear();
         }
@@ -127,6 +131,7 @@ impl Net {
                 let size = if some < 4 { end.in_flight.len() } else { some };
                 peer.deliver(&end.in_flight[..size]);
                 end.in_flight.drain(..size);
+                // For every accepted byte, as a driver does.
                 end.client.progressed(now);
                 has_moved = true;
             }
@@ -138,6 +143,7 @@ impl Net {
                 peer.set_space(usize::MAX);
                 end.client.receive(now, &mut bytes);
                 has_moved = true;
+            // Only once all bytes are read: the end of the stream comes after them.
             } else if peer.is_shut_down() && !end.is_dark {
                 end.peer = None;
                 end.client.disconnected(now);
@@ -162,6 +168,7 @@ impl Net {
         let task = self.world.spawn(connection);
         let end = &mut self.ends[number];
         (end.peer, end.task, end.is_dark) = (Some(peer), task, false);
+        // Bytes of the last connection must not reach the new one.
         end.in_flight.clear();
         end.client.connected(&end.address, random);
     }
@@ -196,6 +203,7 @@ impl Net {
             peer.deliver(&end.in_flight[..some]);
         }
         end.in_flight.clear();
+        // A reset may overtake bytes that the server has not read.
         if self.rng.chance(50) {
             peer.discard_unread();
         }

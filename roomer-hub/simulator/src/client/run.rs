@@ -1,5 +1,5 @@
-//! Runs a plan, and checks what the clients have told their applications: whatever happens to
-//! connections, no message comes twice or out of order, and the lost ones are reported.
+//! Runs a plan, and checks what the clients have reported to their applications: whatever happens
+//! to connections, no message comes twice or out of order, and the lost ones are reported.
 
 #![allow(
     clippy::unwrap_used,
@@ -44,6 +44,7 @@ pub fn run(plan: &Plan) -> Outcome {
     let mut run = Run { plan, net, sent, wished: BTreeSet::new(), marks };
     let ran = catch_unwind(AssertUnwindSafe(|| run.all()));
     let fault = ran.unwrap_or_else(|panic| Err(Fault::new(panic_message(&*panic)))).err();
+    // Of the events alone: which bytes carry them may change with a release.
     let mut trace = Trace::new();
     for end in &run.net.ends {
         end.events.iter().for_each(|event| trace.bytes(format!("{event:?}").as_bytes()));
@@ -68,6 +69,7 @@ impl Run<'_> {
             self.step(*step);
         }
         self.net.is_up = true;
+        // Longer than the longest backoff and the longest wait for other members.
         self.net.advance(3 * MINUTE);
         self.mark_events();
         self.check_members()?;
@@ -142,6 +144,7 @@ impl Run<'_> {
                 let is_in = members.contains(&self.net.id(number));
                 let believes = self.net.ends[number].client.is_in(room);
                 let wishes = room == LOBBY || self.wished.contains(&(number, room));
+                // Each connection begins in `root`, whether it was wished or not.
                 ensure!(wishes == is_in || room == "root", "client {number} in {room}: {is_in}");
                 ensure!(is_in == believes, "client {number} in {room}: {is_in}, not {believes}");
                 let known = self.net.members(number, room);
@@ -179,6 +182,7 @@ impl Run<'_> {
             let expected = sent.iter().filter(|text| received.contains(text));
             ensure!(received.iter().eq(expected), "{received:?} of {sender}, sent as {sent:?}");
             let events = &self.net.ends[sender].events;
+            // A loss has a reason: without a broken connection each message arrives.
             let has_broken = events.iter().any(|event| matches!(event, Event::Suspended(_)));
             ensure!(lost.is_empty() || has_broken, "client {sender} lost {lost:?} while connected");
         }
