@@ -173,6 +173,7 @@ impl Room {
 
     /// Returns true if there are no members, on any node.
     pub(crate) fn is_empty(&self) -> bool {
+        // `drop_empty_guests` has removed guests without entries.
         self.members.is_empty() && self.guests.is_none()
     }
 

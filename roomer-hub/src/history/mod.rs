@@ -139,6 +139,7 @@ impl Histories {
             return true;
         }
         let first = self.patterns.iter().find(|(pattern, _)| pattern.matches(name));
+        // With 0 messages a pattern exempts its rooms from a wider one after it.
         let Some(&(_, history)) = first.filter(|(_, history)| history.messages > 0) else {
             return false;
         };
@@ -196,6 +197,7 @@ impl Histories {
     }
 
     fn drop_memory(&mut self, name: &str) {
+        // Its entry in the list of idle rooms is removed by the caller, which has found it there.
         if let Some(entry) = self.memories.remove(name) {
             self.bytes -= entry.memory.bytes();
         }

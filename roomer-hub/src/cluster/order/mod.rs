@@ -197,6 +197,7 @@ impl Room {
 
     /// Records that no more messages of a node up to this number will be delivered.
     fn pass(&mut self, node: NodeId, number: u64) {
+        // The number must never go back, in whatever order messages are given up.
         let passed = self.delivered.entry(node).or_default();
         *passed = number.max(*passed);
     }
