@@ -29,7 +29,7 @@ use crate::Server;
 use crate::app::handler::{Handler, HandlerError, RequestHandler};
 #[cfg(feature = "audit")]
 use crate::app::monitor::HandlerMonitor;
-use crate::builder::options::{Options, Page};
+use crate::builder::options::{LONGEST, Options, Page};
 use crate::cluster::{Cluster, ClusterState};
 use crate::env::{Environment, SystemEnvironment};
 use crate::handshake::origin::Origins;
@@ -53,6 +53,8 @@ use crate::outbound::flush_pool::Flush;
 ///     .build()?;
 /// # Ok::<(), roomer_engine::BuildError>(())
 /// ```
+///
+/// A time of `Duration::MAX` stands for no limit; times above a century are taken as a century.
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct Builder<E = HandlerError> {
     config: Config,
@@ -303,8 +305,9 @@ impl<E> Builder<E> {
     /// Fills in the defaults that depend on other options.
     fn resolve_defaults(&mut self, env: &dyn Environment) {
         let options = &mut self.options;
-        // Divided first, since any timeout is allowed.
-        options.ping_interval = self.ping_interval.unwrap_or(options.pong_timeout / 10 * 9);
+        options.bound_times();
+        let ping_interval = self.ping_interval.unwrap_or(options.pong_timeout / 10 * 9);
+        options.ping_interval = ping_interval.min(LONGEST);
         // A default for each address is lowered to the total; a value that was set is checked
         // against it instead.
         let AdmissionLimits { handshakes, connections } = &mut options.admission;

@@ -26,6 +26,10 @@ use crate::outbound::flush_pool::Flush;
 use crate::outbound::outbox::WaterMarks;
 use roomer_hub::Permission;
 
+/// The longest time of an option, a century. Sums of it and the clock do not overflow, and none ends
+/// while a server runs.
+pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// The allowance above the backlog, as a multiple of it, unless a single message may be larger.
 const SPARE_FACTOR: usize = 3;
 
@@ -194,6 +198,24 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Lowers all times to [`LONGEST`]: `Duration::MAX` stands for no limit.
+    pub(crate) fn bound_times(&mut self) {
+        let drain = self.drain_policy.as_mut().map(|policy| &mut policy.deadline);
+        let times = [
+            &mut self.pong_timeout,
+            &mut self.write_timeout,
+            &mut self.handshake_timeout,
+            &mut self.message_timeout,
+            &mut self.close_timeout,
+            &mut self.resume_window,
+            &mut self.retry_window,
+            &mut self.coalesce,
+        ];
+        for time in times.into_iter().chain(drain) {
+            *time = LONGEST.min(*time);
+        }
+    }
+
     /// Returns the address that a socket counts for; `None` if it has no address, or is a trusted
     /// proxy, which connects for many clients.
     pub(crate) fn address(&self, peer: Option<SocketAddr>) -> Option<Address> {
