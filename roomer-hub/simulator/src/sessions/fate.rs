@@ -336,7 +336,13 @@ impl Harness<'_> {
         ensure!(self.may_detach(number, at), "session {number} is kept");
         let now = self.now();
         if self.sessions[number].pending.is_none() {
+            let before = self.sessions[number].acks();
             self.settle(at);
+            // A socket that is given up in the poll in which the handler completes takes with it what the
+            // server had read behind the handler's packet, handled or not.
+            if self.completed == Some(number) {
+                self.sessions[number].doubt_acks(before);
+            }
         }
         let socket = &mut self.sockets[at];
         let session = &mut self.sessions[number];

@@ -63,6 +63,8 @@ pub struct Harness<'p> {
     pub stats: Stats,
     /// The session that a return has ended in this poll, since it lacks what the client has missed.
     pub incomplete: Option<usize>,
+    /// The session whose slow handler has completed in this poll.
+    pub completed: Option<usize>,
     /// The sessions whose handlers were dropped in this poll.
     pub dropped: Vec<usize>,
     pub steps: u64,
@@ -107,6 +109,7 @@ impl<'p> Harness<'p> {
             closed_by_server: 0,
             messages_in: 0,
             incomplete: None,
+            completed: None,
             dropped: Vec::new(),
             steps: 0,
             marks: Marks::default(),
@@ -261,7 +264,7 @@ impl<'p> Harness<'p> {
             history.push(format!("    poll of {polled:?}: {log:?}"));
         }
         let before = std::mem::replace(&mut self.stats, self.server.stats());
-        self.incomplete = None;
+        (self.incomplete, self.completed) = (None, None);
         // The login is valid from the hook's decision on, not from the end of the handshake.
         if std::mem::take(&mut self.application.state().authorized) > 0
             && let Some(at) = polled

@@ -93,12 +93,12 @@ impl Harness<'_> {
                     self.marks.mark(true, Mark::HandlerDropped);
                     self.dropped.push(session);
                 }
-                let session = &mut self.sessions[session];
-                if session.pending.take().is_some()
-                    && let Some(at) = session.socket()
-                {
-                    // Nothing was read meanwhile, so the silence of the client begins here.
-                    self.sockets[at].waited = self.clock.now();
+                if self.sessions[session].pending.take().is_some() {
+                    self.completed = Some(session);
+                    if let Some(at) = self.sessions[session].socket() {
+                        // Nothing was read meanwhile, so the silence of the client begins here.
+                        self.sockets[at].waited = self.clock.now();
+                    }
                 }
             }
             Event::Connected { by } | Event::Disconnected { by } => {
