@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use data_encoding::BASE64;
-use roomer_proto::{ConnId, is_built_in};
+use roomer_proto::{ConnId, PacketRef, is_built_in};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -72,6 +72,20 @@ impl Api {
             true => Err(Error::too_large(format!(
                 "the payload has {} bytes, and limits.max_message is {}",
                 payload.len(),
+                self.max_message
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    /// Checks the size of a message that other nodes may get: they refuse one above the limit, which is
+    /// of names and payload together.
+    pub(super) fn check_message(&self, packet: &PacketRef<'_>) -> Result<(), Error> {
+        let bytes = packet.encoded_len();
+        match self.has_peers && bytes > self.max_message {
+            true => Err(Error::too_large(format!(
+                "the message has {bytes} bytes, names included, and in a cluster limits.max_message, \
+                 which is {}, is about these",
                 self.max_message
             ))),
             false => Ok(()),

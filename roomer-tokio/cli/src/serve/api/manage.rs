@@ -37,8 +37,11 @@ async fn kick(State(api): Shared, Extension(key): Extension<Arc<Key>>, names: Na
     let Path((room, id)) = names?;
     key.require_in(ApiRight::Manage, &room)?;
     api.check_id(&id)?;
-    // `kick` alone is true for a connection that is not in the room, too.
-    match api.server.is_member(&id, &room) && api.server.kick(&id, &room) {
+    // `kick` alone is true for a connection that is not in the room, too. Of one on another node, only the
+    // members of rooms with full presence are known here.
+    let is_elsewhere = api.server.conn(&id).is_none();
+    let may_be_member = is_elsewhere || api.server.is_member(&id, &room);
+    match may_be_member && api.server.kick(&id, &room) {
         true => Ok(Json(json!({ "connections": 1 }))),
         false => Err(Error::not_found("the connection is not a member of the room")),
     }

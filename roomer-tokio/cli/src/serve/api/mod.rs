@@ -46,6 +46,8 @@ pub(crate) struct Api {
     answers: Answers,
     max_message: usize,
     max_name: usize,
+    /// True in a cluster.
+    has_peers: bool,
 }
 
 type Shared = State<Arc<Api>>;
@@ -64,6 +66,7 @@ impl Api {
                 answers: Answers::default(),
                 max_message: config.options.max_message.0,
                 max_name: config.options.max_name.0,
+                has_peers: config.options.cluster_url.is_some(),
             })
         }))
     }
