@@ -165,6 +165,7 @@ impl Upgrade {
         // Taken field by field, since a type with `Drop` cannot be moved out of.
         let (server, credentials) = (self.server.clone(), self.accepted.credentials.take());
         let opening = Opening {
+            // The framework has sent it.
             response: Vec::new(),
             compression: self.accepted.compression,
             credentials,

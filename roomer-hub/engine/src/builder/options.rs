@@ -256,15 +256,16 @@ impl Options {
 
     /// Returns the policy of a drain; by default all connections are closed at once.
     pub(crate) fn drain_policy(&self) -> DrainPolicy {
+        // The second is for what tasks do before and after their connections close.
         let deadline = self.close_timeout + Duration::from_secs(1);
         self.drain_policy.unwrap_or(DrainPolicy { deadline, per_second: usize::MAX })
     }
 
-    /// Returns the water marks of one connection's outbox. Above `max` the connection is closed at
-    /// once, so there must be room for what senders queue before they are paused: the largest
-    /// message, and reads full of small ones.
+    /// Returns the water marks of one connection's outbox.
     pub(crate) fn water_marks(&self) -> WaterMarks {
         let high = self.max_backlog;
+        // Above the maximum the connection is closed at once, so there must be room for what senders
+        // queue before they are paused: the largest message, and reads full of small ones.
         let spare = self.limits.max_message.max(high.saturating_mul(SPARE_FACTOR));
         WaterMarks { kept: self.resume_buffer, high, max: high.saturating_add(spare) }
     }

@@ -157,6 +157,7 @@ impl Drop for RequestFuture {
     fn drop(&mut self) {
         if let Ok(request) = self.request {
             let mut inner = self.shared.lock();
+            // After the answer there is no slot, and nothing to cancel.
             if inner.answers.0.remove(&request).is_some() {
                 inner.machine.cancel(request);
             }

@@ -151,6 +151,7 @@ impl Lifecycle {
         if is_drained || state.counts.tasks() == 0 {
             // All waiting tasks, whatever they wait for: each checks its own condition.
             let waiting = std::mem::take(&mut state.waiting);
+            // A woken task takes this lock.
             drop(state);
             waiting.into_iter().for_each(Waker::wake);
         }
@@ -174,6 +175,7 @@ impl Lifecycle {
             state.phase = Phase::Draining;
         }
         state.drains += 1;
+        // Further callers wait for the deadline of the first.
         *state.since.get_or_insert(now)
     }
 

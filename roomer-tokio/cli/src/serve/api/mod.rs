@@ -73,8 +73,6 @@ impl Api {
 
     /// Takes over the keys of another configuration: none, if that has no API.
     pub(crate) fn adopt(&self, new: Option<&Api>) {
-        // The right side comes first: files are read without the lock, and after an error the keys
-        // stay as they were.
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) =
             new.map_or_else(Arc::default, Api::keys);
     }

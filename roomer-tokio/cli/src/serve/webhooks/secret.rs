@@ -19,7 +19,6 @@ impl Secret {
 
     /// Takes over another secret.
     pub(super) fn adopt(&self, new: &Secret) {
-        // The right side comes first: the file is read without the lock.
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = new.key();
     }
 

@@ -97,6 +97,7 @@ impl<D: Dial> BrokerCarrier<D> {
             current: 0,
             failures: Vec::new(),
             pause: MIN_PAUSE,
+            // The first attempt is made at once.
             phase: Phase::Waiting { until: Duration::ZERO },
             alarm: Alarm::default(),
             buffer: vec![0; READ_BUFFER].into(),
@@ -181,6 +182,7 @@ impl<D: Dial> BrokerCarrier<D> {
         let Phase::Open(Link { wire: Wire::Plain(stream), session, .. }) =
             mem::replace(&mut self.phase, Phase::Moving)
         else {
+            // Only a server that does not keep to its protocol asks for TLS within TLS.
             return Step::Failed("it requires TLS twice".into());
         };
         let until = self.environment.now() + CONNECT_TIMEOUT;

@@ -99,6 +99,7 @@ impl BrokerSession for Session {
 
     fn secured(&mut self, now: Duration) {
         if self.stage == Stage::Securing {
+            // The time for TLS was the carrier's to bound.
             self.watch = Watch::start(now);
             self.introduce(true);
         }
@@ -189,6 +190,7 @@ impl Session {
         let Some(info) = ServerInfo::parse(json) else {
             return Some(self.down("its greeting is not that of a NATS server".into()));
         };
+        // Also later: an operator may change it while the server runs.
         self.decoder.max_payload = info.max_payload;
         let (requires, offers) = (info.requires_tls, info.offers_tls);
         self.info = Some(info);
@@ -230,6 +232,7 @@ impl Session {
     /// Returns the meaning of -ERR for the operator.
     fn explain(&self, text: &str) -> String {
         let is = |prefix: &str| {
+            // `get`, since the prefix may end within a character of the text.
             text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         };
         if is("authorization violation") {
