@@ -170,6 +170,7 @@ impl Stream {
 
     fn read(&mut self, bytes: &[u8]) -> Vec<Item> {
         let mut items = Vec::new();
+        // A copy, since a session removes masks in place.
         let mut bytes = bytes.to_vec();
         if !self.is_open {
             self.head.append(&mut bytes);

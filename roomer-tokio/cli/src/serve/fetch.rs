@@ -54,6 +54,7 @@ impl Fetcher {
         let connector = HttpsConnectorBuilder::new()
             .with_native_roots()
             .map_err(|error| format!("the authorities of the system cannot be read: {error}"))?
+            // Addresses are checked when they are read; `http` is permitted for some.
             .https_or_http()
             .enable_http1()
             .build();

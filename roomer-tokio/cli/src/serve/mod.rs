@@ -77,6 +77,7 @@ pub(crate) fn run(args: &Serve, output: &Output) -> Result<(), Failure> {
             runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?
         }
     };
+    // The end of the log is written before this returns, also after an error.
     let ran = runtime.block_on(plan.run(config, sockets, source, log.dropped));
     drop(log.end);
     ran.map_err(|problem| failure(vec![problem]))
@@ -196,6 +197,7 @@ async fn bind(
 ) -> Result<TcpListener, Problem> {
     let listener = match inherited {
         Some(listener) => {
+            // tokio requires it, and supervisors pass listeners that block.
             listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener))
         }
         None => TcpListener::bind(address).await,

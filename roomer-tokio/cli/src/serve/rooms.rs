@@ -42,6 +42,7 @@ pub(crate) fn server(
     if options.client_info {
         builder = builder.may_set_info(|_, _| true);
     }
+    // Before the default for `root`, since the first pattern that matches applies.
     for room in &config.lists.rooms {
         builder = remember(builder, &room.value);
     }
@@ -210,6 +211,7 @@ fn problem(config: &Config, error: &BuildError) -> Problem {
             "limits.max_handshakes_per_address"
         }
         BuildError::PerAddress { .. } => "limits.max_connections_per_address",
+        // The builder's option has two values, either of which may be 0.
         BuildError::Zero { option: "drain" } if config.options.drain_rate == 0 => "drain_rate",
         BuildError::Zero { option } => key_of(option),
         _ => "",

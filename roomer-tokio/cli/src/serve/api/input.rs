@@ -28,6 +28,7 @@ impl Body {
         })?;
         let payload = match (body.text.take(), body.json.take(), body.base64.take()) {
             (Some(text), None, None) => text.into_bytes(),
+            // As it was written: the text is the payload.
             (None, Some(json), None) => json.get().as_bytes().to_vec(),
             (None, None, Some(text)) => BASE64.decode(text.as_bytes()).map_err(|error| {
                 Error::invalid(format!("base64 is not Base64 with padding: {error}"))
@@ -59,6 +60,7 @@ impl Api {
                 event.len()
             )));
         }
+        // Clients would take it for an event of the protocol.
         match is_built_in(event) || event.starts_with("roomer:") {
             true => {
                 Err(Error::invalid(format!("the event {event:?} is reserved for the protocol")))

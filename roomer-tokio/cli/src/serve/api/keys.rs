@@ -52,6 +52,7 @@ impl Keys {
             let fail =
                 |text: String| Problem { place: placed.place.clone(), key: "api_key".into(), text };
             let hash = hash(&placed.value).map_err(fail)?;
+            // Answers to repeated requests are kept by this name, too.
             if keys.iter().any(|(_, key)| key.name == *name) {
                 return Err(fail(format!("the name {name:?} is used twice; choose another")));
             }

@@ -88,6 +88,7 @@ fn table() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
 }
 
 pub(crate) fn routes(api: Arc<Api>) -> Router {
+    // Escapes in JSON and Base64 make a payload longer.
     let longest = api.max_message.saturating_mul(2).saturating_add(JSON_ALLOWANCE);
     let add = |router: Router<Arc<Api>>, (path, route)| router.route(path, route);
     let closed = table().into_iter().fold(Router::new(), add);

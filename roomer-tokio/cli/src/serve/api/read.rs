@@ -126,6 +126,7 @@ async fn members(
     let (Path(room), Query(part)) = (room?, query?);
     key.require_in(ApiRight::Read, &room)?;
     let mut ids = api.server.members(&room);
+    // The next answer continues after the last id of this one.
     ids.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
     let ids = ids.iter().map(|id| id.as_str());
     let mut ids = ids.filter(|id| *id > &*part.after && id.starts_with(&part.prefix)).peekable();
@@ -169,6 +170,7 @@ async fn history(
 
 async fn connection(State(api): Shared, Extension(key): Extension<Arc<Key>>, id: Name) -> Answer {
     let Path(id) = id?;
+    // A connection is in several rooms, of which a key may not permit some.
     key.require_everywhere(ApiRight::Read)?;
     api.check_id(&id)?;
     let conn = api.server.conn(&id);

@@ -59,6 +59,7 @@ async fn publish(
     let payload = api.payload(body?)?;
     api.check_message(&to_room(&room, &event, &payload))?;
     let but = except.as_deref().unwrap_or_default();
+    // With the route, so that a key of one route is not a repetition on another.
     let parts = [b"publish", room.as_bytes(), event.as_bytes(), but.as_bytes(), &payload[..]];
     api.answers.once(&key.name, &headers, &parts, || {
         Ok(Json(
@@ -89,6 +90,7 @@ async fn broadcast(
     api.answers.once(&key.name, &headers, &[b"broadcast", &whole], || {
         let mut members = serde_json::Map::new();
         for room in &body.rooms {
+            // It fails at the first room or at none: `except` is the same for all.
             let count = api.send_to_room(room, &body.event, &payload, body.except.as_deref())?;
             members.insert(room.clone(), count.into());
         }

@@ -144,6 +144,7 @@ fn raw(value: &DeValue<'_>) -> Result<Raw, String> {
         DeValue::String(text) => Raw::Text(text.to_string()),
         DeValue::Integer(number) if number.radix() == 10 => Raw::Number(number.as_str().into()),
         DeValue::Integer(_) => return Err("write the number in decimal digits".into()),
+        // As it is written: the option decides which numbers it takes.
         DeValue::Float(number) => Raw::Number(number.as_str().into()),
         DeValue::Boolean(toggle) => Raw::Toggle(*toggle),
         DeValue::Array(items) => {

@@ -253,6 +253,7 @@ macro_rules! choice {
         }
 
         impl $crate::serve::config::setting::Setting for $name {
+            // `concat!` cannot write the separator between the names only.
             const FORM: &str = $crate::serve::config::setting::strip_first(concat!($("|", $text),*));
 
             fn parse(text: &str) -> Result<Self, String> {

@@ -62,6 +62,7 @@ impl Refresher {
                 }
             };
             *self.last.lock().await = Some(Instant::now());
+            // After the keys are in place, with which a client that waits is checked.
             self.readings.send_modify(|readings| *readings += 1);
             sleep(MIN_PAUSE).await;
             // `every` is not below the pause. A request during the pause is kept, and ends the wait

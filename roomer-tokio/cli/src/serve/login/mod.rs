@@ -158,6 +158,7 @@ impl Login {
         }
         let keys = own.iter().chain(fetched.iter().flat_map(|keys| keys.iter()));
         let is_candidate = |key: &&Key| {
+            // A key from a file has no id, and fits any.
             let is_named = |id: &String| header.kid.as_ref().is_none_or(|kid| kid == id);
             key.algorithm == header.alg && key.id.as_ref().is_none_or(is_named)
         };
@@ -177,9 +178,12 @@ impl Login {
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm);
+        // A token that does not expire could never be taken back.
         let mut required = vec!["exp"];
         validation.leeway = self.leeway.as_secs();
+        // Off by default.
         validation.validate_nbf = true;
+        // On by default, which would reject each token for an audience.
         validation.validate_aud = self.audience.is_some();
         if let Some(audience) = &self.audience {
             validation.set_audience(&[audience]);
@@ -259,6 +263,7 @@ impl Refused {
             Refused::Invalid(text) => Rejection::unauthorized(text),
             Refused::Expired => Rejection::unauthorized("the token has expired"),
             Refused::UnknownKey => Rejection::unauthorized("the key of the token is unknown"),
+            // Not 401, after which a client gives up: its token may be valid.
             Refused::NoKeys => Rejection::new(unavailable, "the keys of tokens are not loaded yet"),
         }
     }

@@ -252,6 +252,7 @@ impl Events {
 impl Delivery {
     /// Delivers the events that are left, as far as they are accepted soon.
     pub(crate) async fn finish(mut self) {
+        // Kept for the task, if it does not wait at this moment.
         self.events.end.notify_one();
         if timeout(self.events.patience, &mut self.task).await.is_err() {
             self.task.abort();
