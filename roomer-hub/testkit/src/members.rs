@@ -60,6 +60,7 @@ impl View {
     }
 
     fn begin_numbers(&mut self, room: &str, members: &Members) {
+        // A room that no longer remembers has no position.
         self.numbers.remove(room);
         if let Some(at) = members.at {
             let numbers = Numbers { at, is_first: true, has_recovered: members.recovered };

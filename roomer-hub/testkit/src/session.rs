@@ -206,7 +206,9 @@ impl State {
             _ => text,
         };
         let count = parse_count(count.as_bytes()).ok_or_else(wrong)?;
+        // Borrowed again, since the view was replaced above.
         let Some(session) = &mut self.session else { return Ok(true) };
+        // A count that goes back is a fault of the server.
         let new = count.checked_sub(session.confirmed).ok_or_else(wrong)?;
         if new > session.sent.len() as u64 {
             return Err(format!("{packet:?} acknowledges more than was sent"));

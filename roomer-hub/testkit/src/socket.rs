@@ -238,6 +238,7 @@ impl Channel {
         if self.is_shut {
             return Err(ErrorKind::BrokenPipe.into());
         }
+        // Before the limits: an interrupted call has accepted nothing.
         if let Some(left) = self.interrupts.checked_sub(1) {
             self.interrupts = left;
             return Err(ErrorKind::Interrupted.into());

@@ -66,6 +66,7 @@ impl View {
                     self.number(packet)?;
                     return Ok(packet.event != NUMBER);
                 }
+                // A request or an answer has its tag after the id.
                 let receiver = split_tag(packet.dst).map_or(packet.dst, |(id, _)| id);
                 if !receiver.is_empty() && receiver != self.id {
                     return Err(format!("{packet:?} is for another client"));
