@@ -8,7 +8,7 @@ use crate::ConnId;
 /// The length of a [`SessionToken`] as text.
 pub const TOKEN_LEN: usize = ConnId::LEN + 1 + 32;
 
-/// The key to a session: the id of its connection, which finds it, and a secret of 128 random bits,
+/// The key to a session: the id of its connection, which finds it, and a secret of 16 random bytes,
 /// which proves that the client is the one that the server gave it to. It is valid for one return.
 ///
 /// ```

@@ -38,9 +38,9 @@ impl KeepAlive {
     /// Returns the time at which the client counts as dead, unless something arrives before.
     pub(crate) fn timeout_at(&self, interval: Duration, timeout: Duration) -> Option<Duration> {
         let unanswered = Duration::from(self.unanswered_since?);
-        // Silence counts once a ping has been unanswered for the difference of both: a process that
-        // was stopped for a while must not mistake its own pause for the client's silence. The
-        // builder has checked that the interval is the shorter one.
+        // Silence counts once a ping has been unanswered for the difference of `timeout` and
+        // `interval`, of which the builder has checked that it is the shorter one: a process that was
+        // stopped for a while must not mistake its own pause for the client's silence.
         Some((Duration::from(self.last_received) + timeout).max(unanswered + timeout - interval))
     }
 

@@ -123,7 +123,7 @@ impl<'s> Dispatcher<'_, 's> {
 
 /// Returns the code of an error that is not meant for the client.
 fn code_of(error: &HandlerError) -> ErrorCode {
-    // These come from reading the payload, so the client is at fault.
+    // Errors of reading the payload: the client is at fault.
     #[cfg(feature = "json")]
     if error.is::<crate::JsonError>() {
         return ErrorCode::Invalid;

@@ -51,8 +51,8 @@ impl SocketWriter {
                 self.report_usage(&mut state);
                 return false;
             }
-            // With a socket, a log that has overflowed does not end the session: the client can
-            // only not return before it has acknowledged more.
+            // With a socket, a log that has overflowed does not end the session: it only keeps the
+            // client from returning until it has acknowledged more.
             _ => return self.push_locked(&mut state, chunk),
         }
         if !is_kept {
