@@ -99,7 +99,8 @@ impl Client {
     /// Creates a client whose first attempt is due at once. It will be in the room `root`, into
     /// which a server puts every client.
     #[must_use]
-    pub fn new(options: Options) -> Self {
+    pub fn new(mut options: Options) -> Self {
+        options.bound_times();
         let root = Room { is_wanted: true, ..Room::default() };
         Client {
             options: Box::new(options),

@@ -2,6 +2,9 @@
 
 use core::time::Duration;
 
+/// The longest time of an option, a century. Sums of it and the clock do not overflow.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// The options of a [`Client`](super::Client). The defaults are those of the JavaScript client.
 ///
 /// ```
@@ -50,6 +53,22 @@ pub struct Options {
     /// Replaces the [table of close codes](crate::close): returns true if the client does not
     /// reconnect after this code and reason. Default `None`.
     pub is_final: Option<fn(u16, &str) -> bool>,
+}
+
+impl Options {
+    /// Lowers all times to [`LONGEST`]: `Duration::MAX` stands for no limit.
+    pub(super) fn bound_times(&mut self) {
+        for time in [
+            &mut self.min_delay,
+            &mut self.max_delay,
+            &mut self.min_uptime,
+            &mut self.connect_timeout,
+            &mut self.heartbeat,
+            &mut self.answer_timeout,
+        ] {
+            *time = LONGEST.min(*time);
+        }
+    }
 }
 
 impl Default for Options {
