@@ -161,6 +161,7 @@ impl Drop for World {
     /// prints errors and pending callbacks, which may be the cause.
     fn drop(&mut self) {
         let panic = self.application.record();
+        // A second panic would abort the process and hide the first.
         if !std::thread::panicking() {
             if let Some(panic) = panic {
                 self.fail_for(&panic);

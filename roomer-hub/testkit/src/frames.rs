@@ -69,6 +69,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
     let &[start, second, ref rest @ ..] = bytes else {
         return Ok(None);
     };
+    // The bit of the mask, which servers must not use (RFC 6455 section 5.1).
     if second & 0x80 != 0 {
         return Err("the server masks a frame".into());
     }

@@ -175,6 +175,7 @@ async fn write_response(writer: &impl Writer, response: &http::Response<String>)
     for (name, value) in response.headers() {
         text += &format!("{name}: {}\r\n", value.to_str().unwrap_or_default());
     }
+    // A response of 1xx has no length (RFC 9110 section 8.6).
     if status != http::StatusCode::SWITCHING_PROTOCOLS {
         text += &format!("content-length: {}\r\n", response.body().len());
     }

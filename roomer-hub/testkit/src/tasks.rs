@@ -108,6 +108,7 @@ impl Tasks {
     ///
     /// If there is no such task.
     pub fn poll(&mut self, task: usize) {
+        // Slots are never removed, so a number stays valid.
         let slot = &mut self.slots[task];
         if let Some(future) = &mut slot.future
             && let Poll::Ready(()) = future.as_mut().poll(&mut Context::from_waker(&slot.waker))

@@ -88,17 +88,20 @@ impl Reloads {
             Ok(read) => read,
             Err(problems) => return problems.iter().for_each(report),
         };
+        // Nothing fails from here on, so no half of a configuration applies.
         self.source.level.set(&config.options);
         self.rules.replace(config.rooms());
         if let (Some(tls), Some(new)) = (&self.tls, &plan.tls) {
             tls.adopt(new);
         }
         if let (Some(login), Some(new)) = (&self.login, &plan.login)
+            // Keys from another address would need another task that reads them.
             && login.can_become(&config)
         {
             login.adopt(new);
         }
         if let Some(api) = &self.api {
+            // Also if there are no keys any more: the earlier ones must not stay valid.
             api.adopt(plan.api.as_deref());
         }
         self.webhooks.adopt(&plan.webhooks);
@@ -112,7 +115,9 @@ impl Reloads {
     /// Reads the configuration with its files, and makes of it what a new start would.
     fn read(&self) -> Result<(Config, Plan), Vec<Problem>> {
         let mut config = Config::read(self.source.file.as_deref(), &self.source.flags)?;
+        // The supervisor's listeners stay, whatever the file says.
         self.source.inherited.replace(&mut config);
+        // Its server never runs: building it finds the mistakes.
         let plan = Plan::new(&config).map_err(|problem| vec![problem])?;
         Ok((config, plan))
     }
@@ -128,8 +133,10 @@ impl Reloads {
         if remembering(&self.started) != remembering(config) {
             waiting.push("[[room]] presence, history, deflate");
         }
+        // A server that runs gets no rules of a kind that it had not at its start.
         let denies = self.rules.denies(self.has_login, self.webhooks.may_join.is_some());
         waiting.extend(denies.beyond(self.denies));
+        // The routes are those of the start.
         if self.api.is_none() && !config.lists.api_keys.is_empty() {
             waiting.push("[[api_key]]");
         }
@@ -139,6 +146,7 @@ impl Reloads {
     fn can_change(&self, key: &str, config: &Config) -> bool {
         match key {
             "log.level" => true,
+            // A listener stays one with TLS, or without.
             "tls.certificate" | "tls.key" => {
                 self.tls.is_some() && config.options.tls_certificate.is_some()
             }
@@ -160,6 +168,7 @@ fn report(problem: &Problem) {
 
 /// The rules by room that the hub itself applies.
 fn remembering(config: &Config) -> Vec<Room> {
+    // The others are rules of this program, which apply at once.
     let own =
         |room: &Room| Room { join: None, publish: None, whisper: None, rate: None, ..room.clone() };
     let rooms = config.rooms().map(own);

@@ -74,6 +74,7 @@ pub(crate) fn server(
     }
     builder = builder
         .path(&options.path)
+        // `compat` turns it off, which this call must not revert.
         .extended(options.extended && !options.compat)
         .health("/live", "/ready")
         .drain(options.drain, options.drain_rate);
@@ -85,6 +86,7 @@ pub(crate) fn server(
 fn admit_anonymous(config: &Config) -> Result<(), Problem> {
     let options = &config.options;
     match options.anonymous {
+        // With tokens, the option is about clients without one.
         _ if login::is_configured(options) => Ok(()),
         Some(true) if options.webhooks_authorize.is_some() => Err(config.problem(
             "anonymous",

@@ -65,6 +65,7 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let chain =
         CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match chain {
+        // A file without a certificate is not an error for the iterator.
         Ok(chain) if chain.is_empty() => {
             Err(in_file(path, &pem::Error::NoItemsFound, "certificate"))
         }

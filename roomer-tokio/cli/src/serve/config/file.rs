@@ -71,6 +71,7 @@ fn read_text(path: &Path) -> Result<String, String> {
 
 impl File<'_> {
     fn place(&self, at: usize) -> Place {
+        // Counted for each value: such files are short.
         let before = self.text.as_bytes().get(..at).unwrap_or_default();
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
         Place::File { name: self.name.clone(), line }

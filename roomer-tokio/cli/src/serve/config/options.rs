@@ -77,6 +77,8 @@ macro_rules! options {
         impl Options {
             /// Reads all values, and reports each that is not valid.
             pub(crate) fn read(values: &Values, problems: &mut Vec<Problem>) -> Option<Options> {
+                // All of them, before the first that is missing ends this: each mistake is
+                // reported.
                 $(let $field = values.get::<$type>($key, problems);)*
                 Some(Options { $($field: $field?),* })
             }
@@ -85,6 +87,7 @@ macro_rules! options {
 }
 
 options! {
+    // Only for this machine, as long as no login is chosen.
     "listen" listen: SocketAddr = "127.0.0.1:8080",
         "where clients connect";
     "path" path: String = "/ws",

@@ -117,7 +117,9 @@ fn from_jwk(jwk: &Jwk) -> Option<Key> {
         }
         _ => return None,
     };
+    // A key may be for one algorithm alone (RFC 7517 section 4.4).
     let named = jwk.common.key_algorithm.as_ref().map(ToString::to_string);
+    // Or for encryption, and must not verify tokens then (section 4.2).
     let is_for_signatures = !matches!(
         jwk.common.public_key_use,
         Some(PublicKeyUse::Encryption | PublicKeyUse::Other(_))

@@ -170,6 +170,7 @@ impl Login {
                 Err(error) if *error.kind() == ErrorKind::InvalidSignature => {
                     refused = Refused::Invalid("the signature of the token is wrong");
                 }
+                // The signature was right, so another key cannot change the result.
                 Err(error) => return Err(Refused::of(&error)),
             }
         }

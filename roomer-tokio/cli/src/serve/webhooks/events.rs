@@ -158,6 +158,7 @@ impl Events {
     /// Puts an event into the queue, or drops it if the queue is full: a server must not wait for a
     /// webhook.
     fn push(&self, conn: &Conn, content: Content) {
+        // The time of the event; its delivery may be much later.
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         *last += 1;

@@ -59,6 +59,7 @@ impl Webhooks {
                 )),
             };
         };
+        // Without a signature, a service could not distinguish this server's requests from others.
         let Some(path) = &options.webhooks_secret else {
             let text = "needs webhooks.secret: write the path of a file with 32 bytes or more";
             return Err(config.problem(first, text));
@@ -71,6 +72,7 @@ impl Webhooks {
         let secret = Secret::read(path).map_err(|text| config.problem("webhooks.secret", text))?;
         let secret = Arc::new(secret);
         let fetcher = Fetcher::new().map_err(|text| config.problem(first, text))?;
+        // Shared, since it keeps connections for further requests.
         let fetcher = Arc::new(fetcher);
         let call = |name: &'static str, key: &str, address: &Option<String>| match address {
             Some(address) => {
