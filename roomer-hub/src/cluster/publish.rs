@@ -28,7 +28,6 @@ impl Cluster {
             }
             is_sent
         };
-        // Before the streams: a late beat counts as silence, and a late request prolongs a hole.
         while let Some((subject, frame)) = self.control.front() {
             if !send(*subject, frame) {
                 return;
@@ -41,7 +40,6 @@ impl Cluster {
         loop {
             let mut has_sent = false;
             let turn = self.turn;
-            // Copied, since the loop changes the peers.
             let (first, others): (Vec<NodeId>, Vec<NodeId>) =
                 self.peers.keys().partition(|node| **node >= turn);
             for node in first.into_iter().chain(others) {
@@ -67,7 +65,6 @@ impl Cluster {
                 break;
             }
         }
-        // Only here, after a round in which no stream had a frame.
         self.is_dirty = false;
     }
 

@@ -55,7 +55,6 @@ impl Hub {
             }
             _ => None,
         };
-        // Also without members of either kind: this record names the peers then.
         if number.is_none() || has_plain || !has_extended {
             self.output.records.push(record);
         }
@@ -78,7 +77,6 @@ impl Hub {
     #[cold]
     #[inline(never)]
     pub(crate) fn request_recall(&mut self, now: Duration, conn: ConnKey, packet: &PacketRef<'_>) {
-        // Plain clients may send any payload with a join, which the Go original ignores.
         if packet.payload.is_empty() || !self.tables.is_extended(conn) {
             return;
         }

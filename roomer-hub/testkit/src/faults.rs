@@ -65,7 +65,6 @@ impl Faults {
             &mut self.resets,
             &mut self.half_closes,
         ] {
-            // Drawn for disabled faults too, so that the others do not depend on them.
             *fault &= rng.chance(60);
         }
         self

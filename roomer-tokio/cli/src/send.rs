@@ -62,7 +62,6 @@ impl Sender<'_> {
         loop {
             let read = loop {
                 tokio::select! {
-                    // Events first, so that endless input does not hide an error.
                     biased;
                     Some(event) = self.events.next() => self.note(&event)?,
                     // What was read before another event stays in `line`.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use roomer_engine::{Rejection, Server};
 use roomer_proto::client::{Closing, Event, Failure, Options, Sent, State};
-use roomer_simulator::client::net::*;
+
+use super::net::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -3,6 +3,7 @@
 
 mod history;
 mod life;
+mod net;
 mod plans;
 mod requests;
 mod rooms;

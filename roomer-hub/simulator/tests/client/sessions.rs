@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use roomer_engine::Server;
 use roomer_proto::client::{Event, Failure, Options, Sent, State};
-use roomer_simulator::client::net::*;
+
+use super::net::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -79,13 +79,12 @@ impl Call {
         timeout(self.timeout, asked).await.map_err(|_| self.late())?
     }
 
-    /// Sends events, and returns an error unless the answer's status is a success. The body of the
-    /// answer is not read: a receiver that answers with too much has the events nevertheless.
+    /// Tells, and returns an error unless the answer's status is a success. The body of the answer is
+    /// not read: a receiver that answers with too much has the events nevertheless.
     pub(super) async fn tell(&self, body: Bytes) -> Result<(), String> {
-        // Without a permit, since one task sends all events, one request after another.
-        let sent = timeout(self.timeout, self.send(body)).await.map_err(|_| self.late())?;
+        let told = timeout(self.timeout, self.send(body)).await.map_err(|_| self.late())?;
         // A redirection is a failure too: the address is that of the configuration.
-        match sent?.status() {
+        match told?.status() {
             status if status.is_success() => Ok(()),
             status => Err(format!("the answer is {status}")),
         }
