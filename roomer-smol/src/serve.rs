@@ -130,6 +130,7 @@ async fn run(
     let accepting = accept(listener, server.clone(), executor.clone(), is_stopping.clone());
     let accepting = executor.spawn(accepting);
     stop.await;
+    // Accepting continues during the drain, as long as the server is live.
     is_stopping.store(true, Ordering::Relaxed);
     executor.spawn(async move { _ = server.drain().await }).await;
     accepting.cancel().await;
@@ -149,6 +150,7 @@ async fn accept(
 ) {
     while !is_stopping.load(Ordering::Relaxed) || server.is_live() {
         match listener.accept(&server).await {
+            // Detached: a drain ends it, not the end of this task.
             Ok(connection) => executor.spawn(connection).detach(),
             Err(error) => {
                 server.record_accept_error(&error);

@@ -48,6 +48,7 @@ impl Signals {
                 #[cfg(unix)]
                 Some(Ok(Signal::Term)) => return 15,
                 Some(Ok(_)) => return 2,
+                // Not a signal; the next one may be read.
                 Some(Err(_)) => {}
                 None => pending().await,
             }

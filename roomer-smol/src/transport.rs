@@ -42,6 +42,7 @@ impl Reader for ReadHalf {
             if self.is_ready {
                 match self.stream.get_ref().read(buf) {
                     Ok(size) => {
+                        // A full buffer may have left bytes in the socket.
                         (self.is_ready, self.has_read) = (size == buf.len(), true);
                         return Poll::Ready(Ok(size));
                     }

@@ -176,6 +176,7 @@ impl Core {
                         HookEvent::Gone(DisconnectReason::ByServer(code), reason.into())
                     });
                     infos.remove(conn);
+                    // Also refuses a task that waits for the session.
                     sessions.end(conn);
                     counts.bytes_out += outbound.close(conn, code, reason).unwrap_or_default();
                 }
@@ -214,6 +215,7 @@ impl Core {
     pub(crate) fn limit_user(&mut self, now: Duration, opening: &ConnInfo, most: usize) {
         let Some(user) = opening.user() else { return };
         let mut conns = self.infos.of(user);
+        // One is enough: each new connection adds one.
         if conns.len() > most
             && let Some(conn) = conns.next()
         {
@@ -229,6 +231,7 @@ impl Core {
         self.apply(now, Input::Gone { conn }, None);
         self.counts.bytes_out += self.outbound.remove(conn).unwrap_or_default();
         self.sessions.end(conn);
+        // Not there if the hub had closed it: that end is counted already.
         if let Some(info) = self.infos.remove(conn) {
             self.counts.lost += u64::from(why == DisconnectReason::Lost);
             self.counts.by_peer += u64::from(why != DisconnectReason::Lost);
@@ -315,5 +318,6 @@ fn receivers(tables: &Tables, room: RoomKey, except: Option<ConnKey>, audience: 
         Audience::Plain => all - extended,
         Audience::Extended => extended,
     };
+    // The excluded member is among those that are counted, so this is not negative.
     (count - usize::from(except.is_some_and(is_for))) as u64
 }

@@ -37,6 +37,7 @@ impl Server {
         if self.core().cluster.is_none() {
             return;
         }
+        // Until this future ends, or is dropped.
         let _linked = Linked::new(self);
         let mut link = Link {
             server: self,

@@ -109,6 +109,7 @@ impl<R: Reader> Connection<R> {
         let read = with_buffer(|buffer| {
             let max = closing.left.min(buffer.len());
             reader.poll_read(cx, &mut buffer[..max]).map_ok(|size| {
+                // Not below zero: at most `left` bytes were read.
                 closing.left -= size;
                 if let Some(session) = &mut closing.session {
                     let mut feed = session.feed(limits, &mut buffer[..size]);

@@ -63,6 +63,7 @@ impl<R: Reader> Connection<R> {
             return Step::Again;
         };
         let (server, writer) = (&self.server, &self.writer);
+        // Whatever becomes of the session, receivers wait for this flush.
         if open.flush_at.is_some_and(|at| now >= at) {
             open.flush_at = server.flush().then_some(now.into());
         }
@@ -91,6 +92,7 @@ impl<R: Reader> Connection<R> {
             server.flush_after_input(now, core, &mut open.flush_at);
             return Step::Done;
         }
+        // There is a state, since only sessions are detached.
         let until = open.session_state.as_ref().map_or(now, |session| session.until());
         if now >= until {
             return Step::Done;

@@ -56,6 +56,7 @@ pub(super) struct Authorizing {
 impl<R: Reader> Connection<R> {
     /// Responds before the request was read: the server has too many sockets.
     pub(super) fn reject_early(&mut self, now: Duration, status: StatusCode) -> Step {
+        // Counted already, together with the socket.
         trace::rejected(self.writer.peer().get(), status.as_u16());
         self.server.warn(self.server.handshakes_full(status));
         self.writer.finish(Response::error(status).to_bytes(false).into(), false);
@@ -284,6 +285,7 @@ impl<R: Reader> Connection<R> {
             established.session_state = Some(state);
         }
         server.flush_after_input(now, core, &mut established.flush_at);
+        // After the unlock, since it calls the subscriber.
         self.span = trace::Span::begin(&established.conn.info);
         // Messages that the client sent right after its request are handled at once.
         let ended = (!leftover.is_empty()).then(|| {

@@ -284,6 +284,7 @@ impl Outbound {
         // The list is cleaned when it is read: pressure ends in a flush, without the server's lock.
         congested.retain(|&conn| writers.get(conn).is_some_and(|writer| writer.is_above()));
         let members = congested.iter().filter(|&&conn| tables.is_member(conn, room));
+        // One that is stalled is above the mark too, and pauses no sender.
         members.map(|&conn| &writers[conn]).find(|writer| writer.is_congested()).cloned()
     }
 }

@@ -308,6 +308,7 @@ impl SocketWriter {
             is_blocked: outbox.is_blocked(),
             queued: outbox.queued(),
             newest: outbox.newest(),
+            // Asked only of a full socket, which saves the walk over the headers.
             large_message_left: if outbox.is_blocked() { outbox.large_message_left() } else { 0 },
             written: outbox.written(),
             relieved: outbox.relieved(),
