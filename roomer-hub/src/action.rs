@@ -237,6 +237,7 @@ impl<'a> Actions<'a> {
         let name = &self.tables.rooms[room].name;
         let payload = id.as_bytes();
         let packet = PacketRef { room: name, event, dst: "", src: "", payload };
+        // Extended members get a notice of their own (`RareRecord::Members`).
         let audience = self.tables.rooms[room].plain_audience();
         self.local_broadcast(room, audience, packet)
     }
@@ -269,6 +270,8 @@ impl<'a> Actions<'a> {
     ) -> Action<'a> {
         let room = &self.tables.rooms[key];
         let (members, peers, except) = (room.members(), room.peers(), self.context.except);
+        // In a room that remembers, extended members get the message with its number, by another
+        // record.
         let audience = if room.remembers { room.plain_audience() } else { Audience::All };
         Action::Broadcast { room: key, members, except, audience, packet, peers, except_guest }
     }
@@ -276,6 +279,7 @@ impl<'a> Actions<'a> {
     #[cold]
     #[inline(never)]
     fn rare_action(&self, record: RareRecord) -> Action<'a> {
+        // The packet's own `src` is never used: a client could claim any id.
         let packet = PacketRef { src: self.id, ..self.context.packet };
         match record {
             RareRecord::BroadcastExcept(room) => {
@@ -302,6 +306,8 @@ impl<'a> Actions<'a> {
 
     /// Returns the name of a room that exists or that the input closed.
     fn room_name(&self, room: RoomKey) -> &'a str {
+        // A room that the input has closed is no longer in the tables, but its last member's `Left`
+        // names it.
         let closed = || self.output.closed_rooms.iter().find(|(key, _)| *key == room);
         self.tables.room_name(room).or_else(|| Some(&*closed()?.1)).unwrap_or_default()
     }

@@ -14,6 +14,8 @@ impl Hub {
         let empty = PacketRef::default();
         match command {
             Command::Broadcast { from, except, except_guest, room, event, payload } => {
+                // A handler may run after its caller has gone. The members were notified of that, and
+                // must not get later messages of it.
                 if self.may_act_for(from)
                     && let Some(room) = self.tables.find_room(room)
                 {
@@ -34,6 +36,7 @@ impl Hub {
                 if self.may_act_for(from) {
                     match self.tables.find_conn(dst) {
                         Some(to) => self.output.records.push(Record::Direct(to)),
+                        // Without a peer of that tag the message has no receiver, and is dropped.
                         None => self.forward(dst),
                     }
                 }
@@ -68,6 +71,8 @@ impl Hub {
                 Context::of(conn, empty)
             }
             Command::Close { conn, code, reason } => {
+                // Only if it was there: a second close, or one that crosses the client's own, has
+                // no effect.
                 if self.remove(conn) {
                     self.output.records.push(Record::Close(code));
                 }

@@ -122,6 +122,8 @@ impl Config {
     /// limits stay.
     #[must_use]
     pub fn compat() -> Self {
+        // A forged `join_ack` changes what clients believe about their rooms, so not even
+        // compatibility lets one pass.
         Config { members_only: false, extended: false, announce_rejoin: true, ..Config::default() }
     }
 

@@ -22,6 +22,7 @@ impl EntryChunks {
     /// Records that the entry at an index has changed or is gone.
     pub(crate) fn changed(&mut self, index: usize) {
         if let Some(chunk) = self.chunks.get_mut(index / ENTRIES_PER_CHUNK) {
+            // Only marked: several changes between two joins cost one new text.
             *chunk = Bytes::new();
         }
     }
@@ -35,6 +36,7 @@ impl EntryChunks {
         tail: &mut Vec<u8>,
     ) {
         let full = count / ENTRIES_PER_CHUNK;
+        // A chunk that is no longer full is dropped; a new one is built below.
         self.chunks.resize(full, Bytes::new());
         for (number, chunk) in self.chunks.iter_mut().enumerate() {
             if chunk.is_empty() {

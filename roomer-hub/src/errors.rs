@@ -68,6 +68,7 @@ impl Hub {
         packet: &PacketRef<'_>,
         failure: (ErrorCode, &str),
     ) {
+        // The plain protocol has no errors: the original's clients would take one for a message.
         if !self.tables.is_extended(conn) {
             return;
         }
@@ -144,6 +145,7 @@ impl Output {
             |record: &Record| matches!(record, Record::Extended(ExtendedRecord::Error(_)));
         if !self.records.iter().rev().any(is_error) {
             self.errors.clear();
+            // One packet causes few errors, but the end of a connection one for each request to it.
             self.errors.shrink_to(4);
             self.error_text.clear();
             self.error_text.shrink_to(4096);

@@ -77,6 +77,8 @@ impl Tables {
     /// Checks that a connection may send a request to the server.
     pub(crate) fn may_call(&self, conn: ConnKey, tag: Tag, max: usize) -> Result<(), RejectReason> {
         let calls = self.exchanges.get(&conn).map_or(&[][..], |exchange| &exchange.calls);
+        // Two open requests of one tag could not be distinguished by their answers. A search is
+        // cheap, since `max` bounds the list.
         if calls.contains(&tag) {
             return Err(RejectReason::WrongTag);
         }
@@ -113,6 +115,7 @@ impl Tables {
         }
         // Requests are in the order of their times, so the first is the oldest.
         let is_full = asks.len() >= max && !asks.first().is_some_and(|oldest| oldest.is_old(now));
+        // Bounds what many clients together can pile up at one that never answers.
         let askers = to.and_then(|to| self.exchanges.get(&to)).map_or(0, |to| to.askers.len());
         let is_busy = is_full || askers >= max.saturating_mul(ASKERS_FACTOR);
         if is_busy { Err(RejectReason::TooManyRequests) } else { Ok(()) }
@@ -128,9 +131,11 @@ impl Tables {
         max: usize,
     ) {
         let asks = &mut self.exchanges.entry(conn).or_default().asks;
+        // `may_ask` has checked that the oldest is old enough.
         let outdated = if asks.len() >= max { Some(asks.remove(0)) } else { None };
         asks.push(Ask { tag, to, asked_at: now });
         if let Some(outdated) = outdated {
+            // The oldest of all its requests is also its first one to that receiver.
             self.remove_asker(outdated.to, conn, 0);
         }
         if let Some(receiver) = receiver {
@@ -144,7 +149,10 @@ impl Tables {
         let Some(exchange) = self.exchanges.get_mut(&asker) else { return false };
         let is_it = |ask: &Ask| ask.tag == tag && from.is_none_or(|from| ask.to == from);
         let Some(index) = exchange.asks.iter().position(is_it) else { return false };
+        // Not `swap_remove`: the first request has to stay the oldest one.
         let ask = exchange.asks.remove(index);
+        // The receiver lists each asker once for each request, in order: the count finds the right
+        // entry.
         let earlier = exchange.asks[..index].iter().filter(|other| other.to == ask.to).count();
         self.remove_asker(ask.to, asker, earlier);
         self.forget_if_idle(asker);
@@ -158,6 +166,7 @@ impl Tables {
         if may_ask {
             numbers.push(number);
         }
+        // `or_default` above may have made an entry that stays empty.
         self.forget_if_idle(conn);
         may_ask
     }
@@ -175,6 +184,7 @@ impl Tables {
 
     /// Returns true if a connection may be sent one more error for a packet that is not a request.
     pub(crate) fn may_send_error(&mut self, conn: ConnKey, now: Duration) -> bool {
+        // Kept until the connection ends, since a bucket that is forgotten would be full again.
         let bucket = self.exchanges.entry(conn).or_default().errors.get_or_insert_default();
         ERROR_RATE.is_none_or(|rate| bucket.take(rate, now, 1))
     }
@@ -196,6 +206,7 @@ impl Tables {
         };
         let mut unanswered = Vec::with_capacity(askers.len());
         for asker in askers {
+            // Always present: the end of an asker removes it from the lists of others.
             let Some(exchange) = self.exchanges.get_mut(&asker) else { continue };
             // The oldest first: an asker is listed once for each of its requests.
             let Some(index) = exchange.asks.iter().position(|ask| ask.to == id) else { continue };

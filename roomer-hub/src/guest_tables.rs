@@ -131,6 +131,7 @@ impl GuestTables {
         let guest = self.guests.insert(Guest { id, peer, profile: None, seats });
         let guests = &self.guests;
         self.ids.insert_unique(key.hash_one(id), guest, |&other| key.hash_one(guests[other].id));
+        // Not with the insert: this also enters the user into the index of users.
         self.set_profile(key, guest, profile.filter(|profile| !profile.is_empty()));
         guest
     }
@@ -139,6 +140,7 @@ impl GuestTables {
     pub(crate) fn remove(&mut self, key: HashKey, guest: GuestKey) {
         self.set_profile(key, guest, None);
         let Some(Guest { id, .. }) = self.guests.remove(guest) else { return };
+        // Compared by key: the guest is no longer in the table that the id would be read from.
         if let Ok(entry) = self.ids.find_entry(key.hash_one(id), |&other| other == guest) {
             entry.remove();
         }
@@ -170,6 +172,7 @@ impl GuestTables {
     /// Returns the peers whose tag an id bears: at most one, unless two peers have drawn the same
     /// tag.
     pub(crate) fn peers_of(&self, id: &str) -> impl Iterator<Item = PeerKey> + use<'_> {
+        // Most hubs have no peers, and need not parse the id.
         let tag = if self.tags.is_empty() { None } else { ConnId::parse(id).map(tag_of) };
         let tagged =
             self.tags.iter().enumerate().filter(move |(_, own)| tag.is_some() && **own == tag);
@@ -310,6 +313,7 @@ impl Tables {
     /// empty then. Returns true if it is closed.
     pub(crate) fn set_guest_count(&mut self, peer: PeerKey, room: RoomKey, count: u32) -> bool {
         let entry = &mut self.rooms[room];
+        // A count of 0 may create what the next line removes again.
         entry.guests_mut().set_count(peer, count);
         entry.drop_empty_guests();
         entry.is_empty() && self.close(room).is_some()

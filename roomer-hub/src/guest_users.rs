@@ -23,6 +23,7 @@ impl GuestTables {
         let Some(entry) = self.guests.get_mut(guest) else { return };
         let before = std::mem::replace(&mut entry.profile, profile.cloned());
         let [before, after] = [before.as_ref(), profile].map(|profile| profile?.quoted_user());
+        // The index changes with the user only; a change of the info leaves it.
         if before != after {
             before.map(|user| self.users.remove(&(key.hash_one(user), guest)));
             after.map(|user| self.users.insert((key.hash_one(user), guest)));
@@ -35,6 +36,7 @@ impl Tables {
     pub fn guests_of_user(&self, user: &str) -> impl Iterator<Item = ConnId> {
         let profile = Profile::new(None, Some(user));
         let hash = self.key.hash_one(profile.quoted_user().unwrap_or_default());
+        // No key is less than this one.
         let least = GuestKey::from(KeyData::from_ffi(0));
         let keys = self.guest_tables.users.range((hash, least)..);
         let keys = keys.take_while(move |(other, _)| *other == hash);

@@ -177,6 +177,7 @@ impl Hub {
             self.rejected_peer_inputs.duplicate_id += 1;
             return;
         }
+        // Only after all checks, so that a rejected guest leaves no empty room behind.
         let room = self.room_or_new(name);
         if known.is_some_and(|guest| self.tables.guest_seat_index(guest, room).is_some()) {
             return;

@@ -11,12 +11,15 @@ pub struct HashKey(pub [u8; 16]);
 
 impl HashKey {
     pub(crate) fn hash(&self, text: &str) -> u64 {
+        // The bytes alone, in one step. `Hash` for `str` appends a byte to separate fields, which
+        // one field does not need.
         self.build_hasher().hash(text.as_bytes())
     }
 }
 
 impl std::fmt::Debug for HashKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the key itself: with it, a client could choose names that all collide.
         f.write_str("HashKey(secret)")
     }
 }

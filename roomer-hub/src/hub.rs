@@ -66,7 +66,10 @@ impl Hub {
     /// same actions: the hub reads no clock, draws no random numbers and does not depend on the
     /// order of a hash table. An input about a connection that is gone gives no actions.
     pub fn handle<'a>(&'a mut self, now: Duration, input: Input<'a>) -> Actions<'a> {
+        // Only now: the actions of the last input borrow the output until the driver has taken
+        // them.
         self.output.clear();
+        // Before the input, which reads the time there and leaves the request of its client.
         if let Some(histories) = &mut self.tables.histories {
             histories.begin(now);
         }
@@ -171,6 +174,7 @@ fn register(
     if is_built_in(event) || is_own {
         return Err(RegisterError::Reserved(event.into()));
     }
+    // Handlers are never removed, so the length is a key that no other handler has.
     let key = HandlerKey(handlers.len());
     match handlers.try_insert(event.into(), key) {
         Ok(_) => Ok(key),

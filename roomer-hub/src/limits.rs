@@ -107,6 +107,8 @@ impl Buckets {
         // Tokens that a rejected packet took before the rate that rejects it are lost, which does
         // not matter: its connection is closed.
         take(&mut self.messages, config.message_rate, 1)
+            // Without the headers of frames, whose number depends on how the client splits a
+            // message.
             && take(&mut self.bytes, config.byte_rate, packet.encoded_len())
             && (packet.event != JOIN || take(&mut self.joins, config.join_rate, 1))
     }

@@ -43,6 +43,7 @@ impl Hub {
             return;
         }
         let entry = &self.tables.rooms[room];
+        // The joiner is a member by now, and is not one of the others.
         let extended_others = entry.extended_members() - usize::from(is_extended);
         let plain_others = entry.members().len() - 1 - extended_others;
         if plain_others > 0 && entry.has_full_presence() {
@@ -122,6 +123,7 @@ impl Hub {
         let entry = &mut self.tables.conns[conn];
         let profile = entry.profile.get_or_insert_default();
         let has_changed = profile.set_info(info);
+        // An empty profile is stored as none, so that comparisons of profiles need one case only.
         if profile.is_empty() {
             entry.profile = None;
         }
@@ -134,6 +136,7 @@ impl Hub {
         for seat in &conns[conn].seats {
             let room = &mut rooms[seat.room];
             if let Some(entries) = &mut room.entries {
+                // Even if no member is notified: a later `join_ack` shows the text.
                 entries.changed(seat.member_index as usize);
             }
             let kind = match room.presence {
@@ -177,6 +180,7 @@ impl Hub {
         let Tables { guest_tables, rooms, .. } = &mut self.tables;
         for seat in guest_tables.guests[key].seats.as_slice() {
             let room = &mut rooms[seat.room];
+            // Whether or not a member is notified: a later `join_ack` shows the text.
             room.guests_mut().entries.changed(seat.member_index as usize);
             if room.presence != Presence::Full || room.extended_members() == 0 {
                 continue;
@@ -209,6 +213,8 @@ impl Hub {
                 self.info_packet(now, conn, packet, authorization)
             }
             REPLY | ERROR if self.tables.is_extended(conn) => self.answer(conn, packet),
+            // Events of later versions, and those that only a server sends; the engine handles
+            // those about the session itself.
             _ => Err(RejectReason::Reserved),
         }
     }
@@ -246,6 +252,7 @@ impl Hub {
     fn write_extended_payload(&mut self, conn: ConnKey, room: RoomKey) {
         let (own, abroad) = (&mut self.output.own_payload, &mut self.output.guest_list);
         own.clear();
+        // The list of the last input would otherwise be sent with this one.
         abroad.replace(&[], Vec::new());
         match self.tables.rooms[room].presence {
             Presence::Count => write_count(&self.tables.rooms[room], own),

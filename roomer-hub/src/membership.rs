@@ -15,6 +15,8 @@ use crate::record::{Context, Record};
 impl Hub {
     /// Opens a connection and joins it to `root`.
     pub(crate) fn open<'a>(&mut self, now: Duration, id: ConnId, extended: bool) -> Context<'a> {
+        // Under `Config::compat` each client is a plain one, as its events could not be
+        // distinguished from the application's.
         let conn = self.tables.insert(id, now, extended && self.config.extended);
         self.opened(id, conn)
     }
@@ -40,6 +42,8 @@ impl Hub {
     fn opened<'a>(&mut self, id: ConnId, conn: Option<ConnKey>) -> Context<'a> {
         let packet = PacketRef { room: ROOT, ..PacketRef::default() };
         let Some(conn) = conn else {
+            // Ids are random, so an id in use is a fault of the caller. A second connection under
+            // it could receive the first one's direct messages.
             self.output.records.push(Record::Rejected);
             return Context::of(ConnKey::default(), packet);
         };
@@ -65,6 +69,7 @@ impl Hub {
         authorization: Authorization,
     ) -> Result<(), RejectReason> {
         let existing = self.tables.find_room(name);
+        // Before the limits: a repeated join needs no seat, and the Go original answers each one.
         if let Some(room) = existing.filter(|&room| self.tables.is_member(conn, room)) {
             self.acknowledge(conn, room, self.config.announce_rejoin);
             return Ok(());
@@ -81,6 +86,7 @@ impl Hub {
         }
         let room = match existing {
             Some(room) => room,
+            // Only after all checks, so that a rejected join leaves no empty room behind.
             None => self.tables.insert_room(name, self.presence_of(name)),
         };
         self.tables.join(conn, room);
@@ -116,6 +122,8 @@ impl Hub {
             // packets were handled.
             return self.output.records.push(Record::LeaveAck);
         };
+        // Before the `leave_ack`, so that the driver flushes the room's pending messages to the
+        // connection first.
         self.output.records.push(Record::Left(room));
         self.output.records.push(Record::LeaveAck);
         self.leave_seat(conn, seat_index);
@@ -145,6 +153,7 @@ impl Hub {
     fn leave_seat(&mut self, conn: ConnKey, seat_index: usize) {
         let (room, closed) = self.tables.leave(conn, seat_index);
         if let Some(name) = closed {
+            // The name is kept, since the records refer to the room by a key that is stale now.
             self.output.closed_rooms.push((room, name));
             self.output.records.push(Record::RoomClosed(room));
             return;

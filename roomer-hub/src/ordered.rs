@@ -14,9 +14,11 @@ impl Hub {
         except: Option<ConnId>,
         packet: PacketRef<'a>,
     ) -> Context<'a> {
+        // Without members here there is nothing to send: each node delivers to its own.
         if let Some(room) = self.tables.find_room(packet.room)
             && !self.tables.members(room).is_empty()
         {
+            // The packet was made by a node and not by a client, so its `src` is the true sender.
             self.output.subject = ConnId::parse(packet.src);
             self.output.records.push(Record::Rare(RareRecord::Broadcast(room)));
         }
@@ -39,6 +41,8 @@ impl Hub {
         }
         self.output.subject = Some(id);
         let has_plain = self.tables.rooms[room].has_plain_members();
+        // First the leave, then the join: to the members the sender came back without the lost
+        // messages.
         for has_joined in [false, true] {
             if has_plain {
                 self.output.records.push(match has_joined {
@@ -57,6 +61,7 @@ impl Hub {
                         });
                     }
                 }
+                // A leave needs only the id, so it serves connections of this node too.
                 _ => self.announce_guest(room, has_joined, &id),
             }
         }

@@ -59,6 +59,7 @@ impl Hub {
                 self.leave(conn, packet.room);
                 return Ok(());
             }
+            // The Go original forwards these, so that a client can forge the membership of another.
             event if is_reserved(event) => return Err(RejectReason::Reserved),
             event if self.config.extended && is_extended(event) => {
                 return self.extended_event(now, conn, packet, authorization);
@@ -110,6 +111,7 @@ impl Hub {
     /// Returns true if [`Config::shared_room_only`](crate::Config::shared_room_only) permits a
     /// direct message.
     pub(crate) fn may_reach(&self, from: ConnKey, to: ConnKey) -> bool {
+        // `root` does not count, since every connection begins there.
         from == to || self.tables.share_room(from, to, self.tables.find_room(ROOT))
     }
 
@@ -135,6 +137,7 @@ impl Hub {
 
     /// Removes a connection and has it closed.
     fn close_for(&mut self, conn: ConnKey, cause: CloseCause) {
+        // `remove` notifies the rooms first, so the close is the last action about the connection.
         if self.remove(conn) {
             self.output.records.push(Record::CloseFor(cause));
         }

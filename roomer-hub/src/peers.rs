@@ -145,6 +145,8 @@ impl RoomGuests {
     /// Changes the entry of a peer, which exists while one of its numbers is not 0.
     fn update(&mut self, peer: PeerKey, change: impl FnOnce(&mut RoomPeer)) {
         let known = self.peers.iter().position(|entry| entry.peer == peer);
+        // Searched, since a cluster has few nodes and a room fewer; a map would cost each room
+        // more.
         let index = known.unwrap_or_else(|| {
             // Most rooms are shared with few peers.
             self.peers.reserve_exact(1);
@@ -153,6 +155,7 @@ impl RoomGuests {
         });
         let entry = &mut self.peers[index];
         change(entry);
+        // Removed at once, so that a broadcast does not go to a node without members.
         if entry.guests == 0 && entry.count == 0 {
             self.peers.swap_remove(index);
         }

@@ -61,6 +61,7 @@ impl Bucket {
     /// A clock that has visibly jumped back fills the bucket: admitting one burst is better than
     /// closing every connection.
     pub(crate) fn take(&mut self, rate: Rate, now: Duration, count: usize) -> bool {
+        // At most 2^94 nanoseconds times 2^32, so neither the product nor the sum below overflows.
         let now = now.as_nanos() * u128::from(rate.per_second());
         let capacity = u128::from(rate.burst()) * TOKEN;
         let missing = self.full_at.saturating_sub(now);

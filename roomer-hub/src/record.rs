@@ -152,6 +152,7 @@ impl Texts {
     /// Adds a text that `write` appends, and returns its index.
     fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> u32 {
         write(&mut self.bytes);
+        // Texts of one input are far below 4 GiB: each is one member's entry or a number.
         self.ends.push(self.bytes.len() as u32);
         self.ends.len() as u32 - 1
     }
@@ -171,8 +172,11 @@ impl Output {
     #[inline]
     pub(crate) fn clear(&mut self) {
         self.records.clear();
+        // One input may have made thousands, such as the end of a peer. Shrinking does nothing
+        // otherwise.
         self.records.shrink_to(Self::SPARE_RECORDS);
         self.closed_rooms.clear();
+        // Checked here, so that the common input without guests does not call a cold function.
         if !self.subjects.is_empty() {
             self.release_subjects();
         }
@@ -191,6 +195,7 @@ impl Output {
             }
             Presence::Off => {
                 let id = self.subject.as_ref().map_or("", ConnId::as_str);
+                // An id needs no escaping: it has hexadecimal digits and hyphens only.
                 payload.extend_from_slice(b"[\"");
                 payload.extend_from_slice(id.as_bytes());
                 payload.extend_from_slice(b"\"]");

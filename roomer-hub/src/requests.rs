@@ -24,6 +24,7 @@ impl Hub {
         packet: &PacketRef<'_>,
         authorization: Authorization,
     ) -> Result<(), RejectReason> {
+        // A plain client knows no tags, so its `dst` is an id, whatever it contains.
         if !packet.dst.contains(':') || !self.tables.is_extended(conn) {
             return self.forward_packet(conn, packet.dst, authorization);
         }
@@ -70,6 +71,7 @@ impl Hub {
         (id, tag): (&str, Tag),
         authorization: Authorization,
     ) -> Result<(), RejectReason> {
+        // In the one form of an id: the answer is compared with it as bytes.
         let to = ConnId::parse(id).ok_or(RejectReason::UnknownDst)?;
         let receiver = self.tables.find_conn(id);
         match receiver {
@@ -104,6 +106,8 @@ impl Hub {
         conn: ConnKey,
         packet: &PacketRef<'_>,
     ) -> Result<(), RejectReason> {
+        // An answer does not pass the rules for messages, which check this, and is sent on with its
+        // room.
         if packet.room.len() > self.config.max_name {
             return Err(RejectReason::LongName);
         }
@@ -245,6 +249,7 @@ impl Hub {
         };
         let reason = match receiver {
             Some(to) if self.tables.is_extended(to) => {
+                // Not recorded as asked: the asker's node knows the request, and checks the answer.
                 return self.output.records.push(Record::Direct(to));
             }
             Some(_) => RejectReason::PlainReceiver,
@@ -278,6 +283,7 @@ impl<'a> Actions<'a> {
         let packet = PacketRef { src: self.id, ..self.context.packet };
         match record {
             ExtendedRecord::Request => {
+                // Always present with this record; the fallback is a key that no handler has.
                 let handler = self.output.request_handler.unwrap_or(HandlerKey(usize::MAX));
                 Action::Request { conn, handler, packet }
             }

@@ -173,6 +173,7 @@ impl Room {
 
     /// Returns true if there are no members, on any node.
     pub(crate) fn is_empty(&self) -> bool {
+        // `drop_empty_guests` has removed guests without entries.
         self.members.is_empty() && self.guests.is_none()
     }
 
@@ -219,10 +220,13 @@ impl Room {
     /// Adds a member and returns its index.
     pub(crate) fn push(&mut self, member: Member, id: &ConnId, extended: bool) -> u32 {
         self.extended += u32::from(extended);
+        // Kept only where it is shown: in other rooms an entry of 39 bytes each would be for
+        // nothing.
         if self.has_full_presence() {
             self.list.push(id, b'[');
         }
         self.members.push(member);
+        // Far below 2^32 members: each needs a connection of this process.
         self.members.len() as u32 - 1
     }
 
@@ -230,6 +234,7 @@ impl Room {
     pub(crate) fn swap_remove(&mut self, member_index: u32, extended: bool) -> Option<Member> {
         let index = member_index as usize;
         if self.extended > 0 {
+            // Never below zero: a connection's protocol does not change while it is a member.
             self.extended -= u32::from(extended);
             // Before the removal, since the last member moves, and the chunk that has it changes as
             // well.
@@ -251,6 +256,7 @@ impl Room {
     #[cold]
     fn drop_entries(&mut self, index: usize) {
         let last = self.members.len() - 1;
+        // The text serves extended members only; the next one that joins makes it anew.
         if self.extended == 0 {
             self.entries = None;
             if let Some(guests) = &mut self.guests {

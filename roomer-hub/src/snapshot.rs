@@ -38,6 +38,8 @@ impl MemberList {
             chunk.shrink_to_fit();
             self.full.push(chunk.into());
         }
+        // Derived from the text and not stored: the first entry may be removed and another one take
+        // its place.
         let is_first = self.full.is_empty() && self.tail.is_empty();
         // At once: a room's first entry would otherwise grow the memory three times.
         self.tail.reserve(ENTRY_LEN);
@@ -50,6 +52,7 @@ impl MemberList {
     /// Removes the entry at `index` and moves the last one there.
     #[inline]
     pub(crate) fn swap_remove(&mut self, index: usize) {
+        // Never below zero: the list is not empty, and its last entry always lies in the tail.
         let last = self.tail.len() - ENTRY_LEN;
         // Without the separator, which differs between the first entry and the others.
         let id: [u8; ENTRY_LEN - 1] = std::array::from_fn(|at| self.tail[last + 1 + at]);

@@ -81,6 +81,8 @@ impl Tables {
     #[must_use]
     pub fn find_conn(&self, id: &str) -> Option<ConnKey> {
         let conns = &self.conns;
+        // The table has keys only; an id is compared where its connection keeps it, and is not
+        // stored twice.
         self.ids.find(self.key.hash(id), |&conn| conns[conn].id == *id).copied()
     }
 
@@ -220,6 +222,7 @@ impl Tables {
     /// Inserts a connection without rooms. Returns `None` if its id is in use, by a connection or a
     /// guest.
     pub(crate) fn insert(&mut self, id: ConnId, now: Duration, extended: bool) -> Option<ConnKey> {
+        // An id of a guest is in use as well: a direct message to it must have one receiver.
         if self.find_conn(id.as_str()).is_some() || self.find_guest(&id).is_some() {
             return None;
         }
@@ -250,6 +253,7 @@ impl Tables {
     pub(crate) fn insert_room(&mut self, name: &str, presence: Presence) -> RoomKey {
         let mut entry = Room::new(name, presence);
         if let Some(histories) = &mut self.histories {
+            // A memory that has outlived an earlier room of this name continues.
             entry.remembers = histories.open(name);
         }
         let room = self.rooms.insert(entry);
@@ -261,6 +265,7 @@ impl Tables {
     /// Makes a connection a member of a room that it is not in. Both are in the tables.
     pub(crate) fn join(&mut self, conn: ConnKey, room: RoomKey) {
         let joiner = &mut self.conns[conn];
+        // Each side gets the index that the other is about to have.
         let member = Member { conn, seat_index: joiner.seats.len() as u32 };
         let member_index = self.rooms[room].push(member, &joiner.id, joiner.extended);
         if joiner.seats.is_empty() {

@@ -132,6 +132,7 @@ impl Close {
 #[must_use]
 pub fn find(code: u16, reason: &str) -> Option<&'static Close> {
     let of_code = || TABLE.iter().filter(|close| (close.code..=close.last).contains(&code));
+    // By the exact reason first: it decides whether 1008 is final or only slows a client down.
     of_code()
         .find(|close| close.reason == Some(reason))
         .or_else(|| of_code().find(|close| close.reason.is_none()))

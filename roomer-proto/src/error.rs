@@ -73,6 +73,7 @@ impl DecodeError {
     #[must_use]
     pub fn close_code(&self) -> u16 {
         match self {
+            // RFC 6455 section 7.4.1: 1007 is for data that are not consistent with their type.
             DecodeError::NotUtf8 { .. } => close::INVALID_PAYLOAD.code,
             _ => close::PROTOCOL.code,
         }

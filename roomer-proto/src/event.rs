@@ -31,6 +31,8 @@ pub const CLOSE: &str = "close";
 /// ```
 #[must_use]
 pub fn is_reserved(event: &str) -> bool {
+    // `open` and `close` never travel. The original's JavaScript client emits them for its own
+    // rooms, and a packet with such a name would look the same to the application.
     matches!(event, JOIN_ACK | LEAVE_ACK | NEW_MEMBER | MEMBER_LEFT | OPEN | CLOSE)
 }
 

@@ -47,6 +47,7 @@ impl ConnId {
     /// Returns the 16 bytes of the UUID.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; 16] {
+        // Cannot fail: each constructor writes the text from a UUID.
         Uuid::try_parse_ascii(&self.0).unwrap_or_default().into_bytes()
     }
 
@@ -59,6 +60,8 @@ impl ConnId {
     /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        // Checked at each call, since `unsafe` is forbidden; the text is ASCII, so this cannot
+        // fail.
         core::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
@@ -94,6 +97,7 @@ impl AsRef<[u8]> for ConnId {
 
 impl PartialEq<str> for ConnId {
     fn eq(&self, text: &str) -> bool {
+        // As bytes: without the check for UTF-8 that `as_str` makes.
         self.0 == *text.as_bytes()
     }
 }

@@ -47,6 +47,8 @@ impl<'a> PacketRef<'a> {
             src: take_name(rest, Field::Src)?,
             payload: take(rest, Field::Payload)?,
         };
+        // A packet has one encoding: bytes that decoders treat in different ways could mean one
+        // thing to a filter and another to the receiver.
         match rest.len() {
             0 => Ok(packet),
             extra => Err(DecodeError::TrailingBytes { extra }),
@@ -87,6 +89,7 @@ impl<'a> PacketRef<'a> {
             return Err(self.too_long(payload_len));
         }
         for name in names {
+            // The cast is exact after the check above.
             out.extend_from_slice(&(name.len() as u32).to_be_bytes());
             out.extend_from_slice(name.as_bytes());
         }
@@ -141,6 +144,7 @@ fn take<'a>(rest: &mut &'a [u8], field: Field) -> Result<&'a [u8], DecodeError> 
     // The length is compared with the bytes that are left before it is used, so a false one costs
     // no memory.
     let past_end = DecodeError::PastEnd { field, claimed, left: behind.len() };
+    // Fails only where `usize` has 16 bits.
     let length = usize::try_from(claimed).map_err(|_| past_end)?;
     let (bytes, behind) = behind.split_at_checked(length).ok_or(past_end)?;
     *rest = behind;
@@ -187,6 +191,8 @@ impl Packet {
     pub fn decode(message: Bytes) -> Result<Self, DecodeError> {
         let packet = PacketRef::decode(&message)?;
         let name = |field, text: &str| {
+            // Checks UTF-8 a second time: `bytestring` can skip that only by `unsafe`, which is
+            // forbidden.
             ByteString::try_from(message.slice_ref(text.as_bytes()))
                 .map_err(|_| DecodeError::NotUtf8 { field })
         };

@@ -132,10 +132,12 @@ async fn run(
     stop.await;
     // Accepting continues during the drain, as long as the server is live.
     is_stopping.store(true, Ordering::Relaxed);
+    // A task too, for the same reason.
     executor.spawn(async move { _ = server.drain().await }).await;
     accepting.cancel().await;
     // After the drain, which uses the timers for its waits.
     timers.cancel().await;
+    // A task of smol is cancelled when its handle is dropped.
     drop(workers);
     Ok(())
 }
@@ -158,6 +160,7 @@ async fn accept(
             }
         }
     }
+    // Not returned from: `run` cancels this task after the drain.
     pending().await
 }
 

@@ -153,6 +153,7 @@ impl roomer_engine::client::Runtime for Tokio {
     }
 
     fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+        // A task of tokio runs on when its handle is dropped.
         drop(tokio::spawn(task));
     }
 }

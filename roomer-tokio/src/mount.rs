@@ -120,6 +120,7 @@ impl<B> Service<http::Request<B>> for Mount {
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
         // First: hyper keeps the upgrade in the extensions, which become the connection's.
         let stream = hyper::upgrade::on(&mut request);
+        // Without the body, which a request for an upgrade may not have.
         let (head, _) = request.into_parts();
         let peer = (self.find_peer)(&head.extensions);
         let (server, request) = (self.server.clone(), http::Request::from_parts(head, ()));

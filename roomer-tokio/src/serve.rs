@@ -52,6 +52,8 @@ pub async fn serve_until(
     let mut background = spawn_flush_workers(&server);
     let timers = server.clone();
     background.spawn(async move { timers.run_timers(sleep).await });
+    // Ending `accept` loses no connection: tokio's is cancel safe, and what follows it does not
+    // wait.
     tokio::select! {
         _ = stop => {}
         () = accept(&listener, &server, || true) => {}
@@ -68,6 +70,7 @@ pub async fn serve_until(
 async fn accept(listener: &impl Listener, server: &Server, is_accepting: impl Fn() -> bool) {
     while is_accepting() {
         match listener.accept(server).await {
+            // Detached: a drain ends it, not the end of this loop.
             Ok(connection) => drop(tokio::spawn(connection)),
             Err(error) => {
                 server.record_accept_error(&error);
@@ -75,6 +78,7 @@ async fn accept(listener: &impl Listener, server: &Server, is_accepting: impl Fn
             }
         }
     }
+    // A future that ended here would end the drain beside it.
     pending().await
 }
 

@@ -36,9 +36,9 @@ impl<R: Reader> Reader for ReadHalf<R> {
         self.0.poll_read(cx, buf)
     }
 
-    /// Yields with tokio's own `yield_now`, which lets it poll the sockets first: while tasks are
-    /// runnable it polls them only once in a while, and a task that wakes itself is always runnable.
     fn yield_now(&mut self, cx: &mut Context<'_>) {
+        // tokio's own `yield_now` lets it poll the sockets first: while tasks are runnable it polls
+        // them only once in a while, and a task that wakes itself is always runnable.
         let yielded = pin!(tokio::task::yield_now()).poll(cx);
         debug_assert!(yielded.is_pending());
     }
@@ -100,6 +100,7 @@ impl Writer for WriteHalf {
 
     fn prepare_final_write(&self) {
         socket::prepare_final_write(self.stream());
+        // Relaxed is enough: the engine locks the writer between this and the next write.
         self.is_last.store(true, Ordering::Relaxed);
     }
 }
@@ -143,11 +144,12 @@ impl<S: AsyncWrite + Unpin> futures_io::AsyncWrite for Futures<S> {
     }
 }
 
-/// Polls without tokio's cooperative budget. A task that flushes a large room would otherwise exhaust
-/// it after about a hundred streams, and all further ones would appear full.
+/// Polls without tokio's cooperative budget.
 fn without_budget<T>(
     cx: &mut Context<'_>,
     poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
+    // A task that flushes a large room would exhaust it after about a hundred streams, and all
+    // further ones would appear full.
     pin!(unconstrained(poll_fn(poll))).poll(cx)
 }

@@ -5,18 +5,18 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { ROOT, blocksOf, read } from "../support/pages.js";
+import { findRoomer } from "../support/serve.js";
 import { launch } from "./support.js";
 
 const GUIDE = "roomer-tokio/cli/GUIDE.md";
 const INSTALL = "cargo install --locked --path roomer-tokio/cli";
-const ROOMER = resolve(process.env.ROOMER ?? `${ROOT}target/debug/roomer`);
 
 /** A port that is free now. */
 async function freePort() {
@@ -71,13 +71,13 @@ describe("the guide to a chat service without Rust", { timeout: 120_000 }, () =>
     let terminal;
     let browser;
     before(async () => {
-        assert.ok(existsSync(ROOMER), `there is no ${ROOMER}: run "cargo build -p roomer-cli" first, or set ROOMER to the program`);
+        const program = findRoomer();
         folder = mkdtempSync(join(tmpdir(), "roomer-guide-"));
         mkdirSync(join(folder, "repository"));
         symlinkSync(join(ROOT, "js"), join(folder, "repository/js"));
         // What the installation would do.
         mkdirSync(join(folder, "bin"));
-        symlinkSync(ROOMER, join(folder, "bin/roomer"));
+        symlinkSync(program, join(folder, "bin/roomer"));
         terminal = new Terminal(join(folder, "repository"), join(folder, "bin"));
         browser = await launch();
     });

@@ -2,10 +2,14 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
-use std::thread;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::{fmt, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::programs::until;
+use crate::redis::Redis;
 
 /// Places of servers: that of the system, and the newer one that `.ci/test` installs.
 const PLACES: [&str; 3] = [
@@ -35,6 +39,73 @@ pub trait Broker {
 
     /// Returns the address with a login, which is empty or ends in `@`.
     fn address(&self, login: &str) -> String;
+
+    fn port(&self) -> u16;
+
+    fn log(&self) -> &Log;
+}
+
+/// A broker that is installed.
+#[derive(Clone, Debug)]
+pub enum BrokerKind {
+    Nats(PathBuf),
+    Redis,
+}
+
+impl BrokerKind {
+    /// Returns the installed brokers: NATS in each version, and Redis.
+    pub fn all() -> Vec<BrokerKind> {
+        let nats = nats_servers().into_iter().map(BrokerKind::Nats);
+        nats.chain([BrokerKind::Redis]).collect()
+    }
+
+    pub fn start(&self) -> Box<dyn Broker> {
+        match self {
+            BrokerKind::Nats(program) => Box::new(Nats::start(program, &[])),
+            BrokerKind::Redis => Box::new(Redis::start(&[])),
+        }
+    }
+}
+
+impl fmt::Display for BrokerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BrokerKind::Nats(program) => program.display().fmt(f),
+            BrokerKind::Redis => f.write_str("Redis"),
+        }
+    }
+}
+
+/// The lines that a process has written.
+#[derive(Clone, Debug, Default)]
+pub struct Log(Arc<Mutex<String>>);
+
+impl Log {
+    /// Reads the output to its end, so that the process never waits for a full pipe.
+    pub fn read(&self, output: impl BufRead + Send + 'static) {
+        let log = self.clone();
+        thread::spawn(move || {
+            output.lines().map_while(Result::ok).for_each(|line| {
+                let mut lines = log.0.lock().unwrap();
+                lines.push_str(&line);
+                lines.push('\n');
+            });
+        });
+    }
+
+    pub fn contains(&self, text: &str) -> bool {
+        self.0.lock().unwrap().contains(text)
+    }
+
+    /// Waits for a text; returns the rest of its line.
+    pub fn after(&self, text: &str) -> String {
+        until("a line of the log is missing", || {
+            let lines = self.0.lock().unwrap();
+            // Only of a complete line.
+            let (line, _) = lines.split_once(text)?.1.split_once('\n')?;
+            Some(line.to_owned())
+        })
+    }
 }
 
 /// A running server; dropping it kills the process.
@@ -43,14 +114,16 @@ pub struct Nats {
     args: Vec<String>,
     pub port: u16,
     child: Child,
+    log: Log,
 }
 
 impl Nats {
     /// Starts a server with these arguments on a free port, and waits until it is ready.
     pub fn start(program: &Path, args: &[&str]) -> Nats {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let (child, port) = run(program, &args, -1);
-        Nats { program: program.to_owned(), args, port, child }
+        let log = Log::default();
+        let (child, port) = run(program, &args, -1, &log);
+        Nats { program: program.to_owned(), args, port, child, log }
     }
 }
 
@@ -65,11 +138,20 @@ impl Broker for Nats {
     }
 
     fn restart(&mut self) {
-        (self.child, self.port) = run(&self.program, &self.args, i32::from(self.port));
+        let port = i32::from(self.port);
+        (self.child, self.port) = run(&self.program, &self.args, port, &self.log);
     }
 
     fn address(&self, login: &str) -> String {
         format!("nats://{login}127.0.0.1:{}", self.port)
+    }
+
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn log(&self) -> &Log {
+        &self.log
     }
 }
 
@@ -81,7 +163,7 @@ impl Drop for Nats {
 }
 
 /// Starts a process and waits for the line that it is ready; returns its port.
-fn run(program: &Path, args: &[String], port: i32) -> (Child, u16) {
+fn run(program: &Path, args: &[String], port: i32, rest: &Log) -> (Child, u16) {
     let mut command = Command::new(program);
     command.args(["-a", "127.0.0.1", "-p", &port.to_string()]).args(args);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -99,11 +181,6 @@ fn run(program: &Path, args: &[String], port: i32) -> (Child, u16) {
             port = number.trim().parse().ok();
         }
     }
-    thread::spawn(|| drain(log));
+    rest.read(log);
     (child, port.expect("a line with the port"))
-}
-
-/// Reads the rest of the log, so that the process never waits for a full pipe.
-fn drain(log: BufReader<ChildStderr>) {
-    log.lines().map_while(Result::ok).for_each(drop);
 }

@@ -13,7 +13,9 @@ pub mod broker;
 pub mod client;
 pub mod game;
 pub mod http;
+pub mod parallel;
 pub mod programs;
+pub mod proxy;
 pub mod redis;
 pub mod wire;
 

@@ -2,12 +2,11 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::thread;
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, Log};
 
 /// The attempts to find a port that is still free when the server takes it.
 const ATTEMPTS: usize = 10;
@@ -18,6 +17,7 @@ pub struct Redis {
     is_tls: bool,
     pub port: u16,
     child: Child,
+    log: Log,
 }
 
 impl Redis {
@@ -33,16 +33,16 @@ impl Redis {
 
     fn start_with(args: &[&str], is_tls: bool) -> Redis {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let mut log = String::new();
+        let (log, mut error) = (Log::default(), String::new());
         for _ in 0..ATTEMPTS {
             // The server cannot choose a port by itself.
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            match run(&args, is_tls, port) {
-                Ok(child) => return Redis { args, is_tls, port, child },
-                Err(lines) => log = lines,
+            match run(&args, is_tls, port, &log) {
+                Ok(child) => return Redis { args, is_tls, port, child, log },
+                Err(lines) => error = lines,
             }
         }
-        panic!("redis-server does not start: {log}");
+        panic!("redis-server does not start: {error}");
     }
 }
 
@@ -57,12 +57,20 @@ impl Broker for Redis {
     }
 
     fn restart(&mut self) {
-        self.child = run(&self.args, self.is_tls, self.port).expect("it starts again");
+        self.child = run(&self.args, self.is_tls, self.port, &self.log).expect("it starts again");
     }
 
     fn address(&self, login: &str) -> String {
         let scheme = if self.is_tls { "rediss" } else { "redis" };
         format!("{scheme}://{login}127.0.0.1:{}", self.port)
+    }
+
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn log(&self) -> &Log {
+        &self.log
     }
 }
 
@@ -74,7 +82,7 @@ impl Drop for Redis {
 }
 
 /// Starts a process and waits for the line that it is ready; returns the log if it ends before.
-fn run(args: &[String], is_tls: bool, port: u16) -> Result<Child, String> {
+fn run(args: &[String], is_tls: bool, port: u16, rest: &Log) -> Result<Child, String> {
     let mut command = Command::new("redis-server");
     let port = port.to_string();
     match is_tls {
@@ -93,11 +101,6 @@ fn run(args: &[String], is_tls: bool, port: u16) -> Result<Child, String> {
             return Err(lines);
         }
     }
-    thread::spawn(|| drain(log));
+    rest.read(log);
     Ok(child)
-}
-
-/// Reads the rest of the log, so that the process never waits for a full pipe.
-fn drain(log: BufReader<ChildStdout>) {
-    log.lines().map_while(Result::ok).for_each(drop);
 }

@@ -8,6 +8,8 @@
 #[allow(dead_code, reason = "the other tests of clusters need more of it")]
 #[path = "cluster/nodes.rs"]
 mod nodes;
+#[path = "cluster/tap.rs"]
+mod tap;
 #[path = "cluster_cases/test_server.rs"]
 mod test_server;
 

@@ -88,6 +88,7 @@ impl Core {
         self.journal.record(&input);
         let Core { hub, outbound, infos, sessions, requests, hook_queue, counts, cluster, .. } =
             self;
+        // Messages of other inputs come from the cluster's machine, which has given them their places.
         let is_own =
             matches!(input, Input::Packet { .. } | Input::Allowed { .. } | Input::Command(_));
         let mut broadcast_in = None;
@@ -184,6 +185,7 @@ impl Core {
                 Action::Rejected | Action::Forward { .. } | Action::InfoChanged { .. } => {}
             }
         }
+        // Looked up once for each input: an input is about one room, but for the notices of an end.
         if let Some(room) = broadcast_in {
             let receiver = outbound.congested_member(hub.tables(), room);
             applied.congested = receiver.map(Congestion::Receiver).or(applied.congested);

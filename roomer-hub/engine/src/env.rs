@@ -55,6 +55,7 @@ impl Environment for SystemEnvironment {
     }
 
     fn random(&self) -> [u8; 16] {
+        // All but the six bits of the version and the variant are random.
         Uuid::new_v4().into_bytes()
     }
 

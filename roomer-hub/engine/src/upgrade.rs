@@ -78,6 +78,7 @@ impl Server {
     ) -> Result<Upgrade, http::Response<String>> {
         let decided = match self.decide(Request::new(request, peer, self.options()), true) {
             Decision::Ready(decided) => decided,
+            // A mistake of the application, not of the client: this hook needs `upgrade_async`.
             Decision::PendingAuth(_) => {
                 Err(Rejected::with_status(StatusCode::INTERNAL_SERVER_ERROR))
             }
@@ -161,8 +162,10 @@ impl Upgrade {
     ) -> Connection<R> {
         // The connection takes over the place in the counts.
         self.is_reserved = false;
+        // Taken field by field, since a type with `Drop` cannot be moved out of.
         let (server, credentials) = (self.server.clone(), self.accepted.credentials.take());
         let opening = Opening {
+            // The framework has sent it.
             response: Vec::new(),
             compression: self.accepted.compression,
             credentials,

@@ -102,3 +102,43 @@ fn debug_output_of_an_error_is_a_sentence() {
         "max_message must not be zero: leave it out to use its default"
     );
 }
+
+/// `Duration::MAX` is how one writes that there is no limit.
+#[test]
+fn times_without_a_limit_overflow_nothing() {
+    use roomer_testkit::{Handshake, World};
+
+    let (forever, hour) = (Duration::MAX, Duration::from_secs(3600));
+    let builder = Server::builder()
+        .handshake_timeout(forever)
+        .pong_timeout(forever)
+        .write_timeout(forever)
+        .message_timeout(forever)
+        .close_timeout(forever)
+        .resume_window(forever)
+        .retry_window(forever)
+        .coalesce(forever)
+        .renew_login_before(forever)
+        .drain(forever, 1000)
+        .authorize(|_| Ok(Claims::new().good_for(Duration::MAX)));
+    let mut world = World::new(1, builder);
+    let (ann, bob) = (world.connect(), world.connect());
+    let eve = world.connect_extended(Handshake::new());
+    // A request, and a message, of which only the beginning arrives.
+    let late = world.connect_raw(b"GET /ws".to_vec());
+    world.settle();
+    ann.send_bytes(&[0x82, 0xff]);
+    bob.stall(0);
+    eve.send("root", "chat", [b'x'; 5000]);
+    eve.reset();
+    world.advance(hour);
+    bob.close(1000, "");
+    bob.resume();
+    let eve = world.reconnect(&eve);
+    world.advance(hour);
+    assert!(ann.is_open() && eve.is_resumed());
+    assert_eq!((bob.closed().and_then(|end| end.code), late.status()), (Some(1000), None));
+    world.server().shutdown();
+    world.settle();
+    assert_eq!(ann.closed().and_then(|end| end.code), Some(1001));
+}

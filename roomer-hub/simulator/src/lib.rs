@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`hub`] | plans for the pure hub, checked after each input |
 //! | [`members`] | plans for a hub with extended and plain members |
+//! | [`client`] | plans for the client against the whole server |
 //! | [`cluster`] | plans for several nodes over a model of a broker |
 //! | [`server`] | plans for the whole server, checked byte by byte |
 //! | [`sessions`] | plans for sessions that outlive their sockets |
@@ -28,6 +29,7 @@
 )]
 
 pub mod alphabet;
+pub mod client;
 pub mod cluster;
 mod coverage;
 pub mod fault;

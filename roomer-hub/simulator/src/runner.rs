@@ -33,10 +33,12 @@ impl Summary {
 
     fn add(&mut self, other: Summary) {
         self.steps += other.steps;
+        // A sum, since threads finish their seeds in any order.
         self.hash = self.hash.wrapping_add(other.hash);
         self.marks |= other.marks;
         self.failures += other.failures;
         self.examples.extend(other.examples);
+        // The lowest seeds of all, and not those that a fast thread has found first.
         self.examples.sort();
         self.examples.truncate(MAX_EXAMPLES);
     }
@@ -53,6 +55,7 @@ pub fn run_seeds<S: Simulation>(
     let (next, sum) = (AtomicU64::new(0), Mutex::new((0, Summary::default())));
     let work = || {
         loop {
+            // Relaxed is enough: the number is all that the threads share by it.
             let first = next.fetch_add(BATCH, Ordering::Relaxed);
             if first >= count {
                 return;
@@ -65,10 +68,12 @@ pub fn run_seeds<S: Simulation>(
             let Ok(mut sum) = sum.lock() else { return };
             sum.1.add(batch);
             sum.0 += last - first;
+            // Under the lock, so that the numbers never go back.
             progress(sum.0, sum.1.failures);
         }
     };
     thread::scope(|scope| {
+        // The caller's thread works as well.
         (1..threads).for_each(|_| drop(scope.spawn(work)));
         work();
     });

@@ -10,11 +10,14 @@ pub fn shorten<T: Clone>(items: &mut Vec<T>, mut fails: impl FnMut(&[T]) -> bool
             let mut rest = items[..at].to_vec();
             rest.extend_from_slice(&items[items.len().min(at + size)..]);
             if fails(&rest) {
+                // Without advancing: other items are at this place now.
                 (*items, shorter) = (rest, true);
             } else {
                 at += size;
             }
         }
+        // Single items are tried until none can go, since one removal may make another one
+        // possible.
         if size > 1 || !shorter {
             size /= 2;
         }
@@ -29,6 +32,7 @@ pub fn simplify<T: Clone>(
     mut fails: impl FnMut(&[T]) -> bool,
 ) {
     for at in 0..items.len() {
+        // Again with the replacement, whose own replacements are simpler still.
         while let Some(found) = simpler(&items[at]).into_iter().find(|other| {
             let mut changed = items.to_vec();
             changed[at] = other.clone();

@@ -250,3 +250,32 @@ fn a_shutdown_may_come_to_sessions_that_are_out_of_memory() {
     };
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
 }
+
+/// Seed 1468172: the server discards with a silent socket the acknowledgement behind the packet whose
+/// handler completes at this moment, and so keeps more than the client has told it to.
+#[test]
+fn an_acknowledgement_behind_a_slow_handler_may_be_discarded_with_its_socket() {
+    let mut steps: Vec<Step> = Vec::new();
+    for (slot, user) in [(0, 0), (1, 1), (2, 0)] {
+        steps.push(Step::Connect { slot, extended: true, user });
+        steps.push(Step::Of(slot, Act::Deliver(ALL)));
+    }
+    steps.extend([Step::PollWoken { nth: 2 }, Step::PollWoken { nth: 2 }]);
+    steps.push(Step::Of(1, Act::Send(Say::Call(6))));
+    steps.extend([Step::PollWoken { nth: 1 }, Step::PollWoken { nth: 1 }]);
+    steps.push(Step::Of(2, Act::Send(Say::ToRoom { room: 2, len: 3000 })));
+    steps.push(Step::Of(2, Act::Deliver(ALL)));
+    steps.push(Step::Of(2, Act::Send(Say::Call(5))));
+    steps.push(Step::Of(0, Act::Send(Say::ToRoom { room: 0, len: 100 })));
+    let setup = Setup {
+        buffer: 400,
+        pong: 2000,
+        write: 1000,
+        handler_wait: 7000,
+        good_for: 40_000,
+        ack_every: 1,
+        drain: (4000, 10),
+        ..SETUP
+    };
+    roomer_simulator::sessions::must_hold(&Plan { setup, steps });
+}

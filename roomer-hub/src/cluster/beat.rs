@@ -35,6 +35,7 @@ impl Cluster {
             let (stream, last) = outgoing.unwrap_or_default();
             ends.push(StreamEnd { to: *node, stream, last, applied: peer.incoming.applied() });
         }
+        // Taken out, so that the beat can borrow it while the frame is queued.
         let name = std::mem::take(&mut self.config.node);
         let beat = Beat {
             oldest_version: VERSION,
@@ -55,6 +56,8 @@ impl Cluster {
     /// Handles a beat from a peer. `profiles` is the digest of its profiles, if it reports one.
     pub(super) fn beat(&mut self, from: NodeId, beat: &Beat<'_>, profiles: Option<u64>) {
         if !self.peers.contains_key(&from) {
+            // Each peer has tables of its own, so a faulty program that invents ids of nodes must
+            // not create any number of them.
             if self.peers.len() >= self.config.max_peers {
                 return self.news(News::Refused { why: RefusedCause::TooManyPeers });
             }
@@ -74,6 +77,7 @@ impl Cluster {
             let version = beat.newest_version;
             return self.foreign(from, version);
         }
+        // Still on probation: its frames are not applied, and nothing is requested.
         if !peer.is_alive() && !peer.revive(now) {
             return;
         }
@@ -86,9 +90,10 @@ impl Cluster {
         let end = beat.streams.iter().find(|end| end.to == me);
         let end =
             end.unwrap_or(StreamEnd { to: me, stream: 0, last: 0, applied: Resume::default() });
-        let is_in_order = peer.incoming.reported(end.stream, end.last) == Some(true);
-        self.applied(from, end.applied, is_in_order);
-        let Some(peer) = self.peers.get_mut(&from) else { return };
+        if let Some(outgoing) = &mut peer.outgoing {
+            // Beats confirm what a lost `Applied` would have, so the journal is freed in any case.
+            outgoing.applied(end.applied);
+        }
         let is_outdated = peer.incoming.is_waiting() || beat.uptime_ms <= peer.incoming.began_ms;
         let reset = if is_outdated {
             None // The peer had not received the request when it sent the beat.
@@ -127,6 +132,8 @@ impl Cluster {
     pub(super) fn peer_for_want(&mut self, from: NodeId) -> Option<&mut Peer> {
         if !self.peers.contains_key(&from) && self.peers.len() < self.config.max_peers {
             self.new_peer(from);
+            // A peer that requests a stream is alive, so this node requests one in return, without
+            // waiting for a beat.
             self.want(from);
         }
         self.peers.get_mut(&from).filter(|peer| peer.is_alive())
@@ -135,6 +142,8 @@ impl Cluster {
     /// Shortens the wait for older nodes of the same name, which a recent start under it has most
     /// likely replaced.
     fn replaced_by(&mut self, new: NodeId, beat: &Beat<'_>) {
+        // Two nodes may share a name by mistake. Only one that has just started is likely to
+        // replace another.
         if Duration::from_millis(beat.uptime_ms) > RECENT_START || beat.name.is_empty() {
             return;
         }
@@ -153,6 +162,8 @@ impl Cluster {
         let Some(peer) = self.peers.get_mut(&node) else { return };
         peer.version = version;
         peer.silence = Duration::ZERO;
+        // A peer whose members are shown speaks this version, so such a frame of it is damaged or
+        // forged.
         if peer.life != Life::Foreign && peer.key.is_none() {
             peer.life = Life::Foreign;
             peer.outgoing = None;

@@ -29,6 +29,7 @@ impl Digest {
     /// Returns the hash of a connection's seat in a room. The digest of a node is the wrapping sum of
     /// those of its seats, so that it does not depend on their order.
     pub(super) fn seat(&self, room: &str, id: &ConnId) -> u64 {
+        // Each use has a number of its own, so that equal bytes in two uses have different hashes.
         let mut hasher = SipHasher13::new_with_keys(self.cluster, 1);
         // The id has a fixed length, so that room and id cannot be confused.
         hasher.write(id.as_ref());

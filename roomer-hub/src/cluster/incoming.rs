@@ -195,7 +195,6 @@ impl Incoming {
     pub(super) fn went_live(&mut self) -> Option<u64> {
         self.is_live = true;
         self.transfer = None;
-        self.unreported = REPORT_BYTES; // Reported at once: submissions wait for it.
         self.missing.take()
     }
 
@@ -243,7 +242,10 @@ impl Incoming {
     /// Returns the applied position if it should be reported to the peer.
     pub(super) fn report(&mut self) -> Option<Resume> {
         let is_due = self.unreported >= REPORT_BYTES;
-        is_due.then(|| self.unreported = 0).map(|()| self.applied())
+        is_due.then(|| {
+            self.unreported = 0;
+            self.applied()
+        })
     }
 
     /// Returns the time for which a hole lasted that has just been closed.

@@ -95,8 +95,6 @@ pub struct Cluster {
     is_stopped: bool,
     max_payload: usize,
     peers: BTreeMap<NodeId, Peer>,
-    /// When nodes announced their stop. Their last beats may arrive later, on another subject.
-    ended: BTreeMap<NodeId, Duration>,
     /// The number of the last requested stream. One count for all peers, since a peer that was dead for
     /// long is forgotten, and may know the earlier numbers.
     streams: u32,
@@ -143,7 +141,6 @@ impl Cluster {
             is_stopped: false,
             max_payload: DEFAULT_MAX_PAYLOAD,
             peers: BTreeMap::new(),
-            ended: BTreeMap::new(),
             streams: 0,
             keys: Vec::new(),
             control: VecDeque::new(),
@@ -167,6 +164,7 @@ impl Cluster {
     pub fn handle(&mut self, now: Duration, tables: &Tables, input: Input) -> Drain<'_, Effect> {
         self.effects.clear();
         self.now = now;
+        // After its goodbye a node must not report anything more: its peers have forgotten it.
         if !self.is_stopped {
             match input {
                 Input::Up { max_payload } => self.up(max_payload),
@@ -175,6 +173,7 @@ impl Cluster {
                 Input::Tick => self.tick(tables),
                 Input::Stop => self.stop(),
             }
+            // After each input: any of them may bring the last thing that a waiting message lacks.
             self.settle_orders();
         }
         self.effects.drain(..)

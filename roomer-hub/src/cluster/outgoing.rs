@@ -52,7 +52,6 @@ pub(super) struct Outgoing {
     published: u64,
     /// The number of the last frame of the members with which the stream began.
     state_end: u64,
-    is_confirmed: bool,
     /// The bytes of the unpublished frames after those.
     backlog: usize,
     /// The number of the last frame that the peer has applied.
@@ -83,7 +82,6 @@ impl Outgoing {
             sealed: 0,
             published: 0,
             state_end: 0,
-            is_confirmed: false,
             backlog: 0,
             applied: 0,
             unapplied: 0,
@@ -99,12 +97,7 @@ impl Outgoing {
     /// Returns true if the peer has confirmed the members with which the stream began. Before, it may
     /// request another stream, with which all that follows them is lost.
     pub(super) fn is_confirmed(&self) -> bool {
-        self.is_confirmed
-    }
-
-    /// Handles a report of what the peer has applied, behind all that the peer has said before it.
-    pub(super) fn confirm(&mut self) {
-        self.is_confirmed |= self.state_end > 0 && self.applied >= self.state_end;
+        self.state_end > 0 && self.applied >= self.state_end
     }
 
     /// Returns the bytes that wait to be published or that the peer has not applied.
@@ -129,6 +122,8 @@ impl Outgoing {
             let rest = self.open.split_off(max);
             let part = std::mem::replace(&mut self.open, rest);
             self.seal_frame(part, true, sealing);
+            // The rest begins with the item's bytes; its own frame needs room for a head in front
+            // of them.
             self.open.splice(..0, [0; HEAD_MAX]);
         }
     }
@@ -138,6 +133,7 @@ impl Outgoing {
         let Some((rooms, senders)) = self.missed.as_ref().and_then(Words::listed) else {
             return self.push(&Item::Begin { lost: Lost::All, uptime_ms }, sealing);
         };
+        // Copied, since `push` changes the stream that the list is borrowed from.
         let rooms: Vec<Box<str>> = rooms.to_vec();
         let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
         let senders: Vec<[u8; 16]> = senders.iter().map(ConnId::to_bytes).collect();
@@ -182,6 +178,7 @@ impl Outgoing {
 
     /// Returns the position of a frame in the journal, `None` if it is not there.
     fn index(&self, number: u64) -> Option<usize> {
+        // The journal has consecutive numbers up to `sealed`, so this cannot be negative.
         let first = self.sealed + 1 - self.journal.len() as u64;
         let index = usize::try_from(number.checked_sub(first)?).ok()?;
         (index < self.journal.len()).then_some(index)

@@ -186,8 +186,10 @@ impl Peer {
     /// Returns true, and does not admit the peer for some time, if it sent too many bad frames.
     pub(super) fn is_banned(&mut self, now: Duration) -> bool {
         let is_recent = |at: &Duration| now.saturating_sub(*at) < BAD_WINDOW;
+        // The oldest of the last ten within a minute: ten bad frames in a minute.
         let is_banned = self.bad.len() >= MAX_BAD && self.bad.front().is_some_and(is_recent);
         if is_banned {
+            // Otherwise the first bad frame after the ban could start the next one.
             self.bad.clear();
             self.banned_until = now + BAN;
         }
@@ -203,6 +205,7 @@ impl Peer {
             return false;
         }
         let since = *self.congested_since.get_or_insert(now);
+        // A peer that does not recover must not hold back the clients of this node for long.
         if now.saturating_sub(since) > MAX_HOLD {
             self.ignored_until = now + HOLD_PAUSE;
         }
@@ -233,6 +236,7 @@ impl Peer {
 
     /// Counts a beat of a dead peer. Returns true if the peer is admitted again.
     pub(super) fn revive(&mut self, now: Duration) -> bool {
+        // Beats during the ban do not count, so that it lasts its full time.
         if now < self.banned_until {
             return false;
         }
@@ -255,6 +259,7 @@ impl Peer {
     pub(super) fn die(&mut self, now: Duration) {
         let is_again = self.deaths > 0 && now.saturating_sub(self.since) < FLAP_MEMORY;
         self.deaths = if is_again { self.deaths + 1 } else { 1 };
+        // `deaths` is at least 1 here. A shift by 32 or more fails, far above the maximum.
         let probation = 1_u32.checked_shl(self.deaths - 1).unwrap_or(MAX_PROBATION);
         self.life = Life::Dead { probation: probation.min(MAX_PROBATION) };
         self.since = now;
@@ -262,6 +267,7 @@ impl Peer {
         self.stale = Duration::ZERO;
         self.outgoing = None;
         self.is_announced = false;
+        // The guests leave with `PeerGone`, so a later stream has to begin from nothing.
         self.incoming.forget();
     }
 
@@ -270,6 +276,7 @@ impl Peer {
         if let Life::Dead { probation } = &mut self.life
             && *probation > 1
         {
+            // A dead peer has died at least once, so the subtraction is safe.
             let full = 1_u32.checked_shl(self.deaths - 1).unwrap_or(MAX_PROBATION);
             *probation = full.min(MAX_PROBATION);
         }
@@ -278,6 +285,7 @@ impl Peer {
     /// Returns true if the peer has been dead for so long that it can be forgotten.
     pub(super) fn is_forgettable(&self, now: Duration) -> bool {
         !self.is_alive()
+            // Not earlier, or a peer that dies again and again would always count as a new one.
             && now.saturating_sub(self.since) > FLAP_MEMORY
             && self.silence > self.patience
     }
@@ -285,6 +293,7 @@ impl Peer {
     /// Shortens the silence that is tolerated, since another node has started under the peer's
     /// name.
     pub(super) fn is_replaced(&mut self) {
+        // Not at once: the older node may be alive, and only have the same name.
         self.patience = self.patience.min(REPLACED_AFTER);
     }
 
@@ -294,6 +303,7 @@ impl Peer {
             None
         } else if self.silence >= self.patience {
             Some(GoneCause::Silent)
+        // It beats but never sends its members: its guests here would be outdated for good.
         } else if self.stale >= dead_after && self.key.is_some() {
             Some(GoneCause::NoState)
         } else {

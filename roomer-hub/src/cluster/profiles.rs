@@ -57,6 +57,7 @@ impl<T> Profiles<T> {
 
     fn insert(&mut self, id: &ConnId, hash: u64, value: T) {
         let before = self.known.insert(id.to_bytes(), (hash, value));
+        // A profile that is replaced no longer counts.
         let before = before.map_or(0, |(hash, _)| hash);
         self.digest = self.digest.wrapping_sub(before).wrapping_add(hash);
     }
@@ -93,6 +94,7 @@ impl GuestProfiles {
             self.remove(&id);
             return Ok(true);
         }
+        // Each profile belongs to a seat, so a correct peer does not have more of them than seats.
         if self.len() >= config.max_seats && self.get(&id).is_none() {
             return Ok(false);
         }
@@ -102,6 +104,8 @@ impl GuestProfiles {
         let (shown, named) = (within(info, config.max_info), within(user, config.max_name));
         let profile = Profile::from_json(shown, named).map_err(|_| ResetCause::Malformed)?;
         let profile = (!profile.is_empty()).then(|| Arc::new(profile));
+        // The hash is of what the peer sent, even if a part is left out here: its digest is
+        // compared.
         self.insert(&id, hash.profile(&id, info, user), profile);
         Ok(shown.len() == info.len() && named.len() == user.len())
     }
@@ -131,6 +135,7 @@ impl Cluster {
     /// Reports a changed profile of a connection that is in a room with full presence.
     pub(super) fn profile_changed(&mut self, tables: &Tables, id: ConnId) {
         let seats = match self.profiles.get(&id) {
+            // Known, so its seats are counted already.
             Some(seats) => *seats,
             None => full_seats(tables, &id),
         };
@@ -145,6 +150,7 @@ impl Cluster {
         let Item::Profile { info, user, .. } = item else { return };
         if !(info.is_empty() && user.is_empty()) {
             self.profiles.insert(&id, self.hash.profile(&id, info, user), seats);
+        // The last part was removed: peers get the empty profile once, and keep nothing.
         } else if self.profiles.get(&id).is_some() {
             self.profiles.remove(&id);
         } else {
@@ -168,6 +174,8 @@ impl Cluster {
         };
         let is_within = profiles.add(&self.hash, &self.config, profile)?;
         let id = profile.0;
+        // During a transfer the hub still shows the members of the stream before; `finish`
+        // compares.
         if let Some(peer) = key.filter(|_| !is_transfer) {
             let profile = profiles.profile(&id);
             self.effects.push(Effect::GuestProfile { peer, id, profile });

@@ -21,6 +21,7 @@ impl SessionProof {
     /// the user of the client's connection there.
     #[must_use]
     pub fn new(secret: &[u8; 16], id: &ConnId, from: NodeId, user: Option<&str>) -> Self {
+        // The stronger variant of SipHash, since this is a proof and not the hash of a table.
         let mut hasher = SipHasher24::new_with_key(secret);
         // All parts but the last have a fixed length, so that no two inputs hash the same bytes.
         hasher.write(id.as_ref());

@@ -28,6 +28,7 @@ impl Cluster {
             }
             is_sent
         };
+        // Before the streams: a late beat counts as silence, and a late request prolongs a hole.
         while let Some((subject, frame)) = self.control.front() {
             if !send(*subject, frame) {
                 return;
@@ -40,6 +41,7 @@ impl Cluster {
         loop {
             let mut has_sent = false;
             let turn = self.turn;
+            // Copied, since the loop changes the peers.
             let (first, others): (Vec<NodeId>, Vec<NodeId>) =
                 self.peers.keys().partition(|node| **node >= turn);
             for node in first.into_iter().chain(others) {
@@ -65,6 +67,7 @@ impl Cluster {
                 break;
             }
         }
+        // Only here, after a round in which no stream had a frame.
         self.is_dirty = false;
     }
 

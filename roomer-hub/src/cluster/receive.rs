@@ -22,14 +22,13 @@ impl Cluster {
                 return self.news(News::Refused { why: RefusedCause::Malformed(error) });
             }
         };
+        // Before anything is recorded about the sender: two clusters may share a broker and a
+        // prefix.
         if head.cluster != self.hash.cluster {
             return self.news(News::Refused { why: RefusedCause::OtherCluster });
         }
         if head.from == self.me {
             return; // The broker's echo.
-        }
-        if self.ended.contains_key(&head.from) {
-            return; // Late: it will not return under this number.
         }
         self.statistics.frames_in += 1;
         self.statistics.bytes_in += frame.len() as u64;
@@ -98,23 +97,13 @@ impl Cluster {
                     self.reset(from, ResetCause::Missing);
                 }
             }
-            Item::Applied(applied) => self.applied(from, applied, true),
+            Item::Applied(applied) => {
+                let outgoing = self.peers.get_mut(&from).and_then(|peer| peer.outgoing.as_mut());
+                if let Some(outgoing) = outgoing {
+                    outgoing.applied(applied);
+                }
+            }
             _ => {}
-        }
-    }
-
-    /// Handles a peer's report of what it has applied. `is_in_order` is true if it has not overtaken
-    /// frames of the peer's stream.
-    pub(super) fn applied(&mut self, from: NodeId, applied: Resume, is_in_order: bool) {
-        let outgoing = self.peers.get_mut(&from).and_then(|peer| peer.outgoing.as_mut());
-        let Some(outgoing) = outgoing else { return };
-        let was_confirmed = outgoing.is_confirmed();
-        outgoing.applied(applied);
-        if is_in_order {
-            outgoing.confirm();
-        }
-        if !was_confirmed && outgoing.is_confirmed() {
-            self.orders.wake();
         }
     }
 
@@ -129,6 +118,8 @@ impl Cluster {
         }
         peer.started = stream;
         let before = peer.outgoing.take();
+        // From the stream before, which knows what the peer has not applied. Without it: any
+        // message.
         let missed = before.and_then(|before| before.words_after(after));
         let mut outgoing = Outgoing::new(stream, after, missed);
         outgoing.begin(uptime_ms, &sealing);
@@ -199,6 +190,7 @@ impl Cluster {
 
     pub(super) fn want(&mut self, node: NodeId) {
         let now = self.now;
+        // Messages that the peer holds as a home may have had their places in the lost frames.
         self.order_stream_lost(node);
         let Some(peer) = self.peers.get_mut(&node) else { return };
         self.streams += 1;
@@ -216,9 +208,9 @@ impl Cluster {
         // A stopped node returns under another number. A silent one may return under the same.
         if why == GoneCause::Bye {
             self.peers.remove(&node);
-            self.ended.insert(node, now);
         }
         if let Some(peer) = key {
+            // Free at once, since the hub gets `PeerGone` before any later input that uses the key.
             self.keys[peer.index()] = None;
             self.effects.push(super::Effect::PeerGone { peer });
         }

@@ -96,6 +96,7 @@ impl Cluster {
     fn joined(&mut self, tables: &Tables, id: ConnId, room: &str) {
         let key = tables.find_room(room);
         if key.and_then(|key| tables.presence(key)) == Some(Presence::Full) {
+            // A wrapping sum: joins and leaves in any order give the same digest.
             self.digest = self.digest.wrapping_add(self.hash.seat(room, &id));
             self.report_profile_of(tables, id);
             self.push_to_all(&Item::Joined { id, room });
@@ -103,6 +104,8 @@ impl Cluster {
             // The first member at once, so that messages for it do not wait for a tick.
             self.report_count(tables, room);
         } else {
+            // With the next tick, so that a room of thousands does not cause a report for each
+            // join.
             self.recount.insert(room.into());
         }
     }
@@ -114,6 +117,7 @@ impl Cluster {
             self.digest = self.digest.wrapping_sub(self.hash.seat(room, &id));
             self.push_to_all(&Item::Left { id, room });
             self.release_profile_of(id);
+        // At once, so that peers stop sending messages for the room here.
         } else if count(tables, room) == 0 {
             self.counted.remove(room);
             self.report_count(tables, room);
@@ -123,6 +127,7 @@ impl Cluster {
     }
 
     fn report_count(&mut self, tables: &Tables, room: &str) {
+        // Reported here, so the tick need not repeat it.
         self.recount.remove(room);
         self.push_to_all(&Item::Count { members: count(tables, room), room });
     }
@@ -168,6 +173,8 @@ fn push(
     item: &Item<'_>,
     sealing: &Sealing,
 ) {
+    // The stream that the peer will request begins with the members as they are then, and counts
+    // all messages before it as missed.
     let Some(outgoing) = &mut peer.outgoing else { return };
     outgoing.push(item, sealing);
     if !outgoing.trim(sealing.now, config) {

@@ -30,7 +30,9 @@ impl Cluster {
     ) -> Result<(), ResetCause> {
         let max_item = max_item_len(&self.config);
         let Some(peer) = self.peers.get_mut(&from) else { return Ok(()) };
+        // In range: a stream's head has exactly this length, and was decoded when the frame arrived.
         let mut body = frame.slice(HEAD_MAX..);
+        // Decoded again: frames that were held are kept as bytes only.
         let kind = Head::decode(frame).map(|(head, _)| head.kind);
         let is_part = matches!(kind, Ok(FrameKind::Stream { more: true, .. }));
         let partial = &mut peer.incoming.partial;
@@ -45,6 +47,7 @@ impl Cluster {
             if is_part {
                 return Ok(());
             }
+            // The parts as one buffer, so that names and packets can be slices of it.
             body = std::mem::take(partial).into();
         }
         let mut items = Items::new(&body);
@@ -89,6 +92,7 @@ impl Cluster {
         }
         if let Item::Profile { id, info, user } = *item {
             let (is_transfer, key) = (peer.incoming.transfer.is_some(), peer.key);
+            // Outside of a transfer only a live stream has profiles.
             if !is_transfer && (key.is_none() || !peer.incoming.is_live()) {
                 return Err(ResetCause::Malformed);
             }
@@ -98,6 +102,7 @@ impl Cluster {
         if let Some(transfer) = &mut peer.incoming.transfer {
             return match item {
                 Item::Order(order) => self.order_state(from, order),
+                // Checked before the item is added, so the bound is exceeded by one item at most.
                 Item::Members { room, ids } if transfer.len() < self.config.max_seats => {
                     transfer.add_members(&name(bytes, room), *ids);
                     Ok(())
@@ -123,6 +128,7 @@ impl Cluster {
         match live_item((from, key), item, bytes) {
             Some(mut effect) => {
                 if let Effect::GuestJoined { id, profile, .. } = &mut effect {
+                    // Its item has come before the join, and is kept for later rooms.
                     *profile = peer.incoming.profiles.profile(id);
                 }
                 let hash = &self.hash;
@@ -142,6 +148,7 @@ impl Cluster {
         let key = match peer.key {
             Some(key) => key,
             None => {
+                // The lowest free key, since the hub's tables are indexed by them.
                 let free = self.keys.iter().position(Option::is_none);
                 let index = free.unwrap_or(self.keys.len());
                 self.keys.resize(self.keys.len().max(index + 1), None);
@@ -169,7 +176,6 @@ impl Cluster {
             self.news(News::Gap { node: from, name: name.clone(), room, frames });
         }
         self.announce(from);
-        self.orders.wake();
         Ok(())
     }
 

@@ -15,9 +15,6 @@ const TICK: Duration = Duration::from_millis(250);
 /// declare its peers dead.
 const MAX_SILENCE: Duration = TICK.saturating_mul(2);
 
-/// The time after which no frame of a node that has announced its stop is under way.
-const ENDED_MEMORY: Duration = Duration::from_secs(60);
-
 impl Cluster {
     /// Returns the time at which the next [`Input::Tick`](super::Input::Tick) is due. Pass frames
     /// that are waiting to the machine first.
@@ -59,6 +56,8 @@ impl Cluster {
             peer.stale = if is_stale { peer.stale + passed } else { Duration::ZERO };
             gone.extend(peer.gone_cause(config.dead_after).map(|why| (*node, why)));
             if peer.silence >= config.beat * 2 {
+                // Two intervals, so that one beat that is a little late does not start the
+                // probation again.
                 peer.missed_beat();
             }
             trim(peer, now, config);
@@ -67,7 +66,6 @@ impl Cluster {
             self.gone(node, why);
         }
         self.peers.retain(|_, peer| !peer.is_forgettable(now));
-        self.ended.retain(|_, ended_at| now.saturating_sub(*ended_at) < ENDED_MEMORY);
     }
 }
 

@@ -138,8 +138,10 @@ impl Transfer {
     ) -> (u64, GuestProfiles) {
         let mut shown: Vec<(&str, [u8; 16])> =
             tables.guests_of(peer).map(|(room, id)| (room, id.to_bytes())).collect();
+        // The order of the hub's tables has no meaning.
         shown.sort_unstable();
         self.seats.sort_unstable();
+        // A repeated entry is a fault of the peer, and would become a second join.
         self.seats.dedup();
         let digest = self.seats.iter().fold(0_u64, |sum, (room, id)| {
             sum.wrapping_add(hash.seat(room, &ConnId::from_bytes(*id)))
@@ -162,6 +164,7 @@ impl Transfer {
                     (*room, id).cmp(&(&**new_room, new_id))
                 }
             };
+            // For equal entries both lists advance.
             let was = if order.is_le() { old.next() } else { None };
             let is = if order.is_ge() { new.next() } else { None };
             let is_unharmed =
@@ -189,6 +192,7 @@ impl Transfer {
         for (room, _) in tables.counts_of(peer).filter(|(room, _)| !counted.contains(room)) {
             effects.push(Effect::GuestCount { peer, room: room.into(), members: 0 });
         }
+        // It borrows the counts, which are moved below.
         drop(counted);
         let counts = self.counts.into_iter();
         effects.extend(counts.map(|(room, members)| Effect::GuestCount { peer, room, members }));

@@ -44,6 +44,7 @@ impl Words {
     }
 
     fn bound(&mut self) {
+        // The lists are searched for each message, so they have to stay short.
         if self.rooms.len() + self.senders.len() > MAX {
             *self = Words { is_any: true, ..Words::default() };
         }

@@ -18,6 +18,8 @@ impl<'a> Actions<'a> {
         let room = &self.tables.rooms[key];
         let number = self.tables.histories.as_ref().map_or("", |histories| &histories.number);
         let packet = PacketRef { src: self.id, dst: number, ..self.context.packet };
+        // Either this record or the one for plain members names the peers, so that each gets the
+        // message once.
         let peers = if is_forwarded { room.peers() } else { Peers::default() };
         let except_guest = self.output.except_guest.as_ref().filter(|_| has_except && is_forwarded);
         let (members, except, audience) =
@@ -41,7 +43,9 @@ impl<'a> Actions<'a> {
     pub(crate) fn missed(&self, room: RoomKey, back: u32) -> Action<'a> {
         let (to, name) = (self.context.conn, &*self.tables.rooms[room].name);
         let message = self.tables.histories.as_ref().and_then(|all| all.message(name, back));
+        // Always present: nothing is forgotten between the input and its actions.
         let message = message.unwrap_or_default();
+        // The client has the message, and sent it itself; the number keeps its position complete.
         if message.src == self.id {
             return self.number_for(to, room, message.dst);
         }

@@ -71,6 +71,7 @@ impl Memory {
 
     /// Returns the number of the oldest message, or of the next one if there is none.
     fn oldest(&self) -> u64 {
+        // Never below zero: each message had a number of its own, from 1 on.
         self.newest + 1 - self.messages.len() as u64
     }
 
@@ -92,8 +93,11 @@ impl Memory {
         self.bytes += Self::EACH + len;
         self.messages.push_back(Remembered {
             at: now,
+            // An empty `src` does not parse, and stands for the server.
             src: packet.src.parse().ok(),
+            // At most 21: `#` and the digits of a `u64`.
             dst_len: dst.len() as u8,
+            // Below 4 GiB, or the packet could not be encoded for its receivers.
             event_len: packet.event.len() as u32,
             text: text.into(),
         });
@@ -154,6 +158,7 @@ impl Memory {
         last: usize,
     ) -> impl Iterator<Item = (u64, PacketRef<'_>)> {
         let is_expired = |message: &&Remembered| now.saturating_sub(message.at) >= self.history.age;
+        // They lie at the front, since messages are in the order of their times.
         let good = self.messages.len() - self.messages.iter().take_while(is_expired).count();
         let numbers = self.newest + 1 - good.min(last) as u64..=self.newest;
         numbers.filter_map(|number| Some((number, self.message(number)?)))

@@ -131,6 +131,7 @@ impl Histories {
 
     /// Prepares the memory of a room that is created. Returns false if the room does not remember.
     pub(crate) fn open(&mut self, name: &str) -> bool {
+        // The room is created again before its memory expired, which continues under its epoch.
         if let Some(entry) = self.memories.get_mut(name) {
             if let Some(idle) = entry.idle.take() {
                 self.idle.remove(&idle);
@@ -138,6 +139,7 @@ impl Histories {
             return true;
         }
         let first = self.patterns.iter().find(|(pattern, _)| pattern.matches(name));
+        // With 0 messages a pattern exempts its rooms from a wider one after it.
         let Some(&(_, history)) = first.filter(|(_, history)| history.messages > 0) else {
             return false;
         };
@@ -157,6 +159,7 @@ impl Histories {
     /// Records that a room is closed: its memory expires after a while.
     pub(crate) fn close(&mut self, name: &str) {
         let Some(entry) = self.memories.get_mut(name) else { return };
+        // With the epoch, which makes the key unique among rooms that close at the same time.
         let key = (self.now.saturating_add(entry.memory.age()), entry.memory.epoch());
         entry.idle = Some(key);
         self.idle.insert(key, name.into());
@@ -165,6 +168,7 @@ impl Histories {
     /// Remembers a message of a room, and returns its number; `None` if the room does not remember.
     pub(crate) fn push(&mut self, packet: &PacketRef<'_>) -> Option<u64> {
         let entry = self.memories.get_mut(packet.room)?;
+        // Taken out and added again, since the message may push out others.
         self.bytes -= entry.memory.bytes();
         let number = entry.memory.push(self.now, packet);
         self.number = memory::number_text(number);
@@ -193,6 +197,7 @@ impl Histories {
     }
 
     fn drop_memory(&mut self, name: &str) {
+        // Its entry in the list of idle rooms is removed by the caller, which has found it there.
         if let Some(entry) = self.memories.remove(name) {
             self.bytes -= entry.memory.bytes();
         }

@@ -55,6 +55,7 @@ impl Hub {
             }
             _ => None,
         };
+        // Also without members of either kind: this record names the peers then.
         if number.is_none() || has_plain || !has_extended {
             self.output.records.push(record);
         }
@@ -77,6 +78,7 @@ impl Hub {
     #[cold]
     #[inline(never)]
     pub(crate) fn request_recall(&mut self, now: Duration, conn: ConnKey, packet: &PacketRef<'_>) {
+        // Plain clients may send any payload with a join, which the Go original ignores.
         if packet.payload.is_empty() || !self.tables.is_extended(conn) {
             return;
         }

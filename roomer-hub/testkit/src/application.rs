@@ -32,6 +32,7 @@ impl Application {
                 continue;
             }
             if !self.may_panic {
+                // The first one is usually the cause of the others.
                 unexpected.get_or_insert(failure.clone());
             }
             self.panics.borrow_mut().push(failure);
@@ -95,6 +96,7 @@ impl World {
         if let Some(panic) = self.application.record() {
             self.fail_for(&panic);
         }
+        // Taken even where they are allowed, so that they do not accumulate.
         let outsiders = self.application.monitor.take_foreign_wakes();
         if !(self.application.may_wait || self.application.has_driver)
             && let Some((part, conn)) = outsiders.first()
@@ -159,6 +161,7 @@ impl Drop for World {
     /// prints errors and pending callbacks, which may be the cause.
     fn drop(&mut self) {
         let panic = self.application.record();
+        // A second panic would abort the process and hide the first.
         if !std::thread::panicking() {
             if let Some(panic) = panic {
                 self.fail_for(&panic);

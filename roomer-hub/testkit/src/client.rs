@@ -163,6 +163,7 @@ impl Client {
         if state.end.is_some() || state.is_lost {
             return;
         }
+        // Another key for each frame, so that a server that ignores keys is found.
         state.masks = state.masks.wrapping_add(0x9e37_79b9);
         let key = state.masks.to_be_bytes();
         let mut frame = Vec::new();

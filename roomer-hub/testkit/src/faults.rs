@@ -65,6 +65,7 @@ impl Faults {
             &mut self.resets,
             &mut self.half_closes,
         ] {
+            // Drawn for disabled faults too, so that the others do not depend on them.
             *fault &= rng.chance(60);
         }
         self

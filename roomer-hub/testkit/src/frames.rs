@@ -69,6 +69,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
     let &[start, second, ref rest @ ..] = bytes else {
         return Ok(None);
     };
+    // The bit of the mask, which servers must not use (RFC 6455 section 5.1).
     if second & 0x80 != 0 {
         return Err("the server masks a frame".into());
     }
@@ -90,6 +91,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
     if !shortest {
         return Err(format!("a length of {length} is not in its shortest form"));
     }
+    // The bit of control opcodes (RFC 6455 section 5.5).
     if start & 0x08 != 0 && length > 125 {
         return Err(format!("a control frame of {length} bytes"));
     }
@@ -112,6 +114,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
                 Frame::Close(Some(u16::from_be_bytes([*high, *low])), reason)
             }
         },
+        // Fragments too: the server sends each message in one frame.
         _ => return Err(format!("a frame that begins with {start:#04x}")),
     };
     Ok(Some((frame, size as usize)))
@@ -179,6 +182,7 @@ pub fn read_response(bytes: &[u8]) -> Result<Option<(u16, usize)>, String> {
     let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 "));
     let status = status.and_then(|line| line.get(..3)?.parse().ok());
     let status: u16 = status.ok_or_else(|| format!("no status line: {head:?}"))?;
+    // Without the header there is no body, as in a response of 101.
     let mut length = 0;
     for line in lines {
         let (name, value) = line.split_once(": ").ok_or_else(|| format!("no header: {line:?}"))?;

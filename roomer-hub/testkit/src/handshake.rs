@@ -141,6 +141,7 @@ impl World {
         let (reader, writer, peer) = socket();
         let server = self.server().clone();
         let task = self.tasks.spawn(serve_mounted(server, request, address, reader, writer));
+        // Nothing is in flight: the framework has read the request.
         let client = Client::new(self.clients.len(), peer, task, Vec::new());
         self.clients.push(client.clone());
         client
@@ -174,6 +175,7 @@ async fn write_response(writer: &impl Writer, response: &http::Response<String>)
     for (name, value) in response.headers() {
         text += &format!("{name}: {}\r\n", value.to_str().unwrap_or_default());
     }
+    // A response of 1xx has no length (RFC 9110 section 8.6).
     if status != http::StatusCode::SWITCHING_PROTOCOLS {
         text += &format!("content-length: {}\r\n", response.body().len());
     }

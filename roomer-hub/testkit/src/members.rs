@@ -36,6 +36,7 @@ impl View {
         }
         let mut room = RoomView { count: members.count, ..RoomView::default() };
         let is_list = members.members.is_some();
+        // A room has either a list or a number, never both or neither.
         if is_list == members.count.is_some() {
             return Err(wrong());
         }
@@ -47,6 +48,7 @@ impl View {
         if is_list && !room.profiles.contains_key(&self.id) {
             return Err(format!("{packet:?} does not list the client"));
         }
+        // A repeated join lists exactly what the notices so far have made.
         match self.extended.insert(packet.room.into(), room.clone()) {
             Some(known) if known != room => {
                 Err(format!("{packet:?}, but the notices so far make {known:?}"))
@@ -58,6 +60,7 @@ impl View {
     }
 
     fn begin_numbers(&mut self, room: &str, members: &Members) {
+        // A room that no longer remembers has no position.
         self.numbers.remove(room);
         if let Some(at) = members.at {
             let numbers = Numbers { at, is_first: true, has_recovered: members.recovered };
@@ -68,6 +71,7 @@ impl View {
     /// Applies the number of a message in a room that remembers.
     pub(super) fn number(&mut self, packet: &PacketRef<'_>) -> Result<(), String> {
         let wrong = || format!("{packet:?} does not have the next number of its room");
+        // Begins with `#`, as the caller has checked.
         let number: u64 = packet.dst[1..].parse().map_err(|_| wrong())?;
         let Some(numbers) = self.numbers.get_mut(packet.room) else { return Err(wrong()) };
         let next = numbers.at.number + 1;

@@ -17,6 +17,7 @@ impl World {
             true if self.rng.chance(35) => 1 + self.rng.below(all),
             _ => all,
         };
+        // If nothing is in flight, the end of the stream alone is delivered.
         let bytes: Vec<u8> = state.in_flight.drain(..size.min(all)).collect();
         if self.faults.split && self.rng.chance(10) {
             let most = 1 + self.rng.below(8);
@@ -90,6 +91,7 @@ impl World {
             return;
         }
         let late = Duration::from_millis(self.rng.below(10_000) as u64);
+        // Rarely, so that clients do something between two faults.
         match self.rng.below(600) {
             0 if faults.stalls => {
                 client.stall(self.rng.below(200));

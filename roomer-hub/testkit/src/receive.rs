@@ -42,6 +42,8 @@ impl State {
             self.status = Some(status);
             return Ok(Some((Received::Other, size)));
         }
+        // A close frame is the last frame (RFC 6455 section 5.5.1), and a rejection is followed by
+        // nothing.
         if self.closed.is_some() || self.status != Some(101) {
             return Err(format!("{} bytes behind the end", bytes.len()));
         }

@@ -78,6 +78,7 @@ impl Client {
         let Some((_, tag)) = split_tag(&request.dst) else {
             panic!("{request:?} is not a request");
         };
+        // Empty for a request of the server itself.
         let asker = ConnId::parse(&request.src);
         let dst = TaggedId::new(asker.as_ref(), tag);
         let (room, dst) = (&*request.room, dst.as_str());

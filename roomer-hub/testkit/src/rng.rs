@@ -26,6 +26,8 @@ impl Rng {
 
     /// Returns a number below `end`, or 0 if `end` is 0.
     pub fn below(&mut self, end: usize) -> usize {
+        // By a multiplication, and not by draws until one fits: each call takes one draw, whatever
+        // its value.
         ((u128::from(self.next()) * end as u128) >> 64) as usize
     }
 

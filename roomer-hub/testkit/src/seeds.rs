@@ -37,6 +37,7 @@ pub fn run(seeds: Range<u64>, scenario: impl Fn(u64)) {
 #[must_use]
 pub fn find(seeds: Range<u64>, scenario: impl Fn(u64)) -> Option<Failure> {
     for seed in seeds {
+        // A scenario makes its own world, so a panic leaves nothing half changed.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| scenario(seed))) {
             return Some(Failure { seed, message: panic_message(&*panic) });
         }

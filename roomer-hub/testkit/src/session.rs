@@ -92,6 +92,7 @@ impl World {
         (session.is_open, session.is_resumed) = (false, false);
         let mut state = client.state_mut();
         (state.session, state.view) = (Some(session), view);
+        // Sending borrows the state.
         drop(state);
         client
     }
@@ -166,6 +167,7 @@ impl State {
     /// waits for `hello`.
     pub(super) fn record_sent(&mut self, bytes: &[u8]) -> bool {
         let Some(session) = &mut self.session else { return true };
+        // Kept also while it waits: `hello` sends all of them.
         session.sent.push_back(bytes.to_vec());
         session.is_open
     }
@@ -204,7 +206,9 @@ impl State {
             _ => text,
         };
         let count = parse_count(count.as_bytes()).ok_or_else(wrong)?;
+        // Borrowed again, since the view was replaced above.
         let Some(session) = &mut self.session else { return Ok(true) };
+        // A count that goes back is a fault of the server.
         let new = count.checked_sub(session.confirmed).ok_or_else(wrong)?;
         if new > session.sent.len() as u64 {
             return Err(format!("{packet:?} acknowledges more than was sent"));

@@ -91,6 +91,7 @@ impl Peer {
     /// Ends the stream after the delivered bytes: cleanly, or with an error.
     pub fn end_stream(&self, end: Result<(), ErrorKind>) {
         let mut channel = lock(&self.0);
+        // A stream ends once: what a client does later changes nothing.
         channel.end.get_or_insert(end);
         wake(channel, |channel| channel.reader.take());
     }
@@ -218,6 +219,7 @@ impl server::Reader for Reader {
                 }
             };
         }
+        // Bytes around the end of the ring are read in one call, as from a system's buffer.
         let (front, back) = channel.inbound.as_slices();
         let first = front.len().min(size);
         buf[..first].copy_from_slice(&front[..first]);
@@ -236,10 +238,12 @@ impl Channel {
         if self.is_shut {
             return Err(ErrorKind::BrokenPipe.into());
         }
+        // Before the limits: an interrupted call has accepted nothing.
         if let Some(left) = self.interrupts.checked_sub(1) {
             self.interrupts = left;
             return Err(ErrorKind::Interrupted.into());
         }
+        // Callers stop once `taken` is the maximum, so it is never above it.
         let size = bytes.len().min(self.room).min(self.max_write - taken);
         if size == 0 && !bytes.is_empty() {
             self.is_full = true;

@@ -40,6 +40,7 @@ impl Wake for TaskWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
+        // The flag only avoids a second entry; the lock publishes the list.
         if !self.is_woken.swap(true, Ordering::Relaxed) {
             let mut woken = lock(&self.woken);
             woken.tasks.push(self.task);
@@ -107,10 +108,12 @@ impl Tasks {
     ///
     /// If there is no such task.
     pub fn poll(&mut self, task: usize) {
+        // Slots are never removed, so a number stays valid.
         let slot = &mut self.slots[task];
         if let Some(future) = &mut slot.future
             && let Poll::Ready(()) = future.as_mut().poll(&mut Context::from_waker(&slot.waker))
         {
+            // At once, as runtimes do: a connection's socket closes with its task.
             slot.future = None;
         }
     }

@@ -66,6 +66,7 @@ impl View {
                     self.number(packet)?;
                     return Ok(packet.event != NUMBER);
                 }
+                // A request or an answer has its tag after the id.
                 let receiver = split_tag(packet.dst).map_or(packet.dst, |(id, _)| id);
                 if !receiver.is_empty() && receiver != self.id {
                     return Err(format!("{packet:?} is for another client"));
@@ -122,6 +123,7 @@ impl View {
 pub(super) fn snapshot(payload: &[u8]) -> Result<BTreeSet<String>, String> {
     let text = std::str::from_utf8(payload).map_err(|_| "a snapshot that is not UTF-8")?;
     let wrong = || format!("a snapshot that is not a list of ids: {text:?}");
+    // As text, not by a parser of JSON: the exact form is a part of the contract.
     let list = text.strip_prefix("[\"").and_then(|text| text.strip_suffix("\"]"));
     let mut members = BTreeSet::new();
     for id in list.ok_or_else(wrong)?.split("\",\"") {

@@ -188,6 +188,7 @@ impl World {
         let end = self.now() + span;
         loop {
             self.settle();
+            // Only now, since what has run may have set an earlier timer.
             let Some(due) = self.next_due().filter(|due| *due <= end) else {
                 break;
             };
@@ -303,6 +304,7 @@ impl World {
     /// As [`settle`](Self::settle).
     pub fn calm(&mut self) {
         self.faults = Faults::none();
+        // What they would end ends now.
         self.scheduled.clear();
         for client in &self.clients {
             let is_lost = client.state().is_lost;

@@ -109,6 +109,8 @@ impl Address {
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidAddress> {
         let is_token =
             |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+        // A line break in a name or a value would start a header or a second request of the
+        // caller's choice.
         if name.is_empty() || !name.as_bytes().iter().all(is_token) {
             return Err(InvalidAddress::new("this is not the name of a header"));
         }
@@ -162,6 +164,8 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {
         // A WebSocket address has no fragment (RFC 6455 section 3).
         let text = text.split('#').next().unwrap_or_default();
+        // What `http` accepts contains no blank and no line break, so that the request line is safe
+        // as well.
         let uri: Uri = text.parse().map_err(|error: tungstenite::http::uri::InvalidUri| {
             InvalidAddress(error.to_string())
         })?;
@@ -172,12 +176,14 @@ impl FromStr for Address {
         };
         let authority = uri.authority().ok_or_else(|| InvalidAddress::new("there is no host"))?;
         if authority.as_str().contains('@') {
+            // They would be sent as a part of the `Host` header, and not as a login.
             return Err(InvalidAddress::new("credentials belong in a header, not in the address"));
         }
         let host = authority.host();
         if host.is_empty() {
             return Err(InvalidAddress::new("there is no host"));
         }
+        // Resolvers expect an IPv6 address without its brackets; the `Host` header keeps them.
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
         Ok(Address {

@@ -36,6 +36,7 @@ impl Client {
     pub(super) fn compressed(&mut self, now: Duration, kind: Kind, data: &[u8]) {
         let max_message = self.options.max_message;
         let socket = self.socket.as_mut();
+        // Present, since a session without the agreement rejects compressed frames.
         let Some(compression) = socket.and_then(|socket| socket.compression.as_mut()) else {
             return;
         };
@@ -96,6 +97,7 @@ mod with {
             key: [u8; 4],
             out: &mut Vec<u8>,
         ) -> bool {
+            // Small packets hardly get shorter, and would cost the time of a compressor.
             if packet.len() < self.threshold {
                 return false;
             }
@@ -120,6 +122,7 @@ mod without {
     }
 
     pub(in super::super) fn agreed<'a>(_: impl Iterator<Item = &'a [u8]>) -> Option<bool> {
+        // Not reached: without an offer the handshake rejects every answer.
         None
     }
 

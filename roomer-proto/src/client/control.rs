@@ -25,6 +25,7 @@ impl Client {
         if matches!(self.state, State::Closing | State::Closed) {
             return Err(JoinError::Closed);
         }
+        // Not `entry`, which would copy the name for each call about a room that is known.
         if !self.rooms.contains_key(room) {
             self.rooms.insert(room.into(), Box::default());
         }
@@ -97,6 +98,7 @@ impl Client {
     /// each new session, and ignored by plain servers. If the server does not permit it, the result is
     /// [`Event::Error`].
     pub fn set_info(&mut self, now: Duration, info: Option<Info>) {
+        // Kept, since a new session begins without it; a resumed one has it already.
         self.info = Some(Box::new(info));
         self.send_info();
         self.pump(now);
@@ -106,6 +108,7 @@ impl Client {
     pub(super) fn send_info(&mut self) {
         let is_extended = self.state == State::Open && self.session.is_some();
         let Some(info) = self.info.as_deref().filter(|_| is_extended) else { return };
+        // `null` is the form of "no info" on the wire: an empty payload is not JSON.
         let payload = info.as_ref().map_or("null", Info::as_str).as_bytes();
         let packet = PacketRef { room: ROOT, event: INFO, payload, ..PacketRef::default() };
         self.outbox.request(item(&packet, Kind::Info));
@@ -115,6 +118,8 @@ impl Client {
     /// pending.
     pub(super) fn request_room(&mut self, name: &str) {
         let is_open = self.state == State::Open;
+        // One request at a time for each room: the server's answers do not name the request, so
+        // those to two of them could not be distinguished.
         let Some(room) = self.rooms.get_mut(name).filter(|room| is_open && room.pending.is_none())
         else {
             return;
@@ -124,6 +129,7 @@ impl Client {
             (false, true) => (Pending::Leave, LEAVE, Kind::Leave),
             _ => return,
         };
+        // Without a number until the request has its place in the order of sending: see `pump`.
         (room.pending, room.number, room.is_doubtful) = (Some(request), None, false);
         let memory = room.memory.as_ref().filter(|_| request == Pending::Join);
         // Plain servers ignore the payload of a join.
@@ -137,6 +143,7 @@ impl Client {
     /// The server puts the client into root by itself, unless the session continues.
     pub(super) fn request_rooms(&mut self, is_resumed: bool) {
         let names = self.rooms.keys().filter(|name| is_resumed || *name != ROOT).cloned();
+        // Collected, since `request_room` needs the whole client.
         let names: Vec<ByteString> = names.collect();
         names.iter().for_each(|name| self.request_room(name));
     }
@@ -151,6 +158,8 @@ impl Client {
     /// Handles the answer to the probe with this number, which shows that the server has answered
     /// all requests before it.
     pub(super) fn probe_answered(&mut self, number: u64) {
+        // An accepted join would have cleared `is_doubtful`, as its `join_ack` precedes the probe's
+        // answer. So the `leave_ack` was its rejection.
         let is_decided = |room: &Room| room.is_doubtful && room.number.is_some_and(|n| n < number);
         let rooms = self.rooms.iter().filter(|(_, room)| is_decided(room));
         let refused: Vec<ByteString> = rooms.map(|(name, _)| name.clone()).collect();

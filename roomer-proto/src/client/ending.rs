@@ -17,6 +17,7 @@ impl Client {
         if matches!(self.state, State::Closed | State::Waiting) {
             return;
         }
+        // The application wants the end, so the failure is not one to recover from.
         if self.state == State::Closing {
             return self.finish(now, Closing::Application);
         }
@@ -44,8 +45,10 @@ impl Client {
         if self.options.retries.is_some_and(|retries| self.failures >= retries) {
             return self.finish(now, Closing::GaveUp(failure));
         }
+        // From the 32nd failure on the power does not fit; the maximum delay applies by then.
         let doubled = 2u32.checked_pow(self.failures).unwrap_or(u32::MAX);
         let most = self.options.min_delay.saturating_mul(doubled).min(self.options.max_delay);
+        // After the delay was computed: the first reconnect has the shortest one.
         self.failures += 1;
         let extra = if wait == Wait::Slow { RATE_DELAY } else { Duration::ZERO };
         self.next_attempt = match hint {
@@ -71,6 +74,8 @@ impl Client {
             Some(_) => Some(Wait::Normal),
             None => close::find(code, reason).map_or(Some(Wait::Normal), |close| close.wait),
         };
+        // Only with the codes of a restart or an overload, since any other reason may be a text of
+        // the application.
         let hint = reason.strip_prefix("retry=").filter(|_| matches!(code, 1012 | 1013));
         let hint = hint.and_then(|hint| parse_count(hint.as_bytes()));
         (wait, hint.map(|millis| Duration::from_millis(millis).min(LONGEST_HINT)))
@@ -83,6 +88,7 @@ impl Client {
         for room in self.rooms.values_mut() {
             room.suspend(now);
         }
+        // A leave that was pending is fulfilled by the loss: the server has forgotten the client.
         let left = self.rooms.extract_if(.., |_, room| !room.is_wanted);
         self.events.extend(left.map(|(room, _)| Event::Left { room }));
         for item in self.outbox.reset() {
@@ -103,6 +109,7 @@ impl Client {
         for item in self.outbox.drain_queue() {
             self.report(item, LostReason::Unsent);
         }
+        // All have been ended above, by `report` or `lose_requests`.
         self.requests = None;
         self.rooms.clear();
         self.state = State::Closed;
@@ -127,6 +134,7 @@ impl Client {
     pub fn close(&mut self, now: Duration) {
         match self.state {
             State::Open => {
+                // Fixes the order of what may be sent now; `Closing` sends only that.
                 self.pump(now);
                 self.state = State::Closing;
                 if let Some(socket) = &mut self.socket {

@@ -49,6 +49,8 @@ impl Client {
             return;
         }
         self.heard(now);
+        // Too late to save the memory, which the other implementation has allocated, but in time to
+        // keep the message from the application.
         if data.len() > self.options.max_message {
             return self.violated(now, TOO_BIG);
         }
@@ -69,6 +71,7 @@ impl Client {
     /// Passes on what has to be sent. Returns false if there was nothing.
     pub fn transmit_messages(&mut self, now: Duration, send: &mut dyn FnMut(Outgoing<'_>)) -> bool {
         let mut sink = Messages { send, has_sent: false };
+        // Even without a socket, which a violation has already dropped.
         if let Some(code) = self.farewell.take() {
             sink.close(code);
         }

@@ -66,6 +66,7 @@ pub(super) fn request(
 /// Adds to an address what the server has to know about the protocol and the session.
 pub(super) fn add_query(mut address: Address, is_extended: bool, session: Return<'_>) -> Address {
     if is_extended {
+        // In the query, not in a header: browsers cannot set headers of a WebSocket.
         address = address.query("roomer", &itoa(u64::from(VERSION)));
         if let Some((token, received)) = session {
             address = address.query("session", token).query("received", &itoa(received));
@@ -86,6 +87,8 @@ impl Handshake {
         // No more than the limit is kept, whatever arrives.
         let more = bytes.len().min(LARGEST_RESPONSE - before);
         self.response.extend_from_slice(&bytes[..more]);
+        // Parsed from the start with each part: a response is at most 16 KiB, and nearly always
+        // arrives as one.
         let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
         let mut response = httparse::Response::new(&mut headers);
         let end = match response.parse(&self.response) {
@@ -97,6 +100,7 @@ impl Handshake {
         };
         match response.code {
             Some(101) => {}
+            // Before the headers are checked: the status is a better reason than a missing header.
             code => return Err(Failure::Rejected { status: code.unwrap_or_default() }),
         }
         self.is_compressed = self.check(response.headers)?;
@@ -118,6 +122,7 @@ impl Handshake {
             return Err(Failure::Handshake("the response does not upgrade the connection"));
         }
         let mut accepts = values("Sec-WebSocket-Accept");
+        // More than one would leave it to the reader which of them counts.
         if accepts.next() != Some(self.accept.as_bytes()) || accepts.next().is_some() {
             return Err(Failure::Handshake("the response has a wrong Sec-WebSocket-Accept"));
         }

@@ -40,6 +40,8 @@ impl Client {
         room: &str,
         last: u32,
     ) -> Result<(), JoinError> {
+        // A room that the application has left and joins again starts anew, with the last messages
+        // instead of those that it missed.
         let is_new = self.rooms.get(room).is_none_or(|entry| !entry.is_wanted);
         if is_new {
             let entry = self.rooms.entry(room.into()).or_default();
@@ -66,11 +68,13 @@ impl Client {
             return;
         };
         let memory = entry.memory.get_or_insert_default();
+        // With every position, since each session has an id of its own.
         memory.add_own(own);
         let before = memory.seen;
         memory.seen = Some(match before {
             // The missed messages still have to arrive, and must count as new.
             Some(before) if members.recovered => Position { epoch: at.epoch, ..before },
+            // So far back that the last messages, which follow, count as new.
             _ => Position { number: at.number.saturating_sub(memory.last.into()), ..at },
         });
         if before.is_some() && !members.recovered {
@@ -118,6 +122,8 @@ impl Memory {
     fn add_own(&mut self, id: ConnId) {
         if self.own.back() != Some(&id) {
             self.own.push_back(id);
+            // Bounded, as a client may lose many sessions. Its oldest messages have left the room's
+            // memory by then, or the application sees one of them again.
             if self.own.len() > MOST_OWN_IDS {
                 self.own.pop_front();
             }

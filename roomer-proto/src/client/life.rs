@@ -99,7 +99,8 @@ impl Client {
     /// Creates a client whose first attempt is due at once. It will be in the room `root`, into
     /// which a server puts every client.
     #[must_use]
-    pub fn new(options: Options) -> Self {
+    pub fn new(mut options: Options) -> Self {
+        options.bound_times();
         let root = Room { is_wanted: true, ..Room::default() };
         Client {
             options: Box::new(options),
@@ -180,6 +181,8 @@ impl Client {
             }
             State::Closed => None,
             State::Connecting | State::Open | State::Closing => {
+                // Before `pump`, which would commit packets to a connection that is lost, so that
+                // they count as unconfirmed.
                 self.check_silence(now);
                 if self.state == State::Open {
                     self.pump(now);
@@ -259,6 +262,8 @@ impl Client {
     /// Reports that the network has accepted bytes: while it does, a server may still answer.
     pub fn progressed(&mut self, now: Duration) {
         if let Some(socket) = self.socket.as_mut().filter(|socket| socket.is_probing) {
+            // Only while a probe is open: progress of a large message shows that the answer is
+            // delayed behind it, not that the server is gone.
             socket.due = socket.due.max(now + self.options.answer_timeout);
         }
     }
@@ -316,6 +321,8 @@ impl Client {
         // A program that was suspended first reads what has arrived meanwhile: however long that was,
         // it counts for at most a quarter of the time limit.
         let slack = answer / 4;
+        // `is_extended` limits this to once, so that a machine under load cannot postpone the end
+        // forever.
         if now > socket.due + slack && !socket.is_extended {
             (socket.is_extended, socket.due) = (true, now + slack);
             return;
@@ -361,6 +368,7 @@ impl Client {
     pub(super) fn opened(&mut self, now: Duration, id: ConnId, is_resumed: bool) {
         self.state = State::Open;
         self.id = Some(id);
+        // Longer after a longer outage: the backoff of the other members has grown with it.
         let down = self.lost_at.take().map_or(Duration::ZERO, |at| now.saturating_sub(at));
         self.grace_end = now + (GRACE + GRACE_FACTOR * down).min(LONGEST_GRACE);
         if let Some(socket) = &mut self.socket {

@@ -78,12 +78,15 @@ impl Members {
         // Sorted once: to insert each entry on its own would move the others each time.
         self.list.sort_by_key(|(id, _)| *id);
         self.list.dedup_by(|later, earlier| {
+            // The sort is stable, so the later entry of the payload is second; `dedup_by` keeps the
+            // first, which therefore gets its contents.
             let is_same = later.0 == earlier.0;
             if is_same {
                 core::mem::swap(later, earlier);
             }
             is_same
         });
+        // `collect` grows its memory by doubling, and a client may keep many such lists for hours.
         self.list.shrink_to_fit();
     }
 
@@ -122,10 +125,13 @@ impl Members {
     /// a number where a plain server only counts members. Anything else is an empty room.
     pub(super) fn parse(payload: &[u8]) -> Self {
         let mut members = Members::default();
+        // By the form of the payload, not by the protocol: a plain server's list is an array, and
+        // never an object.
         if let Some(extended) = extended::Members::parse(payload) {
             members.set_all(extended.members.into_iter().flatten().map(entry_of));
             members.count = extended.count.and_then(|count| usize::try_from(count).ok());
         } else if let Ok(list) = serde_json::from_slice::<Vec<serde_json::Value>>(payload) {
+            // Entries that are not ids are left out: one of them must not empty the room.
             let ids = list.iter().filter_map(serde_json::Value::as_str).filter_map(ConnId::parse);
             members.set_all(ids.map(|id| (id, None)));
         } else if let Ok(count) = serde_json::from_slice::<u64>(payload) {

@@ -2,6 +2,9 @@
 
 use core::time::Duration;
 
+/// The longest time of an option, a century. Sums of it and the clock do not overflow.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// The options of a [`Client`](super::Client). The defaults are those of the JavaScript client.
 ///
 /// ```
@@ -41,15 +44,31 @@ pub struct Options {
     /// The maximum size of a message from the server, in bytes. A server may send larger messages
     /// than it accepts, such as the list of a room's members. Default 64 MiB.
     pub max_message: usize,
-    /// With a value, the client offers permessage-deflate (RFC 7692) to the server: it takes compressed
-    /// messages, and compresses its own packets of at least so many bytes. A connection that has done
-    /// both owns about 350 KiB for it. Compress no secret together with text that others choose: the
-    /// length of the result tells of the secret. Default `None`.
+    /// With a value, the client offers permessage-deflate (RFC 7692) to the server: it takes
+    /// compressed messages, and compresses its own packets of at least so many bytes. A connection
+    /// that has done both owns about 350 KiB for it. Compress no secret together with text that
+    /// others choose: the length of the result reveals something about the secret. Default `None`.
     #[cfg(feature = "deflate")]
     pub deflate: Option<usize>,
     /// Replaces the [table of close codes](crate::close): returns true if the client does not
     /// reconnect after this code and reason. Default `None`.
     pub is_final: Option<fn(u16, &str) -> bool>,
+}
+
+impl Options {
+    /// Lowers all times to [`LONGEST`]: `Duration::MAX` stands for no limit.
+    pub(super) fn bound_times(&mut self) {
+        for time in [
+            &mut self.min_delay,
+            &mut self.max_delay,
+            &mut self.min_uptime,
+            &mut self.connect_timeout,
+            &mut self.heartbeat,
+            &mut self.answer_timeout,
+        ] {
+            *time = LONGEST.min(*time);
+        }
+    }
 }
 
 impl Default for Options {

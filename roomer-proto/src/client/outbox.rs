@@ -170,6 +170,7 @@ impl Outbox {
     /// Commits an item to be sent next, which fixes its place in the order. Returns its number.
     pub(super) fn commit(&mut self, now: Duration, item: Item) -> u64 {
         self.sent_bytes += item.bytes.len();
+        // A small packet counts as a kilobyte, so that 64 of them ask for a confirmation too.
         self.unprobed += item.bytes.len().max(PACKET_BYTES);
         self.probe_at.get_or_insert(now + PROBE_DELAY);
         self.must_ask |= self.unprobed >= PROBE_BYTES;
@@ -263,10 +264,13 @@ impl Outbox {
     /// have.
     pub(super) fn confirm(&mut self, now: Duration, count: u64) -> bool {
         let Some(new) = count.checked_sub(self.confirmed) else { return false };
+        // A server that confirms what was never written to it is broken, or belongs to another
+        // session.
         if new > self.written as u64 {
             return false;
         }
         for item in self.sent.drain(..new as usize) {
+            // Exact: `commit` has added the same length, and `give_up` keeps the bytes of an item.
             self.sent_bytes -= item.bytes.len();
         }
         self.written -= new as usize;
@@ -281,6 +285,8 @@ impl Outbox {
                 }
             }
         }
+        // Doubled by each answer, as in a slow start: a server that was overloaded by its clients'
+        // return is not flooded with their backlogs.
         self.window = self.window.map(|window| (2 * window).min(LARGEST_WINDOW));
         if !self.pace.is_zero() && now > self.relax_at {
             self.pace = if self.pace > FIRST_PACE { self.pace / 2 } else { Duration::ZERO };
@@ -295,6 +301,8 @@ impl Outbox {
         let is_right = self.confirm(now, count);
         // After `confirm`, which compares the count with what the last connection has written.
         (self.written, self.window) = (0, Some(FIRST_WINDOW));
+        // Not zero while packets are unconfirmed, so that `next` asks for a confirmation once the
+        // window is full.
         self.unprobed = self.sent.len() * PACKET_BYTES;
         self.probe_at = (!self.sent.is_empty()).then_some(now + PROBE_DELAY);
         is_right
@@ -304,12 +312,15 @@ impl Outbox {
     /// have handled; messages that were not written wait again.
     pub(super) fn reset(&mut self) -> VecDeque<Item> {
         let mut lost = core::mem::take(&mut self.sent);
+        // `written` never exceeds the length: `confirm` reduces both by the same number.
         let unwritten = lost.split_off(self.written);
         // From the last to the first: each goes to the front, and so they keep their order.
         for item in unwritten.into_iter().rev().filter(Item::waits) {
             self.queued_bytes += item.bytes.len();
             self.queue.push_front(item);
         }
+        // The next session makes joins, leaves and the info anew from what the application wants;
+        // answers and tokens belong to the lost one.
         self.requests.clear();
         self.probes.clear();
         (self.sent_bytes, self.written, self.confirmed, self.unprobed) = (0, 0, 0, 0);

@@ -112,6 +112,7 @@ impl Client {
 
     pub(super) fn message(&mut self, now: Duration, data: &[u8]) {
         let Some(socket) = &mut self.socket else { return };
+        // Counted as well: the server counts everything that it sends.
         let Ok(packet) = PacketRef::decode(data) else {
             self.count(now, data.len());
             return self.events.push_back(Event::Raw(Bytes::copy_from_slice(data)));
@@ -156,6 +157,8 @@ impl Client {
     fn hello(&mut self, now: Duration, hello: Hello) {
         let is_resumed = hello.is_resumed && self.session.is_some();
         if is_resumed {
+            // The counts have diverged, so neither side knows what is missing: a new session, with
+            // `Lost` events.
             if !self.outbox.resume(now, hello.received) {
                 self.end_session(now);
                 return self.violated(now, WRONG_COUNT);
@@ -199,6 +202,7 @@ impl Client {
             // A peer that forges an acknowledgement must set a receiver, or is the sender.
             JOIN_ACK | LEAVE_ACK => {
                 let Some(id) = ConnId::parse(src).filter(|_| dst.is_empty()) else { return };
+                // About another connection: a peer has forged it, and the Go original forwards it.
                 if self.id.is_some_and(|own| own != id) {
                     return;
                 }

@@ -116,6 +116,8 @@ impl Client {
         let requests = self.requests.get_or_insert_default();
         requests.next += 1;
         requests.waiting.insert(number, Waiting { due: now.saturating_add(timeout), to });
+        // Already known to fail. While a connection is sought, the next server may be an extended
+        // one.
         if self.state == State::Open && self.session.is_none() {
             self.end_request(number, RequestError::Plain);
         }
@@ -175,6 +177,7 @@ impl Client {
         if packet.encoded_len() > self.most_bytes() {
             return Err(SendError::TooLarge);
         }
+        // Removed, so that a second answer is an error here and not a surprise at the asker.
         let is_open = |requests: &mut Box<Requests>| requests.open.remove(dst);
         if !self.requests.as_mut().is_some_and(is_open) {
             return Err(SendError::NotAsked);
@@ -192,6 +195,7 @@ impl Client {
         let Some((id, tag)) = split_tag(packet.dst).filter(|_| self.session.is_some()) else {
             return false;
         };
+        // Not for this client, or for an id of an earlier session, whose answer would go nowhere.
         if self.id.is_none_or(|own| own != *id) {
             return false;
         }
@@ -200,6 +204,7 @@ impl Client {
             event: packet.event.into(),
             from: packet.src.into(),
             payload: Bytes::copy_from_slice(packet.payload),
+            // The asker's id and its own tag: two askers may choose the same tag.
             dst: alloc::format!("{}:{}", packet.src, tag.as_str()).into(),
         };
         let open = &mut self.requests.get_or_insert_default().open;
@@ -259,6 +264,7 @@ impl Client {
         is_over: impl Fn(&Self, u64) -> bool,
     ) {
         let Some(requests) = &self.requests else { return };
+        // Copied, since the filter and the end of a request need the whole client.
         let numbers: Vec<u64> = requests.waiting.keys().copied().collect();
         for number in numbers {
             if is_over(self, number) {
@@ -270,6 +276,7 @@ impl Client {
     /// Handles the loss of the session: sent requests will not be answered, and those of others are
     /// over.
     pub(super) fn lose_requests(&mut self) {
+        // Queued ones were not sent, and wait for the next session.
         self.end_requests(&RequestError::Lost, |client, number| !client.outbox.is_queued(number));
         if let Some(requests) = &mut self.requests {
             requests.open.clear();

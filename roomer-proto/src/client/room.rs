@@ -47,6 +47,7 @@ impl Room {
     /// Returns true if messages may be sent. `is_late` means that the time of waiting for other
     /// members is over.
     pub(super) fn is_open(&self, is_late: bool) -> bool {
+        // Two, because the list includes this client.
         let has_company = is_late || !self.is_waiting || self.members.count() > 1;
         self.is_in && self.is_wanted && has_company
     }
@@ -59,6 +60,7 @@ impl Room {
     /// Replaces the members with those of a `join_ack`.
     pub(super) fn joined(&mut self, id: ConnId, members: Members) -> Members {
         (self.is_in, self.id) = (true, Some(id));
+        // Only ends a wait: whether one begins is decided when the connection is lost.
         self.is_waiting &= members.count() < 2;
         core::mem::replace(&mut self.members, members)
     }

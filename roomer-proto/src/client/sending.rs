@@ -51,10 +51,12 @@ impl Client {
         };
         let length = packet.encoded_len();
         let limits = self.limits();
+        // Above the queue's limit it could never be queued, and `Full` would have the caller retry.
         if length > self.most_bytes().min(limits.bytes) {
             return Err(SendError::TooLarge);
         }
         let is_open = self.state == State::Open && entry.is_open(now >= self.grace_end);
+        // Only past an empty queue, so that a message never overtakes an earlier one.
         if is_open && self.outbox.is_free(limits) {
             let item = item(packet, kind);
             self.outbox.commit(now, item);
@@ -64,6 +66,7 @@ impl Client {
             return Err(SendError::Full);
         }
         self.outbox.queue(item(packet, kind));
+        // The message itself may be free to go: only others of its room have to precede it.
         self.pump(now);
         Ok(Sent::Queued)
     }
@@ -71,6 +74,7 @@ impl Client {
     /// Returns the size of the largest message that the server accepts, as far as it is known.
     pub(super) fn most_bytes(&self) -> usize {
         let announced = self.session.as_ref().map_or(usize::MAX, |session| session.max_message);
+        // The protocol's own limit on a field, so that encoding cannot panic.
         announced.min(u32::MAX as usize)
     }
 
@@ -90,6 +94,7 @@ impl Client {
             let Some(item) = self.outbox.next(now, limits, is_open) else { return };
             let (kind, room) = (item.kind, item.room.clone());
             let number = self.outbox.commit(now, item);
+            // By the number it is known later whether a probe was sent after this request.
             if matches!(kind, Kind::Join | Kind::Leave)
                 && let Some(entry) = self.rooms.get_mut(&*room)
             {

@@ -60,6 +60,7 @@ impl Client {
             must_ask = core::mem::take(&mut socket.must_ping);
         }
         let is_due = must_ask || self.ask_at().is_some_and(|at| now >= at);
+        // An extended server is probed only to decide about a doubtful room; it confirms by counts.
         if self.outbox.must_probe || is_due && self.session.is_none() {
             let probe = PacketRef { room: PROBE, event: LEAVE, ..PacketRef::default() };
             self.outbox.probe(now, item(&probe, Kind::Probe));
@@ -92,6 +93,7 @@ impl Client {
             sink.ping();
         }
         if socket.must_close && !socket.has_closed {
+            // Once: frames after the client's close frame would break RFC 6455 section 5.5.1.
             socket.has_closed = true;
             sink.close(code::NORMAL);
         }
@@ -136,6 +138,8 @@ impl Sink for Frames<'_> {
 
     fn message(&mut self, bytes: &[u8]) {
         let key = (self.key)();
+        // The key is used for one of the two frames only: `frame` appends nothing if it returns
+        // false.
         let compressed = self.compression.as_mut().is_some_and(|c| c.frame(bytes, key, self.out));
         if !compressed {
             masked_frame(BINARY, key, bytes, self.out);

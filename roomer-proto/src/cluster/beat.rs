@@ -57,6 +57,7 @@ impl<'a> Beat<'a> {
             rooms: cursor.varint("beat")?,
             settings: cursor.u64("beat")?,
             digest: cursor.u64("beat")?,
+            // The rest of the item: the list has no length of its own.
             streams: StreamEnds::decode(core::mem::take(&mut cursor.0))?,
         })
     }

@@ -67,6 +67,7 @@ impl Head {
     /// [`FrameError`] if the frame is not one of roomer's, has another version or is truncated.
     pub fn decode(frame: &[u8]) -> Result<(Self, &[u8]), FrameError> {
         let mut cursor = Cursor(frame);
+        // A frame of one byte passes here, and is found to be truncated below.
         if cursor.array("head").is_ok_and(|magic: [u8; 2]| magic != MAGIC) {
             return Err(FrameError::NotAFrame);
         }
@@ -80,6 +81,7 @@ impl Head {
         }
         let kind = match cursor.u8("head")? {
             0 => FrameKind::Control,
+            // `MORE` without `STREAM` has no meaning, since control frames stand alone.
             flags @ (STREAM | 3) => {
                 let (stream, number) = (cursor.u32("head")?, cursor.u64("head")?);
                 FrameKind::Stream { stream, number, more: flags & MORE != 0 }

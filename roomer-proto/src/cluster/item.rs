@@ -151,6 +151,8 @@ const USER: u8 = 29;
 impl<'a> Item<'a> {
     /// Appends the item to a frame's body.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        // The length is computed before the content is written: its own size varies, so it cannot
+        // be filled in afterwards without moving the content.
         let (kind, len) = self.kind_and_len();
         out.push(kind);
         put_varint(len as u64, out);
@@ -175,6 +177,7 @@ impl<'a> Item<'a> {
             Item::Missing { .. } => (MISSING, 12),
             Item::Profiles { .. } => (PROFILES, 8),
             Item::Bye => (BYE, 0),
+            // Without a list, which the decoder takes for "all messages may be missing".
             Item::Begin { lost: Lost::All, .. } => (BEGIN, 8),
             Item::Begin { lost: Lost::Some { rooms, senders }, .. } => {
                 (BEGIN, 8 + prefixed_len(rooms.encoded_len()) + senders.bytes().len())
@@ -332,6 +335,7 @@ impl<'a> Item<'a> {
             },
             ORDER => match OrderItem::decode(&mut cursor)? {
                 Some(order) => Item::Order(order),
+                // A kind of order item of a later release, which is skipped like an unknown item.
                 None => return Ok(None),
             },
             ELSEWHERE => {

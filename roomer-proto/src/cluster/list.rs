@@ -28,6 +28,7 @@ impl<'a> Ids<'a> {
 
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, FrameError> {
         let (ids, rest) = bytes.as_chunks();
+        // A part of an id at the end: the list is damaged.
         Cursor(rest).finish()?;
         Ok(Ids(ids))
     }
@@ -68,6 +69,7 @@ impl<'a> Names<'a> {
             List::Encoded(bytes) => (&[][..], bytes),
         };
         let mut cursor = Cursor(encoded);
+        // Never fails before the end, since `decode` has checked each name.
         let decoded = core::iter::from_fn(move || cursor.name("name").ok());
         given.iter().copied().chain(decoded)
     }

@@ -124,6 +124,8 @@ impl Subjects {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let is_part = |part: &str| !part.is_empty() && part.chars().all(is_plain);
         if prefix.len() > MAX_PREFIX || !prefix.split('.').all(is_part) {
+            // The prefix may be any text of a configuration; the beginning of it is enough for the
+            // error.
             let prefix = prefix.chars().take(MAX_PREFIX).collect();
             return Err(ParsePrefixError { prefix });
         }

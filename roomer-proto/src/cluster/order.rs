@@ -61,8 +61,8 @@ pub enum OrderItem<'a> {
         /// The number of the sending node's last message.
         number: u64,
     },
-    /// A term of a room that the sending node knows, at the start of a stream and when it learns of it: the
-    /// node gives no place in an earlier term from then on.
+    /// A term of a room that the sending node knows: at the start of a stream, and as the answer to a
+    /// [`Place`](OrderItem::Place) of an earlier term.
     Term {
         /// The room's name.
         room: &'a str,
@@ -91,6 +91,7 @@ impl<'a> Nodes<'a> {
 
     fn decode(bytes: &'a [u8]) -> Result<Self, FrameError> {
         let (nodes, rest) = bytes.as_chunks();
+        // A part of a node's number at the end: the list is damaged.
         Cursor(rest).finish()?;
         Ok(Nodes(nodes))
     }
@@ -193,6 +194,7 @@ impl<'a> OrderItem<'a> {
                     _ => return Err(FrameError::Impossible { what: WHAT }),
                 };
                 let room = cursor.name(WHAT)?;
+                // Last, since the list has no length of its own.
                 let to = Nodes::decode(core::mem::take(&mut cursor.0))?;
                 OrderItem::Submit { room, number, epoch, home, is_final, to }
             }

@@ -102,6 +102,8 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
     for &byte in text.as_bytes() {
         match byte {
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            // Written byte by byte: all bytes of a character beyond ASCII are above 0x7f, and JSON
+            // has them as they are.
             0..0x20 => {
                 out.extend_from_slice(b"\\u00");
                 out.extend([byte >> 4, byte & 15].map(|digit| HEX[usize::from(digit)]));
@@ -128,11 +130,14 @@ pub fn read_failure(payload: &[u8]) -> (String, String) {
     let mut reader = Reader { rest: text };
     let mut is_open = reader.take('{');
     while is_open {
+        // What was read before a fault still counts: the sender has failed anyway, and its code is
+        // better than none.
         let Some(key) = reader.string() else { break };
         if !reader.take(':') {
             break;
         }
         match (key.as_str(), reader.string()) {
+            // The last of several equal keys counts, as for `JSON.parse`.
             ("code", Some(value)) => code = Some(value),
             ("message", Some(value)) => message = Some(value),
             (_, Some(_)) => {}
@@ -195,6 +200,8 @@ impl Reader<'_> {
             self.rest = self.rest.trim_start();
             match self.rest.chars().next() {
                 None => return,
+                // A string is skipped as a whole, since brackets and commas inside it mean nothing.
+                // One without an end leaves nothing to read.
                 Some('"') if self.string().is_none() => {
                     self.rest = "";
                     return;
@@ -202,6 +209,8 @@ impl Reader<'_> {
                 Some('"') => continue,
                 Some(',' | '}' | ']') if depth == 0 => return,
                 Some('{' | '[') => depth += 1,
+                // Above zero here, as the arm before the last has returned at zero. That `]` may
+                // close `{` does no harm: the value is dropped.
                 Some('}' | ']') => depth -= 1,
                 Some(_) => {}
             }
@@ -215,6 +224,7 @@ impl Reader<'_> {
 /// Reads the digits of `\uXXXX`, and of the second half of a surrogate pair.
 fn escaped(chars: &mut core::str::Chars<'_>) -> Option<char> {
     let unit = |chars: &mut core::str::Chars<'_>| {
+        // `get` returns `None` inside a character, where a slice would panic.
         let digits = chars.as_str().get(..4)?;
         let unit = u32::from_str_radix(digits, 16).ok()?;
         *chars = chars.as_str()[4..].chars();

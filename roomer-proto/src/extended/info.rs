@@ -39,6 +39,7 @@ impl Info {
     /// [`InvalidInfo`] if the text is not one JSON value.
     pub fn new(json: &str) -> Result<Self, InvalidInfo> {
         match is_json(json) {
+            // Trimmed, so that `is_null` and comparisons see one text for one value.
             true => Ok(Info(json.trim_ascii().into())),
             false => Err(InvalidInfo),
         }

@@ -59,6 +59,7 @@ pub(crate) fn unquote(string: &str) -> String {
                     });
                     match (high.take(), unit) {
                         (None, 0xd800..0xdc00) => {
+                            // Half of a pair: nothing is appended until the other half is read.
                             high = Some(unit);
                             continue;
                         }
@@ -116,6 +117,7 @@ impl<'a> Scanner<'a> {
             b'-' | b'0'..=b'9' => self.number()?,
             _ => self.word()?,
         }
+        // Both ends are at ASCII bytes, so this is never inside a character.
         self.text.get(start..self.at)
     }
 
@@ -142,6 +144,8 @@ impl<'a> Scanner<'a> {
         (self.next()? == b'"').then_some(())?;
         loop {
             match self.next()? {
+                // Byte by byte: no byte of a character beyond ASCII is a quote, a backslash or a
+                // control character.
                 b'"' => return Some(()),
                 b'\\' => self.escape()?,
                 0..=0x1f => return None,
@@ -167,9 +171,11 @@ impl<'a> Scanner<'a> {
     }
 
     fn hex(&mut self) -> Option<u32> {
+        // `get`, since four bytes on may be beyond the end or inside a character.
         let digits = self.text.get(self.at..self.at + 4)?;
         let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
         self.at += 4;
+        // `from_str_radix` accepts a sign, which JSON does not.
         u32::from_str_radix(digits, 16).ok().filter(|_| is_hex)
     }
 
@@ -178,6 +184,7 @@ impl<'a> Scanner<'a> {
         self.at += usize::from(self.peek() == Some(b'-'));
         match self.digits()? {
             1 => {}
+            // RFC 8259 section 6 forbids leading zeros.
             _ if self.text.as_bytes()[start..].starts_with(b"0")
                 || self.text.as_bytes()[start..].starts_with(b"-0") =>
             {

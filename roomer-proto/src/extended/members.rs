@@ -24,6 +24,7 @@ impl Profile {
             quote(user, &mut quoted);
             quoted
         });
+        // So that a client that sets `null` and one without an info look the same to others.
         Profile { info: info.filter(|info| !info.is_null()), user }
     }
 
@@ -137,10 +138,13 @@ impl Members {
         scanner.take(b'{').then_some(())?;
         if !scanner.take(b'}') {
             loop {
+                // Any value: the last arm below rejects a key that is not a string.
                 let key = scanner.value()?;
                 scanner.take(b':').then_some(())?;
                 let value = scanner.value()?;
                 match key {
+                    // Compared with its quotes and not unescaped: servers write these keys without
+                    // escapes.
                     "\"members\"" => found.members = Some(list(value, member)?),
                     "\"count\"" => found.count = Some(value.parse().ok()?),
                     "\"joined\"" => found.joined = list(value, member)?,
@@ -148,6 +152,7 @@ impl Members {
                     "\"at\"" => found.at = Some(Position::parse(value)?),
                     "\"recovered\"" => found.recovered = value == "true",
                     "\"changed\"" => found.changed = list(value, member)?,
+                    // A later version may add keys.
                     _ if key.starts_with('"') => {}
                     _ => return None,
                 }

@@ -53,6 +53,8 @@ impl Recall {
     /// anything, so that the join is an ordinary one.
     #[must_use]
     pub fn parse(payload: &[u8]) -> Option<Self> {
+        // A join's payload may have any length up to that of a message; a recall never needs more
+        // than this.
         let text = core::str::from_utf8(payload).ok().filter(|text| text.len() <= Self::MAX_LEN)?;
         let mut scanner = Scanner::new(text);
         let mut recall = Recall::default();
@@ -71,6 +73,8 @@ impl Recall {
                 break;
             }
         }
+        // A payload that merely begins like one is the application's own, and the join an ordinary
+        // one.
         let is_whole = scanner.take(b'}') && scanner.is_at_end();
         (is_whole && recall != Recall::default()).then_some(recall)
     }
@@ -80,6 +84,8 @@ impl Position {
     /// Reads a position from JSON.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let parts = text.strip_prefix('[')?.strip_suffix(']')?;
+        // The scanner has accepted the text as JSON; `u64` also rejects fractions, negative numbers
+        // and a second comma.
         let (epoch, number) = parts.split_once(',')?;
         Some(Position { epoch: epoch.trim().parse().ok()?, number: number.trim().parse().ok()? })
     }

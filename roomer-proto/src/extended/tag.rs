@@ -30,6 +30,7 @@ impl Tag {
         if !fits || !bytes.iter().all(u8::is_ascii_alphanumeric) {
             return None;
         }
+        // The bytes behind the text stay zero, since equality and hash compare all of them.
         let mut tag = Tag { text: [0; Tag::MAX_LEN], len: bytes.len() as u8 };
         tag.text[..bytes.len()].copy_from_slice(bytes);
         Some(tag)
@@ -38,6 +39,8 @@ impl Tag {
     /// Returns the tag of a number: its last 16 decimal digits.
     #[must_use]
     pub fn from_number(number: u64) -> Self {
+        // Only the last digits, since a number of 64 bits has up to 20. Two requests of one client
+        // that are both open never differ by a multiple of 10^16.
         let mut rest = number % 10_u64.pow(Tag::MAX_LEN as u32);
         let mut digits = [b'0'; Tag::MAX_LEN];
         let mut start = Tag::MAX_LEN;
@@ -97,6 +100,7 @@ impl TaggedId {
         let mut tagged = TaggedId { text: [0; TaggedId::MAX_LEN], len: 0 };
         for part in [id.map_or("", ConnId::as_str), ":", tag.as_str()] {
             let start = usize::from(tagged.len);
+            // Fits: the three parts are at most `MAX_LEN` long together.
             tagged.text[start..start + part.len()].copy_from_slice(part.as_bytes());
             tagged.len += part.len() as u8;
         }

@@ -8,7 +8,7 @@ use crate::ConnId;
 /// The length of a [`SessionToken`] as text.
 pub const TOKEN_LEN: usize = ConnId::LEN + 1 + 32;
 
-/// The key to a session: the id of its connection, which finds it, and a secret of 128 random bits,
+/// The key to a session: the id of its connection, which finds it, and a secret of 16 random bytes,
 /// which proves that the client is the one that the server gave it to. It is valid for one return.
 ///
 /// ```
@@ -40,6 +40,7 @@ impl SessionToken {
         let digits: &[u8; 32] = digits.as_bytes().try_into().ok()?;
         let mut secret = [0; 16];
         for (byte, pair) in secret.iter_mut().zip(digits.chunks_exact(2)) {
+            // In lower case only: a token has one text, as an id has.
             *byte = (digit(pair[0])? << 4) | digit(pair[1])?;
         }
         Some(SessionToken { id: ConnId::parse(id)?, secret })

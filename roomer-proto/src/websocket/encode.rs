@@ -21,6 +21,8 @@ const CODE_LEN: usize = 2;
 ///
 /// [`EncodeError`] if a field has 4 GiB or more; `out` is unchanged then.
 pub fn packet_frame(packet: &PacketRef<'_>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    // The header is written before the packet is known to be encodable, and goes again if it is
+    // not: to check the lengths first would do it twice for each message.
     let start = out.len();
     let length = packet.encoded_len();
     header(OpCode::Data(Data::Binary), length, length, out);
@@ -40,6 +42,7 @@ pub fn packet_frame_head(
     out: &mut Vec<u8>,
 ) -> Result<(), EncodeError> {
     let start = out.len();
+    // `encoded_len` counts this packet's own payload, which is not the one that follows.
     let head_len = packet.encoded_len() - packet.payload.len();
     header(OpCode::Data(Data::Binary), head_len + payload_len, head_len + appended, out);
     packet.encode_head(payload_len, out).inspect_err(|_| out.truncate(start))
@@ -55,6 +58,7 @@ pub fn message_frame(kind: Kind, data: &[u8], out: &mut Vec<u8>) {
 pub(super) fn compressed_frame(kind: Kind, data: &[u8], out: &mut Vec<u8>) {
     let header = FrameHeader { opcode: opcode(kind), rsv1: true, ..FrameHeader::default() };
     let length = data.len() as u64;
+    // One allocation at most for header and content.
     out.reserve(header.len(length) + data.len());
     header.format(length, out).expect("writing to a Vec never fails");
     out.extend_from_slice(data);
@@ -70,6 +74,7 @@ pub fn ping_frame(out: &mut Vec<u8>) {
 ///
 /// [`Session`]: super::Session
 pub fn pong_frame(payload: &[u8], out: &mut Vec<u8>) {
+    // A longer control frame would break the protocol on this side (RFC 6455 section 5.5).
     frame(OpCode::Control(Control::Pong), &payload[..payload.len().min(CONTROL_MAX)], out);
 }
 
@@ -77,9 +82,11 @@ pub fn pong_frame(payload: &[u8], out: &mut Vec<u8>) {
 /// at a character boundary.
 pub fn close_frame(code: Option<u16>, reason: &str, out: &mut Vec<u8>) {
     let opcode = OpCode::Control(Control::Close);
+    // A reason cannot stand without a code (RFC 6455 section 5.5.1).
     let Some(code) = code else {
         return frame(opcode, &[], out);
     };
+    // A cut inside a character would make the reason invalid UTF-8, which the peer closes for.
     let reason = &reason[..reason.floor_char_boundary(CONTROL_MAX - CODE_LEN)];
     header(opcode, CODE_LEN + reason.len(), CODE_LEN + reason.len(), out);
     out.extend_from_slice(&code.to_be_bytes());
@@ -108,6 +115,8 @@ fn masked(header: FrameHeader, payload: &[u8], out: &mut Vec<u8>) {
     out.reserve(header.len(length) + payload.len());
     header.format(length, out).expect("writing to a Vec never fails");
     let start = out.len();
+    // Masked in `out`: the caller's payload stays as it is, since an unconfirmed packet is written
+    // again under another key.
     out.extend_from_slice(payload);
     super::mask::unmask(&mut out[start..], key);
 }

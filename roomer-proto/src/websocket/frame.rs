@@ -31,6 +31,8 @@ impl FrameHead {
     /// Reads the header that starts with these bytes. Returns `None` if it is incomplete.
     #[inline]
     pub(super) fn parse(bytes: &[u8]) -> Result<Option<Self>, Violation> {
+        // tungstenite finds that as well. This check makes sure that the parser agrees with
+        // `fill_buffer`, which fetches `header_len` bytes of a buffered frame.
         if bytes.len() < header_len(bytes) {
             return Ok(None);
         }
@@ -38,6 +40,7 @@ impl FrameHead {
         match FrameHeader::parse(&mut cursor) {
             // RFC 6455 section 5.2: the most significant bit of a 64-bit length is zero.
             Ok(Some((header, length))) if length >> 63 == 0 => Ok(Some(FrameHead {
+                // A key of zero masks nothing, so that frames without one need no branch.
                 key: header.mask.unwrap_or_default(),
                 header,
                 header_len: cursor.position() as usize,
@@ -65,6 +68,7 @@ impl FrameHead {
         if header.rsv1 && !takes_compressed || header.rsv2 || header.rsv3 {
             return Err(RESERVED_BITS);
         }
+        // RFC 6455 section 5.1, both directions: a client masks, a server never does.
         if header.mask.is_none() != is_client {
             return Err(Violation::protocol(match is_client {
                 true => "frame of a server is masked",
@@ -99,6 +103,7 @@ pub(super) fn header_len(bytes: &[u8]) -> usize {
         127 => 8,
         _ => 0,
     };
+    // The top bit of the second byte is set if a masking key follows the length.
     let mask = if second & 0x80 != 0 { 4 } else { 0 };
     2 + length + mask
 }
@@ -107,9 +112,11 @@ pub(super) fn header_len(bytes: &[u8]) -> usize {
 pub(super) fn close_code(body: &[u8]) -> Result<Option<u16>, Violation> {
     let (code, reason) = match body {
         [] => return Ok(None),
+        // RFC 6455 section 5.5.1: a body begins with the two bytes of a code.
         [_] => return Err(Violation::protocol("close frame with half a code")),
         [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
     };
+    // Among others 1005, 1006 and 1015, which exist for local use only (section 7.4.1).
     if !valid_close_code(code) {
         return Err(Violation::protocol("close code is not for the wire"));
     }

@@ -41,6 +41,7 @@ impl Default for Limits {
 impl Limits {
     /// Returns true if a message of this length may have this number of fragments.
     fn allow(&self, fragments: u32, bytes: usize) -> bool {
+        // `checked_div` fails for 0 bytes, which stands for no additional fragments.
         let more = bytes.checked_div(self.mean_fragment).unwrap_or(0);
         u64::from(fragments) <= u64::from(self.max_fragments) + more as u64
     }
@@ -79,11 +80,16 @@ impl FragmentedMessage {
         limits: &Limits,
     ) -> Result<(), Violation> {
         self.fragments += 1;
+        // Before the fragment is copied. Without this check empty fragments, six bytes each on the
+        // wire, would hold a message open without end.
         if !limits.allow(self.fragments, self.data.len() + data.len()) {
             return Err(Violation::too_big("message has too many fragments"));
         }
+        // The limit on the message's length was checked by `admit`, with the frame's header.
         self.data.extend_from_slice(data);
         self.is_complete = is_last;
+        // A text that is broken is rejected with the fragment that breaks it (RFC 6455 section
+        // 8.1), before more of it is stored.
         if self.kind == Kind::Text && !self.is_compressed {
             self.check_text(is_last)?;
         }

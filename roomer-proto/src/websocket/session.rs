@@ -178,6 +178,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             FrameKind::Ping => Event::Ping(data),
             FrameKind::Pong => Event::Pong(data),
             FrameKind::Close(code) => {
+                // `close_code` has checked that the reason is UTF-8.
                 Event::Close { code, reason: core::str::from_utf8(data).unwrap_or_default() }
             }
         }))

@@ -125,3 +125,25 @@ fn requests_that_were_not_written_wait_for_the_next_session() {
     let written = reconnect(&mut client, &hello);
     assert!((120_000..130_000).contains(&written.len()), "{}", written.len());
 }
+
+/// `Duration::MAX` is how one writes that there is no limit.
+#[test]
+fn times_without_a_limit_overflow_nothing() {
+    let forever = Duration::MAX;
+    let mut options = Options::default();
+    (options.min_delay, options.max_delay, options.min_uptime) = (forever, forever, forever);
+    (options.connect_timeout, options.heartbeat, options.answer_timeout) =
+        (forever, forever, forever);
+    let (mut client, _) = connecting(options);
+    client.receive(NOW, &mut RESPONSE.as_bytes().to_vec());
+    receive(&mut client, &HELLO_OF_SERVER);
+    client.wake(NOW);
+    client.progressed(NOW);
+    assert_eq!(client.poll(2 * NOW, 0), None);
+    client.disconnected(NOW);
+    assert_eq!(client.poll(NOW, 0), Some(Need::Connect));
+    client.failed(NOW, "refused");
+    client.wake(NOW);
+    assert_eq!(client.poll(2 * NOW, u64::MAX), None);
+    client.wake(NOW);
+}

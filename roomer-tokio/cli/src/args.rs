@@ -87,6 +87,7 @@ Example:
   roomer check roomer.toml && systemctl restart roomer")]
     Check(Check),
     /// Put load on a server and measure it (--help lists the scenarios).
+    // The load generator has a `--help` of its own.
     #[command(disable_help_flag = true)]
     Bench {
         /// The arguments of the load generator.

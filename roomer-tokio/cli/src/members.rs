@@ -23,6 +23,7 @@ pub(crate) async fn run(args: Members, output: &Output) -> Result<(), Failure> {
         (members.count().saturating_sub(1), others)
     });
     others.sort_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
+    // A room that counts its members does not list them.
     if others.is_empty() && total > 0 {
         output.either(&json!({ "on": "count", "members": total }), || {
             format!("{total} members, whose ids the server does not tell")

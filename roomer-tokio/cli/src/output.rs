@@ -150,6 +150,7 @@ impl Output {
         }
         let mut out = io::stdout().lock();
         if out.is_terminal() {
+            // `line` locks it itself.
             drop(out);
             return self.line(&readable(payload));
         }
@@ -171,6 +172,7 @@ pub(crate) fn sender(from: &str) -> String {
     match from {
         "" => styled("server", AnsiColor::Magenta.on_default()),
         id => {
+            // By characters: on a server of another make an id may be any text.
             let short: String = id.chars().take(SHORT_ID).collect();
             styled(&escape(&short), AnsiColor::Green.on_default())
         }
@@ -181,6 +183,7 @@ pub(crate) fn sender(from: &str) -> String {
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
+        // These marks reverse the direction of text, and could show another line than was sent.
         let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         match c {
             '\t' => out.push(c),

@@ -62,6 +62,7 @@ impl Sender<'_> {
         loop {
             let read = loop {
                 tokio::select! {
+                    // Events first, so that endless input does not hide an error.
                     biased;
                     Some(event) = self.events.next() => self.note(&event)?,
                     // What was read before another event stays in `line`.

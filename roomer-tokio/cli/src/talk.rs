@@ -39,6 +39,7 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
     }
     let room = client.join_with_history(&args.room, args.history);
     args.connect.join(&client, &args.room).await?;
+    // Before the editor changes it.
     let _terminal = Terminal::new();
     let (printer, mut lines) = editor()?;
     let mut talk = Talker { client, room, event: args.event, printer, output };
@@ -76,6 +77,7 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
+            // A terminal that is gone needs nothing.
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
             // Also ends the mode in which pasted text is marked, and the line with the prompt.
             let _ = writeln!(std::io::stdout(), "{PASTE_OFF}");
@@ -88,7 +90,9 @@ fn editor() -> Result<(Printer, UnboundedReceiver<String>), Failure> {
     let unusable = |error: ReadlineError| Failure::Input(format!("the terminal: {error}"));
     let (sender, lines) = mpsc::unbounded_channel();
     if !std::io::stdin().is_terminal() {
+        // In a thread, since waiting for a line cannot be ended.
         thread::spawn(move || {
+            // An error ends the input, as its end does.
             for line in std::io::stdin().lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
                     return;
@@ -142,6 +146,7 @@ impl Talker<'_> {
             for id in members.ids().filter(|id| Some(**id) != own) {
                 lines.push(format!("  {id}{}", Profile::of(members, id)));
             }
+            // Without this client, which is a member too.
             members.count().saturating_sub(1)
         });
         lines.sort();
@@ -192,6 +197,7 @@ impl Talker<'_> {
     fn member(&self, start: &str) -> Option<roomer_proto::ConnId> {
         self.room.with_members(|members| {
             let mut found = members.ids().filter(|id| id.as_str().starts_with(start));
+            // Only one that is alone: a whisper must not reach another member by chance.
             found.next().filter(|_| found.next().is_none()).copied()
         })
     }

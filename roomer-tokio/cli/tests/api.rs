@@ -107,6 +107,18 @@ fn rooms_members_and_connections_are_listed_and_removed() {
     assert_eq!(listed, json!({ "rooms": [{ "room": "a1", "members": 1 }], "more": true }));
     assert_eq!(get("/v1/rooms?after=a1")["rooms"][0]["room"], "root");
     assert_eq!(get("/v1/rooms?prefix=x"), json!({ "rooms": [], "more": false }));
+    let other = Tail::start(&serving, "other", &[]);
+    let largest = get("/v1/rooms?order=members&limit=2");
+    assert_eq!(largest["rooms"][0]["room"], "root", "{largest}");
+    assert_eq!(largest["rooms"][1]["room"], "a1", "as many as in other, {largest}");
+    drop(other);
+    bad(
+        &call(&serving, "GET", "/v1/rooms?order=members&after=a", b""),
+        400,
+        "invalid",
+        "order=name",
+    );
+    bad(&call(&serving, "GET", "/v1/rooms?order=size", b""), 400, "invalid", "unknown variant");
     let member = json!({ "id": id, "user": "ann", "info": { "name": "Ann" } });
     assert_eq!(get("/v1/rooms/a1/members"), json!({ "members": [member], "more": false }));
     let conn = get(&format!("/v1/connections/{id}"));

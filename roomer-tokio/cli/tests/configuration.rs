@@ -56,6 +56,7 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
         "the name of the cluster",
     ),
     ("[operator]\nlisten = \"9090\"", 2, "operator.listen", "write 127.0.0.1:8080"),
+    ("[operator]\npage = true", 2, "operator.page", "write [[api_key]]"),
     ("[[room]]\npattern = \"a*b\"", 2, "room", "* at the end"),
     ("[[room]]\n\nhistory = 1", 1, "room", "missing field `pattern`"),
     ("[[room]]\npattern = \"a\"\nhistori = 1", 3, "room", "expected one of `pattern`"),
@@ -124,6 +125,7 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
     ),
     ("[[room]]\npattern = \"a\"\npresence = \"none\"", 3, "room", "`full`, `count`, `off`"),
     ("[[room]]\npattern = \"a\"\nhistory_age = \"x\"", 3, "room", "is not a time"),
+    ("[[room]]\npattern = \"a\"\ndeflate = \"yes\"", 3, "room", "write bytes, as 512, or off"),
     ("[room]\npattern = \"a\"", 1, "room", "write [[room]]"),
     ("listen = [", 1, "", "unclosed array"),
     ("a = 1\na = 2", 2, "", "duplicate key"),
@@ -197,7 +199,8 @@ fn flags_come_before_variables_and_variables_before_the_file() {
 fn the_printed_configuration_is_a_file_with_the_same_effect() {
     let text = "origins = [\"https://a.example\", \"any\"]\npath = \"/ä\\\"\\\\\"\n\
                 [cluster]\nnode = \"123\"\n[[room]]\npattern = \"news*\"\npresence = \"count\"\n\
-                history = 5\nhistory_age = \"90s\"\nhistory_bytes = \"1 KiB\"\n";
+                history = 5\nhistory_age = \"90s\"\nhistory_bytes = \"1 KiB\"\ndeflate = 512\n\
+                [[room]]\npattern = \"*\"\ndeflate = \"off\"\n";
     let file = TempFile::new("whole.toml", text);
     let printed = succeeds(&run(&["serve", file.path(), "--print-config", "--threads", "2"]));
     let again = TempFile::new("again.toml", &printed);

@@ -6,7 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 use data_encoding::{BASE64, HEXLOWER};
 use roomer_proto::PacketRef;
-use roomer_proto::websocket::packet_frame;
+use roomer_proto::websocket::deflate::Deflater;
+use roomer_proto::websocket::{Kind, packet_frame};
 use serde_json::{Value, json};
 
 fn decode(args: &[&str], input: &str) -> Output {
@@ -182,4 +183,29 @@ fn wrong_input_is_named() {
     let half = HEXLOWER.encode(&frame(false)[..12]);
     let done = decode(&["--bytes", "frames"], &half);
     assert!(String::from_utf8_lossy(&done.stderr).contains("1 streams end inside"), "{done:?}");
+}
+
+#[test]
+fn compressed_messages_are_inflated() {
+    let text = "hello ".repeat(50);
+    let packet = PacketRef { payload: text.as_bytes(), ..CHAT };
+    let mut plain = Vec::new();
+    packet.encode(&mut plain).unwrap();
+    let mut frame = Vec::new();
+    Deflater::new().message_frame(Kind::Binary, &plain, &mut frame);
+    assert!(frame.len() < plain.len() / 2 && frame[0] == 0xc2);
+    let found = lines(&decode(&["--json"], &HEXLOWER.encode(&frame)));
+    assert_eq!((&found[0]["text"], &found[0]["bytes"]), (&json!(text), &json!(plain.len())));
+    // What is no compressed data is told, and the next message is read.
+    let broken = [&[0xc2, 3, 0xff, 0xff, 0xff][..], &frame].concat();
+    let done = decode(&["--json"], &HEXLOWER.encode(&broken));
+    assert_eq!(done.status.code(), Some(2));
+    let found: Vec<Value> = String::from_utf8(done.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let why = found[0]["why"].as_str().unwrap();
+    assert!(why.starts_with("cannot be inflated on its own: "), "{why}");
+    assert_eq!(found[1]["text"], text);
 }

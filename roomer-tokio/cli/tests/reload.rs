@@ -38,7 +38,9 @@ fn rules_of_rooms_change_at_once() {
     // A mistake anywhere keeps all of it.
     std::fs::write(file.path(), format!("{NEWS}rate = \"much\"\n")).unwrap();
     serving.signal(Signal::HUP);
-    let problem = serving.logged("cannot read the configuration again")["problem"].to_string();
+    let problem =
+        serving.logged("cannot read the configuration again: all of the old one stays")["problem"]
+            .to_string();
     assert!(problem.contains("rules.toml:4"), "{problem}");
     assert!(sends(&serving, "news") && !sends(&serving, "other"));
 }
@@ -81,7 +83,7 @@ fn the_log_and_keys_of_the_api_change_and_the_rest_is_told() {
     reload(&mut serving, &file, &both);
     assert_eq!(
         serving.logged("some changes need a new start")["keys"],
-        "limits.max_rooms, rates.messages, [[room]] presence, history, [[room]] join"
+        "limits.max_rooms, rates.messages, [[room]] presence, history, deflate, [[room]] join"
     );
     assert!(opens(&serving, &first.1) && opens(&serving, &second.1));
     let key = text(&second.0);
@@ -91,4 +93,48 @@ fn the_log_and_keys_of_the_api_change_and_the_rest_is_told() {
     assert!(sends(&serving, "lobby"));
     serving.signal(Signal::TERM);
     assert!(serving.rest_of_log().contains("\"level\":\"DEBUG\""));
+}
+
+#[test]
+fn a_mistake_in_one_file_keeps_all_of_the_old_configuration() {
+    let (first, second) = ("the-first-key-of-an-api", "the-second-key-of-an-api");
+    let (key, secret) =
+        (TempFile::new("key", first), TempFile::new("secret", "a-secret-of-at-least-32-bytes----"));
+    let api = format!("[[api_key]]\nname = \"a\"\nfile = {:?}\n", key.path());
+    let jwt = format!("[jwt]\nsecret = {:?}\n", secret.path());
+    let denied = "[[room]]\npattern = \"news\"\npublish = \"none\"\n";
+    let file = TempFile::new("whole.toml", format!("anonymous = true\n{jwt}{denied}{api}"));
+    let mut serving = Serving::start_with(&mut roomer(&["serve", file.path()]));
+    let opens = |serving: &Serving, key: &str| {
+        let header = format!("Authorization: Bearer {key}");
+        serving.request("GET", "/v1/stats", &[&header], b"").status == 200
+    };
+    assert!(!sends(&serving, "news") && opens(&serving, first));
+
+    // New rules and a new key of the API, but a secret that is too short.
+    std::fs::write(key.path(), second).unwrap();
+    std::fs::write(secret.path(), "short").unwrap();
+    std::fs::write(file.path(), format!("anonymous = true\n[log]\nlevel = \"debug\"\n{jwt}{api}"))
+        .unwrap();
+    serving.signal(Signal::HUP);
+    let message = "cannot read the configuration again: all of the old one stays";
+    let problem = serving.logged(message)["problem"].to_string();
+    assert!(problem.contains("whole.toml:5: jwt.secret: ") && problem.contains("32"), "{problem}");
+    assert!(!sends(&serving, "news") && opens(&serving, first) && !opens(&serving, second));
+
+    // An option that no server could start with.
+    std::fs::write(secret.path(), "another-secret-of-32-bytes-or-more").unwrap();
+    std::fs::write(file.path(), format!("anonymous = true\n[limits]\nmax_rooms = 0\n{jwt}{api}"))
+        .unwrap();
+    serving.signal(Signal::HUP);
+    let problem = serving.logged(message)["problem"].to_string();
+    assert!(problem.contains("whole.toml:3: limits.max_rooms: "), "{problem}");
+    assert!(!sends(&serving, "news") && opens(&serving, first) && !opens(&serving, second));
+
+    std::fs::write(file.path(), format!("anonymous = true\n{jwt}{api}")).unwrap();
+    serving.signal(Signal::HUP);
+    serving.logged("configuration read again");
+    assert!(sends(&serving, "news") && !opens(&serving, first) && opens(&serving, second));
+    serving.signal(Signal::TERM);
+    assert!(!serving.rest_of_log().contains("\"level\":\"DEBUG\""));
 }

@@ -144,7 +144,7 @@ fn a_signal_reads_certificates_and_keys_again_and_mistakes_keep_the_old_ones() {
     // A certificate without its key.
     copy(&second, &files.0);
     serving.signal(Signal::HUP);
-    let problem = serving.logged("cannot read the configuration again");
+    let problem = serving.logged("cannot read the configuration again: all of the old one stays");
     assert!(problem["problem"].as_str().unwrap().contains("does not go with"), "{problem}");
     assert!(connects(&first));
 

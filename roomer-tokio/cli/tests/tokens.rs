@@ -290,7 +290,7 @@ fn a_signal_reads_the_secret_of_tokens_again() {
     let (old, new) = (Signer::secret(), Signer::Secret(vec![b'n'; 32]));
     std::fs::write(secret.path(), "too short").unwrap();
     serving.signal(rustix::process::Signal::HUP);
-    serving.logged("cannot read the configuration again");
+    serving.logged("cannot read the configuration again: all of the old one stays");
     assert_eq!(with_token(&serving, &old.token(&claims)).0, 101);
     std::fs::write(secret.path(), [b'n'; 32]).unwrap();
     serving.signal(rustix::process::Signal::HUP);

@@ -208,3 +208,15 @@ fn the_end_of_a_server_does_not_wait_long_for_a_webhook() {
     assert!(logged["dropped"].as_u64().unwrap() >= 2, "{logged}");
     assert!(serving.wait().success());
 }
+
+#[test]
+fn a_second_signal_ends_a_server_that_delivers_its_last_events() {
+    let hook = Hook::start(|_| Reply::Hang);
+    let (_secret, mut serving) = start(&hook, &["--webhooks-timeout", "10m"]);
+    assert_eq!(handshake(&serving, "", "").0, 101);
+    hook.next();
+    serving.signal(Signal::TERM);
+    serving.logged("drain ended");
+    serving.signal(Signal::TERM);
+    assert_eq!(serving.wait().code(), Some(128 + 15));
+}

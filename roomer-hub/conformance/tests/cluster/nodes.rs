@@ -4,20 +4,44 @@ use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use roomer_conformance::broker::{Broker, Nats, nats_servers};
+use roomer_conformance::broker::{Broker, BrokerKind};
 use roomer_conformance::client::Client;
+use roomer_conformance::parallel::at_once;
 use roomer_conformance::programs::until;
-use roomer_conformance::redis::Redis;
+use roomer_conformance::proxy::Proxy;
 use roomer_engine::cluster::{BrokerAddress, Cluster, PeerState};
 use roomer_engine::{Builder, ConnId, Server};
 use smol::channel;
 use tokio::sync::oneshot;
+
+use super::tap::Tap;
 
 /// The runtime of a node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Runtime {
     Tokio,
     Smol,
+}
+
+/// The runtimes of nodes.
+const RUNTIMES: [&[Runtime]; 3] =
+    [&[Runtime::Tokio], &[Runtime::Smol], &[Runtime::Tokio, Runtime::Smol]];
+
+/// Runs a test over each broker with nodes on each runtime and on both, all at the same time: it mostly
+/// waits. A panic is printed with the broker and the runtimes.
+pub(crate) fn on_all(test: fn(&mut Nodes)) {
+    on(&BrokerKind::all(), move |kind, runtimes| test(&mut Nodes::new(kind, runtimes)));
+}
+
+/// The same over these brokers, which the test starts.
+pub(crate) fn on(
+    kinds: &[BrokerKind],
+    test: impl Fn(&BrokerKind, &'static [Runtime]) + Clone + Send + 'static,
+) {
+    let cases = kinds.iter().flat_map(|kind| {
+        RUNTIMES.map(|runtimes| (format!("{kind}, {runtimes:?}"), (kind.clone(), runtimes)))
+    });
+    at_once(cases, move |(kind, runtimes)| test(&kind, runtimes));
 }
 
 /// A running node.
@@ -30,24 +54,22 @@ pub(crate) struct Node {
 
 /// A broker and its nodes, whose runtimes take turns.
 pub(crate) struct Nodes {
-    runtimes: Vec<Runtime>,
+    runtimes: &'static [Runtime],
     pub(crate) broker: Box<dyn Broker>,
+    /// The link of nodes that are added from now on.
+    pub(crate) tap: Tap,
     pub(crate) nodes: Vec<Option<Node>>,
 }
 
 impl Nodes {
-    pub(crate) fn new(runtimes: &[Runtime]) -> Nodes {
-        // The last one is the newest.
-        let program = nats_servers().pop().unwrap();
-        Nodes::at(runtimes, Box::new(Nats::start(&program, &[])))
+    /// Starts a broker, for nodes on these runtimes.
+    pub(crate) fn new(kind: &BrokerKind, runtimes: &'static [Runtime]) -> Nodes {
+        Nodes::with(kind.start(), runtimes)
     }
 
-    pub(crate) fn at_redis(runtimes: &[Runtime]) -> Nodes {
-        Nodes::at(runtimes, Box::new(Redis::start(&[])))
-    }
-
-    fn at(runtimes: &[Runtime], broker: Box<dyn Broker>) -> Nodes {
-        Nodes { runtimes: runtimes.to_vec(), broker, nodes: Vec::new() }
+    /// The same with a broker that runs.
+    pub(crate) fn with(broker: Box<dyn Broker>, runtimes: &'static [Runtime]) -> Nodes {
+        Nodes { runtimes, broker, tap: Tap::default(), nodes: Vec::new() }
     }
 
     /// Starts this many nodes and waits until each shows the members of the others.
@@ -71,6 +93,25 @@ impl Nodes {
         self.formed();
     }
 
+    /// Starts one more node, with a proxy between it and the broker.
+    pub(crate) fn add_behind_proxy(
+        &mut self,
+        options: impl Fn(Builder) -> Builder,
+        cluster: Cluster,
+    ) -> Proxy {
+        let (proxy, address) = self.proxy();
+        self.add_with(&options, cluster, &address);
+        proxy
+    }
+
+    /// Starts a proxy of the broker; returns it with its address.
+    pub(crate) fn proxy(&self) -> (Proxy, String) {
+        let port = self.broker.port();
+        let proxy = Proxy::start(port);
+        let address = self.broker.address("").replace(&port.to_string(), &proxy.port.to_string());
+        (proxy, address)
+    }
+
     /// Starts one more node of a cluster.
     pub(crate) fn add(&mut self, options: &impl Fn(Builder) -> Builder, cluster: &str) -> usize {
         let address = self.broker.address("");
@@ -92,14 +133,30 @@ impl Nodes {
         cluster: Cluster,
         address: &str,
     ) -> usize {
+        let cluster = cluster.node(format!("node {}", self.nodes.len()));
+        self.add_named(options, cluster, address)
+    }
+
+    /// The same for a cluster's options with the node's name.
+    pub(crate) fn add_named(
+        &mut self,
+        options: &impl Fn(Builder) -> Builder,
+        cluster: Cluster,
+        address: &str,
+    ) -> usize {
         let index = self.nodes.len();
         // A busy machine may leave the broker or a node without a core for longer than the half second
         // after which a frame counts as lost.
         let cluster = cluster.repair_wait(Duration::from_secs(10));
-        let cluster = cluster.node(format!("node {index}")).form_wait(Duration::from_millis(50));
+        let cluster = cluster.form_wait(Duration::from_millis(50));
         let server = options(Server::builder().cluster(cluster)).build().unwrap();
         let runtime = self.runtimes[index % self.runtimes.len()];
-        self.nodes.push(Some(Node::start(runtime, server, address.parse().unwrap())));
+        self.nodes.push(Some(Node::start(
+            runtime,
+            server,
+            address.parse().unwrap(),
+            self.tap.clone(),
+        )));
         index
     }
 
@@ -181,16 +238,18 @@ impl Drop for Nodes {
 }
 
 impl Node {
-    fn start(runtime: Runtime, server: Server, broker: BrokerAddress) -> Node {
+    fn start(runtime: Runtime, server: Server, broker: BrokerAddress, tap: Tap) -> Node {
         let (tell, told) = std::sync::mpsc::channel();
-        let own = server.clone();
+        let (own, linked) = (server.clone(), server.clone());
+        let subjects = server.cluster_subjects().unwrap();
         let (stop, thread): (Box<dyn FnOnce()>, _) = match runtime {
             Runtime::Tokio => {
                 let (stop, stopped) = oneshot::channel::<()>();
                 let run = async move {
                     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
                     tell.send(listener.local_addr().unwrap()).unwrap();
-                    tokio::spawn(roomer_tokio::cluster(server.clone(), broker));
+                    let link = tap.wrap(roomer_tokio::broker_carrier(subjects, broker));
+                    tokio::spawn(async move { linked.run_cluster(link, tokio::time::sleep).await });
                     roomer_tokio::serve_until(listener, server, stopped).await.unwrap();
                 };
                 let mut builder = tokio::runtime::Builder::new_current_thread();
@@ -205,7 +264,9 @@ impl Node {
                     tell.send(listener.local_addr().unwrap()).unwrap();
                     let executor: &'static smol::Executor<'static> =
                         Box::leak(Box::new(smol::Executor::new()));
-                    executor.spawn(roomer_smol::cluster(server.clone(), broker)).detach();
+                    let link = tap.wrap(roomer_smol::broker_carrier(subjects, broker));
+                    let sleep = smol::Timer::after;
+                    executor.spawn(async move { linked.run_cluster(link, sleep).await }).detach();
                     let serve = roomer_smol::serve_on(executor, listener, server, stopped.recv());
                     executor.run(serve).await.unwrap();
                 };

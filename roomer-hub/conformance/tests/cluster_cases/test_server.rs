@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use roomer_conformance::broker::{BrokerKind, nats_servers};
 use roomer_conformance::client::{Client, Settle};
 pub(crate) use roomer_conformance::client::{expect_nothing, join_all};
 use roomer_conformance::programs::until;
@@ -30,7 +31,9 @@ impl TestServer {
     }
 
     pub(crate) fn with(choose: impl Fn(Builder) -> Builder) -> TestServer {
-        let mut nodes = Nodes::new(&[Runtime::Tokio, Runtime::Smol]);
+        // The newest of NATS.
+        let kind = BrokerKind::Nats(nats_servers().pop().unwrap());
+        let mut nodes = Nodes::new(&kind, &[Runtime::Tokio, Runtime::Smol]);
         nodes.start_with(2, choose);
         let server = Arc::new(Both([0, 1].map(|index| nodes.server(index).clone())));
         TestServer { server, nodes, connected: AtomicUsize::new(0) }

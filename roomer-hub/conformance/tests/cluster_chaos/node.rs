@@ -96,10 +96,11 @@ fn serve() {
     let (runtime, addr, broker) =
         (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
     let broker: BrokerAddress = broker.parse().unwrap();
-    // A node that starts again has its old name.
-    let cluster = Cluster::named("chaos").node(addr);
-    let server = Server::builder().cluster(cluster).build().unwrap();
     let listener = std::net::TcpListener::bind(addr).unwrap();
+    // A node that starts again has its old address, and so its old name.
+    let name = listener.local_addr().unwrap().to_string();
+    let cluster = Cluster::named("chaos").node(name);
+    let server = Server::builder().cluster(cluster).build().unwrap();
     println!("{LISTENING}{}", listener.local_addr().unwrap());
     thread::spawn(|| {
         loop {

@@ -181,6 +181,7 @@ impl Credentials {
         let mut expires = None;
         if let Some(claims) = &mut claims {
             extensions.extend(std::mem::take(&mut claims.extensions));
+            // Any time is allowed, also one that stands for no limit.
             expires = claims.good_for.map(|time| now.saturating_add(time));
         }
         if expires.is_some_and(|at| at <= now) {

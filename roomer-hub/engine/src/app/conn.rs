@@ -60,6 +60,7 @@ impl ConnInfo {
         credentials: Option<Arc<Credentials>>,
         peer: PeerAddress,
     ) -> Arc<Self> {
+        // Always the first itself: a session that returns often must not build a chain.
         let first = Some(self.first.as_ref().unwrap_or(self).clone());
         let (key, id) = (self.key, self.id);
         Arc::new(ConnInfo { key, id, credentials, peer, first, data: Mutex::default() })

@@ -36,6 +36,7 @@ impl ConnTable {
             && let Some(connections) = self.by_user.get_mut(user)
         {
             connections.remove(&arrival);
+            // Or the table would grow by each user that was ever connected.
             if connections.is_empty() {
                 self.by_user.remove(user);
             }
@@ -45,6 +46,7 @@ impl ConnTable {
 
     /// Replaces the data of a connection, which keeps its place among its user's.
     pub(crate) fn replace(&mut self, info: &Arc<ConnInfo>) {
+        // A session keeps its user, so the other table stays as it is.
         if let Some((entry, _)) = self.by_key.get_mut(info.key) {
             *entry = info.clone();
         }

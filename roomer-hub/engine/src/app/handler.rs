@@ -63,6 +63,7 @@ impl<T> Callback<T> {
             },
             Callback::Async(run) => {
                 let message = message.to_owned();
+                // Kept for the report of the result; the clone shares the names and the payload.
                 match catch_panic(|| run(conn.clone(), message.clone())) {
                     Ok(future) => CallResult::Pending(future, message),
                     Err(panic) => CallResult::Panicked(panic),
@@ -87,11 +88,14 @@ pub(crate) fn poll<T>(
 /// Runs code of the application and catches a panic, which must not affect more than one
 /// connection.
 pub(crate) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, HandlerPanic> {
+    // No lock of the engine is held here, so a panic can leave only the application's values half
+    // changed.
     catch_unwind(AssertUnwindSafe(run))
         .map_err(|panic| HandlerPanic { message: panic_message(&*panic) })
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {
+    // `panic!` has a `&str` if its text has no arguments, otherwise a `String`.
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("the panic's payload is not text").to_owned()

@@ -109,6 +109,8 @@ impl HookQueue {
     /// Queues an event of a room, if there are hooks.
     pub(crate) fn push(&mut self, info: Option<&Arc<ConnInfo>>, event: impl FnOnce() -> HookEvent) {
         if self.has_hooks {
+            // A connection that is opening has no data yet: `Core::arrived` queues the events of
+            // its first rooms.
             self.pending.extend(info.map(|info| (info.clone(), event())));
         }
     }

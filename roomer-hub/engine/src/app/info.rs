@@ -66,6 +66,7 @@ impl Server {
     ) -> Result<bool, InfoTooLong> {
         let info = self.check_info(info.into())?;
         let conn = self.core().hub.tables().find_conn(conn.as_ref());
+        // If the connection ends meanwhile, its key is stale and nothing happens.
         if let Some(conn) = conn {
             self.command(Command::SetInfo { conn, info: info.as_ref() });
         }
@@ -84,6 +85,7 @@ impl Server {
     /// Returns the info and user that members learn of a client with these credentials. An info that
     /// is too long is left out, with a warning.
     pub(crate) fn profile(&self, credentials: Option<&Credentials>) -> Option<Profile> {
+        // Only extended members get it.
         let profile = credentials?.profile().filter(|_| self.options().extended)?;
         let (bytes, limit) =
             (profile.info().map_or(0, |info| info.as_str().len()), self.max_info());
@@ -106,6 +108,7 @@ impl User {
     /// [`InfoTooLong`] if the info is above [`max_info`](crate::Builder::max_info).
     pub fn set_info(&self, info: impl Into<Option<Info>>) -> Result<usize, InfoTooLong> {
         let info = self.server.check_info(info.into())?;
+        // Empty text stands for no info.
         let at_peers = info.as_ref().map_or("", Info::as_str);
         self.at_peers(UserCommand::SetInfo { info: at_peers });
         Ok(self.for_each(|_| true, |conn| Command::SetInfo { conn, info: info.as_ref() }))

@@ -153,6 +153,7 @@ mod recorder {
             record.observed.retain(|waker| waker.strong_count() > 0);
             let pending = record.observed.iter().filter_map(|weak| {
                 // The entry holds one reference; another one is a waker that something keeps.
+                // Counted before `upgrade` below, which adds one.
                 let can_wake = weak.strong_count() > 1;
                 let waker = weak.upgrade().filter(|waker| waker.is_observed.load(Relaxed))?;
                 Some(PendingHandler {
@@ -175,6 +176,7 @@ mod recorder {
                 monitor: self.clone(),
                 task: Mutex::new((Waker::noop().clone(), thread::current().id())),
                 is_observed: AtomicBool::new(true),
+                // The first poll begins a wait too.
                 was_woken: AtomicBool::new(true),
                 wait_id: AtomicU64::new(0),
             });
@@ -233,6 +235,7 @@ mod recorder {
         }
 
         fn wake_by_ref(self: &Arc<Self>) {
+            // A clone, so that the task is woken without the lock.
             let (task, thread) = self.task().clone();
             self.was_woken.store(true, Relaxed);
             if thread != thread::current().id() && self.is_observed.load(Relaxed) {

@@ -215,6 +215,7 @@ impl Future for RequestFuture {
         let this = self.get_mut();
         let now = this.server.now();
         let mut slot = lock(&this.slot.0);
+        // Before the clock: an answer that is there counts, however late this is polled.
         if let Some(outcome) = slot.outcome.take() {
             return Poll::Ready(outcome);
         }

@@ -129,6 +129,7 @@ impl User {
         command: impl Fn(ConnKey) -> Command<'a>,
     ) -> usize {
         let conns: Vec<ConnKey> = self.server.core().infos.of(&self.name).collect();
+        // Without the lock, which the filter takes itself.
         let conns: Vec<ConnKey> = conns.into_iter().filter(filter).collect();
         conns.iter().for_each(|&conn| self.command(command(conn)));
         self.server.flush_unless_in_callback();

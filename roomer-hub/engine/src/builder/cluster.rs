@@ -4,7 +4,7 @@ use roomer_hub::cluster::{Cluster as Machine, settings_hash};
 use roomer_hub::{Config, Presence};
 use roomer_proto::cluster::NodeId;
 
-use super::options::Options;
+use super::options::{LONGEST, Options};
 use super::{BuildError, Builder};
 use crate::Server;
 use crate::cluster::{Cluster, Gap, PeerEvent};
@@ -67,6 +67,16 @@ pub(super) fn machine(
         if time.is_zero() {
             return Err(BuildError::Zero { option });
         }
+    }
+    // As other times of the builder, none of which is a limit above this one.
+    for time in [
+        &mut own.beat,
+        &mut own.dead_after,
+        &mut own.journal_time,
+        &mut own.repair_wait,
+        &mut own.form_wait,
+    ] {
+        *time = LONGEST.min(*time);
     }
     own.max_packet = options.limits.max_message;
     own.max_name = config.max_name;

@@ -29,7 +29,7 @@ use crate::Server;
 use crate::app::handler::{Handler, HandlerError, RequestHandler};
 #[cfg(feature = "audit")]
 use crate::app::monitor::HandlerMonitor;
-use crate::builder::options::{Options, Page};
+use crate::builder::options::{LONGEST, Options, Page};
 use crate::cluster::{Cluster, ClusterState};
 use crate::env::{Environment, SystemEnvironment};
 use crate::handshake::origin::Origins;
@@ -53,6 +53,8 @@ use crate::outbound::flush_pool::Flush;
 ///     .build()?;
 /// # Ok::<(), roomer_engine::BuildError>(())
 /// ```
+///
+/// A time of `Duration::MAX` stands for no limit; times above a century are taken as a century.
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct Builder<E = HandlerError> {
     config: Config,
@@ -218,6 +220,7 @@ impl<E> Builder<E> {
 
     fn with_error_type<N>(self) -> Builder<N> {
         Builder {
+            // Field by field, since the type changes.
             config: self.config,
             options: self.options,
             handlers: self.handlers,
@@ -258,6 +261,8 @@ impl<E> Builder<E> {
         config.authorize_publish = options.rules.publish.is_some();
         config.authorize_direct = options.rules.direct.is_some();
         config.authorize_info = options.rules.info.is_some();
+        // The order of these draws is fixed: with another one the seed of a simulation means
+        // another run.
         let key = HashKey(env.random());
         if !histories.is_empty() {
             config.first_epoch = u128::from_le_bytes(env.random()) as u64;
@@ -300,7 +305,9 @@ impl<E> Builder<E> {
     /// Fills in the defaults that depend on other options.
     fn resolve_defaults(&mut self, env: &dyn Environment) {
         let options = &mut self.options;
-        options.ping_interval = self.ping_interval.unwrap_or(options.pong_timeout / 10 * 9);
+        options.bound_times();
+        let ping_interval = self.ping_interval.unwrap_or(options.pong_timeout / 10 * 9);
+        options.ping_interval = ping_interval.min(LONGEST);
         // A default for each address is lowered to the total; a value that was set is checked
         // against it instead.
         let AdmissionLimits { handshakes, connections } = &mut options.admission;
@@ -315,6 +322,7 @@ impl<E> Builder<E> {
         options.memory_budget = self.memory_budget.unwrap_or_else(|| {
             available_memory::budget(env.available_memory(), options.water_marks().max)
         });
+        // After the budget, of which it is a part.
         self.options.history_budget = self.history_budget();
     }
 }

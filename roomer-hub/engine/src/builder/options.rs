@@ -26,6 +26,10 @@ use crate::outbound::flush_pool::Flush;
 use crate::outbound::outbox::WaterMarks;
 use roomer_hub::Permission;
 
+/// The longest time of an option, a century. Sums of it and the clock do not overflow, and none ends
+/// while a server runs.
+pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// The allowance above the backlog, as a multiple of it, unless a single message may be larger.
 const SPARE_FACTOR: usize = 3;
 
@@ -194,6 +198,24 @@ impl Default for Options {
 }
 
 impl Options {
+    /// Lowers all times to [`LONGEST`]: `Duration::MAX` stands for no limit.
+    pub(crate) fn bound_times(&mut self) {
+        let drain = self.drain_policy.as_mut().map(|policy| &mut policy.deadline);
+        let times = [
+            &mut self.pong_timeout,
+            &mut self.write_timeout,
+            &mut self.handshake_timeout,
+            &mut self.message_timeout,
+            &mut self.close_timeout,
+            &mut self.resume_window,
+            &mut self.retry_window,
+            &mut self.coalesce,
+        ];
+        for time in times.into_iter().chain(drain) {
+            *time = LONGEST.min(*time);
+        }
+    }
+
     /// Returns the address that a socket counts for; `None` if it has no address, or is a trusted
     /// proxy, which connects for many clients.
     pub(crate) fn address(&self, peer: Option<SocketAddr>) -> Option<Address> {
@@ -234,15 +256,16 @@ impl Options {
 
     /// Returns the policy of a drain; by default all connections are closed at once.
     pub(crate) fn drain_policy(&self) -> DrainPolicy {
+        // The second is for what tasks do before and after their connections close.
         let deadline = self.close_timeout + Duration::from_secs(1);
         self.drain_policy.unwrap_or(DrainPolicy { deadline, per_second: usize::MAX })
     }
 
-    /// Returns the water marks of one connection's outbox. Above `max` the connection is closed at
-    /// once, so there must be room for what senders queue before they are paused: the largest
-    /// message, and reads full of small ones.
+    /// Returns the water marks of one connection's outbox.
     pub(crate) fn water_marks(&self) -> WaterMarks {
         let high = self.max_backlog;
+        // Above the maximum the connection is closed at once, so there must be room for what senders
+        // queue before they are paused: the largest message, and reads full of small ones.
         let spare = self.limits.max_message.max(high.saturating_mul(SPARE_FACTOR));
         WaterMarks { kept: self.resume_buffer, high, max: high.saturating_add(spare) }
     }

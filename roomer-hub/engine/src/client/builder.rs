@@ -157,6 +157,7 @@ impl<R: Runtime> Builder<R> {
     /// Sets the maximum delay before the first reconnect, and before any later one. Default 500 ms and
     /// 30 s.
     pub fn delays(mut self, min: Duration, max: Duration) -> Self {
+        // If both contradict each other, the minimum counts.
         (self.options.min_delay, self.options.max_delay) = (min, max.max(min));
         self
     }

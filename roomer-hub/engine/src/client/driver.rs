@@ -94,6 +94,7 @@ impl<R: Runtime> Driver<R> {
     fn step(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..MOST_STEPS {
             let deadline = self.turn(cx);
+            // Not while there is a link, whose last bytes come first.
             if matches!(self.link, Link::None) && self.shared.lock().closed.is_some() {
                 return Poll::Ready(());
             }
@@ -145,6 +146,7 @@ impl<R: Runtime> Driver<R> {
             _ => {}
         }
         if matches!(inner.machine.state(), State::Open | State::Closed) {
+            // The session has a new connection, or is not to be kept: they may close now.
             self.abandoned.clear();
         }
         let mut due = Dispatched::default();
@@ -240,6 +242,7 @@ impl<R: Runtime> Driver<R> {
                 Poll::Ready(Ok(size)) if size > 0 => {
                     (self.written, has_moved) = (self.written + size, true);
                 }
+                // No accepted byte means a closed stream, as an error does.
                 Poll::Ready(_) => return self.lost(),
                 Poll::Pending => break,
             }

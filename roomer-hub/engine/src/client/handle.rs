@@ -121,6 +121,7 @@ impl<R> Client<R> {
             if let (State::Open, Some(id)) = (inner.machine.state(), inner.machine.id()) {
                 return Poll::Ready(Ok(id));
             }
+            // Under the lock of the check, so that a change in between is not missed.
             inner.wait(cx.waker());
             Poll::Pending
         })

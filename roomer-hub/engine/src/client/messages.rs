@@ -44,6 +44,7 @@ impl Messages {
             Outgoing::Message(message) => self.socket.send(message),
             _ => {}
         });
+        // Never lowered here: what the network has taken since the last turn counts at the next.
         self.unsent = self.unsent.max(self.socket.unsent());
     }
 

@@ -95,6 +95,7 @@ impl Room {
         let (shared, name) = (self.shared().clone(), self.name());
         let request = shared.call(|inner, now| {
             let request = inner.machine.request(now, name, event, to, payload, timeout)?;
+            // Under the same lock, so that an answer cannot come before its slot.
             inner.answers.0.insert(request, Slot::default());
             Ok(request)
         });
@@ -156,6 +157,7 @@ impl Drop for RequestFuture {
     fn drop(&mut self) {
         if let Ok(request) = self.request {
             let mut inner = self.shared.lock();
+            // After the answer there is no slot, and nothing to cancel.
             if inner.answers.0.remove(&request).is_some() {
                 inner.machine.cancel(request);
             }

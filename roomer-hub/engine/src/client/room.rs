@@ -50,6 +50,7 @@ impl Room {
     pub async fn joined(&self) -> Result<(), JoinError> {
         poll_fn(|cx| {
             let mut inner = self.open.shared.lock();
+            // First: a room that was joined counts, whatever has happened since.
             if inner.machine.members(&self.name).is_some() {
                 return Poll::Ready(Ok(()));
             }

@@ -108,6 +108,7 @@ impl Inner {
 
     pub(super) fn subscribe(&mut self, room: Option<&str>, capacity: usize) -> Arc<Subscriber> {
         let queue = Queue { is_over: self.closed.is_some(), ..Queue::default() };
+        // With no places at all, each event would count as missed.
         let (room, capacity) = (room.map(ByteString::from), capacity.max(1));
         let subscriber = Arc::new(Subscriber { room, capacity, queue: Mutex::new(queue) });
         self.subscribers.push(subscriber.clone());
@@ -150,6 +151,7 @@ impl Inner {
                 }
             }
         }
+        // No event follows; streams keep what is queued.
         if self.closed.is_some() {
             self.subscribers.clear();
         }

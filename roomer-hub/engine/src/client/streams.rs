@@ -97,6 +97,7 @@ impl Messages {
         loop {
             return match self.0.poll(cx) {
                 Poll::Ready(Some(Event::Message(message))) => Poll::Ready(Some(message)),
+                // Not reached: the queue of a room's stream has messages only.
                 Poll::Ready(Some(_)) => continue,
                 Poll::Ready(None) => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,

@@ -119,6 +119,8 @@ impl Socket {
             Listener::new(&socket, event, move |event| {
                 let mut state = state.borrow_mut();
                 act(&event, &mut state);
+                // While the state is borrowed, which is safe: a woken task runs later, never within
+                // this call.
                 state.changed();
             })
         };

@@ -30,6 +30,7 @@ impl LinkGate {
     /// Polls until the gate is open, for a sender's task.
     pub(crate) fn poll_open(&self, cx: &Context<'_>) -> Poll<()> {
         let mut gate = lock(&self.0);
+        // Under the lock that opens it, so that an opening in between is not missed.
         if !gate.is_closed {
             return Poll::Ready(());
         }

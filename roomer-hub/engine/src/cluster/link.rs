@@ -192,6 +192,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
         let now = self.server.now();
         let mut core = self.server.core();
         let Some(state) = &mut core.cluster else { return };
+        // A clone shares the bytes, which the journal keeps until the peers have applied them.
         state.machine.publish(now, |to, frame| self.carrier.publish(to, frame.clone()));
         // Under the lock, so that the next input with something to publish wakes this task.
         state.link = Some(cx.waker().clone());

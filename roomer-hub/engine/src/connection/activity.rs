@@ -79,6 +79,7 @@ impl Activity {
 
     /// See [`MessageProgress::record`].
     pub(crate) fn record_progress(&mut self, now: Duration, unfinished: usize, is_new: bool) {
+        // A connection without a message under way gets no memory for one.
         if unfinished > 0 || self.0.is_some() {
             self.begin().progress.record(now, unfinished, is_new);
         }
@@ -99,6 +100,7 @@ impl Activity {
 
 impl Parts {
     fn are_over(&self) -> bool {
+        // Taken apart, so that the compiler asks for each new part here.
         let Parts { progress, buffered, slow_consumer, pause, pending } = self;
         progress.is_none()
             && *buffered == 0

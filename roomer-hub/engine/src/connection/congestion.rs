@@ -30,6 +30,7 @@ impl Pause {
         own: &Arc<SocketWriter>,
         until: Duration,
     ) -> Option<Box<Self>> {
+        // Above its own mark a connection does not read anyway, whatever it sends itself.
         let is_own = |congestion: &Congestion| match congestion {
             Congestion::Receiver(receiver) => Arc::ptr_eq(receiver, own),
             Congestion::Link(_) => false,

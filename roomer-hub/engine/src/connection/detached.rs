@@ -39,6 +39,7 @@ impl<R: Reader> Connection<R> {
         }
         let Some(detached) = core.outbound.detach(key, &self.writer) else { return false };
         core.sessions.detached(key);
+        // The lost writer has left the table, whose entries are counted when they are removed.
         core.counts.bytes_out += self.writer.count_written();
         drop(core);
         session.detached(now + window);
@@ -118,6 +119,7 @@ impl<R: Reader> Connection<R> {
         };
         match given {
             Ok(()) => Step::Done,
+            // That task no longer waits: its client has not returned after all.
             Err(session) => {
                 let HandedOver { open, writer } = *session;
                 writer.keep();

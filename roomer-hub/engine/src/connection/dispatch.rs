@@ -146,6 +146,7 @@ impl<'s> Dispatcher<'_, 's> {
         message: OwnedMessage,
     ) -> Box<PendingCall> {
         let id = self.conn.info.id;
+        // A closure: only a test's monitor needs the text.
         let owner = || (format!("the {kind} `{}`", message.event), Some(id));
         let observed = self.server.observe(owner);
         Box::new(PendingCall { future, observed, message })
@@ -192,6 +193,7 @@ impl<'s> Dispatcher<'_, 's> {
     ) -> MutexGuard<'s, Core> {
         let server = self.server;
         let hook = server.options().on_error.as_ref();
+        // Without a reader of the report, the lock need not be released.
         if hook.is_none() && !cfg!(any(feature = "tracing", feature = "audit")) {
             return core;
         }

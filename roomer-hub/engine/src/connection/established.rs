@@ -149,6 +149,7 @@ impl Established {
                     core.outbound.send_control(key, pong);
                     continue;
                 }
+                // A compressed message was inflated above.
                 Ok(Event::Pong(_) | Event::Compressed { .. }) => continue,
                 Ok(Event::Close { code, .. }) => {
                     end = Some(End::ByPeer(code));

@@ -36,12 +36,11 @@ impl KeepAlive {
     }
 
     /// Returns the time at which the client counts as dead, unless something arrives before.
-    ///
-    /// Silence counts once a ping has been unanswered for the difference of `timeout` and `interval`:
-    /// a process that was stopped for a while must not mistake its own pause for the client's
-    /// silence.
     pub(crate) fn timeout_at(&self, interval: Duration, timeout: Duration) -> Option<Duration> {
         let unanswered = Duration::from(self.unanswered_since?);
+        // Silence counts once a ping has been unanswered for the difference of `timeout` and
+        // `interval`, of which the builder has checked that it is the shorter one: a process that was
+        // stopped for a while must not mistake its own pause for the client's silence.
         Some((Duration::from(self.last_received) + timeout).max(unanswered + timeout - interval))
     }
 
@@ -58,6 +57,7 @@ impl KeepAlive {
     /// Records that a ping was sent.
     pub(crate) fn pinged(&mut self, now: Duration) {
         self.last_ping = now.into();
+        // A further ping gives a silent client no more time.
         self.unanswered_since.get_or_insert(self.last_ping);
     }
 }

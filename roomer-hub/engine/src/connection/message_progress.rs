@@ -21,6 +21,7 @@ impl MessageProgress {
     pub(crate) fn record(&mut self, now: Duration, bytes: usize, is_new: bool) {
         self.unfinished = match self.unfinished {
             _ if bytes == 0 => None,
+            // Too little to count: single bytes must not keep a message alive.
             Some(earlier) if !is_new && bytes < earlier.1 + MIN_PROGRESS => Some(earlier),
             _ => Some((now.into(), bytes)),
         };

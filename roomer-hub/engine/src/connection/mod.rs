@@ -161,6 +161,7 @@ impl<R: Reader> Connection<R> {
     /// Takes one step in the current state.
     fn step(&mut self, cx: &mut Context<'_>) -> Step {
         let now = self.server.now();
+        // A timer that has fired is out of the queue, and the next one has to be set.
         self.timer.expire(now);
         match &mut self.state {
             State::RejectedEarly(status) => {
@@ -248,6 +249,7 @@ impl<R: Reader> Connection<R> {
             });
             match read {
                 Poll::Pending => {
+                    // The socket is empty, and wakes the task when there is more.
                     has_more = false;
                     break;
                 }

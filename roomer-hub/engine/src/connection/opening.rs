@@ -90,6 +90,7 @@ impl<R: Reader> Connection<R> {
             Poll::Ready(Ok((_, Some(Err(status))))) => {
                 self.reject(now, &Response::error(status), None, false)
             }
+            // A request that is not complete needs no answer.
             Poll::Pending if self.server.is_closing() => Step::Done,
             Poll::Pending if now < until => Step::Wait(until),
             Poll::Pending => {
@@ -134,6 +135,7 @@ impl<R: Reader> Connection<R> {
         let State::Authorizing(authorizing) = &mut self.state else {
             return Step::Again;
         };
+        // Before the clock: a decision counts, however late this task is polled.
         if let Poll::Ready(decided) = authorizing.auth.poll(cx) {
             let leftover = std::mem::take(&mut authorizing.leftover);
             return self.admit(now, decided, leftover);
@@ -150,6 +152,7 @@ impl<R: Reader> Connection<R> {
         let Some(reader) = &mut self.reader else { return Step::Done };
         let room = self.server.options().max_head.saturating_sub(authorizing.leftover.len());
         let read = with_buffer(|buffer| match room.min(buffer.len()) {
+            // What comes beyond that stays in the socket until the hook has decided.
             0 => Poll::Pending,
             most => reader.poll_read(cx, &mut buffer[..most]).map_ok(|size| {
                 authorizing.leftover.extend_from_slice(&buffer[..size]);
@@ -256,6 +259,7 @@ impl<R: Reader> Connection<R> {
             Some(profile) => Input::OpenWithProfile { id, extended, profile },
         };
         let applied = core.apply(now, open, opening);
+        // Only if the id is taken, which its random bits make impossible in practice.
         let Some(key) = applied.opened else {
             return Step::Done;
         };

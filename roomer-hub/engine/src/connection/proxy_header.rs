@@ -37,10 +37,12 @@ impl<R: Reader> Connection<R> {
                 let (from, to) =
                     (options.address(self.writer.peer().get()), options.address(client));
                 match self.server.0.lifecycle.reassign(from, to, &options.admission) {
+                    // After the counts: they know the socket by the proxy's address until now.
                     Ok(()) => {
                         self.writer.set_peer(client.into());
                         Step::Again
                     }
+                    // The writer keeps the proxy's address, for which the socket still counts.
                     Err(status) => {
                         let cause = self.server.handshakes_full(status);
                         self.reject(now, &Response::error(status), Some(cause), false)

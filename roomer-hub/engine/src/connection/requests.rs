@@ -106,6 +106,7 @@ impl<'s> Dispatcher<'_, 's> {
         let answer = match &result {
             Ok(payload) => Answer::Reply(payload),
             Err(error) => {
+                // The text of an error that is not meant for clients may show the server's insides.
                 let hidden = (code_of(error), "the handler has failed");
                 let (code, message) =
                     own.map_or(hidden, |error| (error.code, error.message.as_str()));
@@ -122,6 +123,7 @@ impl<'s> Dispatcher<'_, 's> {
 
 /// Returns the code of an error that is not meant for the client.
 fn code_of(error: &HandlerError) -> ErrorCode {
+    // Errors of reading the payload: the client is at fault.
     #[cfg(feature = "json")]
     if error.is::<crate::JsonError>() {
         return ErrorCode::Invalid;
@@ -145,6 +147,7 @@ impl Established {
         let server = self.conn.server.clone();
         let Some(session) = &mut self.session_state else { return };
         let Some(list) = &mut session.requests.0 else { return };
+        // Each future is polled below, and wakes this task from then on.
         list.has_new = false;
         let mut done: Vec<(OwnedMessage, Result<ReplyResult, HandlerPanic>)> = Vec::new();
         list.requests.retain_mut(|request| {

@@ -89,6 +89,8 @@ impl<R: Reader> Connection<R> {
         let is_over = now >= resuming.until || self.server.is_closing();
         let session = match resuming.handover.poll(cx) {
             Poll::Ready(session) => session,
+            // The session may have been given since the poll, and would be lost if it were not
+            // taken.
             Poll::Pending if is_over => resuming.handover.abandon().ok_or(Refusal::Ended),
             Poll::Pending => return Step::Wait(resuming.until),
         };
@@ -96,6 +98,7 @@ impl<R: Reader> Connection<R> {
         let (token, received) = (resuming.token, resuming.received);
         match session {
             Ok(session) => self.resume(now, opening, session, token, received),
+            // The client uses a newer socket and has given this one up.
             Err(Refusal::Superseded) => Step::Done,
             Err(Refusal::Ended) => self.start_over(now, opening),
         }

@@ -73,6 +73,7 @@ impl SlowConsumer {
         if !status.is_above() || counted.saturating_sub(status.newest) <= max_backlog / 2 {
             self.behind_since = None;
             let close_at = self.moved + write_timeout;
+            // Polled sooner while senders pause: `STALL_AFTER` releases them.
             let poll_at = match status.is_above() && !is_stalled {
                 true => close_at.min(now + STALL_AFTER),
                 false => close_at,
@@ -81,6 +82,7 @@ impl SlowConsumer {
         }
         let (since, written_then) = *self.behind_since.get_or_insert((now, status.written));
         // Half a backlog in time is enough: the next one has the whole time again.
+        // A writer's count only grows, so the subtraction is safe.
         if status.written - written_then >= max_backlog as u64 / 2 {
             self.behind_since = Some((now, status.written));
         }

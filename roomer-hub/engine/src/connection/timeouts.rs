@@ -94,6 +94,7 @@ impl<R: Reader> Connection<R> {
         let slow = slow.map(|verdict| verdict.poll_at);
         let pause = open.activity.get().and_then(|parts| parts.pause.as_ref());
         let pause = pause.map(|pause| pause.until);
+        // Only now that the task waits: busy connections keep their memory between two steps.
         open.activity.settle();
         let next = [silent, expires, unfinished, slow, pause, flush_at, acknowledge, renew];
         let next = next.into_iter().flatten();

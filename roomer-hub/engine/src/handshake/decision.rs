@@ -84,6 +84,7 @@ impl PendingAuth {
                 let claims = self.server.auth_result(result, candidate.peer, candidate.has_token);
                 claims.and_then(|claims| candidate.accept(Some(claims), self.server.now()))
             }
+            // Only if it is polled again, which the caller must not do.
             None => Err(Rejected::with_status(StatusCode::INTERNAL_SERVER_ERROR)),
         })
     }
@@ -105,6 +106,7 @@ impl Candidate {
         if let Some(from_hook) = from_hook {
             claims.get_or_insert_default().merge(from_hook);
         }
+        // Before `checked`: like a rejection by the hook, an expired login hides a violation.
         let credentials = Credentials::new(claims, extensions, now).map_err(|Expired| {
             let rejection = Rejection::unauthorized("the login has expired");
             let status = rejection.status().as_u16();
@@ -145,6 +147,7 @@ impl Server {
         let allowed = self.0.lifecycle.check(address, &options.admission, replaced);
         allowed.map_err(|status| self.full(status, untrusted_proxy))?;
         let (claims, peer) = (request.head.extensions().get::<Claims>().cloned(), request.peer);
+        // Only warnings about `authorize` mention it, so it is not looked for without a hook.
         let has_token = options.authorize.is_some() && request.token().is_some();
         let extensions = request.head.extensions().clone();
         let candidate = |checked| Candidate {

@@ -28,6 +28,7 @@ impl Origin {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let uri: Uri = text.parse().ok()?;
         let scheme = uri.scheme_str()?.to_ascii_lowercase();
+        // `Uri` has `/` as the path of an address that has none.
         let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
         let authority = uri.authority().filter(|authority| is_bare && !has_user(authority))?;
         let port = authority.port_u16().or_else(|| default_port(&scheme));
@@ -41,6 +42,7 @@ impl Origin {
             return false;
         };
         let port = authority.port_u16().or_else(|| default_port(&self.scheme));
+        // In `example.com@evil.org` the host is the second one, though it begins like ours.
         !has_user(&authority)
             && authority.host().eq_ignore_ascii_case(&self.host)
             && port == self.port
@@ -62,6 +64,7 @@ impl Origins {
             return true;
         };
         let text = std::str::from_utf8(origin).ok();
+        // This includes `null`, the origin of sandboxed pages.
         let Some(origin) = text.and_then(Origin::parse) else {
             return false;
         };

@@ -22,6 +22,7 @@ impl Server {
             (_, Some(page)) => Response::page(page),
             // Load balancers without a configured path probe these with OPTIONS.
             (_, None) if is_options && matches!(path, "/" | "*") => Response::options("OPTIONS"),
+            // Only to known pages: a redirect must not lead to an address that the client chooses.
             (_, None) if path.starts_with('/') && options.pages.contains_key(&folder(path)) => {
                 let query = request.head.uri().query();
                 let query = query.map(|query| format!("?{query}")).unwrap_or_default();
@@ -29,6 +30,7 @@ impl Server {
             }
             (_, None) => return Some(Err(StatusCode::NOT_FOUND)),
         };
+        // After the path, so that an unknown one is 404 whatever the method.
         Some(match *request.head.method() {
             Method::GET | Method::HEAD | Method::OPTIONS => Ok(response),
             _ => Err(StatusCode::METHOD_NOT_ALLOWED),

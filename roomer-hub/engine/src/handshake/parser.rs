@@ -37,6 +37,7 @@ impl RequestParser {
             }
         }
         if self.head.len() >= options.max_head {
+            // Without the end of a line, it is the request's target that is too long.
             return Some(Err(match self.head.contains(&b'\n') {
                 true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 false => StatusCode::URI_TOO_LONG,

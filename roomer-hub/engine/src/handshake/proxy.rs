@@ -46,6 +46,7 @@ impl Proxies {
         headers: &HeaderMap,
     ) -> Option<SocketAddr> {
         let mut client = peer;
+        // Several lines of a header are one list (RFC 9110 section 5.3).
         let values = headers.get_all(HEADER).iter().rev();
         let hops = values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
         for hop in hops.map(<[u8]>::trim_ascii) {
@@ -98,6 +99,7 @@ impl Network {
     fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
+                // Not by a mask, which would be shifted by all bits for a network of 0 bits.
                 let differ = u32::from(own) ^ u32::from(other);
                 differ.leading_zeros() >= self.bits
             }
@@ -113,6 +115,7 @@ impl Network {
 /// Parses an address as proxies write it: with or without a port, with or without brackets.
 fn parse_address(text: &str) -> Option<SocketAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    // Port 0 stands for an unknown one.
     let without_port = || bare.parse().ok().map(|ip: IpAddr| SocketAddr::new(ip, 0));
     text.parse().ok().or_else(without_port)
 }

@@ -42,6 +42,7 @@ impl ProxyHeader {
             // The line may end with any byte from here on, and what follows it is the client's.
             Some(b'P') if have >= MIN_LINE => 1,
             Some(b'P') | None => MIN_LINE - have,
+            // At least 1, since a read into an empty buffer looks like the end of the stream.
             Some(_) => (FIXED + self.block_size().unwrap_or(0)).saturating_sub(have).max(1),
         }
     }
@@ -109,6 +110,7 @@ fn parse_line(line: &[u8]) -> Result<ProxiedAddress, InvalidProxyHeader> {
 
 fn parse_block(bytes: &[u8]) -> Result<ProxiedAddress, InvalidProxyHeader> {
     let (fixed, block) = bytes.split_at(FIXED);
+    // The version in the upper half, which must be 2, and the command in the lower.
     match fixed[12] {
         // LOCAL: the proxy's own connection, a health check.
         0x20 => return Ok(None),
@@ -116,6 +118,7 @@ fn parse_block(bytes: &[u8]) -> Result<ProxiedAddress, InvalidProxyHeader> {
         _ => return Err(InvalidProxyHeader),
     }
     // The block: source address, destination address, source port, destination port.
+    // The lower half, the transport protocol, makes no difference here.
     let (ip, port) = match fixed[13] >> 4 {
         1 if block.len() < 12 => return Err(InvalidProxyHeader),
         2 if block.len() < 36 => return Err(InvalidProxyHeader),

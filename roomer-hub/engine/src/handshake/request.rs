@@ -68,6 +68,7 @@ impl Request {
     pub fn token(&self) -> Option<Cow<'_, str>> {
         let bearer = || {
             let (scheme, token) = self.header("authorization")?.split_once(' ')?;
+            // Schemes are compared without case (RFC 9110 section 11.1).
             scheme.eq_ignore_ascii_case("bearer").then(|| Cow::Borrowed(token.trim()))
         };
         let offered = || subprotocol::token(self.headers()).map(Cow::Owned);

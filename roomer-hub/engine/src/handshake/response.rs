@@ -81,6 +81,8 @@ impl Response {
         let mut response = Response::with_body(status, PLAIN_TEXT.into(), body);
         match status {
             StatusCode::METHOD_NOT_ALLOWED => response.headers.push(("Allow", "GET".into())),
+            // The version that the server speaks (RFC 6455 section 4.4); the Go original's upgrader
+            // sends it with 403 too.
             StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => {
                 response.headers.push(("Sec-WebSocket-Version", "13".into()));
             }

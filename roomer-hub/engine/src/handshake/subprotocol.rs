@@ -18,6 +18,7 @@ impl Subprotocols {
     /// Adds a name. Returns false if it is not valid.
     pub(crate) fn add(&mut self, name: &str) -> bool {
         let is_token = !name.is_empty() && name.bytes().all(is_token_char);
+        // A selected name is repeated in the response, where a token must not appear.
         let is_valid = is_token && !name.starts_with(TOKEN_PREFIX);
         if is_valid {
             self.0.push(name.to_owned());

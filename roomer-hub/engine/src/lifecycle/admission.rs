@@ -17,6 +17,7 @@ pub(crate) enum Address {
 
 impl Address {
     pub(crate) fn of(ip: IpAddr) -> Self {
+        // A dual-stack listener reports IPv4 addresses as mapped into IPv6.
         match ip.to_canonical() {
             IpAddr::V4(ip) => Address::V4(ip),
             IpAddr::V6(ip) => {
@@ -157,6 +158,7 @@ impl SocketCounts {
         if let Some(count) = self.count(kind) {
             *count += 1;
         }
+        // A kind without a limit per address gets no entry in the map.
         if let Some(address) = address.filter(|_| PerAddress::default().count(kind).is_some())
             && let Some(count) = self.by_address.entry(address).or_default().count(kind)
         {

@@ -42,6 +42,8 @@ pub(crate) struct DrainPolicy {
 impl DrainPolicy {
     /// Returns how many connections are to be closed after `elapsed`.
     pub(crate) fn due(self, elapsed: Duration) -> u64 {
+        // What is due until the next step is closed now, so the first connections are closed at
+        // once.
         let millis = (elapsed + DRAIN_STEP).as_millis();
         let due = (self.per_second as u128).saturating_mul(millis).div_ceil(1000);
         due.try_into().unwrap_or(u64::MAX)

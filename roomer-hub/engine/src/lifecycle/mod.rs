@@ -149,7 +149,9 @@ impl Lifecycle {
         // A drain waits for the connections first; pending handshakes end after them.
         let is_drained = state.since.is_some() && state.counts.to_drain() == 0;
         if is_drained || state.counts.tasks() == 0 {
+            // All waiting tasks, whatever they wait for: each checks its own condition.
             let waiting = std::mem::take(&mut state.waiting);
+            // A woken task takes this lock.
             drop(state);
             waiting.into_iter().for_each(Waker::wake);
         }
@@ -168,10 +170,12 @@ impl Lifecycle {
     /// drain began.
     pub(crate) fn drain(&self, now: Duration) -> Duration {
         let mut state = lock(&self.state);
+        // A server that was shut down does not reopen.
         if state.phase == Phase::Open {
             state.phase = Phase::Draining;
         }
         state.drains += 1;
+        // Further callers wait for the deadline of the first.
         *state.since.get_or_insert(now)
     }
 
@@ -305,6 +309,7 @@ impl State {
     }
 
     fn wait(&mut self, cx: &Context<'_>) -> Poll<()> {
+        // A task may poll several times before it is woken.
         if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
             self.waiting.push(cx.waker().clone());
         }

@@ -187,6 +187,7 @@ impl Server {
             })
             .filter(|backlog| backlog.bytes > 0)
             .collect();
+        // The id makes the order of equal ones the same in each call.
         all.sort_unstable_by_key(|backlog| (std::cmp::Reverse(backlog.bytes), backlog.id));
         all.truncate(max);
         all

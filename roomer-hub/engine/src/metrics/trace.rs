@@ -123,6 +123,7 @@ impl Span {
         run: impl FnOnce(&mut T) -> O,
     ) -> O {
         #[cfg(feature = "tracing")]
+        // Cloned, since `run` gets the value that has the span.
         if let Some(span) = field(of).0.clone() {
             return span.in_scope(|| run(of));
         }

@@ -125,6 +125,7 @@ impl Server {
 
 /// Formats a client's value for a warning: on one line, in ASCII, truncated.
 pub(crate) fn shown(value: &[u8]) -> String {
+    // Cut between any two bytes, since each is escaped for itself.
     let start = &value[..value.len().min(MAX_SHOWN)];
     let rest = if value.len() > MAX_SHOWN { "..." } else { "" };
     format!("{}{rest}", start.escape_ascii())

@@ -25,6 +25,7 @@ impl Outbound {
             }
             writer.audit(at_rest, max).map_err(|error| format!("{conn:?}: {error}"))?;
         }
+        // Only at rest: bytes may exceed the budget until the flush under way has counted them.
         if at_rest {
             let mut buffers = BufferSet::new();
             self.writers.values().for_each(|writer| buffers.add(&writer.usage()));
@@ -40,6 +41,8 @@ impl Outbound {
             };
             let is_dirty = self.dirty.contains(&room);
             let is_due = !batch.frames.is_empty();
+            // A room that a task is flushing is not on the dirty list; that task schedules it
+            // again.
             if is_due && !(batch.is_queued || is_dirty) {
                 return Err(format!("{name:?} is not scheduled for a flush"));
             }

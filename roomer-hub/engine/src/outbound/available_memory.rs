@@ -15,6 +15,7 @@ const MAX: usize = 1024 * 1024 * 1024;
 /// container could not be built with the defaults.
 pub(crate) fn budget(memory: Option<u64>, least: usize) -> usize {
     let part = memory.and_then(|memory| usize::try_from(memory / PART).ok());
+    // The upper bound comes last: a `least` above it is a mistake that the builder reports.
     part.unwrap_or(MAX).max(least).min(MAX)
 }
 
@@ -28,6 +29,8 @@ fn least(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
     let machine = read("/proc/meminfo").and_then(|text| total(&text));
     let groups = read("/proc/self/cgroup").unwrap_or_default();
     let files = groups.lines().filter_map(limit_files).flatten();
+    // Version 2 has the word `max` where there is no limit, which does not parse; version 1 has a
+    // number beyond any machine's memory, which the minimum ignores.
     let limits = files.filter_map(|file| read(&file)?.trim().parse().ok());
     limits.chain(machine).min()
 }
@@ -42,9 +45,11 @@ fn total(meminfo: &str) -> Option<u64> {
 /// Returns the files with the limits of a control group and of its parents, from a line of
 /// `/proc/self/cgroup`. Inside a container, its own group may be mounted as the root.
 fn limit_files(line: &str) -> Option<Vec<String>> {
+    // A line is `id:controllers:path`; only the path may contain more colons.
     let mut parts = line.splitn(3, ':').skip(1);
     let (controllers, path) = (parts.next()?, parts.next()?);
     let (root, file) = match controllers {
+        // The line of version 2 has no controllers.
         "" => ("/sys/fs/cgroup", "memory.max"),
         _ if controllers.split(',').any(|name| name == "memory") => {
             ("/sys/fs/cgroup/memory", "memory.limit_in_bytes")
@@ -53,6 +58,7 @@ fn limit_files(line: &str) -> Option<Vec<String>> {
     };
     let mut path = path.trim_end_matches('/');
     let mut files = Vec::new();
+    // A parent's limit applies to all groups below it.
     loop {
         files.push(format!("{root}{path}/{file}"));
         let Some((above, _)) = path.rsplit_once('/') else { return Some(files) };

@@ -33,6 +33,7 @@ impl MemoryBudget {
             marks,
             held: AtomicUsize::new(0),
             grown: AtomicUsize::new(0),
+            // Usage cannot be above the limit before as many bytes have been buffered.
             alert: AtomicUsize::new(limit),
         }
     }
@@ -55,6 +56,7 @@ impl MemoryBudget {
 
     /// Returns true if the connections may hold more than the limit, so that counting is worthwhile.
     pub(crate) fn may_exceed(&self) -> bool {
+        // The sum counts shared buffers more than once, so it is never too low.
         self.held() > self.limit && {
             let above = self.grown.load(Ordering::Relaxed).wrapping_sub(self.alert_level());
             // A difference that wrapped around is negative.
@@ -66,6 +68,7 @@ impl MemoryBudget {
     pub(crate) fn settle(&self, counted: usize) {
         let grown = self.grown.load(Ordering::Relaxed);
         let alert = match self.limit.checked_sub(counted) {
+            // Usage cannot pass the limit before it has grown by what is left.
             Some(slack) => grown.wrapping_add(slack),
             None => grown.wrapping_sub(1),
         };
@@ -118,6 +121,7 @@ impl BufferSet {
     }
 
     pub(crate) fn remove(&mut self, usage: &Usage) {
+        // Only what was added before is removed, so the sum cannot go below zero.
         self.sum -= usage.own;
         for &(end, _) in &usage.buffers {
             if let Some((longest, holders)) = self.buffers.get_mut(&end) {

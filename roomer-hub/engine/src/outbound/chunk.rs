@@ -30,6 +30,7 @@ impl Chunk {
 
     /// Creates a chunk of this many whole frames, so that they need not be counted again.
     pub(crate) fn frames(bytes: impl Into<Bytes>, count: usize) -> Self {
+        // A number that does not fit is dropped: the log then walks the headers.
         Chunk { frames: u16::try_from(count).unwrap_or(0), ..Chunk::complete(bytes) }
     }
 
@@ -63,10 +64,13 @@ impl Chunk {
     /// Counts the bytes that are left of the frame under way in this chunk.
     fn frame_left(&self) -> usize {
         let taken = self.taken as usize;
+        // Such a chunk contains no other frame, and no header.
         if self.continues {
             return self.len();
         }
         let mut end = 0;
+        // Only the headers show which frame the written bytes end in, so they are walked from the
+        // first.
         while end <= taken && end < self.bytes.len() {
             end = end.saturating_add(frame_len(&self.bytes[end..]));
         }
@@ -83,6 +87,7 @@ pub(crate) fn frame_len(bytes: &[u8]) -> usize {
         [_, length, high, low, ..] if length & 0x7f == 126 => {
             4 + usize::from(u16::from_be_bytes([*high, *low]))
         }
+        // Checked, since 64 bits may exceed the address space of a 32-bit machine.
         [_, _, rest @ ..] if rest.len() >= 8 => rest[..8]
             .iter()
             .try_fold(0_usize, |len, digit| Some(len.checked_mul(256)? | usize::from(*digit)))
@@ -158,6 +163,7 @@ impl ChunkQueue {
     }
 
     fn drop_empty(&mut self) {
+        // `is_empty` relies on it: a queue without chunks has no box.
         self.0.take_if(|chunks| chunks.0.is_empty());
     }
 }
@@ -174,6 +180,7 @@ impl FromIterator<Chunk> for ChunkQueue {
 /// is left.
 #[inline]
 pub(crate) fn advance(first: &mut Chunk, rest: &mut ChunkQueue, mut written: usize) -> bool {
+    // Also if they are equal: a chunk that is written must not stay at the front.
     while written >= first.len() {
         written -= first.len();
         match rest.pop() {
@@ -189,6 +196,7 @@ pub(crate) fn advance(first: &mut Chunk, rest: &mut ChunkQueue, mut written: usi
 /// the first.
 pub(crate) fn frame_left(first: &Chunk, rest: &ChunkQueue) -> usize {
     let mut left = first.frame_left();
+    // Only the last frame of a chunk continues in the next one.
     let mut more_follows = first.more_follows && left == first.len();
     for chunk in rest.iter() {
         if !more_follows {

@@ -51,6 +51,8 @@ pub(super) fn spare_list() -> FlushList {
 /// Drops the connections of a list that was written, and keeps its memory.
 pub(super) fn keep_spare(mut list: FlushList) {
     list.clear();
+    // A list without memory would replace one that has some, and a very long one would stay with
+    // its thread for good.
     if (1..=MAX_SPARE).contains(&list.capacity()) {
         let _ = SPARE_LIST.try_with(|spare| spare.set(list));
     }
@@ -101,10 +103,14 @@ impl Outbound {
         let before = self.dirty.len();
         for &room in &work.rooms {
             match self.batches.get(room) {
+                // The next message to the room begins a batch of its own, and with it a new flush.
                 Some(batch) if batch.frames.is_empty() => {
                     self.batches.remove(room);
                 }
+                // The batch is still marked as queued and assigned, so its senders have scheduled
+                // nothing.
                 Some(_) => self.dirty.push(room),
+                // The room has closed meanwhile.
                 None => {}
             }
         }
@@ -206,6 +212,7 @@ impl Server {
     /// Queues a frame for one connection and flushes. Returns false if the connection is gone or above
     /// its high-water mark.
     pub(crate) fn send_frame(&self, conn: ConnKey, frame: Vec<u8>) -> bool {
+        // The lock is released with the statement: the flush takes it again.
         let is_queued = self.core().outbound.send_frame(conn, frame);
         self.flush_unless_in_callback();
         is_queued
@@ -246,6 +253,8 @@ impl Server {
             waker.wake();
         }
         let has_more = self.write_work(work);
+        // In this order, since the budget is checked after each flush, also after a part of a large
+        // one.
         self.shed() || has_more
     }
 
@@ -273,6 +282,7 @@ impl Server {
         while left > 0
             && let Some(chunk) = job.take()
         {
+            // The last chunk may be larger than what is left: chunks are not divided.
             left = left.saturating_sub(chunk.len());
             congested.append(&mut write_to(&job.work.writers[chunk]));
         }
@@ -285,6 +295,8 @@ impl Server {
             core.outbound.congested.extend(congested);
             has_more = is_last && core.outbound.finish(&job.work);
         }
+        // A runtime of one thread has no flush workers, so each task that flushes continues until
+        // no job is left.
         has_more || self.0.flush_pool.job().is_some()
     }
 

@@ -56,6 +56,7 @@ impl FlushJob {
     pub(crate) fn take(&self) -> Option<Range<usize>> {
         // Relaxed is enough: the counter only divides the list, which the queue's lock published.
         let start = self.next.fetch_add(self.chunk, Ordering::Relaxed);
+        // Calls after the end advance the counter too, so `start` may be beyond it.
         let end = self.work.writers.len().min(start + self.chunk);
         (start < end).then_some(start..end)
     }
@@ -114,6 +115,8 @@ impl FlushPool {
 
     /// Registers a worker to be woken for the next job. Returns false if there is one already.
     pub(crate) fn park(&self, cx: &Context<'_>) -> bool {
+        // This also removes exhausted jobs, so that an empty queue below means that there is no
+        // work.
         if self.job().is_some() {
             return false;
         }

@@ -30,8 +30,10 @@ pub(super) fn included_for(
     is_extended: bool,
     range: Range<usize>,
 ) -> impl Iterator<Item = Range<usize>> + Clone {
+    // By halving: a member that is excluded from many messages has many ranges.
     let first = restrictions.partition_point(|restriction| restriction.end <= range.start);
     let others = restrictions[first..].iter().filter(move |other| other.is_extended != is_extended);
+    // An empty restriction at the end yields the part after the last real one.
     let end = range.end..range.end;
     let others = others.map(|other| other.start..other.end).chain(std::iter::once(end));
     let mut at = range.start;

@@ -148,6 +148,7 @@ impl Outbound {
         debug_assert!(encoded.is_ok(), "a room of a hundred million members");
         for run in snapshot.runs() {
             for shared in run.chunks() {
+                // The head of the frame, or the tail of the run before this chunk.
                 if !chunk.is_empty() {
                     schedule(to, writer, Chunk::partial(std::mem::take(&mut chunk)), flush_list);
                 }
@@ -206,6 +207,8 @@ impl Outbound {
         if let Some(conn) = except {
             batch.exclude(conn, start);
         }
+        // The receivers are on the flush list then. If the room is on the dirty list too, its batch
+        // is found empty there.
         if batch.frames.len() >= LARGE_BATCH {
             deliver(batch, members, writers, flush_list);
         } else if !std::mem::replace(&mut batch.is_queued, true) {
@@ -310,6 +313,7 @@ fn deliver_to(
     writer: &Arc<SocketWriter>,
     flush_list: &mut FlushList,
 ) {
+    // A connection that takes nothing is spared the copy.
     if !batch.frames.is_empty() && writer.is_open() {
         let pending = batch.pending_for(conn, writer.is_extended());
         schedule(conn, writer, Chunk::complete(pending), flush_list);
@@ -330,6 +334,7 @@ fn deliver(
         return;
     }
     let sealed = batch.seal();
+    // However many chunks a member gets, its writer is scheduled once.
     flush_list.reserve(members.len());
     if sealed.is_mixed() {
         let compressed = sealed.compressed();

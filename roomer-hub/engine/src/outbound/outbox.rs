@@ -104,6 +104,7 @@ impl Outbox {
 
     /// Returns the number of bytes that count against the water marks.
     pub(crate) fn counted(&self) -> usize {
+        // The socket may have accepted a part of the newest message already.
         self.queued.saturating_sub(self.newest)
     }
 
@@ -128,6 +129,7 @@ impl Outbox {
 
     /// Returns true if bytes wait and the socket is not known to be full.
     pub(crate) fn is_writable(&self) -> bool {
+        // Empty chunks are not queued, so an empty first one means an empty queue.
         self.front.len() > 0 && !self.blocked
     }
 
@@ -168,6 +170,7 @@ impl Outbox {
 
     /// Drops everything that waits and takes no more.
     pub(crate) fn kill(&mut self) {
+        // The chunks of a write under way are not here; `put_back` drops them.
         self.phase = OutboxPhase::Dead;
         self.front = Chunk::default();
         self.back = ChunkQueue::default();
@@ -203,6 +206,7 @@ impl Outbox {
             return;
         }
         let InFlight { mut front, mut back, saved } = in_flight;
+        // The bytes that compression has saved will not be written.
         self.queued -= saved.total;
         if self.front.len() == 0 {
             // Nothing was queued meanwhile: the newest message is the last of the write.
@@ -246,8 +250,10 @@ impl Outbox {
     }
 
     fn append(&mut self, mut chunk: Chunk) {
+        // Remembered apart from the chunk before, which a write may have taken out.
         chunk.continues = self.is_partial;
         self.queued += chunk.len();
+        // A long list of members is one message in several chunks.
         self.newest = chunk.len() + if self.is_partial { self.newest } else { 0 };
         self.is_partial = chunk.more_follows;
         if self.front.len() == 0 {

@@ -90,6 +90,7 @@ impl Replay {
         if log.len <= max {
             return true;
         }
+        // A frame whose end is still to come cannot be dropped; it exceeds the bound until then.
         while self.len() > max && self.drop_frames(1) > 0 {}
         false
     }
@@ -100,6 +101,7 @@ impl Replay {
         if count < self.acknowledged {
             return Err(WrongCount);
         }
+        // After an overflow the client may acknowledge frames that are dropped already.
         let surplus = count.saturating_sub(self.first);
         if self.drop_frames(surplus) < surplus {
             return Err(WrongCount);
@@ -110,6 +112,7 @@ impl Replay {
     /// Drops the frames that the client has received, and returns the others as bytes to send
     /// again; an error if the client's count is wrong or the log has overflowed since.
     pub(crate) fn resume(&mut self, received: u64) -> Result<Bytes, WrongCount> {
+        // An overflow has dropped frames that this client lacks.
         if received < self.first {
             return Err(WrongCount);
         }
@@ -144,6 +147,7 @@ impl Log {
         if is_copied {
             self.append(bytes);
         } else {
+            // Frames that were copied before come first.
             self.seal();
             self.segments.push_back(Segment { bytes: bytes.clone(), frames: chunk.frames });
         }
@@ -158,6 +162,7 @@ impl Log {
             self.tail.reserve_exact(room.max(bytes.len()));
         }
         self.tail.extend_from_slice(bytes);
+        // A buffer is freed as a whole: an endless tail would keep what is acknowledged.
         if self.tail.len() >= MIN_OWN {
             self.seal();
         }
@@ -177,6 +182,7 @@ impl Log {
 
     fn to_bytes(&self) -> Bytes {
         let mut all = Vec::with_capacity(self.len);
+        // Only what comes first, a segment or the tail, begins with acknowledged bytes.
         let mut skipped = self.skipped;
         for segment in &self.segments {
             all.extend_from_slice(&segment.bytes[std::mem::take(&mut skipped)..]);
@@ -211,6 +217,7 @@ impl Log {
             }
             dropped += frames;
             self.skip(bytes);
+            // What is left of the segment is the beginning of a frame that the next one continues.
             if !is_whole {
                 break;
             }

@@ -24,6 +24,7 @@ pub(crate) struct ClosingWriters(Vec<Weak<SocketWriter>>);
 impl ClosingWriters {
     pub(crate) fn add(&mut self, writer: &Arc<SocketWriter>) {
         if writer.backlog().0 > CLOSE_ALLOWANCE {
+            // Cleaned before it would grow: most of these connections have ended by then.
             if self.0.len() == self.0.capacity() {
                 self.0.retain(|writer| writer.strong_count() > 0);
             }
@@ -111,6 +112,8 @@ impl Core {
             let writer = self.outbound.writers.get(conn).cloned();
             self.close_for(now, conn, &close::OUT_OF_MEMORY, window);
             closed += 1;
+            // The close has dropped what was not begun. A large message that was begun stays in
+            // memory until its peer reads it.
             if let Some(writer) = writer.filter(|writer| writer.usage().size() > CLOSE_ALLOWANCE) {
                 writer.abort();
             }

@@ -59,6 +59,7 @@ impl Server {
         let (room, event, payload) = (room.as_ref(), event.as_ref(), payload.as_ref());
         let guest = except.as_ref();
         let except = self.core().hub.tables().find_conn(guest);
+        // An id that is not here may be that of another node's client.
         let except_guest = if except.is_none() { ConnId::parse(guest) } else { None };
         // If the connection ends meanwhile, its key is stale, and no other receiver is left out.
         self.command(Command::Broadcast { from: None, except, except_guest, room, event, payload });

@@ -61,6 +61,7 @@ impl Server {
         (handlers, request_handlers): (Vec<Handler>, Vec<RequestHandler>),
         env: Arc<dyn Environment>,
     ) -> Self {
+        // Not negative: the builder requires a budget above that of the history.
         let budget = options.memory_budget - options.history_budget;
         let budget = Arc::new(MemoryBudget::new(budget, options.water_marks()));
         let flush_pool = FlushPool::new(options.flush.chunk);
@@ -106,6 +107,8 @@ impl Server {
         self.0.lifecycle.close();
         let keys: Vec<ConnKey> = self.core().outbound.writers.keys().collect();
         trace::closing(keys.len());
+        // Under a lock of its own for each, so that other tasks get their turn. The key of a
+        // connection that ends meanwhile is stale, and nothing happens for it.
         for conn in keys {
             self.core().close_for_shutdown(self.now(), conn, self.options().retry_window);
             self.flush_unless_in_callback();

@@ -55,6 +55,8 @@ impl Server {
         let admission = self.options().admission;
         let count = |sockets: usize| u64::try_from(sockets).unwrap_or(u64::MAX);
         let needed = count(admission.connections.total).saturating_add(RESERVE);
+        // More is wanted than is needed: a server works with fewer handshakes at a time, but not
+        // with fewer connections than it may accept.
         let wanted = needed.saturating_add(count(admission.handshakes.total));
         if let Some(limit) = raise(wanted).filter(|limit| *limit < needed) {
             self.warn(WarningCause::Descriptors { limit, needed });
@@ -70,6 +72,7 @@ fn raise(wanted: u64) -> Option<u64> {
 
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let current = current?;
+    // Only a privileged process may go beyond the hard limit.
     let goal = maximum.map_or(wanted, |maximum| wanted.min(maximum));
     if goal <= current {
         return Some(current);

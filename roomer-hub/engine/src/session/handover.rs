@@ -54,6 +54,7 @@ impl<T> Handover<T> {
         }
         let before = std::mem::replace(&mut *slot, Slot::Given(session));
         drop(slot);
+        // After the unlock: the woken task takes the lock at once.
         before.wake();
         Ok(())
     }
@@ -61,6 +62,7 @@ impl<T> Handover<T> {
     /// Ends the wait: the task does not get the session.
     pub(crate) fn refuse(&self, why: Refusal) {
         let mut slot = lock(&self.0);
+        // A session that was given stays given, and its new task ends it.
         if let Slot::Empty | Slot::Waiting(_) = *slot {
             let before = std::mem::replace(&mut *slot, Slot::Refused(why));
             drop(slot);
@@ -90,6 +92,8 @@ impl<T> Handover<T> {
 
     /// Stops waiting, and takes the session if it was given already.
     pub(crate) fn abandon(&self) -> Option<T> {
+        // In one step, so that the session is either taken here or returned to the task that gives
+        // it.
         match std::mem::replace(&mut *lock(&self.0), Slot::Abandoned) {
             Slot::Given(session) => Some(*session),
             _ => None,

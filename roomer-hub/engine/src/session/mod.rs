@@ -121,6 +121,7 @@ impl Session {
         let Some(change) = &mut self.change else { return };
         (change.older, change.is_elsewhere) = (Vec::new(), false);
         self.refuse_outdated();
+        // Most sessions have no change, and so no memory for one.
         self.change.take_if(|change| !change.is_detached && change.successor.is_none());
     }
 
@@ -150,6 +151,7 @@ impl Sessions {
 
     /// Finds the session that a token belongs to.
     pub(crate) fn find(&self, tables: &Tables, token: &SessionToken) -> Option<ConnKey> {
+        // The id is known to other members; only the secret shows whose session it is.
         let conn = tables.find_conn(token.id().as_str())?;
         let session = self.by_key.get(conn)?;
         session.secrets().any(|secret| token.has_secret(secret)).then_some(conn)
@@ -264,6 +266,7 @@ impl Sessions {
         if let Some(session) = self.by_key.remove(conn) {
             self.detached -= usize::from(session.is_detached());
             if let Some(successor) = session.change.and_then(|change| change.successor) {
+                // Its task opens a new session then.
                 successor.handover.refuse(Refusal::Ended);
             }
         }
@@ -280,6 +283,7 @@ impl Server {
         request: Option<&SessionRequest>,
         is_user: impl FnOnce(Option<&Arc<str>>) -> bool,
     ) -> Option<Replaced> {
+        // Without a count the session cannot continue, and its socket stays.
         let resume = request?.resume.as_ref().filter(|resume| resume.received.is_some())?;
         let token = resume.token?;
         let core = self.core();

@@ -62,6 +62,7 @@ impl Renewal {
         let expiring = PacketRef { room: ROOT, event: EXPIRING, payload, ..PacketRef::default() };
         match outbound.send_frame(conn.key, encode(&expiring)) {
             true => (self.is_asked, self.due_at) = (true, None),
+            // Its queue is full: the question waits until the client has read something.
             false => self.due_at = Some((now + RETRY).into()),
         }
     }

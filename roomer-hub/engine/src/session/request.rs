@@ -36,6 +36,7 @@ impl SessionRequest {
             // The first parameter of a name counts, as in `Request::query`.
             parameter.get_or_insert(value);
         }
+        // Another version gets the plain protocol, which all clients speak.
         let is_extended = parse_count(version?.as_bytes()) == Some(u64::from(VERSION));
         is_extended.then(|| SessionRequest {
             resume: session.map(|token| ResumeRequest {

@@ -67,6 +67,7 @@ impl SessionState {
             last_ack: now.into(),
             idle_acks: 0,
             has_socket: true,
+            // The first token has no older one beside it that could stay valid.
             is_unconfirmed: false,
             requests: RunningRequests::default(),
             renewal: Renewal::default(),

@@ -12,6 +12,7 @@ pub(crate) struct Moment(NonZeroU64);
 
 impl From<Duration> for Moment {
     fn from(at: Duration) -> Self {
+        // A later time is as good as never.
         let nanos = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
         Moment(NonZeroU64::MIN.saturating_add(nanos))
     }

@@ -14,6 +14,7 @@ const MAX_UNSENT: u32 = 128 * 1024;
 /// ignored: a socket that is not a TCP socket works without these settings.
 pub fn prepare<'s>(socket: impl Into<SockRef<'s>>) {
     let socket = socket.into();
+    // The engine collects messages itself; Nagle's algorithm would only delay the last ones.
     let _ = socket.set_tcp_nodelay(true);
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = socket.set_tcp_notsent_lowat(MAX_UNSENT);

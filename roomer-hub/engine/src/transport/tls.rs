@@ -64,6 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     fn open(&mut self) -> io::Result<Pin<&mut server::TlsStream<S>>> {
         match &mut self.0 {
             State::Open(stream) => Ok(Pin::new(&mut **stream)),
+            // The engine writes before the handshake only to reject a socket, which then closes.
             State::Accepting(_) | State::Failed => Err(ErrorKind::NotConnected.into()),
         }
     }
@@ -79,6 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
             match ready!(Pin::new(&mut **accept).poll(cx)) {
                 Ok(stream) => self.0 = State::Open(Box::new(stream)),
                 Err(error) => {
+                    // A handshake that has failed must not be polled again.
                     self.0 = State::Failed;
                     return Poll::Ready(Err(error));
                 }

@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! cargo run --release -p roomer-simulator --bin sim -- --seeds N [--start S] [--threads T] \
-//!     [--full | --guests | --requests | --members | --cluster | --sessions]
+//!     [--full | --guests | --requests | --members | --cluster | --sessions | --client]
 //! ```
 //!
 //! With `--guests`, the hub has peers: members on other nodes; with `--requests`, extended connections
 //! that send requests; with `--members`, extended members with info. With `--full`, plans drive the whole
 //! server (sessions, outboxes and handlers) byte by byte instead of the hub alone; with `--cluster`,
 //! several nodes over a model of a broker; with `--sessions`, a server whose clients lose their sockets
-//! and return. The last line is `N seeds, M steps, R steps/s, F failures`, where R is
+//! and return; with `--client`, the client of `roomer-proto` against that server. The last line is `N seeds, M steps, R steps/s, F failures`, where R is
 //! per thread; the exit status is 0 only if F is 0. Failing plans are shrunk and printed as tests.
 //! With 10,000 seeds or more, a mark that was never reached is a failure too.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command-line program
@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use roomer_simulator::client::ClientPlans;
 use roomer_simulator::cluster::ClusterPlans;
 use roomer_simulator::hub::guests::report::GuestPlans;
 use roomer_simulator::hub::report::HubPlans;
@@ -32,7 +33,7 @@ use roomer_simulator::sessions::SessionPlans;
 use roomer_simulator::simulation::Simulation;
 
 const USAGE: &str = "usage: sim --seeds N [--start S] [--threads T] \
-    [--full | --guests | --requests | --members | --cluster | --sessions]";
+    [--full | --guests | --requests | --members | --cluster | --sessions | --client]";
 
 /// The number of failures that are shrunk and printed.
 const EXPLAINED: usize = 2;
@@ -62,6 +63,7 @@ enum Mode {
     Server,
     Cluster,
     Sessions,
+    Client,
 }
 
 fn main() -> ExitCode {
@@ -85,6 +87,7 @@ fn main() -> ExitCode {
         Mode::Members => run::<MemberPlans>(&options),
         Mode::Server => run::<ServerPlans>(&options),
         Mode::Cluster => run::<ClusterPlans>(&options),
+        Mode::Client => run::<ClientPlans>(&options),
         Mode::Sessions => run::<SessionPlans>(&options),
     }
 }
@@ -107,6 +110,7 @@ fn options() -> Result<Option<Options>, String> {
             "--guests" => options.mode = Mode::Guests,
             "--requests" => options.mode = Mode::Requests,
             "--members" => options.mode = Mode::Members,
+            "--client" => options.mode = Mode::Client,
             "--cluster" => options.mode = Mode::Cluster,
             "--sessions" => options.mode = Mode::Sessions,
             "-h" | "--help" => return Ok(None),

@@ -118,6 +118,8 @@ impl Broker {
         for _ in 0..copies {
             let delay = self.jitter(self.setup.max_delay);
             let last = self.last.entry((from, to, is_for_all)).or_default();
+            // Never before an earlier frame of the same publisher on the same subject: the one
+            // order that brokers keep.
             *last = (*last).max(now + delay);
             let delivery = Delivery {
                 to,
@@ -139,6 +141,7 @@ impl Broker {
         let is_through = from.number == delivery.from_link || self.random.one_in(2);
         to.is_up
             && to.number == delivery.to_link
+            // What is published before a subscription is effective does not reach the subscriber.
             && delivery.sent_at >= to.interest_at
             && is_through
     }

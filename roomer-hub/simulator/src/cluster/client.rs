@@ -154,6 +154,7 @@ impl Client {
         let name = ROOMS[room];
         if self.orders(room) {
             let sender = src.map_or(Sender::Server(numbers.node), Sender::Client);
+            // The last one, which belongs to the present membership.
             let sequence = self.sequences.iter_mut().rfind(|(of, _)| *of == room);
             sequence.into_iter().for_each(|(_, heard)| heard.push((sender, numbers.in_room)));
         }
@@ -241,10 +242,9 @@ impl Client {
     /// Records that this client's node starts over with another one.
     pub fn excuse(&mut self, node: NodeId, is_dead: bool) {
         self.owed.excuse(node, is_dead);
-        // A member that this client has seen leave may have joined again and spoken, which nothing would show.
-        // In a room with one order its earlier messages may still wait for a place, but go with a dead node.
-        let rooms = self.views.iter().filter(|(room, _)| is_dead || !self.setup.orders(**room));
-        for (room, view) in rooms.filter(|(room, _)| **room < FULL) {
+        // With a dead node go its messages that wait for a place, also of members that have left.
+        let ordered = self.views.iter().filter(|(room, _)| is_dead && self.setup.orders(**room));
+        for (room, view) in ordered.filter(|(room, _)| **room < FULL) {
             self.owed.shown_but(view, *room);
         }
     }

@@ -26,6 +26,7 @@ impl World {
     /// Ends all faults and checks that all nodes show the same, and that every message arrives.
     pub fn finish(&mut self) -> Result<(), Fault> {
         self.note_trouble();
+        // All faults end at the same time, from which the limits below count.
         self.broker.lose(0);
         self.broker.unite();
         for node in 0..self.nodes.len() {
@@ -38,6 +39,7 @@ impl World {
         self.check()?;
         // A message that is given up may close its receivers, which have to leave before views are compared.
         self.settle_orders()?;
+        // Only deaths may take longer, since a node that has died often is admitted late.
         if let Err(fault) = self.agree() {
             if !self.has_death() {
                 return Err(fault);
@@ -123,6 +125,7 @@ impl World {
 
     /// Sends a message in each room and to each client, which all have to arrive.
     fn probe(&mut self) -> Result<(), Fault> {
+        // Of the probe alone: what was lost before is judged already.
         let overflows = self.overflows();
         let mut open = self.open_clients();
         open.retain(|id| self.nodes[self.clients[id].node].runs());

@@ -101,6 +101,7 @@ impl Client {
         let rooms = self.infos.iter().filter(|(of, _)| room.is_none_or(|room| room == **of));
         for (room, members) in rooms {
             let Some(shown) = members.get(&src) else { continue };
+            // A peer does not show an info above its limit, which the sender's own node allows.
             let due = known(index, number, node == self.node);
             ensure!(
                 *shown == due,

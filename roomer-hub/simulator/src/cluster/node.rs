@@ -69,6 +69,8 @@ pub enum State {
 
 impl Node {
     pub fn new(setup: &Setup, index: usize, incarnation: u32, now: Duration) -> Self {
+        // The first half of a node's number is its tag. Two random tags may be equal, so some plans
+        // have that.
         let tag = match setup.shares_tag && index < 2 {
             true => 0xfeed_0000 | incarnation,
             false => (incarnation << 8) + index as u32 + 1,
@@ -202,6 +204,7 @@ impl Node {
             let room = room.map(|room| tables.find_room(room));
             room.is_none_or(|room| room.is_some_and(|room| tables.is_member(*conn, room)))
         };
+        // Collected, since each close changes the tables.
         let keys: Vec<ConnKey> = keys.filter(is_there).collect();
         for conn in keys {
             let command = roomer_hub::Command::Close { conn, code: 1012, reason: "" };
@@ -245,10 +248,13 @@ impl Node {
         self.steps += 1;
         let Node { hub, cluster, .. } = self;
         use roomer_hub::Input as In;
+        // What peers send has its place already, and must not be submitted once more.
         let is_own = matches!(input, In::Packet { .. } | In::Allowed { .. } | In::Command(_));
         let mut actions = hub.handle(now, input);
         let (tables, subject) = (actions.tables(), actions.subject());
         let mut has_message = false;
+        // A connection that the input has closed is no longer in the tables; it is the subject
+        // then.
         let id_of = |conn: ConnKey| tables.conn_id(conn).or(subject);
         for action in actions.by_ref() {
             let change = match action {

@@ -44,6 +44,7 @@ impl World {
             for message in heard {
                 before.entry(*message).or_default();
             }
+            // Neighbours are enough: the order of others follows from theirs.
             for pair in heard.windows(2) {
                 if next.entry(pair[0]).or_default().insert(pair[1]) {
                     *before.entry(pair[1]).or_default() += 1;

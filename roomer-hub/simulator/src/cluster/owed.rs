@@ -70,6 +70,8 @@ impl Owed {
         for ((from, own), debt) in &mut self.0 {
             let has_left = matches!(from, Sender::Client(id) if !members.contains(id));
             if has_left && *own == Some(room) {
+                // The client has seen by a leave that messages may be missing, so these need not
+                // come any more.
                 debt.numbers.retain(|number| !number.may_be_lost);
             }
         }
@@ -105,6 +107,7 @@ impl Owed {
     ) -> Result<(), Fault> {
         let Some(debt) = self.0.get_mut(&(from, room)) else { return Ok(()) };
         while let Some(first) = debt.numbers.front().copied() {
+            // Later ones are still to come.
             if first.number > number {
                 break;
             }

@@ -52,6 +52,7 @@ struct Pair {
 
 impl Pairs {
     fn pair(&mut self, one: usize, other: usize) -> &mut Pair {
+        // One entry for both directions: trouble of one of them affects both streams.
         self.0.entry((one.min(other), one.max(other))).or_default()
     }
 
@@ -115,6 +116,8 @@ impl World {
         let (now, setup) = (self.now, self.setup);
         match news {
             News::PeerGone { node, why, .. } if *why != GoneCause::Bye => {
+                // A node that has been started again has another number; nothing about its old one
+                // is wrong.
                 let Some(peer) = self.index_of(*node) else { return Ok(()) };
                 let awake = self.nodes[index].awake_since;
                 let overflows = self.overflows();
@@ -141,6 +144,7 @@ impl World {
                 pair.reset_at = now;
                 let is_recent = |at: Duration| now.saturating_sub(at) < AFTERMATH;
                 let has_died = pair.deaths.iter().any(|(_, at)| now - *at < FLAP_MEMORY);
+                // With such a disturbance any cause is possible.
                 if is_recent(pair.trouble) || has_died || has_overflow {
                     return Ok(());
                 }
@@ -193,6 +197,7 @@ impl World {
 
     /// Checks that nodes which can reach each other for some time show each other's members.
     pub fn check_pairs(&self) -> Result<(), Fault> {
+        // The plan's bounds are so small that streams start over all the time.
         if self.overflows() > 0 {
             return Ok(());
         }

@@ -45,6 +45,7 @@ pub(super) fn receive(
         id.ok_or_else(|| Fault::new(format!("{} without an id", packet.event)))
     };
     let src = ConnId::parse(packet.src);
+    // Read before the receiver is borrowed for changes.
     let sender = src.and_then(|src| clients.get(&src)).map(|src| (src.number, src.node));
     let client = client(clients, to)?;
     let of_protocol = [NEW_MEMBER, MEMBER_LEFT].contains(&packet.event);

@@ -37,6 +37,7 @@ impl World {
             return Ok(());
         }
         let mut random = [0; 16];
+        // Unique among all clients ever, whose number it is.
         random[8..].copy_from_slice(&(self.clients.len() as u64 + 1).to_be_bytes());
         let id = self.nodes[node].id.tag().id(random);
         let client = Client::new(id, node, self.clients.len(), self.setup);
@@ -124,6 +125,7 @@ impl World {
         let info = self.clients[&id].info;
         let payload = Numbers { in_room, over_all, node: 0, info }.encode(size);
         self.largest = self.largest.max(payload.len());
+        // The numbers count only messages that were sent: a rejected one must not look like a loss.
         if self.send(node, id, PacketRef { payload: &payload, ..packet })? {
             self.said.insert((id, target), in_room);
             self.order.insert(id, over_all);
@@ -144,6 +146,7 @@ impl World {
         let sender = &self.nodes[node];
         let tables = sender.hub.tables();
         let Some(key) = tables.find_room(ROOMS[room]) else { return };
+        // Only peers that the sender's node knows of can get the message.
         let known: Vec<NodeId> =
             tables.peers(key).iter().filter_map(|peer| sender.cluster.peer_node(peer)).collect();
         let is_ordered = self.setup.orders(room);
@@ -182,6 +185,7 @@ impl World {
     /// Checks that a message has reached all members on its sender's node.
     fn check_local(&self, node: usize, src: ConnId, room: usize, number: u32) -> Result<(), Fault> {
         let own = self.clients.values().filter(|client| client.node == node && client.id != src);
+        // In a room with one order a message waits for its place, also on its sender's node.
         let own = own.filter(|client| !client.orders(room));
         for client in own.filter(|client| client.is_in(room)) {
             let last = client.last_of(src, Some(room));
@@ -207,6 +211,7 @@ impl World {
             let client = except.and_then(|id| world.clients.get(&id));
             client.map_or(0, |client| client.last_of_server(numbers.node, room))
         };
+        // Compared below: the client that is left out must not get the message, at once or later.
         let before = heard(self);
         let command = roomer_hub::Command::Broadcast {
             from: None,
@@ -241,6 +246,7 @@ impl World {
         }
         let Node { hub, cluster, .. } = &mut self.nodes[node];
         let tables = hub.tables();
+        // All of them, as two nodes may have the same tag; the one without the client ignores it.
         for peer in tables.peers_of(id.as_str()) {
             self.marks.mark(true, Mark::RemoteCommand);
             cluster.record(self.now, tables, Change::Command { peer, id, command: at_peer });
@@ -284,6 +290,8 @@ impl World {
             ensure!(
                 !client.is_open
                     || is_done
+                    // The stream to the client's node has started over since, and commands may be
+                    // lost with it.
                     || breaks > command.breaks
                     || self.is_lost_to(node, command.from),
                 "{command:?} had no effect"

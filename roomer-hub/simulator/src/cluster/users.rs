@@ -26,6 +26,7 @@ impl World {
     /// Lets a client return to a node. On its own node, nothing changes.
     pub(super) fn return_to(&mut self, node: usize, id: ConnId, token: Token) -> Result<(), Fault> {
         let old = &self.clients[&id];
+        // A token is valid for one return.
         if old.node == node || old.has_returned || !self.nodes[node].runs() {
             return Ok(());
         }
@@ -51,6 +52,7 @@ impl World {
             let (from, client) = (&self.nodes[node], &self.clients[&id]);
             let to = &self.nodes[client.node];
             let is_known = peers.iter().any(|peer| from.cluster.peer_node(*peer) == Some(to.id));
+            // Otherwise the report may be lost, and the old connection ends by its own timeout.
             if is_known && to.shows(from.id) {
                 self.must_happen(node, id, None);
             }

@@ -65,6 +65,7 @@ enum Event {
 
 impl World {
     pub fn new(plan: &Plan) -> Self {
+        // Not at zero, so that "long ago" lies behind it.
         let now = Duration::from_secs(100);
         let count = usize::from(plan.setup.nodes);
         let nodes = (0..count).map(|index| Node::new(&plan.setup, index, 1, now)).collect();
@@ -107,6 +108,7 @@ impl World {
 
     fn at(&mut self, at: Duration, event: Event) {
         self.serial += 1;
+        // With a serial number, which keeps the order of events at the same time.
         self.events.insert((at, self.serial), event);
     }
 
@@ -138,6 +140,8 @@ impl World {
         let node = &mut self.nodes[index];
         if node.runs() && node.cluster.wants_to_publish() && !node.publishes {
             node.publishes = true;
+            // A task that runs some time later; a node that has been started again meanwhile has
+            // other tasks.
             let (at, incarnation) = (self.now + self.broker.jitter(3), self.incarnations[index]);
             self.at(at, Event::Publish { node: index, incarnation });
         }
@@ -167,6 +171,7 @@ impl World {
             let awake = self.nodes.iter().filter(|node| node.runs());
             let tick = awake.map(|node| node.cluster.wake_at()).min();
             let never = end + Duration::from_millis(1);
+            // Not before now: a node that has just woken up is behind its own deadlines.
             let next = event.into_iter().chain(tick).min().unwrap_or(never).max(self.now);
             if next > end {
                 self.now = end;
@@ -183,6 +188,7 @@ impl World {
                 if self.nodes[node].runs() && self.nodes[node].cluster.wake_at() <= next {
                     self.input(node, Input::Tick)?;
                     self.look_for_the_dead(node)?;
+                    // Otherwise the driver of a real node would spin.
                     let is_later = self.nodes[node].cluster.wake_at() > next;
                     ensure!(is_later, "node {node} wants a tick at the time of its tick");
                 }
@@ -201,6 +207,7 @@ impl World {
             }
             Event::Deliver(delivery) => {
                 if !self.broker.delivers(&delivery) {
+                    // A loss excuses what the two nodes do about it.
                     self.pairs.lost(self.now, delivery.from, delivery.to);
                     return Ok(());
                 }
@@ -217,6 +224,8 @@ impl World {
             return Ok(());
         }
         let mut frames = Vec::new();
+        // In some plans the broker takes a few frames at a time, so that the rest has to stay
+        // queued.
         let mut room = if self.setup.seed.is_multiple_of(5) { 3 } else { usize::MAX };
         self.nodes[index].cluster.publish(self.now, |subject, frame: &Bytes| {
             if room == 0 {
@@ -231,6 +240,8 @@ impl World {
             ensure!(subject != Subject::Node(STRANGER), "node {index} talks to a stranger");
             for to in 0..self.nodes.len() {
                 let is_for_all = subject == Subject::All;
+                // Some brokers return a node's own messages to it, which it must ignore; so do
+                // those of a third of the plans.
                 let is_echo = to == index && !self.setup.seed.is_multiple_of(3);
                 if is_echo || !(is_for_all || subject == Subject::Node(self.nodes[to].id)) {
                     continue;
@@ -253,6 +264,7 @@ impl World {
         let (now, node) = (self.now, &self.nodes[index]);
         for (at, ids, asked) in &mut self.crashed {
             if now.saturating_sub(*at) < CRASH_SEEN
+                // A node that was asleep has not had the time to notice the silence.
                 || now.saturating_sub(node.awake_since) < CRASH_SEEN
                 || asked.contains(&index)
             {

@@ -65,12 +65,15 @@ impl CheckedHub {
     /// Gives an input to the model and to the hub, and compares effects and actions.
     pub fn input(&mut self, now: Duration, op: Op) -> Result<(), Fault> {
         let CheckedHub { hub, checker } = self;
+        // The model first, so that each action is compared as it comes, and a report has all that
+        // was expected.
         checker.begin(now, op);
         let actions = hub.handle(now, checker.hub_input(op));
         let (tables, mut left) = (actions.tables(), actions.len());
         checker.learn_rooms(tables)?;
         let closes = matches!(checker.model.effects.last(), Some(Effect::Close { .. }));
         let mut expected = Expected::new(closes || matches!(op, Op::Gone { .. }));
+        // The order of a peer's guests has no meaning, so neither has that of their leaves.
         if let Op::Peer { op: PeerOp::Gone, .. } = op {
             expected.by_content = Some(vec![false; checker.model.effects.len()]);
         }
@@ -89,6 +92,7 @@ impl CheckedHub {
         ensure!(counted == expected, "the hub has counted {counted:?}, expected are {expected:?}");
         let (counted, expected) = (hub.rejected_peer_inputs(), checker.model.peers.rejected);
         ensure!(counted == expected, "the hub has counted {counted:?}, expected are {expected:?}");
+        // After each input, as it costs nothing; the tables themselves are audited less often.
         let rooms = hub.tables().room_count();
         ensure!(rooms == checker.model.rooms.len(), "{rooms} rooms");
         Ok(())
@@ -130,6 +134,7 @@ fn register(hub: &mut Hub, events: &[&str]) -> Result<(), Fault> {
 fn check_id_parsing(identity: &Identity) -> Result<(), Fault> {
     let parsed = ConnId::parse(&identity.text);
     ensure!(parsed == Some(identity.id), "{} is parsed as {parsed:?}", identity.text);
+    // Other texts of the same id, or a part of it.
     for other in [&identity.upper, &identity.padded, &identity.cut] {
         let parsed = ConnId::parse(other);
         ensure!(parsed.is_none(), "{other:?} is parsed as {parsed:?}");
@@ -161,6 +166,7 @@ impl Expected {
                 .find(|(_, is_matched)| !**is_matched)
                 .map(|(effect, _)| effect);
         }
+        // The first effect that is not matched, as matched ones are bits from below.
         expected.get(self.taken.trailing_ones() as usize)
     }
 
@@ -244,6 +250,7 @@ impl Checker {
             Op::Broadcast { event, .. } | Op::Send { event, .. } => is_built_in(event),
             _ => false,
         };
+        // Before the hub has the input: whatever it sends to this client from here on is a fault.
         if let Op::Gone { client } = op {
             self.clients.end(client);
         }

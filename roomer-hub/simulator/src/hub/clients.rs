@@ -142,14 +142,19 @@ impl Clients {
             ensure!(!is_own, "{} receives its own {shown}", identity(client.id).text);
             let members = client.receive(room, packet, notice, self.announces_rejoins)?;
             if is_full {
+                // All receivers have had the same notices before this packet, so their views are
+                // equal.
                 let seen = *common.get_or_insert(members);
                 ensure!(seen == members, "some clients see {seen:?}, others {members:?}");
             }
         }
         let Some(mut others) = common else { return Ok(()) };
+        // Before the guests are removed: the sender may be one.
         let was_in = src.or(notice).is_some_and(|id| others.contains(id));
         others.subtract(abroad);
         if is_command {
+            // Which one is left out is not in the packet, so only the number can be checked here;
+            // the model knows it.
             let missed = others.len() - reached.len();
             ensure!(missed <= 1, "{shown} reaches {reached:?}, but {others:?} are in the room");
             return Ok(());
@@ -158,6 +163,8 @@ impl Clients {
             others.remove(left_out);
             let from_outside = notice.is_none() && !self.members_only;
             let has_left = packet.event == MEMBER_LEFT;
+            // The receivers have applied the notice: a new member is in their views by now, and one
+            // that has left is not.
             ensure!(was_in != has_left || from_outside, "{shown} from outside");
         }
         ensure!(reached == others, "{shown} reaches {reached:?}, but {others:?} are in the room");
@@ -225,6 +232,8 @@ fn subject(packet: &PacketRef<'_>) -> Result<u16, Fault> {
 /// Parses the ids of a `join_ack`: a JSON array of unique strings without spaces.
 fn read_snapshot(payload: &[u8]) -> Result<IdSet, Fault> {
     let mut members = IdSet::default();
+    // By the fixed length of an entry instead of a JSON parser, which would accept blanks and
+    // escapes.
     let mut is_array = payload.last() == Some(&b']');
     let entries = payload.chunks_exact(ENTRY_LEN);
     is_array &= entries.remainder().len() == 1 && entries.len() > 0;

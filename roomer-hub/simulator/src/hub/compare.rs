@@ -34,6 +34,8 @@ impl Checker {
         }
         let room = match room {
             Some(key) => {
+                // From the end, since most actions are about recent rooms. A closed room keeps its
+                // number, so that its last actions are found.
                 let number = self.rooms.iter().rposition(|known| *known == key);
                 ensure!(number.is_some(), "an action about an unknown room");
                 number.map(|number| number as u32)
@@ -95,6 +97,8 @@ impl Checker {
                 Action::Close { conn, code, reason },
                 Effect::Close { client, code: expected, reason: why },
             ) => {
+                // Each action goes into the hash of the run, so that any change of the output moves
+                // it.
                 self.trace.number(u64::from(code) << 16 | u64::from(client));
                 self.trace.bytes(reason.as_bytes());
                 self.clients.end(client);
@@ -162,6 +166,7 @@ impl Checker {
             return Ok(false);
         };
         ensure!(name == expected, "{name:?} is joined instead of {expected:?}");
+        // Rooms are numbered in the order of their creation, so this one is new.
         if number as usize == self.rooms.len() {
             ensure!(!self.rooms.contains(&room), "a room's key is used again");
             self.rooms.push(room);
@@ -172,6 +177,8 @@ impl Checker {
     /// Checks a packet for one client.
     fn sent(&mut self, client: u16, packet: &PacketRef<'_>) -> Result<bool, Fault> {
         self.encode(u64::from(client), packet)?;
+        // Clients would take the application's imitation for a true notice, and their views would
+        // be wrong.
         if !self.imitates_built_in {
             self.clients.direct(client, packet, Presence::Full)?;
         }
@@ -206,6 +213,7 @@ impl Checker {
 
     /// Records a new connection, whose key must be new.
     fn open(&mut self, tables: &Tables, conn: ConnKey, client: u16) -> Result<(), Fault> {
+        // Compared with all keys ever: a key that is used again would make a stale one valid.
         let is_new = !self.keys.contains(&conn) && conn != ConnKey::default();
         ensure!(is_new, "a connection's key is used again");
         // Kept in nanoseconds of 64 bits, which are 584 years.
@@ -229,6 +237,7 @@ impl Checker {
         snapshot: &Snapshot<'_>,
         (shows, expected, count): (Presence, IdSet, u64),
     ) -> Result<bool, Fault> {
+        // The buffer is kept between inputs, as a snapshot is needed for each join.
         let mut text = std::mem::take(&mut self.text);
         text.clear();
         for run in snapshot.runs() {
@@ -269,6 +278,7 @@ impl Checker {
             let Some(id) = self.id(conn) else { return Ok(None) };
             let entry = entries.next().and_then(|entry| entry.get(2..ENTRY_LEN - 1));
             let is_next = entry == Some(identity(id).text.as_bytes());
+            // In the order of the table, since the list is kept by index beside it.
             ensure!(is_next && listed.insert(id), "a snapshot in another order than its room");
         }
         for guest in tables.find_room(room).into_iter().flat_map(|room| tables.guests(room)) {
@@ -280,6 +290,7 @@ impl Checker {
                 "a snapshot without {guest}"
             );
         }
+        // The closing bracket.
         ensure!(entries.len() == 1, "a snapshot with more entries than members and guests");
         Ok(Some(listed))
     }

@@ -96,6 +96,7 @@ impl Coverage {
             if !model.is_connected(client) {
                 self.marks.mark(true, Mark::Stale);
                 self.marks.mark(matches!(op, Op::Gone { .. }), Mark::GoneTwice);
+                // A stale key is interesting if its slot has another connection now.
                 let place = place(checker.keys[usize::from(client)]);
                 let here = checker.keys.iter().enumerate().skip(usize::from(client));
                 let mut here = here.filter(|(client, _)| model.is_connected(*client as u16));

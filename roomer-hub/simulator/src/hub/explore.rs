@@ -54,6 +54,7 @@ pub fn explore(scope: &Scope) -> Result<Explored, Box<(Plan, Fault)>> {
     let steps = possible_steps(scope);
     let (mut nodes, mut known) = (Vec::<Node>::new(), BTreeSet::new());
     let mut explored = Explored { states: 1, transitions: 0, depth: 0, is_complete: true };
+    // The state of the empty hub.
     known.insert(Vec::new());
     let mut plan = empty_plan(scope);
     let mut next = 0; // 0 is the empty hub, 1 the first node
@@ -66,11 +67,14 @@ pub fn explore(scope: &Scope) -> Result<Explored, Box<(Plan, Fault)>> {
             continue;
         }
         for &step in &steps {
+            // The path is run from the start for each transition: a hub cannot be copied, and paths
+            // are short.
             steps_to(&nodes, here, &mut plan.steps);
             plan.steps.push(step);
             explored.transitions += 1;
             let state = match state(&plan, scope) {
                 Ok(state) => state,
+                // Breadth first, so no shorter plan leads to this fault.
                 Err(fault) => return Err(Box::new((plan, fault))),
             };
             if known.insert(state) {
@@ -185,6 +189,7 @@ fn state(plan: &Plan, scope: &Scope) -> Result<Vec<u8>, Fault> {
     if checker.keys.is_empty() && scope.peers == 0 {
         return Ok(state);
     }
+    // Whether the first connection still lives, since two of the steps name it.
     state.push((!checker.keys.is_empty() && checker.model.is_connected(0)).into());
     for slot in 0..scope.clients {
         let Some(client) = run.in_slot(slot) else {

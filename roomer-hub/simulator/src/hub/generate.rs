@@ -84,6 +84,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
     let (key, mut swarm) = (source.below(1 << 16) as u16, swarm(source));
     let mut authorize = [(); 3].map(|()| source.one_in(4));
     if shared_room_only {
+        // The rule is about direct messages, which would be too few otherwise.
         swarm.kinds.extend([[Direct; 4], [MeetAndLeave; 4]].concat());
         authorize[2] |= source.one_in(2);
     }
@@ -108,6 +109,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
     for _ in 0..source.below(4) {
         let event = source.pick(&swarm.events);
         let is_new = plan.handlers.iter().all(|handler| handler.event != event);
+        // The hub would reject the registration, and the plan would test nothing.
         if is_new && !event.is_empty() {
             let commands = (0..source.below(4)).map(|_| swarm.command(source, true)).collect();
             plan.handlers.push(Handler { event, commands });
@@ -119,6 +121,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
         return plan;
     }
     let length = source.pick(&[120, 250, 400, 60, 20]);
+    // A fuzzer's bytes end: from there on each choice would be the same.
     while plan.steps.len() < length && !source.is_exhausted() {
         swarm.step(source, &mut plan.steps);
     }
@@ -171,6 +174,7 @@ fn swarm(source: &mut impl Source) -> Swarm {
 
 /// Generates a room of about one or two chunks of a snapshot.
 fn crowd(source: &mut impl Source, plan: &mut Plan) {
+    // Otherwise nothing could join, and the crowd would not be one.
     plan.max_name = plan.max_name.max(4);
     plan.max_rooms = plan.max_rooms.max(1);
     plan.rates = DEFAULT_RATES;
@@ -246,6 +250,8 @@ impl Swarm {
             }
             Gone => Step::Gone { client: self.client(source, false) },
             Clock => {
+                // Steps within and beyond a second, thirds of one, jumps back, and one beyond 64
+                // bits of nanoseconds.
                 let shifts = [1, 0, 54_000, -1, -90_000_000, 1 << 45, 333, 334, 500, 1000, 1, -400];
                 Step::Clock { millis: source.pick(&shifts) }
             }
@@ -271,6 +277,7 @@ impl Swarm {
             Broadcast => {
                 let (from, room) = (self.from(source, in_handler), source.pick(&self.rooms));
                 let (event, payload) = (self.command_event(source), self.payload(source));
+                // Mostly the sender, as in the original, sometimes another member.
                 let except = if source.one_in(3) { self.from(source, in_handler) } else { from };
                 Step::Broadcast { from, except, room, event, payload }
             }

@@ -188,6 +188,7 @@ impl Model {
 
     /// Returns true if a connection may send this packet now. Closes it otherwise.
     fn has_enough(&mut self, now: Duration, client: u16, packet: Packet) -> bool {
+        // The encoded length, written out: five lengths of four bytes, and the fields.
         let PacketRef { room, event, dst, src, payload } = packet;
         let bytes = 20 + room.len() + event.len() + dst.len() + src.len() + payload.len();
         let is_granted = self.take(now, client, Quota::Messages, 1)
@@ -226,6 +227,7 @@ impl Model {
             let is_new = !self.is_in(client, packet.room);
             let fits = packet.room.len() <= self.config.max_name
                 && self.rooms_of(client) < self.config.max_rooms;
+            // A join that is rejected or repeated anyway does not need a permission.
             if authorize && is_new && fits {
                 return self.authorize(client, Permission::Join, packet);
             }
@@ -373,6 +375,7 @@ impl Model {
     }
 
     fn after_leaving(&mut self, client: u16, name: &'static str) {
+        // At most one: each input empties its room before the next one.
         if let Some(at) = self.rooms.iter().position(Room::is_empty) {
             let room = self.rooms.remove(at).number;
             return self.effects.push(Effect::RoomClosed { room });
@@ -391,6 +394,7 @@ impl Model {
             return;
         }
         let payload = self.id(Some(about)).as_bytes();
+        // Not to the peers: each node notifies its own members.
         self.broadcast(Some(about), PacketRef { room, event, dst: "", src: "", payload }, None);
     }
 }

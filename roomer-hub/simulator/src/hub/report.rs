@@ -69,6 +69,7 @@ pub fn explain(plan: &Plan, title: &str, test: &str) -> String {
     shrink(&mut plan);
     let _ = writeln!(text, "{title}: {before} steps, shrunk to {}", plan.steps.len());
     let Some(mut run) = strict_run(&plan) else { return text + "the run does not start\n" };
+    // Only here: a log of each action would slow all runs down.
     run.checked.checker.log = Some(Vec::new());
     let Err(Fault(what)) = run.run_to_end() else { return text + "it does not fail again\n" };
     let _ = writeln!(text, "fault: {what}");

@@ -56,6 +56,7 @@ impl<'p> Run<'p> {
     pub fn with_key(plan: &'p Plan, key: HashKey) -> Result<Self, Fault> {
         let checked = CheckedHub::new(plan, key)?;
         let (coverage, slots, now) =
+            // Far from zero, so that steps can turn the clock back.
             (Coverage::default(), [None; SLOTS], Duration::from_secs(1 << 20));
         Ok(Run {
             plan,
@@ -121,6 +122,7 @@ impl<'p> Run<'p> {
             let far = Duration::from_millis(millis.unsigned_abs());
             let moved =
                 if millis < 0 { self.now.checked_sub(far) } else { self.now.checked_add(far) };
+            // A clock that would leave its range starts again at its origin.
             self.now = moved.unwrap_or_default();
             self.coverage.clock(millis);
             return Ok(());
@@ -128,6 +130,7 @@ impl<'p> Run<'p> {
         let Some(op) = self.resolve(step, None) else { return Ok(()) };
         self.input(op, Some(at))?;
         self.apply_effects(step, at)?;
+        // Before the count goes down, so that a delay of 0 answers after the same step.
         let is_due = self.answer_in == 0;
         self.answer_in = self.answer_in.saturating_sub(1);
         match self.pending_answer.take_if(|_| is_due) {
@@ -159,6 +162,7 @@ impl<'p> Run<'p> {
                 Some(&Effect::Opened { client }),
             ) => {
                 self.slots[usize::from(*slot)] = Some(client);
+                // Only fresh ids count: the other steps use an id that exists.
                 self.ids += u16::from(matches!(step, Step::Open { .. }));
             }
             (_, Some(&Effect::Call { client, handler, packet })) => {
@@ -193,6 +197,7 @@ impl<'p> Run<'p> {
                     | Step::Leave { .. }
                     | Step::Close { .. }
             );
+            // Only commands: a plan that was shrunk or fuzzed may have any step here.
             if let Some(op) = self.resolve(step, Some(caller)).filter(|_| is_command) {
                 self.coverage.command(&self.checked.checker.model, op, caller, &packet);
                 self.input(op, Some(at))?;
@@ -214,6 +219,8 @@ impl<'p> Run<'p> {
             self.checked.input(self.now, op)?;
             self.coverage.after(&self.checked.checker, op);
         }
+        // An audit takes time in proportion to the connections, so that a crowd is audited less
+        // often.
         let many = self.checked.hub.tables().conn_count() as u64 / 8 + 1;
         let audit_interval = self.audit_interval * many;
         if self.steps.is_multiple_of(audit_interval) { self.checked.audit_tables() } else { Ok(()) }
@@ -225,6 +232,7 @@ impl<'p> Run<'p> {
         let client = |client: ClientRef| match client {
             ClientRef::Slot(slot) => self.slots[usize::from(slot)],
             ClientRef::Numbered(_) if model.clients.is_empty() => None,
+            // Modulo the clients so far, so that a plan stays valid when its steps are removed.
             ClientRef::Numbered(number) => Some((usize::from(number) % model.clients.len()) as u16),
             ClientRef::Caller => caller,
         };
@@ -255,6 +263,8 @@ impl<'p> Run<'p> {
             },
             Step::OpenAs { slot, like } => {
                 let like = client(like)?;
+                // A slot with an open client stays as it is, unless the id is in use and the hub
+                // must reject it.
                 let is_free = here(slot).is_none() || model.is_connected(like);
                 Op::Open { id: is_free.then(|| id(like))? }
             }
@@ -299,6 +309,7 @@ impl<'p> Run<'p> {
         let rooms: Vec<&'static str> =
             self.checked.checker.model.rooms.iter().map(|room| room.name).collect();
         for &room in &rooms {
+            // As a command of the server, which each member has to receive, whatever the rules are.
             let (event, payload) = ("probe", noise(1, 9));
             let (from, except, except_guest) = (None, None, None);
             self.input(Op::Broadcast { from, except, except_guest, room, event, payload }, None)?;

@@ -23,6 +23,7 @@ impl CheckedHub {
             let key = checker.rooms[room.number as usize];
             ensure!(tables.room_name(key) == Some(room.name), "{:?} has another name", room.name);
             let members = tables.members(key);
+            // With the same number, membership of each is enough for equal sets.
             ensure!(members.len() == room.members.len(), "{:?} has {members:?}", room.name);
             for conn in members.iter() {
                 let client = checker.client(conn);

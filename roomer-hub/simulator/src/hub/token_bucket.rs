@@ -66,11 +66,14 @@ impl Bucket {
     ) -> Withdrawal {
         let capacity = i128::from(burst) * TOKEN;
         let before = slot.unwrap_or(Bucket { left: capacity, at: now });
+        // Signed, as the clock may go back. `Duration::MAX` is below 2^94 nanoseconds.
         let passed = now.as_nanos() as i128 - before.at.as_nanos() as i128;
         let refilled = before.left + passed * i128::from(per_second);
+        // Not each step back: one that the tokens make up for is not visible in a bucket.
         let clock_went_back = refilled < 0;
         let there = if clock_went_back { capacity } else { refilled.min(capacity) };
         let wanted = count as i128 * TOKEN;
+        // A rejected packet takes nothing.
         let left = if wanted <= there { there - wanted } else { there };
         *slot = Some(Bucket { left, at: now });
         Withdrawal {

@@ -24,6 +24,7 @@ impl Run<'_> {
     /// Gives an input to the hub, and compares the packets of each client with the model.
     pub(super) fn input(&mut self, input: Input<'_>, is_any_order: bool) -> Result<(), Fault> {
         self.steps += 1;
+        // The caller has given the input to the model before.
         let due = std::mem::take(&mut self.model.due);
         let now = Duration::from_millis(self.model.now);
         let questions = self.model.questions.len();
@@ -42,6 +43,8 @@ impl Run<'_> {
             match action {
                 Action::Opened { conn } => keys.push(conn),
                 Action::Joined { conn, name, .. } => {
+                    // By the actions alone, so that they agree with the packets even where the
+                    // model would not notice.
                     let is_new = seats.insert((number(keys, conn)?, name.into()));
                     ensure!(is_new, "a member of {name} joins it");
                 }
@@ -51,6 +54,7 @@ impl Run<'_> {
                 }
                 Action::JoinAck { to, id, room, snapshot } => {
                     let to = number(keys, to)?;
+                    // The join comes first, or messages between the two would be missing.
                     ensure!(seats.contains(&(to, room.into())), "join_ack before the join");
                     let text = snapshot.to_vec();
                     ensure!(snapshot.len() == text.len(), "{} bytes", snapshot.len());
@@ -90,6 +94,8 @@ impl Run<'_> {
                         }
                     }
                     ensure!(
+                        // `Plain` and `Extended` promise that the room has both kinds, so that a
+                        // driver can skip the check otherwise.
                         audience == Audience::All || plain > 0 && extended > 0,
                         "{audience:?} of {plain} plain and {extended} extended members"
                     );
@@ -182,6 +188,8 @@ impl Run<'_> {
         };
         let mut members = Vec::new();
         for conn in tables.members(key) {
+            // The order of the hub's tables is not that of the model, so the list follows the
+            // tables and is compared as a set.
             members.extend(self.keys.iter().position(|known| *known == conn));
         }
         let mut sorted = (members.clone(), room.members.clone());

@@ -62,6 +62,7 @@ impl<'p> Run<'p> {
         let mut config = Config::default();
         (config.authorize_info, config.max_info) = (plan.authorize, plan.max_info);
         config.info_rate = plan.rate.and_then(|(per_second, burst)| Rate::new(per_second, burst));
+        // Other plans check it; here it would close clients whose views are to be compared.
         config.violation_rate = None;
         let mut hub = Hub::new(config, HashKey([7; 16]));
         for (pattern, presence) in &plan.presence_rules {
@@ -83,6 +84,7 @@ impl<'p> Run<'p> {
     }
 
     pub fn run_to_end(&mut self) -> Result<(), Fault> {
+        // A panic of the hub is a fault like any other, and the run is not used after it.
         let run = AssertUnwindSafe(|| {
             for step in &self.plan.steps {
                 self.step(*step)?;
@@ -180,6 +182,7 @@ impl<'p> Run<'p> {
             }
             Step::Direct { to, .. } => {
                 let to = self.client(to).unwrap_or_default();
+                // A message to an id without a connection is the subject of other plans.
                 if !self.model.clients[to].is_open {
                     return Ok(());
                 }
@@ -248,6 +251,7 @@ impl<'p> Run<'p> {
             return Ok(());
         }
         let (client, payload) = self.model.questions.remove(0);
+        // Both lists have the same questions in the same order, which `input` has checked.
         self.asked.remove(0);
         let is_open = self.model.clients[client].is_open;
         self.marks.mark(!is_open, Mark::AnswerTooLate);

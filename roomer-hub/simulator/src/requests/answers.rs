@@ -181,6 +181,7 @@ impl Model {
         }
         self.clients[client].open = false;
         let id = self.clients[client].id;
+        // First its own requests: one to itself must not be answered with an error.
         self.calls.retain(|call| call.0 != client);
         self.asks.retain(|ask| ask.from != client);
         let mut ended = 0;

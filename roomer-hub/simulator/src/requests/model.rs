@@ -112,7 +112,7 @@ impl Model {
         self.marks.mark(true, mark);
     }
 
-    /// Returns the number of connections with open requests or a bucket of errors.
+    /// Returns true if no request is open.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty() && self.asks.is_empty() && self.numbers.is_empty()
     }

@@ -99,6 +99,7 @@ impl Run {
                 self.slots[usize::from(slot)] = Some(self.keys.len());
                 self.model.open(&identity.text, extended);
                 self.input(Input::Open { id: identity.id, extended })?;
+                // `line` skips the action that has the key.
                 let key = self.hub.tables().find_conn(&identity.text);
                 ensure!(key.is_some(), "{} is not open", identity.text);
                 self.keys.extend(key);
@@ -168,6 +169,7 @@ impl Run {
         let Some((client, message)) = self.model.question.take() else { return Ok(()) };
         self.answers = self.answers.rotate_left(1);
         let (conn, packet) = (self.keys[client], packet(&message));
+        // One bit of the plan's answers for each question, again and again.
         if self.answers & 1 == 0 {
             self.model.denied(client, &message);
             return self.input(Input::Denied { conn, packet });
@@ -205,11 +207,13 @@ impl Run {
 
 fn packet(message: &Message) -> PacketRef<'_> {
     let Message { room, event, dst } = message;
+    // A `src` that the hub must replace.
     PacketRef { room, event, dst, src: "forged", payload: b"?" }
 }
 
 /// Returns an action as a line; none for those about membership.
 fn line(keys: &[ConnKey], action: &Action<'_>) -> Option<String> {
+    // Clients by their numbers, since keys mean nothing to the model.
     let name = |conn: ConnKey| keys.iter().position(|key| *key == conn).unwrap_or(keys.len());
     let fields =
         |of: &PacketRef<'_>| format!("{:?}", [of.room, of.event, of.dst, of.src, &text(of)]);

@@ -42,8 +42,10 @@ impl Cap {
             all += 1;
             own += usize::from(address_group(conn.slot) == address_group(slot));
         }
+        // Clients without an address share no limit per address, but count in total.
         let is_known = address_group(slot).is_some();
         match self {
+            // The total first, as in the engine: at both limits the status is 503.
             cap if cap.total.is_some_and(|most| all >= most) => Some(503),
             cap if is_known && cap.per_address.is_some_and(|most| own >= most) => Some(429),
             _ => None,

@@ -22,6 +22,7 @@ impl Harness<'_> {
         if self.conns[at].state == State::Open && !is_done {
             self.settle_pings(at);
             let conn = &mut self.conns[at];
+            // Everything that was buffered behind a handler is handled.
             if conn.waiting.is_none() && conn.traffic.pending.is_empty() {
                 conn.buffered_from = None;
             }
@@ -31,6 +32,7 @@ impl Harness<'_> {
                 )));
             }
             let has_read_on = conn.waiting.is_some_and(|waiting| conn.read > waiting.read);
+            // Otherwise a client could pile up input behind a handler that waits.
             ensure!(!has_read_on, "connection {at} reads while its handler is pending");
             self.after_open_poll(at, has_read)?;
         }
@@ -62,6 +64,7 @@ impl Harness<'_> {
         if now >= conn.last_ping + ping {
             self.marks.mark(conn.waiting.is_some(), Mark::PingWhileWaiting);
             conn.last_ping = now;
+            // The first unanswered one counts: later pings do not extend the time for its answer.
             conn.unanswered_ping.get_or_insert(now);
             conn.is_ping_order_unknown |= has_read;
             // Above the high-water mark the engine does not queue pings.
@@ -96,6 +99,7 @@ impl Harness<'_> {
             (State::Handshake, _) => self.is_stopping,
             (State::Closing, Some((since, _))) => {
                 let is_late = self.now() >= since + wait;
+                // The client's close frame was read, so both sides have closed.
                 let hears_close = conn.closes_at.is_some_and(|at| conn.peer.bytes_read() >= at);
                 is_late || hears_close
             }
@@ -126,6 +130,8 @@ impl Harness<'_> {
         let (stall, trickle) = if outstanding > 3 * soft { FLOOD_LIMITS } else { SLOW_LIMITS };
         let stood = now - conn.taken.1;
         // The newest message does not count.
+        // Any item may have been the newest, so the shortest one is left out: the check must not be
+        // stricter than the engine.
         let newest = match may_ping || conn.expected.pings + conn.expected.optional_pings > 0 {
             true => 0,
             false => conn.expected.items.iter().map(|item| item.output.len()).min().unwrap_or(0),

@@ -131,6 +131,7 @@ impl Application {
     /// Returns the length of the journal, and the number of bytes received.
     pub(super) fn journal_position(&self, conn: &Conn) -> (usize, u64) {
         let mut state = self.state();
+        // Taken with each entry, so that the position of the entry among the inputs is known.
         conn.server().take_journal(&mut state.journal);
         (state.journal.len(), conn.server().stats().bytes_in)
     }
@@ -148,6 +149,8 @@ impl Application {
                 let clock = clock.clone();
                 builder.on_async(script.event, move |conn, message| {
                     let by = application.record_call(handler, &conn, &message.packet());
+                    // In the call itself, before there is a future: both kinds of panics must be
+                    // contained.
                     if let [AppAction::Panic, ..] = *actions {
                         _ = application.run_action(&conn, by, AppAction::Panic);
                     }
@@ -179,6 +182,7 @@ impl Application {
         if state.handles.len() <= at {
             state.handles.resize(at + 1, None);
         }
+        // Kept, so that the plan can act by it after the connection has closed.
         state.handles[at] = Some(conn.clone());
         state.log.push(what(by));
         by
@@ -212,6 +216,7 @@ impl Application {
 
     /// Performs an action with the handle of a slot's connection, outside any handler.
     pub fn outside(&self, slot: u8, action: &AppAction) {
+        // Cloned, and the lock released: the action takes it again for its entry in the log.
         let found = {
             let state = self.state();
             state.handle(slot).map(|(by, conn)| (by, conn.clone()))
@@ -304,6 +309,8 @@ impl SlowCall {
                 self.pause(&clock, millis).await;
                 continue;
             }
+            // Before the action: a panic drops this call at once, and must not count as a dropped
+            // one.
             self.is_finished = matches!(action, AppAction::Fail | AppAction::Panic);
             if let Some(result) = self.application.run_action(&self.conn, self.by, action) {
                 return result;
@@ -334,6 +341,7 @@ impl Drop for SlowCall {
         let mut state = self.application.state();
         state.running -= 1;
         if !self.is_finished {
+            // A future that is dropped before its end: its connection has ended.
             state.dropped.push(self.by);
         }
     }

@@ -82,6 +82,7 @@ impl Application {
                 let slot = application.record_auth_call(&request);
                 application.state().auth_in_progress += 1;
                 let (application, clock) = (application.clone(), clock.clone());
+                // Made in the call and moved into the future, which may be dropped without a poll.
                 let knock = AuthGuard(application.clone());
                 async move {
                     let _knock = knock;
@@ -184,6 +185,7 @@ impl Harness<'_> {
         let limit = Duration::from_millis(self.plan.setup.handshake);
         let (is_stopping, may_be_cut) = (self.is_stopping, self.may_be_cut());
         let conn = &mut self.conns[at];
+        // Ended from outside, so neither a response nor a decision is expected.
         if conn.is_aborted || (is_done && may_be_cut) {
             conn.pending_auth = None;
             return Ok(());
@@ -199,6 +201,7 @@ impl Harness<'_> {
             return self.reject(at, status);
         }
         if let Some(PendingAuth { status, .. }) = self.take_decision(at)? {
+            // Checked again: the last place may have been taken while the hook decided.
             let rejection = self.rejection(at).filter(|_| status == 101);
             if let Some(rejection) = rejection {
                 self.marks.mark(true, Mark::FullAfterWait);
@@ -237,6 +240,7 @@ impl Harness<'_> {
         ensure!(status != 101, "connection {at} is not opened");
         let now = self.now();
         let conn = &mut self.conns[at];
+        // An early rejection is not counted as that of a request.
         if conn.rejected_early.is_none() {
             self.counts.refused(status);
         }

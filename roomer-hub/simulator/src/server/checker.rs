@@ -42,6 +42,7 @@ impl Harness<'_> {
         self.journal = inputs;
         entries.clear();
         self.application.state().log.append(&mut entries);
+        // After the inputs, which contain the reason for the drop.
         for by in dropped {
             self.check_dropped(by, polled)?;
         }
@@ -87,6 +88,7 @@ impl Harness<'_> {
         let (mut journal, mut log) = (Cursor::new(inputs), Cursor::new(entries));
         loop {
             match log.peek() {
+                // A handler is polled between two inputs, at the position that it has recorded.
                 Some(LogEntry::Resumed { by, after, bytes_in }) if after == journal.at() => {
                     log.next();
                     self.check_resumed((by, bytes_in), polled, &mut journal, &mut log)?;
@@ -152,6 +154,8 @@ impl Harness<'_> {
                     let sent = conn.traffic.pending.front();
                     return Err(Fault::new(format!("{sent:?} of {at} is taken for a packet")));
                 };
+                // The engine must not handle what was read behind the packet that closed the
+                // connection.
                 ensure!(!conn.is_closed_by_hub, "a packet after the one that has closed {at}");
                 let Some(client) = conn.client else { return Ok(()) };
                 self.give(Op::Packet { client, packet }, None)?;
@@ -196,6 +200,7 @@ impl Harness<'_> {
         conn.read_at_poll = end;
         conn.expected.push(now, Order::Direct, Output::Response(101), false);
         let slot = usize::from(conn.slot);
+        // A later connection may have taken the slot, to which the plan's next steps refer.
         if self.slots[slot] == Some(at) {
             self.application.state().slots[slot] = Some(id);
         }
@@ -226,6 +231,7 @@ impl Harness<'_> {
         let Some(client) = conn.client else { return Ok(()) };
         if let Some(Meaning::Close(code)) = conn.next() {
             conn.traffic.pending.pop_front();
+            // The server has closed first, so this frame is the client's answer.
             if conn.state != State::Open {
                 return self.give(Op::Gone { client }, None);
             }
@@ -234,6 +240,7 @@ impl Harness<'_> {
             self.give(Op::Gone { client }, None)?;
             self.expect_hook(client, HookEvent::Gone(DisconnectReason::ByPeer(code)));
             let conn = &mut self.conns[at];
+            // A close that does not fit into the queue replaces what waits there.
             conn.expected.may_be_truncated |= conn.expected.may_drop_next();
             let close = Output::Close { code, reason: code.map(|_| "").or(Some("")) };
             conn.expected.push(now, Order::Barrier, close, false);
@@ -262,6 +269,7 @@ impl Harness<'_> {
         polled: Option<usize>,
         log: &mut Cursor<'_, LogEntry>,
     ) -> Result<(), Fault> {
+        // The pongs may have filled the queue, which is then the reason for the close.
         if code == 1013 && polled == Some(at) {
             self.settle_pings(at);
         }
@@ -276,6 +284,7 @@ impl Harness<'_> {
         if code == 1013 && self.may_be_out_of_memory() {
             self.marks.mark(polled != Some(at), Mark::OutOfMemory);
             self.close(at, code, None)?;
+            // Its queue is dropped to free memory, the close frame excepted.
             (self.conns[at].expected.may_be_truncated, self.conns[at].is_shed) = (true, true);
             return Ok(());
         }
@@ -378,6 +387,7 @@ impl Harness<'_> {
     }
 
     fn by_key(&self, key: ConnKey) -> Result<usize, Fault> {
+        // From the end: inputs are mostly about recent connections.
         let found = self.conns.iter().rposition(|conn| conn.key == Some(key));
         found.ok_or_else(|| Fault::new(format!("an unknown key: {key:?}")))
     }

@@ -14,6 +14,7 @@ use crate::hub::plan::Mode;
 impl Harness<'_> {
     /// Lets a client send a frame, which is in flight from then on.
     pub fn send(&mut self, at: usize, frame: ClientFrame) {
+        // A client that has closed or ended its stream sends nothing, whatever the plan asks for.
         if !self.conns[at].can_send() {
             return;
         }
@@ -78,6 +79,7 @@ impl Harness<'_> {
             128..=0x1_0003 => 4,
             _ => 10,
         };
+        // The frame as a receiver gets it: with the sender's id in place of the client's `src`.
         let around = head + bare.encoded_len() - bare.src.len() + identity(0).text.len();
         let most = setup.max_message.saturating_sub(bare.encoded_len()).min(0x1_0000);
         noise(8, left.saturating_sub(around).min(most) as u32)
@@ -86,6 +88,7 @@ impl Harness<'_> {
     /// Delivers a client's bytes in flight to the server.
     pub fn deliver(&mut self, at: usize, bytes: usize) {
         let conn = &mut self.conns[at];
+        // Nothing arrives after the end of the stream, or over a cable that is cut.
         if conn.end == Some(End::Lost) || conn.end == Some(End::Arrived) {
             return;
         }
@@ -97,6 +100,7 @@ impl Harness<'_> {
             conn.peer.deliver(&back[..size - first]);
             conn.traffic.in_flight.drain(..size);
         }
+        // Only behind the last byte, as TCP delivers the end in order.
         if conn.traffic.in_flight.is_empty() && conn.end == Some(End::Sending) {
             conn.peer.end_stream(Ok(()));
             conn.end = Some(End::Arrived);

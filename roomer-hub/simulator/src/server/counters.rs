@@ -64,6 +64,7 @@ impl Harness<'_> {
         let written = written(|_| true);
         let is_so = (counted..=written).contains(&stats.bytes_out);
         ensure!(is_so, "{} bytes out, {counted} to {written} written", stats.bytes_out);
+        // Nothing is under way any more, so the sum is exact.
         if conns().count() == 0 {
             let found = (stats.bytes_out, stats.queued_bytes, stats.held_bytes);
             ensure!(found == (written, 0, 0), "{found:?} bytes out and left, {written} written");

@@ -51,6 +51,7 @@ struct Waiter {
 impl Drain {
     /// Returns the number of connections that may have been closed at this time.
     fn allowed(&self, now: Duration) -> u64 {
+        // One interval ahead: the first closes come at once, not after an interval.
         let millis = (now + DRAIN_INTERVAL - self.since).as_millis();
         let expected = (self.per_second as u128 * millis).div_ceil(1000);
         expected.try_into().unwrap_or(u64::MAX)
@@ -70,6 +71,7 @@ impl Harness<'_> {
             let drained = server.drain().await;
             *shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(drained);
         });
+        // A second drain joins the one that is running, with its deadline.
         let drain = self.drain.get_or_insert(Drain {
             since: now,
             deadline: now + Duration::from_millis(deadline),
@@ -83,6 +85,7 @@ impl Harness<'_> {
             waiters: Vec::new(),
         });
         drain.waiters.push(Waiter { task, is_checked: false, result });
+        // At once, as a caller's `await` would.
         self.tasks.poll(task);
         self.observe(Some(task))
     }
@@ -97,6 +100,8 @@ impl Harness<'_> {
         if let Some(waiter) = drain.waiters.iter_mut().find(|waiter| Some(waiter.task) == task) {
             self.is_drain_poll = true;
             drain.may_be_cut |= now >= drain.deadline && sockets > 0;
+            // A poll after the deadline that closes nothing has found all of them closed, and
+            // aborts them.
             drain.is_cut |= drain.may_be_cut && self.journal.is_empty();
             let result = *waiter.result.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(DrainReport { closed, cut, .. }) = result
@@ -105,6 +110,7 @@ impl Harness<'_> {
                 let is_late = now >= drain.deadline + ABORT_GRACE;
                 ensure!(is_late || sockets == 0, "the drain has ended with {sockets} sockets left");
                 let (there, ended) = (drain.there, drain.ended);
+                // Each connection that was there at the start has ended in one of the two ways.
                 ensure!(closed + cut == there, "drained {closed} and aborted {cut} of {there}");
                 ensure!(closed >= ended, "drained {closed} of {ended}");
                 ensure!(cut >= drain.cut, "{cut} are reported as aborted, {} were", drain.cut);

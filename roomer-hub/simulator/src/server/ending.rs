@@ -22,6 +22,7 @@ impl Harness<'_> {
             conn.peer.max_read(usize::MAX);
             conn.peer.max_write(usize::MAX);
             conn.peer.interrupt(0);
+            // A connection that was lost silently: the system reports it now.
             if conn.end == Some(End::Lost) {
                 conn.peer.end_stream(Err(std::io::ErrorKind::TimedOut));
                 conn.peer.fail_writes(std::io::ErrorKind::TimedOut);
@@ -47,6 +48,7 @@ impl Harness<'_> {
             for at in 0..self.conns.len() {
                 let conn = &mut self.conns[at];
                 if conn.peer.is_shut_down() && conn.traffic.in_flight.is_empty() {
+                    // A client whose server has closed the stream ends its own.
                     conn.end.get_or_insert(End::Sending);
                 }
                 let can_end = conn.end == Some(End::Sending);
@@ -68,6 +70,7 @@ impl Harness<'_> {
         let end = self.now() + span;
         loop {
             self.deliver_all()?;
+            // From one timer to the next, so that no timer is skipped by a jump of the clock.
             let Some(expected) = self.clock.next_deadline().filter(|expected| *expected <= end)
             else {
                 break;
@@ -82,6 +85,7 @@ impl Harness<'_> {
     /// Advances the time, and continues while a handler or a rule is pending.
     fn finish_calls(&mut self, span: Duration) -> Result<(), Fault> {
         self.run_for_answering(span)?;
+        // One handler may lead to another. The bound turns an endless chain into a failure.
         for _ in 0..1000 {
             if self.conns.iter().all(|conn| conn.waiting.is_none()) {
                 return Ok(());
@@ -123,6 +127,7 @@ impl Harness<'_> {
             self.model.rooms.iter().map(|room| (room.name, room.members.clone())).collect();
         for (room, members) in rooms {
             let conns = members.iter().map(|&client| self.conn_of_client[usize::from(client)]);
+            // A room whose members have all ended their streams cannot be probed.
             let Some(at) = { conns }.find(|&at| self.conns[at].can_send()) else { continue };
             let payload = Size::Bytes(Payload(77, 3));
             let (dst, src, form) = (Address::Nothing, Address::Nothing, Form::Whole);

@@ -96,6 +96,8 @@ pub enum Received {
 
 impl Expected {
     pub fn push(&mut self, at: Duration, order: Order, what: Output, is_optional: bool) {
+        // Before the new item: the engine drops an item only if the queue is above the limit
+        // already.
         self.may_exceed_limit |= self.outstanding() > self.hard_limit;
         self.bytes += what.len();
         self.items.push_back(ExpectedItem { order, output: what, at, is_optional });
@@ -113,6 +115,7 @@ impl Expected {
     /// the queue.
     pub fn outstanding(&self) -> u64 {
         let pings = u64::from(self.pings + self.optional_pings);
+        // A ping is a frame of two bytes.
         (self.bytes + 2 * pings).saturating_sub(self.received_bytes)
     }
 
@@ -176,6 +179,7 @@ impl Expected {
                 0 => self.optional_pings -= 1,
                 _ => self.pings -= 1,
             }
+            // The ping is no longer one of those to come, so its bytes count here.
             self.bytes += 2;
             return Ok(Some((Received::Ping, size)));
         }
@@ -246,6 +250,7 @@ pub fn next_item<T>(
     order: impl Fn(&T) -> (Order, bool),
     fits: impl Fn(&T) -> bool,
 ) -> Option<usize> {
+    // The rooms with an earlier message, which has to come first. Plans have at most 16 rooms.
     let mut rooms: [u32; 16] = [u32::MAX; 16];
     let mut seen = 0;
     for (at, item) in items.iter().enumerate() {
@@ -265,7 +270,9 @@ pub fn next_item<T>(
                 seen += 1;
             }
             Order::Room(_) => {}
+            // May have been dropped, so what follows it may be next.
             _ if is_optional => {}
+            // A direct item comes before all that was decided after it.
             _ => return None,
         }
     }
@@ -295,6 +302,7 @@ impl Output {
             }
             Output::Raw(bytes) | Output::Pong(bytes) => framed(bytes.len()),
             Output::Close { code: None, .. } => 2,
+            // Without a known reason, the longest that fits into a control frame.
             Output::Close { reason, .. } => 4 + reason.map_or(123, str::len),
         }) as u64
     }

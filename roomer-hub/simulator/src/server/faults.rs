@@ -19,6 +19,7 @@ impl Harness<'_> {
             }
             Step::Abort { .. } => {
                 self.conns[at].is_aborted = true;
+                // Marked as aborted all the same: the connection must not be expected to answer.
                 if self.tasks.is_done(task) {
                     return Ok(());
                 }
@@ -57,6 +58,7 @@ impl Harness<'_> {
                 conn.end.get_or_insert(End::Sending);
             }
             Step::Reset { .. } if conn.end != Some(End::Arrived) => {
+                // A reset discards what was under way and what was not read yet, as TCP does.
                 conn.traffic.in_flight.clear();
                 peer.discard_unread();
                 peer.set_space(0);

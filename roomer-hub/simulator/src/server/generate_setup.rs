@@ -12,6 +12,7 @@ use crate::random::Source;
 /// Generates the configuration. The options that depend on the swarm are set by the caller.
 pub(super) fn setup(source: &mut impl Source) -> Setup {
     let pong = source.pick(&[60_000, 60_000, 2000, 300]);
+    // Always below the time limit of the answer, as the builder demands.
     let ping = source.pick(&[pong / 10 * 9, pong / 2, pong - 1]);
     let max_message = source.pick(&[100, 200, 1000, 70_000, 1 << 20]);
     Setup {
@@ -47,6 +48,7 @@ pub(super) fn setup(source: &mut impl Source) -> Setup {
 fn cap(source: &mut impl Source) -> Cap {
     let total = source.one_in(12).then(|| 1 + source.below(6) as usize);
     let per_address = source.one_in(12).then(|| 1 + source.below(4) as usize);
+    // Not above the total, which would never let it apply.
     Cap { total, per_address: per_address.map(|most| most.min(total.unwrap_or(most))) }
 }
 

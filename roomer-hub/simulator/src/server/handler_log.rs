@@ -59,6 +59,8 @@ impl Harness<'_> {
         let conn = &mut self.conns[at];
         let (read, payload) = (conn.read, packet.payload.len() as u64);
         conn.waiting = Some(Waiting { until: None, read, payload });
+        // What was read behind this packet stays in the session's buffer until the handler has
+        // completed.
         conn.buffered_from.get_or_insert(conn.parsed);
         Ok(())
     }
@@ -91,6 +93,7 @@ impl Harness<'_> {
         self.give(op, None)?;
         self.note_closed_by_hub(at);
         self.marks.mark(self.conns[at].is_closed_by_hub, Mark::ClosedByAnswer);
+        // An allowed packet may call a handler, which may wait in turn.
         self.check_called(at, journal, log)?;
         self.conns[at].pending_rule = None;
         Ok(())
@@ -108,6 +111,7 @@ impl Harness<'_> {
         let Some(at) = found else {
             return Err(Fault::new(format!("a handler of {by} is polled that was never called")));
         };
+        // Handlers run in their connection's task, so that they end with it.
         ensure!(polled == Some(at), "the handler of {at} is polled in the poll of {polled:?}");
         self.check_call(at, journal, log)?;
         let now = self.now();

@@ -207,6 +207,7 @@ impl<'p> Harness<'p> {
             return;
         }
         let (reader, writer, peer) = socket();
+        // Before the socket counts itself.
         let rejected_early = self.early_rejection(slot);
         let task = self.tasks.spawn(self.server.connect(reader, writer, address(slot)));
         let is_mute = self.plan.setup.mute & (1 << slot) != 0;
@@ -224,6 +225,7 @@ impl<'p> Harness<'p> {
             self.marks.mark(is_gone, Mark::SlotReused);
         }
         self.slots[usize::from(slot)] = Some(self.conns.len());
+        // The slot has no id until the connection opens; actions for it have no effect until then.
         self.application.state().slots[usize::from(slot)] = None;
         self.conns.push(conn);
     }
@@ -254,8 +256,10 @@ impl<'p> Harness<'p> {
 
     /// Observes the result of a poll or a call: inputs of the hub, and output.
     pub fn observe(&mut self, task: Option<usize>) -> Result<(), Fault> {
+        // Taken by the application in the middle of the poll, so these entries come first.
         self.journal.append(&mut self.application.state().journal);
         self.server.take_journal(&mut self.journal);
+        // Tasks are numbered in the order of spawning, as connections are.
         let at = |task| self.conns.binary_search_by_key(&task, |conn| conn.task).ok();
         let polled = task.and_then(at);
         self.observe_flushes(task)?;
@@ -275,6 +279,7 @@ impl<'p> Harness<'p> {
             }
             conn.was_full |= conn.peer.is_full();
         }
+        // Before the clients read, so that each byte is expected by the time it is compared.
         self.check_journal(polled)?;
         for at in 0..self.conns.len() {
             if self.conns[at].peer.available() > 0 {

@@ -73,6 +73,7 @@ impl Application {
     }
 
     fn on_hook(&self, hooks: Hooks, conn: &Conn, what: HookEvent) {
+        // Before the action, whose inputs come after this position.
         let (after, bytes_in) = self.journal_position(conn);
         let by = self.record(conn, |by| LogEntry::HookCalled { by, event: what, after, bytes_in });
         if hooks.is_acting(by, what) {

@@ -89,6 +89,7 @@ pub fn run(plan: &Plan) -> Outcome {
 /// Runs all steps and the end of a plan. Returns the index of the step that failed, and the reason.
 fn run_steps(harness: &mut Harness<'_>) -> Option<(usize, String)> {
     let mut at = 0;
+    // A panic of the engine is a fault like any other; the harness is only read after it.
     let result = catch_unwind(AssertUnwindSafe(|| {
         for step in &harness.plan.steps {
             harness.step(step)?;

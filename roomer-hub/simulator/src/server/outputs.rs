@@ -26,6 +26,7 @@ impl Harness<'_> {
         let now = self.now();
         self.model.input(now, op);
         self.input_count += 1;
+        // Taken out and put back, since the checks below change the harness.
         let effects = std::mem::take(&mut self.model.effects);
         let is_close = matches!(op, Op::Close { .. });
         let mut left = None;
@@ -116,6 +117,7 @@ impl Harness<'_> {
         // Output beyond the hard limit is dropped.
         let expected = &mut self.conns[at].expected;
         expected.may_be_truncated |= expected.may_drop_next();
+        // Required even if the queue is full: the engine always finds room for it.
         let close = Output::Close { code: Some(code), reason };
         expected.push(now, Order::Barrier, close, false);
     }
@@ -144,6 +146,7 @@ impl Harness<'_> {
 
     /// Consumes pings and pongs before the next input, up to this position.
     pub(super) fn settle_pings_up_to(&mut self, at: usize, read: u64) {
+        // The session handles frames in order, so those before the next input are handled by now.
         while let Some(what @ (Meaning::Ping(_) | Meaning::Pong)) = self.conns[at].next()
             && self.conns[at].traffic.pending.front().is_some_and(|sent| sent.at <= read)
         {
@@ -173,6 +176,7 @@ impl Harness<'_> {
     pub(super) fn may_be_out_of_memory(&self) -> bool {
         let Some(budget) = self.plan.setup.budget() else { return false };
         let most = self.plan.setup.max_message as u64 + 100;
+        // Upper bounds: a plan must not fail because the engine holds less than it might.
         let held = self.conns.iter().filter(|conn| conn.state != State::Ended).map(|conn| {
             // Complete messages may have been read in several parts.
             let is_whole =

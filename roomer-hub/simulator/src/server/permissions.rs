@@ -50,6 +50,7 @@ impl Application {
     fn quick_rule(&self, builder: Builder, about: Permission, answers: RuleAnswers) -> Builder {
         let application = self.clone();
         let rule = move |conn: &Conn, packet: PacketRef<'_>| {
+            // The answer depends on the question alone, so that the checker can compute it.
             let digest = digest(about, &packet);
             let by = application.record_question(about, digest, conn);
             application.answer(&answers, digest, conn, by)
@@ -81,6 +82,7 @@ impl Application {
                 if RuleAnswers::has(answers.waits, digest) {
                     call.pause(&clock, wait).await;
                 }
+                // Before the answer, whose action may panic.
                 call.is_finished = true;
                 call.application.answer(&answers, digest, &call.conn, by)
             }

@@ -24,6 +24,7 @@ const MAX_READ_AFTER_CLOSE: u64 = 256 * 1024;
 impl Harness<'_> {
     /// Checks all invariants while no task is woken.
     pub(super) fn check_idle(&mut self) -> Result<(), Fault> {
+        // The engine's own checks first: what they find is nearer to the cause.
         self.server.audit(true).map_err(Fault::new)?;
         self.check_counts()?;
         self.marks.mark(self.model.rejected_packets.no_shared_room > 0, Mark::NoSharedRoom);
@@ -39,6 +40,7 @@ impl Harness<'_> {
         );
         let state = self.application.state();
         let unasked = state.auth_calls.len() + state.auth_decided.len();
+        // It borrows the harness, which the checks below change.
         drop(state);
         ensure!(unasked == 0, "authorize was called, or has decided, {unasked} times too often");
         let is_ready = !self.is_stopping && self.drain.is_none() && !self.is_full();
@@ -61,6 +63,7 @@ impl Harness<'_> {
             let is_waiting = waiting.until.is_some_and(|until| now < until);
             ensure!(is_waiting, "its handler waits until {:?}", waiting.until);
         }
+        // An aborted task cannot write or close, so its connection ends with it.
         ensure!(conn.state == State::Ended || !conn.is_aborted, "its task was dropped");
         match conn.state {
             State::Handshake => self.check_handshake(at)?,
@@ -82,6 +85,7 @@ impl Harness<'_> {
         let conn = &self.conns[at];
         ensure!(conn.peer.is_dropped(), "its task has ended, its socket is not dropped");
         let is_missing = conn.expected.is_required_missing() && !conn.expected.is_finished;
+        // Only a clean close promises that all output arrives.
         let is_lost = conn.has_closed_cleanly && is_missing;
         ensure!(!is_lost, "its last output is lost: {}", conn.expected.describe());
         Ok(())
@@ -97,6 +101,7 @@ impl Harness<'_> {
         let is_limited =
             conn.pending_auth.is_none_or(|pending_auth| conn.read <= pending_auth.most);
         ensure!(is_limited, "too much is read during authorize");
+        // Above the limit reading stops until the hook has decided.
         let may_wait = conn.is_buffer_full();
         let is_read = conn.peer.unread() == 0 && !conn.is_fully_read();
         ensure!(may_wait || is_read, "a handshake that is not read");
@@ -166,6 +171,8 @@ impl Harness<'_> {
             let is_sent = !is_missing && expected.pings == 0;
             ensure!(is_sent, "not sent: {}", expected.describe());
             if !expected.items.iter().any(is_delayed) {
+                // What is left are optional items, which were dropped, or they would have arrived
+                // by now.
                 expected.items.clear();
                 expected.may_exceed_limit = false;
                 expected.optional_pings = 0;

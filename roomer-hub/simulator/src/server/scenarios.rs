@@ -16,6 +16,7 @@ pub(super) fn crowd(source: &mut impl Source, steps: &mut Vec<Step>) {
         // A slot that is used again leaves its earlier connection open, without further steps.
         let slot = (number % 30) as u8;
         steps.push(Step::Connect { slot, request: RequestKind::Upgrade });
+        // The last one, whose `join_ack` is the longest.
         if number + 2 > count {
             steps.push(Step::SocketSpace { slot, bytes: 100 + source.below(4500) });
         }
@@ -98,6 +99,8 @@ pub(super) fn answered_too_late(
 ) {
     let (wait, action) = (Some(source.pick(&PAUSES)), AppAction::Raw(Payload(1, 1)));
     setup.mode = Mode::Default;
+    // One violation is free: the message with a reserved event takes it, the late answer is one too
+    // many.
     setup.rates = [None, None, None, Some((1, 1))];
     setup.authorize[1] = Some(RuleAnswers { allows: 0xff, acting: 0, action, wait, waits: 0xff });
     let slot = 30;
@@ -277,6 +280,7 @@ pub(super) fn concurrent_auth(source: &mut impl Source, setup: &mut Setup, steps
     let wait = Some(source.pick(&[20, 300]));
     setup.auth_hook = Some(AuthHook { admits: u32::MAX, panics: 0, wait, waits: u32::MAX });
     setup.caps[0] = Cap { total: None, per_address: Some(1) };
+    // Longer than the hook takes, or the handshakes would end by their time limit.
     setup.handshake = 10_000;
     for slot in [25, 26] {
         steps.push(Step::Connect { slot, request: RequestKind::Upgrade });
@@ -297,6 +301,7 @@ pub(super) fn input_at_flush_end(source: &mut impl Source, plan: &mut Plan) {
     let Plan { setup, scripts, steps } = plan;
     let workers = source.below(2) as usize;
     setup.flush = Some(Flush { max_inline: 1 + source.below(2) as usize, chunk: 32, workers });
+    // Nothing may close a connection, or the flush would have fewer of them.
     (setup.rates, setup.max_message, setup.memory_slack) = (DEFAULT_RATES, 1000, None);
     (setup.max_name, setup.max_backlog, setup.caps) = (4096, 5000, [Cap::NONE; 2]);
     if scripts.is_empty() {

@@ -72,11 +72,13 @@ impl Traffic {
 
     /// Sends a frame; `header_means` takes effect as soon as the header is read.
     fn frame(&mut self, start: u8, payload: &[u8], header_means: Option<Meaning>) {
+        // Another mask for each frame, without randomness: the golden ratio spreads the bits.
         self.masks = self.masks.wrapping_add(0x9e37_79b9);
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         frames::write(start, payload, self.masks.to_be_bytes(), &mut scratch);
         if let Some(what) = header_means {
+            // The header alone decides, so the server may react before the payload has arrived.
             let at = self.total + (scratch.len() - payload.len()) as u64;
             self.pending.push_back(Sent { at, meaning: what });
         }
@@ -178,10 +180,12 @@ impl Traffic {
                 let mut head = Vec::new();
                 frames::write_head(binary, 1 << 63, [1, 2, 3, 4], &mut head);
                 self.bytes(&head);
+                // Without a payload: of 2^63 bytes none can be sent.
                 return self.push(Meaning::Violation(1002));
             }
             Violation::Fragments => {
                 self.frame(first_byte::BINARY, b"", None);
+                // With the first one, one more than the limit of fragments.
                 for _ in 0..1024 {
                     self.frame(first_byte::CONTINUATION, b"", None);
                 }

@@ -45,6 +45,7 @@ impl Harness<'_> {
                 count = Some(session.read_to);
             }
             How::Ahead => count = Some(session.total() + 1000),
+            // An older one than the last, which was replaced when it was used.
             How::UsedToken => token = tokens[tokens.len().saturating_sub(3)].clone(),
             How::Forged => {
                 let last = if token.ends_with('0') { '1' } else { '0' };

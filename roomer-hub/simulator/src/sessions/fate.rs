@@ -47,6 +47,7 @@ impl Harness<'_> {
             let Some((_, count)) = socket.asked.token.clone() else {
                 return Err(Fault::new(format!("{number} is ended by socket {at}")));
             };
+            // Only the session that the request names may be ended by it.
             let is_due = self.wanted(at) == Some(number) || socket.is_aborted;
             ensure!(is_due, "{number} is ended by a request of another session");
             // The waiting task found that the session lacks what its client needs, or was aborted.
@@ -156,6 +157,7 @@ impl Harness<'_> {
     /// Returns true if the server keeps the session of a socket that is lost.
     fn may_detach(&self, number: usize, at: usize) -> bool {
         let away = self.sessions.iter().filter(|session| session.is_away()).count();
+        // A session whose client waits for it does not count: it is taken over at once.
         let fits = away < self.plan.setup.max_detached.into()
             || self.sessions[number].was_wanted
             || self.is_superseded(number, at);
@@ -215,6 +217,7 @@ impl Harness<'_> {
             return Ok(());
         };
         let has_opened = socket.phase == Phase::Open && socket.resumed_with.is_none();
+        // Each socket is judged once, in the poll in which its client got another session.
         let is_new = has_opened && !socket.is_judged;
         let target = self.target(at).filter(|_| count.is_some());
         let open = target.filter(|&number| self.sessions[number].is_open());
@@ -302,6 +305,7 @@ impl Harness<'_> {
         self.marks.mark(!self.sockets[session.keeper].is_broken, Mark::TakenOver);
         self.marks.mark(session.is_unconfirmed, Mark::ReturnedTwice);
         self.marks.mark(session.may_lack, Mark::ResumedFull);
+        // The count in the request acknowledges as well.
         session.advance_acked(count, setup.buffer);
         let new = token(session.id, random);
         session.renew(presented, new.clone());
@@ -332,7 +336,13 @@ impl Harness<'_> {
         ensure!(self.may_detach(number, at), "session {number} is kept");
         let now = self.now();
         if self.sessions[number].pending.is_none() {
+            let before = self.sessions[number].acks();
             self.settle(at);
+            // A socket that is given up in the poll in which the handler completes takes with it what the
+            // server had read behind the handler's packet, handled or not.
+            if self.completed == Some(number) {
+                self.sessions[number].doubt_acks(before);
+            }
         }
         let socket = &mut self.sockets[at];
         let session = &mut self.sessions[number];

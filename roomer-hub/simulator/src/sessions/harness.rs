@@ -63,6 +63,8 @@ pub struct Harness<'p> {
     pub stats: Stats,
     /// The session that a return has ended in this poll, since it lacks what the client has missed.
     pub incomplete: Option<usize>,
+    /// The session whose slow handler has completed in this poll.
+    pub completed: Option<usize>,
     /// The sessions whose handlers were dropped in this poll.
     pub dropped: Vec<usize>,
     pub steps: u64,
@@ -107,6 +109,7 @@ impl<'p> Harness<'p> {
             closed_by_server: 0,
             messages_in: 0,
             incomplete: None,
+            completed: None,
             dropped: Vec::new(),
             steps: 0,
             marks: Marks::default(),
@@ -178,6 +181,7 @@ impl<'p> Harness<'p> {
         let (reader, writer, peer) = socket();
         let task = self.tasks.spawn(self.server.connect(reader, writer, None));
         let device = &mut self.devices[usize::from(slot)];
+        // A client has one socket at a time; the server may notice the end of the old one later.
         if let Some(before) = device.socket.replace(self.sockets.len()) {
             self.sockets[before].is_abandoned = true;
         }
@@ -206,6 +210,7 @@ impl<'p> Harness<'p> {
         }
         socket.is_lost = true;
         socket.in_flight.clear();
+        // Frames that have arrived in part are kept: the server may have read their beginning.
         let read = socket.peer.bytes_read() + socket.peer.unread() as u64;
         // A reset discards what the server has not read.
         if how == Break::Reset {
@@ -240,6 +245,7 @@ impl<'p> Harness<'p> {
     pub fn observe(&mut self, task: Option<usize>) -> Result<(), Fault> {
         let polled = task
             .and_then(|task| self.sockets.binary_search_by_key(&task, |socket| socket.task).ok());
+        // First, so that the log has the inputs of this poll in their order.
         self.application.collect(&self.server);
         let log = std::mem::take(&mut self.application.state().log);
         let now = self.now();
@@ -258,13 +264,14 @@ impl<'p> Harness<'p> {
             history.push(format!("    poll of {polled:?}: {log:?}"));
         }
         let before = std::mem::replace(&mut self.stats, self.server.stats());
-        self.incomplete = None;
+        (self.incomplete, self.completed) = (None, None);
         // The login is valid from the hook's decision on, not from the end of the handshake.
         if std::mem::take(&mut self.application.state().authorized) > 0
             && let Some(at) = polled
         {
             self.sockets[at].accepted_at.get_or_insert(now);
         }
+        // Before the log: its inputs belong to the session that the socket has by then.
         self.check_resumed(&before, polled)?;
         self.check_log(&log, polled)?;
         self.after_poll(&before, polled)?;

@@ -133,6 +133,7 @@ impl Harness<'_> {
     fn check_held(&self) -> Result<(), Fault> {
         let sockets = self.sockets.iter().enumerate();
         let sockets = sockets.filter(|(_, socket)| !self.tasks.is_done(socket.task));
+        // An upper bound: the server may hold less, but must not count more than there can be.
         let around = sockets.map(|(at, socket)| {
             let hello = socket.hello.as_ref().map_or(0, |hello| hello.len() as u64);
             let closed = socket.session.filter(|_| self.session_on(at).is_none());
@@ -211,6 +212,7 @@ impl Harness<'_> {
             for slot in 0..SLOTS as u8 {
                 self.act(slot, Act::Deliver(u32::MAX))?;
             }
+            // Long enough for a hook that decides later.
             self.run_for(Duration::from_millis(u64::from(self.plan.setup.auth_wait.unwrap_or(0))))?;
             let is_flying = |at: usize| {
                 let socket = &self.sockets[at];
@@ -240,6 +242,7 @@ impl Harness<'_> {
         }
         self.settle_all()?;
         for at in 0..self.sockets.len() {
+            // A drain closes the sockets itself.
             if setup.ending != Ending::Drain {
                 self.break_socket(at, Break::Reset);
             }

@@ -34,6 +34,7 @@ impl Harness<'_> {
         let mut due = Due::default();
         for event in log {
             if let Event::Input(input) = *event {
+                // A handler is called before the next input is given to the hub.
                 ensure!(due.call.is_none(), "a handler was not called: {due:?}");
                 match due.action.take() {
                     Some((by, action)) => self.check_action(by, action, input)?,
@@ -79,6 +80,8 @@ impl Harness<'_> {
                 if let Some(Some(until)) = session.pending {
                     let keeper = Some(session.keeper);
                     self.marks.mark(session.is_away() && polled == keeper, Mark::HandlerAway);
+                    // From another task the application may act at any time; the handler itself
+                    // only once its wait is over.
                     let is_own = polled != keeper || now >= until || polled.is_none();
                     ensure!(is_own, "a handler acts before {until:?}");
                 }
@@ -90,11 +93,12 @@ impl Harness<'_> {
                     self.marks.mark(true, Mark::HandlerDropped);
                     self.dropped.push(session);
                 }
-                let session = &mut self.sessions[session];
-                if session.pending.take().is_some()
-                    && let Some(at) = session.socket()
-                {
-                    self.sockets[at].waited = self.clock.now();
+                if self.sessions[session].pending.take().is_some() {
+                    self.completed = Some(session);
+                    if let Some(at) = self.sessions[session].socket() {
+                        // Nothing was read meanwhile, so the silence of the client begins here.
+                        self.sockets[at].waited = self.clock.now();
+                    }
                 }
             }
             Event::Connected { by } | Event::Disconnected { by } => {
@@ -156,6 +160,7 @@ impl Harness<'_> {
             RecordedInput::Opened(key) => self.check_opened(key, polled),
             RecordedInput::Packet(key) => {
                 let number = self.by_key(key)?;
+                // An input that the model ignores leaves the effects of the one before.
                 self.model.effects.clear();
                 self.check_packet(number, polled)?;
                 let calls = self.model.effects.iter().find_map(|effect| match effect {

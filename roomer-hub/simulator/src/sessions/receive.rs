@@ -21,6 +21,7 @@ impl Harness<'_> {
         socket.peer.take(most, &mut socket.incoming);
         let mut incoming = std::mem::take(&mut socket.incoming);
         self.trace.number(at as u64);
+        // Only what is new: the beginning of an incomplete frame is in the hash already.
         self.trace.bytes(&incoming[before..]);
         let mut used = 0;
         while used < incoming.len() {
@@ -130,6 +131,7 @@ impl Harness<'_> {
         }
         // The client sends again the packets that the server has not handled.
         let told = socket.resumed_with.unwrap_or_default();
+        // The count in `hello` acknowledges, so those packets are not sent again.
         session.told = session.told.max(told);
         for (number, packet) in session.sent.iter().enumerate().skip(told) {
             socket.send_packet(number, packet);

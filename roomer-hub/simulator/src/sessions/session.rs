@@ -67,6 +67,9 @@ pub struct Session {
     pub read_to: usize,
     /// The packets that the server knows to have been received.
     pub acked: usize,
+    /// Those of them that the server certainly knows of: fewer if it may have discarded acknowledgements
+    /// with a socket.
+    surely_acked: usize,
     /// The packets that were sent when the server's log was last empty for certain.
     log_begin: usize,
     idle_acks: (u32, Duration),
@@ -125,6 +128,7 @@ impl Session {
             item_bytes: 0,
             read_to: 0,
             acked: 0,
+            surely_acked: 0,
             log_begin: 0,
             idle_acks: (0, Duration::ZERO),
             may_lack: false,
@@ -182,14 +186,14 @@ impl Session {
     /// Returns the maximum number of bytes that the server holds of the packets that the client has not
     /// acknowledged: for its socket and, since some are copied, in its log.
     fn most_kept(&self) -> u64 {
-        2 * self.bytes_after(self.acked.min(self.got.len())) + self.most_pinned()
+        2 * self.bytes_after(self.surely_acked.min(self.got.len())) + self.most_pinned()
     }
 
     /// Returns the maximum number of bytes of acknowledged packets that the server's log still holds:
     /// those that are in one buffer with the first packet that is kept, copied, or sent to the room at
     /// the same time.
     fn most_pinned(&self) -> u64 {
-        let acked = self.acked.min(self.got.len());
+        let acked = self.surely_acked.min(self.got.len());
         let bytes_from = |begin: usize| self.got_bytes[acked] - self.got_bytes[begin.min(acked)];
         let kept = self.got_at.get(acked).or_else(|| self.items.front().map(|item| &item.at));
         let before = self.got_at[..acked].iter().rev();
@@ -201,17 +205,19 @@ impl Session {
     pub fn expect(&mut self, item: Item, buffer: u32) {
         self.item_bytes += item.what.len();
         self.items.push_back(item);
-        if self.is_extended && self.bytes_after(self.acked) > buffer.into() {
+        if self.is_extended && self.bytes_after(self.surely_acked) > buffer.into() {
             // After an overflow on a socket, the log has dropped frames, and it depends on their sizes when
             // it overflows again.
             self.may_have_overflown |= self.is_away();
-            self.has_overflown |= self.is_away() && !self.may_lack;
+            let is_certain = !self.may_lack && self.bytes_after(self.acked) > buffer.into();
+            self.has_overflown |= self.is_away() && is_certain;
             self.may_lack = true;
         }
     }
 
     /// Checks a packet that the client receives: the one that it has lost, or a new one.
     pub fn receive(&mut self, data: &[u8]) -> Result<(), Fault> {
+        // After a return, the server repeats what the client lacks, byte for byte.
         if let Some(again) = self.got.get(self.read_to) {
             ensure!(again == data, "packet {} is another one when it is sent again", self.read_to);
             self.read_to += 1;
@@ -249,12 +255,24 @@ impl Session {
 
     pub fn advance_acked(&mut self, count: usize, buffer: u32) -> bool {
         let is_new = count > self.acked;
-        self.acked = count;
+        (self.acked, self.surely_acked) = (count, count);
+        // Nothing is unacknowledged, so the log is empty, whatever its buffers held.
         if count == self.total() {
             self.log_begin = count;
         }
         self.may_lack &= self.bytes_after(count) > buffer.into();
         is_new
+    }
+
+    /// Returns the state to which `doubt_acks` goes back.
+    pub fn acks(&self) -> (usize, usize, bool) {
+        (self.surely_acked, self.log_begin, self.may_lack)
+    }
+
+    /// Takes back that the server has certainly handled the acknowledgements since this state.
+    pub fn doubt_acks(&mut self, (acked, log_begin, may_lack): (usize, usize, bool)) {
+        (self.surely_acked, self.log_begin) = (acked, log_begin);
+        self.may_lack |= may_lack;
     }
 
     /// Returns true if a client that has received `count` packets can get the others.
@@ -277,6 +295,7 @@ impl Session {
         // The client does not return with an older one.
         let at = self.tokens.iter().position(|token| token == presented).unwrap_or_default();
         self.tokens.drain(..at);
+        // The presented one stays at the front, since the client may have lost all newer ones.
         let surplus = self.tokens.len().saturating_sub(MOST_TOKENS);
         self.tokens.drain(1..1 + surplus);
         self.tokens.push(new);
@@ -286,6 +305,7 @@ impl Session {
     /// Records that the client has sent something on its current socket.
     pub fn confirm(&mut self) {
         if std::mem::take(&mut self.is_unconfirmed) {
+            // Never below zero: the newest token is always in the list.
             let outdated = self.tokens.len() - 1;
             self.tokens.drain(..outdated);
         }
@@ -294,6 +314,7 @@ impl Session {
     /// Records that the server has handled a packet.
     pub fn on_handled(&mut self, now: Duration, bytes: usize) {
         self.handled += 1;
+        // A packet in between shows a client that does more than asking.
         self.idle_acks.0 = 0;
         self.handled_at.push((now, bytes));
     }

@@ -190,6 +190,7 @@ impl Socket {
         let dst = if asks { ACK_NOW } else { "" };
         let packet =
             PacketRef { room: "root", event: ACK, dst, payload: payload.as_bytes(), src: "" };
+        // The protocol has one text for each count, without leading zeros.
         let is_count = payload == "0" || !payload.starts_with('0');
         let count = payload.parse().ok().filter(|_| is_count);
         let meaning = Meaning::Ack(count, asks);
@@ -198,6 +199,7 @@ impl Socket {
 
     pub fn send(&mut self, start: u8, payload: &[u8], what: Meaning) {
         let mut frame = Vec::new();
+        // Any mask that differs from frame to frame.
         frames::write(start, payload, [7, self.sent_bytes as u8, 3, 1], &mut frame);
         let len = frame.len() as u64;
         self.sent_bytes += len;
@@ -218,6 +220,7 @@ impl Socket {
         let size = bytes.min(self.in_flight.len());
         let bytes: Vec<u8> = self.in_flight.drain(..size).collect();
         self.peer.deliver(&bytes);
+        // Only behind the last byte, as TCP delivers the end in order.
         if self.is_ending && !self.is_broken && self.in_flight.is_empty() {
             self.peer.end_stream(Ok(()));
             self.is_broken = true;

@@ -5,48 +5,13 @@ use std::time::Duration;
 
 use roomer_engine::{Builder, History, Server};
 use roomer_proto::client::{Event, Options};
-
-use super::net::*;
+use roomer_simulator::client::net::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Builds a server whose rooms remember this many messages; sessions end after a second.
 fn remembering(messages: usize) -> Builder {
     Server::builder().history("lobby", History::last(messages)).resume_window(SECOND)
-}
-
-impl Net {
-    fn join_with_history(&mut self, number: usize, last: u32) {
-        let now = self.world.now();
-        self.ends[number].client.join_with_history(now, "lobby", last).unwrap();
-    }
-
-    /// Sends texts, one packet each.
-    fn say(&mut self, number: usize, texts: std::ops::Range<usize>) {
-        for text in texts {
-            self.send(number, "lobby", &text.to_string());
-            self.settle();
-        }
-    }
-
-    /// Ends a client's session, and lets others act before it returns.
-    fn away(&mut self, number: usize, meanwhile: impl FnOnce(&mut Net)) {
-        self.is_up = false;
-        self.cut(number);
-        self.advance(3 * SECOND);
-        meanwhile(self);
-        self.is_up = true;
-        self.advance(MINUTE);
-    }
-
-    fn numbers(&self, number: usize) -> Vec<u64> {
-        self.messages(number).into_iter().filter_map(|message| message.number).collect()
-    }
-
-    fn has_missed(&self, number: usize) -> bool {
-        let missed = Event::Missed { room: "lobby".into() };
-        self.ends[number].events.contains(&missed)
-    }
 }
 
 #[test]

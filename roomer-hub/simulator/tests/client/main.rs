@@ -3,7 +3,6 @@
 
 mod history;
 mod life;
-mod net;
 mod plans;
 mod requests;
 mod rooms;

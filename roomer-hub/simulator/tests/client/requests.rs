@@ -5,13 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use roomer_engine::{Builder, ReplyError, Server};
-use roomer_proto::client::{Event, Options, Request, RequestError, RequestId, SendError};
-
-use super::net::*;
+use roomer_proto::client::{Event, Options, Request, RequestError, SendError};
+use roomer_simulator::client::net::*;
 
 const SECOND: Duration = Duration::from_secs(1);
-
-type Answer = Result<String, RequestError>;
 
 /// Builds a server that doubles numbers.
 fn doubler() -> Builder {
@@ -19,50 +16,6 @@ fn doubler() -> Builder {
         let number: i32 = message.text()?.parse().map_err(|_| ReplyError::invalid("a number"))?;
         Ok((2 * number).to_string())
     })
-}
-
-impl Net {
-    fn try_request(
-        &mut self,
-        number: usize,
-        to: Option<&str>,
-        event: &str,
-        payload: &str,
-    ) -> Result<RequestId, SendError> {
-        let now = self.world.now();
-        let client = &mut self.ends[number].client;
-        client.request(now, "lobby", event, to, payload.as_bytes(), 10 * SECOND)
-    }
-
-    fn request(&mut self, number: usize, event: &str, payload: &str) -> RequestId {
-        self.try_request(number, None, event, payload).unwrap()
-    }
-
-    /// Returns the answers that a client has got, in order.
-    fn answers(&self, number: usize) -> Vec<(RequestId, Answer)> {
-        let answer = |event: &Event| match event {
-            Event::Answered { request, result } => {
-                let text = |payload: &[u8]| String::from_utf8(payload.to_vec()).unwrap();
-                Some((*request, result.as_ref().map(|it| text(it)).map_err(Clone::clone)))
-            }
-            _ => None,
-        };
-        self.ends[number].events.iter().filter_map(answer).collect()
-    }
-
-    /// Returns the requests that a client has received, in order.
-    fn asked(&self, number: usize) -> Vec<Request> {
-        let request = |event: &Event| match event {
-            Event::Request(request) => Some(request.clone()),
-            _ => None,
-        };
-        self.ends[number].events.iter().filter_map(request).collect()
-    }
-
-    fn reply(&mut self, number: usize, request: &Request, text: &str) -> Result<(), SendError> {
-        let now = self.world.now();
-        self.ends[number].client.reply(now, request, text.as_bytes())
-    }
 }
 
 fn failed(code: &str, message: &str) -> RequestError {

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use roomer_engine::{Presence, Server};
 use roomer_proto::client::{Event, JoinError, LostReason, Options, SendError, Sent, State};
-
-use super::net::*;
+use roomer_simulator::client::net::*;
 
 /// Runs a test over both protocols, with several orders of events.
 fn both(test: impl Fn(u64, Options)) {

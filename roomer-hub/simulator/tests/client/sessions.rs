@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use roomer_engine::Server;
 use roomer_proto::client::{Event, Failure, Options, Sent, State};
-
-use super::net::*;
+use roomer_simulator::client::net::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -6,7 +6,7 @@ use roomer_proto::ConnId;
 use roomer_proto::cluster::NodeId;
 
 use super::submit::decode;
-use super::{Message, Place};
+use super::{Message, Place, Room};
 use crate::cluster::effect::{Effect, News};
 use crate::cluster::{Cluster, Loss};
 use crate::tables::Tables;
@@ -17,10 +17,10 @@ impl Cluster {
         while let Some(name) = self.orders.dirty.pop_first() {
             self.bound_messages(&name);
             self.deliver_placed(&name);
-            self.place_submitted(&name);
             self.submit_waiting(&name);
             // As the home, this node may have just placed its own messages.
             self.deliver_placed(&name);
+            // `room_mut` has marked the room again, for changes that are settled by now.
             self.orders.dirty.remove(&name);
         }
     }
@@ -30,7 +30,7 @@ impl Cluster {
         loop {
             let Some(room) = self.orders.rooms.get(name) else { return };
             let Some(place) = room.places.front().copied() else { return };
-            if self.may_have_earlier(room, place.term, place.age) {
+            if place.term != room.term && self.may_have_earlier(room, place) {
                 return;
             }
             let has_message = room.messages.contains_key(&(place.node, place.number));
@@ -42,6 +42,8 @@ impl Cluster {
             room.places.pop_front();
             room.term = place.term;
             let message = if is_passed { None } else { room.remove(place.node, place.number) };
+            // The message or a later one of its node was delivered or given up before, and nothing
+            // is delivered out of order.
             if is_passed {
                 self.lose(name, place.node, place.number);
             }
@@ -55,6 +57,16 @@ impl Cluster {
                 self.deliver(place.node, message);
             }
         }
+    }
+
+    /// Returns true if places of the room's last term may still be under way, before one of a new term.
+    fn may_have_earlier(&self, room: &Room, place: Place) -> bool {
+        let home = room.term.home;
+        if home == place.term.home || !self.has_other_home(home) {
+            return false;
+        }
+        let has_hole = self.peers.get(&home).is_some_and(|peer| peer.incoming.has_hole());
+        place.age < self.config.repair_wait || (has_hole && place.age < self.config.dead_after)
     }
 
     /// Returns true if a message is under way that has its place already.
@@ -89,6 +101,7 @@ impl Cluster {
             // Its members have left, which shows the loss.
             _ if has_ended => {}
             Loss::Rejoin => {
+                // Without a sender it was the server's, whose loss no member can show.
                 let src = ConnId::parse(decode(&message.packet).src);
                 let room = || name.into();
                 self.effects.extend(src.map(|id| Effect::Renewed { id, room: room() }));
@@ -110,16 +123,15 @@ impl Cluster {
             for place in &mut room.places {
                 place.age += passed;
             }
-            for submission in &mut room.submissions {
-                submission.age += passed;
-            }
             for ((node, number), message) in &mut room.messages {
                 message.age += passed;
+                // A placed one waits for those before it, which come or are given up.
                 if message.age >= dead_after && !message.is_placed {
                     lost.push((name.clone(), *node, *number));
                 }
             }
-            let is_used = !room.is_empty() || tables.find_room(name).is_some();
+            let is_used = !(room.places.is_empty() && room.messages.is_empty())
+                || tables.find_room(name).is_some();
             room.unused = if is_used { Duration::ZERO } else { room.unused + passed };
             let is_kept = room.unused < dead_after;
             if !is_kept {
@@ -131,12 +143,14 @@ impl Cluster {
             self.lose(&name, node, number);
         }
         let peers = &self.peers;
-        for room in self.orders.rooms.values_mut() {
+        for (name, room) in &mut self.orders.rooms {
             let is_known = |node: &NodeId, _: &mut u64| *node == me || peers.contains_key(node);
+            // Nodes that are gone send nothing more: a node that starts again has another number.
             room.delivered.retain(is_known);
             room.placed.retain(is_known);
-            room.promised.retain(|node, _| peers.contains_key(node));
+            if !(room.places.is_empty() && room.messages.is_empty()) {
+                self.orders.dirty.insert(name.clone());
+            }
         }
-        self.orders.wake();
     }
 }

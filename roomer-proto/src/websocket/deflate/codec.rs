@@ -11,8 +11,8 @@ use crate::websocket::{Kind, Violation, message_frame};
 /// The end of a compressed message that is not sent (section 7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
-/// The tail, and an empty last block. The decompressor says that it has found that block only if the
-/// message ended where a block may begin.
+/// The tail, and an empty last block. The decompressor reports that block only if the message ended where
+/// a block may begin.
 const END: [u8; 6] = [0, 0, 0xff, 0xff, 3, 0];
 
 /// The level of compression, from 1 to 9. For a kilobyte of JSON, higher ones take longer and hardly

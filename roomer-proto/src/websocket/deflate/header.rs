@@ -19,8 +19,10 @@ pub(super) fn parse(line: &[u8]) -> impl Iterator<Item = Extension<'_>> {
         // A list may have empty elements (RFC 9110 section 5.6.1).
         while input.take(',') {}
         let extension = input.extension()?;
+        // Kept only after a comma: without one, nothing after this element is read.
         if input.take(',') {
             rest = Some(input);
+        // Something other than a comma follows, so the element itself is malformed and is left out.
         } else if !input.is_empty() {
             return None;
         }
@@ -73,11 +75,13 @@ impl<'a> Input<'a> {
         loop {
             match chars.next()? {
                 '"' => break,
+                // RFC 9110 section 5.6.4: a backslash quotes the next character.
                 '\\' => value.push(chars.next()?),
                 char => value.push(char),
             }
         }
         self.0 = chars.as_str();
+        // RFC 6455 section 9.1: what is in quotes has to be a token once it is unquoted.
         (!value.is_empty() && value.chars().all(is_token_char)).then_some(value)
     }
 }

@@ -77,6 +77,7 @@ impl Agreement {
         }
         let mut agreement = Agreement { server_window_bits: None };
         for (at, (name, value)) in extension.params.iter().enumerate() {
+            // RFC 7692 section 7.1: the same parameter twice makes the offer or the answer invalid.
             if extension.params[..at].iter().any(|(earlier, _)| earlier == name) {
                 return None;
             }
@@ -94,6 +95,8 @@ impl Agreement {
             }
         }
         let has = |param| extension.params.iter().any(|(name, _)| *name == param);
+        // An answer has to repeat both: without the server's, a message could refer to earlier
+        // ones, which an `Inflater` does not keep.
         let is_complete = side == Side::Offer || has(SERVER_NO_CONTEXT) && has(CLIENT_NO_CONTEXT);
         is_complete.then_some(agreement)
     }

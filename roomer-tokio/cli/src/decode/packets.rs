@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anstyle::AnsiColor;
 use roomer_proto::PacketRef;
+use roomer_proto::websocket::deflate::Inflater;
 use roomer_proto::websocket::{Event, Limits, Session};
 use serde_json::{Value, json};
 
@@ -27,6 +28,7 @@ struct Stream {
     head: Vec<u8>,
     is_open: bool,
     session: Frames,
+    inflater: Inflater,
     /// After bytes that break the protocol, the limits of the frames are unknown.
     is_broken: bool,
 }
@@ -140,11 +142,21 @@ fn arrow(direction: Option<Direction>) -> &'static str {
 
 impl Stream {
     fn new(direction: Direction) -> Stream {
+        // A capture may begin after the handshake, so whether compression was negotiated is not asked.
         let session = match direction {
-            Direction::ToServer => Frames::OfClient(Session::new()),
-            Direction::ToClient => Frames::OfServer(Session::client()),
+            Direction::ToServer => {
+                let mut session = Session::new();
+                session.take_compressed();
+                Frames::OfClient(session)
+            }
+            Direction::ToClient => {
+                let mut session = Session::client();
+                session.take_compressed();
+                Frames::OfServer(session)
+            }
         };
-        Stream { head: Vec::new(), is_open: false, session, is_broken: false }
+        let (head, inflater) = (Vec::new(), Inflater::new());
+        Stream { head, is_open: false, session, inflater, is_broken: false }
     }
 
     /// Returns true if the capture ends inside a frame, a message or an HTTP head.
@@ -158,10 +170,12 @@ impl Stream {
 
     fn read(&mut self, bytes: &[u8]) -> Vec<Item> {
         let mut items = Vec::new();
+        // A copy, since a session removes masks in place.
         let mut bytes = bytes.to_vec();
         if !self.is_open {
             self.head.append(&mut bytes);
             if !is_head(&self.head) {
+                // The capture begins after the handshake.
                 bytes = std::mem::take(&mut self.head);
             } else if let Some(end) = end_of_head(&self.head) {
                 bytes = self.head.split_off(end);
@@ -180,13 +194,13 @@ impl Stream {
             Frames::OfClient(session) => {
                 let mut feed = session.feed(&limits, &mut bytes);
                 while let Some(event) = feed.next() {
-                    self.is_broken |= push(event, &mut items);
+                    self.is_broken |= push(event, &mut self.inflater, &mut items);
                 }
             }
             Frames::OfServer(session) => {
                 let mut feed = session.feed(&limits, &mut bytes);
                 while let Some(event) = feed.next() {
-                    self.is_broken |= push(event, &mut items);
+                    self.is_broken |= push(event, &mut self.inflater, &mut items);
                 }
             }
         }
@@ -197,12 +211,18 @@ impl Stream {
 /// Adds an event. Returns true if the stream is broken.
 fn push(
     event: Result<Event<'_>, roomer_proto::websocket::Violation>,
+    inflater: &mut Inflater,
     items: &mut Vec<Item>,
 ) -> bool {
     items.push(match event {
         Ok(Event::Message { data, .. }) => Item::Message(data.to_vec()),
-        // Only of a session that takes compressed messages, which those here do not.
-        Ok(Event::Compressed { .. }) => Item::Wrong("is compressed".into()),
+        Ok(Event::Compressed { kind, data }) => match inflater.inflate(kind, data, MAX_MESSAGE) {
+            Ok(data) => Item::Message(data),
+            // As of other servers, whose messages go on with what came before.
+            Err(violation) => {
+                Item::Wrong(format!("cannot be inflated on its own: {}", violation.reason))
+            }
+        },
         Ok(Event::Ping(data)) => Item::Control(
             json!({ "on": "ping", "bytes": data.len() }),
             format!("ping, {} bytes", data.len()),

@@ -206,8 +206,10 @@ fn tcp(packet: &[u8]) -> Option<(u16, u16, &[u8])> {
     let (total, head) = match packet.first()? >> 4 {
         4 if *packet.get(9)? == 6 => {
             let total = u16::from_be_bytes([*packet.get(2)?, *packet.get(3)?]);
+            // The length of the head is given in words of four bytes.
             (usize::from(total), usize::from(packet.first()? & 15) * 4)
         }
+        // Without extension headers, which TCP rarely has.
         6 if *packet.get(6)? == 6 => {
             let content = u16::from_be_bytes([*packet.get(4)?, *packet.get(5)?]);
             (usize::from(content) + 40, 40)
@@ -243,6 +245,7 @@ fn har(text: &str) -> Result<Vec<Piece>, String> {
             let data = text("data").unwrap_or_default();
             let bytes = match message.get("opcode").and_then(Value::as_u64) {
                 Some(1) => data.as_bytes().to_vec(),
+                // Browsers export other messages than text in Base64.
                 _ => BASE64
                     .decode(data.as_bytes())
                     .map_err(|error| format!("a message is not base64: {error}"))?,

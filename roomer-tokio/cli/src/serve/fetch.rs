@@ -38,6 +38,7 @@ pub(crate) fn parse_address(address: &str) -> Result<(Uri, bool), String> {
     let wrong = || format!("{address:?} is not an address: write https://HOST/PATH");
     let uri: Uri = address.parse().map_err(|_| wrong())?;
     let host = uri.host().ok_or_else(wrong)?;
+    // An IPv6 address is in brackets here.
     let name = host.trim_matches(['[', ']']);
     let is_here = name == "localhost"
         || name.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
@@ -53,6 +54,7 @@ impl Fetcher {
         let connector = HttpsConnectorBuilder::new()
             .with_native_roots()
             .map_err(|error| format!("the authorities of the system cannot be read: {error}"))?
+            // Addresses are checked when they are read; `http` is permitted for some.
             .https_or_http()
             .enable_http1()
             .build();

@@ -67,6 +67,7 @@ async fn connection(stream: TcpStream, routes: Router) {
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
     let mut connection = std::pin::pin!(connection);
     if timeout(CONNECTION, connection.as_mut()).await.is_err() {
+        // The response under way is completed, and no further request is read.
         connection.as_mut().graceful_shutdown();
         let _ = timeout(LAST_RESPONSE, connection).await;
     }

@@ -1,7 +1,11 @@
 //! The log on standard error.
+//!
+//! A thread of its own writes it, so that no client waits for the reader of the log: a terminal on which
+//! one selects text, a pipe whose other end is busy. Lines that find no place are dropped and counted.
 
 use std::io;
 
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::reload::{self, Handle};
@@ -10,8 +14,35 @@ use tracing_subscriber::{Registry, fmt, registry};
 
 use crate::serve::config::options::{LogFormat, LogLevel, Options};
 
+/// The lines that may wait for their reader.
+const MAX_LINES: usize = 8_192;
+
 /// The level of the log, which may change.
 pub(crate) struct Level(Handle<Targets, Registry>);
+
+/// The number of lines that were dropped.
+#[derive(Clone)]
+pub(crate) struct Dropped(ErrorCounter);
+
+impl Dropped {
+    /// Returns the number in the text format of Prometheus.
+    pub(crate) fn to_prometheus(&self) -> String {
+        const NAME: &str = "roomer_log_lines_dropped_total";
+        let count = self.0.dropped_lines();
+        format!(
+            "# HELP {NAME} Lines of the log that were not written, since their reader was too slow.\n\
+             # TYPE {NAME} counter\n{NAME} {count}\n"
+        )
+    }
+}
+
+/// A log that has been started.
+pub(crate) struct Log {
+    pub(crate) level: Level,
+    pub(crate) dropped: Dropped,
+    /// Writes what waits when it is dropped, unless that takes more than a second.
+    pub(crate) end: WorkerGuard,
+}
 
 impl Level {
     pub(crate) fn set(&self, options: &Options) {
@@ -22,9 +53,12 @@ impl Level {
 
 /// Starts the log. Names that clients choose are escaped by the subscriber: by the rules of JSON in
 /// JSON, and otherwise by those of Rust.
-pub(crate) fn start(options: &Options) -> Level {
+pub(crate) fn start(options: &Options) -> Log {
     let (levels, handle) = reload::Layer::new(targets(options));
-    let log = fmt::layer().with_writer(io::stderr);
+    let writer = NonBlockingBuilder::default().buffered_lines_limit(MAX_LINES).lossy(true);
+    let (writer, end) = writer.thread_name("log").finish(io::stderr());
+    let dropped = Dropped(writer.error_counter());
+    let log = fmt::layer().with_writer(writer);
     // A subscriber that is there already can only be that of an earlier call.
     let _ = match options.log_format {
         LogFormat::Plain => registry().with(log.with_ansi(false).with_filter(levels)).try_init(),
@@ -32,7 +66,7 @@ pub(crate) fn start(options: &Options) -> Level {
             registry().with(log.json().flatten_event(true).with_filter(levels)).try_init()
         }
     };
-    Level(handle)
+    Log { level: Level(handle), dropped, end }
 }
 
 fn targets(options: &Options) -> Targets {

@@ -5,6 +5,7 @@
 //! | `config` | the options, and the places where they are written |
 //! | `rooms` | the configuration as a server with rooms |
 //! | `operator` | the second listener, for operators: metrics and health |
+//! | `admin` | the page for people at that listener |
 //! | `api` | the HTTP API of that listener |
 //! | `http` | connections of that listener, and their limits |
 //! | `login` | logins by JSON Web Token |
@@ -16,6 +17,7 @@
 //! | `tls` | certificates from files |
 //! | `log` | lines for people, or lines of JSON |
 
+mod admin;
 mod api;
 pub(crate) mod config;
 mod fetch;
@@ -43,7 +45,9 @@ use crate::output::Output;
 use crate::serve::api::Api;
 use crate::serve::config::Config;
 use crate::serve::config::values::Problem;
+use crate::serve::log::Dropped;
 use crate::serve::login::Login;
+use crate::serve::operator::Parts;
 use crate::serve::reload::{Reloads, Source};
 use crate::serve::rights::Rules;
 use crate::serve::systemd::{Sockets, State};
@@ -56,17 +60,27 @@ pub(crate) fn run(args: &Serve, output: &Output) -> Result<(), Failure> {
     if args.print_config {
         return output.line(config.to_string().trim());
     }
-    let sockets = Sockets::take(&mut config).map_err(|problem| failure(vec![problem]))?;
+    let sockets = Sockets::take().map_err(|text| failure(vec![config.problem("listen", text)]))?;
+    sockets.addresses().replace(&mut config);
     let plan = Plan::new(&config).map_err(|problem| failure(vec![problem]))?;
-    let level = log::start(&config.options);
-    let source = Source { file: args.file.clone(), flags: args.flags.clone(), level };
+    let log = log::start(&config.options);
+    let source = Source {
+        file: args.file.clone(),
+        flags: args.flags.clone(),
+        inherited: sockets.addresses(),
+        level: log.level,
+    };
     let runtime = match config.options.threads {
+        // 0 is rejected when the server is built.
         0 | 1 => runtime::Builder::new_current_thread().enable_all().build()?,
         threads => {
             runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?
         }
     };
-    runtime.block_on(plan.run(config, sockets, source)).map_err(|problem| failure(vec![problem]))
+    // The end of the log is written before this returns, also after an error.
+    let ran = runtime.block_on(plan.run(config, sockets, source, log.dropped));
+    drop(log.end);
+    ran.map_err(|problem| failure(vec![problem]))
 }
 
 /// Checks a configuration as far as this is possible without listening.
@@ -92,6 +106,7 @@ struct Plan {
 
 impl Plan {
     fn new(config: &Config) -> Result<Plan, Problem> {
+        admin::check(config)?;
         let tls = Certificate::new(config)?;
         let rules = Rules::new(config.rooms());
         let login = match login::is_configured(&config.options) {
@@ -108,7 +123,13 @@ impl Plan {
         self.login.is_some() || self.webhooks.authorize.is_some()
     }
 
-    async fn run(self, config: Config, sockets: Sockets, source: Source) -> Result<(), Problem> {
+    async fn run(
+        self,
+        config: Config,
+        sockets: Sockets,
+        source: Source,
+        dropped: Dropped,
+    ) -> Result<(), Problem> {
         let config = Arc::new(config);
         let options = &config.options;
         let listener = bind(&config, "listen", options.listen, sockets.clients).await?;
@@ -131,7 +152,13 @@ impl Plan {
         tracing::info!(url = %format!("{scheme}://{}{path}", address(&listener)), "listening");
         let operator = operator.map(|listener| {
             tracing::info!(url = %format!("http://{}", address(&listener)), "listening for operators");
-            let routes = operator::routes(self.server.clone(), self.api, self.webhooks.clone());
+            let parts = Parts {
+                api: self.api,
+                webhooks: self.webhooks.clone(),
+                log: dropped,
+                has_page: options.operator_page,
+            };
+            let routes = operator::routes(self.server.clone(), parts);
             tokio::spawn(http::serve(listener, routes))
         });
         tokio::spawn(reloads.run());
@@ -148,6 +175,7 @@ impl Plan {
             Some(tls) => serve_until(tls_listener(listener, tls.config()), self.server, stop).await,
             None => serve_until(listener, self.server, stop).await,
         };
+        // After the server: the end of each connection is an event too.
         if let Some(events) = events {
             events.finish().await;
         }
@@ -169,6 +197,7 @@ async fn bind(
 ) -> Result<TcpListener, Problem> {
     let listener = match inherited {
         Some(listener) => {
+            // tokio requires it, and supervisors pass listeners that block.
             listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener))
         }
         None => TcpListener::bind(address).await,

@@ -8,25 +8,41 @@ use axum::http::{StatusCode, header};
 use axum::routing::get;
 use roomer_tokio::Server;
 
+use crate::serve::admin;
 use crate::serve::api::{self, Api};
+use crate::serve::log::Dropped;
 use crate::serve::webhooks::Webhooks;
 
 /// The content type of metrics in the text format of Prometheus.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-pub(crate) fn routes(server: Server, api: Option<Arc<Api>>, webhooks: Webhooks) -> Router {
+/// What the listener shows besides the state of the server.
+pub(crate) struct Parts {
+    pub(crate) api: Option<Arc<Api>>,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) log: Dropped,
+    /// Whether there is a page for people.
+    pub(crate) has_page: bool,
+}
+
+pub(crate) fn routes(server: Server, parts: Parts) -> Router {
+    let Parts { api, webhooks, log, has_page } = parts;
     let metrics = async move |State(server): State<Server>| {
-        let page = server.stats().to_prometheus() + &webhooks.to_prometheus();
+        let page =
+            server.stats().to_prometheus() + &webhooks.to_prometheus() + &log.to_prometheus();
         ([(header::CONTENT_TYPE, METRICS)], page)
     };
-    let own = Router::new()
+    let mut routes = Router::new()
         .route("/metrics", get(metrics))
         .route("/live", get(async |State(server): State<Server>| health(server.is_live())))
         .route("/ready", get(async |State(server): State<Server>| health(server.is_ready())))
         .with_state(server);
+    if has_page {
+        routes = routes.merge(admin::routes());
+    }
     match api {
-        Some(api) => own.merge(api::routes(api)),
-        None => own,
+        Some(api) => routes.merge(api::routes(api)),
+        None => routes,
     }
 }
 

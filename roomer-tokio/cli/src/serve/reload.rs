@@ -16,15 +16,18 @@ use crate::serve::config::values::Problem;
 use crate::serve::log::Level;
 use crate::serve::login::Login;
 use crate::serve::rights::{Denies, Rules};
+use crate::serve::systemd::Addresses;
 #[cfg(unix)]
 use crate::serve::systemd::{self, State};
 use crate::serve::tls::Certificate;
 use crate::serve::webhooks::Webhooks;
 
-/// Where the configuration comes from, and the log, which is older than the server.
+/// Where the configuration comes from, with the addresses that a supervisor has chosen, and the log, which
+/// is older than the server.
 pub(crate) struct Source {
     pub(crate) file: Option<PathBuf>,
     pub(crate) flags: Flags,
+    pub(crate) inherited: Addresses,
     pub(crate) level: Level,
 }
 
@@ -77,34 +80,46 @@ impl Reloads {
     #[cfg(not(unix))]
     pub(crate) async fn run(self) {}
 
-    /// Applies what can change. With a mistake in the configuration itself, nothing does.
+    /// Applies what can change. The whole configuration is checked as at a start, files of certificates
+    /// and keys included, before any of it applies: with one mistake nothing changes.
     #[cfg_attr(not(unix), allow(dead_code, reason = "there is no such signal"))]
     fn reload(&self) {
-        let config = match Config::read(self.source.file.as_deref(), &self.source.flags) {
-            Ok(config) => config,
+        let (config, plan) = match self.read() {
+            Ok(read) => read,
             Err(problems) => return problems.iter().for_each(report),
         };
+        // Nothing fails from here on, so no half of a configuration applies.
         self.source.level.set(&config.options);
         self.rules.replace(config.rooms());
-        match self.read_files(&config) {
-            Ok(()) => tracing::info!("configuration read again"),
-            Err(problem) => report(&problem),
+        if let (Some(tls), Some(new)) = (&self.tls, &plan.tls) {
+            tls.adopt(new);
         }
+        if let (Some(login), Some(new)) = (&self.login, &plan.login)
+            // Keys from another address would need another task that reads them.
+            && login.can_become(&config)
+        {
+            login.adopt(new);
+        }
+        if let Some(api) = &self.api {
+            // Also if there are no keys any more: the earlier ones must not stay valid.
+            api.adopt(plan.api.as_deref());
+        }
+        self.webhooks.adopt(&plan.webhooks);
+        tracing::info!("configuration read again");
         let waiting = self.waiting(&config).join(", ");
         if !waiting.is_empty() {
             tracing::warn!(keys = %waiting, "some changes need a new start");
         }
     }
 
-    /// Reads certificates and keys, each kind on its own, and returns the first problem. What cannot be
-    /// read stays as it was.
-    fn read_files(&self, config: &Config) -> Result<(), Problem> {
-        let tls = self.tls.as_ref().map_or(Ok(()), |tls| tls.reload(config));
-        let login = self.login.as_ref().filter(|login| login.can_become(config));
-        let login = login.map_or(Ok(()), |login| login.reload(config));
-        let api = self.api.as_ref().map_or(Ok(()), |api| api.reload(config));
-        let webhooks = self.webhooks.reload(config);
-        tls.and(login).and(api).and(webhooks)
+    /// Reads the configuration with its files, and makes of it what a new start would.
+    fn read(&self) -> Result<(Config, Plan), Vec<Problem>> {
+        let mut config = Config::read(self.source.file.as_deref(), &self.source.flags)?;
+        // The supervisor's listeners stay, whatever the file says.
+        self.source.inherited.replace(&mut config);
+        // Its server never runs: building it finds the mistakes.
+        let plan = Plan::new(&config).map_err(|problem| vec![problem])?;
+        Ok((config, plan))
     }
 
     /// Returns the keys whose changes since the start have no effect on a server that runs.
@@ -116,10 +131,12 @@ impl Reloads {
             .filter(|key| !self.can_change(key, config))
             .collect();
         if remembering(&self.started) != remembering(config) {
-            waiting.push("[[room]] presence, history");
+            waiting.push("[[room]] presence, history, deflate");
         }
+        // A server that runs gets no rules of a kind that it had not at its start.
         let denies = self.rules.denies(self.has_login, self.webhooks.may_join.is_some());
         waiting.extend(denies.beyond(self.denies));
+        // The routes are those of the start.
         if self.api.is_none() && !config.lists.api_keys.is_empty() {
             waiting.push("[[api_key]]");
         }
@@ -129,6 +146,7 @@ impl Reloads {
     fn can_change(&self, key: &str, config: &Config) -> bool {
         match key {
             "log.level" => true,
+            // A listener stays one with TLS, or without.
             "tls.certificate" | "tls.key" => {
                 self.tls.is_some() && config.options.tls_certificate.is_some()
             }
@@ -145,13 +163,16 @@ impl Reloads {
 }
 
 fn report(problem: &Problem) {
-    tracing::error!(%problem, "cannot read the configuration again");
+    tracing::error!(%problem, "cannot read the configuration again: all of the old one stays");
 }
 
 /// The rules by room that the hub itself applies.
 fn remembering(config: &Config) -> Vec<Room> {
+    // The others are rules of this program, which apply at once.
     let own =
         |room: &Room| Room { join: None, publish: None, whisper: None, rate: None, ..room.clone() };
     let rooms = config.rooms().map(own);
-    rooms.filter(|room| room.presence.is_some() || room.history.is_some()).collect()
+    let is_one =
+        |room: &Room| room.presence.is_some() || room.history.is_some() || room.deflate.is_some();
+    rooms.filter(is_one).collect()
 }

@@ -65,6 +65,7 @@ impl Grants {
     /// rights for each pattern.
     pub(crate) fn read(claim: &Value) -> Option<Grants> {
         const ALL: [Right; 3] = [Right::Join, Right::Publish, Right::Whisper];
+        // With one wrong entry the login fails: what it should have limited is not known.
         let grants: Option<Vec<_>> = match claim {
             Value::Array(patterns) => {
                 let grant = |pattern: &Value| Some((Pattern::new(pattern.as_str()?), ALL.into()));
@@ -177,6 +178,7 @@ impl Rules {
         if let Some(webhook) = webhook {
             let rules = self.clone();
             builder = builder.may_join_async(async move |conn, room| {
+                // The rules first, which cost no request.
                 rules.permit(&conn, &room, Right::Join) && webhook.permits(&conn, &room).await
             });
         } else if denies.join {
@@ -186,6 +188,7 @@ impl Rules {
         if denies.publish || denies.rate {
             let rules = self.clone();
             builder = builder.may_publish(move |conn, message| {
+                // In this order, so that a message that is denied anyway does not count.
                 rules.permit(conn, message.room, Right::Publish)
                     && rules.is_in_time(conn, message.room)
             });
@@ -206,6 +209,7 @@ impl Rules {
             Who::Token => is_granted == Some(true),
             Who::None => false,
         };
+        // A token that names rooms limits its client where the rules permit all, too.
         is_allowed && is_granted != Some(false)
     }
 
@@ -237,6 +241,7 @@ impl Rules {
             .enumerate()
             .find(|(_, rule)| rule.rate.is_some() && rule.pattern.matches(room));
         let Some((index, Rule { rate: Some(rate), .. })) = found else { return true };
+        // Clients have no counts if there was no rate at the start, which a reload reports.
         conn.extension::<Buckets>().is_none_or(|buckets| buckets.take(index, *rate, Instant::now()))
     }
 
@@ -278,9 +283,12 @@ impl Buckets {
             buckets.resize(rule + 1, None);
         }
         let Some(bucket) = buckets.get_mut(rule) else { return true };
+        // Not a division by zero: a rate is read from positive numbers only.
         let share = Duration::from_secs(1) / rate.per_second;
+        // From now on at the earliest: a pause saves up no more than the burst.
         let next = bucket.unwrap_or(now).max(now) + share;
         let is_in_time = next - now <= share * rate.burst;
+        // A message that is refused does not delay the next one.
         if is_in_time {
             *bucket = Some(next);
         }

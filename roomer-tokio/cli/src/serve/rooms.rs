@@ -7,6 +7,7 @@ use roomer_tokio::{BuildError, Builder, Claims, Cluster, History, Presence, Serv
 use crate::serve::config::Config;
 use crate::serve::config::options::Options;
 use crate::serve::config::rooms::{self, Room};
+use crate::serve::config::setting::Threshold;
 use crate::serve::config::values::Problem;
 use crate::serve::login::{self, Login};
 use crate::serve::rights::Rules;
@@ -41,6 +42,7 @@ pub(crate) fn server(
     if options.client_info {
         builder = builder.may_set_info(|_, _| true);
     }
+    // Before the default for `root`, since the first pattern that matches applies.
     for room in &config.lists.rooms {
         builder = remember(builder, &room.value);
     }
@@ -60,6 +62,7 @@ pub(crate) fn server(
     } else if let Some(authorize) = &webhooks.authorize {
         builder = authorize.add(builder);
     } else if let Some(buckets) = rules.buckets() {
+        // Permits all, and gives each client counts of its own.
         builder = builder.authorize(move |_| Ok(Claims::new().with(buckets.empty())));
     }
     if options.cluster_url.is_some() {
@@ -71,6 +74,7 @@ pub(crate) fn server(
     }
     builder = builder
         .path(&options.path)
+        // `compat` turns it off, which this call must not revert.
         .extended(options.extended && !options.compat)
         .health("/live", "/ready")
         .drain(options.drain, options.drain_rate);
@@ -82,6 +86,7 @@ pub(crate) fn server(
 fn admit_anonymous(config: &Config) -> Result<(), Problem> {
     let options = &config.options;
     match options.anonymous {
+        // With tokens, the option is about clients without one.
         _ if login::is_configured(options) => Ok(()),
         Some(true) if options.webhooks_authorize.is_some() => Err(config.problem(
             "anonymous",
@@ -171,6 +176,15 @@ fn remember(mut builder: Builder, room: &Room) -> Builder {
         };
         builder = builder.presence(&room.pattern, presence);
     }
+    if let Some(threshold) = room.deflate {
+        builder = builder.deflate(
+            &room.pattern,
+            match threshold {
+                Threshold::From(size) => size.0,
+                Threshold::Never => usize::MAX,
+            },
+        );
+    }
     if let Some(messages) = room.history {
         let mut history = History::last(messages);
         if let Some(age) = room.history_age {
@@ -199,6 +213,7 @@ fn problem(config: &Config, error: &BuildError) -> Problem {
             "limits.max_handshakes_per_address"
         }
         BuildError::PerAddress { .. } => "limits.max_connections_per_address",
+        // The builder's option has two values, either of which may be 0.
         BuildError::Zero { option: "drain" } if config.options.drain_rate == 0 => "drain_rate",
         BuildError::Zero { option } => key_of(option),
         _ => "",

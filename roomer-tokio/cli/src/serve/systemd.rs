@@ -1,14 +1,13 @@
-//! What systemd, and supervisors like it, pass to a service and are told by it. Without such a
-//! supervisor nothing of this has an effect.
+//! Sockets from systemd or a supervisor like it, and notifications to it. Without such a supervisor
+//! nothing of this has an effect.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
 use roomer_tokio::Server;
 
 use crate::serve::config::Config;
-use crate::serve::config::values::Problem;
 
-/// What a supervisor is told.
+/// A state of which a supervisor is notified.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum State {
     /// The server listens, or has finished to read its files again.
@@ -24,19 +23,35 @@ pub(crate) struct Sockets {
     pub(crate) operators: Option<TcpListener>,
 }
 
+/// The addresses of the listeners that the supervisor has opened.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Addresses {
+    clients: Option<SocketAddr>,
+    operators: Option<SocketAddr>,
+}
+
 impl Sockets {
-    /// Takes the listeners. Their addresses replace those of the configuration, so that what depends on
-    /// these is checked for the real ones.
-    pub(crate) fn take(config: &mut Config) -> Result<Sockets, Problem> {
-        let sockets = inherited().map_err(|text| config.problem("listen", text))?;
-        let address = |listener: &TcpListener| listener.local_addr().ok();
-        if let Some(address) = sockets.clients.as_ref().and_then(address) {
+    /// Takes the listeners.
+    pub(crate) fn take() -> Result<Sockets, String> {
+        inherited()
+    }
+
+    pub(crate) fn addresses(&self) -> Addresses {
+        let address = |listener: &Option<TcpListener>| listener.as_ref()?.local_addr().ok();
+        Addresses { clients: address(&self.clients), operators: address(&self.operators) }
+    }
+}
+
+impl Addresses {
+    /// Replaces the addresses of the configuration, so that what depends on these is checked for the
+    /// real ones.
+    pub(crate) fn replace(self, config: &mut Config) {
+        if let Some(address) = self.clients {
             config.options.listen = address;
         }
-        if let Some(address) = sockets.operators.as_ref().and_then(address) {
+        if let Some(address) = self.operators {
             config.options.operator_listen = Some(address);
         }
-        Ok(sockets)
     }
 }
 
@@ -61,18 +76,18 @@ fn inherited() -> Result<Sockets, String> {
     Ok(Sockets::default())
 }
 
-/// Tells the supervisor.
+/// Notifies the supervisor.
 #[cfg(target_os = "linux")]
 pub(crate) fn notify(state: State) {
     use sd_notify::NotifyState;
-    let told = match state {
+    let notified = match state {
         State::Ready => sd_notify::notify(&[NotifyState::Ready]),
         State::Stopping => sd_notify::notify(&[NotifyState::Stopping]),
         // With the time, by which systemd recognises the end of this reload.
         State::Reloading => NotifyState::monotonic_usec_now()
             .and_then(|now| sd_notify::notify(&[NotifyState::Reloading, now])),
     };
-    if let Err(error) = told {
+    if let Err(error) = notified {
         tracing::warn!(%error, ?state, "cannot notify the supervisor at NOTIFY_SOCKET");
     }
 }

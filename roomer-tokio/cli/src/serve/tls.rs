@@ -22,12 +22,13 @@ impl Certificate {
         Ok(read(config)?.map(|key| Arc::new(Certificate(RwLock::new(Arc::new(key))))))
     }
 
-    /// Reads the files again. Open connections keep the certificate that they have.
-    pub(crate) fn reload(&self, config: &Config) -> Result<(), Problem> {
-        if let Some(key) = read(config)? {
-            *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(key);
-        }
-        Ok(())
+    /// Takes over another certificate. Open connections keep the one that they have.
+    pub(crate) fn adopt(&self, new: &Certificate) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = new.current();
+    }
+
+    fn current(&self) -> Arc<CertifiedKey> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn config(self: Arc<Self>) -> ServerConfig {
@@ -37,7 +38,7 @@ impl Certificate {
 
 impl ResolvesServerCert for Certificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
+        Some(self.current())
     }
 }
 
@@ -64,6 +65,7 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let chain =
         CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match chain {
+        // A file without a certificate is not an error for the iterator.
         Ok(chain) if chain.is_empty() => {
             Err(in_file(path, &pem::Error::NoItemsFound, "certificate"))
         }

@@ -135,6 +135,7 @@ impl FromStr for BrokerAddress {
     type Err = ParseBrokerAddressError;
 
     fn from_str(text: &str) -> Result<Self, ParseBrokerAddressError> {
+        // A comma of a login is in percent encoding.
         let brokers = text.split(',').map(|text| parse::broker(text.trim()));
         let brokers = brokers.collect::<Result<Vec<_>, _>>()?;
         match brokers.windows(2).all(|pair| pair[0].protocol == pair[1].protocol) {

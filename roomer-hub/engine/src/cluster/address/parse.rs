@@ -93,6 +93,7 @@ fn split_port(place: &str) -> Result<(&str, Option<u16>), ParseBrokerAddressErro
             (host, port)
         }
     };
+    // `parse` alone would accept `+1`.
     let is_number = |port: &&str| port.bytes().all(|byte| byte.is_ascii_digit());
     let port = port.map(|port| {
         let port = Some(port).filter(is_number).and_then(|port| port.parse().ok());
@@ -132,10 +133,12 @@ fn parse_options(requires_tls: bool, text: &str) -> Result<TlsFiles, ParseBroker
             "key" => &mut files.key,
             _ => return Err(ParseBrokerAddressError::Options),
         };
+        // It would not be clear which of two values counts.
         if value.is_empty() || file.replace(PathBuf::from(&*value)).is_some() {
             return Err(ParseBrokerAddressError::Options);
         }
     }
+    // Where TLS is left to the broker, the files might silently not apply.
     let is_plain = !requires_tls && files != TlsFiles::default();
     if is_plain || files.cert.is_some() != files.key.is_some() {
         return Err(ParseBrokerAddressError::Options);

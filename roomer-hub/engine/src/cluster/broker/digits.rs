@@ -6,6 +6,7 @@ use std::array;
 pub(in crate::cluster) fn decimal(mut number: usize, digits: &mut [u8; 20]) -> &[u8] {
     let mut start = digits.len();
     loop {
+        // The largest number of 64 bits has 20 digits.
         start -= 1;
         digits[start] = b'0' + (number % 10) as u8;
         number /= 10;

@@ -32,6 +32,7 @@ impl Output {
         if bytes.len() < SHARED_FROM {
             return self.push(&bytes);
         }
+        // What was copied before stays before it.
         if !self.tail.is_empty() {
             self.parts.push_back(self.tail.split().freeze());
         }

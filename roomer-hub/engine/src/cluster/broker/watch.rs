@@ -39,6 +39,7 @@ impl Watch {
 
     pub(in crate::cluster) fn received(&mut self, now: Duration) {
         self.last_received = now;
+        // Any bytes answer a ping.
         self.pinged = None;
     }
 

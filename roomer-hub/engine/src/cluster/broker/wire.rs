@@ -62,6 +62,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
             self.session.written(size);
+            // TLS has buffers of its own.
             self.needs_flush = true;
         }
         if self.needs_flush {
@@ -79,6 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// the stream. Bytes that are left unread would make the system reset it.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<()> {
         if !self.is_closed {
+            // After an error nothing can arrive at the broker any more.
             if ready!(self.poll_write(cx)).is_err() {
                 return Poll::Ready(());
             }

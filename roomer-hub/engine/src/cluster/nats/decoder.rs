@@ -93,6 +93,7 @@ impl Decoder {
 
     /// Returns the next line without its end.
     fn line(&mut self) -> Result<Option<Bytes>, DecodeError> {
+        // Not from the start: a line in single bytes would cost quadratic time.
         let end = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
         let Some(end) = end.map(|at| self.searched + at) else {
             self.searched = self.buffer.len();
@@ -106,6 +107,7 @@ impl Decoder {
         if !line.ends_with(b"\r\n") {
             return Err(unknown(&line));
         }
+        // The line ends with CRLF, so `end` is at least 1.
         line.truncate(end - 1);
         Ok(Some(line))
     }
@@ -183,5 +185,6 @@ fn unknown(line: &[u8]) -> DecodeError {
 /// Returns a server's text as one line of bounded length.
 pub(super) fn text(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TEXT)]);
+    // It goes to logs and terminals, which control characters could deceive.
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -30,6 +30,7 @@ impl ServerInfo {
         let requires_tls = flag("tls_required");
         let version = info.get("version").and_then(Value::as_str).unwrap_or_default();
         Some(ServerInfo {
+            // Fits into 32 bits.
             max_payload: max_payload.min(MAX_PAYLOAD) as usize,
             requires_tls,
             offers_tls: requires_tls || flag("tls_available"),

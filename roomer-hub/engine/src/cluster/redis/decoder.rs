@@ -128,6 +128,7 @@ impl Decoder {
                 None => self.line()?,
             };
             let Some(part) = part else { return Ok(None) };
+            // The line of a string is not a value yet; the string is decoded next.
             if self.string.is_some() {
                 continue;
             }
@@ -211,8 +212,10 @@ impl Decoder {
             b'%' => 2,
             _ => return Ok(0),
         };
+        // The kind is the byte before the content.
         let line = &self.buffer[part.start - 1..part.end];
         let number = number(&line[1..]).ok_or_else(|| unknown(line))?;
+        // With those that are due already, so that nested lists do not multiply.
         let room = MAX_COUNT.saturating_sub(self.count + self.due);
         let fits = |count: &usize| *count <= room;
         let count = usize::try_from(number.saturating_mul(each)).ok().filter(fits);
@@ -234,6 +237,7 @@ fn unknown(line: &[u8]) -> DecodeError {
 
 /// Returns a server's text as one line of bounded length.
 fn text(bytes: &[u8]) -> String {
+    // It goes to logs and terminals: bounded, and without control characters.
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TEXT)]);
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

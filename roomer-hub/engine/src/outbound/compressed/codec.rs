@@ -11,6 +11,7 @@ thread_local! {
 
 /// Runs a function with this thread's compressor.
 pub(super) fn with_deflater<T>(run: impl FnOnce(&mut Deflater) -> T) -> T {
+    // Taken out, not borrowed: a nested call gets one of its own instead of a panic.
     let mut deflater = DEFLATER.take().unwrap_or_default();
     let result = run(&mut deflater);
     DEFLATER.set(Some(deflater));

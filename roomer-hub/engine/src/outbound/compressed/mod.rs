@@ -52,6 +52,7 @@ pub(crate) struct Saved {
 impl Chunk {
     /// Lets a chunk of a batch be written in its compressed form.
     pub(crate) fn compressible(mut self, batch: Option<&CompressedBatch>) -> Self {
+        // A part that was copied, as sessions get it, has no place in the compressed form.
         self.compressed = batch.filter(|batch| batch.contains(&self.bytes)).cloned();
         self
     }
@@ -88,6 +89,7 @@ impl InFlight {
         }
         let unwritten = self.back.len().saturating_sub(most);
         self.back.iter_mut().take(most).for_each(compress);
+        // The newest message is behind those that were compressed.
         if unwritten > 0 {
             self.saved.last = 0;
         }

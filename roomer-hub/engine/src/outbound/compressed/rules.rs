@@ -12,6 +12,7 @@ pub(crate) struct CompressionRules {
 
 impl Default for CompressionRules {
     fn default() -> Self {
+        // Not derived: without rules the smallest threshold is the largest number, not 0.
         CompressionRules::new(&[])
     }
 }

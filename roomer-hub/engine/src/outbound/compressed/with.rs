@@ -50,6 +50,8 @@ impl CompressedBatch {
         // A second thread waits for the first, which is shorter than to compress the same again.
         let form = self.0.form.get_or_init(|| Form::of(&self.0.frames, self.0.threshold));
         let start = plain.as_ptr().addr() - self.0.frames.as_ptr().addr();
+        // Each receiver also accepts plain frames, so a part that does not begin and end with
+        // frames stays as it is.
         form.part(start..start + plain.len()).unwrap_or_else(|| plain.clone())
     }
 

@@ -149,6 +149,7 @@ impl SocketWriter {
     pub(crate) fn finish(&self, last: Bytes, drop_unsent: bool) {
         let mut state = lock(&self.state);
         if state.outbox.finish(last, drop_unsent) {
+            // After a close frame there is nothing to return to.
             (state.buffered, state.replay) = (0, None);
         }
     }
@@ -194,12 +195,15 @@ impl SocketWriter {
             in_flight.compress(MAX_IOVECS);
             let result = self.write(&in_flight);
             state = lock(&self.state);
+            // A store is avoided in the usual case: it would take the flag's cache line from the
+            // threads of senders, which read it.
             let accepts = matches!(result, Written::Some { .. });
             if accepts && self.is_stalled.load(Ordering::Relaxed) {
                 self.is_stalled.store(false, Ordering::Release);
             }
             // Before what was pushed meanwhile, so that the order of the bytes holds.
             state.outbox.put_back(in_flight, result);
+            // The log stays: a session outlives its socket.
             if state.outbox.phase() == OutboxPhase::Dead {
                 state.buffered = 0;
             }
@@ -215,6 +219,7 @@ impl SocketWriter {
         } else {
             let mut slices = [IoSlice::new(&[]); MAX_IOVECS];
             let (mut count, mut offered) = (0, 0);
+            // Chunks beyond the slices are for the next write.
             for (slice, chunk) in slices.iter_mut().zip(std::iter::once(front).chain(back.iter())) {
                 *slice = IoSlice::new(chunk.left());
                 count += 1;
@@ -236,6 +241,7 @@ impl SocketWriter {
     /// tasks to wake because it no longer does.
     fn update_pressure(&self, state: &mut State) -> (bool, Vec<Waker>) {
         self.report_usage(state);
+        // Changed only under the lock that the caller holds.
         let was_above = self.is_above.load(Ordering::Relaxed);
         let mark = if was_above { self.budget.marks.high / 2 } else { self.budget.marks.high };
         let outbox = &state.outbox;
@@ -278,6 +284,8 @@ impl SocketWriter {
     /// Ends the wait of senders for a connection whose socket has accepted nothing for a while.
     pub(crate) fn mark_stalled(&self) {
         if !self.is_stalled.swap(true, Ordering::AcqRel) {
+            // After the flag is set: a sender that checks it under the lock either sees it or is in
+            // the list.
             let resumed = lock(&self.state).paused_senders.take();
             resumed.into_iter().for_each(Waker::wake);
         }
@@ -299,6 +307,7 @@ impl SocketWriter {
     /// or the phase changes.
     pub(crate) fn poll_status(&self, cx: &Context<'_>) -> Status {
         let mut state = lock(&self.state);
+        // The task is polled often and its waker rarely changes; a clone is an atomic operation.
         if !state.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             state.task = Some(cx.waker().clone());
         }

@@ -17,6 +17,7 @@ impl PausedSenders {
 
     pub(super) fn add(&mut self, task: &Waker) {
         let Senders(tasks) = &mut **self.0.get_or_insert_default();
+        // A sender's task may be polled for other reasons while it waits.
         if !tasks.iter().any(|sender| sender.will_wake(task)) {
             tasks.push(task.clone());
         }

@@ -51,6 +51,8 @@ impl SocketWriter {
                 self.report_usage(&mut state);
                 return false;
             }
+            // With a socket, a log that has overflowed does not end the session: it only keeps the
+            // client from returning until it has acknowledged more.
             _ => return self.push_locked(&mut state, chunk),
         }
         if !is_kept {
@@ -76,12 +78,14 @@ impl SocketWriter {
         let detached = SocketWriter::new(NoSocket, self.budget.clone());
         detached.set_peer(self.peer());
         detached.is_extended.store(true, Ordering::Relaxed);
+        // Released at once, so that the locks of two writers are never held together.
         let replay = lock(&self.state).replay.take();
         let mut state = lock(&detached.state);
         state.outbox.detach();
         state.replay = replay;
         detached.report_usage(&mut state);
         drop(state);
+        // The client may be back before the server has noticed that its socket was lost.
         if self.is_superseded() {
             detached.is_superseded.store(true, Ordering::Release);
         }
@@ -105,6 +109,7 @@ impl SocketWriter {
     pub(crate) fn continue_session(&self, (again, replay): (Bytes, Box<Replay>)) {
         self.is_extended.store(true, Ordering::Relaxed);
         let mut state = lock(&self.state);
+        // Before the log is put back, which already has these packets.
         self.push_locked(&mut state, Chunk::complete(again));
         state.replay = Some(replay);
     }

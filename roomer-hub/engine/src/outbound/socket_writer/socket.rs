@@ -19,6 +19,7 @@ impl SocketWriter {
     /// Lets the socket buffer more than before and flushes: the last bytes are due.
     pub(crate) fn prepare_final_write(&self) {
         self.socket.prepare_final_write();
+        // The socket has room for more now, which no event of the runtime reports.
         lock(&self.state).outbox.unblock();
         self.flush();
     }

@@ -17,6 +17,8 @@ impl SocketWriter {
     /// Sets the number of bytes that the connection's session buffers.
     pub(crate) fn set_buffered(&self, bytes: usize) {
         let mut state = lock(&self.state);
+        // A connection that has ended has dropped its buffers; a late report must not count them
+        // again.
         if state.outbox.phase() == OutboxPhase::Open {
             state.buffered = bytes;
             self.report_usage(&mut state);
@@ -40,6 +42,8 @@ impl SocketWriter {
         let mut own = state.buffered;
         if let Some(replay) = &state.replay {
             own += replay.own();
+            // All of each buffer: acknowledged frames stay in memory as long as one after them is
+            // kept.
             buffers.extend(replay.buffers().map(|bytes| {
                 let range = bytes.as_ptr_range();
                 (range.end.addr(), bytes.len())

@@ -197,6 +197,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Writer for WriteHalf<S>
         match end {
             Poll::Ready(Err(error)) if error.kind() != ErrorKind::Interrupted => Err(error),
             Poll::Pending if taken == 0 => Err(ErrorKind::WouldBlock.into()),
+            // What was accepted comes first; the caller finds out about the rest when it writes
+            // again.
             _ if taken > 0 => Ok(taken),
             _ => Err(ErrorKind::Interrupted.into()),
         }
@@ -208,12 +210,14 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Writer for WriteHalf<S>
 
     fn shutdown(&self) {
         let mut cx = Context::from_waker(&self.0.waker);
+        // What does not complete now continues in `poll_closed`.
         let _ = lock(&self.0.pipe).poll_close(&mut cx);
     }
 
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let _ = self.0.owner.register(cx);
         let mut cx = Context::from_waker(&self.0.waker);
+        // After an error there is nothing that could still be written.
         lock(&self.0.pipe).poll_close(&mut cx).map(|_| ())
     }
 }

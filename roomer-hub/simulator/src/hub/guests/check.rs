@@ -19,6 +19,7 @@ impl Checker {
         let Some(room) = self.model.rooms.iter().find(|room| room.number == number) else {
             return Ok(());
         };
+        // A room that a client has created is reported by its join, with the key.
         if room.members.is_empty() {
             let key = tables.find_room(room.name);
             ensure!(key.is_some(), "no room {:?} for a guest", room.name);
@@ -108,6 +109,7 @@ impl CheckedHub {
             .for_each(|guest| _ = all.insert(guest.1));
         let count = tables.guest_count();
         ensure!(count == all.len() as usize, "{count} guests instead of {}", all.len());
+        // A sample, since to look up every id at each audit would be slow.
         for id in (usize::from(tagged(0))..ALL_IDS).step_by(31) {
             let text = &identity(id as u16).text;
             let (peer, expected) = (tables.peer_of(text), model.peers_of(text));

@@ -59,6 +59,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
         plan.shared_room_only = true;
     }
     let swarm = swarm(source, &plan);
+    // The steps of the plan without peers stay in their order, with those about peers between them.
     let own = std::mem::take(&mut plan.steps);
     let is_crowd = source.one_in(32);
     for peer in 0..PEERS as u8 {
@@ -130,6 +131,7 @@ fn crowd(source: &mut impl Source, steps: &mut Vec<Step>) {
     };
     let tags = [Step::PeerUp { peer: 0, tag: 0 }, Step::PeerUp { peer: 1, tag: 1 }];
     let fresh = [Step::PeerGone { peer: 0 }, Step::PeerGone { peer: 1 }];
+    // The peers may be up with other tags from the steps before.
     steps.extend(fresh);
     steps.extend(tags);
     steps.push(Step::Open { slot: 0 });
@@ -141,6 +143,7 @@ fn crowd(source: &mut impl Source, steps: &mut Vec<Step>) {
         let peer = (number / IDS_PER_TAG) as u8;
         let left = Step::GuestLeft { peer, room: "root", guest: number };
         steps.push(if source.one_in(2) { guest(number) } else { left });
+        // A repeated join after each change, whose `join_ack` shows the list.
         steps.push(join);
     }
 }

@@ -17,6 +17,7 @@ pub(super) struct Error {
 impl Error {
     /// `status` is an HTTP status.
     pub(super) fn new(status: u16, code: &'static str, text: impl Into<String>) -> Error {
+        // Callers pass only valid ones.
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Error { status, code, text: text.into() }
     }
@@ -48,6 +49,7 @@ impl IntoResponse for Error {
         let body = json!({ "error": { "code": self.code, "message": self.text } });
         let mut response = (self.status, Json(body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
+            // Required with 401 (RFC 9110 section 15.5.2).
             let challenge = HeaderValue::from_static("Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         }

@@ -94,6 +94,7 @@ impl Kept {
 fn fingerprint(parts: &[&[u8]]) -> Vec<u8> {
     let mut context = Context::new(&SHA256);
     for part in parts {
+        // Without it, the same bytes in other parts would be the same request.
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
     }

@@ -2,7 +2,7 @@
 
 use axum::body::Bytes;
 use data_encoding::BASE64;
-use roomer_proto::{ConnId, is_built_in};
+use roomer_proto::{ConnId, PacketRef, is_built_in};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -28,6 +28,7 @@ impl Body {
         })?;
         let payload = match (body.text.take(), body.json.take(), body.base64.take()) {
             (Some(text), None, None) => text.into_bytes(),
+            // As it was written: the text is the payload.
             (None, Some(json), None) => json.get().as_bytes().to_vec(),
             (None, None, Some(text)) => BASE64.decode(text.as_bytes()).map_err(|error| {
                 Error::invalid(format!("base64 is not Base64 with padding: {error}"))
@@ -59,6 +60,7 @@ impl Api {
                 event.len()
             )));
         }
+        // Clients would take it for an event of the protocol.
         match is_built_in(event) || event.starts_with("roomer:") {
             true => {
                 Err(Error::invalid(format!("the event {event:?} is reserved for the protocol")))
@@ -72,6 +74,20 @@ impl Api {
             true => Err(Error::too_large(format!(
                 "the payload has {} bytes, and limits.max_message is {}",
                 payload.len(),
+                self.max_message
+            ))),
+            false => Ok(()),
+        }
+    }
+
+    /// Checks the size of a message that other nodes may get: they refuse one above the limit, which is
+    /// of names and payload together.
+    pub(super) fn check_message(&self, packet: &PacketRef<'_>) -> Result<(), Error> {
+        let bytes = packet.encoded_len();
+        match self.has_peers && bytes > self.max_message {
+            true => Err(Error::too_large(format!(
+                "the message has {bytes} bytes, names included, and in a cluster limits.max_message, \
+                 which is {}, is about these",
                 self.max_message
             ))),
             false => Ok(()),

@@ -23,6 +23,13 @@ pub(super) struct Keys {
     keys: Vec<(hmac::Tag, Arc<Key>)>,
 }
 
+/// No keys.
+impl Default for Keys {
+    fn default() -> Self {
+        Keys { secret: hmac::Key::new(hmac::HMAC_SHA256, &[]), keys: Vec::new() }
+    }
+}
+
 /// The rights of one key.
 #[derive(Debug)]
 pub(super) struct Key {
@@ -45,6 +52,7 @@ impl Keys {
             let fail =
                 |text: String| Problem { place: placed.place.clone(), key: "api_key".into(), text };
             let hash = hash(&placed.value).map_err(fail)?;
+            // Answers to repeated requests are kept by this name, too.
             if keys.iter().any(|(_, key)| key.name == *name) {
                 return Err(fail(format!("the name {name:?} is used twice; choose another")));
             }

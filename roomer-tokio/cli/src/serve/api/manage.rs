@@ -37,7 +37,11 @@ async fn kick(State(api): Shared, Extension(key): Extension<Arc<Key>>, names: Na
     let Path((room, id)) = names?;
     key.require_in(ApiRight::Manage, &room)?;
     api.check_id(&id)?;
-    match api.server.is_member(&id, &room) && api.server.kick(&id, &room) {
+    // `kick` alone is true for a connection that is not in the room, too. Of one on another node, only the
+    // members of rooms with full presence are known here.
+    let is_elsewhere = api.server.conn(&id).is_none();
+    let may_be_member = is_elsewhere || api.server.is_member(&id, &room);
+    match may_be_member && api.server.kick(&id, &room) {
         true => Ok(Json(json!({ "connections": 1 }))),
         false => Err(Error::not_found("the connection is not a member of the room")),
     }
@@ -66,6 +70,7 @@ impl Close {
     fn read(query: Result<Query<Close>, QueryRejection>) -> Result<(u16, String), Error> {
         let Query(Close { code, reason }) = query?;
         let code = code.unwrap_or(DISCONNECTED);
+        // The others are the protocol's own (RFC 6455 section 7.4.2).
         if code != 1000 && !(3000..5000).contains(&code) {
             return Err(Error::invalid("the code is 1000, or one from 3000 to 4999"));
         }

@@ -42,10 +42,12 @@ const JSON_ALLOWANCE: usize = 64 << 10;
 /// The state that all routes share.
 pub(crate) struct Api {
     server: Server,
-    keys: RwLock<Keys>,
+    keys: RwLock<Arc<Keys>>,
     answers: Answers,
     max_message: usize,
     max_name: usize,
+    /// True in a cluster.
+    has_peers: bool,
 }
 
 type Shared = State<Arc<Api>>;
@@ -60,18 +62,23 @@ impl Api {
         Ok((!keys.is_empty()).then(|| {
             Arc::new(Api {
                 server: server.clone(),
-                keys: RwLock::new(keys),
+                keys: RwLock::new(Arc::new(keys)),
                 answers: Answers::default(),
                 max_message: config.options.max_message.0,
                 max_name: config.options.max_name.0,
+                has_peers: config.options.cluster_url.is_some(),
             })
         }))
     }
 
-    /// Reads the keys again.
-    pub(crate) fn reload(&self, config: &Config) -> Result<(), Problem> {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Keys::read(config)?;
-        Ok(())
+    /// Takes over the keys of another configuration: none, if that has no API.
+    pub(crate) fn adopt(&self, new: Option<&Api>) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) =
+            new.map_or_else(Arc::default, Api::keys);
+    }
+
+    fn keys(&self) -> Arc<Keys> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -81,6 +88,7 @@ fn table() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
 }
 
 pub(crate) fn routes(api: Arc<Api>) -> Router {
+    // Escapes in JSON and Base64 make a payload longer.
     let longest = api.max_message.saturating_mul(2).saturating_add(JSON_ALLOWANCE);
     let add = |router: Router<Arc<Api>>, (path, route)| router.route(path, route);
     let closed = table().into_iter().fold(Router::new(), add);
@@ -89,9 +97,11 @@ pub(crate) fn routes(api: Arc<Api>) -> Router {
         .method_not_allowed_fallback(async || {
             Error::new(405, "method", "the route has other methods: see /v1/openapi.json")
         })
+        // The last layer runs first: without a key, not even the body is read.
         .layer(DefaultBodyLimit::max(longest))
         .layer(from_fn_with_state(api.clone(), authenticate))
         .with_state(api)
+        // After the layers, so that it needs no key.
         .route("/v1/openapi.json", axum::routing::get(openapi))
 }
 
@@ -102,8 +112,7 @@ async fn openapi() -> impl IntoResponse {
 /// Lets only requests with a key through, even for routes that do not exist: an attacker without a
 /// key learns nothing.
 async fn authenticate(State(api): Shared, mut request: Request, next: Next) -> Response {
-    let key = api.keys.read().unwrap_or_else(PoisonError::into_inner).find(request.headers());
-    match key {
+    match api.keys().find(request.headers()) {
         Some(key) => {
             request.extensions_mut().insert(key);
             next.run(request).await

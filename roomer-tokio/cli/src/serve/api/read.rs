@@ -20,6 +20,9 @@ use crate::serve::config::rooms::ApiRight;
 const DEFAULT_LIMIT: usize = 1_000;
 const MAX_LIMIT: usize = 10_000;
 
+/// The default number of slow connections.
+const DEFAULT_SLOWEST: usize = 10;
+
 /// The maximum number of messages of one answer.
 const MAX_MESSAGES: usize = 100;
 
@@ -29,6 +32,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
         ("/v1/rooms/{room}", get(room)),
         ("/v1/rooms/{room}/members", get(members)),
         ("/v1/rooms/{room}/messages", get(history)),
+        ("/v1/slowest", get(slowest)),
         ("/v1/stats", get(stats)),
     ]
 }
@@ -50,6 +54,28 @@ struct Part {
     limit: Option<usize>,
 }
 
+/// Which rooms come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Order {
+    #[default]
+    Name,
+    /// Those with most members.
+    Members,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rooms {
+    #[serde(default)]
+    prefix: String,
+    #[serde(default)]
+    after: String,
+    limit: Option<usize>,
+    #[serde(default)]
+    order: Order,
+}
+
 impl Part {
     fn limit(&self) -> usize {
         self.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT)
@@ -59,20 +85,27 @@ impl Part {
 async fn rooms(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,
-    query: Result<Query<Part>, QueryRejection>,
+    query: Result<Query<Rooms>, QueryRejection>,
 ) -> Answer {
-    let Query(part) = query?;
+    let Query(Rooms { prefix, after, limit, order }) = query?;
     key.require(ApiRight::Read)?;
-    let rooms = api.server.rooms().into_iter().filter(|(name, _)| {
-        *name > part.after && name.starts_with(&part.prefix) && key.permits_room(name)
-    });
-    let mut rooms = rooms.peekable();
+    let mut rooms = api.server.rooms();
+    rooms.retain(|(name, _)| *name > after && name.starts_with(&prefix) && key.permits_room(name));
+    if order == Order::Members {
+        if !after.is_empty() {
+            return Err(Error::invalid("after: needs order=name; the order of members changes"));
+        }
+        // Rooms of as many members stay in the order of their names.
+        rooms.sort_by_key(|(_, members)| std::cmp::Reverse(*members));
+    }
+    let limit = limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
+    let has_more = rooms.len() > limit;
     let list: Vec<Value> = rooms
-        .by_ref()
-        .take(part.limit())
+        .into_iter()
+        .take(limit)
         .map(|(name, members)| json!({ "room": name, "members": members }))
         .collect();
-    Ok(Json(json!({ "rooms": list, "more": rooms.peek().is_some() })))
+    Ok(Json(json!({ "rooms": list, "more": has_more })))
 }
 
 type Name = Result<Path<String>, PathRejection>;
@@ -93,6 +126,7 @@ async fn members(
     let (Path(room), Query(part)) = (room?, query?);
     key.require_in(ApiRight::Read, &room)?;
     let mut ids = api.server.members(&room);
+    // The next answer continues after the last id of this one.
     ids.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
     let ids = ids.iter().map(|id| id.as_str());
     let mut ids = ids.filter(|id| *id > &*part.after && id.starts_with(&part.prefix)).peekable();
@@ -136,6 +170,7 @@ async fn history(
 
 async fn connection(State(api): Shared, Extension(key): Extension<Arc<Key>>, id: Name) -> Answer {
     let Path(id) = id?;
+    // A connection is in several rooms, of which a key may not permit some.
     key.require_everywhere(ApiRight::Read)?;
     api.check_id(&id)?;
     let conn = api.server.conn(&id);
@@ -158,6 +193,33 @@ fn describe(conn: &Conn) -> Value {
         value["info"] = info;
     }
     value
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Most {
+    limit: Option<usize>,
+}
+
+/// Returns the connections for which most bytes wait, those that read too slowly.
+async fn slowest(
+    State(api): Shared,
+    Extension(key): Extension<Arc<Key>>,
+    query: Result<Query<Most>, QueryRejection>,
+) -> Answer {
+    let Query(Most { limit }) = query?;
+    key.require_everywhere(ApiRight::Read)?;
+    let slowest = api.server.slowest(limit.unwrap_or(DEFAULT_SLOWEST).min(MAX_LIMIT));
+    let slowest = slowest.into_iter().map(|backlog| {
+        let mut value = match api.server.conn(backlog.id) {
+            Some(conn) => describe(&conn),
+            // It has ended in the meantime.
+            None => json!({ "id": backlog.id.as_str() }),
+        };
+        value["waiting_bytes"] = backlog.bytes.into();
+        value
+    });
+    Ok(Json(json!({ "connections": slowest.collect::<Vec<_>>() })))
 }
 
 async fn stats(State(api): Shared, Extension(key): Extension<Arc<Key>>) -> Answer {

@@ -8,6 +8,7 @@ use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Extension, Path, Query, State};
 use axum::http::HeaderMap;
 use axum::routing::{MethodRouter, post};
+use roomer_proto::PacketRef;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -19,6 +20,9 @@ use crate::serve::config::rooms::ApiRight;
 
 /// The maximum number of rooms of one broadcast.
 const MAX_ROOMS: usize = 100;
+
+/// The room of messages to connections.
+const ROOT: &str = "root";
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
     vec![
@@ -49,11 +53,14 @@ async fn publish(
     body: Payload,
 ) -> Answer {
     let (Path((room, event)), Query(Except { except })) = (names?, query?);
+    // First, so that other errors reveal nothing to a key without the right.
     key.require_in(ApiRight::Publish, &room)?;
     api.check_room(&room)?;
     api.check_event(&event)?;
     let payload = api.payload(body?)?;
+    api.check_message(&to_room(&room, &event, &payload))?;
     let but = except.as_deref().unwrap_or_default();
+    // With the route, so that a key of one route is not a repetition on another.
     let parts = [b"publish", room.as_bytes(), event.as_bytes(), but.as_bytes(), &payload[..]];
     api.answers.once(&key.name, &headers, &parts, || {
         Ok(Json(
@@ -79,10 +86,12 @@ async fn broadcast(
     for room in &body.rooms {
         key.require_in(ApiRight::Publish, room)?;
         api.check_room(room)?;
+        api.check_message(&to_room(room, &body.event, &payload))?;
     }
     api.answers.once(&key.name, &headers, &[b"broadcast", &whole], || {
         let mut members = serde_json::Map::new();
         for room in &body.rooms {
+            // It fails at the first room or at none: `except` is the same for all.
             let count = api.send_to_room(room, &body.event, &payload, body.except.as_deref())?;
             members.insert(room.clone(), count.into());
         }
@@ -103,6 +112,7 @@ async fn to_connection(
     api.check_id(&id)?;
     api.check_event(&event)?;
     let payload = api.payload(body?)?;
+    api.check_message(&PacketRef { dst: &id, ..to_room(ROOT, &event, &payload) })?;
     let parts = [b"connection", id.as_bytes(), event.as_bytes(), &payload[..]];
     api.answers.once(&key.name, &headers, &parts, || match api.server.send(&id, &event, &payload) {
         true => Ok(Json(json!({ "connections": 1 }))),
@@ -122,10 +132,15 @@ async fn to_user(
     key.require_everywhere(ApiRight::Publish)?;
     api.check_event(&event)?;
     let payload = api.payload(body?)?;
+    api.check_message(&to_room(ROOT, &event, &payload))?;
     let parts = [b"user", user.as_bytes(), event.as_bytes(), &payload[..]];
     api.answers.once(&key.name, &headers, &parts, || {
         Ok(Json(json!({ "connections": api.server.user(&user).send(&event, &payload) })))
     })
+}
+
+fn to_room<'a>(room: &'a str, event: &'a str, payload: &'a [u8]) -> PacketRef<'a> {
+    PacketRef { room, event, dst: "", src: "", payload }
 }
 
 impl Api {

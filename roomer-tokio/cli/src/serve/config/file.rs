@@ -60,6 +60,7 @@ pub(crate) fn read(path: &Path, values: &mut Values, problems: &mut Vec<Problem>
 fn read_text(path: &Path) -> Result<String, String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
+    // One byte more than is permitted shows that there are too many.
     let read =
         file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if read as u64 > MAX_FILE {
@@ -70,6 +71,7 @@ fn read_text(path: &Path) -> Result<String, String> {
 
 impl File<'_> {
     fn place(&self, at: usize) -> Place {
+        // Counted for each value: such files are short.
         let before = self.text.as_bytes().get(..at).unwrap_or_default();
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
         Place::File { name: self.name.clone(), line }
@@ -143,6 +145,7 @@ fn raw(value: &DeValue<'_>) -> Result<Raw, String> {
         DeValue::String(text) => Raw::Text(text.to_string()),
         DeValue::Integer(number) if number.radix() == 10 => Raw::Number(number.as_str().into()),
         DeValue::Integer(_) => return Err("write the number in decimal digits".into()),
+        // As it is written: the option decides which numbers it takes.
         DeValue::Float(number) => Raw::Number(number.as_str().into()),
         DeValue::Boolean(toggle) => Raw::Toggle(*toggle),
         DeValue::Array(items) => {

@@ -65,6 +65,7 @@ impl FromArgMatches for Flags {
             let items = items.filter(|item| !item.is_empty()).map(str::to_owned);
             self.0.push(match entry.is_list {
                 true => (entry.key, Raw::List(items.collect())),
+                // There is one: clap rejects a second flag.
                 false => (entry.key, Raw::Text(given.concat())),
             });
         }

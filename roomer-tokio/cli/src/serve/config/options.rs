@@ -77,6 +77,8 @@ macro_rules! options {
         impl Options {
             /// Reads all values, and reports each that is not valid.
             pub(crate) fn read(values: &Values, problems: &mut Vec<Problem>) -> Option<Options> {
+                // All of them, before the first that is missing ends this: each mistake is
+                // reported.
                 $(let $field = values.get::<$type>($key, problems);)*
                 Some(Options { $($field: $field?),* })
             }
@@ -85,6 +87,7 @@ macro_rules! options {
 }
 
 options! {
+    // Only for this machine, as long as no login is chosen.
     "listen" listen: SocketAddr = "127.0.0.1:8080",
         "where clients connect";
     "path" path: String = "/ws",
@@ -115,6 +118,8 @@ options! {
 
     "operator.listen" operator_listen: Option<SocketAddr> = "",
         "where /metrics, /live and /ready are, for operators; nowhere without a value";
+    "operator.page" operator_page: bool = "false",
+        "whether /admin there is a page for people, who need a key of [[api_key]] with the right to read";
 
     "tls.certificate" tls_certificate: Option<PathBuf> = "",
         "the certificate and its chain, in PEM; with tls.key, clients connect by wss://";

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::serve::config::Config;
 use crate::serve::config::options::{Entry, TABLE};
 use crate::serve::config::rooms::{ApiKey, Room, Who};
-use crate::serve::config::setting::{Raw, Setting, to_toml};
+use crate::serve::config::setting::{Raw, Setting, Threshold, to_toml};
 use crate::serve::config::values::Place;
 
 /// The file that has the same effect as all sources together. Lines of options without a value are
@@ -87,6 +87,13 @@ impl fmt::Display for Room {
         line("history", self.history.map(|messages| messages.to_string()))?;
         line("history_age", self.history_age.map(|age| format!("\"{}ms\"", age.as_millis())))?;
         line("history_bytes", self.history_bytes.map(|bytes| bytes.0.to_string()))?;
+        line(
+            "deflate",
+            self.deflate.and_then(|threshold| match threshold {
+                Threshold::From(size) => Some(size.0.to_string()),
+                Threshold::Never => text("off"),
+            }),
+        )?;
         line("join", who(self.join))?;
         line("publish", who(self.publish))?;
         line("whisper", who(self.whisper))?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::{self, Deserializer};
 
-use crate::serve::config::setting::{Rate, Setting, Size, choice};
+use crate::serve::config::setting::{Rate, Setting, Size, Threshold, choice};
 use crate::serve::rights::Pattern;
 
 /// The rules for the rooms that a pattern matches. For each rule, the first pattern that matches and
@@ -25,6 +25,9 @@ pub(crate) struct Room {
     /// The maximum size in bytes of the messages that a room remembers.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) history_bytes: Option<Size>,
+    /// The size from which messages are compressed.
+    #[serde(default, deserialize_with = "setting")]
+    pub(crate) deflate: Option<Threshold>,
     pub(crate) join: Option<Who>,
     pub(crate) publish: Option<Who>,
     /// The clients that may send direct messages to other members of the room.

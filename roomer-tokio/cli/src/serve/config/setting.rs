@@ -125,6 +125,29 @@ impl Setting for Size {
     }
 }
 
+/// The number of bytes from which something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Threshold {
+    From(Size),
+    Never,
+}
+
+impl Setting for Threshold {
+    const FORM: &str = "SIZE";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "off" => Ok(Threshold::Never),
+            text => Size::parse(text).map(Threshold::From).map_err(|_| {
+                wrong(
+                    text,
+                    "a size from which messages are compressed: write bytes, as 512, or off",
+                )
+            }),
+        }
+    }
+}
+
 impl Setting for Duration {
     const FORM: &str = "TIME";
 
@@ -140,6 +163,7 @@ impl Setting for Duration {
             _ => return Err(error()),
         };
         let number: f64 = number.parse().map_err(|_| error())?;
+        // Rejects what `f64` also reads: negative and infinite numbers, and `nan`.
         Duration::try_from_secs_f64(number * factor).map_err(|_| error())
     }
 }
@@ -229,6 +253,7 @@ macro_rules! choice {
         }
 
         impl $crate::serve::config::setting::Setting for $name {
+            // `concat!` cannot write the separator between the names only.
             const FORM: &str = $crate::serve::config::setting::strip_first(concat!($("|", $text),*));
 
             fn parse(text: &str) -> Result<Self, String> {

@@ -75,6 +75,7 @@ impl Values {
         let known: BTreeMap<String, &Entry> =
             TABLE.iter().map(|entry| (entry.variable(), entry)).collect();
         for (name, value) in variables {
+            // A name that is not UTF-8 is none of ours.
             let Ok(name) = name.into_string() else { continue };
             let place = Place::Variable(name.clone());
             let problem = |text: String| Problem { place: place.clone(), key: String::new(), text };
@@ -114,6 +115,7 @@ impl Values {
 /// Returns the sections of the file that consist of options.
 pub(crate) fn sections() -> impl Iterator<Item = &'static str> {
     let mut sections: Vec<_> = TABLE.iter().map(|entry| entry.split().0).collect();
+    // The options of a section stand together in the table.
     sections.dedup();
     sections.into_iter().filter(|section| !section.is_empty())
 }

@@ -50,8 +50,10 @@ impl Reader {
             Some(Value::String(user)) if !user.is_empty() && user.len() <= MAX_USER => {
                 claims = claims.user(user);
             }
+            // Many services number their users.
             Some(Value::Number(user)) => claims = claims.user(user.to_string()),
             None | Some(Value::Null) => {}
+            // Without its user it would escape the limits for users.
             Some(_) => return Err("the user of the login is not a short text"),
         }
         match said.info {

@@ -62,6 +62,7 @@ impl Verifier<Vec<u8>> for Key {
                 let algorithm: &dyn VerificationAlgorithm = match family {
                     AlgorithmFamily::Rsa => &RSA_PKCS1_2048_8192_SHA256,
                     AlgorithmFamily::Ec => &ECDSA_P256_SHA256_FIXED,
+                    // Secrets were handled above.
                     _ => &ED25519,
                 };
                 UnparsedPublicKey::new(algorithm, key).verify(message, signature)

@@ -62,8 +62,11 @@ impl Refresher {
                 }
             };
             *self.last.lock().await = Some(Instant::now());
+            // After the keys are in place, with which a client that waits is checked.
             self.readings.send_modify(|readings| *readings += 1);
             sleep(MIN_PAUSE).await;
+            // `every` is not below the pause. A request during the pause is kept, and ends the wait
+            // at once.
             let rest = if is_read { self.every - MIN_PAUSE } else { Duration::ZERO };
             tokio::select! {
                 () = sleep(rest) => {}
@@ -78,6 +81,7 @@ impl Refresher {
         if is_recent {
             return;
         }
+        // Before the request, so that a reading cannot end unnoticed in between.
         let mut readings = self.readings.subscribe();
         self.wanted.notify_one();
         // If the reading fails, the token is refused as before.

@@ -61,6 +61,7 @@ const ED25519: &[u8] = b"\x30\x05\x06\x03\x2b\x65\x70";
 /// bits.
 fn parse(info: &[u8]) -> Option<(Algorithm, DecodingKey)> {
     let content = element(0x30, info)?;
+    // A string of bits begins with the number of unused ones at its end, here 0.
     let bits = |algorithm| element(0x03, content.strip_prefix(algorithm)?)?.strip_prefix(&[0]);
     if let Some(key) = bits(RSA) {
         return Some((Algorithm::RS256, DecodingKey::from_rsa_der(key)));
@@ -116,7 +117,9 @@ fn from_jwk(jwk: &Jwk) -> Option<Key> {
         }
         _ => return None,
     };
+    // A key may be for one algorithm alone (RFC 7517 section 4.4).
     let named = jwk.common.key_algorithm.as_ref().map(ToString::to_string);
+    // Or for encryption, and must not verify tokens then (section 4.2).
     let is_for_signatures = !matches!(
         jwk.common.public_key_use,
         Some(PublicKeyUse::Encryption | PublicKeyUse::Other(_))

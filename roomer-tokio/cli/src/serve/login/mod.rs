@@ -82,7 +82,7 @@ impl Login {
         })
     }
 
-    /// Returns true if [`reload`](Self::reload) makes these logins those of a configuration: if it has
+    /// Returns true if [`adopt`](Self::adopt) makes these logins those of a configuration: if it has
     /// logins, and its keys come from the same address, if from any.
     pub(crate) fn can_become(&self, config: &Config) -> bool {
         let jwks = config.options.jwt_jwks.as_deref();
@@ -94,11 +94,13 @@ impl Login {
         is_same && is_configured(&config.options)
     }
 
-    /// Reads the keys from files again.
-    pub(crate) fn reload(&self, config: &Config) -> Result<(), Problem> {
-        let keys = read_files(config)?.into();
-        *self.own.write().unwrap_or_else(PoisonError::into_inner) = keys;
-        Ok(())
+    /// Takes over the keys of another login that come from files.
+    pub(crate) fn adopt(&self, new: &Login) {
+        *self.own.write().unwrap_or_else(PoisonError::into_inner) = new.own();
+    }
+
+    fn own(&self) -> Arc<[Key]> {
+        self.own.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Makes a server admit only clients with a token, and renew their logins.
@@ -150,12 +152,13 @@ impl Login {
         }
         let header = decode_header(token).map_err(|error| Refused::of(&error))?;
         let fetched = self.fetched.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let own = self.own.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let own = self.own();
         if self.refresher.is_some() && fetched.is_none() && own.is_empty() {
             return Err(Refused::NoKeys);
         }
         let keys = own.iter().chain(fetched.iter().flat_map(|keys| keys.iter()));
         let is_candidate = |key: &&Key| {
+            // A key from a file has no id, and fits any.
             let is_named = |id: &String| header.kid.as_ref().is_none_or(|kid| kid == id);
             key.algorithm == header.alg && key.id.as_ref().is_none_or(is_named)
         };
@@ -167,6 +170,7 @@ impl Login {
                 Err(error) if *error.kind() == ErrorKind::InvalidSignature => {
                     refused = Refused::Invalid("the signature of the token is wrong");
                 }
+                // The signature was right, so another key cannot change the result.
                 Err(error) => return Err(Refused::of(&error)),
             }
         }
@@ -175,9 +179,12 @@ impl Login {
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm);
+        // A token that does not expire could never be taken back.
         let mut required = vec!["exp"];
         validation.leeway = self.leeway.as_secs();
+        // Off by default.
         validation.validate_nbf = true;
+        // On by default, which would reject each token for an audience.
         validation.validate_aud = self.audience.is_some();
         if let Some(audience) = &self.audience {
             validation.set_audience(&[audience]);
@@ -193,6 +200,7 @@ impl Login {
 
     fn read(&self, token: &Map<String, Value>) -> Result<Claims, Refused> {
         let expires = token.get("exp").and_then(Value::as_f64).unwrap_or_default();
+        // As `decode` counts: the login is valid until the leeway after `exp` has passed.
         let now = get_current_timestamp() as f64 - self.leeway.as_secs_f64();
         let said = Said {
             user: token.get(&self.user_claim),
@@ -256,6 +264,7 @@ impl Refused {
             Refused::Invalid(text) => Rejection::unauthorized(text),
             Refused::Expired => Rejection::unauthorized("the token has expired"),
             Refused::UnknownKey => Rejection::unauthorized("the key of the token is unknown"),
+            // Not 401, after which a client gives up: its token may be valid.
             Refused::NoKeys => Rejection::new(unavailable, "the keys of tokens are not loaded yet"),
         }
     }

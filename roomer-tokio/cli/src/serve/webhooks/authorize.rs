@@ -117,6 +117,7 @@ impl Authorize {
     async fn decide(&self, question: &Question<'_>) -> AuthResult {
         let decided = match self.call.ask(question).await {
             Ok((StatusCode::OK, body)) => self.read(&body).map(Ok),
+            // Any other status is a failure of the webhook, and not its decision.
             Ok((status, body)) => match status {
                 StatusCode::UNAUTHORIZED
                 | StatusCode::FORBIDDEN
@@ -165,6 +166,7 @@ impl Authorize {
 fn refusal(status: StatusCode, body: &[u8]) -> Rejection {
     let refused: Refused = serde_json::from_slice(body).unwrap_or_default();
     let message = refused.message.unwrap_or_default();
+    // It goes into a response, and from there to logs and terminals.
     let is_shown = |c: &char| !c.is_control();
     Rejection::new(status, message.chars().filter(is_shown).take(MAX_MESSAGE).collect::<String>())
 }

@@ -79,12 +79,13 @@ impl Call {
         timeout(self.timeout, asked).await.map_err(|_| self.late())?
     }
 
-    /// Tells, and returns an error unless the answer's status is a success. The body of the answer is
-    /// not read: a receiver that answers with too much has the events nevertheless.
+    /// Sends events, and returns an error unless the answer's status is a success. The body of the
+    /// answer is not read: a receiver that answers with too much has the events nevertheless.
     pub(super) async fn tell(&self, body: Bytes) -> Result<(), String> {
-        let told = timeout(self.timeout, self.send(body)).await.map_err(|_| self.late())?;
+        // Without a permit, since one task sends all events, one request after another.
+        let sent = timeout(self.timeout, self.send(body)).await.map_err(|_| self.late())?;
         // A redirection is a failure too: the address is that of the configuration.
-        match told?.status() {
+        match sent?.status() {
             status if status.is_success() => Ok(()),
             status => Err(format!("the answer is {status}")),
         }

@@ -158,6 +158,7 @@ impl Events {
     /// Puts an event into the queue, or drops it if the queue is full: a server must not wait for a
     /// webhook.
     fn push(&self, conn: &Conn, content: Content) {
+        // The time of the event; its delivery may be much later.
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         *last += 1;
@@ -168,6 +169,7 @@ impl Events {
             user: conn.user().map(str::to_owned),
             content,
         };
+        // Before it is in the queue: the delivery may subtract it at once.
         self.counts.waiting.fetch_add(1, Ordering::Relaxed);
         if self.queue.try_send(event).is_err() {
             self.drop_events(1);
@@ -195,6 +197,7 @@ impl Events {
     async fn deliver_all(&self, mut queue: mpsc::Receiver<Event>) {
         let mut batch = Vec::new();
         loop {
+            // `recv_many` is cancel safe: the other branch loses no event.
             let count = tokio::select! {
                 count = queue.recv_many(&mut batch, self.batch) => count,
                 () = self.end.notified() => {
@@ -250,6 +253,7 @@ impl Events {
 impl Delivery {
     /// Delivers the events that are left, as far as they are accepted soon.
     pub(crate) async fn finish(mut self) {
+        // Kept for the task, if it does not wait at this moment.
         self.events.end.notify_one();
         if timeout(self.events.patience, &mut self.task).await.is_err() {
             self.task.abort();

@@ -17,17 +17,20 @@ impl Secret {
         Ok(Secret(RwLock::new(read(path)?)))
     }
 
-    /// Reads the secret again. If this fails, the former one stays in use.
-    pub(super) fn reload(&self, path: &Path) -> Result<(), String> {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = read(path)?;
-        Ok(())
+    /// Takes over another secret.
+    pub(super) fn adopt(&self, new: &Secret) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = new.key();
+    }
+
+    fn key(&self) -> hmac::Key {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns the signature of a body at a second since 1970, which keeps a request that was recorded
     /// from being sent again later.
     pub(super) fn sign(&self, second: u64, body: &[u8]) -> String {
-        let key = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let mut context = hmac::Context::with_key(&key);
+        let mut context = hmac::Context::with_key(&self.key());
+        // The dot separates the second from a body that begins with a digit.
         context.update(format!("{second}.").as_bytes());
         context.update(body);
         format!("v1={}", HEXLOWER.encode(context.sign().as_ref()))

@@ -97,6 +97,7 @@ impl<D: Dial> BrokerCarrier<D> {
             current: 0,
             failures: Vec::new(),
             pause: MIN_PAUSE,
+            // The first attempt is made at once.
             phase: Phase::Waiting { until: Duration::ZERO },
             alarm: Alarm::default(),
             buffer: vec![0; READ_BUFFER].into(),
@@ -181,6 +182,7 @@ impl<D: Dial> BrokerCarrier<D> {
         let Phase::Open(Link { wire: Wire::Plain(stream), session, .. }) =
             mem::replace(&mut self.phase, Phase::Moving)
         else {
+            // Only a server that does not keep to its protocol asks for TLS within TLS.
             return Step::Failed("it requires TLS twice".into());
         };
         let until = self.environment.now() + CONNECT_TIMEOUT;
@@ -215,6 +217,7 @@ impl<D: Dial> BrokerCarrier<D> {
     /// not connect all at once.
     fn jitter(&self, pause: Duration) -> Duration {
         let [first, second, ..] = self.environment.random();
+        // Sixteen bits are enough to spread nodes over half a second.
         let share = u32::from(u16::from_be_bytes([first, second]));
         pause / 2 + pause / 2 * share / u32::from(u16::MAX)
     }

@@ -99,6 +99,7 @@ impl BrokerSession for Session {
 
     fn secured(&mut self, now: Duration) {
         if self.stage == Stage::Securing {
+            // The time for TLS was the carrier's to bound.
             self.watch = Watch::start(now);
             self.introduce(true);
         }
@@ -154,6 +155,8 @@ impl Session {
     fn apply(&mut self, operation: Operation) -> Option<SessionEvent> {
         match operation {
             Operation::Info(json) => self.inform(&json),
+            // Also errors after which a server keeps the link, such as a missing permission: frames
+            // would be lost without a trace.
             Operation::Error(text) => Some(self.down(self.explain(&text))),
             // INFO is first; a server that sends an error instead explains why.
             _ if self.stage == Stage::Greeting => {
@@ -187,6 +190,7 @@ impl Session {
         let Some(info) = ServerInfo::parse(json) else {
             return Some(self.down("its greeting is not that of a NATS server".into()));
         };
+        // Also later: an operator may change it while the server runs.
         self.decoder.max_payload = info.max_payload;
         let (requires, offers) = (info.requires_tls, info.offers_tls);
         self.info = Some(info);
@@ -228,6 +232,7 @@ impl Session {
     /// Returns the meaning of -ERR for the operator.
     fn explain(&self, text: &str) -> String {
         let is = |prefix: &str| {
+            // `get`, since the prefix may end within a character of the text.
             text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         };
         if is("authorization violation") {

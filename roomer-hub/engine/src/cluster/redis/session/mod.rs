@@ -79,6 +79,7 @@ impl Session {
     fn introduce(&mut self) {
         self.stage = Stage::Greeting;
         encoder::hello(&mut self.output, &self.login);
+        // Sent with HELLO, which saves a round trip: Redis answers in order.
         encoder::subscribe(&mut self.output, &self.subjects);
     }
 
@@ -142,6 +143,7 @@ impl Session {
             }
             "WRONGPASS" => "it rejects the login".into(),
             "NOPROTO" => too_old(),
+            // Before version 6 there is no HELLO.
             "ERR" if self.stage == Stage::Greeting && text.contains("unknown command") => too_old(),
             "NOPERM" => {
                 let all = self.subjects.all();
@@ -187,6 +189,7 @@ impl BrokerSession for Session {
 
     fn secured(&mut self, now: Duration) {
         if self.stage == Stage::Securing {
+            // The time for TLS was the carrier's to bound.
             self.watch = Watch::start(now);
             self.introduce();
         }
@@ -202,6 +205,7 @@ impl BrokerSession for Session {
         }
         match self.watch.tick(now, self.stage == Stage::Up) {
             Due::Nothing => {}
+            // Its answer is a line, which counts like those of PUBLISH.
             Due::Ping => {
                 self.unanswered += 1;
                 encoder::ping(&mut self.output);

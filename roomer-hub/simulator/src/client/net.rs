@@ -1,5 +1,7 @@
 //! Clients of `roomer_proto::client` and the real server, in the virtual time of a test kit's world.
 
+#![allow(clippy::unwrap_used, reason = "a panic of a simulation is a fault that is reported")]
+
 use std::time::Duration;
 
 use roomer_engine::Builder;
@@ -8,38 +10,38 @@ use roomer_proto::client::{Address, Client, Event, Message, Need, Options, Sent,
 use roomer_testkit::socket::Peer;
 use roomer_testkit::{Rng, World, socket};
 
-pub(crate) const MINUTE: Duration = Duration::from_secs(60);
+pub const MINUTE: Duration = Duration::from_secs(60);
 
-pub(crate) struct Net {
-    pub(crate) world: World,
-    pub(crate) rng: Rng,
-    pub(crate) ends: Vec<End>,
+pub struct Net {
+    pub world: World,
+    pub rng: Rng,
+    pub ends: Vec<End>,
     /// False while the server cannot be reached.
-    pub(crate) is_up: bool,
+    pub is_up: bool,
 }
 
 /// One client, with its connection.
-pub(crate) struct End {
-    pub(crate) client: Client,
-    pub(crate) address: Address,
+pub struct End {
+    pub client: Client,
+    pub address: Address,
     peer: Option<Peer>,
     task: usize,
     /// Bytes on the way to the server.
     in_flight: Vec<u8>,
-    pub(crate) events: Vec<Event>,
+    pub events: Vec<Event>,
     /// True while the network accepts all bytes and delivers none.
-    pub(crate) is_dark: bool,
-    pub(crate) attempts: usize,
+    pub is_dark: bool,
+    pub attempts: usize,
 }
 
 impl Net {
-    pub(crate) fn new<E>(seed: u64, builder: Builder<E>) -> Self {
+    pub fn new<E>(seed: u64, builder: Builder<E>) -> Self {
         let world = World::new(seed, builder);
         Net { world, rng: Rng::new(seed ^ 0xc11e), ends: Vec::new(), is_up: true }
     }
 
     /// Adds a client; returns its number.
-    pub(crate) fn add(&mut self, options: Options) -> usize {
+    pub fn add(&mut self, options: Options) -> usize {
         self.ends.push(End {
             client: Client::new(options),
             address: "ws://test/ws".parse().unwrap(),
@@ -53,23 +55,23 @@ impl Net {
         self.ends.len() - 1
     }
 
-    pub(crate) fn join(&mut self, number: usize, room: &str) {
+    pub fn join(&mut self, number: usize, room: &str) {
         let now = self.world.now();
         self.ends[number].client.join(now, room).unwrap();
     }
 
-    pub(crate) fn leave(&mut self, number: usize, room: &str) {
+    pub fn leave(&mut self, number: usize, room: &str) {
         let now = self.world.now();
         self.ends[number].client.leave(now, room);
     }
 
-    pub(crate) fn send(&mut self, number: usize, room: &str, text: &str) -> Sent {
+    pub fn send(&mut self, number: usize, room: &str, text: &str) -> Sent {
         let now = self.world.now();
         self.ends[number].client.send(now, room, "chat", None, text.as_bytes()).unwrap()
     }
 
     /// Runs until nothing is left to do at the current time.
-    pub(crate) fn settle(&mut self) {
+    pub fn settle(&mut self) {
         loop {
             self.world.settle();
             let mut has_moved = false;
@@ -83,12 +85,14 @@ impl Net {
     }
 
     /// Advances the time, stopping at each timer.
-    pub(crate) fn advance(&mut self, span: Duration) {
+    pub fn advance(&mut self, span: Duration) {
         let end = self.world.now() + span;
         loop {
             self.settle();
             let now = self.world.now();
             let deadlines = self.ends.iter().filter_map(|end| end.client.deadline());
+            // A deadline that has passed waits for something else (`Client::deadline`), not for the
+            // time.
             let due = deadlines.filter(|due| *due > now).chain(self.world.next_due()).min();
             let next = due.unwrap_or(end).clamp(now, end);
             self.world.jump(next - now);
@@ -102,6 +106,7 @@ impl Net {
     fn exchange(&mut self, number: usize) -> bool {
         let now = self.world.now();
         let mut has_moved = false;
+        // Until the client needs nothing, as the contract of `poll` demands.
         while let Some(need) = {
             let random = self.rng.next();
             self.ends[number].client.poll(now, random)
@@ -116,6 +121,7 @@ impl Net {
         let end = &mut self.ends[number];
         let rng = &mut self.rng;
         has_moved |= end.client.transmit(now, &mut end.in_flight, &mut || key(rng));
+        // Taken from the client and not delivered, as by a cable that is cut behind a router.
         if end.is_dark {
             end.in_flight.clear();
         }
@@ -125,6 +131,7 @@ impl Net {
                 let size = if some < 4 { end.in_flight.len() } else { some };
                 peer.deliver(&end.in_flight[..size]);
                 end.in_flight.drain(..size);
+                // For every accepted byte, as a driver does.
                 end.client.progressed(now);
                 has_moved = true;
             }
@@ -136,6 +143,7 @@ impl Net {
                 peer.set_space(usize::MAX);
                 end.client.receive(now, &mut bytes);
                 has_moved = true;
+            // Only once all bytes are read: the end of the stream comes after them.
             } else if peer.is_shut_down() && !end.is_dark {
                 end.peer = None;
                 end.client.disconnected(now);
@@ -160,6 +168,7 @@ impl Net {
         let task = self.world.spawn(connection);
         let end = &mut self.ends[number];
         (end.peer, end.task, end.is_dark) = (Some(peer), task, false);
+        // Bytes of the last connection must not reach the new one.
         end.in_flight.clear();
         end.client.connected(&end.address, random);
     }
@@ -182,7 +191,7 @@ impl Net {
     }
 
     /// Cuts a connection: what is in flight is lost in both directions, and both ends see it.
-    pub(crate) fn cut(&mut self, number: usize) {
+    pub fn cut(&mut self, number: usize) {
         let now = self.world.now();
         let rng = &mut self.rng;
         let end = &mut self.ends[number];
@@ -194,6 +203,7 @@ impl Net {
             peer.deliver(&end.in_flight[..some]);
         }
         end.in_flight.clear();
+        // A reset may overtake bytes that the server has not read.
         if self.rng.chance(50) {
             peer.discard_unread();
         }
@@ -203,32 +213,32 @@ impl Net {
     }
 
     /// Makes the connection look open, while no byte passes.
-    pub(crate) fn darken(&mut self, number: usize) {
+    pub fn darken(&mut self, number: usize) {
         self.ends[number].is_dark = true;
     }
 
-    pub(crate) fn state(&self, number: usize) -> State {
+    pub fn state(&self, number: usize) -> State {
         self.ends[number].client.state()
     }
 
-    pub(crate) fn id(&self, number: usize) -> ConnId {
+    pub fn id(&self, number: usize) -> ConnId {
         self.ends[number].client.id().unwrap()
     }
 
     /// Returns the ids of a room's members as a client knows them, sorted; empty if it is not in it.
-    pub(crate) fn members(&self, number: usize, room: &str) -> Vec<ConnId> {
+    pub fn members(&self, number: usize, room: &str) -> Vec<ConnId> {
         let members = self.ends[number].client.members(room);
         members.map(|members| members.ids().copied().collect()).unwrap_or_default()
     }
 
     /// Returns the texts that a client has received in a room, in order.
-    pub(crate) fn texts(&self, number: usize, room: &str) -> Vec<String> {
+    pub fn texts(&self, number: usize, room: &str) -> Vec<String> {
         let of_room = |message: &&Message| message.room == *room && message.event == *"chat";
         let texts = self.messages(number).into_iter().filter(of_room);
         texts.map(|message| message.text().unwrap().to_owned()).collect()
     }
 
-    pub(crate) fn messages(&self, number: usize) -> Vec<&Message> {
+    pub fn messages(&self, number: usize) -> Vec<&Message> {
         fn message(event: &Event) -> Option<&Message> {
             match event {
                 Event::Message(message) => Some(message),
@@ -239,7 +249,7 @@ impl Net {
     }
 
     /// Returns the texts of the messages that a client has reported as lost.
-    pub(crate) fn lost(&self, number: usize) -> Vec<String> {
+    pub fn lost(&self, number: usize) -> Vec<String> {
         let events = self.ends[number].events.iter();
         let text = |event: &Event| match event {
             Event::Lost(lost) => Some(lost.packet.text().unwrap().to_owned()),
@@ -249,7 +259,7 @@ impl Net {
     }
 
     /// Returns the events of a client that are not messages, and forgets all of them.
-    pub(crate) fn take_events(&mut self, number: usize) -> Vec<Event> {
+    pub fn take_events(&mut self, number: usize) -> Vec<Event> {
         let events = std::mem::take(&mut self.ends[number].events);
         events.into_iter().filter(|event| !matches!(event, Event::Message(_))).collect()
     }
@@ -260,13 +270,13 @@ fn key(rng: &mut Rng) -> [u8; 4] {
 }
 
 /// Returns options for a plain client.
-pub(crate) fn plain() -> Options {
+pub fn plain() -> Options {
     let mut options = Options::default();
     options.extended = false;
     options
 }
 
 /// Returns the texts of a range of numbers.
-pub(crate) fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
+pub fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|number| number.to_string()).collect()
 }

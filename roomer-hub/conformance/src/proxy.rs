@@ -1,0 +1,126 @@
+//! A proxy of TCP in front of a broker or of one of its parts, as a network that fails.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+
+use socket2::{Domain, Socket, Type};
+
+/// The buffer of a connection to the server: small, so that a server soon notices that its bytes are
+/// not read.
+const RECEIVE_BUFFER: usize = 16 * 1024;
+
+/// A proxy of TCP. Dropping it closes its connections.
+pub struct Proxy {
+    pub port: u16,
+    network: Arc<Network>,
+}
+
+struct Network {
+    server: SocketAddr,
+    state: Mutex<State>,
+    resumed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// True while no bytes from the server are read.
+    is_stalled: bool,
+    /// True while connections are closed at once.
+    is_cut: bool,
+    /// Both sides of each connection.
+    streams: Vec<TcpStream>,
+}
+
+impl Proxy {
+    /// Starts a proxy for a port of loopback.
+    pub fn start(server: u16) -> Proxy {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (state, resumed) = (Mutex::default(), Condvar::new());
+        let server = SocketAddr::from(([127, 0, 0, 1], server));
+        let network = Arc::new(Network { server, state, resumed });
+        let own = network.clone();
+        // The thread ends with the test's process.
+        thread::spawn(move || listener.incoming().flatten().for_each(|client| own.connect(client)));
+        Proxy { port, network }
+    }
+
+    /// Stops reading what the server sends.
+    pub fn stall(&self) {
+        self.network.state.lock().unwrap().is_stalled = true;
+    }
+
+    /// Reads again what the server sends.
+    pub fn resume(&self) {
+        self.network.state.lock().unwrap().is_stalled = false;
+        self.network.resumed.notify_all();
+    }
+
+    /// Closes all connections, and each new one.
+    pub fn cut(&self) {
+        let mut state = self.network.state.lock().unwrap();
+        state.is_cut = true;
+        state.streams.drain(..).for_each(|stream| _ = stream.shutdown(Shutdown::Both));
+    }
+
+    /// Accepts connections again.
+    pub fn heal(&self) {
+        self.network.state.lock().unwrap().is_cut = false;
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.cut();
+        self.resume();
+    }
+}
+
+impl Network {
+    fn connect(self: &Arc<Self>, client: TcpStream) {
+        let mut state = self.state.lock().unwrap();
+        // A server that is down refuses the connection, and the client's one ends.
+        let Some(server) = (!state.is_cut).then(|| dial(self.server)).flatten() else { return };
+        for stream in [&client, &server] {
+            stream.set_nodelay(true).unwrap();
+            state.streams.push(stream.try_clone().unwrap());
+        }
+        let (from_client, to_client) = (client.try_clone().unwrap(), client);
+        let (from_server, to_server) = (server.try_clone().unwrap(), server);
+        thread::spawn(move || pass(from_client, to_server, || {}));
+        let own = self.clone();
+        thread::spawn(move || pass(from_server, to_client, || own.wait()));
+    }
+
+    /// Waits until the server's bytes are read.
+    fn wait(&self) {
+        let state = self.state.lock().unwrap();
+        drop(self.resumed.wait_while(state, |state| state.is_stalled).unwrap());
+    }
+}
+
+fn dial(server: SocketAddr) -> Option<TcpStream> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(RECEIVE_BUFFER).unwrap();
+    socket.connect(&server.into()).ok()?;
+    Some(socket.into())
+}
+
+/// Passes bytes on until the end of the stream, which it passes on as well.
+fn pass(mut from: TcpStream, mut to: TcpStream, wait: impl Fn()) {
+    let mut chunk = [0; 16 * 1024];
+    loop {
+        wait();
+        match from.read(&mut chunk) {
+            Ok(0) => {
+                _ = to.shutdown(Shutdown::Write);
+                return;
+            }
+            Ok(size) if to.write_all(&chunk[..size]).is_ok() => {}
+            _ => break,
+        }
+    }
+    [from, to].iter().for_each(|stream| _ = stream.shutdown(Shutdown::Both));
+}

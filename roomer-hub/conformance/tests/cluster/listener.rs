@@ -1,0 +1,84 @@
+//! A client that hears numbered messages of another one, each once and in order, but for those that a
+//! leave and return of their sender covers.
+
+use std::collections::BTreeSet;
+
+use roomer_conformance::client::Client;
+
+pub(crate) struct Listener {
+    client: Client,
+    room: &'static str,
+    from: String,
+    /// The members of each room, as the client sees them.
+    members: BTreeSet<(String, String)>,
+    /// The last number that was heard.
+    last: u32,
+    /// True if messages may be missing before the next one, since the sender has left since.
+    may_miss: bool,
+    /// The returns of the sender to the room.
+    pub(crate) returns: usize,
+}
+
+impl Listener {
+    /// Starts to listen to `from`, which speaks in `room`. These clients are in the room and in root.
+    pub(crate) fn new(client: Client, room: &'static str, from: &Client, ids: &[&str]) -> Listener {
+        let rooms = ["root", room];
+        let members = ids.iter().flat_map(|id| rooms.map(|room| (room.into(), (*id).into())));
+        Listener {
+            room,
+            from: from.id.clone(),
+            members: members.collect(),
+            client,
+            last: 0,
+            may_miss: false,
+            returns: 0,
+        }
+    }
+
+    /// Hears all that `from` says up to `last`, and what it says each time it has returned, so that the
+    /// last message is never one that is lost.
+    pub(crate) fn hear(&mut self, from: &mut Client, mut last: u32) -> u32 {
+        let mut returns = self.returns;
+        while self.last < last {
+            self.receive();
+            if self.returns > returns {
+                returns = self.returns;
+                last += 1;
+                from.send_to_room(self.room, "n", &last.to_be_bytes());
+            }
+        }
+        last
+    }
+
+    fn receive(&mut self) {
+        let packet = self.client.expect_packet();
+        let payload = || String::from_utf8(packet.payload.clone()).unwrap();
+        match &*packet.event {
+            "new_member" => {
+                let member = (packet.room.clone(), payload());
+                self.returns += usize::from(packet.room == self.room && member.1 == self.from);
+                assert!(self.members.insert(member), "a member comes twice: {packet:?}");
+            }
+            "member_left" => {
+                let member = (packet.room.clone(), payload());
+                self.may_miss |= packet.room == self.room && member.1 == self.from;
+                assert!(self.members.remove(&member), "a member leaves twice: {packet:?}");
+            }
+            "n" => {
+                assert_eq!((&packet.room, &packet.src), (&self.room.to_owned(), &self.from));
+                let member = (packet.room, packet.src);
+                assert!(self.members.contains(&member), "a client speaks that is no member");
+                let (number, _) = packet.payload.split_first_chunk().unwrap();
+                let number = u32::from_be_bytes(*number);
+                let is_next = number == self.last + 1;
+                assert!(
+                    is_next || self.may_miss && number > self.last,
+                    "{number} follows {}",
+                    self.last
+                );
+                (self.last, self.may_miss) = (number, false);
+            }
+            _ => panic!("{packet:?}"),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Networks that are cut, and nodes that come and go.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use roomer_conformance::broker::{Broker, BrokerKind, Nats, nats_servers};
+use roomer_conformance::client::Client;
+use roomer_conformance::programs::until;
+use roomer_conformance::proxy::Proxy;
+use roomer_engine::cluster::{Cluster, GoneCause, PeerEvent};
+use roomer_engine::{Builder, Bytes};
+use roomer_proto::cluster::{Head, Item, Items};
+
+use super::nodes::{self, Nodes};
+use super::tap::Tap;
+
+/// Admitted after 1, 2 and 4 beats.
+const DEATHS: u32 = 3;
+
+/// Waits until clients have received these notices about each other in root, in any order.
+fn expect_all(clients: &mut [Client], event: &str, ids: &[String]) {
+    for client in clients {
+        let mut seen: Vec<String> = ids
+            .iter()
+            .map(|_| {
+                let packet = client.expect_packet();
+                assert_eq!((&*packet.room, &*packet.event), ("root", event));
+                String::from_utf8(packet.payload).unwrap()
+            })
+            .collect();
+        seen.sort_unstable();
+        let mut expected = ids.to_vec();
+        expected.sort_unstable();
+        assert_eq!(seen, expected);
+    }
+}
+
+/// Each client says a word, which reaches all of them and no other.
+fn talk(clients: &mut [Client]) {
+    for at in 0..clients.len() {
+        let id = clients[at].id.clone();
+        clients[at].send_to_room("root", "chat", b"hello");
+        let others = clients.iter_mut().enumerate().filter(|(other, _)| *other != at);
+        others.for_each(|(_, client)| client.expect("root", "chat", "", &id, b"hello"));
+    }
+}
+
+fn ids(clients: &[Client]) -> Vec<String> {
+    clients.iter().map(|client| client.id.clone()).collect()
+}
+
+pub(crate) fn a_node_that_is_cut_off_is_a_smaller_room_until_it_is_back(nodes: &mut Nodes) {
+    let cluster = || Cluster::named("chat");
+    let address = nodes.broker.address("");
+    (0..2).for_each(|_| _ = nodes.add_with(&|builder| builder, cluster(), &address));
+    let proxy = nodes.add_behind_proxy(|builder| builder, cluster());
+    nodes.formed();
+    let [a, b, c, d] = nodes.clients([0, 1, 2, 2]);
+    cut_and_heal(&proxy, [&mut [a, b], &mut [c, d]]);
+}
+
+/// Two servers that share their subjects, with two nodes each.
+#[test]
+fn two_halves_of_a_broker_are_smaller_rooms_until_they_are_one() {
+    let nats: Vec<_> = nats_servers().into_iter().map(BrokerKind::Nats).collect();
+    nodes::on(&nats, |kind, runtimes| {
+        let BrokerKind::Nats(program) = kind else { return };
+        let one = half(program, "");
+        let route = one.log().after("Listening for route connections on 127.0.0.1:");
+        let proxy = Proxy::start(route.parse().unwrap());
+        let other = half(program, &format!("nats://127.0.0.1:{}", proxy.port));
+        let at_other = other.address("");
+        let mut nodes = Nodes::with(Box::new(one), runtimes);
+        let at_one = nodes.broker.address("");
+        for address in [&at_one, &at_one, &at_other, &at_other] {
+            nodes.add_at(&|builder| builder, "chat", address);
+        }
+        nodes.formed();
+        let [a, b, c, d] = nodes.clients([0, 1, 2, 3]);
+        cut_and_heal(&proxy, [&mut [a, b], &mut [c, d]]);
+    });
+}
+
+/// Starts a server of a cluster of NATS. The other one is not told where it can be reached without the
+/// proxy.
+fn half(program: &Path, route: &str) -> Nats {
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("half-{}-{}.conf", process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let routes = if route.is_empty() { String::new() } else { format!("routes: [\"{route}\"]") };
+    let text = format!(
+        "cluster {{ name: halves, listen: \"127.0.0.1:-1\", advertise: \"127.0.0.1:1\", {routes} }}"
+    );
+    fs::write(&file, text).unwrap();
+    let server = Nats::start(program, &["-c", file.to_str().unwrap()]);
+    fs::remove_file(file).unwrap();
+    server
+}
+
+fn cut_and_heal(proxy: &Proxy, [one, other]: [&mut [Client]; 2]) {
+    for _ in 0..2 {
+        proxy.cut();
+        expect_all(one, "member_left", &ids(other));
+        expect_all(other, "member_left", &ids(one));
+        // Each half goes on.
+        talk(one);
+        talk(other);
+        proxy.heal();
+        expect_all(one, "new_member", &ids(other));
+        expect_all(other, "new_member", &ids(one));
+        let (first, rest) = one.split_first_mut().unwrap();
+        first.send_to_room("root", "chat", b"together");
+        for client in rest.iter_mut().chain(other.iter_mut()) {
+            client.expect("root", "chat", "", &first.id, b"together");
+        }
+        for client in one.iter_mut().chain(other.iter_mut()) {
+            client.expect_nothing();
+        }
+    }
+}
+
+/// Counts the beats of other nodes that a node gets.
+fn counting(beats: &Arc<AtomicUsize>) -> Tap {
+    let beats = beats.clone();
+    let received = move |frame: Bytes| {
+        let (_, body) = Head::decode(&frame).unwrap();
+        let is_beat = Items::new(body).any(|item| matches!(item, Ok(Item::Beat(_))));
+        beats.fetch_add(usize::from(is_beat), Ordering::SeqCst);
+        frame
+    };
+    Tap { received: Arc::new(received), ..Tap::default() }
+}
+
+pub(crate) fn a_node_that_dies_often_is_admitted_later_each_time(nodes: &mut Nodes) {
+    const BEAT: Duration = Duration::from_millis(500);
+    let cluster = || Cluster::named("chat").beat(BEAT, 8 * BEAT);
+    let beats = Arc::new(AtomicUsize::new(0));
+    // The beats that came before each death, and before each return.
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let (kept, kept_beats) = (events.clone(), beats.clone());
+    let hooked = move |builder: Builder| {
+        let (events, beats) = (kept.clone(), kept_beats.clone());
+        builder.on_peer(move |_, event: &PeerEvent| {
+            events.lock().unwrap().push((event.gone, beats.load(Ordering::SeqCst)));
+        })
+    };
+    let address = nodes.broker.address("");
+    nodes.tap = counting(&beats);
+    nodes.add_with(&hooked, cluster(), &address);
+    nodes.tap = Tap::default();
+    let proxy = nodes.add_behind_proxy(|builder| builder, cluster());
+    nodes.formed();
+    let [mut a, b] = nodes.clients([0, 1]);
+    events.lock().unwrap().clear();
+    for _ in 0..DEATHS {
+        proxy.cut();
+        a.expect_member_left("root", &b.id);
+        proxy.heal();
+        a.expect_new_member("root", &b.id);
+    }
+    a.expect_nothing();
+    let events = until("a return is not reported", || {
+        let events = events.lock().unwrap();
+        (events.len() == 2 * DEATHS as usize).then(|| events.clone())
+    });
+    for (death, pair) in events.chunks(2).enumerate() {
+        let [(gone, before), (None, after)] = *pair else { panic!("{events:?}") };
+        assert_eq!(gone, Some(GoneCause::Silent));
+        assert!(after - before >= 1 << death, "death {death}: {events:?}");
+    }
+}
+
+pub(crate) fn a_node_that_starts_again_ends_the_wait_for_the_one_before(nodes: &mut Nodes) {
+    // The test would not wait for the end of such a silence.
+    let cluster = || Cluster::named("chat").beat(Duration::from_secs(1), Duration::from_secs(600));
+    let address = nodes.broker.address("");
+    nodes.add_with(&|builder| builder, cluster(), &address);
+    let (proxy, behind) = nodes.proxy();
+    nodes.add_named(&|builder| builder, cluster().node("twin"), &behind);
+    nodes.formed();
+    let [mut a, b] = nodes.clients([0, 1]);
+    until("the name of a node does not arrive", || {
+        nodes.server(0).cluster()?.peers.iter().any(|peer| peer.name == "twin").then_some(())
+    });
+    proxy.cut();
+    let twin = nodes.add_named(&|builder| builder, cluster().node("twin"), &address);
+    a.expect_member_left("root", &b.id);
+    let c = Client::connect(nodes.addr(twin));
+    a.expect_new_member("root", &c.id);
+    a.expect_nothing();
+}

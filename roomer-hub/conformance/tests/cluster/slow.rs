@@ -1,0 +1,165 @@
+//! Nodes that do not read what the broker sends them.
+
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
+
+use roomer_conformance::broker::{Broker, BrokerKind, Nats};
+use roomer_conformance::redis::Redis;
+use roomer_engine::Builder;
+use roomer_engine::cluster::Cluster;
+
+use super::listener::Listener;
+use super::nodes::{self, Nodes, Runtime};
+
+/// Longer than any test: a node that is only slow is not dead.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Keeps what arrives at once after a node was stalled, however fast the test's client reads.
+fn patient(builder: Builder) -> Builder {
+    builder.max_backlog(64 << 20)
+}
+
+fn numbered(number: u32, size: usize) -> Vec<u8> {
+    let mut payload = number.to_be_bytes().to_vec();
+    payload.resize(size, 0);
+    payload
+}
+
+pub(crate) fn a_slow_node_costs_others_a_bounded_journal_and_does_not_hold_them_up(
+    nodes: &mut Nodes,
+) {
+    const JOURNAL: usize = 256 * 1024;
+    const MESSAGE: usize = 4 * 1024;
+    // A multiple of the journal.
+    const COUNT: u32 = 1024;
+    let options = || {
+        let cluster = Cluster::named("chat").beat(Duration::from_secs(1), PATIENCE);
+        cluster.journal(JOURNAL, PATIENCE)
+    };
+    let address = nodes.broker.address("");
+    nodes.add_with(&|builder| builder, options(), &address);
+    let proxy = nodes.add_behind_proxy(patient, options());
+    nodes.formed();
+    let [mut a, mut c, mut b] = nodes.clients([0, 0, 1]);
+    nodes.join("lobby", [&mut a, &mut c, &mut b]);
+    let ids = [a.id.clone(), b.id.clone(), c.id.clone()];
+    let ids = ids.each_ref().map(|id| &**id);
+    let mut b = Listener::new(b, "lobby", &a, &ids);
+    a.send_to_room("lobby", "n", &1_u32.to_be_bytes());
+    c.expect("lobby", "n", "", &a.id, &1_u32.to_be_bytes());
+    b.hear(&mut a, 1);
+
+    proxy.stall();
+    // Members on this node hear it as ever, although the sender is held back for the slow node.
+    let mut most = 0;
+    for number in 2..=COUNT {
+        let payload = numbered(number, MESSAGE);
+        a.send_to_room("lobby", "n", &payload);
+        c.expect("lobby", "n", "", &a.id, &payload);
+        most = most.max(nodes.server(0).stats().cluster.unwrap().unapplied_bytes);
+    }
+    c.expect_nothing();
+    // The journal is trimmed every 250 ms.
+    assert!((JOURNAL / 2..2 * JOURNAL).contains(&most), "{most} bytes were kept");
+    proxy.resume();
+    b.hear(&mut a, COUNT);
+}
+
+/// Starts a broker that cuts a client off that is 1 MiB behind.
+fn impatient(kind: &BrokerKind) -> Box<dyn Broker> {
+    match kind {
+        BrokerKind::Nats(program) => {
+            static FILE: LazyLock<PathBuf> = LazyLock::new(|| {
+                let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("impatient.conf");
+                std::fs::write(&file, "max_pending: 1048576\nwrite_deadline: \"2s\"\n").unwrap();
+                file
+            });
+            Box::new(Nats::start(program, &["-c", FILE.to_str().unwrap()]))
+        }
+        BrokerKind::Redis => {
+            let limit = ["--client-output-buffer-limit", "pubsub 1mb 0 0"];
+            Box::new(Redis::start(&limit))
+        }
+    }
+}
+
+/// Returns the line of its log in which a broker names a client that is cut off as too slow.
+fn cut_off(kind: &BrokerKind) -> &'static str {
+    match kind {
+        BrokerKind::Nats(_) => "Slow Consumer",
+        BrokerKind::Redis => "overcoming of output buffer limits",
+    }
+}
+
+#[test]
+fn a_node_that_the_broker_cuts_off_as_too_slow_loses_nothing_that_is_kept() {
+    nodes::on(&BrokerKind::all(), |kind, runtimes| {
+        let returns = cut_off_while_others_speak(kind, runtimes, 64 << 20);
+        assert_eq!(returns, 0);
+    });
+}
+
+#[test]
+fn a_node_that_the_broker_cuts_off_as_too_slow_shows_what_is_lost() {
+    nodes::on(&BrokerKind::all(), |kind, runtimes| {
+        let returns = cut_off_while_others_speak(kind, runtimes, 256 << 10);
+        assert_ne!(returns, 0);
+    });
+}
+
+/// Returns how often a sender left and returned for a member on the slow node.
+fn cut_off_while_others_speak(
+    kind: &BrokerKind,
+    runtimes: &'static [Runtime],
+    journal: usize,
+) -> usize {
+    const MESSAGE: usize = 32 * 1024;
+    // More than the broker and the sockets' buffers keep together.
+    const MOST: u32 = 512;
+    let mut nodes = Nodes::with(impatient(kind), runtimes);
+    let options = || {
+        let cluster = Cluster::named("chat").beat(Duration::from_secs(1), PATIENCE);
+        cluster.journal(journal, PATIENCE)
+    };
+    let address = nodes.broker.address("");
+    nodes.add_with(&|builder| builder, options(), &address);
+    let warnings = Arc::new(Mutex::new(String::new()));
+    let kept = warnings.clone();
+    let warned = move |builder: Builder| {
+        let kept = kept.clone();
+        patient(builder)
+            .on_warning(move |warning| kept.lock().unwrap().push_str(&warning.to_string()))
+    };
+    let proxy = nodes.add_behind_proxy(warned, options());
+    nodes.formed();
+    let [mut a, mut b] = nodes.clients([0, 1]);
+    nodes.join("lobby", [&mut a, &mut b]);
+    let ids = [a.id.clone(), b.id.clone()];
+    let mut b = Listener::new(b, "lobby", &a, &ids.each_ref().map(|id| &**id));
+    a.send_to_room("lobby", "n", &1_u32.to_be_bytes());
+    b.hear(&mut a, 1);
+
+    proxy.stall();
+    let is_cut_off = || nodes.broker.log().contains(cut_off(kind));
+    let mut last = 1;
+    let mut say = |count: u32| {
+        for _ in 0..count {
+            last += 1;
+            a.send_to_room("lobby", "n", &numbered(last, MESSAGE));
+            // By then its node has handled the message.
+            a.expect_nothing();
+        }
+        last
+    };
+    // NATS lets senders wait for a while before it cuts a slow node off.
+    while !is_cut_off() && say(1) < MOST {}
+    nodes.broker.log().after(cut_off(kind));
+    let last = say(16);
+    proxy.resume();
+    b.hear(&mut a, last);
+    // As after a restart of the broker.
+    let warnings = warnings.lock().unwrap();
+    assert!(warnings.contains("broker cannot be reached"), "the link was never down: {warnings}");
+    b.returns
+}

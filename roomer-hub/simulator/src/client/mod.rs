@@ -1,0 +1,51 @@
+//! Plans for the client of `roomer_proto::client` against the real server, in virtual time.
+//!
+//! | module | contents |
+//! |---|---|
+//! | [`net`] | clients, their connections to a server, and what can happen to these |
+//! | [`plan`] | a plan as data, and how a seed generates one |
+//! | [`run`] | gives each step to the clients, and checks what they have told their applications |
+//! | [`talk`] | the same for history and requests |
+//! | `marks` | situations that a large run has to reach |
+
+mod marks;
+pub mod net;
+pub mod plan;
+pub mod run;
+pub mod talk;
+
+use std::fmt::Write;
+
+use self::plan::{Plan, Step};
+use crate::random::Random;
+use crate::shrink::shorten;
+use crate::simulation::{Outcome, Simulation};
+
+/// Plans that drive clients and their server.
+pub struct ClientPlans;
+
+impl Simulation for ClientPlans {
+    const MARKS: &'static [&'static str] = marks::MARKS;
+
+    fn run(seed: u64) -> Outcome {
+        run::run(&plan_of_seed(seed))
+    }
+
+    fn explain(seed: u64) -> String {
+        let mut plan = plan_of_seed(seed);
+        let settings = plan.clone();
+        let fails = |steps: &[Step]| {
+            run::run(&Plan { steps: steps.to_vec(), ..settings.clone() }).fault.is_some()
+        };
+        shorten(&mut plan.steps, fails);
+        let mut text = String::new();
+        let fault = run::run(&plan).fault.unwrap_or_default();
+        let _ = write!(text, "seed {seed}, {} steps: {fault}\n{plan:#?}", plan.steps.len());
+        text
+    }
+}
+
+/// Generates the plan of a seed.
+pub fn plan_of_seed(seed: u64) -> Plan {
+    plan::generate(seed, &mut Random::new(seed))
+}

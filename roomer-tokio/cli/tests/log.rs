@@ -1,0 +1,36 @@
+//! The log of `roomer serve`.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use std::net::TcpStream;
+
+use rustix::process::Signal;
+use support::{Answer, Serving};
+
+/// Returns the value of a metric.
+fn metric(serving: &Serving, name: &str) -> u64 {
+    let metrics = serving.get("/metrics");
+    let line = metrics.text().lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+    line.unwrap_or_else(|| panic!("{}", metrics.text())).parse().unwrap()
+}
+
+#[test]
+fn a_log_that_is_not_read_delays_no_client() {
+    let mut serving = Serving::start(&["--log-level", "debug"]);
+    let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws").to_owned();
+    // From here on the test reads nothing, and each request that is no handshake is a line.
+    while metric(&serving, "roomer_log_lines_dropped_total") == 0 {
+        for _ in 0..500 {
+            let mut stream = TcpStream::connect(&host).unwrap();
+            std::io::Write::write_all(&mut stream, b"GET /other HTTP/1.1\r\nHost: x\r\n\r\n")
+                .unwrap();
+            assert_eq!(Answer::read(&mut stream).status, 404);
+        }
+    }
+    assert_eq!(support::handshake(&serving, "", "").0, 101);
+    // Nor does the end wait for a reader.
+    serving.signal(Signal::TERM);
+    assert!(serving.wait().success());
+}
