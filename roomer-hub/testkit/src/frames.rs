@@ -78,6 +78,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
         (127, [a, b, c, d, e, f, g, h, rest @ ..]) => {
             (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), rest)
         }
+        // Not even the length has arrived.
         (126 | 127, _) => return Ok(None),
         (short, rest) => (u64::from(short), rest),
     };

@@ -48,6 +48,7 @@ impl Client {
         state.requests += 1;
         let tag = Tag::from_number(state.requests).as_str().to_owned();
         drop(state);
+        // The receiver of a request: an id, or nothing for the server, and the tag.
         let dst = format!("{id}:{tag}");
         self.send_packet(&PacketRef { room, event, dst: &dst, src: "", payload });
         tag

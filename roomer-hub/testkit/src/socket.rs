@@ -201,6 +201,7 @@ impl Peer {
     /// Returns true if the server has dropped both halves.
     #[must_use]
     pub fn is_dropped(&self) -> bool {
+        // The two halves hold the other references.
         Arc::strong_count(&self.0) == 1
     }
 }

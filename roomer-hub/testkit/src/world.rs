@@ -171,6 +171,7 @@ impl World {
                 "the server does not become idle".into()
             });
         }
+        // Only now that nothing moves: what a callback waits for does not come by itself.
         self.check_waiting();
         // With other threads, the server may be idle for a moment only.
         let is_at_rest = !self.application.has_driver;

@@ -69,6 +69,7 @@ impl<'a> Reader<'a> {
     pub(super) fn end(self) -> Result<(), Failure> {
         let open = self.streams.values().filter(|stream| stream.is_inside()).count();
         if open > 0 {
+            // Not a failure: most captures end somewhere.
             self.output.notice(&format!("{open} streams end inside a frame or message"));
         }
         match self.wrong {

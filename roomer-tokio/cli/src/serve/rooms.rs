@@ -218,6 +218,7 @@ fn problem(config: &Config, error: &BuildError) -> Problem {
         BuildError::Zero { option } => key_of(option),
         _ => "",
     };
+    // The builder's own texts name its methods, which a file does not have.
     let text = match error {
         BuildError::PingInterval { interval, timeout } => {
             format!("must be shorter than timeouts.silence: {interval:?} is not below {timeout:?}")

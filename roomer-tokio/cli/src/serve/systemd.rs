@@ -106,6 +106,7 @@ pub(crate) async fn watchdog(server: Server) {
     loop {
         interval.tick().await;
         if server.is_live() {
+            // Not logged each time: `notify` has reported an error at the start.
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         }
     }

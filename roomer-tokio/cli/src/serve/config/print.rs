@@ -85,6 +85,7 @@ impl fmt::Display for Room {
         line("pattern", text(&self.pattern))?;
         line("presence", self.presence.and_then(|presence| text(presence.name())))?;
         line("history", self.history.map(|messages| messages.to_string()))?;
+        // In the smallest unit that is read back.
         line("history_age", self.history_age.map(|age| format!("\"{}ms\"", age.as_millis())))?;
         line("history_bytes", self.history_bytes.map(|bytes| bytes.0.to_string()))?;
         line(

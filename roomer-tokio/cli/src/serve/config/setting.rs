@@ -47,6 +47,7 @@ impl Setting for String {
     fn read(raw: &Raw) -> Result<Self, String> {
         match raw {
             Raw::Text(text) => Ok(text.clone()),
+            // A number or a switch where text is due is more often a mistake.
             _ => Err("write text, in quotation marks".into()),
         }
     }
@@ -79,6 +80,7 @@ impl Setting for usize {
     const FORM: &str = "N";
 
     fn parse(text: &str) -> Result<Self, String> {
+        // As TOML writes large numbers.
         let number = text.replace('_', "");
         number.parse().map_err(|_| wrong(text, "a number: write digits, as 1000"))
     }

@@ -84,6 +84,7 @@ fn element(tag: u8, bytes: &[u8]) -> Option<&[u8]> {
         }
         _ => return None,
     };
+    // Bytes after the element would belong to something else.
     (content.len() == length).then_some(content)
 }
 

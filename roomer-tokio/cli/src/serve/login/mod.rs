@@ -151,6 +151,7 @@ impl Login {
             return Err(Refused::Invalid("the token is too long"));
         }
         let header = decode_header(token).map_err(|error| Refused::of(&error))?;
+        // Clones of the lists, so that no lock is held while signatures are checked.
         let fetched = self.fetched.read().unwrap_or_else(PoisonError::into_inner).clone();
         let own = self.own();
         if self.refresher.is_some() && fetched.is_none() && own.is_empty() {
@@ -199,6 +200,7 @@ impl Login {
     }
 
     fn read(&self, token: &Map<String, Value>) -> Result<Claims, Refused> {
+        // It is there, since `decode` requires it.
         let expires = token.get("exp").and_then(Value::as_f64).unwrap_or_default();
         // As `decode` counts: the login is valid until the leeway after `exp` has passed.
         let now = get_current_timestamp() as f64 - self.leeway.as_secs_f64();

@@ -73,6 +73,7 @@ impl Call {
         let asked = async {
             // The semaphore is never closed.
             let _permit = self.free.acquire().await;
+            // The permit is held until the answer is read.
             let response = self.send(body.into()).await?;
             Ok((response.status(), read(response, MAX_ANSWER).await?))
         };

@@ -223,6 +223,7 @@ impl Events {
     async fn deliver(&self, batch: &[Event]) {
         let count = batch.len() as u64;
         let content = Batch { r#type: "events", process: &self.process, events: batch };
+        // Once for all repetitions.
         let body = match serde_json::to_vec(&content) {
             Ok(body) => hyper::body::Bytes::from(body),
             Err(error) => {
