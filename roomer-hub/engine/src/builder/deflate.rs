@@ -28,7 +28,7 @@ impl<E> Builder<E> {
     /// [`byte_rate`](Self::byte_rate) counts it: a client can make the server inflate a thousand times what
     /// it sends, so set both.
     ///
-    /// The length of a compressed message tells something about its content. Do not compress rooms in
+    /// The length of a compressed message reveals something about its content. Do not compress rooms in
     /// whose messages a secret stands together with text of others, if the connection's bytes can be
     /// counted (the attacks CRIME and BREACH).
     pub fn deflate(mut self, pattern: impl Into<String>, threshold: usize) -> Self {

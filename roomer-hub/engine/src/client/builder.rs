@@ -147,7 +147,7 @@ impl<R: Runtime> Builder<R> {
     /// Offers permessage-deflate to the server (RFC 7692): the client takes compressed messages, and
     /// compresses its own packets of at least `threshold` bytes. A connection that has done both owns about
     /// 350 KiB for it. Do not send a secret in one message with text of others: the length of the compressed
-    /// message tells something about it. Default: no offer.
+    /// message reveals something about it. Default: no offer.
     #[cfg(feature = "deflate")]
     pub fn deflate(mut self, threshold: usize) -> Self {
         self.options.deflate = Some(threshold);

@@ -159,7 +159,7 @@ impl Socket {
             return Poll::Ready(Ok(()));
         }
         if !state.incoming.is_empty() {
-            // Browsers do not tell a page why.
+            // Browsers do not show a page the reason.
             return Poll::Ready(Err(io::Error::other("the browser cannot connect")));
         }
         state.waker = Some(cx.waker().clone());

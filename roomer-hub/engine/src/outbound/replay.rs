@@ -1,7 +1,7 @@
 //! The messages that a session's client has not acknowledged, to be sent again on its next socket.
 //!
 //! The log holds encoded frames. A batch is counted once for all of its receivers; the headers of other
-//! frames are walked when an acknowledgement says how many of them are done. So a broadcast costs a
+//! frames are walked when an acknowledgement counts them as received. So a broadcast costs a
 //! member with a session one more reference to the batch that its outbox has too.
 //!
 //! A reference keeps its whole buffer alive. What that may cost is bounded: a member that gets less than

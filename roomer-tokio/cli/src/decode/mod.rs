@@ -40,8 +40,8 @@ enum Direction {
 /// Bytes that were captured.
 #[derive(Debug, PartialEq, Eq)]
 enum Piece {
-    /// The next bytes of a stream of WebSocket frames, perhaps after an HTTP handshake. Streams are told
-    /// apart by their number.
+    /// The next bytes of a stream of WebSocket frames, perhaps after an HTTP handshake. Streams are
+    /// distinguished by their number.
     Stream(u64, Direction, Vec<u8>),
     /// The content of one message.
     Message(Option<Direction>, Vec<u8>),

@@ -92,7 +92,7 @@ pub(crate) async fn read(response: Response<Incoming>, max: usize) -> Result<Byt
     body.map(|body| body.to_bytes()).map_err(|error| error.to_string())
 }
 
-/// Returns the text of an error and its causes, since the error's own text says little.
+/// Returns the text of an error and its causes, since the error's own text is short of details.
 fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -11,7 +11,7 @@
 //! | `login` | logins by JSON Web Token |
 //! | `reload` | the configuration, with its certificates and keys, read again on SIGHUP |
 //! | `rights` | who may do what in which room |
-//! | `webhooks` | what other services decide, and what they are told |
+//! | `webhooks` | what other services decide, and the events that they get |
 //! | `fetch` | requests to other services |
 //! | `systemd` | sockets and notifications of a supervisor |
 //! | `tls` | certificates from files |

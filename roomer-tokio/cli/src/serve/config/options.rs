@@ -49,7 +49,7 @@ choice! {
 }
 
 choice! {
-    /// The events that a webhook is told.
+    /// The events that a webhook gets.
     EventKind {
         Connected = "connected",
         Joined = "joined",
@@ -159,13 +159,13 @@ options! {
     "webhooks.may_join" webhooks_may_join: Option<String> = "",
         "the address that decides about joins which the rules of rooms permit";
     "webhooks.events" webhooks_events: Option<String> = "",
-        "the address that is told of connections and members";
+        "the address that gets events of connections and members";
     "webhooks.headers" webhooks_headers: Vec<String> = "",
         "headers of a client's request that the first one gets, as Cookie";
     "webhooks.rooms" webhooks_rooms: Vec<Pattern> = "",
         "patterns of rooms of which the other two learn; without one, all";
     "webhooks.kinds" webhooks_kinds: Vec<EventKind> = "connected, joined, left, disconnected",
-        "the events that are told";
+        "the events that it gets";
     "webhooks.plain_http" webhooks_plain_http: bool = "false",
         "permits http:// to other machines, as within a network of containers";
     "webhooks.timeout" webhooks_timeout: Duration = "5s",

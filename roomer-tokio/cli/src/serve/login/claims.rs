@@ -1,4 +1,4 @@
-//! What a login gives a client, whether a token says it or a webhook: user, info, rooms and time.
+//! What a login gives a client, by a token or a webhook: user, info, rooms and time.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::serve::rights::{Grants, Rules};
 /// The maximum length of a user's name in bytes.
 const MAX_USER: usize = 256;
 
-/// Turns what was said about a client into its claims.
+/// Turns the content of a login into claims.
 pub(crate) struct Reader {
     max_info: usize,
     rules: Rules,
 }
 
-/// What was said about a client. A value of `null` says nothing.
+/// The content of a login. A value of `null` is as good as none.
 #[derive(Default)]
 pub(crate) struct Said<'a> {
     pub(crate) user: Option<&'a Value>,

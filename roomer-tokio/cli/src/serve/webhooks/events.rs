@@ -23,11 +23,11 @@ const MAX_RETRY_PAUSE: Duration = Duration::from_secs(30);
 /// The room that every client is in; `connected` stands for its join.
 const ROOT: &str = "root";
 
-/// The webhook that is told of events.
+/// The webhook that gets events.
 pub(crate) struct Events {
     pub(super) call: Arc<Call>,
     kinds: Vec<EventKind>,
-    /// The rooms whose members it is told of; all without one.
+    /// The rooms about whose members it gets events; all without one.
     rooms: Arc<[Pattern]>,
     /// The number of the last event. The lock keeps numbers in the order of the queue.
     last: Mutex<u64>,

@@ -1,4 +1,4 @@
-//! What other services decide, and what they are told: webhooks.
+//! Webhooks: what other services decide, and the events that they get.
 //!
 //! | file | what it knows |
 //! |---|---|
