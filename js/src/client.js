@@ -31,7 +31,7 @@ const realClock = {
  * @param {import("./core.js").CoreOptions} [options]
  * @returns {import("./index.js").Client}
  */
-export function connect(url, { features = [], codecs = {}, codec = bytes, queue = {}, lazy, debug, clock = realClock, ...others } = {}) {
+export function connect(url, { features = [], codec = bytes, queue = {}, lazy, debug, clock = realClock, ...others } = {}) {
     /** The rooms that the application wants to be in, by name. */
     const rooms = new Map();
     /** By room name: an acknowledgement of uncertain meaning, and the packets after it. */
@@ -43,128 +43,117 @@ export function connect(url, { features = [], codecs = {}, codec = bytes, queue 
     /** The time from which queued messages no longer wait for other members. */
     let graceEnd;
 
-    // An error of a listener for errors is not passed to that listener again.
-    const { on, off, emit } = createEvents((error, event) => (event === "error" ? console.error(error) : report(error)));
-
-    const report = (error) => {
-        emit("error", error) || console.error(error);
+    /** Reports an error; one of a listener for errors is not passed to that listener again. */
+    const report = (error, event) => {
+        (event !== "error" && emit("error", error)) || console.error(error);
     };
 
-    const trace = (what, details) => callFeatures("trace", what, details);
+    const { on, off, emit } = createEvents(report);
 
-    /** Emits an event about a message. */
-    const emitMessage = (what, name, { room, event, payload, to }, reason) => {
-        const message = { room, event, payload, to, ...reason };
-        trace(what, message);
-        emit(name, message);
-    };
-
-    const lost = (item, reason) => {
-        item.report?.(false);
-        // A request reports its failure itself.
-        item.tag || emitMessage("lost", "lost", item, { reason });
-    };
-
-    const transmit = ({ room, event, to, data }) => {
-        trace("sent", { room, event, to, bytes: data.length });
-        connection.send(data);
-    };
-
-    /** Handles items that the server has handled, or that were in flight when the connection was lost. */
-    const settled = (items, isLost) => {
-        for (const item of items) {
-            item.event === "leave" && item.owner?.close();
-            isLost && "payload" in item ? lost(item, "unconfirmed") : item.report?.(true);
-        }
-        const packets = [...held.values()].flat();
-        held.clear();
-        packets.forEach(route);
-    };
-
-    const received = (buffer, size) => {
-        let packet;
-        try {
-            packet = decode(buffer);
-        } catch (cause) {
-            report(wrap("packet", cause));
-        }
-        packet && trace("received", packet);
-        session.received?.(packet, size) || (packet && route(packet));
-    };
-
-    /** Handles the end of a connection whose session does not continue. */
-    const ended = (isTooFast) => {
-        held.clear();
-        rooms.forEach((room) => room.suspend(lostAt));
-        outbox.disconnected(isTooFast);
-    };
-
-    const changed = (state, error) => {
-        trace("state", { state, error });
-        const time = clock.now() - lostAt;
-        const isResumed = state === "open" && session.resume?.();
-        if (state === "open") {
-            if (!isResumed) {
-                // The session that was kept until now has ended.
-                ended();
-                id = "";
-                graceEnd = clock.now() + Math.min(LONGEST_GRACE, GRACE + GRACE_FACTOR * time);
-                // The server puts every client into root by itself.
-                rooms.forEach((room, name) => name === ROOT || enter(room));
-                rooms.has(ROOT) || join(ROOT).leave();
+    const core = {
+        clock,
+        codec,
+        debug,
+        token: others.token,
+        emit,
+        report,
+        /** Emits an event about a message. A request reports its failure itself. */
+        tell({ room, event, payload, to, tag }, name, reason) {
+            tag || emit(name, { room, event, payload, to, ...reason });
+        },
+        lost: (item, reason) => core.tell(item, "lost", { reason }),
+        /** Handles items that the server has handled, or that were in flight when the connection was lost. */
+        settled(items, isLost) {
+            items.forEach((item) => {
+                item.event === "leave" && item.owner?.close();
+                isLost && "payload" in item && core.lost(item, "unconfirmed");
+            });
+            const packets = [...held.values()].flat();
+            held.clear();
+            packets.forEach(route);
+        },
+        decode,
+        received(data) {
+            let packet;
+            try {
+                packet = core.decode(data);
+            } catch (cause) {
+                report(wrap("packet", cause));
             }
-            lostAt = undefined;
-        } else if (state !== "connecting") {
-            lostAt ??= clock.now();
-            session.suspend?.(state, error, clock.now() - lostAt) || ended(error?.reason === "rate");
-            state === "closed" && rooms.forEach((room) => close(room, error ?? createClosedError()));
+            core.handle(packet, data);
+        },
+        /** Handles what has arrived; a packet unless it was something else. */
+        handle(packet) {
+            packet && route(packet);
+        },
+        isOpen: (room) => room.isOpen(clock.now() >= graceEnd),
+        /** Passes a packet on to its room, if there is one. Returns true if a feature has handled it. */
+        deliver(packet, room) {
+            room?.received(packet);
+        },
+        changed(state, error) {
+            if (state === "open") {
+                core.begin();
+                lostAt = undefined;
+            } else if (state !== "connecting") {
+                lostAt ??= clock.now();
+                core.end(error, state);
+                state === "closed" && rooms.forEach((room) => close(room, error ?? createClosedError()));
+            }
+            emit("state", state, error);
+        },
+        /** Begins on a new connection. */
+        begin() {
+            // A session that was kept until now has ended.
+            core.end();
+            id = "";
+            graceEnd = clock.now() + Math.min(LONGEST_GRACE, GRACE + GRACE_FACTOR * (clock.now() - lostAt));
+            // The server puts every client into root by itself.
+            rooms.forEach((room, name) => name === ROOT || enter(room));
+            rooms.has(ROOT) || join(ROOT).leave();
+        },
+        /** Handles the end of what the server knows about the client. */
+        end(error) {
+            held.clear();
+            rooms.forEach((room) => room.suspend(lostAt));
+            core.disconnected(error?.reason === "rate");
+        },
+        createRoom: (name, roomCodec) => createRoom(core, name, roomCodec),
+        findCodec(found) {
+            check(found?.encode && found.decode, `there is no codec "${found}"`);
+            return found;
+        },
+        /** Leaves a room whose last user has left it in this turn. */
+        leave(room) {
+            // Not if the room was joined again, or has closed since.
+            if (room.api.state === "leaving" && rooms.get(room.name) === room) {
+                remove(room);
+                core.request(room, "leave") || room.close();
+            }
         }
-        emit("state", state, error);
-        isResumed && emit("resumed", time);
     };
 
-    /** The session: there is none, unless the feature `sessions` adds its methods. */
-    const session = { isOn: false };
-    const outbox = createOutbox(queue, clock, session, () => connection.isReady(), (room) => room.isOpen(clock.now() >= graceEnd), transmit, settled, lost);
-    const connection = createConnection(url, others, clock, session, outbox, received, changed, trace);
-
-    const findCodec = (name) => {
-        const found = codecs[name] ?? name;
-        check(found?.encode && found.decode, `there is no codec "${name}"`);
-        return found;
-    };
-
-    /** Calls a method of the features that have it, until one returns true; see core.js. */
-    const callFeatures = (hook, ...args) => parts.some((part) => part[hook]?.(...args));
-    const parts = features.map((create) => create({ clock, session, connection, outbox, transmit, callFeatures, report, emit, codec: findCodec(codec), debug, token: others.token, id: () => id }));
+    createOutbox(core, queue);
+    createConnection(core, url, others);
 
     const create = (name, roomCodec = codec, options) => {
-        const room = createRoom(name, findCodec(roomCodec), options, report, send, leave, () => connection.state() === "open", callFeatures);
+        const room = core.createRoom(name, core.findCodec(roomCodec), options);
+        Object.freeze(room.api);
         rooms.set(name, room);
         return room;
     };
 
-    const enter = (room) => outbox.request(room, "join", room.recall?.());
+    const enter = (room) => core.request(room, "join", room.recall?.());
 
-    const send = (item) => {
-        const result = outbox.send(item);
-        result === "dropped" && emitMessage(result, "overflow", item);
-        return result;
-    };
-
-    /** Leaves a room whose last user has left it in this turn. */
-    const leave = (room) => {
-        // Not if the room was joined again, or has closed since.
-        if (room.api.state === "leaving" && rooms.get(room.name) === room) {
-            remove(room);
-            outbox.request(room, "leave") || room.close();
-        }
-    };
-
-    /** Removes a room from those that the application wants to be in. */
+    /** Removes a room from those that the application wants to be in, and its queued messages. */
     const remove = (room) => {
         rooms.delete(room.name);
-        outbox.discard(room);
+        core.queue.forEach((item) => {
+            if (item.owner === room) {
+                core.queue.delete(item);
+                core.lost(item, "unsent");
+            }
+        });
     };
 
     const close = (room, error) => {
@@ -175,7 +164,7 @@ export function connect(url, { features = [], codecs = {}, codec = bytes, queue 
     const join = (name, { codec: roomCodec, history, ...unknown } = {}) => {
         checkName(name, name === PROBE);
         rejectUnknown(unknown);
-        if (connection.state() === "closed") {
+        if (core.state === "closed") {
             throw createClosedError();
         }
         const room = rooms.get(name) ?? create(name, roomCodec, { history });
@@ -195,23 +184,30 @@ export function connect(url, { features = [], codecs = {}, codec = bytes, queue 
             }
             id = from;
             if (name === PROBE) {
-                return outbox.confirmed();
+                // Up to the first probe; packets after it are confirmed by the next one.
+                return core.confirmed([...core.sent].findIndex((item) => item.room === PROBE) + 1);
             }
             if (!isJoin) {
                 rooms.get(name)?.suspend();
-                outbox.lose(name);
+                // The packets still count, but not as messages.
+                for (const item of [...core.sent]) {
+                    if (item.room === name && "payload" in item) {
+                        core.lost(item, "unconfirmed");
+                        delete item.payload;
+                    }
+                }
             }
             held.delete(name);
-            if (outbox.find(name, isJoin ? "leave" : "join")) {
+            if (core.find(name, isJoin ? "leave" : "join")) {
                 held.set(name, []);
-                outbox.fence();
+                core.fence();
             }
         }
         if (held.get(name)?.push(packet)) {
             return;
         }
         // Until a leave is answered, packets of that name belong to the room that is being left.
-        const left = outbox.find(name, "leave");
+        const left = core.find(name, "leave");
         let room = left?.api.state === "leaving" ? left : rooms.get(name);
         if (event === "leave_ack") {
             room && close(room);
@@ -222,17 +218,16 @@ export function connect(url, { features = [], codecs = {}, codec = bytes, queue 
                 emit("room", room.api);
             }
             room.joined(id, payload);
-        } else if (!callFeatures("packet", packet, room)) {
-            room?.received(packet, clock.now());
+        } else {
+            core.deliver(packet, room);
         }
         // A room may be open now, or have members for whom its messages wait.
-        outbox.pump();
+        core.pump();
     };
 
-    const client = {
-        root: join(ROOT),
+    core.client = {
         get state() {
-            return connection.state();
+            return core.state;
         },
         get id() {
             return id;
@@ -241,18 +236,18 @@ export function connect(url, { features = [], codecs = {}, codec = bytes, queue 
         rooms: () => [...rooms.values()].flatMap(({ api }) => (api.state === "leaving" ? [] : api)),
         on,
         off,
-        start: connection.start,
-        close: connection.close
+        start: core.start,
+        close: core.close
     };
-    callFeatures("client", client);
-    Object.freeze(client);
+    features.forEach((extend) => extend(core));
+    core.client.root = join(ROOT);
     try {
-        lazy || connection.start();
+        lazy || core.start();
     } catch (error) {
         // On a server that renders pages the client stays idle; start() throws there.
         if (error.code === "argument" && !isRelative(url)) {
             throw error;
         }
     }
-    return client;
+    return Object.freeze(core.client);
 }

@@ -19,33 +19,23 @@ import { LONGEST_ANSWER, LONGEST_DELAY, SLOWEST_NETWORK } from "./limits.js";
  */
 const isFinalCode = (code, reason) => /^(10(0[0237]|08(?! (rate|no sign of life)$)|10)|[3-9])/.test(`${code} ${reason}`);
 
-/** Closes a socket that is no longer used. */
-export function hangUp(socket, code) {
-    try {
-        socket.close(code);
-    } catch {
-        // Some classes throw, and an attempt may not have a socket yet.
-    }
-}
+/** Returns an option that may be a function, also an async one. */
+export const resolve = async (option) => (typeof option === "function" ? option() : option);
 
 /**
+ * Adds the connection to the core. It calls `core.received(data)`, which must not throw, and `core.changed(state, error)`.
+ *
+ * @param {object} core see core.js
  * @param {string | URL | (() => any)} url
  * @param {object} options of connect(), those for the connection
- * @param {import("./index.js").Clock} clock
- * @param {object} session see session.js
- * @param {ReturnType<typeof import("./outbox.js").createOutbox>} outbox
- * @param {(buffer: ArrayBuffer, size: number) => void} received must not throw
- * @param {(state: string, error?: RoomerError) => void} changed
- * @param {(what: string, details: object) => void} trace
  */
-export function createConnection(url, options, clock, session, outbox, received, changed, trace) {
+export function createConnection(core, url, options) {
     const { token, tokenIn, signal, timeout, heartbeat = 30_000, isFinal = isFinalCode, random = Math.random, reconnect, WebSocket, ...others } = options;
     const { minDelay = 500, maxDelay = 30_000, minUptime = 5_000, retries = reconnect === false ? 0 : Infinity, ...unknown } = reconnect || {};
     rejectUnknown({ ...others, ...unknown });
     /** A message is visible only once it is complete, so the default leaves time for a large one on a slow network. */
     const answerTime = timeout ?? 20_000;
 
-    let state = "idle";
     let Socket;
     /** The socket, or before there is one an object for the current attempt; results of older attempts are ignored. */
     let socket;
@@ -60,9 +50,9 @@ export function createConnection(url, options, clock, session, outbox, received,
 
     /** Sets the only timer. */
     const setTimer = (delay, action) => {
-        clock.clearTimeout(timer);
-        timerEnd = clock.now() + delay;
-        timer = clock.setTimeout(action, Math.min(delay, LONGEST_DELAY));
+        core.clock.clearTimeout(timer);
+        timerEnd = core.clock.now() + delay;
+        timer = core.clock.setTimeout(action, Math.min(delay, LONGEST_DELAY));
     };
 
     /** Ends the connection, or the attempt, if the server does not answer in time. */
@@ -76,9 +66,9 @@ export function createConnection(url, options, clock, session, outbox, received,
             backlog = socket?.bufferedAmount;
             // While the network accepts bytes, the server may still answer.
             parts = backlog < before ? 6 : parts - 1;
-            const isOpen = state === "open";
+            const isOpen = core.state === "open";
             if (parts) {
-                const limit = isOpen ? answerTime * patience + Math.floor(Math.max(largest, outbox.sentBytes()) / SLOWEST_NETWORK) * 1_000 : timeout ?? 10_000;
+                const limit = isOpen ? answerTime * patience + Math.floor(Math.max(largest, core.sent.bytes) / SLOWEST_NETWORK) * 1_000 : timeout ?? 10_000;
                 setTimer(parts > 2 ? limit / 4 : 0, wait);
             } else {
                 if (isOpen) {
@@ -89,36 +79,34 @@ export function createConnection(url, options, clock, session, outbox, received,
         })();
     };
 
-    const setState = (next, error) => {
-        state = next;
-        changed(state, error);
+    const setState = (state, error) => {
+        core.state = state;
+        core.changed(state, error);
     };
 
     /** Ends the connection, or the attempt. Waits for the next one, unless the end is final. */
     const stop = (error, isFinalError) => {
-        if (state === "closed") {
+        const old = socket;
+        if (core.state === "closed") {
             return;
         }
-        const old = socket;
         // False if it has never been open: then `openedAt` is undefined.
-        if (clock.now() - openedAt >= minUptime) {
+        if (core.clock.now() - openedAt >= minUptime) {
             failures = 0;
         }
         socket = openedAt = undefined;
-        clock.clearTimeout(timer);
+        core.clock.clearTimeout(timer);
         if (old) {
             // Some classes throw if there is no listener for errors.
             old.onopen = old.onmessage = old.onclose = old.onerror = () => {};
-            isFinalError ? hangUp(old, 1000) : session.abandon?.(old) || hangUp(old);
+            core.hangUp(old, isFinalError ? 1000 : undefined);
         }
         if (isFinalError || failures >= retries) {
             listen("removeEventListener");
             setState("closed", isFinalError ? error : wrap("gave_up", error));
         } else {
             // Full jitter after the cap, so that the clients of a restarted server do not reconnect at once. Longer after `rate`.
-            const delay = (error.reason === "rate" ? 1_000 : 0) + random() * Math.min(maxDelay, minDelay * 2 ** failures++);
-            // A server that ends spreads its clients over a time that it chooses.
-            setTimer(+/^retry=(\d+)$/.exec(error.reason)?.[1] || delay, attempt);
+            core.retryIn((error.reason === "rate" ? 1_000 : 0) + random() * Math.min(maxDelay, minDelay * 2 ** failures++));
             setState("suspended", error);
         }
     };
@@ -130,14 +118,11 @@ export function createConnection(url, options, clock, session, outbox, received,
     const attempt = async () => {
         const mine = (socket = {});
         expectAnswer();
-        state === "connecting" || setState("connecting");
+        core.state === "connecting" || setState("connecting");
         try {
-            const [address, pass] = await Promise.all([url, token].map(async (value) => (typeof value === "function" ? value() : value)));
+            const [address, pass] = await Promise.all([url, token].map(resolve));
             if (mine === socket) {
-                const protocols = tokenIn && pass != null ? [tokenIn(pass)] : [];
-                const target = toAddress(address, protocols.length ? undefined : pass, session.query?.());
-                trace("connect", { url: target.split("?")[0] });
-                use(new Socket(target, ...protocols));
+                use((socket = new Socket(core.toAddress(address, tokenIn ? null : pass), ...(tokenIn && pass != null ? [tokenIn(pass)] : []))));
             }
         } catch (cause) {
             mine === socket && stop(wrap("address", cause));
@@ -145,52 +130,40 @@ export function createConnection(url, options, clock, session, outbox, received,
     };
 
     const use = (fresh) => {
-        socket = fresh;
         fresh.binaryType = "arraybuffer";
         fresh.onopen = () => {
-            openedAt = clock.now();
-            // A client that returns to a session learns from the first packet whether that continues, and sends nothing before.
-            session.isKept?.() || opened();
+            openedAt = core.clock.now();
+            core.opened();
         };
         fresh.onmessage = ({ data }) => {
-            const size = data?.byteLength || 0;
-            largest = Math.max(largest, size);
+            largest = Math.max(largest, data?.byteLength || 0);
             // Any message is as good as the answer.
             if (isProbing) {
                 patience = 1;
             }
             // A timer costs more than a message: in a busy room it is set at most ten times a second.
-            (isProbing || clock.now() + silence() - timerEnd > 100) && scheduleHeartbeat();
-            received(data, size);
+            (isProbing || core.clock.now() + core.silence - timerEnd > 100) && scheduleHeartbeat();
+            core.received(data);
         };
         fresh.onclose = ({ code = 1006, reason = "" }) => {
             const final = isFinal(code, reason);
             stop(new RoomerError(final ? "ended" : "lost", `${code} ${reason}`, { closeCode: code, reason }), final);
         };
         // Node 20 emits only "error" if it cannot connect.
-        fresh.onerror = () => state === "connecting" && fresh.onclose({});
+        fresh.onerror = () => core.state === "connecting" && fresh.onclose({});
     };
-
-    /** Handles a connection that may be used: its state is known. */
-    const opened = () => {
-        scheduleHeartbeat();
-        state === "open" || setState("open");
-    };
-
-    /** Returns how long the server may be silent. */
-    const silence = () => session.silence?.(heartbeat) ?? heartbeat;
 
     /** Waits until the server has been silent for too long, then probes. */
     const scheduleHeartbeat = () => {
         isProbing = false;
-        heartbeat ? setTimer(silence(), sendProbe) : clock.clearTimeout(timer);
+        core.silence ? setTimer(core.silence, sendProbe) : core.clock.clearTimeout(timer);
     };
 
     const sendProbe = () => {
         // A second probe would extend the time limit of the first.
         if (!isProbing) {
             isProbing = true;
-            outbox.probe();
+            core.probe();
             expectAnswer();
         }
     };
@@ -200,10 +173,10 @@ export function createConnection(url, options, clock, session, outbox, received,
         if (globalThis.document?.visibilityState === "hidden") {
             return;
         }
-        if (state === "open") {
+        if (core.state === "open") {
             sendProbe();
-        } else if (state === "suspended") {
-            setTimer(Math.min(timerEnd - clock.now(), random() * minDelay), attempt);
+        } else if (core.state === "suspended") {
+            core.retryIn(Math.min(timerEnd - core.clock.now(), random() * minDelay));
         }
     };
 
@@ -215,15 +188,32 @@ export function createConnection(url, options, clock, session, outbox, received,
         signal?.[method]("abort", abort);
     };
 
-    return {
-        state: () => state,
-        isReady: () => state === "open" && socket.readyState === 1,
-        opened,
-        send: (data) => socket.send(data),
+    Object.assign(core, {
+        /** How long the server may be silent. */
+        silence: heartbeat,
+        toAddress,
+        state: "idle",
+        isReady: () => core.state === "open" && socket.readyState === 1,
+        /** Handles a connection that may be used. */
+        opened() {
+            scheduleHeartbeat();
+            core.state === "open" || setState("open");
+        },
+        transmit: ({ data }) => socket.send(data),
+        /** Sets the time of the next attempt. */
+        retryIn: (delay) => setTimer(delay, attempt),
+        /** Closes a socket that is no longer used. */
+        hangUp(old, code) {
+            try {
+                old.close(code);
+            } catch {
+                // Some classes throw, and an attempt may not have a socket yet.
+            }
+        },
         close: () => stop(undefined, true),
         /** Connects, if that has not begun; throws if it is impossible. */
         start() {
-            if (state !== "idle") {
+            if (core.state !== "idle") {
                 return;
             }
             if (signal?.aborted) {
@@ -238,9 +228,9 @@ export function createConnection(url, options, clock, session, outbox, received,
             } catch (cause) {
                 throw wrap("argument", cause);
             }
-            state = "connecting";
+            core.state = "connecting";
             listen("addEventListener");
             attempt();
         }
-    };
+    });
 }

@@ -5,12 +5,13 @@ export type * from "./index.js";
 
 /** A part of the client that can be left out. */
 export interface Feature {
-    (core: never): object;
+    (core: never): void;
 }
 
 /**
  * Sessions, and with them the extended protocol: a client without this feature does not ask for it. Then a lost connection ends in a new
- * id, members have no info, `requests` fail with `plain`, and `history`, `ownInfo`, `refusals` and `renewal` have no effect.
+ * id, members have no info, `requests` fail with `plain`, and `history`, `ownInfo`, `refusals` and `renewal` have no effect. Servers say
+ * to clients with sessions alone when to come back.
  */
 export const sessions: Feature;
 /** `room.sent`. */

@@ -7,11 +7,12 @@
 import { decodePayload, isReserved } from "./room.js";
 
 /** @param {object} core see core.js */
-export const directs = ({ codec, report, emit }) => ({
-    packet(packet, joined) {
+export function directs(core) {
+    const { deliver } = core;
+    core.deliver = (packet, joined) => {
         const { room, event, to, from } = packet;
-        if (!joined && to && !isReserved(event)) {
-            decodePayload(codec, packet, report, (payload) => emit("direct", { room, event, payload, from }));
+        if (!deliver(packet, joined) && !joined && to && !isReserved(event)) {
+            decodePayload(core, core.findCodec(core.codec), packet, (payload) => core.emit("direct", { room, event, payload, from }));
         }
-    }
-});
+    };
+}

@@ -7,12 +7,13 @@
  */
 
 import { check } from "./error.js";
+import { extendRooms, takePackets } from "./feature.js";
 import { NUMBER } from "./limits.js";
 import { toBytes } from "./packet.js";
 
 /** @param {object} core see core.js */
-export const history = ({ clock }) => ({
-    room(room, { history: last }) {
+export function history(core) {
+    extendRooms(core, (room, { history: last } = {}) => {
         check(last === undefined || last >= 0, "history");
         let found;
         /** The memory, 0 until it is known, and the number of the message that this client has seen last. */
@@ -24,12 +25,13 @@ export const history = ({ clock }) => ({
             seen = epoch && seen;
             return toBytes(last >= 0 ? JSON.stringify({ at: epoch ? [epoch, seen] : undefined, last }) : "");
         };
-        room.recalled = ({ at, recovered }, emit) => {
-            if (Array.isArray(at)) {
-                const [before, number] = [epoch, at[1]];
-                epoch = at[0];
+        room.recalled = (list, emit) => {
+            if (Array.isArray(list?.at)) {
+                const before = epoch;
+                const [now, number] = list.at;
+                epoch = now;
                 // Messages may have arrived between the join and its answer.
-                const isWhole = recovered || (before === epoch && seen >= number);
+                const isWhole = list.recovered || (before === epoch && seen >= number);
                 found = Object.freeze({ epoch, number, recovered: isWhole });
                 if (!isWhole) {
                     seen = Math.max(before && before !== epoch ? 0 : seen, number - last);
@@ -43,12 +45,12 @@ export const history = ({ clock }) => ({
             seen = Math.max(seen, number);
             return isOld;
         };
-    },
-    packet(packet, room) {
+    });
+    takePackets(core, (packet, room) => {
         const number = +/^#(\d+)$/.exec(packet.to)?.[1];
         if (room && number) {
-            room.isOld(number) || packet.event === NUMBER || room.received(packet, clock.now(), number);
+            room.isOld(number) || packet.event === NUMBER || room.received(packet, number);
             return true;
         }
-    }
-});
+    });
+}

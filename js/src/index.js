@@ -26,8 +26,13 @@ import { tracing } from "./tracing.js";
 
 export { RoomerError } from "./error.js";
 
-const codecs = { bytes, text, json };
-const features = [sessions, streams, receipts, requests, history, ownInfo, refusals, renewal, directs, tracing];
+/** Codecs by name. */
+const namedCodecs = (core) => {
+    const { findCodec } = core;
+    core.findCodec = (name) => findCodec({ bytes, text, json }[name] ?? name);
+};
+
+const features = [namedCodecs, sessions, streams, receipts, requests, history, ownInfo, refusals, renewal, directs, tracing];
 
 /** Connects with all features; see core.js for a smaller client. */
-export const connect = (url, { tokenIn, ...options } = {}) => connectWith(url, { features, codecs, tokenIn: tokenIn === "protocol" ? toProtocol : undefined, ...options });
+export const connect = (url, { tokenIn, ...options } = {}) => connectWith(url, { features, tokenIn: tokenIn === "protocol" ? toProtocol : undefined, ...options });

@@ -13,76 +13,72 @@ import { rejectUnknown } from "./error.js";
 import { FIRST_PACE, FIRST_WINDOW, LARGEST_WINDOW, PACKET_BYTES, PROBE, PROBE_BYTES, PROBE_DELAY, RELAX_TIME, ROOT, SLOWEST_PACE } from "./limits.js";
 import { encode } from "./packet.js";
 
+/** A set of items, oldest first, with the sum of their bytes. */
+class Items extends Set {
+    bytes = 0;
+
+    add(item) {
+        this.bytes += item.data.length;
+        super.add(item);
+    }
+
+    delete(item) {
+        if (super.delete(item)) {
+            this.bytes -= item.data.length;
+        }
+    }
+}
+
 /**
- * An item is `{ owner, room, event, data }`, with `payload` and `to` if it is a message: the room object, the room's name and the packet.
+ * Returns an item with a packet.
  *
- * @param {{messages?: number, bytes?: number}} limits of the queue
- * @param {import("./index.js").Clock} clock
- * @param {object} session see session.js
- * @param {() => boolean} isReady returns true if the socket takes packets
- * @param {(room: object) => boolean} isOpen returns true if messages may be sent to a room
- * @param {(item: object) => void} send writes an item to the socket
- * @param {(items: object[], isLost?: boolean) => void} settled receives the items that the server has handled, or that were
- *   in flight when the connection was lost
- * @param {(item: object, reason: string) => void} lost receives a message that was accepted and may not arrive
+ * @param {Uint8Array} [bytes] the payload
  */
-export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, clock, session, isReady, isOpen, send, settled, lost) {
+export const createItem = (event, bytes, room = ROOT, to, owner) => ({ owner, room, event, to, data: encode(room, event, to, "", bytes) });
+
+/**
+ * Adds the outbox to the core. An item is `{ owner, room, event, data }`, with `payload` and `to` if it is a message: the room
+ * object, the room's name and the packet.
+ *
+ * It calls these methods of the core: `isReady()`, which returns true if the socket takes packets; `isOpen(room)`, true if messages
+ * may be sent to a room; `transmit(item)`; `settled(items, isLost)` with the items that the server has handled, or that were in
+ * flight when the connection was lost; `lost(item, reason)` with a message that was accepted and may not arrive.
+ *
+ * @param {object} core see core.js
+ * @param {{messages?: number, bytes?: number}} limits of the queue
+ */
+export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others }) {
     rejectUnknown(others);
-    /** Joins, leaves and probes that wait for their turn. */
+    const { clock } = core;
+    /** Joins, leaves and probes that wait for their turn; a probe is only a mark. */
     let requests = [];
+    const mark = {};
     /** Joins and leaves that the server has not confirmed, waiting or sent. */
     const pending = new Set();
     /** Messages that wait. */
-    const queue = new Set();
-    let queuedBytes = 0;
-    /** Packets of this connection, or session, that the server has not confirmed, oldest first. */
-    const sent = new Set();
-    /** The number of confirmed packets before them. */
-    let handled = 0;
-    let sentBytes = 0;
+    const queue = new Items();
+    /** Packets of this connection, or session, that the server has not confirmed. */
+    const sent = new Items();
     /** The bytes after the latest probe; a small packet counts as PACKET_BYTES. */
     let unprobed = 0;
-    /** True if the application waits for the confirmation of a packet after the latest probe. */
-    let isAwaited;
     let window = FIRST_WINDOW;
     let pace = 0;
     let relaxAt = 0;
     let timer;
 
-    const createRequest = (event, payload, room = ROOT, to, owner) => ({ owner, room, event, to, data: encode(room, event, to, "", payload) });
-    const createProbe = () => createRequest("leave", undefined, PROBE);
-
     const write = (item) => {
         unprobed += Math.max(PACKET_BYTES, item.data.length);
-        isAwaited ||= item.report;
-        send(item);
+        core.transmit(item);
     };
 
-    const transmit = (item) => {
-        const isProbe = item.room === PROBE;
-        if (isProbe && session.isOn) {
-            session.acknowledge("?");
-        } else {
-            sentBytes += item.data.length;
-            sent.add(item);
-            write(item);
-        }
-        if (isProbe) {
-            isAwaited = unprobed = 0;
-        }
+    const send = (item) => {
+        sent.add(item);
+        write(item);
     };
 
-    const dequeue = (item) => {
-        queue.delete(item);
-        queuedBytes -= item.data.length;
-        return item;
-    };
-
-    const settle = (item) => {
-        sent.delete(item);
-        pending.delete(item);
-        sentBytes -= item.data.length;
-        return item;
+    const probe = () => {
+        core.ask();
+        unprobed = 0;
     };
 
     /** Removes the next item that may be sent. */
@@ -91,26 +87,27 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
             return requests.shift();
         }
         for (const item of queue) {
-            if (isOpen(item.owner)) {
-                return dequeue(item);
+            if (core.isOpen(item.owner)) {
+                queue.delete(item);
+                return item;
             }
         }
     };
 
     /** Sends what may be sent now, and sets the timer for the rest. With a pace, each tick sends one packet. */
     const pump = (isTick) => {
-        if (!isReady()) {
+        if (!core.isReady()) {
             return;
         }
-        for (let item; (isTick || !pace) && sent.size < window && sentBytes <= bytes && (item = next()); isTick &&= !pace) {
-            transmit(item);
+        for (let item; (isTick || !pace) && sent.size < window && sent.bytes <= bytes && (item = next()); isTick &&= !pace) {
+            item === mark ? probe() : send(item);
         }
         const isWaiting = requests.length || queue.size;
-        const isFull = sentBytes > bytes || (isWaiting && sent.size >= window);
-        if (unprobed && (session.isOn ? isAwaited || (isWaiting && isFull) : isFull || unprobed >= PROBE_BYTES || isTick)) {
-            transmit(createProbe());
+        const isFull = sent.bytes > bytes || (isWaiting && sent.size >= window);
+        if (unprobed && (isFull || (core.isOn ? core.isAwaited : unprobed >= PROBE_BYTES || isTick))) {
+            probe();
         }
-        if (isWaiting || (unprobed && !session.isOn)) {
+        if (isWaiting || (unprobed && !core.isOn)) {
             timer ??= clock.setTimeout(tick, pace || PROBE_DELAY);
         }
     };
@@ -122,117 +119,89 @@ export function createOutbox({ messages = 1000, bytes = 2 ** 20, ...others }, cl
 
     /** Sends a probe after all unconfirmed packets. */
     const fence = () => {
-        (unprobed || requests.length) && requests.push(createProbe());
+        (unprobed || requests.length) && requests.push(mark);
         pump();
     };
 
     /** Sends a packet before the messages that wait; returns undefined without a connection, and a session that may continue. */
-    const enqueue = (...args) => {
-        if (isReady() || session.isKept?.()) {
-            const item = createRequest(...args);
+    const post = (...args) => {
+        if (core.isReady() || core.isKept?.()) {
+            const item = createItem(...args);
+            item.owner && pending.add(item);
             requests.push(item);
             pump();
             return item;
         }
     };
 
-    return {
+    /** Begins anew, on a new socket. */
+    const reset = () => {
+        clock.clearTimeout(timer);
+        timer = undefined;
+        unprobed = 0;
+        window = FIRST_WINDOW;
+    };
+
+    Object.assign(core, {
         queue,
         sent,
+        write,
         pump,
-        probe: () => transmit(createProbe()),
+        probe,
         fence,
-        sentBytes: () => sentBytes,
+        post,
+        reset,
+        /** Asks for an answer that confirms all packets before. */
+        ask: () => send(createItem("leave", undefined, PROBE)),
         /** Returns the room of an unconfirmed request. */
-        find: (name, event) => [...pending].find((item) => item.event === event && item.room === name)?.owner,
-        /** Sends a packet of a feature. It is not reported if it is lost. */
-        post: enqueue,
+        find: (name, event) => [...pending].find((item) => item.room === name && item.event === event)?.owner,
         /** Queues a join or leave; returns undefined if there is neither a connection nor a session that may continue. */
         request(owner, event, payload) {
             // A leave_ack means that the room's unconfirmed messages may be lost, so a probe confirms them first.
             event === "leave" && fence();
-            const item = enqueue(event, payload, owner.name, undefined, owner);
-            return item && pending.add(item);
+            return post(event, payload, owner.name, undefined, owner);
         },
         /** Sends or queues a message; returns the result for the application. */
         send(item) {
-            if (isReady() && isOpen(item.owner) && !pace && !queue.size && sentBytes <= bytes) {
-                transmit(item);
-            } else if (queue.size < messages && queuedBytes + item.data.length <= bytes) {
+            if (core.isReady() && core.isOpen(item.owner) && !pace && !queue.size && sent.bytes <= bytes) {
+                send(item);
+            } else if (queue.size < messages && queue.bytes + item.data.length <= bytes) {
                 queue.add(item);
-                queuedBytes += item.data.length;
             } else {
+                core.tell(item, "overflow");
                 return "dropped";
             }
             pump();
             return queue.has(item) ? "queued" : "sent";
         },
-        /** Removes a message that still waits. */
-        withdraw: (item) => queue.has(item) && dequeue(item),
-        /** Has what is sent confirmed soon. */
-        hurry() {
-            isAwaited = true;
-            pump();
-        },
-        /** Discards the queued messages of a room that is left or closed, and reports them. */
-        discard(room) {
-            for (const item of queue) {
-                item.owner === room && lost(dequeue(item), "unsent");
-            }
-        },
-        /** Reports the unconfirmed messages of a room that the client has left or was removed from. */
-        lose(name) {
-            for (const item of [...sent]) {
-                if (item.room === name && "payload" in item) {
-                    lost(item, "unconfirmed");
-                    // The packet still counts, but not as a message.
-                    delete item.payload;
-                }
-            }
-        },
-        /** Handles an acknowledgement with the number of packets that the server has handled, or the answer to a probe. */
+        /** Handles an answer, which confirms this many of the packets. */
         confirmed(count) {
-            // Up to the first probe; packets after it are confirmed by the next one.
-            const all = [...sent];
-            const items = all.slice(0, count === undefined ? all.findIndex(({ room }) => room === PROBE) + 1 : Math.max(0, count - handled)).map(settle);
-            handled += items.length;
+            const items = [...sent].slice(0, count);
+            items.forEach((item) => {
+                sent.delete(item);
+                pending.delete(item);
+            });
             const now = clock.now();
             window = Math.min(2 * window, LARGEST_WINDOW);
             if (pace && now > relaxAt) {
                 pace = pace > FIRST_PACE ? pace / 2 : 0;
                 relaxAt = now + RELAX_TIME;
             }
-            settled(items);
-            pump();
-        },
-        /** Sends again the packets that the server has not handled. The others are not confirmed yet: their answers may still arrive. */
-        resumed(count) {
-            window = FIRST_WINDOW;
-            unprobed = 0;
-            // Only if needed, since the server closes clients that ask without end.
-            count > handled && transmit(createProbe());
-            for (const item of [...sent].slice(count - handled)) {
-                // As in request().
-                item.event === "leave" && unprobed && transmit(createProbe());
-                write(item);
-            }
+            core.settled(items);
             pump();
         },
         /** Handles the loss of the connection: unconfirmed messages may or may not have arrived. */
         disconnected(isTooFast) {
             const items = [...sent, ...requests];
-            clock.clearTimeout(timer);
-            timer = undefined;
-            sent.clear();
+            reset();
+            items.forEach((item) => sent.delete(item));
             pending.clear();
             requests = [];
-            sentBytes = unprobed = handled = 0;
-            window = FIRST_WINDOW;
             if (isTooFast) {
                 pace = Math.min(2 * pace || FIRST_PACE, SLOWEST_PACE);
                 relaxAt = clock.now() + RELAX_TIME;
             }
-            settled(items, true);
+            core.settled(items, true);
         }
-    };
+    });
 }

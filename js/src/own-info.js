@@ -4,22 +4,16 @@
  * @module own-info
  */
 
-import { INFO } from "./limits.js";
+import { HELLO, INFO } from "./limits.js";
 import { toBytes } from "./packet.js";
 
 /** @param {object} core see core.js. The info is sent again in each new session. */
-export const ownInfo = ({ outbox, session }) => {
+export function ownInfo(core) {
     let text;
-    const send = () => text && outbox.post(INFO, toBytes(text));
-    return {
-        client(client) {
-            client.setInfo = (value) => {
-                text = JSON.stringify(value ?? null);
-                session.isOn && send();
-            };
-        },
-        greeted(hello) {
-            hello && !hello.resumed && send();
-        }
+    const send = () => text && core.post(INFO, toBytes(text));
+    core.client.setInfo = (value) => {
+        text = JSON.stringify(value ?? null);
+        core.isOn && send();
     };
-};
+    core.client.on(HELLO, (hello) => hello && !hello.resumed && send());
+}

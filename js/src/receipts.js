@@ -4,16 +4,36 @@
  * @module receipts
  */
 
+import { extendRooms } from "./feature.js";
+
 /** @param {object} core see core.js */
-export const receipts = ({ outbox }) => ({
-    room(room) {
+export function receipts(core) {
+    const plain = { ...core };
+    extendRooms(core, (room) => {
         Object.defineProperty(room.api, "sent", {
             get: async () => {
-                const items = [...outbox.queue, ...outbox.sent].filter((item) => item.owner === room && "payload" in item);
+                const items = [...core.queue, ...core.sent].filter((item) => item.owner === room && "payload" in item);
                 const results = items.map((item) => (item.result ??= new Promise((resolve) => (item.report = resolve))));
-                items.length && outbox.hurry();
+                if (items.length) {
+                    core.isAwaited = true;
+                    core.pump();
+                }
                 return (await Promise.all(results)).every(Boolean);
             }
         });
-    }
-});
+    });
+    Object.assign(core, {
+        transmit(item) {
+            core.isAwaited ||= item.report;
+            plain.transmit(item);
+        },
+        settled(items, isLost) {
+            isLost || items.forEach((item) => item.report?.(true));
+            plain.settled(items, isLost);
+        },
+        lost(item, reason) {
+            item.report?.(false);
+            plain.lost(item, reason);
+        }
+    });
+}

@@ -5,6 +5,7 @@
  */
 
 import { RoomerError } from "./error.js";
+import { takePackets } from "./feature.js";
 import { ERROR } from "./limits.js";
 import { toText } from "./packet.js";
 import { decodePayload } from "./room.js";
@@ -22,8 +23,8 @@ const toError = (bytes) => {
 };
 
 /** @param {object} core see core.js */
-export const refusals = ({ report }) => ({
-    packet(packet) {
-        packet.event === ERROR && !(packet.to + packet.from) && decodePayload({ decode: toError }, packet, report, report);
-    }
-});
+export function refusals(core) {
+    takePackets(core, (packet) => {
+        packet.event === ERROR && !(packet.to + packet.from) && decodePayload(core, { decode: toError }, packet, core.report);
+    });
+}

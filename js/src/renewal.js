@@ -4,26 +4,26 @@
  * @module renewal
  */
 
+import { resolve } from "./connection.js";
 import { check, wrap } from "./error.js";
+import { takePackets } from "./feature.js";
 import { EXPIRING, TOKEN } from "./limits.js";
 import { toBytes } from "./packet.js";
 
 /** @param {object} core see core.js */
-export const renewal = ({ outbox, report, id, token }) => {
+export function renewal(core) {
     const renew = async () => {
-        const askedAs = id();
+        const askedAs = core.client.id;
         try {
-            const pass = await (typeof token === "function" ? token() : token);
+            const pass = await resolve(core.token);
             check(pass != null, "no token");
             // A session that has begun meanwhile has its own login.
-            askedAs === id() && outbox.post(TOKEN, toBytes(pass));
+            askedAs === core.client.id && core.post(TOKEN, toBytes(pass));
         } catch (cause) {
-            report(wrap("token", cause));
+            core.report(wrap("token", cause));
         }
     };
-    return {
-        packet({ event, from }) {
-            event === EXPIRING && !from && renew();
-        }
-    };
-};
+    takePackets(core, ({ event, from }) => {
+        event === EXPIRING && !from && renew();
+    });
+}

@@ -7,12 +7,13 @@
  */
 
 import { RoomerError, check, rejectUnknown, wrap } from "./error.js";
-import { ERROR, LONGEST_DELAY, REPLY } from "./limits.js";
+import { extendRooms, takePackets } from "./feature.js";
+import { ERROR, HELLO, LONGEST_DELAY, REPLY } from "./limits.js";
 import { toBytes, toText } from "./packet.js";
 import { checkName, isReserved } from "./room.js";
 
 /** @param {object} core see core.js */
-export const requests = ({ clock, session, outbox, report, id }) => {
+export function requests(core) {
     /** The requests without an answer, by tag. */
     const pending = new Map();
     let lastTag = 0;
@@ -21,7 +22,7 @@ export const requests = ({ clock, session, outbox, report, id }) => {
 
     /** Has a handler answer a request; it starts at once. */
     const answer = async ({ room: name, event, from, payload }, tag, room) => {
-        const askedAs = id();
+        const askedAs = core.client.id;
         const handler = room?.handlers.get(event);
         let code = "unknown";
         let message = event;
@@ -40,77 +41,75 @@ export const requests = ({ clock, session, outbox, report, id }) => {
                 code = error.kind ?? error.code;
                 message = error.message;
             } else {
-                report(wrap("listener", error, event));
+                core.report(wrap("listener", error, event));
             }
         }
         // A request ends with its session.
-        askedAs === id() && outbox.post(reply ? REPLY : ERROR, reply ?? toBytes(JSON.stringify({ code, message })), name, `${from}:${tag}`);
+        askedAs === core.client.id && core.post(reply ? REPLY : ERROR, reply ?? toBytes(JSON.stringify({ code, message })), name, `${from}:${tag}`);
     };
 
-    return {
-        room(room) {
-            const handlers = (room.handlers = new Map());
-            room.api.handle = (event, handler) => {
-                checkName(event, isReserved(event));
-                check(!handlers.has(event) && typeof handler === "function", `handler of "${event}"`);
-                handlers.set(event, handler);
-                return () => handlers.get(event) === handler && handlers.delete(event);
+    // Requests that wait for their turn are sent in the new session, and those that leave() has discarded fail with their room.
+    core.client.on(HELLO, (hello) => hello?.resumed || failAll(hello ? "unknown" : "plain", ({ item, room }) => !hello || !(core.queue.has(item) || room.api.state === "leaving")));
+
+    extendRooms(core, (room) => {
+        const handlers = (room.handlers = new Map());
+        room.api.handle = (event, handler) => {
+            checkName(event, isReserved(event));
+            check(!handlers.has(event) && typeof handler === "function", `handler of "${event}"`);
+            handlers.set(event, handler);
+            return () => handlers.get(event) === handler && handlers.delete(event);
+        };
+        room.api.request = (event, payload, { timeout = 10_000, signal, to, ...others } = {}) => new Promise((resolve, reject) => {
+            rejectUnknown(others);
+            const tag = `${++lastTag}`;
+            const item = room.createMessage(event, payload, to, `:${tag}`);
+            const end = (settle, result) => {
+                pending.delete(tag);
+                core.queue.delete(item);
+                core.clock.clearTimeout(timer);
+                signal?.removeEventListener("abort", abort);
+                settle(result);
             };
-            room.api.request = (event, payload, { timeout = 10_000, signal, to, ...others } = {}) => new Promise((resolve, reject) => {
-                rejectUnknown(others);
-                const tag = `${++lastTag}`;
-                const item = room.createItem(event, payload, to, `:${tag}`);
-                const end = (settle, result) => {
-                    pending.delete(tag);
-                    outbox.withdraw(item);
-                    clock.clearTimeout(timer);
-                    signal?.removeEventListener("abort", abort);
-                    settle(result);
-                };
-                const fail = (code, cause) => end(reject, wrap(code, cause, event));
-                const abort = () => fail("aborted", signal.reason);
-                const timer = clock.setTimeout(() => fail("timeout"), Math.min(timeout, LONGEST_DELAY));
-                signal?.addEventListener("abort", abort);
-                pending.set(tag, {
-                    room,
-                    item,
-                    fail,
-                    answered(isReply, bytes) {
-                        try {
-                            if (isReply) {
-                                end(resolve, room.codec.decode(bytes));
-                            } else {
-                                const { code, message } = JSON.parse(toText(bytes));
-                                end(reject, new RoomerError("answer", `${code}: ${message}`, { kind: code }));
-                            }
-                        } catch (cause) {
-                            fail("payload", cause);
+            const fail = (code, cause) => end(reject, wrap(code, cause, event));
+            const abort = () => fail("aborted", signal.reason);
+            const timer = core.clock.setTimeout(() => fail("timeout"), Math.min(timeout, LONGEST_DELAY));
+            signal?.addEventListener("abort", abort);
+            pending.set(tag, {
+                room,
+                item,
+                fail,
+                answered(isReply, bytes) {
+                    try {
+                        if (isReply) {
+                            end(resolve, room.codec.decode(bytes));
+                        } else {
+                            const { code, message } = JSON.parse(toText(bytes));
+                            end(reject, new RoomerError("answer", `${code}: ${message}`, { kind: code }));
                         }
+                    } catch (cause) {
+                        fail("payload", cause);
                     }
-                });
-                if (signal?.aborted) {
-                    abort();
-                } else if (session.isOn === false) {
-                    fail("plain");
-                } else if (outbox.send(item) === "dropped") {
-                    fail("dropped");
                 }
             });
-        },
-        packet(packet, room) {
-            const { event, to, payload } = packet;
-            const [, tag] = (session.isOn && /:(\w+)$/.exec(to)) || [];
-            if (event === REPLY || event === ERROR) {
-                pending.get(tag)?.answered(event === REPLY, payload);
-            } else if (tag && !isReserved(event)) {
-                answer(packet, tag, room);
+            if (signal?.aborted) {
+                abort();
+            } else if (!core.isKept || core.isOn === false) {
+                fail("plain");
+            } else if (core.send(item) === "dropped") {
+                fail("dropped");
             }
-            return tag;
-        },
-        greeted(hello) {
-            // Requests that wait for their turn are sent in the new session, and those that leave() has discarded fail with their room.
-            hello?.resumed || failAll(hello ? "unknown" : "plain", ({ item, room }) => !hello || !(outbox.queue.has(item) || room.api.state === "leaving"));
-        },
-        closed: (closed, error) => failAll("closed", ({ room }) => room === closed, error)
-    };
-};
+        });
+        // The first of its listeners, and not one that can be removed.
+        room.api.on("close", (error) => failAll("closed", (request) => request.room === room, error));
+    });
+    takePackets(core, (packet, room) => {
+        const { event, to, payload } = packet;
+        const [, tag] = (core.isOn && /:(\w+)$/.exec(to)) || [];
+        if (event === REPLY || event === ERROR) {
+            pending.get(tag)?.answered(event === REPLY, payload);
+        } else if (tag && !isReserved(event)) {
+            answer(packet, tag, room);
+        }
+        return tag;
+    });
+}

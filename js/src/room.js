@@ -7,10 +7,11 @@
 import { RoomerError, check, createClosedError, wrap } from "./error.js";
 import { createEvents } from "./events.js";
 import { GRACE } from "./limits.js";
-import { encode, toBytes, toText } from "./packet.js";
+import { createItem } from "./outbox.js";
+import { toBytes, toText } from "./packet.js";
 
 /** Returns true for events that only the server or this client may cause: a peer's message of such a name is dropped. */
-export const isReserved = (event) => /^(close|history_lost|join|join_ack|leave|leave_ack|member_changed|member_left|new_member|open|reopen|roomer:.*)$/s.test(event);
+export const isReserved = (event) => /^((close|history_lost|join|join_ack|leave|leave_ack|member_changed|member_left|new_member|open|reopen)$|roomer:)/.test(event);
 
 /** Rejects reserved names, and names that UTF-8 cannot express: the server would read a different name. */
 export function checkName(name, isWrong) {
@@ -18,12 +19,12 @@ export function checkName(name, isWrong) {
 }
 
 /** Decodes the payload of a packet and passes it to `use`, or reports that it does not fit the codec. */
-export function decodePayload(codec, { room, event, from, payload }, report, use) {
+export function decodePayload(core, codec, { room, event, from, payload }, use) {
     let value;
     try {
         value = codec.decode(payload);
     } catch (cause) {
-        return report(wrap("payload", cause, `${room}: ${event} from ${from}`));
+        return core.report(wrap("payload", cause, `${room}: ${event} from ${from}`));
     }
     use(value);
 }
@@ -32,31 +33,32 @@ export function decodePayload(codec, { room, event, from, payload }, report, use
  * Returns members by id. The server's list has their ids and, in a session, a list for each: the id, the info and the user. The
  * last entry may be anything.
  */
-export const toMembers = (list) => new Map((Array.isArray(list) ? list : []).flatMap((entry) => {
-    const [id, info = null, user] = [entry].flat();
-    return typeof id === "string" ? [[id, Object.freeze({ id, info, user })]] : [];
-}));
+export function toMembers(list) {
+    const members = new Map();
+    for (const entry of Array.isArray(list) ? list : []) {
+        const [id, info = null, user] = [entry].flat();
+        typeof id === "string" && members.set(id, Object.freeze({ id, info, user }));
+    }
+    return members;
+}
 
 /**
+ * Creates a room. It calls `core.leave(room)` at the end of the turn in which the last user has left the room.
+ *
+ * @param {object} core see core.js
  * @param {string} name
  * @param {any} codec
- * @param {object | undefined} options of join(), for the features
- * @param {(error: RoomerError) => void} report
- * @param {(item: object) => string} send sends a message, or queues it; see the outbox
- * @param {(room: object) => void} leave called at the end of the turn in which the last user has left the room
- * @param {() => boolean} isConnected
- * @param {(hook: string, ...args: any[]) => boolean} callFeatures see core.js
  */
-export function createRoom(name, codec, options = {}, report, send, leave, isConnected, callFeatures) {
+export function createRoom(core, name, codec) {
     /** "leaving" or "closed"; "" before, when `isIn` decides. */
     let phase = "";
-    let isIn = false;
+    let isIn;
     /** True if the room has been open. */
-    let wasIn = false;
+    let wasIn;
     /** Calls of join() that no leave() has taken back. */
     let joins = 0;
     /** True if queued messages wait for other members, which lost their connections at the same time. */
-    let isWaiting = false;
+    let isWaiting;
     /** The last time at which there were other members. */
     let othersAt;
     let id = "";
@@ -64,41 +66,39 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
     let members = new Map();
     /** The number of members, where the server does not send their ids. */
     let counted;
-    let left = Promise.resolve();
     let setLeft;
-    let setOpen;
-    let setFailed;
+    let left = Promise.resolve();
+
+    const { on, off, emit, count, end } = createEvents((error) => core.report(error));
     const opened = new Promise((resolve, reject) => {
-        setOpen = resolve;
-        setFailed = reject;
+        on("open", () => resolve(api));
+        on("close", (error) => reject(error ?? createClosedError()));
     });
     // An application that does not use the promise must not see an unhandled rejection.
     opened.catch(() => {});
 
-    const { on, off, emit, count, end } = createEvents(report);
-
     /** Returns a message for the outbox; one with a tag is a request. */
-    const createItem = (event, payload, to, tag = "") => {
+    const createMessage = (event, payload, to, tag = "") => {
         checkName(event, isReserved(event));
         // An empty receiver would make a private message public.
         to === undefined || checkName(to, to === "");
         if (phase) {
             throw createClosedError();
         }
-        return { owner: room, room: name, event, payload, to, tag, data: encode(name, event, (to ?? "") + tag, "", payload === undefined ? payload : codec.encode(payload)) };
+        return { ...createItem(event, payload === undefined ? payload : codec.encode(payload), name, (to ?? "") + tag, room), payload, to, tag };
     };
 
     const api = {
         name,
         opened,
         get state() {
-            return phase || (isIn && isConnected() ? "open" : "joining");
+            return phase || (isIn && core.state === "open" ? "open" : "joining");
         },
         get id() {
             return id;
         },
         get count() {
-            return counted ?? members.size;
+            return typeof counted === "number" ? counted : members.size;
         },
         members: () => [...members.keys()],
         member: (id) => members.get(id),
@@ -109,13 +109,13 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
             has: (id) => members.has(id),
             [Symbol.iterator]: () => members.keys()
         }),
-        send: (event, payload, to) => send(createItem(event, payload, to)),
+        send: (event, payload, to) => core.send(createMessage(event, payload, to)),
         leave() {
             if (phase || --joins > 0) {
                 return left;
             }
             phase = "leaving";
-            queueMicrotask(() => leave(room));
+            queueMicrotask(() => core.leave(room));
             return (left = new Promise((resolve) => (setLeft = resolve)));
         },
         on,
@@ -130,7 +130,7 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
     };
 
     /** Sets a member, or removes it. */
-    const change = (id, now) => {
+    const change = (now, id) => {
         const before = members.get(id);
         now ? members.set(id, now) : members.delete(id);
         compare(id, before, now);
@@ -140,7 +140,7 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
         name,
         api,
         codec,
-        createItem,
+        createMessage,
         change,
         /** Sets the number of members, where the server does not send their ids. */
         setCount: (number) => (counted = number),
@@ -159,17 +159,15 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
                 // A server may send an empty payload.
             }
             // In a session it is an object.
-            const { members: entries = list, count: number = list } = list ?? {};
-            counted = typeof number === "number" ? number : undefined;
-            const now = (members = toMembers(entries));
+            counted = list?.count ?? list;
+            const now = (members = toMembers(list?.members ?? list));
             id = ownId;
             isIn = true;
             // Before any listener runs, since a listener may send.
             isWaiting &&= api.count < 2;
-            room.recalled?.(list ?? {}, emit);
+            room.recalled?.(list, emit);
             if (!wasIn) {
                 wasIn = true;
-                setOpen(api);
                 emit("open");
                 return;
             }
@@ -180,25 +178,24 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
             wasOpen || emit("reopen", previousId);
         },
         /** Handles a message or a change of the members. */
-        received(packet, now, ...numbers) {
-            if (api.count > 1) {
-                othersAt = now;
-            }
+        received(packet, ...numbers) {
             const { event, from, to, payload } = packet;
+            if (api.count > 1) {
+                othersAt = core.clock.now();
+            }
             if (!isReserved(event)) {
                 // A room that remembers sends its messages with a number, "#7", which is not a receiver.
-                count(event) && decodePayload(codec, packet, report, (value) => emit(event, value, from, to > "$", ...numbers));
+                count(event) && decodePayload(core, codec, packet, (value) => emit(event, value, from, to > "$", ...numbers));
             } else if (!from) {
                 if (!to && event === "new_member") {
-                    toMembers([toText(payload)]).forEach((member, id) => change(id, member));
+                    toMembers([toText(payload)]).forEach(change);
                 } else if (!to && event === "member_left") {
-                    change(toText(payload));
+                    change(undefined, toText(payload));
                 }
-                room.told?.(packet);
             }
         },
         /** Returns true if messages may be sent. `isLate` means that the time for waiting is over. */
-        isOpen: (isLate) => isIn && !phase && (isLate || !isWaiting || api.count > 1),
+        isOpen: (isLate) => !phase && isIn && (!isWaiting || isLate || api.count > 1),
         /** Counts one user more, and undoes a leave() of the same turn. Returns the number of users before. */
         join() {
             phase = "";
@@ -215,15 +212,11 @@ export function createRoom(name, codec, options = {}, report, send, leave, isCon
         close(error = phase ? undefined : new RoomerError(wasIn ? "removed" : "refused", name)) {
             if (phase !== "closed") {
                 phase = "closed";
-                callFeatures("closed", room, error);
-                setFailed(error ?? createClosedError());
                 setLeft?.();
                 emit("close", error);
                 end();
             }
         }
     };
-    callFeatures("room", room, options);
-    Object.freeze(api);
     return room;
 }

@@ -5,6 +5,7 @@
  */
 
 import { rejectUnknown } from "./error.js";
+import { extendRooms } from "./feature.js";
 import { checkName, isReserved } from "./room.js";
 
 /**
@@ -65,11 +66,11 @@ function createStream(on, event, { signal, buffer = 256, ...others } = {}) {
 }
 
 /** The feature `room.messages()`. */
-export const streams = () => ({
-    room({ api }) {
+export function streams(core) {
+    extendRooms(core, ({ api }) => {
         api.messages = (event, options) => {
             checkName(event, isReserved(event));
             return createStream(api.on, event, options);
         };
-    }
-});
+    });
+}

@@ -7,11 +7,36 @@
 import { PROBE } from "./limits.js";
 
 /** @param {object} core see core.js */
-export const tracing = ({ debug, emit }) => debug ? {
-    client(client) {
+export function tracing(core) {
+    const { debug } = core;
+    const plain = { ...core };
+    if (debug) {
         // A listener like others, so that an error in it is reported.
-        client.on(PROBE, debug === true ? console.debug : debug);
-    },
-    // Without the payload, which may be a secret.
-    trace: (what, { payload, ...details }) => emit(PROBE, { what, ...details, ...(what === "received" && { bytes: payload.length }) })
-} : {};
+        core.client.on(PROBE, debug === true ? console.debug : debug);
+        // Without the payload, which may be a secret.
+        const trace = (what, { payload, ...details }) => core.emit(PROBE, { what, ...details });
+        core.client.on("lost", (message) => trace("lost", message));
+        core.client.on("overflow", (message) => trace("dropped", message));
+        Object.assign(core, {
+            decode(data) {
+                const packet = plain.decode(data);
+                trace("received", { ...packet, bytes: packet.payload.length });
+                return packet;
+            },
+            transmit(item) {
+                const { room, event, to, data } = item;
+                trace("sent", { room, event, to, bytes: data.length });
+                plain.transmit(item);
+            },
+            toAddress(...args) {
+                const address = plain.toAddress(...args);
+                trace("connect", { url: address.split("?")[0] });
+                return address;
+            },
+            changed(state, error) {
+                trace("state", { state, error });
+                plain.changed(state, error);
+            }
+        });
+    }
+}

@@ -46,6 +46,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     file!(JS, "src/directs.js"),
     file!(JS, "src/error.js"),
     file!(JS, "src/events.js"),
+    file!(JS, "src/feature.js"),
     file!(JS, "src/history.js"),
     file!(JS, "src/index.js"),
     file!(JS, "src/limits.js"),
