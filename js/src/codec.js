@@ -13,12 +13,8 @@ function encodeText(text) {
 }
 
 export const bytes = {
-    encode(value) {
-        if (ArrayBuffer.isView(value)) {
-            return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
-        }
-        return value instanceof ArrayBuffer ? new Uint8Array(value) : encodeText(value);
-    },
+    encode: (value) =>
+        ArrayBuffer.isView(value) || value instanceof ArrayBuffer ? new Uint8Array(value.buffer ?? value, value.byteOffset, value.byteLength) : encodeText(value),
     /** Copies: the packet's own memory holds more than the payload. */
     decode: (data) => data.slice()
 };

@@ -15,7 +15,7 @@ export function createEvents(report) {
     let isOver;
 
     /** Adds a listener; returns the function that removes it. `ended` is called once the listener is removed, in any way. */
-    function on(event, listener, { once, signal, ...others } = {}, ended) {
+    const on = (event, listener, { once, signal, ...others } = {}, ended) => {
         rejectUnknown(others);
         check(typeof listener === "function", "not a function");
         const entry = { event, listener, once, remove };
@@ -27,7 +27,7 @@ export function createEvents(report) {
         signal?.addEventListener("abort", remove);
         (isOver || signal?.aborted) && remove();
         return remove;
-    }
+    };
 
     /** Returns a copy, so that listeners may be added and removed while it is in use. */
     const find = (event) => [...entries].filter((entry) => entry.event === event);

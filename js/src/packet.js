@@ -12,15 +12,14 @@ export const toBytes = (text) => encoder.encode(text);
 export const toText = (bytes) => decoder.decode(bytes);
 
 /** Returns the bytes of a packet. */
-export function encode(room, event, to = "", from = "", payload = toBytes("")) {
+export function encode(room, event, to = "", from = "", payload = []) {
     const fields = [...[room, event, to, from].map(toBytes), payload];
     const packet = new Uint8Array(fields.reduce((size, field) => size + field.length, 20));
-    let at = 0;
-    for (const field of fields) {
+    fields.reduce((at, field) => {
         new DataView(packet.buffer).setUint32(at, field.length);
         packet.set(field, at + 4);
-        at += 4 + field.length;
-    }
+        return at + 4 + field.length;
+    }, 0);
     return packet;
 }
 

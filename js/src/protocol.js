@@ -9,5 +9,5 @@ import { toBytes } from "./packet.js";
 /** Returns the subprotocols that carry a token: the server selects "roomer", and reads the token from the other. */
 export function toProtocol(token) {
     const base64 = btoa(String.fromCharCode(...toBytes(token)));
-    return ["roomer", `token.${base64.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "")}`];
+    return ["roomer", `token.${base64.replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "")}`];
 }
