@@ -170,7 +170,7 @@ export function createConnection(core, url, options) {
 
     /** Handles a page that is visible, restored from the page cache, or online again. */
     const wake = () => {
-        if (globalThis.document?.visibilityState === "hidden") {
+        if (globalThis.document?.hidden) {
             return;
         }
         if (core.state === "open") {

@@ -12,7 +12,7 @@ describe("the world changes", () => {
     async function inPage(body) {
         const page = new EventTarget();
         const document = new EventTarget();
-        document.visibilityState = "visible";
+        document.hidden = false;
         const before = { addEventListener: globalThis.addEventListener, removeEventListener: globalThis.removeEventListener };
         Object.assign(globalThis, { document, addEventListener: page.addEventListener.bind(page), removeEventListener: page.removeEventListener.bind(page) });
         const listening = new Set();
@@ -25,7 +25,7 @@ describe("the world changes", () => {
             await body({
                 listening,
                 see: (state) => {
-                    document.visibilityState = state;
+                    document.hidden = state === "hidden";
                     document.dispatchEvent(new Event("visibilitychange"));
                 },
                 tell: (event) => page.dispatchEvent(new Event(event))
