@@ -78,6 +78,41 @@ describe("roomer/core", () => {
         assert.deepEqual([lobby.history, lobby.member(client.id).info, errors], [undefined, null, []]);
     });
 
+    test("does the same in whatever order its features are passed", async () => {
+        const all = [core.sessions, core.streams, core.receipts, core.requests, core.history, core.ownInfo, core.refusals, core.renewal, core.directs, core.tracing];
+        const logs = [];
+        for (const features of [all, [...all].reverse()]) {
+            const server = createServer({ history: 5 });
+            server.onRequest("double", (conn, message) => message.json() * 2);
+            const records = [];
+            const debug = ({ what, event, state }) => void records.push([what, event ?? state]);
+            const client = core.connect("ws://test/ws", { ...server.options, codec: core.json, features, debug });
+            const other = core.connect("ws://test/ws", { ...server.options, codec: core.json, features: all });
+            const log = record(client, "state", "resumed", "direct", "error");
+            const [lobby, hall] = [client.join("lobby", { history: 5 }), other.join("hall")];
+            lobby.handle("where", () => "here");
+            await server.advance();
+            client.setInfo({ name: "Ann" });
+            hall.send("psst", 1, client.id);
+            const answers = [lobby.request("double", 21), other.join("lobby").request("where", null, { to: client.id })];
+            // A request to a client that is not in the room is not a direct message.
+            hall.request("where", null, { to: client.id }).catch((error) => log.push(["answer", error.kind]));
+            await server.advance();
+            log.push(...(await Promise.all(answers)));
+            server.cut();
+            lobby.send("chat", 1);
+            const sent = lobby.sent;
+            await server.advance(5_000);
+            log.push(await sent, lobby.history.number, lobby.member(client.id).info);
+            server.cut();
+            server.expire();
+            await server.advance(5_000);
+            logs.push([JSON.stringify(log), records]);
+        }
+        assert.match(logs[0][0], /"direct".*"answer","unknown".*42,"here".*"resumed"/s);
+        assert.deepEqual(logs[1], logs[0]);
+    });
+
     test("takes codecs and places of the token as objects and functions, not by name", async () => {
         const server = createServer();
         assert.throws(() => core.connect("ws://test/ws", { ...server.options, codec: "json" }), code("argument"));
