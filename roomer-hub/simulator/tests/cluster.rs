@@ -198,3 +198,53 @@ fn frames_that_come_again_show_that_the_peer_is_at_work() {
         ],
     });
 }
+
+/// The node had seen the leave of a member, and not that it joined again and spoke: the checker expected the loss to
+/// show.
+#[test]
+fn a_loss_of_a_second_membership_does_not_show() {
+    must_hold(&Plan {
+        setup: Setup {
+            seed: 13_732_759_587_773_848_486,
+            nodes: 2,
+            max_delay: 300,
+            repeated: 100,
+            late_interest: 400,
+            journal_ms: 100,
+            backlog_bytes: 500,
+            max_payload: 1000,
+            has_info: true,
+            ..SETUP
+        },
+        ops: vec![
+            Op::Open { node: 6 },
+            Op::Open { node: 4 },
+            Op::Open { node: 6 },
+            Op::Open { node: 40 },
+            Op::Close { client: 278 },
+            Op::Close { client: 137 },
+            Op::Close { client: 801 },
+            Op::Open { node: 9 },
+            Op::Close { client: 638 },
+            Op::Disconnect { node: 59, client: 457 },
+            Op::Open { node: 0 },
+            Op::Disconnect { node: 24, client: 596 },
+            Op::Open { node: 20 },
+            Op::Open { node: 35 },
+            Op::Open { node: 25 },
+            Op::Open { node: 22 },
+            Op::Close { client: 240 },
+            Op::Open { node: 23 },
+            Op::Open { node: 21 },
+            Op::Wait(6379),
+            Op::Leave { client: 937, room: 0 },
+            Op::Join { client: 135, room: 4 },
+            Op::Close { client: 554 },
+            Op::Wait(17),
+            Op::Disconnect { node: 30, client: 866 },
+            Op::SetInfo { client: 486, by: 1 },
+            Op::Join { client: 510, room: 0 },
+            Op::Say { client: 658, room: 0, size: 16 },
+        ],
+    });
+}

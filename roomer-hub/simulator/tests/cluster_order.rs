@@ -217,3 +217,164 @@ fn a_submission_waits_until_the_home_has_the_members() {
         ],
     });
 }
+
+/// A beat of the home that had stopped came after its goodbye, so that the next home waited for it before it placed
+/// a message to its members.
+#[test]
+fn a_submission_to_a_home_that_stops_goes_to_the_next() {
+    must_hold(&Plan {
+        setup: Setup { seed: 10_910_228_802_629_075_637, max_delay: 300, ..SETUP },
+        ops: vec![
+            Op::Open { node: 0 },
+            Op::Open { node: 2 },
+            Op::Join { client: 174, room: 1 },
+            Op::Join { client: 197, room: 1 },
+            Op::Wait(3000),
+            Op::Say { client: 630, room: 1, size: 20 },
+            Op::Stop { node: 2 },
+        ],
+    });
+}
+
+/// The home returned a message to a younger one, which stopped, and placed the next message of the same node.
+#[test]
+fn a_home_that_has_returned_a_message_places_no_later_one() {
+    must_hold(&Plan {
+        setup: Setup {
+            seed: 3_325_320_470_803_048_772,
+            max_delay: 50,
+            repeated: 10,
+            max_payload: 1000,
+            ..SETUP
+        },
+        ops: vec![
+            Op::Open { node: 0 },
+            Op::Open { node: 1 },
+            Op::Join { client: 445, room: 1 },
+            Op::Say { client: 479, room: 1, size: 5 },
+            Op::Wait(2500),
+            Op::Join { client: 418, room: 3 },
+            Op::Wait(3),
+            Op::Stop { node: 2 },
+            Op::Say { client: 182, room: 3, size: 5 },
+            Op::Wait(100),
+            Op::Restart { node: 2 },
+            Op::Open { node: 2 },
+            Op::Open { node: 2 },
+            Op::Join { client: 664, room: 1 },
+            Op::Wait(3000),
+            Op::Say { client: 804, room: 1, size: 28 },
+            Op::Join { client: 370, room: 1 },
+            Op::Say { client: 981, room: 1, size: 0 },
+            Op::Wait(4),
+            Op::Say { client: 252, room: 1, size: 34 },
+            Op::Stop { node: 2 },
+        ],
+    });
+}
+
+/// A message was submitted to a home again that had placed a later one before.
+#[test]
+fn a_message_is_submitted_again_when_all_are_returned() {
+    must_hold(&Plan {
+        setup: Setup {
+            seed: 11_637_581_340_184_399_096,
+            max_delay: 1,
+            journal_ms: 100,
+            max_payload: 200,
+            ..SETUP
+        },
+        ops: vec![
+            Op::Stop { node: 1 },
+            Op::Wait(100),
+            Op::Restart { node: 1 },
+            Op::Open { node: 1 },
+            Op::Join { client: 516, room: 3 },
+            Op::Stop { node: 0 },
+            Op::Wait(2000),
+            Op::Restart { node: 0 },
+            Op::Wait(2500),
+            Op::Say { client: 817, room: 3, size: 5 },
+            Op::Wait(2),
+            Op::Say { client: 397, room: 3, size: 21 },
+            Op::Stop { node: 0 },
+        ],
+    });
+}
+
+/// The home placed a message for a node that had just started, before their stream had begun.
+#[test]
+fn a_place_waits_for_nodes_that_have_just_started() {
+    must_hold(&Plan {
+        setup: Setup {
+            seed: 1_738_183_367_780_670_623,
+            max_delay: 50,
+            repeated: 10,
+            max_payload: 1000,
+            ..SETUP
+        },
+        ops: vec![
+            Op::Open { node: 0 },
+            Op::Open { node: 0 },
+            Op::Open { node: 1 },
+            Op::Join { client: 739, room: 1 },
+            Op::Open { node: 2 },
+            Op::Join { client: 619, room: 1 },
+            Op::Join { client: 646, room: 1 },
+            Op::Wait(55),
+            Op::Wait(168),
+            Op::Open { node: 0 },
+            Op::Stop { node: 1 },
+            Op::Say { client: 535, room: 1, size: 5 },
+            Op::Wait(156),
+            Op::Restart { node: 1 },
+            Op::Open { node: 1 },
+            Op::Join { client: 30, room: 1 },
+            Op::Wait(900),
+            Op::Wait(46),
+            Op::Wait(600),
+            Op::Say { client: 855, room: 1, size: 5 },
+            Op::Wait(195),
+            Op::Say { client: 943, room: 1, size: 5 },
+            Op::Wait(88),
+            Op::Say { client: 666, room: 1, size: 5 },
+            Op::Say { client: 438, room: 1, size: 5 },
+            Op::Wait(600),
+            Op::Say { client: 531, room: 1, size: 5 },
+            Op::Wait(79),
+            Op::Say { client: 940, room: 1, size: 5 },
+            Op::Wait(106),
+            Op::Wait(100),
+            Op::Say { client: 996, room: 1, size: 5 },
+            Op::Wait(71),
+            Op::Say { client: 40, room: 1, size: 5 },
+            Op::Wait(900),
+            Op::Say { client: 641, room: 1, size: 5 },
+            Op::Wait(300),
+            Op::Say { client: 156, room: 1, size: 5 },
+            Op::Wait(700),
+            Op::Say { client: 311, room: 1, size: 5 },
+            Op::Wait(77),
+            Op::Say { client: 893, room: 1, size: 5 },
+            Op::Wait(102),
+            Op::Say { client: 815, room: 1, size: 5 },
+            Op::Wait(31),
+            Op::Say { client: 595, room: 1, size: 5 },
+            Op::Wait(200),
+            Op::Wait(65),
+            Op::Wait(151),
+            Op::Wait(116),
+            Op::Stop { node: 1 },
+            Op::Wait(112),
+            Op::Say { client: 99, room: 1, size: 5 },
+            Op::Wait(148),
+            Op::Restart { node: 1 },
+            Op::Open { node: 1 },
+            Op::Open { node: 1 },
+            Op::Join { client: 94, room: 1 },
+            Op::Say { client: 984, room: 1, size: 5 },
+            Op::Wait(64),
+            Op::Say { client: 447, room: 1, size: 5 },
+        ],
+    });
+}

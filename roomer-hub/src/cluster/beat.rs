@@ -90,10 +90,10 @@ impl Cluster {
         let end = beat.streams.iter().find(|end| end.to == me);
         let end =
             end.unwrap_or(StreamEnd { to: me, stream: 0, last: 0, applied: Resume::default() });
-        if let Some(outgoing) = &mut peer.outgoing {
-            // Beats confirm what a lost `Applied` would have, so the journal is freed in any case.
-            outgoing.applied(end.applied);
-        }
+        // Beats confirm what a lost `Applied` would have, so the journal is freed in any case.
+        let is_in_order = peer.incoming.reported(end.stream, end.last) == Some(true);
+        self.applied(from, end.applied, is_in_order);
+        let Some(peer) = self.peers.get_mut(&from) else { return };
         let is_outdated = peer.incoming.is_waiting() || beat.uptime_ms <= peer.incoming.began_ms;
         let reset = if is_outdated {
             None // The peer had not received the request when it sent the beat.

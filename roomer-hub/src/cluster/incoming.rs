@@ -195,6 +195,7 @@ impl Incoming {
     pub(super) fn went_live(&mut self) -> Option<u64> {
         self.is_live = true;
         self.transfer = None;
+        self.unreported = REPORT_BYTES; // Reported at once: submissions wait for it.
         self.missing.take()
     }
 
@@ -242,10 +243,7 @@ impl Incoming {
     /// Returns the applied position if it should be reported to the peer.
     pub(super) fn report(&mut self) -> Option<Resume> {
         let is_due = self.unreported >= REPORT_BYTES;
-        is_due.then(|| {
-            self.unreported = 0;
-            self.applied()
-        })
+        is_due.then(|| self.unreported = 0).map(|()| self.applied())
     }
 
     /// Returns the time for which a hole lasted that has just been closed.

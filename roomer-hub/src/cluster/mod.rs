@@ -95,6 +95,8 @@ pub struct Cluster {
     is_stopped: bool,
     max_payload: usize,
     peers: BTreeMap<NodeId, Peer>,
+    /// When nodes announced their stop. Their last beats may arrive later, on another subject.
+    ended: BTreeMap<NodeId, Duration>,
     /// The number of the last requested stream. One count for all peers, since a peer that was dead for
     /// long is forgotten, and may know the earlier numbers.
     streams: u32,
@@ -141,6 +143,7 @@ impl Cluster {
             is_stopped: false,
             max_payload: DEFAULT_MAX_PAYLOAD,
             peers: BTreeMap::new(),
+            ended: BTreeMap::new(),
             streams: 0,
             keys: Vec::new(),
             control: VecDeque::new(),

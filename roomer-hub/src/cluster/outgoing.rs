@@ -52,6 +52,7 @@ pub(super) struct Outgoing {
     published: u64,
     /// The number of the last frame of the members with which the stream began.
     state_end: u64,
+    is_confirmed: bool,
     /// The bytes of the unpublished frames after those.
     backlog: usize,
     /// The number of the last frame that the peer has applied.
@@ -82,6 +83,7 @@ impl Outgoing {
             sealed: 0,
             published: 0,
             state_end: 0,
+            is_confirmed: false,
             backlog: 0,
             applied: 0,
             unapplied: 0,
@@ -97,7 +99,12 @@ impl Outgoing {
     /// Returns true if the peer has confirmed the members with which the stream began. Before, it may
     /// request another stream, with which all that follows them is lost.
     pub(super) fn is_confirmed(&self) -> bool {
-        self.state_end > 0 && self.applied >= self.state_end
+        self.is_confirmed
+    }
+
+    /// Handles a report of what the peer has applied, behind all that the peer has said before it.
+    pub(super) fn confirm(&mut self) {
+        self.is_confirmed |= self.state_end > 0 && self.applied >= self.state_end;
     }
 
     /// Returns the bytes that wait to be published or that the peer has not applied.

@@ -30,6 +30,9 @@ impl Cluster {
         if head.from == self.me {
             return; // The broker's echo.
         }
+        if self.ended.contains_key(&head.from) {
+            return; // Late: it will not return under this number.
+        }
         self.statistics.frames_in += 1;
         self.statistics.bytes_in += frame.len() as u64;
         if let Some(peer) = self.peers.get_mut(&head.from) {
@@ -97,13 +100,23 @@ impl Cluster {
                     self.reset(from, ResetCause::Missing);
                 }
             }
-            Item::Applied(applied) => {
-                let outgoing = self.peers.get_mut(&from).and_then(|peer| peer.outgoing.as_mut());
-                if let Some(outgoing) = outgoing {
-                    outgoing.applied(applied);
-                }
-            }
+            Item::Applied(applied) => self.applied(from, applied, true),
             _ => {}
+        }
+    }
+
+    /// Handles a peer's report of what it has applied. `is_in_order` is true if it has not overtaken
+    /// frames of the peer's stream.
+    pub(super) fn applied(&mut self, from: NodeId, applied: Resume, is_in_order: bool) {
+        let outgoing = self.peers.get_mut(&from).and_then(|peer| peer.outgoing.as_mut());
+        let Some(outgoing) = outgoing else { return };
+        let was_confirmed = outgoing.is_confirmed();
+        outgoing.applied(applied);
+        if is_in_order {
+            outgoing.confirm();
+        }
+        if !was_confirmed && outgoing.is_confirmed() {
+            self.orders.wake();
         }
     }
 
@@ -208,6 +221,7 @@ impl Cluster {
         // A stopped node returns under another number. A silent one may return under the same.
         if why == GoneCause::Bye {
             self.peers.remove(&node);
+            self.ended.insert(node, now);
         }
         if let Some(peer) = key {
             // Free at once, since the hub gets `PeerGone` before any later input that uses the key.

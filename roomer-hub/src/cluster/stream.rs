@@ -176,6 +176,7 @@ impl Cluster {
             self.news(News::Gap { node: from, name: name.clone(), room, frames });
         }
         self.announce(from);
+        self.orders.wake();
         Ok(())
     }
 

@@ -15,6 +15,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// declare its peers dead.
 const MAX_SILENCE: Duration = TICK.saturating_mul(2);
 
+/// The time after which no frame of a node that has announced its stop is under way.
+const ENDED_MEMORY: Duration = Duration::from_secs(60);
+
 impl Cluster {
     /// Returns the time at which the next [`Input::Tick`](super::Input::Tick) is due. Pass frames
     /// that are waiting to the machine first.
@@ -66,6 +69,7 @@ impl Cluster {
             self.gone(node, why);
         }
         self.peers.retain(|_, peer| !peer.is_forgettable(now));
+        self.ended.retain(|_, ended_at| now.saturating_sub(*ended_at) < ENDED_MEMORY);
     }
 }
 

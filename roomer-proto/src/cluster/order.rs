@@ -61,8 +61,8 @@ pub enum OrderItem<'a> {
         /// The number of the sending node's last message.
         number: u64,
     },
-    /// A term of a room that the sending node knows: at the start of a stream, and as the answer to a
-    /// [`Place`](OrderItem::Place) of an earlier term.
+    /// A term of a room that the sending node knows, at the start of a stream and when it learns of it: the
+    /// node gives no place in an earlier term from then on.
     Term {
         /// The room's name.
         room: &'a str,

@@ -242,9 +242,10 @@ impl Client {
     /// Records that this client's node starts over with another one.
     pub fn excuse(&mut self, node: NodeId, is_dead: bool) {
         self.owed.excuse(node, is_dead);
-        // With a dead node go its messages that wait for a place, also of members that have left.
-        let ordered = self.views.iter().filter(|(room, _)| is_dead && self.setup.orders(**room));
-        for (room, view) in ordered.filter(|(room, _)| **room < FULL) {
+        // A member that this client has seen leave may have joined again and spoken, which nothing would show.
+        // In a room with one order its earlier messages may still wait for a place, but go with a dead node.
+        let rooms = self.views.iter().filter(|(room, _)| is_dead || !self.setup.orders(**room));
+        for (room, view) in rooms.filter(|(room, _)| **room < FULL) {
             self.owed.shown_but(view, *room);
         }
     }

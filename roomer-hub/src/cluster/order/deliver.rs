@@ -6,7 +6,7 @@ use roomer_proto::ConnId;
 use roomer_proto::cluster::NodeId;
 
 use super::submit::decode;
-use super::{Message, Place, Room};
+use super::{Message, Place};
 use crate::cluster::effect::{Effect, News};
 use crate::cluster::{Cluster, Loss};
 use crate::tables::Tables;
@@ -17,6 +17,7 @@ impl Cluster {
         while let Some(name) = self.orders.dirty.pop_first() {
             self.bound_messages(&name);
             self.deliver_placed(&name);
+            self.place_submitted(&name);
             self.submit_waiting(&name);
             // As the home, this node may have just placed its own messages.
             self.deliver_placed(&name);
@@ -30,7 +31,7 @@ impl Cluster {
         loop {
             let Some(room) = self.orders.rooms.get(name) else { return };
             let Some(place) = room.places.front().copied() else { return };
-            if place.term != room.term && self.may_have_earlier(room, place) {
+            if self.may_have_earlier(room, place.term, place.age) {
                 return;
             }
             let has_message = room.messages.contains_key(&(place.node, place.number));
@@ -57,16 +58,6 @@ impl Cluster {
                 self.deliver(place.node, message);
             }
         }
-    }
-
-    /// Returns true if places of the room's last term may still be under way, before one of a new term.
-    fn may_have_earlier(&self, room: &Room, place: Place) -> bool {
-        let home = room.term.home;
-        if home == place.term.home || !self.has_other_home(home) {
-            return false;
-        }
-        let has_hole = self.peers.get(&home).is_some_and(|peer| peer.incoming.has_hole());
-        place.age < self.config.repair_wait || (has_hole && place.age < self.config.dead_after)
     }
 
     /// Returns true if a message is under way that has its place already.
@@ -123,6 +114,9 @@ impl Cluster {
             for place in &mut room.places {
                 place.age += passed;
             }
+            for submission in &mut room.submissions {
+                submission.age += passed;
+            }
             for ((node, number), message) in &mut room.messages {
                 message.age += passed;
                 // A placed one waits for those before it, which come or are given up.
@@ -130,8 +124,7 @@ impl Cluster {
                     lost.push((name.clone(), *node, *number));
                 }
             }
-            let is_used = !(room.places.is_empty() && room.messages.is_empty())
-                || tables.find_room(name).is_some();
+            let is_used = !room.is_empty() || tables.find_room(name).is_some();
             room.unused = if is_used { Duration::ZERO } else { room.unused + passed };
             let is_kept = room.unused < dead_after;
             if !is_kept {
@@ -143,14 +136,13 @@ impl Cluster {
             self.lose(&name, node, number);
         }
         let peers = &self.peers;
-        for (name, room) in &mut self.orders.rooms {
+        for room in self.orders.rooms.values_mut() {
             let is_known = |node: &NodeId, _: &mut u64| *node == me || peers.contains_key(node);
             // Nodes that are gone send nothing more: a node that starts again has another number.
             room.delivered.retain(is_known);
             room.placed.retain(is_known);
-            if !(room.places.is_empty() && room.messages.is_empty()) {
-                self.orders.dirty.insert(name.clone());
-            }
+            room.promised.retain(|node, _| peers.contains_key(node));
         }
+        self.orders.wake();
     }
 }

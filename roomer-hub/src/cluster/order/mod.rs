@@ -9,31 +9,40 @@
 //!
 //! # Terms
 //!
-//! A home gives places in a *term*, an epoch with its own number. It starts a term with a higher epoch than
-//! any that it or the submitting node knows, when another node was the room's home before. A node never
-//! delivers a place of a lower term than the one before. So two nodes that both consider themselves the
-//! home, as in two halves of a network, cannot give two members different orders: of two places that
-//! contradict each other, each node delivers one and shows the other message as lost.
+//! A home gives places in a *term*: an epoch, and its own number. Terms are ordered. It begins a term with a
+//! higher epoch than any that it knows when another node was the room's home before. Each node delivers places in
+//! the order of their terms, and within a term in the order in which its home has given them. So two nodes that
+//! both consider themselves the home, as in two halves of a network, cannot give two members different orders:
+//! a place of a lower term than the last one is refused, and its message is shown as lost.
 //!
-//! A place below a term that its receiver knows is a loss, so the next home has to know all terms before its
-//! own. The home that begins a term reports it to all nodes, as does each node to which a place is the first
-//! sign of a term, and streams start with the known terms. A node that has forgotten a room, which has had no
-//! members for some time, begins its next term above all that it has forgotten.
+//! That must not happen without a fault, however the homes change. So each node tells all others each term that
+//! it learns of. To tell a term is a promise: the node gives no place in an earlier one. It follows
+//! all its earlier places in its stream. Before a node delivers the first place of a term, it waits until
+//! each live node has promised that. Then no place of an earlier term can arrive, whichever nodes considered
+//! themselves the home, and however long frames take. The wait has a bound, for nodes that hang.
+//!
+//! Streams start with the known terms. A node that has forgotten a room, which has had no members for some
+//! time, begins its next term above all that it has forgotten.
 //!
 //! # The home
 //!
-//! The home is the node with the highest hash of room and node among the live ones. Nodes learn of each
-//! other at different moments, so a node that has just started does not count for its first seconds:
-//! first the current home returns submissions, including those of its own node, and names the new home;
-//! later, when no other node still gives places, the others submit to the new home at once. A place of
-//! a new term waits for the last places of the term before, if the home of that one still lives.
+//! The home is that of the highest known term while it lives. Otherwise, it is the node with the highest hash of
+//! room and node among the live ones that are not too young. A home that finds that another node should be it
+//! *yields*: it begins a term for that node, tells all, and returns submissions.
 //!
 //! # At most one place
 //!
-//! A submission is with one home at a time. Its node takes it to another one if the home has returned it, or
+//! A submission is with one node at a time. Its node takes it to another one if the first one has returned it, or
 //! has announced its stop, after which it places nothing, and none of its places was in a frame that this
 //! node has not received. If a home dies, its submissions are lost: another home could give them a second,
 //! contradicting place.
+//!
+//! Messages of one node are placed in its order. So a node that returns a submission also returns all later ones
+//! that were made before their node knew of it, which shows in the term of the submission; and that node submits
+//! nothing again while a later message of it is with the old home.
+//!
+//! A place reaches a node only in a stream whose start the node has confirmed. So a home gives no place before it
+//! has confirmed streams to all receivers.
 //!
 //! # Losses
 //!
@@ -43,6 +52,7 @@
 //! of it.
 
 mod deliver;
+mod home;
 mod place;
 mod submit;
 
@@ -91,6 +101,12 @@ struct Room {
     term: Term,
     /// The highest known term.
     known: Term,
+    /// The term with which this node last returned a submission.
+    yielded: Term,
+    /// The highest term that each peer has told.
+    promised: BTreeMap<NodeId, Term>,
+    /// The submissions of peers to this node that wait for a place.
+    submissions: VecDeque<Submission>,
     /// The messages that were not delivered, by node and number.
     messages: BTreeMap<(NodeId, u64), Message>,
     /// The bytes of their packets.
@@ -131,6 +147,19 @@ struct Own {
     may_have_place: bool,
 }
 
+/// A peer's request for a place.
+#[derive(Clone, Debug)]
+struct Submission {
+    node: NodeId,
+    number: u64,
+    /// The highest term that the peer knew.
+    term: Term,
+    /// True if another node has named this one as the home.
+    is_final: bool,
+    to: Vec<NodeId>,
+    age: Duration,
+}
+
 /// A place that waits for its message, for the places before, or for the end of an earlier term.
 #[derive(Clone, Copy, Debug)]
 struct Place {
@@ -164,6 +193,22 @@ impl Orders {
             let number = self.number;
             outgoing.push(&Item::Order(OrderItem::Since { number }), sealing);
         }
+    }
+
+    /// Returns the highest known term of a room.
+    fn known(&self, room: &str) -> Term {
+        self.rooms.get(room).map(|room| room.known).unwrap_or_default()
+    }
+
+    /// Returns the first term of a node after another term.
+    fn term_after(&self, known: Term, home: NodeId) -> Term {
+        Term { epoch: known.epoch.max(self.forgotten) + 1, home }
+    }
+
+    /// Records that something may be due in any room in which something waits.
+    pub(super) fn wake(&mut self) {
+        let waiting = self.rooms.iter().filter(|(_, room)| !room.is_empty());
+        self.dirty.extend(waiting.map(|(name, _)| name.clone()));
     }
 
     /// Returns a room for a change, after which something may be due in it.
@@ -206,11 +251,9 @@ impl Room {
         self.delivered.get(&node).is_some_and(|passed| number <= *passed)
     }
 
-    /// Records a term. Returns true if it is later than all known ones.
-    fn knows(&mut self, term: Term) -> bool {
-        let is_new = self.known < term;
-        self.known = self.known.max(term);
-        is_new
+    /// Returns true if nothing waits.
+    fn is_empty(&self) -> bool {
+        self.places.is_empty() && self.messages.is_empty() && self.submissions.is_empty()
     }
 }
 

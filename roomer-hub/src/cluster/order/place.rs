@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use roomer_proto::cluster::{Item, NodeId, OrderItem};
 
-use super::{Message, Place, Term};
+use super::{Message, Place, Submission, Term};
 use crate::cluster::stream::last;
 use crate::cluster::{Cluster, GoneCause, ResetCause};
 
@@ -38,37 +38,17 @@ impl Cluster {
                 }
             }
             OrderItem::Submit { room: name, number, epoch, home, is_final, to } => {
-                let room = self.orders.room_mut(name);
-                room.knows(Term { epoch, home });
-                match self.successor(name).filter(|_| !is_final) {
-                    Some(home) => {
-                        let answer = OrderItem::Return { room: name, number, home };
-                        self.push_to(from, &Item::Order(answer));
-                    }
-                    None => {
-                        let room = self.orders.room_mut(name);
-                        // A repeated request has its answer already.
-                        if room.placed.get(&from).is_some_and(|placed| number <= *placed) {
-                            return Ok(());
-                        }
-                        let to: Vec<NodeId> = to.iter().collect();
-                        let place = self.give_place(name, from, number, &to);
-                        if to.contains(&self.me) {
-                            self.enqueue(name, place);
-                        }
-                    }
-                }
+                let term = Term { epoch, home };
+                self.learn(name, from, term);
+                let (to, age) = (to.iter().collect(), Duration::ZERO);
+                let submission = Submission { node: from, number, term, is_final, to, age };
+                self.orders.room_mut(name).submissions.push_back(submission);
             }
             OrderItem::Place { room: name, node, number, epoch } => {
                 let term = Term { epoch, home: from };
                 let place = Place { term, node, number, age: Duration::ZERO };
-                if self.orders.room_mut(name).knows(term) {
-                    // The home may have sent the place only to this node before it died.
-                    self.tell_term(name, term);
-                }
+                self.learn(name, from, term);
                 if !self.enqueue(name, place) {
-                    let Term { epoch, home } = self.orders.room_mut(name).term;
-                    self.push_to(from, &Item::Order(OrderItem::Term { room: name, epoch, home }));
                     // No other home gives it a place.
                     self.lose(name, node, number);
                     self.orders.room_mut(name).pass(node, number);
@@ -83,7 +63,7 @@ impl Cluster {
                 }
             }
             OrderItem::Term { room: name, epoch, home } => {
-                self.orders.room_mut(name).knows(Term { epoch, home });
+                self.learn(name, from, Term { epoch, home });
             }
             // This item belongs to the start of a stream.
             _ => return Err(ResetCause::Malformed),
@@ -103,45 +83,47 @@ impl Cluster {
                 peer.into_iter().for_each(|peer| peer.ordered = peer.ordered.max(number));
             }
             OrderItem::Term { room: name, epoch, home } if name.len() <= self.config.max_name => {
-                self.orders.room_mut(name).knows(Term { epoch, home });
+                self.learn(name, from, Term { epoch, home });
             }
             _ => return Err(ResetCause::Malformed),
         }
         Ok(())
     }
 
-    /// Gives a message the next place of its room, and sends it to the receivers and the message's
-    /// node.
-    pub(super) fn give_place(
-        &mut self,
-        name: &str,
-        node: NodeId,
-        number: u64,
-        to: &[NodeId],
-    ) -> Place {
-        let (me, forgotten) = (self.me, self.orders.forgotten);
-        let room = self.orders.room_mut(name);
-        room.placed.insert(node, number);
-        let is_new = room.known.home != me;
-        if is_new {
-            room.known = Term { epoch: room.known.epoch.max(forgotten) + 1, home: me };
+    /// Places the submissions of a room that wait, in order, or returns them if another node is the home.
+    pub(super) fn place_submitted(&mut self, name: &str) {
+        loop {
+            let Some(room) = self.orders.rooms.get(name) else { return };
+            let Some(first) = room.submissions.front() else { return };
+            let (node, number, term) = (first.node, first.number, first.term);
+            let is_placed = room.placed.get(&node).is_some_and(|placed| number <= *placed);
+            // An earlier one of its node was returned, which its node had not heard of.
+            let is_behind = term < room.yielded;
+            let successor = match is_behind {
+                true => Some(room.known.home),
+                false => self.successor(name).filter(|_| !first.is_final),
+            };
+            let is_ready = self.is_formed(self.now) && self.reaches(&first.to, first.age);
+            if !is_placed && successor.is_none() && !is_ready {
+                return;
+            }
+            let room = self.orders.room_mut(name);
+            let Some(Submission { to, .. }) = room.submissions.pop_front() else { return };
+            // A repeated request has its answer already.
+            if is_placed {
+                continue;
+            }
+            if let Some(home) = successor {
+                let Term { home, .. } = self.yield_to(name, home, term);
+                let answer = OrderItem::Return { room: name, number, home };
+                self.push_to(node, &Item::Order(answer));
+                continue;
+            }
+            let place = self.give_place(name, node, number, &to);
+            if to.contains(&self.me) {
+                self.enqueue(name, place);
+            }
         }
-        let term = room.known;
-        let place = OrderItem::Place { room: name, node, number, epoch: term.epoch };
-        for node in to.iter().chain([&node]).filter(|node| **node != me) {
-            self.push_to(*node, &Item::Order(place));
-        }
-        // After the places, from which their receivers learn the term and pass it on.
-        if is_new {
-            self.tell_term(name, term);
-        }
-        Place { term, node, number, age: Duration::ZERO }
-    }
-
-    /// Reports a term to all peers: any of them may be the next home, which has to begin a later
-    /// one.
-    fn tell_term(&mut self, room: &str, Term { epoch, home }: Term) {
-        self.push_to_all(&Item::Order(OrderItem::Term { room, epoch, home }));
     }
 
     /// Adds a place to those of its room. Returns false if its term is over.
@@ -179,7 +161,9 @@ impl Cluster {
                     room.remove(node, number);
                     room.pass(node, number);
                 }
+                room.submissions.retain(|submission| submission.node != node);
             }
+            room.promised.remove(&node);
             let mut lost = Vec::new();
             for ((_, number), message) in room.messages.range_mut((me, 0)..=(me, u64::MAX)) {
                 let Some(own) = &mut message.own else { continue };

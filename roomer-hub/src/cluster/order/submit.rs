@@ -8,31 +8,11 @@ use roomer_proto::cluster::{Item, NodeId, Nodes, OrderItem};
 use roomer_proto::extended::MEMBERS;
 use roomer_proto::{ConnId, PacketRef, is_built_in};
 
-use super::{Message, Own};
+use super::{Message, Own, Room, Term};
 use crate::cluster::Cluster;
 #[cfg(doc)]
 use crate::cluster::Config;
-use crate::cluster::outgoing::Outgoing;
 use crate::tables::Tables;
-
-/// The age at which a node may be a home, in beats.
-#[derive(Clone, Copy)]
-struct Maturity {
-    /// The age from which a node may be a home.
-    age: u32,
-    /// A node may be a home from its start if no other node is older by this many beats.
-    founders: u32,
-}
-
-/// The age at which the current home of a room yields to a node, and the age at which others submit to
-/// that node. They differ by more than nodes' views of each other's age do, so that the old home has
-/// stopped giving places when the new one begins.
-const YIELDED: Maturity = Maturity { age: 2, founders: 2 };
-const CHOSEN: Maturity = Maturity { age: 4, founders: 1 };
-
-/// The silence of a home, in beats, after which a node does not submit to it until it is heard
-/// again.
-const QUIET_BEATS: u32 = 2;
 
 impl Cluster {
     /// Returns true if a broadcast of a client's or the application's input is a message to a room with one
@@ -86,7 +66,7 @@ impl Cluster {
         for node in &to {
             self.push_to(*node, &Item::Order(OrderItem::Message { number, except, packet }));
         }
-        if self.is_home_at_rest(name) {
+        if self.is_home_at_rest(name, &to) {
             let place = self.give_place(name, self.me, number, &to);
             let room = self.orders.room_mut(name);
             room.pass(place.node, number);
@@ -110,48 +90,17 @@ impl Cluster {
         false
     }
 
-    /// Returns true if this node may deliver its own messages to a room at once.
-    fn is_home_at_rest(&self, name: &str) -> bool {
-        let is_home = self.is_formed(self.now) && self.home(name, CHOSEN) == self.me;
-        if !is_home || self.successor(name).is_some() {
+    /// Returns true if this node may place and deliver its own message to these nodes at once.
+    fn is_home_at_rest(&self, name: &str, to: &[NodeId]) -> bool {
+        let is_home = self.is_formed(self.now) && self.home(name) == self.me;
+        if !is_home || self.successor(name).is_some() || !self.reaches(to, Duration::ZERO) {
             return false;
         }
         // Nothing waits in a room without an entry.
-        let Some(room) = self.orders.rooms.get(name) else { return true };
+        let (unused, term) = (Room::default(), self.own_term(name));
+        let room = self.orders.rooms.get(name).unwrap_or(&unused);
         let has_own = room.messages.range((self.me, 0)..=(self.me, u64::MAX)).next().is_some();
-        !has_own && room.places.is_empty() && !self.has_other_home(room.term.home)
-    }
-
-    /// Returns true if a node other than this one is alive.
-    pub(super) fn has_other_home(&self, home: NodeId) -> bool {
-        home != self.me && self.peers.get(&home).is_some_and(|peer| peer.is_alive())
-    }
-
-    /// Returns the node that should be a room's home, as far as this node knows.
-    fn home(&self, room: &str, maturity: Maturity) -> NodeId {
-        let (beat, now) = (self.config.beat, self.now);
-        let others = self.peers.iter().filter(|(_, peer)| peer.is_alive() && peer.key.is_some());
-        let others = others.map(|(node, peer)| (*node, peer.uptime(now)));
-        let own = now.saturating_sub(self.started_at);
-        let nodes = || others.clone().chain([(self.me, own)]);
-        let oldest = nodes().map(|(_, uptime)| uptime).max().unwrap_or_default();
-        let Maturity { age, founders } = maturity;
-        let is_mature =
-            |uptime: Duration| uptime >= beat * age || oldest < uptime + beat * founders;
-        let mature = nodes().filter(|(_, uptime)| is_mature(*uptime)).map(|(node, _)| node);
-        mature.max_by_key(|node| (self.hash.home(room, *node), *node)).unwrap_or(self.me)
-    }
-
-    /// Returns the home to which the current one yields, if it is another node that was heard recently.
-    pub(super) fn successor(&self, room: &str) -> Option<NodeId> {
-        let home = self.home(room, YIELDED);
-        (home != self.me && !self.is_quiet(home)).then_some(home)
-    }
-
-    /// Returns true if a peer was silent for some beats.
-    fn is_quiet(&self, node: NodeId) -> bool {
-        let quiet = self.config.beat * QUIET_BEATS;
-        self.peers.get(&node).is_none_or(|peer| peer.silence >= quiet)
+        !has_own && room.places.is_empty() && !self.may_have_earlier(room, term, Duration::ZERO)
     }
 
     /// Returns the peers with members in a room that have a stream.
@@ -177,35 +126,42 @@ impl Cluster {
                 },
             );
             let mut holders = Vec::new();
-            let next = own.find(|(_, own)| {
+            let next = own.by_ref().find(|(_, own)| {
                 holders.extend(own.holder);
                 own.holder.is_none()
             });
-            let Some((number, own)) = next else { return };
+            let Some((number, own_message)) = next else { return };
+            // The old home has not returned all of them yet.
+            if own.any(|(_, own)| own.holder.is_some()) {
+                return;
+            }
+            let age =
+                room.messages.get(&(me, number)).map_or(Duration::ZERO, |message| message.age);
+            let hint = own_message.hint;
             // A home that was named and has died since cannot give a place.
-            let hint = own.hint.filter(|hint| self.has_other_home(*hint) || *hint == me);
-            let target = hint.unwrap_or_else(|| self.home(name, CHOSEN));
+            let named = hint.filter(|hint| self.has_other_home(*hint) || *hint == me);
+            let target = named.unwrap_or_else(|| self.home(name));
             // As the home, this node returns its own messages too.
             let successor = self.successor(name).filter(|_| hint.is_none() && target == me);
-            let (target, is_final) = match successor {
-                Some(successor) => (successor, true),
-                None => (target, hint.is_some()),
-            };
+            let is_final = hint.is_some() || successor.is_some();
+            let target = successor.unwrap_or(target);
             // Two homes would place the messages of one sender in any order.
             if holders.iter().any(|holder| *holder != target) {
                 return;
             }
-            let outgoing = || self.peers.get(&target)?.outgoing.as_ref();
-            let has_stream = || outgoing().is_some_and(Outgoing::is_confirmed);
             let is_ready = match target == me {
                 // Before, it may not know the home yet, and would contradict it.
-                true => self.is_formed(self.now),
-                false => !self.is_quiet(target) && has_stream(),
+                true => self.is_formed(self.now) && self.reaches(&own_message.to, age),
+                false => !self.is_quiet(target) && self.has_confirmed(target),
             };
             if !is_ready {
                 return;
             }
-            let (to, term) = (own.to.clone(), room.known);
+            let to = own_message.to.clone();
+            if let Some(successor) = successor {
+                self.yield_to(name, successor, Term::default());
+            }
+            let term = self.orders.known(name);
             if target == me {
                 let place = self.give_place(name, me, number, &to);
                 self.enqueue(name, place);

@@ -1,0 +1,174 @@
+//! The home of a room: which node it is, when it yields to another one, and when a term is over.
+
+use std::time::Duration;
+
+use roomer_proto::cluster::{Item, NodeId, OrderItem};
+
+use super::{Place, Room, Term};
+use crate::cluster::Cluster;
+use crate::cluster::outgoing::Outgoing;
+
+/// The age at which a node may be a home, in beats.
+#[derive(Clone, Copy)]
+struct Maturity {
+    /// The age from which a node may be a home.
+    age: u32,
+    /// A node may be a home from its start if no other node is older by this many beats.
+    founders: u32,
+}
+
+/// The age at which the current home of a room yields to a node, and the age at which others submit to
+/// that node, in a room without a known home. They differ by more than nodes' views of each other's age
+/// do, so that mostly one node begins the first term.
+const YIELDED: Maturity = Maturity { age: 2, founders: 2 };
+const CHOSEN: Maturity = Maturity { age: 4, founders: 1 };
+
+/// The silence of a home, in beats, after which a node does not submit to it until it is heard
+/// again.
+const QUIET_BEATS: u32 = 2;
+
+impl Cluster {
+    /// Returns true if a node other than this one is alive, and its members are shown.
+    pub(super) fn has_other_home(&self, home: NodeId) -> bool {
+        let peer = self.peers.get(&home).filter(|_| home != self.me);
+        peer.is_some_and(|peer| peer.is_alive() && peer.key.is_some())
+    }
+
+    /// Returns the node to which messages of a room are submitted.
+    pub(super) fn home(&self, name: &str) -> NodeId {
+        let home = self.orders.known(name).home;
+        let is_there = home == self.me || self.has_other_home(home);
+        if is_there { home } else { self.preferred(name, CHOSEN) }
+    }
+
+    /// Returns the node that should give the places of a room instead of this one.
+    pub(super) fn successor(&self, name: &str) -> Option<NodeId> {
+        let home = self.orders.known(name).home;
+        if self.has_other_home(home) {
+            return Some(home);
+        }
+        let preferred = self.preferred(name, YIELDED);
+        (preferred != self.me && !self.is_quiet(preferred)).then_some(preferred)
+    }
+
+    /// Returns the node with the highest hash of those that are old enough.
+    fn preferred(&self, room: &str, maturity: Maturity) -> NodeId {
+        let (beat, now) = (self.config.beat, self.now);
+        let others = self.peers.iter().filter(|(_, peer)| peer.is_alive() && peer.key.is_some());
+        let others = others.map(|(node, peer)| (*node, peer.uptime(now)));
+        let own = now.saturating_sub(self.started_at);
+        let nodes = || others.clone().chain([(self.me, own)]);
+        let oldest = nodes().map(|(_, uptime)| uptime).max().unwrap_or_default();
+        let Maturity { age, founders } = maturity;
+        let is_mature =
+            |uptime: Duration| uptime >= beat * age || oldest < uptime + beat * founders;
+        let mature = nodes().filter(|(_, uptime)| is_mature(*uptime)).map(|(node, _)| node);
+        mature.max_by_key(|node| (self.hash.home(room, *node), *node)).unwrap_or(self.me)
+    }
+
+    /// Returns true if a peer was silent for some beats.
+    pub(super) fn is_quiet(&self, node: NodeId) -> bool {
+        let quiet = self.config.beat * QUIET_BEATS;
+        self.peers.get(&node).is_none_or(|peer| peer.silence >= quiet)
+    }
+
+    /// Returns true if a peer has confirmed the members with which the stream to it began.
+    pub(super) fn has_confirmed(&self, node: NodeId) -> bool {
+        let outgoing = self.peers.get(&node).and_then(|peer| peer.outgoing.as_ref());
+        outgoing.is_some_and(Outgoing::is_confirmed)
+    }
+
+    /// Returns true if a place for all these nodes would reach them. A place before the start of a stream
+    /// is lost; `age` is that of the message, so that it does not wait without end.
+    pub(super) fn reaches(&self, nodes: &[NodeId], age: Duration) -> bool {
+        let mut others = nodes.iter().filter(|node| **node != self.me);
+        others.all(|node| match self.peers.get(node) {
+            // It may be so new that it is not known here.
+            None => self.ended.contains_key(node) || age >= self.config.beat,
+            Some(peer) if !peer.is_alive() || self.is_quiet(*node) => true,
+            Some(peer) => {
+                let is_shown = peer.key.is_some();
+                (is_shown && self.has_confirmed(*node)) || age >= self.config.dead_after
+            }
+        })
+    }
+
+    /// Records a term that a peer has told, and tells it to all if it is new: with it, each node promises to
+    /// give no more places in an earlier term.
+    pub(super) fn learn(&mut self, name: &str, from: NodeId, term: Term) {
+        let room = self.orders.room_mut(name);
+        let promised = room.promised.entry(from).or_default();
+        *promised = term.max(*promised);
+        if room.known < term {
+            room.known = term;
+            self.tell_term(name, term);
+        }
+    }
+
+    /// Returns the term in which this node would give a room's next place.
+    pub(super) fn own_term(&self, name: &str) -> Term {
+        let known = self.orders.known(name);
+        match known.home == self.me {
+            true => known,
+            false => self.orders.term_after(known, self.me),
+        }
+    }
+
+    /// Makes another node the home, in a term after `asked`, that of a submission to this node. Returns the
+    /// term.
+    pub(super) fn yield_to(&mut self, name: &str, home: NodeId, asked: Term) -> Term {
+        let known = self.orders.known(name);
+        let is_new = known.home != home || known <= asked;
+        let term = if is_new { self.orders.term_after(known, home) } else { known };
+        let room = self.orders.room_mut(name);
+        (room.known, room.yielded) = (term, term);
+        if is_new {
+            self.tell_term(name, term);
+        }
+        term
+    }
+
+    /// Gives a message the next place of its room, and sends it to the receivers and the message's
+    /// node.
+    pub(super) fn give_place(
+        &mut self,
+        name: &str,
+        node: NodeId,
+        number: u64,
+        to: &[NodeId],
+    ) -> Place {
+        let (me, term) = (self.me, self.own_term(name));
+        let room = self.orders.room_mut(name);
+        room.placed.insert(node, number);
+        if room.known != term {
+            room.known = term;
+            self.tell_term(name, term);
+        }
+        let place = OrderItem::Place { room: name, node, number, epoch: term.epoch };
+        for node in to.iter().chain([&node]).filter(|node| **node != me) {
+            self.push_to(*node, &Item::Order(place));
+        }
+        Place { term, node, number, age: Duration::ZERO }
+    }
+
+    fn tell_term(&mut self, room: &str, Term { epoch, home }: Term) {
+        self.push_to_all(&Item::Order(OrderItem::Term { room, epoch, home }));
+    }
+
+    /// Returns true if places of an earlier term may be under way to this node: a peer that could give
+    /// them has not told this term or a later one yet. `age` is the time for which a place of the term has
+    /// waited.
+    pub(super) fn may_have_earlier(&self, room: &Room, term: Term, age: Duration) -> bool {
+        if term == room.term {
+            return false;
+        }
+        self.peers.iter().any(|(node, peer)| {
+            let promised = room.promised.get(node).copied().unwrap_or_default();
+            let may_give = *node != term.home && self.has_other_home(*node) && promised < term;
+            // A node that never was the home has most likely nothing to send.
+            let is_likely = *node == room.term.home || peer.incoming.has_hole();
+            let wait = if is_likely { self.config.dead_after } else { self.config.beat };
+            may_give && !self.is_quiet(*node) && age < wait
+        })
+    }
+}
