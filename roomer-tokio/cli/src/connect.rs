@@ -42,6 +42,7 @@ pub(crate) struct Connect {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    // Refuses what `f64` also reads: negative and infinite numbers, and `nan`.
     Duration::try_from_secs_f64(seconds)
         .ok()
         .filter(|duration| !duration.is_zero())
@@ -58,6 +59,7 @@ impl Payload {
     pub(crate) fn read(self) -> Result<Vec<u8>, Failure> {
         match self.payload.as_deref() {
             Some("-") => {
+                // Bytes, since a payload need not be text.
                 let mut bytes = Vec::new();
                 let read = std::io::stdin().read_to_end(&mut bytes);
                 read.map_err(|error| Failure::Input(format!("standard input: {error}")))?;
@@ -81,6 +83,7 @@ impl Connect {
         let mut builder = Client::builder(&self.url).map_err(wrong)?.extended(!self.plain);
         builder = builder.queue(QUEUE.0, QUEUE.1);
         for header in &self.headers {
+            // At the first colon: a value may contain more of them, as an origin does.
             let (name, value) = header.split_once(':').ok_or_else(|| {
                 Failure::Input(format!("--header {header:?} is not of the form 'NAME: VALUE'"))
             })?;
@@ -88,6 +91,7 @@ impl Connect {
         }
         if let Some(token) = self.token.clone() {
             builder = builder.token(move || {
+                // The client asks at each attempt to connect.
                 let token = token.clone();
                 async move { Ok::<_, std::convert::Infallible>(token) }
             });
@@ -109,6 +113,7 @@ impl Connect {
                 match connection.events.next().await {
                     Some(Event::Opened { .. }) => return Ok(()),
                     Some(Event::Suspended(failure)) => {
+                        // The client would try again; a script learns at once, and decides itself.
                         return Err(Failure::lost(&self.url, &failure));
                     }
                     Some(Event::Closed(closing)) => {
@@ -152,6 +157,7 @@ fn trusting(file: &PathBuf) -> Result<Arc<ClientConfig>, Failure> {
         let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
         roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
     }
+    // A file with only a key is valid PEM, and no server would be trusted.
     if roots.is_empty() {
         return Err(wrong("there is no certificate in it".into()));
     }

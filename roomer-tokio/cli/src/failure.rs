@@ -48,6 +48,7 @@ impl Failure {
 
     /// Creates the failure for a connection that could not be made or was lost for good.
     pub(crate) fn lost(url: &str, failure: &Lost) -> Failure {
+        // Only for what another command line may mend.
         let hint = match failure {
             Lost::Rejected { status: 401 } => ": the server wants credentials (--token, --header)",
             Lost::Rejected { status: 403 } => {

@@ -15,6 +15,7 @@ pub(crate) async fn run(args: Request, output: &Output) -> Result<(), Failure> {
         Some(to) => room.request_to(to, &args.event, payload, timeout).await?,
         None => room.request(&args.event, payload, timeout).await?,
     };
+    // Before the close, which may take its time: what reads the output has it at once.
     output.answer(&answer)?;
     client.close().await;
     Ok(())

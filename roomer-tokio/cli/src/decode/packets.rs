@@ -115,11 +115,13 @@ impl<'a> Reader<'a> {
     }
 
     fn wrong(&mut self, direction: Option<Direction>, why: &str) -> Result<(), Failure> {
+        // The rest is read as well: other messages of a capture are often whole.
         self.wrong += 1;
         let mut value = json!({ "on": "wrong", "why": why });
         put_direction(&mut value, direction);
         self.output.either(&value, || {
             let red = AnsiColor::Red.on_default();
+            // The reason may contain captured bytes, and these a command for the terminal.
             format!("{}{}", arrow(direction), styled(&escape(why), red))
         })
     }

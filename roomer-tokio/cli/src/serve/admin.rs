@@ -65,6 +65,7 @@ pub(crate) fn routes() -> Router {
         router.route(path, get(async move || ([(CONTENT_TYPE, kind)], text)))
     };
     let files = FILES.iter().fold(Router::new(), add);
+    // Without the slash, the page's relative addresses would lead beside its folder.
     files.route("/admin", get(async || Redirect::permanent("/admin/"))).layer(from_fn(protect))
 }
 

@@ -99,6 +99,7 @@ async fn rooms(
         rooms.sort_by_key(|(_, members)| std::cmp::Reverse(*members));
     }
     let limit = limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
+    // Said, since an answer with as many entries as permitted may be the last one.
     let has_more = rooms.len() > limit;
     let list: Vec<Value> = rooms
         .into_iter()
@@ -135,6 +136,7 @@ async fn members(
         .take(part.limit())
         .map(|id| match api.server.conn(id) {
             Some(conn) => describe(&conn),
+            // At another node, or ended in the meantime.
             None => json!({ "id": id }),
         })
         .collect();

@@ -144,6 +144,7 @@ fn raw(value: &DeValue<'_>) -> Result<Raw, String> {
     Ok(match value {
         DeValue::String(text) => Raw::Text(text.to_string()),
         DeValue::Integer(number) if number.radix() == 10 => Raw::Number(number.as_str().into()),
+        // Its digits are without their prefix, and would be read as decimal ones.
         DeValue::Integer(_) => return Err("write the number in decimal digits".into()),
         // As it is written: the option decides which numbers it takes.
         DeValue::Float(number) => Raw::Number(number.as_str().into()),

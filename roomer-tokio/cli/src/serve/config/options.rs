@@ -165,7 +165,7 @@ options! {
     "webhooks.rooms" webhooks_rooms: Vec<Pattern> = "",
         "patterns of rooms of which the other two learn; without one, all";
     "webhooks.kinds" webhooks_kinds: Vec<EventKind> = "connected, joined, left, disconnected",
-        "the events that it gets";
+        "the events that webhooks.events gets";
     "webhooks.plain_http" webhooks_plain_http: bool = "false",
         "permits http:// to other machines, as within a network of containers";
     "webhooks.timeout" webhooks_timeout: Duration = "5s",

@@ -104,13 +104,16 @@ fn check_pattern<E: de::Error>(pattern: String) -> Result<String, E> {
 /// Reads a value as options of this kind are written.
 fn setting<'de, D: Deserializer<'de>, T: Setting>(deserializer: D) -> Result<Option<T>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged)]
+    #[serde(untagged, expecting = "write a number, or text in quotation marks")]
     enum Written {
-        Number(u64),
+        // Negative ones too: the kind of value refuses them, and says how to write it.
+        Number(i64),
+        Fraction(f64),
         Text(String),
     }
     let text = match Written::deserialize(deserializer)? {
         Written::Number(number) => number.to_string(),
+        Written::Fraction(number) => number.to_string(),
         Written::Text(text) => text,
     };
     T::parse(&text).map(Some).map_err(de::Error::custom)

@@ -123,6 +123,7 @@ impl Setting for Size {
             _ => return Err(error()),
         };
         let number: usize = number.replace('_', "").parse().map_err(|_| error())?;
+        // A product that wraps around would be a small limit, or none.
         number.checked_mul(factor).map(Size).ok_or_else(error)
     }
 }
@@ -188,6 +189,7 @@ impl Setting for Rate {
             )
         };
         let number = |text: &str| match text.trim().replace('_', "").parse() {
+            // At 0, nothing would ever be sent: a rule says this more clearly, `publish = "none"`.
             Ok(number) if number > 0 => Ok(number),
             _ => Err(error()),
         };
@@ -226,6 +228,7 @@ impl<T: Setting> Setting for Vec<T> {
     const IS_LIST: bool = true;
 
     fn parse(text: &str) -> Result<Self, String> {
+        // Empty text is an empty list: a flag or variable can so replace a list of the file.
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
         items.map(T::parse).collect()
     }
@@ -296,6 +299,7 @@ fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {
+            // Each of them would end the text or begin an escape.
             '"' | '\\' => out.extend(['\\', c]),
             c if c.is_control() => {
                 // Writing to a string cannot fail.

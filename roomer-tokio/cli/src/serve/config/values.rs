@@ -84,6 +84,7 @@ impl Values {
                     Ok(value) => self.set(entry, Raw::Text(value), place),
                     Err(_) => problems.push(problem("is not UTF-8".into())),
                 },
+                // Likely misspelled, and a limit that is not set would be noticed late.
                 None => {
                     let section = sections().find(|section| {
                         name.starts_with(&format!("ROOMER_{}_", section.to_uppercase()))

@@ -62,6 +62,7 @@ impl MayJoin {
                 false
             }
             Err(error) => {
+                // A service that does not answer must not open rooms that it protects.
                 self.call.fail(&error);
                 false
             }
