@@ -179,7 +179,7 @@ fn heads_are_decoded_as_they_were_encoded() {
         frame.push(42);
         assert_eq!(Head::decode(&frame), Ok((head, &[42][..])));
         frame[2] = VERSION + 1;
-        let error = FrameError::Version { version: VERSION + 1, from: NodeId(5) };
+        let error = FrameError::Version { version: VERSION + 1, cluster: 77, from: NodeId(5) };
         assert_eq!(Head::decode(&frame), Err(error));
         frame[0] = b'x';
         assert_eq!(Head::decode(&frame), Err(FrameError::NotAFrame));

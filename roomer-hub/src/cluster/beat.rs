@@ -155,6 +155,9 @@ impl Cluster {
 
     /// Records that a peer has no version of frames in common with this node.
     pub(super) fn foreign(&mut self, node: NodeId, version: u8) {
+        if node == self.me {
+            return; // The broker's echo, damaged.
+        }
         let has_room = self.peers.len() < self.config.max_peers;
         if !self.peers.contains_key(&node) && has_room {
             self.new_peer(node);
@@ -167,6 +170,8 @@ impl Cluster {
         if peer.life != Life::Foreign && peer.key.is_none() {
             peer.life = Life::Foreign;
             peer.outgoing = None;
+            // A later beat of a common version begins anew.
+            peer.incoming.forget();
             self.news(News::Foreign { node, version });
         }
     }

@@ -250,7 +250,13 @@ impl Peer {
                 *probation -= 1;
                 false
             }
-            Life::Alive | Life::Foreign => false,
+            // A beat of a common version: the frame that made it foreign was damaged or forged.
+            Life::Foreign => {
+                self.life = Life::Alive;
+                self.since = now;
+                true
+            }
+            Life::Alive => false,
         }
     }
 

@@ -17,7 +17,12 @@ impl Cluster {
     pub(super) fn frame(&mut self, tables: &Tables, frame: Bytes) {
         let (head, body) = match Head::decode(&frame) {
             Ok(decoded) => decoded,
-            Err(FrameError::Version { version, from }) => return self.foreign(from, version),
+            Err(FrameError::Version { version, cluster, from }) if cluster == self.hash.cluster => {
+                return self.foreign(from, version);
+            }
+            Err(FrameError::Version { .. }) => {
+                return self.news(News::Refused { why: RefusedCause::OtherCluster });
+            }
             Err(error) => {
                 return self.news(News::Refused { why: RefusedCause::Malformed(error) });
             }

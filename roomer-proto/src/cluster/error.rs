@@ -16,7 +16,9 @@ pub enum FrameError {
     Version {
         /// The version of the frame.
         version: u8,
-        /// The sender, which every version has at the same place.
+        /// The number of the sender's cluster, which every version has at the same place.
+        cluster: u64,
+        /// The sender, likewise.
         from: NodeId,
     },
     /// The frame or an item ends before its content does.

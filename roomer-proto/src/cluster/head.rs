@@ -74,10 +74,10 @@ impl Head {
         let version = cursor.u8("head")?;
         let cluster = cursor.u64("head")?;
         let from = NodeId(cursor.u64("head")?);
-        // After the sender, which stands at the same place in every version, so that the error can
-        // name it.
+        // After the cluster and the sender, which stand at the same place in every version, so that the
+        // error can name them.
         if version != VERSION {
-            return Err(FrameError::Version { version, from });
+            return Err(FrameError::Version { version, cluster, from });
         }
         let kind = match cursor.u8("head")? {
             0 => FrameKind::Control,

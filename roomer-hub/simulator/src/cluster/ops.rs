@@ -191,7 +191,9 @@ impl World {
         use roomer_proto::cluster::{FrameKind, Head, Item};
         let mut frame = Vec::new();
         let from = STRANGER;
-        Head { cluster: 12345, from, kind: FrameKind::Control }.encode(&mut frame);
+        // A frame of another version is of a peer only if it names the cluster.
+        let cluster = if kind == 3 { settings_hash(CLUSTER) } else { 12345 };
+        Head { cluster, from, kind: FrameKind::Control }.encode(&mut frame);
         Item::Want { stream: 1, after: Default::default() }.encode(&mut frame);
         match kind {
             0 => {}
@@ -202,7 +204,7 @@ impl World {
         self.input(node, Input::Frame(frame.into()))?;
         if kind == 3 {
             // A peer that is known to be of another version requests a stream, which must not be answered.
-            let (cluster, mut frame) = (settings_hash(CLUSTER), Vec::new());
+            let mut frame = Vec::new();
             Head { cluster, from, kind: FrameKind::Control }.encode(&mut frame);
             Item::Want { stream: 1, after: Default::default() }.encode(&mut frame);
             self.input(node, Input::Frame(frame.into()))?;

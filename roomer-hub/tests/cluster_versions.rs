@@ -1,0 +1,66 @@
+//! Frames of versions that a node does not decode.
+
+#[path = "support/net.rs"]
+mod net;
+
+use bytes::Bytes;
+use roomer_hub::cluster::{Input, Loss, PeerState};
+use roomer_proto::cluster::VERSION;
+
+use net::{Net, Node};
+
+/// The same frame in a later version.
+fn later(frame: &Bytes) -> Bytes {
+    let mut frame = frame.to_vec();
+    frame[2] = VERSION + 1;
+    frame.into()
+}
+
+#[test]
+fn a_node_of_another_cluster_is_not_a_peer_whatever_its_version() {
+    let mut net = Net::new(1);
+    net.nodes.push(Node::configured(2, net.now, |config| config.cluster = "other".into()));
+    net.change = Box::new(|from, frame| if from == 1 { later(frame) } else { frame.clone() });
+    net.nodes[1].handle(net.now, Input::Up { max_payload: 1 << 20 });
+    net.run(3000);
+    assert_eq!(net.states(0), []);
+    assert!(net.nodes[0].cluster.statistics().refused["other_cluster"] >= 3);
+}
+
+#[test]
+fn a_frame_of_another_version_excludes_a_new_peer_until_its_next_beat_only() {
+    let mut net = Net::new(1);
+    net.open(0, 1);
+    net.nodes.push(Node::new(2, net.now, Loss::Rejoin));
+    net.change = Box::new(|from, frame| if from == 1 { later(frame) } else { frame.clone() });
+    net.nodes[1].handle(net.now, Input::Up { max_payload: 1 << 20 });
+    net.open(1, 2);
+    net.run(500);
+    assert_eq!(net.states(0), [PeerState::Foreign]);
+    net.change = Box::new(|_, frame| frame.clone());
+    net.run(4000);
+    for node in 0..2 {
+        assert_eq!(net.states(node), [PeerState::Live], "node {node}");
+        assert_eq!(net.view(node, "root"), net.ids(&[(0, 1), (1, 2)]), "node {node}");
+    }
+}
+
+#[test]
+fn a_frame_of_another_version_during_the_transfer_of_members_does_not_exclude_a_peer() {
+    let mut net = Net::new(1);
+    net.open(0, 1);
+    net.nodes.push(Node::new(2, net.now, Loss::Rejoin));
+    net.nodes[1].handle(net.now, Input::Up { max_payload: 1 << 20 });
+    net.open(1, 2);
+    // The first frame, a beat, arrives as it is; the next two, with the members, do not.
+    let mut frames = 0;
+    net.change = Box::new(move |from, frame| {
+        frames += usize::from(from == 1);
+        if from == 1 && (2..4).contains(&frames) { later(frame) } else { frame.clone() }
+    });
+    net.run(6000);
+    for node in 0..2 {
+        assert_eq!(net.states(node), [PeerState::Live], "node {node}");
+        assert_eq!(net.view(node, "root"), net.ids(&[(0, 1), (1, 2)]), "node {node}");
+    }
+}
