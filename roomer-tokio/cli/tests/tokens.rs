@@ -5,7 +5,7 @@ mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -297,4 +297,71 @@ fn a_signal_reads_the_secret_of_tokens_again() {
     serving.logged("configuration read again");
     assert_eq!(with_token(&serving, &old.token(&claims)).0, 401);
     assert_eq!(with_token(&serving, &new.token(&claims)).0, 101);
+}
+
+#[test]
+fn the_past_of_a_room_is_for_those_with_the_right() {
+    let secret = secret_file();
+    let file = TempFile::new(
+        "history.toml",
+        format!(
+            "anonymous = true\n[jwt]\nsecret = {:?}\n\
+             [[room]]\npattern = \"team*\"\nhistory_for = \"users\"\n\
+             [[room]]\npattern = \"vault\"\nhistory_for = \"token\"\n\
+             [[room]]\npattern = \"*\"\nhistory = 1000\n",
+            secret.path()
+        ),
+    );
+    let serving = Serving::start(&[file.path()]);
+    let url = &*serving.url;
+    for room in ["lobby", "team", "vault"] {
+        succeeds(&run(&["send", url, room, "chat", "past"]));
+    }
+    // A client without the right waits for a message of now.
+    let reads = |room: &str, claims: Option<Value>| {
+        let mut tail = support::roomer(&["tail", url, room, "--history", "900", "--count", "1"]);
+        if let Some(mut claims) = claims {
+            claims["exp"] = now(60).into();
+            tail.args(["--token", &Signer::secret().token(&claims)]);
+        }
+        let mut tail = tail.arg("--json").stdout(Stdio::piped()).spawn().unwrap();
+        while tail.try_wait().unwrap().is_none() {
+            succeeds(&run(&["send", url, room, "chat", "now"]));
+        }
+        let output = tail.wait_with_output().unwrap();
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()["text"] == "past"
+    };
+    assert!(reads("lobby", None));
+    assert!(!reads("team", None));
+    assert!(reads("team", Some(json!({ "sub": "ann" }))));
+    assert!(!reads("vault", Some(json!({ "sub": "ann" }))));
+    let with = |rights: Value| Some(json!({ "sub": "ann", "rooms": { "vault": rights } }));
+    assert!(!reads("vault", with(json!(["join"]))));
+    assert!(reads("vault", with(json!(["join", "history"]))));
+    // A list gives all rights.
+    assert!(reads("vault", Some(json!({ "rooms": ["vault"] }))));
+    // A token that names rights limits, where the rules do not.
+    assert!(!reads("team", Some(json!({ "sub": "ann", "rooms": { "team": ["join"] } }))));
+}
+
+#[test]
+fn direct_messages_and_joins_have_rates_too() {
+    let file = TempFile::new(
+        "rates.toml",
+        "[[room]]\npattern = \"slow\"\nrate = \"1 burst 2\"\n\
+         [[room]]\npattern = \"door-*\"\njoin_rate = \"1 burst 3\"\n",
+    );
+    let serving = Serving::start(&[file.path()]);
+    let url = &*serving.url;
+    let tail = support::Tail::start(&serving, "slow", &[]);
+    let send = ["send", url, "slow", "chat", "--lines", "--to", &tail.id()];
+    refused(&support::run_with(&send, b"1\n2\n3\n4\n5\n"), "forbids it");
+    // One connection that opens a door after the other.
+    let socket = &mut support::socket::Socket::open(&serving);
+    let doors = ["door-1", "door-2", "door-3", "door-4", "door-5"];
+    doors.iter().for_each(|door| socket.join(door));
+    let answers = doors.map(|door| socket.answer_to_join(door));
+    assert_eq!(answers, ["join_ack", "join_ack", "join_ack", "leave_ack", "leave_ack"]);
+    socket.join("other");
+    assert_eq!(socket.answer_to_join("other"), "join_ack");
 }

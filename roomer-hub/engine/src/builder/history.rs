@@ -2,6 +2,9 @@
 
 use roomer_hub::History;
 
+use crate::app::conn::Conn;
+use crate::app::handler::Callback;
+use crate::app::message::Message;
 use crate::builder::Builder;
 
 /// The default of [`Builder::max_history`], and its maximum share of the memory budget.
@@ -40,6 +43,30 @@ impl<E> Builder<E> {
     /// rooms without members are forgotten, and a room that grows forgets its oldest messages.
     pub fn max_history(mut self, bytes: usize) -> Self {
         self.max_history = Some(bytes);
+        self
+    }
+
+    /// Decides whether a client that joins a room gets what the room remembers, if it asks for it. If the
+    /// rule returns false, the join is an ordinary one; whether that is permitted is decided by
+    /// [`may_join`](Self::may_join). Default: each client that may join may have it. A panic closes that
+    /// connection with 1011.
+    ///
+    /// ```
+    /// # use roomer_engine as roomer_tokio;
+    /// use roomer_tokio::{History, Server}; // or roomer_smol
+    ///
+    /// let server = Server::builder()
+    ///     .history("*", History::last(100))
+    ///     .may_recall(|conn, room| !room.starts_with("team/") || conn.user().is_some())
+    ///     .build()?;
+    /// # Ok::<(), roomer_engine::BuildError>(())
+    /// ```
+    pub fn may_recall<F>(mut self, rule: F) -> Self
+    where
+        F: Fn(&Conn, &str) -> bool + Send + Sync + 'static,
+    {
+        let rule = move |conn: &Conn, message: &Message<'_>| rule(conn, message.room);
+        self.options.rules.recall = Some(Callback::Sync(Box::new(rule)));
         self
     }
 

@@ -104,6 +104,8 @@ pub(crate) struct Chosen {
 #[derive(Default)]
 pub(crate) struct Rules {
     pub(crate) join: Option<Rule>,
+    /// Unlike the others, not asked for by the hub: the engine takes the request out of the join.
+    pub(crate) recall: Option<Rule>,
     pub(crate) publish: Option<Rule>,
     pub(crate) direct: Option<Rule>,
     pub(crate) info: Option<Rule>,

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use roomer_proto::{PacketRef, close};
+use roomer_proto::{JOIN, PacketRef, close};
 
 use crate::Server;
 use crate::app::conn::Conn;
@@ -86,7 +86,30 @@ impl<'s> Dispatcher<'_, 's> {
     ) -> (MutexGuard<'s, Core>, Dispatched) {
         let (conn, server) = (self.conn.info.key, self.server);
         let mut dispatched = Dispatched::default();
-        let mut input: Input<'_> = input;
+        let (mut input, mut packet): (Input<'_>, PacketRef<'_>) = (input, packet);
+        // Once, when the packet arrives: afterwards it has no such request any more.
+        if let Some(rule) = server.options().rules.recall.as_ref()
+            && packet.event == JOIN
+            && !packet.payload.is_empty()
+            && matches!(input, Input::Packet { .. })
+        {
+            let asked = PacketRef { src: self.conn.info.id.as_str(), ..packet };
+            let message = Message::new(&asked, self.conn.info.id);
+            drop(core);
+            let ran = server.run_callback(|| rule.run(self.conn, &message));
+            core = server.core();
+            match ran {
+                CallResult::Done(true) => {}
+                CallResult::Panicked(panic) => {
+                    return (self.panicked(core, &message, panic), dispatched);
+                }
+                // The rule is never asynchronous.
+                CallResult::Done(false) | CallResult::Pending(..) => {
+                    packet.payload = b"";
+                    input = Input::Packet { conn, packet };
+                }
+            }
+        }
         loop {
             let outcome = core.apply(self.now, input, None);
             (dispatched.congested, dispatched.is_closed) = (outcome.congested, outcome.is_closed);

@@ -154,3 +154,34 @@ fn whatever_happens_no_message_is_missing_or_doubled() {
         assert!((0..3).all(|number| !net.has_missed(number)), "seed {seed}");
     }
 }
+
+#[test]
+fn a_client_gets_no_past_where_a_rule_forbids_it() {
+    for seed in 0..8 {
+        let rule =
+            |conn: &roomer_engine::Conn, room: &str| conn.user().is_some() || room != "lobby";
+        let builder = remembering(100).history("hall", History::last(100)).may_recall(rule);
+        let mut net = Net::new(seed, builder);
+        let ann = net.add(Options::default());
+        net.join(ann, "lobby");
+        net.join(ann, "hall");
+        net.say(ann, 0..10);
+        let now = net.world.now();
+        net.ends[ann].client.send(now, "hall", "chat", None, b"hall").unwrap();
+        net.settle();
+        let bob = net.add(Options::default());
+        net.join_with_history(bob, 4);
+        net.ends[bob].client.join_with_history(net.world.now(), "hall", 4).unwrap();
+        net.settle();
+        // It is in both rooms, and has the past of the one that the rule is not about.
+        net.say(ann, 10..12);
+        assert_eq!(net.texts(bob, "lobby"), numbers(10..12), "seed {seed}");
+        assert_eq!(net.texts(bob, "hall"), ["hall"], "seed {seed}");
+        // Nor does it get the past when it returns with its position.
+        net.away(bob, |net| net.say(ann, 12..14));
+        assert_eq!(net.texts(bob, "lobby"), numbers(10..12), "seed {seed}");
+        assert!(net.has_missed(bob), "seed {seed}");
+        net.say(ann, 14..15);
+        assert_eq!(net.texts(bob, "lobby").len(), 3, "seed {seed}");
+    }
+}

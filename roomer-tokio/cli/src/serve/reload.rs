@@ -169,8 +169,15 @@ fn report(problem: &Problem) {
 /// The rules by room that the hub itself applies.
 fn remembering(config: &Config) -> Vec<Room> {
     // The others are rules of this program, which apply at once.
-    let own =
-        |room: &Room| Room { join: None, publish: None, whisper: None, rate: None, ..room.clone() };
+    let own = |room: &Room| Room {
+        join: None,
+        publish: None,
+        whisper: None,
+        history_for: None,
+        rate: None,
+        join_rate: None,
+        ..room.clone()
+    };
     let rooms = config.rooms().map(own);
     let is_one =
         |room: &Room| room.presence.is_some() || room.history.is_some() || room.deflate.is_some();

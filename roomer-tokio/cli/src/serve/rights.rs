@@ -16,6 +16,14 @@ pub(crate) enum Right {
     Join,
     Publish,
     Whisper,
+    History,
+}
+
+/// What the rates of a rule count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counted {
+    Messages,
+    Joins,
 }
 
 /// A name, or the beginning of names with `*` at the end.
@@ -64,7 +72,7 @@ impl Grants {
     /// Reads the claim: a list of patterns, each of which gives all rights, or an object with the
     /// rights for each pattern.
     pub(crate) fn read(claim: &Value) -> Option<Grants> {
-        const ALL: [Right; 3] = [Right::Join, Right::Publish, Right::Whisper];
+        const ALL: [Right; 4] = [Right::Join, Right::Publish, Right::Whisper, Right::History];
         // With one wrong entry the login fails: what it should have limited is not known.
         let grants: Option<Vec<_>> = match claim {
             Value::Array(patterns) => {
@@ -82,6 +90,7 @@ impl Grants {
             "join" => Some(Right::Join),
             "publish" => Some(Right::Publish),
             "whisper" => Some(Right::Whisper),
+            "history" => Some(Right::History),
             _ => None,
         };
         let rights =
@@ -107,8 +116,11 @@ struct Rule {
     join: Option<Who>,
     publish: Option<Who>,
     whisper: Option<Who>,
+    history: Option<Who>,
     /// The rate at which one client may send messages to rooms of the pattern.
     rate: Option<Rate>,
+    /// The rate at which one client may join them.
+    join_rate: Option<Rate>,
 }
 
 /// What rules may deny, by the keys of the file.
@@ -117,7 +129,9 @@ pub(crate) struct Denies {
     join: bool,
     publish: bool,
     whisper: bool,
+    history: bool,
     rate: bool,
+    join_rate: bool,
 }
 
 impl Denies {
@@ -127,7 +141,9 @@ impl Denies {
             ("[[room]] join", self.join && !start.join),
             ("[[room]] publish", self.publish && !start.publish),
             ("[[room]] whisper", self.whisper && !start.whisper),
+            ("[[room]] history_for", self.history && !start.history),
             ("[[room]] rate", self.rate && !start.rate),
+            ("[[room]] join_rate", self.join_rate && !start.join_rate),
         ];
         keys.into_iter().filter(|(_, is_beyond)| *is_beyond).map(|(key, _)| key)
     }
@@ -136,7 +152,7 @@ impl Denies {
 impl Rules {
     pub(crate) fn new<'a>(rooms: impl Iterator<Item = &'a Room>) -> Rules {
         let rules: Vec<_> = rooms.map(Rule::new).collect();
-        let has_rates = rules.iter().any(|rule| rule.rate.is_some());
+        let has_rates = rules.iter().any(|rule| rule.rate.is_some() || rule.join_rate.is_some());
         Rules { rules: Arc::new(RwLock::new(rules)), has_rates }
     }
 
@@ -161,7 +177,9 @@ impl Rules {
             join: has_webhook || denies(|rule| rule.join),
             publish: denies(|rule| rule.publish),
             whisper: denies(|rule| rule.whisper),
+            history: denies(|rule| rule.history),
             rate: rules.iter().any(|rule| rule.rate.is_some()),
+            join_rate: rules.iter().any(|rule| rule.join_rate.is_some()),
         }
     }
 
@@ -179,25 +197,38 @@ impl Rules {
             let rules = self.clone();
             builder = builder.may_join_async(async move |conn, room| {
                 // The rules first, which cost no request.
-                rules.permit(&conn, &room, Right::Join) && webhook.permits(&conn, &room).await
+                rules.permit_join(&conn, &room) && webhook.permits(&conn, &room).await
             });
-        } else if denies.join {
+        } else if denies.join || denies.join_rate {
             let rules = self.clone();
-            builder = builder.may_join(move |conn, room| rules.permit(conn, room, Right::Join));
+            builder = builder.may_join(move |conn, room| rules.permit_join(conn, room));
+        }
+        if denies.history {
+            let rules = self.clone();
+            builder =
+                builder.may_recall(move |conn, room| rules.permit(conn, room, Right::History));
         }
         if denies.publish || denies.rate {
             let rules = self.clone();
             builder = builder.may_publish(move |conn, message| {
                 // In this order, so that a message that is denied anyway does not count.
                 rules.permit(conn, message.room, Right::Publish)
-                    && rules.is_in_time(conn, message.room)
+                    && rules.is_in_time(conn, message.room, Counted::Messages)
             });
         }
-        if denies.whisper {
+        if denies.whisper || denies.rate {
             let rules = self.clone();
-            builder = builder.may_send(move |conn, message| rules.permit_whisper(conn, message));
+            let is_limited = denies.whisper;
+            builder = builder.may_send(move |conn, message| {
+                (!is_limited || rules.permit_whisper(conn, message))
+                    && rules.is_in_time(conn, message.room, Counted::Messages)
+            });
         }
         builder
+    }
+
+    fn permit_join(&self, conn: &Conn, room: &str) -> bool {
+        self.permit(conn, room, Right::Join) && self.is_in_time(conn, room, Counted::Joins)
     }
 
     fn permit(&self, conn: &Conn, room: &str, right: Right) -> bool {
@@ -220,6 +251,7 @@ impl Rules {
             Right::Join => rule.join,
             Right::Publish => rule.publish,
             Right::Whisper => rule.whisper,
+            Right::History => rule.history,
         };
         matching.filter_map(who).next().unwrap_or(Who::All)
     }
@@ -233,22 +265,25 @@ impl Rules {
             && is_in(message.dst)
     }
 
-    /// Counts a message. Returns true if its rate permits it.
-    fn is_in_time(&self, conn: &Conn, room: &str) -> bool {
+    /// Counts something. Returns true if its rate permits it.
+    fn is_in_time(&self, conn: &Conn, room: &str, counted: Counted) -> bool {
         let rules = self.read();
-        let found = rules
-            .iter()
-            .enumerate()
-            .find(|(_, rule)| rule.rate.is_some() && rule.pattern.matches(room));
-        let Some((index, Rule { rate: Some(rate), .. })) = found else { return true };
-        // Clients have no counts if there was no rate at the start, which a reload reports.
-        conn.extension::<Buckets>().is_none_or(|buckets| buckets.take(index, *rate, Instant::now()))
+        let rate = |rule: &Rule| match counted {
+            Counted::Messages => rule.rate,
+            Counted::Joins => rule.join_rate,
+        };
+        let found = rules.iter().enumerate().find_map(|(at, rule)| {
+            rate(rule).filter(|_| rule.pattern.matches(room)).map(|it| (at, it))
+        });
+        let Some((index, rate)) = found else { return true };
+        let buckets = conn.extension::<Buckets>();
+        buckets.is_none_or(|buckets| buckets.take(index, counted, rate, Instant::now()))
     }
 
     /// Returns an empty count for a new connection, if there is a rate.
     pub(crate) fn buckets(&self) -> Option<Buckets> {
         let rules = self.read().len();
-        self.has_rates.then(|| Buckets(Arc::new(Mutex::new(vec![None; rules]))))
+        self.has_rates.then(|| Buckets(Arc::new(Mutex::new(vec![Times::default(); rules]))))
     }
 }
 
@@ -259,30 +294,43 @@ impl Rule {
             join: room.join,
             publish: room.publish,
             whisper: room.whisper,
+            history: room.history_for,
             rate: room.rate,
+            join_rate: room.join_rate,
         }
     }
 }
 
-/// The rates of one client: for each rule, the time at which nothing of the rate will be used up.
+/// The rates of one client, for each rule.
 #[derive(Clone)]
-pub(crate) struct Buckets(Arc<Mutex<Vec<Option<Instant>>>>);
+pub(crate) struct Buckets(Arc<Mutex<Vec<Times>>>);
+
+/// The times at which nothing of the rates of one rule will be used up.
+#[derive(Clone, Copy, Default)]
+struct Times {
+    messages: Option<Instant>,
+    joins: Option<Instant>,
+}
 
 impl Buckets {
     /// Returns unused rates, for another client with the same rules.
     pub(crate) fn empty(&self) -> Buckets {
         let rules = self.0.lock().unwrap_or_else(PoisonError::into_inner).len();
-        Buckets(Arc::new(Mutex::new(vec![None; rules])))
+        Buckets(Arc::new(Mutex::new(vec![Times::default(); rules])))
     }
 
     /// The generic cell rate algorithm: each message postpones the time by its share of a second.
-    fn take(&self, rule: usize, rate: Rate, now: Instant) -> bool {
+    fn take(&self, rule: usize, counted: Counted, rate: Rate, now: Instant) -> bool {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() <= rule {
             // The rules have become more since the client came.
-            buckets.resize(rule + 1, None);
+            buckets.resize(rule + 1, Times::default());
         }
-        let Some(bucket) = buckets.get_mut(rule) else { return true };
+        let Some(times) = buckets.get_mut(rule) else { return true };
+        let bucket = match counted {
+            Counted::Messages => &mut times.messages,
+            Counted::Joins => &mut times.joins,
+        };
         // Not a division by zero: a rate is read from positive numbers only.
         let share = Duration::from_secs(1) / rate.per_second;
         // From now on at the earliest: a pause saves up no more than the burst.
@@ -303,13 +351,15 @@ mod tests {
     #[test]
     fn a_rate_permits_its_burst_and_then_its_rate() {
         let rate = Rate { per_second: 2, burst: 3 };
-        let buckets = Buckets(Arc::new(Mutex::new(vec![None])));
+        let buckets = Buckets(Arc::new(Mutex::new(vec![Times::default()])));
         let now = Instant::now();
-        let taken = |now| (0..10).filter(|_| buckets.take(0, rate, now)).count();
+        let taken = |now| (0..10).filter(|_| buckets.take(0, Counted::Messages, rate, now)).count();
         assert_eq!(taken(now), 3);
         assert_eq!(taken(now + Duration::from_millis(499)), 0);
         assert_eq!(taken(now + Duration::from_millis(500)), 1);
         assert_eq!(taken(now + Duration::from_secs(60)), 3);
+        // Joins are counted apart.
+        assert!(buckets.take(0, Counted::Joins, rate, now));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 )]
 
 pub mod hook;
+pub mod socket;
 pub mod tokens;
 
 use std::collections::VecDeque;
@@ -178,15 +179,17 @@ impl Tail {
         let mut command = roomer(&["tail", &serving.url, room, "--members", "--json"]);
         let mut child = command.args(args).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // From here on it is killed, whatever fails.
+        let mut tail = Tail { child, lines, id: String::new() };
         let members = [&["members", &serving.url, room, "--json"], args].concat();
-        let id = loop {
+        while tail.id.is_empty() {
             let listed = succeeds(&run(&members));
             if let Some(line) = listed.lines().last() {
                 let member: Value = serde_json::from_str(line).unwrap();
-                break member["id"].as_str().unwrap().to_owned();
+                tail.id = member["id"].as_str().unwrap().to_owned();
             }
-        };
-        Tail { child, lines, id }
+        }
+        tail
     }
 
     pub fn id(&self) -> String {

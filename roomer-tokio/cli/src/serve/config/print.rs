@@ -5,7 +5,7 @@ use std::fmt;
 use crate::serve::config::Config;
 use crate::serve::config::options::{Entry, TABLE};
 use crate::serve::config::rooms::{ApiKey, Room, Who};
-use crate::serve::config::setting::{Raw, Setting, Threshold, to_toml};
+use crate::serve::config::setting::{Rate, Raw, Setting, Threshold, to_toml};
 use crate::serve::config::values::Place;
 
 /// The file that has the same effect as all sources together. Lines of options without a value are
@@ -98,6 +98,11 @@ impl fmt::Display for Room {
         line("join", who(self.join))?;
         line("publish", who(self.publish))?;
         line("whisper", who(self.whisper))?;
-        line("rate", self.rate.map(|rate| format!("\"{} burst {}\"", rate.per_second, rate.burst)))
+        line("history_for", who(self.history_for))?;
+        let rate = |rate: Option<Rate>| {
+            rate.map(|rate| format!("\"{} burst {}\"", rate.per_second, rate.burst))
+        };
+        line("rate", rate(self.rate))?;
+        line("join_rate", rate(self.join_rate))
     }
 }

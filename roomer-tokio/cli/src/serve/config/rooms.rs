@@ -32,9 +32,14 @@ pub(crate) struct Room {
     pub(crate) publish: Option<Who>,
     /// The clients that may send direct messages to other members of the room.
     pub(crate) whisper: Option<Who>,
-    /// The rate of one client's messages; messages above it are dropped.
+    /// The clients that get what the room remembers.
+    pub(crate) history_for: Option<Who>,
+    /// The rate of one client's messages, direct ones included; messages above it are dropped.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) rate: Option<Rate>,
+    /// The rate of one client's joins; joins above it are refused.
+    #[serde(default, deserialize_with = "setting")]
+    pub(crate) join_rate: Option<Rate>,
 }
 
 /// A key of the HTTP API: `[[api_key]]`.
