@@ -90,10 +90,10 @@ impl Tables {
             if guest.profile.as_ref().is_some_and(|profile| profile.is_empty()) {
                 return Err(format!("an empty profile of the guest {id}"));
             }
-            if tag != Some(tag_of(id)) || guest.seats.as_slice().is_empty() {
+            if tag != Some(tag_of(id)) || guest.seats.is_empty() {
                 return Err(format!("the guest {id} of {:?} with the tag {tag:?}", guest.peer));
             }
-            for (index, seat) in guest.seats.as_slice().iter().enumerate() {
+            for (index, seat) in guest.seats.iter().enumerate() {
                 let members = self.rooms.get(seat.room).and_then(Room::guests);
                 let member =
                     members.and_then(|room| room.members().get(seat.member_index as usize));
@@ -104,7 +104,7 @@ impl Tables {
                     return Err(format!("seat {index} of the guest {id} leads to {member:?}"));
                 }
             }
-            seats += guest.seats.as_slice().len();
+            seats += guest.seats.len();
         }
         let rooms = self.rooms.values().filter_map(|room| Some((&room.name, room.guests()?)));
         for (name, room) in rooms {

@@ -15,7 +15,8 @@ use slotmap::SlotMap;
 use crate::hash::HashKey;
 use crate::keys::{ConnKey, GuestKey, PeerKey, RoomKey};
 use crate::peers::{Peers, RoomGuest, RoomGuests};
-use crate::room::{Room, Seat};
+use crate::room::Room;
+use crate::seats::{Seat, Seats};
 use crate::tables::Tables;
 
 /// The peers and their guests. Without peers it is empty, and costs a hub nothing.
@@ -38,74 +39,12 @@ pub(crate) struct Guest {
     pub(crate) peer: PeerKey,
     /// The info and user, `None` if there is neither.
     pub(crate) profile: Option<Arc<Profile>>,
-    pub(crate) seats: GuestSeats,
+    pub(crate) seats: Seats,
 }
 
 impl Guest {
     pub(crate) fn id(&self) -> ConnId {
         ConnId::from_bytes(self.id)
-    }
-}
-
-/// The rooms of a guest. Most guests are in `root` and one more room, which needs no allocation.
-#[derive(Debug)]
-pub(crate) enum GuestSeats {
-    Few(u8, [Seat; 2]),
-    Many(Vec<Seat>),
-}
-
-impl Default for GuestSeats {
-    fn default() -> Self {
-        GuestSeats::Few(0, [Seat::default(); 2])
-    }
-}
-
-impl GuestSeats {
-    pub(crate) fn as_slice(&self) -> &[Seat] {
-        match self {
-            GuestSeats::Few(len, seats) => &seats[..usize::from(*len)],
-            GuestSeats::Many(seats) => seats,
-        }
-    }
-
-    fn get_mut(&mut self, index: u32) -> &mut Seat {
-        match self {
-            GuestSeats::Few(_, seats) => &mut seats[index as usize],
-            GuestSeats::Many(seats) => &mut seats[index as usize],
-        }
-    }
-
-    fn push(&mut self, seat: Seat) {
-        match self {
-            GuestSeats::Few(len @ 0..2, seats) => {
-                seats[usize::from(*len)] = seat;
-                *len += 1;
-            }
-            GuestSeats::Few(_, [first, second]) => {
-                *self = GuestSeats::Many(vec![*first, *second, seat]);
-            }
-            GuestSeats::Many(seats) => seats.push(seat),
-        }
-    }
-
-    /// Removes the seat at an index and moves the last one there.
-    fn swap_remove(&mut self, index: usize) -> Seat {
-        match self {
-            GuestSeats::Few(len, seats) => {
-                *len -= 1;
-                let removed = seats[index];
-                seats[index] = seats[usize::from(*len)];
-                removed
-            }
-            GuestSeats::Many(seats) => {
-                let removed = seats.swap_remove(index);
-                // Not at two, so that a guest that moves between rooms does not allocate each time.
-                if let [last] = seats[..] {
-                    *self = GuestSeats::Few(1, [last, Seat::default()]);
-                }
-                removed
-            }
-        }
     }
 }
 
@@ -127,7 +66,7 @@ impl GuestTables {
         id: &ConnId,
         profile: Option<&Arc<Profile>>,
     ) -> GuestKey {
-        let (id, seats) = (id.to_bytes(), GuestSeats::default());
+        let (id, seats) = (id.to_bytes(), Seats::default());
         let guest = self.guests.insert(Guest { id, peer, profile: None, seats });
         let guests = &self.guests;
         self.ids.insert_unique(key.hash_one(id), guest, |&other| key.hash_one(guests[other].id));
@@ -220,7 +159,7 @@ impl Tables {
     pub fn guests_of(&self, peer: PeerKey) -> impl Iterator<Item = (&str, ConnId)> {
         let guests = self.guest_tables.guests.values().filter(move |guest| guest.peer == peer);
         guests.flat_map(|guest| {
-            let rooms = guest.seats.as_slice().iter();
+            let rooms = guest.seats.iter();
             rooms.map(|seat| (&*self.rooms[seat.room].name, guest.id()))
         })
     }
@@ -262,13 +201,13 @@ impl Tables {
         guest: GuestKey,
         except: Option<RoomKey>,
     ) -> bool {
-        let mut rooms = self.guest_tables.guests[guest].seats.as_slice().iter();
+        let mut rooms = self.guest_tables.guests[guest].seats.iter();
         rooms.any(|seat| Some(seat.room) != except && self.is_member(conn, seat.room))
     }
 
     /// Returns the index of a guest's seat in a room.
     pub(crate) fn guest_seat_index(&self, guest: GuestKey, room: RoomKey) -> Option<usize> {
-        let seats = self.guest_tables.guests[guest].seats.as_slice();
+        let seats = &self.guest_tables.guests[guest].seats;
         seats.iter().position(|seat| seat.room == room)
     }
 
@@ -284,7 +223,7 @@ impl Tables {
         let key = self.key;
         let guest = known.unwrap_or_else(|| self.guest_tables.insert(key, peer, id, profile));
         let seats = &mut self.guest_tables.guests[guest].seats;
-        let entry = RoomGuest { guest, seat_index: seats.as_slice().len() as u32 };
+        let entry = RoomGuest { guest, seat_index: seats.len() as u32 };
         let member_index = self.rooms[room].guests_mut().push(peer, entry, id);
         seats.push(Seat { room, member_index });
     }
@@ -296,14 +235,14 @@ impl Tables {
         let peer = *peer;
         let Seat { room: key, member_index } = seats.swap_remove(seat_index);
         // Two entries have moved into the gaps; the other side of each has to follow.
-        if let Some(&moved) = seats.as_slice().get(seat_index) {
+        if let Some(&moved) = seats.get(seat_index) {
             self.rooms[moved.room].guests_mut().member_mut(moved.member_index).seat_index =
                 seat_index as u32;
         }
         let room = &mut self.rooms[key];
         if let Some(moved) = room.guests_mut().swap_remove(peer, member_index) {
             let seats = &mut self.guest_tables.guests[moved.guest].seats;
-            seats.get_mut(moved.seat_index).member_index = member_index;
+            seats[moved.seat_index as usize].member_index = member_index;
         }
         room.drop_empty_guests();
         (key, room.is_empty() && self.close(key).is_some())

@@ -134,9 +134,7 @@ impl Hub {
         let subject = self.output.subjects.len() as u32;
         self.output.subjects.push(self.tables.guest_tables.guests[guest].id());
         // From the last seat to the first, so that no seat moves.
-        while let Some(last) =
-            self.tables.guest_tables.guests[guest].seats.as_slice().len().checked_sub(1)
-        {
+        while let Some(last) = self.tables.guest_tables.guests[guest].seats.len().checked_sub(1) {
             let (room, is_closed) = self.tables.leave_guest(guest, last);
             if is_closed {
                 self.output.records.push(Record::RoomClosed(room));
@@ -208,7 +206,7 @@ impl Hub {
         let seat = room.and_then(|room| self.tables.guest_seat_index(guest, room));
         let Some(seat) = seat else { return };
         let (room, is_closed) = self.tables.leave_guest(guest, seat);
-        if self.tables.guest_tables.guests[guest].seats.as_slice().is_empty() {
+        if self.tables.guest_tables.guests[guest].seats.is_empty() {
             self.tables.guest_tables.remove(self.tables.key, guest);
         }
         if is_closed {

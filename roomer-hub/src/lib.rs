@@ -87,6 +87,7 @@ mod rate;
 mod record;
 mod requests;
 mod room;
+mod seats;
 mod snapshot;
 mod tables;
 

@@ -133,7 +133,7 @@ impl Hub {
         self.output.records.push(Record::Rare(RareRecord::InfoChanged(conn)));
         let mut text = None;
         let Tables { conns, rooms, .. } = &mut self.tables;
-        for seat in &conns[conn].seats {
+        for seat in conns[conn].seats.iter() {
             let room = &mut rooms[seat.room];
             if let Some(entries) = &mut room.entries {
                 // Even if no member is notified: a later `join_ack` shows the text.
@@ -178,7 +178,7 @@ impl Hub {
         self.tables.guest_tables.set_profile(self.tables.key, key, profile);
         let mut text = None;
         let Tables { guest_tables, rooms, .. } = &mut self.tables;
-        for seat in guest_tables.guests[key].seats.as_slice() {
+        for seat in guest_tables.guests[key].seats.iter() {
             let room = &mut rooms[seat.room];
             // Whether or not a member is notified: a later `join_ack` shows the text.
             room.guests_mut().entries.changed(seat.member_index as usize);

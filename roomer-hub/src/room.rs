@@ -8,7 +8,7 @@ use roomer_proto::ConnId;
 use crate::action::Audience;
 use crate::config::Presence;
 use crate::entries::EntryChunks;
-use crate::keys::{ConnKey, PeerKey, RoomKey};
+use crate::keys::{ConnKey, PeerKey};
 use crate::peers::{Peers, RoomGuests};
 use crate::snapshot::{MemberList, Snapshot};
 
@@ -18,14 +18,6 @@ pub(crate) struct Member {
     pub(crate) conn: ConnKey,
     /// The index into the connection's seats.
     pub(crate) seat_index: u32,
-}
-
-/// A connection in a room, as the connection has it. The default is the null seat.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Seat {
-    pub(crate) room: RoomKey,
-    /// The index into the room's members.
-    pub(crate) member_index: u32,
 }
 
 /// The members of a room that are connections of this hub, borrowed from it.

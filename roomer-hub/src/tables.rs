@@ -14,7 +14,8 @@ use crate::hash::HashKey;
 use crate::history::Histories;
 use crate::keys::{ConnKey, RoomKey};
 use crate::limits::Buckets;
-use crate::room::{Member, Members, Room, Seat};
+use crate::room::{Member, Members, Room};
+use crate::seats::{Seat, Seats};
 
 /// The connections and rooms of a hub, and which connection is a member of which room.
 ///
@@ -44,7 +45,7 @@ pub(crate) struct Conn {
     pub(crate) extended: bool,
     /// In nanoseconds, which is half the size of a [`Duration`].
     opened_at: u64,
-    pub(crate) seats: Vec<Seat>,
+    pub(crate) seats: Seats,
     /// The info and the user. `None` if there is neither.
     pub(crate) profile: Option<Box<Profile>>,
     /// `None` until a bucket is used: most connections never need one.
@@ -182,7 +183,7 @@ impl Tables {
 
     /// Returns the rooms of a connection; none if it is gone.
     pub fn rooms_of(&self, conn: ConnKey) -> impl ExactSizeIterator<Item = RoomKey> {
-        let seats = self.conns.get(conn).map_or(&[][..], |conn| &conn.seats);
+        let seats = self.conns.get(conn).map_or(&[][..], |conn| &*conn.seats);
         seats.iter().map(|seat| seat.room)
     }
 
@@ -226,7 +227,7 @@ impl Tables {
         if self.find_conn(id.as_str()).is_some() || self.find_guest(&id).is_some() {
             return None;
         }
-        let (seats, buckets) = (Vec::new(), None);
+        let (seats, buckets) = (Seats::default(), None);
         let opened_at = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
         let entry = Conn { id, extended, opened_at, seats, profile: None, buckets };
         let conn = self.conns.insert(entry);
@@ -268,10 +269,6 @@ impl Tables {
         // Each side gets the index that the other is about to have.
         let member = Member { conn, seat_index: joiner.seats.len() as u32 };
         let member_index = self.rooms[room].push(member, &joiner.id, joiner.extended);
-        if joiner.seats.is_empty() {
-            // Most connections stay in one or two rooms.
-            joiner.seats.reserve_exact(2);
-        }
         joiner.seats.push(Seat { room, member_index });
     }
 
@@ -311,5 +308,17 @@ impl Tables {
             histories.close(&closed.name);
         }
         Some(closed.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each connection takes one slot, with four bytes of its own.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn a_connection_does_not_grow() {
+        assert!(size_of::<Conn>() <= 104, "{}", size_of::<Conn>());
     }
 }

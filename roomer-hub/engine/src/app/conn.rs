@@ -34,15 +34,19 @@ pub(crate) struct ConnInfo {
     pub(crate) id: ConnId,
     pub(crate) credentials: Option<Arc<Credentials>>,
     pub(crate) peer: PeerAddress,
-    /// The data of the session's first connection, which keeps the application's values. Earlier
-    /// handles stay valid, with the credentials of their time.
-    first: Option<Arc<ConnInfo>>,
-    /// The values that the application has stored. Boxed, since most connections have none.
+    /// What the application has stored. Boxed, since most connections have nothing.
     data: Mutex<Option<Box<Data>>>,
 }
 
-#[derive(Debug, Default)]
-struct Data(BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>);
+type Values = BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>;
+
+#[derive(Debug)]
+enum Data {
+    Own(Values),
+    /// That of the session's first connection. Earlier handles stay valid, with the credentials of
+    /// their time.
+    OfFirst(Arc<ConnInfo>),
+}
 
 impl ConnInfo {
     pub(crate) fn new(
@@ -51,7 +55,7 @@ impl ConnInfo {
         credentials: Option<Arc<Credentials>>,
         peer: PeerAddress,
     ) -> Arc<Self> {
-        Arc::new(ConnInfo { key, id, credentials, peer, first: None, data: Mutex::default() })
+        Arc::new(ConnInfo { key, id, credentials, peer, data: Mutex::default() })
     }
 
     /// Creates the data of a session that continues on another socket, with that one's credentials.
@@ -61,14 +65,33 @@ impl ConnInfo {
         peer: PeerAddress,
     ) -> Arc<Self> {
         // Always the first itself: a session that returns often must not build a chain.
-        let first = Some(self.first.as_ref().unwrap_or(self).clone());
-        let (key, id) = (self.key, self.id);
-        Arc::new(ConnInfo { key, id, credentials, peer, first, data: Mutex::default() })
+        let first = Data::OfFirst(self.first().unwrap_or_else(|| self.clone()));
+        let (key, id, data) = (self.key, self.id, Mutex::new(Some(Box::new(first))));
+        Arc::new(ConnInfo { key, id, credentials, peer, data })
     }
 
-    /// Returns the values that the application has stored.
-    fn data(&self) -> &Mutex<Option<Box<Data>>> {
-        self.first.as_ref().map_or(&self.data, |first| &first.data)
+    /// Returns the data of the session's first connection, if this is a later one.
+    fn first(&self) -> Option<Arc<ConnInfo>> {
+        match lock(&self.data).as_deref() {
+            Some(Data::OfFirst(first)) => Some(first.clone()),
+            _ => None,
+        }
+    }
+
+    /// Calls `run` with the values that the application has stored.
+    fn with_values<T>(&self, run: impl FnOnce(&mut Values) -> T) -> T {
+        let first = self.first();
+        let mut data = lock(&first.as_deref().unwrap_or(self).data);
+        let mut none = Values::new();
+        let values = match data.as_deref_mut() {
+            Some(Data::Own(values)) => values,
+            _ => &mut none,
+        };
+        let result = run(values);
+        if !none.is_empty() {
+            *data = Some(Box::new(Data::Own(none)));
+        }
+        result
     }
 
     pub(crate) fn claims(&self) -> Option<&Claims> {
@@ -172,19 +195,15 @@ impl Conn {
     /// # Ok::<(), roomer_engine::BuildError>(())
     /// ```
     pub fn set<T: Any + Send + Sync>(&self, value: T) -> Option<Arc<T>> {
-        let mut data = lock(self.info.data());
-        let Data(values) = &mut **data.get_or_insert_default();
-        let before = values.insert(TypeId::of::<T>(), Arc::new(value));
-        drop(data);
+        let value: Arc<dyn Any + Send + Sync> = Arc::new(value);
+        let before = self.info.with_values(|values| values.insert(TypeId::of::<T>(), value));
         before.and_then(|before| before.downcast().ok())
     }
 
     /// Returns the value of this type that was stored by [`set`](Self::set).
     #[must_use]
     pub fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
-        let data = lock(self.info.data());
-        let value = data.as_ref().and_then(|data| data.0.get(&TypeId::of::<T>()).cloned());
-        drop(data);
+        let value = self.info.with_values(|values| values.get(&TypeId::of::<T>()).cloned());
         value.and_then(|value| value.downcast().ok())
     }
 

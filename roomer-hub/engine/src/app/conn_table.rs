@@ -11,7 +11,9 @@ use roomer_hub::ConnKey;
 /// All open connections.
 #[derive(Debug, Default)]
 pub(crate) struct ConnTable {
-    by_key: SecondaryMap<ConnKey, (Arc<ConnInfo>, Arrival)>,
+    by_key: SecondaryMap<ConnKey, Arc<ConnInfo>>,
+    /// When the connections arrived that have a user.
+    arrived: SecondaryMap<ConnKey, Arrival>,
     /// The connections of each user that has one, the oldest first.
     by_user: BTreeMap<Arc<str>, BTreeMap<Arrival, ConnKey>>,
     arrivals: Arrival,
@@ -26,13 +28,15 @@ impl ConnTable {
         if let Some(user) = info.user() {
             let connections = self.by_user.entry(user.clone()).or_default();
             connections.insert(self.arrivals, info.key);
+            self.arrived.insert(info.key, self.arrivals);
         }
-        self.by_key.insert(info.key, (info.clone(), self.arrivals));
+        self.by_key.insert(info.key, info.clone());
     }
 
     pub(crate) fn remove(&mut self, conn: ConnKey) -> Option<Arc<ConnInfo>> {
-        let (info, arrival) = self.by_key.remove(conn)?;
+        let info = self.by_key.remove(conn)?;
         if let Some(user) = info.user()
+            && let Some(arrival) = self.arrived.remove(conn)
             && let Some(connections) = self.by_user.get_mut(user)
         {
             connections.remove(&arrival);
@@ -47,17 +51,17 @@ impl ConnTable {
     /// Replaces the data of a connection, which keeps its place among its user's.
     pub(crate) fn replace(&mut self, info: &Arc<ConnInfo>) {
         // A session keeps its user, so the other table stays as it is.
-        if let Some((entry, _)) = self.by_key.get_mut(info.key) {
+        if let Some(entry) = self.by_key.get_mut(info.key) {
             *entry = info.clone();
         }
     }
 
     pub(crate) fn get(&self, conn: ConnKey) -> Option<&Arc<ConnInfo>> {
-        self.by_key.get(conn).map(|(info, _)| info)
+        self.by_key.get(conn)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<ConnInfo>> {
-        self.by_key.values().map(|(info, _)| info)
+        self.by_key.values()
     }
 
     /// Returns a user's connections, the oldest first.
@@ -73,18 +77,20 @@ impl ConnTable {
                 return Err(format!("user {user:?} is in the table without a connection"));
             }
             for (arrival, conn) in connections {
-                let entry = self.by_key.get(*conn);
-                let entry = entry.map(|(info, arrival)| (info.user(), *arrival));
-                if entry != Some((Some(user), *arrival)) {
+                let found = self.get(*conn).and_then(|info| info.user());
+                if found != Some(user) || self.arrived.get(*conn) != Some(arrival) {
                     return Err(format!("{conn:?} is not a connection of user {user:?}"));
                 }
             }
         }
         let with_user = self.iter().filter(|info| info.user().is_some()).count();
         let sum: usize = self.by_user.values().map(BTreeMap::len).sum();
-        match with_user == sum {
+        let arrived = self.arrived.len();
+        match with_user == sum && arrived == sum {
             true => Ok(()),
-            false => Err(format!("{with_user} connections have a user, {sum} are in the table")),
+            false => Err(format!(
+                "{with_user} connections have a user, {sum} are in the table, {arrived} have arrived"
+            )),
         }
     }
 }
