@@ -7,7 +7,9 @@ pub(crate) mod moment;
 mod on_demand;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::future::{Future, poll_fn};
+use std::num::NonZeroU32;
 use std::pin::pin;
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -23,8 +25,8 @@ pub(crate) struct TimerQueue(Mutex<Deadlines>);
 
 #[derive(Debug, Default)]
 struct Deadlines {
-    due: BTreeMap<(Moment, u64), Waker>,
-    serial: u64,
+    due: BTreeMap<Key, Waker>,
+    serial: Serial,
     /// The tasks that run the timers, to be woken when a new timer is due before all others.
     drivers: Vec<Waker>,
     called: bool,
@@ -33,7 +35,61 @@ struct Deadlines {
 /// A connection's timer, with at most one wake-up time.
 #[derive(Debug, Default)]
 pub(crate) struct Timer {
-    set: Option<(Moment, u64)>,
+    set: Option<Key>,
+}
+
+/// The place of a timer in the queue: its time, and a number that distinguishes timers of the same time,
+/// in the order in which they were set. In parts, so that it takes 12 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    high: u32,
+    low: u32,
+    serial: NonZeroU32,
+}
+
+impl Key {
+    fn new(at: Moment, serial: NonZeroU32) -> Key {
+        let at = at.to_bits();
+        Key { high: (at >> 32) as u32, low: at as u32, serial }
+    }
+
+    fn at(self) -> Moment {
+        Moment::from_bits(u64::from(self.high) << 32 | u64::from(self.low))
+    }
+}
+
+/// The number of the next timer. After the last one it begins again.
+#[derive(Debug)]
+struct Serial(NonZeroU32);
+
+impl Default for Serial {
+    fn default() -> Self {
+        Serial(NonZeroU32::MIN)
+    }
+}
+
+impl Serial {
+    fn take(&mut self) -> NonZeroU32 {
+        let next = self.0.checked_add(1).unwrap_or(NonZeroU32::MIN);
+        std::mem::replace(&mut self.0, next)
+    }
+}
+
+impl Deadlines {
+    fn insert(&mut self, at: Moment, waker: &Waker) -> Key {
+        loop {
+            let key = Key::new(at, self.serial.take());
+            // Taken if the numbers have begun again while an old timer waits.
+            if let Entry::Vacant(free) = self.due.entry(key) {
+                free.insert(waker.clone());
+                return key;
+            }
+        }
+    }
+
+    fn first(&self) -> Option<Key> {
+        self.due.first_key_value().map(|(key, _)| *key)
+    }
 }
 
 impl Timer {
@@ -41,19 +97,16 @@ impl Timer {
     /// the clock and sets the next one.
     pub(crate) fn set(&mut self, timers: &TimerQueue, at: Duration, waker: &Waker) {
         let at = Moment::from(at);
-        if self.set.is_some_and(|(earlier, _)| earlier <= at) {
+        if self.set.is_some_and(|earlier| earlier.at() <= at) {
             return;
         }
         let mut table = lock(&timers.0);
         if let Some(later) = self.set.take() {
             table.due.remove(&later);
         }
-        // The serial distinguishes timers that are due at the same instant.
-        let key = (at, table.serial);
-        table.serial += 1;
+        let key = table.insert(at, waker);
         self.set = Some(key);
-        table.due.insert(key, waker.clone());
-        let is_first = table.due.first_key_value().is_some_and(|(first, _)| *first == key);
+        let is_first = table.first() == Some(key);
         let drivers = if is_first { std::mem::take(&mut table.drivers) } else { Vec::new() };
         // Wakers run after the unlock, here and below: a runtime may poll the task at once, and the
         // task sets its timer under this lock.
@@ -63,7 +116,7 @@ impl Timer {
 
     /// Clears a wake-up time that has passed.
     pub(crate) fn expire(&mut self, now: Duration) {
-        if self.set.is_some_and(|(at, _)| now >= at) {
+        if self.set.is_some_and(|key| now >= key.at()) {
             self.set = None;
         }
     }
@@ -80,9 +133,10 @@ impl TimerQueue {
     pub(crate) fn fire_due(&self, now: Duration) -> Option<Duration> {
         let mut table = lock(&self.0);
         // Splits after all timers of `now` itself, whatever their serial.
-        let mut later = table.due.split_off(&((now + Duration::from_nanos(1)).into(), 0));
+        let after = Key::new((now + Duration::from_nanos(1)).into(), NonZeroU32::MIN);
+        let mut later = table.due.split_off(&after);
         std::mem::swap(&mut table.due, &mut later);
-        let next = table.due.first_key_value().map(|((at, _), _)| *at);
+        let next = table.first().map(Key::at);
         drop(table);
         later.into_values().for_each(Waker::wake);
         next.map(Duration::from)
@@ -133,7 +187,7 @@ impl TimerQueue {
                 }
                 // Checked and registered under one lock, so that a timer set in between is not missed.
                 let mut table = lock(&self.0);
-                let first = table.due.first_key_value().map(|((at, _), _)| *at);
+                let first = table.first().map(Key::at);
                 let is_earlier = first.is_some_and(|first| next.is_none_or(|next| next > first));
                 if std::mem::take(&mut table.called) || is_earlier {
                     return Poll::Ready(());
@@ -159,4 +213,30 @@ pub(crate) async fn yield_once() {
         Poll::Pending
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_in_the_order_of_time_then_of_setting() {
+        let at = |nanos| Moment::from(Duration::from_nanos(nanos));
+        let times = [0, 1, u64::from(u32::MAX) - 1, u64::from(u32::MAX), u64::MAX - 1].map(at);
+        let serials = [1, 2, u32::MAX].map(|serial| NonZeroU32::new(serial).unwrap());
+        let pairs = times.iter().flat_map(|&at| serials.map(|serial| (at, serial)));
+        let keys: Vec<Key> = pairs.clone().map(|(at, serial)| Key::new(at, serial)).collect();
+        assert!(keys.is_sorted() && keys.iter().zip(pairs).all(|(key, (at, _))| key.at() == at));
+    }
+
+    #[test]
+    fn no_timer_is_lost_when_the_numbers_begin_again() {
+        let (waker, at) = (Waker::noop(), Moment::from(Duration::ZERO));
+        let mut table = Deadlines::default();
+        table.insert(at, waker);
+        table.serial = Serial(NonZeroU32::MAX);
+        let last = table.insert(at, waker);
+        table.insert(at, waker);
+        assert_eq!((table.due.len(), table.due.last_key_value().unwrap().0), (3, &last));
+    }
 }

@@ -10,6 +10,18 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(NonZeroU64);
 
+impl Moment {
+    /// Returns a number in the order of the moments.
+    pub(crate) fn to_bits(self) -> u64 {
+        self.0.get()
+    }
+
+    /// Returns the moment of a number from [`to_bits`](Self::to_bits).
+    pub(crate) fn from_bits(bits: u64) -> Moment {
+        Moment(NonZeroU64::new(bits).unwrap_or(NonZeroU64::MIN))
+    }
+}
+
 impl From<Duration> for Moment {
     fn from(at: Duration) -> Self {
         // A later time is as good as never.
