@@ -36,8 +36,8 @@ fn run(wire: &[u8], sizes: &[usize]) -> bool {
     let mut tasks = Tasks::new();
     let (driver, sleeper) = (server.clone(), clock.clone());
     tasks.spawn(async move { driver.run_timers(|wait| sleeper.sleep(wait)).await });
-    let (reader, writer, peer) = socket();
-    let task = tasks.spawn(server.connect(reader, writer, None));
+    let (socket, peer) = socket();
+    let task = tasks.spawn(server.connect(socket, None));
     let mut rest = wire;
     for size in sizes.iter().cycle() {
         while tasks.poll_nth_woken(0).is_some() {}

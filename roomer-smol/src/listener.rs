@@ -44,8 +44,7 @@ impl Accept for TcpListener {
         server: &Server,
     ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
         let (stream, peer) = TcpListener::accept(self).await?;
-        let (reader, writer) = transport::split(stream);
-        Ok(server.connect(reader, writer, Some(peer)))
+        Ok(server.connect(transport::Socket::new(stream), Some(peer)))
     }
 }
 
@@ -60,8 +59,8 @@ impl Accept for UnixListener {
         server: &Server,
     ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
         let (stream, _) = UnixListener::accept(self).await?;
-        let (reader, writer) = stream::split(stream);
-        Ok(server.connect(reader, writer, None))
+        let transport = stream::share(stream);
+        Ok(server.connect(transport, None))
     }
 }
 
@@ -79,7 +78,7 @@ impl Accept for TlsListener<TcpListener> {
         // Before the stream is wrapped, since the engine does not see the socket inside.
         socket::prepare(&stream);
         let stream = self.wrap(stream);
-        let (reader, writer) = stream::split(stream);
-        Ok(server.connect(reader, writer, Some(peer)))
+        let transport = stream::share(stream);
+        Ok(server.connect(transport, Some(peer)))
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use roomer_engine::{Connection, Reader, stream};
+use roomer_engine::{Connection, stream};
 use smol::io::{AsyncRead, AsyncWrite};
 use smol::{Executor, Task, Timer};
 
@@ -85,8 +85,8 @@ pub fn connect<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (reader, writer) = stream::split(stream);
-    with_timer(server.connect(reader, writer, peer))
+    let transport = stream::share(stream);
+    with_timer(server.connect(transport, peer))
 }
 
 /// Serves one connection whose HTTP request a framework has read and answered. `leftover` is what the
@@ -101,12 +101,12 @@ pub fn connect_upgraded<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (reader, writer) = stream::split(stream);
-    with_timer(upgrade.connect(reader, writer, leftover))
+    let transport = stream::share(stream);
+    with_timer(upgrade.connect(transport, leftover))
 }
 
 /// Wraps a connection outside [`serve`]: its first poll spawns the timer task if none is running.
-fn with_timer<R: Reader>(connection: Connection<R>) -> impl Future<Output = ()> {
+fn with_timer(connection: Connection) -> impl Future<Output = ()> {
     connection.with_timer(Timer::after, |_, timers| smol::spawn(timers).detach())
 }
 

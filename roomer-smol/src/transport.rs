@@ -1,6 +1,6 @@
-//! Implements the engine's reader and writer for smol's TCP streams.
+//! Implements the engine's transport for smol's TCP streams.
 //!
-//! Neither half may wait with `Async::poll_readable` or `Async::poll_writable` alone. They ignore
+//! Neither direction may wait with `Async::poll_readable` or `Async::poll_writable` alone. They ignore
 //! events of the reactor's current turn, and each call starts a new wait. While one thread sleeps in
 //! the reactor and the others are busy, every event belongs to the current turn: the task would be
 //! woken forever without learning that its socket is ready.
@@ -9,41 +9,49 @@ use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use roomer_engine::{Reader, Writer, socket};
+use roomer_engine::{Transport, socket};
 use smol::Async;
 
 type Stream = Arc<Async<TcpStream>>;
 type Wait = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
-pub(crate) fn split(stream: smol::net::TcpStream) -> (ReadHalf, WriteHalf) {
-    let stream = Stream::from(stream);
-    socket::prepare(stream.get_ref());
-    let writer = WriteHalf { stream: stream.clone(), wait: Mutex::default() };
-    (ReadHalf { stream, is_ready: true, has_read: false }, writer)
-}
-
-pub(crate) struct ReadHalf {
+pub(crate) struct Socket {
     stream: Stream,
     /// True if the socket may have data. A read that does not fill its buffer has emptied the socket,
     /// so the next one waits first. The poll after that wait reads in any case, and therefore does not
     /// depend on the reactor's turns.
-    is_ready: bool,
+    is_ready: AtomicBool,
     /// True if bytes were read since the last wait. The reactor may still report the event that announced
     /// them: answered with a read, it would cost a system call for each message.
-    has_read: bool,
+    has_read: AtomicBool,
+    /// Present while the socket is full.
+    wait: Mutex<Option<Wait>>,
 }
 
-impl Reader for ReadHalf {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+impl Socket {
+    pub(crate) fn new(stream: smol::net::TcpStream) -> Socket {
+        let stream = Stream::from(stream);
+        socket::prepare(stream.get_ref());
+        let (is_ready, has_read) = (AtomicBool::new(true), AtomicBool::new(false));
+        Socket { stream, is_ready, has_read, wait: Mutex::default() }
+    }
+}
+
+impl Transport for Socket {
+    // Only the connection's own task reads, so the flags are ordered by its polls.
+    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            if self.is_ready {
+            if self.is_ready.load(Relaxed) {
                 match self.stream.get_ref().read(buf) {
                     Ok(size) => {
                         // A full buffer may have left bytes in the socket.
-                        (self.is_ready, self.has_read) = (size == buf.len(), true);
+                        self.is_ready.store(size == buf.len(), Relaxed);
+                        self.has_read.store(true, Relaxed);
                         return Poll::Ready(Ok(size));
                     }
                     Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -51,24 +59,19 @@ impl Reader for ReadHalf {
                     Err(error) => return Poll::Ready(Err(error)),
                 }
             }
-            self.is_ready = true;
+            self.is_ready.store(true, Relaxed);
             let mut readable = self.stream.poll_readable(cx);
-            if std::mem::take(&mut self.has_read) && readable.is_ready() {
-                // If there are new bytes after all, the wait that this begins ends at once.
-                readable = self.stream.poll_readable(cx);
+            if self.has_read.load(Relaxed) {
+                self.has_read.store(false, Relaxed);
+                if readable.is_ready() {
+                    // If there are new bytes after all, the wait that this begins ends at once.
+                    readable = self.stream.poll_readable(cx);
+                }
             }
             ready!(readable)?;
         }
     }
-}
 
-pub(crate) struct WriteHalf {
-    stream: Stream,
-    /// Present while the socket is full.
-    wait: Mutex<Option<Wait>>,
-}
-
-impl Writer for WriteHalf {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.stream.get_ref().write(bytes)
     }
@@ -100,7 +103,7 @@ impl Writer for WriteHalf {
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, TcpListener};
-    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::atomic::Ordering;
     use std::task::{Wake, Waker};
     use std::thread::{self, Thread};
 
@@ -150,35 +153,35 @@ mod tests {
         unreachable!()
     }
 
-    fn pair() -> ((ReadHalf, WriteHalf), TcpStream) {
+    fn pair() -> (Socket, TcpStream) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let stream = Async::new(listener.accept().unwrap().0).unwrap();
-        (split(stream.into()), peer)
+        (Socket::new(stream.into()), peer)
     }
 
     #[test]
     fn a_task_woken_to_read_reads() {
-        let ((mut reader, _writer), mut peer) = pair();
+        let (socket, mut peer) = pair();
         for _ in 0..ROUNDS {
             let mut buffer = [0; 8];
             let wakes =
-                wakes(|cx| reader.poll_read(cx, &mut buffer), || peer.write_all(b"x").unwrap());
+                wakes(|cx| socket.poll_read(cx, &mut buffer), || peer.write_all(b"x").unwrap());
             assert!(wakes <= WAKES, "{wakes}");
         }
     }
 
     #[test]
     fn a_task_woken_to_write_writes() {
-        let ((_reader, writer), mut peer) = pair();
+        let (socket, mut peer) = pair();
         let (piece, mut buffer) = (vec![0; 1 << 20], vec![0; 1 << 20]);
         for _ in 0..ROUNDS {
             let mut queued = 0;
-            while let Ok(size) = writer.try_write(&piece) {
+            while let Ok(size) = socket.try_write(&piece) {
                 queued += size;
             }
             let wakes = wakes(
-                |cx| writer.poll_writable(cx),
+                |cx| socket.poll_writable(cx),
                 || {
                     while queued > 0 {
                         queued -= peer.read(&mut buffer).unwrap();

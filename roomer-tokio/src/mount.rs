@@ -159,8 +159,8 @@ fn start(upgrade: Upgrade, stream: Upgraded) {
             return;
         }
     };
-    let (reader, writer) = transport::split(socket);
-    tokio::spawn(with_timer(upgrade.connect(reader, writer, &leftover)));
+    let socket = transport::Socket::new(socket);
+    tokio::spawn(with_timer(upgrade.connect(socket, &leftover)));
 }
 
 /// Returns the socket and the bytes read after the request, or the stream if it is not a socket. Knows

@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use roomer_engine::{Connection, Reader};
+use roomer_engine::Connection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -103,8 +103,8 @@ pub fn connect<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (reader, writer) = transport::share(transport::Futures(stream));
-    with_timer(server.connect(reader, writer, peer))
+    let transport = transport::share(transport::Futures(stream));
+    with_timer(server.connect(transport, peer))
 }
 
 /// Serves one connection whose HTTP request a framework has read and answered. `leftover` is what the
@@ -124,12 +124,12 @@ pub fn connect_upgraded<S>(
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (reader, writer) = transport::share(transport::Futures(stream));
-    with_timer(upgrade.connect(reader, writer, leftover))
+    let transport = transport::share(transport::Futures(stream));
+    with_timer(upgrade.connect(transport, leftover))
 }
 
 /// Wraps a connection outside [`serve`]: its first poll spawns the timer task if none is running.
-pub(crate) fn with_timer<R: Reader>(connection: Connection<R>) -> impl Future<Output = ()> {
+pub(crate) fn with_timer(connection: Connection) -> impl Future<Output = ()> {
     connection.with_timer(sleep, |server, timers| {
         tokio::spawn(async move {
             // Dropped with this task, once the server has no connection: a worker never ends by

@@ -1,107 +1,136 @@
-//! Implements the engine's reader and writer for tokio's TCP streams and for any other stream.
+//! Implements the engine's transport for tokio's TCP streams and for any other stream.
 
 use std::future::{Future, poll_fn};
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use roomer_engine::{Reader, Writer, socket, stream};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use roomer_engine::{Transport, socket, stream};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::coop::unconstrained;
 
-/// Splits a TCP socket. Any task can write to it without a lock.
-pub(crate) fn split(stream: TcpStream) -> (ReadHalf<SocketHalf>, WriteHalf) {
-    socket::prepare(&stream);
-    let (reader, writer) = stream.into_split();
-    let is_last = AtomicBool::new(false);
-    (ReadHalf(SocketHalf(reader)), WriteHalf { stream: writer, is_last })
-}
-
-/// Splits any other stream. It can only be polled, so its halves share a lock.
-pub(crate) fn share<S>(stream: S) -> (impl Reader, impl Writer)
-where
-    S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static,
-{
-    let (reader, writer) = stream::split(stream);
-    (ReadHalf(reader), writer)
-}
-
-pub(crate) struct ReadHalf<R>(R);
-
-impl<R: Reader> Reader for ReadHalf<R> {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.0.poll_read(cx, buf)
-    }
-
-    fn yield_now(&mut self, cx: &mut Context<'_>) {
-        // tokio's own `yield_now` lets it poll the sockets first: while tasks are runnable it polls
-        // them only once in a while, and a task that wakes itself is always runnable.
-        let yielded = pin!(tokio::task::yield_now()).poll(cx);
-        debug_assert!(yielded.is_pending());
-    }
-}
-
-pub(crate) struct SocketHalf(OwnedReadHalf);
-
-impl Reader for SocketHalf {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        read(&mut self.0, cx, buf)
-    }
-}
-
-fn read(
-    stream: &mut (impl AsyncRead + Unpin),
-    cx: &mut Context<'_>,
-    buf: &mut [u8],
-) -> Poll<io::Result<usize>> {
-    let mut buf = ReadBuf::new(buf);
-    let read = Pin::new(stream).poll_read(cx, &mut buf);
-    read.map_ok(|()| buf.filled().len())
-}
-
-pub(crate) struct WriteHalf {
-    stream: OwnedWriteHalf,
+/// A TCP socket, which any task can write to without a lock.
+pub(crate) struct Socket {
+    stream: TcpStream,
     /// True if the next write bypasses tokio's cached readiness: the send limit of the socket has just
     /// been raised, and tokio still considers it full.
     is_last: AtomicBool,
 }
 
-impl WriteHalf {
-    fn stream(&self) -> &TcpStream {
-        self.stream.as_ref()
+impl Socket {
+    pub(crate) fn new(stream: TcpStream) -> Socket {
+        socket::prepare(&stream);
+        Socket { stream, is_last: AtomicBool::new(false) }
     }
 }
 
-impl Writer for WriteHalf {
+/// A read that does not fill its buffer has emptied the socket: where the system reports only new
+/// readiness, the next read would find nothing. As tokio's own reads do.
+const EMPTIES: bool =
+    cfg!(any(target_os = "linux", target_os = "android", target_vendor = "apple"));
+
+impl Transport for Socket {
+    // Not by tokio's reads, which take the stream exclusively.
+    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            let mut partial = None;
+            let result = self.stream.try_io(Interest::READABLE, || {
+                let size = socket::read(&self.stream, buf)?;
+                if EMPTIES && 0 < size && size < buf.len() {
+                    partial = Some(size);
+                    // Clears tokio's readiness.
+                    return Err(ErrorKind::WouldBlock.into());
+                }
+                Ok(size)
+            });
+            match (partial, result) {
+                (Some(size), _) => return Poll::Ready(Ok(size)),
+                (None, Err(error)) if error.kind() == ErrorKind::WouldBlock => {}
+                (None, result) => return Poll::Ready(result),
+            }
+        }
+    }
+
+    fn yield_now(&self, cx: &mut Context<'_>) {
+        yield_now(cx);
+    }
+
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         match self.is_last.swap(false, Ordering::Relaxed) {
-            true => socket::write(self.stream(), &[IoSlice::new(bytes)]),
+            true => socket::write(&self.stream, &[IoSlice::new(bytes)]),
             false => self.stream.try_write(bytes),
         }
     }
 
     fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self.is_last.swap(false, Ordering::Relaxed) {
-            true => socket::write(self.stream(), pieces),
+            true => socket::write(&self.stream, pieces),
             false => self.stream.try_write_vectored(pieces),
         }
     }
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream().poll_write_ready(cx)
+        self.stream.poll_write_ready(cx)
     }
 
     fn shutdown(&self) {
-        socket::shutdown(self.stream());
+        socket::shutdown(&self.stream);
     }
 
     fn prepare_final_write(&self) {
-        socket::prepare_final_write(self.stream());
+        socket::prepare_final_write(&self.stream);
         // Relaxed is enough: the engine locks the writer between this and the next write.
         self.is_last.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Yields with tokio's own `yield_now`, which lets it poll the sockets first: while tasks are runnable it
+/// polls them only once in a while, and a task that wakes itself is always runnable.
+fn yield_now(cx: &mut Context<'_>) {
+    let yielded = pin!(tokio::task::yield_now()).poll(cx);
+    debug_assert!(yielded.is_pending());
+}
+
+/// Makes a transport of any other stream. It can only be polled, so it is behind a lock.
+pub(crate) fn share<S>(stream: S) -> impl Transport
+where
+    S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static,
+{
+    Shared(stream::share(stream))
+}
+
+struct Shared<T>(T);
+
+impl<T: Transport> Transport for Shared<T> {
+    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.0.poll_read(cx, buf)
+    }
+
+    fn yield_now(&self, cx: &mut Context<'_>) {
+        yield_now(cx);
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn try_write_vectored(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write_vectored(pieces)
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_writable(cx)
+    }
+
+    fn shutdown(&self) {
+        self.0.shutdown();
+    }
+
+    fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_closed(cx)
     }
 }
 
@@ -114,7 +143,9 @@ impl<S: AsyncRead + Unpin> futures_io::AsyncRead for Futures<S> {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        read(&mut self.0, cx, buf)
+        let mut buf = ReadBuf::new(buf);
+        let read = Pin::new(&mut self.0).poll_read(cx, &mut buf);
+        read.map_ok(|()| buf.filled().len())
     }
 }
 

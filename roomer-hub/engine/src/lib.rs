@@ -2,13 +2,12 @@
 //! independent of the async runtime.
 //!
 //! ```text
-//!          Reader                                                Writer
-//!  socket ─────────▶ connection/ ──▶ core.rs (one lock) ──▶ outbound/ ─────▶ sockets
-//!                    a future        the hub's rules        batches, outboxes
+//!  transport ──▶ connection/ ──▶ core.rs (one lock) ──▶ outbound/ ──▶ transports
+//!                a future        the hub's rules        batches, outboxes
 //! ```
 //!
-//! An adapter accepts sockets, splits each into a [`Reader`] and a [`Writer`], and spawns the
-//! [`Connection`] that [`Server::connect`] returns. It spawns [`Server::run_timers`] once per server
+//! An adapter accepts sockets, implements [`Transport`] for them, and spawns the [`Connection`] that
+//! [`Server::connect`] returns. It spawns [`Server::run_timers`] once per server
 //! and, on a runtime with several threads, [`Server::run_flush_worker`] once per thread. It does not
 //! contain any code about rooms, frames or limits.
 //!
@@ -102,7 +101,7 @@ pub use crate::session::release::ReleasedSessions;
 pub use crate::transport::socket;
 #[cfg(feature = "tls")]
 pub use crate::transport::tls;
-pub use crate::transport::{Reader, Writer, stream};
+pub use crate::transport::{Transport, stream};
 pub use crate::upgrade::Upgrade;
 
 #[cfg(doctest)]

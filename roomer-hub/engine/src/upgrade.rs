@@ -15,7 +15,7 @@ use crate::handshake::request::Request;
 use crate::handshake::response::Response;
 use crate::lifecycle::admission::SocketKind;
 use crate::metrics::warning::WarningCause;
-use crate::transport::{Reader, Writer};
+use crate::transport::Transport;
 
 /// An accepted request: the response to send, and the connection to start once it is sent.
 ///
@@ -154,12 +154,7 @@ impl Upgrade {
     /// Starts serving the connection, once the response is sent. `leftover` are the bytes that were
     /// read after the request's head, usually none. As with [`Server::connect`], spawn the returned
     /// future.
-    pub fn connect<R: Reader>(
-        mut self,
-        reader: R,
-        writer: impl Writer,
-        leftover: &[u8],
-    ) -> Connection<R> {
+    pub fn connect(mut self, transport: impl Transport, leftover: &[u8]) -> Connection {
         // The connection takes over the place in the counts.
         self.is_reserved = false;
         // Taken field by field, since a type with `Drop` cannot be moved out of.
@@ -172,7 +167,7 @@ impl Upgrade {
             leftover: leftover.to_vec(),
             session: self.accepted.session,
         };
-        Connection::upgraded(server, reader, writer, self.accepted.peer, opening)
+        Connection::upgraded(server, transport, self.accepted.peer, opening)
     }
 
     /// Returns the time limit for sending the response, the one for handshakes. Drop the upgrade

@@ -10,8 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use roomer_engine::{Builder, DrainReport, Server, Writer};
+use roomer_engine::{Builder, DrainReport, Server, Transport};
 use roomer_hub::ConnId;
+use roomer_testkit::socket::Socket;
 use roomer_testkit::{Client, Clock, Faults, Tasks, World, frames, socket};
 
 const fn ms(millis: u64) -> Duration {
@@ -80,8 +81,8 @@ fn timers_run_on_demand_while_there_are_connections() {
     let server = builder.build().unwrap();
     let mut tasks = Tasks::new();
     for _ in 0..2 {
-        let (reader, writer, peer) = socket();
-        tasks.spawn(server.upgrade(request(), None).unwrap().connect(reader, writer, b""));
+        let (socket, peer) = socket();
+        tasks.spawn(server.upgrade(request(), None).unwrap().connect(socket, b""));
         let sleeper = clock.clone();
         let timers = server.run_timers_on_demand(move |wait| sleeper.sleep(wait));
         let driver = tasks.spawn(timers.expect("no other driver"));
@@ -110,15 +111,19 @@ fn debug_output_contains_the_id_or_the_peer() {
     clients[0].send("root", "describe", "");
     world.settle();
     assert!(result.lock().unwrap().contains(&clients[0].id()));
-    let (reader, writer, _peer) = socket();
-    let connection = world.server().connect(reader, writer, "10.0.0.7:80".parse().ok());
+    let (socket, _peer) = socket();
+    let connection = world.server().connect(socket, "10.0.0.7:80".parse().ok());
     assert_eq!(format!("{connection:?}"), "Connection { peer: Some(10.0.0.7:80), .. }");
 }
 
 /// A socket that accepts no bytes and reports that it is writable.
-struct Shut;
+struct Shut(Socket);
 
-impl Writer for Shut {
+impl Transport for Shut {
+    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.0.poll_read(cx, buf)
+    }
+
     fn try_write(&self, _: &[u8]) -> io::Result<usize> {
         Ok(0)
     }
@@ -137,9 +142,9 @@ impl Writer for Shut {
 #[test]
 fn a_socket_that_is_writable_and_accepts_nothing_is_lost() {
     let mut world = World::with_faults(1, Faults::none(), Server::builder());
-    let (reader, _writer, peer) = socket();
+    let (socket, peer) = socket();
     peer.deliver(&frames::request("/ws", ""));
-    let connection = world.server().connect(reader, Shut, None);
+    let connection = world.server().connect(Shut(socket), None);
     world.spawn(connection);
     world.settle();
     assert_eq!(world.server().stats().sockets, 0);
@@ -147,7 +152,7 @@ fn a_socket_that_is_writable_and_accepts_nothing_is_lost() {
 
 /// A socket behind a transport that continues to write after the shutdown.
 struct Buffered {
-    socket: socket::Writer,
+    socket: Socket,
     buffer: Arc<Buffer>,
 }
 
@@ -155,7 +160,11 @@ struct Buffered {
 #[derive(Default)]
 struct Buffer(Mutex<(bool, Option<Waker>)>);
 
-impl Writer for Buffered {
+impl Transport for Buffered {
+    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.socket.poll_read(cx, buf)
+    }
+
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.socket.try_write(bytes)
     }
@@ -181,11 +190,11 @@ impl Writer for Buffered {
 fn a_closed_connection_is_kept_until_its_transport_has_written_the_last_bytes() {
     for hangs_up in [false, true] {
         let mut world = World::with_faults(1, Faults::none(), Server::builder());
-        let (reader, socket, peer) = socket();
+        let (socket, peer) = socket();
         let buffer = Arc::new(Buffer::default());
         peer.deliver(&[frames::request("/ws", ""), close_frame()].concat());
-        let writer = Buffered { socket, buffer: buffer.clone() };
-        let connection = world.server().connect(reader, writer, None);
+        let transport = Buffered { socket, buffer: buffer.clone() };
+        let connection = world.server().connect(transport, None);
         world.spawn(connection);
         world.settle();
         if hangs_up {
@@ -220,9 +229,9 @@ fn a_close_frame_is_found_after_a_short_message_but_not_after_a_long_one() {
     for (message, sockets) in [(60 * 1024, 0), (80 * 1024, 1)] {
         let builder = Server::builder().close_timeout(ms(1_000));
         let mut world = World::with_faults(1, Faults::none(), builder);
-        let (reader, writer, peer) = socket();
+        let (socket, peer) = socket();
         peer.deliver(&frames::request("/ws", ""));
-        let connection = world.server().connect(reader, writer, None);
+        let connection = world.server().connect(socket, None);
         world.spawn(connection);
         world.settle();
         world.server().shutdown();
@@ -260,8 +269,8 @@ fn five_thousand_connections_from_one_address_are_accepted_by_default() {
     let server = Server::builder().build().unwrap();
     let address: SocketAddr = "10.0.0.1:1".parse().unwrap();
     let connect = |_| {
-        let (reader, writer, peer) = socket();
-        (server.connect(reader, writer, Some(address)), peer)
+        let (socket, peer) = socket();
+        (server.connect(socket, Some(address)), peer)
     };
     // All at the same time, next to thousands of open connections.
     let upgrades: Vec<_> =
@@ -283,8 +292,8 @@ fn early_rejections_use_a_bounded_number_of_sockets_for_a_bounded_time() {
     let server = world.server().clone();
     let sockets: Vec<_> = (0..2_000)
         .map(|_| {
-            let (reader, writer, peer) = socket();
-            world.spawn(server.connect(reader, writer, None));
+            let (socket, peer) = socket();
+            world.spawn(server.connect(socket, None));
             peer
         })
         .collect();
@@ -324,8 +333,8 @@ fn a_client_returns_to_its_session_while_its_old_socket_counts() {
         *request.uri_mut() = format!("/ws?roomer=2{query}").parse().unwrap();
         server.upgrade(request, None).map_err(|rejected| rejected.status())
     };
-    let (reader, writer, old) = socket();
-    tasks.spawn(with(String::new()).unwrap().connect(reader, writer, b""));
+    let (first, old) = socket();
+    tasks.spawn(with(String::new()).unwrap().connect(first, b""));
     while tasks.poll_nth_woken(0).is_some() {}
     let mut received = Vec::new();
     old.take(usize::MAX, &mut received);
@@ -334,9 +343,9 @@ fn a_client_returns_to_its_session_while_its_old_socket_counts() {
     let token = hello.split('"').skip_while(|part| *part != "session").nth(2).unwrap();
     // The first socket is silent, as one of a network that is gone.
     assert_eq!(with("&session=x&received=1".into()).unwrap_err(), 503);
-    let (reader, writer, new) = socket();
+    let (second, new) = socket();
     let upgrade = with(format!("&session={token}&received=1")).unwrap();
-    tasks.spawn(upgrade.connect(reader, writer, b""));
+    tasks.spawn(upgrade.connect(second, b""));
     while tasks.poll_nth_woken(0).is_some() {}
     received.clear();
     new.take(usize::MAX, &mut received);

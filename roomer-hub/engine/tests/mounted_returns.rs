@@ -21,8 +21,8 @@ fn a_return_whose_session_ends_meanwhile_is_closed_by_a_full_server() {
             .header("Sec-WebSocket-Version", "13")
             .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
         let upgrade = server.upgrade(request.body(()).unwrap(), None).unwrap();
-        let (reader, writer, peer) = socket();
-        (Box::pin(upgrade.connect(reader, writer, b"")), peer)
+        let (socket, peer) = socket();
+        (Box::pin(upgrade.connect(socket, b"")), peer)
     };
     let mut cx = Context::from_waker(Waker::noop());
     let (mut first, peer) = connect("");

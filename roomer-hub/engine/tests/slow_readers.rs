@@ -283,9 +283,9 @@ fn bytes_out_are_the_bytes_that_sockets_accepted() {
         (Server::builder().environment(Clock::new(1)).build().unwrap(), Tasks::new());
     let peers: Vec<_> = (0..3)
         .map(|_| {
-            let (reader, writer, peer) = socket();
+            let (socket, peer) = socket();
             peer.deliver(&frames::request("/ws", ""));
-            tasks.spawn(server.connect(reader, writer, None));
+            tasks.spawn(server.connect(socket, None));
             peer
         })
         .collect();

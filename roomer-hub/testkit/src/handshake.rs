@@ -8,7 +8,7 @@ use super::client::Client;
 use super::frames;
 use super::socket::socket;
 use super::world::World;
-use roomer_engine::{Server, Writer, http};
+use roomer_engine::{Server, Transport, http};
 
 /// A client's upgrade request, for [`World::connect_with`]: path, query, headers, the client's
 /// address, and the request extensions that a middleware would set.
@@ -138,9 +138,9 @@ impl World {
             Ok(request) => request,
             Err(error) => self.fail(&format!("a handshake that cannot be written: {error}")),
         };
-        let (reader, writer, peer) = socket();
+        let (socket, peer) = socket();
         let server = self.server().clone();
-        let task = self.tasks.spawn(serve_mounted(server, request, address, reader, writer));
+        let task = self.tasks.spawn(serve_mounted(server, request, address, socket));
         // Nothing is in flight: the framework has read the request.
         let client = Client::new(self.clients.len(), peer, task, Vec::new());
         self.clients.push(client.clone());
@@ -153,23 +153,22 @@ async fn serve_mounted(
     server: Server,
     request: http::Request<()>,
     address: Option<SocketAddr>,
-    reader: super::socket::Reader,
-    writer: super::socket::Writer,
+    socket: super::socket::Socket,
 ) {
     match server.upgrade_async(request, address).await {
         Ok(upgrade) => {
-            write_response(&writer, &upgrade.response()).await;
-            upgrade.connect(reader, writer, b"").await;
+            write_response(&socket, &upgrade.response()).await;
+            upgrade.connect(socket, b"").await;
         }
         Err(response) => {
-            write_response(&writer, &response).await;
-            writer.shutdown();
+            write_response(&socket, &response).await;
+            socket.shutdown();
         }
     }
 }
 
 /// Writes a response, waiting while the socket is full.
-async fn write_response(writer: &impl Writer, response: &http::Response<String>) {
+async fn write_response(socket: &impl Transport, response: &http::Response<String>) {
     let status = response.status();
     let mut text = format!("HTTP/1.1 {} {}\r\n", status.as_u16(), status);
     for (name, value) in response.headers() {
@@ -182,11 +181,11 @@ async fn write_response(writer: &impl Writer, response: &http::Response<String>)
     text += &format!("\r\n{}", response.body());
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
-        match writer.try_write(rest) {
+        match socket.try_write(rest) {
             Ok(size) => rest = &rest[size..],
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                if poll_fn(|cx| writer.poll_writable(cx)).await.is_err() {
+                if poll_fn(|cx| socket.poll_writable(cx)).await.is_err() {
                     return;
                 }
             }

@@ -9,10 +9,9 @@ use std::task::{Context, Poll, Waker};
 
 use roomer_engine as server;
 
-/// Creates a socket: two halves for [`Server::connect`](roomer_engine::Server::connect), and the
-/// far end. It delivers everything at once until configured otherwise.
+/// Creates a socket for [`Server::connect`](roomer_engine::Server::connect), and its far end. It delivers everything at once until configured otherwise.
 #[must_use]
-pub fn socket() -> (Reader, Writer, Peer) {
+pub fn socket() -> (Socket, Peer) {
     let channel = Arc::new(Mutex::new(Channel {
         inbound: VecDeque::new(),
         end: None,
@@ -31,16 +30,12 @@ pub fn socket() -> (Reader, Writer, Peer) {
         reader: None,
         writer: None,
     }));
-    (Reader(channel.clone()), Writer(channel.clone()), Peer(channel))
+    (Socket(channel.clone()), Peer(channel))
 }
 
-/// The server's reading half.
+/// The server's end.
 #[derive(Debug)]
-pub struct Reader(Arc<Mutex<Channel>>);
-
-/// The server's writing half.
-#[derive(Debug)]
-pub struct Writer(Arc<Mutex<Channel>>);
+pub struct Socket(Arc<Mutex<Channel>>);
 
 /// The far end: the client's side of the socket, and the controls of the network between.
 #[derive(Debug)]
@@ -198,36 +193,11 @@ impl Peer {
         lock(&self.0).is_shut
     }
 
-    /// Returns true if the server has dropped both halves.
+    /// Returns true if the server has dropped its end.
     #[must_use]
     pub fn is_dropped(&self) -> bool {
         // The two halves hold the other references.
         Arc::strong_count(&self.0) == 1
-    }
-}
-
-impl server::Reader for Reader {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut channel = lock(&self.0);
-        let size = channel.inbound.len().min(channel.max_read).min(buf.len());
-        if size == 0 {
-            return match channel.end {
-                Some(Ok(())) => Poll::Ready(Ok(0)),
-                Some(Err(kind)) => Poll::Ready(Err(kind.into())),
-                None => {
-                    channel.reader = Some(cx.waker().clone());
-                    Poll::Pending
-                }
-            };
-        }
-        // Bytes around the end of the ring are read in one call, as from a system's buffer.
-        let (front, back) = channel.inbound.as_slices();
-        let first = front.len().min(size);
-        buf[..first].copy_from_slice(&front[..first]);
-        buf[first..size].copy_from_slice(&back[..size - first]);
-        channel.inbound.drain(..size);
-        channel.read += size as u64;
-        Poll::Ready(Ok(size))
     }
 }
 
@@ -261,7 +231,7 @@ impl Channel {
     }
 }
 
-impl Writer {
+impl Socket {
     fn run_hook(&self) {
         let during_write = lock(&self.0).during_write.take();
         if let Some(DuringWrite(happens)) = during_write {
@@ -271,7 +241,30 @@ impl Writer {
     }
 }
 
-impl server::Writer for Writer {
+impl server::Transport for Socket {
+    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut channel = lock(&self.0);
+        let size = channel.inbound.len().min(channel.max_read).min(buf.len());
+        if size == 0 {
+            return match channel.end {
+                Some(Ok(())) => Poll::Ready(Ok(0)),
+                Some(Err(kind)) => Poll::Ready(Err(kind.into())),
+                None => {
+                    channel.reader = Some(cx.waker().clone());
+                    Poll::Pending
+                }
+            };
+        }
+        // Bytes around the end of the ring are read in one call, as from a system's buffer.
+        let (front, back) = channel.inbound.as_slices();
+        let first = front.len().min(size);
+        buf[..first].copy_from_slice(&front[..first]);
+        buf[first..size].copy_from_slice(&back[..size - first]);
+        channel.inbound.drain(..size);
+        channel.read += size as u64;
+        Poll::Ready(Ok(size))
+    }
+
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.run_hook();
         lock(&self.0).write(bytes, 0)

@@ -140,8 +140,8 @@ impl World {
         address: Option<SocketAddr>,
         bytes: Vec<u8>,
     ) -> Client {
-        let (reader, writer, peer) = socket();
-        let task = self.tasks.spawn(self.server.connect(reader, writer, address));
+        let (socket, peer) = socket();
+        let task = self.tasks.spawn(self.server.connect(socket, address));
         let client = Client::new(self.clients.len(), peer, task, bytes);
         self.clients.push(client.clone());
         client

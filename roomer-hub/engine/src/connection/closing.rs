@@ -8,7 +8,6 @@ use roomer_proto::websocket::Session;
 use crate::connection::read_buffer::with_buffer;
 use crate::connection::{Connection, State, Step};
 use crate::outbound::outbox::OutboxPhase;
-use crate::transport::Reader;
 
 /// The maximum size of an unfinished message that is buffered during the close, to find the peer's
 /// close frame after it.
@@ -41,7 +40,7 @@ pub(super) struct Closing {
     left: usize,
 }
 
-impl<R: Reader> Connection<R> {
+impl Connection {
     /// Begins to close within the option `close_timeout`.
     pub(super) fn close(&mut self, now: Duration, session: Option<Session>) -> Step {
         self.close_within(now, session, self.server.options().close_timeout)
@@ -104,11 +103,10 @@ impl<R: Reader> Connection<R> {
         if closing.left == 0 {
             return Step::Wait(closing.until);
         }
-        let Some(reader) = &mut self.reader else { return Step::Done };
         let limits = &self.server.options().limits;
         let read = with_buffer(|buffer| {
             let max = closing.left.min(buffer.len());
-            reader.poll_read(cx, &mut buffer[..max]).map_ok(|size| {
+            self.writer.poll_read(cx, &mut buffer[..max]).map_ok(|size| {
                 // Not below zero: at most `left` bytes were read.
                 closing.left -= size;
                 if let Some(session) = &mut closing.session {

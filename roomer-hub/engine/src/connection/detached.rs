@@ -12,9 +12,8 @@ use crate::handshake::compression::Compression;
 use crate::lifecycle::admission::SocketKind;
 use crate::outbound::outbox::OutboxPhase;
 use crate::session::handover::HandedOver;
-use crate::transport::Reader;
 
-impl<R: Reader> Connection<R> {
+impl Connection {
     /// Keeps the session of a connection whose socket is lost, or ends the connection.
     pub(super) fn lost(&mut self, now: Duration) -> Step {
         match self.detach(now) {
@@ -47,8 +46,7 @@ impl<R: Reader> Connection<R> {
         // Releases senders that wait for the lost socket.
         self.writer.discard();
         self.writer = detached;
-        self.reader = None;
-        let address = self.server.options().address(self.writer.peer().get());
+        let address = self.server.options().address(self.peer.get());
         self.server.0.lifecycle.detach(self.place, address);
         self.place = SocketKind::Detached;
         self.state = match std::mem::replace(&mut self.state, State::Done) {

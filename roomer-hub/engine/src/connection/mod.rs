@@ -46,6 +46,7 @@ use crate::connection::closing::Closing;
 use crate::connection::established::{Established, ResumeResult};
 use crate::connection::opening::Authorizing;
 pub(crate) use crate::connection::opening::Opening;
+use crate::connection::peer::PeerAddress;
 use crate::connection::read_buffer::with_buffer;
 use crate::connection::resuming::Resuming;
 use crate::handshake::parser::RequestParser;
@@ -55,18 +56,19 @@ use crate::metrics::trace;
 use crate::outbound::outbox::OutboxPhase;
 use crate::outbound::socket_writer::{SocketWriter, Status};
 use crate::timer::Timer;
-use crate::transport::{Reader, Writer};
+use crate::transport::Transport;
 
 /// The number of reads in one poll before the task yields to others.
 const MAX_READS_PER_POLL: usize = 4;
 
 /// The task of one connection, to be spawned. See [`Server::connect`].
 #[must_use = "a connection does nothing unless its future is polled"]
-pub struct Connection<R> {
+pub struct Connection {
     pub(crate) server: Server,
+    /// The socket: this task reads from it, and any task writes to it.
     writer: Arc<SocketWriter>,
-    /// `None` while a session has no socket.
-    reader: Option<R>,
+    /// The address of the client: that of the socket, or the one that a proxy has named.
+    peer: PeerAddress,
     timer: Timer,
     place: SocketKind,
     state: State,
@@ -113,13 +115,8 @@ enum Step {
     Done,
 }
 
-impl<R: Reader> Connection<R> {
-    pub(crate) fn new(
-        server: Server,
-        reader: R,
-        writer: impl Writer,
-        peer: Option<SocketAddr>,
-    ) -> Self {
+impl Connection {
+    pub(crate) fn new(server: Server, socket: impl Transport, peer: Option<SocketAddr>) -> Self {
         let (options, until) =
             (server.options(), server.now() + server.options().handshake_timeout);
         let (place, allowed) = server.0.lifecycle.enter(options.address(peer), &options.admission);
@@ -130,32 +127,29 @@ impl<R: Reader> Connection<R> {
             Ok(()) => State::Handshake { parser: RequestParser::default(), until },
             Err(status) => State::RejectedEarly(status),
         };
-        Connection::begin(server, reader, writer, peer, (place, state))
+        Connection::begin(server, socket, peer, (place, state))
     }
 
     /// Creates a connection whose handshake a framework has done. The connection is counted already.
     pub(crate) fn upgraded(
         server: Server,
-        reader: R,
-        writer: impl Writer,
+        socket: impl Transport,
         peer: Option<SocketAddr>,
         opening: Opening,
     ) -> Self {
         let state = State::Upgraded(Box::new(opening));
-        Connection::begin(server, reader, writer, peer, (SocketKind::Connection, state))
+        Connection::begin(server, socket, peer, (SocketKind::Connection, state))
     }
 
     fn begin(
         server: Server,
-        reader: R,
-        writer: impl Writer,
+        socket: impl Transport,
         peer: Option<SocketAddr>,
         (place, state): (SocketKind, State),
     ) -> Self {
-        let writer = SocketWriter::new(writer, server.0.budget.clone());
-        writer.set_peer(peer.into());
-        let (reader, timer) = (Some(reader), Timer::default());
-        Connection { server, writer, reader, timer, place, state, span: trace::Span::default() }
+        let writer = SocketWriter::new(socket, server.0.budget.clone());
+        let (peer, timer, span) = (peer.into(), Timer::default(), trace::Span::default());
+        Connection { server, writer, peer, timer, place, state, span }
     }
 
     /// Takes one step in the current state.
@@ -234,14 +228,11 @@ impl<R: Reader> Connection<R> {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
         };
-        let Some(reader) = &mut self.reader else {
-            return Step::Done;
-        };
         let (server, writer) = (&self.server, &self.writer);
         let (mut has_more, mut is_full) = (false, false);
         for _ in 0..MAX_READS_PER_POLL {
             let read = with_buffer(|buffer| {
-                let read = reader.poll_read(cx, buffer);
+                let read = writer.poll_read(cx, buffer);
                 read.map_ok(|size| {
                     is_full = size == buffer.len();
                     (size, size > 0 && open.on_bytes(server, writer, &mut buffer[..size], now))
@@ -301,7 +292,7 @@ impl<R: Reader> Connection<R> {
     }
 }
 
-impl<R: Reader> Future for Connection<R> {
+impl Future for Connection {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -314,10 +305,7 @@ impl<R: Reader> Future for Connection<R> {
             match step {
                 Step::Again => {}
                 Step::Later => {
-                    match &mut this.reader {
-                        Some(reader) => reader.yield_now(cx),
-                        None => cx.waker().wake_by_ref(),
-                    }
+                    this.writer.yield_now(cx);
                     return Poll::Pending;
                 }
                 Step::Wait(until) => {
@@ -347,7 +335,7 @@ impl<R: Reader> Future for Connection<R> {
     }
 }
 
-impl<R> Connection<R> {
+impl Connection {
     /// Runs a part of the task inside the connection's `tracing` span.
     #[inline]
     fn in_span<O>(&mut self, run: impl FnOnce(&mut Self) -> O) -> O {
@@ -377,23 +365,18 @@ impl<R> Connection<R> {
         }
         self.state = State::Done;
         // Last: once the last socket is uncounted, a drain ends, and the process may exit.
-        self.server
-            .0
-            .lifecycle
-            .leave(self.place, self.server.options().address(self.writer.peer().get()));
+        self.server.0.lifecycle.leave(self.place, self.server.options().address(self.peer.get()));
     }
 }
 
-impl<R> Drop for Connection<R> {
+impl Drop for Connection {
     fn drop(&mut self) {
         self.finish();
     }
 }
 
-impl<R> std::fmt::Debug for Connection<R> {
+impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection")
-            .field("peer", &self.writer.peer().get())
-            .finish_non_exhaustive()
+        f.debug_struct("Connection").field("peer", &self.peer.get()).finish_non_exhaustive()
     }
 }

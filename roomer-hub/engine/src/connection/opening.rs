@@ -25,7 +25,6 @@ use crate::metrics::warning::WarningCause;
 use crate::outbound::Chunk;
 use crate::session::request::SessionRequest;
 use crate::session::state::SessionState;
-use crate::transport::Reader;
 use roomer_hub::{Command, Input};
 
 /// The time in which a client that was rejected early may read the response.
@@ -53,11 +52,11 @@ pub(super) struct Authorizing {
     until: Duration,
 }
 
-impl<R: Reader> Connection<R> {
+impl Connection {
     /// Responds before the request was read: the server has too many sockets.
     pub(super) fn reject_early(&mut self, now: Duration, status: StatusCode) -> Step {
         // Counted already, together with the socket.
-        trace::rejected(self.writer.peer().get(), status.as_u16());
+        trace::rejected(self.peer.get(), status.as_u16());
         self.server.warn(self.server.handshakes_full(status));
         self.writer.finish(Response::error(status).to_bytes(false).into(), false);
         // Above the bound of lingering sockets as well: what fits into the socket now is sent.
@@ -74,9 +73,8 @@ impl<R: Reader> Connection<R> {
             return Step::Again;
         };
         let (options, until) = (self.server.options(), *until);
-        let Some(reader) = &mut self.reader else { return Step::Done };
         let read = with_buffer(|buffer| {
-            let read = reader.poll_read(cx, buffer);
+            let read = self.writer.poll_read(cx, buffer);
             read.map_ok(|size| (size, parser.push(&buffer[..size], options)))
         });
         // The time counts only when nothing has arrived: a request that was complete in time is served,
@@ -107,7 +105,7 @@ impl<R: Reader> Connection<R> {
         head: http::Request<()>,
         leftover: Vec<u8>,
     ) -> Step {
-        let request = Request::new(head, self.writer.peer().get(), self.server.options());
+        let request = Request::new(head, self.peer.get(), self.server.options());
         let is_head = request.head.method() == Method::HEAD;
         match self.server.page(&request) {
             None => {}
@@ -149,12 +147,11 @@ impl<R: Reader> Connection<R> {
             return self.reject(now, &response, cause, false);
         }
         // Reading continues, to notice when the client disconnects; what it sends early is bounded.
-        let Some(reader) = &mut self.reader else { return Step::Done };
         let room = self.server.options().max_head.saturating_sub(authorizing.leftover.len());
         let read = with_buffer(|buffer| match room.min(buffer.len()) {
             // What comes beyond that stays in the socket until the hook has decided.
             0 => Poll::Pending,
-            most => reader.poll_read(cx, &mut buffer[..most]).map_ok(|size| {
+            most => self.writer.poll_read(cx, &mut buffer[..most]).map_ok(|size| {
                 authorizing.leftover.extend_from_slice(&buffer[..size]);
                 size
             }),
@@ -175,8 +172,7 @@ impl<R: Reader> Connection<R> {
     ) -> Step {
         let options = self.server.options();
         let promote = |accepted: Accepted| {
-            let (from, to) =
-                (options.address(self.writer.peer().get()), options.address(accepted.peer));
+            let (from, to) = (options.address(self.peer.get()), options.address(accepted.peer));
             // Checked again, since others may have connected while the hook was pending.
             let replaced = accepted.replaced_socket(&self.server);
             match self.server.0.lifecycle.promote(from, to, &options.admission, replaced) {
@@ -187,7 +183,7 @@ impl<R: Reader> Connection<R> {
         match decided.and_then(promote) {
             Ok(accepted) => {
                 self.place = SocketKind::Connection;
-                self.writer.set_peer(accepted.peer.into());
+                self.peer = accepted.peer.into();
                 let Accepted { response, compression, credentials, session, .. } = accepted;
                 let response = response.to_bytes(false);
                 let opening = Opening { response, compression, credentials, leftover, session };
@@ -207,7 +203,7 @@ impl<R: Reader> Connection<R> {
         cause: Option<WarningCause>,
         is_head: bool,
     ) -> Step {
-        self.server.record_rejected(self.writer.peer().get(), response.status(), cause);
+        self.server.record_rejected(self.peer.get(), response.status(), cause);
         self.respond(now, response, is_head)
     }
 
@@ -272,7 +268,7 @@ impl<R: Reader> Connection<R> {
         }
         core.outbound.schedule(key, &self.writer);
         core.counts.opened += 1;
-        let info = ConnInfo::new(key, id, credentials, self.writer.peer());
+        let info = ConnInfo::new(key, id, credentials, self.peer.clone());
         core.arrived(&info);
         // After `arrived`, so that the new connection is counted, as the newest of its user.
         core.limit_user(now, &info, server.options().max_connections_per_user);

@@ -10,20 +10,18 @@ use crate::connection::{Connection, State, Step};
 use crate::handshake::parser::RequestParser;
 use crate::handshake::response::Response;
 use crate::metrics::warning::WarningCause;
-use crate::transport::Reader;
 
-impl<R: Reader> Connection<R> {
+impl Connection {
     /// Reads the header, and uses the address in it as the client's.
     pub(super) fn read_proxy_header(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::ProxyHeader { header, until } = &mut self.state else {
             return Step::Again;
         };
         let until = *until;
-        let Some(reader) = &mut self.reader else { return Step::Done };
         let read = with_buffer(|buffer| {
             // The request's parser starts empty, so what is read beyond the header would be lost.
             let max = header.wanted().min(buffer.len());
-            let read = reader.poll_read(cx, &mut buffer[..max]);
+            let read = self.writer.poll_read(cx, &mut buffer[..max]);
             read.map_ok(|size| (size, header.push(&buffer[..size])))
         });
         match read {
@@ -32,14 +30,13 @@ impl<R: Reader> Connection<R> {
             Poll::Ready(Ok((_, Ok(Some(source))))) => {
                 self.state = State::Handshake { parser: RequestParser::default(), until };
                 // Without an address the connection is the proxy's own, such as a health check.
-                let client = source.or(self.writer.peer().get());
+                let client = source.or(self.peer.get());
                 let options = self.server.options();
-                let (from, to) =
-                    (options.address(self.writer.peer().get()), options.address(client));
+                let (from, to) = (options.address(self.peer.get()), options.address(client));
                 match self.server.0.lifecycle.reassign(from, to, &options.admission) {
                     // After the counts: they know the socket by the proxy's address until now.
                     Ok(()) => {
-                        self.writer.set_peer(client.into());
+                        self.peer = client.into();
                         Step::Again
                     }
                     // The writer keeps the proxy's address, for which the socket still counts.
@@ -51,7 +48,7 @@ impl<R: Reader> Connection<R> {
             }
             Poll::Ready(Ok((_, Err(_)))) => {
                 let cause = WarningCause::InvalidProxyHeader {
-                    proxy: self.writer.peer().get().map(|peer| peer.ip()),
+                    proxy: self.peer.get().map(|peer| peer.ip()),
                 };
                 self.reject(now, &Response::error(StatusCode::BAD_REQUEST), Some(cause), false)
             }

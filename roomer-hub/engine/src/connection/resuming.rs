@@ -18,7 +18,6 @@ use crate::outbound::{Chunk, encode};
 use crate::session::handover::{HandedOver, Handover, Refusal};
 use crate::session::request::ResumeRequest;
 use crate::session::state::HEARTBEAT;
-use crate::transport::Reader;
 
 /// How long the task that has the session may take to hand it over. Only a handler that blocks its
 /// thread can delay it.
@@ -33,7 +32,7 @@ pub(super) struct Resuming {
     until: Duration,
 }
 
-impl<R: Reader> Connection<R> {
+impl Connection {
     /// Opens the connection in the hub, or first finds the client's session.
     pub(super) fn open(&mut self, now: Duration, mut opening: Opening) -> Step {
         let request = opening.session.as_mut().and_then(|session| session.resume.take());
@@ -108,7 +107,7 @@ impl<R: Reader> Connection<R> {
     /// was admitted in the place of the session's old one, which may still be there.
     fn start_over(&mut self, now: Duration, opening: Opening) -> Step {
         let (lifecycle, options) = (&self.server.0.lifecycle, self.server.options());
-        let address = options.address(self.writer.peer().get());
+        let address = options.address(self.peer.get());
         // This socket itself is counted as well.
         let own = Some(Replaced { address });
         let Err(status) = lifecycle.check(address, &options.admission, own) else {
@@ -122,7 +121,7 @@ impl<R: Reader> Connection<R> {
                 self.writer.close(Some(code), reason, false);
             }
             false => {
-                self.server.record_rejected(self.writer.peer().get(), status, None);
+                self.server.record_rejected(self.peer.get(), status, None);
                 self.writer.finish(Response::error(status).to_bytes(false).into(), false);
             }
         }
@@ -175,7 +174,7 @@ impl<R: Reader> Connection<R> {
             self.writer.supersede();
         }
         core.outbound.schedule(key, &self.writer);
-        let info = open.conn.info.resumed(credentials, self.writer.peer());
+        let info = open.conn.info.resumed(credentials, self.peer.clone());
         core.infos.replace(&info);
         state.resumed(now);
         state.renewal.schedule(now, info.expires(), server.options());
@@ -194,7 +193,7 @@ impl<R: Reader> Connection<R> {
     }
 }
 
-impl<R> Connection<R> {
+impl Connection {
     /// Stops waiting for a session; one that was handed over already ends here.
     pub(super) fn abandon_handover(&mut self) {
         let State::Resuming(resuming) = &mut self.state else { return };

@@ -7,9 +7,8 @@ use roomer_proto::websocket;
 
 use crate::connection::{Connection, State, Step};
 use crate::outbound::socket_writer::Status;
-use crate::transport::Reader;
 
-impl<R: Reader> Connection<R> {
+impl Connection {
     /// Handles the deadlines that have passed, and determines when to poll next. Runs after reading,
     /// so that a process that was stopped for a while does not mistake its own pause for the
     /// client's silence: bytes that arrived meanwhile count. `status` is from before the reading: a change

@@ -22,7 +22,7 @@ use crate::outbound::flush_pool::FlushPool;
 use crate::outbound::outbox::{OutboxPhase, WaterMarks};
 use crate::outbound::socket_writer::SocketWriter;
 use crate::sync::{Mutex, lock};
-use crate::{Environment, Server, Writer};
+use crate::{Environment, Server, Transport};
 use roomer_hub::Input;
 use roomer_hub::{ConnId, ConnKey};
 
@@ -71,7 +71,11 @@ impl Socket {
 
 struct Pipe(Arc<Socket>);
 
-impl Writer for Pipe {
+impl Transport for Pipe {
+    fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let mut kernel = lock(&self.0.0);
         let size = bytes.len().min(kernel.room);

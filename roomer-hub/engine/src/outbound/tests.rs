@@ -9,7 +9,7 @@ use crate::outbound::budget::{BufferSet, MemoryBudget};
 use crate::outbound::flush::{SPARE_BATCHES, keep_spare, spare_list};
 use crate::outbound::outbox::WaterMarks;
 use crate::outbound::*;
-use crate::transport::Writer;
+use crate::transport::Transport;
 use roomer_hub::{Config, ConnId, HashKey, Hub, Input};
 use std::time::Duration;
 
@@ -17,7 +17,11 @@ use std::time::Duration;
 #[derive(Clone, Default)]
 struct Tape(Arc<Mutex<Vec<u8>>>);
 
-impl Writer for Tape {
+impl Transport for Tape {
+    fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())

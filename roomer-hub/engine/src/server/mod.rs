@@ -28,7 +28,7 @@ use crate::outbound::compressed::CompressionRules;
 use crate::outbound::flush_pool::FlushPool;
 use crate::sync::{Mutex, MutexGuard, lock};
 use crate::timer::TimerQueue;
-use crate::transport::{Reader, Writer};
+use crate::transport::Transport;
 
 /// A room server: a cheap handle to share between tasks. It serves no connections until an adapter
 /// connects sockets to it. Several can run in one process; there is no global state.
@@ -83,13 +83,8 @@ impl Server {
 
     /// Starts serving a connection. Spawn the returned future; it ends when the connection does, and
     /// dropping it ends the connection.
-    pub fn connect<R: Reader>(
-        &self,
-        reader: R,
-        writer: impl Writer,
-        peer: Option<SocketAddr>,
-    ) -> Connection<R> {
-        Connection::new(self.clone(), reader, writer, peer)
+    pub fn connect(&self, transport: impl Transport, peer: Option<SocketAddr>) -> Connection {
+        Connection::new(self.clone(), transport, peer)
     }
 
     /// Runs the timers of all connections, with the runtime's `sleep`. Spawn it once; it never

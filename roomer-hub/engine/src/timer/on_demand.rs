@@ -5,9 +5,9 @@ use std::pin::{Pin, pin};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use crate::{Connection, Reader, Server};
+use crate::{Connection, Server};
 
-impl<R: Reader> Connection<R> {
+impl Connection {
     /// Serves the connection, and starts the server's timers at the first poll unless they run. Meant
     /// for connections that do not come from an adapter's accept loop.
     ///

@@ -1,4 +1,4 @@
-//! The interface between the engine and a runtime: the two halves of a byte stream.
+//! The interface between the engine and a runtime: one connection's byte stream.
 
 #[cfg(not(target_family = "wasm"))]
 pub mod socket;
@@ -9,26 +9,25 @@ pub mod tls;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
-/// The reading half of a connection. Only the connection's own task calls it.
-pub trait Reader: Send + Unpin + 'static {
+/// The byte stream of one connection, in both directions. Any task may write to it, so that a message
+/// needs no task per receiver; the engine ensures that only one does at a time. A value for both directions
+/// takes one allocation less per connection than two halves.
+pub trait Transport: Send + Sync + 'static {
     /// Reads available bytes into `buf`, which is never empty, and returns their number; 0 at the
-    /// end of the stream. If no bytes are available, arranges for the task to be woken.
+    /// end of the stream. If no bytes are available, arranges for the task to be woken. Only the
+    /// connection's own task calls it.
     ///
     /// # Errors
     ///
     /// Returns the stream's error, which ends the connection.
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
+    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// Arranges for the task to be polled again after other ready tasks, including those that the
-    /// runtime has not yet found to be ready.
-    fn yield_now(&mut self, cx: &mut Context<'_>) {
+    /// Arranges for the connection's own task to be polled again after other ready tasks, including
+    /// those that the runtime has not yet found to be ready.
+    fn yield_now(&self, cx: &mut Context<'_>) {
         cx.waker().wake_by_ref();
     }
-}
 
-/// The writing half of a connection. Any task may write; the engine ensures that only one does at a
-/// time.
-pub trait Writer: Send + Sync + 'static {
     /// Writes as many bytes as fit without waiting, and returns their number.
     ///
     /// # Errors

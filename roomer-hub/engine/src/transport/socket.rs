@@ -1,6 +1,6 @@
 //! Settings and operations of TCP sockets, for adapters.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
 
 use socket2::SockRef;
@@ -27,6 +27,15 @@ pub fn prepare_final_write<'s>(socket: impl Into<SockRef<'s>>) {
     let _ = socket.into().set_tcp_notsent_lowat(u32::MAX);
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let _ = socket;
+}
+
+/// Reads available bytes, without consulting a reactor, and returns their number.
+///
+/// # Errors
+///
+/// Returns the socket's error; `WouldBlock` if there are none.
+pub fn read<'s>(socket: impl Into<SockRef<'s>>, buf: &mut [u8]) -> io::Result<usize> {
+    (&*socket.into()).read(buf)
 }
 
 /// Writes as many bytes as fit, without consulting a reactor, and returns their number.

@@ -162,8 +162,8 @@ impl Net {
         if !self.is_up {
             return self.ends[number].client.failed(now, "it is down");
         }
-        let (reader, writer, peer) = socket();
-        let connection = self.world.server().connect(reader, writer, None);
+        let (socket, peer) = socket();
+        let connection = self.world.server().connect(socket, None);
         let random = u128::from(self.rng.next()).to_be_bytes();
         let task = self.world.spawn(connection);
         let end = &mut self.ends[number];

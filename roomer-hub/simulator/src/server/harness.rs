@@ -206,10 +206,10 @@ impl<'p> Harness<'p> {
         if self.conns.len() >= MAX_CONNS || usize::from(slot) >= self.slots.len() {
             return;
         }
-        let (reader, writer, peer) = socket();
+        let (socket, peer) = socket();
         // Before the socket counts itself.
         let rejected_early = self.early_rejection(slot);
-        let task = self.tasks.spawn(self.server.connect(reader, writer, address(slot)));
+        let task = self.tasks.spawn(self.server.connect(socket, address(slot)));
         let is_mute = self.plan.setup.mute & (1 << slot) != 0;
         let mut conn = ConnModel::new(peer, task, slot, is_mute, self.now());
         conn.rejected_early = rejected_early;

@@ -178,8 +178,8 @@ impl<'p> Harness<'p> {
         if self.sockets.len() >= MAX_SOCKETS {
             return;
         }
-        let (reader, writer, peer) = socket();
-        let task = self.tasks.spawn(self.server.connect(reader, writer, None));
+        let (socket, peer) = socket();
+        let task = self.tasks.spawn(self.server.connect(socket, None));
         let device = &mut self.devices[usize::from(slot)];
         // A client has one socket at a time; the server may notice the end of the old one later.
         if let Some(before) = device.socket.replace(self.sockets.len()) {

@@ -13,13 +13,17 @@ use crate::outbound::budget::MemoryBudget;
 use crate::outbound::chunk::Chunk;
 use crate::outbound::outbox::WaterMarks;
 use crate::outbound::socket_writer::SocketWriter;
-use crate::transport::Writer;
+use crate::transport::Transport;
 
 /// A socket with so much space, and what it has accepted.
 #[derive(Clone)]
 struct Socket(Arc<Mutex<(usize, Vec<u8>)>>);
 
-impl Writer for Socket {
+impl Transport for Socket {
+    fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         let (space, taken) = &mut *self.0.lock().unwrap();
         let count = bytes.len().min(*space);

@@ -20,19 +20,18 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use roomer_proto::websocket;
 
-use crate::connection::peer::PeerAddress;
 use crate::outbound::budget::MemoryBudget;
 use crate::outbound::chunk::Chunk;
 use crate::outbound::outbox::{InFlight, Outbox, OutboxPhase, Written};
 use crate::outbound::replay::Replay;
 use crate::outbound::socket_writer::paused::PausedSenders;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock};
-use crate::transport::Writer;
+use crate::transport::Transport;
 
 /// The maximum number of slices of one vectored write.
 const MAX_IOVECS: usize = 64;
 
-pub(crate) struct SocketWriter<W: ?Sized = dyn Writer> {
+pub(crate) struct SocketWriter<T: ?Sized = dyn Transport> {
     state: Mutex<State>,
     /// True while more than the high-water mark waits.
     is_above: AtomicBool,
@@ -45,7 +44,7 @@ pub(crate) struct SocketWriter<W: ?Sized = dyn Writer> {
     /// True if the client takes compressed messages.
     takes_compressed: AtomicBool,
     budget: Arc<MemoryBudget>,
-    socket: W,
+    socket: T,
 }
 
 #[derive(Default)]
@@ -67,8 +66,6 @@ struct State {
     paused_senders: PausedSenders,
     /// The packets that the client of a session has not acknowledged.
     replay: Option<Box<Replay>>,
-    /// Here, since the connection's task is of a size to which the runtime rounds up.
-    peer: PeerAddress,
 }
 
 /// The fill level of a connection's queue, relative to the high-water mark.
@@ -110,7 +107,7 @@ impl Status {
 }
 
 impl SocketWriter {
-    pub(crate) fn new(socket: impl Writer, budget: Arc<MemoryBudget>) -> Arc<SocketWriter> {
+    pub(crate) fn new(socket: impl Transport, budget: Arc<MemoryBudget>) -> Arc<SocketWriter> {
         Arc::new(SocketWriter {
             state: Mutex::default(),
             is_above: AtomicBool::new(false),

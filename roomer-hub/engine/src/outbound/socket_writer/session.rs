@@ -12,7 +12,7 @@ use crate::outbound::chunk::Chunk;
 use crate::outbound::outbox::OutboxPhase;
 use crate::outbound::replay::{Replay, WrongCount};
 use crate::sync::{MutexGuard, Ordering, lock};
-use crate::transport::Writer;
+use crate::transport::Transport;
 
 impl SocketWriter {
     /// Begins a session: packets are kept from now on until the client acknowledges them.
@@ -76,7 +76,6 @@ impl SocketWriter {
     /// here. The caller puts it in this one's place under the server's lock.
     pub(crate) fn detach(&self) -> Arc<SocketWriter> {
         let detached = SocketWriter::new(NoSocket, self.budget.clone());
-        detached.set_peer(self.peer());
         detached.is_extended.store(true, Ordering::Relaxed);
         // Released at once, so that the locks of two writers are never held together.
         let replay = lock(&self.state).replay.take();
@@ -143,7 +142,11 @@ impl SocketWriter {
 /// The socket of a session that has none.
 struct NoSocket;
 
-impl Writer for NoSocket {
+impl Transport for NoSocket {
+    fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(ErrorKind::NotConnected.into()))
+    }
+
     fn try_write(&self, _: &[u8]) -> io::Result<usize> {
         Err(ErrorKind::NotConnected.into())
     }

@@ -1,19 +1,25 @@
-//! The socket itself: the address of its client, and its end.
+//! The socket itself: what its own task does with it besides writing.
 
+use std::io;
 use std::task::{Context, Poll};
 
 use super::SocketWriter;
-use crate::connection::peer::PeerAddress;
 use crate::sync::lock;
 
 impl SocketWriter {
-    /// Returns the address of the client: that of the socket, or the one that a proxy has named.
-    pub(crate) fn peer(&self) -> PeerAddress {
-        lock(&self.state).peer.clone()
+    /// Reads into a buffer; see [`Transport::poll_read`](crate::Transport::poll_read).
+    #[inline]
+    pub(crate) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.socket.poll_read(cx, buf)
     }
 
-    pub(crate) fn set_peer(&self, peer: PeerAddress) {
-        lock(&self.state).peer = peer;
+    /// Lets other ready tasks run first.
+    pub(crate) fn yield_now(&self, cx: &mut Context<'_>) {
+        self.socket.yield_now(cx);
     }
 
     /// Lets the socket buffer more than before and flushes: the last bytes are due.

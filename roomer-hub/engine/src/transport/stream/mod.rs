@@ -1,8 +1,7 @@
-//! Splits any byte stream into the engine's two halves, for adapters: TLS, Unix sockets, pipes.
+//! Any byte stream as a transport, for adapters: TLS, Unix sockets, pipes.
 //!
 //! A socket can be written to from any task, while a stream is polled and remembers only one waker.
-//! So both halves share the stream under a lock and poll it with one waker, which wakes the
-//! connection's own task: whichever task writes, the owner is woken when there is room again.
+//! So it is behind a lock, and is polled with one waker, which wakes the connection's own task: whichever task writes, the owner is woken when there is room again.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -12,21 +11,20 @@ use std::task::{Context, Poll, Wake, Waker, ready};
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::sync::{Mutex, lock};
-use crate::transport::{Reader, Writer};
+use crate::transport::Transport;
 
-/// Splits a stream into its two halves.
+/// Makes a transport of a stream.
 ///
 /// Several buffers are written as one vectored write; a stream that accepts only the first buffer
 /// of it gets one write for each. Each write is followed by a flush.
-pub fn split<S>(stream: S) -> (impl Reader, impl Writer)
+pub fn share<S>(stream: S) -> impl Transport
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let owner = Arc::new(OwnerWaker::default());
     let waker = Waker::from(owner.clone());
     let pipe = Pipe { stream, pending: Pending::Nothing };
-    let shared = Arc::new(Shared { pipe: Mutex::new(pipe), owner, waker });
-    (ReadHalf(shared.clone()), WriteHalf(shared))
+    Shared { pipe: Mutex::new(pipe), owner, waker }
 }
 
 struct Shared<S> {
@@ -155,13 +153,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pipe<S> {
     }
 }
 
-struct ReadHalf<S>(Arc<Shared<S>>);
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Reader for ReadHalf<S> {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut pipe = lock(&self.0.pipe);
-        let has_room = self.0.owner.register(cx).is_ready();
-        let mut cx = Context::from_waker(&self.0.waker);
+impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Shared<S> {
+    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut pipe = lock(&self.pipe);
+        let has_room = self.owner.register(cx).is_ready();
+        let mut cx = Context::from_waker(&self.waker);
         // Only the owner continues a flush that could not complete. A full stream is not flushed: a
         // flush may replace the waker that it stores for writing, and its next operation is a write
         // anyway.
@@ -172,23 +168,18 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Reader for ReadHalf<S> 
         }
         Pin::new(&mut pipe.stream).poll_read(&mut cx, buf)
     }
-}
-
-struct WriteHalf<S>(Arc<Shared<S>>);
-
-impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Writer for WriteHalf<S> {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.try_write_vectored(&[IoSlice::new(bytes)])
     }
 
     fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        let mut cx = Context::from_waker(&self.0.waker);
-        let mut pipe = lock(&self.0.pipe);
+        let mut cx = Context::from_waker(&self.waker);
+        let mut pipe = lock(&self.pipe);
         // Set before the attempt, so that a wake-up during it is not lost.
-        self.0.owner.set_full(true);
+        self.owner.set_full(true);
         let (taken, end) = pipe.write(&mut cx, bufs);
         if end.is_ready() {
-            self.0.owner.set_full(false);
+            self.owner.set_full(false);
             // A flush that cannot complete now continues when the owner reads next.
             if let Poll::Ready(Err(error)) = pipe.poll_pending(&mut cx) {
                 return Err(error);
@@ -205,20 +196,20 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Writer for WriteHalf<S>
     }
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.owner.register(cx).map(Ok)
+        self.owner.register(cx).map(Ok)
     }
 
     fn shutdown(&self) {
-        let mut cx = Context::from_waker(&self.0.waker);
+        let mut cx = Context::from_waker(&self.waker);
         // What does not complete now continues in `poll_closed`.
-        let _ = lock(&self.0.pipe).poll_close(&mut cx);
+        let _ = lock(&self.pipe).poll_close(&mut cx);
     }
 
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let _ = self.0.owner.register(cx);
-        let mut cx = Context::from_waker(&self.0.waker);
+        let _ = self.owner.register(cx);
+        let mut cx = Context::from_waker(&self.waker);
         // After an error there is nothing that could still be written.
-        lock(&self.0.pipe).poll_close(&mut cx).map(|_| ())
+        lock(&self.pipe).poll_close(&mut cx).map(|_| ())
     }
 }
 

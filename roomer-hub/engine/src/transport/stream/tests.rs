@@ -155,35 +155,35 @@ fn is_full(result: io::Result<usize>) -> bool {
 fn a_shutdown_ends_the_stream_and_its_writing() {
     let stream = TestStream::default();
     stream.give_room(9);
-    let (_reader, writer) = split(stream.clone());
-    writer.shutdown();
+    let transport = share(stream.clone());
+    transport.shutdown();
     assert!(lock(&stream.state).is_closed);
-    assert_eq!(writer.try_write(b"abc").unwrap_err().kind(), ErrorKind::BrokenPipe);
+    assert_eq!(transport.try_write(b"abc").unwrap_err().kind(), ErrorKind::BrokenPipe);
 }
 
 #[test]
 fn bytes_written_before_an_interruption_count() {
     let stream = TestStream::default();
-    let (_reader, writer) = split(stream.clone());
+    let transport = share(stream.clone());
     let bufs = [IoSlice::new(b"abc"), IoSlice::new(b"def")];
     stream.change(|state| (state.room, state.interrupted_at) = (9, Some(3)));
-    assert_eq!(writer.try_write_vectored(&bufs).unwrap(), 3);
-    assert_eq!(writer.try_write_vectored(&bufs[1..]).unwrap(), 3);
+    assert_eq!(transport.try_write_vectored(&bufs).unwrap(), 3);
+    assert_eq!(transport.try_write_vectored(&bufs[1..]).unwrap(), 3);
     stream.change(|state| state.interrupted_at = Some(6));
-    let error = writer.try_write(b"ghi").unwrap_err();
+    let error = transport.try_write(b"ghi").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Interrupted);
-    assert_eq!(writer.try_write(b"ghi").unwrap(), 3);
+    assert_eq!(transport.try_write(b"ghi").unwrap(), 3);
     assert_eq!(stream.accepted(), b"abcdefghi");
 }
 
 #[test]
 fn the_owner_is_woken_by_room_after_a_write_of_any_task() {
     let stream = TestStream::default();
-    let (mut reader, writer) = split(stream.clone());
+    let transport = share(stream.clone());
     let owner = Arc::new(Task::default());
     let waker = owner.waker();
     let mut cx = Context::from_waker(&waker);
-    assert!(reader.poll_read(&mut cx, &mut [0; 8]).is_pending());
+    assert!(transport.poll_read(&mut cx, &mut [0; 8]).is_pending());
     stream.change(|state| {
         state.room = 3;
         // Change the stream without a wake-up.
@@ -192,83 +192,83 @@ fn the_owner_is_woken_by_room_after_a_write_of_any_task() {
     // Write from another thread, whose waker the stream never gets.
     thread::scope(|scope| {
         scope.spawn(|| {
-            assert_eq!(writer.try_write(b"abcdef").unwrap(), 3);
-            assert!(is_full(writer.try_write(b"def")));
+            assert_eq!(transport.try_write(b"abcdef").unwrap(), 3);
+            assert!(is_full(transport.try_write(b"def")));
         });
     });
-    assert!(writer.poll_writable(&mut cx).is_pending());
+    assert!(transport.poll_writable(&mut cx).is_pending());
     assert_eq!(owner.wake_ups(), 0);
     stream.give_room(3);
     assert!(owner.wake_ups() > 0);
-    assert!(writer.poll_writable(&mut cx).is_ready());
-    assert_eq!(writer.try_write(b"def").unwrap(), 3);
+    assert!(transport.poll_writable(&mut cx).is_ready());
+    assert_eq!(transport.try_write(b"def").unwrap(), 3);
     assert_eq!(stream.accepted(), b"abcdef");
     // The last write was accepted completely, so the stream counts as writable.
-    assert!(writer.poll_writable(&mut cx).is_ready());
+    assert!(transport.poll_writable(&mut cx).is_ready());
 }
 
 #[test]
 fn a_full_stream_is_not_flushed_before_its_wake_up() {
     let stream = TestStream::default();
-    let (mut reader, writer) = split(stream.clone());
+    let transport = share(stream.clone());
     let owner = Arc::new(Task::default());
     let waker = owner.waker();
     let mut cx = Context::from_waker(&waker);
     let waits_for_room = || lock(&stream.state).writing.is_some();
     stream.give_room(3);
-    assert_eq!(writer.try_write(b"abcdef").unwrap(), 3);
+    assert_eq!(transport.try_write(b"abcdef").unwrap(), 3);
     assert!(waits_for_room(), "the write was followed by a flush");
     stream.change(|state| (state.room, state.is_flush_blocked) = (1, true));
-    assert_eq!(writer.try_write(b"d").unwrap(), 1);
-    assert!(is_full(writer.try_write(b"ef")));
+    assert_eq!(transport.try_write(b"d").unwrap(), 1);
+    assert!(is_full(transport.try_write(b"ef")));
     lock(&stream.state).is_flush_blocked = false;
-    assert!(reader.poll_read(&mut cx, &mut [0; 8]).is_pending());
+    assert!(transport.poll_read(&mut cx, &mut [0; 8]).is_pending());
     assert!(waits_for_room(), "the read was preceded by a flush");
     stream.give_room(2);
-    assert!(writer.poll_writable(&mut cx).is_ready());
-    assert_eq!(writer.try_write(b"ef").unwrap(), 2);
+    assert!(transport.poll_writable(&mut cx).is_ready());
+    assert_eq!(transport.try_write(b"ef").unwrap(), 2);
     assert!(lock(&stream.state).is_flushed);
 }
 
 #[test]
 fn room_before_the_owner_registers_is_not_lost() {
     let stream = TestStream::default();
-    let (_reader, writer) = split(stream.clone());
-    assert!(is_full(writer.try_write(b"abc")));
+    let transport = share(stream.clone());
+    assert!(is_full(transport.try_write(b"abc")));
     stream.give_room(3);
     let owner = Arc::new(Task::default());
     let waker = owner.waker();
-    assert!(writer.poll_writable(&mut Context::from_waker(&waker)).is_ready());
+    assert!(transport.poll_writable(&mut Context::from_waker(&waker)).is_ready());
 }
 
 #[test]
 fn a_full_stream_still_wakes_its_reader() {
     let stream = TestStream::default();
-    let (mut reader, writer) = split(stream.clone());
+    let transport = share(stream.clone());
     let owner = Arc::new(Task::default());
     let waker = owner.waker();
     let mut cx = Context::from_waker(&waker);
     let mut buf = [0; 8];
-    assert!(reader.poll_read(&mut cx, &mut buf).is_pending());
-    assert!(is_full(writer.try_write(b"abc")));
+    assert!(transport.poll_read(&mut cx, &mut buf).is_pending());
+    assert!(is_full(transport.try_write(b"abc")));
     let reading = stream.change(|state| {
         state.inbox = b"xyz".to_vec();
         state.writing = None;
         state.reading.is_some()
     });
     assert!(reading && owner.wake_ups() > 0);
-    assert!(matches!(reader.poll_read(&mut cx, &mut buf), Poll::Ready(Ok(3))));
+    assert!(matches!(transport.poll_read(&mut cx, &mut buf), Poll::Ready(Ok(3))));
 }
 
 #[test]
 fn the_last_registered_task_is_woken() {
     let stream = TestStream::default();
-    let (_reader, writer) = split(stream.clone());
+    let transport = share(stream.clone());
     let (first, second) = (Arc::new(Task::default()), Arc::new(Task::default()));
-    assert!(is_full(writer.try_write(b"abc")));
+    assert!(is_full(transport.try_write(b"abc")));
     for task in [&first, &second] {
         let waker = task.waker();
-        assert!(writer.poll_writable(&mut Context::from_waker(&waker)).is_pending());
+        assert!(transport.poll_writable(&mut Context::from_waker(&waker)).is_pending());
     }
     stream.give_room(1);
     assert_eq!((first.wake_ups(), second.wake_ups()), (0, 1));
@@ -279,16 +279,16 @@ fn buffers_are_written_in_order_and_together_where_possible() {
     let bufs = [b"ab".as_slice(), b"", b"cde", b"f", b"ghij"].map(IoSlice::new);
     for (is_vectored, calls) in [(true, 1), (false, 4)] {
         let stream = TestStream { is_vectored, ..TestStream::default() };
-        let (_reader, writer) = split(stream.clone());
+        let transport = share(stream.clone());
         stream.give_room(10);
-        assert_eq!(writer.try_write_vectored(&bufs).unwrap(), 10);
+        assert_eq!(transport.try_write_vectored(&bufs).unwrap(), 10);
         assert_eq!(stream.accepted(), b"abcdefghij");
         assert!(lock(&stream.state).calls <= calls, "too many writes");
         for room in 1..10 {
             let stream = TestStream { is_vectored, ..TestStream::default() };
-            let (_reader, writer) = split(stream.clone());
+            let transport = share(stream.clone());
             stream.give_room(room);
-            assert_eq!(writer.try_write_vectored(&bufs).unwrap(), room);
+            assert_eq!(transport.try_write_vectored(&bufs).unwrap(), room);
             assert_eq!(stream.accepted(), b"abcdefghij"[..room]);
         }
     }
@@ -297,49 +297,49 @@ fn buffers_are_written_in_order_and_together_where_possible() {
 #[test]
 fn the_owner_completes_a_blocked_flush() {
     let stream = TestStream::default();
-    let (mut reader, writer) = split(stream.clone());
+    let transport = share(stream.clone());
     let owner = Arc::new(Task::default());
     let waker = owner.waker();
     let mut cx = Context::from_waker(&waker);
-    assert!(reader.poll_read(&mut cx, &mut [0; 8]).is_pending());
+    assert!(transport.poll_read(&mut cx, &mut [0; 8]).is_pending());
     stream.change(|state| (state.room, state.is_flush_blocked) = (3, true));
     owner.wake_ups();
-    assert_eq!(writer.try_write(b"abc").unwrap(), 3);
+    assert_eq!(transport.try_write(b"abc").unwrap(), 3);
     assert!(!lock(&stream.state).is_flushed);
     stream.change(|state| state.is_flush_blocked = false);
     assert_eq!(owner.wake_ups(), 1);
-    assert!(reader.poll_read(&mut cx, &mut [0; 8]).is_pending());
+    assert!(transport.poll_read(&mut cx, &mut [0; 8]).is_pending());
     assert!(lock(&stream.state).is_flushed);
 }
 
 #[test]
 fn a_stream_is_closed_after_its_bytes_are_flushed() {
     let stream = TestStream::default();
-    let (_reader, writer) = split(stream.clone());
+    let transport = share(stream.clone());
     let owner = Arc::new(Task::default());
     let waker = owner.waker();
     let mut cx = Context::from_waker(&waker);
     stream.change(|state| (state.room, state.is_flush_blocked) = (3, true));
-    assert_eq!(writer.try_write(b"bye").unwrap(), 3);
-    assert!(writer.poll_closed(&mut cx).is_pending());
+    assert_eq!(transport.try_write(b"bye").unwrap(), 3);
+    assert!(transport.poll_closed(&mut cx).is_pending());
     assert!(!lock(&stream.state).is_closed);
     stream.change(|state| state.is_flush_blocked = false);
     assert_eq!(owner.wake_ups(), 1);
-    assert!(writer.poll_closed(&mut cx).is_ready());
+    assert!(transport.poll_closed(&mut cx).is_ready());
     assert!(lock(&stream.state).is_closed);
-    let error = writer.try_write(b"more").unwrap_err();
+    let error = transport.try_write(b"more").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BrokenPipe);
 }
 
 #[test]
 fn a_write_error_is_returned_and_the_stream_counts_as_writable() {
     let stream = TestStream { is_vectored: false, ..TestStream::default() };
-    let (_reader, writer) = split(stream.clone());
+    let transport = share(stream.clone());
     stream.change(|state| state.is_broken = true);
-    let error = writer.try_write(b"abc").unwrap_err();
+    let error = transport.try_write(b"abc").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     // The owner must not wait for room that a broken stream never has.
     let owner = Arc::new(Task::default());
     let waker = owner.waker();
-    assert!(writer.poll_writable(&mut Context::from_waker(&waker)).is_ready());
+    assert!(transport.poll_writable(&mut Context::from_waker(&waker)).is_ready());
 }
