@@ -19,7 +19,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- figures: made by .ci/plot.py -->", "<!-- end of figures -->"
 LIMITS = ("limit A", "limit B")
 OURS = ("tokio", "tokio 2 threads", "smol")
-ORDER = (*LIMITS, *OURS, "fastwebsockets", "socketioxide", "axum broadcast")
+ORDER = (*LIMITS, *OURS, "Bun", "fastwebsockets", "socketioxide", "axum broadcast")
 
 # Cores of other work from which figures mean nothing.
 BUSY = 0.3
@@ -38,6 +38,7 @@ RATIOS = {
         "100 members, all sending, 64 B", "delivery",
         [("limit B", 1.3, 1.05), ("axum broadcast", 0.10, None)],
     ),
+    "fanout-128": ("100 members, 64 B, 128 outstanding", "delivery", [("limit B", 1.15, 1.0)]),
     "fanout-16k": ("100 members, 16 KiB, 4 outstanding", "delivery", [("limit B", 1.0, 0.85)]),
     "fanout-1000": ("1,000 members, 64 B, 16 outstanding", "delivery", [("limit B", 1.1, 0.95)]),
     "rooms": ("400 rooms of 5, 64 outstanding", "delivery", [("limit B", 1.2, 1.05)]),
@@ -48,8 +49,10 @@ RATIOS = {
 # Other rows: what it is, how to read and write it, and the goal: a number, a text, or what to
 # compare with and the factor.
 ABSOLUTES = [
+    ("rooms-ten", "2,000 rooms of 5, each connection in ten: µs per delivery",
+     lambda r: r["cpu_us"], "{:.2f}", None),
     ("idle", "bytes of RSS per idle connection, 10,000 in `root`",
-     lambda r: r["rss_per_idle_conn_bytes"], "{:,.0f}", 1800),
+     lambda r: r["rss_per_idle_conn_bytes"], "{:,.0f}", 1000),
     ("joinstorm", "join storm of 5,000: µs per membership notice", lambda r: r["cpu_us"], "{:.3f}", 0.3),
     ("joinstorm", "the same: share of clients whose member list is true",
      lambda r: r["seen_fraction"], "{:.4f}", "1.0000"),
@@ -62,6 +65,10 @@ ABSOLUTES = [
     ("slow", "the same: others' deliveries per second, against before",
      lambda r: r["delivered_per_s"] / r["before_per_s"], "{:.2f} ×", None),
     ("slow", "the same: stuck ones closed with 1013", lambda r: r["closed_1013"], "{:.0f}", "1"),
+    ("slow-5", "five stuck readers of 100, flooded: growth of RSS, MB",
+     lambda r: (r["rss_peak_kib"] - r["rss_ready_kib"]) / 976.5625, "{:.1f}", 16),
+    ("slow-5", "the same: copies that the others lost", lambda r: r["lost_copies"], "{:.0f}", "0"),
+    ("slow-5", "the same: stuck ones closed with 1013", lambda r: r["closed_1013"], "{:.0f}", "5"),
 ]
 
 
