@@ -82,7 +82,6 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
         (126 | 127, _) => return Ok(None),
         (short, rest) => (u64::from(short), rest),
     };
-    let size = (bytes.len() - rest.len()) as u64 + length;
     // Checked before the payload has arrived: a wrong length may announce bytes that never arrive.
     let shortest = match length {
         0..=125 => second < 126,
@@ -92,6 +91,10 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
     if !shortest {
         return Err(format!("a length of {length} is not in its shortest form"));
     }
+    // RFC 6455 section 5.2: the most significant bit must be 0.
+    if length > i64::MAX as u64 {
+        return Err(format!("a frame of {length} bytes"));
+    }
     // The bit of control opcodes (RFC 6455 section 5.5).
     if start & 0x08 != 0 && length > 125 {
         return Err(format!("a control frame of {length} bytes"));
@@ -99,7 +102,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
     if (rest.len() as u64) < length {
         return Ok(None);
     }
-    let payload = &rest[..length as usize];
+    let (payload, after) = rest.split_at(length as usize);
     let frame = match start {
         0x81 => Frame::Text(payload),
         0x82 => Frame::Binary(payload),
@@ -118,7 +121,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
         // Fragments too: the server sends each message in one frame.
         _ => return Err(format!("a frame that begins with {start:#04x}")),
     };
-    Ok(Some((frame, size as usize)))
+    Ok(Some((frame, bytes.len() - after.len())))
 }
 
 /// The headers of an upgrade request.
@@ -191,7 +194,8 @@ pub fn read_response(bytes: &[u8]) -> Result<Option<(u16, usize)>, String> {
             length = value.parse().map_err(|_| format!("no length: {value:?}"))?;
         }
     }
-    let size = end + 4 + length;
+    let size =
+        usize::checked_add(end + 4, length).ok_or_else(|| format!("a body of {length} bytes"))?;
     Ok((bytes.len() >= size).then_some((status, size)))
 }
 
@@ -215,5 +219,14 @@ mod tests {
         for wrong in [&b"\x82\x82"[..], b"\x82\x7e\0\x01h", b"\x88\x01\x03", b"\x02\0", b"\xc2\0"] {
             assert!(read(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn no_length_overflows() {
+        assert!(read(&[0x82, 127, 255, 255, 255, 255, 255, 255, 255, 255]).is_err());
+        assert_eq!(read(&[0x82, 127, 127, 255, 255, 255, 255, 255, 255, 255]), Ok(None));
+        let response =
+            format!("HTTP/1.1 400 Bad Request\r\nContent-Length: {}\r\n\r\n", usize::MAX);
+        assert!(read_response(response.as_bytes()).is_err());
     }
 }
