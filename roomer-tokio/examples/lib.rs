@@ -4,6 +4,7 @@
 pub mod admin;
 pub mod axum;
 pub mod balance;
+pub mod bot;
 pub mod chat;
 pub mod invitation;
 pub mod jwt;

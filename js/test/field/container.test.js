@@ -38,12 +38,12 @@ const NEEDS = {
 
 /**
  * All servers but the chats. The libraries of their packages are files beside them; the balancer serves no
- * WebSocket of its own, and roomer-conformance ends it.
+ * WebSocket of its own, and roomer-conformance ends it; the bot is a client.
  */
 const examples = ["tokio", "smol"].flatMap((runtime) => {
     const folder = path(`roomer-${runtime}/examples`);
     return readdirSync(folder).filter((name) => name.endsWith(".rs")).map((name) => basename(name, ".rs"));
-}).filter((name) => !["balance", "chat", "lib"].includes(name)).concat(APPLICATION);
+}).filter((name) => !["balance", "bot", "chat", "lib"].includes(name)).concat(APPLICATION);
 
 const lost = (far) => far.until("the server is going away", ([what, state]) => what === "state" && (state === "suspended" || state === "closed"));
 

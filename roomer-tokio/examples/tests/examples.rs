@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
-use roomer_tokio_examples::{admin, axum, invitation, jwt, ticker};
+use roomer_tokio_examples::{admin, axum, bot, invitation, jwt, ticker};
 
 /// A running example.
 struct Example {
@@ -26,8 +26,15 @@ impl Example {
     fn start<E: ToString>(
         run: impl AsyncFnOnce(TcpListener, Stop) -> Result<(), E> + Send + 'static,
     ) -> Example {
+        Example::start_at(([127, 0, 0, 1], 0).into(), run)
+    }
+
+    fn start_at<E: ToString>(
+        addr: SocketAddr,
+        run: impl AsyncFnOnce(TcpListener, Stop) -> Result<(), E> + Send + 'static,
+    ) -> Example {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let listener = runtime.block_on(TcpListener::bind(addr)).unwrap();
         let addr = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel();
         let stopped: Stop = Box::pin(async { drop(stopped.await) });
@@ -274,4 +281,58 @@ fn the_ticker_ticks() {
     });
     roomer_conformance::game::play(example.addr);
     example.stop([]);
+}
+
+/// A server of which the bot is a client.
+async fn chat(listener: TcpListener, stop: Stop) -> std::io::Result<()> {
+    roomer_tokio::serve_until(listener, roomer_tokio::Server::builder().build().unwrap(), stop)
+        .await
+}
+
+#[test]
+fn the_bot_answers_and_is_back_when_the_server_is() {
+    let server = Example::start(chat);
+    let addr = server.addr;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let bot = thread::spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let ran = runtime.block_on(bot::run(&format!("ws://{addr}/ws"), "lobby", stopped));
+        ran.map_err(|error| error.to_string())
+    });
+    let ask = |client: &mut Client, text: &str| {
+        client.send_to_room("lobby", "chat", text.as_bytes());
+        loop {
+            let packet = client.expect_packet();
+            if packet.event == "chat" {
+                return String::from_utf8(packet.payload.to_vec()).unwrap();
+            }
+        }
+    };
+    let enter = |server: &Example| {
+        let mut client = server.roomless_client();
+        client.send_to_room("lobby", "join", b"");
+        // The bot tells its name to all that are there, and to each that comes.
+        loop {
+            let packet = client.expect_packet();
+            if packet.event == "nick" {
+                assert_eq!(packet.payload, b"bot"[..]);
+                return client;
+            }
+        }
+    };
+    let mut ann = enter(&server);
+    ann.send_to_room("lobby", "chat", b"hello");
+    assert_eq!(ask(&mut ann, "!count"), "2 messages");
+    assert_eq!(ask(&mut ann, "!who"), "2 of us, me included");
+    assert!(ask(&mut ann, "!help").contains("!who"));
+    server.stop([&mut ann]);
+
+    let again = Example::start_at(addr, chat);
+    let mut ben = enter(&again);
+    assert_eq!(ask(&mut ben, "!who"), "2 of us, me included");
+    // Its memory is its own, and not that of a connection.
+    assert_eq!(ask(&mut ben, "!count"), "6 messages");
+    drop(stop);
+    bot.join().unwrap().unwrap();
+    again.stop([&mut ben]);
 }

@@ -1,0 +1,83 @@
+//! A bot in a chat: start `cargo run -p roomer-tokio --example chat`, and then
+//! `cargo run -p roomer-tokio-examples --example bot -- ws://127.0.0.1:8080/ws lobby`. It answers members that
+//! write `!who`, `!count` or `!help`. When the server is gone for a while, the bot is back by itself.
+#![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
+
+use std::future::Future;
+use std::pin::pin;
+use std::process::ExitCode;
+
+use roomer_example_support::program::{self, Outcome};
+use roomer_tokio::client::{Client, Event, Room};
+use roomer_tokio::shutdown_signal;
+
+const NAME: &str = "bot";
+
+const HELP: &str = "!who: how many are here. !count: how many messages I have heard.";
+
+#[tokio::main]
+pub async fn main() -> ExitCode {
+    program::finish(start().await)
+}
+
+async fn start() -> Outcome {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [url, room] = &*args else {
+        return Err("write an address and a room: bot ws://127.0.0.1:8080/ws lobby".into());
+    };
+    run(url, room, shutdown_signal()).await
+}
+
+pub async fn run(url: &str, room: &str, stop: impl Future) -> Outcome {
+    let client = Client::connect(url)?;
+    // Before the join, so that none is missed.
+    let mut events = client.events();
+    let room = client.join(room);
+    let mut stop = pin!(stop);
+    let mut heard = 0;
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            _ = &mut stop => break,
+        };
+        match event {
+            // Members of the chat page tell each other their names; to a connection that is new as well.
+            Some(Event::Joined { room: of } | Event::Rejoined { room: of, .. })
+                if *of == *room.name() =>
+            {
+                room.send("nick", NAME)?;
+            }
+            Some(Event::MemberJoined { room: of, id }) if *of == *room.name() => {
+                room.send_to(id, "nick", NAME)?;
+            }
+            Some(Event::Message(message))
+                if message.room == *room.name() && message.event == *"chat" =>
+            {
+                heard += 1;
+                // Others may send anything.
+                let asked = message.text().unwrap_or_default();
+                if let Some(answer) = answer(asked, &room, heard) {
+                    room.send("chat", answer)?;
+                }
+            }
+            Some(Event::Refused { room }) => {
+                return Err(format!("the server refuses the room {room:?}").into());
+            }
+            Some(Event::Closed(closing)) => return Err(format!("closed: {closing:?}").into()),
+            None => break,
+            // Lost and made again, the connection needs no care.
+            Some(_) => {}
+        }
+    }
+    client.close().await;
+    Ok(())
+}
+
+fn answer(asked: &str, room: &Room, heard: u32) -> Option<String> {
+    match asked.trim() {
+        "!help" => Some(HELP.into()),
+        "!who" => Some(format!("{} of us, me included", room.count())),
+        "!count" => Some(format!("{heard} messages")),
+        _ => None,
+    }
+}
