@@ -9,16 +9,17 @@ const ROOMS: [u8; 2] = [1, 3];
 
 /// Generates such a plan for a setup.
 pub fn ops(setup: &mut Setup, random: &mut Random) -> Vec<Op> {
-    if random.one_in(4) {
-        setup.nodes = 3;
+    let kind =
+        random.pick(&[Kind::Orderly, Kind::Orderly, Kind::Parted, Kind::Drowsy, Kind::Faulty]);
+    if kind != Kind::Faulty || random.one_in(4) {
+        setup.nodes = random.pick(&[3, 3, 4]);
     }
-    let is_orderly = random.one_in(3);
-    if is_orderly {
+    if kind == Kind::Orderly {
         // Without faults no message may be lost; long delays let homes change in the midst of it.
-        setup.max_delay = random.pick(&[10, 50, 300]);
+        setup.max_delay = random.pick(&[10, 50, 300, 300]);
         setup.late_interest = 0;
     }
-    if is_orderly || !random.one_in(4) {
+    if kind != Kind::Faulty || !random.one_in(4) {
         // Small bounds lose messages, which hides faults of homes.
         setup.journal_bytes = 1 << 20;
         setup.journal_ms = 10_000;
@@ -30,21 +31,37 @@ pub fn ops(setup: &mut Setup, random: &mut Random) -> Vec<Op> {
         rooms: if random.one_in(3) { &ROOMS } else { &ROOMS[..1] },
         faults: random.pick(&[3, 6, 12, 25]),
         longest: random.pick(&[2, 5, 20, 200]),
-        kinds: match is_orderly {
-            true => vec![Conversation::STOP],
-            false => (0..Conversation::KINDS).filter(|_| random.one_in(3)).collect(),
+        kinds: match kind {
+            Kind::Orderly => vec![Conversation::STOP],
+            Kind::Parted => vec![Conversation::PART],
+            Kind::Drowsy => vec![Conversation::SLEEP],
+            Kind::Faulty => (0..Conversation::KINDS).filter(|_| random.one_in(3)).collect(),
         },
-        is_orderly,
+        kind,
     };
     let mut ops = Vec::new();
     for node in 0..setup.nodes {
         conversation.enter(&mut ops, random, node);
     }
+    ops.push(Op::Wait(random.pick(&[1, 1, 1500, 2500, 5000])));
     let len = 100 + random.below(300) as usize;
     while ops.len() < len {
         conversation.step(&mut ops, random);
     }
     ops
+}
+
+/// The faults of a plan.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Nodes start and stop in order, and nothing else happens to them.
+    Orderly,
+    /// Two nodes do not reach each other for some time, but others.
+    Parted,
+    /// Nodes stand still for about as long as it takes until they count as dead.
+    Drowsy,
+    /// Any.
+    Faulty,
 }
 
 struct Conversation {
@@ -55,13 +72,14 @@ struct Conversation {
     /// The longest usual wait, in milliseconds.
     longest: u32,
     kinds: Vec<u32>,
-    /// True if nodes start and stop in order, and nothing else happens to them.
-    is_orderly: bool,
+    kind: Kind,
 }
 
 impl Conversation {
     const KINDS: u32 = 7;
+    const PART: u32 = 1;
     const STOP: u32 = 2;
+    const SLEEP: u32 = 5;
 
     fn node(&self, random: &mut Random) -> u8 {
         random.below(self.nodes.into()) as u8
@@ -109,8 +127,9 @@ impl Conversation {
         match random.pick(&self.kinds) {
             0 if is_over => ops.push(Op::Unite),
             0 => self.halve(ops, random),
-            1 if is_over => ops.push(Op::Unite),
-            1 => ops.push(Op::Part { one: node, other: self.node(random) }),
+            Self::PART if self.kind == Kind::Parted => self.part(ops, random, node),
+            Self::PART if is_over => ops.push(Op::Unite),
+            Self::PART => ops.push(Op::Part { one: node, other: self.node(random) }),
             Self::STOP => {
                 ops.push(Op::Stop { node });
                 self.start(ops, random, node);
@@ -121,8 +140,9 @@ impl Conversation {
             }
             4 if is_over => ops.push(Op::Mend { node }),
             4 => ops.push(Op::Cut { node }),
-            5 if is_over => ops.push(Op::Wake { node }),
-            5 => ops.push(Op::Sleep { node }),
+            Self::SLEEP if self.kind == Kind::Drowsy => self.doze(ops, random, node),
+            Self::SLEEP if is_over => ops.push(Op::Wake { node }),
+            Self::SLEEP => ops.push(Op::Sleep { node }),
             _ => ops.push(Op::Lose { of_thousand: random.pick(&[0, 0, 20, 300]) }),
         }
     }
@@ -149,18 +169,60 @@ impl Conversation {
 
     /// Restarts a node at some time in the middle of the conversation.
     fn start(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
-        let wait = random.pick(&[0, 1, 100, 2000, 6000]);
+        let wait = random.pick(&[0, 1, 100, 600, 2000, 6000]);
         self.talk(ops, random);
         ops.push(Op::Wait(wait));
         ops.push(Op::Restart { node });
         self.enter(ops, random, node);
         self.talk(ops, random);
-        if self.is_orderly {
-            // Until it is old enough to be a home.
-            for _ in 0..random.below(10) {
-                ops.push(Op::Wait(random.pick(&[100, 300, 600, 900])));
+        if self.kind == Kind::Orderly {
+            self.grow_up(ops, random);
+        }
+    }
+
+    /// Lets clients speak until a node that has started is old enough to be a home, while others may stop.
+    fn grow_up(&self, ops: &mut Vec<Op>, random: &mut Random) {
+        for _ in 0..random.below(20) {
+            ops.push(Op::Wait(random.pick(&[20, 100, 300, 300, 900])));
+            self.talk(ops, random);
+            if random.one_in(6) {
+                let node = self.node(random);
+                ops.push(Op::Stop { node });
                 self.talk(ops, random);
+                ops.push(Op::Wait(1 + random.below(self.longest)));
+                ops.push(Op::Restart { node });
+                self.enter(ops, random, node);
             }
+        }
+    }
+
+    /// Lets clients speak while a node stands still, and when it goes on.
+    fn doze(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
+        self.talk(ops, random);
+        ops.push(Op::Sleep { node });
+        for wait in [1000, 1500, 2400 + random.below(900)] {
+            self.talk(ops, random);
+            ops.push(Op::Wait(wait));
+        }
+        if random.one_in(2) {
+            self.talk(ops, random);
+            ops.push(Op::Wait(1 + random.below(self.longest)));
+        }
+        ops.push(Op::Wake { node });
+        self.talk(ops, random);
+    }
+
+    /// Lets clients speak while two nodes do not reach each other, and once they do again.
+    fn part(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
+        ops.push(Op::Part { one: node, other: self.node(random) });
+        for _ in 0..random.below(16) {
+            ops.push(Op::Wait(random.pick(&[10, 500, 900])));
+            self.talk(ops, random);
+        }
+        ops.push(Op::Unite);
+        for _ in 0..random.below(8) {
+            ops.push(Op::Wait(random.pick(&[10, 300, 600])));
+            self.talk(ops, random);
         }
     }
 

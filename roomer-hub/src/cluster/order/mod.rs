@@ -38,8 +38,9 @@
 //! contradicting place.
 //!
 //! Messages of one node are placed in its order. So a node that returns a submission also returns all later ones
-//! that were made before their node knew of it, which shows in the term of the submission; and that node submits
-//! nothing again while a later message of it is with the old home.
+//! that were made before their node knew of it, which shows in the term of the submission. That node submits
+//! nothing again while a later message of it is with the old home, and nothing new in another term than its
+//! messages that wait for an answer.
 //!
 //! A place reaches a node only in a stream whose start the node has confirmed. So a home gives no place before it
 //! has confirmed streams to all receivers.
@@ -135,12 +136,14 @@ struct Message {
 }
 
 /// The state of an own message.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Own {
     /// The nodes that the message was sent to.
     to: Vec<NodeId>,
     /// The holder: the node that it is submitted to.
     holder: Option<NodeId>,
+    /// The highest known term when it was submitted.
+    term: Term,
     /// The home that the last holder has named.
     hint: Option<NodeId>,
     /// True if the holder's stream has started over since: it may have had the message's place.

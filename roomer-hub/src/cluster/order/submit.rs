@@ -82,7 +82,7 @@ impl Cluster {
             except,
             packet: bytes.into(),
             is_placed: false,
-            own: Some(Own { to, holder: None, hint: None, may_have_place: false }),
+            own: Some(Own { to, ..Own::default() }),
         };
         let me = self.me;
         self.orders.room_mut(name).insert(me, number, message);
@@ -125,9 +125,9 @@ impl Cluster {
                     Some((*number, own))
                 },
             );
-            let mut holders = Vec::new();
+            let mut pending = Vec::new();
             let next = own.by_ref().find(|(_, own)| {
-                holders.extend(own.holder);
+                pending.extend(own.holder.map(|holder| (holder, own.term)));
                 own.holder.is_none()
             });
             let Some((number, own_message)) = next else { return };
@@ -145,8 +145,10 @@ impl Cluster {
             let successor = self.successor(name).filter(|_| hint.is_none() && target == me);
             let is_final = hint.is_some() || successor.is_some();
             let target = successor.unwrap_or(target);
-            // Two homes would place the messages of one sender in any order.
-            if holders.iter().any(|holder| *holder != target) {
+            // Two homes would place the messages of one sender in any order. One home returns this message
+            // with those before it only if they were submitted in the same term.
+            let submitted = (target, room.known);
+            if pending.iter().any(|before| *before != submitted || successor.is_some()) {
                 return;
             }
             let is_ready = match target == me {
@@ -179,7 +181,7 @@ impl Cluster {
             }
             let message = self.orders.room_mut(name).messages.get_mut(&(me, number));
             let Some(own) = message.and_then(|message| message.own.as_mut()) else { return };
-            *own = Own { to, holder: Some(target), hint: None, may_have_place: false };
+            *own = Own { to, holder: Some(target), term, hint: None, may_have_place: false };
         }
     }
 
