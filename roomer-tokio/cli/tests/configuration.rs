@@ -109,7 +109,18 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
         "webhooks.queue",
         "not be 0",
     ),
-    ("[webhooks]\nkinds = [\"join\"]", 2, "webhooks.kinds", "connected|joined|left|disconnected"),
+    (
+        "[webhooks]\nkinds = [\"join\"]",
+        2,
+        "webhooks.kinds",
+        "connected|joined|left|disconnected|message",
+    ),
+    (
+        "[webhooks]\nsecret = \"S\"\nevents = \"https://a/\"\nmessage_events = [\"a\"]",
+        4,
+        "webhooks.message_events",
+        "write \"message\" in webhooks.kinds",
+    ),
     ("[webhooks]\nrooms = [\"*a\"]", 2, "webhooks.rooms", "* at the end"),
     (
         "[jwt]\nsecret = \"S\"\n[webhooks]\nsecret = \"S\"\nauthorize = \"https://a/\"",

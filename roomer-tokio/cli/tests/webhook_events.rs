@@ -190,7 +190,7 @@ fn a_full_queue_drops_events_and_delays_no_client() {
         second["events"].as_array().unwrap().iter().map(|event| &event["number"]).collect();
     assert_eq!(numbers, [2, 3, 4]);
     assert_eq!(first["process"], second["process"]);
-    let logged = serving.logged("events dropped, since webhooks.queue was full");
+    let logged = serving.logged("events dropped, since webhooks.queue or queue_bytes was full");
     assert_eq!(logged["dropped"], 7, "{logged}");
     assert_eq!(handshake(&serving, "", "").0, 101);
     // The gap shows how many are missing.
@@ -219,4 +219,48 @@ fn a_second_signal_ends_a_server_that_delivers_its_last_events() {
     serving.logged("drain ended");
     serving.signal(Signal::TERM);
     assert_eq!(serving.wait().code(), Some(128 + 15));
+}
+
+#[test]
+fn messages_are_told_where_they_are_asked_for() {
+    let hook = Hook::start(|_| ok());
+    let file = TempFile::new(
+        "messages.toml",
+        "[webhooks]\nkinds = [\"message\"]\nmessage_events = [\"order*\"]\nrooms = [\"shop*\"]\n\
+         [[room]]\npattern = \"shop-closed\"\npublish = \"none\"\n",
+    );
+    let (_secret, serving) = start(&hook, &[file.path()]);
+    let send =
+        |room: &str, event: &str, text: &str| run(&["send", &serving.url, room, event, text]);
+    succeeds(&send("lobby", "order", "of another room"));
+    succeeds(&send("shop-1", "chat", "another event"));
+    assert!(!send("shop-closed", "order", "which a rule forbids").status.success());
+    succeeds(&send("shop-1", "order-new", "a \"book\""));
+    let raw = ["send", &serving.url, "shop-1", "order"];
+    succeeds(&support::run_with(&[&raw[..], &["-"]].concat(), &[0xff, 0]));
+    let told = events_until(&hook, |event| event["base64"] == "/wA=");
+    assert_eq!(told.len(), 2, "{told:?}");
+    let expected = [("event", "message"), ("room", "shop-1"), ("name", "order-new")];
+    for (key, value) in expected {
+        assert_eq!(told[0][key], value);
+    }
+    assert_eq!((&told[0]["text"], &told[0]["number"]), (&json!("a \"book\""), &json!(1)));
+    assert!(told[0]["id"].is_string() && told[1]["name"] == "order");
+}
+
+#[test]
+fn messages_that_wait_have_a_limit_in_bytes() {
+    let hook = Hook::start(|_| Reply::Hang);
+    let args = ["--webhooks-kinds", "message", "--webhooks-queue-bytes", "1000"];
+    let (_secret, serving) = start(&hook, &[&args[..], &["--webhooks-timeout", "10m"]].concat());
+    let send =
+        |bytes: usize| succeeds(&run(&["send", &serving.url, "a", "chat", &"x".repeat(bytes)]));
+    send(500);
+    hook.next();
+    send(400);
+    wait_for(&serving, WAITING, 2);
+    send(400);
+    wait_for(&serving, DROPPED, 1);
+    send(50);
+    wait_for(&serving, WAITING, 3);
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::serve::config::rooms::{Room, Who};
 use crate::serve::config::setting::{Rate, Setting};
-use crate::serve::webhooks::MayJoin;
+use crate::serve::webhooks::Webhooks;
 
 /// Something that a client does in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,14 +184,16 @@ impl Rules {
     }
 
     /// Adds the rules to a server. A rule that can never deny is left out, since the server asks
-    /// each rule about every message. With `has_login`, logins may limit clients as well; the webhook
-    /// is asked about joins that all others permit.
+    /// each rule about every message. With `has_login`, logins may limit clients as well; the webhooks
+    /// are asked about joins that all others permit, and told of messages.
     pub(crate) fn add(
         &self,
         mut builder: Builder,
         has_login: bool,
-        webhook: Option<MayJoin>,
+        webhooks: &Webhooks,
     ) -> Builder {
+        let webhook = webhooks.may_join.clone();
+        let told = webhooks.events.clone().filter(|events| events.has_messages());
         let denies = self.denies(has_login, webhook.is_some());
         if let Some(webhook) = webhook {
             let rules = self.clone();
@@ -208,12 +210,16 @@ impl Rules {
             builder =
                 builder.may_recall(move |conn, room| rules.permit(conn, room, Right::History));
         }
-        if denies.publish || denies.rate {
+        if denies.publish || denies.rate || told.is_some() {
             let rules = self.clone();
             builder = builder.may_publish(move |conn, message| {
                 // In this order, so that a message that is denied anyway does not count.
-                rules.permit(conn, message.room, Right::Publish)
-                    && rules.is_in_time(conn, message.room, Counted::Messages)
+                let is_permitted = rules.permit(conn, message.room, Right::Publish)
+                    && rules.is_in_time(conn, message.room, Counted::Messages);
+                if is_permitted && let Some(events) = &told {
+                    events.message(conn, message);
+                }
+                is_permitted
             });
         }
         if denies.whisper || denies.rate {

@@ -53,7 +53,7 @@ pub(crate) fn server(
         false => builder.presence("root", Presence::Off),
     };
     let has_login = login.is_some() || webhooks.authorize.is_some();
-    builder = rules.add(builder, has_login, webhooks.may_join.clone());
+    builder = rules.add(builder, has_login, webhooks);
     if let Some(events) = &webhooks.events {
         builder = events.add(builder);
     }

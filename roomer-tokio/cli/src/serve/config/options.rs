@@ -55,6 +55,8 @@ choice! {
         Joined = "joined",
         Left = "left",
         Disconnected = "disconnected",
+        /// Not by default: it is asked for with each message.
+        Message = "message",
     }
 }
 
@@ -165,7 +167,9 @@ options! {
     "webhooks.rooms" webhooks_rooms: Vec<Pattern> = "",
         "patterns of rooms of which the other two learn; without one, all";
     "webhooks.kinds" webhooks_kinds: Vec<EventKind> = "connected, joined, left, disconnected",
-        "the events that webhooks.events gets";
+        "the events that are told; with message, also what clients send to rooms";
+    "webhooks.message_events" webhooks_message_events: Vec<Pattern> = "",
+        "patterns of the events of these messages; without one, all";
     "webhooks.plain_http" webhooks_plain_http: bool = "false",
         "permits http:// to other machines, as within a network of containers";
     "webhooks.timeout" webhooks_timeout: Duration = "5s",
@@ -174,6 +178,8 @@ options! {
         "requests to one address at one time; more wait";
     "webhooks.queue" webhooks_queue: usize = "10000",
         "events that may wait; more are dropped and counted";
+    "webhooks.queue_bytes" webhooks_queue_bytes: Size = "16 MiB",
+        "the same in bytes of messages";
     "webhooks.batch" webhooks_batch: usize = "100",
         "events in one request";
     "webhooks.retries" webhooks_retries: usize = "5",

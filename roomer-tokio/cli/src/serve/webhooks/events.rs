@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use data_encoding::HEXLOWER;
+use data_encoding::{BASE64, HEXLOWER};
 use ring::rand::{self, SystemRandom};
-use roomer_tokio::{Builder, Conn, DisconnectReason};
+use roomer_tokio::{Builder, Conn, DisconnectReason, Message};
 use serde::Serialize;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
@@ -29,6 +29,10 @@ pub(crate) struct Events {
     kinds: Vec<EventKind>,
     /// The rooms about whose members it gets events; all without one.
     rooms: Arc<[Pattern]>,
+    /// The events of messages that it is told; all without one.
+    message_events: Vec<Pattern>,
+    /// The most bytes of messages that may wait.
+    queue_bytes: u64,
     /// The number of the last event. The lock keeps numbers in the order of the queue.
     last: Mutex<u64>,
     queue: mpsc::Sender<Event>,
@@ -49,6 +53,8 @@ pub(crate) struct Events {
 #[derive(Default)]
 pub(super) struct EventCounts {
     pub(super) waiting: AtomicU64,
+    /// The bytes of the messages among them.
+    waiting_bytes: AtomicU64,
     pub(super) delivered: AtomicU64,
     pub(super) dropped: AtomicU64,
 }
@@ -69,10 +75,54 @@ struct Event {
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Content {
-    Connected { address: Option<IpAddr> },
-    Joined { room: String },
-    Left { room: String },
-    Disconnected { by: &'static str, code: Option<u16> },
+    Connected {
+        address: Option<IpAddr>,
+    },
+    Joined {
+        room: String,
+    },
+    Left {
+        room: String,
+    },
+    Disconnected {
+        by: &'static str,
+        code: Option<u16>,
+    },
+    Message {
+        room: String,
+        name: String,
+        #[serde(flatten)]
+        payload: Payload,
+    },
+}
+
+/// A payload as the rest of the HTTP API writes it.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Payload {
+    Text(String),
+    Base64(String),
+}
+
+impl Payload {
+    fn new(bytes: &[u8]) -> Payload {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => Payload::Text(text.into()),
+            Err(_) => Payload::Base64(BASE64.encode(bytes)),
+        }
+    }
+}
+
+impl Event {
+    /// The bytes that clients decide about.
+    fn message_bytes(&self) -> u64 {
+        match &self.content {
+            Content::Message {
+                name, payload: Payload::Text(text) | Payload::Base64(text), ..
+            } => (name.len() + text.len()) as u64,
+            _ => 0,
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -103,6 +153,8 @@ impl Events {
             call,
             kinds: options.webhooks_kinds.clone(),
             rooms,
+            message_events: options.webhooks_message_events.clone(),
+            queue_bytes: options.webhooks_queue_bytes.0 as u64,
             last: Mutex::new(0),
             queue,
             receiver: Mutex::new(Some(receiver)),
@@ -145,9 +197,32 @@ impl Events {
                     };
                     events.push(conn, Content::Disconnected { by, code });
                 }),
+                // The rules of rooms see all messages, and tell of those that they permit.
+                EventKind::Message => builder,
             };
         }
         builder
+    }
+
+    /// Returns true if it is told of messages.
+    pub(crate) fn has_messages(&self) -> bool {
+        self.kinds.contains(&EventKind::Message)
+    }
+
+    /// Tells of a message to a room.
+    pub(crate) fn message(&self, conn: &Conn, message: &Message<'_>) {
+        let matches = |pattern: &Pattern| pattern.matches(message.event);
+        let is_event = self.message_events.is_empty() || self.message_events.iter().any(matches);
+        if is_event && self.is_told(message.room) {
+            self.push(
+                conn,
+                Content::Message {
+                    room: message.room.into(),
+                    name: message.event.into(),
+                    payload: Payload::new(message.payload),
+                },
+            );
+        }
     }
 
     fn is_told(&self, room: &str) -> bool {
@@ -170,8 +245,12 @@ impl Events {
             content,
         };
         // Before it is in the queue: the delivery may subtract it at once.
+        let bytes = event.message_bytes();
         self.counts.waiting.fetch_add(1, Ordering::Relaxed);
-        if self.queue.try_send(event).is_err() {
+        let before = self.counts.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let is_full = bytes > 0 && before + bytes > self.queue_bytes;
+        if is_full || self.queue.try_send(event).is_err() {
+            self.counts.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             self.drop_events(1);
             self.unlogged.fetch_add(1, Ordering::Relaxed);
         }
@@ -210,10 +289,15 @@ impl Events {
                 return;
             }
             self.deliver(&batch).await;
+            let bytes = batch.iter().map(Event::message_bytes).sum();
+            self.counts.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
             batch.clear();
             let dropped = self.unlogged.swap(0, Ordering::Relaxed);
             if dropped > 0 {
-                tracing::warn!(dropped, "events dropped, since webhooks.queue was full");
+                tracing::warn!(
+                    dropped,
+                    "events dropped, since webhooks.queue or queue_bytes was full"
+                );
             }
         }
     }
