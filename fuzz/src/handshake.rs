@@ -8,7 +8,7 @@ use roomer_testkit::{Clock, Tasks, frames, socket};
 /// The time that a handshake and a close may take together, with the server's defaults.
 const WAIT: Duration = Duration::from_secs(10 + 5);
 
-/// Checks for any bytes that the real server either sends one well-formed HTTP response and ends
+/// Checks that, for any bytes, the real server either sends one well-formed HTTP response and ends
 /// the connection in bounded time, or upgrades and continues with WebSocket frames. The result does
 /// not depend on how the bytes are split.
 ///

@@ -30,7 +30,7 @@ impl ConnId {
     }
 
     /// Parses an id in exactly its wire form: upper case, braces and blanks are rejected.
-    /// [`FromStr`] is the same with an error.
+    /// [`FromStr`] returns an error instead of `None`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let id = ConnId::of(Uuid::try_parse(text).ok()?);

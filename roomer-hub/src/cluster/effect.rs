@@ -59,7 +59,7 @@ pub enum Change<'a> {
     Broadcast {
         /// The peers that have members in the room.
         peers: Peers<'a>,
-        /// A connection of a peer that does not get the message.
+        /// A connection of a peer that does not receive the message.
         except: Option<ConnId>,
         /// The packet, with `src` set.
         packet: PacketRef<'a>,
@@ -156,7 +156,7 @@ pub enum Effect {
     Broadcast {
         /// The peer's key in the hub.
         peer: PeerKey,
-        /// The local connection that does not get the message.
+        /// The local connection that does not receive the message.
         except: Option<ConnId>,
         /// The encoded packet.
         packet: Bytes,
@@ -170,7 +170,7 @@ pub enum Effect {
     },
     /// Give [`Input::Ordered`](crate::Input::Ordered) to the hub.
     Ordered {
-        /// The connection that does not get the message.
+        /// The connection that does not receive the message.
         except: Option<ConnId>,
         /// The encoded packet.
         packet: Bytes,

@@ -160,7 +160,7 @@ impl Cluster {
         }
     }
 
-    /// Handles one input at the time `now`. The hub has to get all effects, in order, before its next
+    /// Handles one input at the time `now`. The hub has to receive all effects, in order, before its next
     /// input and before the next call of any method. `tables` are the hub's.
     ///
     /// `now` counts from any fixed moment and never decreases.

@@ -28,7 +28,7 @@ pub(super) struct Sealing {
 
 impl Sealing {
     fn max_frame(&self) -> usize {
-        // A broker with a tiny limit gets frames above it and refuses them, which is reported.
+        // A broker with a tiny limit receives frames above it and refuses them, which is reported.
         self.max_payload.clamp(2 * HEAD_MAX, MAX_FRAME)
     }
 }
@@ -201,7 +201,7 @@ impl Outgoing {
             }
         }
         if self.published == self.sealed {
-            // Sealed only now, so that a broker that is slower than the node gets fewer, larger
+            // Sealed only now, so that a broker that is slower than the node receives fewer, larger
             // frames.
             self.seal(sealing);
         }

@@ -150,7 +150,7 @@ impl Cluster {
         let Item::Profile { info, user, .. } = item else { return };
         if !(info.is_empty() && user.is_empty()) {
             self.profiles.insert(&id, self.hash.profile(&id, info, user), seats);
-        // The last part was removed: peers get the empty profile once, and keep nothing.
+        // The last part was removed: peers receive the empty profile once, and keep nothing.
         } else if self.profiles.get(&id).is_some() {
             self.profiles.remove(&id);
         } else {

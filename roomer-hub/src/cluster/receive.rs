@@ -229,7 +229,7 @@ impl Cluster {
             self.ended.insert(node, now);
         }
         if let Some(peer) = key {
-            // Free at once, since the hub gets `PeerGone` before any later input that uses the key.
+            // Free at once, since the hub receives `PeerGone` before any later input that uses the key.
             self.keys[peer.index()] = None;
             self.effects.push(super::Effect::PeerGone { peer });
         }

@@ -68,7 +68,7 @@ impl UserCommand {
             }
             UserCommand::Leave { room } => {
                 let key = tables.find_room(room)?;
-                // Otherwise a connection that is not in the room would get a `leave_ack`.
+                // Otherwise a connection that is not in the room would receive a `leave_ack`.
                 tables.is_member(conn, key).then_some(Command::Leave { conn, room })?
             }
             UserCommand::Close { code, reason } => Command::Close { conn, code: *code, reason },

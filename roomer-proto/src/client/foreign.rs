@@ -29,10 +29,9 @@ impl Client {
         handshake::add_query(address, self.options.extended, known)
     }
 
-    /// The driver has opened a WebSocket at the [`next_address`](Self::next_address). In place of
-    /// [`connected`](Self::connected), [`receive`](Self::receive) and [`transmit`](Self::transmit) it
-    /// calls [`receive_message`](Self::receive_message) and
-    /// [`transmit_messages`](Self::transmit_messages).
+    /// Records that the driver has opened a WebSocket at the [`next_address`](Self::next_address). In place
+    /// of [`connected`](Self::connected), [`receive`](Self::receive) and [`transmit`](Self::transmit) it
+    /// calls [`receive_message`](Self::receive_message) and [`transmit_messages`](Self::transmit_messages).
     ///
     /// On [`Need::Disconnect`](super::Need::Disconnect) without an [`Outgoing::Close`] before it, the
     /// driver must not close the WebSocket with a close frame until the next connection is open or the

@@ -31,15 +31,15 @@ pub struct Hello<'a> {
 /// The server's limits on what a client sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a message.
+    /// Maximum length of a message, in bytes.
     pub message: usize,
-    /// Bytes of a room's or an event's name.
+    /// Maximum length of a room or event name, in bytes.
     pub name: usize,
-    /// Rooms of one connection.
+    /// Maximum number of rooms of one connection.
     pub rooms: usize,
-    /// Bytes of a member's info.
+    /// Maximum length of a member's info, in bytes.
     pub info: usize,
-    /// Requests of one connection without an answer, of each kind.
+    /// Maximum number of unanswered requests of one connection, of each kind.
     pub requests: usize,
 }
 

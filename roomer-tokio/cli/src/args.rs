@@ -96,7 +96,7 @@ Example:
     },
     /// Print the completions for a shell.
     Completions {
-        /// The shell.
+        /// The shell that reads the completions.
         shell: Shell,
     },
 }
@@ -105,7 +105,7 @@ Example:
 pub(crate) struct Tail {
     #[command(flatten)]
     pub(crate) connect: Connect,
-    /// The rooms.
+    /// The names of the rooms.
     #[arg(required = true)]
     pub(crate) rooms: Vec<String>,
     /// Only messages of this event; may be given several times.
@@ -129,7 +129,7 @@ pub(crate) struct Tail {
 pub(crate) struct Send {
     #[command(flatten)]
     pub(crate) connect: Connect,
-    /// The room.
+    /// The name of the room.
     pub(crate) room: String,
     /// The name of the event.
     pub(crate) event: String,
@@ -147,7 +147,7 @@ pub(crate) struct Send {
 pub(crate) struct Request {
     #[command(flatten)]
     pub(crate) connect: Connect,
-    /// The room.
+    /// The name of the room.
     pub(crate) room: String,
     /// The name of the event.
     pub(crate) event: String,
@@ -162,7 +162,7 @@ pub(crate) struct Request {
 pub(crate) struct Members {
     #[command(flatten)]
     pub(crate) connect: Connect,
-    /// The room.
+    /// The name of the room.
     pub(crate) room: String,
     /// Continue, and print who joins and leaves.
     #[arg(long)]
@@ -173,7 +173,7 @@ pub(crate) struct Members {
 pub(crate) struct Talk {
     #[command(flatten)]
     pub(crate) connect: Connect,
-    /// The room.
+    /// The name of the room.
     pub(crate) room: String,
     /// The name that the other members see, where the server keeps infos of members.
     #[arg(long)]
@@ -190,7 +190,7 @@ pub(crate) struct Talk {
 pub(crate) struct Decode {
     /// The file; standard input without it.
     pub(crate) file: Option<PathBuf>,
-    /// What the bytes of hexadecimal digits are.
+    /// How to read the bytes that the hexadecimal digits stand for.
     #[arg(long, value_enum, default_value_t = Bytes::Auto)]
     pub(crate) bytes: Bytes,
 }
@@ -218,7 +218,7 @@ pub(crate) struct Check {
 pub(crate) enum Bytes {
     /// WebSocket frames if the bytes are whole frames; otherwise a packet.
     Auto,
-    /// WebSocket frames.
+    /// One or more whole WebSocket frames.
     Frames,
     /// A packet, which is the content of a frame.
     Packet,

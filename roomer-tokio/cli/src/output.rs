@@ -172,7 +172,7 @@ pub(crate) fn sender(from: &str) -> String {
     match from {
         "" => styled("server", AnsiColor::Magenta.on_default()),
         id => {
-            // By characters: on a server of another make an id may be any text.
+            // By characters: on other servers an id may be any text.
             let short: String = id.chars().take(SHORT_ID).collect();
             styled(&escape(&short), AnsiColor::Green.on_default())
         }

@@ -127,7 +127,7 @@ impl Talker<'_> {
     fn line(&mut self, line: String) -> Result<(), Failure> {
         match &mut self.printer {
             Some(printer) => {
-                // The editor writes what it gets, including colours.
+                // The editor passes escape sequences through, so colours are removed here.
                 let line = match AutoStream::choice(&std::io::stdout()) {
                     ColorChoice::Never => strip_str(&line).to_string(),
                     _ => line,

@@ -82,7 +82,7 @@ fn the_log_and_keys_of_the_api_change_and_the_rest_is_told() {
     );
     reload(&mut serving, &file, &both);
     assert_eq!(
-        serving.logged("some changes need a new start")["keys"],
+        serving.logged("some changes need a restart")["keys"],
         "limits.max_rooms, rates.messages, [[room]] presence, history, deflate, [[room]] join"
     );
     assert!(opens(&serving, &first.1) && opens(&serving, &second.1));

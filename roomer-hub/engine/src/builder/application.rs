@@ -104,10 +104,10 @@ impl<E> Builder<E> {
         self.with_error_type()
     }
 
-    /// Decides whether a client may join a room. If the rule returns false, the client receives
-    /// `leave_ack` without a reason, as clients of the original expect. The rule is not called for
-    /// `root` (use [`authorize`](Self::authorize)), for a room that the client is already in, or
-    /// for joins by the server. A panic closes that connection with 1011.
+    /// Sets the rule that decides whether a client may join a room. If the rule returns false, the client
+    /// receives `leave_ack` without a reason, as clients of the original expect. The rule is not called for
+    /// `root` (use [`authorize`](Self::authorize)), for a room that the client is already in, or for joins
+    /// by the server. A panic closes that connection with 1011.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -144,9 +144,9 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Decides whether a client may send a message to a room, for its members or for a handler. If
-    /// the rule returns false, the message is dropped and counted. By default the rule is called
-    /// only for members, since other clients' messages are dropped anyway. A panic closes that
+    /// Sets the rule that decides whether a client may send a message to a room, for its members or for a
+    /// handler. If the rule returns false, the message is dropped and counted. By default the rule is
+    /// called only for members, since other clients' messages are dropped anyway. A panic closes that
     /// connection with 1011.
     pub fn may_publish<F>(mut self, rule: F) -> Self
     where
@@ -167,7 +167,7 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Decides whether a client may send a direct message to the connection with the id
+    /// Sets the rule that decides whether a client may send a direct message to the connection with the id
     /// [`dst`](Message::dst). If the rule returns false, the message is dropped and counted. A
     /// panic closes the sender's connection with 1011.
     pub fn may_send<F>(mut self, rule: F) -> Self

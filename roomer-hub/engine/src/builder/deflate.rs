@@ -5,8 +5,8 @@ use crate::builder::Builder;
 impl<E> Builder<E> {
     /// Compresses the messages of rooms, by permessage-deflate (RFC 7692). `pattern` is a room's name, or a
     /// prefix of names followed by `*`; the first matching pattern applies. A message is compressed if it
-    /// has at least `threshold` bytes, and gets shorter; with `usize::MAX`, none of the room. Default: no
-    /// room, and then no client can negotiate compression.
+    /// is at least `threshold` bytes long and becomes shorter; `usize::MAX` turns it off for the room.
+    /// Default: no room, and then no client can negotiate compression.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

@@ -15,7 +15,7 @@ impl<E> Builder<E> {
     /// for too long for their session. `pattern` is a room's name, or a prefix of names followed by
     /// `*`; the first matching pattern applies. Default: no room remembers.
     ///
-    /// A client asks for what it has missed when it joins, and gets it after its `join_ack` and before
+    /// A client asks for what it missed when it joins, and receives it after its `join_ack` and before
     /// anything new, each message as it was. Messages of handlers and of the application count too,
     /// direct ones do not. Plain clients notice nothing.
     ///
@@ -46,10 +46,10 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Decides whether a client that joins a room gets what the room remembers, if it asks for it. If the
-    /// rule returns false, the join is an ordinary one; whether that is permitted is decided by
-    /// [`may_join`](Self::may_join). Default: each client that may join may have it. A panic closes that
-    /// connection with 1011.
+    /// Sets the rule that decides whether a client that joins a room receives what the room remembers, if
+    /// it asks for it. If the rule returns false, the join is an ordinary one; whether that is permitted is
+    /// decided by [`may_join`](Self::may_join). Default: each client that may join may have it. A panic
+    /// closes that connection with 1011.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

@@ -11,7 +11,7 @@ use crate::builder::Builder;
 
 impl<E> Builder<E> {
     /// Limits the bytes of a member's info ([`Claims::info`](crate::Claims::info)). Default 1 KiB: each
-    /// extended member of a room gets the info of all of them when it joins.
+    /// extended member of a room receives the info of all of them when it joins.
     pub fn max_info(mut self, bytes: usize) -> Self {
         self.config.max_info = bytes;
         self
@@ -26,9 +26,9 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Decides whether an extended client may set its own info to this value. Without a rule it may
-    /// not. If the rule returns false, the change is dropped and counted. A panic closes that connection
-    /// with 1011.
+    /// Sets the rule that decides whether an extended client may set its own info to this value. Without a
+    /// rule it may not. If the rule returns false, the change is dropped and counted. A panic closes that
+    /// connection with 1011.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

@@ -15,9 +15,9 @@ impl<E> Builder<E> {
     /// that are not requests do not reach the handler: [`on`](Self::on) is for them.
     ///
     /// The handler returns a payload or a result, see [`IntoReply`]. An error is reported to
-    /// [`on_error`](Self::on_error), and the client gets the code `failed` without its text, or
+    /// [`on_error`](Self::on_error), and the client receives the code `failed` without its text, or
     /// `invalid` if reading the payload as text or JSON has failed. A
-    /// [`ReplyError`](crate::ReplyError) is not reported: the client gets its code and text. A panic
+    /// [`ReplyError`](crate::ReplyError) is not reported: the client receives its code and text. A panic
     /// closes the connection with 1011.
     ///
     /// ```

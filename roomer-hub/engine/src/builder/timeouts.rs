@@ -32,8 +32,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets how long a message that is received in part may take for each 64 KiB of it, or for the
-    /// rest. Default 30 s: a link of 17 kbit/s is fast enough, and a client that sends a byte now
+    /// Sets the time limit for each 64 KiB of a partly received message, and for its last part.
+    /// Default 30 s: a link of 17 kbit/s is fast enough, and a client that sends a byte now
     /// and then cannot occupy memory. A slower client is closed with 1013. For an extended client of which
     /// nothing has arrived for half of this time, the socket is lost, and its session stays.
     pub fn message_timeout(mut self, timeout: Duration) -> Self {

@@ -21,8 +21,8 @@ use super::streams::Events;
 
 /// A client that stays connected to a room server. Cheap to clone.
 ///
-/// When the last handle of it and of its rooms is dropped, the client is closed: what was sent is
-/// written first.
+/// When the last handle to it or to one of its rooms is dropped, the client is closed: what was sent
+/// is written first.
 pub struct Client<R> {
     pub(super) open: Arc<Open>,
     pub(super) runtime: PhantomData<fn() -> R>,

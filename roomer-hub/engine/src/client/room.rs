@@ -127,7 +127,8 @@ impl Room {
         self.with_members(Members::count)
     }
 
-    /// Calls a function with the members, without a copy. It must not use the client.
+    /// Calls `look` with the members, without copying them. `look` must not use the client, whose lock
+    /// is held meanwhile: it would wait for itself.
     pub fn with_members<T: Default>(&self, look: impl FnOnce(&Members) -> T) -> T {
         self.open.shared.lock().machine.members(&self.name).map(look).unwrap_or_default()
     }

@@ -66,7 +66,7 @@ pub trait MessageSocket: Send + 'static {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Incoming {
-    /// A message.
+    /// The content of a binary message.
     Message(Vec<u8>),
     /// A close frame: its code, unless it has none, and its reason.
     Closed {

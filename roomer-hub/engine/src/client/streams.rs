@@ -45,8 +45,8 @@ impl Drop for Subscription {
 
 /// All events of a client, in order, from the call of `events()` on.
 ///
-/// If the application reads more slowly than events arrive, at most as many as the buffer has places
-/// wait; then the oldest are dropped and [counted](Self::take_missed). The stream ends after
+/// If the application reads more slowly than events arrive, the buffer keeps its capacity and drops
+/// the oldest, which are [counted](Self::take_missed). The stream ends after
 /// [`Event::Closed`].
 #[must_use]
 pub struct Events(Subscription);
@@ -54,8 +54,8 @@ pub struct Events(Subscription);
 /// The messages of one room, in order, from the call of `messages()` on: those to the room, and those
 /// that were sent through it to this client alone.
 ///
-/// If the application reads more slowly than messages arrive, at most as many as the buffer has places
-/// wait; then the oldest are dropped and [counted](Self::take_missed). The stream ends when the client
+/// If the application reads more slowly than messages arrive, the buffer keeps its capacity and drops
+/// the oldest, which are [counted](Self::take_missed). The stream ends when the client
 /// has left the room, or is closed; a reconnect does not end it.
 #[must_use]
 pub struct Messages(Subscription);

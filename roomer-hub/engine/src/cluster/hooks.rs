@@ -22,7 +22,7 @@ pub struct PeerEvent {
     pub node: NodeId,
     /// The node's name.
     pub name: String,
-    /// Why its members have left; `None` if they are shown from now on.
+    /// Why its members were removed; `None` if they were added.
     pub gone: Option<GoneCause>,
 }
 

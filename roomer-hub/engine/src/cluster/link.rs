@@ -227,7 +227,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
         at.is_some_and(|at| self.is_past(at, cx))
     }
 
-    /// Returns true once it is `at`; otherwise sets the timer for it.
+    /// Returns true once the time `at` is reached; otherwise sets the timer for it.
     fn is_past(&mut self, at: Duration, cx: &mut Context<'_>) -> bool {
         let now = self.server.now();
         if at <= now {

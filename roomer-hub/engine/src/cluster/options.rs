@@ -46,8 +46,8 @@ impl Cluster {
         self
     }
 
-    /// Sets how much is kept for each peer until it has applied it: what a restart of the broker may
-    /// take without a loss. Default 4 MiB and 10 s.
+    /// Sets how much is kept for each peer until it confirms it, so that a broker restart loses
+    /// nothing. Default 4 MiB and 10 s.
     pub fn journal(mut self, bytes: usize, time: Duration) -> Self {
         (self.config.journal_bytes, self.config.journal_time) = (bytes, time);
         self.config.backlog_bytes = bytes;

@@ -77,7 +77,7 @@ impl Activity {
         }
     }
 
-    /// See [`MessageProgress::record`].
+    /// Records the progress of a message that is still arriving ([`MessageProgress::record`]).
     pub(crate) fn record_progress(&mut self, now: Duration, unfinished: usize, is_new: bool) {
         // A connection without a message under way gets no memory for one.
         if unfinished > 0 || self.0.is_some() {
@@ -85,7 +85,7 @@ impl Activity {
         }
     }
 
-    /// See [`MessageProgress::restart`].
+    /// Grants a message that is still arriving its full time again ([`MessageProgress::restart`]).
     pub(crate) fn restart_progress(&mut self, now: Duration) {
         if let Some(parts) = self.existing() {
             parts.progress.restart(now);

@@ -122,7 +122,7 @@ impl Established {
             let inflated;
             let event = match event {
                 Ok(Event::Compressed { kind, data }) => {
-                    // Without the lock: it takes as long as the client likes, up to the limit.
+                    // Without the lock: the client controls how long this takes, up to the limit.
                     drop(core);
                     inflated = compressed::inflate(kind, data, options.limits.max_message);
                     core = server.core();

@@ -16,7 +16,7 @@ pub struct PastMessage {
     pub event: ByteString,
     /// The sender; `None` for a message of the server itself.
     pub src: Option<ConnId>,
-    /// The payload.
+    /// The payload, as it was sent.
     pub payload: Bytes,
 }
 

@@ -4,8 +4,8 @@ use roomer_hub::ConnKey;
 
 use super::Sessions;
 
-/// The reports of other nodes of a cluster that a client has returned to them, and has a new session
-/// there; part of [`SessionStats`](crate::SessionStats).
+/// Reports by other nodes of a cluster that a client of this node now has a session there; part of
+/// [`SessionStats`](crate::SessionStats).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReleasedSessions {

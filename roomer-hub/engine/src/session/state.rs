@@ -27,7 +27,7 @@ const ACK_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct SessionState {
     /// The client's packets that were handled, and when to acknowledge them.
     pub(crate) received: AckSchedule,
-    /// When the server has to send something, or while there is no socket, when the session ends.
+    /// When the server has to send something; without a socket, when the session ends.
     deadline: Moment,
     /// When the last acknowledgement arrived.
     last_ack: Moment,

@@ -37,7 +37,7 @@ pub struct Node {
     pub awake_since: Duration,
     /// When it last woke up.
     pub woke_at: Duration,
-    /// When it last gave up messages since too much waited for a place.
+    /// When it last dropped messages because too many were waiting for a place.
     pub crowded_at: Duration,
     /// True if it has stopped by an orderly shutdown, with nothing left to publish.
     pub has_said_all: bool,

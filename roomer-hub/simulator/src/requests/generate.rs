@@ -1,4 +1,4 @@
-//! Generates plans.
+//! Generates plans of requests and answers.
 
 use super::plan::{Dst, Plan, Step, Who};
 use crate::random::Source;

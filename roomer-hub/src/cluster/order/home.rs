@@ -23,8 +23,8 @@ struct Maturity {
 const YIELDED: Maturity = Maturity { age: 2, founders: 2 };
 const CHOSEN: Maturity = Maturity { age: 4, founders: 1 };
 
-/// The silence of a home, in beats, after which a node does not submit to it until it is heard
-/// again.
+/// The silence of a home, in beats, after which a node does not submit to it until something
+/// arrives from it again.
 const QUIET_BEATS: u32 = 2;
 
 impl Cluster {
@@ -93,8 +93,8 @@ impl Cluster {
         })
     }
 
-    /// Records a term that a peer has told, and tells it to all if it is new: with it, each node promises to
-    /// give no more places in an earlier term.
+    /// Records a term that a peer has announced, and announces it to all if it is new: with it, each node
+    /// promises to give no more places in an earlier term.
     pub(super) fn learn(&mut self, name: &str, from: NodeId, term: Term) {
         let room = self.orders.room_mut(name);
         let promised = room.promised.entry(from).or_default();
@@ -155,8 +155,8 @@ impl Cluster {
         self.push_to_all(&Item::Order(OrderItem::Term { room, epoch, home }));
     }
 
-    /// Returns true if places of an earlier term may be under way to this node: a peer that could give
-    /// them has not told this term or a later one yet. `age` is the time for which a place of the term has
+    /// Returns true if places of an earlier term may be under way to this node: a peer that could give them
+    /// has not announced this term or a later one yet. `age` is the time for which a place of the term has
     /// waited.
     pub(super) fn may_have_earlier(&self, room: &Room, term: Term, age: Duration) -> bool {
         if term == room.term {

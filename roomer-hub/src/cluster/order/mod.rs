@@ -15,20 +15,21 @@
 //! both consider themselves the home, as in two halves of a network, cannot give two members different orders:
 //! a place of a lower term than the last one is refused, and its message is shown as lost.
 //!
-//! That must not happen without a fault, however the homes change. So each node tells all others each term that
-//! it learns of. To tell a term is a promise: the node gives no place in an earlier one. It follows
-//! all its earlier places in its stream. Before a node delivers the first place of a term, it waits until
-//! each live node has promised that. Then no place of an earlier term can arrive, whichever nodes considered
-//! themselves the home, and however long frames take. The wait has a bound, for nodes that hang.
+//! That must not happen without a fault, however the homes change. So each node announces to all others
+//! each term that it learns of. An announcement is a promise: the node gives no place in an earlier term.
+//! It follows all its earlier places in its stream. Before a node delivers the first place of a term, it
+//! waits until each live node has promised that. Then no place of an earlier term can arrive, whichever
+//! nodes considered themselves the home, and however long frames take. The wait has a bound, for nodes that
+//! hang.
 //!
 //! Streams start with the known terms. A node that has forgotten a room, which has had no members for some
 //! time, begins its next term above all that it has forgotten.
 //!
 //! # The home
 //!
-//! The home is that of the highest known term while it lives. Otherwise, it is the node with the highest hash of
-//! room and node among the live ones that are not too young. A home that finds that another node should be it
-//! *yields*: it begins a term for that node, tells all, and returns submissions.
+//! The home is that of the highest known term while it lives. Otherwise, it is the node with the highest
+//! hash of room and node among the live ones that are not too young. A home that finds that another node
+//! should be the home *yields*: it begins a term for that node, announces it, and returns submissions.
 //!
 //! # At most one place
 //!
@@ -104,7 +105,7 @@ struct Room {
     known: Term,
     /// The term with which this node last returned a submission.
     yielded: Term,
-    /// The highest term that each peer has told.
+    /// The highest term that each peer has announced.
     promised: BTreeMap<NodeId, Term>,
     /// The submissions of peers to this node that wait for a place.
     submissions: VecDeque<Submission>,

@@ -97,7 +97,7 @@ impl Cluster {
             let Some(first) = room.submissions.front() else { return };
             let (node, number, term) = (first.node, first.number, first.term);
             let is_placed = room.placed.get(&node).is_some_and(|placed| number <= *placed);
-            // An earlier one of its node was returned, which its node had not heard of.
+            // An earlier one of its node was returned, which its node did not know yet.
             let is_behind = term < room.yielded;
             let successor = match is_behind {
                 true => Some(room.known.home),
@@ -149,7 +149,7 @@ impl Cluster {
     }
 
     /// Handles the end of a peer, whose members have left. If it announced its stop, its waiting messages
-    /// may still get their places, and it has placed no message that it still held as a home.
+    /// may still receive their places, and it has placed no message that it still held as a home.
     pub(in crate::cluster) fn order_peer_gone(&mut self, node: NodeId, why: GoneCause) {
         let me = self.me;
         let names: Vec<Box<str>> = self.orders.rooms.keys().cloned().collect();

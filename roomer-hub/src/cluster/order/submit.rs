@@ -37,7 +37,7 @@ impl Cluster {
     }
 
     /// Takes a message of this node for a room with one order. `tables` are the hub's, `except` is the
-    /// connection that does not get the message.
+    /// connection that does not receive the message.
     ///
     /// Returns true if this node is the room's home and nothing waits there: the driver sends the message to
     /// this node's members at once. Otherwise an [`Effect::Ordered`](crate::cluster::Effect::Ordered)

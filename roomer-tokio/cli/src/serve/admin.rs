@@ -18,7 +18,7 @@ use crate::serve::config::Config;
 use crate::serve::config::rooms::ApiRight;
 use crate::serve::config::values::Problem;
 
-/// What the page may load: its own files, and the API beside it. It may be in no frame of another page.
+/// The page may load its own files and the API beside it, and other pages may not show it in a frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

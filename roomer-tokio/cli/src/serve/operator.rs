@@ -16,7 +16,7 @@ use crate::serve::webhooks::Webhooks;
 /// The content type of metrics in the text format of Prometheus.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What the listener shows besides the state of the server.
+/// The parts that the listener serves besides the state of the server.
 pub(crate) struct Parts {
     pub(crate) api: Option<Arc<Api>>,
     pub(crate) webhooks: Webhooks,

@@ -108,21 +108,21 @@ impl Reloads {
         tracing::info!("configuration read again");
         let waiting = self.waiting(&config).join(", ");
         if !waiting.is_empty() {
-            tracing::warn!(keys = %waiting, "some changes need a new start");
+            tracing::warn!(keys = %waiting, "some changes need a restart");
         }
     }
 
-    /// Reads the configuration with its files, and makes of it what a new start would.
+    /// Reads the configuration with its files, and builds from it what a restart would.
     fn read(&self) -> Result<(Config, Plan), Vec<Problem>> {
         let mut config = Config::read(self.source.file.as_deref(), &self.source.flags)?;
-        // The supervisor's listeners stay, whatever the file says.
+        // The supervisor's listeners stay, whatever is in the file.
         self.source.inherited.replace(&mut config);
         // Its server never runs: building it finds the mistakes.
         let plan = Plan::new(&config).map_err(|problem| vec![problem])?;
         Ok((config, plan))
     }
 
-    /// Returns the keys whose changes since the start have no effect on a server that runs.
+    /// Returns the keys whose changes since the start have no effect on a running server.
     fn waiting(&self, config: &Config) -> Vec<&'static str> {
         let value = |config: &Config, key| config.values.raw(key).map(|(raw, _)| raw.clone());
         let keys = TABLE.iter().map(|entry| entry.key);

@@ -19,7 +19,7 @@ pub(crate) enum Right {
     History,
 }
 
-/// What the rates of a rule count.
+/// The actions that the rates of a rule count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Counted {
     Messages,
@@ -123,7 +123,7 @@ struct Rule {
     join_rate: Option<Rate>,
 }
 
-/// What rules may deny, by the keys of the file.
+/// The actions that rules may deny, by the keys of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Denies {
     join: bool,

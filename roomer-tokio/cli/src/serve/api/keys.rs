@@ -23,7 +23,7 @@ pub(super) struct Keys {
     keys: Vec<(hmac::Tag, Arc<Key>)>,
 }
 
-/// No keys.
+/// Without keys: each request is refused.
 impl Default for Keys {
     fn default() -> Self {
         Keys { secret: hmac::Key::new(hmac::HMAC_SHA256, &[]), keys: Vec::new() }

@@ -46,7 +46,7 @@ pub(crate) struct Room {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApiKey {
-    /// What errors and logs call it.
+    /// The name of the key in errors and logs.
     pub(crate) name: String,
     /// A file that contains the key.
     pub(crate) file: Option<PathBuf>,
@@ -60,7 +60,7 @@ pub(crate) struct ApiKey {
 }
 
 choice! {
-    /// What a key of the API permits.
+    /// A right that a key of the API grants.
     ApiRight {
         /// Messages to rooms, connections and users.
         Publish = "publish",
@@ -111,7 +111,7 @@ fn setting<'de, D: Deserializer<'de>, T: Setting>(deserializer: D) -> Result<Opt
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "write a number, or text in quotation marks")]
     enum Written {
-        // Negative ones too: the kind of value refuses them, and says how to write it.
+        // Negative ones too: the kind of value refuses them, and its error shows a valid one.
         Number(i64),
         Fraction(f64),
         Text(String),

@@ -16,7 +16,7 @@ pub(crate) enum Raw {
     List(Vec<String>),
 }
 
-/// A kind of value. Its errors say how to write a valid one.
+/// A kind of value. Its errors show how to write a valid one.
 pub(crate) trait Setting: Sized {
     /// How help names the value.
     const FORM: &str;
@@ -189,7 +189,7 @@ impl Setting for Rate {
             )
         };
         let number = |text: &str| match text.trim().replace('_', "").parse() {
-            // At 0, nothing would ever be sent: a rule says this more clearly, `publish = "none"`.
+            // At 0, nothing would ever be sent: the rule `publish = "none"` expresses this more clearly.
             Ok(number) if number > 0 => Ok(number),
             _ => Err(error()),
         };

@@ -1,4 +1,4 @@
-//! What a login gives a client, by a token or a webhook: user, info, rooms and time.
+//! The content of a login, from a token or a webhook: user, info, rooms and lifetime.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ pub(crate) struct Reader {
     rules: Rules,
 }
 
-/// The content of a login. A value of `null` is as good as none.
+/// The content of a login. A value of `null` counts as absent.
 #[derive(Default)]
 pub(crate) struct Said<'a> {
     pub(crate) user: Option<&'a Value>,
     pub(crate) info: Option<&'a Value>,
     pub(crate) rooms: Option<&'a Value>,
-    /// How long it is true.
+    /// How long the login stays valid.
     pub(crate) rest: Option<Duration>,
 }
 
@@ -32,7 +32,7 @@ impl Reader {
         Reader { max_info: config.options.max_info.0, rules }
     }
 
-    /// Returns the claims that every client has: the counts of its rates.
+    /// Returns the claims that every client has: the counters of its rate limits.
     pub(crate) fn empty(&self) -> Claims {
         match self.rules.buckets() {
             Some(buckets) => Claims::new().with(buckets),

@@ -1,4 +1,4 @@
-//! A set of keys at an address, which is read periodically, since its owner changes the keys.
+//! A key set fetched from a URL, and fetched again because its owner rotates the keys.
 
 use std::time::Duration;
 

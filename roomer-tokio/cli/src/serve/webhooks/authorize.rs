@@ -113,7 +113,7 @@ impl Authorize {
         self.decide(&Question::Renew { id, user: conn.user(), token }).await
     }
 
-    /// Asks. A webhook that does not decide, for whatever reason, lets in no client.
+    /// Calls the webhook. A webhook that does not decide, for whatever reason, admits no client.
     async fn decide(&self, question: &Question<'_>) -> AuthResult {
         let decided = match self.call.ask(question).await {
             Ok((StatusCode::OK, body)) => self.read(&body).map(Ok),

@@ -22,7 +22,7 @@ const MAX_ANSWER: usize = 64 << 10;
 /// The minimum time between two lines of the log about failures.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
 
-/// A webhook.
+/// One webhook of the configuration, and the client that calls it.
 pub(super) struct Call {
     pub(super) name: &'static str,
     address: Uri,
@@ -81,7 +81,8 @@ impl Call {
     }
 
     /// Sends events, and returns an error unless the answer's status is a success. The body of the
-    /// answer is not read: a receiver that answers with too much has the events nevertheless.
+    /// answer is not read: a receiver that answers with too much has still received the
+    /// events.
     pub(super) async fn tell(&self, body: Bytes) -> Result<(), String> {
         // Without a permit, since one task sends all events, one request after another.
         let sent = timeout(self.timeout, self.send(body)).await.map_err(|_| self.late())?;

@@ -37,7 +37,7 @@ impl MayJoin {
         MayJoin { call, rooms }
     }
 
-    /// Asks. A webhook that does not decide, for whatever reason, permits nothing.
+    /// Calls the webhook. A webhook that does not decide, for whatever reason, permits nothing.
     pub(crate) async fn permits(&self, conn: &Conn, room: &str) -> bool {
         if !self.rooms.is_empty() && !self.rooms.iter().any(|pattern| pattern.matches(room)) {
             // The rules have permitted it before.

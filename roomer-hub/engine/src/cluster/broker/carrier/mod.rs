@@ -271,7 +271,7 @@ impl<D: Dial> Carrier for BrokerCarrier<D> {
             return Poll::Ready(());
         };
         if ready!(link.poll_write(cx)).is_err() {
-            // The next `poll_event` meets the error again, and reports it.
+            // The next `poll_event` hits the error again, and reports it.
             cx.waker().wake_by_ref();
         }
         Poll::Ready(())
