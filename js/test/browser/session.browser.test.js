@@ -25,7 +25,8 @@ describe("a page in a session", { timeout: 120_000 }, () => {
     let proxy;
     before(async () => {
         browser = await launch();
-        server = await startServer("--allow-origin", "any");
+        // Sessions are kept for longer than any step below waits.
+        server = await startServer("--allow-origin", "any", "--resume-window", "600s");
         proxy = await startProxy(new URL(server.origin).port);
     });
     after(async () => {
@@ -93,11 +94,9 @@ describe("a page in a session", { timeout: 120_000 }, () => {
             return client.id;
         });
         await eventually("the page is in the room", () => hall.memberSet.has(id));
-        const start = performance.now();
         await page.close();
+        // Not by the end of the time for which a session is kept.
         await eventually("the page has left", () => !hall.memberSet.has(id));
-        // Far less than the time for which a session is kept.
-        assert.ok(performance.now() - start < 20_000);
         await page.context().close();
     });
 });

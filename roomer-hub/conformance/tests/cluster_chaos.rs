@@ -69,9 +69,9 @@ fn every_loss_is_shown_and_all_nodes_agree_in_the_end(mut broker: impl Broker) {
         })
         .collect();
 
-    let secs = std::env::var("CHAOS_SECS").map_or(10, |secs| secs.parse().unwrap());
+    let secs = std::env::var("ROOMER_CHAOS_SECONDS").map_or(10, |secs| secs.parse().unwrap());
     let deadline = Instant::now() + Duration::from_secs(secs);
-    let seed = std::env::var("CHAOS_SEED").map_or(7, |seed| seed.parse().unwrap());
+    let seed = std::env::var("ROOMER_CHAOS_SEED").map_or(7, |seed| seed.parse().unwrap());
     let random = &mut Random::new(seed);
     while Instant::now() < deadline {
         let node = random.below(3) as usize;

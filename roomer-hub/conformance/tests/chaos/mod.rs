@@ -6,7 +6,7 @@
 //!
 //! - [`soak`]: hundreds of clients that check the contract on every message ([`honest_client`],
 //!   [`delivery_log`]), next to dozens of kinds of attackers ([`attacker`]), generated from a seed.
-//!   `ROOMER_CHAOS_SECONDS` sets the duration (default 5), `ROOMER_CHAOS_SEED` repeats a run.
+//!   `ROOMER_CHAOS_SECONDS` sets the duration (default 5), `ROOMER_CHAOS_SEED` its choices (default 1).
 //! - [`returns`]: clients with sessions, behind a proxy that loses their connections.
 //! - [`attacks`]: one attack at a time, with bounds on its cost.
 //!

@@ -8,7 +8,7 @@
 //! - [`requests`]: the requests of a client, and those that it has to answer.
 //!
 //! `ROOMER_CHAOS_CLIENTS` sets the number of clients (default 40), `ROOMER_CHAOS_SECONDS` the duration
-//! (default 3), `ROOMER_CHAOS_SEED` repeats the choices of a run.
+//! (default 3), `ROOMER_CHAOS_SEED` the choices (default 1).
 
 mod client;
 mod proxy;
