@@ -166,6 +166,16 @@ impl Drop for Serving {
     }
 }
 
+/// A process that is killed with the test.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// `roomer tail` in a room, which is killed with the test.
 pub struct Tail {
     child: Child,

@@ -1,0 +1,57 @@
+//! `roomer tail` whose output is not read for a while, so that the server cuts it off.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use serde_json::Value;
+use support::{Running, Serving, TempFile, roomer};
+
+const KEY: &str = "a-key-of-the-backend-1";
+
+#[test]
+fn a_tail_that_was_cut_off_goes_on_to_its_count() {
+    let key = TempFile::new("key", KEY);
+    let file = TempFile::new(
+        "slow.toml",
+        format!(
+            "[limits]\nmax_backlog = \"256 KiB\"\n[timeouts]\nretry = \"1ms\"\n\
+             [[api_key]]\nname = \"a\"\nfile = {:?}\n",
+            key.path()
+        ),
+    );
+    let serving = Serving::start_with(&mut roomer(&["serve", file.path()]));
+    let header = format!("Authorization: Bearer {KEY}");
+    let publish = |event: &str, bytes: usize| {
+        let (path, body) = (format!("/v1/rooms/lobby/messages/{event}"), "x".repeat(bytes));
+        serving.request("POST", &path, &[&header], body.as_bytes()).json()["members"] != 0
+    };
+    let closes = || {
+        let stats = serving.request("GET", "/v1/stats", &[&header], b"").json();
+        stats["closes"]["1013"].as_u64().unwrap_or(0)
+    };
+    let mut tail = roomer(&["tail", &serving.url, "lobby", "--count", "2000", "--json"]);
+    let mut tail = Running(tail.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    while !publish("first", 1) {}
+    // Its output is not read, so neither are its messages.
+    let mut sent = 0;
+    while closes() == 0 {
+        sent += 1;
+        assert!(sent < 1_500, "the server keeps a client that reads nothing");
+        publish("flood", 60_000);
+    }
+    let output = BufReader::new(tail.0.stdout.take().unwrap());
+    let reader = std::thread::spawn(move || {
+        let event = |line: String| serde_json::from_str::<Value>(&line).unwrap()["event"].clone();
+        output.lines().map(|line| event(line.unwrap())).collect::<Vec<_>>()
+    });
+    while tail.0.try_wait().unwrap().is_none() {
+        publish("again", 1);
+    }
+    assert!(tail.0.wait().unwrap().success());
+    let events = reader.join().unwrap();
+    assert_eq!(events.len(), 2000);
+    assert_eq!((&events[0], &events[1999]), (&"first".into(), &"again".into()));
+}
