@@ -140,6 +140,7 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
     ("[[room]]\npattern = \"a\"\nrate = 0.5", 3, "room", "50 burst 200"),
     ("[[room]]\npattern = \"a\"\nrate = true", 3, "room", "write a number, or text"),
     ("[[room]]\npattern = \"a\"\ndeflate = \"yes\"", 3, "room", "write bytes, as 512, or off"),
+    ("[[room]]\npattern = \"a\"\nhistory_age = \"1h\"", 1, "room", "write history = 100"),
     ("[room]\npattern = \"a\"", 1, "room", "write [[room]]"),
     ("listen = [", 1, "", "unclosed array"),
     ("a = 1\na = 2", 2, "", "duplicate key"),
@@ -214,7 +215,7 @@ fn the_printed_configuration_is_a_file_with_the_same_effect() {
     let text = "origins = [\"https://a.example\", \"any\"]\npath = \"/ä\\\"\\\\\"\n\
                 [cluster]\nnode = \"123\"\n[[room]]\npattern = \"news*\"\npresence = \"count\"\n\
                 history = 5\nhistory_age = \"90s\"\nhistory_bytes = \"1 KiB\"\ndeflate = 512\n\
-                [[room]]\npattern = \"*\"\ndeflate = \"off\"\nhistory_age = 1.5\n";
+                [[room]]\npattern = \"*\"\ndeflate = \"off\"\nhistory = 3\nhistory_age = 1.5\n";
     let file = TempFile::new("whole.toml", text);
     let printed = succeeds(&run(&["serve", file.path(), "--print-config", "--threads", "2"]));
     let again = TempFile::new("again.toml", &printed);

@@ -44,6 +44,11 @@ pub(crate) fn server(
     }
     // Before the default for `root`, since the first pattern that matches applies.
     for room in &config.lists.rooms {
+        check(&room.value).map_err(|text| Problem {
+            place: room.place.clone(),
+            key: "room".into(),
+            text: text.into(),
+        })?;
         builder = remember(builder, &room.value);
     }
     builder = match options.compat {
@@ -163,6 +168,15 @@ fn timeouts(builder: Builder, options: &Options) -> Builder {
     match options.ping_interval {
         Some(interval) => builder.ping_interval(interval),
         None => builder,
+    }
+}
+
+/// Finds rules that would have no effect.
+fn check(room: &Room) -> Result<(), &'static str> {
+    let has_bound = room.history_age.is_some() || room.history_bytes.is_some();
+    match has_bound && room.history.is_none() {
+        true => Err("history_age and history_bytes bound a history: write history = 100 as well"),
+        false => Ok(()),
     }
 }
 
