@@ -155,7 +155,8 @@ pub(crate) fn a_node_that_dies_often_is_admitted_later_each_time(nodes: &mut Nod
     let proxy = nodes.add_behind_proxy(|builder| builder, cluster());
     nodes.formed();
     let [mut a, b] = nodes.clients([0, 1]);
-    events.lock().unwrap().clear();
+    // The hook is called once the node's name has arrived, perhaps after its members.
+    until("the node is not reported", || events.lock().unwrap().pop());
     for _ in 0..DEATHS {
         proxy.cut();
         a.expect_member_left("root", &b.id);
