@@ -17,6 +17,7 @@ pub(crate) mod congestion;
 mod detached;
 pub(crate) mod dispatch;
 pub(crate) mod established;
+mod inbound;
 mod keep_alive;
 mod message_progress;
 mod opening;

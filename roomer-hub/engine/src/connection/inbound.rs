@@ -1,0 +1,295 @@
+//! The path of received bytes: the session's events, their packets, the hub.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use roomer_hub::{Command, Input};
+use roomer_proto::websocket::{self, Event, Kind, Session, Violation};
+use roomer_proto::{PacketRef, close};
+
+use crate::Server;
+use crate::app::conn::Conn;
+use crate::app::hooks::DisconnectReason;
+use crate::connection::activity::Activity;
+use crate::connection::dispatch::{Dispatched, Dispatcher};
+use crate::connection::established::Established;
+use crate::core::Core;
+use crate::outbound::compressed;
+use crate::outbound::socket_writer::SocketWriter;
+use crate::session::renewal::Renewed;
+use crate::session::state::{SessionPacket, SessionState};
+use crate::sync::MutexGuard;
+
+/// The longest pause of a sender after each read, for each [`READ_QUANTUM`] that it read, if it
+/// sent to a receiver above its high-water mark.
+const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(20);
+
+/// The bytes of a read for which a sender pauses once ([`BACKPRESSURE_PAUSE`]).
+const READ_QUANTUM: usize = 64 * 1024;
+
+/// The parts of an established connection that handle its events.
+pub(super) struct Inbound<'c, 's> {
+    server: &'s Server,
+    writer: &'c Arc<SocketWriter>,
+    conn: &'c mut Conn,
+    activity: &'c mut Activity,
+    session_state: &'c mut Option<Box<SessionState>>,
+    now: Duration,
+    /// The end of the pause if a receiver is above its high-water mark.
+    pause_until: Duration,
+}
+
+/// Why a session ends.
+enum End {
+    /// The client broke a rule: close code and reason.
+    Violation(u16, String),
+    /// The client sent a close frame, with this code.
+    ByPeer(Option<u16>),
+    /// The hub closed the connection.
+    ByHub,
+}
+
+/// The lock, and why the session ends, if it does.
+type Handled<'s> = (MutexGuard<'s, Core>, Option<End>);
+
+impl Established {
+    /// Handles received bytes; without any, the messages that the session has buffered. Returns true
+    /// if the session has ended.
+    pub(crate) fn on_bytes(
+        &mut self,
+        server: &Server,
+        writer: &Arc<SocketWriter>,
+        bytes: &mut [u8],
+        now: Duration,
+    ) -> bool {
+        // Even without bytes: nothing was read while the handler was pending, which is not silence.
+        self.keep_alive.received(now);
+        // Without bytes, a handler has ended: the client has not shown that its new token arrived.
+        let has_received = !bytes.is_empty();
+        // The lock is held while the messages of one read are handled: their broadcasts are then one
+        // batch. Dispatching releases it around each handler.
+        let mut core = server.core();
+        core.counts.bytes_in += bytes.len() as u64;
+        let (session, mut inbound) = self.inbound(server, writer, bytes.len(), now);
+        let mut feed = session.feed(&server.options().limits, bytes);
+        let (mut end, mut has_message) = (None, false);
+        while end.is_none()
+            && inbound.takes_more()
+            && let Some(event) = feed.next()
+        {
+            has_message |= matches!(event, Ok(Event::Message { .. } | Event::Compressed { .. }));
+            (core, end) = inbound.on_event(core, event);
+        }
+        // Moves what is left of the chunk into the session's buffer, before that is measured below.
+        drop(feed);
+        inbound.acknowledge(&mut core, has_received);
+        let has_ended = end.is_some();
+        inbound.end(&mut core, end);
+        let unfinished = self.session.unfinished();
+        self.activity.record_progress(now, unfinished, has_message);
+        self.report_buffered(writer);
+        server.flush_after_input(now, core, &mut self.flush_at);
+        has_ended
+    }
+
+    /// Returns the session, and apart from it what handles its events. `read` is the number of bytes
+    /// that were read.
+    pub(super) fn inbound<'c, 's>(
+        &'c mut self,
+        server: &'s Server,
+        writer: &'c Arc<SocketWriter>,
+        read: usize,
+        now: Duration,
+    ) -> (&'c mut Session, Inbound<'c, 's>) {
+        let Established { conn, session, activity, session_state, .. } = self;
+        let quanta = read.div_ceil(READ_QUANTUM).max(1) as u32;
+        let pause_until = now + BACKPRESSURE_PAUSE * quanta;
+        (session, Inbound { server, writer, conn, activity, session_state, now, pause_until })
+    }
+}
+
+impl<'s> Inbound<'_, 's> {
+    /// Returns false while further events have to wait.
+    fn takes_more(&self) -> bool {
+        !self.activity.is_pending()
+            // Another socket's task may have announced how many packets were handled, while a handler
+            // ran without the lock. The client sends the others there again.
+            && (self.session_state.is_none() || !self.writer.is_superseded())
+    }
+
+    #[inline]
+    fn on_event(
+        &mut self,
+        mut core: MutexGuard<'s, Core>,
+        event: Result<Event<'_>, Violation>,
+    ) -> Handled<'s> {
+        match event {
+            Ok(Event::Message { kind, data }) => self.on_message(core, kind, data),
+            Ok(Event::Compressed { kind, data }) => self.on_compressed(core, kind, data),
+            Ok(Event::Ping(payload)) => {
+                let mut pong = Vec::new();
+                websocket::pong_frame(payload, &mut pong);
+                // A client that does not read its pongs gets no more of them.
+                core.outbound.send_control(self.conn.info.key, pong);
+                (core, None)
+            }
+            Ok(Event::Pong(_)) => (core, None),
+            Ok(Event::Close { code, .. }) => (core, Some(End::ByPeer(code))),
+            Err(violation) => (core, Some(violation.into())),
+        }
+    }
+
+    /// Inflates a message and handles it.
+    fn on_compressed(
+        &mut self,
+        core: MutexGuard<'s, Core>,
+        kind: Kind,
+        data: &[u8],
+    ) -> Handled<'s> {
+        // Without the lock: the client controls how long this takes, up to the limit.
+        drop(core);
+        let inflated = compressed::inflate(kind, data, self.server.options().limits.max_message);
+        let core = self.server.core();
+        match inflated {
+            Ok(data) => self.on_message(core, kind, &data),
+            Err(violation) => (core, Some(violation.into())),
+        }
+    }
+
+    /// Decodes a message, and decides whether its packet is for the session or for the hub.
+    #[inline]
+    fn on_message(
+        &mut self,
+        mut core: MutexGuard<'s, Core>,
+        kind: Kind,
+        data: &[u8],
+    ) -> Handled<'s> {
+        let (options, key) = (self.server.options(), self.conn.info.key);
+        if kind == Kind::Text && !options.accept_text {
+            let (code, reason) = close::TEXT.frame();
+            return (core, Some(End::Violation(code, reason.into())));
+        }
+        if options.echo {
+            core.outbound.echo(key, kind, data);
+            return (core, None);
+        }
+        let packet = match PacketRef::decode(data) {
+            Ok(packet) => packet,
+            Err(error) => {
+                return (core, Some(End::Violation(error.close_code(), error.to_string())));
+            }
+        };
+        let Some(session) = &mut self.session_state else {
+            return self.on_packet(core, packet);
+        };
+        match session.on_packet(self.now, &packet, data.len(), self.writer) {
+            SessionPacket::Other => self.on_packet(core, packet),
+            SessionPacket::Token => self.on_token(core, packet),
+            SessionPacket::Ack => (core, None),
+            SessionPacket::AckNow => {
+                core.outbound.send_ack(key, session.acknowledge(self.now));
+                (core, None)
+            }
+            SessionPacket::Wrong => {
+                (core, Some(End::protocol("acknowledged packets that were not sent")))
+            }
+            SessionPacket::TooMany => {
+                (core, Some(End::protocol("acknowledged nothing new again and again")))
+            }
+        }
+    }
+
+    /// Gives the hub a packet.
+    #[inline]
+    fn on_packet(&mut self, mut core: MutexGuard<'s, Core>, packet: PacketRef<'_>) -> Handled<'s> {
+        core.counts.messages_in += 1;
+        let input = Input::Packet { conn: self.conn.info.key, packet };
+        let dispatched;
+        (core, dispatched) = self.dispatcher().dispatch(core, input, packet);
+        let end = dispatched.is_closed.then_some(End::ByHub);
+        self.record(dispatched);
+        (core, end)
+    }
+
+    /// Renews the login by the token that the client was asked for.
+    fn on_token(&mut self, mut core: MutexGuard<'s, Core>, packet: PacketRef<'_>) -> Handled<'s> {
+        core.counts.messages_in += 1;
+        let renewed;
+        (core, renewed) = self.dispatcher().renew(core, packet);
+        match renewed {
+            Renewed::Refused => {}
+            Renewed::Pending(call) => self.activity.wait_for(Some(call)),
+            Renewed::Login(_) => self.renewed(renewed),
+            Renewed::Closed => return (core, Some(End::ByHub)),
+        }
+        (core, None)
+    }
+
+    fn dispatcher(&self) -> Dispatcher<'_, 's> {
+        Dispatcher { server: self.server, conn: self.conn, now: self.now }
+    }
+
+    /// Records what a packet has left to wait for.
+    #[inline]
+    pub(super) fn record(&mut self, dispatched: Dispatched) {
+        self.activity.wait_for(dispatched.pending);
+        if let Some(request) = dispatched.request
+            && let Some(session) = &mut self.session_state
+        {
+            session.requests.add(*request);
+        }
+        self.activity.pause(dispatched.congested, self.writer, self.pause_until);
+    }
+
+    /// Continues with the credentials of a new login, if there are any.
+    pub(super) fn renewed(&mut self, renewed: Renewed) {
+        if let (Renewed::Login(info), Some(session)) = (renewed, &mut self.session_state) {
+            session.renewal.schedule(self.now, info.expires(), self.server.options());
+            self.conn.info = info;
+        }
+    }
+
+    /// Records that the client has received its token, and acknowledges its packets if that is due.
+    fn acknowledge(&mut self, core: &mut Core, has_received: bool) {
+        let Some(session) = &mut self.session_state else { return };
+        let key = self.conn.info.key;
+        if has_received && session.confirms() {
+            core.sessions.confirm(key);
+        }
+        if session.received.due_at().is_some_and(|at| self.now >= at) {
+            core.outbound.send_ack(key, session.acknowledge(self.now));
+        }
+    }
+
+    /// Ends the session, if there is a reason to.
+    fn end(&self, core: &mut Core, end: Option<End>) {
+        let key = self.conn.info.key;
+        match end {
+            Some(End::Violation(code, reason)) => {
+                let close = Command::Close { conn: key, code, reason: &reason };
+                core.apply(self.now, Input::Command(close), None);
+            }
+            // RFC 6455 section 5.5.1: a close frame is answered with one, usually with the same
+            // code.
+            Some(End::ByPeer(code)) => {
+                core.gone(self.now, key, DisconnectReason::ByPeer(code));
+                self.writer.close(code, "", false);
+                core.outbound.schedule(key, self.writer);
+            }
+            Some(End::ByHub) | None => {}
+        }
+    }
+}
+
+impl End {
+    /// The client broke a rule of the extended protocol.
+    fn protocol(reason: &str) -> Self {
+        End::Violation(close::PROTOCOL.code, reason.into())
+    }
+}
+
+impl From<Violation> for End {
+    fn from(violation: Violation) -> Self {
+        End::Violation(violation.code, violation.reason.into())
+    }
+}
