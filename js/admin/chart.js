@@ -79,7 +79,7 @@ export class Chart {
             const points = line.map((value, index) => `${x(index).toFixed(1)} ${y(value).toFixed(1)}`);
             this.#paths[at].setAttribute("d", `M${points.join("L")}`);
         });
-        // For those who do not see the lines.
+        // For screen readers, which cannot read the lines.
         const range = (line) => `${this.#format(Math.min(...line))} to ${this.#format(Math.max(...line))}`;
         this.#summary.textContent = this.#lines.map((line, at) => `${this.#names[at]} ${range(line)} in the last minutes`).join(", ");
     }

@@ -1,5 +1,5 @@
 /**
- * One room as the user sees it: its place in the list of rooms, its log, what is being written, and to whom.
+ * One room as the user sees it: its place in the list of rooms, its log, what is being written, and its receiver.
  *
  * Messages of this page: "chat" (text to the room), "whisper" (text to one member), "typing" (see typing.js), "nick" (the name of
  * this client) and the request "seen" (see seen.js). The name is the client's info; "nick" is for those that do not know it: members

@@ -29,7 +29,7 @@ function compare(a, b) {
 /**
  * @param {object} actions
  * @param {(id: string) => void} actions.whisper
- * @param {() => string | null} actions.receiver whom the user whispers to
+ * @param {() => string | null} actions.receiver the id of the member that the user whispers to
  */
 export function createMembers({ whisper, receiver }) {
     /** All members in order: { id, name }. */

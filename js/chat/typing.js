@@ -38,7 +38,7 @@ let current = "";
  * @param {() => void} changed called when members start or stop typing
  */
 export function createTyping(changed) {
-    /** Timers by the ids of those who type, in the order in which they began. */
+    /** Timers by the ids of the members that type, in the order in which they began. */
     const timers = new Map();
     let sentAt = -Infinity;
 

@@ -221,7 +221,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         } else {
             core.deliver(packet, room);
         }
-        // A room may be open now, or have members for whom its messages wait.
+        // A room may be open now, or have members that its messages wait for.
         core.pump();
     };
 

@@ -248,7 +248,7 @@ describe("33: no WebSocket", () => {
         assert.throws(attempt, (error) => error.constructor === Error && /--experimental-websocket/.test(error.message));
     });
 
-    test("a url that is no string is complained about first", () => {
+    test("a url that is not a string is reported first", () => {
         assert.throws(() => withWebSocket(undefined, () => roomer(5)), isTypeError);
     });
 });

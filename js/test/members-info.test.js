@@ -44,7 +44,7 @@ describe("members", () => {
         assert.deepEqual(log, [["new_member", nthId(2), expected[1]], ["new_member", nthId(3), expected[2]], ["member_left", nthId(2), expected[1]]]);
     });
 
-    test("change their info, the client itself too; all members are told, once", async () => {
+    test("change their info, the client itself too; all members are notified, once", async () => {
         const kit = setUpNamed();
         const [ann, bob] = await inRoom(kit, "ann", "bob");
         const logs = [ann, bob].map(({ room }) => record(room, ...CHANGES));

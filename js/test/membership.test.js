@@ -321,7 +321,7 @@ describe("members", () => {
         assert.equal(memberSet.add, undefined);
     });
 
-    test("of a snapshot that is none are none; what is no id is left out", async () => {
+    test("of an invalid snapshot are none; what is not an id is left out", async () => {
         for (const [payload, expected] of [["", []], ["nonsense", []], ["{}", []], ["null", []], ["5", []], ['"ids"', []], ['["a",1,null,{},[],[1],"c"]', ["a", "c"]], ['{"members":[["a"],null,5,{},[],[null],["c",1]]}', ["a", "c"]]]) {
             const kit = setUp();
             const [{ room, errors }] = await kit.inRoom("lobby");

@@ -37,7 +37,7 @@ const WITNESSES = {
     "js/RECIPES.md: <!-- Lobby.vue -->": { file: "js/test/recipes.test.js", name: "joins, shows who is there" },
     "js/RECIPES.md: <!-- Lobby.svelte -->": { file: "js/test/recipes.test.js", name: "joins, shows who is there" },
     "js/README.md: <!DOCTYPE html>": { file: "js/test/browser/tutorial.browser.test.js" },
-    "roomer-tokio/cli/SERVER.md: roomer: roomer.toml:7": { file: "roomer-tokio/cli/tests/configuration.rs", name: "the_file_of_the_page_is_valid_and_its_mistake_is_told_as_it_says" },
+    "roomer-tokio/cli/SERVER.md: roomer: roomer.toml:7": { file: "roomer-tokio/cli/tests/configuration.rs", name: "the_file_of_the_page_is_valid_and_its_mistake_is_reported_as_shown" },
     'roomer-tokio/cli/SERVER.md: expected = "v1="': { file: "roomer-tokio/cli/tests/examples.rs", name: "a_receiver_of_webhooks_decides_and_refuses_forged_requests" },
     "roomer-tokio/guide/tuning.md: ulimit ": { why: "three settings of three systems, each of which needs another machine" },
     "roomer-tokio/guide/tuning.md: location /ws {": { file: "js/test/field/proxy.test.js", name: "the settings of the guide" }

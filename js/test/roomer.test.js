@@ -36,7 +36,7 @@ describe("roomer()", () => {
     });
 
     for (const url of [undefined, null, 5, {}, ["ws://x"], new URL("ws://stand-in/ws")]) {
-        test(`TypeError if the url is no string: ${JSON.stringify(url)}`, () => {
+        test(`TypeError if the url is not a string: ${JSON.stringify(url)}`, () => {
             assert.throws(() => withWebSocket(FakeSocket, () => roomer(url)), exactly(TypeError));
         });
     }
@@ -95,7 +95,7 @@ describe("join", () => {
         assert.throws(() => pending.join("other"), exactly(Error));
     });
 
-    test("TypeError if the name is no string", () => {
+    test("TypeError if the name is not a string", () => {
         const { root, socket } = connected();
         for (const wrong of [undefined, null, 5, {}, ["lobby"]]) {
             assert.throws(() => root.join(wrong), exactly(TypeError));
@@ -277,7 +277,7 @@ describe("send", () => {
         assert.deepEqual(socket.takePackets(), []);
     });
 
-    test("Error if the event is no string or is reserved", () => {
+    test("Error if the event is not a string or is reserved", () => {
         const { socket, room } = inRoom("lobby");
         for (const wrong of [undefined, null, 5, {}, ["chat"], ...RESERVED]) {
             assert.throws(() => room.send(wrong, "x"), exactly(Error));

@@ -145,7 +145,7 @@ describe("the server of the test kit", () => {
         assert.deepEqual(reasons, ["1012 retry=618", "1012 retry=236", "1001 server is going away"]);
     });
 
-    test("is plain if it is told so: then the query means nothing, and events are only names", async () => {
+    test("is plain with the option plain: then the query means nothing, and events are only names", async () => {
         const server = createServer({ plain: true });
         const [ann, bob] = [await enter(server), await enter(server)];
         assert.equal(ann.hello, false);

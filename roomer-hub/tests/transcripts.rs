@@ -63,7 +63,7 @@ transcripts! {
     broadcast
     close
     commands
-    commands_from_nobody
+    commands_without_sender
     direct
     disconnect
     foreign_room

@@ -94,7 +94,7 @@ describe("the page for operators", { timeout: 300_000 }, () => {
     const room = ({ page }, name) => page.locator("#rooms tbody button", { hasText: name });
     const member = ({ page }, text) => page.locator("#members tbody tr", { hasText: text });
 
-    test("shows rooms, members and figures, and what is no key opens nothing", async () => {
+    test("shows rooms, members and figures, and a wrong key opens nothing", async () => {
         const person = await open({}, "a-key-that-is-not-known");
         const { page } = person;
         await page.locator("#login-problem", { hasText: "does not know this key" }).waitFor();

@@ -199,7 +199,7 @@ describe("people in sessions", { timeout: 120_000 }, () => {
         await Promise.all([ann, bob, cem].map((each) => each.close()));
     });
 
-    test("a newcomer sees the last messages, with the names of those who have left", async () => {
+    test("a newcomer sees the last messages, with the names of members that have left", async () => {
         const cem = await enter("memory", "Cem");
         await cem.say("said before");
         await cem.say("and this too");

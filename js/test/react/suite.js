@@ -260,7 +260,7 @@ export function suite(version, renderOnServer) {
         await page.unmount();
     });
 
-    test("a client that is over is no reason to fail", async () => {
+    test("a closed client does not fail", async () => {
         const page = setUp();
         const client = connect("ws://test/ws", page.options);
         client.close();

@@ -182,8 +182,8 @@ function createApp(client, world, plain) {
             room.on("close", (error) => {
                 if (mine.get(room.name) === room) {
                     mine.delete(room.name);
-                    assert.ok(error, `room "${room.name}" closed, though nobody has left it`);
-                    assert.ok(error.code === "closed" || disturbed.has(room.name), `room "${room.name}" closed (${error.code}), though nobody has closed it`);
+                    assert.ok(error, `room "${room.name}" closed, though no user has left it`);
+                    assert.ok(error.code === "closed" || disturbed.has(room.name), `room "${room.name}" closed (${error.code}), though the server has not closed it`);
                 }
             });
         }
@@ -194,7 +194,7 @@ function createApp(client, world, plain) {
     const isDue = ({ code, kind, room }) => code === "rejected" && (kind === "busy" ? world.isLimited : disturbed.has(room));
     client.on("error", (error) => isDue(error) || errors.push(error.cause ?? error));
     client.on("room", (room) => {
-        assert.ok(offered.has(room.name), `room "${room.name}" told as new, though the server has put nobody into it`);
+        assert.ok(offered.has(room.name), `room "${room.name}" told as new, though the server has moved no client into it`);
         adopt(room);
     });
     const hear = (number) => heard.set(client.id, [...(heard.get(client.id) ?? []), number]);

@@ -60,7 +60,7 @@ client.on("state", (state, error) => console.log(state === "suspended", error?.c
 client.on("overflow", ({ room, event, to }) => console.log(room, event, to?.length));
 client.on("room", (room) => room.send("typing"));
 
-// Functions over any map, as a hook is: no cast, no any.
+// Functions over any map, as a hook is, without a cast and without any.
 function useEvent<E, K extends keyof E & string>(room: Room<E>, event: K, fn: (payload: E[K], from: string, direct: boolean) => unknown): () => void {
     return room.on(event, fn, { signal: new AbortController().signal });
 }

@@ -196,7 +196,7 @@ impl Peer {
     /// Returns true if the server has dropped its end.
     #[must_use]
     pub fn is_dropped(&self) -> bool {
-        // The two halves hold the other references.
+        // The server's end holds the other reference.
         Arc::strong_count(&self.0) == 1
     }
 }

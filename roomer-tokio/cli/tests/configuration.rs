@@ -167,7 +167,7 @@ fn each_mistake_is_refused_with_its_line_its_key_and_the_remedy() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_in_the_order_of_the_file() {
+fn all_mistakes_are_reported_at_once_in_the_order_of_the_file() {
     let file = TempFile::new("mistakes.toml", "x = 1\nthreads = \"y\"\n[limits]\nz = 1\n");
     let mut check = roomer(&["check", file.path(), "--log-level", "loud"]);
     let done = check.env("ROOMER_TIMEOUTS_PIN", "1").env("ROOMER_PATH", "no").output().unwrap();
@@ -239,7 +239,7 @@ fn the_login_at_the_broker_is_not_printed() {
 }
 
 #[test]
-fn the_file_of_the_page_is_valid_and_its_mistake_is_told_as_it_says() {
+fn the_file_of_the_page_is_valid_and_its_mistake_is_reported_as_shown() {
     let page = include_str!("../SERVER.md");
     let block = |kind: &str| {
         let rest = page.split(&format!("```{kind}\n")).nth(1).unwrap();

@@ -196,7 +196,7 @@ fn compressed_messages_are_inflated() {
     assert!(frame.len() < plain.len() / 2 && frame[0] == 0xc2);
     let found = lines(&decode(&["--json"], &HEXLOWER.encode(&frame)));
     assert_eq!((&found[0]["text"], &found[0]["bytes"]), (&json!(text), &json!(plain.len())));
-    // What is no compressed data is told, and the next message is read.
+    // Invalid compressed data is reported, and the next message is read.
     let broken = [&[0xc2, 3, 0xff, 0xff, 0xff][..], &frame].concat();
     let done = decode(&["--json"], &HEXLOWER.encode(&broken));
     assert_eq!(done.status.code(), Some(2));

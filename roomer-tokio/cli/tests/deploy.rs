@@ -45,7 +45,7 @@ impl Notifications {
 }
 
 #[test]
-fn the_supervisor_is_told_what_the_server_does() {
+fn the_supervisor_is_notified_of_the_state_of_the_server() {
     let path = TempFile::new("notify", "");
     let notifications = Notifications::at(&path);
     let mut command = roomer(&["serve"]);
@@ -112,7 +112,7 @@ fn a_socket_that_strangers_reach_needs_a_login_too() {
 }
 
 #[test]
-fn what_is_no_listener_is_refused() {
+fn a_descriptor_that_is_not_a_listener_is_refused() {
     let mut command = activated(&TcpListener::bind("127.0.0.1:0").unwrap(), None);
     let done = command.stdin(Stdio::null()).stderr(Stdio::piped()).output().unwrap();
     let error = String::from_utf8(done.stderr).unwrap();

@@ -20,7 +20,7 @@ fn metric(serving: &Serving, name: &str) -> u64 {
 fn a_log_that_is_not_read_delays_no_client() {
     let mut serving = Serving::start(&["--log-level", "debug"]);
     let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws").to_owned();
-    // From here on the test reads nothing, and each request that is no handshake is a line.
+    // From here on the test reads nothing, and each request that is not a handshake is a line.
     while metric(&serving, "roomer_log_lines_dropped_total") == 0 {
         for _ in 0..500 {
             let mut stream = TcpStream::connect(&host).unwrap();

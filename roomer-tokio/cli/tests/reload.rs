@@ -61,7 +61,7 @@ fn rates_of_rooms_change_at_once() {
 }
 
 #[test]
-fn the_log_and_keys_of_the_api_change_and_the_rest_is_told() {
+fn the_log_and_keys_of_the_api_change_and_the_rest_is_reported() {
     let key = |name: &str| {
         let key = format!("a-key-of-the-api-with-the-name-{name}");
         (TempFile::new("key", &key), format!("Authorization: Bearer {key}"))

@@ -83,7 +83,7 @@ fn a_broker_that_cannot_be_reached_does_not_keep_clients_away() {
 }
 
 #[test]
-fn an_address_in_use_is_told() {
+fn an_address_in_use_is_reported() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     for key in ["listen", "operator.listen"] {

@@ -58,7 +58,7 @@ fn outline(event: &Value) -> String {
 }
 
 #[test]
-fn events_of_a_connection_are_told_in_order() {
+fn events_of_a_connection_arrive_in_order() {
     let hook = Hook::start(|_| ok());
     let (_secret, mut serving) = start(&hook, &["--webhooks-rooms", "lobby,team-*"]);
     succeeds(&run(&["send", &serving.url, "lobby", "chat", "hello"]));
@@ -78,7 +78,7 @@ fn events_of_a_connection_are_told_in_order() {
     assert_eq!(numbers, (1..=6).collect::<Vec<_>>());
     wait_for(&serving, DELIVERED, 6);
     wait_for(&serving, WAITING, 0);
-    // The end of the server is told as well.
+    // The end of the server is reported as well.
     let tail = Tail::start(&serving, "team-1", &[]);
     let id = tail.id();
     serving.signal(Signal::TERM);
@@ -91,7 +91,7 @@ fn events_of_a_connection_are_told_in_order() {
 }
 
 #[test]
-fn only_kinds_that_are_configured_are_told() {
+fn only_configured_kinds_of_events_are_sent() {
     let hook = Hook::start(|_| ok());
     let (_secret, serving) = start(&hook, &["--webhooks-kinds", "joined"]);
     for room in ["a", "b"] {
@@ -222,7 +222,7 @@ fn a_second_signal_ends_a_server_that_delivers_its_last_events() {
 }
 
 #[test]
-fn messages_are_told_where_they_are_asked_for() {
+fn messages_are_events_where_they_are_asked_for() {
     let hook = Hook::start(|_| ok());
     let file = TempFile::new(
         "messages.toml",

@@ -7,7 +7,7 @@ use roomer_proto::{JOIN_ACK, LEAVE_ACK, PacketRef, ROOT};
 
 use crate::Outcome;
 use crate::faults::{Faults, show};
-use crate::listener::{Listener, Nobody, Out};
+use crate::listener::{IgnoreAll, Listener, Out};
 use crate::members::listed;
 use crate::net::Net;
 use crate::options::Options;
@@ -29,8 +29,8 @@ struct Churn {
 pub fn run(options: &Options) -> Outcome {
     let server = Process::new(&options.pids)?;
     let mut net = Net::new(options)?;
-    net.open(options.conns, options.timeout, &mut Nobody)?;
-    net.settle(Duration::from_millis(150), Duration::from_secs(30), &mut Nobody)?;
+    net.open(options.conns, options.timeout, &mut IgnoreAll)?;
+    net.settle(Duration::from_millis(150), Duration::from_secs(30), &mut IgnoreAll)?;
     let rss = server.rss();
     let mut churn = Churn {
         rooms: (0..options.conns).map(|conn| (format!("{conn}-0"), 0)).collect(),

@@ -8,7 +8,7 @@ use roomer_proto::{PacketRef, ROOT};
 
 use crate::Outcome;
 use crate::faults::{Faults, show};
-use crate::listener::{Listener, Nobody, Out};
+use crate::listener::{IgnoreAll, Listener, Out};
 use crate::members::{Change, changes, is_notice, listed};
 use crate::net::Net;
 use crate::options::Options;
@@ -179,12 +179,12 @@ pub fn idle(options: &Options) -> Outcome {
     // the cost of an idle connection.
     net.eager_acks = true;
     let watch = Watch::start(&server);
-    net.open(conns, options.timeout, &mut Nobody)?;
+    net.open(conns, options.timeout, &mut IgnoreAll)?;
     report.put("open_s", watch.elapsed().as_secs_f64());
-    net.settle(Duration::from_secs(1), Duration::from_secs(60), &mut Nobody)?;
+    net.settle(Duration::from_secs(1), Duration::from_secs(60), &mut IgnoreAll)?;
     report.put("connect_cpu_us", watch.server_cpu().map(|cpu| cpu / conns as f64 * 1e6));
     // A connection with unacknowledged packets is not idle.
-    net.settle_sessions(Duration::from_millis(200), &mut Nobody)?;
+    net.settle_sessions(Duration::from_millis(200), &mut IgnoreAll)?;
     let idle_kib = server.rss();
     report.put("rss_start_kib", start_kib);
     report.put("rss_idle_kib", idle_kib);

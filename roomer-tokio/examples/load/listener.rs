@@ -21,9 +21,9 @@ pub trait Listener {
 }
 
 /// A receiving side that ignores all packets.
-pub struct Nobody;
+pub struct IgnoreAll;
 
-impl Listener for Nobody {
+impl Listener for IgnoreAll {
     fn packet(&mut self, _: &mut Out<'_>, _: usize, _: &PacketRef<'_>) {}
 }
 

@@ -20,19 +20,19 @@ Puts load on a roomer server and checks what comes back.
     --pid PID        the server's process, or each node's: measures CPU and memory (Linux)
 
 fanout     one room; some members talk, all others hear it
-rooms      many small rooms, everybody talks
+rooms      many small rooms, every member sends
 slow       fanout, and after half the time some members stop reading
     --members N      members of a room (100; rooms: 5)
     --rooms N        how many rooms (rooms: 400)
     --conns N        connections; fewer than rooms × members sit in several rooms (rooms)
     --senders N      how many members of a room talk, in turn (1; rooms: all)
     --slow N         how many stop reading (slow: 1)
-    --window N       messages under way; the next goes out when one has reached everybody (1)
+    --window N       messages under way; the next goes out when one has reached all members (1)
     --rate N         instead of a window: messages per second, whether or not they arrive
 direct     pairs that answer each other's direct messages
     --pairs N        how many (100)
 idle       connections that do nothing: memory of each
-joinstorm  connections that come as fast as they can: everybody must see everybody
+joinstorm  connections that come as fast as they can: each must see all others
     --conns N        how many (idle: 10000, joinstorm: 5000)
     --inflight N     handshakes under way at once (64)
     --leave N        how many leave again at the end (joinstorm: 1 in 50)
@@ -217,8 +217,8 @@ impl Options {
             ),
             (self.size < crate::wire::STAMP, "a payload needs 24 bytes"),
             (self.senders > healthy, "there are more senders than members that read"),
-            (healthy < 2, "somebody must go on reading"),
-            (self.leave >= self.conns, "somebody must stay"),
+            (healthy < 2, "at least two members must continue to read"),
+            (self.leave >= self.conns, "at least one connection must stay"),
             (
                 !self.rate.is_finite() || self.rate < 0.0,
                 "a rate is a number of messages per second",

@@ -13,7 +13,7 @@ use roomer_proto::{JOIN_ACK, PacketRef, ROOT};
 use crate::Outcome;
 use crate::faults::{Faults, show};
 use crate::ledger::Ledger;
-use crate::listener::{Listener, Nobody, Out};
+use crate::listener::{IgnoreAll, Listener, Out};
 use crate::members::is_notice;
 use crate::net::Net;
 use crate::options::Options;
@@ -69,11 +69,11 @@ pub fn run(options: &Options) -> Outcome {
     report.put("rooms", returns.names.len());
 
     (net.extended, net.inflight) = (false, JOINS);
-    net.open(returns.observers, options.timeout, &mut Nobody)?;
+    net.open(returns.observers, options.timeout, &mut IgnoreAll)?;
     net.extended = true;
     net.skim = true;
-    net.open(returns.observers + away, options.timeout, &mut Nobody)?;
-    net.settle(Duration::from_millis(150), options.timeout, &mut Nobody)?;
+    net.open(returns.observers + away, options.timeout, &mut IgnoreAll)?;
+    net.settle(Duration::from_millis(150), options.timeout, &mut IgnoreAll)?;
     net.skim = false;
     returns.join(&mut net, options.timeout)?;
     // After these, no notices of the clients that have joined arrive.

@@ -353,7 +353,10 @@ impl Listener for Talk {
             EVENT => {
                 if self.hear(out, conn, packet).is_none() {
                     self.faults.add(|| {
-                        format!("connection {conn} got what nobody sent it: {}", show(packet))
+                        format!(
+                            "connection {conn} received what no connection sent to it: {}",
+                            show(packet)
+                        )
                     });
                 }
             }

@@ -108,7 +108,7 @@ fn parting(go: impl FnOnce(Client)) {
     assert_eq!(left, ["a", "b", "c", "root"]);
     witness.expect_nothing();
     for room in rooms {
-        assert_eq!(witness.join(room), [&*witness.id], "nobody is left behind in {room}");
+        assert_eq!(witness.join(room), [&*witness.id], "no client is left behind in {room}");
     }
     let stats = test.server.stats();
     assert_eq!((stats.connections, stats.rooms), (1, 4));

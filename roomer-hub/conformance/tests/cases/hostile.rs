@@ -186,5 +186,5 @@ fn clients_that_vanish_after_their_request_leave_nothing() {
     let members = client.root_members.iter().cloned().collect();
     let mut after = Member { client, room: "root", members };
     test.wait_for_sockets(1, || after.catch_up());
-    assert_eq!(after.members.len(), 1, "somebody was left in root");
+    assert_eq!(after.members.len(), 1, "a client was left in root");
 }

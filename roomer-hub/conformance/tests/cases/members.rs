@@ -49,7 +49,7 @@ impl Member {
         let Packet { room, event, dst, src, payload } = packet;
         assert_eq!((&*room, &*dst, &*src), (self.room, "", ""));
         let id = String::from_utf8(payload).unwrap();
-        assert_ne!(id, self.client.id, "nobody hears of itself");
+        assert_ne!(id, self.client.id, "no client is notified of itself");
         let fits = if is_new { self.members.insert(id) } else { self.members.remove(&id) };
         assert!(fits, "{event} of one that was in already, or was not");
         None

@@ -268,7 +268,7 @@ impl Soak {
         });
         self.until("all views are correct", Soak::is_true);
         self.until("all direct messages have arrived", |soak| {
-            soak.clients.iter().all(|client| client.view.is_told(&soak.log))
+            soak.clients.iter().all(|client| client.view.has_all_direct(&soak.log))
         });
     }
 

@@ -300,7 +300,7 @@ impl View {
     }
 
     /// Returns true if all direct messages to it have arrived.
-    pub(super) fn is_told(&self, log: &DeliveryLog) -> bool {
+    pub(super) fn has_all_direct(&self, log: &DeliveryLog) -> bool {
         let Some(me) = self.me else { return false };
         log.told(me).all(|(from, told)| self.told.get(&from).copied().unwrap_or(0) == told)
     }

@@ -106,7 +106,7 @@ fn cut_and_heal(proxy: &Proxy, [one, other]: [&mut [Client]; 2]) {
         proxy.cut();
         expect_all(one, "member_left", &ids(other));
         expect_all(other, "member_left", &ids(one));
-        // Each half goes on.
+        // Each half continues.
         talk(one);
         talk(other);
         proxy.heal();

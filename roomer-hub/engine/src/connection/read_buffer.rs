@@ -14,7 +14,7 @@ pub(crate) fn with_buffer<T>(run: impl FnOnce(&mut [u8]) -> T) -> T {
     // Taken rather than borrowed: a call within `run` finds it empty and allocates.
     let mut buffer = BUFFER.take();
     if buffer.is_empty() {
-        // Zeroed once for each thread: `Reader` takes initialised bytes.
+        // Zeroed once for each thread: `Transport` reads into initialised bytes.
         buffer = vec![0; SIZE];
     }
     let result = run(&mut buffer);

@@ -228,7 +228,7 @@ impl Client {
     }
 
     /// Records that a message for this client is sent on another node that knows of it.
-    pub fn is_owed(
+    pub fn expect_message(
         &mut self,
         from: Sender,
         room: Option<usize>,
@@ -264,7 +264,7 @@ impl Client {
     }
 
     /// Checks that no messages are missing, except those of nodes that are lost.
-    pub fn owed_at_rest(&self, is_lost: impl Fn(NodeId) -> bool) -> Result<(), Fault> {
+    pub fn check_received_at_rest(&self, is_lost: impl Fn(NodeId) -> bool) -> Result<(), Fault> {
         self.owed.at_rest(is_lost, |from, room, by_death| self.hiding(from, room)(by_death))
     }
 

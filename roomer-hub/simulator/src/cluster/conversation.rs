@@ -196,7 +196,7 @@ impl Conversation {
         }
     }
 
-    /// Lets clients speak while a node stands still, and when it goes on.
+    /// Lets clients speak while a node stands still, and when it continues.
     fn doze(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
         self.talk(ops, random);
         ops.push(Op::Sleep { node });

@@ -50,10 +50,10 @@ impl World {
             self.agree()?;
         }
         self.settle_orders()?;
-        self.check_owed()?;
+        self.check_received()?;
         self.check_commands()?;
         self.probe()?;
-        self.check_owed()?;
+        self.check_received()?;
         self.check_order()?;
         self.mark();
         Ok(())

@@ -227,10 +227,10 @@ impl World {
     }
 
     /// Checks that each client has received all messages that it had to receive.
-    pub fn check_owed(&self) -> Result<(), Fault> {
+    pub fn check_received(&self) -> Result<(), Fault> {
         self.clients.values().filter(|client| client.is_open).try_for_each(|client| {
             let node = &self.nodes[client.node];
-            let result = client.owed_at_rest(|from| self.is_lost_to(node, from));
+            let result = client.check_received_at_rest(|from| self.is_lost_to(node, from));
             result.map_err(|Fault(what)| Fault::new(format!("{}: {what}", client.id)))
         })
     }

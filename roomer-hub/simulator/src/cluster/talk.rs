@@ -160,11 +160,11 @@ impl World {
             // On its own node, a message may have to wait for its place.
             let is_own = client.node == node && Sender::Client(client.id) != from;
             if is_ordered && is_own && !client.has_heard(from, room, number) {
-                client.is_owed(from, Some(room), sender.id, number, false);
+                client.expect_message(from, Some(room), sender.id, number, false);
             }
             if client.node != node && known.contains(&receiver.id) && is_shown {
                 let may_be_lost = !receiver.shows(sender.id);
-                client.is_owed(from, Some(room), sender.id, number, may_be_lost);
+                client.expect_message(from, Some(room), sender.id, number, may_be_lost);
             }
         }
     }
@@ -178,7 +178,7 @@ impl World {
         let is_known = peers.any(|peer| sender.cluster.peer_node(peer) == Some(receiver.id));
         if client.node != node && is_known && client.shows(src) {
             let may_be_lost = !receiver.shows(sender.id);
-            client.is_owed(Sender::Client(src), None, sender.id, number, may_be_lost);
+            client.expect_message(Sender::Client(src), None, sender.id, number, may_be_lost);
         }
     }
 

@@ -104,7 +104,13 @@ impl World {
                 ToUser::Send => {
                     self.nodes[node].said_to_user.insert(name, number);
                     self.clients.entry(id).and_modify(|client| {
-                        client.is_owed(Sender::Server(from.0), None, from, number, !is_shown);
+                        client.expect_message(
+                            Sender::Server(from.0),
+                            None,
+                            from,
+                            number,
+                            !is_shown,
+                        );
                     });
                 }
                 _ if is_shown && room.is_none_or(|room| client.is_in(room)) => {

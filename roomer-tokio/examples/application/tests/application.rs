@@ -179,7 +179,7 @@ fn database(name: &str) -> PathBuf {
 }
 
 #[test]
-fn only_those_who_are_logged_in_come_in() {
+fn only_clients_that_are_logged_in_may_connect() {
     let application = Application::start(&database("logins.sqlite"));
     let forged = roomer_application::issue(b"another secret", "ann", true, HOUR).unwrap();
     let late = roomer_application::issue(SECRET, "ann", true, Duration::ZERO).unwrap();
@@ -205,7 +205,7 @@ fn a_connection_ends_with_its_login() {
 }
 
 #[test]
-fn rooms_are_for_those_whom_the_database_names_also_after_a_restart() {
+fn rooms_are_for_the_users_that_the_database_lists_also_after_a_restart() {
     let path = database("permissions.sqlite");
     let application = Application::start(&path);
     let (root, ann) = (token("root", true), token("ann", false));

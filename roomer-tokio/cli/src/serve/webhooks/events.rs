@@ -29,7 +29,7 @@ pub(crate) struct Events {
     kinds: Vec<EventKind>,
     /// The rooms about whose members it gets events; all without one.
     rooms: Arc<[Pattern]>,
-    /// The events of messages that it is told; all without one.
+    /// The events whose messages it receives; all without one.
     message_events: Vec<Pattern>,
     /// The most bytes of messages that may wait.
     queue_bytes: u64,
@@ -179,12 +179,12 @@ impl Events {
                         .push(conn, Content::Connected { address: conn.peer().map(|at| at.ip()) });
                 }),
                 EventKind::Joined => builder.on_join(move |conn, room| {
-                    if events.is_told(room) {
+                    if events.includes_room(room) {
                         events.push(conn, Content::Joined { room: room.into() });
                     }
                 }),
                 EventKind::Left => builder.on_leave(move |conn, room| {
-                    if events.is_told(room) {
+                    if events.includes_room(room) {
                         events.push(conn, Content::Left { room: room.into() });
                     }
                 }),
@@ -204,7 +204,7 @@ impl Events {
         builder
     }
 
-    /// Returns true if it is told of messages.
+    /// Returns true if it receives events of messages.
     pub(crate) fn has_messages(&self) -> bool {
         self.kinds.contains(&EventKind::Message)
     }
@@ -213,7 +213,7 @@ impl Events {
     pub(crate) fn message(&self, conn: &Conn, message: &Message<'_>) {
         let matches = |pattern: &Pattern| pattern.matches(message.event);
         let is_event = self.message_events.is_empty() || self.message_events.iter().any(matches);
-        if is_event && self.is_told(message.room) {
+        if is_event && self.includes_room(message.room) {
             self.push(
                 conn,
                 Content::Message {
@@ -225,7 +225,7 @@ impl Events {
         }
     }
 
-    fn is_told(&self, room: &str) -> bool {
+    fn includes_room(&self, room: &str) -> bool {
         room != ROOT
             && (self.rooms.is_empty() || self.rooms.iter().any(|pattern| pattern.matches(room)))
     }
