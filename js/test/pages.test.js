@@ -22,7 +22,7 @@ const of = (...languages) => blocks.filter(({ language }) => languages.includes(
  * A block that is missing here fails, and so does an entry without a block or a test.
  */
 const WITNESSES = {
-    "roomer-hub/engine/README.md:            Reader": { why: "a drawing" },
+    "roomer-hub/engine/README.md:  transport ──▶ Connection": { why: "a drawing" },
     "roomer-tokio/guide/cluster.md:    clients": { why: "a drawing" },
     "roomer-tokio/guide/cluster.md: listen: ": { why: "settings of a broker on another machine, with certificates" },
     "roomer-tokio/guide/cluster.md: user chat on ": { why: "a rule of a broker on another machine" },

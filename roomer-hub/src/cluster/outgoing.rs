@@ -102,7 +102,7 @@ impl Outgoing {
         self.is_confirmed
     }
 
-    /// Handles a report of what the peer has applied, behind all that the peer has said before it.
+    /// Handles a report of what the peer has applied, after everything that the peer sent before it.
     pub(super) fn confirm(&mut self) {
         self.is_confirmed |= self.state_end > 0 && self.applied >= self.state_end;
     }
@@ -253,7 +253,7 @@ impl Outgoing {
     }
 
     /// Forgets frames that are applied, too old, or too many. Returns false if the stream has to be
-    /// given up, because too much waits to be published.
+    /// dropped, because too many bytes are waiting to be published.
     pub(super) fn trim(&mut self, now: Duration, config: &Config) -> bool {
         if self.backlog + self.open.len() > config.backlog_bytes {
             return false;

@@ -29,10 +29,10 @@ pub struct Statistics {
     pub gone: BTreeMap<GoneCause, u64>,
     /// Frames that were dropped, by [the name of the cause](super::RefusedCause::name).
     pub refused: BTreeMap<&'static str, u64>,
-    /// Streams that were given up since too much waited to be published.
+    /// Streams that were dropped because too many bytes were waiting to be published.
     pub overflows: u64,
-    /// Messages of rooms with one order that were given up since too many bytes waited for their places
-    /// ([`Config::backlog_bytes`](super::Config::backlog_bytes)).
+    /// Messages of rooms with one order that were dropped because too many bytes were waiting for their
+    /// places ([`Config::backlog_bytes`](super::Config::backlog_bytes)).
     pub unplaced: u64,
     /// Messages and commands of this node's application that peers would refuse for their size, or for
     /// an event of the protocol, and that were not sent to them.

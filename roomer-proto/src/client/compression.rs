@@ -55,7 +55,7 @@ mod with {
     use crate::websocket::deflate::{Agreement, Deflater, Inflater, OFFER};
     use crate::websocket::{Kind, Violation, masked_compressed_frame};
 
-    /// What a connection needs once compression is negotiated.
+    /// The state of a connection that has negotiated compression.
     #[derive(Debug)]
     pub(in super::super) struct Compression {
         /// The bytes from which on a packet is compressed.

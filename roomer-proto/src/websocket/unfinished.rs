@@ -1,10 +1,10 @@
-//! What a session keeps between two chunks of bytes.
+//! The state that a session keeps between two chunks of bytes.
 
 use alloc::vec::Vec;
 
 use super::message::FragmentedMessage;
 
-/// What was received of an incomplete frame or message.
+/// The received part of an incomplete frame or message.
 #[derive(Debug, Default)]
 pub(super) struct Unfinished {
     /// Bytes that no event has consumed yet; at most one frame's, unless a feed was dropped early.

@@ -34,7 +34,7 @@ pub(crate) struct ConnInfo {
     pub(crate) id: ConnId,
     pub(crate) credentials: Option<Arc<Credentials>>,
     pub(crate) peer: PeerAddress,
-    /// What the application has stored. Boxed, since most connections have nothing.
+    /// The values that the application has stored. Boxed, since most connections have nothing.
     data: Mutex<Option<Box<Data>>>,
 }
 

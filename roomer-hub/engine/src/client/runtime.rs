@@ -62,7 +62,7 @@ pub trait MessageSocket: Send + 'static {
     fn unsent(&self) -> usize;
 }
 
-/// What arrives at a [`MessageSocket`].
+/// An event of a [`MessageSocket`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Incoming {

@@ -59,7 +59,7 @@ impl Runtime for Web {
     }
 }
 
-/// What is known of a WebSocket.
+/// The state of a WebSocket, as its events have reported it.
 #[derive(Default)]
 struct State {
     is_open: bool,
@@ -98,7 +98,7 @@ impl Drop for Listener {
     }
 }
 
-/// What a listener does.
+/// The action of an event listener.
 type Act = Box<dyn FnMut(&Event, &mut State)>;
 
 struct Socket {

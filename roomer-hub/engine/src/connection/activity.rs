@@ -1,4 +1,4 @@
-//! What a connection has only while there is something to do for it.
+//! The state that a connection has only while there is something to do for it.
 
 use std::sync::Arc;
 use std::task::Context;

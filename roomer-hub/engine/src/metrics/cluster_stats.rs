@@ -47,7 +47,7 @@ pub struct ClusterStats {
     pub gone: BTreeMap<&'static str, u64>,
     /// Frames that were dropped, by [cause](roomer_hub::cluster::RefusedCause::name).
     pub refused: BTreeMap<&'static str, u64>,
-    /// Streams that were given up because too much waited for the broker.
+    /// Streams that were dropped because too many bytes were waiting for the broker.
     pub overflows: u64,
 }
 

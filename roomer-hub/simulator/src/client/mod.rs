@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`net`] | clients, their connections to a server, and what can happen to these |
 //! | [`plan`] | a plan as data, and how a seed generates one |
-//! | [`run`] | gives each step to the clients, and checks what they have told their applications |
+//! | [`run`] | gives each step to the clients, and checks the events that they reported to their applications |
 //! | [`talk`] | the same for history and requests |
 //! | `marks` | situations that a large run has to reach |
 

@@ -16,14 +16,14 @@ pub const ROOMS: [&str; 2] = ["root", "other"];
 /// The longest plan.
 const MAX_STEPS: u32 = 120;
 
-/// What clients lose when their connections break.
+/// The state that clients lose when their connections break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Nothing: sessions last longer than any absence.
     Sessions,
-    /// What is sent during absences that are longer than a session.
+    /// Messages that are sent during absences that are longer than a session.
     ShortSessions,
-    /// What is sent during absences, since plain clients have no sessions.
+    /// Messages that are sent during absences, since plain clients have no sessions.
     Plain,
 }
 

@@ -1,4 +1,4 @@
-//! What clients with history and requests do, and what they have been told.
+//! The steps of clients with history and requests, and a record of the events that they received.
 
 #![allow(clippy::unwrap_used, reason = "a panic of a simulation is a fault that is reported")]
 

@@ -1,4 +1,4 @@
-//! The application's permission rules, which answer as the plan says, at once or after a delay.
+//! The application's permission rules, which answer as the plan defines, at once or after a delay.
 
 use roomer_engine::{Builder, Conn};
 use roomer_hub::Permission;

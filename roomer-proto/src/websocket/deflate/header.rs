@@ -30,7 +30,7 @@ pub(super) fn parse(line: &[u8]) -> impl Iterator<Item = Extension<'_>> {
     })
 }
 
-/// What is left of a line.
+/// The rest of a line.
 struct Input<'a>(&'a str);
 
 impl<'a> Input<'a> {

@@ -185,7 +185,7 @@ impl Rules {
 
     /// Adds the rules to a server. A rule that can never deny is left out, since the server asks
     /// each rule about every message. With `has_login`, logins may limit clients as well; the webhooks
-    /// are asked about joins that all others permit, and told of messages.
+    /// are asked about joins that all others permit, and receive events of messages.
     pub(crate) fn add(
         &self,
         mut builder: Builder,
