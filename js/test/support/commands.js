@@ -67,7 +67,7 @@ function* checkCargo(words) {
         }
     }
     for (const name of after("--bench")) {
-        if (!crates.some((crate) => exists(`${crate}/benches/${name}.rs`))) {
+        if (!crates.some((crate) => exists(`${crate}/benches/${name}.rs`) || exists(`${crate}/benches/${name}/main.rs`))) {
             yield `benchmark ${name}`;
         }
     }
