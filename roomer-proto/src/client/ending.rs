@@ -36,7 +36,7 @@ impl Client {
             self.outbox.slow_down(now);
         }
         self.lost_at.get_or_insert(now);
-        // An attempt that did not open says nothing about the session, to which the next one may
+        // An attempt that did not open proves nothing about the session, to which the next one may
         // return.
         if !keeps_session && opened_at.is_some() {
             self.end_session(now);

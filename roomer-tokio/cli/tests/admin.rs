@@ -76,7 +76,7 @@ fn the_page_loads_nothing_from_elsewhere_and_is_in_no_frame() {
 fn there_is_no_page_unless_it_is_configured() {
     let (serving, _files) = start("false");
     for path in ["/admin", "/admin/", "/admin/main.js"] {
-        // The API asks for its key before it says what there is.
+        // The API asks for its key before it reveals which paths exist.
         assert_eq!(serving.get(path).status, 401, "{path}");
     }
 }

@@ -171,7 +171,7 @@ fn about_all([one, two]: [Node; 2]) {
     assert_eq!(two.good("DELETE", "/v1/users/ann?code=4322", b""), json!({ "connections": 0 }));
     ann.expect_close(4322);
 
-    // Each node tells of its own connections.
+    // Each node reports its own connections.
     for (node, user, code) in [(&one, "ann", 4322), (&two, "bob", 4321)] {
         let mut events: Vec<Value> = Vec::new();
         while !events.iter().any(|event| event["event"] == "disconnected") {

@@ -86,7 +86,7 @@ fn each_query_is_about_a_metric_of_the_server_with_its_labels() {
     for query in queries.iter().map(|query| query.as_str().unwrap()) {
         let name = names(query).next().unwrap_or_else(|| panic!("no metric: {query}"));
         let (kind, labels) = metrics.get(name).unwrap_or_else(|| panic!("no such metric: {query}"));
-        // Of a counter only its rate says something, and a gauge has none.
+        // Only the rate of a counter is meaningful, and a gauge has none.
         assert_eq!(query.contains("rate("), *kind == "counter", "{query}");
         let (_, by) = query.split_once(" by (").unwrap();
         for label in by.split_once(')').unwrap().0.split(", ") {

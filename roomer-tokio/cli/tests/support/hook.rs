@@ -28,7 +28,7 @@ impl Asked {
         lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Checks the signature, as the page says.
+    /// Checks the signature, as the page describes.
     pub fn is_signed_with(&self, secret: &[u8]) -> bool {
         let time = self.header("roomer-timestamp").unwrap();
         let signature = self.header("roomer-signature").unwrap().strip_prefix("v1=").unwrap();

@@ -99,7 +99,7 @@ async fn rooms(
         rooms.sort_by_key(|(_, members)| std::cmp::Reverse(*members));
     }
     let limit = limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
-    // Said, since an answer with as many entries as permitted may be the last one.
+    // Reported, since an answer with as many entries as permitted may be the last one.
     let has_more = rooms.len() > limit;
     let list: Vec<Value> = rooms
         .into_iter()

@@ -209,7 +209,7 @@ impl Events {
         self.kinds.contains(&EventKind::Message)
     }
 
-    /// Tells of a message to a room.
+    /// Queues the event of a message to a room.
     pub(crate) fn message(&self, conn: &Conn, message: &Message<'_>) {
         let matches = |pattern: &Pattern| pattern.matches(message.event);
         let is_event = self.message_events.is_empty() || self.message_events.iter().any(matches);
