@@ -165,7 +165,7 @@ fn prose(path: &str, line: &str) -> String {
 /// Returns the discouraged phrases in a line, in the order of the list.
 fn discouraged(line: &str) -> impl Iterator<Item = &'static str> {
     // Without what is quoted as code.
-    let is_quoted = line.matches('`').count() % 2 == 0;
+    let is_quoted = line.matches('`').count().is_multiple_of(2);
     let kept: Vec<&str> = line.split('`').step_by(if is_quoted { 2 } else { 1 }).collect();
     let text = kept.join(" code ").to_lowercase();
     let words: Vec<&str> = text
