@@ -14,10 +14,14 @@ import { RoomerError, createClosedError, rejectUnknown, wrap } from "./error.js"
 import { LONGEST_ANSWER, LONGEST_DELAY, SLOWEST_NETWORK } from "./limits.js";
 
 /**
- * Returns true for the close codes of the client's own fault and of the application; the README has the reasons. Older servers
- * also send 1008 to a client that was too fast or suspended.
+ * Returns the rule by which the close codes of the client's own fault and of the application are final; the README has the reasons.
+ * A program that slept could not renew its login in time, but a function has another token. Older servers also send 1008 to a
+ * client that was too fast or suspended.
  */
-const isFinalCode = (code, reason) => /^(10(0[0237]|08(?! (rate|no sign of life)$)|10)|[3-9])/.test(`${code} ${reason}`);
+const createRule = (token) => (code, reason) => {
+    const end = `${code} ${reason}`;
+    return /^(10(0[0237]|08(?! (rate|no sign of life)$)|10)|[3-9])/.test(end) && !(typeof token === "function" && end === "1008 login expired");
+};
 
 /** Returns an option that may be a function, also an async one. */
 export const resolve = async (option) => (typeof option === "function" ? option() : option);
@@ -30,7 +34,7 @@ export const resolve = async (option) => (typeof option === "function" ? option(
  * @param {object} options of connect(), those for the connection
  */
 export function createConnection(core, url, options) {
-    const { token, tokenIn, signal, timeout, heartbeat = 30_000, isFinal = isFinalCode, random = Math.random, reconnect, WebSocket, ...others } = options;
+    const { token, tokenIn, signal, timeout, heartbeat = 30_000, isFinal = createRule(token), random = Math.random, reconnect, WebSocket, ...others } = options;
     const { minDelay = 500, maxDelay = 30_000, minUptime = 5_000, retries = reconnect === false ? 0 : Infinity, ...unknown } = reconnect || {};
     rejectUnknown({ ...others, ...unknown });
     /** A message is visible only once it is complete, so the default leaves time for a large one on a slow network. */

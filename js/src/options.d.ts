@@ -49,7 +49,7 @@ export interface Options {
     heartbeat?: number | false;
     /**
      * Returns true if the client must not reconnect after this close. Default: 1000, 1002, 1003, 1007, 1008 (except with the
-     * reasons `rate` and `no sign of life`), 1010 and all from 3000 on.
+     * reasons `rate`, `no sign of life` and, if `token` is a function, `login expired`), 1010 and all from 3000 on.
      */
     isFinal?: (code: number, reason: string) => boolean;
     /** Limits of the queue for messages that wait for the connection or a room. */

@@ -28,7 +28,7 @@ describe("a login that expires", () => {
     });
 
     test("ends if the token is not good, with the code of the server", async () => {
-        const { server, client, conn } = await login(() => "bad", () => false);
+        const { server, client, conn } = await login("bad", () => false);
         let ended;
         client.on("state", (state, error) => (ended = [state, error.code, error.reason]));
         conn.expiring(1_000);
@@ -36,18 +36,72 @@ describe("a login that expires", () => {
         assert.deepEqual(ended, ["closed", "ended", "login expired"]);
     });
 
+    test("while the client sleeps is followed by a new one, from the function for tokens", async () => {
+        for (const plain of [true, false]) {
+            let calls = 0;
+            const { server, client, room, life } = await enter(1, { token: async () => `token ${++calls}`, settings: { plain } });
+            const [conn] = server.connections();
+            conn.expiring(60_000);
+            await server.advance(0);
+            // What the client finds on waking is the end of its login.
+            conn.close(1008, "login expired");
+            await server.sleep(3_600_000);
+            await server.advance(2_000);
+            assert.deepEqual([client.state, room.state, server.connections().map(({ token }) => token)], ["open", "open", [`token ${calls}`]]);
+            assert.deepEqual(life.slice(-3).map(([, state, error]) => [state, error]), [["suspended", "lost"], ["connecting", undefined], ["open", undefined]]);
+            client.close();
+        }
+    });
+
+    test("is final without a function, and where isFinal says so", async () => {
+        for (const options of [{}, { token: "fixed" }, { token: () => "new", isFinal: (code) => code === 1008 }]) {
+            const { server, client } = await enter(1, options);
+            server.connections()[0].close(1008, "login expired");
+            await server.advance(60_000);
+            assert.equal(client.state, "closed");
+        }
+        const { server, client } = await enter(1, { token: () => "new" });
+        server.connections()[0].close(4000, "login expired");
+        await server.advance(60_000);
+        assert.equal(client.state, "closed", "a code of the application");
+    });
+
+    test("as soon as it begins is met with backoff", async () => {
+        const { server, client, life } = await enter(1, { token: () => "short", random: () => 0.9, settings: { latency: 0 } });
+        let count = 0;
+        for (const end = server.clock.now() + 300_000; server.clock.now() < end; await server.advance(100)) {
+            server.connections().forEach((conn) => {
+                count++;
+                conn.close(1008, "login expired");
+            });
+        }
+        assert.ok(count >= 8 && count < 20, `${count} connections in five minutes`);
+        assert.notEqual(client.state, "closed", `${life.length}`);
+    });
+
+    test("and cannot be replaced costs attempts, as any rejected handshake", async () => {
+        const { server, client, life } = await enter(1, { token: () => "old", reconnect: { retries: 3 } });
+        server.allow({ connect: () => false });
+        server.connections()[0].close(1008, "login expired");
+        await server.advance(600_000);
+        assert.deepEqual([client.state, life.at(-1)[2], life.filter(([, state]) => state === "connecting").length], ["closed", "gave_up", 3]);
+    });
+
     test("is an error if there is no new token", async () => {
         const isOver = new Error("the session is over");
         for (const [next, cause] of [[() => null], [async () => Promise.reject(isOver), isOver], [() => { throw isOver; }, isOver]]) {
             let token = () => "first";
             const { server, client, conn, errors, wire } = await login(() => token());
+            const ends = [];
+            client.on("state", (state, error) => error?.closeCode && ends.push([state, error.code, error.reason]));
             token = next;
             conn.expiring(1_000);
             await server.advance(900);
             assert.deepEqual([errors.map((error) => error.code), client.state, wire.filter(([, , event]) => event === "roomer:token")], [["token"], "open", []]);
             cause && assert.equal(errors[0].cause, cause);
-            await server.advance(1_000);
-            assert.equal(client.state, "closed");
+            await server.advance(200);
+            assert.deepEqual(ends, [["suspended", "lost", "login expired"]]);
+            client.close();
         }
     });
 

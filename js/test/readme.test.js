@@ -67,7 +67,17 @@ describe("close codes: the table that servers use, the README's, and the client 
         return fits.find(([cell]) => cell.endsWith(`\`${reason}\``)) ?? fits.find(([cell]) => !cell.includes("`"));
     }
 
-    for (const { code, last = code, reason = "", final, wait } of entries) {
+    for (const { code, last = code, reason = "", final, wait, relogin = false } of entries) {
+        test(`${code} ${reason}: ${relogin ? "not " : ""}the same with a function for tokens`, async () => {
+            assert.equal(readRow(code, reason)[2].includes("unless `token` is a function"), relogin);
+            const kit = setUp();
+            const { client } = kit.connect({ token: () => "new" });
+            await kit.server.advance(10_000);
+            kit.server.connections()[0].close(code, reason);
+            await kit.server.advance(2_000);
+            assert.equal(client.state, final && !relogin ? "closed" : "open");
+            client.close();
+        });
         for (const each of new Set([code, last])) {
             test(`${each} ${reason}: ${final ? "final" : `reconnects, ${wait}`}`, async () => {
                 const [, , says] = readRow(each, reason);

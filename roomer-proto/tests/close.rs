@@ -31,6 +31,9 @@ fn row(close: &Close) -> Value {
     if let Some(reason) = close.reason {
         row["reason"] = reason.into();
     }
+    if close.relogin {
+        row["relogin"] = true.into();
+    }
     if let Some(wait) = close.wait {
         row["wait"] = match wait {
             Wait::Normal => "normal",

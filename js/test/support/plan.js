@@ -13,7 +13,7 @@ import { EXTENDED_STEPS, LAST, MEMORY, createExtras } from "./plan-extended.js";
 
 const ROOMS = ["a", "b"];
 const WAITS = [0, 1, 5, 20, 60, 300, 1_000, 2_500, 12_000, 45_000];
-const CLOSES = [[1001, "server is going away"], [1008, "rate"], [1008, "no sign of life"], [1013, "no sign of life"], [1013, "too slow"], [1009, ""], [1011, "handler failed"], [1012, ""]];
+const CLOSES = [[1001, "server is going away"], [1008, "rate"], [1008, "no sign of life"], [1008, "login expired"], [1013, "no sign of life"], [1013, "too slow"], [1009, ""], [1011, "handler failed"], [1012, ""]];
 
 /** Pseudorandom numbers, the same each time: below(n) gives one from 0 to n - 1. */
 export function createChance(seed) {
@@ -125,7 +125,8 @@ export async function run({ plain = true, latency, messageRate, joinRate, queue,
     };
     world.other = (room, event) => other.readyState === 1 && other.send(encode(room, event, "", "", toBytes("")));
 
-    const client = connect("ws://test/ws", { ...server.options, codec: "json", ...(queue && { queue }) });
+    // A function, since only that finds another token once a login has expired.
+    const client = connect("ws://test/ws", { ...server.options, codec: "json", token: async () => "client", ...(queue && { queue }) });
     const app = createApp(client, world, plain);
     for (const step of steps) {
         await app.steps[step.do](step);

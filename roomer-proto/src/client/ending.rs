@@ -72,7 +72,10 @@ impl Client {
         let wait = match self.options.is_final {
             Some(is_final) if is_final(code, reason) => None,
             Some(_) => Some(Wait::Normal),
-            None => close::find(code, reason).map_or(Some(Wait::Normal), |close| close.wait),
+            None => match close::find(code, reason) {
+                Some(close) if !(close.relogin && self.options.renews_login) => close.wait,
+                _ => Some(Wait::Normal),
+            },
         };
         // Only with the codes of a restart or an overload, since any other reason may be a text of
         // the application.

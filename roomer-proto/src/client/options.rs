@@ -50,6 +50,10 @@ pub struct Options {
     /// others choose: the length of the result reveals something about the secret. Default `None`.
     #[cfg(feature = "deflate")]
     pub deflate: Option<usize>,
+    /// True if each attempt gets a new token from the application: the client then also reconnects
+    /// after 1008 `login expired`, which a machine that sleeps cannot prevent. The builders of the
+    /// adapters set it if they have a function for tokens. Default false.
+    pub renews_login: bool,
     /// Replaces the [table of close codes](crate::close): returns true if the client does not
     /// reconnect after this code and reason. Default `None`.
     pub is_final: Option<fn(u16, &str) -> bool>,
@@ -87,6 +91,7 @@ impl Default for Options {
             max_message: 64 * 1024 * 1024,
             #[cfg(feature = "deflate")]
             deflate: None,
+            renews_login: false,
             is_final: None,
         }
     }

@@ -89,12 +89,9 @@ impl Connect {
             })?;
             builder = builder.header(name.trim(), value.trim()).map_err(wrong)?;
         }
-        if let Some(token) = self.token.clone() {
-            builder = builder.token(move || {
-                // The client asks at each attempt to connect.
-                let token = token.clone();
-                async move { Ok::<_, std::convert::Infallible>(token) }
-            });
+        if let Some(token) = &self.token {
+            // Not by a function: there will be no other token, so the end of this login is final.
+            builder = builder.query("token", token);
         }
         if let Some(file) = &self.ca {
             builder = builder.tls(trusting(file)?);

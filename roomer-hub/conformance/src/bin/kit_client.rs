@@ -103,6 +103,8 @@ impl Program {
             ("token", _) => self.token = Some(text("token").into()),
             ("connect", _) => {
                 let mut options = Options::default();
+                // The command `token` gives it others.
+                options.renews_login = true;
                 if let Some(timeout) = command["timeout"].as_u64() {
                     options.answer_timeout = Duration::from_millis(timeout);
                 }

@@ -96,8 +96,8 @@ impl Claims {
     }
 
     /// Limits the validity of the login: after this time the connection is closed with 1008
-    /// `login expired`, which its client treats as final, unless it is
-    /// [renewed](crate::Builder::renew_login). With a time of zero the handshake is rejected with
+    /// `login expired`, unless it is [renewed](crate::Builder::renew_login); the client reconnects if
+    /// it has a function that returns tokens, otherwise it does not. With a time of zero the handshake is rejected with
     /// 401. Default: the login does not expire.
     #[must_use]
     pub fn good_for(mut self, time: Duration) -> Self {

@@ -67,7 +67,9 @@ impl<R: Runtime> Builder<R> {
     ///
     /// If it is called outside the runtime, and the runtime needs to be entered.
     pub fn connect(self) -> Result<Client<R>, InvalidAddress> {
-        let Builder { target, handlers, options, runtime } = self;
+        let Builder { target, handlers, mut options, runtime } = self;
+        // Here, since `options` may be called after `token`.
+        options.renews_login |= target.token.is_some();
         let has_tls = cfg!(feature = "tls") || R::HAS_WEBSOCKETS;
         if target.address.is_tls() && target.dial.is_none() && !has_tls {
             return Err(InvalidAddress::without_tls());
@@ -103,7 +105,8 @@ impl<R: Runtime> Builder<R> {
     /// Sets a function that returns a token, which is sent as `?token=…`. It is called for each attempt,
     /// so a token may expire. An error costs one attempt. It is also called when the server reports that
     /// the login expires ([`Event::Expiring`](super::Event::Expiring)): the client sends the new token.
-    /// An error then costs the connection, and the next attempt asks again.
+    /// An error then costs the connection, and the next attempt asks again. For the same reason, 1008
+    /// `login expired` is not final for a client with such a function.
     pub fn token<F, E>(mut self, token: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<String, E>> + Send + 'static,

@@ -100,6 +100,43 @@ fn the_table_of_close_codes_decides() {
 }
 
 #[test]
+fn a_login_that_has_expired_is_final_only_for_a_client_that_cannot_renew_it() {
+    for close in roomer_proto::close::TABLE.iter().filter(|close| close.is_final()) {
+        let mut options = Options::default();
+        options.renews_login = true;
+        let mut net = Net::new(7, Server::builder());
+        let ann = net.add(options);
+        net.settle();
+        let (code, reason) = close.frame();
+        net.world.server().disconnect(net.id(ann), code, reason);
+        net.settle();
+        let is_expired = reason == "login expired";
+        let state = if is_expired { State::Waiting } else { State::Closed };
+        assert_eq!(net.state(ann), state, "{code} {reason}");
+        net.advance(2 * SECOND);
+        assert_eq!(net.ends[ann].attempts, if is_expired { 2 } else { 1 }, "{code} {reason}");
+    }
+}
+
+#[test]
+fn a_login_that_expires_at_once_is_met_with_backoff() {
+    let mut options = Options::default();
+    options.renews_login = true;
+    options.retries = Some(5);
+    let mut net = Net::new(7, Server::builder());
+    let ann = net.add(options);
+    for _ in 0..60 {
+        if net.state(ann) == State::Open {
+            net.world.server().disconnect(net.id(ann), 1008, "login expired");
+        }
+        net.advance(SECOND);
+    }
+    let last = net.take_events(ann).pop();
+    assert!(matches!(last, Some(Event::Closed(Closing::GaveUp(_)))), "{last:?}");
+    assert_eq!(net.ends[ann].attempts, 6);
+}
+
+#[test]
 fn the_applications_rule_replaces_the_table() {
     let mut options = Options::default();
     options.is_final = Some(|code, reason| code == 1001 && reason == "really");

@@ -15,29 +15,7 @@
 //! assert!(close.is_final());
 //! ```
 
-/// The close codes that roomer uses (RFC 6455 section 7.4.1 and the IANA registry).
-pub mod code {
-    /// The connection has fulfilled its purpose.
-    pub const NORMAL: u16 = 1000;
-    /// The server shuts down.
-    pub const GOING_AWAY: u16 = 1001;
-    /// The peer broke the WebSocket or the packet format.
-    pub const PROTOCOL: u16 = 1002;
-    /// The peer sent a kind of message that is not supported (text).
-    pub const UNSUPPORTED: u16 = 1003;
-    /// The peer sent text or a name that is not UTF-8.
-    pub const INVALID_PAYLOAD: u16 = 1007;
-    /// A rule of the application or a rate was violated.
-    pub const POLICY: u16 = 1008;
-    /// A message is above the limit.
-    pub const TOO_BIG: u16 = 1009;
-    /// A handler failed.
-    pub const INTERNAL: u16 = 1011;
-    /// The server, or the state that the connection depends on, starts over.
-    pub const SERVICE_RESTART: u16 = 1012;
-    /// A new connection may succeed: the peer is silent or slow, or the server is short of memory.
-    pub const TRY_AGAIN_LATER: u16 = 1013;
-}
+pub mod code;
 
 /// One row of the table: a close code, or a code with one reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +33,9 @@ pub struct Close {
     pub fault: Fault,
     /// The delay before a client reconnects; `None` if it does not.
     pub wait: Option<Wait>,
+    /// True if a client reconnects all the same when it can get a new token, as after
+    /// [`Wait::Normal`]: a machine that slept could not renew its login in time.
+    pub relogin: bool,
     /// A sentence for log files and docs, without a full stop.
     pub means: &'static str,
 }
@@ -100,7 +81,7 @@ pub enum Wait {
 }
 
 impl Close {
-    /// Returns true if a client does not reconnect.
+    /// Returns true if a client does not reconnect, unless [`relogin`](Self::relogin) applies to it.
     #[must_use]
     pub const fn is_final(&self) -> bool {
         self.wait.is_none()
@@ -117,6 +98,11 @@ impl Close {
 
     const fn with_reason(mut self, reason: &'static str) -> Self {
         self.reason = Some(reason);
+        self
+    }
+
+    const fn unless_renewed(mut self) -> Self {
+        self.relogin = true;
         self
     }
 
@@ -140,12 +126,12 @@ pub fn find(code: u16, reason: &str) -> Option<&'static Close> {
 
 /// Creates a row after which a client reconnects.
 const fn retry(code: u16, sender: Sender, fault: Fault, wait: Wait, means: &'static str) -> Close {
-    Close { code, last: code, reason: None, sender, fault, wait: Some(wait), means }
+    Close { code, last: code, reason: None, sender, fault, wait: Some(wait), relogin: false, means }
 }
 
 /// Creates a row after which a client does not reconnect.
 const fn give_up(code: u16, sender: Sender, fault: Fault, means: &'static str) -> Close {
-    Close { code, last: code, reason: None, sender, fault, wait: None, means }
+    Close { code, last: code, reason: None, sender, fault, wait: None, relogin: false, means }
 }
 
 /// The server shuts down or is being drained.
@@ -205,7 +191,8 @@ pub const LOGIN_EXPIRED: Close = give_up(
     Fault::Client,
     "the login of the client's user has expired (Claims::good_for); the user has to log in again",
 )
-.with_reason("login expired");
+.with_reason("login expired")
+.unless_renewed();
 
 /// A newer connection of the same user replaced this one (max_connections_per_user).
 pub const REPLACED: Close = give_up(
