@@ -151,7 +151,9 @@ export function createConnection(core, url, options) {
         };
         fresh.onclose = ({ code = 1006, reason = "" }) => {
             const final = isFinal(code, reason);
-            stop(new RoomerError(final ? "ended" : "lost", `${code} ${reason}`, { closeCode: code, reason }), final);
+            // Browsers hide why a connection does not open.
+            const hint = openedAt >= 0 ? reason : "refused or unreachable";
+            stop(new RoomerError(final ? "ended" : "lost", `${code} ${hint}`, { closeCode: code, reason }), final);
         };
         // Node 20 emits only "error" if it cannot connect.
         fresh.onerror = () => core.state === "connecting" && fresh.onclose({});

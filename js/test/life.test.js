@@ -169,6 +169,21 @@ describe("close codes", () => {
     });
 });
 
+test("a connection that does not open is an error that says so, and one that breaks is not", async () => {
+    const kit = setUp();
+    kit.server.stop();
+    const { client } = kit.connect();
+    const messages = [];
+    client.on("state", (state, error) => error && messages.push([error.message, error.closeCode, error.reason]));
+    await kit.server.advance(100);
+    assert.deepEqual(messages, [["lost: 1006 refused or unreachable", 1006, ""]]);
+    kit.server.start();
+    await kit.server.advance(60_000);
+    kit.server.connections()[0].cut();
+    await kit.server.advance(100);
+    assert.deepEqual(messages.at(-1), ["lost: 1006 ", 1006, ""]);
+});
+
 describe("url and token", () => {
     test("functions are asked at every attempt, and may take their time", async () => {
         const kit = setUp();
