@@ -4,14 +4,13 @@
 //! handler: the task that took the lock does that after it has released it
 //! ([`flush`](crate::outbound::flush)).
 
+mod actions;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomer_hub::{
-    Action, Audience, Command, ConnId, ConnKey, HandlerKey, Hub, Input, Permission, RoomKey, Tables,
-};
-use roomer_proto::close::Close;
-use roomer_proto::{PacketRef, close};
+use roomer_hub::{Command, ConnId, ConnKey, HandlerKey, Hub, Input, Permission};
+use roomer_proto::close::{self, Close};
 
 use crate::app::conn::ConnInfo;
 use crate::app::conn_table::ConnTable;
@@ -83,114 +82,26 @@ impl Core {
         input: Input<'_>,
         opening: Option<&Arc<SocketWriter>>,
     ) -> Applied {
-        let mut applied = Applied::default();
         #[cfg(feature = "audit")]
         self.journal.record(&input);
-        let Core { hub, outbound, infos, sessions, requests, hook_queue, counts, cluster, .. } =
-            self;
         // Messages of other inputs come from the cluster's machine, which has given them their places.
         let is_own =
             matches!(input, Input::Packet { .. } | Input::Allowed { .. } | Input::Command(_));
-        let mut broadcast_in = None;
-        let mut has_joined = false;
+        let (hub, mut cluster, mut effects) = self.effects(opening);
         let mut actions = hub.handle(now, input);
         while let Some(action) = actions.next() {
             // Other nodes get the same actions in the same order.
-            if let Some(cluster) = cluster {
+            if let Some(cluster) = &mut cluster {
                 let (is_held, gate) = cluster.record(now, &actions, &action, is_own);
-                applied.congested = gate.map(Congestion::Link).or(applied.congested);
+                let congested = &mut effects.applied.congested;
+                *congested = gate.map(Congestion::Link).or(congested.take());
                 if is_held {
                     continue; // It is applied once it has its place in the room's order.
                 }
             }
-            match action {
-                Action::Opened { conn } => {
-                    applied.opened = Some(conn);
-                    #[cfg(feature = "audit")]
-                    self.journal.opened(conn);
-                    outbound.opened(conn, opening);
-                }
-                Action::Joined { conn, room, name } => {
-                    has_joined = true;
-                    outbound.joined(conn, room);
-                    hook_queue.push(infos.get(conn), || HookEvent::Joined(name.into()));
-                }
-                Action::Left { conn, room, name } => {
-                    hook_queue.push(infos.get(conn), || HookEvent::Left(name.into()));
-                    outbound.left(conn, room);
-                }
-                Action::RoomClosed { room, .. } => outbound.room_closed(room),
-                Action::JoinAck { to, id, room, snapshot } => {
-                    // Without a `Joined` before it, this answers the join of a connection that is a
-                    // member already.
-                    let rejoined = if has_joined { None } else { actions.tables().find_room(room) };
-                    let packet = PacketRef { room, src: id, ..PacketRef::default() };
-                    let is_sent = outbound.join_ack(to, rejoined, packet, snapshot);
-                    counts.messages_out += u64::from(is_sent);
-                }
-                Action::Send { to, packet } => {
-                    let rooms = actions.tables().rooms_of(to);
-                    if let Some(receiver) = outbound.send(to, &packet, rooms) {
-                        counts.messages_out += 1;
-                        if receiver.is_congested() {
-                            applied.congested = Some(Congestion::Receiver(receiver.clone()));
-                        }
-                    }
-                }
-                Action::Broadcast { room, members, except, audience, packet, .. } => {
-                    // No batch for a room whose only member is the sender.
-                    let is_received = members.iter().any(|member| Some(member) != except);
-                    if audience != Audience::All {
-                        outbound.broadcast(room, members, except, audience, &packet);
-                        let tables = actions.tables();
-                        counts.messages_out += receivers(tables, room, except, audience);
-                        broadcast_in = Some(room);
-                    } else if is_received {
-                        outbound.broadcast(room, members, except, audience, &packet);
-                        let is_left_out =
-                            except.is_some_and(|conn| actions.tables().is_member(conn, room));
-                        counts.messages_out += (members.len() - usize::from(is_left_out)) as u64;
-                        broadcast_in = Some(room);
-                    }
-                }
-                Action::Count { room, members, except, audience, packet } => {
-                    if outbound.count(room, members, except, audience, &packet) {
-                        let tables = actions.tables();
-                        counts.messages_out += receivers(tables, room, except, audience);
-                    }
-                    broadcast_in = Some(room);
-                }
-                Action::Call { handler, .. } => applied.call = Some(handler),
-                Action::Request { handler, .. } => {
-                    (applied.call, applied.is_request) = (Some(handler), true);
-                }
-                Action::Answered { request, is_error, packet } => {
-                    requests.answered(request, actions.subject(), is_error, &packet);
-                }
-                Action::Unanswered { request, code } => requests.unanswered(request, code),
-                Action::Authorize { permission, .. } => applied.ask = Some(permission),
-                Action::Close { conn, code, reason } => {
-                    applied.is_closed = true;
-                    *counts.closes.entry(code).or_default() += 1;
-                    // The hook needs the info, so it is queued before the info is removed.
-                    hook_queue.push_lifecycle(infos.get(conn), || {
-                        HookEvent::Gone(DisconnectReason::ByServer(code), reason.into())
-                    });
-                    infos.remove(conn);
-                    // Also refuses a task that waits for the session.
-                    sessions.end(conn);
-                    counts.bytes_out += outbound.close(conn, code, reason).unwrap_or_default();
-                }
-                // The cluster has recorded what goes to other nodes.
-                Action::Rejected | Action::Forward { .. } | Action::InfoChanged { .. } => {}
-            }
+            effects.carry_out(action, &actions);
         }
-        // Looked up once for each input: an input is about one room, but for the notices of an end.
-        if let Some(room) = broadcast_in {
-            let receiver = outbound.congested_member(hub.tables(), room);
-            applied.congested = receiver.map(Congestion::Receiver).or(applied.congested);
-        }
-        applied
+        effects.finish(hub.tables())
     }
 
     /// Creates the id of a new connection from random bytes. In a cluster it shows its node.
@@ -301,25 +212,4 @@ impl Core {
         }
         true
     }
-}
-
-/// Returns the number of a room's members that a notice is for.
-#[cold]
-fn receivers(tables: &Tables, room: RoomKey, except: Option<ConnKey>, audience: Audience) -> u64 {
-    let (all, extended) = (tables.members(room).len(), tables.extended_members(room));
-    let is_for = |conn: ConnKey| {
-        tables.is_member(conn, room)
-            && match audience {
-                Audience::All => true,
-                Audience::Plain => !tables.is_extended(conn),
-                Audience::Extended => tables.is_extended(conn),
-            }
-    };
-    let count = match audience {
-        Audience::All => all,
-        Audience::Plain => all - extended,
-        Audience::Extended => extended,
-    };
-    // The excluded member is among those that are counted, so this is not negative.
-    (count - usize::from(except.is_some_and(is_for))) as u64
 }
