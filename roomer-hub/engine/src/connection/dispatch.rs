@@ -12,7 +12,9 @@ use roomer_proto::{JOIN, PacketRef, close};
 
 use crate::Server;
 use crate::app::conn::Conn;
-use crate::app::handler::{self, BoxFuture, CallResult, HandlerError, HandlerPanic, HandlerResult};
+use crate::app::handler::{
+    self, BoxFuture, CallResult, Handler, HandlerError, HandlerPanic, HandlerResult, Rule,
+};
 use crate::app::message::{Message, OwnedMessage};
 use crate::app::monitor::ObservedCall;
 use crate::connection::congestion::Congestion;
@@ -64,6 +66,16 @@ pub(crate) enum CallOutcome {
     Panicked(HandlerPanic),
 }
 
+/// The answer of a rule.
+enum RuleAnswer {
+    Allowed,
+    Denied,
+    /// The rule's future is pending.
+    Pending(Box<PendingCall>),
+    /// The rule panicked, and the connection was closed.
+    Panicked,
+}
+
 impl PendingCall {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CallOutcome> {
         let outcome = self.observed.poll(cx, |cx| match &mut self.future {
@@ -93,18 +105,14 @@ impl<'s> Dispatcher<'_, 's> {
             && !packet.payload.is_empty()
             && matches!(input, Input::Packet { .. })
         {
-            let asked = PacketRef { src: self.conn.info.id.as_str(), ..packet };
-            let message = Message::new(&asked, self.conn.info.id);
-            drop(core);
-            let ran = server.run_callback(|| rule.run(self.conn, &message));
-            core = server.core();
-            match ran {
-                CallResult::Done(true) => {}
-                CallResult::Panicked(panic) => {
-                    return (self.panicked(core, &message, panic), dispatched);
-                }
+            let message = Message::new(&self.sent(packet), self.conn.info.id);
+            let answer;
+            (core, answer) = self.ask(core, rule, &message);
+            match answer {
+                RuleAnswer::Allowed => {}
+                RuleAnswer::Panicked => return (core, dispatched),
                 // The rule is never asynchronous.
-                CallResult::Done(false) | CallResult::Pending(..) => {
+                RuleAnswer::Denied | RuleAnswer::Pending(_) => {
                     packet.payload = b"";
                     input = Input::Packet { conn, packet };
                 }
@@ -116,49 +124,82 @@ impl<'s> Dispatcher<'_, 's> {
             if outcome.call.is_none() && outcome.ask.is_none() {
                 return (core, dispatched);
             }
-            // Never the client's own value, which could name another sender.
-            let packet = PacketRef { src: self.conn.info.id.as_str(), ..packet };
+            let packet = self.sent(packet);
             let message = Message::new(&packet, self.conn.info.id);
             if let Some(key) = outcome.call.filter(|_| outcome.is_request) {
                 (core, dispatched.request) = self.run_request(core, key, &message);
                 return (core, dispatched);
             }
-            // The application's code runs without the lock.
             if let Some(handler) = outcome.call.and_then(|key| server.handler(key)) {
-                drop(core);
-                let ran = server.run_callback(|| handler.run(self.conn, &message));
-                core = server.core();
-                core = match ran {
-                    CallResult::Done(result) => self.handled(core, &message, result),
-                    CallResult::Panicked(panic) => self.panicked(core, &message, panic),
-                    CallResult::Pending(run, message) => {
-                        dispatched.pending =
-                            Some(self.wait("handler of", CallFuture::Handler(run), message));
-                        core
-                    }
-                };
+                (core, dispatched.pending) = self.run_handler(core, handler, &message);
                 return (core, dispatched);
             }
             let Some(rule) = outcome.ask.and_then(|about| server.options().rules.rule(about))
             else {
                 return (core, dispatched);
             };
-            drop(core);
-            let ran = server.run_callback(|| rule.run(self.conn, &message));
-            core = server.core();
+            let answer;
+            (core, answer) = self.ask(core, rule, &message);
             // The rule's answer goes back to the hub, which may name a handler now.
-            input = match ran {
-                CallResult::Done(true) => Input::Allowed { conn, packet },
-                CallResult::Done(false) => Input::Denied { conn, packet },
-                CallResult::Panicked(panic) => {
-                    return (self.panicked(core, &message, panic), dispatched);
-                }
-                CallResult::Pending(run, message) => {
-                    dispatched.pending =
-                        Some(self.wait("rule about", CallFuture::Rule(run), message));
+            input = match answer {
+                RuleAnswer::Allowed => Input::Allowed { conn, packet },
+                RuleAnswer::Denied => Input::Denied { conn, packet },
+                RuleAnswer::Panicked => return (core, dispatched),
+                RuleAnswer::Pending(call) => {
+                    dispatched.pending = Some(call);
                     return (core, dispatched);
                 }
             };
+        }
+    }
+
+    /// Returns the packet with the sender's id.
+    fn sent<'m>(&'m self, packet: PacketRef<'m>) -> PacketRef<'m> {
+        // Never the client's own value, which could name another sender.
+        PacketRef { src: self.conn.info.id.as_str(), ..packet }
+    }
+
+    /// Runs a handler. Returns the call if its future is pending.
+    fn run_handler(
+        &self,
+        core: MutexGuard<'s, Core>,
+        handler: &Handler,
+        message: &Message<'_>,
+    ) -> (MutexGuard<'s, Core>, Option<Box<PendingCall>>) {
+        // The application's code runs without the lock.
+        drop(core);
+        let ran = self.server.run_callback(|| handler.run(self.conn, message));
+        let core = self.server.core();
+        match ran {
+            CallResult::Done(result) => (self.handled(core, message, result), None),
+            CallResult::Panicked(panic) => (self.panicked(core, message, panic), None),
+            CallResult::Pending(run, message) => {
+                (core, Some(self.wait("handler of", CallFuture::Handler(run), message)))
+            }
+        }
+    }
+
+    /// Asks a rule about a message.
+    fn ask(
+        &self,
+        core: MutexGuard<'s, Core>,
+        rule: &Rule,
+        message: &Message<'_>,
+    ) -> (MutexGuard<'s, Core>, RuleAnswer) {
+        // The application's code runs without the lock.
+        drop(core);
+        let ran = self.server.run_callback(|| rule.run(self.conn, message));
+        let core = self.server.core();
+        match ran {
+            CallResult::Done(true) => (core, RuleAnswer::Allowed),
+            CallResult::Done(false) => (core, RuleAnswer::Denied),
+            CallResult::Panicked(panic) => {
+                (self.panicked(core, message, panic), RuleAnswer::Panicked)
+            }
+            CallResult::Pending(run, message) => {
+                let call = self.wait("rule about", CallFuture::Rule(run), message);
+                (core, RuleAnswer::Pending(call))
+            }
         }
     }
 
