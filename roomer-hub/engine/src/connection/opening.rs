@@ -25,7 +25,7 @@ use crate::metrics::warning::WarningCause;
 use crate::outbound::Chunk;
 use crate::session::request::SessionRequest;
 use crate::session::state::SessionState;
-use roomer_hub::{Command, Input};
+use roomer_hub::{Command, ConnId, Input, Profile};
 
 /// The time in which a client that was rejected early may read the response.
 const REJECT_LINGER: Duration = Duration::from_secs(1);
@@ -216,7 +216,7 @@ impl Connection {
     /// Sends the response, unless a framework has sent it, and opens the connection in the hub, in one
     /// step.
     pub(super) fn establish(&mut self, now: Duration, opening: Opening) -> Step {
-        let Opening { response, compression, credentials, mut leftover, session } = opening;
+        let Opening { response, compression, credentials, leftover, session } = opening;
         let server = &self.server;
         let profile = server.profile(credentials.as_deref());
         let random = server.0.env.random();
@@ -225,13 +225,7 @@ impl Connection {
         // Checked under the lock: a shutdown either finds this connection in the hub or is seen here.
         if server.is_closing() {
             drop(core);
-            if response.is_empty() {
-                let (code, reason) = close::SHUTDOWN.frame();
-                self.writer.close(Some(code), reason, false);
-                return self.close(now, Some(Session::new()));
-            }
-            let response = Response::error(StatusCode::SERVICE_UNAVAILABLE);
-            return self.reject(now, &response, None, false);
+            return self.refuse_at_shutdown(now, response.is_empty());
         }
         // Before the hub opens the connection, so that the response precedes its `join_ack`.
         self.writer.push(Chunk::complete(response));
@@ -239,15 +233,7 @@ impl Connection {
         if compression.is_shared {
             self.writer.take_compressed();
         }
-        let secret = session.map(|_| server.0.env.random());
-        if let Some(secret) = secret {
-            let token = SessionToken::new(id, secret);
-            let keeps_sessions = !server.options().resume_window.is_zero();
-            let token = keeps_sessions.then_some(token);
-            let hello = server.hello(token, id.as_str(), None, profile.as_ref());
-            self.writer.push(Chunk::complete(hello));
-            self.writer.begin_session();
-        }
+        let secret = session.map(|_| self.greet(id, profile.as_ref()));
         let opening = (!server.options().echo).then_some(&self.writer);
         let extended = session.is_some();
         let open = match &profile {
@@ -287,16 +273,52 @@ impl Connection {
         server.flush_after_input(now, core, &mut established.flush_at);
         // After the unlock, since it calls the subscriber.
         self.span = trace::Span::begin(&established.conn.info);
-        // Messages that the client sent right after its request are handled at once.
-        let ended = (!leftover.is_empty()).then(|| {
-            let writer = &self.writer;
-            let handle = |_: &mut _| established.on_bytes(&self.server, writer, &mut leftover, now);
-            trace::Span::within(&mut self.span, |span| span, handle)
-        });
+        let has_ended = self.on_leftover(now, &mut established, leftover);
         self.state = State::Established(established);
-        match ended {
-            Some(true) => self.close_open(now),
-            _ => Step::Again,
+        match has_ended {
+            true => self.close_open(now),
+            false => Step::Again,
         }
+    }
+
+    /// Turns away a client whose request was accepted before the shutdown began. `is_upgraded` says
+    /// that a framework has sent the response.
+    fn refuse_at_shutdown(&mut self, now: Duration, is_upgraded: bool) -> Step {
+        if is_upgraded {
+            let (code, reason) = close::SHUTDOWN.frame();
+            self.writer.close(Some(code), reason, false);
+            return self.close(now, Some(Session::new()));
+        }
+        let response = Response::error(StatusCode::SERVICE_UNAVAILABLE);
+        self.reject(now, &response, None, false)
+    }
+
+    /// Queues the `hello` of a new session. Returns the secret of its token.
+    fn greet(&self, id: ConnId, profile: Option<&Profile>) -> [u8; 16] {
+        let server = &self.server;
+        let secret = server.0.env.random();
+        let token = SessionToken::new(id, secret);
+        let keeps_sessions = !server.options().resume_window.is_zero();
+        let token = keeps_sessions.then_some(token);
+        let hello = server.hello(token, id.as_str(), None, profile);
+        self.writer.push(Chunk::complete(hello));
+        self.writer.begin_session();
+        secret
+    }
+
+    /// Handles messages that the client sent right after its request. Returns true if the session has
+    /// ended.
+    fn on_leftover(
+        &mut self,
+        now: Duration,
+        open: &mut Established,
+        mut leftover: Vec<u8>,
+    ) -> bool {
+        if leftover.is_empty() {
+            return false;
+        }
+        let (server, writer) = (&self.server, &self.writer);
+        let handle = |_: &mut _| open.on_bytes(server, writer, &mut leftover, now);
+        trace::Span::within(&mut self.span, |span| span, handle)
     }
 }
