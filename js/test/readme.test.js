@@ -1,5 +1,5 @@
 /**
- * The README: each block of code compiles under `strict`, and its tables match the client.
+ * The READMEs: each block of code compiles under `strict`; and the tables of the client's match the client.
  */
 
 import assert from "node:assert/strict";
@@ -13,6 +13,7 @@ import { setUp } from "./support/kit.js";
 
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const readme = readFileSync(path("README.md"), "utf8");
+const rootReadme = readFileSync(path("../README.md"), "utf8");
 
 /** The code before a block that is a part of a program. */
 const PRELUDE = `
@@ -22,6 +23,8 @@ declare function fetchToken(): Promise<string>;
 declare function showThatSomeWereLost(): void;
 `;
 const CLIENT = `declare const client: Client;`;
+/** The room of the first block, which the following ones use. */
+const LOBBY = `import type { Room as AnyRoom } from "roomer"; declare const lobby: AnyRoom;`;
 const ROOM = `declare const room: Room<{ chat: { text: string }; rename: (name: string) => void; where: () => { x: number; y: number } }>;`;
 const AMBIENT = `declare module "node:assert/strict" { const assert: { equal(a: unknown, b: unknown): void; notEqual(a: unknown, b: unknown): void }; export default assert; }`;
 
@@ -34,26 +37,29 @@ function toModule(code) {
         PRELUDE,
         takes("client") ? CLIENT : "",
         takes("room") ? ROOM : "",
+        takes("lobby") ? LOBBY : "",
         code.replace(/^(.*\/\/ error: .*)$/gm, "// @ts-expect-error\n$1"),
         "export {};"
     ].join("\n");
 }
 
-test("each block of code compiles under strict", () => {
-    const blocks = [...readme.matchAll(/\n```(js|tsx?)\n(.*?)\n```/gs)].map(([, language, code]) => [language === "tsx" ? "tsx" : "ts", code]);
-    assert.ok(blocks.length >= 8);
-    // In the package, so that it finds itself by name.
-    const folder = mkdtempSync(path("test/types/readme-"));
-    try {
-        blocks.forEach(([language, code], n) => writeFileSync(join(folder, `block-${n}.${language}`), toModule(code)));
-        writeFileSync(join(folder, "ambient.d.ts"), AMBIENT);
-        writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ extends: "../tsconfig.json", compilerOptions: { noUnusedLocals: false, jsx: "react-jsx" }, include: ["*.ts", "*.tsx"] }));
-        const { status, stdout } = spawnSync(process.execPath, [path("node_modules/typescript/bin/tsc"), "-p", folder], { encoding: "utf8" });
-        assert.deepEqual([stdout, status], ["", 0]);
-    } finally {
-        rmSync(folder, { recursive: true });
-    }
-});
+for (const [name, page, least] of [["js/README.md", readme, 8], ["README.md", rootReadme, 3]]) {
+    test(`each block of code of ${name} compiles under strict`, () => {
+        const blocks = [...page.matchAll(/\n```(jsx?|tsx?)\n(.*?)\n```/gs)].map(([, language, code]) => [/x/.test(language) ? "tsx" : "ts", code]);
+        assert.ok(blocks.length >= least);
+        // In the package, so that it finds itself by name.
+        const folder = mkdtempSync(path("test/types/readme-"));
+        try {
+            blocks.forEach(([language, code], n) => writeFileSync(join(folder, `block-${n}.${language}`), toModule(code)));
+            writeFileSync(join(folder, "ambient.d.ts"), AMBIENT);
+            writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ extends: "../tsconfig.json", compilerOptions: { noUnusedLocals: false, jsx: "react-jsx" }, include: ["*.ts", "*.tsx"] }));
+            const { status, stdout } = spawnSync(process.execPath, [path("node_modules/typescript/bin/tsc"), "-p", folder], { encoding: "utf8" });
+            assert.deepEqual([stdout, status], ["", 0]);
+        } finally {
+            rmSync(folder, { recursive: true });
+        }
+    });
+}
 
 describe("close codes: the table that servers use, the README's, and the client agree", () => {
     const entries = JSON.parse(readFileSync(path("../roomer-proto/close-codes.json"), "utf8"));

@@ -19,7 +19,7 @@ import { Person, launch } from "./support.js";
 const JS = fileURLToPath(new URL("../../", import.meta.url));
 const readme = readFileSync(join(JS, "../README.md"), "utf8");
 const [plain] = [...readme.matchAll(/\n```js\n(.*?)\n```/gs)].map((match) => match[1]);
-const [inReact] = [...readme.matchAll(/\n```jsx\n(.*?)\n```/gs)].map((match) => match[1]);
+const [inReact] = [...readme.matchAll(/\n```tsx\n(.*?)\n```/gs)].map((match) => match[1]);
 
 /** The module that mounts the App of the page, as a reader would write it. */
 const MOUNT = `
@@ -44,8 +44,8 @@ describe("the front page's clients", { timeout: 300_000 }, () => {
             symlinkSync(join(JS, target), join(folder, "node_modules", name));
         }
         writeFileSync(join(folder, "plain.js"), address(plain));
-        writeFileSync(join(folder, "app.jsx"), address(inReact) + MOUNT);
-        for (const [page, script] of [["plain", "plain.js"], ["react", "app.jsx"]]) {
+        writeFileSync(join(folder, "app.tsx"), address(inReact) + MOUNT);
+        for (const [page, script] of [["plain", "plain.js"], ["react", "app.tsx"]]) {
             writeFileSync(join(folder, `${page}.html`), `<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,"><body><script type="module" src="./${script}"></script>`);
         }
         await build({
