@@ -137,7 +137,7 @@
 //! use roomer_smol::rustls::ServerConfig;
 //! use roomer_smol::rustls::pki_types::pem::PemObject;
 //! use roomer_smol::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-//! use roomer_smol::{Server, serve, tls};
+//! use roomer_smol::{Server, serve_until, shutdown_signal, tls};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # smol::block_on(async {
@@ -145,7 +145,8 @@
 //! let key = PrivateKeyDer::from_pem_file("key.pem")?;
 //! let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
 //! let listener = smol::net::TcpListener::bind("127.0.0.1:8443").await?;
-//! serve(tls(listener, config), Server::builder().build()?).await?;
+//! let server = Server::builder().build()?;
+//! serve_until(tls(listener, config), server, shutdown_signal()).await?;
 //! # Ok(())
 //! # })
 //! # }

@@ -260,7 +260,7 @@
 //! use roomer_tokio::rustls::ServerConfig;
 //! use roomer_tokio::rustls::pki_types::pem::PemObject;
 //! use roomer_tokio::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-//! use roomer_tokio::{Server, serve, tls};
+//! use roomer_tokio::{Server, serve_until, shutdown_signal, tls};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -268,7 +268,8 @@
 //! let key = PrivateKeyDer::from_pem_file("key.pem")?;
 //! let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8443").await?;
-//! serve(tls(listener, config), Server::builder().build()?).await?;
+//! let server = Server::builder().build()?;
+//! serve_until(tls(listener, config), server, shutdown_signal()).await?;
 //! # Ok(())
 //! # }
 //! ```

@@ -259,6 +259,27 @@ fn examples_import_from_the_crate_that_one_uses() {
     assert!(imports > 20, "{imports} imports");
 }
 
+/// Checks the servers on the pages that people copy.
+#[test]
+fn servers_on_pages_end_by_a_signal() {
+    for page in PAGES_WITH_SERVERS {
+        for line in read(page).lines() {
+            let serves_for_ever = line.contains(" serve(") || line.contains("`serve(");
+            assert!(!serves_for_ever, "{page}: a container's SIGTERM does not close: {line}");
+        }
+    }
+}
+
+const PAGES_WITH_SERVERS: [&str; 7] = [
+    "../README.md",
+    "../roomer-tokio/README.md",
+    "../roomer-tokio/src/lib.rs",
+    "../roomer-tokio/guide/cluster.md",
+    "../roomer-tokio/guide/migration.md",
+    "../roomer-smol/README.md",
+    "../roomer-smol/src/lib.rs",
+];
+
 /// Checks the names of an import against what the adapters export.
 fn both_export(import: &str) {
     let names = import.trim_matches(['{', '}']).split([',', ' ']).filter(|name| !name.is_empty());
