@@ -6,10 +6,9 @@ use std::thread;
 
 use roomer_example_support::chat::Chat;
 use roomer_example_support::program::{self, Outcome};
-use roomer_smol::{cluster, serve_on, shutdown_signal};
+use roomer_smol::{bind, cluster, serve_on, shutdown_signal};
 use smol::Executor;
 use smol::future::pending;
-use smol::net::TcpListener;
 
 pub fn main() -> ExitCode {
     program::finish(start())
@@ -22,7 +21,7 @@ fn start() -> Outcome {
         thread::spawn(|| smol::block_on(executor.run(pending::<()>())));
     }
     smol::block_on(executor.run(async {
-        let listener = program::bound(&chat.listen, TcpListener::bind(&chat.listen).await)?;
+        let listener = bind(&chat.listen).await?;
         let stop = shutdown_signal();
         chat.announce(listener.local_addr()?);
         if let Some(broker) = chat.broker.clone() {

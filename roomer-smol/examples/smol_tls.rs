@@ -7,10 +7,9 @@ use std::future::Future;
 use std::path::Path;
 use std::process::ExitCode;
 
-use roomer_example_support::certificate;
 use roomer_example_support::program::{self, Outcome, Program};
 use roomer_smol::rustls::ServerConfig;
-use roomer_smol::{Server, serve_until, shutdown_signal, tls};
+use roomer_smol::{Server, bind, serve_until, shutdown_signal, tls, tls_config};
 use smol::net::TcpListener;
 
 pub fn main() -> ExitCode {
@@ -21,8 +20,8 @@ async fn start() -> Outcome {
     let about = "A server that speaks TLS with a certificate and its key from files, as PEM.";
     let program = Program { about, listen: "127.0.0.1:8443", files: &["cert.pem", "key.pem"] };
     let Some(args) = program.args()? else { return Ok(()) };
-    let config = certificate::config(&args.files[0], &args.files[1])?;
-    let listener = program::bound(&args.listen, TcpListener::bind(&args.listen).await)?;
+    let config = tls_config(&args.files[0], &args.files[1])?;
+    let listener = bind(&args.listen).await?;
     let stop = shutdown_signal();
     println!("listening on wss://{}/ws", listener.local_addr()?);
     serve(listener, config, stop).await
@@ -34,5 +33,5 @@ async fn serve(listener: TcpListener, config: ServerConfig, stop: impl Future) -
 }
 
 pub async fn run(listener: TcpListener, cert: &Path, key: &Path, stop: impl Future) -> Outcome {
-    serve(listener, certificate::config(cert, key)?, stop).await
+    serve(listener, tls_config(cert, key)?, stop).await
 }

@@ -15,11 +15,11 @@ use smol::net::TcpStream;
 /// Spawn it once, beside `serve`:
 ///
 /// ```no_run
-/// use roomer_smol::{Cluster, Server, cluster, serve_until, shutdown_signal};
+/// use roomer_smol::{Cluster, Server, bind, cluster, serve_until, shutdown_signal};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> { smol::block_on(async {
 /// let server = Server::builder().cluster(Cluster::named("chat")).build()?;
-/// let listener = smol::net::TcpListener::bind("127.0.0.1:8080").await?;
+/// let listener = bind("127.0.0.1:8080").await?;
 /// smol::spawn(cluster(server.clone(), "nats://127.0.0.1:4222".parse()?)).detach();
 /// serve_until(listener, server, shutdown_signal()).await?;
 /// # Ok(()) }) }

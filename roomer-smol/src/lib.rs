@@ -6,7 +6,7 @@
 //! # A server
 //!
 //! ```no_run
-//! use roomer_smol::{Server, serve_until, shutdown_signal};
+//! use roomer_smol::{Server, bind, serve_until, shutdown_signal};
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
 //!     smol::block_on(async {
@@ -16,7 +16,7 @@
 //!                 Ok(())
 //!             })
 //!             .build()?;
-//!         let listener = smol::net::TcpListener::bind("127.0.0.1:8080").await?;
+//!         let listener = bind("127.0.0.1:8080").await?;
 //!         Ok(serve_until(listener, server, shutdown_signal()).await?)
 //!     })
 //! }
@@ -59,7 +59,7 @@
 //!
 //! smol::block_on(async {
 //!     let server = Server::builder().build()?;
-//!     let listener = smol::net::TcpListener::bind("127.0.0.1:0").await?;
+//!     let listener = roomer_smol::bind("127.0.0.1:0").await?;
 //!     roomer_smol::serve_until(listener, server.clone(), async {}).await?;
 //!     assert_eq!(server.stats().connections, 0);
 //! #   Ok::<(), Box<dyn std::error::Error>>(())
@@ -134,17 +134,12 @@
 //! over TCP with [rustls](https://docs.rs/rustls). One timeout covers the TLS and the HTTP handshake.
 #![cfg_attr(feature = "tls", doc = "```no_run")]
 #![cfg_attr(not(feature = "tls"), doc = "```ignore")]
-//! use roomer_smol::rustls::ServerConfig;
-//! use roomer_smol::rustls::pki_types::pem::PemObject;
-//! use roomer_smol::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-//! use roomer_smol::{Server, serve_until, shutdown_signal, tls};
+//! use roomer_smol::{Server, bind, serve_until, shutdown_signal, tls, tls_config};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # smol::block_on(async {
-//! let chain = CertificateDer::pem_file_iter("cert.pem")?.collect::<Result<_, _>>()?;
-//! let key = PrivateKeyDer::from_pem_file("key.pem")?;
-//! let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
-//! let listener = smol::net::TcpListener::bind("127.0.0.1:8443").await?;
+//! let config = tls_config("cert.pem", "key.pem")?;
+//! let listener = bind("127.0.0.1:8443").await?;
 //! let server = Server::builder().build()?;
 //! serve_until(tls(listener, config), server, shutdown_signal()).await?;
 //! # Ok(())
@@ -177,6 +172,7 @@
 //! concerns tokio, they apply here too.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod bind;
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(any(feature = "nats", feature = "redis"))]
@@ -186,6 +182,7 @@ mod serve;
 mod signals;
 mod transport;
 
+pub use bind::bind;
 #[cfg(any(feature = "nats", feature = "redis"))]
 pub use cluster::{broker_carrier, cluster};
 pub use listener::Listener;
@@ -196,15 +193,15 @@ pub use roomer_engine::cluster::{
     PeerState, Subject, Subjects,
 };
 #[cfg(feature = "tls")]
-pub use roomer_engine::tls::{TlsListener, rustls, tls};
+pub use roomer_engine::tls::{TlsFileError, TlsListener, rustls, tls, tls_config};
 pub use roomer_engine::{
-    AuthResult, Backlog, BuildError, Builder, ByteString, Bytes, Claims, Cluster, ClusterInfo,
-    ClusterStats, Conn, ConnId, DisconnectReason, DrainReport, ErrorCode, HandlerError,
-    HandlerPanic, HandlerResult, History, HistoryStats, Info, InfoTooLong, IntoHandlerResult,
-    IntoReply, InvalidInfo, Message, Order, OwnedMessage, PacketRef, ParseConnIdError, PastMessage,
-    Presence, RefusedSessions, RegisterError, RejectedPackets, Rejection, ReleasedSessions,
-    ReplyError, Request, RequestError, RequestFuture, Server, SessionStats, Stats, Upgrade, User,
-    Warning, WarningCause, close, code, http, socket,
+    AuthResult, Backlog, BindError, BuildError, Builder, ByteString, Bytes, Claims, Cluster,
+    ClusterInfo, ClusterStats, Conn, ConnId, DisconnectReason, DrainReport, ErrorCode,
+    HandlerError, HandlerPanic, HandlerResult, History, HistoryStats, Info, InfoTooLong,
+    IntoHandlerResult, IntoReply, InvalidInfo, Message, Order, OwnedMessage, PacketRef,
+    ParseConnIdError, PastMessage, Presence, RefusedSessions, RegisterError, RejectedPackets,
+    Rejection, ReleasedSessions, ReplyError, Request, RequestError, RequestFuture, Server,
+    SessionStats, Stats, Upgrade, User, Warning, WarningCause, close, code, http, socket,
 };
 #[cfg(feature = "json")]
 pub use roomer_engine::{Json, JsonError, json};

@@ -19,7 +19,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use roomer_example_support::program::{self, Outcome, Program};
-use roomer_tokio::{ConnId, Server, json, mount, shutdown_signal};
+use roomer_tokio::{ConnId, Server, bind, json, mount, shutdown_signal};
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -38,7 +38,7 @@ async fn start() -> Outcome {
     let program = Program { about, listen: "127.0.0.1:8080", files: &[] };
     let Some(args) = program.args()? else { return Ok(()) };
     let token = program::secret("ADMIN_TOKEN")?;
-    let listener = program::bound(&args.listen, TcpListener::bind(&args.listen).await)?;
+    let listener = bind(&args.listen).await?;
     let stop = shutdown_signal();
     println!("open http://{}/admin#{token}", listener.local_addr()?);
     run(listener, &token, stop).await

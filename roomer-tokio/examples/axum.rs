@@ -18,7 +18,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{get, post};
 use roomer_example_support::program::{self, Outcome, Program};
-use roomer_tokio::{Claims, ConnId, Server, mount, shutdown_signal};
+use roomer_tokio::{Claims, ConnId, Server, bind, mount, shutdown_signal};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
@@ -32,7 +32,7 @@ async fn start() -> Outcome {
     let program = Program { about, listen: "127.0.0.1:8080", files: &[] };
     let Some(args) = program.args()? else { return Ok(()) };
     let token = program::secret("ADMIN_TOKEN")?;
-    let listener = program::bound(&args.listen, TcpListener::bind(&args.listen).await)?;
+    let listener = bind(&args.listen).await?;
     let stop = shutdown_signal();
     println!("listening on http://{}", listener.local_addr()?);
     run(listener, &token, stop).await

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use roomer_example_support::program::{self, Outcome, Program};
-use roomer_tokio::shutdown_signal;
+use roomer_tokio::{bind, shutdown_signal};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -27,7 +27,7 @@ async fn start() -> Outcome {
     let program = Program { about, listen: "127.0.0.1:8080", files: &["BACKEND..."] };
     let Some(args) = program.args()? else { return Ok(()) };
     let backends = args.files.iter().map(|file| backend(file)).collect::<Outcome<Arc<[_]>>>()?;
-    let listener = program::bound(&args.listen, TcpListener::bind(&args.listen).await)?;
+    let listener = bind(&args.listen).await?;
     let stop = shutdown_signal();
     println!("listening on http://{}", listener.local_addr()?);
     tokio::select! {

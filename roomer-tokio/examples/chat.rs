@@ -6,8 +6,7 @@ use std::process::ExitCode;
 
 use roomer_example_support::chat::Chat;
 use roomer_example_support::program::{self, Outcome};
-use roomer_tokio::{cluster, serve_until, shutdown_signal};
-use tokio::net::TcpListener;
+use roomer_tokio::{bind, cluster, serve_until, shutdown_signal};
 use tokio::runtime;
 
 pub fn main() -> ExitCode {
@@ -21,7 +20,7 @@ fn start() -> Outcome {
         n => runtime::Builder::new_multi_thread().worker_threads(n).enable_all().build()?,
     };
     runtime.block_on(async {
-        let listener = program::bound(&chat.listen, TcpListener::bind(&chat.listen).await)?;
+        let listener = bind(&chat.listen).await?;
         let stop = shutdown_signal();
         chat.announce(listener.local_addr()?);
         let link = chat.broker.clone().map(|broker| cluster(chat.server.clone(), broker));

@@ -12,7 +12,9 @@ use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use roomer_example_support::program::{self, Outcome, Program};
-use roomer_tokio::{Conn, ConnId, HandlerResult, Message, Server, serve_until, shutdown_signal};
+use roomer_tokio::{
+    Conn, ConnId, HandlerResult, Message, Server, bind, serve_until, shutdown_signal,
+};
 use tokio::net::TcpListener;
 
 #[tokio::main]
@@ -24,7 +26,7 @@ async fn start() -> Outcome {
     let about = "Private rooms: the first client in a room owns it and invites others.";
     let program = Program { about, listen: "127.0.0.1:8080", files: &[] };
     let Some(args) = program.args()? else { return Ok(()) };
-    let listener = program::bound(&args.listen, TcpListener::bind(&args.listen).await)?;
+    let listener = bind(&args.listen).await?;
     let stop = shutdown_signal();
     println!("listening on ws://{}/ws", listener.local_addr()?);
     run(listener, stop).await

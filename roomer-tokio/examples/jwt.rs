@@ -11,7 +11,7 @@ use std::time::Duration;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use roomer_example_support::hs256;
 use roomer_example_support::program::{self, Outcome, Program};
-use roomer_tokio::{Claims, Rejection, Server, serve_until, shutdown_signal};
+use roomer_tokio::{Claims, Rejection, Server, bind, serve_until, shutdown_signal};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
@@ -26,7 +26,7 @@ async fn start() -> Outcome {
     let program = Program { about, listen: "127.0.0.1:8080", files: &[] };
     let Some(args) = program.args()? else { return Ok(()) };
     let secret = program::secret("JWT_SECRET")?;
-    let listener = program::bound(&args.listen, TcpListener::bind(&args.listen).await)?;
+    let listener = bind(&args.listen).await?;
     let stop = shutdown_signal();
     let hour = jsonwebtoken::get_current_timestamp() + 3600;
     let token = issue(secret.as_bytes(), "ann", hour)?;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use roomer_example_support::game;
 use roomer_example_support::program::{self, Outcome, Program};
-use roomer_tokio::{JsonError, Server, serve_until, shutdown_signal};
+use roomer_tokio::{JsonError, Server, bind, serve_until, shutdown_signal};
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -23,7 +23,7 @@ async fn start() -> Outcome {
         "A game's server: 30 times a second the state of the board goes to the room `arena`.";
     let program = Program { about, listen: "127.0.0.1:8080", files: &[] };
     let Some(args) = program.args()? else { return Ok(()) };
-    let listener = program::bound(&args.listen, TcpListener::bind(&args.listen).await)?;
+    let listener = bind(&args.listen).await?;
     let stop = shutdown_signal();
     println!("listening on ws://{}/ws", listener.local_addr()?);
     run(listener, stop).await

@@ -16,12 +16,12 @@ use crate::transport::Futures;
 /// Spawn it once, beside `serve`:
 ///
 /// ```no_run
-/// use roomer_tokio::{Cluster, Server, cluster, serve_until, shutdown_signal};
+/// use roomer_tokio::{Cluster, Server, bind, cluster, serve_until, shutdown_signal};
 ///
 /// # #[tokio::main]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let server = Server::builder().cluster(Cluster::named("chat")).build()?;
-/// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+/// let listener = bind("127.0.0.1:8080").await?;
 /// tokio::spawn(cluster(server.clone(), "nats://127.0.0.1:4222".parse()?));
 /// serve_until(listener, server, shutdown_signal()).await?;
 /// # Ok(())

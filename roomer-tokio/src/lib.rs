@@ -6,7 +6,7 @@
 //! # A server
 //!
 //! ```no_run
-//! use roomer_tokio::{Server, serve_until, shutdown_signal};
+//! use roomer_tokio::{Server, bind, serve_until, shutdown_signal};
 //!
 //! #[tokio::main]
 //! async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,7 +16,7 @@
 //!             Ok(())
 //!         })
 //!         .build()?;
-//!     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//!     let listener = bind("127.0.0.1:8080").await?;
 //!     Ok(serve_until(listener, server, shutdown_signal()).await?)
 //! }
 //! ```
@@ -154,7 +154,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let server = Server::builder().build()?;
-//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let listener = roomer_tokio::bind("127.0.0.1:0").await?;
 //! roomer_tokio::serve_until(listener, server.clone(), async {}).await?;
 //! assert_eq!(server.stats().connections, 0);
 //! # Ok(())
@@ -177,7 +177,7 @@
 //! use std::net::SocketAddr;
 //!
 //! use axum::{Router, routing::get};
-//! use roomer_tokio::{Server, mount, shutdown_signal};
+//! use roomer_tokio::{Server, bind, mount, shutdown_signal};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -188,7 +188,7 @@
 //!     .route_service("/ws", mount(rooms.clone()))
 //!     .into_make_service_with_connect_info::<SocketAddr>();
 //!
-//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+//! let listener = bind("127.0.0.1:8080").await?;
 //! axum::serve(listener, app).with_graceful_shutdown(shutdown_signal()).await?;
 //! // axum does not close upgraded connections; the server closes them with 1001.
 //! rooms.drain().await;
@@ -257,17 +257,12 @@
 //! over TCP with [rustls](https://docs.rs/rustls). One timeout covers the TLS and the HTTP handshake.
 #![cfg_attr(feature = "tls", doc = "```no_run")]
 #![cfg_attr(not(feature = "tls"), doc = "```ignore")]
-//! use roomer_tokio::rustls::ServerConfig;
-//! use roomer_tokio::rustls::pki_types::pem::PemObject;
-//! use roomer_tokio::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-//! use roomer_tokio::{Server, serve_until, shutdown_signal, tls};
+//! use roomer_tokio::{Server, bind, serve_until, shutdown_signal, tls, tls_config};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let chain = CertificateDer::pem_file_iter("cert.pem")?.collect::<Result<_, _>>()?;
-//! let key = PrivateKeyDer::from_pem_file("key.pem")?;
-//! let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key)?;
-//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8443").await?;
+//! let config = tls_config("cert.pem", "key.pem")?;
+//! let listener = bind("127.0.0.1:8443").await?;
 //! let server = Server::builder().build()?;
 //! serve_until(tls(listener, config), server, shutdown_signal()).await?;
 //! # Ok(())
@@ -295,6 +290,7 @@
 //! proxies ([`guide::tuning`]), and the migration from the Go original ([`guide::migration`]).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod bind;
 #[cfg(feature = "client")]
 pub mod client;
 #[cfg(any(feature = "nats", feature = "redis"))]
@@ -309,6 +305,7 @@ mod signals;
 pub mod testkit;
 mod transport;
 
+pub use bind::bind;
 #[cfg(any(feature = "nats", feature = "redis"))]
 pub use cluster::{broker_carrier, cluster};
 pub use listener::Listener;
@@ -321,15 +318,15 @@ pub use roomer_engine::cluster::{
     PeerState, Subject, Subjects,
 };
 #[cfg(feature = "tls")]
-pub use roomer_engine::tls::{TlsListener, rustls, tls};
+pub use roomer_engine::tls::{TlsFileError, TlsListener, rustls, tls, tls_config};
 pub use roomer_engine::{
-    AuthResult, Backlog, BuildError, Builder, ByteString, Bytes, Claims, Cluster, ClusterInfo,
-    ClusterStats, Conn, ConnId, DisconnectReason, DrainReport, ErrorCode, HandlerError,
-    HandlerPanic, HandlerResult, History, HistoryStats, Info, InfoTooLong, IntoHandlerResult,
-    IntoReply, InvalidInfo, Message, Order, OwnedMessage, PacketRef, ParseConnIdError, PastMessage,
-    Presence, RefusedSessions, RegisterError, RejectedPackets, Rejection, ReleasedSessions,
-    ReplyError, Request, RequestError, RequestFuture, Server, SessionStats, Stats, Upgrade, User,
-    Warning, WarningCause, close, code, http, socket,
+    AuthResult, Backlog, BindError, BuildError, Builder, ByteString, Bytes, Claims, Cluster,
+    ClusterInfo, ClusterStats, Conn, ConnId, DisconnectReason, DrainReport, ErrorCode,
+    HandlerError, HandlerPanic, HandlerResult, History, HistoryStats, Info, InfoTooLong,
+    IntoHandlerResult, IntoReply, InvalidInfo, Message, Order, OwnedMessage, PacketRef,
+    ParseConnIdError, PastMessage, Presence, RefusedSessions, RegisterError, RejectedPackets,
+    Rejection, ReleasedSessions, ReplyError, Request, RequestError, RequestFuture, Server,
+    SessionStats, Stats, Upgrade, User, Warning, WarningCause, close, code, http, socket,
 };
 #[cfg(feature = "json")]
 pub use roomer_engine::{Json, JsonError, json};

@@ -261,11 +261,13 @@ fn examples_import_from_the_crate_that_one_uses() {
 
 /// Checks the servers on the pages that people copy.
 #[test]
-fn servers_on_pages_end_by_a_signal() {
+fn servers_on_pages_end_by_a_signal_and_name_what_fails() {
     for page in PAGES_WITH_SERVERS {
         for line in read(page).lines() {
             let serves_for_ever = line.contains(" serve(") || line.contains("`serve(");
             assert!(!serves_for_ever, "{page}: a container's SIGTERM does not close: {line}");
+            let is_nameless = line.contains("TcpListener::bind(") || line.contains("pem_file");
+            assert!(!is_nameless, "{page}: the error does not say where: {line}");
         }
     }
 }

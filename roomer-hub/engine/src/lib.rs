@@ -97,6 +97,7 @@ pub use crate::server::Server;
 pub use crate::server::history::PastMessage;
 pub use crate::session::RefusedSessions;
 pub use crate::session::release::ReleasedSessions;
+pub use crate::transport::bind::BindError;
 #[cfg(not(target_family = "wasm"))]
 pub use crate::transport::socket;
 #[cfg(feature = "tls")]

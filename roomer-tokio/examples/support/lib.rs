@@ -1,8 +1,6 @@
 //! The parts that the examples have in common on every runtime.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
-#[cfg(feature = "tls")]
-pub mod certificate;
 #[cfg(feature = "chat")]
 pub mod chat;
 #[cfg(feature = "game")]

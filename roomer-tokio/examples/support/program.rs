@@ -4,7 +4,6 @@
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -131,18 +130,6 @@ pub fn time(parser: &mut lexopt::Parser, option: &str) -> Outcome<Duration> {
         number.parse().map_err(|_| format!("--{option}: {text:?} is not a time; write 2s"))?;
     let time = Duration::try_from_secs_f64(seconds * unit);
     time.map_err(|error| format!("--{option}: {text:?}: {error}").into())
-}
-
-/// Returns the listener, or an error that explains the failure.
-pub fn bound<T>(addr: &str, listener: io::Result<T>) -> Outcome<T> {
-    listener.map_err(|error| {
-        let advice = match error.kind() {
-            io::ErrorKind::AddrInUse => "; end the other program, or take another --listen",
-            io::ErrorKind::PermissionDenied => "; ports below 1024 are for root",
-            _ => "",
-        };
-        format!("cannot listen on {addr}: {error}{advice}").into()
-    })
 }
 
 /// Returns a secret from the environment.

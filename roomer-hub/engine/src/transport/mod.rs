@@ -1,5 +1,8 @@
 //! The interface between the engine and a runtime: one connection's byte stream.
 
+pub(crate) mod bind;
+#[cfg(feature = "tls")]
+mod certificate;
 #[cfg(not(target_family = "wasm"))]
 pub mod socket;
 pub mod stream;

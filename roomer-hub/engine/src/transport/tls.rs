@@ -13,6 +13,8 @@ use futures_io::{AsyncRead, AsyncWrite};
 pub use futures_rustls::rustls;
 use futures_rustls::{Accept, TlsAcceptor, server};
 
+pub use super::certificate::{TlsFileError, tls_config};
+
 /// Wraps a listener so that an adapter's `serve` uses TLS on each of its connections. A TLS handshake
 /// does not delay other connections.
 ///

@@ -16,10 +16,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use roomer_application::{TlsListener, issue, run};
-use roomer_example_support::certificate;
 use roomer_example_support::program::{self, Outcome, Program};
-use roomer_tokio::shutdown_signal;
-use tokio::net::TcpListener;
+use roomer_tokio::{bind, shutdown_signal, tls_config};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -32,8 +30,8 @@ async fn start() -> Outcome {
     let Some(args) = program.args()? else { return Ok(()) };
     let secret = program::secret("JWT_SECRET")?;
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let config = certificate::config(&args.files[0], &args.files[1])?;
-    let listener = program::bound(&args.listen, TcpListener::bind(&args.listen).await)?;
+    let config = tls_config(&args.files[0], &args.files[1])?;
+    let listener = bind(&args.listen).await?;
     let stop = shutdown_signal();
     println!("listening on https://{}", listener.local_addr()?);
     println!("TOKEN={}", issue(secret.as_bytes(), "root", true, Duration::from_secs(3600))?);

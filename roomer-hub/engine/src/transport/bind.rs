@@ -1,0 +1,47 @@
+//! The error of a listener that cannot be opened.
+
+use std::fmt;
+use std::io::{self, ErrorKind};
+
+/// The error of an adapter's `bind`. The text names the address, the cause and, if there is one, the
+/// remedy. As an [`io::Error`] it keeps its kind.
+#[derive(thiserror::Error)]
+#[error("cannot listen on {address}: {cause}{}", advice(.cause))]
+pub struct BindError {
+    address: String,
+    #[source]
+    cause: io::Error,
+}
+
+impl BindError {
+    /// Creates the error for an address.
+    pub fn new(address: impl fmt::Display, cause: io::Error) -> Self {
+        BindError { address: address.to_string(), cause }
+    }
+
+    /// Returns the kind of the system's error.
+    pub fn kind(&self) -> ErrorKind {
+        self.cause.kind()
+    }
+}
+
+fn advice(cause: &io::Error) -> &'static str {
+    match cause.kind() {
+        ErrorKind::AddrInUse => "; end the other program, or choose another address",
+        ErrorKind::PermissionDenied => "; ports below 1024 are for root",
+        _ => "",
+    }
+}
+
+/// Formats like `Display`, since a `main` that returns the error prints it in this form.
+impl fmt::Debug for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl From<BindError> for io::Error {
+    fn from(error: BindError) -> Self {
+        io::Error::new(error.kind(), error)
+    }
+}

@@ -1,0 +1,104 @@
+//! A certificate and its key from files.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use futures_rustls::rustls::pki_types::pem::{self, PemObject};
+use futures_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use futures_rustls::rustls::{self, ServerConfig};
+
+/// Returns the configuration of TLS for a certificate (with those that sign it, if any) and its key,
+/// both files in PEM. Clients need no certificate. For other rules build a [`ServerConfig`].
+///
+/// # Errors
+///
+/// [`TlsFileError`] if a file cannot be read or used. The text names the file.
+pub fn tls_config(
+    certificate: impl AsRef<Path>,
+    key: impl AsRef<Path>,
+) -> Result<ServerConfig, TlsFileError> {
+    let (path, key_path) = (certificate.as_ref(), key.as_ref());
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect)
+        .map_err(|cause| TlsFileError::Certificate { path: path.into(), cause })?;
+    if chain.is_empty() {
+        return Err(TlsFileError::NoCertificate { path: path.into() });
+    }
+    let key = PrivateKeyDer::from_pem_file(key_path)
+        .map_err(|cause| TlsFileError::Key { path: key_path.into(), cause })?;
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
+    config.map_err(|cause| TlsFileError::Pair {
+        certificate: path.into(),
+        key: key_path.into(),
+        cause,
+    })
+}
+
+/// The error of [`tls_config`]. The text names the file.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsFileError {
+    /// The certificate cannot be read.
+    #[error("cannot read the certificate {}: {cause}", path.display())]
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        #[source]
+        cause: pem::Error,
+    },
+    /// The file has no certificate.
+    #[error("there is no certificate in {}; it must be PEM", path.display())]
+    NoCertificate {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The key cannot be read.
+    #[error("cannot read the key {}: {cause}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        #[source]
+        cause: pem::Error,
+    },
+    /// The two do not belong together, or are of an unknown kind.
+    #[error(
+        "the certificate {} and the key {} cannot be used: {cause}",
+        certificate.display(),
+        key.display()
+    )]
+    Pair {
+        /// The file of the certificate.
+        certificate: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+        /// The reason.
+        #[source]
+        cause: rustls::Error,
+    },
+}
+
+/// Formats like `Display`, since a `main` that returns the error prints it in this form.
+impl fmt::Debug for TlsFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_of_main_names_its_file() {
+        let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        for (certificate, text) in
+            [("missing.pem", "certificate missing.pem: "), (manifest, "no certificate in ")]
+        {
+            let error = tls_config(certificate, "key.pem").unwrap_err();
+            let debug = format!("{error:?}");
+            assert!(debug.contains(text) && debug.contains(certificate), "{debug}");
+        }
+    }
+}
