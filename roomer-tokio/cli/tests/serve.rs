@@ -37,6 +37,17 @@ fn clients_talk_operators_watch_and_a_signal_drains() {
 }
 
 #[test]
+fn the_log_tells_the_memory_budget() {
+    let file = TempFile::new("budget.toml", "[limits]\nmemory_budget = \"96 MiB\"\n");
+    let serving = Serving::start(&[file.path()]);
+    assert_eq!(serving.memory_budget, "96 MiB");
+    let serving = Serving::start(&[]);
+    let of_the_machine = &serving.memory_budget;
+    let number = of_the_machine.strip_suffix(" MiB").unwrap().parse::<u32>().unwrap();
+    assert!((1..=1024).contains(&number), "{of_the_machine}");
+}
+
+#[test]
 fn rooms_have_the_rules_of_the_file() {
     let file = TempFile::new(
         "rooms.toml",

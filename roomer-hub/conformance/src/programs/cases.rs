@@ -199,9 +199,10 @@ pub fn the_chat_names_a_wrong_option() {
     }
 }
 
+/// Checks the warnings, and the memory budget that is told at the start.
 pub fn the_chat_warns_with_its_own_flags() {
     let mut args = ANYWHERE.to_vec();
-    args.extend(["--auth-token", "s3cret"]);
+    args.extend(["--auth-token", "s3cret", "--memory-budget", "100663296"]);
     let mut process = Process::start(command("chat", &args));
     let addr = process.addr;
     let ask = HttpRequest::upgrade(addr).add("Sec-WebSocket-Protocol", "roomer, token.czNjcmV0");
@@ -220,6 +221,7 @@ pub fn the_chat_warns_with_its_own_flags() {
         "allow_origin(\"http://localhost:5173\")",
         "--allow-origin http://localhost:5173",
         "warning: authorize rejected a client with a token (401)",
+        "memory budget: 96 MiB",
     ] {
         assert!(errors.contains(part), "{errors}");
     }

@@ -149,7 +149,10 @@ impl Plan {
         let reloads = Reloads::new(&config, &self, source);
         let scheme = if self.tls.is_some() { "wss" } else { "ws" };
         let path = &options.path;
-        tracing::info!(url = %format!("{scheme}://{}{path}", address(&listener)), "listening");
+        let url = format!("{scheme}://{}{path}", address(&listener));
+        // By default it depends on the machine or the container.
+        let memory_budget = format!("{} MiB", self.server.memory_budget() >> 20);
+        tracing::info!(%url, %memory_budget, "listening");
         let operator = operator.map(|listener| {
             tracing::info!(url = %format!("http://{}", address(&listener)), "listening for operators");
             let parts = Parts {

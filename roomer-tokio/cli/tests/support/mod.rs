@@ -89,6 +89,8 @@ pub struct Serving {
     pub url: String,
     /// Host and port of the operators' listener.
     pub operator: String,
+    /// The memory budget that the log tells.
+    pub memory_budget: String,
 }
 
 impl Serving {
@@ -102,9 +104,11 @@ impl Serving {
         command.args(ports).args(["--log-format", "json"]).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let (url, operator) = (String::new(), String::new());
-        let mut serving = Serving { child, log, url, operator };
-        serving.url = serving.logged("listening")["url"].as_str().unwrap().into();
+        let (url, operator, memory_budget) = <(String, String, String)>::default();
+        let mut serving = Serving { child, log, url, operator, memory_budget };
+        let listening = serving.logged("listening");
+        serving.url = listening["url"].as_str().unwrap().into();
+        serving.memory_budget = listening["memory_budget"].as_str().unwrap().into();
         let operator = serving.logged("listening for operators");
         serving.operator = operator["url"].as_str().unwrap().replace("http://", "");
         serving
