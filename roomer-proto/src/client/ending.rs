@@ -66,7 +66,9 @@ impl Client {
             // 1005 stands for a close frame without a code (RFC 6455 section 7.1.5).
             Failure::Closed { code, reason } => (code.unwrap_or(1005), reason.as_str()),
             // The same credentials would be rejected again.
-            Failure::Rejected { status: 401 | 403 } => return (None, None),
+            Failure::Rejected { status: 401 | 403 } if !self.options.renews_login => {
+                return (None, None);
+            }
             _ => return (Some(Wait::Normal), None),
         };
         let wait = match self.options.is_final {

@@ -51,7 +51,8 @@ pub struct Options {
     #[cfg(feature = "deflate")]
     pub deflate: Option<usize>,
     /// True if each attempt gets a new token from the application: the client then also reconnects
-    /// after 1008 `login expired`, which a machine that sleeps cannot prevent. The builders of the
+    /// after 1008 `login expired`, which a machine that sleeps cannot prevent, and after a response of
+    /// 401 or 403. Without it the same credentials would be rejected again. The builders of the
     /// adapters set it if they have a function for tokens. Default false.
     pub renews_login: bool,
     /// Replaces the [table of close codes](crate::close): returns true if the client does not

@@ -64,10 +64,23 @@ fn wrong_responses_are_rejected() {
             "{what}: {events:?}"
         );
     }
-    for (status, state) in [(401, State::Closed), (403, State::Closed), (404, State::Waiting)] {
-        let (mut client, _) = connecting(Options::default());
+}
+
+/// The same credentials would be rejected again; a new token may not be.
+#[test]
+fn a_rejection_is_final_unless_the_login_is_renewed() {
+    for (status, renews_login, state) in [
+        (401, false, State::Closed),
+        (403, false, State::Closed),
+        (404, false, State::Waiting),
+        (401, true, State::Waiting),
+        (403, true, State::Waiting),
+    ] {
+        let mut options = Options::default();
+        options.renews_login = renews_login;
+        let (mut client, _) = connecting(options);
         client.receive(NOW, &mut format!("HTTP/1.1 {status} no\r\n\r\nwhy").into_bytes());
-        assert_eq!(client.state(), state, "{status}");
+        assert_eq!(client.state(), state, "{status} {renews_login}");
     }
 }
 

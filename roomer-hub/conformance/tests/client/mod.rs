@@ -5,6 +5,7 @@ mod cuts;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use cuts::Cuts;
@@ -273,7 +274,10 @@ async fn a_new_token_is_sent_before_the_login_expires<R: Runtime>(
     let (server, url) = serve(|builder| {
         let check = |token: &str| Claims::new().user(token).good_for(LIMIT);
         builder
-            .authorize(move |request| Ok(check(&request.token().unwrap_or_default())))
+            .authorize(move |request| match request.token().as_deref() {
+                Some("expired") => Err(Rejection::unauthorized("a new token, please")),
+                token => Ok(check(token.unwrap_or_default())),
+            })
             // Every login is due for renewal at once. Only Ann's is renewed.
             .renew_login(move |_, token| match token {
                 "ann" => Ok(Claims::new().user("ann").good_for(2 * LIMIT).with(Renewed)),
@@ -284,8 +288,14 @@ async fn a_new_token_is_sent_before_the_login_expires<R: Runtime>(
                 Ok(conn.extension::<Renewed>().is_some().to_string())
             })
     });
-    let builder = Client::<R>::builder(&url).unwrap();
-    let ann = builder.token(|| async { Ok::<_, io::Error>("ann".into()) }).connect().unwrap();
+    let builder = Client::<R>::builder(&url).unwrap().delays(Duration::ZERO, Duration::ZERO);
+    // The rejection of the first token is not final, since there may be another.
+    let is_first = AtomicBool::new(true);
+    let token = move || {
+        let token = if is_first.swap(false, Ordering::Relaxed) { "expired" } else { "ann" };
+        async { Ok::<_, io::Error>(token.into()) }
+    };
+    let ann = builder.token(token).connect().unwrap();
     let lobby = ann.join("lobby");
     while lobby.request("is renewed", "", LIMIT).await.unwrap() != "true" {
         R::sleep(Duration::from_millis(1)).await;

@@ -106,7 +106,7 @@ impl<R: Runtime> Builder<R> {
     /// so a token may expire. An error costs one attempt. It is also called when the server reports that
     /// the login expires ([`Event::Expiring`](super::Event::Expiring)): the client sends the new token.
     /// An error then costs the connection, and the next attempt asks again. For the same reason, 1008
-    /// `login expired` is not final for a client with such a function.
+    /// `login expired` and a response of 401 or 403 are not final for a client with such a function.
     pub fn token<F, E>(mut self, token: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<String, E>> + Send + 'static,
