@@ -199,7 +199,7 @@ pub fn the_chat_names_a_wrong_option() {
     }
 }
 
-/// Checks the warnings, and the memory budget that is told at the start.
+/// Checks the warnings, and that the chat prints its memory budget at the start.
 pub fn the_chat_warns_with_its_own_flags() {
     let mut args = ANYWHERE.to_vec();
     args.extend(["--auth-token", "s3cret", "--memory-budget", "100663296"]);
