@@ -133,13 +133,15 @@ for (const runtime of RUNTIMES) {
             await eventually("it was renewed", () => calls > 3);
             await ann.root.request("echo", 1);
             assert.deepEqual(states.map(([, state]) => state), ["open"]);
-            // Another user's token does not renew the login, so it ends: a client with another token returns, one without does not.
+            // Another user's token does not renew the login, so it ends, and the client returns with a further one.
             const tokens = ["bob@100", "eve", "bob"];
-            for (const [token, last] of [[() => tokens.shift(), "open"], ["bob@100", "closed"]]) {
-                const bob = enter(t, token);
-                const log = record(bob, "state");
+            const bob = enter(t, () => tokens.shift());
+            // A plain client is not asked for a token, and has no other one.
+            const plain = core.connect(server.url, { token: "bob@100", reconnect: EAGER });
+            t.after(() => plain.close());
+            for (const [client, log, last] of [[bob, record(bob, "state"), "open"], [plain, record(plain, "state"), "closed"]]) {
                 await eventually("it has ended", () => log.some(([, , error]) => error?.reason === "login expired"));
-                await eventually(`it is ${last}`, () => bob.state === last);
+                await eventually(`it is ${last}`, () => client.state === last);
             }
             assert.deepEqual(tokens, []);
         });

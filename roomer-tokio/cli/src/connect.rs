@@ -90,8 +90,7 @@ impl Connect {
             builder = builder.header(name.trim(), value.trim()).map_err(wrong)?;
         }
         if let Some(token) = &self.token {
-            // Not by a function: there will be no other token, so the end of this login is final.
-            builder = builder.query("token", token);
+            builder = builder.fixed_token(token);
         }
         if let Some(file) = &self.ca {
             builder = builder.tls(trusting(file)?);

@@ -27,6 +27,8 @@ pub struct Builder<R> {
     pub(super) target: Target,
     pub(super) handlers: Handlers,
     options: Options,
+    /// True if each attempt may have another token.
+    has_fresh_tokens: bool,
     runtime: PhantomData<fn() -> R>,
 }
 
@@ -53,6 +55,7 @@ impl<R: Runtime> Builder<R> {
             target,
             handlers: Handlers::new(),
             options: Options::default(),
+            has_fresh_tokens: false,
             runtime: PhantomData,
         }
     }
@@ -67,9 +70,9 @@ impl<R: Runtime> Builder<R> {
     ///
     /// If it is called outside the runtime, and the runtime needs to be entered.
     pub fn connect(self) -> Result<Client<R>, InvalidAddress> {
-        let Builder { target, handlers, mut options, runtime } = self;
+        let Builder { target, handlers, mut options, has_fresh_tokens, runtime } = self;
         // Here, since `options` may be called after `token`.
-        options.renews_login |= target.token.is_some();
+        options.renews_login |= has_fresh_tokens;
         let has_tls = cfg!(feature = "tls") || R::HAS_WEBSOCKETS;
         if target.address.is_tls() && target.dial.is_none() && !has_tls {
             return Err(InvalidAddress::without_tls());
@@ -112,9 +115,23 @@ impl<R: Runtime> Builder<R> {
         F: Future<Output = Result<String, E>> + Send + 'static,
         E: fmt::Display,
     {
+        self.has_fresh_tokens = true;
         self.target.token = Some(Arc::new(move || {
             let token = token();
             Box::pin(async move { token.await.map_err(|error| format!("no token: {error}")) })
+        }));
+        self
+    }
+
+    /// Sets a token, which is sent as `?token=…` with each attempt, and again when the server reports that
+    /// the login expires: some servers accept it for longer by then. There will be no other one, so 1008
+    /// `login expired` and a response of 401 or 403 are final.
+    pub fn fixed_token(mut self, token: impl Into<String>) -> Self {
+        let token = token.into();
+        self.has_fresh_tokens = false;
+        self.target.token = Some(Arc::new(move || {
+            let token = token.clone();
+            Box::pin(async move { Ok(token) })
         }));
         self
     }
