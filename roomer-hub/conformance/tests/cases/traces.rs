@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::io::Write;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, Once};
 use std::thread;
@@ -22,7 +22,7 @@ use roomer_conformance::wire;
 use super::{memory, slow};
 use crate::Adapter;
 use roomer_conformance::client::{Client, TIMEOUT};
-use roomer_conformance::http::{HttpRequest, dial};
+use roomer_conformance::http::{HttpRequest, dial, dial_from};
 
 /// A received event: its level, message and fields.
 #[derive(Clone, Debug, Default)]
@@ -206,7 +206,9 @@ fn a_rejected_handshake_is_traced() {
         ("nonsense\r\n\r\n", "400"),
         ("GET /nowhere HTTP/1.1\r\nHost: chat.example\r\n\r\n", "404"),
     ] {
-        let mut stream = dial(test.addr);
+        // From an address that no other test uses: connections to other servers, whose events this
+        // listener receives too, can have the same local port.
+        let mut stream = dial_from(Ipv4Addr::new(127, 0, 77, 1), test.addr);
         stream.write_all(request.as_bytes()).unwrap();
         let from = stream.local_addr().unwrap().to_string();
         let refused = ear.wait("peer", &from);
