@@ -5,8 +5,9 @@ use roomer_proto::{ConnId, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
 
 use crate::keys::{ConnKey, HandlerKey, PeerKey, RoomKey};
 use crate::peers::Peers;
+use crate::permission::Permission;
 use crate::record::{Context, Output, RareRecord, Record};
-use crate::room::Members;
+use crate::room::{Audience, Members};
 use crate::snapshot::Snapshot;
 use crate::tables::Tables;
 
@@ -173,31 +174,6 @@ pub enum Action<'a> {
         /// The close reason.
         reason: &'a str,
     },
-}
-
-/// The members of a room that a packet is for. Plain and extended members get different notices; where
-/// a room has both, the two follow each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audience {
-    /// All members, of both kinds.
-    All,
-    /// The members that speak the plain protocol. The room also has others.
-    Plain,
-    /// The members that speak the extended protocol. The room also has others.
-    Extended,
-}
-
-/// A permission that an application can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Permission {
-    /// To join the packet's room.
-    Join,
-    /// To send the packet into its room, to a handler or to the members.
-    Publish,
-    /// To send the packet to the connection `dst`.
-    Direct,
-    /// To set the sender's info to the packet's payload, which is valid.
-    Info,
 }
 
 /// The actions of one input, in order. They borrow the hub, so that the compiler enforces that

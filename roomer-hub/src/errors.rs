@@ -1,45 +1,14 @@
 //! The errors by which extended connections learn what the server has refused.
 
-use std::ops::Range;
 use std::time::Duration;
 
-use roomer_proto::extended::{ERROR, ErrorCode, Failure, TaggedId, is_extended, split_tag};
-use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT};
+use roomer_proto::extended::{ErrorCode, Failure, TaggedId, is_extended, split_tag};
+use roomer_proto::{JOIN, LEAVE, PacketRef};
 
 use crate::hub::Hub;
 use crate::keys::{ConnKey, PeerKey};
 use crate::limits::RejectReason;
-use crate::record::{ExtendedRecord, Output, Record};
-
-/// An error to send, without the parts that the input's packet has.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ErrorPacket {
-    pub(crate) to: ErrorReceiver,
-    /// True if the error belongs to the room of the input's packet; otherwise it belongs to `root`.
-    in_room: bool,
-    /// `None` if the error is not about a request.
-    dst: Option<TaggedId>,
-    /// The place of its payload in [`Output::error_text`].
-    start: usize,
-    end: usize,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum ErrorReceiver {
-    Conn(ConnKey),
-    /// The peer with the connection that `dst` names.
-    Peer(PeerKey),
-}
-
-impl ErrorPacket {
-    /// Returns the packet; `room` is that of the input's packet.
-    pub(crate) fn packet<'a>(&'a self, room: &'a str, text: &'a [u8]) -> PacketRef<'a> {
-        let room = if self.in_room { room } else { ROOT };
-        let dst = self.dst.as_ref().map_or("", TaggedId::as_str);
-        let payload = text.get(Range { start: self.start, end: self.end }).unwrap_or_default();
-        PacketRef { room, event: ERROR, dst, src: "", payload }
-    }
-}
+use crate::record::{ErrorReceiver, Record};
 
 impl Hub {
     /// Answers an extended connection's packet that was refused: a request always, any other packet
@@ -129,33 +98,6 @@ impl Hub {
     ) {
         let failure = Failure { code: code.as_str(), message, packet: None };
         self.output.push_error(ErrorReceiver::Peer(peer), Some(dst), true, &failure);
-    }
-}
-
-impl Output {
-    fn push_error(
-        &mut self,
-        to: ErrorReceiver,
-        dst: Option<TaggedId>,
-        in_room: bool,
-        failure: &Failure<'_>,
-    ) {
-        // Not cleared with every input, which would slow down connections that do not get errors.
-        let is_error =
-            |record: &Record| matches!(record, Record::Extended(ExtendedRecord::Error(_)));
-        if !self.records.iter().rev().any(is_error) {
-            self.errors.clear();
-            // One packet causes few errors, but the end of a connection one for each request to it.
-            self.errors.shrink_to(4);
-            self.error_text.clear();
-            self.error_text.shrink_to(4096);
-        }
-        let start = self.error_text.len();
-        failure.write_json(&mut self.error_text);
-        let end = self.error_text.len();
-        let record = ExtendedRecord::Error(self.errors.len() as u32);
-        self.errors.push(ErrorPacket { to, in_room, dst, start, end });
-        self.records.push(Record::Extended(record));
     }
 }
 

@@ -6,20 +6,11 @@ use roomer_proto::ConnId;
 use roomer_proto::extended::Tag;
 
 use crate::keys::ConnKey;
-use crate::limits::RejectReason;
-use crate::rate::{Bucket, Rate};
-use crate::tables::Tables;
+use crate::rate::Bucket;
 
 /// The age from which a request makes room for a new one. Its asker has most likely stopped waiting,
 /// which the server does not learn.
 const OLD_AGE: Duration = Duration::from_secs(60);
-
-/// The requests to one connection that are not answered, as a multiple of
-/// [`Config::max_requests`](crate::Config::max_requests).
-const ASKERS_FACTOR: usize = 16;
-
-/// The errors that a connection is sent for packets other than requests.
-const ERROR_RATE: Option<Rate> = Rate::new(16, 16);
 
 /// The requests from and to one connection. Connections without any do not have this.
 #[derive(Debug, Default)]
@@ -34,7 +25,7 @@ pub(crate) struct Exchange {
     /// The numbers of the server's requests to this client.
     pub(crate) numbers: Vec<u64>,
     /// Present once an error was sent.
-    errors: Option<Bucket>,
+    pub(crate) errors: Option<Bucket>,
 }
 
 /// A client's request to another client.
@@ -43,11 +34,11 @@ pub(crate) struct Ask {
     pub(crate) tag: Tag,
     /// The id of the receiver, which may be on another node.
     pub(crate) to: ConnId,
-    asked_at: Duration,
+    pub(crate) asked_at: Duration,
 }
 
 impl Exchange {
-    fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         let Exchange { calls, asks, askers, numbers, errors } = self;
         calls.is_empty()
             && asks.is_empty()
@@ -57,212 +48,8 @@ impl Exchange {
     }
 }
 
-impl Tables {
-    /// Returns the number of connections with requests, or that were sent errors.
-    #[must_use]
-    pub fn exchange_count(&self) -> usize {
-        self.exchanges.len()
-    }
-
-    /// Returns the number of the server's requests that are not answered.
-    #[must_use]
-    pub fn server_requests(&self) -> usize {
-        self.exchanges.values().map(|exchange| exchange.numbers.len()).sum()
-    }
-
-    pub(crate) fn has_exchanges(&self) -> bool {
-        !self.exchanges.is_empty()
-    }
-
-    /// Checks that a connection may send a request to the server.
-    pub(crate) fn may_call(&self, conn: ConnKey, tag: Tag, max: usize) -> Result<(), RejectReason> {
-        let calls = self.exchanges.get(&conn).map_or(&[][..], |exchange| &exchange.calls);
-        // Two open requests of one tag could not be distinguished by their answers. A search is
-        // cheap, since `max` bounds the list.
-        if calls.contains(&tag) {
-            return Err(RejectReason::WrongTag);
-        }
-        if calls.len() >= max { Err(RejectReason::TooManyRequests) } else { Ok(()) }
-    }
-
-    /// Records a request to the server.
-    pub(crate) fn call(&mut self, conn: ConnKey, tag: Tag) {
-        self.exchanges.entry(conn).or_default().calls.push(tag);
-    }
-
-    /// Ends a request to the server. Returns false if there is none with this tag.
-    pub(crate) fn end_call(&mut self, conn: ConnKey, tag: Tag) -> bool {
-        let Some(exchange) = self.exchanges.get_mut(&conn) else { return false };
-        let Some(index) = exchange.calls.iter().position(|call| *call == tag) else { return false };
-        exchange.calls.remove(index);
-        self.forget_if_idle(conn);
-        true
-    }
-
-    /// Checks that a connection may send a request to another one, which is `to` if it is on this
-    /// node.
-    pub(crate) fn may_ask(
-        &self,
-        conn: ConnKey,
-        tag: Tag,
-        to: Option<ConnKey>,
-        now: Duration,
-        max: usize,
-    ) -> Result<(), RejectReason> {
-        let asks = self.exchanges.get(&conn).map_or(&[][..], |exchange| &exchange.asks);
-        if asks.iter().any(|ask| ask.tag == tag) {
-            return Err(RejectReason::WrongTag);
-        }
-        // Requests are in the order of their times, so the first is the oldest.
-        let is_full = asks.len() >= max && !asks.first().is_some_and(|oldest| oldest.is_old(now));
-        // Bounds what many clients together can pile up at one that never answers.
-        let askers = to.and_then(|to| self.exchanges.get(&to)).map_or(0, |to| to.askers.len());
-        let is_busy = is_full || askers >= max.saturating_mul(ASKERS_FACTOR);
-        if is_busy { Err(RejectReason::TooManyRequests) } else { Ok(()) }
-    }
-
-    /// Records a request to another connection. One that is too old makes room for it.
-    pub(crate) fn ask(
-        &mut self,
-        conn: ConnKey,
-        (tag, to): (Tag, ConnId),
-        receiver: Option<ConnKey>,
-        now: Duration,
-        max: usize,
-    ) {
-        let asks = &mut self.exchanges.entry(conn).or_default().asks;
-        // `may_ask` has checked that the oldest is old enough.
-        let outdated = if asks.len() >= max { Some(asks.remove(0)) } else { None };
-        asks.push(Ask { tag, to, asked_at: now });
-        if let Some(outdated) = outdated {
-            // The oldest of all its requests is also its first one to that receiver.
-            self.remove_asker(outdated.to, conn, 0);
-        }
-        if let Some(receiver) = receiver {
-            self.exchanges.entry(receiver).or_default().askers.push(conn);
-        }
-    }
-
-    /// Ends a request of `asker` to another connection: `from`, or any if the server of that
-    /// connection's node answers. Returns false if there is no such request.
-    pub(crate) fn end_ask(&mut self, asker: ConnKey, tag: Tag, from: Option<ConnId>) -> bool {
-        let Some(exchange) = self.exchanges.get_mut(&asker) else { return false };
-        let is_it = |ask: &Ask| ask.tag == tag && from.is_none_or(|from| ask.to == from);
-        let Some(index) = exchange.asks.iter().position(is_it) else { return false };
-        // Not `swap_remove`: the first request has to stay the oldest one.
-        let ask = exchange.asks.remove(index);
-        // The receiver lists each asker once for each request, in order: the count finds the right
-        // entry.
-        let earlier = exchange.asks[..index].iter().filter(|other| other.to == ask.to).count();
-        self.remove_asker(ask.to, asker, earlier);
-        self.forget_if_idle(asker);
-        true
-    }
-
-    /// Records a request of the server. Returns false if the client has too many of them.
-    pub(crate) fn request(&mut self, conn: ConnKey, number: u64, max: usize) -> bool {
-        let numbers = &mut self.exchanges.entry(conn).or_default().numbers;
-        let may_ask = numbers.len() < max;
-        if may_ask {
-            numbers.push(number);
-        }
-        // `or_default` above may have made an entry that stays empty.
-        self.forget_if_idle(conn);
-        may_ask
-    }
-
-    /// Ends a request of the server. Returns false if there is none with this number.
-    pub(crate) fn end_request(&mut self, conn: ConnKey, number: u64) -> bool {
-        let Some(exchange) = self.exchanges.get_mut(&conn) else { return false };
-        let Some(index) = exchange.numbers.iter().position(|other| *other == number) else {
-            return false;
-        };
-        exchange.numbers.remove(index);
-        self.forget_if_idle(conn);
-        true
-    }
-
-    /// Returns true if a connection may be sent one more error for a packet that is not a request.
-    pub(crate) fn may_send_error(&mut self, conn: ConnKey, now: Duration) -> bool {
-        // Kept until the connection ends, since a bucket that is forgotten would be full again.
-        let bucket = self.exchanges.entry(conn).or_default().errors.get_or_insert_default();
-        ERROR_RATE.is_none_or(|rate| bucket.take(rate, now, 1))
-    }
-
-    /// Removes the requests of a connection and those to it. Returns, in order, the askers of the
-    /// latter with their tags, and the numbers of the server's requests.
-    pub(crate) fn end_exchange(
-        &mut self,
-        conn: ConnKey,
-        id: ConnId,
-    ) -> (Vec<(ConnKey, Tag)>, Vec<u64>) {
-        // First its own requests, which may be to itself: its list of askers is read below.
-        let asks = self.exchanges.get_mut(&conn).map(|exchange| std::mem::take(&mut exchange.asks));
-        for ask in asks.into_iter().flatten() {
-            self.remove_asker(ask.to, conn, 0);
-        }
-        let Some(Exchange { askers, numbers, .. }) = self.exchanges.remove(&conn) else {
-            return (Vec::new(), Vec::new());
-        };
-        let mut unanswered = Vec::with_capacity(askers.len());
-        for asker in askers {
-            // Always present: the end of an asker removes it from the lists of others.
-            let Some(exchange) = self.exchanges.get_mut(&asker) else { continue };
-            // The oldest first: an asker is listed once for each of its requests.
-            let Some(index) = exchange.asks.iter().position(|ask| ask.to == id) else { continue };
-            unanswered.push((asker, exchange.asks.remove(index).tag));
-            self.forget_if_idle(asker);
-        }
-        (unanswered, numbers)
-    }
-
-    /// Removes the request that `asker` sent after `earlier` others from those to a connection, if that
-    /// is on this node.
-    fn remove_asker(&mut self, to: ConnId, asker: ConnKey, earlier: usize) {
-        let Some(to) = self.find_conn(to.as_str()) else { return };
-        let Some(exchange) = self.exchanges.get_mut(&to) else { return };
-        let askers = exchange.askers.iter().enumerate();
-        // Another one's place would move the request among those of other askers.
-        let mut places = askers.filter(|(_, other)| **other == asker).map(|(index, _)| index);
-        if let Some(index) = places.nth(earlier) {
-            exchange.askers.remove(index);
-        }
-        self.forget_if_idle(to);
-    }
-
-    fn forget_if_idle(&mut self, conn: ConnKey) {
-        if self.exchanges.get(&conn).is_some_and(Exchange::is_idle) {
-            self.exchanges.remove(&conn);
-        }
-    }
-
-    /// Checks that requests agree with connections, and askers with the requests to a connection.
-    pub(crate) fn audit_exchanges(&self) -> Result<(), String> {
-        for (&conn, exchange) in &self.exchanges {
-            let Some(entry) = self.conns.get(conn) else {
-                return Err(format!("requests of a connection that is gone: {exchange:?}"));
-            };
-            if exchange.is_idle() || !entry.extended {
-                return Err(format!("no requests of {}: {exchange:?}", entry.id));
-            }
-            let mut askers = exchange.askers.clone();
-            askers.sort_unstable();
-            let of_others = self.exchanges.iter().flat_map(|(&asker, exchange)| {
-                let to_this = exchange.asks.iter().filter(|ask| ask.to == entry.id);
-                to_this.map(move |_| asker)
-            });
-            let mut expected: Vec<ConnKey> = of_others.collect();
-            expected.sort_unstable();
-            if askers != expected {
-                return Err(format!("{} is asked by {askers:?}, not {expected:?}", entry.id));
-            }
-        }
-        Ok(())
-    }
-}
-
 impl Ask {
-    fn is_old(&self, now: Duration) -> bool {
+    pub(crate) fn is_old(&self, now: Duration) -> bool {
         now.saturating_sub(self.asked_at) >= OLD_AGE
     }
 }

@@ -6,60 +6,13 @@ use std::time::Duration;
 use roomer_proto::extended::Profile;
 use roomer_proto::{ConnId, PacketRef, ROOT, is_built_in};
 
-use crate::action::Permission;
 use crate::guest_tables::tag_of;
-use crate::hub::{Authorization, Hub};
+use crate::hub::Hub;
 use crate::input::Input;
 use crate::keys::{ConnKey, GuestKey, PeerKey, RoomKey};
-use crate::limits::RejectReason;
+use crate::limits::{RejectReason, RejectedPeerInputs};
+use crate::permission::{Authorization, Permission};
 use crate::record::{Context, RareRecord, Record};
-
-/// The number of inputs about peers that a hub has rejected, by reason: messages and changes that a
-/// correct peer does not send, except where the field notes otherwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RejectedPeerInputs {
-    /// Inputs about a peer that is not up, and [`Input::PeerUp`](crate::Input::PeerUp) for one
-    /// that is.
-    pub wrong_peer: u64,
-    /// Messages whose `src`, and guests whose id, does not bear the peer's tag.
-    pub foreign_id: u64,
-    /// Messages with an event of the protocol ([`roomer_proto::is_built_in`]).
-    pub built_in: u64,
-    /// Guests with an id that a connection of this node or a guest of another peer uses.
-    pub duplicate_id: u64,
-    /// Guests and counts in rooms with a name above [`Config::max_name`](crate::Config::max_name).
-    pub long_name: u64,
-    /// Direct messages to ids without a connection, which may have closed a moment ago.
-    pub unknown_dst: u64,
-    /// Answers to requests that were not sent, or are over.
-    pub unasked: u64,
-}
-
-impl RejectedPeerInputs {
-    /// Returns each count with its field's name.
-    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
-        let RejectedPeerInputs {
-            wrong_peer,
-            foreign_id,
-            built_in,
-            duplicate_id,
-            long_name,
-            unknown_dst,
-            unasked,
-        } = *self;
-        [
-            ("wrong_peer", wrong_peer),
-            ("foreign_id", foreign_id),
-            ("built_in", built_in),
-            ("duplicate_id", duplicate_id),
-            ("long_name", long_name),
-            ("unknown_dst", unknown_dst),
-            ("unasked", unasked),
-        ]
-        .into_iter()
-    }
-}
 
 impl Hub {
     /// Returns how many inputs about peers were rejected since the hub was created.

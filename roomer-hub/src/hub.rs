@@ -8,11 +8,11 @@ use roomer_proto::{PacketRef, is_built_in};
 
 use crate::action::Actions;
 use crate::config::{Config, Presence, RoomPattern};
-use crate::guests::RejectedPeerInputs;
 use crate::hash::HashKey;
 use crate::input::Input;
 use crate::keys::HandlerKey;
-use crate::limits::RejectedPackets;
+use crate::limits::{RejectedPackets, RejectedPeerInputs};
+use crate::permission::Authorization;
 use crate::record::{Context, Output};
 use crate::tables::Tables;
 
@@ -34,14 +34,6 @@ pub struct Hub {
     pub(crate) next_request: u64,
     pub(crate) rejected: RejectedPackets,
     pub(crate) rejected_peer_inputs: RejectedPeerInputs,
-}
-
-/// The state of a packet's permission: whether it still has to be authorized, if the configuration
-/// demands it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Authorization {
-    Required,
-    Granted,
 }
 
 /// Why an event cannot have a handler. The caller is at fault.

@@ -9,13 +9,14 @@ use std::time::Duration;
 use roomer_proto::extended::{ERROR, INFO, Info, MEMBERS, Profile, REPLY, write_member};
 use roomer_proto::{ConnId, PacketRef};
 
-use crate::action::{Action, Actions, Permission};
+use crate::action::{Action, Actions};
 use crate::config::Presence;
 use crate::entries::EntryChunks;
-use crate::hub::{Authorization, Hub};
+use crate::hub::Hub;
 use crate::keys::{ConnKey, GuestKey, PeerKey, RoomKey};
 use crate::limits::RejectReason;
 use crate::peers::{Peers, RoomGuests};
+use crate::permission::{Authorization, Permission};
 use crate::record::{NoticeKind, RareRecord, Record};
 use crate::room::Room;
 use crate::snapshot::{MemberList, Snapshot};

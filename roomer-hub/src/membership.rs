@@ -5,11 +5,11 @@ use std::time::Duration;
 use roomer_proto::extended::Profile;
 use roomer_proto::{ConnId, PacketRef, ROOT};
 
-use crate::action::Permission;
 use crate::config::Presence;
-use crate::hub::{Authorization, Hub};
+use crate::hub::Hub;
 use crate::keys::{ConnKey, RoomKey};
 use crate::limits::RejectReason;
+use crate::permission::{Authorization, Permission};
 use crate::record::{Context, Record};
 
 impl Hub {

@@ -5,10 +5,10 @@ use std::time::Duration;
 use roomer_proto::extended::{ErrorCode, is_extended};
 use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT, is_reserved};
 
-use crate::action::Permission;
-use crate::hub::{Authorization, Hub};
+use crate::hub::Hub;
 use crate::keys::ConnKey;
 use crate::limits::{CloseCause, RejectReason};
+use crate::permission::{Authorization, Permission};
 use crate::record::Record;
 
 impl Hub {

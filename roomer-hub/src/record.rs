@@ -1,13 +1,14 @@
 //! The output of one input, from which its actions are resolved.
 
-use roomer_proto::extended::{ErrorCode, TaggedId};
-use roomer_proto::{ConnId, PacketRef};
+use std::ops::Range;
 
-use crate::action::Permission;
+use roomer_proto::extended::{ERROR, ErrorCode, Failure, TaggedId};
+use roomer_proto::{ConnId, PacketRef, ROOT};
+
 use crate::config::Presence;
-use crate::errors::ErrorPacket;
 use crate::keys::{ConnKey, HandlerKey, PeerKey, RoomKey};
 use crate::limits::CloseCause;
+use crate::permission::Permission;
 use crate::room::Room;
 use crate::snapshot::MemberList;
 
@@ -100,6 +101,36 @@ pub(crate) enum ExtendedRecord {
     Unanswered { request: u32, code: ErrorCode },
     /// An index into [`Output::errors`].
     Error(u32),
+}
+
+/// An error to send, without the parts that the input's packet has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ErrorPacket {
+    pub(crate) to: ErrorReceiver,
+    /// True if the error belongs to the room of the input's packet; otherwise it belongs to `root`.
+    in_room: bool,
+    /// `None` if the error is not about a request.
+    dst: Option<TaggedId>,
+    /// The place of its payload in [`Output::error_text`].
+    start: usize,
+    end: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ErrorReceiver {
+    Conn(ConnKey),
+    /// The peer with the connection that `dst` names.
+    Peer(PeerKey),
+}
+
+impl ErrorPacket {
+    /// Returns the packet; `room` is that of the input's packet.
+    pub(crate) fn packet<'a>(&'a self, room: &'a str, text: &'a [u8]) -> PacketRef<'a> {
+        let room = if self.in_room { room } else { ROOT };
+        let dst = self.dst.as_ref().map_or("", TaggedId::as_str);
+        let payload = text.get(Range { start: self.start, end: self.end }).unwrap_or_default();
+        PacketRef { room, event: ERROR, dst, src: "", payload }
+    }
 }
 
 /// The records of the last input, and what they need that is not in the tables.
@@ -223,6 +254,32 @@ impl Output {
             self.texts.clear();
         }
         self.texts.add(write)
+    }
+
+    /// Records an error.
+    pub(crate) fn push_error(
+        &mut self,
+        to: ErrorReceiver,
+        dst: Option<TaggedId>,
+        in_room: bool,
+        failure: &Failure<'_>,
+    ) {
+        // Not cleared with every input, which would slow down connections that do not get errors.
+        let is_error =
+            |record: &Record| matches!(record, Record::Extended(ExtendedRecord::Error(_)));
+        if !self.records.iter().rev().any(is_error) {
+            self.errors.clear();
+            // One packet causes few errors, but the end of a connection one for each request to it.
+            self.errors.shrink_to(4);
+            self.error_text.clear();
+            self.error_text.shrink_to(4096);
+        }
+        let start = self.error_text.len();
+        failure.write_json(&mut self.error_text);
+        let end = self.error_text.len();
+        let record = ExtendedRecord::Error(self.errors.len() as u32);
+        self.errors.push(ErrorPacket { to, in_room, dst, start, end });
+        self.records.push(Record::Extended(record));
     }
 
     /// Frees the ids of the guests of a peer that is gone, which may be many thousands.

@@ -5,13 +5,13 @@ use std::time::Duration;
 use roomer_proto::extended::{ERROR, ErrorCode, REPLY, Tag, TaggedId, split_tag};
 use roomer_proto::{ConnId, PacketRef};
 
-use crate::action::{Action, Actions, Permission};
-use crate::errors::ErrorReceiver;
-use crate::hub::{Authorization, Hub};
+use crate::action::{Action, Actions};
+use crate::hub::Hub;
 use crate::input::Answer;
 use crate::keys::{ConnKey, HandlerKey, PeerKey};
 use crate::limits::RejectReason;
-use crate::record::{Context, ExtendedRecord, Output, Record};
+use crate::permission::{Authorization, Permission};
+use crate::record::{Context, ErrorReceiver, ExtendedRecord, Output, Record};
 
 impl Hub {
     /// Handles a message to an id without a connection: a request, or a message to another node.

@@ -5,7 +5,6 @@
 
 use roomer_proto::ConnId;
 
-use crate::action::Audience;
 use crate::config::Presence;
 use crate::entries::EntryChunks;
 use crate::keys::{ConnKey, PeerKey};
@@ -86,6 +85,18 @@ impl Iterator for MembersIter<'_> {
 }
 
 impl ExactSizeIterator for MembersIter<'_> {}
+
+/// The members of a room that a packet is for. Plain and extended members get different notices; where
+/// a room has both, the two follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// All members, of both kinds.
+    All,
+    /// The members that speak the plain protocol. The room also has others.
+    Plain,
+    /// The members that speak the extended protocol. The room also has others.
+    Extended,
+}
 
 #[derive(Debug)]
 pub(crate) struct Room {

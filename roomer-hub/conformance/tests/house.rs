@@ -1,10 +1,17 @@
 //! Rules of CONTRIBUTING.md about the repository itself: the length of files, the language of
-//! comments and pages, the map of folders, and what each published package must contain.
+//! comments and pages, imports between modules, the map of folders, and what each published package
+//! must contain.
 #![allow(clippy::unwrap_used, reason = "a file that cannot be read has to fail its test")]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use house::imports::Imports;
+
+mod house {
+    pub(crate) mod imports;
+}
 
 /// Phrases that hide the subject, or are out of use.
 const PHRASES: [&str; 16] = [
@@ -95,6 +102,15 @@ fn modules_with_a_folder_are_its_mod_rs() {
         }
     }
     assert!(beside.is_empty(), "move these files: {beside:#?}");
+}
+
+#[test]
+fn modules_do_not_import_each_other_in_a_circle() {
+    for folder in ["roomer-hub/src", "roomer-tokio/src", "roomer-smol/src"] {
+        let read = |file: &str| fs::read_to_string(root().join(folder).join(file)).ok();
+        let circles = Imports::of(&read).circles();
+        assert!(circles.is_empty(), "move what both need below both in {folder}: {circles:#?}");
+    }
 }
 
 #[test]

@@ -1,8 +1,6 @@
 //! Frames of a peer's stream: their items become effects.
 
 use bytes::Bytes;
-use bytestring::ByteString;
-use roomer_proto::PacketRef;
 use roomer_proto::cluster::{
     FrameKind, HEAD_MAX, Head, Item, Items, NodeId, OrderItem, PeerCommand, UserCommand as Wire,
 };
@@ -11,6 +9,7 @@ use super::causes::{GoneCause, RefusedCause, ResetCause};
 use super::effect::{Command, Effect, News};
 use super::peer::Peer;
 use super::proof::SessionProof;
+use super::slice::{last_packet, name};
 use super::transfer::Transfer;
 use super::user::UserCommand;
 use super::{Cluster, Config, Loss};
@@ -203,9 +202,9 @@ fn live_item((from, peer): (NodeId, PeerKey), item: &Item<'_>, bytes: &Bytes) ->
             Effect::GuestCount { peer, room: name(bytes, room), members: *members }
         }
         Item::Broadcast { except, packet } => {
-            Effect::Broadcast { peer, except: *except, packet: last(bytes, packet) }
+            Effect::Broadcast { peer, except: *except, packet: last_packet(bytes, packet) }
         }
-        Item::Direct { packet } => Effect::Direct { peer, packet: last(bytes, packet) },
+        Item::Direct { packet } => Effect::Direct { peer, packet: last_packet(bytes, packet) },
         Item::Command { id, command } => {
             Effect::Command { id: *id, command: Command::from(*command) }
         }
@@ -277,14 +276,4 @@ pub(super) fn is_within(item: &Item<'_>, config: &Config) -> bool {
         }
         _ => true,
     }
-}
-
-/// Returns a name as a part of the frame that it was decoded from.
-fn name(bytes: &Bytes, name: &str) -> ByteString {
-    ByteString::try_from(bytes.slice_ref(name.as_bytes())).unwrap_or_default()
-}
-
-/// Returns the packet at the end of an item as a part of its frame.
-pub(super) fn last(bytes: &Bytes, packet: &PacketRef<'_>) -> Bytes {
-    bytes.slice(bytes.len() - packet.encoded_len()..)
 }

@@ -5,7 +5,7 @@ use roomer_proto::cluster::UserCommand as Wire;
 use roomer_proto::extended::Info;
 use roomer_proto::{ConnId, PacketRef, ROOT, is_built_in};
 
-use super::stream::last;
+use super::slice::last_packet;
 use crate::Command;
 use crate::keys::ConnKey;
 use crate::tables::Tables;
@@ -41,7 +41,7 @@ impl UserCommand {
     /// Copies the command from a peer's item, which ends where `bytes` ends; `None` if its info is not JSON.
     pub(super) fn new(command: &Wire<'_>, bytes: &Bytes) -> Option<Self> {
         Some(match *command {
-            Wire::Send { packet } => UserCommand::Send { packet: last(bytes, &packet) },
+            Wire::Send { packet } => UserCommand::Send { packet: last_packet(bytes, &packet) },
             Wire::Leave { room } => UserCommand::Leave { room: room.into() },
             Wire::Close { code, reason } => UserCommand::Close { code, reason: reason.into() },
             Wire::SetInfo { info: "" } => UserCommand::SetInfo { info: None },

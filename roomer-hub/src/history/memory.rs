@@ -7,7 +7,7 @@ use std::time::Duration;
 use roomer_proto::extended::{Position, Recall};
 use roomer_proto::{ConnId, PacketRef};
 
-use crate::history::History;
+use crate::config::History;
 
 /// The last messages of a room, the oldest first.
 #[derive(Debug)]

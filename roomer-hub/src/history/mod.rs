@@ -17,50 +17,8 @@ use roomer_proto::extended::Recall;
 
 use memory::{Memory, Recalled};
 
-use crate::config::RoomPattern;
+use crate::config::{History, RoomPattern};
 use crate::hash::HashKey;
-
-/// The memory of a room: its last messages, up to each of these limits.
-///
-/// ```
-/// use std::time::Duration;
-/// use roomer_hub::History;
-/// let history = History::last(100).max_bytes(32 * 1024).max_age(Duration::from_secs(60));
-/// assert_eq!(history.messages, 100);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct History {
-    /// The maximum number of messages.
-    pub messages: usize,
-    /// The maximum number of bytes, including about 100 for each message besides its event and its
-    /// payload. A larger message is not remembered, and neither are those before it.
-    pub bytes: usize,
-    /// The time after which a message is forgotten, and after which all are if the room has no members.
-    pub age: Duration,
-}
-
-impl History {
-    /// Remembers the last messages, up to 64 KiB, for 10 minutes.
-    #[must_use]
-    pub fn last(messages: usize) -> Self {
-        History { messages, bytes: 64 * 1024, age: Duration::from_secs(600) }
-    }
-
-    /// Sets the maximum number of bytes.
-    #[must_use]
-    pub fn max_bytes(mut self, bytes: usize) -> Self {
-        self.bytes = bytes;
-        self
-    }
-
-    /// Sets the time after which messages are forgotten.
-    #[must_use]
-    pub fn max_age(mut self, age: Duration) -> Self {
-        self.age = age;
-        self
-    }
-}
 
 /// The memories of a hub, by the names of their rooms.
 #[derive(Debug)]

@@ -6,7 +6,8 @@ use std::time::Duration;
 use roomer_proto::extended::Recall;
 use roomer_proto::{ConnId, PacketRef};
 
-use crate::history::{Histories, History};
+use crate::config::History;
+use crate::history::Histories;
 use crate::hub::Hub;
 use crate::keys::{ConnKey, RoomKey};
 use crate::record::{RareRecord, Record};

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use roomer_proto::cluster::{Item, NodeId, OrderItem};
 
 use super::{Message, Place, Submission, Term};
-use crate::cluster::stream::last;
+use crate::cluster::slice::last_packet;
 use crate::cluster::{Cluster, GoneCause, ResetCause};
 
 impl Cluster {
@@ -25,7 +25,7 @@ impl Cluster {
                 let message = Message {
                     age: Duration::ZERO,
                     except,
-                    packet: last(bytes, packet),
+                    packet: last_packet(bytes, packet),
                     is_placed: false,
                     own: None,
                 };

@@ -1,4 +1,8 @@
-//! The tables of connections and rooms, and the membership between them.
+//! The tables of connections and rooms, and the membership between them. Guests and requests, which
+//! most hubs do not have, are in files of their own.
+
+mod exchanges;
+mod guests;
 
 use std::time::Duration;
 

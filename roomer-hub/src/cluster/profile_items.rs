@@ -1,0 +1,96 @@
+//! The items about profiles: reported to the peers, and applied when a peer has sent them.
+
+use roomer_proto::ConnId;
+use roomer_proto::cluster::{Item, NodeId};
+
+use super::Cluster;
+use super::causes::{RefusedCause, ResetCause};
+use super::effect::{Effect, News};
+use super::profiles::item;
+use crate::config::Presence;
+use crate::keys::RoomKey;
+use crate::tables::Tables;
+
+impl Cluster {
+    /// Counts a join of a connection to a room with full presence. Reports its profile before the first
+    /// one.
+    pub(super) fn report_profile_of(&mut self, tables: &Tables, id: ConnId) {
+        match self.profiles.get_mut(&id) {
+            Some(seats) => *seats += 1,
+            None => self.report_profile(tables, id, 1),
+        }
+    }
+
+    /// Counts a leave of a connection from a room with full presence. Withdraws its profile with
+    /// the last one.
+    pub(super) fn release_profile_of(&mut self, id: ConnId) {
+        let Some(seats) = self.profiles.get_mut(&id) else { return };
+        *seats -= 1;
+        if *seats == 0 {
+            self.profiles.remove(&id);
+            self.push_to_all(&Item::Profile { id, info: "", user: "" });
+        }
+    }
+
+    /// Reports a changed profile of a connection that is in a room with full presence.
+    pub(super) fn profile_changed(&mut self, tables: &Tables, id: ConnId) {
+        let seats = match self.profiles.get(&id) {
+            // Known, so its seats are counted already.
+            Some(seats) => *seats,
+            None => full_seats(tables, &id),
+        };
+        if seats > 0 {
+            self.report_profile(tables, id, seats);
+        }
+    }
+
+    fn report_profile(&mut self, tables: &Tables, id: ConnId, seats: u32) {
+        let profile = tables.find_conn(id.as_str()).and_then(|conn| tables.profile(conn));
+        let item = item(id, profile, &self.config);
+        let Item::Profile { info, user, .. } = item else { return };
+        if !(info.is_empty() && user.is_empty()) {
+            self.profiles.insert(&id, self.hash.profile(&id, info, user), seats);
+        // The last part was removed: peers receive the empty profile once, and keep nothing.
+        } else if self.profiles.get(&id).is_some() {
+            self.profiles.remove(&id);
+        } else {
+            return;
+        }
+        self.push_to_all(&item);
+    }
+
+    /// Applies the profile of a peer's connection, during the transfer of the members or after it.
+    pub(super) fn profile_item(
+        &mut self,
+        from: NodeId,
+        profile: (ConnId, &str, &str),
+    ) -> Result<(), ResetCause> {
+        let Some(peer) = self.peers.get_mut(&from) else { return Ok(()) };
+        let (incoming, key) = (&mut peer.incoming, peer.key);
+        let is_transfer = incoming.transfer.is_some();
+        let profiles = match &mut incoming.transfer {
+            Some(transfer) => &mut transfer.profiles,
+            None => &mut incoming.profiles,
+        };
+        let is_within = profiles.add(&self.hash, &self.config, profile)?;
+        let id = profile.0;
+        // During a transfer the hub still shows the members of the stream before; `finish`
+        // compares.
+        if let Some(peer) = key.filter(|_| !is_transfer) {
+            let profile = profiles.profile(&id);
+            self.effects.push(Effect::GuestProfile { peer, id, profile });
+        }
+        if !is_within {
+            // Not a bad frame: the peer may allow a longer info than this node.
+            self.news(News::Refused { why: RefusedCause::TooLarge });
+        }
+        Ok(())
+    }
+}
+
+/// Returns the number of a connection's rooms with full presence.
+fn full_seats(tables: &Tables, id: &ConnId) -> u32 {
+    let rooms = tables.find_conn(id.as_str()).map(|conn| tables.rooms_of(conn));
+    let is_full = |room: &RoomKey| tables.presence(*room) == Some(Presence::Full);
+    rooms.into_iter().flatten().filter(is_full).count() as u32
+}

@@ -1,0 +1,264 @@
+//! Peers and guests in the tables: look-ups, and the membership of guests.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use roomer_proto::ConnId;
+use roomer_proto::extended::Profile;
+use slotmap::KeyData;
+
+use super::Tables;
+use crate::guest_tables::Guest;
+use crate::keys::{ConnKey, GuestKey, PeerKey, RoomKey};
+use crate::peers::{Peers, RoomGuest, RoomGuests};
+use crate::room::Room;
+use crate::seats::Seat;
+
+impl Tables {
+    /// Returns the ids of the guests in a room: connections of other nodes
+    /// ([`Input::GuestJoined`](crate::Input::GuestJoined)). Their order has no meaning, but is
+    /// reproducible.
+    pub fn guests(&self, room: RoomKey) -> impl ExactSizeIterator<Item = ConnId> {
+        let guests =
+            self.rooms.get(room).and_then(Room::guests).map_or(&[][..], RoomGuests::members);
+        guests.iter().map(|entry| self.guest_tables.guests[entry.guest].id())
+    }
+
+    /// Returns the number of guests, each counted once however many rooms it is in.
+    #[must_use]
+    pub fn guest_count(&self) -> usize {
+        self.guest_tables.guests.len()
+    }
+
+    /// Returns the number of members of a room on all nodes: connections of this one, guests and
+    /// counts. 0 if it is closed.
+    #[must_use]
+    pub fn member_count(&self, room: RoomKey) -> usize {
+        self.rooms.get(room).map_or(0, Room::member_count)
+    }
+
+    /// Returns the peers with guests or counts in a room.
+    #[must_use]
+    pub fn peers(&self, room: RoomKey) -> Peers<'_> {
+        self.rooms.get(room).map_or(Peers::default(), Room::peers)
+    }
+
+    /// Returns the guests of a peer, each with the name of a room, once for each of its rooms.
+    /// Visits the guests of all peers. The order has no meaning, but is reproducible.
+    pub fn guests_of(&self, peer: PeerKey) -> impl Iterator<Item = (&str, ConnId)> {
+        let guests = self.guest_tables.guests.values().filter(move |guest| guest.peer == peer);
+        guests.flat_map(|guest| {
+            let rooms = guest.seats.iter();
+            rooms.map(|seat| (&*self.rooms[seat.room].name, guest.id()))
+        })
+    }
+
+    /// Returns the guests of a peer, each once, with the info and user.
+    /// Visits the guests of all peers. The order has no meaning, but is reproducible.
+    pub fn profiles_of(&self, peer: PeerKey) -> impl Iterator<Item = (ConnId, Option<&Profile>)> {
+        let guests = self.guest_tables.guests.values().filter(move |guest| guest.peer == peer);
+        guests.map(|guest| (guest.id(), guest.profile.as_deref()))
+    }
+
+    /// Returns the ids of the guests with this user. The order has no meaning, but is reproducible.
+    pub fn guests_of_user(&self, user: &str) -> impl Iterator<Item = ConnId> {
+        let profile = Profile::new(None, Some(user));
+        let hash = self.key.hash_one(profile.quoted_user().unwrap_or_default());
+        // No key is less than this one.
+        let least = GuestKey::from(KeyData::from_ffi(0));
+        let keys = self.guest_tables.users.range((hash, least)..);
+        let keys = keys.take_while(move |(other, _)| *other == hash);
+        let guests = keys.map(|(_, guest)| &self.guest_tables.guests[*guest]);
+        // Names may have the same hash.
+        let is_of_user = move |guest: &&Guest| {
+            guest.profile.as_ref().and_then(|known| known.quoted_user()) == profile.quoted_user()
+        };
+        guests.filter(is_of_user).map(Guest::id)
+    }
+
+    /// Returns the names of the rooms in which a peer has counted members, with their numbers.
+    /// Visits all rooms. The order has no meaning, but is reproducible.
+    pub fn counts_of(&self, peer: PeerKey) -> impl Iterator<Item = (&str, u32)> {
+        let counts = self.rooms.values().map(move |room| (&*room.name, room.count_of(peer)));
+        counts.filter(|(_, count)| *count > 0)
+    }
+
+    /// Returns the peer whose tag an id bears ([`Input::PeerUp`](crate::Input::PeerUp)). The id
+    /// does not have to belong to a guest.
+    #[must_use]
+    pub fn peer_of(&self, id: &str) -> Option<PeerKey> {
+        self.peers_of(id).next()
+    }
+
+    /// Returns all peers whose tag an id bears: at most one, unless two have drawn the same.
+    pub fn peers_of(&self, id: &str) -> impl Iterator<Item = PeerKey> + use<'_> {
+        self.guest_tables.peers_of(id)
+    }
+
+    pub(crate) fn find_guest(&self, id: &ConnId) -> Option<GuestKey> {
+        self.guest_tables.find(self.key, id)
+    }
+
+    /// Returns true if a connection and a guest are in one room other than `except`.
+    pub(crate) fn share_room_with_guest(
+        &self,
+        conn: ConnKey,
+        guest: GuestKey,
+        except: Option<RoomKey>,
+    ) -> bool {
+        let mut rooms = self.guest_tables.guests[guest].seats.iter();
+        rooms.any(|seat| Some(seat.room) != except && self.is_member(conn, seat.room))
+    }
+
+    /// Returns the index of a guest's seat in a room.
+    pub(crate) fn guest_seat_index(&self, guest: GuestKey, room: RoomKey) -> Option<usize> {
+        let seats = &self.guest_tables.guests[guest].seats;
+        seats.iter().position(|seat| seat.room == room)
+    }
+
+    /// Adds a guest to a room that it is not in, and creates the guest if it is new.
+    pub(crate) fn join_guest(
+        &mut self,
+        peer: PeerKey,
+        known: Option<GuestKey>,
+        room: RoomKey,
+        id: &ConnId,
+        profile: Option<&Arc<Profile>>,
+    ) {
+        let key = self.key;
+        let guest = known.unwrap_or_else(|| self.guest_tables.insert(key, peer, id, profile));
+        let seats = &mut self.guest_tables.guests[guest].seats;
+        let entry = RoomGuest { guest, seat_index: seats.len() as u32 };
+        let member_index = self.rooms[room].guests_mut().push(peer, entry, id);
+        seats.push(Seat { room, member_index });
+    }
+
+    /// Removes a guest's seat, and the room if that was its last member. Returns the room's key,
+    /// and true if it is closed. A guest without seats is for the caller to remove.
+    pub(crate) fn leave_guest(&mut self, guest: GuestKey, seat_index: usize) -> (RoomKey, bool) {
+        let Guest { peer, seats, .. } = &mut self.guest_tables.guests[guest];
+        let peer = *peer;
+        let Seat { room: key, member_index } = seats.swap_remove(seat_index);
+        // Two entries have moved into the gaps; the other side of each has to follow.
+        if let Some(&moved) = seats.get(seat_index) {
+            self.rooms[moved.room].guests_mut().member_mut(moved.member_index).seat_index =
+                seat_index as u32;
+        }
+        let room = &mut self.rooms[key];
+        if let Some(moved) = room.guests_mut().swap_remove(peer, member_index) {
+            let seats = &mut self.guest_tables.guests[moved.guest].seats;
+            seats[moved.seat_index as usize].member_index = member_index;
+        }
+        room.drop_empty_guests();
+        (key, room.is_empty() && self.close(key).is_some())
+    }
+
+    /// Sets the number of members that a peer has counted in a room, and closes the room if it is
+    /// empty then. Returns true if it is closed.
+    pub(crate) fn set_guest_count(&mut self, peer: PeerKey, room: RoomKey, count: u32) -> bool {
+        let entry = &mut self.rooms[room];
+        // A count of 0 may create what the next line removes again.
+        entry.guests_mut().set_count(peer, count);
+        entry.drop_empty_guests();
+        entry.is_empty() && self.close(room).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Presence;
+    use crate::guest_tables::GuestTables;
+    use crate::hash::HashKey;
+
+    fn tables() -> Tables {
+        let mut tables = Tables::new(HashKey([7; 16]));
+        tables.guest_tables.set_tag(PeerKey::new(0), Some([0; 4]));
+        tables
+    }
+
+    fn join(tables: &mut Tables, number: u32, name: &str) {
+        let mut bytes = [0; 16];
+        bytes[12..].copy_from_slice(&number.to_be_bytes());
+        let id = ConnId::from_random_bytes(bytes);
+        let room = tables.find_room(name);
+        let room = room.unwrap_or_else(|| tables.insert_room(name, Presence::Full));
+        tables.join_guest(PeerKey::new(0), tables.find_guest(&id), room, &id, None);
+    }
+
+    /// Returns the bytes that are allocated for guests and their rooms.
+    fn allocated(tables: &Tables) -> usize {
+        let GuestTables { guests, ids, .. } = &tables.guest_tables;
+        // A slot of the table has a version next to its content.
+        let slot = (size_of::<Guest>() + size_of::<u32>()).next_multiple_of(align_of::<Guest>());
+        let room = |room: &Room| {
+            let guests = room.guests().map_or(0, |guests| size_of_val(guests) + guests.allocated());
+            size_of::<Room>() + room.name.len() + guests
+        };
+        (guests.capacity() + 1) * slot
+            + ids.allocation_size()
+            + tables.rooms.values().map(room).sum::<usize>()
+    }
+
+    /// The target of a guest in `root` and one more room, of which 78 bytes are the two entries in
+    /// the rooms' snapshots.
+    #[test]
+    fn fifty_thousand_guests_in_two_rooms_need_less_than_250_bytes_each() {
+        let (mut tables, guests) = (tables(), 50_000);
+        for number in 0..guests {
+            join(&mut tables, number, "root");
+            join(&mut tables, number, &format!("room {}", number / 50));
+        }
+        tables.audit().unwrap();
+        let each = allocated(&tables) / guests as usize;
+        println!("{each} bytes for each guest");
+        assert!((78..=250).contains(&each), "{each} bytes for each guest");
+    }
+
+    #[test]
+    fn memory_is_released_when_the_last_guest_has_left() {
+        let mut tables = tables();
+        for number in 0..1_000 {
+            join(&mut tables, number, "root");
+        }
+        let key = tables.key;
+        while let Some(guest) = tables.guest_tables.guests.keys().next() {
+            tables.leave_guest(guest, 0);
+            tables.guest_tables.remove(key, guest);
+        }
+        tables.audit().unwrap();
+        assert!(allocated(&tables) < 1_000, "{} bytes are left", allocated(&tables));
+    }
+
+    #[test]
+    fn the_guests_of_a_user_follow_their_profiles() {
+        let mut tables = Tables::new(HashKey([7; 16]));
+        let peer = PeerKey::new(0);
+        tables.guest_tables.set_tag(peer, Some([0; 4]));
+        let root = tables.insert_room("root", Presence::Full);
+        for number in 0..4 {
+            let mut bytes = [0; 16];
+            bytes[15] = number;
+            tables.join_guest(peer, None, root, &ConnId::from_random_bytes(bytes), None);
+        }
+        let (key, guests): (_, Vec<_>) = (tables.key, tables.guest_tables.guests.keys().collect());
+        let profile = |user| Arc::new(Profile::new(None, user));
+        let (ann, none) = (profile(Some("a\"nn")), profile(None));
+        for guest in &guests[1..] {
+            tables.guest_tables.set_profile(key, *guest, Some(&ann));
+        }
+        let of = |tables: &Tables, user| tables.guests_of_user(user).collect::<Vec<_>>();
+        let ids = guests.iter().map(|guest| tables.guest_tables.guests[*guest].id());
+        let ids: Vec<_> = ids.collect();
+        assert_eq!(of(&tables, "a\"nn"), ids[1..]);
+        assert!(of(&tables, "ann").is_empty());
+        tables.guest_tables.set_profile(key, guests[1], Some(&none));
+        tables.guest_tables.set_profile(key, guests[2], Some(&profile(Some("bob"))));
+        assert_eq!((of(&tables, "a\"nn"), of(&tables, "bob")), (vec![ids[3]], vec![ids[2]]));
+        tables.leave_guest(guests[3], 0);
+        tables.guest_tables.remove(key, guests[3]);
+        assert!(of(&tables, "a\"nn").is_empty());
+        tables.guest_tables.set_profile(key, guests[1], None);
+        tables.audit().unwrap();
+    }
+}
