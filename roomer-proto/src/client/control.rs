@@ -6,10 +6,11 @@ use core::time::Duration;
 
 use bytestring::ByteString;
 
-use super::event::{Event, JoinError, LostReason, SendError};
+use super::error::{JoinError, SendError};
+use super::event::{Event, LostReason};
 use super::life::{Client, State};
 use super::members::Members;
-use super::outbox::{Item, Kind};
+use super::outbox::{Kind, item};
 use super::room::{Pending, Room};
 use crate::extended::{INFO, Info, TOKEN};
 use crate::{JOIN, LEAVE, PacketRef, ROOT};
@@ -167,9 +168,4 @@ impl Client {
             self.removed(&name);
         }
     }
-}
-
-/// Creates an outgoing packet.
-pub(super) fn item(packet: &PacketRef<'_>, kind: Kind) -> Item {
-    Item { room: packet.room.into(), kind, bytes: packet.to_bytes() }
 }

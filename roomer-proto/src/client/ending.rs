@@ -2,11 +2,11 @@
 
 use core::time::Duration;
 
-use super::event::{Closing, Event, Failure, LostReason, Undelivered};
+use super::error::{Closing, Failure, RequestError};
+use super::event::{Event, LostReason, Undelivered};
 use super::life::{Client, NextAttempt, State};
 use super::limits::{CLOSE_TIME, LONGEST_HINT, RATE_DELAY};
 use super::outbox::{Item, Kind};
-use super::requests::RequestError;
 use crate::Packet;
 use crate::close::{self, Wait};
 use crate::extended::parse_count;

@@ -9,7 +9,7 @@ use tungstenite::handshake::derive_accept_key;
 
 use super::address::Address;
 use super::compression;
-use super::event::Failure;
+use super::error::Failure;
 use super::limits::LARGEST_RESPONSE;
 use crate::extended::VERSION;
 

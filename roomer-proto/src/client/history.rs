@@ -1,27 +1,14 @@
 //! Rooms that remember their messages: those that a client has seen, and those that it has missed.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
-use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::event::{Event, JoinError};
+use super::error::JoinError;
+use super::event::Event;
 use super::life::Client;
-use super::limits::MOST_OWN_IDS;
+use super::memory::Memory;
 use crate::ConnId;
 use crate::extended::{self, Position};
-
-/// A client's knowledge of the memory of a room.
-#[derive(Debug, Default)]
-pub(super) struct Memory {
-    /// The last message that the client has seen; `None` before the server has sent a position.
-    seen: Option<Position>,
-    /// The messages that the client wants if it has not seen any, or if some are missing.
-    last: u32,
-    /// The ids under which the client has sent in earlier sessions, the newest last: the server sends
-    /// those messages as it sends those of others.
-    own: VecDeque<ConnId>,
-}
 
 impl Client {
     /// Joins a room that remembers its messages, and asks for the last ones: at the first join, and
@@ -45,7 +32,7 @@ impl Client {
         let is_new = self.rooms.get(room).is_none_or(|entry| !entry.is_wanted);
         if is_new {
             let entry = self.rooms.entry(room.into()).or_default();
-            entry.memory = Some(Box::new(Memory { last, ..Memory::default() }));
+            entry.memory = Some(Box::new(Memory::new(last)));
         }
         let result = self.join(now, room);
         if is_new && result.is_err() {
@@ -90,49 +77,4 @@ impl Client {
             memory.see(dst);
         }
     }
-}
-
-impl Memory {
-    /// Returns the payload of a join.
-    pub(super) fn recall(&self) -> Vec<u8> {
-        let last = self.last;
-        let text = match self.seen {
-            Some(at) if last > 0 => alloc::format!("{{\"at\":{at},\"last\":{last}}}"),
-            Some(at) => alloc::format!("{{\"at\":{at}}}"),
-            None if last > 0 => alloc::format!("{{\"last\":{last}}}"),
-            None => return Vec::new(),
-        };
-        text.into()
-    }
-
-    /// Counts a message. Returns false if the application must not get it: it already has it, or
-    /// the client has sent it.
-    pub(super) fn admits(&mut self, dst: &str, src: &str) -> bool {
-        self.see(dst) && !self.own.iter().any(|own| *own == *src)
-    }
-
-    /// Counts the number of a message. Returns false if it was seen before.
-    fn see(&mut self, dst: &str) -> bool {
-        let (Some(number), Some(seen)) = (number_of(dst), &mut self.seen) else { return true };
-        let is_new = number > seen.number;
-        seen.number = seen.number.max(number);
-        is_new
-    }
-
-    fn add_own(&mut self, id: ConnId) {
-        if self.own.back() != Some(&id) {
-            self.own.push_back(id);
-            // Bounded, as a client may lose many sessions. Its oldest messages have left the room's
-            // memory by then, or the application sees one of them again.
-            if self.own.len() > MOST_OWN_IDS {
-                self.own.pop_front();
-            }
-        }
-    }
-}
-
-/// Returns the number of a message in a room that remembers, `#NUMBER`.
-pub(super) fn number_of(dst: &str) -> Option<u64> {
-    let digits = dst.strip_prefix('#')?;
-    extended::parse_count(digits.as_bytes())
 }

@@ -12,12 +12,13 @@ use core::time::Duration;
 use bytestring::ByteString;
 
 use super::address::Address;
-use super::event::{Closing, Event, Failure};
+use super::error::{Closing, Failure};
+use super::event::Event;
 use super::handshake;
 use super::limits::{GRACE, GRACE_FACTOR, LONGEST_ANSWER, LONGEST_GRACE};
 use super::options::Options;
 use super::outbox::{self, Outbox};
-use super::requests::Requests;
+use super::request::Requests;
 use super::room::Room;
 use super::session::Session;
 use super::socket::Socket;

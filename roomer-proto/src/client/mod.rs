@@ -43,9 +43,11 @@
 //! Events of the extended protocol that the client does not know are ignored.
 
 mod address;
+mod compressed;
 mod compression;
 mod control;
 mod ending;
+mod error;
 mod event;
 mod foreign;
 mod handshake;
@@ -53,9 +55,11 @@ mod history;
 mod life;
 mod limits;
 mod members;
+mod memory;
 mod options;
 mod outbox;
 mod receive;
+mod request;
 mod requests;
 mod room;
 mod sending;
@@ -64,11 +68,10 @@ mod socket;
 mod transmit;
 
 pub use address::{Address, InvalidAddress};
-pub use event::{
-    Closing, Event, Failure, JoinError, LostReason, Message, SendError, Sent, Undelivered,
-};
+pub use error::{Closing, Failure, JoinError, RequestError, SendError};
+pub use event::{Event, LostReason, Message, Sent, Undelivered};
 pub use foreign::Outgoing;
 pub use life::{Client, Need, State};
 pub use members::Members;
 pub use options::Options;
-pub use requests::{Request, RequestError, RequestId, ServerError};
+pub use request::{Request, RequestId, ServerError};

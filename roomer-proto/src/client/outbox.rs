@@ -16,6 +16,7 @@ use super::limits::{
     FIRST_PACE, FIRST_WINDOW, LARGEST_WINDOW, PACKET_BYTES, PROBE_BYTES, PROBE_DELAY, RELAX_TIME,
     SLOWEST_PACE,
 };
+use crate::PacketRef;
 
 /// An outgoing packet.
 #[derive(Clone, Debug)]
@@ -48,6 +49,11 @@ impl Item {
     fn waits(&self) -> bool {
         matches!(self.kind, Kind::Message | Kind::Request(_))
     }
+}
+
+/// Creates an outgoing packet.
+pub(super) fn item(packet: &PacketRef<'_>, kind: Kind) -> Item {
+    Item { room: packet.room.into(), kind, bytes: packet.to_bytes() }
 }
 
 #[derive(Debug)]

@@ -7,11 +7,11 @@ use core::time::Duration;
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::event::{Closing, Event, Failure, LostReason, Message, is_direct};
+use super::error::{Closing, Failure, RequestError};
+use super::event::{Event, LostReason, Message, is_direct};
 use super::life::{Client, State};
 use super::limits::MOST_PONGS;
 use super::members::Members;
-use super::requests::RequestError;
 use super::room::{Pending, Room};
 use super::session::{Hello, Session};
 use super::transmit::PROBE;

@@ -1,91 +1,19 @@
 //! Requests: those of this client, and those that it answers.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use bytes::Bytes;
-use bytestring::ByteString;
 
-use super::control::item;
-use super::event::{Event, SendError};
+use super::error::{RequestError, SendError};
+use super::event::Event;
 use super::life::{Client, State};
 use super::limits::MOST_REQUESTS;
-use super::outbox::Kind;
+use super::outbox::{Kind, item};
+use super::request::{Request, RequestId, Requests, ServerError, Waiting};
 use crate::extended::{ERROR, ErrorCode, Failure, REPLY, Tag, TaggedId, read_failure, split_tag};
 use crate::{ConnId, PacketRef};
-
-/// The number of a request of a client, which its answer has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RequestId(pub(super) u64);
-
-/// Why a request is not answered.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RequestError {
-    /// The request was not accepted.
-    #[error("not sent: {0}")]
-    NotSent(#[from] SendError),
-    /// There was no answer in time. A later one is dropped.
-    #[error("no answer in time")]
-    TimedOut,
-    /// The server speaks the plain protocol, in which there are no requests.
-    #[error("the server speaks the plain protocol, which has no requests")]
-    Plain,
-    /// The session was lost: the request may or may not have been handled.
-    #[error("the session was lost before the answer: the request may or may not have been handled")]
-    Lost,
-    /// The room or the client was closed before the request was sent.
-    #[error("the room or the client was closed before the request was sent")]
-    Unsent,
-    /// The answer is not the JSON that the application expects (feature `json`).
-    #[error("the answer is not the expected JSON: {0}")]
-    NotJson(String),
-    /// The answer is an error.
-    #[error("{code}: {message}")]
-    Failed {
-        /// One of the protocol's codes ([`ErrorCode`]), or a code of the client that was asked.
-        code: String,
-        /// A text for developers; may be empty.
-        message: String,
-    },
-}
-
-/// A request that this client has received, to be answered with [`Client::reply`] or
-/// [`Client::fail`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Request {
-    /// The room that the request belongs to.
-    pub room: ByteString,
-    /// The event's name.
-    pub event: ByteString,
-    /// The id of the asker; empty if it is the server.
-    pub from: ByteString,
-    /// The content, any bytes.
-    pub payload: Bytes,
-    /// The `dst` of its answer, which names it among the requests of this session.
-    dst: ByteString,
-}
-
-/// The requests of a client that are not answered, in both directions. Boxed in the client, since many
-/// clients have none.
-#[derive(Debug, Default)]
-pub(super) struct Requests {
-    next: u64,
-    waiting: BTreeMap<u64, Waiting>,
-    /// The `dst` of each answer that this client has to send.
-    open: BTreeSet<ByteString>,
-}
-
-#[derive(Debug)]
-struct Waiting {
-    due: Duration,
-    /// The receiver's id; empty for the server.
-    to: ByteString,
-}
 
 impl Client {
     /// Sends a request to the server or, with `to`, to the client with that id, in a room that this
@@ -296,50 +224,5 @@ impl Client {
     /// Returns the time at which the next time limit of a request passes.
     pub(super) fn requests_due(&self) -> Option<Duration> {
         self.requests.as_ref()?.waiting.values().map(|waiting| waiting.due).min()
-    }
-}
-
-impl Request {
-    /// Returns the payload as text.
-    ///
-    /// # Errors
-    ///
-    /// If the payload is not UTF-8.
-    pub fn text(&self) -> Result<&str, core::str::Utf8Error> {
-        core::str::from_utf8(&self.payload)
-    }
-
-    /// Deserializes the payload from JSON (feature `json`).
-    ///
-    /// # Errors
-    ///
-    /// The errors of [`PacketRef::json`]. The asker is at fault.
-    #[cfg(feature = "json")]
-    pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, crate::JsonError> {
-        PacketRef { payload: &self.payload, ..Default::default() }.json()
-    }
-}
-
-/// A packet of this client that the server has refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ServerError {
-    /// One of the protocol's codes, [`ErrorCode`].
-    pub code: String,
-    /// A text for developers.
-    pub message: String,
-    /// The room of the packet, which may be cut.
-    pub room: String,
-    /// The event of the packet, which may be cut.
-    pub event: String,
-}
-
-impl ServerError {
-    fn parse(payload: &[u8]) -> Self {
-        let (code, message) = read_failure(payload);
-        let value = serde_json::from_slice(payload).unwrap_or(serde_json::Value::Null);
-        let text = |key: &str| value.get(key).and_then(serde_json::Value::as_str);
-        let [room, event] = ["room", "event"].map(|key| text(key).unwrap_or_default().into());
-        ServerError { code, message, room, event }
     }
 }

@@ -3,9 +3,9 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use super::history::Memory;
 use super::limits::GRACE;
 use super::members::Members;
+use super::memory::Memory;
 use crate::ConnId;
 
 /// A request that the server has not answered on this connection or in this session.

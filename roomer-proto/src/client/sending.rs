@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
-use super::control::item;
-use super::event::{SendError, Sent};
+use super::error::SendError;
+use super::event::Sent;
 use super::life::{Client, State};
-use super::outbox::Kind;
+use super::outbox::{Kind, item};
 use crate::extended::{is_extended, split_tag};
 use crate::{PacketRef, is_built_in};
 

@@ -6,10 +6,9 @@ use core::time::Duration;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::compression::Compression;
-use super::control::item;
 use super::life::{Client, State};
 use super::limits::{PROBE_DELAY, TRANSMIT_BYTES};
-use super::outbox::Kind;
+use super::outbox::{Kind, item};
 use crate::close::code;
 use crate::extended::{ACK, ACK_NOW};
 use crate::websocket::masked_frame;

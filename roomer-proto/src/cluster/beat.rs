@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::FrameError;
 use super::cursor::{Cursor, prefixed_len, put_prefixed, put_varint, varint_len};
-use super::list::StreamEnds;
+use super::ends::StreamEnds;
 
 /// A node's report of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

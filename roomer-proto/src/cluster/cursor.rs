@@ -1,9 +1,9 @@
-//! Reading and writing of numbers, names and ids.
+//! Reading and writing of numbers, names, ids and packets.
 
 use alloc::vec::Vec;
 
 use super::FrameError;
-use crate::ConnId;
+use crate::{ConnId, PacketRef};
 
 /// The bytes of a variable-length number, seven bits each.
 const VARINT_MAX: usize = 10;
@@ -113,6 +113,12 @@ pub(super) fn put_prefixed(bytes: &[u8], out: &mut Vec<u8>) {
 
 pub(super) fn prefixed_len(len: usize) -> usize {
     varint_len(len as u64) + len
+}
+
+/// Appends a packet.
+pub(super) fn encode_packet(packet: &PacketRef<'_>, out: &mut Vec<u8>) {
+    let encoded = packet.encode(out);
+    debug_assert!(encoded.is_ok(), "fields came from a message below 4 GiB");
 }
 
 #[cfg(test)]

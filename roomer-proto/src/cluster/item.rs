@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::cursor::{Cursor, prefixed_len, put_prefixed, put_varint, varint_len};
+use super::cursor::{Cursor, encode_packet, prefixed_len, put_prefixed, put_varint, varint_len};
 use super::list::{Ids, Names};
 use super::{Beat, Demand, FrameError, Lost, OrderItem, PeerCommand, Resume, UserCommand};
 use crate::{ConnId, PacketRef};
@@ -354,9 +354,4 @@ impl<'a> Item<'a> {
         cursor.finish()?;
         Ok(Some(item))
     }
-}
-
-pub(super) fn encode_packet(packet: &PacketRef<'_>, out: &mut Vec<u8>) {
-    let encoded = packet.encode(out);
-    debug_assert!(encoded.is_ok(), "fields came from a message below 4 GiB");
 }

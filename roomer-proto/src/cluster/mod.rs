@@ -20,6 +20,7 @@
 mod beat;
 mod command;
 mod cursor;
+mod ends;
 mod error;
 mod head;
 mod item;
@@ -32,11 +33,12 @@ mod user;
 
 pub use beat::Beat;
 pub use command::PeerCommand;
+pub use ends::{StreamEnd, StreamEnds};
 pub use error::FrameError;
 pub use head::{FrameKind, HEAD_MAX, Head, VERSION};
 pub use item::Item;
 pub use items::Items;
-pub use list::{Ids, Names, StreamEnd, StreamEnds};
+pub use list::{Ids, Names};
 pub use node::{NodeId, ParseNodeIdError, ParsePrefixError, Subject, Subjects, Tag};
 pub use order::{Nodes, OrderItem};
 pub use position::{Demand, Lost, Resume};

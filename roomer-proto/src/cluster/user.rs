@@ -3,8 +3,7 @@
 use alloc::vec::Vec;
 
 use super::FrameError;
-use super::cursor::Cursor;
-use super::item::encode_packet;
+use super::cursor::{Cursor, encode_packet};
 use crate::PacketRef;
 
 /// A command about all of a node's connections of one user.

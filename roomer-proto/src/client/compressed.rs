@@ -1,0 +1,42 @@
+//! Compressed messages of a client: the offer to the server, and what arrives after it is accepted.
+
+use core::time::Duration;
+
+use super::compression::Compression;
+use super::life::Client;
+use crate::websocket::Kind;
+
+impl Client {
+    /// Returns true if the client offers compression to the server.
+    pub(super) fn offers_compression(&self) -> bool {
+        #[cfg(feature = "deflate")]
+        return self.options.deflate.is_some();
+        #[cfg(not(feature = "deflate"))]
+        false
+    }
+
+    /// The server has accepted the offer.
+    pub(super) fn compression_agreed(&mut self) {
+        let compression = Compression::new(&self.options);
+        if let Some(socket) = &mut self.socket
+            && let Some(compression) = compression
+        {
+            socket.frames.take_compressed();
+            socket.compression = Some(compression.into());
+        }
+    }
+
+    /// Handles a compressed message.
+    pub(super) fn compressed(&mut self, now: Duration, kind: Kind, data: &[u8]) {
+        let max_message = self.options.max_message;
+        let socket = self.socket.as_mut();
+        // Present, since a session without the agreement rejects compressed frames.
+        let Some(compression) = socket.and_then(|socket| socket.compression.as_mut()) else {
+            return;
+        };
+        match compression.inflate(kind, data, max_message) {
+            Ok(message) => self.message(now, &message),
+            Err(violation) => self.violated(now, violation),
+        }
+    }
+}
