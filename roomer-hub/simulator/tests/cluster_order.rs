@@ -235,3 +235,82 @@ fn a_submission_to_a_home_that_stops_goes_to_the_next() {
         ],
     });
 }
+
+/// The home died with a message of an application, whose node stopped in order afterwards. A member's leave
+/// shows such a loss; nothing showed this one where clients have to be closed.
+#[test]
+fn a_lost_message_of_an_application_that_has_stopped_closes_its_receivers() {
+    must_hold(&Plan {
+        setup: Setup {
+            seed: 1_054_123_043_327_649_552,
+            max_delay: 300,
+            repeated: 10,
+            loss: Loss::Close,
+            ..SETUP
+        },
+        ops: vec![
+            Op::Open { node: 0 },
+            Op::Join { client: 968, room: 1 },
+            Op::Wait(6018),
+            Op::Open { node: 1 },
+            Op::Open { node: 1 },
+            Op::Wait(9),
+            Op::Stop { node: 2 },
+            Op::Restart { node: 2 },
+            Op::Wait(1024),
+            Op::Say { client: 720, room: 1, size: 5 },
+            Op::Wait(48),
+            Op::Stop { node: 2 },
+            Op::Wait(8),
+            Op::Say { client: 585, room: 1, size: 5 },
+            Op::Restart { node: 2 },
+            Op::Wait(1000),
+            Op::ServerSay { node: 1, room: 1, except: 287 },
+            Op::Wait(900),
+            Op::Stop { node: 1 },
+        ],
+    });
+}
+
+/// A member left, joined, spoke and left again behind a cut, and its node had not kept that: the checker expected
+/// the message, which nothing could show any more.
+#[test]
+fn a_membership_that_another_node_never_saw_is_not_missed() {
+    must_hold(&Plan {
+        setup: Setup {
+            seed: 7_991_050_930_930_892_615,
+            max_delay: 50,
+            repeated: 10,
+            journal_ms: 100,
+            max_payload: 1000,
+            shares_tag: true,
+            ..SETUP
+        },
+        ops: vec![
+            Op::Open { node: 0 },
+            Op::Open { node: 0 },
+            Op::Open { node: 1 },
+            Op::Open { node: 1 },
+            Op::Join { client: 563, room: 1 },
+            Op::Open { node: 2 },
+            Op::Join { client: 885, room: 1 },
+            Op::Join { client: 478, room: 1 },
+            Op::Wait(5800),
+            Op::Say { client: 980, room: 1, size: 5 },
+            Op::Wait(4),
+            Op::Say { client: 773, room: 1, size: 5 },
+            Op::Wait(1),
+            Op::Say { client: 315, room: 1, size: 5 },
+            Op::Wait(300),
+            Op::Leave { client: 219, room: 1 },
+            Op::Leave { client: 185, room: 1 },
+            Op::Part { one: 0, other: 1 },
+            Op::Wait(1),
+            Op::Join { client: 890, room: 1 },
+            Op::Say { client: 445, room: 1, size: 11 },
+            Op::Leave { client: 130, room: 1 },
+            Op::Part { one: 1, other: 2 },
+            Op::Wait(2),
+        ],
+    });
+}

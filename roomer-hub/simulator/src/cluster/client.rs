@@ -239,12 +239,14 @@ impl Client {
         self.owed.add(from, room, node, number, may_be_lost);
     }
 
-    /// Records that this client's node starts over with another one.
-    pub fn excuse(&mut self, node: NodeId, is_dead: bool) {
+    /// Records that this client's node starts over with another one. `has_waiting` is true if messages wait
+    /// for their place there.
+    pub fn excuse(&mut self, node: NodeId, is_dead: bool, has_waiting: bool) {
         self.owed.excuse(node, is_dead);
         // A member that this client has seen leave may have joined again and spoken, which nothing would show.
-        // In a room with one order its earlier messages may still wait for a place, but go with a dead node.
-        let rooms = self.views.iter().filter(|(room, _)| is_dead || !self.setup.orders(**room));
+        // In a room with one order its earlier messages may be those that wait, but go with a dead node.
+        let is_over = |room: usize| is_dead || !has_waiting || !self.setup.orders(room);
+        let rooms = self.views.iter().filter(|(room, _)| is_over(**room));
         for (room, view) in rooms.filter(|(room, _)| **room < FULL) {
             self.owed.shown_but(view, *room);
         }

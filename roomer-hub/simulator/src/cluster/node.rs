@@ -163,7 +163,8 @@ impl Node {
                 *self.breaks.entry(lost).or_default() += 1;
                 let own = clients.values_mut().filter(|client| client.node == self.index);
                 let is_dead = matches!(news, News::PeerGone { .. });
-                own.for_each(|client| client.excuse(lost, is_dead));
+                let has_waiting = self.cluster.waiting_messages() > 0;
+                own.for_each(|client| client.excuse(lost, is_dead, has_waiting));
             }
         }
         for effect in effects {

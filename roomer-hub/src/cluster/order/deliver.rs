@@ -88,12 +88,12 @@ impl Cluster {
             None => node.to_string().into(),
         };
         let has_ended = node != self.me && !self.peers.contains_key(&node);
+        // Without a sender it was the server's, whose loss no member can show.
+        let src = ConnId::parse(decode(&message.packet).src);
         match self.config.loss {
-            // Its members have left, which shows the loss.
-            _ if has_ended => {}
+            // Its members have left, which shows the loss of their messages.
+            _ if has_ended && src.is_some() => {}
             Loss::Rejoin => {
-                // Without a sender it was the server's, whose loss no member can show.
-                let src = ConnId::parse(decode(&message.packet).src);
                 let room = || name.into();
                 self.effects.extend(src.map(|id| Effect::Renewed { id, room: room() }));
             }
