@@ -7,6 +7,7 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
+use roomer_testkit::frames as websocket;
 use serde_json::Value;
 
 #[path = "seeds/frames.rs"]
@@ -20,6 +21,9 @@ const BINARY: u8 = 2;
 const CLOSE: u8 = FIN | 8;
 const PING: u8 = FIN | 9;
 const PONG: u8 = FIN | 10;
+
+/// The masking key of all frames.
+const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 /// The chunk sizes of the session target's seeds, each minus one: a count, then the sizes.
 const CUTS: &[u8] = b"\x05\x00\x06\x30\x01\xff";
@@ -288,20 +292,17 @@ fn packets(vectors: &Value) -> Result<Seeds, Box<dyn Error>> {
 
 /// A masked frame with its length in the shortest form.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let key = [0x37, 0xfa, 0x21, 0x3d];
-    let mut out = header(first, payload.len() as u64);
-    out.extend(key);
-    out.extend(payload.iter().zip(key.iter().cycle()).map(|(p, k)| p ^ k));
+    let mut out = Vec::new();
+    websocket::write(first, payload, KEY, &mut out);
     out
 }
 
 /// A frame header without its mask.
 fn header(first: u8, length: u64) -> Vec<u8> {
-    match length {
-        0..=125 => vec![first, 0x80 | length as u8],
-        126..=0xffff => [&[first, 0xfe][..], &(length as u16).to_be_bytes()].concat(),
-        _ => [&[first, 0xff][..], &length.to_be_bytes()].concat(),
-    }
+    let mut out = Vec::new();
+    websocket::write_head(first, length, KEY, &mut out);
+    out.truncate(out.len() - KEY.len());
+    out
 }
 
 /// Valid and invalid client streams. The target's limits are 1,000 bytes and 5 fragments, plus one
