@@ -31,7 +31,7 @@ impl Tables {
         let has_room = |name: &str| self.find_room(name).is_some();
         self.histories.as_ref().map_or(Ok(()), |histories| histories.audit(has_room))?;
         let mut seats = 0;
-        for (conn, entry) in &self.conns {
+        for (conn, entry) in self.conns.iter() {
             if entry.profile.as_ref().is_some_and(|profile| profile.is_empty()) {
                 return Err(format!("an empty profile of {}", entry.id));
             }
@@ -51,7 +51,7 @@ impl Tables {
             seats += entry.seats.len();
         }
         let mut members = 0;
-        for (key, room) in &self.rooms {
+        for (key, room) in self.rooms.iter() {
             let (name, count) = (&room.name, room.members().len());
             if self.find_room(name) != Some(key) || room.member_count() == 0 {
                 return Err(format!("the room {name:?} with {count} members"));
@@ -81,7 +81,7 @@ impl Tables {
             return Err("the index of users differs from the guests' profiles".into());
         }
         let mut seats = 0;
-        for (key, guest) in guests {
+        for (key, guest) in guests.iter() {
             let id = guest.id();
             let tag = self.guest_tables.tag(guest.peer);
             if self.find_guest(&id) != Some(key) || self.find_conn(id.as_str()).is_some() {

@@ -10,16 +10,16 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use roomer_proto::ConnId;
 use roomer_proto::extended::Profile;
-use slotmap::SlotMap;
 
 use crate::hash::HashKey;
 use crate::keys::{GuestKey, PeerKey};
 use crate::seats::Seats;
+use crate::slots::Slots;
 
 /// The peers and their guests. Without peers it is empty, and costs a hub nothing.
 #[derive(Debug, Default)]
 pub(crate) struct GuestTables {
-    pub(crate) guests: SlotMap<GuestKey, Guest>,
+    pub(crate) guests: Slots<GuestKey, Guest>,
     /// The guests by id.
     pub(crate) ids: HashTable<GuestKey>,
     /// The guests that have a user, by the hash of the user's name.
@@ -83,7 +83,7 @@ impl GuestTables {
         if self.guests.is_empty() {
             // The slots of a peer's thousands of guests would stay allocated. No key of a guest is
             // left anywhere.
-            self.guests = SlotMap::default();
+            self.guests = Slots::default();
             self.ids = HashTable::new();
         }
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use roomer_proto::ConnId;
 use roomer_proto::extended::Profile;
-use slotmap::KeyData;
 
 use super::Tables;
 use crate::guest_tables::Guest;
@@ -64,9 +63,7 @@ impl Tables {
     pub fn guests_of_user(&self, user: &str) -> impl Iterator<Item = ConnId> {
         let profile = Profile::new(None, Some(user));
         let hash = self.key.hash_one(profile.quoted_user().unwrap_or_default());
-        // No key is less than this one.
-        let least = GuestKey::from(KeyData::from_ffi(0));
-        let keys = self.guest_tables.users.range((hash, least)..);
+        let keys = self.guest_tables.users.range((hash, GuestKey::least())..);
         let keys = keys.take_while(move |(other, _)| *other == hash);
         let guests = keys.map(|(_, guest)| &self.guest_tables.guests[*guest]);
         // Names may have the same hash.
@@ -222,7 +219,8 @@ mod tests {
             join(&mut tables, number, "root");
         }
         let key = tables.key;
-        while let Some(guest) = tables.guest_tables.guests.keys().next() {
+        let guests = tables.guest_tables.guests.iter().map(|(guest, _)| guest);
+        for guest in guests.collect::<Vec<_>>() {
             tables.leave_guest(guest, 0);
             tables.guest_tables.remove(key, guest);
         }
@@ -241,7 +239,8 @@ mod tests {
             bytes[15] = number;
             tables.join_guest(peer, None, root, &ConnId::from_random_bytes(bytes), None);
         }
-        let (key, guests): (_, Vec<_>) = (tables.key, tables.guest_tables.guests.keys().collect());
+        let guests = tables.guest_tables.guests.iter().map(|(guest, _)| guest);
+        let (key, guests): (_, Vec<_>) = (tables.key, guests.collect());
         let profile = |user| Arc::new(Profile::new(None, user));
         let (ann, none) = (profile(Some("a\"nn")), profile(None));
         for guest in &guests[1..] {

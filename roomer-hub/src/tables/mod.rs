@@ -9,7 +9,6 @@ use std::time::Duration;
 use hashbrown::{HashMap, HashTable};
 use roomer_proto::extended::{Info, Profile};
 use roomer_proto::{ConnId, PacketRef};
-use slotmap::SlotMap;
 
 use crate::config::Presence;
 use crate::exchange::Exchange;
@@ -20,6 +19,7 @@ use crate::keys::{ConnKey, RoomKey};
 use crate::limits::Buckets;
 use crate::room::{Member, Members, Room};
 use crate::seats::{Seat, Seats};
+use crate::slots::Slots;
 
 /// The connections and rooms of a hub, and which connection is a member of which room.
 ///
@@ -28,10 +28,10 @@ use crate::seats::{Seat, Seats};
 #[derive(Debug)]
 pub struct Tables {
     pub(crate) key: HashKey,
-    pub(crate) conns: SlotMap<ConnKey, Conn>,
+    pub(crate) conns: Slots<ConnKey, Conn>,
     /// The connections by id.
     pub(crate) ids: HashTable<ConnKey>,
-    pub(crate) rooms: SlotMap<RoomKey, Room>,
+    pub(crate) rooms: Slots<RoomKey, Room>,
     /// The rooms by name.
     pub(crate) names: HashTable<RoomKey>,
     pub(crate) guest_tables: GuestTables,
@@ -60,9 +60,9 @@ impl Tables {
     pub(crate) fn new(key: HashKey) -> Self {
         Tables {
             key,
-            conns: SlotMap::with_key(),
+            conns: Slots::default(),
             ids: HashTable::new(),
-            rooms: SlotMap::with_key(),
+            rooms: Slots::default(),
             names: HashTable::new(),
             guest_tables: GuestTables::default(),
             exchanges: HashMap::with_hasher(key),

@@ -3,17 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use slotmap::SecondaryMap;
-
 use crate::app::conn::ConnInfo;
-use roomer_hub::ConnKey;
+use roomer_hub::{ConnKey, KeyMap};
 
 /// All open connections.
 #[derive(Debug, Default)]
 pub(crate) struct ConnTable {
-    by_key: SecondaryMap<ConnKey, Arc<ConnInfo>>,
+    by_key: KeyMap<ConnKey, Arc<ConnInfo>>,
     /// When the connections arrived that have a user.
-    arrived: SecondaryMap<ConnKey, Arrival>,
+    arrived: KeyMap<ConnKey, Arrival>,
     /// The connections of each user that has one, the oldest first.
     by_user: BTreeMap<Arc<str>, BTreeMap<Arrival, ConnKey>>,
     arrivals: Arrival,

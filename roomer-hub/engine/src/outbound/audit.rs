@@ -19,7 +19,7 @@ impl Outbound {
             return Err(format!("{writers} writers for {conns} connections"));
         }
         let max = options.water_marks().max;
-        for (conn, writer) in &self.writers {
+        for (conn, writer) in self.writers.iter() {
             if tables.conn_id(conn).is_none() {
                 return Err(format!("a writer without a connection: {conn:?}"));
             }
@@ -35,7 +35,7 @@ impl Outbound {
             }
         }
         self.audit_dirty()?;
-        for (room, batch) in &self.batches {
+        for (room, batch) in self.batches.iter() {
             let Some(name) = tables.room_name(room) else {
                 return Err("a batch of a room that is closed".into());
             };

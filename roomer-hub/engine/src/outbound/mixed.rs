@@ -74,7 +74,6 @@ impl Outbound {
 #[cfg(test)]
 mod tests {
     use roomer_hub::{Audience, ConnKey};
-    use slotmap::SlotMap;
 
     use crate::outbound::Chunk;
     use crate::outbound::batch::RoomBatch;
@@ -99,8 +98,7 @@ mod tests {
     }
 
     fn keys() -> Vec<ConnKey> {
-        let mut map: SlotMap<ConnKey, ()> = SlotMap::with_key();
-        (0..4).map(|_| map.insert(())).collect()
+        (1..5).map(ConnKey::from_u64).collect()
     }
 
     /// Random messages, notices, joins and early deliveries: each member gets what is for it, in order.

@@ -31,10 +31,9 @@ pub(crate) mod socket_writer;
 use std::sync::Arc;
 use std::task::Waker;
 
-use roomer_hub::{Audience, ConnKey, Members, RoomKey, Snapshot, Tables};
+use roomer_hub::{Audience, ConnKey, KeyMap, Members, RoomKey, Snapshot, Tables};
 use roomer_proto::websocket;
 use roomer_proto::{JOIN_ACK, PacketRef};
-use slotmap::SecondaryMap;
 
 use crate::outbound::batch::RoomBatch;
 pub(crate) use crate::outbound::chunk::Chunk;
@@ -56,8 +55,8 @@ pub(crate) type FlushList = Vec<(ConnKey, Arc<SocketWriter>)>;
 /// The messages that wait to be sent, by receiver.
 #[derive(Debug, Default)]
 pub(crate) struct Outbound {
-    pub(crate) writers: SecondaryMap<ConnKey, Arc<SocketWriter>>,
-    batches: SecondaryMap<RoomKey, Box<RoomBatch>>,
+    pub(crate) writers: KeyMap<ConnKey, Arc<SocketWriter>>,
+    batches: KeyMap<RoomKey, Box<RoomBatch>>,
     /// Empty batches, whose memory the next rooms use.
     #[allow(clippy::vec_box)] // They move into the table of batches and back as they are.
     spare_batches: Vec<Box<RoomBatch>>,
@@ -327,7 +326,7 @@ fn deliver_to(
 fn deliver(
     batch: &mut RoomBatch,
     members: Members<'_>,
-    writers: &SecondaryMap<ConnKey, Arc<SocketWriter>>,
+    writers: &KeyMap<ConnKey, Arc<SocketWriter>>,
     flush_list: &mut FlushList,
 ) {
     if batch.frames.is_empty() {

@@ -84,7 +84,7 @@ impl Core {
             in_flight += usage.in_flight;
         }
         let mut holders: Vec<(Reverse<usize>, ConnKey, Usage)> = Vec::new();
-        for (conn, writer) in &self.outbound.writers {
+        for (conn, writer) in self.outbound.writers.iter() {
             let usage = writer.usage();
             buffers.add(&usage);
             in_flight += usage.in_flight;

@@ -22,9 +22,8 @@ pub(crate) mod state;
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomer_hub::{ConnId, ConnKey, Tables};
+use roomer_hub::{ConnId, ConnKey, KeyMap, Tables};
 use roomer_proto::extended::SessionToken;
-use slotmap::SecondaryMap;
 
 use crate::Server;
 use crate::lifecycle::admission::Replaced;
@@ -42,7 +41,7 @@ const GOLDEN_RATIO: u32 = 0x9e37_79b9;
 /// The sessions of all connections that have one, under the server's lock.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
-    by_key: SecondaryMap<ConnKey, Session>,
+    by_key: KeyMap<ConnKey, Session>,
     /// Sessions without a socket.
     pub(crate) detached: usize,
     /// Sessions that were continued on a new socket.
@@ -316,8 +315,7 @@ mod tests {
 
     #[test]
     fn a_token_is_outdated_once_its_client_returns_with_a_newer_one() {
-        let mut keys = slotmap::SlotMap::<ConnKey, ()>::with_key();
-        let (conn, id) = (keys.insert(()), ConnId::from_random_bytes([1; 16]));
+        let (conn, id) = (ConnKey::from_u64(1), ConnId::from_random_bytes([1; 16]));
         let mut sessions = Sessions::default();
         let first = sessions.begin(conn, id, [2; 16]);
         let second = sessions.renew(conn, &first, [3; 16]);
@@ -341,8 +339,7 @@ mod tests {
     #[test]
     fn hints_are_spread_evenly_over_the_window() {
         let window = Duration::from_secs(10);
-        let mut keys = slotmap::SlotMap::<ConnKey, ()>::with_key();
-        let conn = keys.insert(());
+        let conn = ConnKey::from_u64(1);
         let mut sessions = Sessions::default();
         assert_eq!(sessions.retry_hint(conn, window), None, "a plain client");
         sessions.begin(conn, ConnId::from_random_bytes([1; 16]), [2; 16]);

@@ -76,8 +76,7 @@ mod tests {
     use super::*;
 
     fn begin() -> (Sessions, ConnKey, roomer_proto::extended::SessionToken) {
-        let mut keys = slotmap::SlotMap::<ConnKey, ()>::with_key();
-        let conn = keys.insert(());
+        let conn = ConnKey::from_u64(1);
         let mut sessions = Sessions::default();
         let token = sessions.begin(conn, ConnId::from_random_bytes([1; 16]), [2; 16]);
         (sessions, conn, token)

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use roomer_hub::{Command, Config, ConnId, ConnKey, HashKey, Hub, Input, RegisterError, RoomKey};
+use roomer_hub::{
+    Command, Config, ConnId, ConnKey, HashKey, Hub, Input, KeyMap, RegisterError, RoomKey,
+};
 use roomer_proto::{ROOT, is_built_in};
-use slotmap::SecondaryMap;
 
 use super::clients::Clients;
 use super::display;
@@ -36,7 +37,7 @@ pub struct Checker {
     pub rooms: Vec<RoomKey>,
     /// The last input's actions in readable form, for a report.
     pub log: Option<Vec<String>>,
-    pub(super) numbers: SecondaryMap<ConnKey, u16>,
+    pub(super) numbers: KeyMap<ConnKey, u16>,
     pub(super) now: Duration,
     /// True if a command uses the name of a built-in event, which the clients must not interpret.
     pub(super) imitates_built_in: bool,
@@ -214,7 +215,7 @@ impl Checker {
             keys: Vec::new(),
             rooms: Vec::new(),
             log: None,
-            numbers: SecondaryMap::new(),
+            numbers: KeyMap::new(),
             now: Duration::ZERO,
             imitates_built_in: false,
             is_command: false,
