@@ -115,7 +115,8 @@ pub(super) fn prefixed_len(len: usize) -> usize {
     varint_len(len as u64) + len
 }
 
-/// Appends a packet.
+/// Appends a packet. Inlined, since each message to a peer passes here.
+#[inline]
 pub(super) fn encode_packet(packet: &PacketRef<'_>, out: &mut Vec<u8>) {
     let encoded = packet.encode(out);
     debug_assert!(encoded.is_ok(), "fields came from a message below 4 GiB");
