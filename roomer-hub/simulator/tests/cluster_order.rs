@@ -314,3 +314,44 @@ fn a_membership_that_another_node_never_saw_is_not_missed() {
         ],
     });
 }
+
+/// As above, of a member in a room that does not show its members, so that its leave is not shown either.
+#[test]
+fn a_lost_message_closes_its_receivers_where_no_leave_shows_the_loss() {
+    must_hold(&Plan {
+        setup: Setup {
+            seed: 7_776_177_393_116_919_792,
+            nodes: 4,
+            max_payload: 200,
+            loss: Loss::Close,
+            ..SETUP
+        },
+        ops: vec![
+            Op::Open { node: 0 },
+            Op::Open { node: 1 },
+            Op::Open { node: 2 },
+            Op::Open { node: 3 },
+            Op::Open { node: 3 },
+            Op::Join { client: 667, room: 3 },
+            Op::Join { client: 469, room: 1 },
+            Op::Join { client: 198, room: 3 },
+            Op::Wait(11_000),
+            Op::Stop { node: 0 },
+            Op::Say { client: 117, room: 3, size: 5 },
+            Op::Say { client: 693, room: 3, size: 5 },
+            Op::Restart { node: 0 },
+            Op::Open { node: 0 },
+            Op::Open { node: 0 },
+            Op::Say { client: 511, room: 3, size: 5 },
+            Op::Say { client: 399, room: 1, size: 5 },
+            Op::Wait(4),
+            Op::Stop { node: 1 },
+            Op::Say { client: 725, room: 3, size: 5 },
+            Op::Say { client: 635, room: 3, size: 5 },
+            Op::Wait(1),
+            Op::Restart { node: 1 },
+            Op::Wait(900),
+            Op::Stop { node: 2 },
+        ],
+    });
+}

@@ -88,15 +88,16 @@ impl Cluster {
             None => node.to_string().into(),
         };
         let has_ended = node != self.me && !self.peers.contains_key(&node);
-        // Without a sender it was the server's, whose loss no member can show.
-        let src = ConnId::parse(decode(&message.packet).src);
         match self.config.loss {
             // Its members have left, which shows the loss of their messages.
-            _ if has_ended && src.is_some() => {}
+            Loss::Rejoin if has_ended => {}
             Loss::Rejoin => {
+                // Without a sender it was the server's, whose loss no member can show.
+                let src = ConnId::parse(decode(&message.packet).src);
                 let room = || name.into();
                 self.effects.extend(src.map(|id| Effect::Renewed { id, room: room() }));
             }
+            // Also if it has ended: not all rooms show who leaves, and applications are not members.
             Loss::Close => self.effects.push(Effect::Close { room: Some(name.into()) }),
             Loss::Count => {}
         }
