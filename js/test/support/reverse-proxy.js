@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -41,7 +41,8 @@ export const UPGRADE = 'proxy_http_version 1.1; proxy_set_header Upgrade $http_u
  *
  * @property {(where: object) => string} config `port` to listen on, `upstream` the server's port, `idle` how many
  *   milliseconds a connection may be idle, `strip` whether the request to upgrade is forwarded as a plain one, `tls` the
- *   path of a certificate with its key, `location` nginx's own lines for it
+ *   path of a certificate with its key, `location` nginx's own lines for it, `back` HAProxy's own lines for its servers,
+ *   `mode` whether HAProxy reads HTTP ("http") or passes on bytes ("tcp")
  */
 const PROGRAMS = {
     nginx: {
@@ -61,9 +62,11 @@ const PROGRAMS = {
     },
     haproxy: {
         args: (file) => ["-f", file],
-        config: ({ port, upstream, idle, strip, tls }) => `
+        config: ({ port, upstream, idle, strip, tls, folder, mode = "http", back }) => `
+global
+    stats socket ${folder}/stats mode 600
 defaults
-    mode http
+    mode ${mode}
     retries 0
     timeout connect 1s
     timeout client ${idle}ms
@@ -74,12 +77,26 @@ frontend front
     ${strip ? "http-request del-header Upgrade" : ""}
     default_backend back
 backend back
-    server only 127.0.0.1:${upstream}
+    ${back ?? `server only 127.0.0.1:${upstream}`}
 `
     }
 };
 
 export const PROXIES = Object.keys(PROGRAMS);
+
+/** What HAProxy says of its servers: by name, their state and the outcome of the last check, such as "UP L7OK". */
+async function readStates(folder) {
+    const socket = connect(join(folder, "stats"));
+    socket.end("show stat\n");
+    let text = "";
+    for await (const part of socket.setEncoding("utf8")) {
+        text += part;
+    }
+    const [head, ...rows] = text.replace(/^# /, "").trim().split("\n").map((line) => line.split(","));
+    const cell = (row, name) => row[head.indexOf(name)];
+    const servers = rows.filter((row) => cell(row, "type") === "2");
+    return Object.fromEntries(servers.map((row) => [cell(row, "svname"), `${cell(row, "status")} ${cell(row, "check_status")}`.trim()]));
+}
 
 /** Returns why the tests of a proxy are skipped here, or false. In CI they must not be. */
 export function missing(name) {
@@ -125,9 +142,9 @@ export async function startReverseProxy(t, name, upstream, settings = {}) {
         writeFileSync(file, config({ idle: 60_000, ...settings, ...changed, port, upstream, folder }));
         child = spawn(name, args(file, folder), { stdio: ["ignore", "ignore", "pipe"], env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } });
         child.stderr.setEncoding("utf8").on("data", (text) => (complaints = (complaints + text).slice(-4096)));
-        await eventually(`${name} listens`, () => {
+        await eventually(`${name} listens`, async () => {
             assert.equal(child.exitCode, null, `${name} ended at once: ${complaints}`);
-            return listens(port);
+            return (await listens(port)) && (name !== "haproxy" || existsSync(join(folder, "stats")));
         });
     }
 
@@ -141,5 +158,5 @@ export async function startReverseProxy(t, name, upstream, settings = {}) {
 
     await start();
     t.after(stop);
-    return { port, url: `${settings.tls ? "wss" : "ws"}://127.0.0.1:${port}/ws`, start, stop };
+    return { port, url: `${settings.tls ? "wss" : "ws"}://127.0.0.1:${port}/ws`, start, stop, states: () => readStates(folder) };
 }
