@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::process::ExitCode;
 
-use roomer_example_support::program::{self, Outcome};
+use roomer_example_support::program::{self, Outcome, Program};
 use roomer_tokio::client::{Client, Event, Room};
 use roomer_tokio::shutdown_signal;
 
@@ -21,15 +21,15 @@ pub async fn main() -> ExitCode {
 }
 
 async fn start() -> Outcome {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let [url, room] = &*args else {
-        return Err("write an address and a room: bot ws://127.0.0.1:8080/ws lobby".into());
-    };
-    run(url, room, shutdown_signal()).await
+    let about = "A bot in a chat: it answers members that write !who, !count or !help.";
+    let program = Program { about, listen: "", files: &["URL", "ROOM"] };
+    let Some(args) = program.args()? else { return Ok(()) };
+    let [url, room] = [0, 1].map(|at| args.files[at].to_string_lossy());
+    run(&url, &room, shutdown_signal()).await
 }
 
 pub async fn run(url: &str, room: &str, stop: impl Future) -> Outcome {
-    let client = Client::connect(url)?;
+    let client = Client::connect(url).map_err(|error| format!("{url}: {error}"))?;
     // Before the join, so that none is missed.
     let mut events = client.events();
     let room = client.join(room);

@@ -137,6 +137,70 @@ fn the_map_of_folders_is_the_tree() {
     assert!(differ.is_empty(), "not both in the map and in the tree: {differ:?}");
 }
 
+/// Checks that the command line of each program is tested: errors in one line, help, version.
+#[test]
+fn each_program_is_in_a_table_of_tested_programs() {
+    const TESTS: [&str; 5] = [
+        "roomer-tokio/examples/tests/programs.rs",
+        "roomer-tokio/examples/application/tests/programs.rs",
+        "roomer-tokio/examples/load/tests/load.rs",
+        "roomer-smol/examples/tests/programs.rs",
+        "roomer-hub/simulator/tests/program.rs",
+    ];
+    /// The command line of the first is clap's, which its own tests use; the others have no options, since
+    /// only scripts of the project run them.
+    const OTHERS: [&str; 4] = ["roomer", "kit_client", "bindgen", "lost_update"];
+    let tests = TESTS.map(|path| fs::read_to_string(root().join(path)).unwrap());
+    let mut untested = Vec::new();
+    for program in programs() {
+        let is_named = |test: &String| {
+            test.contains(&format!("(\"{program}\", "))
+                || test.contains(&format!("CARGO_BIN_EXE_{program}\""))
+        };
+        if !OTHERS.contains(&&*program) && !tests.iter().any(is_named) {
+            untested.push(program);
+        }
+    }
+    assert!(untested.is_empty(), "add them to a table of programs: {untested:?}");
+}
+
+/// Returns the names of all examples and other programs of the workspace.
+fn programs() -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for manifest in files(&["toml"]).iter().filter(|path| path.ends_with("Cargo.toml")) {
+        let text = fs::read_to_string(root().join(manifest)).unwrap();
+        let name = |part: &str| {
+            let (_, rest) = part.split_once("name = \"").unwrap();
+            rest.split('"').next().unwrap().to_owned()
+        };
+        let is_named = ["[[bin]]", "[[example]]"];
+        for part in is_named.iter().flat_map(|mark| text.split(mark).skip(1)) {
+            // Targets of the fuzzer read no command line of ours.
+            if !manifest.starts_with("fuzz/") {
+                found.insert(name(part));
+            }
+        }
+        // Others are found by Cargo, by their place.
+        let folder = Path::new(manifest).parent().unwrap();
+        if !text.contains("[[bin]]") && root().join(folder).join("src/main.rs").exists() {
+            found.insert(name(&text));
+        }
+        for place in ["src/bin", "examples"].map(|place| folder.join(place)) {
+            let place = place.to_str().unwrap().replace('\\', "/");
+            let sources = files(&["rs"])
+                .into_iter()
+                .filter(|path| path.rsplit_once('/').is_some_and(|(parent, _)| parent == place));
+            let is_listed = root().join(&place).join("Cargo.toml").exists();
+            let stem =
+                |path: String| Path::new(&path).file_stem().unwrap().to_str().unwrap().to_owned();
+            found
+                .extend(sources.filter(|_| !is_listed && !manifest.starts_with("fuzz/")).map(stem));
+        }
+    }
+    assert!(found.len() > 15 && found.contains("roomer-application"), "{found:?}");
+    found
+}
+
 #[test]
 fn each_published_package_has_the_license_and_a_readme() {
     let license = fs::read_to_string(root().join("LICENSE")).unwrap();

@@ -30,11 +30,11 @@ pub fn finish(outcome: Outcome) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The command line of an example that takes an address and perhaps files.
+/// The command line of an example that listens on an address, or does not, and perhaps takes files.
 pub struct Program {
     /// A sentence that describes the program.
     pub about: &'static str,
-    /// The address to listen on by default.
+    /// The address to listen on by default; empty for a client.
     pub listen: &'static str,
     /// The files that it needs: a name for each. A last name with `...` stands for at least one.
     pub files: &'static [&'static str],
@@ -54,7 +54,9 @@ impl Program {
         let mut parser = lexopt::Parser::from_env();
         while let Some(arg) = next(&mut parser)? {
             match arg {
-                Long("listen") => args.listen = text(&mut parser, "listen")?,
+                Long("listen") if !self.listen.is_empty() => {
+                    args.listen = text(&mut parser, "listen")?
+                }
                 Value(file) if self.takes_file(args.files.len()) => args.files.push(file.into()),
                 Short('h') | Long("help") => {
                     print!("{}", self.help(parser.bin_name().unwrap_or("example")));
@@ -82,12 +84,18 @@ impl Program {
 
     fn help(&self, name: &str) -> String {
         let files: String = self.files.iter().map(|file| format!(" {file}")).collect();
+        let (option, listen) = match self.listen {
+            "" => ("", String::new()),
+            addr => {
+                let line = format!("--listen ADDR   where to listen (default {addr})\n    ");
+                (" [--listen ADDR]", line)
+            }
+        };
         format!(
-            "{}\n\nUsage: {name} [--listen ADDR]{files}\n\n    \
-             --listen ADDR   where to listen (default {})\n    \
-             -h, --help      this\n    \
+            "{}\n\nUsage: {name}{option}{files}\n\n    \
+             {listen}-h, --help      this\n    \
              -V, --version   the version\n",
-            self.about, self.listen
+            self.about
         )
     }
 }

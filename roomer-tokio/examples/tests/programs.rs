@@ -4,12 +4,13 @@
 use std::process::ExitCode;
 
 use roomer_conformance::programs::{Case, Example, cases, cluster};
-use roomer_tokio_examples::{admin, axum, balance, chat, invitation, jwt, ticker, tls};
+use roomer_tokio_examples::{admin, axum, balance, bot, chat, invitation, jwt, ticker, tls};
 
 const EXAMPLES: &[Example] = &[
     ("admin", admin::main),
     ("axum", axum::main),
     ("balance", balance::main),
+    ("bot", bot::main),
     ("chat", chat::main),
     ("invitation", invitation::main),
     ("jwt", jwt::main),
@@ -30,6 +31,7 @@ const CASES: &[Case] = &[
     ("errors_are_reported_in_one_line", || cases::errors_are_reported_in_one_line(NAMES)),
     ("help_and_version_are_printed", || cases::help_and_version_are_printed(NAMES)),
     ("an_address_in_use_is_named", || cases::an_address_in_use_is_named(NAMES)),
+    ("a_client_reports_errors_in_one_line", || cases::a_client_reports_errors_in_one_line("bot")),
     ("files_of_tls_are_named_before_it_listens", || {
         cases::files_of_tls_are_named_before_it_listens("tls");
     }),

@@ -53,6 +53,27 @@ pub fn help_and_version_are_printed(examples: &[&str]) {
     }
 }
 
+/// Checks the command line of an example that connects to an address, in a room.
+pub fn a_client_reports_errors_in_one_line(example: &str) {
+    for (args, part) in [
+        (&["--nonsense"][..], "--nonsense"),
+        (&["--listen", "127.0.0.1:0"], "--listen"),
+        (&[], "URL is missing; --help"),
+        (&["ws://127.0.0.1:8080/ws"], "ROOM is missing; --help"),
+        (&["ws://127.0.0.1:8080/ws", "lobby", "nonsense"], "; --help lists the options"),
+        (&["nonsense", "lobby"], "nonsense"),
+    ] {
+        let text = error(example, args);
+        assert!(text.contains(part), "{args:?}: {text}");
+    }
+    for (flag, part) in [("-h", "URL ROOM"), ("--help", "URL"), ("-V", "0."), ("--version", "0.")] {
+        let output = output(command(example, &[flag]));
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{example} {flag}");
+        assert!(text.contains(part) && !text.contains("--listen"), "{example} {flag}: {text}");
+    }
+}
+
 pub fn an_address_in_use_is_named(examples: &[&str]) {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
@@ -75,9 +96,13 @@ fn error_with_files(example: &str, addr: &str) -> String {
 fn files(example: &str) -> Vec<PathBuf> {
     match example {
         "balance" => vec!["127.0.0.1:9".into()],
-        _ if example.ends_with("tls") => certificate(example).into(),
+        _ if has_tls(example) => certificate(example).into(),
         _ => Vec::new(),
     }
+}
+
+fn has_tls(example: &str) -> bool {
+    example.ends_with("tls") || example == "roomer-application"
 }
 
 fn certificate(name: &str) -> [PathBuf; 2] {
@@ -117,8 +142,8 @@ pub fn a_signal_drains_the_server(examples: &[&str]) {
             args.extend(files.iter().map(|file| file.to_str().unwrap()));
             let mut process = Process::start(command(example, &args));
             // TLS and tokens are not under test.
-            let mut client = (!example.ends_with("tls") && *example != "jwt")
-                .then(|| Client::connect(process.addr));
+            let mut client =
+                (!has_tls(example) && *example != "jwt").then(|| Client::connect(process.addr));
             process.signal(signal);
             if let Some(client) = &mut client {
                 going_away(client);

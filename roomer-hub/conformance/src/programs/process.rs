@@ -1,6 +1,7 @@
 //! A process that runs an example.
 
 use std::env;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
@@ -12,12 +13,15 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::PROGRAM;
 use crate::client::TIMEOUT;
 
-/// Returns the command for an example, with the secrets that some examples need.
+/// Returns the command for an example, with the secrets that some examples need, in a folder where some
+/// of them leave files.
 pub fn command(example: &str, args: &[&str]) -> Command {
     let mut command = Command::new(env::current_exe().expect("the path of this executable"));
     command.env(PROGRAM, example).args(args);
     command.env("ADMIN_TOKEN", "secret").env("JWT_SECRET", "secret");
-    command.stdin(Stdio::null());
+    let folder = env::temp_dir().join("roomer-programs");
+    fs::create_dir_all(&folder).expect("a folder for temporary files");
+    command.current_dir(folder).stdin(Stdio::null());
     command
 }
 

@@ -69,12 +69,9 @@ enum Mode {
 fn main() -> ExitCode {
     let options = match options() {
         Ok(Some(options)) => options,
-        Ok(None) => {
-            println!("{USAGE}");
-            return ExitCode::SUCCESS;
-        }
+        Ok(None) => return ExitCode::SUCCESS,
         Err(what) => {
-            eprintln!("error: {what}\n{USAGE}");
+            eprintln!("error: {what}; --help lists the options");
             return ExitCode::from(2);
         }
     };
@@ -92,7 +89,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Parses the command line. Returns `None` for `--help`.
+/// Parses the command line. Returns `None` if it only asks for help or the version.
 fn options() -> Result<Option<Options>, String> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let mut options = Options { seeds: 0, start: 0, threads, mode: Mode::Hub };
@@ -113,7 +110,14 @@ fn options() -> Result<Option<Options>, String> {
             "--client" => options.mode = Mode::Client,
             "--cluster" => options.mode = Mode::Cluster,
             "--sessions" => options.mode = Mode::Sessions,
-            "-h" | "--help" => return Ok(None),
+            "-h" | "--help" => {
+                println!("{USAGE}");
+                return Ok(None);
+            }
+            "-V" | "--version" => {
+                println!("sim {}", env!("CARGO_PKG_VERSION"));
+                return Ok(None);
+            }
             _ => return Err(format!("unknown option {word:?}")),
         }
     }

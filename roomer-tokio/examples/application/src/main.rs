@@ -9,7 +9,7 @@
 //! - `curl -H … -X POST https://127.0.0.1:8443/rooms/staff/kick/ann` takes her out and forbids it;
 //! - clients connect to `wss://127.0.0.1:8443/ws`, with the header or with `?token=…`;
 //! - `https://127.0.0.1:8443/metrics` is for Prometheus.
-#![allow(clippy::print_stdout)]
+#![allow(missing_docs, unreachable_pub, clippy::print_stdout)]
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -20,13 +20,13 @@ use roomer_example_support::program::{self, Outcome, Program};
 use roomer_tokio::{bind, shutdown_signal, tls_config};
 
 #[tokio::main]
-async fn main() -> ExitCode {
+pub async fn main() -> ExitCode {
     program::finish(start().await)
 }
 
 async fn start() -> Outcome {
     let about = "Rooms in an application on axum; the logins' secret is in JWT_SECRET.";
-    let program = Program { about, listen: "127.0.0.1:8443", files: &["CERT", "KEY"] };
+    let program = Program { about, listen: "127.0.0.1:8443", files: &["cert.pem", "key.pem"] };
     let Some(args) = program.args()? else { return Ok(()) };
     let secret = program::secret("JWT_SECRET")?;
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();

@@ -42,6 +42,43 @@ fn figures(done: &Output) -> Value {
 }
 
 #[test]
+fn errors_are_reported_in_one_line() {
+    for (args, part) in [
+        ("fanout --nonsense", "--nonsense"),
+        ("fanout nonsense", "\"nonsense\""),
+        ("fanout --members", "--members"),
+        ("fanout --members many", "--members: cannot read \"many\""),
+        ("nonsense", "no scenario \"nonsense\"; --help"),
+        ("--members 10", "which scenario? --help"),
+        ("fanout --url http://127.0.0.1/ws", "write ws://"),
+        ("fanout --url ws://127.0.0.1:9/ws", "127.0.0.1:9"),
+    ] {
+        let done = program(args);
+        assert_eq!((done.status.code(), &*done.stdout), (Some(2), &b""[..]), "{args}");
+        let text = String::from_utf8(done.stderr).unwrap();
+        let line = text.strip_suffix('\n').unwrap();
+        assert!(line.starts_with("load: ") && line.contains(part), "{args}: {line}");
+        assert!(!line.contains('\n') && !line.contains("Os {"), "{args}: {line}");
+    }
+}
+
+#[test]
+fn help_and_version_are_printed() {
+    for (flag, part) in
+        [("-h", "SCENARIO"), ("--help", "SCENARIO"), ("-V", "0."), ("--version", "0.")]
+    {
+        let done = program(flag);
+        let text = String::from_utf8(done.stdout).unwrap();
+        assert!(done.status.success() && done.stderr.is_empty() && text.contains(part), "{text}");
+    }
+}
+
+/// Runs the generator without a server.
+fn program(args: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_load")).args(args.split(' ')).output().unwrap()
+}
+
+#[test]
 fn sessions_continue_after_all_sockets_are_cut() {
     let report = figures(&load(|it| it, "resume --conns 12 --members 3 --meanwhile 2"));
     let keys = ["resumed", "refused", "plain_notices", "extended_notices", "client_notices"];
