@@ -8,7 +8,7 @@ import { describe, test } from "node:test";
 
 import { build } from "esbuild";
 
-import { checkCommands } from "./support/commands.js";
+import { checkCommands, homeOf } from "./support/commands.js";
 import { ROOT, blocksOf, listFiles, read } from "./support/pages.js";
 
 /** The pages that a test works through, block by block. */
@@ -43,6 +43,10 @@ const WITNESSES = {
     "roomer-tokio/guide/tuning.md: location /ws {": { file: "js/test/field/proxy.test.js", name: "the settings of the guide" }
 };
 
+/** What the commands of a page have made until now, by page: its blocks are checked in order. */
+const made = new Map();
+const madeOn = (page) => made.get(page) ?? made.set(page, new Set()).get(page);
+
 const checks = {
     rust({ page, flags }) {
         const included = listFiles("*.rs").some((file) => [...read(file).matchAll(/#!?\[doc = include_str!\("([^"]+)"\)\]/g)].some(([, path]) => join(dirname(file), path) === page));
@@ -51,7 +55,7 @@ const checks = {
             flags.includes("ignore") && "it is ignored"
         ];
     },
-    sh: ({ code }) => checkCommands(code),
+    sh: ({ page, code }) => checkCommands(code, madeOn(page), homeOf(page)),
     async js({ code, language }) {
         try {
             // Names that a block assumes are fine; names that the package does not export are not.
@@ -124,6 +128,38 @@ describe("the check of commands", () => {
             "X=1 .ci/tset": ".ci/tset",
             "npm pack ../roomer/jss": "package ../roomer/jss",
             "rm -rf target": "program rm",
+            "cargo run -p roomer-simulator --bin sin": "bin sin",
+            "cargo run -p roomer-hub": "program to run",
+            "cargo run --release -p roomer-simulator --bin sim -- --seeds 1 --fulll": "flag --fulll of sim",
+            "cargo run --release -p roomer-simulator --bin sim -- --seeds": "value of --seeds",
+            "cargo run -p roomer-application -- cert.pem": "argument key.pem",
+            "cargo run -p roomer-tokio --example chat -- red": "argument red",
+            "cargo run -p roomer-tokio --example chat --relase": "flag --relase",
+            "cargo run -p roomer-smol --example chat --features axum": "feature axum",
+            "cargo test -p roomer-smol --test tokio_chaos": "test tokio_chaos",
+            "cargo test -p roomer-conformance --test tokio_chaos soaks": "test named soaks",
+            "cargo test -p roomer-hub -- --nocapturee": "flag --nocapturee",
+            "cargo install --locked --path roomer-tokio/clii": "package in roomer-tokio/clii",
+            "cargo build --target x86_64-unknown-linux-musk": "target x86_64-unknown-linux-musk",
+            "cargo update everything": "argument everything",
+            "UPDATE_HASHED=1 cargo test": "variable UPDATE_HASHED",
+            "target/release/examples/chat": "target/release/examples/chat before it is built",
+            "cargo build -p roomer-load\ntarget/release/load fanout": "target/release/load before it is built",
+            "cargo build --release -p roomer-load\ntarget/release/load fanuot": "argument fanuot",
+            "cargo build --release -p roomer-load\ntarget/release/load fanout --member 3": "flag --member",
+            "roomer tail ws://127.0.0.1:8080/ws lobby": "roomer before it is installed",
+            "cargo install --path roomer-tokio/cli\nroomer serve room.toml": "file room.toml",
+            "npm run test:browser": "package in .",
+            "cd jss": "folder jss",
+            "(cd js && npm instal)": "npm instal",
+            "(cd js && npm ci --fast)": "flag --fast",
+            "npm init -y\nnpm install ./roomer-0.1.0.tgz": "package ./roomer-0.1.0.tgz",
+            "curl http://127.0.0.1:9091/metrics": "page 127.0.0.1:9091/metrics",
+            "curl http://127.0.0.1:9090/v2/rooms": "page 127.0.0.1:9090/v2/rooms",
+            "curl --fast http://127.0.0.1:9090/metrics": "flag --fast",
+            ".ci/autobahn --shorter": "flag --shorter",
+            ".ci/bench --peers .ci/peers.json": "file .ci/peers.json",
+            "git clone elsewhere": "program git clone",
             "echo 'open": "unexpected EOF"
         };
         for (const [command, problem] of Object.entries(wrong)) {

@@ -1,177 +1,158 @@
 /**
- * Checks that a command on a page could be run: its program, package, script, test, example and flags exist.
+ * Checks that the commands of a block on a page could be run: their programs, packages, scripts, tests, examples, flags and
+ * files exist, or a command before has made them. Those of `roomer` are parsed by its own test, `roomer-tokio/cli/src/pages.rs`.
  */
 
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { statSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
 
+import { checkCargo } from "./cargo.js";
 import { ROOT, listFiles, read } from "./pages.js";
+import { PACKAGES, checkArguments, exists, hasRoute } from "./programs.js";
 
-const scripts = () => JSON.parse(read("js/package.json")).scripts;
-const exists = (name) => existsSync(join(ROOT, name));
+const manifest = () => JSON.parse(read("js/package.json"));
 
-/** The folder of each crate of the workspace. */
-/** The packages of the workspace, and their folders. */
-const PACKAGES = {
-    "roomer-proto": "roomer-proto",
-    "roomer-hub": "roomer-hub",
-    "roomer-engine": "roomer-hub/engine",
-    "roomer-testkit": "roomer-hub/testkit",
-    "roomer-simulator": "roomer-hub/simulator",
-    "roomer-conformance": "roomer-hub/conformance",
-    "roomer-conformance-web": "roomer-hub/conformance/web",
-    "roomer-tokio": "roomer-tokio",
-    "roomer-tokio-examples": "roomer-tokio/examples",
-    "roomer-application": "roomer-tokio/examples/application",
-    "roomer-cli": "roomer-tokio/cli",
-    "roomer-load": "roomer-tokio/examples/load",
-    "roomer-smol": "roomer-smol",
-    "roomer-smol-examples": "roomer-smol/examples"
+/** The flags of npm's commands that pages use, and how many words may follow. */
+const NPM = { ci: [[], 0], init: [["-y"], 0], install: [["--save-dev", "--package-lock-only"], 1], pack: [[], 1], publish: [["--dry-run"], 0], run: [[], 1], test: [[], 0] };
+
+/** Programs that are not part of the project, and what may follow. */
+const OTHERS = {
+    git: /^(commit -a -m|tag -a v\w+ -m|push --follow-tags|log -1 --format=)/,
+    rustup: /^target add (x86_64-unknown-linux-musl|wasm32-unknown-unknown)$/,
+    export: /^ROOMER_TOKEN=\w+$/
 };
 
-const CRATES = Object.values(PACKAGES);
+const CURL = ["-H", "--header", "--data", "--data-binary", "--silent", "--retry", "--retry-connrefused"];
 
-/** Subcommands of cargo, and those that are programs of their own. */
-const CARGO = ["run", "test", "build", "bench", "clippy", "fmt", "doc", "tree", "deny", "fuzz", "mutants", "install", "add", "update", "package", "publish"];
+const unquote = (word) => word.replace(/^(['"])(.*)\1$/, "$2");
 
-/** Programs that are not part of the project. */
-const OTHERS = ["curl", "git", "openssl", "kill", "export", "rustup"];
-
-const NPM = ["ci", "init", "install", "pack", "create", "publish"];
-
-/** The source file of a crate's example, which a package of examples has at its top. */
-const sourcesOf = (crate, example) => [crate.endsWith("/examples") ? `${crate}/${example}.rs` : `${crate}/examples/${example}.rs`].filter(exists);
-
-/** Returns true if the example of a name, or one of its supporting files, knows a flag. */
-function knows(crate, example, flag) {
-    const files = [...sourcesOf(crate, example), ...listFiles("roomer-tokio/examples/support/*.rs")];
-    return files.some((file) => read(file).includes(flag.replace(/^--/, "")));
-}
-
-function* checkCargo(words) {
-    const [sub, ...rest] = words[0]?.startsWith("+") ? words.slice(1) : words;
-    if (!CARGO.includes(sub)) {
-        yield `cargo ${sub}`;
+function* checkNpm([sub, ...args], { resolve, cwd, made }) {
+    if (!(sub in NPM)) {
+        return yield `npm ${sub}`;
     }
-    const split = rest.indexOf("--");
-    const args = split < 0 ? rest : rest.slice(0, split);
-    const program = split < 0 ? [] : rest.slice(split + 1);
-    const after = (...names) => args.flatMap((arg, n) => (names.includes(arg) ? [args[n + 1]] : []));
-    const named = after("-p", "--package").filter((name) => name !== "roomer-X");
-    const crates = named.length ? named.map((name) => PACKAGES[name]).filter(Boolean) : CRATES;
-    yield* named.filter((name) => !PACKAGES[name]).map((name) => `package ${name}`);
-    for (const name of after("--test")) {
-        if (!crates.some((crate) => exists(`${crate}/tests/${name}.rs`))) {
-            yield `test ${name}`;
-        }
+    const [flags, most] = NPM[sub];
+    const words = args.filter((word) => !word.startsWith("-"));
+    yield* args.filter((word) => word.startsWith("-") && !flags.includes(word)).map((word) => `flag ${word} of npm ${sub}`);
+    yield* words.slice(most).map((word) => `argument ${word} of npm ${sub}`);
+    if (sub === "init") {
+        // What follows happens in a folder of the reader's.
+        made.add("a package");
+    } else if (!made.has("a package") && !exists(resolve("package.json"))) {
+        yield `package in ${cwd()}`;
     }
-    for (const name of after("--bench")) {
-        if (!crates.some((crate) => exists(`${crate}/benches/${name}.rs`) || exists(`${crate}/benches/${name}/main.rs`))) {
-            yield `benchmark ${name}`;
-        }
+    const script = { run: words[0], test: "test" }[sub];
+    if (script && !(script in manifest().scripts)) {
+        yield `npm script ${script}`;
     }
-    for (const feature of after("--features").flatMap((list) => list.split(",")).filter((name) => name !== "F")) {
-        if (!crates.some((crate) => exists(`${crate}/Cargo.toml`) && new RegExp(`^${feature} = \\[`, "m").test(read(`${crate}/Cargo.toml`)))) {
-            yield `feature ${feature}`;
-        }
+    if (sub === "pack" && words[0]) {
+        const folder = words[0].replace(/^\.\.\/roomer\//, "");
+        exists(`${folder}/package.json`) ? made.add(`${manifest().name}-${manifest().version}.tgz`) : yield `package ${words[0]}`;
     }
-    for (const example of after("--example").filter((name) => name !== "E")) {
-        const crate = crates.find((each) => sourcesOf(each, example).length);
-        if (!crate) {
-            yield `example ${example}`;
-            continue;
-        }
-        for (const flag of program.map((word) => word.replace(/^\[/, "")).filter((word) => word.startsWith("--"))) {
-            if (!knows(crate, example, flag.replace(/\]$/, ""))) {
-                yield `flag ${flag} of ${example}`;
-            }
-        }
-    }
-    if (sub === "fuzz" && args[0] === "run") {
-        const target = args.filter((word) => !word.startsWith("-"))[2];
-        if (!exists(`fuzz/fuzz_targets/${target}.rs`)) {
-            yield `fuzz target ${target}`;
-        }
+    if (sub === "install" && words[0] && !(words[0] in manifest().devDependencies || made.has(words[0].replace(/^\.\//, "")))) {
+        yield `package ${words[0]}`;
     }
 }
 
-function* checkNpm([sub, name]) {
-    if (sub === "run" || sub === "test") {
-        const script = sub === "test" ? "test" : name;
-        if (!(script in scripts())) {
-            yield `npm script ${script}`;
-        }
-    } else if (!NPM.includes(sub)) {
-        yield `npm ${sub}`;
-    }
-    if (sub === "pack" && name && !exists(join(name.replace("../roomer/", ""), "package.json"))) {
-        yield `package ${name}`;
+function* checkCurl(args) {
+    yield* args.filter((word) => /^-/.test(word) && !CURL.includes(word)).map((word) => `flag ${word} of curl`);
+    const urls = args.filter((word) => /^https?:/.test(word)).map((word) => new URL(word));
+    urls.length || (yield "address for curl");
+    for (const { hostname, port, pathname } of urls) {
+        hostname === "127.0.0.1" && hasRoute(port, pathname) || (yield `page ${hostname}:${port}${pathname}`);
     }
 }
 
-function* checkWords(words) {
-    const [program, ...args] = words;
+/** A script of the repository: it exists, may be executed, and names the flags in its source. */
+function* checkScript(path, args) {
+    if (!exists(path) || !(statSync(join(ROOT, path)).mode & 0o100)) {
+        return yield path;
+    }
+    const known = read(path).split(/[^\w-]+/);
+    for (const flag of args.map((word) => word.replace(/^\[(.*)\]$/, "$1")).filter((word) => word.startsWith("-"))) {
+        known.includes(flag) || (yield `flag ${flag} of ${path}`);
+    }
+    yield* args.filter((word) => word.includes("/")).filter((word) => !exists(word)).map((word) => `file ${word}`);
+}
+
+/** A program that Cargo has built. */
+function* checkBuilt(path, args, { made }) {
+    const name = path.split("/").at(-1);
+    const kind = path.includes("/examples/") ? "example" : "bin";
+    const source = [...PACKAGES.values()].map((each) => each[kind].get(name)).find(Boolean);
+    if (!source) {
+        return yield `${kind} ${name}`;
+    }
+    made.has(path) || (yield `${path} before it is built`);
+    yield* checkArguments(name, source, args);
+}
+
+function* checkWords([program, ...args], page) {
+    const path = page.resolve(program);
     if (program === "cargo") {
-        yield* checkCargo(args);
+        yield* checkCargo(args, page);
     } else if (program === "npm") {
-        yield* checkNpm(args);
-    } else if (program === "npx") {
-        if (!(args[0] in JSON.parse(read("js/package.json")).devDependencies)) {
-            yield `npx ${args[0]}`;
-        }
+        yield* checkNpm(args, page);
+    } else if (program === "curl") {
+        yield* checkCurl(args.map(unquote));
     } else if (program === "cd") {
-        if (!exists(args[0])) {
-            yield `folder ${args[0]}`;
-        }
-    } else if (program.startsWith(".ci/")) {
-        if (!exists(program) || !(statSync(join(ROOT, program)).mode & 0o100)) {
-            yield program;
-        }
-    } else if (program.endsWith("examples/cluster/run")) {
-        if (!exists(program) || !(statSync(join(ROOT, program)).mode & 0o100)) {
-            yield program;
-        }
+        exists(page.resolve(args[0])) ? page.enter(args[0]) : yield `folder ${args[0]}`;
     } else if (program === "node") {
-        if (!exists(args[0])) {
-            yield `script ${args[0]}`;
-        }
+        exists(page.resolve(args[0])) || (yield `script ${args[0]}`);
+        yield* args.filter((word) => word.startsWith("target/") && !page.made.has(word)).map((word) => `${word} before it is built`);
     } else if (program === "roomer") {
-        const name = args[0].replace(/^./, (first) => first.toUpperCase());
-        if (!new RegExp(`^    ${name}\\b`, "m").test(readFileSync(join(ROOT, "roomer-tokio/cli/src/args.rs"), "utf8"))) {
-            yield `command ${args[0]}`;
-        }
-    } else if (program === "target/release/load") {
-        if (!exists("roomer-tokio/examples/load/main.rs")) {
-            yield "the load generator";
-        }
-    } else if (/^(\.\/)?target\/release\/examples\//.test(program)) {
-        const name = program.split("/").at(-1).replace("chat-smol", "chat");
-        if (!CRATES.some((crate) => sourcesOf(crate, name).length)) {
-            yield `example ${name}`;
-        }
-    } else if (!OTHERS.includes(program)) {
-        yield `program ${program}`;
+        page.made.has("roomer") || (yield "roomer before it is installed");
+        const file = ["serve", "check"].includes(args[0]) && args.slice(1).find((word) => !word.startsWith("-"));
+        !file || page.made.has(file) || exists(file) || (yield `file ${file}`);
+    } else if (/^(\.\/)?target\//.test(program)) {
+        yield* checkBuilt(program.replace("./", ""), args, page);
+    } else if (program.includes("/")) {
+        yield* checkScript(path, args);
+    } else if (!OTHERS[program]?.test(args.join(" "))) {
+        yield `program ${[program, ...args].join(" ")}`;
     }
+}
+
+/** Names of variables that a program or script of the repository reads. */
+function isRead(variable) {
+    const sources = listFiles("*.rs", "*.js", "*.mjs", ".ci/*").filter((file) => !file.endsWith("pages.test.js"));
+    return /^(RUSTFLAGS|LOOM_MAX_PREEMPTIONS)$/.test(variable) || sources.some((file) => new RegExp(`\\b${variable}\\b`).test(read(file)));
 }
 
 /**
  * Checks all commands of a block.
  *
+ * @param {string} code
+ * @param {Set<string>} [made] what blocks before it on the page have made; those of this block are added
+ * @param {string} [home] the folder in which the page's commands run
  * @returns {string[]} the faults; empty if there are none
  */
-export function checkCommands(code) {
+export function checkCommands(code, made = new Set(), home = ".") {
     const { status, stderr } = spawnSync("bash", ["-n"], { input: code, encoding: "utf8" });
     if (status !== 0) {
         return [stderr.trim()];
     }
-    const lines = code.replaceAll("\\\n", " ").split("\n").map((line) => line.replace(/(^|\s)#.*$/, ""));
-    const commands = lines.flatMap((line) => line.split(/&&|\|\||[;|()]|&(?=\s|$)/)).map((command) => command.trim()).filter(Boolean);
-    return commands.flatMap((command) => {
-        const words = command.match(/'[^']*'|"[^"]*"|[^\s'"]*=(?:'[^']*'|"[^"]*")|\S+/g);
-        while (/^[A-Z_0-9]+=/.test(words[0] ?? "")) {
-            words.shift();
+    const faults = [];
+    for (const line of code.replaceAll("\\\n", " ").split("\n").map((each) => each.replace(/(^|\s)#.*$/, ""))) {
+        let folder = home;
+        const page = { made, resolve: (path) => normalize(join(exists(join(folder, path)) ? folder : ".", path)), cwd: () => folder, enter: (path) => (folder = join(folder, path)) };
+        // A cd applies to the rest of its line, since those of pages stand in parentheses.
+        for (const command of line.split(/&&|\|\||[;|()]|&(?=\s|$)/).map((each) => each.trim()).filter(Boolean)) {
+            const all = command.match(/'[^']*'|"[^"]*"|[^\s'"]*=(?:'[^']*'|"[^"]*")|\S+/g);
+            const to = all.findIndex((word) => /^\d?>$/.test(word));
+            const words = to < 0 ? all : all.slice(0, to);
+            while (/^[A-Z_0-9]+=/.test(words[0] ?? "")) {
+                const [variable] = words.shift().split("=");
+                isRead(variable) || faults.push(`${command}: no such thing: variable ${variable}`);
+            }
+            if (words.length) {
+                faults.push(...[...checkWords(words, page)].map((problem) => `${command}: no such thing: ${problem}`));
+            }
+            to < 0 || made.add(all[to + 1]);
         }
-        return words.length ? [...checkWords(words)].map((problem) => `${command}: no such thing: ${problem}`) : [];
-    });
+    }
+    return faults;
 }
+
+/** The folder in which the commands of a page run: the package's for those about it, else the repository's. */
+export const homeOf = (page) => (page.startsWith("js/") ? dirname(page) : ".");

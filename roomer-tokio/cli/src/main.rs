@@ -21,6 +21,8 @@ mod decode;
 mod failure;
 mod members;
 mod output;
+#[cfg(test)]
+mod pages;
 mod request;
 mod send;
 mod serve;
