@@ -29,16 +29,23 @@
 )]
 
 pub mod alphabet;
+#[cfg(feature = "all-plans")]
 pub mod client;
+#[cfg(feature = "all-plans")]
 pub mod cluster;
 mod coverage;
 pub mod fault;
 pub mod hub;
+#[cfg(feature = "all-plans")]
 pub mod members;
 pub mod random;
+#[cfg(feature = "all-plans")]
 pub mod requests;
+#[cfg(feature = "all-plans")]
 pub mod runner;
+#[cfg(feature = "all-plans")]
 pub mod server;
+#[cfg(feature = "all-plans")]
 pub mod sessions;
 pub mod shrink;
 pub mod simulation;
