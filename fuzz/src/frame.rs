@@ -246,7 +246,7 @@ impl Node {
                     | Effect::Elsewhere { .. }
                     | Effect::User { .. }
                     | Effect::Close { .. }
-                    | Effect::News(_)
+                    | Effect::Event(_)
             );
             let input = effect.hub_input();
             assert_eq!(input.is_some(), is_for_hub, "{effect:?}");

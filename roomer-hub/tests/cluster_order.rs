@@ -4,7 +4,7 @@
 mod net;
 
 use roomer_hub::Order;
-use roomer_hub::cluster::{Config, News};
+use roomer_hub::cluster::{Config, Event};
 
 use net::Net;
 
@@ -35,7 +35,7 @@ fn messages(net: &mut Net, node: usize, conn: u8) -> Vec<String> {
 
 /// Returns the number of losses that a node has reported.
 fn losses(net: &Net, node: usize) -> usize {
-    net.nodes[node].news.iter().filter(|news| matches!(news, News::Gap { .. })).count()
+    net.nodes[node].events.iter().filter(|event| matches!(event, Event::Gap { .. })).count()
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod net;
 
 use bytes::Bytes;
 use roomer_hub::Command;
-use roomer_hub::cluster::{GoneCause, Input, Loss, News, PeerState};
+use roomer_hub::cluster::{Event, GoneCause, Input, Loss, PeerState};
 use roomer_proto::cluster::{FrameKind, Head, Item};
 
 use net::Net;
@@ -26,7 +26,7 @@ fn after_a_loss(loss: Loss) -> (Net, Vec<String>) {
     }
     net.run(10);
     net.received(1, 2);
-    net.nodes[1].news.clear();
+    net.nodes[1].events.clear();
     // Repeated frames are lost as well.
     net.lose = Box::new(|from, _, frame| from == 0 && is_numbered(frame));
     net.say(0, 1, "lobby", "chat", "lost");
@@ -38,14 +38,14 @@ fn after_a_loss(loss: Loss) -> (Net, Vec<String>) {
     (net, received)
 }
 
-fn gaps(net: &Net) -> Vec<News> {
-    let news = net.nodes[1].news.iter();
-    news.filter(|news| matches!(news, News::Gap { .. })).cloned().collect()
+fn gaps(net: &Net) -> Vec<Event> {
+    let events = net.nodes[1].events.iter();
+    events.filter(|event| matches!(event, Event::Gap { .. })).cloned().collect()
 }
 
-fn gap(net: &Net, room: Option<&str>, frames: Option<u64>) -> News {
+fn gap(net: &Net, room: Option<&str>, frames: Option<u64>) -> Event {
     let node = net.nodes[0].cluster.node();
-    News::Gap { node, name: "node 1".into(), room: room.map(Into::into), frames }
+    Event::Gap { node, name: "node 1".into(), room: room.map(Into::into), frames }
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn lost_direct_messages_close_the_members_of_their_senders_rooms() {
     net.say(1, 2, "lobby", "join", "");
     net.say(1, 2, "other", "join", "");
     net.run(10);
-    net.nodes[1].news.clear();
+    net.nodes[1].events.clear();
     net.lose = Box::new(|from, _, frame| from == 0 && is_numbered(frame));
     let (dst, from, now) = (net.nodes[1].id(2), Some(net.nodes[0].key(1)), net.now);
     let (dst, room, event) = (dst.as_str(), "root", "psst");
@@ -120,12 +120,12 @@ fn bad_frame(net: &Net) -> Bytes {
 }
 
 fn causes(net: &Net) -> Vec<GoneCause> {
-    let news = net.nodes[1].news.iter();
-    let why = |news: &News| match news {
-        News::PeerGone { why, .. } => Some(*why),
+    let events = net.nodes[1].events.iter();
+    let why = |event: &Event| match event {
+        Event::PeerGone { why, .. } => Some(*why),
         _ => None,
     };
-    news.filter_map(why).collect()
+    events.filter_map(why).collect()
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn bad_frames_of_a_stream_count_as_well() {
     net.open(0, 1);
     net.open(1, 2);
     net.run(1500);
-    net.nodes[1].news.clear();
+    net.nodes[1].events.clear();
     // Each frame of a stream ends within an item.
     net.change = Box::new(|from, frame| {
         let keep = frame.len() - usize::from(from == 0 && is_numbered(frame));
@@ -184,12 +184,12 @@ fn a_peer_is_reported_once_with_its_name_and_again_when_it_returns() {
     let mut net = Net::new(3);
     net.run(2000);
     let live = |net: &Net| {
-        let news = net.nodes[1].news.iter();
-        let name = |news: &News| match news {
-            News::PeerLive { name, .. } => Some(name.to_string()),
+        let events = net.nodes[1].events.iter();
+        let name = |event: &Event| match event {
+            Event::PeerLive { name, .. } => Some(name.to_string()),
             _ => None,
         };
-        let mut names: Vec<String> = news.filter_map(name).collect();
+        let mut names: Vec<String> = events.filter_map(name).collect();
         names.sort();
         names
     };

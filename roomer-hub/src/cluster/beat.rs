@@ -6,8 +6,8 @@ use roomer_proto::cluster::{Beat, Item, NodeId, Resume, StreamEnd, StreamEnds, S
 
 use super::Cluster;
 use super::causes::{RefusedCause, ResetCause};
-use super::effect::News;
-use super::peer::{Life, Peer};
+use super::effect::Event;
+use super::peer::{Liveness, Peer};
 
 /// A node that reports a shorter uptime than this, under the name of another node, has replaced it.
 const RECENT_START: Duration = Duration::from_secs(60);
@@ -59,7 +59,7 @@ impl Cluster {
             // Each peer has tables of its own, so a faulty program that invents ids of nodes must
             // not create any number of them.
             if self.peers.len() >= self.config.max_peers {
-                return self.news(News::Refused { why: RefusedCause::TooManyPeers });
+                return self.report(Event::Refused { why: RefusedCause::TooManyPeers });
             }
             self.new_peer(from);
         }
@@ -69,7 +69,7 @@ impl Cluster {
         }
         let (now, me, settings) = (self.now, self.me, self.config.settings);
         let Some(peer) = self.peers.get_mut(&from) else { return };
-        peer.heard(now, beat);
+        peer.record_beat(now, beat);
         self.announce(from);
         let Some(peer) = self.peers.get_mut(&from) else { return };
         let is_common = beat.oldest_version <= VERSION && VERSION <= beat.newest_version;
@@ -109,7 +109,7 @@ impl Cluster {
             }
         };
         if has_news {
-            self.news(News::Settings { node: from, name: beat.name.into() });
+            self.report(Event::Settings { node: from, name: beat.name.into() });
         }
         match reset {
             Some(why) => self.reset(from, why),
@@ -167,12 +167,12 @@ impl Cluster {
         peer.silence = Duration::ZERO;
         // A peer whose members are shown speaks this version, so such a frame of it is damaged or
         // forged.
-        if peer.life != Life::Foreign && peer.key.is_none() {
-            peer.life = Life::Foreign;
+        if peer.liveness != Liveness::Foreign && peer.key.is_none() {
+            peer.liveness = Liveness::Foreign;
             peer.outgoing = None;
             // A later beat of a common version begins anew.
             peer.incoming.forget();
-            self.news(News::Foreign { node, version });
+            self.report(Event::Foreign { node, version });
         }
     }
 }

@@ -14,7 +14,7 @@ pub struct Config {
     /// sooner.
     pub node: String,
     /// A hash of the settings that all nodes should share; differences are reported
-    /// ([`News::Settings`](super::News::Settings)).
+    /// ([`Event::Settings`](super::Event::Settings)).
     pub settings: u64,
     /// The time between two beats. Default 1 s.
     pub beat: Duration,
@@ -69,7 +69,7 @@ pub enum Loss {
     /// ([`Effect::Close`](super::Effect::Close)): the members of the rooms with missing messages, for direct
     /// messages the members of the sender's rooms, and all if any message may be missing.
     Close,
-    /// The loss is only counted and reported ([`News::Gap`](super::News::Gap)).
+    /// The loss is only counted and reported ([`Event::Gap`](super::Event::Gap)).
     Count,
 }
 

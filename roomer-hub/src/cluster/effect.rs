@@ -213,12 +213,12 @@ pub enum Effect {
         room: Option<ByteString>,
     },
     /// Report an event, in logs, metrics or hooks.
-    News(News),
+    Event(Event),
 }
 
 impl Effect {
     /// Returns the input to give to the hub; `None` for commands, closes and ends of sessions, which the
-    /// driver carries out, and news.
+    /// driver carries out, and events.
     #[must_use]
     pub fn hub_input(&self) -> Option<crate::Input<'_>> {
         Some(match self {
@@ -253,7 +253,7 @@ impl Effect {
             | Effect::Elsewhere { .. }
             | Effect::User { .. }
             | Effect::Close { .. }
-            | Effect::News(_) => return None,
+            | Effect::Event(_) => return None,
         })
     }
 }
@@ -301,7 +301,7 @@ impl From<PeerCommand<'_>> for Command {
 /// An event of the cluster, for logs, metrics and hooks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum News {
+pub enum Event {
     /// The members of a peer are shown, and its name is known. Reported once until the peer is gone.
     PeerLive {
         /// The peer's number.

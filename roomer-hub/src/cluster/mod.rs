@@ -38,6 +38,7 @@ mod digest;
 mod effect;
 mod incoming;
 mod order;
+mod origins;
 mod outgoing;
 mod peer;
 mod profile_items;
@@ -52,7 +53,6 @@ mod stream;
 mod tick;
 mod transfer;
 mod user;
-mod words;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -66,7 +66,7 @@ use roomer_proto::cluster::{NodeId, Subject};
 pub use self::causes::{GoneCause, RefusedCause, ResetCause};
 pub use self::config::{Config, Loss};
 pub use self::digest::settings_hash;
-pub use self::effect::{Change, Command, Effect, Input, News};
+pub use self::effect::{Change, Command, Effect, Event, Input};
 pub use self::peer::{PeerInfo, PeerState};
 pub use self::proof::SessionProof;
 pub use self::statistics::Statistics;
@@ -179,7 +179,7 @@ impl Cluster {
                 Input::Stop => self.stop(),
             }
             // After each input: any of them may bring the last thing that a waiting message lacks.
-            self.settle_orders();
+            self.advance_orders();
         }
         self.effects.drain(..)
     }
@@ -232,8 +232,8 @@ impl Cluster {
         self.send_beat_if_due();
     }
 
-    fn news(&mut self, news: News) {
-        self.statistics.count(&news);
-        self.effects.push(Effect::News(news));
+    fn report(&mut self, event: Event) {
+        self.statistics.count(&event);
+        self.effects.push(Effect::Event(event));
     }
 }

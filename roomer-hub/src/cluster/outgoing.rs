@@ -10,7 +10,7 @@ use roomer_proto::cluster::{
 };
 
 use super::config::Config;
-use super::words::Words;
+use super::origins::Origins;
 
 /// The maximum size of a frame. Larger frames would hold up others at the broker, and smaller ones cost
 /// more per message.
@@ -39,10 +39,10 @@ pub(super) struct Outgoing {
     /// The position that the peer had applied when the stream began, and the messages that it has
     /// missed since. `None`: it may have missed any.
     after: Resume,
-    missed: Option<Words>,
+    missed: Option<Origins>,
     /// The frame that is being collected, with room for its head. Empty without an item.
     open: Vec<u8>,
-    open_words: Words,
+    open_origins: Origins,
     /// The sealed frames that the peer may still need, by number; the last has the number `sealed`.
     journal: VecDeque<Entry>,
     journal_bytes: usize,
@@ -67,17 +67,17 @@ pub(super) struct Outgoing {
 struct Entry {
     at: Duration,
     frame: Bytes,
-    words: Words,
+    origins: Origins,
 }
 
 impl Outgoing {
-    pub(super) fn new(stream: u32, after: Resume, missed: Option<Words>) -> Self {
+    pub(super) fn new(stream: u32, after: Resume, missed: Option<Origins>) -> Self {
         Outgoing {
             stream,
             after,
             missed,
             open: Vec::new(),
-            open_words: Words::default(),
+            open_origins: Origins::default(),
             journal: VecDeque::new(),
             journal_bytes: 0,
             sealed: 0,
@@ -123,7 +123,7 @@ impl Outgoing {
             self.open.resize(HEAD_MAX, 0);
         }
         item.encode(&mut self.open);
-        self.open_words.add(item);
+        self.open_origins.add(item);
         while self.open.len() > max {
             // A single item that is larger than a frame is split into parts.
             let rest = self.open.split_off(max);
@@ -137,7 +137,7 @@ impl Outgoing {
 
     /// Begins the stream with the list of the messages that the peer has missed.
     pub(super) fn begin(&mut self, uptime_ms: u64, sealing: &Sealing) {
-        let Some((rooms, senders)) = self.missed.as_ref().and_then(Words::listed) else {
+        let Some((rooms, senders)) = self.missed.as_ref().and_then(Origins::listed) else {
             return self.push(&Item::Begin { lost: Lost::All, uptime_ms }, sealing);
         };
         // Copied, since `push` changes the stream that the list is borrowed from.
@@ -173,14 +173,14 @@ impl Outgoing {
         // The head of a stream's frame has exactly the length of the longest head.
         frame[..HEAD_MAX].copy_from_slice(&head);
         // An item in parts is lost with any of its parts, so each of them lists its messages.
-        let words = match more {
-            true => self.open_words.clone(),
-            false => std::mem::take(&mut self.open_words),
+        let origins = match more {
+            true => self.open_origins.clone(),
+            false => std::mem::take(&mut self.open_origins),
         };
         self.journal_bytes += frame.len();
         self.unapplied += frame.len();
         self.backlog += frame.len();
-        self.journal.push_back(Entry { at: sealing.now, frame: frame.into(), words });
+        self.journal.push_back(Entry { at: sealing.now, frame: frame.into(), origins });
     }
 
     /// Returns the position of a frame in the journal, `None` if it is not there.
@@ -278,20 +278,20 @@ impl Outgoing {
 
     /// Returns the messages that a peer may have missed after it applied this part of the stream, if
     /// the journal still has the later frames; otherwise `None`, which means any.
-    pub(super) fn words_after(&self, applied: Resume) -> Option<Words> {
+    pub(super) fn origins_after(&self, applied: Resume) -> Option<Origins> {
         // The peer has applied nothing of this stream: it misses what it missed before, and the
         // whole stream.
         let is_unused = applied == self.after && applied.stream != self.stream;
         if !is_unused && (applied.stream != self.stream || applied.number < self.state_end) {
             return None;
         }
-        let mut words = if is_unused { self.missed.clone()? } else { Words::default() };
-        words.merge(&self.open_words);
+        let mut origins = if is_unused { self.missed.clone()? } else { Origins::default() };
+        origins.merge(&self.open_origins);
         let number = if is_unused { self.state_end } else { applied.number };
         if number < self.sealed {
             let first = self.index(number + 1)?;
-            self.journal.iter().skip(first).for_each(|entry| words.merge(&entry.words));
+            self.journal.iter().skip(first).for_each(|entry| origins.merge(&entry.origins));
         }
-        Some(words)
+        Some(origins)
     }
 }

@@ -37,15 +37,15 @@ pub(super) struct Peer {
     pub(super) name: Box<str>,
     pub(super) uptime_ms: u64,
     /// When the uptime was reported.
-    heard_at: Duration,
+    uptime_at: Duration,
     pub(super) connections: u64,
     pub(super) rooms: u64,
     pub(super) version: u8,
     /// The time without a frame, counted only while this node was awake.
     pub(super) silence: Duration,
     /// The silence after which the peer counts as dead.
-    pub(super) patience: Duration,
-    pub(super) life: Life,
+    pub(super) silence_limit: Duration,
+    pub(super) liveness: Liveness,
     /// The time of the last death or revival, and the number of deaths in quick succession.
     since: Duration,
     deaths: u32,
@@ -75,7 +75,7 @@ pub(super) struct Peer {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Life {
+pub(super) enum Liveness {
     Alive,
     /// Silent for too long. Admitted again after this many beats.
     Dead {
@@ -146,18 +146,18 @@ impl PeerState {
 }
 
 impl Peer {
-    pub(super) fn new(now: Duration, patience: Duration) -> Self {
+    pub(super) fn new(now: Duration, silence_limit: Duration) -> Self {
         Peer {
             key: None,
             name: "".into(),
             uptime_ms: 0,
-            heard_at: now,
+            uptime_at: now,
             connections: 0,
             rooms: 0,
             version: 0,
             silence: Duration::ZERO,
-            patience,
-            life: Life::Alive,
+            silence_limit,
+            liveness: Liveness::Alive,
             since: now,
             deaths: 0,
             stale: Duration::ZERO,
@@ -213,17 +213,17 @@ impl Peer {
     }
 
     pub(super) fn is_alive(&self) -> bool {
-        self.life == Life::Alive
+        self.liveness == Liveness::Alive
     }
 
     /// Returns the peer's uptime.
     pub(super) fn uptime(&self, now: Duration) -> Duration {
         let last = Duration::from_millis(self.uptime_ms);
-        last + now.saturating_sub(self.heard_at)
+        last + now.saturating_sub(self.uptime_at)
     }
 
-    pub(super) fn heard(&mut self, now: Duration, beat: &Beat<'_>) {
-        self.heard_at = now;
+    pub(super) fn record_beat(&mut self, now: Duration, beat: &Beat<'_>) {
+        self.uptime_at = now;
         self.has_beat = true;
         if *self.name != *beat.name {
             self.name = beat.name.into();
@@ -240,23 +240,23 @@ impl Peer {
         if now < self.banned_until {
             return false;
         }
-        match &mut self.life {
-            Life::Dead { probation: 0 | 1 } => {
-                self.life = Life::Alive;
+        match &mut self.liveness {
+            Liveness::Dead { probation: 0 | 1 } => {
+                self.liveness = Liveness::Alive;
                 self.since = now;
                 true
             }
-            Life::Dead { probation } => {
+            Liveness::Dead { probation } => {
                 *probation -= 1;
                 false
             }
             // A beat of a common version: the frame that made it foreign was damaged or forged.
-            Life::Foreign => {
-                self.life = Life::Alive;
+            Liveness::Foreign => {
+                self.liveness = Liveness::Alive;
                 self.since = now;
                 true
             }
-            Life::Alive => false,
+            Liveness::Alive => false,
         }
     }
 
@@ -267,7 +267,7 @@ impl Peer {
         self.deaths = if is_again { self.deaths + 1 } else { 1 };
         // `deaths` is at least 1 here. A shift by 32 or more fails, far above the maximum.
         let probation = 1_u32.checked_shl(self.deaths - 1).unwrap_or(MAX_PROBATION);
-        self.life = Life::Dead { probation: probation.min(MAX_PROBATION) };
+        self.liveness = Liveness::Dead { probation: probation.min(MAX_PROBATION) };
         self.since = now;
         self.silence = Duration::ZERO;
         self.stale = Duration::ZERO;
@@ -279,7 +279,7 @@ impl Peer {
 
     /// Starts the probation of a dead peer again, since it left out a beat.
     pub(super) fn missed_beat(&mut self) {
-        if let Life::Dead { probation } = &mut self.life
+        if let Liveness::Dead { probation } = &mut self.liveness
             && *probation > 1
         {
             // A dead peer has died at least once, so the subtraction is safe.
@@ -293,21 +293,21 @@ impl Peer {
         !self.is_alive()
             // Not earlier, or a peer that dies again and again would always count as a new one.
             && now.saturating_sub(self.since) > FLAP_MEMORY
-            && self.silence > self.patience
+            && self.silence > self.silence_limit
     }
 
     /// Shortens the silence that is tolerated, since another node has started under the peer's
     /// name.
     pub(super) fn is_replaced(&mut self) {
         // Not at once: the older node may be alive, and only have the same name.
-        self.patience = self.patience.min(REPLACED_AFTER);
+        self.silence_limit = self.silence_limit.min(REPLACED_AFTER);
     }
 
     /// Returns the reason to give up the peer, if there is one.
     pub(super) fn gone_cause(&self, dead_after: Duration) -> Option<GoneCause> {
         if !self.is_alive() {
             None
-        } else if self.silence >= self.patience {
+        } else if self.silence >= self.silence_limit {
             Some(GoneCause::Silent)
         // It beats but never sends its members: its guests here would be outdated for good.
         } else if self.stale >= dead_after && self.key.is_some() {
@@ -321,12 +321,12 @@ impl Peer {
         PeerInfo {
             node,
             name: (*self.name).into(),
-            state: match self.life {
-                Life::Dead { .. } => PeerState::Dead,
-                Life::Foreign => PeerState::Foreign,
-                Life::Alive if self.incoming.has_hole() => PeerState::Hole,
-                Life::Alive if self.incoming.is_live() => PeerState::Live,
-                Life::Alive => PeerState::Syncing,
+            state: match self.liveness {
+                Liveness::Dead { .. } => PeerState::Dead,
+                Liveness::Foreign => PeerState::Foreign,
+                Liveness::Alive if self.incoming.has_hole() => PeerState::Hole,
+                Liveness::Alive if self.incoming.is_live() => PeerState::Live,
+                Liveness::Alive => PeerState::Syncing,
             },
             connections: self.connections,
             rooms: self.rooms,

@@ -5,7 +5,7 @@ use roomer_proto::cluster::{Item, NodeId};
 
 use super::Cluster;
 use super::causes::{RefusedCause, ResetCause};
-use super::effect::{Effect, News};
+use super::effect::{Effect, Event};
 use super::profiles::item;
 use crate::config::Presence;
 use crate::keys::RoomKey;
@@ -82,7 +82,7 @@ impl Cluster {
         }
         if !is_within {
             // Not a bad frame: the peer may allow a longer info than this node.
-            self.news(News::Refused { why: RefusedCause::TooLarge });
+            self.report(Event::Refused { why: RefusedCause::TooLarge });
         }
         Ok(())
     }

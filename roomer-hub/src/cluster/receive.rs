@@ -7,7 +7,7 @@ use roomer_proto::cluster::{FrameError, FrameKind, Head, Item, Items, NodeId, Re
 
 use super::Cluster;
 use super::causes::{GoneCause, RefusedCause, ResetCause};
-use super::effect::News;
+use super::effect::Event;
 use super::incoming::{Due, Received};
 use super::outgoing::Outgoing;
 use super::transfer::send_members;
@@ -21,16 +21,16 @@ impl Cluster {
                 return self.foreign(from, version);
             }
             Err(FrameError::Version { .. }) => {
-                return self.news(News::Refused { why: RefusedCause::OtherCluster });
+                return self.report(Event::Refused { why: RefusedCause::OtherCluster });
             }
             Err(error) => {
-                return self.news(News::Refused { why: RefusedCause::Malformed(error) });
+                return self.report(Event::Refused { why: RefusedCause::Malformed(error) });
             }
         };
         // Before anything is recorded about the sender: two clusters may share a broker and a
         // prefix.
         if head.cluster != self.hash.cluster {
-            return self.news(News::Refused { why: RefusedCause::OtherCluster });
+            return self.report(Event::Refused { why: RefusedCause::OtherCluster });
         }
         if head.from == self.me {
             return; // The broker's echo.
@@ -76,7 +76,7 @@ impl Cluster {
     pub(super) fn bad_frame(&mut self, from: NodeId, why: RefusedCause) {
         let now = self.now;
         self.peers.entry(from).and_modify(|peer| peer.record_bad(now));
-        self.news(News::Refused { why });
+        self.report(Event::Refused { why });
     }
 
     fn request(&mut self, tables: &Tables, from: NodeId, item: &Item<'_>) {
@@ -138,7 +138,7 @@ impl Cluster {
         let before = peer.outgoing.take();
         // From the stream before, which knows what the peer has not applied. Without it: any
         // message.
-        let missed = before.and_then(|before| before.words_after(after));
+        let missed = before.and_then(|before| before.origins_after(after));
         let mut outgoing = Outgoing::new(stream, after, missed);
         outgoing.begin(uptime_ms, &sealing);
         self.profiles.send(tables, &self.config, &mut outgoing, &sealing);
@@ -177,7 +177,7 @@ impl Cluster {
         let Some(peer) = self.peers.get_mut(&from) else { return };
         let report = peer.incoming.report();
         if let Some(after) = peer.incoming.close_hole(now) {
-            self.news(News::Repaired { node: from, after });
+            self.report(Event::Repaired { node: from, after });
         }
         if let Some(applied) = report {
             self.control(Subject::Node(from), &[Item::Applied(applied)]);
@@ -202,7 +202,7 @@ impl Cluster {
 
     /// Requests a new stream of a peer, since frames of the current one are lost.
     pub(super) fn reset(&mut self, node: NodeId, why: ResetCause) {
-        self.news(News::Reset { node, why });
+        self.report(Event::Reset { node, why });
         self.want(node);
     }
 
@@ -234,6 +234,6 @@ impl Cluster {
             self.effects.push(super::Effect::PeerGone { peer });
         }
         self.order_peer_gone(node, why);
-        self.news(News::PeerGone { node, name, why });
+        self.report(Event::PeerGone { node, name, why });
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::causes::{GoneCause, ResetCause};
-use super::effect::News;
+use super::effect::Event;
 
 /// Counts since the start of the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Statistics {
     pub repaired: u64,
     /// Streams that started over, by cause.
     pub resets: BTreeMap<ResetCause, u64>,
-    /// Losses of peers' messages, in one room each ([`News::Gap`]).
+    /// Losses of peers' messages, in one room each ([`Event::Gap`]).
     pub gaps: u64,
     /// Peers that are gone, by cause.
     pub gone: BTreeMap<GoneCause, u64>,
@@ -40,14 +40,14 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    pub(super) fn count(&mut self, news: &News) {
-        match news {
-            News::Reset { why, .. } => *self.resets.entry(*why).or_default() += 1,
-            News::PeerGone { why, .. } => *self.gone.entry(*why).or_default() += 1,
-            News::Refused { why } => *self.refused.entry(why.name()).or_default() += 1,
-            News::Repaired { .. } => self.repaired += 1,
-            News::Gap { .. } => self.gaps += 1,
-            News::PeerLive { .. } | News::Foreign { .. } | News::Settings { .. } => {}
+    pub(super) fn count(&mut self, event: &Event) {
+        match event {
+            Event::Reset { why, .. } => *self.resets.entry(*why).or_default() += 1,
+            Event::PeerGone { why, .. } => *self.gone.entry(*why).or_default() += 1,
+            Event::Refused { why } => *self.refused.entry(why.name()).or_default() += 1,
+            Event::Repaired { .. } => self.repaired += 1,
+            Event::Gap { .. } => self.gaps += 1,
+            Event::PeerLive { .. } | Event::Foreign { .. } | Event::Settings { .. } => {}
         }
     }
 }

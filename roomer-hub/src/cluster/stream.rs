@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 use roomer_proto::cluster::{
-    FrameKind, HEAD_MAX, Head, Item, Items, NodeId, OrderItem, PeerCommand, UserCommand as Wire,
+    FrameKind, HEAD_MAX, Head, Item, Items, NodeId, OrderItem, PeerCommand,
+    UserCommand as UserCommandRef,
 };
 
 use super::causes::{GoneCause, RefusedCause, ResetCause};
-use super::effect::{Command, Effect, News};
+use super::effect::{Command, Effect, Event};
 use super::peer::Peer;
 use super::proof::SessionProof;
 use super::slice::{last_packet, name};
@@ -39,7 +40,7 @@ impl Cluster {
         // kept.
         if is_part || !partial.is_empty() {
             if partial.len() + body.len() > max_item {
-                self.news(News::Refused { why: RefusedCause::TooLarge });
+                self.report(Event::Refused { why: RefusedCause::TooLarge });
                 return Err(ResetCause::Malformed);
             }
             partial.extend_from_slice(&body);
@@ -55,7 +56,7 @@ impl Cluster {
             match item {
                 Ok(item) => self.item(tables, from, &item, &body.slice(..end))?,
                 Err(error) => {
-                    self.news(News::Refused { why: RefusedCause::Malformed(error) });
+                    self.report(Event::Refused { why: RefusedCause::Malformed(error) });
                     return Err(ResetCause::Malformed);
                 }
             }
@@ -172,7 +173,7 @@ impl Cluster {
         peer.stale = std::time::Duration::ZERO;
         let name = peer.name.clone();
         for room in gaps {
-            self.news(News::Gap { node: from, name: name.clone(), room, frames });
+            self.report(Event::Gap { node: from, name: name.clone(), room, frames });
         }
         self.announce(from);
         self.orders.wake();
@@ -185,7 +186,7 @@ impl Cluster {
         if peer.key.is_some() && peer.has_beat && !peer.is_announced {
             peer.is_announced = true;
             let name = peer.name.clone();
-            self.news(News::PeerLive { node, name });
+            self.report(Event::PeerLive { node, name });
         }
     }
 }
@@ -267,10 +268,10 @@ pub(super) fn is_within(item: &Item<'_>, config: &Config) -> bool {
         },
         Item::User { user, command } => {
             let is_within = match command {
-                Wire::Send { packet } => packet.encoded_len() <= max_packet,
-                Wire::Leave { room } => room.len() <= max_name,
-                Wire::Close { .. } => true,
-                Wire::SetInfo { info } => info.len() <= max_info,
+                UserCommandRef::Send { packet } => packet.encoded_len() <= max_packet,
+                UserCommandRef::Leave { room } => room.len() <= max_name,
+                UserCommandRef::Close { .. } => true,
+                UserCommandRef::SetInfo { info } => info.len() <= max_info,
             };
             is_within && user.len() <= max_name
         }

@@ -1,7 +1,7 @@
 //! Commands of a peer's application about all connections of a user.
 
 use bytes::Bytes;
-use roomer_proto::cluster::UserCommand as Wire;
+use roomer_proto::cluster::UserCommand as UserCommandRef;
 use roomer_proto::extended::Info;
 use roomer_proto::{ConnId, PacketRef, ROOT, is_built_in};
 
@@ -10,7 +10,7 @@ use crate::Command;
 use crate::keys::ConnKey;
 use crate::tables::Tables;
 
-/// A [`UserCommand`](Wire) that owns its parts.
+/// A [`UserCommand`](UserCommandRef) that owns its parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UserCommand {
     /// Send a message of the server to each of them.
@@ -39,13 +39,19 @@ pub enum UserCommand {
 
 impl UserCommand {
     /// Copies the command from a peer's item, which ends where `bytes` ends; `None` if its info is not JSON.
-    pub(super) fn new(command: &Wire<'_>, bytes: &Bytes) -> Option<Self> {
+    pub(super) fn new(command: &UserCommandRef<'_>, bytes: &Bytes) -> Option<Self> {
         Some(match *command {
-            Wire::Send { packet } => UserCommand::Send { packet: last_packet(bytes, &packet) },
-            Wire::Leave { room } => UserCommand::Leave { room: room.into() },
-            Wire::Close { code, reason } => UserCommand::Close { code, reason: reason.into() },
-            Wire::SetInfo { info: "" } => UserCommand::SetInfo { info: None },
-            Wire::SetInfo { info } => UserCommand::SetInfo { info: Some(Info::new(info).ok()?) },
+            UserCommandRef::Send { packet } => {
+                UserCommand::Send { packet: last_packet(bytes, &packet) }
+            }
+            UserCommandRef::Leave { room } => UserCommand::Leave { room: room.into() },
+            UserCommandRef::Close { code, reason } => {
+                UserCommand::Close { code, reason: reason.into() }
+            }
+            UserCommandRef::SetInfo { info: "" } => UserCommand::SetInfo { info: None },
+            UserCommandRef::SetInfo { info } => {
+                UserCommand::SetInfo { info: Some(Info::new(info).ok()?) }
+            }
         })
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roomer_hub::cluster::{
-    Change, Cluster, Command, Config, Effect, Input, Loss, News, PeerState, SessionProof,
+    Change, Cluster, Command, Config, Effect, Event, Input, Loss, PeerState, SessionProof,
     UserCommand,
 };
 use roomer_hub::{Action, Audience, ConnId, ConnKey, HashKey, Hub, Presence};
@@ -22,7 +22,7 @@ pub(crate) struct Node {
     pub(crate) received: Vec<(ConnId, String)>,
     /// The event, room and payload of each `join_ack`, by the connection that received it.
     pub(crate) acks: Vec<(ConnId, String)>,
-    pub(crate) news: Vec<News>,
+    pub(crate) events: Vec<Event>,
     /// The rooms whose members are to be closed.
     pub(crate) closes: Vec<Option<String>>,
     /// The sessions whose clients are at other nodes, as these report.
@@ -60,9 +60,9 @@ impl Node {
         let mut config = Config::new("test", &format!("node {index}"));
         configure(&mut config);
         let cluster = Cluster::new(config, id, now);
-        let (received, acks, news, closes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (received, acks, events, closes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let (elsewhere, users) = (Vec::new(), Vec::new());
-        Node { hub, cluster, received, acks, news, closes, elsewhere, users, is_up: true }
+        Node { hub, cluster, received, acks, events, closes, elsewhere, users, is_up: true }
     }
 
     pub(crate) fn id(&self, conn: u8) -> ConnId {
@@ -144,7 +144,7 @@ impl Node {
         let effects: Vec<Effect> = self.cluster.handle(now, self.hub.tables(), input).collect();
         for effect in effects {
             match &effect {
-                Effect::News(news) => self.news.push(news.clone()),
+                Effect::Event(event) => self.events.push(event.clone()),
                 Effect::Command { id, command: Command::Leave { room } } => {
                     if let Some(conn) = self.hub.tables().find_conn(id.as_str()) {
                         let command = roomer_hub::Command::Leave { conn, room };

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::compression::Compression;
-use super::life::Client;
+use super::lifecycle::Client;
 use crate::websocket::Kind;
 
 impl Client {

@@ -8,7 +8,7 @@ use bytestring::ByteString;
 
 use super::error::{JoinError, SendError};
 use super::event::{Event, LostReason};
-use super::life::{Client, State};
+use super::lifecycle::{Client, State};
 use super::members::Members;
 use super::outbox::{Kind, item};
 use super::room::{Pending, Room};

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::error::{Closing, Failure, RequestError};
 use super::event::{Event, LostReason, Undelivered};
-use super::life::{Client, NextAttempt, State};
+use super::lifecycle::{Client, NextAttempt, State};
 use super::limits::{CLOSE_TIME, LONGEST_HINT, RATE_DELAY};
 use super::outbox::{Item, Kind};
 use crate::Packet;

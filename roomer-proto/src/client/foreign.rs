@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::address::Address;
 use super::handshake;
-use super::life::{Client, State, known_session};
+use super::lifecycle::{Client, State, known_session};
 use super::transmit::Sink;
 use crate::websocket::Violation;
 
@@ -47,7 +47,7 @@ impl Client {
         if self.socket.is_none() {
             return;
         }
-        self.heard(now);
+        self.record_received(now);
         // Too late to save the memory, which the other implementation has allocated, but in time to
         // keep the message from the application.
         if data.len() > self.options.max_message {
@@ -71,7 +71,7 @@ impl Client {
     pub fn transmit_messages(&mut self, now: Duration, send: &mut dyn FnMut(Outgoing<'_>)) -> bool {
         let mut sink = Messages { send, has_sent: false };
         // Even without a socket, which a violation has already dropped.
-        if let Some(code) = self.farewell.take() {
+        if let Some(code) = self.final_close_code.take() {
             sink.close(code);
         }
         if self.socket.is_some() && matches!(self.state, State::Open | State::Closing) {

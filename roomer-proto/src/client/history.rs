@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::error::JoinError;
 use super::event::Event;
-use super::life::Client;
+use super::lifecycle::Client;
 use super::memory::Memory;
 use crate::ConnId;
 use crate::extended::{self, Position};

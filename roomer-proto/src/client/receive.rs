@@ -9,7 +9,7 @@ use bytestring::ByteString;
 
 use super::error::{Closing, Failure, RequestError};
 use super::event::{Event, LostReason, Message, is_direct};
-use super::life::{Client, State};
+use super::lifecycle::{Client, State};
 use super::limits::MOST_PONGS;
 use super::members::Members;
 use super::room::{Pending, Room};
@@ -43,7 +43,7 @@ impl Client {
                 self.compression_agreed();
             }
         }
-        self.heard(now);
+        self.record_received(now);
         let Some(socket) = &mut self.socket else { return };
         let limits = Limits { max_message: self.options.max_message, ..Limits::default() };
         // The frames are taken out, so that an event can change the rest of the client.
@@ -83,7 +83,7 @@ impl Client {
                 if self.state != State::Closing {
                     // RFC 6455 section 5.5.1: the answer repeats the code.
                     let answer = code.filter(|code| valid_close_code(*code));
-                    self.farewell = Some(answer.unwrap_or(code::NORMAL));
+                    self.final_close_code = Some(answer.unwrap_or(code::NORMAL));
                 }
                 self.closed_by_server(now, code, reason);
             }
@@ -106,7 +106,7 @@ impl Client {
     /// Ends the connection with a close frame, since the server broke a rule. The client
     /// reconnects.
     pub(super) fn violated(&mut self, now: Duration, violation: Violation) {
-        self.farewell = Some(violation.code);
+        self.final_close_code = Some(violation.code);
         self.lose(now, Failure::Violation(violation));
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::error::{RequestError, SendError};
 use super::event::Event;
-use super::life::{Client, State};
+use super::lifecycle::{Client, State};
 use super::limits::MOST_REQUESTS;
 use super::outbox::{Kind, item};
 use super::request::{Request, RequestId, Requests, ServerError, Waiting};

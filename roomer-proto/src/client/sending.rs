@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::error::SendError;
 use super::event::Sent;
-use super::life::{Client, State};
+use super::lifecycle::{Client, State};
 use super::outbox::{Kind, item};
 use crate::extended::{is_extended, split_tag};
 use crate::{PacketRef, is_built_in};

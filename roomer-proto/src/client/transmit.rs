@@ -6,7 +6,7 @@ use core::time::Duration;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::compression::Compression;
-use super::life::{Client, State};
+use super::lifecycle::{Client, State};
 use super::limits::{PROBE_DELAY, TRANSMIT_BYTES};
 use super::outbox::{Kind, item};
 use crate::close::code;
@@ -27,7 +27,7 @@ impl Client {
         let before = out.len();
         // Even without a socket: the machine forgets a lost connection at once, and the driver
         // still writes before it drops it.
-        if let Some(code) = self.farewell.take() {
+        if let Some(code) = self.final_close_code.take() {
             masked_frame(CLOSE, key(), &code.to_be_bytes(), out);
         }
         if let Some(socket) = &mut self.socket {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use roomer_hub::cluster::{GoneCause, News};
+use roomer_hub::cluster::{Event, GoneCause};
 use roomer_proto::cluster::NodeId;
 
 use crate::Server;
@@ -52,11 +52,11 @@ pub(crate) enum ClusterEvent {
 impl ClusterEvent {
     /// Creates the event of a change in the cluster. `shown` has the nodes that were reported to the
     /// application; the end of other nodes is not reported.
-    pub(crate) fn new(news: &News, shown: &mut BTreeSet<NodeId>) -> Option<Self> {
-        let (node, name, gone) = match news {
-            News::PeerLive { node, name } if shown.insert(*node) => (*node, name, None),
-            News::PeerGone { node, name, why } if shown.remove(node) => (*node, name, Some(*why)),
-            News::Gap { node, name, room, frames } => {
+    pub(crate) fn new(event: &Event, shown: &mut BTreeSet<NodeId>) -> Option<Self> {
+        let (node, name, gone) = match event {
+            Event::PeerLive { node, name } if shown.insert(*node) => (*node, name, None),
+            Event::PeerGone { node, name, why } if shown.remove(node) => (*node, name, Some(*why)),
+            Event::Gap { node, name, room, frames } => {
                 let room = room.as_deref().map(str::to_owned);
                 let gap = Gap { node: *node, name: (**name).into(), room, frames: *frames };
                 return Some(ClusterEvent::Gap(gap));

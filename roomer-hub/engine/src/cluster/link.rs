@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use roomer_hub::cluster::{Input, News};
+use roomer_hub::cluster::{Event, Input};
 
 use super::carrier::{Carrier, CarrierEvent};
 use super::hooks::ClusterEvent;
@@ -171,10 +171,10 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
         core.close_lossy(now, server.options().drain_policy(), server.options().flush.max_per_poll);
         let mut senders = Vec::new();
         if let Some(state) = &mut core.cluster {
-            for news in state.news.drain(..) {
-                let event = ClusterEvent::new(&news, &mut state.shown);
-                reports.push(Report::News(news));
-                reports.extend(event.map(Report::Hook));
+            for event in state.events.drain(..) {
+                let hook = ClusterEvent::new(&event, &mut state.shown);
+                reports.push(Report::Event(event));
+                reports.extend(hook.map(Report::Hook));
             }
             if !state.machine.is_any_congested() {
                 senders = state.gate.open();
@@ -250,7 +250,7 @@ enum Report {
     Up,
     Down(String),
     Notice(String),
-    News(News),
+    Event(Event),
     Hook(ClusterEvent),
 }
 
@@ -261,13 +261,13 @@ impl Report {
             Report::Down(why) => server.warn(WarningCause::BrokerDown { why }),
             Report::Notice(text) => server.warn(WarningCause::BrokerNotice { text }),
             Report::Hook(event) => server.call_cluster_hook(&event),
-            Report::News(news) => {
-                trace::cluster_news(&news);
-                match news {
-                    News::Settings { name, .. } => {
+            Report::Event(event) => {
+                trace::cluster_event(&event);
+                match event {
+                    Event::Settings { name, .. } => {
                         server.warn(WarningCause::PeerSettings { peer: name.into() });
                     }
-                    News::Foreign { node, version } => {
+                    Event::Foreign { node, version } => {
                         server.warn(WarningCause::ForeignPeer { node: node.to_string(), version });
                     }
                     _ => {}

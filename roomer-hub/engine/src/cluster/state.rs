@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use roomer_hub::cluster::{Change, Cluster, Command, Effect, Input, News};
+use roomer_hub::cluster::{Change, Cluster, Command, Effect, Event, Input};
 use roomer_hub::{Action, Actions, ConnId, Peers};
 
 use roomer_proto::cluster::NodeId;
@@ -23,7 +23,7 @@ pub(crate) struct ClusterState {
     /// The gate at which senders wait while peers are behind.
     pub(crate) gate: Arc<LinkGate>,
     /// Events that the link's task reports once it has released the lock.
-    pub(crate) news: Vec<News>,
+    pub(crate) events: Vec<Event>,
     /// The nodes that were reported to the application.
     pub(crate) shown: BTreeSet<NodeId>,
     /// Connections that may have missed messages.
@@ -38,7 +38,7 @@ impl ClusterState {
             machine,
             link: None,
             gate: Arc::default(),
-            news: Vec::new(),
+            events: Vec::new(),
             shown: BTreeSet::new(),
             closing: Closing::default(),
             effects: Vec::new(),
@@ -120,8 +120,8 @@ impl Core {
         effects.extend(state.machine.handle(now, self.hub.tables(), input));
         for effect in effects.drain(..) {
             match effect {
-                Effect::News(news) => {
-                    self.cluster.iter_mut().for_each(|state| state.news.push(news.clone()));
+                Effect::Event(event) => {
+                    self.cluster.iter_mut().for_each(|state| state.events.push(event.clone()));
                 }
                 Effect::Close { room } => self.close_later(room.as_deref()),
                 Effect::Command { id, command } => self.peer_command(now, &id, &command),

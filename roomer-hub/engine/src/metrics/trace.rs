@@ -9,7 +9,7 @@ use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 
-use roomer_hub::cluster::News;
+use roomer_hub::cluster::Event;
 
 use crate::app::conn::ConnInfo;
 use crate::app::hooks::DisconnectReason;
@@ -85,8 +85,8 @@ events! {
         "broker reached"
     }
     #[doc = "Reports a change in the cluster."]
-    INFO cluster_news(news: &News) {
-        news = ?news, "cluster"
+    INFO cluster_event(event: &Event) {
+        news = ?event, "cluster"
     }
     #[doc = "Reports the end of a drain."]
     INFO drained(closed: usize, cut: usize) {

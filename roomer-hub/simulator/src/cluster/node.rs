@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use roomer_hub::cluster::{
-    Change, Cluster, Command, Config, Effect, GoneCause, Input, News, PeerState,
+    Change, Cluster, Command, Config, Effect, Event, GoneCause, Input, PeerState,
 };
 use roomer_hub::{Action, Audience, ConnId, ConnKey, HashKey, Hub, Order, Presence};
 use roomer_proto::cluster::NodeId;
@@ -44,7 +44,7 @@ pub struct Node {
     /// The inputs that arrive while it stands still.
     pub backlog: Vec<Input>,
     pub publishes: bool,
-    pub news: Vec<News>,
+    pub events: Vec<Event>,
     /// The number of times that it has started over with each node, or declared it dead.
     pub breaks: BTreeMap<NodeId, u32>,
     /// The nodes that have left it with a goodbye.
@@ -102,7 +102,7 @@ impl Node {
             has_said_all: false,
             backlog: Vec::new(),
             publishes: false,
-            news: Vec::new(),
+            events: Vec::new(),
             breaks: BTreeMap::new(),
             byes: BTreeSet::new(),
             said: BTreeMap::new(),
@@ -142,17 +142,17 @@ impl Node {
         }
         // Before the effects are applied, which are checked against what the clients may miss.
         for effect in &effects {
-            let Effect::News(news) = effect else { continue };
-            let lost = match news {
-                News::Reset { node, .. } => Some(*node),
+            let Effect::Event(event) = effect else { continue };
+            let lost = match event {
+                Event::Reset { node, .. } => Some(*node),
                 // Messages that were sent before a goodbye arrive before it.
-                News::PeerGone { node, why, .. } if *why != GoneCause::Bye => Some(*node),
+                Event::PeerGone { node, why, .. } if *why != GoneCause::Bye => Some(*node),
                 _ => None,
             };
-            if let News::PeerGone { node, why: GoneCause::Bye, .. } = news {
+            if let Event::PeerGone { node, why: GoneCause::Bye, .. } = event {
                 self.byes.insert(*node);
             }
-            if let News::Gap { node, room: Some(room), .. } = news
+            if let Event::Gap { node, room: Some(room), .. } = event
                 && self.cluster.is_ordered(room)
             {
                 let room = room_number(room)?;
@@ -162,14 +162,14 @@ impl Node {
             if let Some(lost) = lost {
                 *self.breaks.entry(lost).or_default() += 1;
                 let own = clients.values_mut().filter(|client| client.node == self.index);
-                let is_dead = matches!(news, News::PeerGone { .. });
+                let is_dead = matches!(event, Event::PeerGone { .. });
                 let has_waiting = self.cluster.waiting_messages() > 0;
                 own.for_each(|client| client.excuse(lost, is_dead, has_waiting));
             }
         }
         for effect in effects {
             match &effect {
-                Effect::News(news) => self.news.push(news.clone()),
+                Effect::Event(event) => self.events.push(event.clone()),
                 Effect::Command { id, command } => self.command(now, clients, id, command)?,
                 Effect::Elsewhere { from, id, proof } => {
                     self.elsewhere(now, clients, *from, id, proof)?;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use roomer_hub::cluster::{GoneCause, News, PeerState, ResetCause};
+use roomer_hub::cluster::{Event, GoneCause, PeerState, ResetCause};
 use roomer_proto::cluster::NodeId;
 
 use super::marks::Mark;
@@ -112,10 +112,10 @@ impl World {
     }
 
     /// Checks that a node has a reason to give up a peer or its stream.
-    pub fn judge_news(&mut self, index: usize, news: &News) -> Result<(), Fault> {
+    pub fn judge_event(&mut self, index: usize, event: &Event) -> Result<(), Fault> {
         let (now, setup) = (self.now, self.setup);
-        match news {
-            News::PeerGone { node, why, .. } if *why != GoneCause::Bye => {
+        match event {
+            Event::PeerGone { node, why, .. } if *why != GoneCause::Bye => {
                 // A node that has been started again has another number; nothing about its old one
                 // is wrong.
                 let Some(peer) = self.index_of(*node) else { return Ok(()) };
@@ -137,7 +137,7 @@ impl World {
                     || overflows > 0;
                 ensure!(is_justified, "node {index} takes node {peer} for dead: {why:?}");
             }
-            News::Reset { node, why } => {
+            Event::Reset { node, why } => {
                 let Some(peer) = self.index_of(*node) else { return Ok(()) };
                 let (has_overflow, journal) = (self.overflows() > 0, setup.journal_bytes);
                 let pair = self.pairs.pair(index, peer);
@@ -167,7 +167,7 @@ impl World {
                     );
                 }
             }
-            News::Gap { room: Some(room), node, .. }
+            Event::Gap { room: Some(room), node, .. }
                 if self.nodes[index].cluster.is_ordered(room) =>
             {
                 let is_recent = |at: Duration| now.saturating_sub(at) < AFTERMATH * 2;

@@ -121,8 +121,8 @@ impl World {
             State::Ended => {}
         }
         self.touched(node);
-        for news in std::mem::take(&mut self.nodes[node].news) {
-            self.judge_news(node, &news)?;
+        for event in std::mem::take(&mut self.nodes[node].events) {
+            self.judge_event(node, &event)?;
         }
         Ok(())
     }

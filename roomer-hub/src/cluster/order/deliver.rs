@@ -7,13 +7,13 @@ use roomer_proto::cluster::NodeId;
 
 use super::submit::decode;
 use super::{Message, Place};
-use crate::cluster::effect::{Effect, News};
+use crate::cluster::effect::{Effect, Event};
 use crate::cluster::{Cluster, Loss};
 use crate::tables::Tables;
 
 impl Cluster {
     /// Gives up, delivers and submits messages in the rooms that have changed.
-    pub(in crate::cluster) fn settle_orders(&mut self) {
+    pub(in crate::cluster) fn advance_orders(&mut self) {
         while let Some(name) = self.orders.dirty.pop_first() {
             self.bound_messages(&name);
             self.deliver_placed(&name);
@@ -21,7 +21,7 @@ impl Cluster {
             self.submit_waiting(&name);
             // As the home, this node may have just placed its own messages.
             self.deliver_placed(&name);
-            // `room_mut` has marked the room again, for changes that are settled by now.
+            // `room_mut` has marked the room again, for changes that are handled by now.
             self.orders.dirty.remove(&name);
         }
     }
@@ -102,7 +102,7 @@ impl Cluster {
             Loss::Count => {}
         }
         let room = Some(name.into());
-        self.news(News::Gap { node, name: name_of_node, room, frames: None });
+        self.report(Event::Gap { node, name: name_of_node, room, frames: None });
     }
 
     /// Adds to the age of messages and places: gives up messages whose place does not arrive in time,

@@ -9,13 +9,13 @@ const MAX: usize = 64;
 
 /// The rooms with messages, and the senders of direct messages, in some frames.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Words {
+pub(super) struct Origins {
     rooms: Vec<Box<str>>,
     senders: Vec<ConnId>,
     is_any: bool,
 }
 
-impl Words {
+impl Origins {
     pub(super) fn add(&mut self, item: &Item<'_>) {
         match item {
             Item::Broadcast { packet, .. } | Item::Order(OrderItem::Message { packet, .. }) => {
@@ -46,11 +46,11 @@ impl Words {
     fn bound(&mut self) {
         // The lists are searched for each message, so they have to stay short.
         if self.rooms.len() + self.senders.len() > MAX {
-            *self = Words { is_any: true, ..Words::default() };
+            *self = Origins { is_any: true, ..Origins::default() };
         }
     }
 
-    pub(super) fn merge(&mut self, other: &Words) {
+    pub(super) fn merge(&mut self, other: &Origins) {
         other.rooms.iter().for_each(|room| self.add_room(room));
         other.senders.iter().for_each(|id| self.add_sender(*id));
         self.is_any |= other.is_any;

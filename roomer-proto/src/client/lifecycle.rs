@@ -1,4 +1,4 @@
-//! The lifecycle of a client: attempts, waits, signs of life, the end.
+//! The lifecycle of a client: attempts, waits, probes, the end.
 //!
 //! ```text
 //! waiting ──▶ connecting ──▶ open ──▶ waiting ──▶ connecting …        any ──▶ (closing ──▶) closed
@@ -77,11 +77,11 @@ pub struct Client {
     pub(super) failures: u32,
     /// The factor of the time limit of answers, doubled by each connection that was lost for
     /// silence.
-    patience: u32,
+    answer_factor: u32,
     pub(super) next_attempt: NextAttempt,
     pub(super) must_disconnect: bool,
     /// The close frame to write before the connection is dropped.
-    pub(super) farewell: Option<u16>,
+    pub(super) final_close_code: Option<u16>,
 }
 
 /// When the next attempt is due.
@@ -117,10 +117,10 @@ impl Client {
             lost_at: None,
             grace_end: Duration::ZERO,
             failures: 0,
-            patience: 1,
+            answer_factor: 1,
             next_attempt: NextAttempt::At(Duration::ZERO),
             must_disconnect: false,
-            farewell: None,
+            final_close_code: None,
         }
     }
 
@@ -202,11 +202,11 @@ impl Client {
         if self.must_disconnect {
             return Some(Duration::ZERO);
         }
-        self.life_deadline().into_iter().chain(self.requests_due()).min()
+        self.lifecycle_deadline().into_iter().chain(self.requests_due()).min()
     }
 
     /// Returns the time at which something is due that is not about a request.
-    fn life_deadline(&self) -> Option<Duration> {
+    fn lifecycle_deadline(&self) -> Option<Duration> {
         match (self.state, &self.socket) {
             (State::Waiting, _) => Some(match self.next_attempt {
                 // Only `poll` has the random number that the time depends on.
@@ -276,7 +276,7 @@ impl Client {
         match (self.state, &mut self.socket) {
             (State::Open, Some(socket)) if !socket.is_probing => {
                 (socket.is_probing, socket.must_ping) = (true, true);
-                socket.due = now + answer_time(&self.options, self.patience);
+                socket.due = now + answer_time(&self.options, self.answer_factor);
             }
             (State::Waiting, _) => {
                 let most = self.options.min_delay;
@@ -311,7 +311,7 @@ impl Client {
     /// Probes a silent server, and gives up one that does not answer.
     fn check_silence(&mut self, now: Duration) {
         let Some(socket) = self.socket.as_mut().filter(|socket| now >= socket.due) else { return };
-        let answer = answer_time(&self.options, self.patience);
+        let answer = answer_time(&self.options, self.answer_factor);
         // Only a plain server may be silent until it is asked; an extended one has promised a
         // heartbeat.
         if self.state == State::Open && self.session.is_none() && !socket.is_probing {
@@ -336,7 +336,7 @@ impl Client {
                 // At least four times the option: with no room to grow, a client whose answers take
                 // longer would reconnect forever.
                 let most = u32::try_from(most).unwrap_or(u32::MAX).max(4);
-                self.patience = (2 * self.patience).min(most);
+                self.answer_factor = (2 * self.answer_factor).min(most);
                 self.lose(now, Failure::Timeout);
             }
             _ => self.lose(now, Failure::Timeout),
@@ -344,7 +344,7 @@ impl Client {
     }
 
     /// Records that bytes of the server have arrived.
-    pub(super) fn heard(&mut self, now: Duration) {
+    pub(super) fn record_received(&mut self, now: Duration) {
         let options = &self.options;
         // Until the client is open, `due` is the end of the attempt, which received bytes do not
         // postpone.
@@ -352,14 +352,14 @@ impl Client {
             return;
         };
         if core::mem::take(&mut socket.is_probing) {
-            self.patience = 1;
+            self.answer_factor = 1;
         }
         (socket.is_extended, socket.must_ping) = (false, false);
         if self.state == State::Open {
             socket.due = now
                 + match &self.session {
                     // The server has promised to send something, so no ping is needed.
-                    Some(session) => session.heartbeat + answer_time(options, self.patience),
+                    Some(session) => session.heartbeat + answer_time(options, self.answer_factor),
                     None => options.heartbeat,
                 };
         }
@@ -373,10 +373,10 @@ impl Client {
         let down = self.lost_at.take().map_or(Duration::ZERO, |at| now.saturating_sub(at));
         self.grace_end = now + (GRACE + GRACE_FACTOR * down).min(LONGEST_GRACE);
         if let Some(socket) = &mut self.socket {
-            // Before `heard`, which ignores a socket that is not open.
+            // Before `record_received`, which ignores a socket that is not open.
             socket.opened_at = Some(now);
         }
-        self.heard(now);
+        self.record_received(now);
         self.events.push_back(Event::Opened { id, is_resumed });
     }
 
@@ -390,6 +390,6 @@ pub(super) fn known_session(session: Option<&Session>) -> handshake::Return<'_> 
     session.and_then(|session| Some((session.token.as_deref()?, session.received.count())))
 }
 
-fn answer_time(options: &Options, patience: u32) -> Duration {
-    options.answer_timeout.saturating_mul(patience)
+fn answer_time(options: &Options, answer_factor: u32) -> Duration {
+    options.answer_timeout.saturating_mul(answer_factor)
 }
