@@ -59,6 +59,7 @@ mod id;
 #[cfg(feature = "json")]
 mod json;
 mod packet;
+mod rate;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 
@@ -71,6 +72,7 @@ pub use id::{ConnId, ParseConnIdError};
 #[cfg(feature = "json")]
 pub use json::{JsonError, json};
 pub use packet::{MIN_PACKET, Packet, PacketRef, ROOT};
+pub use rate::Rate;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -4,6 +4,7 @@
 mod history;
 mod life;
 mod plans;
+mod rates;
 mod requests;
 mod rooms;
 mod sessions;
