@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use core::str::FromStr;
 
+use data_encoding::BASE64URL_NOPAD;
 use tungstenite::http::Uri;
 
 /// The address that a client connects to, such as `wss://example.org/ws?token=…`. `http` and `https`
@@ -31,6 +32,8 @@ pub struct Address {
     /// The path and query.
     target: String,
     headers: Vec<(String, String)>,
+    /// The subprotocol that carries a token.
+    token_protocol: Option<String>,
 }
 
 /// The text is not an address, or not a header.
@@ -50,6 +53,9 @@ impl InvalidAddress {
         InvalidAddress::new("wss:// needs the feature tls")
     }
 }
+
+/// The subprotocol that a server selects if a client offers it together with a token.
+pub(super) const PROTOCOL: &str = "roomer";
 
 /// The headers of the handshake, which a client cannot replace.
 const OWN_HEADERS: [&str; 7] = [
@@ -129,6 +135,21 @@ impl Address {
         Ok(self)
     }
 
+    /// Has the request carry a token as a subprotocol, beside `roomer`, which the server selects: so
+    /// the token is in no address, which proxies log.
+    #[must_use]
+    pub fn token_protocol(mut self, token: &str) -> Self {
+        let encoded = BASE64URL_NOPAD.encode(token.as_bytes());
+        self.token_protocol = Some(alloc::format!("token.{encoded}"));
+        self
+    }
+
+    /// Returns the subprotocols that the request offers: none without
+    /// [`token_protocol`](Self::token_protocol).
+    pub fn protocols(&self) -> impl Iterator<Item = &str> {
+        self.token_protocol.iter().flat_map(|token| [PROTOCOL, token])
+    }
+
     pub(super) fn authority(&self) -> &str {
         &self.authority
     }
@@ -193,11 +214,12 @@ impl FromStr for Address {
             port: authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
             target: if target.is_empty() { "/".to_owned() } else { target.to_owned() },
             headers: Vec::new(),
+            token_protocol: None,
         })
     }
 }
 
-/// Without the query and the headers, which may contain tokens.
+/// Without the query, the headers and the subprotocols, which may contain tokens.
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_tls { "wss" } else { "ws" };

@@ -7,7 +7,7 @@ use core::fmt::Write;
 use data_encoding::BASE64;
 use tungstenite::handshake::derive_accept_key;
 
-use super::address::Address;
+use super::address::{Address, PROTOCOL};
 use super::compression;
 use super::error::Failure;
 use super::limits::LARGEST_RESPONSE;
@@ -17,6 +17,7 @@ use crate::extended::VERSION;
 const MOST_HEADERS: usize = 64;
 
 const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
+const PROTOCOLS: &str = "Sec-WebSocket-Protocol";
 
 /// A request whose response is not complete.
 #[derive(Debug)]
@@ -26,6 +27,8 @@ pub(super) struct Handshake {
     /// True if the request offers compression, and once the response is complete, if the server has
     /// accepted it.
     pub(super) is_compressed: bool,
+    /// True if the request offers [`PROTOCOL`], with a token.
+    offers_protocol: bool,
     /// The beginning of the response.
     response: Vec<u8>,
 }
@@ -54,12 +57,21 @@ pub(super) fn request(
     if offers_compression {
         let _ = write!(text, "{EXTENSIONS}: {}\r\n", compression::offer());
     }
+    let protocols: Vec<&str> = address.protocols().collect();
+    if !protocols.is_empty() {
+        let _ = write!(text, "{PROTOCOLS}: {}\r\n", protocols.join(", "));
+    }
     for (name, value) in address.headers() {
         let _ = write!(text, "{name}: {value}\r\n");
     }
     text.push_str("\r\n");
     let accept = derive_accept_key(key.as_bytes());
-    let handshake = Handshake { accept, is_compressed: offers_compression, response: Vec::new() };
+    let handshake = Handshake {
+        accept,
+        is_compressed: offers_compression,
+        offers_protocol: !protocols.is_empty(),
+        response: Vec::new(),
+    };
     (handshake, text.into_bytes())
 }
 
@@ -132,8 +144,14 @@ impl Handshake {
             true => compression::agreed(values(EXTENSIONS)),
             false => Some(false).filter(|_| !selects(EXTENSIONS)),
         };
-        agreed
-            .filter(|_| !selects("Sec-WebSocket-Protocol"))
-            .ok_or(Failure::Handshake("the response selects what was not offered"))
+        // Never the one with the token, which the response would repeat.
+        let is_offered = |name: &[u8]| self.offers_protocol && name == PROTOCOL.as_bytes();
+        let mut selected = values(PROTOCOLS).filter(|name| !name.is_empty());
+        if !selected.all(is_offered) || values(PROTOCOLS).count() > 1 {
+            return Err(Failure::Handshake(
+                "the response selects a subprotocol that was not offered",
+            ));
+        }
+        agreed.ok_or(Failure::Handshake("the response selects what was not offered"))
     }
 }

@@ -21,7 +21,7 @@ use super::outbox::{self, Outbox};
 use super::request::Requests;
 use super::room::Room;
 use super::session::Session;
-use super::socket::Socket;
+use super::socket::{Head, Socket};
 use crate::extended::Info;
 use crate::{ConnId, ROOT};
 
@@ -238,7 +238,7 @@ impl Client {
         let known = known_session(self.session.as_deref());
         let is_extended = self.options.extended;
         let (handshake, head) = handshake::request(address, is_extended, known, offers, random);
-        (socket.handshake, socket.head) = (Some(Box::new(handshake)), head);
+        (socket.handshake, socket.head) = (Some(Box::new(handshake)), Head(head));
     }
 
     /// Reports that the driver cannot connect.

@@ -3,11 +3,22 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use super::compression::Compression;
 use super::handshake::Handshake;
 use crate::websocket;
+
+/// A request. Debug output leaves it out, since it may contain tokens.
+#[derive(Default)]
+pub(super) struct Head(pub(super) Vec<u8>);
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
 
 /// One connection, from the attempt to its end.
 #[derive(Debug)]
@@ -19,7 +30,7 @@ pub(super) struct Socket {
     /// Present from the request to the response.
     pub(super) handshake: Option<Box<Handshake>>,
     /// Bytes to write before anything else: the request.
-    pub(super) head: Vec<u8>,
+    pub(super) head: Head,
     pub(super) frames: websocket::Session<true>,
     /// Present if compression was negotiated.
     pub(super) compression: Option<Box<Compression>>,
@@ -46,7 +57,7 @@ impl Socket {
             is_upgraded: false,
             is_foreign: false,
             handshake: None,
-            head: Vec::new(),
+            head: Head::default(),
             frames: websocket::Session::client(),
             compression: None,
             is_new: true,

@@ -9,6 +9,7 @@ use super::compression::Compression;
 use super::item::{Kind, PROBE, item};
 use super::lifecycle::{Client, State};
 use super::limits::{PROBE_DELAY, TRANSMIT_BYTES};
+use super::socket::Head;
 use crate::close::code;
 use crate::extended::{ACK, ACK_NOW};
 use crate::websocket::masked_frame;
@@ -31,9 +32,9 @@ impl Client {
             masked_frame(CLOSE, key(), &code.to_be_bytes(), out);
         }
         if let Some(socket) = &mut self.socket {
-            out.append(&mut socket.head);
+            out.append(&mut socket.head.0);
             // The buffer of the request is not needed again.
-            socket.head = Vec::new();
+            socket.head = Head::default();
             for payload in core::mem::take(&mut socket.pongs) {
                 masked_frame(OpCode::Control(Control::Pong), key(), &payload, out);
             }

@@ -1,6 +1,6 @@
 //! The request of a client, and responses right and wrong.
 
-use roomer_proto::client::{Event, Failure, Options, State};
+use roomer_proto::client::{Address, Client, Event, Failure, Need, Options, State};
 use roomer_proto::extended::HELLO;
 use roomer_proto::{JOIN_ACK, PacketRef, ROOT};
 
@@ -13,6 +13,38 @@ fn the_request_is_exactly_this() {
         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
         Sec-WebSocket-Key: BwcHBwcHBwcHBwcHBwcHBw==\r\n\r\n";
     assert_eq!(String::from_utf8(request).unwrap(), expected);
+}
+
+#[test]
+fn a_token_may_be_offered_as_a_subprotocol_and_only_the_other_one_is_selected() {
+    let address: Address = "ws://h/ws".parse().unwrap();
+    let address = address.token_protocol("süß?>");
+    // As the JavaScript client encodes it.
+    assert_eq!(address.protocols().collect::<Vec<_>>(), ["roomer", "token.c8O8w58_Pg"]);
+    assert!(!format!("{address:?} {}", address.to_url()).contains("c8O8"), "no log shows it");
+    let select = |lines: &str| {
+        let mut client = Client::new(Options::default());
+        assert_eq!(client.poll(NOW, 0), Some(Need::Connect));
+        client.connected(&address, KEY);
+        let bytes = format!("{:?}", b"token.");
+        assert!(!format!("{client:?}").contains(bytes.trim_matches(['[', ']'])), "nor this");
+        let request = String::from_utf8(transmit(&mut client)).unwrap();
+        assert!(request.starts_with("GET /ws?roomer=2 HTTP/1.1\r\n"), "{request}");
+        assert!(request.contains("\r\nSec-WebSocket-Protocol: roomer, token.c8O8w58_Pg\r\n"));
+        let response = RESPONSE.replace("\r\n\r\n", &format!("\r\n{lines}\r\n"));
+        client.receive(NOW, &mut response.into_bytes());
+        events(&mut client).pop()
+    };
+    let selected = "Sec-WebSocket-Protocol: roomer\r\n";
+    // A server may select none (RFC 6455 section 4.2.2).
+    assert_eq!([select(selected), select("")], [None, None]);
+    let (twice, name) = (selected.repeat(2), "Sec-WebSocket-Protocol");
+    let both = format!("{name}: roomer, token.c8O8w58_Pg\r\n");
+    let token = format!("{name}: token.c8O8w58_Pg\r\n");
+    for wrong in [twice, both, token, format!("{name}: ROOMER\r\n"), format!("{name}: x\r\n")] {
+        let why = "the response selects a subprotocol that was not offered";
+        assert_eq!(select(&wrong), Some(Event::Suspended(Failure::Handshake(why))), "{wrong}");
+    }
 }
 
 #[test]

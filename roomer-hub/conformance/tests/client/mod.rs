@@ -42,7 +42,34 @@ pub(crate) async fn run<R: Runtime>(start: impl Fn(Server) -> SocketAddr) {
     failures_are_events::<R>(&serve(|builder| builder.may_join(|_, room| room != "staff")).1).await;
     let asking = |builder: Builder| builder.on_request_async("ask me", ask);
     requests_are_answered_in_all_directions::<R>(&serve(asking).1).await;
+    a_token_travels_as_a_subprotocol::<R>(&serve).await;
     a_new_token_is_sent_before_the_login_expires::<R>(serve).await;
+}
+
+async fn a_token_travels_as_a_subprotocol<R: Runtime>(
+    serve: impl Fn(fn(Builder) -> Builder) -> (Server, String),
+) {
+    let (_server, url) = serve(|builder| {
+        builder.authorize(|request| match request.token().as_deref() {
+            Some("s3cret ÿ~?>") if request.query("token").is_none() => {
+                Ok(Claims::new().user("ann"))
+            }
+            other => Err(Rejection::unauthorized(format!("{other:?}"))),
+        })
+    });
+    let builder = || Client::<R>::builder(&url).unwrap().token_in_protocol();
+    let ann = builder().fixed_token("s3cret ÿ~?>").connect().unwrap();
+    let mut events = ann.events();
+    while !matches!(events.next().await.expect("it lives"), Event::Opened { .. }) {}
+    let refused = builder().fixed_token("wrong").connect().unwrap();
+    let mut events = refused.events();
+    loop {
+        match events.next().await {
+            Some(Event::Closed(Closing::Final(Failure::Rejected { status: 401 }))) => break,
+            Some(event) => assert!(!matches!(event, Event::Opened { .. }), "a wrong token"),
+            None => panic!("the client has ended without a reason"),
+        }
+    }
 }
 
 async fn rooms_and_messages<R: Runtime>(url: &str) {

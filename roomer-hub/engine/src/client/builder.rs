@@ -37,6 +37,8 @@ pub struct Builder<R> {
 pub(super) struct Target {
     pub(super) address: Address,
     pub(super) token: Option<TokenSource>,
+    /// True if the token is sent as a subprotocol, and not in the address.
+    pub(super) has_token_protocol: bool,
     pub(super) dial: Option<Dial>,
     #[cfg(feature = "tls")]
     pub(super) tls: Option<Arc<futures_rustls::rustls::ClientConfig>>,
@@ -47,6 +49,7 @@ impl<R: Runtime> Builder<R> {
         let target = Target {
             address,
             token: None,
+            has_token_protocol: false,
             dial: None,
             #[cfg(feature = "tls")]
             tls: None,
@@ -133,6 +136,14 @@ impl<R: Runtime> Builder<R> {
             let token = token.clone();
             Box::pin(async move { Ok(token) })
         }));
+        self
+    }
+
+    /// Sends the token of [`token`](Self::token) or [`fixed_token`](Self::fixed_token) as a subprotocol
+    /// (`Sec-WebSocket-Protocol: roomer, token.…`) and not as `?token=…`, since proxies log addresses. The
+    /// server selects `roomer`; its `Request::token` reads both. The Go original knows neither.
+    pub fn token_in_protocol(mut self) -> Self {
+        self.target.has_token_protocol = true;
         self
     }
 

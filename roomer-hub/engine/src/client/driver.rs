@@ -336,6 +336,7 @@ fn dialing<R: Runtime>(target: Target, full: Address) -> Dialing {
             None => None,
         };
         let with_token = |address: Address| match &token {
+            Some(token) if target.has_token_protocol => address.token_protocol(token),
             Some(token) => address.query("token", token),
             None => address,
         };
@@ -345,7 +346,9 @@ fn dialing<R: Runtime>(target: Target, full: Address) -> Dialing {
             return Ok(Dialed::Bytes(address, dial().await.map_err(failed)?));
         }
         if R::HAS_WEBSOCKETS {
-            let opening = R::open(with_token(full).to_url());
+            let full = with_token(full);
+            let protocols = full.protocols().map(str::to_owned).collect();
+            let opening = R::open(full.to_url(), protocols);
             return Ok(Dialed::Messages(opening.await.map_err(failed)?));
         }
         let (host, port) = (address.host().to_owned(), address.port());

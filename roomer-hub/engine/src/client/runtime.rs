@@ -27,9 +27,10 @@ pub trait Runtime: Send + Sync + 'static {
     /// connects by [`open`](Self::open), and not by [`connect`](Self::connect).
     const HAS_WEBSOCKETS: bool = false;
 
-    /// Opens a WebSocket of the platform, if there are any.
-    fn open(url: String) -> Opening {
-        let _ = url;
+    /// Opens a WebSocket of the platform, if there are any, with an offer of these subprotocols. One of
+    /// them may be a token, which no error must show.
+    fn open(url: String, protocols: Vec<String>) -> Opening {
+        let _ = (url, protocols);
         Box::pin(ready(Err(io::ErrorKind::Unsupported.into())))
     }
 

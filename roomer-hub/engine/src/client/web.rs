@@ -11,7 +11,7 @@ use std::time::Duration;
 use std::{cell::RefCell, rc::Rc};
 
 use gloo_timers::future::TimeoutFuture;
-use js_sys::{ArrayBuffer, Uint8Array};
+use js_sys::{Array, ArrayBuffer, Uint8Array};
 use send_wrapper::SendWrapper;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
@@ -34,9 +34,10 @@ impl Runtime for Web {
         Err(io::ErrorKind::Unsupported.into())
     }
 
-    fn open(url: String) -> Opening {
+    fn open(url: String, protocols: Vec<String>) -> Opening {
         Box::pin(SendWrapper::new(async move {
-            let socket = Socket::new(&url).map_err(|error| io::Error::other(text_of(&error)))?;
+            let socket =
+                Socket::new(&url, &protocols).map_err(|error| io::Error::other(text_of(&error)))?;
             let socket = Box::new(SendWrapper::new(socket));
             std::future::poll_fn(|cx| socket.poll_open(cx)).await?;
             Ok(socket as Box<dyn MessageSocket>)
@@ -110,8 +111,9 @@ struct Socket {
 }
 
 impl Socket {
-    fn new(url: &str) -> Result<Self, JsValue> {
-        let socket = WebSocket::new(url)?;
+    fn new(url: &str, protocols: &[String]) -> Result<Self, JsValue> {
+        let protocols: Array = protocols.iter().map(|name| JsValue::from_str(name)).collect();
+        let socket = WebSocket::new_with_str_sequence(url, &protocols)?;
         socket.set_binary_type(BinaryType::Arraybuffer);
         let state = Rc::new(RefCell::new(State::default()));
         let listen = |event, mut act: Act| {
