@@ -2,8 +2,8 @@
 //! independent of the async runtime.
 //!
 //! ```text
-//!  transport ──▶ connection/ ──▶ core.rs (one lock) ──▶ outbound/ ──▶ transports
-//!                a future        the hub's rules        batches, outboxes
+//!  transport ──▶ connection/ ──▶ core/ (one lock) ──▶ outbound/ ──▶ transports
+//!                a future        the hub's rules      batches, outboxes
 //! ```
 //!
 //! An adapter accepts sockets, implements [`Transport`] for them, and spawns the [`Connection`] that
@@ -15,13 +15,16 @@
 //!
 //! 1. `connection/`: the sender's task reads bytes, decodes packets and passes them to the hub. It
 //!    also runs the application's rules and handlers, outside the lock.
-//! 2. `core.rs`: under the lock, the hub decides about the packet. A message to a room is encoded
+//! 2. `core/`: under the lock, the hub decides about the packet. A message to a room is encoded
 //!    once and added to the room's batch.
 //! 3. `outbound/`: batches move to the members' outboxes, and the sender's task writes the outboxes
-//!    to the sockets. A receiver's own task takes over only when its socket is full.
+//!    to the sockets (`shared/flush.rs`). A receiver's own task takes over only when its socket is full.
 //!
 //! Batching makes a busy room cost one write per member for many messages. The lock is never held
 //! across a system call, a wake-up or a handler.
+//!
+//! `server/` and the handles in `app/` are the public face. Behind it, `shared/` holds what the tasks of
+//! one server share; each part below takes from it only what it needs.
 //!
 //! A connection that reads more slowly than messages arrive accumulates a backlog. Up to
 //! [`max_backlog`](Builder::max_backlog) this has no effect. Above it, reading from the senders is
@@ -29,8 +32,6 @@
 //! 1013, which bounds how long its senders wait.
 
 mod app;
-#[cfg(feature = "audit")]
-mod audit;
 mod builder;
 #[cfg(feature = "client")]
 pub mod client;
@@ -42,6 +43,7 @@ mod handshake;
 #[cfg(feature = "audit")]
 mod journal;
 mod lifecycle;
+mod link;
 #[cfg(all(test, roomer_loom))]
 mod loom_models;
 mod metrics;
@@ -51,6 +53,7 @@ mod outbound;
 pub mod scope {}
 mod server;
 mod session;
+mod shared;
 mod sync;
 mod timer;
 mod transport;

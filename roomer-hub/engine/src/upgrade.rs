@@ -76,13 +76,14 @@ impl Server {
         request: http::Request<()>,
         peer: Option<SocketAddr>,
     ) -> Result<Upgrade, http::Response<String>> {
-        let decided = match self.decide(Request::new(request, peer, self.options()), true) {
-            Decision::Ready(decided) => decided,
-            // A mistake of the application, not of the client: this hook needs `upgrade_async`.
-            Decision::PendingAuth(_) => {
-                Err(Rejected::with_status(StatusCode::INTERNAL_SERVER_ERROR))
-            }
-        };
+        let decided =
+            match self.0.handshake().decide(Request::new(request, peer, self.0.options()), true) {
+                Decision::Ready(decided) => decided,
+                // A mistake of the application, not of the client: this hook needs `upgrade_async`.
+                Decision::PendingAuth(_) => {
+                    Err(Rejected::with_status(StatusCode::INTERNAL_SERVER_ERROR))
+                }
+            };
         self.reserve(peer, decided)
     }
 
@@ -99,10 +100,13 @@ impl Server {
         request: http::Request<()>,
         peer: Option<SocketAddr>,
     ) -> Result<Upgrade, http::Response<String>> {
-        let decided = match self.decide(Request::new(request, peer, self.options()), true) {
-            Decision::Ready(decided) => decided,
-            Decision::PendingAuth(mut pending) => poll_fn(|cx| pending.poll(cx)).await,
-        };
+        let decided =
+            match self.0.handshake().decide(Request::new(request, peer, self.0.options()), true) {
+                Decision::Ready(decided) => decided,
+                Decision::PendingAuth(mut pending) => {
+                    poll_fn(|cx| pending.poll(|| self.0.now(), cx)).await
+                }
+            };
         self.reserve(peer, decided)
     }
 
@@ -116,19 +120,19 @@ impl Server {
         peer: Option<SocketAddr>,
         decided: Result<Accepted, Rejected>,
     ) -> Result<Upgrade, http::Response<String>> {
-        let (lifecycle, options) = (&self.0.lifecycle, self.options());
+        let (handshake, options) = (self.0.handshake(), self.0.options());
         // The decision has checked the limits too, but others may have connected since.
         let reserved = decided.and_then(|accepted| {
-            let replaced = accepted.replaced_socket(self);
+            let replaced = handshake.replaced(&accepted);
             let address = options.address(accepted.peer);
-            let reserved = lifecycle.reserve(address, &options.admission, replaced);
-            reserved.map_err(|status| self.full(status, accepted.untrusted_proxy))?;
+            let reserved = self.0.lifecycle.reserve(address, &options.admission, replaced);
+            reserved.map_err(|status| handshake.full(status, accepted.untrusted_proxy))?;
             Ok(accepted)
         });
         match reserved {
             Ok(accepted) => Ok(Upgrade { server: self.clone(), accepted, is_reserved: true }),
             Err(Rejected { rejection, cause }) => {
-                self.record_rejected(peer, rejection.status(), cause);
+                handshake.record_rejected(peer, rejection.status(), cause);
                 Err(Response::rejection(&rejection).into_response())
             }
         }
@@ -139,7 +143,7 @@ impl Server {
     #[must_use = "the response is to be sent to the client"]
     pub fn authorize_timed_out(&self, peer: Option<SocketAddr>) -> http::Response<String> {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        self.record_rejected(peer, status, Some(WarningCause::AuthorizeTimeout));
+        self.0.handshake().record_rejected(peer, status, Some(WarningCause::AuthorizeTimeout));
         Response::error(status).into_response()
     }
 }
@@ -158,7 +162,7 @@ impl Upgrade {
         // The connection takes over the place in the counts.
         self.is_reserved = false;
         // Taken field by field, since a type with `Drop` cannot be moved out of.
-        let (server, credentials) = (self.server.clone(), self.accepted.credentials.take());
+        let (shared, credentials) = (self.server.0.clone(), self.accepted.credentials.take());
         let opening = Opening {
             // The framework has sent it.
             response: Vec::new(),
@@ -167,14 +171,14 @@ impl Upgrade {
             leftover: leftover.to_vec(),
             session: self.accepted.session,
         };
-        Connection::upgraded(server, transport, self.accepted.peer, opening)
+        Connection::upgraded(shared, transport, self.accepted.peer, opening)
     }
 
     /// Returns the time limit for sending the response, the one for handshakes. Drop the upgrade
     /// when it has passed.
     #[must_use]
     pub fn handshake_timeout(&self) -> Duration {
-        self.server.options().handshake_timeout
+        self.server.0.options().handshake_timeout
     }
 
     /// Returns the server that accepted the request.
@@ -187,7 +191,7 @@ impl Upgrade {
 impl Drop for Upgrade {
     fn drop(&mut self) {
         if self.is_reserved {
-            let address = self.server.options().address(self.accepted.peer);
+            let address = self.server.0.options().address(self.accepted.peer);
             self.server.0.lifecycle.leave(SocketKind::Connection, address);
         }
     }

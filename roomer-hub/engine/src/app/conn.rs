@@ -15,6 +15,7 @@ use crate::Server;
 use crate::app::claims::{Claims, Credentials};
 use crate::app::message::Message;
 use crate::connection::peer::PeerAddress;
+use crate::shared::Shared;
 use crate::sync::{Mutex, lock};
 use roomer_hub::Command;
 use roomer_hub::{ConnId, ConnKey};
@@ -109,6 +110,10 @@ impl ConnInfo {
 }
 
 impl Conn {
+    pub(crate) fn new(shared: &Arc<Shared>, info: Arc<ConnInfo>) -> Self {
+        Conn { server: Server(shared.clone()), info }
+    }
+
     /// Returns the connection's id, which is the `src` of its messages and the `dst` of direct
     /// messages to it.
     #[must_use]
@@ -169,7 +174,7 @@ impl Conn {
     /// Returns true if the connection is still open.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.server.core().hub.tables().conn_id(self.info.key).is_some()
+        self.server.0.core().hub.tables().conn_id(self.info.key).is_some()
     }
 
     /// Stores a value with the connection, one for each type, and returns the previous value. It
@@ -220,7 +225,7 @@ impl Conn {
     /// Returns the names of the rooms that the connection is in; none after it has ended.
     #[must_use]
     pub fn rooms(&self) -> Vec<String> {
-        let core = self.server.core();
+        let core = self.server.0.core();
         let tables = core.hub.tables();
         let rooms = tables.rooms_of(self.info.key);
         rooms.filter_map(|room| tables.room_name(room).map(String::from)).collect()
@@ -228,14 +233,14 @@ impl Conn {
 
     /// Adds the connection to a room, as if its client had joined. Rules are not called.
     pub fn join(&self, room: impl AsRef<str>) {
-        self.server.command(Command::Join { conn: self.info.key, room: room.as_ref() });
+        self.server.0.command(Command::Join { conn: self.info.key, room: room.as_ref() });
     }
 
     /// Removes the connection from a room. It receives `leave_ack`, and the members are notified. The
     /// same as [`Server::kick`], which takes an id.
     #[doc(alias = "kick")]
     pub fn leave(&self, room: impl AsRef<str>) {
-        self.server.command(Command::Leave { conn: self.info.key, room: room.as_ref() });
+        self.server.0.command(Command::Leave { conn: self.info.key, room: room.as_ref() });
     }
 
     /// Sends a message to all members of a room except this connection, which need not be a member.
@@ -249,7 +254,7 @@ impl Conn {
     ) {
         let from = Some(self.info.key);
         let (room, event, payload) = (room.as_ref(), event.as_ref(), payload.as_ref());
-        self.server.command(Command::Broadcast {
+        self.server.0.command(Command::Broadcast {
             from,
             except: from,
             except_guest: None,
@@ -270,7 +275,7 @@ impl Conn {
     ) {
         let from = Some(self.info.key);
         let (dst, event, payload) = (id.as_ref(), event.as_ref(), payload.as_ref());
-        self.server.command(Command::Send { from, dst, room: ROOT, event, payload });
+        self.server.0.command(Command::Send { from, dst, room: ROOT, event, payload });
     }
 
     /// Sends a message from the server (`src` is empty) to this connection, as a packet of the room
@@ -303,7 +308,7 @@ impl Conn {
 
     fn send_in(&self, room: &str, event: &str, payload: &[u8]) {
         let dst = self.info.id.as_str();
-        self.server.command(Command::Send { from: None, dst, room, event, payload });
+        self.server.0.command(Command::Send { from: None, dst, room, event, payload });
     }
 
     /// Queues raw bytes for this connection as one binary message, without checking that they are a
@@ -314,14 +319,14 @@ impl Conn {
     pub fn send_raw(&self, message: impl AsRef<[u8]>) -> bool {
         let mut frame = Vec::new();
         message_frame(Kind::Binary, message.as_ref(), &mut frame);
-        self.server.send_frame(self.info.key, frame)
+        self.server.0.send_frame(self.info.key, frame)
     }
 
     /// Closes this connection: it leaves all rooms, and its queued messages are sent, followed by a
     /// close frame with this code and reason. The same as [`Server::disconnect`], which takes an id.
     #[doc(alias = "disconnect")]
     pub fn close(&self, code: u16, reason: &str) {
-        self.server.command(Command::Close { conn: self.info.key, code, reason });
+        self.server.0.command(Command::Close { conn: self.info.key, code, reason });
     }
 }
 
@@ -342,7 +347,7 @@ impl Hash for Conn {
 
 impl Conn {
     fn identity(&self) -> (usize, ConnKey) {
-        (self.server.address(), self.info.key)
+        (self.server.0.address(), self.info.key)
     }
 }
 

@@ -8,12 +8,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::Server;
 use crate::app::conn::{Conn, ConnInfo};
-use crate::app::handler::catch_panic;
 use crate::metrics::trace;
-use roomer_hub::{Command, Input};
-use roomer_proto::close;
 
 /// The reason why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,7 +55,7 @@ impl Hooks {
         connect.is_none() && join.is_none() && leave.is_none() && disconnect.is_none()
     }
 
-    fn run(&self, conn: &Conn, event: &HookEvent) {
+    pub(crate) fn run(&self, conn: &Conn, event: &HookEvent) {
         match event {
             HookEvent::Connected => self.connect.iter().for_each(|hook| hook(conn)),
             HookEvent::Joined(room) => self.join.iter().for_each(|hook| hook(conn, room)),
@@ -81,7 +77,7 @@ pub(crate) enum HookEvent {
 
 impl HookEvent {
     /// Returns the builder's method that sets the hook for this event.
-    fn hook(&self) -> &'static str {
+    pub(crate) fn hook(&self) -> &'static str {
         match self {
             HookEvent::Connected => "on_connect",
             HookEvent::Joined(_) => "on_join",
@@ -126,52 +122,17 @@ impl HookQueue {
         }
     }
 
-    /// Returns true if the caller must call [`run_hooks`](Server::run_hooks) after it has released
-    /// the lock.
+    /// Returns true if the caller must call the hooks after it has released the lock
+    /// ([`shared::hooks`](crate::shared)).
     pub(crate) fn try_start(&mut self) -> bool {
         !self.pending.is_empty() && !std::mem::replace(&mut self.is_running, true)
     }
 
-    fn next(&mut self) -> Option<(Arc<ConnInfo>, HookEvent)> {
+    pub(crate) fn next(&mut self) -> Option<(Arc<ConnInfo>, HookEvent)> {
         let next = self.pending.pop_front();
         // Reset under the lock that found the queue empty: a task that queues an event later sees
         // that no task runs the hooks, and runs them.
         self.is_running = next.is_some();
         next
-    }
-}
-
-impl Server {
-    /// Calls the hooks for all queued events. The caller must have been selected by
-    /// [`HookQueue::try_start`], must not hold the lock, and flushes what the hooks have sent.
-    pub(crate) fn run_hooks(&self) {
-        while let Some((info, event)) = self.next_hook_event() {
-            match &event {
-                HookEvent::Connected => trace::opened(&info),
-                HookEvent::Gone(why, text) => trace::closed(&info, *why, text),
-                HookEvent::Joined(_) | HookEvent::Left(_) => {}
-            }
-            // A panic closes the connection that the event is about, and no other.
-            let conn = Conn { server: self.clone(), info };
-            let result =
-                self.run_callback(|| catch_panic(|| self.options().hooks.run(&conn, &event)));
-            if let Err(panic) = result {
-                trace::hook_failed(&conn.info, &panic);
-                let id = Some(conn.info.id);
-                self.report_failure(
-                    || (format!("the hook `{}`", event.hook()), id),
-                    &panic.message,
-                    true,
-                );
-                let close = Command::close(conn.info.key, &close::HOOK_FAILED);
-                let mut core = self.core();
-                core.counts.panics += 1;
-                core.apply(self.now(), Input::Command(close), None);
-            }
-        }
-    }
-
-    fn next_hook_event(&self) -> Option<(Arc<ConnInfo>, HookEvent)> {
-        self.core().hook_queue.next()
     }
 }

@@ -3,11 +3,11 @@
 use roomer_hub::{Command, Info, Profile};
 use roomer_proto::cluster::UserCommand;
 
-use crate::Server;
 use crate::app::claims::Credentials;
 use crate::app::conn::Conn;
 use crate::app::user::User;
-use crate::metrics::warning::WarningCause;
+use crate::builder::options::Options;
+use crate::metrics::warning::{WarningCause, Warnings};
 
 /// The info is above [`max_info`](crate::Builder::max_info). The caller is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,11 +17,20 @@ pub struct InfoTooLong {
     limit: usize,
 }
 
+impl InfoTooLong {
+    /// Returns the info, unless it is above the limit.
+    pub(crate) fn check(info: Option<Info>, options: &Options) -> Result<Option<Info>, Self> {
+        let bytes = info.as_ref().map_or(0, |info| info.as_str().len());
+        let limit = options.hub_limits.info;
+        if bytes > limit { Err(InfoTooLong { bytes, limit }) } else { Ok(info) }
+    }
+}
+
 impl Conn {
     /// Returns the info that the extended members of the connection's rooms get with its id.
     #[must_use]
     pub fn info(&self) -> Option<Info> {
-        self.server.core().hub.tables().info(self.info.key).cloned()
+        self.server.0.core().hub.tables().info(self.info.key).cloned()
     }
 
     /// Replaces the info; `None` removes it. The extended members of the connection's rooms, itself
@@ -46,56 +55,9 @@ impl Conn {
     ///
     /// [`InfoTooLong`] if the info is above [`max_info`](crate::Builder::max_info).
     pub fn set_info(&self, info: impl Into<Option<Info>>) -> Result<(), InfoTooLong> {
-        let info = self.server.check_info(info.into())?;
-        self.server.command(Command::SetInfo { conn: self.info.key, info: info.as_ref() });
+        let info = InfoTooLong::check(info.into(), self.server.0.options())?;
+        self.server.0.command(Command::SetInfo { conn: self.info.key, info: info.as_ref() });
         Ok(())
-    }
-}
-
-impl Server {
-    /// Replaces the info of a connection of this node, as [`Conn::set_info`] does. Returns false if
-    /// there is no such connection.
-    ///
-    /// # Errors
-    ///
-    /// [`InfoTooLong`] if the info is above [`max_info`](crate::Builder::max_info).
-    pub fn set_info(
-        &self,
-        conn: impl AsRef<str>,
-        info: impl Into<Option<Info>>,
-    ) -> Result<bool, InfoTooLong> {
-        let info = self.check_info(info.into())?;
-        let conn = self.core().hub.tables().find_conn(conn.as_ref());
-        // If the connection ends meanwhile, its key is stale and nothing happens.
-        if let Some(conn) = conn {
-            self.command(Command::SetInfo { conn, info: info.as_ref() });
-        }
-        Ok(conn.is_some())
-    }
-
-    fn check_info(&self, info: Option<Info>) -> Result<Option<Info>, InfoTooLong> {
-        let (bytes, limit) = (info.as_ref().map_or(0, |info| info.as_str().len()), self.max_info());
-        if bytes > limit { Err(InfoTooLong { bytes, limit }) } else { Ok(info) }
-    }
-
-    fn max_info(&self) -> usize {
-        self.options().hub_limits.info
-    }
-
-    /// Returns the info and user that members learn of a client with these credentials. An info that
-    /// is too long is left out, with a warning.
-    pub(crate) fn profile(&self, credentials: Option<&Credentials>) -> Option<Profile> {
-        // Only extended members get it.
-        let profile = credentials?.profile().filter(|_| self.options().extended)?;
-        let (bytes, limit) =
-            (profile.info().map_or(0, |info| info.as_str().len()), self.max_info());
-        if bytes <= limit {
-            return Some(profile);
-        }
-        self.warn(WarningCause::InfoTooLong { bytes, limit });
-        let mut profile = profile;
-        profile.set_info(None);
-        (!profile.is_empty()).then_some(profile)
     }
 }
 
@@ -107,10 +69,29 @@ impl User {
     ///
     /// [`InfoTooLong`] if the info is above [`max_info`](crate::Builder::max_info).
     pub fn set_info(&self, info: impl Into<Option<Info>>) -> Result<usize, InfoTooLong> {
-        let info = self.server.check_info(info.into())?;
+        let info = InfoTooLong::check(info.into(), self.server.0.options())?;
         // Empty text stands for no info.
         let at_peers = info.as_ref().map_or("", Info::as_str);
         self.at_peers(UserCommand::SetInfo { info: at_peers });
         Ok(self.for_each(|_| true, |conn| Command::SetInfo { conn, info: info.as_ref() }))
     }
+}
+
+/// Returns the info and user that members learn of a client with these credentials. An info that is
+/// too long is left out, with a warning.
+pub(crate) fn profile(
+    credentials: Option<&Credentials>,
+    options: &Options,
+    warnings: &Warnings,
+) -> Option<Profile> {
+    // Only extended members get it.
+    let mut profile = credentials?.profile().filter(|_| options.extended)?;
+    let bytes = profile.info().map_or(0, |info| info.as_str().len());
+    let limit = options.hub_limits.info;
+    if bytes <= limit {
+        return Some(profile);
+    }
+    warnings.give(WarningCause::InfoTooLong { bytes, limit });
+    profile.set_info(None);
+    (!profile.is_empty()).then_some(profile)
 }

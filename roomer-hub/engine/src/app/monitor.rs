@@ -8,15 +8,27 @@ use std::task::{Context, Poll};
 
 use roomer_hub::ConnId;
 
-use crate::Server;
-
 #[cfg(feature = "audit")]
 pub use self::recorder::{HandlerFailure, HandlerMonitor, PendingHandler};
 
 /// The application's function, in words, and the connection that it runs for.
 pub(crate) type CallOwner = (String, Option<ConnId>);
 
-impl Server {
+/// The monitor of a server, if it was built with one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Monitor {
+    #[cfg(feature = "audit")]
+    recorder: Option<HandlerMonitor>,
+}
+
+#[cfg(feature = "audit")]
+impl From<HandlerMonitor> for Monitor {
+    fn from(recorder: HandlerMonitor) -> Self {
+        Monitor { recorder: Some(recorder) }
+    }
+}
+
+impl Monitor {
     /// Reports a panic of the application's code, or an error that a handler has returned.
     #[inline]
     pub(crate) fn report_failure(
@@ -26,8 +38,8 @@ impl Server {
         is_panic: bool,
     ) {
         #[cfg(feature = "audit")]
-        if let Some(monitor) = &self.options().monitor {
-            monitor.record(owner(), error.to_string(), is_panic);
+        if let Some(recorder) = &self.recorder {
+            recorder.record(owner(), error.to_string(), is_panic);
         }
         #[cfg(not(feature = "audit"))]
         let _ = (owner, error, is_panic);
@@ -38,7 +50,7 @@ impl Server {
     pub(crate) fn observe(&self, owner: impl FnOnce() -> CallOwner) -> ObservedCall {
         #[cfg(feature = "audit")]
         return ObservedCall {
-            entry: self.options().monitor.as_ref().map(|monitor| monitor.observe(owner())),
+            entry: self.recorder.as_ref().map(|recorder| recorder.observe(owner())),
         };
         #[cfg(not(feature = "audit"))]
         {

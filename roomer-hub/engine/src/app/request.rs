@@ -12,9 +12,9 @@ use roomer_hub::{Command, ConnKey, Input};
 use roomer_proto::extended::{ErrorCode, read_failure};
 use roomer_proto::{PacketRef, ROOT};
 
-use crate::Server;
 use crate::app::conn::Conn;
 use crate::app::message::{Message, OwnedMessage};
+use crate::shared::Shared;
 use crate::sync::{Mutex, lock};
 use crate::timer::Timer;
 use roomer_hub::ConnId;
@@ -53,7 +53,7 @@ type Outcome = Result<OwnedMessage, RequestError>;
 /// The answer to a [`Conn::request`], as a future. If it is dropped, a later answer is dropped too.
 #[must_use = "the request is sent, but its answer is lost unless this future is awaited"]
 pub struct RequestFuture {
-    server: Server,
+    shared: Arc<Shared>,
     conn: ConnKey,
     number: u64,
     slot: Arc<Slot>,
@@ -174,10 +174,10 @@ impl Conn {
         payload: impl AsRef<[u8]>,
         timeout: Duration,
     ) -> RequestFuture {
-        let (server, conn) = (self.server.clone(), self.info.key);
+        let (shared, conn) = (self.server.0.clone(), self.info.key);
         let (event, payload) = (event.as_ref(), payload.as_ref());
-        let now = server.now();
-        let mut core = server.core();
+        let now = shared.now();
+        let mut core = shared.core();
         let number = core.requests.next;
         core.requests.next += 1;
         let slot = Arc::new(Slot::default());
@@ -186,9 +186,9 @@ impl Conn {
         let command = Command::Request { conn, number, room: ROOT, event, payload };
         core.apply(now, Input::Command(command), None);
         drop(core);
-        server.flush_unless_in_callback();
+        shared.flush_unless_in_callback();
         let (until, timer) = (now.saturating_add(timeout), Timer::default());
-        RequestFuture { server, conn, number, slot, until, timer, waker: None }
+        RequestFuture { shared, conn, number, slot, until, timer, waker: None }
     }
 
     /// Like [`request`](Self::request), with a value as JSON. The answer's
@@ -213,7 +213,7 @@ impl Future for RequestFuture {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
         let this = self.get_mut();
-        let now = this.server.now();
+        let now = this.shared.now();
         let mut slot = lock(&this.slot.0);
         // Before the clock: an answer that is there counts, however late this is polled.
         if let Some(outcome) = slot.outcome.take() {
@@ -230,7 +230,7 @@ impl Future for RequestFuture {
             slot.waker = Some(cx.waker().clone());
         }
         drop(slot);
-        let timers = &this.server.0.timers;
+        let timers = &this.shared.timers;
         if !is_same {
             // A timer wakes the task that has set it.
             this.timer.cancel(timers);
@@ -244,12 +244,12 @@ impl Future for RequestFuture {
 
 impl RequestFuture {
     fn withdraw(&mut self) {
-        self.timer.cancel(&self.server.0.timers);
-        let mut core = self.server.core();
+        self.timer.cancel(&self.shared.timers);
+        let mut core = self.shared.core();
         let slot = core.requests.waiting.remove(&self.number);
         if slot.is_some() {
             let withdraw = Command::Withdraw { conn: self.conn, number: self.number };
-            core.apply(self.server.now(), Input::Command(withdraw), None);
+            core.apply(self.shared.now(), Input::Command(withdraw), None);
         }
     }
 }

@@ -34,15 +34,11 @@ pub struct User {
     name: Arc<str>,
 }
 
-impl Server {
-    /// Returns a handle to all connections of the user with this name, which need not be connected.
-    #[must_use]
-    pub fn user(&self, name: impl AsRef<str>) -> User {
-        User { server: self.clone(), name: name.as_ref().into() }
-    }
-}
-
 impl User {
+    pub(crate) fn new(server: &Server, name: &str) -> Self {
+        User { server: server.clone(), name: name.into() }
+    }
+
     /// Returns the user's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -54,7 +50,7 @@ impl User {
     /// [`Presence`](crate::Presence), as `root` has by default.
     #[must_use]
     pub fn count(&self) -> usize {
-        let core = self.server.core();
+        let core = self.server.0.core();
         core.infos.of(&self.name).len() + core.hub.tables().guests_of_user(&self.name).count()
     }
 
@@ -62,7 +58,7 @@ impl User {
     /// oldest first.
     #[must_use]
     pub fn ids(&self) -> Vec<ConnId> {
-        let core = self.server.core();
+        let core = self.server.0.core();
         let tables = core.hub.tables();
         let own = core.infos.of(&self.name).filter_map(|conn| tables.conn_id(conn));
         own.chain(tables.guests_of_user(&self.name)).collect()
@@ -71,9 +67,9 @@ impl User {
     /// Returns handles to the user's connections on this node, the oldest first.
     #[must_use]
     pub fn conns(&self) -> Vec<Conn> {
-        let core = self.server.core();
+        let core = self.server.0.core();
         let infos = core.infos.of(&self.name).filter_map(|conn| core.infos.get(conn).cloned());
-        infos.map(|info| Conn { server: self.server.clone(), info }).collect()
+        infos.map(|info| Conn::new(&self.server.0, info)).collect()
     }
 
     /// Sends a message from the server to each of the user's connections on all nodes, as a packet of
@@ -83,7 +79,7 @@ impl User {
     pub fn send(&self, event: impl AsRef<str>, payload: impl AsRef<[u8]>) -> usize {
         let (event, payload) = (event.as_ref(), payload.as_ref());
         let packet = PacketRef { room: ROOT, event, payload, ..PacketRef::default() };
-        if self.server.is_too_large(&packet, || true) {
+        if self.server.0.is_too_large(&packet, || true) {
             return 0;
         }
         self.at_peers(UserCommand::Send { packet });
@@ -92,7 +88,7 @@ impl User {
             let dst = conn.info.id.as_str();
             self.command(Command::Send { from: None, dst, room: ROOT, event, payload });
         }
-        self.server.flush_unless_in_callback();
+        self.server.0.flush_unless_in_callback();
         conns.len()
     }
 
@@ -102,7 +98,7 @@ impl User {
         let room = room.as_ref();
         self.at_peers(UserCommand::Leave { room });
         let is_in = |conn: &ConnKey| {
-            let core = self.server.core();
+            let core = self.server.0.core();
             let tables = core.hub.tables();
             tables.find_room(room).is_some_and(|room| tables.is_member(*conn, room))
         };
@@ -118,7 +114,7 @@ impl User {
 
     /// Passes a command to the other nodes; the caller flushes.
     pub(crate) fn at_peers(&self, command: UserCommand<'_>) {
-        self.server.core().command_user_at_peers(self.server.now(), &self.name, command);
+        self.server.0.core().command_user_at_peers(self.server.0.now(), &self.name, command);
     }
 
     /// Applies a command to each of the user's connections on this node that the filter selects, and returns
@@ -128,17 +124,17 @@ impl User {
         filter: impl Fn(&ConnKey) -> bool,
         command: impl Fn(ConnKey) -> Command<'a>,
     ) -> usize {
-        let conns: Vec<ConnKey> = self.server.core().infos.of(&self.name).collect();
+        let conns: Vec<ConnKey> = self.server.0.core().infos.of(&self.name).collect();
         // Without the lock, which the filter takes itself.
         let conns: Vec<ConnKey> = conns.into_iter().filter(filter).collect();
         conns.iter().for_each(|&conn| self.command(command(conn)));
-        self.server.flush_unless_in_callback();
+        self.server.0.flush_unless_in_callback();
         conns.len()
     }
 
     /// Applies a command; the caller flushes.
     fn command(&self, command: Command<'_>) {
-        self.server.core().apply(self.server.now(), Input::Command(command), None);
+        self.server.0.core().apply(self.server.0.now(), Input::Command(command), None);
     }
 }
 

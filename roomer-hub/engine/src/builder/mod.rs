@@ -37,6 +37,7 @@ use crate::lifecycle::admission::AdmissionLimits;
 use crate::outbound::available_memory;
 #[cfg(feature = "audit")]
 use crate::outbound::flush_pool::Flush;
+use crate::shared::Shared;
 
 /// Collects handlers and options; [`build`](Builder::build) checks them and creates the server.
 ///
@@ -209,7 +210,7 @@ impl<E> Builder<E> {
     /// tests.
     #[cfg(feature = "audit")]
     pub fn monitor(mut self, monitor: HandlerMonitor) -> Self {
-        self.options.monitor = Some(monitor);
+        self.options.monitor = monitor.into();
         self
     }
 
@@ -301,7 +302,7 @@ impl<E> Builder<E> {
             )?)),
             None => None,
         };
-        Ok(Server::new(hub, cluster, options, callbacks, Arc::from(env)))
+        Ok(Server(Arc::new(Shared::new(hub, cluster, options, callbacks, Arc::from(env)))))
     }
 
     /// Fills in the defaults that depend on other options.

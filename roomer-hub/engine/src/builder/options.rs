@@ -10,18 +10,20 @@ use bytes::Bytes;
 use roomer_proto::extended;
 use roomer_proto::websocket::Limits;
 
+use crate::Server;
 use crate::app::conn::Conn;
 use crate::app::handler::{BoxFuture, Callback, HandlerError, Rule};
 use crate::app::hooks::Hooks;
 use crate::app::message::Message;
-use crate::cluster::{Cluster, OnGap, OnPeer};
+use crate::app::monitor::Monitor;
+use crate::cluster::{Cluster, Gap, PeerEvent};
 use crate::handshake::origin::Origins;
 use crate::handshake::proxy::Proxies;
 use crate::handshake::request::{AuthResult, Request};
 use crate::handshake::subprotocol::Subprotocols;
 use crate::lifecycle::admission::{Address, AdmissionLimit, AdmissionLimits};
 use crate::lifecycle::drain::DrainPolicy;
-use crate::metrics::warning::Warning;
+use crate::metrics::warning::OnWarning;
 use crate::outbound::flush_pool::Flush;
 use crate::outbound::outbox::WaterMarks;
 use roomer_hub::Permission;
@@ -33,7 +35,8 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 /// The allowance above the backlog, as a multiple of it, unless a single message may be larger.
 const SPARE_FACTOR: usize = 3;
 
-type OnWarning = Box<dyn Fn(&Warning) + Send + Sync>;
+type OnPeer = Box<dyn Fn(&Server, &PeerEvent) + Send + Sync>;
+type OnGap = Box<dyn Fn(&Server, &Gap) + Send + Sync>;
 type OnError = Box<dyn Fn(&Conn, &Message<'_>, HandlerError) + Send + Sync>;
 
 /// The checked options. Each is documented at its method of [`Builder`](crate::Builder).
@@ -86,8 +89,7 @@ pub(crate) struct Options {
     pub(crate) compression: Vec<(String, usize)>,
     pub(crate) flush: Flush,
     pub(crate) echo: bool,
-    #[cfg(feature = "audit")]
-    pub(crate) monitor: Option<crate::HandlerMonitor>,
+    pub(crate) monitor: Monitor,
 }
 
 /// Options that the application has set, as opposed to defaults. If one of them cannot apply, the
@@ -202,8 +204,7 @@ impl Default for Options {
             compression: Vec::new(),
             flush: Flush::default(),
             echo: false,
-            #[cfg(feature = "audit")]
-            monitor: None,
+            monitor: Monitor::default(),
         }
     }
 }

@@ -19,10 +19,9 @@ pub mod broker;
 mod carrier;
 mod closing;
 mod elsewhere;
+mod event;
 mod gate;
-mod hooks;
 mod info;
-mod link;
 #[cfg(feature = "nats")]
 pub mod nats;
 mod options;
@@ -34,9 +33,9 @@ mod state;
 #[cfg(any(feature = "nats", feature = "redis"))]
 pub use address::{BrokerAddress, ParseBrokerAddressError};
 pub use carrier::{Carrier, CarrierEvent};
+pub(crate) use event::ClusterEvent;
+pub use event::{Gap, PeerEvent};
 pub(crate) use gate::LinkGate;
-pub use hooks::{Gap, PeerEvent};
-pub(crate) use hooks::{OnGap, OnPeer};
 pub use info::ClusterInfo;
 pub use options::Cluster;
 pub(crate) use state::ClusterState;

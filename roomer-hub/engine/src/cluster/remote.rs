@@ -3,51 +3,10 @@
 use std::time::Duration;
 
 use roomer_hub::cluster::Change;
-use roomer_hub::{Command, ConnId, ConnKey, Input};
-use roomer_proto::PacketRef;
+use roomer_hub::{ConnId, ConnKey, Input};
 use roomer_proto::cluster::{PeerCommand, UserCommand};
 
-use crate::Server;
 use crate::core::Core;
-use crate::metrics::warning::{WarningCause, shown};
-
-impl Server {
-    /// Returns true, after a warning, if a message of the application is larger than other nodes
-    /// accept. Messages to connections of this node, and without a cluster, have no limit.
-    pub(crate) fn refuses(&self, command: &Command<'_>) -> bool {
-        let (room, event, dst, payload) = match *command {
-            Command::Broadcast { room, event, payload, .. } => (room, event, "", payload),
-            Command::Send { room, event, dst, payload, .. } => (room, event, dst, payload),
-            _ => return false,
-        };
-        // The limit does not depend on where a room's members are: a message must not begin to fail
-        // when a client connects to another node.
-        let is_far = || {
-            let core = self.core();
-            let tables = core.hub.tables();
-            tables.find_conn(dst).is_none() && tables.peer_of(dst).is_some()
-        };
-        let is_for_room = matches!(command, Command::Broadcast { .. });
-        let packet = PacketRef { room, event, dst, payload, src: "" };
-        self.is_too_large(&packet, || is_for_room || is_far())
-    }
-
-    /// Returns true, after a warning, if a message of the application that is for other nodes is larger
-    /// than these accept.
-    pub(crate) fn is_too_large(
-        &self,
-        packet: &PacketRef<'_>,
-        is_for_peers: impl FnOnce() -> bool,
-    ) -> bool {
-        let (bytes, limit) = (packet.encoded_len(), self.options().limits.max_message);
-        if self.options().cluster.is_none() || bytes <= limit || !is_for_peers() {
-            return false;
-        }
-        let event = packet.event;
-        self.warn(WarningCause::MessageTooLarge { event: shown(event.as_bytes()), bytes, limit });
-        true
-    }
-}
 
 impl Core {
     /// Passes a command about all connections of a user to the other nodes.

@@ -43,7 +43,7 @@ pub(super) struct Closing {
 impl Connection {
     /// Begins to close within the option `close_timeout`.
     pub(super) fn close(&mut self, now: Duration, session: Option<Session>) -> Step {
-        self.close_within(now, session, self.server.options().close_timeout)
+        self.close_within(now, session, self.shared.options().close_timeout)
     }
 
     /// Begins to close. `wait` is how long the client may accept none of the last bytes.
@@ -103,7 +103,7 @@ impl Connection {
         if closing.left == 0 {
             return Step::Wait(closing.until);
         }
-        let limits = &self.server.options().limits;
+        let limits = &self.shared.options().limits;
         let read = with_buffer(|buffer| {
             let max = closing.left.min(buffer.len());
             self.writer.poll_read(cx, &mut buffer[..max]).map_ok(|size| {

@@ -24,14 +24,14 @@ impl Connection {
 
     /// Drops the socket and keeps the session. Returns false if there is none to keep.
     pub(super) fn detach(&mut self, now: Duration) -> bool {
-        let window = self.server.options().resume_window;
-        let may_keep = !window.is_zero() && self.server.0.lifecycle.is_open();
+        let window = self.shared.options().resume_window;
+        let may_keep = !window.is_zero() && self.shared.lifecycle.is_open();
         let State::Established(open) = &mut self.state else { return false };
         let Some(session) = open.session_state.as_mut().filter(|_| may_keep) else { return false };
         let key = open.conn.info.key;
-        let mut core = self.server.core();
+        let mut core = self.shared.core();
         // A client that is back already may take its session over, however many are detached.
-        let is_full = core.sessions.detached >= self.server.options().max_detached;
+        let is_full = core.sessions.detached >= self.shared.options().max_detached;
         let is_kept = self.writer.is_superseded() || !(is_full || core.sessions.has_to_end(key));
         if !is_kept {
             return false;
@@ -46,8 +46,8 @@ impl Connection {
         // Releases senders that wait for the lost socket.
         self.writer.discard();
         self.writer = detached;
-        let address = self.server.options().address(self.peer.get());
-        self.server.0.lifecycle.detach(self.place, address);
+        let address = self.shared.options().address(self.peer.get());
+        self.shared.lifecycle.detach(self.place, address);
         self.place = SocketKind::Detached;
         self.state = match std::mem::replace(&mut self.state, State::Done) {
             State::Established(open) => State::Detached(open),
@@ -61,10 +61,10 @@ impl Connection {
         let State::Detached(open) = &mut self.state else {
             return Step::Again;
         };
-        let (server, writer) = (&self.server, &self.writer);
+        let (shared, writer) = (&self.shared, &self.writer);
         // Whatever becomes of the session, receivers wait for this flush.
         if open.flush_at.is_some_and(|at| now >= at) {
-            open.flush_at = server.flush().then_some(now.into());
+            open.flush_at = shared.flush().then_some(now.into());
         }
         // Closed by the hub, or more was sent to the client than the session may keep.
         if writer.poll_status(cx).phase != OutboxPhase::Detached {
@@ -85,10 +85,10 @@ impl Connection {
         }
         let expires = open.conn.info.expires();
         if expires.is_some_and(|at| now >= at) {
-            let mut core = server.core();
+            let mut core = shared.core();
             let close = Command::close(open.conn.info.key, &close::LOGIN_EXPIRED);
             core.apply(now, Input::Command(close), None);
-            server.flush_after_input(now, core, &mut open.flush_at);
+            shared.flush_after_input(now, core, &mut open.flush_at);
             return Step::Done;
         }
         // There is a state, since only sessions are detached.
@@ -109,7 +109,7 @@ impl Connection {
         let State::Detached(open) = std::mem::replace(&mut self.state, State::HandedOver) else {
             return Step::Done;
         };
-        let successor = self.server.core().sessions.take_successor(open.conn.info.key);
+        let successor = self.shared.core().sessions.take_successor(open.conn.info.key);
         let session = Box::new(HandedOver { open, writer: self.writer.clone() });
         let given = match successor {
             Some(successor) => successor.give(session),

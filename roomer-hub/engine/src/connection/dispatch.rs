@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use roomer_proto::{JOIN, PacketRef, close};
 
-use crate::Server;
 use crate::app::conn::Conn;
 use crate::app::handler::{
     self, BoxFuture, CallResult, Handler, HandlerError, HandlerPanic, HandlerResult, Rule,
@@ -22,12 +21,13 @@ use crate::connection::requests::RunningRequest;
 use crate::core::Core;
 use crate::handshake::request::AuthResult;
 use crate::metrics::trace;
+use crate::shared::Shared;
 use crate::sync::MutexGuard;
 use roomer_hub::{Command, Input};
 
 /// The sender of the packets.
 pub(crate) struct Dispatcher<'p, 's> {
-    pub(crate) server: &'s Server,
+    pub(crate) shared: &'s Shared,
     pub(crate) conn: &'p Conn,
     pub(crate) now: Duration,
 }
@@ -96,11 +96,11 @@ impl<'s> Dispatcher<'_, 's> {
         input: Input<'_>,
         packet: PacketRef<'_>,
     ) -> (MutexGuard<'s, Core>, Dispatched) {
-        let (conn, server) = (self.conn.info.key, self.server);
+        let (conn, shared) = (self.conn.info.key, self.shared);
         let mut dispatched = Dispatched::default();
         let (mut input, mut packet): (Input<'_>, PacketRef<'_>) = (input, packet);
         // Once, when the packet arrives: afterwards it has no such request any more.
-        if let Some(rule) = server.options().rules.recall.as_ref()
+        if let Some(rule) = shared.options().rules.recall.as_ref()
             && packet.event == JOIN
             && !packet.payload.is_empty()
             && matches!(input, Input::Packet { .. })
@@ -130,11 +130,11 @@ impl<'s> Dispatcher<'_, 's> {
                 (core, dispatched.request) = self.run_request(core, key, &message);
                 return (core, dispatched);
             }
-            if let Some(handler) = outcome.call.and_then(|key| server.handler(key)) {
+            if let Some(handler) = outcome.call.and_then(|key| shared.handler(key)) {
                 (core, dispatched.pending) = self.run_handler(core, handler, &message);
                 return (core, dispatched);
             }
-            let Some(rule) = outcome.ask.and_then(|about| server.options().rules.rule(about))
+            let Some(rule) = outcome.ask.and_then(|about| shared.options().rules.rule(about))
             else {
                 return (core, dispatched);
             };
@@ -168,8 +168,8 @@ impl<'s> Dispatcher<'_, 's> {
     ) -> (MutexGuard<'s, Core>, Option<Box<PendingCall>>) {
         // The application's code runs without the lock.
         drop(core);
-        let ran = self.server.run_callback(|| handler.run(self.conn, message));
-        let core = self.server.core();
+        let ran = self.shared.run_callback(|| handler.run(self.conn, message));
+        let core = self.shared.core();
         match ran {
             CallResult::Done(result) => (self.handled(core, message, result), None),
             CallResult::Panicked(panic) => (self.panicked(core, message, panic), None),
@@ -188,8 +188,8 @@ impl<'s> Dispatcher<'_, 's> {
     ) -> (MutexGuard<'s, Core>, RuleAnswer) {
         // The application's code runs without the lock.
         drop(core);
-        let ran = self.server.run_callback(|| rule.run(self.conn, message));
-        let core = self.server.core();
+        let ran = self.shared.run_callback(|| rule.run(self.conn, message));
+        let core = self.shared.core();
         match ran {
             CallResult::Done(true) => (core, RuleAnswer::Allowed),
             CallResult::Done(false) => (core, RuleAnswer::Denied),
@@ -212,7 +212,7 @@ impl<'s> Dispatcher<'_, 's> {
         let id = self.conn.info.id;
         // A closure: only a test's monitor needs the text.
         let owner = || (format!("the {kind} `{}`", message.event), Some(id));
-        let observed = self.server.observe(owner);
+        let observed = self.shared.monitor().observe(owner);
         Box::new(PendingCall { future, observed, message })
     }
 
@@ -255,8 +255,8 @@ impl<'s> Dispatcher<'_, 's> {
         message: &Message<'_>,
         error: HandlerError,
     ) -> MutexGuard<'s, Core> {
-        let server = self.server;
-        let hook = server.options().on_error.as_ref();
+        let shared = self.shared;
+        let hook = shared.options().on_error.as_ref();
         // Without a reader of the report, the lock need not be released.
         if hook.is_none() && !cfg!(any(feature = "tracing", feature = "audit")) {
             return core;
@@ -268,16 +268,20 @@ impl<'s> Dispatcher<'_, 's> {
         let kind = if panic.is_some() { "handler or a rule" } else { "handler" };
         let owner = || (format!("the {kind} of `{}`", message.event), id);
         let text: &dyn Display = panic.map_or(&error, |panic| &panic.message);
-        server.report_failure(owner, text, panic.is_some());
+        shared.monitor().report_failure(owner, text, panic.is_some());
         trace::failed(&self.conn.info, message.event, &*error);
         let run_hook = || hook.map(|hook| hook(self.conn, message, error));
-        let result = server.run_callback(|| handler::catch_panic(run_hook));
+        let result = shared.run_callback(|| handler::catch_panic(run_hook));
         // The hook's own panic can only go to the trace and the monitor.
         let result = result.inspect_err(|panic| {
             trace::hook_failed(&self.conn.info, panic);
-            server.report_failure(|| ("the hook `on_error`".into(), id), &panic.message, true);
+            shared.monitor().report_failure(
+                || ("the hook `on_error`".into(), id),
+                &panic.message,
+                true,
+            );
         });
-        let core = server.core();
+        let core = shared.core();
         if result.is_err() { self.close_failed(core) } else { core }
     }
 }

@@ -7,7 +7,6 @@ use std::time::Duration;
 use roomer_hub::Input;
 use roomer_proto::websocket::Session;
 
-use crate::Server;
 use crate::app::conn::Conn;
 use crate::builder::options::Options;
 use crate::connection::activity::Activity;
@@ -17,6 +16,7 @@ use crate::connection::slow_consumer::{Limits, SlowConsumer, Verdict};
 use crate::handshake::compression::Compression;
 use crate::outbound::socket_writer::{SocketWriter, Status};
 use crate::session::state::SessionState;
+use crate::shared::Shared;
 use crate::timer::moment::Moment;
 
 /// The change of buffered bytes that is worth reporting to the memory budget.
@@ -79,13 +79,13 @@ impl Established {
         let Some(call) = parts.and_then(|parts| parts.pending.as_mut()) else {
             return ResumeResult::Pending;
         };
-        let server = self.conn.server.clone();
+        let shared = self.conn.server.0.clone();
         let key = self.conn.info.key;
         // The application's code is polled without the lock.
-        let polled = server.run_callback(|| call.poll(cx));
+        let polled = shared.run_callback(|| call.poll(cx));
         let Poll::Ready(outcome) = polled else {
             // The handler may have sent something before it returned `Pending`.
-            server.flush_after_input(now, server.core(), &mut self.flush_at);
+            shared.flush_after_input(now, shared.core(), &mut self.flush_at);
             return ResumeResult::Pending;
         };
         let call = self.activity.existing().and_then(|parts| parts.pending.take());
@@ -93,28 +93,28 @@ impl Established {
             return ResumeResult::Pending;
         };
         // Taken after the future is dropped, which may use the server.
-        let mut core = server.core();
+        let mut core = shared.core();
         let (message, packet) = (owned.borrowed(), owned.packet());
-        let dispatcher = Dispatcher { server: &server, conn: &self.conn, now };
+        let dispatcher = Dispatcher { shared: &shared, conn: &self.conn, now };
         let input = match outcome {
             CallOutcome::Judged(true) => Input::Allowed { conn: key, packet },
             CallOutcome::Judged(false) => Input::Denied { conn: key, packet },
             CallOutcome::Handled(result) => {
                 core = dispatcher.handled(core, &message, result);
                 self.report_buffered(writer);
-                server.flush_after_input(now, core, &mut self.flush_at);
-                return self.handle_buffered(&server, writer, now);
+                shared.flush_after_input(now, core, &mut self.flush_at);
+                return self.handle_buffered(&shared, writer, now);
             }
             CallOutcome::Renewed(result) => {
                 let renewed;
                 (core, renewed) = dispatcher.renewed(core, result);
-                self.inbound(&server, writer, 0, now).1.renewed(renewed);
-                server.flush_after_input(now, core, &mut self.flush_at);
-                return self.handle_buffered(&server, writer, now);
+                self.inbound(&shared, writer, 0, now).1.renewed(renewed);
+                shared.flush_after_input(now, core, &mut self.flush_at);
+                return self.handle_buffered(&shared, writer, now);
             }
             CallOutcome::Panicked(panic) => {
                 core = dispatcher.panicked(core, &message, panic);
-                server.flush_after_input(now, core, &mut self.flush_at);
+                shared.flush_after_input(now, core, &mut self.flush_at);
                 // The close frame is queued: the next step finds the outbox closing.
                 return ResumeResult::Continue;
             }
@@ -122,28 +122,28 @@ impl Established {
         let dispatched;
         (core, dispatched) = dispatcher.dispatch(core, input, packet);
         let (is_pending, is_closed) = (dispatched.pending.is_some(), dispatched.is_closed);
-        self.inbound(&server, writer, 0, now).1.record(dispatched);
+        self.inbound(&shared, writer, 0, now).1.record(dispatched);
         self.report_buffered(writer);
-        server.flush_after_input(now, core, &mut self.flush_at);
+        shared.flush_after_input(now, core, &mut self.flush_at);
         match is_pending {
             // Not `Pending`, since the new future was not polled yet: only that makes it wake this
             // task.
             true => ResumeResult::Continue,
             false if is_closed => ResumeResult::Ended,
-            false => self.handle_buffered(&server, writer, now),
+            false => self.handle_buffered(&shared, writer, now),
         }
     }
 
     /// Handles the messages that the session buffered while a handler was pending.
     fn handle_buffered(
         &mut self,
-        server: &Server,
+        shared: &Arc<Shared>,
         writer: &Arc<SocketWriter>,
         now: Duration,
     ) -> ResumeResult {
         // The client could not finish a message meanwhile, so its time starts again.
         self.activity.restart_progress(now);
-        match self.on_bytes(server, writer, &mut [], now) {
+        match self.on_bytes(shared, writer, &mut [], now) {
             true => ResumeResult::Ended,
             false => ResumeResult::Continue,
         }
@@ -165,7 +165,7 @@ impl Established {
 
     /// Skips received messages up to the peer's close frame, once the connection is closed.
     pub(crate) fn skip_to_close(&mut self) {
-        let limits = &self.conn.server.options().limits;
+        let limits = &self.conn.server.0.options().limits;
         let mut feed = self.session.feed(limits, &mut []);
         while feed.next().is_some() {}
     }

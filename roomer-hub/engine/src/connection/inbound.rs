@@ -7,7 +7,6 @@ use roomer_hub::{Command, Input};
 use roomer_proto::websocket::{self, Event, Kind, Session, Violation};
 use roomer_proto::{PacketRef, close};
 
-use crate::Server;
 use crate::app::conn::Conn;
 use crate::app::hooks::DisconnectReason;
 use crate::connection::activity::Activity;
@@ -18,6 +17,7 @@ use crate::outbound::compressed;
 use crate::outbound::socket_writer::SocketWriter;
 use crate::session::renewal::Renewed;
 use crate::session::state::{SessionPacket, SessionState};
+use crate::shared::Shared;
 use crate::sync::MutexGuard;
 
 /// The longest pause of a sender after each read, for each [`READ_QUANTUM`] that it read, if it
@@ -29,7 +29,7 @@ const READ_QUANTUM: usize = 64 * 1024;
 
 /// The parts of an established connection that handle its events.
 pub(super) struct Inbound<'c, 's> {
-    server: &'s Server,
+    shared: &'s Arc<Shared>,
     writer: &'c Arc<SocketWriter>,
     conn: &'c mut Conn,
     activity: &'c mut Activity,
@@ -57,7 +57,7 @@ impl Established {
     /// if the session has ended.
     pub(crate) fn on_bytes(
         &mut self,
-        server: &Server,
+        shared: &Arc<Shared>,
         writer: &Arc<SocketWriter>,
         bytes: &mut [u8],
         now: Duration,
@@ -68,10 +68,10 @@ impl Established {
         let has_received = !bytes.is_empty();
         // The lock is held while the messages of one read are handled: their broadcasts are then one
         // batch. Dispatching releases it around each handler.
-        let mut core = server.core();
+        let mut core = shared.core();
         core.counts.bytes_in += bytes.len() as u64;
-        let (session, mut inbound) = self.inbound(server, writer, bytes.len(), now);
-        let mut feed = session.feed(&server.options().limits, bytes);
+        let (session, mut inbound) = self.inbound(shared, writer, bytes.len(), now);
+        let mut feed = session.feed(&shared.options().limits, bytes);
         let (mut end, mut has_message) = (None, false);
         while end.is_none()
             && inbound.takes_more()
@@ -88,7 +88,7 @@ impl Established {
         let unfinished = self.session.unfinished();
         self.activity.record_progress(now, unfinished, has_message);
         self.report_buffered(writer);
-        server.flush_after_input(now, core, &mut self.flush_at);
+        shared.flush_after_input(now, core, &mut self.flush_at);
         has_ended
     }
 
@@ -96,7 +96,7 @@ impl Established {
     /// that were read.
     pub(super) fn inbound<'c, 's>(
         &'c mut self,
-        server: &'s Server,
+        shared: &'s Arc<Shared>,
         writer: &'c Arc<SocketWriter>,
         read: usize,
         now: Duration,
@@ -104,7 +104,7 @@ impl Established {
         let Established { conn, session, activity, session_state, .. } = self;
         let quanta = read.div_ceil(READ_QUANTUM).max(1) as u32;
         let pause_until = now + BACKPRESSURE_PAUSE * quanta;
-        (session, Inbound { server, writer, conn, activity, session_state, now, pause_until })
+        (session, Inbound { shared, writer, conn, activity, session_state, now, pause_until })
     }
 }
 
@@ -148,8 +148,8 @@ impl<'s> Inbound<'_, 's> {
     ) -> Handled<'s> {
         // Without the lock: the client controls how long this takes, up to the limit.
         drop(core);
-        let inflated = compressed::inflate(kind, data, self.server.options().limits.max_message);
-        let core = self.server.core();
+        let inflated = compressed::inflate(kind, data, self.shared.options().limits.max_message);
+        let core = self.shared.core();
         match inflated {
             Ok(data) => self.on_message(core, kind, &data),
             Err(violation) => (core, Some(violation.into())),
@@ -164,7 +164,7 @@ impl<'s> Inbound<'_, 's> {
         kind: Kind,
         data: &[u8],
     ) -> Handled<'s> {
-        let (options, key) = (self.server.options(), self.conn.info.key);
+        let (options, key) = (self.shared.options(), self.conn.info.key);
         if kind == Kind::Text && !options.accept_text {
             let (code, reason) = close::TEXT.frame();
             return (core, Some(End::Violation(code, reason.into())));
@@ -226,7 +226,7 @@ impl<'s> Inbound<'_, 's> {
     }
 
     fn dispatcher(&self) -> Dispatcher<'_, 's> {
-        Dispatcher { server: self.server, conn: self.conn, now: self.now }
+        Dispatcher { shared: self.shared, conn: self.conn, now: self.now }
     }
 
     /// Records what a packet has left to wait for.
@@ -244,7 +244,7 @@ impl<'s> Inbound<'_, 's> {
     /// Continues with the credentials of a new login, if there are any.
     pub(super) fn renewed(&mut self, renewed: Renewed) {
         if let (Renewed::Login(info), Some(session)) = (renewed, &mut self.session_state) {
-            session.renewal.schedule(self.now, info.expires(), self.server.options());
+            session.renewal.schedule(self.now, info.expires(), self.shared.options());
             self.conn.info = info;
         }
     }

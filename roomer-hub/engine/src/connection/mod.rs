@@ -41,7 +41,6 @@ use std::time::Duration;
 use http::StatusCode;
 use roomer_proto::close::{self, Close};
 
-use crate::Server;
 use crate::app::hooks::DisconnectReason;
 use crate::connection::closing::Closing;
 use crate::connection::established::{Established, ResumeResult};
@@ -56,16 +55,18 @@ use crate::lifecycle::admission::SocketKind;
 use crate::metrics::trace;
 use crate::outbound::outbox::OutboxPhase;
 use crate::outbound::socket_writer::{SocketWriter, Status};
+use crate::shared::Shared;
 use crate::timer::Timer;
 use crate::transport::Transport;
 
 /// The number of reads in one poll before the task yields to others.
 const MAX_READS_PER_POLL: usize = 4;
 
-/// The task of one connection, to be spawned. See [`Server::connect`].
+/// The task of one connection, to be spawned. See
+/// [`Server::connect`](crate::Server::connect).
 #[must_use = "a connection does nothing unless its future is polled"]
 pub struct Connection {
-    pub(crate) server: Server,
+    pub(crate) shared: Arc<Shared>,
     /// The socket: this task reads from it, and any task writes to it.
     writer: Arc<SocketWriter>,
     /// The address of the client: that of the socket, or the one that a proxy has named.
@@ -117,10 +118,14 @@ enum Step {
 }
 
 impl Connection {
-    pub(crate) fn new(server: Server, socket: impl Transport, peer: Option<SocketAddr>) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        socket: impl Transport,
+        peer: Option<SocketAddr>,
+    ) -> Self {
         let (options, until) =
-            (server.options(), server.now() + server.options().handshake_timeout);
-        let (place, allowed) = server.0.lifecycle.enter(options.address(peer), &options.admission);
+            (shared.options(), shared.now() + shared.options().handshake_timeout);
+        let (place, allowed) = shared.lifecycle.enter(options.address(peer), &options.admission);
         let state = match allowed {
             Ok(()) if options.expects_proxy_header(peer) => {
                 State::ProxyHeader { header: ProxyHeader::default(), until }
@@ -128,34 +133,34 @@ impl Connection {
             Ok(()) => State::Handshake { parser: RequestParser::default(), until },
             Err(status) => State::RejectedEarly(status),
         };
-        Connection::begin(server, socket, peer, (place, state))
+        Connection::begin(shared, socket, peer, (place, state))
     }
 
     /// Creates a connection whose handshake a framework has done. The connection is counted already.
     pub(crate) fn upgraded(
-        server: Server,
+        shared: Arc<Shared>,
         socket: impl Transport,
         peer: Option<SocketAddr>,
         opening: Opening,
     ) -> Self {
         let state = State::Upgraded(Box::new(opening));
-        Connection::begin(server, socket, peer, (SocketKind::Connection, state))
+        Connection::begin(shared, socket, peer, (SocketKind::Connection, state))
     }
 
     fn begin(
-        server: Server,
+        shared: Arc<Shared>,
         socket: impl Transport,
         peer: Option<SocketAddr>,
         (place, state): (SocketKind, State),
     ) -> Self {
-        let writer = SocketWriter::new(socket, server.0.budget.clone());
+        let writer = SocketWriter::new(socket, shared.budget.clone());
         let (peer, timer, span) = (peer.into(), Timer::default(), trace::Span::default());
-        Connection { server, writer, peer, timer, place, state, span }
+        Connection { shared, writer, peer, timer, place, state, span }
     }
 
     /// Takes one step in the current state.
     fn step(&mut self, cx: &mut Context<'_>) -> Step {
-        let now = self.server.now();
+        let now = self.shared.now();
         // A timer that has fired is out of the queue, and the next one has to be set.
         self.timer.expire(now);
         match &mut self.state {
@@ -183,11 +188,11 @@ impl Connection {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
         };
-        let (server, writer) = (&self.server, &self.writer);
+        let (shared, writer) = (&self.shared, &self.writer);
         // Before the connection's own state: receivers of other connections wait for this flush, even
         // if this connection ends now.
         if open.flush_at.is_some_and(|at| now >= at) {
-            open.flush_at = server.flush().then_some(now.into());
+            open.flush_at = shared.flush().then_some(now.into());
         }
         let status = writer.poll_status(cx);
         match status.phase {
@@ -200,9 +205,9 @@ impl Connection {
             return self.hand_over(now);
         }
         if status.is_blocked && writer.poll_unblock(cx).is_ready() {
-            let mut core = server.core();
+            let mut core = shared.core();
             core.outbound.schedule(open.conn.info.key, writer);
-            server.flush_after_input(now, core, &mut open.flush_at);
+            shared.flush_after_input(now, core, &mut open.flush_at);
             return Step::Again;
         }
         if open.has_requests() {
@@ -229,14 +234,14 @@ impl Connection {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
         };
-        let (server, writer) = (&self.server, &self.writer);
+        let (shared, writer) = (&self.shared, &self.writer);
         let (mut has_more, mut is_full) = (false, false);
         for _ in 0..MAX_READS_PER_POLL {
             let read = with_buffer(|buffer| {
                 let read = writer.poll_read(cx, buffer);
                 read.map_ok(|size| {
                     is_full = size == buffer.len();
-                    (size, size > 0 && open.on_bytes(server, writer, &mut buffer[..size], now))
+                    (size, size > 0 && open.on_bytes(shared, writer, &mut buffer[..size], now))
                 })
             });
             match read {
@@ -270,10 +275,10 @@ impl Connection {
     /// Closes an established connection for a reason of the server's own.
     fn end(&mut self, now: Duration, why: &Close) -> Step {
         if let State::Established(open) = &mut self.state {
-            let mut core = self.server.core();
-            let (key, window) = (open.conn.info.key, self.server.options().retry_window);
+            let mut core = self.shared.core();
+            let (key, window) = (open.conn.info.key, self.shared.options().retry_window);
             core.close_for(now, key, why, window);
-            self.server.flush_after_input(now, core, &mut open.flush_at);
+            self.shared.flush_after_input(now, core, &mut open.flush_at);
         }
         self.close_open(now)
     }
@@ -285,7 +290,7 @@ impl Connection {
         };
         // This task will no longer flush its rooms; the timer task does.
         if open.flush_at.is_some() {
-            self.server.0.timers.wake_drivers();
+            self.shared.timers.wake_drivers();
         }
         open.skip_to_close();
         let session = std::mem::take(&mut open.session);
@@ -299,7 +304,7 @@ impl Future for Connection {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
         loop {
-            let step = match this.server.0.lifecycle.is_aborted() {
+            let step = match this.shared.lifecycle.is_aborted() {
                 true => Step::Done,
                 false => this.in_span(|this| this.step(cx)),
             };
@@ -310,7 +315,7 @@ impl Future for Connection {
                     return Poll::Pending;
                 }
                 Step::Wait(until) => {
-                    this.timer.set(&this.server.0.timers, until, cx.waker());
+                    this.timer.set(&this.shared.timers, until, cx.waker());
                     // A shutdown wakes tasks in their handshake by their timers, and an abort wakes all.
                     // This timer may have been set just after that.
                     let in_handshake = matches!(
@@ -320,8 +325,8 @@ impl Future for Connection {
                             | State::Authorizing(_)
                             | State::Resuming(_)
                     );
-                    if (in_handshake && this.server.is_closing())
-                        || this.server.0.lifecycle.is_aborted()
+                    if (in_handshake && this.shared.is_closing())
+                        || this.shared.lifecycle.is_aborted()
                     {
                         continue;
                     }
@@ -352,21 +357,21 @@ impl Connection {
         self.abandon_handover();
         if !matches!(self.state, State::HandedOver) {
             self.writer.discard();
-            self.server.core().counts.bytes_out += self.writer.count_written();
+            self.shared.core().counts.bytes_out += self.writer.count_written();
         }
-        self.timer.cancel(&self.server.0.timers);
+        self.timer.cancel(&self.shared.timers);
         if let State::Established(open) | State::Detached(open) = &mut self.state {
-            let mut core = self.server.core();
-            let now = self.server.now();
+            let mut core = self.shared.core();
+            let now = self.shared.now();
             core.gone(now, open.conn.info.key, DisconnectReason::Lost);
-            self.server.flush_after_input(now, core, &mut open.flush_at);
+            self.shared.flush_after_input(now, core, &mut open.flush_at);
             if open.flush_at.is_some() {
-                self.server.0.timers.wake_drivers();
+                self.shared.timers.wake_drivers();
             }
         }
         self.state = State::Done;
         // Last: once the last socket is uncounted, a drain ends, and the process may exit.
-        self.server.0.lifecycle.leave(self.place, self.server.options().address(self.peer.get()));
+        self.shared.lifecycle.leave(self.place, self.shared.options().address(self.peer.get()));
     }
 }
 

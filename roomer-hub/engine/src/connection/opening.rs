@@ -11,11 +11,14 @@ use roomer_proto::{ROOT, close};
 
 use crate::app::claims::Credentials;
 use crate::app::conn::{Conn, ConnInfo};
+use crate::app::info::profile;
 use crate::connection::established::Established;
 use crate::connection::read_buffer::with_buffer;
+use crate::connection::resuming::hello;
 use crate::connection::{Connection, State, Step};
 use crate::handshake::compression::Compression;
 use crate::handshake::decision::{Accepted, Decision, PendingAuth};
+use crate::handshake::pages::{self, HealthCheck};
 use crate::handshake::rejected::Rejected;
 use crate::handshake::request::Request;
 use crate::handshake::response::Response;
@@ -57,14 +60,15 @@ impl Connection {
     pub(super) fn reject_early(&mut self, now: Duration, status: StatusCode) -> Step {
         // Counted already, together with the socket.
         trace::rejected(self.peer.get(), status.as_u16());
-        self.server.warn(self.server.handshakes_full(status));
+        let handshake = self.shared.handshake();
+        handshake.warnings.give(handshake.handshakes_full(status));
         self.writer.finish(Response::error(status).to_bytes(false).into(), false);
         // Above the bound of lingering sockets as well: what fits into the socket now is sent.
         if self.place == SocketKind::Outside {
             self.writer.prepare_final_write();
             return Step::Done;
         }
-        self.close_within(now, None, REJECT_LINGER.min(self.server.options().close_timeout))
+        self.close_within(now, None, REJECT_LINGER.min(self.shared.options().close_timeout))
     }
 
     /// Reads the request's head.
@@ -72,7 +76,7 @@ impl Connection {
         let State::Handshake { parser, until } = &mut self.state else {
             return Step::Again;
         };
-        let (options, until) = (self.server.options(), *until);
+        let (options, until) = (self.shared.options(), *until);
         let read = with_buffer(|buffer| {
             let read = self.writer.poll_read(cx, buffer);
             read.map_ok(|size| (size, parser.push(&buffer[..size], options)))
@@ -89,7 +93,7 @@ impl Connection {
                 self.reject(now, &Response::error(status), None, false)
             }
             // A request that is not complete needs no answer.
-            Poll::Pending if self.server.is_closing() => Step::Done,
+            Poll::Pending if self.shared.is_closing() => Step::Done,
             Poll::Pending if now < until => Step::Wait(until),
             Poll::Pending => {
                 self.reject(now, &Response::error(StatusCode::REQUEST_TIMEOUT), None, false)
@@ -105,17 +109,22 @@ impl Connection {
         head: http::Request<()>,
         leftover: Vec<u8>,
     ) -> Step {
-        let request = Request::new(head, self.peer.get(), self.server.options());
+        let request = Request::new(head, self.peer.get(), self.shared.options());
         let is_head = request.head.method() == Method::HEAD;
-        match self.server.page(&request) {
+        let (shared, handshake) = (&self.shared, self.shared.handshake());
+        let is_healthy = |check| match check {
+            HealthCheck::Live => !shared.is_closing(),
+            HealthCheck::Ready => shared.is_ready(),
+        };
+        match pages::page(handshake.options, &request, is_healthy) {
             None => {}
             Some(Ok(response)) => return self.respond(now, &response, is_head),
             Some(Err(status)) => {
-                let cause = self.server.wrong_path(&request);
+                let cause = handshake.wrong_path(&request);
                 return self.reject(now, &Response::error(status), cause, is_head);
             }
         }
-        match self.server.decide(request, false) {
+        match handshake.decide(request, false) {
             // An upgrade by HEAD is rejected, and a response to HEAD has no body.
             Decision::Ready(Err(Rejected { rejection, cause })) => {
                 self.reject(now, &Response::rejection(&rejection), cause, is_head)
@@ -134,11 +143,11 @@ impl Connection {
             return Step::Again;
         };
         // Before the clock: a decision counts, however late this task is polled.
-        if let Poll::Ready(decided) = authorizing.auth.poll(cx) {
+        if let Poll::Ready(decided) = authorizing.auth.poll(|| self.shared.now(), cx) {
             let leftover = std::mem::take(&mut authorizing.leftover);
             return self.admit(now, decided, leftover);
         }
-        if self.server.is_closing() {
+        if self.shared.is_closing() {
             return Step::Done;
         }
         if now >= authorizing.until {
@@ -147,7 +156,7 @@ impl Connection {
             return self.reject(now, &response, cause, false);
         }
         // Reading continues, to notice when the client disconnects; what it sends early is bounded.
-        let room = self.server.options().max_head.saturating_sub(authorizing.leftover.len());
+        let room = self.shared.options().max_head.saturating_sub(authorizing.leftover.len());
         let read = with_buffer(|buffer| match room.min(buffer.len()) {
             // What comes beyond that stays in the socket until the hook has decided.
             0 => Poll::Pending,
@@ -170,14 +179,14 @@ impl Connection {
         decided: Result<Accepted, Rejected>,
         leftover: Vec<u8>,
     ) -> Step {
-        let options = self.server.options();
+        let (handshake, options) = (self.shared.handshake(), self.shared.options());
         let promote = |accepted: Accepted| {
             let (from, to) = (options.address(self.peer.get()), options.address(accepted.peer));
             // Checked again, since others may have connected while the hook was pending.
-            let replaced = accepted.replaced_socket(&self.server);
-            match self.server.0.lifecycle.promote(from, to, &options.admission, replaced) {
+            let replaced = handshake.replaced(&accepted);
+            match handshake.lifecycle.promote(from, to, &options.admission, replaced) {
                 Ok(()) => Ok(accepted),
-                Err(status) => Err(self.server.full(status, accepted.untrusted_proxy)),
+                Err(status) => Err(handshake.full(status, accepted.untrusted_proxy)),
             }
         };
         match decided.and_then(promote) {
@@ -203,7 +212,7 @@ impl Connection {
         cause: Option<WarningCause>,
         is_head: bool,
     ) -> Step {
-        self.server.record_rejected(self.peer.get(), response.status(), cause);
+        self.shared.handshake().record_rejected(self.peer.get(), response.status(), cause);
         self.respond(now, response, is_head)
     }
 
@@ -217,13 +226,13 @@ impl Connection {
     /// step.
     pub(super) fn establish(&mut self, now: Duration, opening: Opening) -> Step {
         let Opening { response, compression, credentials, leftover, session } = opening;
-        let server = &self.server;
-        let profile = server.profile(credentials.as_deref());
-        let random = server.0.env.random();
-        let mut core = server.core();
+        let shared = &self.shared;
+        let profile = profile(credentials.as_deref(), shared.options(), &shared.warnings);
+        let random = shared.env.random();
+        let mut core = shared.core();
         let id = core.new_id(random);
         // Checked under the lock: a shutdown either finds this connection in the hub or is seen here.
-        if server.is_closing() {
+        if shared.is_closing() {
             drop(core);
             return self.refuse_at_shutdown(now, response.is_empty());
         }
@@ -234,7 +243,7 @@ impl Connection {
             self.writer.take_compressed();
         }
         let secret = session.map(|_| self.greet(id, profile.as_ref()));
-        let opening = (!server.options().echo).then_some(&self.writer);
+        let opening = (!shared.options().echo).then_some(&self.writer);
         let extended = session.is_some();
         let open = match &profile {
             None => Input::Open { id, extended },
@@ -245,7 +254,7 @@ impl Connection {
         let Some(key) = applied.opened else {
             return Step::Done;
         };
-        if server.options().echo {
+        if shared.options().echo {
             // The echo server has no rooms. The connection has no writer yet, so it was sent nothing of
             // root; it leaves without being sent anything either.
             let leave = Command::Leave { conn: key, room: ROOT };
@@ -257,20 +266,20 @@ impl Connection {
         let info = ConnInfo::new(key, id, credentials, self.peer.clone());
         core.arrived(&info);
         // After `arrived`, so that the new connection is counted, as the newest of its user.
-        core.limit_user(now, &info, server.options().max_connections_per_user);
+        core.limit_user(now, &info, shared.options().max_connections_per_user);
         let elsewhere = session.and_then(|session| session.resume?.token);
         if let Some(token) = elsewhere {
             core.report_elsewhere(now, &token, info.user().map(|user| &**user));
         }
-        let conn = Conn { server: server.clone(), info };
+        let conn = Conn::new(shared, info);
         let mut established = Established::new(conn, compression, now);
         if let Some(secret) = secret {
             core.sessions.begin(key, id, secret);
             let mut state = Box::new(SessionState::new(now));
-            state.renewal.schedule(now, established.conn.info.expires(), server.options());
+            state.renewal.schedule(now, established.conn.info.expires(), shared.options());
             established.session_state = Some(state);
         }
-        server.flush_after_input(now, core, &mut established.flush_at);
+        shared.flush_after_input(now, core, &mut established.flush_at);
         // After the unlock, since it calls the subscriber.
         self.span = trace::Span::begin(&established.conn.info);
         let has_ended = self.on_leftover(now, &mut established, leftover);
@@ -295,12 +304,12 @@ impl Connection {
 
     /// Queues the `hello` of a new session. Returns the secret of its token.
     fn greet(&self, id: ConnId, profile: Option<&Profile>) -> [u8; 16] {
-        let server = &self.server;
-        let secret = server.0.env.random();
+        let shared = &self.shared;
+        let secret = shared.env.random();
         let token = SessionToken::new(id, secret);
-        let keeps_sessions = !server.options().resume_window.is_zero();
+        let keeps_sessions = !shared.options().resume_window.is_zero();
         let token = keeps_sessions.then_some(token);
-        let hello = server.hello(token, id.as_str(), None, profile);
+        let hello = hello(shared.options(), token, id.as_str(), None, profile);
         self.writer.push(Chunk::complete(hello));
         self.writer.begin_session();
         secret
@@ -317,8 +326,8 @@ impl Connection {
         if leftover.is_empty() {
             return false;
         }
-        let (server, writer) = (&self.server, &self.writer);
-        let handle = |_: &mut _| open.on_bytes(server, writer, &mut leftover, now);
+        let (shared, writer) = (&self.shared, &self.writer);
+        let handle = |_: &mut _| open.on_bytes(shared, writer, &mut leftover, now);
         trace::Span::within(&mut self.span, |span| span, handle)
     }
 }

@@ -31,9 +31,9 @@ impl Connection {
                 self.state = State::Handshake { parser: RequestParser::default(), until };
                 // Without an address the connection is the proxy's own, such as a health check.
                 let client = source.or(self.peer.get());
-                let options = self.server.options();
+                let options = self.shared.options();
                 let (from, to) = (options.address(self.peer.get()), options.address(client));
-                match self.server.0.lifecycle.reassign(from, to, &options.admission) {
+                match self.shared.lifecycle.reassign(from, to, &options.admission) {
                     // After the counts: they know the socket by the proxy's address until now.
                     Ok(()) => {
                         self.peer = client.into();
@@ -41,7 +41,7 @@ impl Connection {
                     }
                     // The writer keeps the proxy's address, for which the socket still counts.
                     Err(status) => {
-                        let cause = self.server.handshakes_full(status);
+                        let cause = self.shared.handshake().handshakes_full(status);
                         self.reject(now, &Response::error(status), Some(cause), false)
                     }
                 }
@@ -52,7 +52,7 @@ impl Connection {
                 };
                 self.reject(now, &Response::error(StatusCode::BAD_REQUEST), Some(cause), false)
             }
-            Poll::Pending if self.server.is_closing() => Step::Done,
+            Poll::Pending if self.shared.is_closing() => Step::Done,
             Poll::Pending if now < until => Step::Wait(until),
             Poll::Pending => {
                 self.reject(now, &Response::error(StatusCode::REQUEST_TIMEOUT), None, false)

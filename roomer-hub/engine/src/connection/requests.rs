@@ -77,18 +77,18 @@ impl<'s> Dispatcher<'_, 's> {
         key: HandlerKey,
         message: &Message<'_>,
     ) -> (MutexGuard<'s, Core>, Option<Box<RunningRequest>>) {
-        let server = self.server;
-        let Some(handler) = server.request_handler(key) else { return (core, None) };
+        let shared = self.shared;
+        let Some(handler) = shared.request_handler(key) else { return (core, None) };
         drop(core);
-        let ran = server.run_callback(|| handler.run(self.conn, message));
-        let core = server.core();
+        let ran = shared.run_callback(|| handler.run(self.conn, message));
+        let core = shared.core();
         match ran {
             CallResult::Done(result) => (self.answer(core, message, result), None),
             CallResult::Panicked(panic) => (self.panicked(core, message, panic), None),
             CallResult::Pending(future, message) => {
                 let id = self.conn.info.id;
                 let owner = || (format!("the request handler of `{}`", message.event), Some(id));
-                let observed = server.observe(owner);
+                let observed = shared.monitor().observe(owner);
                 (core, Some(Box::new(RunningRequest { future, observed, message })))
             }
         }
@@ -144,7 +144,7 @@ impl Established {
         now: Duration,
         cx: &mut Context<'_>,
     ) {
-        let server = self.conn.server.clone();
+        let shared = self.conn.server.0.clone();
         let Some(session) = &mut self.session_state else { return };
         let Some(list) = &mut session.requests.0 else { return };
         // Each future is polled below, and wakes this task from then on.
@@ -154,7 +154,7 @@ impl Established {
             let RunningRequest { future, observed, message } = request;
             // The application's code is polled, and its future dropped, without the lock.
             let poll = || observed.poll(cx, |cx| handler::poll(future, cx));
-            match server.run_callback(poll) {
+            match shared.run_callback(poll) {
                 Poll::Pending => true,
                 Poll::Ready(result) => {
                     done.push((message.clone(), result));
@@ -163,8 +163,8 @@ impl Established {
             }
         });
         session.requests.0.take_if(|list| list.requests.is_empty());
-        let dispatcher = Dispatcher { server: &server, conn: &self.conn, now };
-        let mut core = server.core();
+        let dispatcher = Dispatcher { shared: &shared, conn: &self.conn, now };
+        let mut core = shared.core();
         for (message, result) in &mut done {
             let message = message.borrowed();
             core = match std::mem::replace(result, Ok(Ok(Default::default()))) {
@@ -173,7 +173,7 @@ impl Established {
             };
         }
         // Even handlers that are still pending may have sent something.
-        server.flush_after_input(now, core, &mut self.flush_at);
+        shared.flush_after_input(now, core, &mut self.flush_at);
         self.report_buffered(writer);
     }
 

@@ -8,8 +8,8 @@ use roomer_proto::close;
 use roomer_proto::extended::{HELLO, Hello, Limits, Profile, SessionToken};
 use roomer_proto::{PacketRef, ROOT};
 
-use crate::Server;
 use crate::app::hooks::DisconnectReason;
+use crate::builder::options::Options;
 use crate::connection::{Connection, Opening, State, Step};
 use crate::handshake::response::Response;
 use crate::lifecycle::admission::Replaced;
@@ -39,7 +39,7 @@ impl Connection {
         let Some(request) = request else {
             return self.establish(now, opening);
         };
-        let mut core = self.server.core();
+        let mut core = self.shared.core();
         let user = opening.credentials.as_ref().and_then(|credentials| credentials.user());
         let found = match request {
             ResumeRequest { token: Some(token), received: Some(received) } => {
@@ -85,7 +85,7 @@ impl Connection {
         let State::Resuming(resuming) = &mut self.state else {
             return Step::Again;
         };
-        let is_over = now >= resuming.until || self.server.is_closing();
+        let is_over = now >= resuming.until || self.shared.is_closing();
         let session = match resuming.handover.poll(cx) {
             Poll::Ready(session) => session,
             // The session may have been given since the poll, and would be lost if it were not
@@ -106,12 +106,12 @@ impl Connection {
     /// Opens a new session instead of the one that was waited for, if the limits permit it: this socket
     /// was admitted in the place of the session's old one, which may still be there.
     fn start_over(&mut self, now: Duration, opening: Opening) -> Step {
-        let (lifecycle, options) = (&self.server.0.lifecycle, self.server.options());
+        let (lifecycle, options) = (&self.shared.lifecycle, self.shared.options());
         let address = options.address(self.peer.get());
         // This socket itself is counted as well.
         let own = Some(Replaced { address });
         let Err(status) = lifecycle.check(address, &options.admission, own) else {
-            self.server.core().sessions.refused.unknown += 1;
+            self.shared.core().sessions.refused.unknown += 1;
             return self.establish(now, opening);
         };
         match opening.response.is_empty() {
@@ -121,7 +121,7 @@ impl Connection {
                 self.writer.close(Some(code), reason, false);
             }
             false => {
-                self.server.record_rejected(self.peer.get(), status, None);
+                self.shared.handshake().record_rejected(self.peer.get(), status, None);
                 self.writer.finish(Response::error(status).to_bytes(false).into(), false);
             }
         }
@@ -140,18 +140,18 @@ impl Connection {
         received: u64,
     ) -> Step {
         let HandedOver { mut open, writer: detached } = session;
-        let server = self.server.clone();
-        let random = server.0.env.random();
+        let shared = self.shared.clone();
+        let random = shared.env.random();
         let (key, id) = (open.conn.info.key, open.conn.info.id);
-        let mut core = server.core();
+        let mut core = shared.core();
         let replay = detached.take_replay(received);
         let (Ok(replay), Some(state)) = (replay, open.session_state.as_mut()) else {
             core.sessions.refused.incomplete += 1;
             core.gone(now, key, DisconnectReason::Lost);
-            server.flush_after_input(now, core, &mut open.flush_at);
+            shared.flush_after_input(now, core, &mut open.flush_at);
             // The rest of a flush goes to the timer task, since the session's state is dropped here.
             if open.flush_at.is_some() {
-                server.0.timers.wake_drivers();
+                shared.timers.wake_drivers();
             }
             detached.discard();
             return self.establish(now, opening);
@@ -162,7 +162,7 @@ impl Connection {
         // Neither the response nor `hello` is a packet that the client counts, so they are not
         // logged.
         self.writer.push_unlogged(Chunk::complete(response));
-        let hello = server.hello(Some(token), id.as_str(), Some(handled), None);
+        let hello = hello(shared.options(), Some(token), id.as_str(), Some(handled), None);
         self.writer.push_unlogged(Chunk::complete(hello));
         if compression.is_shared {
             self.writer.take_compressed();
@@ -177,14 +177,14 @@ impl Connection {
         let info = open.conn.info.resumed(credentials, self.peer.clone());
         core.infos.replace(&info);
         state.resumed(now);
-        state.renewal.schedule(now, info.expires(), server.options());
+        state.renewal.schedule(now, info.expires(), shared.options());
         open.conn.info = info;
         open.reset_socket(compression, now);
-        server.flush_after_input(now, core, &mut open.flush_at);
+        shared.flush_after_input(now, core, &mut open.flush_at);
         detached.discard();
         self.span = trace::Span::begin(&open.conn.info);
         let has_ended =
-            !leftover.is_empty() && open.on_bytes(&self.server, &self.writer, &mut leftover, now);
+            !leftover.is_empty() && open.on_bytes(&self.shared, &self.writer, &mut leftover, now);
         self.state = State::Established(open);
         match has_ended {
             true => self.close_open(now),
@@ -198,38 +198,35 @@ impl Connection {
     pub(super) fn abandon_handover(&mut self) {
         let State::Resuming(resuming) = &mut self.state else { return };
         let Some(HandedOver { mut open, writer }) = resuming.handover.abandon() else { return };
-        let (mut core, now) = (self.server.core(), self.server.now());
+        let (mut core, now) = (self.shared.core(), self.shared.now());
         core.gone(now, open.conn.info.key, DisconnectReason::Lost);
-        self.server.flush_after_input(now, core, &mut open.flush_at);
+        self.shared.flush_after_input(now, core, &mut open.flush_at);
         if open.flush_at.is_some() {
-            self.server.0.timers.wake_drivers();
+            self.shared.timers.wake_drivers();
         }
         writer.discard();
     }
 }
 
-impl Server {
-    /// Returns the frame of `hello`. `resumed` is the number of the client's packets that were handled
-    /// if its session continues; `profile` is what it contains otherwise.
-    pub(crate) fn hello(
-        &self,
-        session: Option<SessionToken>,
-        id: &str,
-        resumed: Option<u64>,
-        profile: Option<&Profile>,
-    ) -> Vec<u8> {
-        let options = self.options();
-        let hello = Hello {
-            session,
-            is_resumed: resumed.is_some(),
-            received: resumed.unwrap_or_default(),
-            heartbeat: HEARTBEAT,
-            resume: options.resume_window,
-            limits: Limits { message: options.limits.max_message, ..options.hub_limits },
-            profile,
-        };
-        let payload = hello.to_json();
-        let payload = payload.as_bytes();
-        encode(&PacketRef { room: ROOT, event: HELLO, dst: "", src: id, payload })
-    }
+/// Returns the frame of `hello`. `resumed` is the number of the client's packets that were handled
+/// if its session continues; `profile` is what it contains otherwise.
+pub(super) fn hello(
+    options: &Options,
+    session: Option<SessionToken>,
+    id: &str,
+    resumed: Option<u64>,
+    profile: Option<&Profile>,
+) -> Vec<u8> {
+    let hello = Hello {
+        session,
+        is_resumed: resumed.is_some(),
+        received: resumed.unwrap_or_default(),
+        heartbeat: HEARTBEAT,
+        resume: options.resume_window,
+        limits: Limits { message: options.limits.max_message, ..options.hub_limits },
+        profile,
+    };
+    let payload = hello.to_json();
+    let payload = payload.as_bytes();
+    encode(&PacketRef { room: ROOT, event: HELLO, dst: "", src: id, payload })
 }

@@ -18,7 +18,7 @@ impl Connection {
             return Step::Again;
         };
         let is_due = |at: Option<Duration>| at.is_some_and(|at| now >= at);
-        let options = self.server.options();
+        let options = self.shared.options();
         open.keep_alive.relieved(now, status.relieved);
         let silent = match open.activity.is_pending() {
             false => open.keep_alive.timeout_at(options.ping_interval, options.pong_timeout),
@@ -54,16 +54,16 @@ impl Connection {
         if is_due(acknowledge)
             && let Some(session) = &mut open.session_state
         {
-            self.server.send_control(open.conn.info.key, session.acknowledge(now));
+            self.shared.send_control(open.conn.info.key, session.acknowledge(now));
             return Step::Again;
         }
         let renew = open.session_state.as_ref().and_then(|session| session.renewal.due_at());
         if is_due(renew)
             && let Some(session) = &mut open.session_state
         {
-            let mut core = self.server.core();
+            let mut core = self.shared.core();
             session.renewal.ask(now, &open.conn.info, &mut core.outbound);
-            self.server.flush_after_input(now, core, &mut open.flush_at);
+            self.shared.flush_after_input(now, core, &mut open.flush_at);
             return Step::Again;
         }
         let ping = open.keep_alive.ping_at(options.ping_interval);
@@ -71,7 +71,7 @@ impl Connection {
             open.keep_alive.pinged(now);
             let mut frame = Vec::new();
             websocket::ping_frame(&mut frame);
-            self.server.send_control(open.conn.info.key, frame);
+            self.shared.send_control(open.conn.info.key, frame);
             // The ping may have filled the socket, so the status has to be read again.
             return Step::Again;
         }

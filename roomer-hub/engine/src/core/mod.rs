@@ -2,9 +2,10 @@
 //!
 //! Everything here is bookkeeping in memory. Nothing writes to a socket, wakes a task or runs a
 //! handler: the task that took the lock does that after it has released it
-//! ([`flush`](crate::outbound::flush)).
+//! ([`flush`](crate::shared::flush)).
 
 mod actions;
+pub(crate) mod shed;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use http::{Extensions, Method, StatusCode};
 
-use crate::Server;
 use crate::app::claims::{Claims, Credentials, Expired};
 use crate::app::handler::{self, BoxFuture, HandlerPanic};
-use crate::app::monitor::{CallOwner, ObservedCall};
+use crate::app::monitor::{CallOwner, Monitor, ObservedCall};
 use crate::builder::options::Authorize;
+use crate::handshake::ServerHandshake;
 use crate::handshake::compression::Compression;
 use crate::handshake::rejected::Rejected;
 use crate::handshake::request::{AuthResult, Rejection, Request};
@@ -23,6 +23,7 @@ use crate::lifecycle::admission::Replaced;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
 use crate::session::request::SessionRequest;
+use crate::sync::lock;
 
 /// An accepted request: the response, and the state with which the connection starts.
 pub(crate) struct Accepted {
@@ -45,7 +46,7 @@ pub(crate) enum Decision {
 
 /// A decision that waits for the application's `authorize_async` hook.
 pub(crate) struct PendingAuth {
-    server: Server,
+    monitor: Monitor,
     run: BoxFuture<AuthResult>,
     observed: ObservedCall,
     /// `None` once the decision was returned.
@@ -66,23 +67,20 @@ struct Candidate {
     session: Option<SessionRequest>,
 }
 
-impl Accepted {
-    /// Returns the socket that ends when this client is admitted. See [`Server::replaced_socket`].
-    pub(crate) fn replaced_socket(&self, server: &Server) -> Option<Replaced> {
-        let user = self.credentials.as_ref().and_then(|credentials| credentials.user());
-        server.replaced_socket(self.session.as_ref(), |of_session| of_session == user)
-    }
-}
-
 impl PendingAuth {
-    /// Polls the hook. Must not be polled again once it is ready.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Accepted, Rejected>> {
+    /// Polls the hook; `now` is the time for a decision. Must not be polled again once it is ready.
+    pub(crate) fn poll(
+        &mut self,
+        now: impl FnOnce() -> Duration,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Accepted, Rejected>> {
         let run = &mut self.run;
         let result = ready!(self.observed.poll(cx, |cx| handler::poll(run, cx)));
         Poll::Ready(match self.candidate.take() {
             Some(candidate) => {
-                let claims = self.server.auth_result(result, candidate.peer, candidate.has_token);
-                claims.and_then(|claims| candidate.accept(Some(claims), self.server.now()))
+                let claims =
+                    auth_result(&self.monitor, result, candidate.peer, candidate.has_token);
+                claims.and_then(|claims| candidate.accept(Some(claims), now()))
             }
             // Only if it is polled again, which the caller must not do.
             None => Err(Rejected::with_status(StatusCode::INTERNAL_SERVER_ERROR)),
@@ -123,7 +121,7 @@ impl Candidate {
     }
 }
 
-impl Server {
+impl ServerHandshake<'_> {
     /// Decides about a request for an upgrade. `is_mounted` is true if a framework has read the
     /// request.
     pub(crate) fn decide(&self, request: Request, is_mounted: bool) -> Decision {
@@ -132,7 +130,7 @@ impl Server {
     }
 
     fn try_decide(&self, request: Request, is_mounted: bool) -> Result<Decision, Rejected> {
-        let options = self.options();
+        let (options, monitor) = (self.options, &self.options.monitor);
         if request.head.method() != Method::GET {
             return Err(Rejected::with_status(StatusCode::METHOD_NOT_ALLOWED));
         }
@@ -142,9 +140,9 @@ impl Server {
         // A full server rejects before it calls the hook, which may be expensive.
         // Any user's session counts here, since the client's own user is known only after the hook.
         // Admission checks again with it.
-        let replaced = self.replaced_socket(session.as_ref(), |_| true);
+        let replaced = self.replaced_by(session.as_ref(), |_| true);
         let address = options.address(request.peer);
-        let allowed = self.0.lifecycle.check(address, &options.admission, replaced);
+        let allowed = self.lifecycle.check(address, &options.admission, replaced);
         allowed.map_err(|status| self.full(status, untrusted_proxy))?;
         let (claims, peer) = (request.head.extensions().get::<Claims>().cloned(), request.peer);
         // Only warnings about `authorize` mention it, so it is not looked for without a hook.
@@ -162,44 +160,72 @@ impl Server {
         Ok(match &options.authorize {
             None => {
                 let candidate = candidate(self.check_upgrade(&request));
-                Decision::Ready(candidate.accept(None, self.now()))
+                Decision::Ready(candidate.accept(None, self.env.now()))
             }
             Some(Authorize::Sync(hook)) => {
                 let result = handler::catch_panic(|| hook(&request));
-                let claims = self.auth_result(result, peer, has_token)?;
+                let claims = auth_result(monitor, result, peer, has_token)?;
                 let candidate = candidate(self.check_upgrade(&request));
-                Decision::Ready(candidate.accept(Some(claims), self.now()))
+                Decision::Ready(candidate.accept(Some(claims), self.env.now()))
             }
             Some(Authorize::Async(hook)) => {
                 // Checked before the hook takes the request, and reported after it.
                 let candidate = Some(candidate(self.check_upgrade(&request)));
                 let run = handler::catch_panic(|| hook(request));
-                let run = run.map_err(|panic| self.authorize_panicked(&panic, peer))?;
-                let (server, observed) = (self.clone(), self.observe(authorize_hook));
-                Decision::PendingAuth(Box::new(PendingAuth { server, run, observed, candidate }))
+                let run = run.map_err(|panic| authorize_panicked(monitor, &panic, peer))?;
+                let (monitor, observed) = (monitor.clone(), monitor.observe(authorize_hook));
+                Decision::PendingAuth(Box::new(PendingAuth { monitor, run, observed, candidate }))
             }
         })
     }
 
-    /// Returns the hook's claims, or the rejection; 500 if the hook panicked.
-    fn auth_result(
-        &self,
-        result: Result<AuthResult, HandlerPanic>,
-        peer: Option<SocketAddr>,
-        has_token: bool,
-    ) -> Result<Claims, Rejected> {
-        let result = result.map_err(|panic| self.authorize_panicked(&panic, peer))?;
-        result.map_err(|rejection| {
-            let status = rejection.status().as_u16();
-            Rejected { rejection, cause: Some(WarningCause::Unauthorized { status, has_token }) }
-        })
+    /// Returns the socket that ends when this client is admitted.
+    pub(crate) fn replaced(&self, accepted: &Accepted) -> Option<Replaced> {
+        let user = accepted.credentials.as_ref().and_then(|credentials| credentials.user());
+        self.replaced_by(accepted.session.as_ref(), |of_session| of_session == user)
     }
 
-    fn authorize_panicked(&self, panic: &HandlerPanic, peer: Option<SocketAddr>) -> Rejected {
-        trace::authorize_failed(peer, panic);
-        self.report_failure(authorize_hook, &panic.message, true);
-        Rejected::with_status(StatusCode::INTERNAL_SERVER_ERROR)
+    /// Returns the socket that ends if a client with this request is admitted: its session's old one,
+    /// if that still looks open. So a client whose address is at its limit, or whose server is full,
+    /// can change its network. `is_user` is true for the user that the client has logged in as: the
+    /// session of another one stays, and so does its socket.
+    fn replaced_by(
+        &self,
+        request: Option<&SessionRequest>,
+        is_user: impl FnOnce(Option<&Arc<str>>) -> bool,
+    ) -> Option<Replaced> {
+        // Without a count the session cannot continue, and its socket stays.
+        let resume = request?.resume.as_ref().filter(|resume| resume.received.is_some())?;
+        let token = resume.token?;
+        let core = lock(self.core);
+        let conn = core.sessions.find_attached(core.hub.tables(), &token)?;
+        let info = core.infos.get(conn).filter(|info| is_user(info.user()))?;
+        Some(Replaced { address: self.options.address(info.peer.get()) })
     }
+}
+
+/// Returns the hook's claims, or the rejection; 500 if the hook panicked.
+fn auth_result(
+    monitor: &Monitor,
+    result: Result<AuthResult, HandlerPanic>,
+    peer: Option<SocketAddr>,
+    has_token: bool,
+) -> Result<Claims, Rejected> {
+    let result = result.map_err(|panic| authorize_panicked(monitor, &panic, peer))?;
+    result.map_err(|rejection| {
+        let status = rejection.status().as_u16();
+        Rejected { rejection, cause: Some(WarningCause::Unauthorized { status, has_token }) }
+    })
+}
+
+fn authorize_panicked(
+    monitor: &Monitor,
+    panic: &HandlerPanic,
+    peer: Option<SocketAddr>,
+) -> Rejected {
+    trace::authorize_failed(peer, panic);
+    monitor.report_failure(authorize_hook, &panic.message, true);
+    Rejected::with_status(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 fn authorize_hook() -> CallOwner {

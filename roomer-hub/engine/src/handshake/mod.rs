@@ -19,3 +19,21 @@ pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod rules;
 pub(crate) mod subprotocol;
+
+use crate::builder::options::Options;
+use crate::core::Core;
+use crate::env::Environment;
+use crate::lifecycle::Lifecycle;
+use crate::metrics::warning::Warnings;
+use crate::sync::Mutex;
+
+/// The parts of a server that decide about a request.
+#[derive(Clone, Copy)]
+pub(crate) struct ServerHandshake<'s> {
+    pub(crate) options: &'s Options,
+    pub(crate) lifecycle: &'s Lifecycle,
+    pub(crate) warnings: &'s Warnings,
+    /// Locked only to find the session that a client wants to return to.
+    pub(crate) core: &'s Mutex<Core>,
+    pub(crate) env: &'s dyn Environment,
+}

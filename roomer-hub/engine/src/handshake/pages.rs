@@ -2,40 +2,51 @@
 
 use http::{Method, StatusCode};
 
-use crate::Server;
+use crate::builder::options::Options;
 use crate::handshake::request::Request;
 use crate::handshake::response::Response;
 
-impl Server {
-    /// Returns the response to a request for a path other than the WebSocket's, or the status of
-    /// its rejection. Returns `None` for the WebSocket's path.
-    pub(crate) fn page(&self, request: &Request) -> Option<Result<Response, StatusCode>> {
-        let (options, path) = (self.options(), request.path());
-        if path == options.path {
-            return None;
-        }
-        let is_options = *request.head.method() == Method::OPTIONS;
-        let response = match (&options.health, options.pages.get(path)) {
-            (Some(health), _) if health.live == path => Response::health(self.is_live()),
-            (Some(health), _) if health.ready == path => Response::health(self.is_ready()),
-            (_, Some(_)) if is_options => Response::options("GET, HEAD, OPTIONS"),
-            (_, Some(page)) => Response::page(page),
-            // Load balancers without a configured path probe these with OPTIONS.
-            (_, None) if is_options && matches!(path, "/" | "*") => Response::options("OPTIONS"),
-            // Only to known pages: a redirect must not lead to an address that the client chooses.
-            (_, None) if path.starts_with('/') && options.pages.contains_key(&folder(path)) => {
-                let query = request.head.uri().query();
-                let query = query.map(|query| format!("?{query}")).unwrap_or_default();
-                Response::redirect(folder(path) + &query)
-            }
-            (_, None) => return Some(Err(StatusCode::NOT_FOUND)),
-        };
-        // After the path, so that an unknown one is 404 whatever the method.
-        Some(match *request.head.method() {
-            Method::GET | Method::HEAD | Method::OPTIONS => Ok(response),
-            _ => Err(StatusCode::METHOD_NOT_ALLOWED),
-        })
+/// A health check.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum HealthCheck {
+    Live,
+    Ready,
+}
+
+/// Returns the response to a request for a path other than the WebSocket's, or the status of
+/// its rejection. Returns `None` for the WebSocket's path. `is_healthy` carries out a health check.
+pub(crate) fn page(
+    options: &Options,
+    request: &Request,
+    is_healthy: impl FnOnce(HealthCheck) -> bool,
+) -> Option<Result<Response, StatusCode>> {
+    let path = request.path();
+    if path == options.path {
+        return None;
     }
+    let is_options = *request.head.method() == Method::OPTIONS;
+    let response = match (&options.health, options.pages.get(path)) {
+        (Some(health), _) if health.live == path => Response::health(is_healthy(HealthCheck::Live)),
+        (Some(health), _) if health.ready == path => {
+            Response::health(is_healthy(HealthCheck::Ready))
+        }
+        (_, Some(_)) if is_options => Response::options("GET, HEAD, OPTIONS"),
+        (_, Some(page)) => Response::page(page),
+        // Load balancers without a configured path probe these with OPTIONS.
+        (_, None) if is_options && matches!(path, "/" | "*") => Response::options("OPTIONS"),
+        // Only to known pages: a redirect must not lead to an address that the client chooses.
+        (_, None) if path.starts_with('/') && options.pages.contains_key(&folder(path)) => {
+            let query = request.head.uri().query();
+            let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+            Response::redirect(folder(path) + &query)
+        }
+        (_, None) => return Some(Err(StatusCode::NOT_FOUND)),
+    };
+    // After the path, so that an unknown one is 404 whatever the method.
+    Some(match *request.head.method() {
+        Method::GET | Method::HEAD | Method::OPTIONS => Ok(response),
+        _ => Err(StatusCode::METHOD_NOT_ALLOWED),
+    })
 }
 
 /// Returns the path with a slash at its end.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::StatusCode;
 
-use crate::Server;
+use crate::handshake::ServerHandshake;
 use crate::handshake::request::Rejection;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
@@ -22,7 +22,7 @@ impl Rejected {
     }
 }
 
-impl Server {
+impl ServerHandshake<'_> {
     /// Counts a rejected request, and reports it to the `tracing` subscriber and as a warning.
     pub(crate) fn record_rejected(
         &self,
@@ -30,16 +30,16 @@ impl Server {
         status: StatusCode,
         cause: Option<WarningCause>,
     ) {
-        self.0.lifecycle.record_rejected(status);
+        self.lifecycle.record_rejected(status);
         trace::rejected(peer, status.as_u16());
         if let Some(cause) = cause {
-            self.warn(cause);
+            self.warnings.give(cause);
         }
     }
 
     /// Returns the warning for a socket above the limit on handshakes.
     pub(crate) fn handshakes_full(&self, status: StatusCode) -> WarningCause {
-        let cap = self.options().admission.handshakes;
+        let cap = self.options.admission.handshakes;
         let (option, limit) = match status {
             StatusCode::TOO_MANY_REQUESTS => ("max_handshakes_per_address", cap.per_address),
             _ => ("max_handshakes", cap.total),
@@ -49,14 +49,14 @@ impl Server {
 
     /// Returns the rejection of a request above the limit on connections, or during a shutdown.
     pub(crate) fn full(&self, status: StatusCode, untrusted_proxy: Option<IpAddr>) -> Rejected {
-        let cap = self.options().admission.connections;
+        let cap = self.options.admission.connections;
         let (option, limit) = match status {
             StatusCode::TOO_MANY_REQUESTS => ("max_connections_per_address", cap.per_address),
             _ => ("max_connections", cap.total),
         };
         let cause = WarningCause::Full { option, limit, untrusted_proxy };
         // Rejections during a shutdown are expected and need no warning.
-        let cause = self.0.lifecycle.is_open().then_some(cause);
+        let cause = self.lifecycle.is_open().then_some(cause);
         Rejected { cause, ..Rejected::with_status(status) }
     }
 }

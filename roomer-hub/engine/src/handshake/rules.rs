@@ -9,8 +9,8 @@ use http::header::{
 use http::{HeaderName, StatusCode, Version};
 use tungstenite::handshake::derive_accept_key;
 
-use crate::Server;
 use crate::builder::options::Options;
+use crate::handshake::ServerHandshake;
 use crate::handshake::compression::{self, Compression};
 use crate::handshake::proxy;
 use crate::handshake::rejected::Rejected;
@@ -19,7 +19,7 @@ use crate::handshake::response::Response;
 use crate::handshake::subprotocol;
 use crate::metrics::warning::{WarningCause, shown};
 
-impl Server {
+impl ServerHandshake<'_> {
     /// Rejects a request without an address if an option needs one. A request of a trusted proxy
     /// that does not name its client is accepted, since the proxy may connect for itself.
     pub(crate) fn check_address(
@@ -27,14 +27,14 @@ impl Server {
         request: &Request,
         is_mounted: bool,
     ) -> Result<(), Rejected> {
-        let options = self.options();
+        let options = self.options;
         let Some(option) = options.needs_address(is_mounted) else { return Ok(()) };
         // `request.peer` is the client if a trusted proxy has named it, so a peer that is trusted
         // itself means that it has not.
         if options.proxies.trusts(request.peer) {
             if option != "trust_proxy" && has_token(request, UPGRADE, "websocket") {
                 let proxy = request.peer.map(|peer| peer.ip());
-                self.warn(WarningCause::NoForwardedFor { option, proxy });
+                self.warnings.give(WarningCause::NoForwardedFor { option, proxy });
             }
             return Ok(());
         }
@@ -56,13 +56,13 @@ impl Server {
         &self,
         request: &Request,
     ) -> Result<(Response, Compression), Rejected> {
-        let accept_key = check(request, self.options())?;
-        let subprotocol = self.options().subprotocols.select(request.headers());
+        let accept_key = check(request, self.options)?;
+        let subprotocol = self.options.subprotocols.select(request.headers());
         let offered = subprotocol::offered(request.headers());
         if subprotocol.is_none() && offered > 0 {
-            self.warn(WarningCause::Subprotocol { offered });
+            self.warnings.give(WarningCause::Subprotocol { offered });
         }
-        let (compression, extension) = compression::negotiate(request.headers(), self.options());
+        let (compression, extension) = compression::negotiate(request.headers(), self.options);
         Ok((Response::switching_protocols(accept_key, subprotocol, extension), compression))
     }
 
@@ -71,7 +71,7 @@ impl Server {
     pub(crate) fn wrong_path(&self, request: &Request) -> Option<WarningCause> {
         has_token(request, UPGRADE, "websocket").then(|| WarningCause::Path {
             path: shown(request.path().as_bytes()),
-            websocket: self.options().path.clone(),
+            websocket: self.options.path.clone(),
         })
     }
 }

@@ -4,23 +4,12 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::Server;
-use crate::core::Core;
 use crate::env::Environment;
 use crate::lifecycle::Lifecycle;
-use crate::lifecycle::admission::SocketCounts;
-use crate::metrics::trace;
-use crate::timer::{Timer, TimerQueue, yield_once};
-use roomer_hub::ConnKey;
+use crate::timer::{Timer, TimerQueue};
 
 /// The interval at which a drain closes some connections.
 pub(crate) const DRAIN_STEP: Duration = Duration::from_millis(50);
-
-/// The time in which tasks have to end after an abort.
-const ABORT_GRACE: Duration = Duration::from_secs(1);
-
-/// The time in which the link to the broker has to end. Usually it ends earlier, by itself.
-const LINK_GRACE: Duration = Duration::from_secs(2);
 
 /// The result of a drain: how a server's connections ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,114 +39,8 @@ impl DrainPolicy {
     }
 }
 
-impl Server {
-    /// Closes the server gradually. From now on upgrade requests are answered 503. Connections keep
-    /// working until they are closed with 1001 (extended clients with 1012 and a hint,
-    /// [`Builder::retry_window`](crate::Builder::retry_window)), each after the messages queued for
-    /// it, at the rate of [`Builder::drain`](crate::Builder::drain) and in the order of the
-    /// server's table. At the deadline the remaining connections are cut. Returns how the
-    /// connections ended.
-    ///
-    /// Adapters' `serve_until` calls this and keeps accepting sockets meanwhile, so that a load
-    /// balancer receives 503 instead of a refused connection. Further calls, during the drain or
-    /// after it, wait for the same deadline and return the same result. Dropping the future leaves a
-    /// server that still rejects new connections and keeps the existing ones, until `drain` or
-    /// [`shutdown`](Self::shutdown) is called.
-    ///
-    /// Like connections, a drain needs a running timer task ([`run_timers`](Self::run_timers)).
-    pub async fn drain(&self) -> DrainReport {
-        let lifecycle = &self.0.lifecycle;
-        let drain_policy = self.options().drain_policy();
-        let since = lifecycle.drain(self.now());
-        trace::draining(lifecycle.with_counts(SocketCounts::to_drain));
-        let deadline = since + drain_policy.deadline;
-        let mut wait = DrainWait::new(lifecycle, &self.0.timers, &*self.0.env);
-        while lifecycle.with_counts(SocketCounts::to_drain) > 0 {
-            let now = self.now();
-            if now >= deadline {
-                break;
-            }
-            // What is due is computed from the start and not per step, so that a late timer does not
-            // lower the rate.
-            while self.close_due(drain_policy.due(now - since)) {
-                yield_once().await;
-            }
-            wait.until(deadline.min(now + DRAIN_STEP), Lifecycle::poll_drained).await;
-        }
-        // Wakes pending handshakes, which then see that the server is closing.
-        lifecycle.close();
-        self.0.timers.fire_all();
-        wait.until(deadline, Lifecycle::poll_empty).await;
-        if lifecycle.with_counts(SocketCounts::tasks) > 0 {
-            // The tasks end at their next poll. Close frames that still fit into the sockets are sent
-            // before.
-            while self.close_due(u64::MAX) {
-                yield_once().await;
-            }
-            lifecycle.abort();
-            self.0.timers.fire_all();
-            wait.until(deadline + ABORT_GRACE, Lifecycle::poll_empty).await;
-        }
-        // The other nodes learn of each connection's end, and then that this node stops.
-        self.wake_link();
-        wait.until(self.now() + LINK_GRACE, Lifecycle::poll_unlinked).await;
-        let report = lifecycle.drain_report();
-        trace::drained(report.closed, report.cut);
-        report
-    }
-
-    /// Returns true if the server accepts new connections: it is not being drained or shut down, not
-    /// full ([`max_connections`](crate::Builder::max_connections)), and in a cluster has waited for the
-    /// other nodes ([`Cluster::form_wait`](crate::cluster::Cluster::form_wait)). Meant for a load balancer's
-    /// readiness check.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        let max = self.options().admission.connections.total;
-        self.0.lifecycle.is_open()
-            && self.is_formed()
-            && self.0.lifecycle.with_counts(|counts| counts.connections < max)
-    }
-
-    /// Returns true until a drain has ended or [`shutdown`](Self::shutdown) was called; a server that
-    /// is full or being drained is live. Meant for the liveness check of a supervisor that restarts
-    /// failed processes.
-    #[must_use]
-    pub fn is_live(&self) -> bool {
-        !self.is_closing()
-    }
-
-    /// Closes some more connections and flushes them. Returns false if there are none to close.
-    fn close_due(&self, due: u64) -> bool {
-        let options = self.options();
-        let (max, window) = (options.flush.max_per_poll, options.retry_window);
-        let count = close_some(&self.0.lifecycle, &mut self.core(), self.now(), due, max, window);
-        // After the unlock: the flush takes the lock itself.
-        self.flush_unless_in_callback();
-        count > 0
-    }
-}
-
-/// Closes some more connections, at most `max` and up to `due` since the drain began. Returns their
-/// number.
-fn close_some(
-    lifecycle: &Lifecycle,
-    core: &mut Core,
-    now: Duration,
-    due: u64,
-    max: usize,
-    retry_window: Duration,
-) -> usize {
-    let count = lifecycle.close_some(due, core.outbound.writers.len().min(max));
-    // Each close removes its connection from the table, so the next call finds others.
-    let keys: Vec<ConnKey> = core.outbound.writers.keys().take(count).collect();
-    for conn in keys {
-        core.close_for_shutdown(now, conn, retry_window);
-    }
-    count
-}
-
 /// A drain that waits; can be dropped at any point.
-struct DrainWait<'s> {
+pub(crate) struct DrainWait<'s> {
     lifecycle: &'s Lifecycle,
     timers: &'s TimerQueue,
     env: &'s dyn Environment,
@@ -165,12 +48,20 @@ struct DrainWait<'s> {
 }
 
 impl<'s> DrainWait<'s> {
-    fn new(lifecycle: &'s Lifecycle, timers: &'s TimerQueue, env: &'s dyn Environment) -> Self {
+    pub(crate) fn new(
+        lifecycle: &'s Lifecycle,
+        timers: &'s TimerQueue,
+        env: &'s dyn Environment,
+    ) -> Self {
         DrainWait { lifecycle, timers, env, timer: Timer::default() }
     }
 
     /// Waits until `at`, or until `ready` is.
-    async fn until(&mut self, at: Duration, ready: fn(&Lifecycle, &Context<'_>) -> Poll<()>) {
+    pub(crate) async fn until(
+        &mut self,
+        at: Duration,
+        ready: fn(&Lifecycle, &Context<'_>) -> Poll<()>,
+    ) {
         poll_fn(|cx| {
             // Set again at each poll, since a different task may be waiting now.
             self.timer.cancel(self.timers);

@@ -374,7 +374,11 @@ fn all_members_receive_two_broadcasts_in_one_order() {
         for (number, socket) in sockets.iter().enumerate() {
             let writer = writer(socket, 1_000_000);
             let id = ConnId::from_random_bytes([number as u8; 16]);
-            server.core().apply(Duration::ZERO, Input::Open { id, extended: false }, Some(&writer));
+            server.0.core().apply(
+                Duration::ZERO,
+                Input::Open { id, extended: false },
+                Some(&writer),
+            );
         }
         let broadcast = |server: &Server, event| server.broadcast("root", event, b"");
         let other = {

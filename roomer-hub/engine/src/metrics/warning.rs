@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Server;
+use crate::app::handler::catch_panic;
+use crate::app::monitor::Monitor;
+use crate::env::Environment;
 use crate::metrics::trace;
 pub use crate::metrics::warning_cause::WarningCause;
 use crate::sync::{Mutex, lock};
@@ -50,9 +53,20 @@ impl fmt::Display for Warning {
     }
 }
 
+/// The application's hook for warnings.
+pub(crate) type OnWarning = Box<dyn Fn(&Warning) + Send + Sync>;
+
+/// Gives the warnings of one server.
+pub(crate) struct Warnings {
+    hook: Option<OnWarning>,
+    monitor: Monitor,
+    env: Arc<dyn Environment>,
+    recent: RecentWarnings,
+}
+
 /// The last warning of each kind.
 #[derive(Debug, Default)]
-pub(crate) struct Warnings(Mutex<BTreeMap<&'static str, Recent>>);
+struct RecentWarnings(Mutex<BTreeMap<&'static str, Recent>>);
 
 #[derive(Debug)]
 struct Recent {
@@ -60,7 +74,7 @@ struct Recent {
     suppressed: u64,
 }
 
-impl Warnings {
+impl RecentWarnings {
     /// Returns the number of warnings of this kind that were suppressed since the last one, or
     /// `None` to suppress this one too.
     fn count(&self, kind: &'static str, now: Duration, period: Duration) -> Option<u64> {
@@ -83,20 +97,28 @@ impl Warnings {
     }
 }
 
-impl Server {
+impl Warnings {
+    pub(crate) fn new(
+        hook: Option<OnWarning>,
+        monitor: Monitor,
+        env: Arc<dyn Environment>,
+    ) -> Self {
+        Warnings { hook, monitor, env, recent: RecentWarnings::default() }
+    }
+
     /// Gives a warning, unless there was one of its kind recently. This calls the application's
     /// code, so no lock may be held.
-    pub(crate) fn warn(&self, cause: WarningCause) {
+    pub(crate) fn give(&self, cause: WarningCause) {
         if let Some(warning) = self.warning(cause) {
             trace::warning(&warning);
             self.call_hook(&warning);
         }
     }
 
-    /// Like [`warn`](Self::warn), for a condition that has a `tracing` event of its own: calls only
+    /// Like [`give`](Self::give), for a condition that has a `tracing` event of its own: calls only
     /// the hook.
-    pub(crate) fn warn_hook(&self, cause: WarningCause) {
-        if self.options().on_warning.is_some()
+    pub(crate) fn give_to_hook(&self, cause: WarningCause) {
+        if self.hook.is_some()
             && let Some(warning) = self.warning(cause)
         {
             self.call_hook(&warning);
@@ -105,15 +127,15 @@ impl Server {
 
     fn warning(&self, cause: WarningCause) -> Option<Warning> {
         let (kind, period) = (cause.kind(), cause.period());
-        let suppressed = self.0.warnings.count(kind, self.now(), period)?;
+        let suppressed = self.recent.count(kind, self.env.now(), period)?;
         Some(Warning { cause, suppressed })
     }
 
     fn call_hook(&self, warning: &Warning) {
-        if let Some(hook) = &self.options().on_warning {
+        if let Some(hook) = &self.hook {
             // A panic of the hook must not affect the connection that the warning is about.
-            if let Err(panic) = crate::app::handler::catch_panic(|| hook(warning)) {
-                self.report_failure(
+            if let Err(panic) = catch_panic(|| hook(warning)) {
+                self.monitor.report_failure(
                     || ("the hook `on_warning`".into(), None),
                     &panic.message,
                     true,
@@ -137,7 +159,7 @@ mod tests {
 
     #[test]
     fn one_warning_of_each_kind_is_given_per_period_and_others_are_counted() {
-        let (warnings, second) = (Warnings::default(), Duration::from_secs(1));
+        let (warnings, second) = (RecentWarnings::default(), Duration::from_secs(1));
         let count = |kind, at| warnings.count(kind, at, PERIOD);
         assert_eq!(count("a", second), Some(0));
         assert_eq!(count("b", second), Some(0));

@@ -3,7 +3,7 @@
 //! A bound per connection is not enough, since a thousand connections within it may hold a thousand
 //! times as much. The sum of what they hold is cheap to keep, but counts a shared message once per
 //! receiver. So the sum only shows when to count exactly; [`BufferSet`] then counts each buffer
-//! once, and that count decides which connections are closed ([`shed`](super::shed)).
+//! once, and that count decides which connections are closed ([`shed`](crate::core::shed)).
 
 use hashbrown::HashMap;
 

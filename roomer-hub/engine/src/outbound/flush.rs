@@ -1,36 +1,13 @@
-//! Flushes: which task writes which bytes, and when.
-//!
-//! | who flushes | when | what |
-//! |---|---|---|
-//! | the task whose input queued something | once its input is handled ([`Server::flush_after_input`]) | connections and small rooms |
-//! | the first task that queued for a large room | at its next poll, after `coalesce` ([`FlushWork::has_more`]) | all rooms ([`Server::flush`]) |
-//! | a handle outside all connections' tasks | at once ([`Server::flush_unless_in_callback`]) | all rooms |
-//! | a worker, and every task that flushes | while a large flush is under way | a chunk of its connections ([`FlushPool`](super::flush_pool::FlushPool)) |
-//! | the connection's own task | when its full socket has room again | its own outbox |
-//!
-//! A task that writes releases the server's lock first. It writes to at most
-//! [`max_per_poll`](super::flush_pool::Flush) connections in one poll and returns true if it has to
-//! continue in its next one, so that other tasks get their turn.
+//! What a flush takes from the rooms' batches, and what it leaves for the next one. Which task flushes
+//! when is in [`shared::flush`](crate::shared::flush).
 
 use std::cell::Cell;
-use std::future::poll_fn;
-use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
 
 use roomer_hub::{ConnKey, Tables};
 
-use crate::core::Core;
-use crate::outbound::flush_pool::FlushJob;
-use crate::outbound::socket_writer::SocketWriter;
 use crate::outbound::{Chunk, FlushList, FlushWork, Outbound, SMALL_ROOM, deliver};
-use crate::server::Server;
-use crate::sync::MutexGuard;
-use crate::timer::moment::Moment;
 
 thread_local! {
-    /// The address of the server whose callback this thread is running.
-    static CURRENT_SERVER: Cell<usize> = const { Cell::new(0) };
     /// The memory of a list that this thread has written, for the next one: otherwise each message would
     /// allocate and free one.
     static SPARE_LIST: Cell<FlushList> = const { Cell::new(Vec::new()) };
@@ -49,7 +26,7 @@ pub(super) fn spare_list() -> FlushList {
 }
 
 /// Drops the connections of a list that was written, and keeps its memory.
-pub(super) fn keep_spare(mut list: FlushList) {
+pub(crate) fn keep_spare(mut list: FlushList) {
     list.clear();
     // A list without memory would replace one that has some, and a very long one would stay with
     // its thread for good.
@@ -135,179 +112,4 @@ impl Outbound {
             self.flush_list.push((conn, writer.clone()));
         }
     }
-}
-
-impl Server {
-    /// Writes what an input has queued and runs the hooks of its events. Sets `flush_at` to the time
-    /// at which the connection's task has to [`flush`](Self::flush), if it has to.
-    pub(crate) fn flush_after_input<'s>(
-        &'s self,
-        now: Duration,
-        mut core: MutexGuard<'s, Core>,
-        flush_at: &mut Option<Moment>,
-    ) {
-        loop {
-            let work = core.take(false);
-            let has_events = core.hook_queue.try_start();
-            // System calls and hooks take long; the lock is for bookkeeping only.
-            drop(core);
-            let has_duty = work.has_more;
-            if self.write(work) {
-                *flush_at = Some(now.into());
-            } else if has_duty && flush_at.is_none() {
-                // An earlier time stays: a sender that never pauses must not postpone the flush.
-                *flush_at = Some((now + self.options().coalesce).into());
-            }
-            if !has_events {
-                return;
-            }
-            // Hooks may queue more.
-            self.run_hooks();
-            core = self.core();
-        }
-    }
-
-    /// Writes what waits, of all rooms, and runs the hooks of queued events. Returns true if the
-    /// caller has to call it again in its next poll.
-    pub(crate) fn flush(&self) -> bool {
-        // A large flush under way comes first: newer messages are queued after it.
-        if let Some(job) = self.0.flush_pool.job()
-            && self.work_on(&job)
-        {
-            return true;
-        }
-        let mut has_more = false;
-        loop {
-            let mut core = self.core();
-            let work = core.take(true);
-            let has_events = core.hook_queue.try_start();
-            drop(core);
-            has_more |= self.write(work);
-            if !has_events {
-                return has_more;
-            }
-            self.run_hooks();
-        }
-    }
-
-    /// Flushes, unless a callback of the application is running on this thread: its connection's
-    /// task flushes afterwards.
-    pub(crate) fn flush_unless_in_callback(&self) {
-        if CURRENT_SERVER.get() != self.address() && self.flush() {
-            // A plain method has no next poll of its own; the timer task continues the flush.
-            self.0.timers.wake_drivers();
-        }
-    }
-
-    /// Runs a callback of the application's. What it queues is left to the caller to flush.
-    pub(crate) fn run_callback<T>(&self, run: impl FnOnce() -> T) -> T {
-        // A callback may use a second server, whose callback may run on the same thread: the outer
-        // one is restored, not cleared.
-        let outer = CURRENT_SERVER.replace(self.address());
-        let result = run();
-        CURRENT_SERVER.set(outer);
-        result
-    }
-
-    /// Queues a frame for one connection and flushes. Returns false if the connection is gone or above
-    /// its high-water mark.
-    pub(crate) fn send_frame(&self, conn: ConnKey, frame: Vec<u8>) -> bool {
-        // The lock is released with the statement: the flush takes it again.
-        let is_queued = self.core().outbound.send_frame(conn, frame);
-        self.flush_unless_in_callback();
-        is_queued
-    }
-
-    /// Queues a frame that is not a packet and flushes; see
-    /// [`Outbound::send_control`](super::Outbound::send_control).
-    pub(crate) fn send_control(&self, conn: ConnKey, frame: Vec<u8>) {
-        self.core().outbound.send_control(conn, frame);
-        self.flush_unless_in_callback();
-    }
-
-    /// Runs a flush worker; never returns. On a runtime with several threads, spawn one per thread;
-    /// on a single thread it has nothing to do.
-    pub async fn run_flush_worker(&self) {
-        let mut has_more = false;
-        poll_fn(|cx| {
-            // The worker that finishes a job flushes again, since messages may have been queued
-            // meanwhile.
-            has_more = (has_more || self.0.flush_pool.job().is_some()) && self.flush();
-            // `park` looks again after it has registered: a job that was posted in between would
-            // otherwise wake nothing.
-            if has_more || !self.0.flush_pool.park(cx) {
-                cx.waker().wake_by_ref();
-            }
-            Poll::Pending
-        })
-        .await
-    }
-
-    /// Writes, without the lock; of a large flush only a part. Returns true as
-    /// [`flush`](Self::flush) does.
-    fn write(&self, mut work: FlushWork) -> bool {
-        if let Some(link) = work.link.take() {
-            link.wake();
-        }
-        for waker in std::mem::take(&mut work.wakers) {
-            waker.wake();
-        }
-        let has_more = self.write_work(work);
-        // In this order, since the budget is checked after each flush, also after a part of a large
-        // one.
-        self.shed() || has_more
-    }
-
-    fn write_work(&self, mut work: FlushWork) -> bool {
-        if work.writers.len() > self.options().flush.max_per_poll {
-            let job = self.0.flush_pool.post(work);
-            return self.work_on(&job);
-        }
-        let congested = write_to(&work.writers);
-        keep_spare(std::mem::take(&mut work.writers));
-        // Usually the lock is not needed a second time.
-        if congested.is_empty() && !work.has_rooms() {
-            return false;
-        }
-        let mut core = self.core();
-        core.outbound.congested.extend(congested);
-        core.outbound.finish(&work)
-    }
-
-    /// Writes to as many connections of a large flush as one poll may. Returns true as
-    /// [`flush`](Self::flush) does.
-    fn work_on(&self, job: &FlushJob) -> bool {
-        let mut congested = Vec::new();
-        let mut left = self.options().flush.max_per_poll;
-        while left > 0
-            && let Some(chunk) = job.take()
-        {
-            // The last chunk may be larger than what is left: chunks are not divided.
-            left = left.saturating_sub(chunk.len());
-            congested.append(&mut write_to(&job.work.writers[chunk]));
-        }
-        // Other tasks may still be writing their chunks. The rooms may be flushed again even so: a
-        // busy writer writes newer bytes after the older ones.
-        let is_last = job.finish();
-        let mut has_more = false;
-        if is_last || !congested.is_empty() {
-            let mut core = self.core();
-            core.outbound.congested.extend(congested);
-            has_more = is_last && core.outbound.finish(&job.work);
-        }
-        // A runtime of one thread has no flush workers, so each task that flushes continues until
-        // no job is left.
-        has_more || self.0.flush_pool.job().is_some()
-    }
-
-    /// Returns a number that distinguishes this server from the others in the process.
-    pub(crate) fn address(&self) -> usize {
-        Arc::as_ptr(&self.0).addr()
-    }
-}
-
-/// Writes to each connection and returns those that this left above the high-water mark.
-fn write_to(writers: &[(ConnKey, Arc<SocketWriter>)]) -> Vec<ConnKey> {
-    let congested = writers.iter().filter(|(_, writer)| writer.flush());
-    congested.map(|(conn, _)| *conn).collect()
 }

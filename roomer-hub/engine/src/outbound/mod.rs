@@ -10,8 +10,8 @@
 //! flush seals the batch and queues the same bytes for every member ([`outbox`]); each outbox is then
 //! written to its socket without the server's lock ([`socket_writer`]), compressed for those that have
 //! negotiated it ([`compressed`]). So a busy room costs one write per member for many messages. [`flush`]
-//! decides which task flushes which rooms, and when; large flushes are shared between threads
-//! ([`flush_pool`]). [`budget`] and [`shed`] bound the memory of all connections together.
+//! takes what has to be written, and large flushes are shared between threads
+//! ([`flush_pool`]). [`budget`] bounds the memory of all connections together.
 //!
 //! [`Outbound`] is the part of this under the server's lock.
 
@@ -19,13 +19,13 @@ pub(crate) mod available_memory;
 pub(crate) mod batch;
 pub(crate) mod budget;
 mod chunk;
+pub(crate) mod closing;
 pub(crate) mod compressed;
 pub(crate) mod flush;
 pub(crate) mod flush_pool;
 mod mixed;
 pub(crate) mod outbox;
 pub(crate) mod replay;
-pub(crate) mod shed;
 pub(crate) mod socket_writer;
 
 use std::sync::Arc;
@@ -37,8 +37,8 @@ use roomer_proto::{JOIN_ACK, PacketRef};
 
 use crate::outbound::batch::RoomBatch;
 pub(crate) use crate::outbound::chunk::Chunk;
+use crate::outbound::closing::ClosingWriters;
 use crate::outbound::compressed::CompressionRules;
-use crate::outbound::shed::ClosingWriters;
 use crate::outbound::socket_writer::SocketWriter;
 
 /// The largest room that the sender's task flushes at once. A flush of a larger one takes long enough

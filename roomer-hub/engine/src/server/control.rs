@@ -15,8 +15,9 @@ use roomer_proto::cluster::PeerCommand;
 
 use crate::Server;
 use crate::app::conn::Conn;
-use roomer_hub::{Command, Input};
-use roomer_hub::{ConnId, ConnKey};
+use crate::app::info::InfoTooLong;
+use crate::app::user::User;
+use roomer_hub::{Command, ConnId, Info, Input};
 
 impl Server {
     /// Sends to every member of a room, in the server's own name: `src` is empty. Does nothing if
@@ -38,7 +39,7 @@ impl Server {
         payload: impl AsRef<[u8]>,
     ) {
         let (room, event, payload) = (room.as_ref(), event.as_ref(), payload.as_ref());
-        self.command(Command::Broadcast {
+        self.0.command(Command::Broadcast {
             from: None,
             except: None,
             except_guest: None,
@@ -58,11 +59,18 @@ impl Server {
     ) {
         let (room, event, payload) = (room.as_ref(), event.as_ref(), payload.as_ref());
         let guest = except.as_ref();
-        let except = self.core().hub.tables().find_conn(guest);
+        let except = self.0.core().hub.tables().find_conn(guest);
         // An id that is not here may be that of another node's client.
         let except_guest = if except.is_none() { ConnId::parse(guest) } else { None };
         // If the connection ends meanwhile, its key is stale, and no other receiver is left out.
-        self.command(Command::Broadcast { from: None, except, except_guest, room, event, payload });
+        self.0.command(Command::Broadcast {
+            from: None,
+            except,
+            except_guest,
+            room,
+            event,
+            payload,
+        });
     }
 
     /// Sends to one connection, in the server's own name, as a packet of the room `root`. Returns
@@ -77,18 +85,18 @@ impl Server {
     ) -> bool {
         let (dst, event, payload) = (to.as_ref(), event.as_ref(), payload.as_ref());
         let command = Command::Send { from: None, dst, room: ROOT, event, payload };
-        if self.refuses(&command) {
+        if self.0.refuses(&command) {
             return false;
         }
         // Found and sent under one lock: true means that the message was queued.
-        let mut core = self.core();
+        let mut core = self.0.core();
         let tables = core.hub.tables();
         if tables.find_conn(dst).is_none() && tables.peer_of(dst).is_none() {
             return false;
         }
-        core.apply(self.now(), Input::Command(command), None);
+        core.apply(self.0.now(), Input::Command(command), None);
         drop(core);
-        self.flush_unless_in_callback();
+        self.0.flush_unless_in_callback();
         true
     }
 
@@ -98,7 +106,7 @@ impl Server {
     pub fn join(&self, conn: impl AsRef<str>, room: impl AsRef<str>) -> bool {
         let room = room.as_ref();
         let join = |conn| Command::Join { conn, room };
-        self.command_about(conn.as_ref(), join, PeerCommand::Join { room })
+        self.0.command_about(conn.as_ref(), join, PeerCommand::Join { room })
     }
 
     /// Removes a connection from a room: it receives `leave_ack`, and the other members are notified.
@@ -109,7 +117,7 @@ impl Server {
     pub fn kick(&self, conn: impl AsRef<str>, room: impl AsRef<str>) -> bool {
         let room = room.as_ref();
         let leave = |conn| Command::Leave { conn, room };
-        self.command_about(conn.as_ref(), leave, PeerCommand::Leave { room })
+        self.0.command_about(conn.as_ref(), leave, PeerCommand::Leave { room })
     }
 
     /// Moves a connection from one room to another in one step: it is never observed in neither room
@@ -122,14 +130,14 @@ impl Server {
         to: impl AsRef<str>,
     ) -> bool {
         let (from, to) = (from.as_ref(), to.as_ref());
-        let mut core = self.core();
-        let now = self.now();
+        let mut core = self.0.core();
+        let now = self.0.now();
         let has_moved = match core.hub.tables().find_conn(conn.as_ref()) {
             Some(conn) => core.move_to(now, conn, from, to),
             None => core.command_peer(now, conn.as_ref(), PeerCommand::Move { from, to }),
         };
         drop(core);
-        self.flush_unless_in_callback();
+        self.0.flush_unless_in_callback();
         has_moved
     }
 
@@ -139,13 +147,13 @@ impl Server {
     #[doc(alias = "close")]
     pub fn disconnect(&self, conn: impl AsRef<str>, code: u16, reason: &str) -> bool {
         let close = |conn| Command::Close { conn, code, reason };
-        self.command_about(conn.as_ref(), close, PeerCommand::Close { code, reason })
+        self.0.command_about(conn.as_ref(), close, PeerCommand::Close { code, reason })
     }
 
     /// Returns the names of all rooms with their member counts, sorted by name.
     #[must_use]
     pub fn rooms(&self) -> Vec<(String, usize)> {
-        let core = self.core();
+        let core = self.0.core();
         let tables = core.hub.tables();
         let rooms = tables.rooms();
         let mut rooms: Vec<_> =
@@ -157,7 +165,7 @@ impl Server {
     /// Returns the number of a room's members; 0 if there is no such room.
     #[must_use]
     pub fn member_count(&self, room: impl AsRef<str>) -> usize {
-        let core = self.core();
+        let core = self.0.core();
         let tables = core.hub.tables();
         tables.find_room(room.as_ref()).map_or(0, |room| tables.member_count(room))
     }
@@ -165,7 +173,7 @@ impl Server {
     /// Returns the ids of a room's members; empty if there is no such room.
     #[must_use]
     pub fn members(&self, room: impl AsRef<str>) -> Vec<ConnId> {
-        let core = self.core();
+        let core = self.0.core();
         let tables = core.hub.tables();
         let Some(room) = tables.find_room(room.as_ref()) else { return Vec::new() };
         let members = tables.members(room).iter().filter_map(|member| tables.conn_id(member));
@@ -175,7 +183,7 @@ impl Server {
     /// Returns true if a connection is a member of a room, without the list of all of them.
     #[must_use]
     pub fn is_member(&self, conn: impl AsRef<str>, room: impl AsRef<str>) -> bool {
-        let core = self.core();
+        let core = self.0.core();
         let tables = core.hub.tables();
         let Some(room) = tables.find_room(room.as_ref()) else { return false };
         match tables.find_conn(conn.as_ref()) {
@@ -187,17 +195,43 @@ impl Server {
     /// Returns a handle to a connection: its claims, its data, its rooms.
     #[must_use]
     pub fn conn(&self, id: impl AsRef<str>) -> Option<Conn> {
-        let core = self.core();
+        let core = self.0.core();
         let info = core.infos.get(core.hub.tables().find_conn(id.as_ref())?)?.clone();
-        Some(Conn { server: self.clone(), info })
+        Some(Conn::new(&self.0, info))
     }
 
     /// Returns handles to all connections, in no particular order.
     #[must_use]
     pub fn conns(&self) -> Vec<Conn> {
-        let core = self.core();
+        let core = self.0.core();
         let infos = core.infos.iter().cloned();
-        infos.map(|info| Conn { server: self.clone(), info }).collect()
+        infos.map(|info| Conn::new(&self.0, info)).collect()
+    }
+
+    /// Returns a handle to all connections of the user with this name, which need not be connected.
+    #[must_use]
+    pub fn user(&self, name: impl AsRef<str>) -> User {
+        User::new(self, name.as_ref())
+    }
+
+    /// Replaces the info of a connection of this node, as [`Conn::set_info`] does. Returns false if
+    /// there is no such connection.
+    ///
+    /// # Errors
+    ///
+    /// [`InfoTooLong`] if the info is above [`max_info`](crate::Builder::max_info).
+    pub fn set_info(
+        &self,
+        conn: impl AsRef<str>,
+        info: impl Into<Option<Info>>,
+    ) -> Result<bool, InfoTooLong> {
+        let info = InfoTooLong::check(info.into(), self.0.options())?;
+        let conn = self.0.core().hub.tables().find_conn(conn.as_ref());
+        // If the connection ends meanwhile, its key is stale and nothing happens.
+        if let Some(conn) = conn {
+            self.0.command(Command::SetInfo { conn, info: info.as_ref() });
+        }
+        Ok(conn.is_some())
     }
 
     /// Returns the state that the server was built with ([`Builder::state`](crate::Builder::state)).
@@ -207,41 +241,9 @@ impl Server {
     /// If the server was built without a state of this type, which is a bug of the application.
     #[must_use]
     pub fn state<T: Any + Send + Sync>(&self) -> &T {
-        match self.options().state.iter().find_map(|state| state.downcast_ref()) {
+        match self.0.options().state.iter().find_map(|state| state.downcast_ref()) {
             Some(state) => state,
             None => panic!("the server has no state of type {}", std::any::type_name::<T>()),
         }
-    }
-
-    /// Executes a command. Inside a handler of this server, the connection's own poll flushes later,
-    /// so that messages from handlers are batched like all others.
-    pub(crate) fn command(&self, command: Command<'_>) {
-        if self.refuses(&command) {
-            return;
-        }
-        self.core().apply(self.now(), Input::Command(command), None);
-        self.flush_unless_in_callback();
-    }
-
-    /// Executes a command about a connection, given by id: here, or at the node whose tag the id
-    /// bears. Returns false if there is neither.
-    fn command_about<'a>(
-        &self,
-        id: &str,
-        command: impl Fn(ConnKey) -> Command<'a>,
-        at_peer: PeerCommand<'_>,
-    ) -> bool {
-        let mut core = self.core();
-        let now = self.now();
-        let is_known = match core.hub.tables().find_conn(id) {
-            Some(conn) => {
-                core.apply(now, Input::Command(command(conn)), None);
-                true
-            }
-            None => core.command_peer(now, id, at_peer),
-        };
-        drop(core);
-        self.flush_unless_in_callback();
-        is_known
     }
 }

@@ -28,8 +28,8 @@ impl Server {
     /// The memory is that of this process, and of this node in a cluster.
     #[must_use]
     pub fn history(&self, room: impl AsRef<str>, last: usize) -> Vec<PastMessage> {
-        let core = self.core();
-        let messages = core.hub.tables().history(self.now(), room.as_ref(), last);
+        let core = self.0.core();
+        let messages = core.hub.tables().history(self.0.now(), room.as_ref(), last);
         messages
             .map(|(number, packet)| PastMessage {
                 number,

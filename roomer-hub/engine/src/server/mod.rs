@@ -1,52 +1,37 @@
 //! The public handle of a server.
 
+#[cfg(feature = "audit")]
+mod audit;
+mod cluster;
 mod control;
+mod drain;
 pub(crate) mod history;
+#[cfg(feature = "json")]
+mod json;
 mod start;
+mod stats;
+mod timers;
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use roomer_hub::{ConnKey, HandlerKey, Hub};
+use roomer_hub::ConnKey;
 
-use crate::app::handler::{Handler, RequestHandler};
 use crate::builder::Builder;
-use crate::builder::options::Options;
-use crate::cluster::ClusterState;
 use crate::connection::Connection;
-use crate::core::Core;
-use crate::env::Environment;
-use crate::lifecycle::Lifecycle;
 use crate::metrics::trace;
-use crate::metrics::warning::{WarningCause, Warnings};
-use crate::outbound::budget::MemoryBudget;
-use crate::outbound::compressed::CompressionRules;
-use crate::outbound::flush_pool::FlushPool;
-use crate::sync::{Mutex, MutexGuard, lock};
-use crate::timer::TimerQueue;
+use crate::metrics::warning::WarningCause;
+use crate::shared::Shared;
 use crate::transport::Transport;
 
 /// A room server: a cheap handle to share between tasks. It serves no connections until an adapter
 /// connects sockets to it. Several can run in one process; there is no global state.
 #[derive(Clone)]
-pub struct Server(pub(crate) Arc<Inner>);
-
-pub(crate) struct Inner {
-    pub(crate) core: Mutex<Core>,
-    pub(crate) options: Options,
-    pub(crate) handlers: Vec<Handler>,
-    pub(crate) request_handlers: Vec<RequestHandler>,
-    pub(crate) env: Arc<dyn Environment>,
-    pub(crate) timers: TimerQueue,
-    pub(crate) flush_pool: FlushPool,
-    pub(crate) lifecycle: Lifecycle,
-    pub(crate) budget: Arc<MemoryBudget>,
-    pub(crate) warnings: Warnings,
-}
+pub struct Server(pub(crate) Arc<Shared>);
 
 impl Server {
     /// Returns a builder with roomer's defaults.
@@ -54,43 +39,16 @@ impl Server {
         Builder::new()
     }
 
-    pub(crate) fn new(
-        hub: Hub,
-        cluster: Option<ClusterState>,
-        options: Options,
-        (handlers, request_handlers): (Vec<Handler>, Vec<RequestHandler>),
-        env: Arc<dyn Environment>,
-    ) -> Self {
-        // Not negative: the builder requires a budget above that of the history.
-        let budget = options.memory_budget - options.history_budget;
-        let budget = Arc::new(MemoryBudget::new(budget, options.water_marks()));
-        let flush_pool = FlushPool::new(options.flush.chunk);
-        let mut core = Core::new(hub, !options.hooks.is_empty(), cluster);
-        core.outbound.compression = CompressionRules::new(&options.compression);
-        Server(Arc::new(Inner {
-            core: Mutex::new(core),
-            options,
-            handlers,
-            request_handlers,
-            env,
-            timers: TimerQueue::default(),
-            flush_pool,
-            lifecycle: Lifecycle::default(),
-            budget,
-            warnings: Warnings::default(),
-        }))
-    }
-
     /// Starts serving a connection. Spawn the returned future; it ends when the connection does, and
     /// dropping it ends the connection.
     pub fn connect(&self, transport: impl Transport, peer: Option<SocketAddr>) -> Connection {
-        Connection::new(self.clone(), transport, peer)
+        Connection::new(self.0.clone(), transport, peer)
     }
 
-    /// Runs the timers of all connections, with the runtime's `sleep`. Spawn it once; it never
-    /// returns.
-    pub async fn run_timers<S: Future>(&self, sleep: impl Fn(Duration) -> S) {
-        self.0.timers.run(|| self.now(), sleep, || self.flush()).await;
+    /// Runs a flush worker; never returns. On a runtime with several threads, spawn one per thread;
+    /// on a single thread it has nothing to do.
+    pub async fn run_flush_worker(&self) {
+        self.0.run_flush_worker().await
     }
 
     /// Closes all connections at once with 1001 (extended clients with 1012 and a hint,
@@ -100,13 +58,13 @@ impl Server {
         // First: a connection that opens now either sees this or is in the table that is read
         // below.
         self.0.lifecycle.close();
-        let keys: Vec<ConnKey> = self.core().outbound.writers.keys().collect();
+        let keys: Vec<ConnKey> = self.0.core().outbound.writers.keys().collect();
         trace::closing(keys.len());
         // Under a lock of its own for each, so that other tasks get their turn. The key of a
         // connection that ends meanwhile is stale, and nothing happens for it.
         for conn in keys {
-            self.core().close_for_shutdown(self.now(), conn, self.options().retry_window);
-            self.flush_unless_in_callback();
+            self.0.core().close_for_shutdown(self.0.now(), conn, self.0.options().retry_window);
+            self.0.flush_unless_in_callback();
         }
         // Wakes pending handshakes, which then see that the server is closing.
         self.0.timers.fire_all();
@@ -115,9 +73,9 @@ impl Server {
     /// Records that the system could not accept the next connection, for example because too many
     /// files are open. An adapter then waits briefly and accepts again.
     pub fn record_accept_error(&self, error: &io::Error) {
-        self.core().counts.accept_errors += 1;
+        self.0.core().counts.accept_errors += 1;
         trace::record_accept_error(error);
-        self.warn_hook(WarningCause::AcceptFailed { error: error.to_string() });
+        self.0.warnings.give_to_hook(WarningCause::AcceptFailed { error: error.to_string() });
     }
 
     /// Waits until no connection is left.
@@ -128,38 +86,14 @@ impl Server {
     /// Returns how long [`drained`](Self::drained) can take after [`shutdown`](Self::shutdown).
     #[must_use]
     pub fn drain_timeout(&self) -> Duration {
-        self.options().close_timeout + Duration::from_secs(1)
+        self.0.options().close_timeout + Duration::from_secs(1)
     }
 
     /// Returns how long a handshake may take ([`handshake_timeout`](Builder::handshake_timeout)), for
     /// callers that await [`upgrade_async`](Self::upgrade_async).
     #[must_use]
     pub fn handshake_timeout(&self) -> Duration {
-        self.options().handshake_timeout
-    }
-
-    pub(crate) fn options(&self) -> &Options {
-        &self.0.options
-    }
-
-    pub(crate) fn now(&self) -> Duration {
-        self.0.env.now()
-    }
-
-    pub(crate) fn is_closing(&self) -> bool {
-        self.0.lifecycle.is_closing()
-    }
-
-    pub(crate) fn handler(&self, key: HandlerKey) -> Option<&Handler> {
-        self.0.handlers.get(key.index())
-    }
-
-    pub(crate) fn request_handler(&self, key: HandlerKey) -> Option<&RequestHandler> {
-        self.0.request_handlers.get(key.index())
-    }
-
-    pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
-        lock(&self.0.core)
+        self.0.options().handshake_timeout
     }
 }
 

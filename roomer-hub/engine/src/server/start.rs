@@ -20,7 +20,7 @@ impl Server {
     /// none, and no proxy at a Unix socket is [trusted](crate::Builder::trust_proxy) to name them;
     /// or when [`proxy_protocol`](crate::Builder::proxy_protocol) meets TLS.
     pub fn start_listening(&self, has_addresses: bool, is_tls: bool) -> io::Result<()> {
-        let options = self.options();
+        let options = self.0.options();
         if is_tls && options.proxy_protocol {
             let text = "proxy_protocol cannot be read before TLS: let the proxy end TLS and serve a \
                         plain listener, or leave proxy_protocol out";
@@ -43,23 +43,23 @@ impl Server {
     /// apply there, and raises the limit of open descriptors as
     /// [`start_listening`](Self::start_listening) does.
     pub fn start_mounted(&self) {
-        let options = self.options().not_for_frameworks();
+        let options = self.0.options().not_for_frameworks();
         if !options.is_empty() {
-            self.warn(WarningCause::NotApplied { options });
+            self.0.warnings.give(WarningCause::NotApplied { options });
         }
         self.raise_descriptor_limit();
     }
 
     /// Raises the limit. Connections need a descriptor each, and so do pending or rejected handshakes.
     fn raise_descriptor_limit(&self) {
-        let admission = self.options().admission;
+        let admission = self.0.options().admission;
         let count = |sockets: usize| u64::try_from(sockets).unwrap_or(u64::MAX);
         let needed = count(admission.connections.total).saturating_add(RESERVE);
         // More is wanted than is needed: a server works with fewer handshakes at a time, but not
         // with fewer connections than it may accept.
         let wanted = needed.saturating_add(count(admission.handshakes.total));
         if let Some(limit) = raise(wanted).filter(|limit| *limit < needed) {
-            self.warn(WarningCause::Descriptors { limit, needed });
+            self.0.warnings.give(WarningCause::Descriptors { limit, needed });
         }
     }
 }

@@ -25,11 +25,8 @@ use std::time::Duration;
 use roomer_hub::{ConnId, ConnKey, KeyMap, Tables};
 use roomer_proto::extended::SessionToken;
 
-use crate::Server;
-use crate::lifecycle::admission::Replaced;
 use crate::session::handover::{Handover, Refusal};
 use crate::session::release::ReleasedSessions;
-use crate::session::request::SessionRequest;
 
 /// The number of newest tokens that are kept while none is known to have arrived, apart from the one
 /// with which the client returned.
@@ -157,7 +154,7 @@ impl Sessions {
     }
 
     /// Returns the session that a token belongs to, if it still has a socket.
-    fn find_attached(&self, tables: &Tables, token: &SessionToken) -> Option<ConnKey> {
+    pub(crate) fn find_attached(&self, tables: &Tables, token: &SessionToken) -> Option<ConnKey> {
         let conn = self.find(tables, token)?;
         self.by_key.get(conn).is_some_and(|session| !session.is_detached()).then_some(conn)
     }
@@ -269,26 +266,6 @@ impl Sessions {
                 successor.handover.refuse(Refusal::Ended);
             }
         }
-    }
-}
-
-impl Server {
-    /// Returns the socket that ends if a client with this request is admitted: its session's old one,
-    /// if that still looks open. So a client whose address is at its limit, or whose server is full,
-    /// can change its network. `is_user` is true for the user that the client has logged in as: the
-    /// session of another one stays, and so does its socket.
-    pub(crate) fn replaced_socket(
-        &self,
-        request: Option<&SessionRequest>,
-        is_user: impl FnOnce(Option<&Arc<str>>) -> bool,
-    ) -> Option<Replaced> {
-        // Without a count the session cannot continue, and its socket stays.
-        let resume = request?.resume.as_ref().filter(|resume| resume.received.is_some())?;
-        let token = resume.token?;
-        let core = self.core();
-        let conn = core.sessions.find_attached(core.hub.tables(), &token)?;
-        let info = core.infos.get(conn).filter(|info| is_user(info.user()))?;
-        Some(Replaced { address: self.options().address(info.peer.get()) })
     }
 }
 

@@ -81,14 +81,14 @@ impl<'s> Dispatcher<'_, 's> {
         core: MutexGuard<'s, Core>,
         packet: PacketRef<'_>,
     ) -> (MutexGuard<'s, Core>, Renewed) {
-        let Some(hook) = &self.server.options().renew_login else {
+        let Some(hook) = &self.shared.options().renew_login else {
             return (core, Renewed::Refused);
         };
         let message = Message::new(&packet, self.conn.info.id);
         // The application's code runs without the lock.
         drop(core);
-        let ran = self.server.run_callback(|| hook.run(self.conn, &message));
-        let core = self.server.core();
+        let ran = self.shared.run_callback(|| hook.run(self.conn, &message));
+        let core = self.shared.core();
         match ran {
             CallResult::Done(result) => self.renewed(core, result),
             CallResult::Panicked(panic) => (self.panicked(core, &message, panic), Renewed::Closed),

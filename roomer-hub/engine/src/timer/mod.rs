@@ -4,7 +4,6 @@
 //! an entry in an ordered map, and one task per server sleeps until the first entry is due.
 
 pub(crate) mod moment;
-mod on_demand;
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

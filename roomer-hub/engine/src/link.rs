@@ -1,17 +1,18 @@
-//! The task between the machine and the broker.
+//! The task of a node's link: between the cluster's machine and the broker.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use roomer_hub::cluster::{Event, Input};
 
-use super::carrier::{Carrier, CarrierEvent};
-use super::hooks::ClusterEvent;
-use crate::Server;
+use crate::cluster::{Carrier, CarrierEvent, ClusterEvent};
+use crate::lifecycle::Lifecycle;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
+use crate::shared::Shared;
 use crate::timer::moment::Moment;
 
 /// The maximum number of the broker's events that are handled under one lock.
@@ -23,42 +24,31 @@ const MAX_ROUNDS: usize = 8;
 /// The time in which a stopping node tries to publish its last frame.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-impl Server {
-    /// Runs this node's link to its broker, with the runtime's `sleep`. Spawn it once. It ends when the
-    /// server is closed and its last connection is gone; until then it connects again whenever the
-    /// broker was away. The server serves its own clients with or without it.
-    ///
-    /// Without [`Builder::cluster`](crate::Builder::cluster) it ends at once.
-    pub async fn run_cluster<C, S>(&self, carrier: C, sleep: impl Fn(Duration) -> S)
-    where
-        C: Carrier,
-        S: Future,
-    {
-        if self.core().cluster.is_none() {
-            return;
-        }
-        // Until this future ends, or is dropped.
-        let _linked = Linked::new(self);
-        let mut link = Link {
-            server: self,
-            carrier,
-            sleep,
-            timer: None,
-            flush_at: None,
-            goodbye: None,
-            is_closing: false,
-            events: Vec::new(),
-        };
-        poll_fn(|cx| link.poll(cx)).await;
+/// Runs the link of a node; see [`Server::run_cluster`](crate::Server::run_cluster).
+pub(crate) async fn run<C, S>(shared: &Arc<Shared>, carrier: C, sleep: impl Fn(Duration) -> S)
+where
+    C: Carrier,
+    S: Future,
+{
+    if shared.core().cluster.is_none() {
+        return;
     }
+    // Until this future ends, or is dropped.
+    let _linked = Linked::new(&shared.lifecycle);
+    let mut link = Link {
+        shared,
+        carrier,
+        sleep,
+        timer: None,
+        flush_at: None,
+        goodbye: None,
+        is_closing: false,
+        events: Vec::new(),
+    };
+    poll_fn(|cx| link.poll(cx)).await;
 }
 
-impl Server {
-    /// Warns of a link to a broker whose server is not part of a cluster; for adapters.
-    pub fn warn_without_cluster(&self) {
-        self.warn(WarningCause::NoCluster);
-    }
-
+impl Shared {
     /// Wakes the link's task, which checks whether the server is closed.
     pub(crate) fn wake_link(&self) {
         let link = self.core().cluster.as_mut().and_then(|state| state.link.take());
@@ -69,23 +59,23 @@ impl Server {
 }
 
 /// Counts the link while it runs, so that a drain waits for its last frame.
-struct Linked<'s>(&'s Server);
+struct Linked<'s>(&'s Lifecycle);
 
 impl<'s> Linked<'s> {
-    fn new(server: &'s Server) -> Self {
-        server.0.lifecycle.link(true);
-        Linked(server)
+    fn new(lifecycle: &'s Lifecycle) -> Self {
+        lifecycle.link(true);
+        Linked(lifecycle)
     }
 }
 
 impl Drop for Linked<'_> {
     fn drop(&mut self) {
-        self.0.0.lifecycle.link(false);
+        self.0.link(false);
     }
 }
 
 struct Link<'s, C, F, S> {
-    server: &'s Server,
+    shared: &'s Arc<Shared>,
     carrier: C,
     sleep: F,
     /// The runtime's timer, and when it fires.
@@ -132,12 +122,12 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
             self.events.push(event);
         }
         let has_more = self.events.len() == MAX_EVENTS;
-        let (server, now) = (self.server, self.server.now());
+        let (shared, now) = (self.shared, self.shared.now());
         if self.flush_at.is_some_and(|at| now >= at) {
-            self.flush_at = server.flush().then_some(now.into());
+            self.flush_at = shared.flush().then_some(now.into());
         }
         let mut reports = Vec::new();
-        let mut core = server.core();
+        let mut core = shared.core();
         for event in self.events.drain(..) {
             let input = match event {
                 CarrierEvent::Up { max_payload } => {
@@ -163,12 +153,12 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
         }
         // Only after all connections have ended, so that peers receive each of these leaves first.
         let stops =
-            self.goodbye.is_none() && server.is_closing() && core.outbound.writers.is_empty();
+            self.goodbye.is_none() && shared.is_closing() && core.outbound.writers.is_empty();
         if stops {
             core.apply_cluster(now, Input::Stop);
             self.goodbye = Some(now + GOODBYE);
         }
-        core.close_lossy(now, server.options().drain_policy(), server.options().flush.max_per_poll);
+        core.close_lossy(now, shared.options().drain_policy(), shared.options().flush.max_per_poll);
         let mut senders = Vec::new();
         if let Some(state) = &mut core.cluster {
             for event in state.events.drain(..) {
@@ -180,17 +170,17 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
                 senders = state.gate.open();
             }
         }
-        server.flush_after_input(now, core, &mut self.flush_at);
+        shared.flush_after_input(now, core, &mut self.flush_at);
         // After the unlock: a woken task, or a hook, may use the server at once.
         senders.into_iter().for_each(Waker::wake);
-        reports.into_iter().for_each(|report| report.make(server));
+        reports.into_iter().for_each(|report| report.make(shared));
         has_more
     }
 
     /// Hands frames to the carrier until it is full, and registers the task for the next ones.
     fn publish(&mut self, cx: &Context<'_>) {
-        let now = self.server.now();
-        let mut core = self.server.core();
+        let now = self.shared.now();
+        let mut core = self.shared.core();
         let Some(state) = &mut core.cluster else { return };
         // A clone shares the bytes, which the journal keeps until the peers have applied them.
         state.machine.publish(now, |to, frame| self.carrier.publish(to, frame.clone()));
@@ -201,9 +191,9 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
     /// Returns true once the node has published its last frame or cannot.
     fn is_over(&self, is_written: bool) -> bool {
         let Some(deadline) = self.goodbye else { return false };
-        let core = self.server.core();
+        let core = self.shared.core();
         let wants = core.cluster.as_ref().is_some_and(|state| state.machine.wants_to_publish());
-        (is_written && !wants) || deadline <= self.server.now()
+        (is_written && !wants) || deadline <= self.shared.now()
     }
 
     /// Closes the link; gives up at the deadline of the last frame.
@@ -217,7 +207,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
 
     /// Sets the timer. Returns true if something is due already.
     fn is_due(&mut self, cx: &mut Context<'_>) -> bool {
-        let core = self.server.core();
+        let core = self.shared.core();
         let state = core.cluster.as_ref();
         let wake_at = state.map(|state| state.machine.wake_at());
         let close_at = state.and_then(|state| state.closing.due_at());
@@ -229,7 +219,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
 
     /// Returns true once the time `at` is reached; otherwise sets the timer for it.
     fn is_past(&mut self, at: Duration, cx: &mut Context<'_>) -> bool {
-        let now = self.server.now();
+        let now = self.shared.now();
         if at <= now {
             return true;
         }
@@ -255,20 +245,22 @@ enum Report {
 }
 
 impl Report {
-    fn make(self, server: &Server) {
+    fn make(self, shared: &Arc<Shared>) {
         match self {
             Report::Up => trace::broker_up(),
-            Report::Down(why) => server.warn(WarningCause::BrokerDown { why }),
-            Report::Notice(text) => server.warn(WarningCause::BrokerNotice { text }),
-            Report::Hook(event) => server.call_cluster_hook(&event),
+            Report::Down(why) => shared.warnings.give(WarningCause::BrokerDown { why }),
+            Report::Notice(text) => shared.warnings.give(WarningCause::BrokerNotice { text }),
+            Report::Hook(event) => shared.call_cluster_hook(&event),
             Report::Event(event) => {
                 trace::cluster_event(&event);
                 match event {
                     Event::Settings { name, .. } => {
-                        server.warn(WarningCause::PeerSettings { peer: name.into() });
+                        shared.warnings.give(WarningCause::PeerSettings { peer: name.into() });
                     }
                     Event::Foreign { node, version } => {
-                        server.warn(WarningCause::ForeignPeer { node: node.to_string(), version });
+                        shared
+                            .warnings
+                            .give(WarningCause::ForeignPeer { node: node.to_string(), version });
                     }
                     _ => {}
                 }

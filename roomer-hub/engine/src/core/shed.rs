@@ -1,78 +1,27 @@
 //! Closing the connections that hold most memory when all together exceed the budget.
 
 use std::cmp::Reverse;
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use roomer_hub::ConnKey;
 use roomer_proto::close;
 
-use crate::Server;
 use crate::core::Core;
-use crate::metrics::trace;
-use crate::metrics::warning::WarningCause;
 use crate::outbound::budget::{BufferSet, MemoryBudget, Usage};
-use crate::outbound::socket_writer::SocketWriter;
-use roomer_hub::ConnKey;
-
-/// The bytes that a closed connection may hold until its close frame is written.
-const CLOSE_ALLOWANCE: usize = 64 * 1024;
-
-/// Connections that the hub has closed while more than [`CLOSE_ALLOWANCE`] waited for them.
-#[derive(Debug, Default)]
-pub(crate) struct ClosingWriters(Vec<Weak<SocketWriter>>);
-
-impl ClosingWriters {
-    pub(crate) fn add(&mut self, writer: &Arc<SocketWriter>) {
-        if writer.backlog().0 > CLOSE_ALLOWANCE {
-            // Cleaned before it would grow: most of these connections have ended by then.
-            if self.0.len() == self.0.capacity() {
-                self.0.retain(|writer| writer.strong_count() > 0);
-            }
-            self.0.push(Arc::downgrade(writer));
-        }
-    }
-
-    fn take(&mut self) -> impl Iterator<Item = Arc<SocketWriter>> + use<> {
-        std::mem::take(&mut self.0).into_iter().filter_map(|writer| writer.upgrade())
-    }
-}
+use crate::outbound::closing::CLOSE_ALLOWANCE;
 
 /// The result of [`Core::shed`].
-struct Shed {
+pub(crate) struct Shed {
     /// The number of connections that were closed.
-    closed: usize,
+    pub(crate) closed: usize,
     /// True if the caller has to flush again for their close frames.
-    is_over: bool,
-}
-
-impl Server {
-    /// Closes the connections that hold most if all together hold more than the budget. Returns true if
-    /// the caller has to flush again for their close frames.
-    pub(crate) fn shed(&self) -> bool {
-        let budget = &self.0.budget;
-        // Runs after each flush, so the usual case costs one atomic load. Only if the reported sum is
-        // high are all outboxes visited, to count shared buffers once.
-        if !budget.may_exceed() {
-            return false;
-        }
-        // The lock is released at the end of the statement: the warning's hook may use the server.
-        let Shed { closed, is_over } = {
-            let window = self.options().retry_window;
-            self.core().shed(self.now(), budget, window)
-        };
-        if closed > 0 {
-            trace::shed(closed, budget.limit());
-            let budget = budget.limit();
-            self.warn_hook(WarningCause::MemoryBudget { closed, budget });
-        }
-        is_over
-    }
+    pub(crate) is_over: bool,
 }
 
 impl Core {
     /// Counts the memory of all connections, and closes those that hold most until the rest is within
     /// the budget.
-    fn shed(&mut self, now: Duration, budget: &MemoryBudget, window: Duration) -> Shed {
+    pub(crate) fn shed(&mut self, now: Duration, budget: &MemoryBudget, window: Duration) -> Shed {
         let mut buffers = BufferSet::new();
         let closing: Vec<_> =
             self.outbound.closing.take().map(|writer| (writer.usage(), writer)).collect();

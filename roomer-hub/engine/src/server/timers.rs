@@ -1,4 +1,4 @@
-//! Runs the timer task only while there are connections.
+//! Runs the timers of all connections: for as long as the server, or only while there are connections.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -27,7 +27,7 @@ impl Connection {
             // Not before the first poll: a future that is dropped unpolled leaves nothing behind, and
             // a runtime's `spawn` works only within the runtime.
             if let Some((sleep, spawn)) = unstarted.take() {
-                let server = self.server.clone();
+                let server = Server(self.shared.clone());
                 if let Some(timers) = server.run_timers_on_demand(sleep) {
                     spawn(server, Box::pin(timers));
                 }
@@ -38,6 +38,12 @@ impl Connection {
 }
 
 impl Server {
+    /// Runs the timers of all connections, with the runtime's `sleep`. Spawn it once; it never
+    /// returns.
+    pub async fn run_timers<S: Future>(&self, sleep: impl Fn(Duration) -> S) {
+        self.0.timers.run(|| self.0.now(), sleep, || self.0.flush()).await;
+    }
+
     /// Runs the timers like [`run_timers`](Self::run_timers), but only while there are connections.
     /// Returns `None` while such a future exists already. [`Connection::with_timer`] calls it for each
     /// connection that does not come from an adapter's accept loop.

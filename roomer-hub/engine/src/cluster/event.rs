@@ -8,12 +8,6 @@ use std::collections::BTreeSet;
 use roomer_hub::cluster::{Event, GoneCause};
 use roomer_proto::cluster::NodeId;
 
-use crate::Server;
-use crate::app::handler::catch_panic;
-
-pub(crate) type OnPeer = Box<dyn Fn(&Server, &PeerEvent) + Send + Sync>;
-pub(crate) type OnGap = Box<dyn Fn(&Server, &Gap) + Send + Sync>;
-
 /// The arrival or the end of another node, for [`Builder::on_peer`](crate::Builder::on_peer).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -64,26 +58,5 @@ impl ClusterEvent {
             _ => return None,
         };
         Some(ClusterEvent::Peer(PeerEvent { node, name: (**name).into(), gone }))
-    }
-}
-
-impl Server {
-    /// Calls the application's hook for an event. No lock may be held.
-    pub(crate) fn call_cluster_hook(&self, event: &ClusterEvent) {
-        let options = self.options();
-        let result = match event {
-            ClusterEvent::Peer(event) => options
-                .on_peer
-                .as_ref()
-                .map(|hook| catch_panic(|| hook(self, event)).map_err(|panic| ("on_peer", panic))),
-            ClusterEvent::Gap(gap) => options
-                .on_gap
-                .as_ref()
-                .map(|hook| catch_panic(|| hook(self, gap)).map_err(|panic| ("on_gap", panic))),
-        };
-        if let Some(Err((hook, panic))) = result {
-            self.core().counts.panics += 1;
-            self.report_failure(|| (format!("the hook `{hook}`"), None), &panic.message, true);
-        }
     }
 }

@@ -12,9 +12,9 @@ impl Server {
     ///
     /// Returns a description of the first contradiction.
     pub fn audit(&self, at_rest: bool) -> Result<(), String> {
-        let (sockets, closing) = (self.0.lifecycle.audit()?, self.is_closing());
-        let core = self.core();
-        core.outbound.audit(core.hub.tables(), at_rest, self.options())?;
+        let (sockets, closing) = (self.0.lifecycle.audit()?, self.0.is_closing());
+        let core = self.0.core();
+        core.outbound.audit(core.hub.tables(), at_rest, self.0.options())?;
         core.infos.audit()?;
         core.sessions.audit(core.hub.tables())?;
         core.requests.audit(core.hub.tables())?;
@@ -31,7 +31,7 @@ impl Server {
         }
         // A connection is counted before it is in the hub, and until its socket is closed.
         let (open, counted) = (
-            self.core().outbound.writers.len(),
+            self.0.core().outbound.writers.len(),
             self.0.lifecycle.with_counts(SocketCounts::to_drain),
         );
         if open > counted {
@@ -40,7 +40,7 @@ impl Server {
         if at_rest && self.0.flush_pool.job().is_some() {
             return Err("a large flush waits for a worker".into());
         }
-        if closing && at_rest && !self.core().outbound.writers.is_empty() {
+        if closing && at_rest && !self.0.core().outbound.writers.is_empty() {
             return Err("a connection is open after a shutdown".into());
         }
         Ok(())
@@ -53,7 +53,7 @@ impl Server {
     /// Returns a description of a room that two tasks are to flush.
     pub fn large_flushes(&self) -> Result<Vec<usize>, String> {
         let jobs = self.0.flush_pool.unfinished_jobs();
-        let core = self.core();
+        let core = self.0.core();
         core.outbound.audit_dirty()?;
         for job in &jobs {
             core.outbound.audit_work(core.hub.tables(), &job.work)?;
@@ -63,12 +63,12 @@ impl Server {
 
     /// Starts to record the hub's inputs, for [`take_journal`](Self::take_journal).
     pub fn keep_journal(&self) {
-        self.core().journal.entries.get_or_insert_default();
+        self.0.core().journal.entries.get_or_insert_default();
     }
 
     /// Appends to `into` the inputs since the last call.
     pub fn take_journal(&self, into: &mut Vec<RecordedInput>) {
-        if let Some(entries) = &mut self.core().journal.entries {
+        if let Some(entries) = &mut self.0.core().journal.entries {
             into.append(entries);
         }
     }

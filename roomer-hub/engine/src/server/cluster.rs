@@ -1,0 +1,56 @@
+//! Methods of [`Server`] for its cluster.
+
+use std::future::Future;
+use std::time::Duration;
+
+use roomer_proto::cluster::Subjects;
+
+use crate::Server;
+use crate::cluster::{Carrier, ClusterInfo};
+use crate::link;
+use crate::metrics::warning::WarningCause;
+
+impl Server {
+    /// Returns the cluster as this node sees it now; `None` if the server was built without
+    /// [`Builder::cluster`](crate::Builder::cluster).
+    #[must_use]
+    pub fn cluster(&self) -> Option<ClusterInfo> {
+        let name = self.0.options().cluster.as_ref()?.config.cluster.clone();
+        let core = self.0.core();
+        let machine = &core.cluster.as_ref()?.machine;
+        Some(ClusterInfo {
+            node: machine.node(),
+            cluster: name,
+            is_up: machine.is_up(),
+            peers: machine.peers().collect(),
+            statistics: machine.statistics().clone(),
+        })
+    }
+
+    /// Returns the names of this node's subjects at the broker, for carriers; `None` without a
+    /// cluster.
+    #[must_use]
+    pub fn cluster_subjects(&self) -> Option<Subjects> {
+        let options = self.0.options().cluster.as_ref()?;
+        let node = self.0.core().cluster.as_ref()?.machine.node();
+        options.subjects(node).ok()
+    }
+
+    /// Runs this node's link to its broker, with the runtime's `sleep`. Spawn it once. It ends when the
+    /// server is closed and its last connection is gone; until then it connects again whenever the
+    /// broker was away. The server serves its own clients with or without it.
+    ///
+    /// Without [`Builder::cluster`](crate::Builder::cluster) it ends at once.
+    pub async fn run_cluster<C, S>(&self, carrier: C, sleep: impl Fn(Duration) -> S)
+    where
+        C: Carrier,
+        S: Future,
+    {
+        link::run(&self.0, carrier, sleep).await;
+    }
+
+    /// Warns of a link to a broker whose server is not part of a cluster; for adapters.
+    pub fn warn_without_cluster(&self) {
+        self.0.warnings.give(WarningCause::NoCluster);
+    }
+}

@@ -1,0 +1,84 @@
+//! Commands of the application, on its own threads or in its handlers.
+
+use std::sync::Arc;
+
+use roomer_hub::{Command, ConnKey, Input};
+use roomer_proto::PacketRef;
+use roomer_proto::cluster::PeerCommand;
+
+use crate::metrics::warning::{WarningCause, shown};
+use crate::shared::Shared;
+
+impl Shared {
+    /// Executes a command. Inside a handler of this server, the connection's own poll flushes later,
+    /// so that messages from handlers are batched like all others.
+    pub(crate) fn command(self: &Arc<Self>, command: Command<'_>) {
+        if self.refuses(&command) {
+            return;
+        }
+        self.core().apply(self.now(), Input::Command(command), None);
+        self.flush_unless_in_callback();
+    }
+
+    /// Executes a command about a connection, given by id: here, or at the node whose tag the id
+    /// bears. Returns false if there is neither.
+    pub(crate) fn command_about<'a>(
+        self: &Arc<Self>,
+        id: &str,
+        command: impl Fn(ConnKey) -> Command<'a>,
+        at_peer: PeerCommand<'_>,
+    ) -> bool {
+        let mut core = self.core();
+        let now = self.now();
+        let is_known = match core.hub.tables().find_conn(id) {
+            Some(conn) => {
+                core.apply(now, Input::Command(command(conn)), None);
+                true
+            }
+            None => core.command_peer(now, id, at_peer),
+        };
+        drop(core);
+        self.flush_unless_in_callback();
+        is_known
+    }
+
+    /// Returns true, after a warning, if a message of the application is larger than other nodes
+    /// accept. Messages to connections of this node, and without a cluster, have no limit.
+    pub(crate) fn refuses(&self, command: &Command<'_>) -> bool {
+        let (room, event, dst, payload) = match *command {
+            Command::Broadcast { room, event, payload, .. } => (room, event, "", payload),
+            Command::Send { room, event, dst, payload, .. } => (room, event, dst, payload),
+            _ => return false,
+        };
+        // The limit does not depend on where a room's members are: a message must not begin to fail
+        // when a client connects to another node.
+        let is_far = || {
+            let core = self.core();
+            let tables = core.hub.tables();
+            tables.find_conn(dst).is_none() && tables.peer_of(dst).is_some()
+        };
+        let is_for_room = matches!(command, Command::Broadcast { .. });
+        let packet = PacketRef { room, event, dst, payload, src: "" };
+        self.is_too_large(&packet, || is_for_room || is_far())
+    }
+
+    /// Returns true, after a warning, if a message of the application that is for other nodes is larger
+    /// than these accept.
+    pub(crate) fn is_too_large(
+        &self,
+        packet: &PacketRef<'_>,
+        is_for_peers: impl FnOnce() -> bool,
+    ) -> bool {
+        let (bytes, limit) = (packet.encoded_len(), self.options().limits.max_message);
+        if self.options().cluster.is_none() || bytes <= limit || !is_for_peers() {
+            return false;
+        }
+        let event = packet.event;
+        self.warnings.give(WarningCause::MessageTooLarge {
+            event: shown(event.as_bytes()),
+            bytes,
+            limit,
+        });
+        true
+    }
+}
