@@ -33,6 +33,7 @@
 
 mod app;
 mod builder;
+mod callbacks;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod cluster;
@@ -71,20 +72,17 @@ pub use roomer_proto::close::{self, code};
 #[cfg(feature = "json")]
 pub use roomer_proto::{JsonError, json};
 
+pub use crate::app::call::{HandlerError, HandlerPanic, HandlerResult};
 pub use crate::app::claims::Claims;
-pub use crate::app::conn::Conn;
-pub use crate::app::handler::{HandlerError, HandlerPanic, HandlerResult};
+pub use crate::app::disconnect::DisconnectReason;
 pub use crate::app::handler_result::IntoHandlerResult;
-pub use crate::app::hooks::DisconnectReason;
-pub use crate::app::info::InfoTooLong;
 pub use crate::app::message::{Message, OwnedMessage};
 #[cfg(feature = "audit")]
 pub use crate::app::monitor::{HandlerFailure, HandlerMonitor, PendingHandler};
 #[cfg(feature = "json")]
 pub use crate::app::reply::Json;
 pub use crate::app::reply::{ErrorCode, IntoReply, ReplyError};
-pub use crate::app::request::{RequestError, RequestFuture};
-pub use crate::app::user::User;
+pub use crate::app::request::RequestError;
 pub use crate::builder::{BuildError, Builder};
 pub use crate::cluster::{Cluster, ClusterInfo};
 pub use crate::connection::Connection;
@@ -97,7 +95,11 @@ pub use crate::metrics::cluster_stats::ClusterStats;
 pub use crate::metrics::stats::{Backlog, HistoryStats, SessionStats, Stats};
 pub use crate::metrics::warning::{Warning, WarningCause};
 pub use crate::server::Server;
+pub use crate::server::conn::Conn;
 pub use crate::server::history::PastMessage;
+pub use crate::server::info::InfoTooLong;
+pub use crate::server::request::RequestFuture;
+pub use crate::server::user::User;
 pub use crate::session::RefusedSessions;
 pub use crate::session::release::ReleasedSessions;
 pub use crate::transport::bind::BindError;

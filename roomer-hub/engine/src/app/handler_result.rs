@@ -1,6 +1,6 @@
 //! The return types of handlers.
 
-use crate::app::handler::{HandlerError, HandlerResult};
+use crate::app::call::{HandlerError, HandlerResult};
 
 /// A return type of handlers: `()`, or a result whose error is the builder's
 /// [`error_type`](crate::Builder::error_type).

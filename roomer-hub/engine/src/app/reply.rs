@@ -4,7 +4,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 pub use roomer_proto::extended::ErrorCode;
 
-use crate::app::handler::HandlerError;
+use crate::app::call::HandlerError;
 
 /// The answer of a request handler.
 pub(crate) type ReplyResult = Result<Bytes, HandlerError>;

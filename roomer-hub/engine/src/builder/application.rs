@@ -3,12 +3,13 @@
 use std::any::Any;
 use std::future::Future;
 
-use crate::app::conn::Conn;
-use crate::app::handler::{Callback, HandlerError, Rule};
+use crate::app::call::HandlerError;
+use crate::app::disconnect::DisconnectReason;
 use crate::app::handler_result::IntoHandlerResult;
-use crate::app::hooks::DisconnectReason;
 use crate::app::message::{Message, OwnedMessage};
 use crate::builder::Builder;
+use crate::callbacks::handler::{Callback, Rule};
+use crate::server::conn::Conn;
 
 impl<E> Builder<E> {
     /// Runs `handler` when a client sends `event` to a room, instead of broadcasting the message.

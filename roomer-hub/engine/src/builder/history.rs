@@ -2,10 +2,10 @@
 
 use roomer_hub::History;
 
-use crate::app::conn::Conn;
-use crate::app::handler::Callback;
 use crate::app::message::Message;
 use crate::builder::Builder;
+use crate::callbacks::handler::Callback;
+use crate::server::conn::Conn;
 
 /// The default of [`Builder::max_history`], and its maximum share of the memory budget.
 const MAX_HISTORY: (usize, usize) = (64 << 20, 4);

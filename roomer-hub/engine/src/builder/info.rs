@@ -4,10 +4,10 @@ use std::future::Future;
 
 use roomer_hub::Info;
 
-use crate::app::conn::Conn;
-use crate::app::handler::Callback;
 use crate::app::message::{Message, OwnedMessage};
 use crate::builder::Builder;
+use crate::callbacks::handler::Callback;
+use crate::server::conn::Conn;
 
 impl<E> Builder<E> {
     /// Limits the bytes of a member's info ([`Claims::info`](crate::Claims::info)). Default 1 KiB: each

@@ -26,15 +26,16 @@ use roomer_hub::{Config, HashKey, History, Hub, Presence};
 
 pub use self::error::BuildError;
 use crate::Server;
-use crate::app::handler::{Handler, HandlerError, RequestHandler};
+use crate::app::call::HandlerError;
 #[cfg(feature = "audit")]
 use crate::app::monitor::HandlerMonitor;
 use crate::builder::options::{LONGEST, Options, Page};
+use crate::callbacks::handler::{Handler, RequestHandler};
 use crate::cluster::{Cluster, ClusterState};
+use crate::env::available_memory;
 use crate::env::{Environment, SystemEnvironment};
 use crate::handshake::origin::Origins;
 use crate::lifecycle::admission::AdmissionLimits;
-use crate::outbound::available_memory;
 #[cfg(feature = "audit")]
 use crate::outbound::flush_pool::Flush;
 use crate::shared::Shared;

@@ -11,11 +11,11 @@ use roomer_proto::extended;
 use roomer_proto::websocket::Limits;
 
 use crate::Server;
-use crate::app::conn::Conn;
-use crate::app::handler::{BoxFuture, Callback, HandlerError, Rule};
-use crate::app::hooks::Hooks;
+use crate::app::call::{BoxFuture, HandlerError};
 use crate::app::message::Message;
 use crate::app::monitor::Monitor;
+use crate::callbacks::handler::{Callback, Rule};
+use crate::callbacks::hooks::Hooks;
 use crate::cluster::{Cluster, Gap, PeerEvent};
 use crate::handshake::origin::Origins;
 use crate::handshake::proxy::Proxies;
@@ -26,6 +26,7 @@ use crate::lifecycle::drain::DrainPolicy;
 use crate::metrics::warning::OnWarning;
 use crate::outbound::flush_pool::Flush;
 use crate::outbound::outbox::WaterMarks;
+use crate::server::conn::Conn;
 use roomer_hub::Permission;
 
 /// The longest time of an option, a century. Sums of it and the clock do not overflow, and none ends

@@ -2,11 +2,11 @@
 
 use std::future::Future;
 
-use crate::app::conn::Conn;
-use crate::app::handler::Callback;
 use crate::app::message::{Message, OwnedMessage};
 use crate::app::reply::IntoReply;
 use crate::builder::Builder;
+use crate::callbacks::handler::Callback;
+use crate::server::conn::Conn;
 
 impl<E> Builder<E> {
     /// Answers requests with `event` by the handler's return value. Only clients that speak the

@@ -3,11 +3,11 @@
 use std::future::Future;
 use std::time::Duration;
 
-use crate::app::conn::Conn;
-use crate::app::handler::Callback;
 use crate::app::message::{Message, OwnedMessage};
 use crate::builder::Builder;
+use crate::callbacks::handler::Callback;
 use crate::handshake::request::{AuthResult, Rejection};
+use crate::server::conn::Conn;
 
 impl<E> Builder<E> {
     /// Sets whether clients that ask for the extended protocol (`roomer=2` in the query of their

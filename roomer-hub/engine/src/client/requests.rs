@@ -16,7 +16,7 @@ use super::builder::Builder;
 use super::room::Room;
 use super::runtime::Runtime;
 use super::shared::{Inner, Shared};
-use crate::app::handler::{BoxFuture, poll};
+use crate::app::call::{BoxFuture, poll};
 use crate::app::reply::{IntoReply, ReplyError, ReplyResult};
 
 pub(super) type Handlers = BTreeMap<String, RequestHandler>;

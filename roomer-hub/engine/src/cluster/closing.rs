@@ -3,10 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use roomer_hub::{Command, ConnKey, Input};
-use roomer_proto::close;
+use roomer_hub::ConnKey;
 
-use crate::core::Core;
 use crate::lifecycle::drain::{DRAIN_STEP, DrainPolicy};
 
 /// Connections to close because of [`Loss::Close`](roomer_hub::cluster::Loss::Close).
@@ -28,7 +26,7 @@ impl Closing {
     }
 
     /// Removes and returns the connections that are due now, but at most `most` of them.
-    fn take(&mut self, now: Duration, policy: DrainPolicy, most: usize) -> Vec<ConnKey> {
+    pub(crate) fn take(&mut self, now: Duration, policy: DrainPolicy, most: usize) -> Vec<ConnKey> {
         if now < self.at {
             return Vec::new();
         }
@@ -37,16 +35,5 @@ impl Closing {
         // Without a rate, the next ones are due as soon as other tasks had their turn.
         self.at = if policy.per_second == usize::MAX { now } else { now + DRAIN_STEP };
         conns
-    }
-}
-
-impl Core {
-    /// Closes the connections that are due. Those that have ended meanwhile are skipped by the hub.
-    pub(crate) fn close_lossy(&mut self, now: Duration, policy: DrainPolicy, most: usize) {
-        let Some(cluster) = &mut self.cluster else { return };
-        for conn in cluster.closing.take(now, policy, most) {
-            let close = Command::close(conn, &close::MESSAGES_LOST);
-            self.apply(now, Input::Command(close), None);
-        }
     }
 }

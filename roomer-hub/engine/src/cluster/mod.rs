@@ -18,7 +18,6 @@ mod address;
 pub mod broker;
 mod carrier;
 mod closing;
-mod elsewhere;
 mod event;
 mod gate;
 mod info;
@@ -27,7 +26,6 @@ pub mod nats;
 mod options;
 #[cfg(feature = "redis")]
 pub mod redis;
-mod remote;
 mod state;
 
 #[cfg(any(feature = "nats", feature = "redis"))]

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use roomer_hub::cluster::{Change, Cluster, Command, Effect, Event, Input};
-use roomer_hub::{Action, Actions, ConnId, Peers};
+use roomer_hub::cluster::{Change, Cluster, Effect, Event};
+use roomer_hub::{Action, Actions, Peers};
 
 use roomer_proto::cluster::NodeId;
 
 use super::closing::Closing;
 use super::gate::LinkGate;
-use crate::core::Core;
 
 /// The cluster's machine, and the events that the link's task waits for.
 #[derive(Debug)]
@@ -29,7 +28,7 @@ pub(crate) struct ClusterState {
     /// Connections that may have missed messages.
     pub(crate) closing: Closing,
     /// Kept between inputs for its memory.
-    effects: Vec<Effect>,
+    pub(crate) effects: Vec<Effect>,
 }
 
 impl ClusterState {
@@ -108,71 +107,5 @@ impl ClusterState {
     pub(crate) fn take_link(&mut self) -> Option<Waker> {
         // Taken, since the task registers again once it has published.
         self.link.take_if(|_| self.machine.wants_to_publish())
-    }
-}
-
-impl Core {
-    /// Gives the cluster's machine an input and carries out its effects.
-    pub(crate) fn apply_cluster(&mut self, now: Duration, input: Input) {
-        let Some(state) = &mut self.cluster else { return };
-        // Moved out, since an effect may need all of the core.
-        let mut effects = std::mem::take(&mut state.effects);
-        effects.extend(state.machine.handle(now, self.hub.tables(), input));
-        for effect in effects.drain(..) {
-            match effect {
-                Effect::Event(event) => {
-                    self.cluster.iter_mut().for_each(|state| state.events.push(event.clone()));
-                }
-                Effect::Close { room } => self.close_later(room.as_deref()),
-                Effect::Command { id, command } => self.peer_command(now, &id, &command),
-                Effect::Elsewhere { from, id, proof } => {
-                    self.client_is_elsewhere(now, from, &id, &proof);
-                }
-                Effect::User { user, command } => self.user_command(now, &user, &command),
-                effect => {
-                    if let Some(input) = effect.hub_input() {
-                        self.apply(now, input, None);
-                    }
-                }
-            }
-        }
-        if let Some(state) = &mut self.cluster {
-            // The arrival or end of a peer has an effect for each of its members; that much memory
-            // is not kept.
-            effects.shrink_to(64);
-            state.effects = effects;
-        }
-    }
-
-    /// Closes the members of a room, or all connections, since they may have missed messages.
-    fn close_later(&mut self, room: Option<&str>) {
-        let Core { hub, outbound, cluster, .. } = self;
-        let Some(cluster) = cluster else { return };
-        let tables = hub.tables();
-        match room {
-            Some(room) => {
-                let members = tables.find_room(room).map(|room| tables.members(room).iter());
-                cluster.closing.extend(members.into_iter().flatten());
-            }
-            None => cluster.closing.extend(outbound.writers.keys()),
-        }
-    }
-
-    /// Carries out a command that the application gave to another node.
-    fn peer_command(&mut self, now: Duration, id: &ConnId, command: &Command) {
-        let Some(conn) = self.hub.tables().find_conn(id.as_str()) else { return };
-        let mut command_of = |command| {
-            self.apply(now, roomer_hub::Input::Command(command), None);
-        };
-        match command {
-            Command::Join { room } => command_of(roomer_hub::Command::Join { conn, room }),
-            Command::Leave { room } => command_of(roomer_hub::Command::Leave { conn, room }),
-            Command::Move { from, to } => {
-                self.move_to(now, conn, from, to);
-            }
-            Command::Close { code, reason } => {
-                command_of(roomer_hub::Command::Close { conn, code: *code, reason });
-            }
-        }
     }
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
-use crate::connection::congestion::{Congestion, Pause};
 use crate::connection::dispatch::PendingCall;
 use crate::connection::message_progress::MessageProgress;
+use crate::connection::pause::Pause;
 use crate::connection::slow_consumer::SlowConsumer;
+use crate::core::congestion::Congestion;
 use crate::outbound::socket_writer::SocketWriter;
 
 /// The state that an idle connection does not have: all of it is one pointer there.

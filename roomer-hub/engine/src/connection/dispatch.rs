@@ -10,17 +10,17 @@ use std::time::Duration;
 
 use roomer_proto::{JOIN, PacketRef, close};
 
-use crate::app::conn::Conn;
-use crate::app::handler::{
-    self, BoxFuture, CallResult, Handler, HandlerError, HandlerPanic, HandlerResult, Rule,
-};
+use crate::app::call;
+use crate::app::call::{BoxFuture, HandlerError, HandlerPanic, HandlerResult};
 use crate::app::message::{Message, OwnedMessage};
 use crate::app::monitor::ObservedCall;
-use crate::connection::congestion::Congestion;
+use crate::callbacks::handler::{CallResult, Handler, Rule};
 use crate::connection::requests::RunningRequest;
 use crate::core::Core;
+use crate::core::congestion::Congestion;
 use crate::handshake::request::AuthResult;
 use crate::metrics::trace;
+use crate::server::conn::Conn;
 use crate::shared::Shared;
 use crate::sync::MutexGuard;
 use roomer_hub::{Command, Input};
@@ -79,9 +79,9 @@ enum RuleAnswer {
 impl PendingCall {
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CallOutcome> {
         let outcome = self.observed.poll(cx, |cx| match &mut self.future {
-            CallFuture::Handler(run) => handler::poll(run, cx).map_ok(CallOutcome::Handled),
-            CallFuture::Rule(run) => handler::poll(run, cx).map_ok(CallOutcome::Judged),
-            CallFuture::Renewal(run) => handler::poll(run, cx).map_ok(CallOutcome::Renewed),
+            CallFuture::Handler(run) => call::poll(run, cx).map_ok(CallOutcome::Handled),
+            CallFuture::Rule(run) => call::poll(run, cx).map_ok(CallOutcome::Judged),
+            CallFuture::Renewal(run) => call::poll(run, cx).map_ok(CallOutcome::Renewed),
         });
         outcome.map(|result| result.unwrap_or_else(CallOutcome::Panicked))
     }
@@ -271,7 +271,7 @@ impl<'s> Dispatcher<'_, 's> {
         shared.monitor().report_failure(owner, text, panic.is_some());
         trace::failed(&self.conn.info, message.event, &*error);
         let run_hook = || hook.map(|hook| hook(self.conn, message, error));
-        let result = shared.run_callback(|| handler::catch_panic(run_hook));
+        let result = shared.run_callback(|| call::catch_panic(run_hook));
         // The hook's own panic can only go to the trace and the monitor.
         let result = result.inspect_err(|panic| {
             trace::hook_failed(&self.conn.info, panic);

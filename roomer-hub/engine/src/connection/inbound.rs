@@ -7,16 +7,16 @@ use roomer_hub::{Command, Input};
 use roomer_proto::websocket::{self, Event, Kind, Session, Violation};
 use roomer_proto::{PacketRef, close};
 
-use crate::app::conn::Conn;
-use crate::app::hooks::DisconnectReason;
+use crate::app::disconnect::DisconnectReason;
 use crate::connection::activity::Activity;
 use crate::connection::dispatch::{Dispatched, Dispatcher};
 use crate::connection::established::Established;
+use crate::connection::renewal::Renewed;
+use crate::connection::session_state::{SessionPacket, SessionState};
 use crate::core::Core;
 use crate::outbound::compressed;
 use crate::outbound::socket_writer::SocketWriter;
-use crate::session::renewal::Renewed;
-use crate::session::state::{SessionPacket, SessionState};
+use crate::server::conn::Conn;
 use crate::shared::Shared;
 use crate::sync::MutexGuard;
 

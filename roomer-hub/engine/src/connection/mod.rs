@@ -13,7 +13,6 @@
 
 mod activity;
 mod closing;
-pub(crate) mod congestion;
 mod detached;
 pub(crate) mod dispatch;
 pub(crate) mod established;
@@ -21,11 +20,14 @@ mod inbound;
 mod keep_alive;
 mod message_progress;
 mod opening;
-pub(crate) mod peer;
+mod pause;
+mod profile;
 mod proxy_header;
 mod read_buffer;
+mod renewal;
 pub(crate) mod requests;
 mod resuming;
+mod session_state;
 #[cfg(test)]
 mod sizes;
 mod slow_consumer;
@@ -41,12 +43,11 @@ use std::time::Duration;
 use http::StatusCode;
 use roomer_proto::close::{self, Close};
 
-use crate::app::hooks::DisconnectReason;
+use crate::app::disconnect::DisconnectReason;
 use crate::connection::closing::Closing;
 use crate::connection::established::{Established, ResumeResult};
 use crate::connection::opening::Authorizing;
 pub(crate) use crate::connection::opening::Opening;
-use crate::connection::peer::PeerAddress;
 use crate::connection::read_buffer::with_buffer;
 use crate::connection::resuming::Resuming;
 use crate::handshake::parser::RequestParser;
@@ -58,6 +59,7 @@ use crate::outbound::socket_writer::{SocketWriter, Status};
 use crate::shared::Shared;
 use crate::timer::Timer;
 use crate::transport::Transport;
+use crate::transport::peer::PeerAddress;
 
 /// The number of reads in one poll before the task yields to others.
 const MAX_READS_PER_POLL: usize = 4;

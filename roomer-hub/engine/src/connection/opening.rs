@@ -10,11 +10,12 @@ use roomer_proto::websocket::Session;
 use roomer_proto::{ROOT, close};
 
 use crate::app::claims::Credentials;
-use crate::app::conn::{Conn, ConnInfo};
-use crate::app::info::profile;
+use crate::app::conn_info::ConnInfo;
 use crate::connection::established::Established;
+use crate::connection::profile::profile;
 use crate::connection::read_buffer::with_buffer;
 use crate::connection::resuming::hello;
+use crate::connection::session_state::SessionState;
 use crate::connection::{Connection, State, Step};
 use crate::handshake::compression::Compression;
 use crate::handshake::decision::{Accepted, Decision, PendingAuth};
@@ -22,12 +23,12 @@ use crate::handshake::pages::{self, HealthCheck};
 use crate::handshake::rejected::Rejected;
 use crate::handshake::request::Request;
 use crate::handshake::response::Response;
+use crate::handshake::session_request::SessionRequest;
 use crate::lifecycle::admission::SocketKind;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
 use crate::outbound::Chunk;
-use crate::session::request::SessionRequest;
-use crate::session::state::SessionState;
+use crate::server::conn::Conn;
 use roomer_hub::{Command, ConnId, Input, Profile};
 
 /// The time in which a client that was rejected early may read the response.

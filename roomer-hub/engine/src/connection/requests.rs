@@ -10,10 +10,12 @@ use std::time::Duration;
 use roomer_hub::{Answer, Command, HandlerKey, Input};
 use roomer_proto::extended::ErrorCode;
 
-use crate::app::handler::{self, BoxFuture, CallResult, HandlerError, HandlerPanic};
+use crate::app::call;
+use crate::app::call::{BoxFuture, HandlerError, HandlerPanic};
 use crate::app::message::{Message, OwnedMessage};
 use crate::app::monitor::ObservedCall;
 use crate::app::reply::{ReplyError, ReplyResult};
+use crate::callbacks::handler::CallResult;
 use crate::connection::dispatch::Dispatcher;
 use crate::connection::established::Established;
 use crate::core::Core;
@@ -153,7 +155,7 @@ impl Established {
         list.requests.retain_mut(|request| {
             let RunningRequest { future, observed, message } = request;
             // The application's code is polled, and its future dropped, without the lock.
-            let poll = || observed.poll(cx, |cx| handler::poll(future, cx));
+            let poll = || observed.poll(cx, |cx| call::poll(future, cx));
             match shared.run_callback(poll) {
                 Poll::Pending => true,
                 Poll::Ready(result) => {

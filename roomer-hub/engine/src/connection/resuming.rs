@@ -8,16 +8,16 @@ use roomer_proto::close;
 use roomer_proto::extended::{HELLO, Hello, Limits, Profile, SessionToken};
 use roomer_proto::{PacketRef, ROOT};
 
-use crate::app::hooks::DisconnectReason;
+use crate::app::disconnect::DisconnectReason;
 use crate::builder::options::Options;
+use crate::connection::session_state::HEARTBEAT;
 use crate::connection::{Connection, Opening, State, Step};
 use crate::handshake::response::Response;
+use crate::handshake::session_request::ResumeRequest;
 use crate::lifecycle::admission::Replaced;
 use crate::metrics::trace;
 use crate::outbound::{Chunk, encode};
 use crate::session::handover::{HandedOver, Handover, Refusal};
-use crate::session::request::ResumeRequest;
-use crate::session::state::HEARTBEAT;
 
 /// How long the task that has the session may take to hand it over. Only a handler that blocks its
 /// thread can delay it.

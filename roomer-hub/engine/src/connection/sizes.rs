@@ -3,14 +3,14 @@
 
 use std::mem::size_of;
 
-use crate::app::conn::ConnInfo;
+use crate::app::conn_info::ConnInfo;
 use crate::connection::Connection;
 use crate::connection::established::Established;
+use crate::connection::session_state::SessionState;
 use crate::metrics::trace;
 use crate::outbound::replay::Replay;
 use crate::outbound::socket_writer::SocketWriter;
 use crate::session::Sessions;
-use crate::session::state::SessionState;
 
 /// A socket of smol's and tokio's size.
 type Socket = [usize; 5];

@@ -6,14 +6,15 @@ use roomer_hub::{Action, Actions, Audience, ConnKey, Hub, Members, RoomKey, Snap
 use roomer_proto::PacketRef;
 
 use super::{Applied, Core};
-use crate::app::conn_table::ConnTable;
-use crate::app::hooks::{DisconnectReason, HookEvent, HookQueue};
-use crate::app::request::Requests;
+use crate::app::disconnect::DisconnectReason;
 use crate::cluster::ClusterState;
-use crate::connection::congestion::Congestion;
+use crate::core::congestion::Congestion;
+use crate::core::conn_table::ConnTable;
+use crate::core::counts::Counts;
+use crate::core::hook_queue::{HookEvent, HookQueue};
+use crate::core::requests::Requests;
 #[cfg(feature = "audit")]
 use crate::journal::Journal;
-use crate::metrics::stats::Counts;
 use crate::outbound::Outbound;
 use crate::outbound::socket_writer::SocketWriter;
 use crate::session::Sessions;

@@ -5,6 +5,12 @@
 //! ([`flush`](crate::shared::flush)).
 
 mod actions;
+mod cluster;
+pub(crate) mod congestion;
+pub(crate) mod conn_table;
+pub(crate) mod counts;
+pub(crate) mod hook_queue;
+pub(crate) mod requests;
 pub(crate) mod shed;
 
 use std::sync::Arc;
@@ -13,15 +19,16 @@ use std::time::Duration;
 use roomer_hub::{Command, ConnId, ConnKey, HandlerKey, Hub, Input, Permission};
 use roomer_proto::close::{self, Close};
 
-use crate::app::conn::ConnInfo;
-use crate::app::conn_table::ConnTable;
-use crate::app::hooks::{DisconnectReason, HookEvent, HookQueue};
-use crate::app::request::Requests;
+use crate::app::conn_info::ConnInfo;
+use crate::app::disconnect::DisconnectReason;
 use crate::cluster::ClusterState;
-use crate::connection::congestion::Congestion;
+use crate::core::congestion::Congestion;
+use crate::core::conn_table::ConnTable;
+use crate::core::counts::Counts;
+use crate::core::hook_queue::{HookEvent, HookQueue};
+use crate::core::requests::Requests;
 #[cfg(feature = "audit")]
 use crate::journal::Journal;
-use crate::metrics::stats::Counts;
 use crate::outbound::socket_writer::SocketWriter;
 use crate::outbound::{FlushWork, Outbound};
 use crate::session::Sessions;

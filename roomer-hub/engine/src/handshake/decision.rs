@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use http::{Extensions, Method, StatusCode};
 
+use crate::app::call;
+use crate::app::call::{BoxFuture, HandlerPanic};
 use crate::app::claims::{Claims, Credentials, Expired};
-use crate::app::handler::{self, BoxFuture, HandlerPanic};
 use crate::app::monitor::{CallOwner, Monitor, ObservedCall};
 use crate::builder::options::Authorize;
 use crate::handshake::ServerHandshake;
@@ -19,10 +20,10 @@ use crate::handshake::rejected::Rejected;
 use crate::handshake::request::{AuthResult, Rejection, Request};
 use crate::handshake::response::Response;
 use crate::handshake::rules::untrusted_proxy;
+use crate::handshake::session_request::SessionRequest;
 use crate::lifecycle::admission::Replaced;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
-use crate::session::request::SessionRequest;
 use crate::sync::lock;
 
 /// An accepted request: the response, and the state with which the connection starts.
@@ -75,7 +76,7 @@ impl PendingAuth {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Accepted, Rejected>> {
         let run = &mut self.run;
-        let result = ready!(self.observed.poll(cx, |cx| handler::poll(run, cx)));
+        let result = ready!(self.observed.poll(cx, |cx| call::poll(run, cx)));
         Poll::Ready(match self.candidate.take() {
             Some(candidate) => {
                 let claims =
@@ -163,7 +164,7 @@ impl ServerHandshake<'_> {
                 Decision::Ready(candidate.accept(None, self.env.now()))
             }
             Some(Authorize::Sync(hook)) => {
-                let result = handler::catch_panic(|| hook(&request));
+                let result = call::catch_panic(|| hook(&request));
                 let claims = auth_result(monitor, result, peer, has_token)?;
                 let candidate = candidate(self.check_upgrade(&request));
                 Decision::Ready(candidate.accept(Some(claims), self.env.now()))
@@ -171,7 +172,7 @@ impl ServerHandshake<'_> {
             Some(Authorize::Async(hook)) => {
                 // Checked before the hook takes the request, and reported after it.
                 let candidate = Some(candidate(self.check_upgrade(&request)));
-                let run = handler::catch_panic(|| hook(request));
+                let run = call::catch_panic(|| hook(request));
                 let run = run.map_err(|panic| authorize_panicked(monitor, &panic, peer))?;
                 let (monitor, observed) = (monitor.clone(), monitor.observe(authorize_hook));
                 Decision::PendingAuth(Box::new(PendingAuth { monitor, run, observed, candidate }))

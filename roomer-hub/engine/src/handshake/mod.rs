@@ -18,6 +18,7 @@ pub(crate) mod rejected;
 pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod rules;
+pub(crate) mod session_request;
 pub(crate) mod subprotocol;
 
 use crate::builder::options::Options;

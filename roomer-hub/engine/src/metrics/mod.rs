@@ -1,6 +1,8 @@
 //! Statistics, warnings and `tracing` events of a running server.
 
 pub(crate) mod cluster_stats;
+#[cfg(feature = "json")]
+mod json;
 #[cfg(feature = "prometheus")]
 mod prometheus;
 pub(crate) mod stats;

@@ -97,20 +97,3 @@ pub struct Backlog {
     /// Bytes queued for writing.
     pub bytes: usize,
 }
-
-/// The counters that are updated under the core's lock.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) opened: u64,
-    pub(crate) messages_in: u64,
-    pub(crate) bytes_in: u64,
-    pub(crate) messages_out: u64,
-    /// Bytes written to connections that have ended; outboxes count for open ones.
-    pub(crate) bytes_out: u64,
-    pub(crate) closes: BTreeMap<u16, u64>,
-    pub(crate) by_peer: u64,
-    pub(crate) lost: u64,
-    pub(crate) handler_errors: u64,
-    pub(crate) panics: u64,
-    pub(crate) accept_errors: u64,
-}

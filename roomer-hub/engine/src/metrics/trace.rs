@@ -11,8 +11,8 @@ use std::net::SocketAddr;
 
 use roomer_hub::cluster::Event;
 
-use crate::app::conn::ConnInfo;
-use crate::app::hooks::DisconnectReason;
+use crate::app::conn_info::ConnInfo;
+use crate::app::disconnect::DisconnectReason;
 use crate::metrics::warning::Warning;
 
 /// Defines a function for each event, which does nothing without the feature.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::app::handler::catch_panic;
+use crate::app::call::catch_panic;
 use crate::app::monitor::Monitor;
 use crate::env::Environment;
 use crate::metrics::trace;

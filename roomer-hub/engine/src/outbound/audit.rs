@@ -2,23 +2,22 @@
 
 use roomer_hub::Tables;
 
-use crate::builder::options::Options;
 use crate::outbound::budget::BufferSet;
 use crate::outbound::{FlushWork, Outbound};
 
 impl Outbound {
-    /// Returns the first contradiction; see [`Server::audit`](crate::Server::audit).
+    /// Returns the first contradiction; see [`Server::audit`](crate::Server::audit). `max` is that of one
+    /// connection's outbox, `budget` that of all together.
     pub(crate) fn audit(
         &self,
         tables: &Tables,
         at_rest: bool,
-        options: &Options,
+        (max, budget): (usize, usize),
     ) -> Result<(), String> {
         if self.writers.len() != tables.conn_count() {
             let (writers, conns) = (self.writers.len(), tables.conn_count());
             return Err(format!("{writers} writers for {conns} connections"));
         }
-        let max = options.water_marks().max;
         for (conn, writer) in self.writers.iter() {
             if tables.conn_id(conn).is_none() {
                 return Err(format!("a writer without a connection: {conn:?}"));
@@ -29,7 +28,7 @@ impl Outbound {
         if at_rest {
             let mut buffers = BufferSet::new();
             self.writers.values().for_each(|writer| buffers.add(&writer.usage()));
-            let (held, limit) = (buffers.sum(), options.memory_budget);
+            let (held, limit) = (buffers.sum(), budget);
             if held > limit {
                 return Err(format!("{held} bytes are held, {limit} may be"));
             }

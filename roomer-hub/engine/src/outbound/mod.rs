@@ -15,7 +15,6 @@
 //!
 //! [`Outbound`] is the part of this under the server's lock.
 
-pub(crate) mod available_memory;
 pub(crate) mod batch;
 pub(crate) mod budget;
 mod chunk;

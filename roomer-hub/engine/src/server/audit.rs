@@ -14,7 +14,9 @@ impl Server {
     pub fn audit(&self, at_rest: bool) -> Result<(), String> {
         let (sockets, closing) = (self.0.lifecycle.audit()?, self.0.is_closing());
         let core = self.0.core();
-        core.outbound.audit(core.hub.tables(), at_rest, self.0.options())?;
+        let options = self.0.options();
+        let limits = (options.water_marks().max, options.memory_budget);
+        core.outbound.audit(core.hub.tables(), at_rest, limits)?;
         core.infos.audit()?;
         core.sessions.audit(core.hub.tables())?;
         core.requests.audit(core.hub.tables())?;

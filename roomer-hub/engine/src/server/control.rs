@@ -14,9 +14,9 @@ use roomer_proto::ROOT;
 use roomer_proto::cluster::PeerCommand;
 
 use crate::Server;
-use crate::app::conn::Conn;
-use crate::app::info::InfoTooLong;
-use crate::app::user::User;
+use crate::server::conn::Conn;
+use crate::server::info::InfoTooLong;
+use crate::server::user::User;
 use roomer_hub::{Command, ConnId, Info, Input};
 
 impl Server {

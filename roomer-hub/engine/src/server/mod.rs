@@ -3,14 +3,18 @@
 #[cfg(feature = "audit")]
 mod audit;
 mod cluster;
+pub(crate) mod conn;
 mod control;
 mod drain;
 pub(crate) mod history;
+pub(crate) mod info;
 #[cfg(feature = "json")]
 mod json;
+pub(crate) mod request;
 mod start;
 mod stats;
 mod timers;
+pub(crate) mod user;
 
 use std::fmt;
 use std::future::poll_fn;

@@ -15,9 +15,6 @@
 
 pub(crate) mod handover;
 pub(crate) mod release;
-pub(crate) mod renewal;
-pub(crate) mod request;
-pub(crate) mod state;
 
 use std::sync::Arc;
 use std::time::Duration;

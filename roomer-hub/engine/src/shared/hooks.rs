@@ -6,16 +6,17 @@ use roomer_hub::{Command, Input};
 use roomer_proto::close;
 
 use crate::Server;
-use crate::app::conn::{Conn, ConnInfo};
-use crate::app::handler::catch_panic;
-use crate::app::hooks::HookEvent;
+use crate::app::call::catch_panic;
+use crate::app::conn_info::ConnInfo;
 use crate::cluster::ClusterEvent;
+use crate::core::hook_queue::HookEvent;
 use crate::metrics::trace;
+use crate::server::conn::Conn;
 use crate::shared::Shared;
 
 impl Shared {
     /// Calls the hooks for all queued events. The caller must have been selected by
-    /// [`HookQueue::try_start`](crate::app::hooks::HookQueue::try_start), must not hold the lock, and flushes what the hooks have sent.
+    /// [`HookQueue::try_start`](crate::core::hook_queue::HookQueue::try_start), must not hold the lock, and flushes what the hooks have sent.
     pub(super) fn run_hooks(self: &Arc<Self>) {
         while let Some((info, event)) = self.next_hook_event() {
             match &event {

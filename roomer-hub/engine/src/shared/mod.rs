@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use roomer_hub::{HandlerKey, Hub};
 
-use crate::app::handler::{Handler, RequestHandler};
 use crate::app::monitor::Monitor;
 use crate::builder::options::Options;
+use crate::callbacks::handler::{Handler, RequestHandler};
 use crate::cluster::ClusterState;
 use crate::core::Core;
 use crate::env::Environment;

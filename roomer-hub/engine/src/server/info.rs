@@ -1,13 +1,11 @@
 //! The info of members, as the application sets it.
 
-use roomer_hub::{Command, Info, Profile};
+use roomer_hub::{Command, Info};
 use roomer_proto::cluster::UserCommand;
 
-use crate::app::claims::Credentials;
-use crate::app::conn::Conn;
-use crate::app::user::User;
 use crate::builder::options::Options;
-use crate::metrics::warning::{WarningCause, Warnings};
+use crate::server::conn::Conn;
+use crate::server::user::User;
 
 /// The info is above [`max_info`](crate::Builder::max_info). The caller is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,23 +73,4 @@ impl User {
         self.at_peers(UserCommand::SetInfo { info: at_peers });
         Ok(self.for_each(|_| true, |conn| Command::SetInfo { conn, info: info.as_ref() }))
     }
-}
-
-/// Returns the info and user that members learn of a client with these credentials. An info that is
-/// too long is left out, with a warning.
-pub(crate) fn profile(
-    credentials: Option<&Credentials>,
-    options: &Options,
-    warnings: &Warnings,
-) -> Option<Profile> {
-    // Only extended members get it.
-    let mut profile = credentials?.profile().filter(|_| options.extended)?;
-    let bytes = profile.info().map_or(0, |info| info.as_str().len());
-    let limit = options.hub_limits.info;
-    if bytes <= limit {
-        return Some(profile);
-    }
-    warnings.give(WarningCause::InfoTooLong { bytes, limit });
-    profile.set_info(None);
-    (!profile.is_empty()).then_some(profile)
 }

@@ -1,5 +1,7 @@
 //! The environment of a server: time, randomness and the available memory.
 
+pub(crate) mod available_memory;
+
 use std::time::Duration;
 #[cfg(not(all(feature = "web", target_family = "wasm")))]
 use std::time::Instant;
@@ -8,8 +10,6 @@ use uuid::Uuid;
 // The clock of the standard library panics in browsers.
 #[cfg(all(feature = "web", target_family = "wasm"))]
 use web_time::Instant;
-
-use crate::outbound::available_memory;
 
 /// The source of a server's time and randomness. Simulations implement it; production code uses
 /// [`SystemEnvironment`].

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::app::conn::ConnInfo;
+use crate::app::conn_info::ConnInfo;
 use roomer_hub::{ConnKey, KeyMap};
 
 /// All open connections.

@@ -5,65 +5,11 @@
 //! does so at a time, so that a hook is never called for a leave before the join.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::sync::Arc;
 
-use crate::app::conn::{Conn, ConnInfo};
+use crate::app::conn_info::ConnInfo;
+use crate::app::disconnect::DisconnectReason;
 use crate::metrics::trace;
-
-/// The reason why a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum DisconnectReason {
-    /// The client closed it, with this code if the close frame contained one.
-    ByPeer(Option<u16>),
-    /// The connection ended without a close frame: the client or its network failed. Also, in a cluster,
-    /// a session whose client has returned to another node.
-    Lost,
-    /// The server closed it, with this code (RFC 6455 section 7.4): because of a protocol error, a
-    /// limit, a panic of a handler, a call of the application, or a shutdown.
-    ByServer(u16),
-}
-
-impl fmt::Display for DisconnectReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DisconnectReason::ByPeer(Some(code)) => write!(f, "closed by the client with {code}"),
-            DisconnectReason::ByPeer(None) => f.write_str("closed by the client without a code"),
-            DisconnectReason::Lost => f.write_str("the connection was lost"),
-            DisconnectReason::ByServer(code) => write!(f, "closed by the server with {code}"),
-        }
-    }
-}
-
-type Hook = Box<dyn Fn(&Conn) + Send + Sync>;
-type RoomHook = Box<dyn Fn(&Conn, &str) + Send + Sync>;
-type EndHook = Box<dyn Fn(&Conn, DisconnectReason) + Send + Sync>;
-
-/// The application's hooks.
-#[derive(Default)]
-pub(crate) struct Hooks {
-    pub(crate) connect: Option<Hook>,
-    pub(crate) join: Option<RoomHook>,
-    pub(crate) leave: Option<RoomHook>,
-    pub(crate) disconnect: Option<EndHook>,
-}
-
-impl Hooks {
-    pub(crate) fn is_empty(&self) -> bool {
-        let Hooks { connect, join, leave, disconnect } = self;
-        connect.is_none() && join.is_none() && leave.is_none() && disconnect.is_none()
-    }
-
-    pub(crate) fn run(&self, conn: &Conn, event: &HookEvent) {
-        match event {
-            HookEvent::Connected => self.connect.iter().for_each(|hook| hook(conn)),
-            HookEvent::Joined(room) => self.join.iter().for_each(|hook| hook(conn, room)),
-            HookEvent::Left(room) => self.leave.iter().for_each(|hook| hook(conn, room)),
-            HookEvent::Gone(why, _) => self.disconnect.iter().for_each(|hook| hook(conn, *why)),
-        }
-    }
-}
 
 /// An event that hooks are called for.
 #[derive(Debug)]

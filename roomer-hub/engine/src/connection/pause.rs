@@ -1,20 +1,11 @@
-//! Causes for a sender to pause: a receiver above its high-water mark, or the link to the broker.
+//! The pause of a sender whose receiver reads more slowly than messages arrive.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::cluster::LinkGate;
+use crate::core::congestion::Congestion;
 use crate::outbound::socket_writer::SocketWriter;
-
-/// A receiver that reads more slowly than messages for it arrive.
-#[derive(Clone, Debug)]
-pub(crate) enum Congestion {
-    /// A connection above its high-water mark.
-    Receiver(Arc<SocketWriter>),
-    /// Other nodes, or the broker before them.
-    Link(Arc<LinkGate>),
-}
 
 /// A sender's pause: nothing is read from it while the receiver is congested, until a time.
 #[derive(Debug)]

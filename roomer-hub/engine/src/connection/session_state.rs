@@ -5,11 +5,11 @@ use std::time::Duration;
 use roomer_proto::extended::{self, ACK, ACK_NOW, AckSchedule, TOKEN, parse_count};
 use roomer_proto::{PacketRef, ROOT};
 
+use crate::connection::renewal::Renewal;
 use crate::connection::requests::RunningRequests;
 use crate::outbound::encode;
 use crate::outbound::replay::WrongCount;
 use crate::outbound::socket_writer::SocketWriter;
-use crate::session::renewal::Renewal;
 use crate::timer::moment::Moment;
 
 /// The longest time in which the server sends nothing, as promised in `hello`. Browsers do not show

@@ -1,4 +1,4 @@
-//! Handlers and rules: the application's functions that run for a client's message.
+//! Calls of the application's code: their errors, and their panics, which are caught.
 
 use std::any::Any;
 use std::error::Error;
@@ -6,10 +6,6 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-
-use crate::app::conn::Conn;
-use crate::app::message::{Message, OwnedMessage};
-use crate::app::reply::ReplyResult;
 
 /// Any error. The `?` operator converts every error type to it, as well as text and the errors of
 /// anyhow and eyre.
@@ -31,47 +27,6 @@ pub struct HandlerPanic {
 
 /// A future of the application, to be polled in a connection's task.
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// A function of the application that runs for a message.
-pub(crate) enum Callback<T> {
-    Sync(SyncFn<T>),
-    Async(AsyncFn<T>),
-}
-
-type SyncFn<T> = Box<dyn Fn(&Conn, &Message<'_>) -> T + Send + Sync>;
-type AsyncFn<T> = Box<dyn Fn(Conn, OwnedMessage) -> BoxFuture<T> + Send + Sync>;
-
-pub(crate) type Handler = Callback<HandlerResult>;
-pub(crate) type RequestHandler = Callback<ReplyResult>;
-pub(crate) type Rule = Callback<bool>;
-
-/// The result of starting a [`Callback`].
-pub(crate) enum CallResult<T> {
-    Done(T),
-    /// A future that is to be polled, and the message, which is needed when it completes.
-    Pending(BoxFuture<T>, OwnedMessage),
-    Panicked(HandlerPanic),
-}
-
-impl<T> Callback<T> {
-    /// Runs a synchronous function, or creates the future of an asynchronous one.
-    pub(crate) fn run(&self, conn: &Conn, message: &Message<'_>) -> CallResult<T> {
-        match self {
-            Callback::Sync(run) => match catch_panic(|| run(conn, message)) {
-                Ok(result) => CallResult::Done(result),
-                Err(panic) => CallResult::Panicked(panic),
-            },
-            Callback::Async(run) => {
-                let message = message.to_owned();
-                // Kept for the report of the result; the clone shares the names and the payload.
-                match catch_panic(|| run(conn.clone(), message.clone())) {
-                    Ok(future) => CallResult::Pending(future, message),
-                    Err(panic) => CallResult::Panicked(panic),
-                }
-            }
-        }
-    }
-}
 
 /// Polls a future of the application, which may panic.
 pub(crate) fn poll<T>(

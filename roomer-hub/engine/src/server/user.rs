@@ -7,7 +7,7 @@ use roomer_proto::cluster::UserCommand;
 use roomer_proto::{PacketRef, ROOT};
 
 use crate::Server;
-use crate::app::conn::Conn;
+use crate::server::conn::Conn;
 use roomer_hub::{Command, Input};
 use roomer_hub::{ConnId, ConnKey};
 

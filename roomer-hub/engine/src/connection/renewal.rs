@@ -7,10 +7,10 @@ use roomer_proto::extended::EXPIRING;
 use roomer_proto::{PacketRef, ROOT};
 
 use crate::app::claims::Credentials;
-use crate::app::conn::ConnInfo;
-use crate::app::handler::CallResult;
+use crate::app::conn_info::ConnInfo;
 use crate::app::message::Message;
 use crate::builder::options::Options;
+use crate::callbacks::handler::CallResult;
 use crate::connection::dispatch::{CallFuture, Dispatcher, PendingCall};
 use crate::core::Core;
 use crate::handshake::request::AuthResult;

@@ -1,24 +1,20 @@
 //! Handles to connections, for handlers, rules, hooks and the application's own tasks.
 
 use std::any::{Any, TypeId};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
+use roomer_hub::{Command, ConnId, ConnKey};
 use roomer_proto::ROOT;
 use roomer_proto::websocket::{Kind, message_frame};
 
 use crate::Server;
-use crate::app::claims::{Claims, Credentials};
+use crate::app::claims::Claims;
+use crate::app::conn_info::ConnInfo;
 use crate::app::message::Message;
-use crate::connection::peer::PeerAddress;
 use crate::shared::Shared;
-use crate::sync::{Mutex, lock};
-use roomer_hub::Command;
-use roomer_hub::{ConnId, ConnKey};
 
 /// A handle to one connection. It is cheap to clone, usable from any thread, and remains valid
 /// after the connection has ended: messages sent through it then are dropped.
@@ -26,87 +22,6 @@ use roomer_hub::{ConnId, ConnKey};
 pub struct Conn {
     pub(crate) server: Server,
     pub(crate) info: Arc<ConnInfo>,
-}
-
-/// The data of a connection, which lives as long as there is a handle to it.
-#[derive(Debug)]
-pub(crate) struct ConnInfo {
-    pub(crate) key: ConnKey,
-    pub(crate) id: ConnId,
-    pub(crate) credentials: Option<Arc<Credentials>>,
-    pub(crate) peer: PeerAddress,
-    /// The values that the application has stored. Boxed, since most connections have nothing.
-    data: Mutex<Option<Box<Data>>>,
-}
-
-type Values = BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>;
-
-#[derive(Debug)]
-enum Data {
-    Own(Values),
-    /// That of the session's first connection. Earlier handles stay valid, with the credentials of
-    /// their time.
-    OfFirst(Arc<ConnInfo>),
-}
-
-impl ConnInfo {
-    pub(crate) fn new(
-        key: ConnKey,
-        id: ConnId,
-        credentials: Option<Arc<Credentials>>,
-        peer: PeerAddress,
-    ) -> Arc<Self> {
-        Arc::new(ConnInfo { key, id, credentials, peer, data: Mutex::default() })
-    }
-
-    /// Creates the data of a session that continues on another socket, with that one's credentials.
-    pub(crate) fn resumed(
-        self: &Arc<Self>,
-        credentials: Option<Arc<Credentials>>,
-        peer: PeerAddress,
-    ) -> Arc<Self> {
-        // Always the first itself: a session that returns often must not build a chain.
-        let first = Data::OfFirst(self.first().unwrap_or_else(|| self.clone()));
-        let (key, id, data) = (self.key, self.id, Mutex::new(Some(Box::new(first))));
-        Arc::new(ConnInfo { key, id, credentials, peer, data })
-    }
-
-    /// Returns the data of the session's first connection, if this is a later one.
-    fn first(&self) -> Option<Arc<ConnInfo>> {
-        match lock(&self.data).as_deref() {
-            Some(Data::OfFirst(first)) => Some(first.clone()),
-            _ => None,
-        }
-    }
-
-    /// Calls `run` with the values that the application has stored.
-    fn with_values<T>(&self, run: impl FnOnce(&mut Values) -> T) -> T {
-        let first = self.first();
-        let mut data = lock(&first.as_deref().unwrap_or(self).data);
-        let mut none = Values::new();
-        let values = match data.as_deref_mut() {
-            Some(Data::Own(values)) => values,
-            _ => &mut none,
-        };
-        let result = run(values);
-        if !none.is_empty() {
-            *data = Some(Box::new(Data::Own(none)));
-        }
-        result
-    }
-
-    pub(crate) fn claims(&self) -> Option<&Claims> {
-        self.credentials.as_ref()?.claims.as_ref()
-    }
-
-    pub(crate) fn user(&self) -> Option<&Arc<str>> {
-        self.credentials.as_ref()?.user()
-    }
-
-    /// Returns the time at which the login expires, if it does.
-    pub(crate) fn expires(&self) -> Option<Duration> {
-        self.credentials.as_ref()?.expires
-    }
 }
 
 impl Conn {

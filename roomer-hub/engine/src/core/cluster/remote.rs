@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use roomer_hub::cluster::Change;
-use roomer_hub::{ConnId, ConnKey, Input};
+use roomer_hub::cluster::{self, Change};
+use roomer_hub::{Command, ConnId, ConnKey, Input};
 use roomer_proto::cluster::{PeerCommand, UserCommand};
 
 use crate::core::Core;
@@ -27,7 +27,7 @@ impl Core {
         &mut self,
         now: Duration,
         user: &str,
-        command: &roomer_hub::cluster::UserCommand,
+        command: &cluster::UserCommand,
     ) {
         // Collected first, since a close changes the table.
         let conns: Vec<ConnKey> = self.infos.of(user).collect();
@@ -59,5 +59,23 @@ impl Core {
             cluster.machine.record(now, tables, Change::Command { peer, id: parsed, command });
         }
         is_known
+    }
+
+    /// Carries out a command that the application gave to another node.
+    pub(super) fn peer_command(&mut self, now: Duration, id: &ConnId, command: &cluster::Command) {
+        let Some(conn) = self.hub.tables().find_conn(id.as_str()) else { return };
+        let mut command_of = |command| {
+            self.apply(now, Input::Command(command), None);
+        };
+        match command {
+            cluster::Command::Join { room } => command_of(Command::Join { conn, room }),
+            cluster::Command::Leave { room } => command_of(Command::Leave { conn, room }),
+            cluster::Command::Move { from, to } => {
+                self.move_to(now, conn, from, to);
+            }
+            cluster::Command::Close { code, reason } => {
+                command_of(Command::Close { conn, code: *code, reason });
+            }
+        }
     }
 }

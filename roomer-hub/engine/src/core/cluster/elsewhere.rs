@@ -12,7 +12,7 @@ use roomer_hub::cluster::{Change, SessionProof};
 use roomer_proto::cluster::NodeId;
 use roomer_proto::extended::SessionToken;
 
-use crate::app::hooks::DisconnectReason;
+use crate::app::disconnect::DisconnectReason;
 use crate::core::Core;
 use crate::session::release::Release;
 

@@ -1,0 +1,47 @@
+//! Handlers and rules: the application's functions that run for a client's message.
+
+use crate::app::call::{BoxFuture, HandlerPanic, HandlerResult, catch_panic};
+use crate::app::message::{Message, OwnedMessage};
+use crate::app::reply::ReplyResult;
+use crate::server::conn::Conn;
+
+/// A function of the application that runs for a message.
+pub(crate) enum Callback<T> {
+    Sync(SyncFn<T>),
+    Async(AsyncFn<T>),
+}
+
+type SyncFn<T> = Box<dyn Fn(&Conn, &Message<'_>) -> T + Send + Sync>;
+type AsyncFn<T> = Box<dyn Fn(Conn, OwnedMessage) -> BoxFuture<T> + Send + Sync>;
+
+pub(crate) type Handler = Callback<HandlerResult>;
+pub(crate) type RequestHandler = Callback<ReplyResult>;
+pub(crate) type Rule = Callback<bool>;
+
+/// The result of starting a [`Callback`].
+pub(crate) enum CallResult<T> {
+    Done(T),
+    /// A future that is to be polled, and the message, which is needed when it completes.
+    Pending(BoxFuture<T>, OwnedMessage),
+    Panicked(HandlerPanic),
+}
+
+impl<T> Callback<T> {
+    /// Runs a synchronous function, or creates the future of an asynchronous one.
+    pub(crate) fn run(&self, conn: &Conn, message: &Message<'_>) -> CallResult<T> {
+        match self {
+            Callback::Sync(run) => match catch_panic(|| run(conn, message)) {
+                Ok(result) => CallResult::Done(result),
+                Err(panic) => CallResult::Panicked(panic),
+            },
+            Callback::Async(run) => {
+                let message = message.to_owned();
+                // Kept for the report of the result; the clone shares the names and the payload.
+                match catch_panic(|| run(conn.clone(), message.clone())) {
+                    Ok(future) => CallResult::Pending(future, message),
+                    Err(panic) => CallResult::Panicked(panic),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! What the members of rooms learn of a client.
+
+use roomer_hub::Profile;
+
+use crate::app::claims::Credentials;
+use crate::builder::options::Options;
+use crate::metrics::warning::{WarningCause, Warnings};
+
+/// Returns the info and user that members learn of a client with these credentials. An info that is
+/// too long is left out, with a warning.
+pub(super) fn profile(
+    credentials: Option<&Credentials>,
+    options: &Options,
+    warnings: &Warnings,
+) -> Option<Profile> {
+    // Only extended members get it.
+    let mut profile = credentials?.profile().filter(|_| options.extended)?;
+    let bytes = profile.info().map_or(0, |info| info.as_str().len());
+    let limit = options.hub_limits.info;
+    if bytes <= limit {
+        return Some(profile);
+    }
+    warnings.give(WarningCause::InfoTooLong { bytes, limit });
+    profile.set_info(None);
+    (!profile.is_empty()).then_some(profile)
+}

@@ -1,0 +1,71 @@
+//! The node's part of a cluster under the server's lock: what the cluster's machine decides, and what it
+//! has to know.
+
+mod elsewhere;
+mod remote;
+
+use std::time::Duration;
+
+use roomer_hub::Command;
+use roomer_hub::cluster::{Effect, Input};
+use roomer_proto::close;
+
+use crate::core::Core;
+use crate::lifecycle::drain::DrainPolicy;
+
+impl Core {
+    /// Gives the cluster's machine an input and carries out its effects.
+    pub(crate) fn apply_cluster(&mut self, now: Duration, input: Input) {
+        let Some(state) = &mut self.cluster else { return };
+        // Moved out, since an effect may need all of the core.
+        let mut effects = std::mem::take(&mut state.effects);
+        effects.extend(state.machine.handle(now, self.hub.tables(), input));
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Event(event) => {
+                    self.cluster.iter_mut().for_each(|state| state.events.push(event.clone()));
+                }
+                Effect::Close { room } => self.close_later(room.as_deref()),
+                Effect::Command { id, command } => self.peer_command(now, &id, &command),
+                Effect::Elsewhere { from, id, proof } => {
+                    self.client_is_elsewhere(now, from, &id, &proof);
+                }
+                Effect::User { user, command } => self.user_command(now, &user, &command),
+                effect => {
+                    if let Some(input) = effect.hub_input() {
+                        self.apply(now, input, None);
+                    }
+                }
+            }
+        }
+        if let Some(state) = &mut self.cluster {
+            // The arrival or end of a peer has an effect for each of its members; that much memory
+            // is not kept.
+            effects.shrink_to(64);
+            state.effects = effects;
+        }
+    }
+
+    /// Closes the members of a room, or all connections, since they may have missed messages.
+    fn close_later(&mut self, room: Option<&str>) {
+        let Core { hub, outbound, cluster, .. } = self;
+        let Some(cluster) = cluster else { return };
+        let tables = hub.tables();
+        match room {
+            Some(room) => {
+                let members = tables.find_room(room).map(|room| tables.members(room).iter());
+                cluster.closing.extend(members.into_iter().flatten());
+            }
+            None => cluster.closing.extend(outbound.writers.keys()),
+        }
+    }
+
+    /// Closes the connections that are due. Those that have ended meanwhile are skipped by the hub.
+    pub(crate) fn close_lossy(&mut self, now: Duration, policy: DrainPolicy, most: usize) {
+        let Some(cluster) = &mut self.cluster else { return };
+        for conn in cluster.closing.take(now, policy, most) {
+            let close = Command::close(conn, &close::MESSAGES_LOST);
+            self.apply(now, roomer_hub::Input::Command(close), None);
+        }
+    }
+}

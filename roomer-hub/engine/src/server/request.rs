@@ -1,0 +1,151 @@
+//! Requests of the server to a client.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use roomer_hub::{Command, ConnKey, Input};
+use roomer_proto::ROOT;
+
+use crate::app::message::OwnedMessage;
+use crate::app::request::RequestError;
+use crate::core::requests::{Outcome, Slot};
+use crate::server::conn::Conn;
+use crate::shared::Shared;
+use crate::sync::lock;
+use crate::timer::Timer;
+
+/// The answer to a [`Conn::request`], as a future. If it is dropped, a later answer is dropped too.
+#[must_use = "the request is sent, but its answer is lost unless this future is awaited"]
+pub struct RequestFuture {
+    shared: Arc<Shared>,
+    conn: ConnKey,
+    number: u64,
+    slot: Arc<Slot>,
+    until: Duration,
+    timer: Timer,
+    /// The task that the timer wakes.
+    waker: Option<Waker>,
+}
+
+impl Conn {
+    /// Sends a request from the server to this connection, as a packet of the room `root`, and returns
+    /// its answer as a future. The request is sent now, in the order of other messages to the
+    /// connection, and not when the future is first polled.
+    ///
+    /// Only clients of the extended protocol answer requests. A session that loses its socket keeps
+    /// the request: the answer may arrive on the next socket, if that is in time.
+    ///
+    /// ```
+    /// # use roomer_engine as roomer_tokio;
+    /// use std::time::Duration;
+    /// use roomer_tokio::Server; // or roomer_smol
+    /// let server = Server::builder()
+    ///     .on_request_async("delete", async |conn, message| {
+    ///         let limit = Duration::from_secs(30);
+    ///         let answer = conn.request("confirm", &message.payload, limit).await?;
+    ///         Ok(if answer.text()? == "yes" { "deleted" } else { "kept" })
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), roomer_engine::BuildError>(())
+    /// ```
+    ///
+    /// In a handler of [`on_async`](crate::Builder::on_async) do not await the answer of the
+    /// connection that it runs for: that connection's messages, the answer among them, wait for the
+    /// handler. Handlers of requests may.
+    pub fn request(
+        &self,
+        event: impl AsRef<str>,
+        payload: impl AsRef<[u8]>,
+        timeout: Duration,
+    ) -> RequestFuture {
+        let (shared, conn) = (self.server.0.clone(), self.info.key);
+        let (event, payload) = (event.as_ref(), payload.as_ref());
+        let now = shared.now();
+        let mut core = shared.core();
+        // Before the command, which ends the request at once if the connection is gone.
+        let (number, slot) = core.requests.begin();
+        let command = Command::Request { conn, number, room: ROOT, event, payload };
+        core.apply(now, Input::Command(command), None);
+        drop(core);
+        shared.flush_unless_in_callback();
+        let (until, timer) = (now.saturating_add(timeout), Timer::default());
+        RequestFuture { shared, conn, number, slot, until, timer, waker: None }
+    }
+
+    /// Like [`request`](Self::request), with a value as JSON. The answer's
+    /// [`json`](crate::Message::json) reads it.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the value cannot be represented as JSON. Nothing is sent then.
+    #[cfg(feature = "json")]
+    pub fn request_json<T: serde::Serialize + ?Sized>(
+        &self,
+        event: impl AsRef<str>,
+        value: &T,
+        timeout: Duration,
+    ) -> Result<RequestFuture, crate::JsonError> {
+        Ok(self.request(event, crate::json(value)?, timeout))
+    }
+}
+
+impl Future for RequestFuture {
+    type Output = Result<OwnedMessage, RequestError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        let this = self.get_mut();
+        let now = this.shared.now();
+        let mut slot = lock(&this.slot.0);
+        // Before the clock: an answer that is there counts, however late this is polled.
+        if let Some(outcome) = slot.outcome.take() {
+            return Poll::Ready(outcome);
+        }
+        if now >= this.until {
+            // `withdraw` takes the server's lock, under which an answer takes this one.
+            drop(slot);
+            this.withdraw();
+            return Poll::Ready(Err(RequestError::TimedOut));
+        }
+        let is_same = this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if !is_same {
+            slot.waker = Some(cx.waker().clone());
+        }
+        drop(slot);
+        let timers = &this.shared.timers;
+        if !is_same {
+            // A timer wakes the task that has set it.
+            this.timer.cancel(timers);
+            this.waker = Some(cx.waker().clone());
+        }
+        this.timer.expire(now);
+        this.timer.set(timers, this.until, cx.waker());
+        Poll::Pending
+    }
+}
+
+impl RequestFuture {
+    fn withdraw(&mut self) {
+        self.timer.cancel(&self.shared.timers);
+        let mut core = self.shared.core();
+        if core.requests.withdraw(self.number) {
+            let withdraw = Command::Withdraw { conn: self.conn, number: self.number };
+            core.apply(self.shared.now(), Input::Command(withdraw), None);
+        }
+    }
+}
+
+impl Drop for RequestFuture {
+    fn drop(&mut self) {
+        self.withdraw();
+    }
+}
+
+impl fmt::Debug for RequestFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestFuture").field("number", &self.number).finish_non_exhaustive()
+    }
+}
