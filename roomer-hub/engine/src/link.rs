@@ -35,7 +35,7 @@ where
     }
     // Until this future ends, or is dropped.
     let _linked = Linked::new(&shared.lifecycle);
-    let mut link = Link {
+    let mut link = LinkTask {
         shared,
         carrier,
         sleep,
@@ -74,7 +74,7 @@ impl Drop for Linked<'_> {
     }
 }
 
-struct Link<'s, C, F, S> {
+struct LinkTask<'s, C, F, S> {
     shared: &'s Arc<Shared>,
     carrier: C,
     sleep: F,
@@ -89,7 +89,7 @@ struct Link<'s, C, F, S> {
     events: Vec<CarrierEvent>,
 }
 
-impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
+impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..MAX_ROUNDS {
             if self.is_closing {
@@ -129,22 +129,11 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
         let mut reports = Vec::new();
         let mut core = shared.core();
         for event in self.events.drain(..) {
-            let input = match event {
-                CarrierEvent::Up { max_payload } => {
-                    reports.push(Report::Up);
-                    Input::Up { max_payload }
-                }
-                CarrierEvent::Down(why) => {
-                    reports.push(Report::Down(why));
-                    Input::Down
-                }
-                CarrierEvent::Notice(text) => {
-                    reports.push(Report::Notice(text));
-                    continue;
-                }
-                CarrierEvent::Frame(frame) => Input::Frame(frame),
-            };
-            core.apply_cluster(now, input);
+            let (input, report) = read(event);
+            reports.extend(report);
+            if let Some(input) = input {
+                core.apply_cluster(now, input);
+            }
         }
         let state = core.cluster.as_ref();
         // Waiting frames are handled first, since each is a sign of life of its node.
@@ -232,6 +221,16 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> Link<'_, C, F, S> {
             self.timer = None;
         }
         is_due
+    }
+}
+
+/// Returns what an event is for the cluster's machine, and what for the operator.
+fn read(event: CarrierEvent) -> (Option<Input>, Option<Report>) {
+    match event {
+        CarrierEvent::Up { max_payload } => (Some(Input::Up { max_payload }), Some(Report::Up)),
+        CarrierEvent::Down(why) => (Some(Input::Down), Some(Report::Down(why))),
+        CarrierEvent::Notice(text) => (None, Some(Report::Notice(text))),
+        CarrierEvent::Frame(frame) => (Some(Input::Frame(frame)), None),
     }
 }
 

@@ -94,7 +94,7 @@ impl Activity {
     }
 
     /// Frees the memory if no part is left.
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn free_if_over(&mut self) {
         self.0.take_if(|parts| parts.are_over());
     }
 }

@@ -8,6 +8,7 @@ use roomer_proto::websocket::Session;
 use crate::connection::read_buffer::with_buffer;
 use crate::connection::{Connection, State, Step};
 use crate::outbound::outbox::OutboxPhase;
+use crate::outbound::socket_writer::Status;
 
 /// The maximum size of an unfinished message that is buffered during the close, to find the peer's
 /// close frame after it.
@@ -97,9 +98,16 @@ impl Connection {
                 self.writer.shutdown();
             }
         }
+        self.discard_received(status, cx)
+    }
+
+    /// Reads what the client still sends, and searches it only for its close frame.
+    fn discard_received(&mut self, status: Status, cx: &mut Context<'_>) -> Step {
+        let State::Closing(closing) = &mut self.state else {
+            return Step::Again;
+        };
         // Received bytes are read, since a socket closed with unread bytes sends a reset, which can
-        // destroy our close frame on its way. They are searched only for the peer's close frame. Above
-        // the limit they stay in the system's buffer, which stops the client from sending more.
+        // destroy our close frame on its way. Above the limit they stay in the system's buffer, which stops the client from sending more.
         if closing.left == 0 {
             return Step::Wait(closing.until);
         }

@@ -105,17 +105,15 @@ impl<'s> Dispatcher<'_, 's> {
             && !packet.payload.is_empty()
             && matches!(input, Input::Packet { .. })
         {
-            let message = Message::new(&self.sent(packet), self.conn.info.id);
-            let answer;
-            (core, answer) = self.ask(core, rule, &message);
-            match answer {
-                RuleAnswer::Allowed => {}
-                RuleAnswer::Panicked => return (core, dispatched),
-                // The rule is never asynchronous.
-                RuleAnswer::Denied | RuleAnswer::Pending(_) => {
+            let may_recall;
+            (core, may_recall) = self.ask_recall(core, rule, packet);
+            match may_recall {
+                Some(true) => {}
+                Some(false) => {
                     packet.payload = b"";
                     input = Input::Packet { conn, packet };
                 }
+                None => return (core, dispatched),
             }
         }
         loop {
@@ -151,6 +149,25 @@ impl<'s> Dispatcher<'_, 's> {
                 }
             };
         }
+    }
+
+    /// Asks the rule about a request for a room's past; `None` if it panicked.
+    #[cold]
+    fn ask_recall(
+        &self,
+        core: MutexGuard<'s, Core>,
+        rule: &Rule,
+        packet: PacketRef<'_>,
+    ) -> (MutexGuard<'s, Core>, Option<bool>) {
+        let message = Message::new(&self.sent(packet), self.conn.info.id);
+        let (core, answer) = self.ask(core, rule, &message);
+        let may_recall = match answer {
+            RuleAnswer::Allowed => Some(true),
+            RuleAnswer::Panicked => None,
+            // The rule is never asynchronous.
+            RuleAnswer::Denied | RuleAnswer::Pending(_) => Some(false),
+        };
+        (core, may_recall)
     }
 
     /// Returns the packet with the sender's id.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use roomer_hub::Input;
 use roomer_proto::websocket::Session;
 
+use crate::app::message::OwnedMessage;
 use crate::builder::options::Options;
 use crate::connection::activity::Activity;
 use crate::connection::dispatch::{CallOutcome, Dispatcher, PendingCall};
@@ -75,21 +76,9 @@ impl Established {
         now: Duration,
         cx: &mut Context<'_>,
     ) -> ResumeResult {
-        let parts = self.activity.existing();
-        let Some(call) = parts.and_then(|parts| parts.pending.as_mut()) else {
-            return ResumeResult::Pending;
-        };
         let shared = self.conn.server.0.clone();
         let key = self.conn.info.key;
-        // The application's code is polled without the lock.
-        let polled = shared.run_callback(|| call.poll(cx));
-        let Poll::Ready(outcome) = polled else {
-            // The handler may have sent something before it returned `Pending`.
-            shared.flush_after_input(now, shared.core(), &mut self.flush_at);
-            return ResumeResult::Pending;
-        };
-        let call = self.activity.existing().and_then(|parts| parts.pending.take());
-        let Some(PendingCall { message: owned, .. }) = call.map(|call| *call) else {
+        let Poll::Ready((outcome, owned)) = self.poll_call(&shared, now, cx) else {
             return ResumeResult::Pending;
         };
         // Taken after the future is dropped, which may use the server.
@@ -132,6 +121,30 @@ impl Established {
             false if is_closed => ResumeResult::Ended,
             false => self.handle_buffered(&shared, writer, now),
         }
+    }
+
+    /// Polls a pending handler or rule. Once it is done, drops it and returns its message too.
+    fn poll_call(
+        &mut self,
+        shared: &Arc<Shared>,
+        now: Duration,
+        cx: &mut Context<'_>,
+    ) -> Poll<(CallOutcome, OwnedMessage)> {
+        let parts = self.activity.existing();
+        let Some(call) = parts.and_then(|parts| parts.pending.as_mut()) else {
+            return Poll::Pending;
+        };
+        // The application's code is polled without the lock.
+        let Poll::Ready(outcome) = shared.run_callback(|| call.poll(cx)) else {
+            // The handler may have sent something before it returned `Pending`.
+            shared.flush_after_input(now, shared.core(), &mut self.flush_at);
+            return Poll::Pending;
+        };
+        let call = self.activity.existing().and_then(|parts| parts.pending.take());
+        let Some(PendingCall { message, .. }) = call.map(|call| *call) else {
+            return Poll::Pending;
+        };
+        Poll::Ready((outcome, message))
     }
 
     /// Handles the messages that the session buffered while a handler was pending.

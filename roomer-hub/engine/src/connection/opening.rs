@@ -17,6 +17,7 @@ use crate::connection::read_buffer::with_buffer;
 use crate::connection::resuming::hello;
 use crate::connection::session_state::SessionState;
 use crate::connection::{Connection, State, Step};
+use crate::core::Core;
 use crate::handshake::compression::Compression;
 use crate::handshake::decision::{Accepted, Decision, PendingAuth};
 use crate::handshake::pages::{self, HealthCheck};
@@ -29,7 +30,7 @@ use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
 use crate::outbound::Chunk;
 use crate::server::conn::Conn;
-use roomer_hub::{Command, ConnId, Input, Profile};
+use roomer_hub::{Command, ConnId, ConnKey, Input, Profile};
 
 /// The time in which a client that was rejected early may read the response.
 const REJECT_LINGER: Duration = Duration::from_secs(1);
@@ -256,11 +257,7 @@ impl Connection {
             return Step::Done;
         };
         if shared.options().echo {
-            // The echo server has no rooms. The connection has no writer yet, so it was sent nothing of
-            // root; it leaves without being sent anything either.
-            let leave = Command::Leave { conn: key, room: ROOT };
-            core.apply(now, Input::Command(leave), None);
-            core.outbound.writers.insert(key, self.writer.clone());
+            self.leave_root(now, &mut core, key);
         }
         core.outbound.schedule(key, &self.writer);
         core.counts.opened += 1;
@@ -268,8 +265,7 @@ impl Connection {
         core.arrived(&info);
         // After `arrived`, so that the new connection is counted, as the newest of its user.
         core.limit_user(now, &info, shared.options().max_connections_per_user);
-        let elsewhere = session.and_then(|session| session.resume?.token);
-        if let Some(token) = elsewhere {
+        if let Some(token) = session.and_then(|session| session.resume?.token) {
             core.report_elsewhere(now, &token, info.user().map(|user| &**user));
         }
         let conn = Conn::new(shared, info);
@@ -289,6 +285,14 @@ impl Connection {
             true => self.close_open(now),
             false => Step::Again,
         }
+    }
+
+    /// Takes a connection of the echo server, which has no rooms, out of its only one. It has no writer
+    /// yet, so it was sent nothing of root; it leaves without being sent anything either.
+    fn leave_root(&self, now: Duration, core: &mut Core, key: ConnKey) {
+        let leave = Command::Leave { conn: key, room: ROOT };
+        core.apply(now, Input::Command(leave), None);
+        core.outbound.writers.insert(key, self.writer.clone());
     }
 
     /// Turns away a client whose request was accepted before the shutdown began. `is_upgraded` says

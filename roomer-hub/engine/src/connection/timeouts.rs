@@ -2,11 +2,53 @@
 
 use std::time::Duration;
 
-use roomer_proto::close;
+use roomer_proto::close::{self, Close};
 use roomer_proto::websocket;
 
+use crate::builder::options::Options;
+use crate::connection::established::Established;
 use crate::connection::{Connection, State, Step};
 use crate::outbound::socket_writer::Status;
+
+/// What is due at a deadline.
+#[derive(Clone, Copy, Debug)]
+enum Deadline {
+    /// The client has been silent for too long.
+    Silence,
+    /// The login expires.
+    Login,
+    /// A message takes too long to arrive.
+    Message,
+    /// The client's packets have to be acknowledged, or a sign of life is due.
+    Acknowledgement,
+    /// The client has to be asked for another token.
+    Renewal,
+    Ping,
+}
+
+/// The deadlines of a connection, in the order in which those that have passed are handled: first those
+/// that end the connection. A full socket has its own, which are determined last.
+type Deadlines = [(Deadline, Option<Duration>); 6];
+
+impl Established {
+    fn deadlines(&self, options: &Options) -> Deadlines {
+        let (activity, session) = (self.activity.get(), self.session_state.as_ref());
+        let silence = match self.activity.is_pending() {
+            false => self.keep_alive.timeout_at(options.ping_interval, options.pong_timeout),
+            // Nothing is read while a handler is pending: that is not the client's silence.
+            true => None,
+        };
+        let message = activity.and_then(|parts| parts.progress.timeout_at(options.message_timeout));
+        [
+            (Deadline::Silence, silence),
+            (Deadline::Login, self.conn.info.expires()),
+            (Deadline::Message, message),
+            (Deadline::Acknowledgement, session.map(|session| session.due_at())),
+            (Deadline::Renewal, session.and_then(|session| session.renewal.due_at())),
+            (Deadline::Ping, Some(self.keep_alive.ping_at(options.ping_interval))),
+        ]
+    }
+}
 
 impl Connection {
     /// Handles the deadlines that have passed, and determines when to poll next. Runs after reading,
@@ -17,69 +59,85 @@ impl Connection {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
         };
-        let is_due = |at: Option<Duration>| at.is_some_and(|at| now >= at);
-        let options = self.shared.options();
         open.keep_alive.relieved(now, status.relieved);
-        let silent = match open.activity.is_pending() {
-            false => open.keep_alive.timeout_at(options.ping_interval, options.pong_timeout),
-            // Nothing is read while a handler is pending: that is not the client's silence.
-            true => None,
-        };
-        if is_due(silent) {
-            return match self.detach(now) {
-                true => Step::Again,
-                false => self.end(now, &close::SILENT),
-            };
-        }
-        let expires = open.conn.info.expires();
-        if is_due(expires) {
-            return self.end(now, &close::LOGIN_EXPIRED);
-        }
         // The client cannot finish a message that the server does not read.
         if open.is_reading_suspended(status) {
             open.activity.restart_progress(now);
         }
-        let parts = open.activity.get();
-        let unfinished = parts.and_then(|parts| parts.progress.timeout_at(options.message_timeout));
-        if is_due(unfinished) {
-            // A message that stops in the middle is the first sign of a lost network, long before the
-            // silence is. The client of a session sends the message again on its next socket.
-            let has_stopped = open.keep_alive.silence(now) >= options.message_timeout / 2;
-            return match has_stopped && self.detach(now) {
-                true => Step::Again,
-                false => self.end(now, &close::UNFINISHED),
-            };
+        let deadlines = open.deadlines(self.shared.options());
+        for (deadline, at) in deadlines {
+            if at.is_some_and(|at| now >= at) {
+                return self.on_deadline(now, deadline);
+            }
         }
-        let acknowledge = open.session_state.as_ref().map(|session| session.due_at());
-        if is_due(acknowledge)
-            && let Some(session) = &mut open.session_state
-        {
-            self.shared.send_control(open.conn.info.key, session.acknowledge(now));
+        self.wait(now, status, has_more, &deadlines)
+    }
+
+    /// Does what is due.
+    fn on_deadline(&mut self, now: Duration, deadline: Deadline) -> Step {
+        let State::Established(open) = &mut self.state else {
             return Step::Again;
+        };
+        let key = open.conn.info.key;
+        match deadline {
+            Deadline::Silence => return self.detach_or_end(now, &close::SILENT),
+            Deadline::Login => return self.end(now, &close::LOGIN_EXPIRED),
+            Deadline::Message => {
+                // A message that stops in the middle is the first sign of a lost network, long before
+                // the silence is. The client of a session sends the message again on its next socket.
+                let half = self.shared.options().message_timeout / 2;
+                return match open.keep_alive.silence(now) >= half {
+                    true => self.detach_or_end(now, &close::UNFINISHED),
+                    false => self.end(now, &close::UNFINISHED),
+                };
+            }
+            Deadline::Acknowledgement => {
+                if let Some(session) = &mut open.session_state {
+                    self.shared.send_control(key, session.acknowledge(now));
+                }
+            }
+            Deadline::Renewal => {
+                if let Some(session) = &mut open.session_state {
+                    let mut core = self.shared.core();
+                    session.renewal.ask(now, &open.conn.info, &mut core.outbound);
+                    self.shared.flush_after_input(now, core, &mut open.flush_at);
+                }
+            }
+            Deadline::Ping => {
+                open.keep_alive.pinged(now);
+                let mut frame = Vec::new();
+                websocket::ping_frame(&mut frame);
+                self.shared.send_control(key, frame);
+            }
         }
-        let renew = open.session_state.as_ref().and_then(|session| session.renewal.due_at());
-        if is_due(renew)
-            && let Some(session) = &mut open.session_state
-        {
-            let mut core = self.shared.core();
-            session.renewal.ask(now, &open.conn.info, &mut core.outbound);
-            self.shared.flush_after_input(now, core, &mut open.flush_at);
+        // What was sent may have filled the socket, so the status has to be read again.
+        Step::Again
+    }
+
+    /// Keeps the session of a client whose network seems lost, or closes the connection.
+    fn detach_or_end(&mut self, now: Duration, why: &Close) -> Step {
+        match self.detach(now) {
+            true => Step::Again,
+            false => self.end(now, why),
+        }
+    }
+
+    /// Checks the deadlines of a full socket, and determines when to poll next.
+    fn wait(
+        &mut self,
+        now: Duration,
+        status: Status,
+        has_more: bool,
+        deadlines: &Deadlines,
+    ) -> Step {
+        let State::Established(open) = &mut self.state else {
             return Step::Again;
-        }
-        let ping = open.keep_alive.ping_at(options.ping_interval);
-        if now >= ping {
-            open.keep_alive.pinged(now);
-            let mut frame = Vec::new();
-            websocket::ping_frame(&mut frame);
-            self.shared.send_control(open.conn.info.key, frame);
-            // The ping may have filled the socket, so the status has to be read again.
-            return Step::Again;
-        }
-        let slow = open.poll_slow(now, &status, options);
+        };
+        let slow = open.poll_slow(now, &status, self.shared.options());
         if slow.is_some_and(|verdict| verdict.is_stalled) {
             self.writer.mark_stalled();
         }
-        if is_due(slow.map(|verdict| verdict.close_at)) {
+        if slow.is_some_and(|verdict| now >= verdict.close_at) {
             return match self.detach(now) {
                 true => Step::Again,
                 false => self.close_slow(now),
@@ -87,16 +145,17 @@ impl Connection {
         }
         let flush_at = open.flush_at.map(Duration::from);
         // `Later` and not `Again`: other connections get their turn in between.
-        if has_more || is_due(flush_at) {
+        if has_more || flush_at.is_some_and(|at| now >= at) {
             return Step::Later;
         }
-        let slow = slow.map(|verdict| verdict.poll_at);
         let pause = open.activity.get().and_then(|parts| parts.pause.as_ref());
-        let pause = pause.map(|pause| pause.until);
+        let others =
+            [slow.map(|verdict| verdict.poll_at), pause.map(|pause| pause.until), flush_at];
         // Only now that the task waits: busy connections keep their memory between two steps.
-        open.activity.settle();
-        let next = [silent, expires, unfinished, slow, pause, flush_at, acknowledge, renew];
-        let next = next.into_iter().flatten();
-        Step::Wait(next.fold(ping, Duration::min))
+        open.activity.free_if_over();
+        let next = deadlines.iter().filter_map(|(_, at)| *at);
+        let next = next.chain(others.into_iter().flatten());
+        // There is always one, that of the next ping.
+        next.min().map_or(Step::Again, Step::Wait)
     }
 }

@@ -44,23 +44,17 @@ impl Stats {
             handler_errors,
             panics,
             accept_errors,
-            sessions: SessionStats { detached, resumed, refused, released },
-            histories: HistoryStats { rooms: remembered, bytes: history_bytes },
+            sessions,
+            histories,
             cluster,
         } = self;
         let mut page = Page(String::new());
+        let of_sockets = "Open sockets: connections, handshakes and closing connections.";
+        let of_rooms = "Rooms of each connection, summed over all connections.";
         page.gauge("connections", "Connections in the hub.", *connections);
         page.gauge("rooms", "Rooms, root included.", *rooms);
-        page.gauge(
-            "memberships",
-            "Rooms of each connection, summed over all connections.",
-            *memberships,
-        );
-        page.gauge(
-            "sockets",
-            "Open sockets: connections, handshakes and closing connections.",
-            *sockets,
-        );
+        page.gauge("memberships", of_rooms, *memberships);
+        page.gauge("sockets", of_sockets, *sockets);
         page.gauge("handshakes", "Handshakes in progress.", *handshakes);
         page.gauge("queued_bytes", "Bytes queued for writing.", *queued_bytes);
         page.gauge("held_bytes", "Bytes held by connections.", *held_bytes);
@@ -69,12 +63,8 @@ impl Stats {
         page.counter("bytes_in", "Bytes received from clients.", *bytes_in);
         page.counter("messages_out", "Packets queued, counted for each receiver.", *messages_out);
         page.counter("bytes_out", "Bytes written to sockets.", *bytes_out);
-        page.counters(
-            "rejected_packets",
-            "Packets rejected by the hub.",
-            "kind",
-            rejected_packets.iter(),
-        );
+        let packets = rejected_packets.iter();
+        page.counters("rejected_packets", "Packets rejected by the hub.", "kind", packets);
         let requests = rejected_requests.iter().map(|(status, count)| (status, *count));
         page.counters("rejected_requests", "Rejected HTTP requests.", "status", requests);
         let closes = closes.iter().map(|(code, count)| (code, *count));
@@ -84,14 +74,8 @@ impl Stats {
         page.counter("handler_errors", "Errors returned by handlers.", *handler_errors);
         page.counter("panics", "Panics of handlers, rules and hooks.", *panics);
         page.counter("accept_errors", "Failures to accept a connection.", *accept_errors);
-        page.gauge("sessions_detached", "Sessions without a socket.", *detached);
-        page.counter("sessions_resumed", "Sessions continued on a new socket.", *resumed);
-        let help = "Clients that could not return to their sessions.";
-        page.counters("sessions_refused", help, "kind", refused.iter());
-        let help = "Reports of other nodes about clients of this node's sessions.";
-        page.counters("sessions_released", help, "kind", released.iter());
-        page.gauge("history_rooms", "Rooms that are remembered.", *remembered);
-        page.gauge("history_bytes", "Bytes of the memories of rooms.", *history_bytes);
+        page.sessions(sessions);
+        page.histories(histories);
         if let Some(cluster) = cluster {
             page.cluster(cluster);
         }
@@ -103,6 +87,22 @@ impl Stats {
 struct Page(String);
 
 impl Page {
+    fn sessions(&mut self, stats: &SessionStats) {
+        let SessionStats { detached, resumed, refused, released } = stats;
+        self.gauge("sessions_detached", "Sessions without a socket.", *detached);
+        self.counter("sessions_resumed", "Sessions continued on a new socket.", *resumed);
+        let help = "Clients that could not return to their sessions.";
+        self.counters("sessions_refused", help, "kind", refused.iter());
+        let help = "Reports of other nodes about clients of this node's sessions.";
+        self.counters("sessions_released", help, "kind", released.iter());
+    }
+
+    fn histories(&mut self, stats: &HistoryStats) {
+        let HistoryStats { rooms, bytes } = stats;
+        self.gauge("history_rooms", "Rooms that are remembered.", *rooms);
+        self.gauge("history_bytes", "Bytes of the memories of rooms.", *bytes);
+    }
+
     fn cluster(&mut self, stats: &ClusterStats) {
         let ClusterStats {
             link_up,
