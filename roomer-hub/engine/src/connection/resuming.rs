@@ -17,7 +17,7 @@ use crate::handshake::session_request::ResumeRequest;
 use crate::lifecycle::admission::Replaced;
 use crate::metrics::trace;
 use crate::outbound::{Chunk, encode};
-use crate::session::handover::{HandedOver, Handover, Refusal};
+use crate::session::handover::{HandedOver, Handover, HandoverError};
 
 /// How long the task that has the session may take to hand it over. Only a handler that blocks its
 /// thread can delay it.
@@ -90,7 +90,7 @@ impl Connection {
             Poll::Ready(session) => session,
             // The session may have been given since the poll, and would be lost if it were not
             // taken.
-            Poll::Pending if is_over => resuming.handover.abandon().ok_or(Refusal::Ended),
+            Poll::Pending if is_over => resuming.handover.abandon().ok_or(HandoverError::Ended),
             Poll::Pending => return Step::Wait(resuming.until),
         };
         let opening = std::mem::take(&mut resuming.opening);
@@ -98,8 +98,8 @@ impl Connection {
         match session {
             Ok(session) => self.resume(now, opening, session, token, received),
             // The client uses a newer socket and has given this one up.
-            Err(Refusal::Superseded) => Step::Done,
-            Err(Refusal::Ended) => self.start_over(now, opening),
+            Err(HandoverError::Superseded) => Step::Done,
+            Err(HandoverError::Ended) => self.start_over(now, opening),
         }
     }
 

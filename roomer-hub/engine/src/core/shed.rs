@@ -67,7 +67,7 @@ impl Core {
                 writer.abort();
             }
         }
-        budget.settle(buffers.sum() + in_flight);
+        budget.record_counted(buffers.sum() + in_flight);
         Shed { closed, is_over }
     }
 }

@@ -10,7 +10,7 @@ use loom::thread;
 
 use crate::loom_models::{self, Socket};
 use crate::outbound::socket_writer::SocketWriter;
-use crate::session::handover::{Handover, Refusal};
+use crate::session::handover::{Handover, HandoverError};
 use crate::sync::{Mutex, lock};
 
 /// The session: there is one, which is not cloned.
@@ -41,7 +41,7 @@ fn come_back(table: &Table) -> Option<Place> {
         return None;
     }
     if let Some(before) = entry.successor.replace(place.clone()) {
-        before.refuse(Refusal::Superseded);
+        before.refuse(HandoverError::Superseded);
     }
     let holder = entry.writer.clone();
     drop(entry);
@@ -75,7 +75,7 @@ fn resume(table: &Table) -> Arc<SocketWriter> {
     writer
 }
 
-fn wait(place: &Place) -> Result<Token, Refusal> {
+fn wait(place: &Place) -> Result<Token, HandoverError> {
     block_on(poll_fn(|cx| place.poll(cx)))
 }
 
@@ -126,7 +126,7 @@ fn a_second_return_gets_the_session_wherever_it_is() {
                     let writer = resume(&table);
                     assert!(hand_over(&table, &writer, Box::new(session)).is_ok());
                 }
-                Err(refusal) => assert_eq!(refusal, Refusal::Superseded),
+                Err(refusal) => assert_eq!(refusal, HandoverError::Superseded),
             })
         };
         let second = come_back(&table).unwrap();
@@ -152,12 +152,12 @@ fn a_return_to_a_session_that_ends_is_answered() {
                 let mut entry = lock(&table);
                 entry.has_ended = true;
                 if let Some(successor) = entry.successor.take() {
-                    successor.refuse(Refusal::Ended);
+                    successor.refuse(HandoverError::Ended);
                 }
             })
         };
         let answer = wait(&place);
-        assert!(!matches!(answer, Err(Refusal::Superseded)));
+        assert!(!matches!(answer, Err(HandoverError::Superseded)));
         end.join().unwrap();
         assert_ne!(holder.join().unwrap(), answer.is_ok(), "both have it, or none");
         assert!(come_back(&table).is_none());

@@ -65,7 +65,7 @@ impl MemoryBudget {
     }
 
     /// Records the result of counting. If it is above the limit, counting is due again at once.
-    pub(crate) fn settle(&self, counted: usize) {
+    pub(crate) fn record_counted(&self, counted: usize) {
         let grown = self.grown.load(Ordering::Relaxed);
         let alert = match self.limit.checked_sub(counted) {
             // Usage cannot pass the limit before it has grown by what is left.
@@ -169,13 +169,13 @@ mod tests {
         budget.change(0, 1);
         assert!(budget.may_exceed());
         // The count shows one buffer that is held twice.
-        budget.settle(60);
+        budget.record_counted(60);
         assert!(!budget.may_exceed());
         budget.change(0, 40);
         assert!(!budget.may_exceed(), "it can be 100 by now, and no more");
         budget.change(40, 41);
         assert!(budget.may_exceed());
-        budget.settle(101);
+        budget.record_counted(101);
         assert!(budget.may_exceed(), "it is too much already");
         budget.change(141, 99);
         assert!(!budget.may_exceed(), "they cannot hold more than all of theirs together");
@@ -185,10 +185,10 @@ mod tests {
     fn survives_a_wrap_around_of_the_growth_counter() {
         let budget = MemoryBudget::new(100, MARKS);
         budget.grown.store(usize::MAX - 20, Ordering::Relaxed);
-        budget.settle(50);
+        budget.record_counted(50);
         budget.change(0, 120);
         assert!(budget.may_exceed());
-        budget.settle(50);
+        budget.record_counted(50);
         assert!(!budget.may_exceed());
     }
 

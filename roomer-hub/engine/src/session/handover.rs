@@ -17,7 +17,7 @@ pub(crate) struct HandedOver {
 
 /// Why a waiting task does not get the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum HandoverError {
     /// The session has ended.
     Ended,
     /// The client is back on yet another socket, and therefore does not use this one.
@@ -34,7 +34,7 @@ enum Slot<T> {
     Empty,
     Waiting(Waker),
     Given(Box<T>),
-    Refused(Refusal),
+    Refused(HandoverError),
     /// The new task no longer waits.
     Abandoned,
 }
@@ -60,7 +60,7 @@ impl<T> Handover<T> {
     }
 
     /// Ends the wait: the task does not get the session.
-    pub(crate) fn refuse(&self, why: Refusal) {
+    pub(crate) fn refuse(&self, why: HandoverError) {
         let mut slot = lock(&self.0);
         // A session that was given stays given, and its new task ends it.
         if let Slot::Empty | Slot::Waiting(_) = *slot {
@@ -71,7 +71,7 @@ impl<T> Handover<T> {
     }
 
     /// Polls for the session.
-    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Result<T, Refusal>> {
+    pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Result<T, HandoverError>> {
         let mut slot = lock(&self.0);
         match std::mem::take(&mut *slot) {
             Slot::Given(session) => {
@@ -82,7 +82,7 @@ impl<T> Handover<T> {
                 *slot = Slot::Abandoned;
                 Poll::Ready(Err(why))
             }
-            Slot::Abandoned => Poll::Ready(Err(Refusal::Ended)),
+            Slot::Abandoned => Poll::Ready(Err(HandoverError::Ended)),
             Slot::Empty | Slot::Waiting(_) => {
                 *slot = Slot::Waiting(cx.waker().clone());
                 Poll::Pending

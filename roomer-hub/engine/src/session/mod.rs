@@ -22,7 +22,7 @@ use std::time::Duration;
 use roomer_hub::{ConnId, ConnKey, KeyMap, Tables};
 use roomer_proto::extended::SessionToken;
 
-use crate::session::handover::{Handover, Refusal};
+use crate::session::handover::{Handover, HandoverError};
 use crate::session::release::ReleasedSessions;
 
 /// The number of newest tokens that are kept while none is known to have arrived, apart from the one
@@ -126,7 +126,7 @@ impl Session {
         let is_outdated =
             |waiting: &mut Successor| waiting.secret != *secret && !older.contains(&waiting.secret);
         if let Some(outdated) = successor.take_if(is_outdated) {
-            outdated.handover.refuse(Refusal::Ended);
+            outdated.handover.refuse(HandoverError::Ended);
         }
     }
 }
@@ -214,7 +214,7 @@ impl Sessions {
         if let Some(session) = self.by_key.get_mut(conn)
             && let Some(before) = session.change().successor.replace(successor)
         {
-            before.handover.refuse(Refusal::Superseded);
+            before.handover.refuse(HandoverError::Superseded);
         }
     }
 
@@ -260,7 +260,7 @@ impl Sessions {
             self.detached -= usize::from(session.is_detached());
             if let Some(successor) = session.change.and_then(|change| change.successor) {
                 // Its task opens a new session then.
-                successor.handover.refuse(Refusal::Ended);
+                successor.handover.refuse(HandoverError::Ended);
             }
         }
     }
@@ -284,7 +284,7 @@ mod tests {
     /// Returns true if the task that waits is refused.
     fn is_refused(handover: &Handover) -> bool {
         let polled = handover.poll(&Context::from_waker(Waker::noop()));
-        matches!(polled, Poll::Ready(Err(Refusal::Ended)))
+        matches!(polled, Poll::Ready(Err(HandoverError::Ended)))
     }
 
     #[test]

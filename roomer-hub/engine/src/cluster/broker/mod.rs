@@ -6,17 +6,17 @@
 mod carrier;
 mod dial;
 pub(super) mod digits;
+mod keep_alive;
 pub(super) mod output;
 mod session;
 #[cfg(test)]
 pub(super) mod session_tests;
+mod stream;
 #[cfg(feature = "tls")]
 mod tls;
-mod watch;
-mod wire;
 
 pub use carrier::BrokerCarrier;
 pub use dial::Dial;
+pub(super) use keep_alive::{Due, GREETING_TIMEOUT, KeepAlive, PING_AFTER};
 pub(super) use session::MAX_QUEUED;
 pub use session::{BrokerSession, SessionEvent};
-pub(super) use watch::{Due, GREETING_TIMEOUT, PING_AFTER, Watch};

@@ -1,6 +1,6 @@
 //! A carrier over any of the brokers: connects, greets, and connects again.
 
-mod alarm;
+mod deadline_timer;
 #[cfg(test)]
 #[cfg(feature = "nats")]
 mod tests;
@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use alarm::Alarm;
 use bytes::Bytes;
+use deadline_timer::DeadlineTimer;
 
 use super::dial::Dial;
 use super::session::{BrokerSession, SessionEvent, open};
-use super::wire::{Link, Wire};
+use super::stream::{BrokerConnection, BrokerStream};
 use crate::Environment;
 use crate::cluster::address::Broker;
 use crate::cluster::{BrokerAddress, Carrier, CarrierEvent, Subject, Subjects};
@@ -46,8 +46,8 @@ pub struct BrokerCarrier<D: Dial> {
     /// Why brokers failed since the last pause.
     failures: Vec<String>,
     pause: Duration,
-    phase: Phase<D::Stream>,
-    alarm: Alarm,
+    state: State<D::Stream>,
+    timer: DeadlineTimer,
     buffer: Box<[u8]>,
     /// True if this outage was reported.
     is_reported: bool,
@@ -56,7 +56,7 @@ pub struct BrokerCarrier<D: Dial> {
     up_since: Option<Duration>,
 }
 
-enum Phase<S> {
+enum State<S> {
     Waiting {
         until: Duration,
     },
@@ -65,18 +65,18 @@ enum Phase<S> {
         until: Duration,
     },
     Securing {
-        wire: Opening<Wire<S>, String>,
+        stream: Opening<BrokerStream<S>, String>,
         session: Box<dyn BrokerSession>,
         until: Duration,
     },
-    Open(Link<S>),
+    Open(BrokerConnection<S>),
     /// Present while the next connection is made.
     Moving,
 }
 
-/// The result of a phase.
+/// The result of a state.
 enum Step<S> {
-    Next(Phase<S>),
+    Next(State<S>),
     Event(SessionEvent),
     Failed(String),
 }
@@ -98,8 +98,8 @@ impl<D: Dial> BrokerCarrier<D> {
             failures: Vec::new(),
             pause: MIN_PAUSE,
             // The first attempt is made at once.
-            phase: Phase::Waiting { until: Duration::ZERO },
-            alarm: Alarm::default(),
+            state: State::Waiting { until: Duration::ZERO },
+            timer: DeadlineTimer::default(),
             buffer: vec![0; READ_BUFFER].into(),
             is_reported: false,
             notice: String::new(),
@@ -111,43 +111,44 @@ impl<D: Dial> BrokerCarrier<D> {
         &self.address.brokers()[self.current]
     }
 
-    fn connect(&self) -> Phase<D::Stream> {
+    fn connect(&self) -> State<D::Stream> {
         let Broker { host, port, .. } = self.broker();
         let stream = Box::pin(self.dial.connect(host.clone(), *port));
-        Phase::Connecting { stream, until: self.environment.now() + CONNECT_TIMEOUT }
+        State::Connecting { stream, until: self.environment.now() + CONNECT_TIMEOUT }
     }
 
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step<D::Stream>> {
         let (environment, dial) = (&*self.environment, &self.dial);
-        let step = match &mut self.phase {
-            Phase::Waiting { until } => {
-                ready!(self.alarm.poll(cx, *until, environment, dial));
+        let step = match &mut self.state {
+            State::Waiting { until } => {
+                ready!(self.timer.poll(cx, *until, environment, dial));
                 Step::Next(self.connect())
             }
-            Phase::Connecting { stream, until } => match stream.as_mut().poll(cx) {
+            State::Connecting { stream, until } => match stream.as_mut().poll(cx) {
                 Poll::Ready(Ok(stream)) => {
                     let broker = &self.address.brokers()[self.current];
                     let session = open(broker, &self.subjects, environment.now());
-                    Step::Next(Phase::Open(Link::new(Wire::Plain(stream), session)))
+                    let stream = BrokerStream::Plain(stream);
+                    Step::Next(State::Open(BrokerConnection::new(stream, session)))
                 }
                 Poll::Ready(Err(error)) => Step::Failed(describe(&error)),
                 Poll::Pending => {
-                    ready!(self.alarm.poll(cx, *until, environment, dial));
+                    ready!(self.timer.poll(cx, *until, environment, dial));
                     Step::Failed(format!("no connection within {} s", CONNECT_TIMEOUT.as_secs()))
                 }
             },
-            Phase::Securing { wire, until, .. } => match wire.as_mut().poll(cx) {
-                Poll::Ready(Ok(wire)) => Step::Next(secured(&mut self.phase, wire, environment)),
+            State::Securing { stream, until, .. } => match stream.as_mut().poll(cx) {
+                Poll::Ready(Ok(stream)) => {
+                    Step::Next(secured(&mut self.state, stream, environment))
+                }
                 Poll::Ready(Err(reason)) => Step::Failed(reason),
                 Poll::Pending => {
-                    ready!(self.alarm.poll(cx, *until, environment, dial));
-                    Step::Failed(format!(
-                        "TLS does not start within {} s",
-                        CONNECT_TIMEOUT.as_secs()
-                    ))
+                    ready!(self.timer.poll(cx, *until, environment, dial));
+                    let limit = CONNECT_TIMEOUT.as_secs();
+                    Step::Failed(format!("TLS does not start within {limit} s"))
                 }
             },
-            Phase::Open(link) => loop {
+            State::Open(link) => loop {
                 // Handled before more is read: after an event that starts TLS, bytes are not text.
                 if let Some(event) = link.session.next_event() {
                     break Step::Event(event);
@@ -167,27 +168,27 @@ impl<D: Dial> BrokerCarrier<D> {
                         if let Poll::Ready(Err(error)) = written {
                             break Step::Failed(describe(&error));
                         }
-                        ready!(self.alarm.poll(cx, link.session.deadline(), environment, dial));
+                        ready!(self.timer.poll(cx, link.session.deadline(), environment, dial));
                         link.session.tick(environment.now());
                     }
                 }
             },
-            Phase::Moving => Step::Failed("the link is in no phase".into()),
+            State::Moving => Step::Failed("the link is in no state".into()),
         };
         Poll::Ready(step)
     }
 
     /// Starts TLS on the open stream.
     fn secure(&mut self) -> Step<D::Stream> {
-        let Phase::Open(Link { wire: Wire::Plain(stream), session, .. }) =
-            mem::replace(&mut self.phase, Phase::Moving)
+        let State::Open(BrokerConnection { stream: BrokerStream::Plain(stream), session, .. }) =
+            mem::replace(&mut self.state, State::Moving)
         else {
             // Only a server that does not keep to its protocol asks for TLS within TLS.
             return Step::Failed("it requires TLS twice".into());
         };
         let until = self.environment.now() + CONNECT_TIMEOUT;
-        let wire = secure(self.broker().clone(), stream);
-        Step::Next(Phase::Securing { wire, session, until })
+        let stream = secure(self.broker().clone(), stream);
+        Step::Next(State::Securing { stream, session, until })
     }
 
     /// Continues with the next broker, after a pause when all of them have failed.
@@ -204,10 +205,10 @@ impl<D: Dial> BrokerCarrier<D> {
         }
         // The next broker is tried at once; a pause follows only when all have failed.
         if was_up.is_none() && self.failures.len() < count {
-            self.phase = self.connect();
+            self.state = self.connect();
             return None;
         }
-        self.phase = Phase::Waiting { until: now + self.jitter(self.pause) };
+        self.state = State::Waiting { until: now + self.jitter(self.pause) };
         self.pause = (2 * self.pause).min(MAX_PAUSE);
         let reasons = mem::take(&mut self.failures).join("; ");
         (!mem::replace(&mut self.is_reported, true)).then_some(CarrierEvent::Down(reasons))
@@ -227,13 +228,13 @@ impl<D: Dial> Carrier for BrokerCarrier<D> {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<CarrierEvent> {
         loop {
             let mut step = ready!(self.poll_step(cx));
-            // Here and not in the session: TLS takes the stream, so the phase has to be replaced.
+            // Here and not in the session: TLS takes the stream, so the state has to be replaced.
             if matches!(step, Step::Event(SessionEvent::Secure)) {
                 step = self.secure();
             }
             let event = match step {
-                Step::Next(phase) => {
-                    self.phase = phase;
+                Step::Next(state) => {
+                    self.state = state;
                     None
                 }
                 Step::Event(SessionEvent::Frame(frame)) => Some(CarrierEvent::Frame(frame)),
@@ -260,14 +261,14 @@ impl<D: Dial> Carrier for BrokerCarrier<D> {
     }
 
     fn publish(&mut self, to: Subject, frame: Bytes) -> bool {
-        match &mut self.phase {
-            Phase::Open(link) => link.session.publish(to, frame),
+        match &mut self.state {
+            State::Open(link) => link.session.publish(to, frame),
             _ => false,
         }
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Phase::Open(link) = &mut self.phase else {
+        let State::Open(link) = &mut self.state else {
             return Poll::Ready(());
         };
         if ready!(link.poll_write(cx)).is_err() {
@@ -278,36 +279,42 @@ impl<D: Dial> Carrier for BrokerCarrier<D> {
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.phase {
-            Phase::Open(link) => link.poll_close(cx, &mut self.buffer),
+        match &mut self.state {
+            State::Open(link) => link.poll_close(cx, &mut self.buffer),
             _ => Poll::Ready(()),
         }
     }
 }
 
-fn secured<S>(phase: &mut Phase<S>, wire: Wire<S>, environment: &dyn Environment) -> Phase<S>
+fn secured<S>(
+    state: &mut State<S>,
+    stream: BrokerStream<S>,
+    environment: &dyn Environment,
+) -> State<S>
 where
     S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin,
 {
-    match mem::replace(phase, Phase::Moving) {
-        Phase::Securing { mut session, .. } => {
+    match mem::replace(state, State::Moving) {
+        State::Securing { mut session, .. } => {
             session.secured(environment.now());
-            Phase::Open(Link::new(wire, session))
+            State::Open(BrokerConnection::new(stream, session))
         }
         other => other,
     }
 }
 
 #[cfg(feature = "tls")]
-fn secure<S>(broker: Broker, stream: S) -> Opening<Wire<S>, String>
+fn secure<S>(broker: Broker, stream: S) -> Opening<BrokerStream<S>, String>
 where
     S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static,
 {
-    Box::pin(async { super::tls::secure(broker, stream).await.map(|it| Wire::Tls(Box::new(it))) })
+    Box::pin(async {
+        super::tls::secure(broker, stream).await.map(|it| BrokerStream::Tls(Box::new(it)))
+    })
 }
 
 #[cfg(not(feature = "tls"))]
-fn secure<S>(_: Broker, _: S) -> Opening<Wire<S>, String> {
+fn secure<S>(_: Broker, _: S) -> Opening<BrokerStream<S>, String> {
     Box::pin(async { Err("it requires TLS, which needs the feature `tls`".into()) })
 }
 

@@ -14,7 +14,7 @@ use super::output::Output;
 use super::server_info::ServerInfo;
 use crate::cluster::address::{Broker, BrokerAddress, Login};
 use crate::cluster::broker::{
-    BrokerSession, Due, GREETING_TIMEOUT, MAX_QUEUED, PING_AFTER, SessionEvent, Watch,
+    BrokerSession, Due, GREETING_TIMEOUT, KeepAlive, MAX_QUEUED, PING_AFTER, SessionEvent,
 };
 use crate::cluster::{Subject, Subjects};
 
@@ -29,17 +29,17 @@ pub struct Session {
     broker: Broker,
     subjects: Subjects,
     names: Names,
-    stage: Stage,
+    state: State,
     decoder: Decoder,
     output: Output,
     info: Option<ServerInfo>,
-    watch: Watch,
+    keep_alive: KeepAlive,
     /// Returned before anything is decoded.
     next: Option<SessionEvent>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum State {
     /// INFO is due.
     Greeting,
     /// The caller starts TLS.
@@ -62,11 +62,11 @@ impl Session {
             broker: broker.clone(),
             subjects: subjects.clone(),
             names: Names::of(subjects),
-            stage: Stage::Greeting,
+            state: State::Greeting,
             decoder: Decoder::new(),
             output: Output::default(),
             info: None,
-            watch: Watch::start(now),
+            keep_alive: KeepAlive::start(now),
             next: None,
         }
     }
@@ -74,8 +74,8 @@ impl Session {
 
 impl BrokerSession for Session {
     fn receive(&mut self, bytes: &[u8], now: Duration) {
-        if self.stage != Stage::Down {
-            self.watch.received(now);
+        if self.state != State::Down {
+            self.keep_alive.received(now);
             self.decoder.receive(bytes);
         }
     }
@@ -84,7 +84,7 @@ impl BrokerSession for Session {
         if let Some(event) = self.next.take() {
             return Some(event);
         }
-        while !matches!(self.stage, Stage::Securing | Stage::Down) {
+        while !matches!(self.state, State::Securing | State::Down) {
             let event = match self.decoder.next() {
                 Ok(Some(operation)) => self.apply(operation),
                 Ok(None) => return None,
@@ -98,22 +98,22 @@ impl BrokerSession for Session {
     }
 
     fn secured(&mut self, now: Duration) {
-        if self.stage == Stage::Securing {
+        if self.state == State::Securing {
             // The time for TLS was the carrier's to bound.
-            self.watch = Watch::start(now);
+            self.keep_alive = KeepAlive::start(now);
             self.introduce(true);
         }
     }
 
     fn deadline(&self) -> Duration {
-        self.watch.deadline(matches!(self.stage, Stage::Up | Stage::Down))
+        self.keep_alive.deadline(matches!(self.state, State::Up | State::Down))
     }
 
     fn tick(&mut self, now: Duration) {
-        if self.stage == Stage::Down {
+        if self.state == State::Down {
             return;
         }
-        match self.watch.tick(now, self.stage == Stage::Up) {
+        match self.keep_alive.poll(now, self.state == State::Up) {
             Due::Nothing => {}
             Due::Ping => encoder::ping(&mut self.output),
             Due::NoGreeting => {
@@ -131,7 +131,7 @@ impl BrokerSession for Session {
     fn publish(&mut self, to: Subject, frame: Bytes) -> bool {
         // An empty queue takes a frame of any length, which could never be sent otherwise.
         let is_full = self.has_output() && self.output.len() + frame.len() > MAX_QUEUED;
-        if self.stage != Stage::Up || is_full || frame.len() > self.decoder.max_payload {
+        if self.state != State::Up || is_full || frame.len() > self.decoder.max_payload {
             return false;
         }
         encoder::publish(&mut self.output, &self.names, to, frame);
@@ -159,7 +159,7 @@ impl Session {
             // would be lost without a trace.
             Operation::Error(text) => Some(self.down(self.explain(&text))),
             // INFO is first; a server that sends an error instead explains why.
-            _ if self.stage == Stage::Greeting => {
+            _ if self.state == State::Greeting => {
                 Some(self.down("this is not a NATS server: it does not greet".into()))
             }
             Operation::Ping => {
@@ -169,14 +169,14 @@ impl Session {
                 }
                 None
             }
-            Operation::Pong if self.stage == Stage::Confirming => {
-                self.stage = Stage::Up;
+            Operation::Pong if self.state == State::Confirming => {
+                self.state = State::Up;
                 self.next = self.info.as_ref()?.notice().map(SessionEvent::Notice);
                 Some(SessionEvent::Up { max_payload: self.decoder.max_payload })
             }
             Operation::Message { sid: SID_ALL | SID_OWN, payload } => {
                 // Between the subscriptions and their confirmation, frames may arrive already.
-                (self.stage == Stage::Up).then_some(SessionEvent::Frame(payload))
+                (self.state == State::Up).then_some(SessionEvent::Frame(payload))
             }
             Operation::Message { sid, .. } => {
                 Some(self.down(format!("it sends messages for the subscription {sid}, unasked")))
@@ -194,7 +194,7 @@ impl Session {
         self.decoder.max_payload = info.max_payload;
         let (requires, offers) = (info.requires_tls, info.offers_tls);
         self.info = Some(info);
-        if self.stage != Stage::Greeting {
+        if self.state != State::Greeting {
             return None;
         }
         if !requires && !self.broker.requires_tls {
@@ -210,12 +210,12 @@ impl Session {
                 self.down("it sends plain text after its greeting, where TLS is due".into()),
             );
         }
-        self.stage = Stage::Securing;
+        self.state = State::Securing;
         Some(SessionEvent::Secure)
     }
 
     fn introduce(&mut self, is_secure: bool) {
-        self.stage = Stage::Confirming;
+        self.state = State::Confirming;
         encoder::connect(&mut self.output, &self.broker.login, is_secure);
         encoder::subscribe(&mut self.output, &self.subjects.all(), SID_ALL);
         encoder::subscribe(&mut self.output, &self.subjects.own(), SID_OWN);
@@ -224,7 +224,7 @@ impl Session {
     }
 
     fn down(&mut self, reason: String) -> SessionEvent {
-        self.stage = Stage::Down;
+        self.state = State::Down;
         self.output = Output::default();
         SessionEvent::Down(reason)
     }

@@ -13,7 +13,7 @@ use super::encoder::{self, Publisher};
 use crate::cluster::address::{Broker, BrokerAddress, Login};
 use crate::cluster::broker::output::Output;
 use crate::cluster::broker::{
-    BrokerSession, Due, GREETING_TIMEOUT, MAX_QUEUED, PING_AFTER, SessionEvent, Watch,
+    BrokerSession, Due, GREETING_TIMEOUT, KeepAlive, MAX_QUEUED, PING_AFTER, SessionEvent,
 };
 use crate::cluster::{Subject, Subjects};
 
@@ -25,10 +25,10 @@ pub struct Session {
     login: Login,
     subjects: Subjects,
     publisher: Publisher,
-    stage: Stage,
+    state: State,
     decoder: Decoder,
     output: Output,
-    watch: Watch,
+    keep_alive: KeepAlive,
     /// The channels of this node, and true for each whose subscription is confirmed.
     channels: [(String, bool); 2],
     /// The number of commands that are not answered yet, without HELLO and SUBSCRIBE.
@@ -38,7 +38,7 @@ pub struct Session {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum State {
     /// The caller starts TLS.
     Securing,
     /// The answer to HELLO is due.
@@ -61,10 +61,10 @@ impl Session {
             login: broker.login.clone(),
             subjects: subjects.clone(),
             publisher: Publisher::new(subjects),
-            stage: Stage::Securing,
+            state: State::Securing,
             decoder: Decoder::default(),
             output: Output::default(),
-            watch: Watch::start(now),
+            keep_alive: KeepAlive::start(now),
             channels: [subjects.all(), subjects.own()].map(|name| (name, false)),
             unanswered: 0,
             next: None,
@@ -77,20 +77,20 @@ impl Session {
     }
 
     fn introduce(&mut self) {
-        self.stage = Stage::Greeting;
+        self.state = State::Greeting;
         encoder::hello(&mut self.output, &self.login);
         // Sent with HELLO, which saves a round trip: Redis answers in order.
         encoder::subscribe(&mut self.output, &self.subjects);
     }
 
     fn apply(&mut self, value: &Value) -> Option<SessionEvent> {
-        match (value.kind(), self.stage) {
+        match (value.kind(), self.state) {
             (b'-' | b'!', _) => Some(self.down(self.explain(&value.text()))),
-            (b'%', Stage::Greeting) => {
-                self.stage = Stage::Confirming;
+            (b'%', State::Greeting) => {
+                self.state = State::Confirming;
                 None
             }
-            (_, Stage::Greeting) => {
+            (_, State::Greeting) => {
                 Some(self.down("this is not a Redis server: it does not greet".into()))
             }
             (b'>', _) => self.push(value),
@@ -110,15 +110,15 @@ impl Session {
         match (kind, known) {
             (b"message", Some(_)) => {
                 // Between the subscriptions and their confirmation, frames may arrive already.
-                value.payload().filter(|_| self.stage == Stage::Up).map(SessionEvent::Frame)
+                value.payload().filter(|_| self.state == State::Up).map(SessionEvent::Frame)
             }
             (b"subscribe", Some((_, is_confirmed))) => {
                 *is_confirmed = true;
                 let is_up = self.channels.iter().all(|(_, is_confirmed)| *is_confirmed);
-                if self.stage != Stage::Confirming || !is_up {
+                if self.state != State::Confirming || !is_up {
                     return None;
                 }
-                self.stage = Stage::Up;
+                self.state = State::Up;
                 Some(SessionEvent::Up { max_payload: MAX_PAYLOAD })
             }
             (b"message" | b"subscribe", None) => {
@@ -130,7 +130,7 @@ impl Session {
     }
 
     fn down(&mut self, reason: String) -> SessionEvent {
-        self.stage = Stage::Down;
+        self.state = State::Down;
         self.output = Output::default();
         SessionEvent::Down(reason)
     }
@@ -144,7 +144,7 @@ impl Session {
             "WRONGPASS" => "it rejects the login".into(),
             "NOPROTO" => too_old(),
             // Before version 6 there is no HELLO.
-            "ERR" if self.stage == Stage::Greeting && text.contains("unknown command") => too_old(),
+            "ERR" if self.state == State::Greeting && text.contains("unknown command") => too_old(),
             "NOPERM" => {
                 let all = self.subjects.all();
                 let prefix = all.strip_suffix("all").unwrap_or(&all);
@@ -164,8 +164,8 @@ fn too_old() -> String {
 
 impl BrokerSession for Session {
     fn receive(&mut self, bytes: &[u8], now: Duration) {
-        if self.stage != Stage::Down {
-            self.watch.received(now);
+        if self.state != State::Down {
+            self.keep_alive.received(now);
             self.decoder.receive(bytes);
         }
     }
@@ -174,7 +174,7 @@ impl BrokerSession for Session {
         if let Some(event) = self.next.take() {
             return Some(event);
         }
-        while !matches!(self.stage, Stage::Securing | Stage::Down) {
+        while !matches!(self.state, State::Securing | State::Down) {
             let event = match self.decoder.next() {
                 Ok(Some(value)) => self.apply(&value),
                 Ok(None) => return None,
@@ -188,22 +188,22 @@ impl BrokerSession for Session {
     }
 
     fn secured(&mut self, now: Duration) {
-        if self.stage == Stage::Securing {
+        if self.state == State::Securing {
             // The time for TLS was the carrier's to bound.
-            self.watch = Watch::start(now);
+            self.keep_alive = KeepAlive::start(now);
             self.introduce();
         }
     }
 
     fn deadline(&self) -> Duration {
-        self.watch.deadline(matches!(self.stage, Stage::Up | Stage::Down))
+        self.keep_alive.deadline(matches!(self.state, State::Up | State::Down))
     }
 
     fn tick(&mut self, now: Duration) {
-        if self.stage == Stage::Down {
+        if self.state == State::Down {
             return;
         }
-        match self.watch.tick(now, self.stage == Stage::Up) {
+        match self.keep_alive.poll(now, self.state == State::Up) {
             Due::Nothing => {}
             // Its answer is a line, which counts like those of PUBLISH.
             Due::Ping => {
@@ -225,7 +225,7 @@ impl BrokerSession for Session {
     fn publish(&mut self, to: Subject, frame: Bytes) -> bool {
         // An empty queue takes a frame of any length, which could never be sent otherwise.
         let is_full = self.has_output() && self.output.len() + frame.len() > MAX_QUEUED;
-        if self.stage != Stage::Up || is_full || frame.len() > MAX_PAYLOAD {
+        if self.state != State::Up || is_full || frame.len() > MAX_PAYLOAD {
             return false;
         }
         self.unanswered += 1;

@@ -12,11 +12,11 @@ type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// A single sleep of the runtime for a deadline that usually moves further away. It is replaced only
 /// if the deadline moves nearer.
 #[derive(Default)]
-pub(super) struct Alarm {
+pub(super) struct DeadlineTimer {
     sleep: Option<(Duration, Sleep)>,
 }
 
-impl Alarm {
+impl DeadlineTimer {
     /// Polls until the time `due`.
     pub(super) fn poll(
         &mut self,

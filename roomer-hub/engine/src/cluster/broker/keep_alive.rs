@@ -1,4 +1,4 @@
-//! The times of one connection.
+//! How long a broker may be silent. Pure: time comes in as an argument.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub(in crate::cluster) const PING_AFTER: Duration = Duration::from_secs(2);
 
 /// Tracks how long a session has waited for its broker.
 #[derive(Debug)]
-pub(in crate::cluster) struct Watch {
+pub(in crate::cluster) struct KeepAlive {
     /// The time at which the wait for the greeting started.
     started: Duration,
     last_received: Duration,
@@ -31,10 +31,10 @@ pub(in crate::cluster) enum Due {
     NoAnswer,
 }
 
-impl Watch {
+impl KeepAlive {
     /// Starts the wait for the greeting.
     pub(in crate::cluster) fn start(now: Duration) -> Self {
-        Watch { started: now, last_received: now, pinged: None }
+        KeepAlive { started: now, last_received: now, pinged: None }
     }
 
     pub(in crate::cluster) fn received(&mut self, now: Duration) {
@@ -51,7 +51,7 @@ impl Watch {
         }
     }
 
-    pub(in crate::cluster) fn tick(&mut self, now: Duration, is_up: bool) -> Due {
+    pub(in crate::cluster) fn poll(&mut self, now: Duration, is_up: bool) -> Due {
         if now < self.deadline(is_up) {
             return Due::Nothing;
         }

@@ -1,4 +1,4 @@
-//! The stream of a link: plain, or TLS.
+//! The stream to a broker: plain, or TLS.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -13,16 +13,16 @@ use super::session::BrokerSession;
 /// The maximum number of buffers of one write.
 const MAX_SLICES: usize = 32;
 
-pub(super) enum Wire<S> {
+pub(super) enum BrokerStream<S> {
     Plain(S),
     /// Boxed, since it is large.
     #[cfg(feature = "tls")]
     Tls(Box<TlsStream<S>>),
 }
 
-/// A stream with its session.
-pub(super) struct Link<S> {
-    pub(super) wire: Wire<S>,
+/// A stream to a broker, with its session.
+pub(super) struct BrokerConnection<S> {
+    pub(super) stream: BrokerStream<S>,
     pub(super) session: Box<dyn BrokerSession>,
     /// True if written bytes may still be in the stream's own buffers.
     needs_flush: bool,
@@ -30,9 +30,9 @@ pub(super) struct Link<S> {
     is_closed: bool,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    pub(super) fn new(wire: Wire<S>, session: Box<dyn BrokerSession>) -> Self {
-        Link { wire, session, needs_flush: false, is_closed: false }
+impl<S: AsyncRead + AsyncWrite + Unpin> BrokerConnection<S> {
+    pub(super) fn new(stream: BrokerStream<S>, session: Box<dyn BrokerSession>) -> Self {
+        BrokerConnection { stream, session, needs_flush: false, is_closed: false }
     }
 
     pub(super) fn poll_read(
@@ -40,10 +40,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.wire {
-            Wire::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+        match &mut self.stream {
+            BrokerStream::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             #[cfg(feature = "tls")]
-            Wire::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+            BrokerStream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 
@@ -52,10 +52,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         while self.session.has_output() {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
             let count = self.session.output(&mut slices);
-            let written = match &mut self.wire {
-                Wire::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, &slices[..count]),
+            let written = match &mut self.stream {
+                BrokerStream::Plain(stream) => {
+                    Pin::new(stream).poll_write_vectored(cx, &slices[..count])
+                }
                 #[cfg(feature = "tls")]
-                Wire::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, &slices[..count]),
+                BrokerStream::Tls(stream) => {
+                    Pin::new(stream).poll_write_vectored(cx, &slices[..count])
+                }
             };
             let size = ready!(written)?;
             if size == 0 {
@@ -66,10 +70,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             self.needs_flush = true;
         }
         if self.needs_flush {
-            ready!(match &mut self.wire {
-                Wire::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            ready!(match &mut self.stream {
+                BrokerStream::Plain(stream) => Pin::new(stream).poll_flush(cx),
                 #[cfg(feature = "tls")]
-                Wire::Tls(stream) => Pin::new(stream).poll_flush(cx),
+                BrokerStream::Tls(stream) => Pin::new(stream).poll_flush(cx),
             })?;
             self.needs_flush = false;
         }
@@ -84,10 +88,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
             if ready!(self.poll_write(cx)).is_err() {
                 return Poll::Ready(());
             }
-            let closed = ready!(match &mut self.wire {
-                Wire::Plain(stream) => Pin::new(stream).poll_close(cx),
+            let closed = ready!(match &mut self.stream {
+                BrokerStream::Plain(stream) => Pin::new(stream).poll_close(cx),
                 #[cfg(feature = "tls")]
-                Wire::Tls(stream) => Pin::new(stream).poll_close(cx),
+                BrokerStream::Tls(stream) => Pin::new(stream).poll_close(cx),
             });
             if closed.is_err() {
                 return Poll::Ready(());
