@@ -48,6 +48,7 @@ mod link;
 #[cfg(all(test, roomer_loom))]
 mod loom_models;
 mod metrics;
+mod options;
 mod outbound;
 // Its example needs the test kit: roomer-conformance runs it.
 #[cfg_attr(not(doctest), doc = include_str!("../guide/scope.md"))]

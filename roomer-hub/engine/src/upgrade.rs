@@ -76,14 +76,17 @@ impl Server {
         request: http::Request<()>,
         peer: Option<SocketAddr>,
     ) -> Result<Upgrade, http::Response<String>> {
-        let decided =
-            match self.0.handshake().decide(Request::new(request, peer, self.0.options()), true) {
-                Decision::Ready(decided) => decided,
-                // A mistake of the application, not of the client: this hook needs `upgrade_async`.
-                Decision::PendingAuth(_) => {
-                    Err(Rejected::with_status(StatusCode::INTERNAL_SERVER_ERROR))
-                }
-            };
+        let decided = match self
+            .0
+            .handshake()
+            .decide(Request::new(request, peer, &self.0.options().handshake), true)
+        {
+            Decision::Ready(decided) => decided,
+            // A mistake of the application, not of the client: this hook needs `upgrade_async`.
+            Decision::PendingAuth(_) => {
+                Err(Rejected::with_status(StatusCode::INTERNAL_SERVER_ERROR))
+            }
+        };
         self.reserve(peer, decided)
     }
 
@@ -100,13 +103,16 @@ impl Server {
         request: http::Request<()>,
         peer: Option<SocketAddr>,
     ) -> Result<Upgrade, http::Response<String>> {
-        let decided =
-            match self.0.handshake().decide(Request::new(request, peer, self.0.options()), true) {
-                Decision::Ready(decided) => decided,
-                Decision::PendingAuth(mut pending) => {
-                    poll_fn(|cx| pending.poll(|| self.0.now(), cx)).await
-                }
-            };
+        let decided = match self
+            .0
+            .handshake()
+            .decide(Request::new(request, peer, &self.0.options().handshake), true)
+        {
+            Decision::Ready(decided) => decided,
+            Decision::PendingAuth(mut pending) => {
+                poll_fn(|cx| pending.poll(|| self.0.now(), cx)).await
+            }
+        };
         self.reserve(peer, decided)
     }
 
@@ -124,8 +130,9 @@ impl Server {
         // The decision has checked the limits too, but others may have connected since.
         let reserved = decided.and_then(|accepted| {
             let replaced = handshake.replaced(&accepted);
-            let address = options.address(accepted.peer);
-            let reserved = self.0.lifecycle.reserve(address, &options.admission, replaced);
+            let address = options.handshake.address(accepted.peer);
+            let reserved =
+                self.0.lifecycle.reserve(address, &options.handshake.admission, replaced);
             reserved.map_err(|status| handshake.full(status, accepted.untrusted_proxy))?;
             Ok(accepted)
         });
@@ -191,7 +198,7 @@ impl Upgrade {
 impl Drop for Upgrade {
     fn drop(&mut self) {
         if self.is_reserved {
-            let address = self.server.0.options().address(self.accepted.peer);
+            let address = self.server.0.options().handshake.address(self.accepted.peer);
             self.server.0.lifecycle.leave(SocketKind::Connection, address);
         }
     }

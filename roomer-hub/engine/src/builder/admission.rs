@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::time::Duration;
 
-use crate::builder::options::{Authorize, Health};
 use crate::builder::{BuildError, Builder};
+use crate::handshake::options::{Authorize, Health};
 use crate::handshake::origin::{Origin, Origins};
 use crate::handshake::request::{AuthResult, Request};
 use crate::lifecycle::drain::DrainPolicy;
@@ -54,14 +54,14 @@ impl<E> Builder<E> {
     }
 
     fn set_authorize(mut self, hook: Authorize) -> Self {
-        match (&self.options.authorize, &hook) {
+        match (&self.options.handshake.authorize, &hook) {
             (Some(Authorize::Sync(_)), Authorize::Async(_))
             | (Some(Authorize::Async(_)), Authorize::Sync(_)) => {
                 self.fail(BuildError::Exclusive("authorize", "authorize_async"));
             }
             _ => {}
         }
-        self.options.authorize = Some(hook);
+        self.options.handshake.authorize = Some(hook);
         self
     }
 
@@ -75,7 +75,7 @@ impl<E> Builder<E> {
     /// so that the token does not appear in URLs and proxies' logs; [`Request::token`] returns it.
     /// Names that begin with `token.` are never selected.
     pub fn subprotocol(mut self, name: &str) -> Self {
-        if !self.options.subprotocols.add(name) {
+        if !self.options.handshake.subprotocols.add(name) {
             self.fail(BuildError::Subprotocol(name.into()));
         }
         self
@@ -109,8 +109,8 @@ impl<E> Builder<E> {
     /// browsers and may connect.
     pub fn allow_origin(mut self, origin: &str) -> Self {
         match Origin::parse(origin) {
-            _ if origin == "any" => self.options.origins = Origins::Any,
-            Some(origin) => self.options.origins.allow(origin),
+            _ if origin == "any" => self.options.handshake.origins = Origins::Any,
+            Some(origin) => self.options.handshake.origins.allow(origin),
             None => self.fail(BuildError::Origin(origin.into())),
         }
         self
@@ -129,7 +129,7 @@ impl<E> Builder<E> {
     /// appended the address of its peer. Trusted addresses are skipped; the first that is not
     /// trusted is the client. An entry that is not an address ends the search.
     pub fn trust_proxy(mut self, proxy: &str) -> Self {
-        if !self.options.proxies.trust(proxy) {
+        if !self.options.handshake.proxies.trust(proxy) {
             self.fail(BuildError::Proxy(proxy.into()));
         }
         self
@@ -145,7 +145,7 @@ impl<E> Builder<E> {
     /// The header comes before the TLS handshake, so a listener with roomer's own TLS cannot read
     /// it and refuses to serve with this option: terminate TLS at the proxy.
     pub fn proxy_protocol(mut self) -> Self {
-        self.options.proxy_protocol = true;
+        self.options.handshake.proxy_protocol = true;
         self
     }
 
@@ -153,7 +153,7 @@ impl<E> Builder<E> {
     /// which need some hundred megabytes. Above it an upgrade is answered with 503, and the server
     /// is not [ready](crate::Server::is_ready).
     pub fn max_connections(mut self, connections: usize) -> Self {
-        self.options.admission.connections.total = connections;
+        self.options.handshake.admission.connections.total = connections;
         self
     }
 
@@ -184,8 +184,8 @@ impl<E> Builder<E> {
     /// 503 at once, regardless of its request, and closed after a second; with TLS it is closed
     /// without a response.
     pub fn max_handshakes(mut self, handshakes: usize) -> Self {
-        self.options.admission.handshakes.total = handshakes;
-        self.options.chosen.max_handshakes = true;
+        self.options.handshake.admission.handshakes.total = handshakes;
+        self.options.handshake.chosen.max_handshakes = true;
         self
     }
 
@@ -214,7 +214,7 @@ impl<E> Builder<E> {
     /// none. For [`max_handshakes`](Self::max_handshakes) a check counts as a handshake. A server
     /// within a framework uses the framework's routes instead.
     pub fn health(mut self, live: impl Into<String>, ready: impl Into<String>) -> Self {
-        self.options.health = Some(Health { live: live.into(), ready: ready.into() });
+        self.options.handshake.health = Some(Health { live: live.into(), ready: ready.into() });
         self
     }
 }

@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use roomer_hub::{Config, Rate};
 
 use crate::builder::BuildError;
-use crate::builder::options::Options;
 use crate::lifecycle::admission::AdmissionLimits;
+use crate::options::Options;
 
 /// Returns the first contradiction between the options.
 pub(super) fn check(options: &Options, config: &Config) -> Result<(), BuildError> {
     not_zero(options, config)?;
     memory_budget(options)?;
     ping_interval(options)?;
-    per_address(options.admission)?;
+    per_address(options.handshake.admission)?;
     paths(options)?;
     byte_burst(options, config)?;
     proxy_protocol(options)
@@ -21,7 +21,7 @@ pub(super) fn check(options: &Options, config: &Config) -> Result<(), BuildError
 
 /// Rejects limits and timeouts of zero, which would reject every client.
 fn not_zero(options: &Options, config: &Config) -> Result<(), BuildError> {
-    let AdmissionLimits { handshakes, connections } = options.admission;
+    let AdmissionLimits { handshakes, connections } = options.handshake.admission;
     let drain = options.drain_policy();
     for (option, is_zero) in [
         ("max_message", options.limits.max_message == 0),
@@ -82,9 +82,9 @@ fn per_address(admission: AdmissionLimits) -> Result<(), BuildError> {
 
 /// Checks that pages, health checks and the WebSocket have different paths.
 fn paths(options: &Options) -> Result<(), BuildError> {
-    let health = options.health.iter().flat_map(|health| [&health.live, &health.ready]);
+    let health = options.handshake.health.iter().flat_map(|health| [&health.live, &health.ready]);
     let mut seen = BTreeSet::new();
-    for path in options.pages.keys().chain([&options.path]).chain(health) {
+    for path in options.handshake.pages.keys().chain([&options.handshake.path]).chain(health) {
         if !path.starts_with('/') {
             return Err(BuildError::Path(path.clone()));
         }
@@ -109,7 +109,7 @@ fn byte_burst(options: &Options, config: &Config) -> Result<(), BuildError> {
 
 /// Checks that a proxy is trusted if headers of the PROXY protocol are expected.
 fn proxy_protocol(options: &Options) -> Result<(), BuildError> {
-    match options.proxy_protocol && options.proxies.is_empty() {
+    match options.handshake.proxy_protocol && options.handshake.proxies.is_empty() {
         true => Err(BuildError::ProxyProtocol),
         false => Ok(()),
     }

@@ -4,11 +4,11 @@ use roomer_hub::cluster::{Cluster as Machine, settings_hash};
 use roomer_hub::{Config, Presence};
 use roomer_proto::cluster::NodeId;
 
-use super::options::{LONGEST, Options};
 use super::{BuildError, Builder};
 use crate::Server;
 use crate::cluster::{Cluster, Gap, PeerEvent};
 use crate::env::Environment;
+use crate::options::{LONGEST, Options};
 
 impl<E> Builder<E> {
     /// Calls `hook` when the members of another node of the [cluster](Self::cluster) are shown, and when

@@ -32,7 +32,7 @@ impl<E> Builder<E> {
     /// whose messages a secret stands together with text of others, if the connection's bytes can be
     /// counted (the attacks CRIME and BREACH).
     pub fn deflate(mut self, pattern: impl Into<String>, threshold: usize) -> Self {
-        self.options.compression.push((pattern.into(), threshold));
+        self.options.handshake.compression.push((pattern.into(), threshold));
         self
     }
 }

@@ -10,7 +10,6 @@ mod error;
 mod history;
 mod info;
 mod limits;
-pub(crate) mod options;
 mod rates;
 mod requests;
 mod session;
@@ -29,13 +28,14 @@ use crate::Server;
 use crate::app::call::HandlerError;
 #[cfg(feature = "audit")]
 use crate::app::monitor::HandlerMonitor;
-use crate::builder::options::{LONGEST, Options, Page};
 use crate::callbacks::handler::{Handler, RequestHandler};
 use crate::cluster::{Cluster, ClusterState};
 use crate::env::available_memory;
 use crate::env::{Environment, SystemEnvironment};
+use crate::handshake::options::Page;
 use crate::handshake::origin::Origins;
 use crate::lifecycle::admission::AdmissionLimits;
+use crate::options::{LONGEST, Options};
 #[cfg(feature = "audit")]
 use crate::outbound::flush_pool::Flush;
 use crate::shared::Shared;
@@ -116,7 +116,7 @@ impl<E> Builder<E> {
         self.config.members_only = compat.members_only;
         self.config.announce_rejoin = compat.announce_rejoin;
         self.options.accept_text = true;
-        self.options.origins = Origins::Any;
+        self.options.handshake.origins = Origins::Any;
         self.config.extended = compat.extended;
         self.options.extended = compat.extended;
         self
@@ -160,8 +160,8 @@ impl<E> Builder<E> {
 
     /// Sets the path of the WebSocket. Default `/ws`.
     pub fn path(mut self, path: impl Into<String>) -> Self {
-        self.options.path = path.into();
-        self.options.chosen.path = true;
+        self.options.handshake.path = path.into();
+        self.options.handshake.chosen.path = true;
         self
     }
 
@@ -174,7 +174,7 @@ impl<E> Builder<E> {
         body: impl Into<Bytes>,
     ) -> Self {
         let page = Page { content_type: content_type.into(), body: body.into() };
-        self.options.pages.insert(path.into(), page);
+        self.options.handshake.pages.insert(path.into(), page);
         self
     }
 
@@ -187,7 +187,7 @@ impl<E> Builder<E> {
         // Autobahn's test suite splits 4 MiB into fragments of 64 bytes.
         self.options.limits.max_fragments = u32::MAX;
         if cfg!(feature = "deflate") {
-            self.options.compression.push(("*".into(), 0));
+            self.options.handshake.compression.push(("*".into(), 0));
         }
         self
     }
@@ -314,15 +314,17 @@ impl<E> Builder<E> {
         options.ping_interval = ping_interval.min(LONGEST);
         // A default for each address is lowered to the total; a value that was set is checked
         // against it instead.
-        let AdmissionLimits { handshakes, connections } = &mut options.admission;
+        let AdmissionLimits { handshakes, connections } = &mut options.handshake.admission;
         for (limit, chosen) in [
             (handshakes, self.max_handshakes_per_address),
             (connections, self.max_connections_per_address),
         ] {
             limit.per_address = chosen.unwrap_or(limit.per_address.min(limit.total));
         }
-        options.chosen.max_handshakes_per_address = self.max_handshakes_per_address.is_some();
-        options.chosen.max_connections_per_address = self.max_connections_per_address.is_some();
+        options.handshake.chosen.max_handshakes_per_address =
+            self.max_handshakes_per_address.is_some();
+        options.handshake.chosen.max_connections_per_address =
+            self.max_connections_per_address.is_some();
         options.memory_budget = self.memory_budget.unwrap_or_else(|| {
             available_memory::budget(env.available_memory(), options.water_marks().max)
         });

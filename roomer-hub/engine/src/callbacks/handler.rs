@@ -1,5 +1,7 @@
 //! Handlers and rules: the application's functions that run for a client's message.
 
+use roomer_hub::Permission;
+
 use crate::app::call::{BoxFuture, HandlerPanic, HandlerResult, catch_panic};
 use crate::app::message::{Message, OwnedMessage};
 use crate::app::reply::ReplyResult;
@@ -42,6 +44,28 @@ impl<T> Callback<T> {
                     Err(panic) => CallResult::Panicked(panic),
                 }
             }
+        }
+    }
+}
+
+/// The application's rules for clients' packets.
+#[derive(Default)]
+pub(crate) struct Rules {
+    pub(crate) join: Option<Rule>,
+    /// Unlike the others, not asked for by the hub: the engine takes the request out of the join.
+    pub(crate) recall: Option<Rule>,
+    pub(crate) publish: Option<Rule>,
+    pub(crate) direct: Option<Rule>,
+    pub(crate) info: Option<Rule>,
+}
+
+impl Rules {
+    pub(crate) fn rule(&self, permission: Permission) -> Option<&Rule> {
+        match permission {
+            Permission::Join => self.join.as_ref(),
+            Permission::Publish => self.publish.as_ref(),
+            Permission::Direct => self.direct.as_ref(),
+            Permission::Info => self.info.as_ref(),
         }
     }
 }

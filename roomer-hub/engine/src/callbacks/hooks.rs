@@ -1,8 +1,16 @@
 //! The application's hooks for new connections, joins, leaves and disconnects.
 
+use crate::Server;
+use crate::app::call::HandlerError;
 use crate::app::disconnect::DisconnectReason;
+use crate::app::message::Message;
+use crate::cluster::{Gap, PeerEvent};
 use crate::core::hook_queue::HookEvent;
 use crate::server::conn::Conn;
+
+pub(crate) type OnPeer = Box<dyn Fn(&Server, &PeerEvent) + Send + Sync>;
+pub(crate) type OnGap = Box<dyn Fn(&Server, &Gap) + Send + Sync>;
+pub(crate) type OnError = Box<dyn Fn(&Conn, &Message<'_>, HandlerError) + Send + Sync>;
 
 type Hook = Box<dyn Fn(&Conn) + Send + Sync>;
 type RoomHook = Box<dyn Fn(&Conn, &str) + Send + Sync>;

@@ -46,7 +46,7 @@ impl Connection {
         // Releases senders that wait for the lost socket.
         self.writer.discard();
         self.writer = detached;
-        let address = self.shared.options().address(self.peer.get());
+        let address = self.shared.options().handshake.address(self.peer.get());
         self.shared.lifecycle.detach(self.place, address);
         self.place = SocketKind::Detached;
         self.state = match std::mem::replace(&mut self.state, State::Done) {

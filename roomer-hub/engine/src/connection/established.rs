@@ -8,13 +8,13 @@ use roomer_hub::Input;
 use roomer_proto::websocket::Session;
 
 use crate::app::message::OwnedMessage;
-use crate::builder::options::Options;
 use crate::connection::activity::Activity;
 use crate::connection::dispatch::{CallOutcome, Dispatcher, PendingCall};
 use crate::connection::keep_alive::KeepAlive;
 use crate::connection::session_state::SessionState;
 use crate::connection::slow_consumer::{Limits, SlowConsumer, Verdict};
 use crate::handshake::compression::Compression;
+use crate::options::Options;
 use crate::outbound::socket_writer::{SocketWriter, Status};
 use crate::server::conn::Conn;
 use crate::shared::Shared;

@@ -127,9 +127,10 @@ impl Connection {
     ) -> Self {
         let (options, until) =
             (shared.options(), shared.now() + shared.options().handshake_timeout);
-        let (place, allowed) = shared.lifecycle.enter(options.address(peer), &options.admission);
+        let (place, allowed) =
+            shared.lifecycle.enter(options.handshake.address(peer), &options.handshake.admission);
         let state = match allowed {
-            Ok(()) if options.expects_proxy_header(peer) => {
+            Ok(()) if options.handshake.expects_proxy_header(peer) => {
                 State::ProxyHeader { header: ProxyHeader::default(), until }
             }
             Ok(()) => State::Handshake { parser: RequestParser::default(), until },
@@ -373,7 +374,9 @@ impl Connection {
         }
         self.state = State::Done;
         // Last: once the last socket is uncounted, a drain ends, and the process may exit.
-        self.shared.lifecycle.leave(self.place, self.shared.options().address(self.peer.get()));
+        self.shared
+            .lifecycle
+            .leave(self.place, self.shared.options().handshake.address(self.peer.get()));
     }
 }
 

@@ -81,7 +81,7 @@ impl Connection {
         let (options, until) = (self.shared.options(), *until);
         let read = with_buffer(|buffer| {
             let read = self.writer.poll_read(cx, buffer);
-            read.map_ok(|size| (size, parser.push(&buffer[..size], options)))
+            read.map_ok(|size| (size, parser.push(&buffer[..size], &options.handshake)))
         });
         // The time counts only when nothing has arrived: a request that was complete in time is served,
         // however late this task was polled.
@@ -111,7 +111,7 @@ impl Connection {
         head: http::Request<()>,
         leftover: Vec<u8>,
     ) -> Step {
-        let request = Request::new(head, self.peer.get(), self.shared.options());
+        let request = Request::new(head, self.peer.get(), &self.shared.options().handshake);
         let is_head = request.head.method() == Method::HEAD;
         let (shared, handshake) = (&self.shared, self.shared.handshake());
         let is_healthy = |check| match check {
@@ -158,7 +158,8 @@ impl Connection {
             return self.reject(now, &response, cause, false);
         }
         // Reading continues, to notice when the client disconnects; what it sends early is bounded.
-        let room = self.shared.options().max_head.saturating_sub(authorizing.leftover.len());
+        let room =
+            self.shared.options().handshake.max_head.saturating_sub(authorizing.leftover.len());
         let read = with_buffer(|buffer| match room.min(buffer.len()) {
             // What comes beyond that stays in the socket until the hook has decided.
             0 => Poll::Pending,
@@ -183,10 +184,13 @@ impl Connection {
     ) -> Step {
         let (handshake, options) = (self.shared.handshake(), self.shared.options());
         let promote = |accepted: Accepted| {
-            let (from, to) = (options.address(self.peer.get()), options.address(accepted.peer));
+            let (from, to) = (
+                options.handshake.address(self.peer.get()),
+                options.handshake.address(accepted.peer),
+            );
             // Checked again, since others may have connected while the hook was pending.
             let replaced = handshake.replaced(&accepted);
-            match handshake.lifecycle.promote(from, to, &options.admission, replaced) {
+            match handshake.lifecycle.promote(from, to, &options.handshake.admission, replaced) {
                 Ok(()) => Ok(accepted),
                 Err(status) => Err(handshake.full(status, accepted.untrusted_proxy)),
             }

@@ -3,8 +3,8 @@
 use roomer_hub::Profile;
 
 use crate::app::claims::Credentials;
-use crate::builder::options::Options;
 use crate::metrics::warning::{WarningCause, Warnings};
+use crate::options::Options;
 
 /// Returns the info and user that members learn of a client with these credentials. An info that is
 /// too long is left out, with a warning.

@@ -32,8 +32,9 @@ impl Connection {
                 // Without an address the connection is the proxy's own, such as a health check.
                 let client = source.or(self.peer.get());
                 let options = self.shared.options();
-                let (from, to) = (options.address(self.peer.get()), options.address(client));
-                match self.shared.lifecycle.reassign(from, to, &options.admission) {
+                let (from, to) =
+                    (options.handshake.address(self.peer.get()), options.handshake.address(client));
+                match self.shared.lifecycle.reassign(from, to, &options.handshake.admission) {
                     // After the counts: they know the socket by the proxy's address until now.
                     Ok(()) => {
                         self.peer = client.into();

@@ -9,13 +9,13 @@ use roomer_proto::extended::{HELLO, Hello, Limits, Profile, SessionToken};
 use roomer_proto::{PacketRef, ROOT};
 
 use crate::app::disconnect::DisconnectReason;
-use crate::builder::options::Options;
 use crate::connection::session_state::HEARTBEAT;
 use crate::connection::{Connection, Opening, State, Step};
 use crate::handshake::response::Response;
 use crate::handshake::session_request::ResumeRequest;
 use crate::lifecycle::admission::Replaced;
 use crate::metrics::trace;
+use crate::options::Options;
 use crate::outbound::{Chunk, encode};
 use crate::session::handover::{HandedOver, Handover, HandoverError};
 
@@ -107,10 +107,10 @@ impl Connection {
     /// was admitted in the place of the session's old one, which may still be there.
     fn start_over(&mut self, now: Duration, opening: Opening) -> Step {
         let (lifecycle, options) = (&self.shared.lifecycle, self.shared.options());
-        let address = options.address(self.peer.get());
+        let address = options.handshake.address(self.peer.get());
         // This socket itself is counted as well.
         let own = Some(Replaced { address });
-        let Err(status) = lifecycle.check(address, &options.admission, own) else {
+        let Err(status) = lifecycle.check(address, &options.handshake.admission, own) else {
             self.shared.core().sessions.refused.unknown += 1;
             return self.establish(now, opening);
         };

@@ -5,9 +5,9 @@ use std::time::Duration;
 use roomer_proto::close::{self, Close};
 use roomer_proto::websocket;
 
-use crate::builder::options::Options;
 use crate::connection::established::Established;
 use crate::connection::{Connection, State, Step};
+use crate::options::Options;
 use crate::outbound::socket_writer::Status;
 
 /// What is due at a deadline.

@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use roomer_proto::websocket::Session;
 
-use crate::builder::options::Options;
+use crate::handshake::options::HandshakeOptions;
 
 /// The compression that a connection has negotiated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,10 @@ impl Compression {
 /// Returns what is negotiated, and the value of `Sec-WebSocket-Extensions` in the response if it is
 /// something.
 #[cfg(feature = "deflate")]
-pub(crate) fn negotiate(headers: &HeaderMap, options: &Options) -> (Compression, Option<String>) {
+pub(crate) fn negotiate(
+    headers: &HeaderMap,
+    options: &HandshakeOptions,
+) -> (Compression, Option<String>) {
     use http::header::SEC_WEBSOCKET_EXTENSIONS;
     use roomer_proto::websocket::deflate::Agreement;
 
@@ -45,6 +48,6 @@ pub(crate) fn negotiate(headers: &HeaderMap, options: &Options) -> (Compression,
 }
 
 #[cfg(not(feature = "deflate"))]
-pub(crate) fn negotiate(_: &HeaderMap, _: &Options) -> (Compression, Option<String>) {
+pub(crate) fn negotiate(_: &HeaderMap, _: &HandshakeOptions) -> (Compression, Option<String>) {
     Default::default()
 }

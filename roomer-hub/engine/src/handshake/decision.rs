@@ -13,9 +13,9 @@ use crate::app::call;
 use crate::app::call::{BoxFuture, HandlerPanic};
 use crate::app::claims::{Claims, Credentials, Expired};
 use crate::app::monitor::{CallOwner, Monitor, ObservedCall};
-use crate::builder::options::Authorize;
 use crate::handshake::ServerHandshake;
 use crate::handshake::compression::Compression;
+use crate::handshake::options::Authorize;
 use crate::handshake::rejected::Rejected;
 use crate::handshake::request::{AuthResult, Rejection, Request};
 use crate::handshake::response::Response;
@@ -131,13 +131,13 @@ impl ServerHandshake<'_> {
     }
 
     fn try_decide(&self, request: Request, is_mounted: bool) -> Result<Decision, Rejected> {
-        let (options, monitor) = (self.options, &self.options.monitor);
+        let (options, monitor) = (self.options, self.monitor);
         if request.head.method() != Method::GET {
             return Err(Rejected::with_status(StatusCode::METHOD_NOT_ALLOWED));
         }
         self.check_address(&request, is_mounted)?;
         let untrusted_proxy = untrusted_proxy(&request, options);
-        let session = SessionRequest::of(&request).filter(|_| options.extended && !options.echo);
+        let session = SessionRequest::of(&request).filter(|_| self.has_sessions);
         // A full server rejects before it calls the hook, which may be expensive.
         // Any user's session counts here, since the client's own user is known only after the hook.
         // Admission checks again with it.

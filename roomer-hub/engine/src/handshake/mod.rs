@@ -9,6 +9,7 @@
 
 pub(crate) mod compression;
 pub(crate) mod decision;
+pub(crate) mod options;
 pub(crate) mod origin;
 pub(crate) mod pages;
 pub(crate) mod parser;
@@ -21,9 +22,10 @@ pub(crate) mod rules;
 pub(crate) mod session_request;
 pub(crate) mod subprotocol;
 
-use crate::builder::options::Options;
+use crate::app::monitor::Monitor;
 use crate::core::Core;
 use crate::env::Environment;
+use crate::handshake::options::HandshakeOptions;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::warning::Warnings;
 use crate::sync::Mutex;
@@ -31,7 +33,10 @@ use crate::sync::Mutex;
 /// The parts of a server that decide about a request.
 #[derive(Clone, Copy)]
 pub(crate) struct ServerHandshake<'s> {
-    pub(crate) options: &'s Options,
+    pub(crate) options: &'s HandshakeOptions,
+    /// True if clients may ask for the extended protocol.
+    pub(crate) has_sessions: bool,
+    pub(crate) monitor: &'s Monitor,
     pub(crate) lifecycle: &'s Lifecycle,
     pub(crate) warnings: &'s Warnings,
     /// Locked only to find the session that a client wants to return to.

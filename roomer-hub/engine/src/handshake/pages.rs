@@ -2,7 +2,7 @@
 
 use http::{Method, StatusCode};
 
-use crate::builder::options::Options;
+use crate::handshake::options::HandshakeOptions;
 use crate::handshake::request::Request;
 use crate::handshake::response::Response;
 
@@ -16,7 +16,7 @@ pub(crate) enum HealthCheck {
 /// Returns the response to a request for a path other than the WebSocket's, or the status of
 /// its rejection. Returns `None` for the WebSocket's path. `is_healthy` carries out a health check.
 pub(crate) fn page(
-    options: &Options,
+    options: &HandshakeOptions,
     request: &Request,
     is_healthy: impl FnOnce(HealthCheck) -> bool,
 ) -> Option<Result<Response, StatusCode>> {

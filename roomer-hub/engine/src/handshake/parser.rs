@@ -2,7 +2,7 @@
 
 use http::{StatusCode, Version};
 
-use crate::builder::options::Options;
+use crate::handshake::options::HandshakeOptions;
 
 /// An incremental parser of one request head.
 #[derive(Debug, Default)]
@@ -15,7 +15,7 @@ pub(crate) type ParsedHead = Result<(http::Request<()>, Vec<u8>), StatusCode>;
 
 impl RequestParser {
     /// Adds bytes and returns the outcome, or `None` while the head is incomplete.
-    pub(crate) fn push(&mut self, bytes: &[u8], options: &Options) -> Option<ParsedHead> {
+    pub(crate) fn push(&mut self, bytes: &[u8], options: &HandshakeOptions) -> Option<ParsedHead> {
         let is_first = self.head.is_empty();
         // An end of the head may span the old and the new bytes; it is at most three bytes long.
         let scan_from = self.head.len().saturating_sub(2);
@@ -81,11 +81,11 @@ fn parse(
 #[cfg(test)]
 mod tests {
     use super::RequestParser;
-    use crate::builder::options::Options;
+    use crate::handshake::options::HandshakeOptions;
 
     #[test]
     fn a_head_in_single_bytes_ends_with_its_empty_line_however_lines_end() {
-        let options = Options::default();
+        let options = HandshakeOptions::default();
         for styles in 0..8 {
             let end = |line: u8| if styles >> line & 1 == 0 { "\r\n" } else { "\n" };
             let request = ["GET / HTTP/1.1", end(0), "Host: chat.example", end(1), end(2)].concat();

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use http::{HeaderMap, StatusCode};
 
 use crate::app::claims::Claims;
-use crate::builder::options::Options;
+use crate::handshake::options::HandshakeOptions;
 use crate::handshake::subprotocol;
 
 /// A request for an upgrade, as the [`authorize`](crate::Builder::authorize) hook receives it.
@@ -20,7 +20,7 @@ impl Request {
     pub(crate) fn new(
         head: http::Request<()>,
         peer: Option<SocketAddr>,
-        options: &Options,
+        options: &HandshakeOptions,
     ) -> Self {
         let peer = options.proxies.client(peer, head.headers());
         Request { head, peer }

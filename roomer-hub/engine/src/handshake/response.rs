@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
 
-use crate::builder::options::Page;
+use crate::handshake::options::Page;
 use crate::handshake::request::Rejection;
 
 /// The delay in seconds after which a client that was rejected by a limit may retry.

@@ -9,9 +9,9 @@ use http::header::{
 use http::{HeaderName, StatusCode, Version};
 use tungstenite::handshake::derive_accept_key;
 
-use crate::builder::options::Options;
 use crate::handshake::ServerHandshake;
 use crate::handshake::compression::{self, Compression};
+use crate::handshake::options::HandshakeOptions;
 use crate::handshake::proxy;
 use crate::handshake::rejected::Rejected;
 use crate::handshake::request::{Rejection, Request};
@@ -77,7 +77,7 @@ impl ServerHandshake<'_> {
 }
 
 /// Checks each rule and returns the value of `Sec-WebSocket-Accept`.
-fn check(request: &Request, options: &Options) -> Result<String, Rejected> {
+fn check(request: &Request, options: &HandshakeOptions) -> Result<String, Rejected> {
     check_upgrade_headers(request)?;
     check_version_and_body(request)?;
     check_origin(request, options)?;
@@ -124,7 +124,7 @@ fn check_version_and_body(request: &Request) -> Result<(), Rejected> {
     Ok(())
 }
 
-fn check_origin(request: &Request, options: &Options) -> Result<(), Rejected> {
+fn check_origin(request: &Request, options: &HandshakeOptions) -> Result<(), Rejected> {
     // A proxy in front may have checked the other one.
     if !is_single(request, HOST) {
         return Err(bad_request("there must be one Host"));
@@ -148,7 +148,7 @@ fn bad_request(message: &str) -> Rejected {
 
 /// Returns the peer if it sends `X-Forwarded-For` and should perhaps be trusted: the operator may
 /// have forgotten [`trust_proxy`](crate::Builder::trust_proxy).
-pub(crate) fn untrusted_proxy(request: &Request, options: &Options) -> Option<IpAddr> {
+pub(crate) fn untrusted_proxy(request: &Request, options: &HandshakeOptions) -> Option<IpAddr> {
     let proxy = request.peer.filter(|_| request.headers().contains_key(proxy::HEADER));
     // With a trusted proxy in front, the peer is the address of a client, which may have sent the
     // header itself, or of a further proxy.

@@ -8,7 +8,7 @@ use loom::future::block_on;
 use loom::model;
 use loom::thread;
 
-use crate::builder::options::Options;
+use crate::handshake::options::HandshakeOptions;
 use crate::lifecycle::Lifecycle;
 use crate::lifecycle::admission::{AdmissionLimit, AdmissionLimits, SocketKind};
 use crate::loom_models::timers::Flag;
@@ -18,7 +18,7 @@ use crate::timer::{Timer, TimerQueue};
 fn a_waiter_is_woken_when_the_last_socket_leaves() {
     model(|| {
         let lifecycle = Arc::new(Lifecycle::default());
-        let admission = Options::default().admission;
+        let admission = HandshakeOptions::default().admission;
         let others = [(); 2].map(|()| {
             let lifecycle = lifecycle.clone();
             let (kind, _) = lifecycle.enter(None, &admission);
@@ -52,7 +52,8 @@ fn one_of_two_gets_the_last_slot_and_the_drain_is_woken_by_the_last_to_leave() {
     model(|| {
         let (lifecycle, limit) =
             (Arc::new(Lifecycle::default()), AdmissionLimit { total: 1, per_address: 1 });
-        let admission = AdmissionLimits { connections: limit, ..Options::default().admission };
+        let admission =
+            AdmissionLimits { connections: limit, ..HandshakeOptions::default().admission };
         let others = [(); 2].map(|()| {
             let lifecycle = lifecycle.clone();
             thread::spawn(move || {

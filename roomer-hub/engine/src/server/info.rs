@@ -3,7 +3,7 @@
 use roomer_hub::{Command, Info};
 use roomer_proto::cluster::UserCommand;
 
-use crate::builder::options::Options;
+use crate::options::Options;
 use crate::server::conn::Conn;
 use crate::server::user::User;
 

@@ -21,14 +21,16 @@ impl Server {
     /// or when [`proxy_protocol`](crate::Builder::proxy_protocol) meets TLS.
     pub fn start_listening(&self, has_addresses: bool, is_tls: bool) -> io::Result<()> {
         let options = self.0.options();
-        if is_tls && options.proxy_protocol {
+        if is_tls && options.handshake.proxy_protocol {
             let text = "proxy_protocol cannot be read before TLS: let the proxy end TLS and serve a \
                         plain listener, or leave proxy_protocol out";
             return Err(io::Error::new(ErrorKind::InvalidInput, text));
         }
-        if let (false, false, Some(option)) =
-            (has_addresses, options.proxies.trusts(None), options.needs_address(false))
-        {
+        if let (false, false, Some(option)) = (
+            has_addresses,
+            options.handshake.proxies.trusts(None),
+            options.handshake.needs_address(false),
+        ) {
             let text = format!(
                 "{option} needs clients' addresses, which this listener does not have: trust the \
                  proxy behind it by trust_proxy(\"unix\"), or leave {option} out"
@@ -43,7 +45,7 @@ impl Server {
     /// apply there, and raises the limit of open descriptors as
     /// [`start_listening`](Self::start_listening) does.
     pub fn start_mounted(&self) {
-        let options = self.0.options().not_for_frameworks();
+        let options = self.0.options().handshake.not_for_frameworks();
         if !options.is_empty() {
             self.0.warnings.give(WarningCause::NotApplied { options });
         }
@@ -52,7 +54,7 @@ impl Server {
 
     /// Raises the limit. Connections need a descriptor each, and so do pending or rejected handshakes.
     fn raise_descriptor_limit(&self) {
-        let admission = self.0.options().admission;
+        let admission = self.0.options().handshake.admission;
         let count = |sockets: usize| u64::try_from(sockets).unwrap_or(u64::MAX);
         let needed = count(admission.connections.total).saturating_add(RESERVE);
         // More is wanted than is needed: a server works with fewer handshakes at a time, but not

@@ -11,7 +11,6 @@ use std::time::Duration;
 use roomer_hub::{HandlerKey, Hub};
 
 use crate::app::monitor::Monitor;
-use crate::builder::options::Options;
 use crate::callbacks::handler::{Handler, RequestHandler};
 use crate::cluster::ClusterState;
 use crate::core::Core;
@@ -19,6 +18,7 @@ use crate::env::Environment;
 use crate::handshake::ServerHandshake;
 use crate::lifecycle::Lifecycle;
 use crate::metrics::warning::Warnings;
+use crate::options::Options;
 use crate::outbound::budget::MemoryBudget;
 use crate::outbound::compressed::CompressionRules;
 use crate::outbound::flush_pool::FlushPool;
@@ -51,7 +51,7 @@ impl Shared {
         let budget = Arc::new(MemoryBudget::new(budget, options.water_marks()));
         let flush_pool = FlushPool::new(options.flush.chunk);
         let mut core = Core::new(hub, !options.hooks.is_empty(), cluster);
-        core.outbound.compression = CompressionRules::new(&options.compression);
+        core.outbound.compression = CompressionRules::new(&options.handshake.compression);
         let hook = options.on_warning.take();
         let warnings = Warnings::new(hook, options.monitor.clone(), env.clone());
         Shared {
@@ -99,7 +99,9 @@ impl Shared {
     /// Returns the parts that decide about requests.
     pub(crate) fn handshake(&self) -> ServerHandshake<'_> {
         ServerHandshake {
-            options: &self.options,
+            options: &self.options.handshake,
+            has_sessions: self.options.extended && !self.options.echo,
+            monitor: &self.options.monitor,
             lifecycle: &self.lifecycle,
             warnings: &self.warnings,
             core: &self.core,
@@ -110,7 +112,7 @@ impl Shared {
     /// Returns true if the server accepts new connections; see
     /// [`Server::is_ready`](crate::Server::is_ready).
     pub(crate) fn is_ready(&self) -> bool {
-        let max = self.options.admission.connections.total;
+        let max = self.options.handshake.admission.connections.total;
         self.lifecycle.is_open()
             && self.is_formed()
             && self.lifecycle.with_counts(|counts| counts.connections < max)
