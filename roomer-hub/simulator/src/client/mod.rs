@@ -5,14 +5,14 @@
 //! | [`net`] | clients, their connections to a server, and what can happen to these |
 //! | [`plan`] | a plan as data, and how a seed generates one |
 //! | [`run`] | gives each step to the clients, and checks the events that they reported to their applications |
-//! | [`talk`] | the same for history and requests |
+//! | [`requests`] | the same for history and requests |
 //! | `marks` | situations that a large run has to reach |
 
 mod marks;
 pub mod net;
 pub mod plan;
+pub mod requests;
 pub mod run;
-pub mod talk;
 
 use std::fmt::Write;
 

@@ -7,7 +7,7 @@ use crate::random::{Random, Source};
 /// The number of clients.
 pub const CLIENTS: usize = 3;
 
-/// The room in which all clients stay and talk.
+/// The room in which all clients stay and speak.
 pub const LOBBY: &str = "lobby";
 
 /// The rooms that clients join and leave.

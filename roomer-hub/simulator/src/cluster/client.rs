@@ -6,8 +6,8 @@ use roomer_hub::ConnId;
 use roomer_hub::cluster::Loss;
 use roomer_proto::cluster::NodeId;
 
+use super::expected::{Expected, Sender};
 use super::infos::Infos;
-use super::owed::{Owed, Sender};
 use super::plan::{ROOMS, Setup};
 use crate::fault::{Fault, ensure};
 
@@ -37,7 +37,7 @@ pub struct Client {
     pub views: BTreeMap<usize, BTreeSet<ConnId>>,
     /// The last message of each sender in each room, or to this client alone (`None`).
     heard: BTreeMap<(ConnId, Option<usize>), u32>,
-    pub owed: Owed,
+    pub expected: Expected,
     /// The number of times that it has left each room.
     leaves: BTreeMap<usize, u32>,
     /// The last number of each sender over all its messages.
@@ -78,7 +78,7 @@ impl Client {
             may_hear_former: false,
             views: BTreeMap::new(),
             heard: BTreeMap::new(),
-            owed: Owed::default(),
+            expected: Expected::default(),
             leaves: BTreeMap::new(),
             order: BTreeMap::new(),
             servers: BTreeMap::new(),
@@ -106,8 +106,8 @@ impl Client {
         );
         ensure!(room >= FULL || view.contains(&self.id), "join_ack of {name} without its receiver");
         // Messages between its leave and this join are not for this client.
-        self.owed.forget(room);
-        members.iter().for_each(|id| self.owed.shown(*id, room));
+        self.expected.forget(room);
+        members.iter().for_each(|id| self.expected.loss_is_shown(*id, room));
         if self.orders(room) && !self.views.contains_key(&room) {
             self.sequences.push((room, Vec::new()));
         }
@@ -118,21 +118,21 @@ impl Client {
     pub fn left(&mut self, room: usize) {
         self.views.remove(&room);
         self.infos.remove(&room);
-        self.owed.forget(room);
+        self.expected.forget(room);
         *self.leaves.entry(room).or_default() += 1;
     }
 
     pub fn new_member(&mut self, room: usize, id: ConnId) -> Result<(), Fault> {
         let view = self.view(room)?;
         ensure!(view.insert(id), "new_member {id} of {}, who is there already", ROOMS[room]);
-        self.owed.shown(id, room);
+        self.expected.loss_is_shown(id, room);
         Ok(())
     }
 
     pub fn member_left(&mut self, room: usize, id: ConnId) -> Result<(), Fault> {
         let view = self.view(room)?;
         ensure!(view.remove(&id), "member_left {id} of {}, who is not there", ROOMS[room]);
-        self.owed.shown(id, room);
+        self.expected.loss_is_shown(id, room);
         Ok(())
     }
 
@@ -165,7 +165,7 @@ impl Client {
             *last = numbers.in_room;
             let from = Sender::Server(numbers.node);
             let hides_loss = self.hiding(from, Some(room));
-            self.owed.take(from, Some(room), numbers.in_room, hides_loss)?;
+            self.expected.take(from, Some(room), numbers.in_room, hides_loss)?;
             let is_excluded = self.excluded.contains(&(numbers.node, room, numbers.in_room));
             ensure!(!is_excluded, "{} gets {numbers:?} in {name}, not for it", self.id);
             return Ok(());
@@ -206,7 +206,7 @@ impl Client {
             self.id
         );
         *heard = numbers.in_room;
-        self.owed.take(Sender::Client(src), room, numbers.in_room, hides_loss)
+        self.expected.take(Sender::Client(src), room, numbers.in_room, hides_loss)
     }
 
     /// Returns how this client may miss messages without seeing it: by a death or not.
@@ -236,38 +236,38 @@ impl Client {
         number: u32,
         may_be_lost: bool,
     ) {
-        self.owed.add(from, room, node, number, may_be_lost);
+        self.expected.add(from, room, node, number, may_be_lost);
     }
 
     /// Records that this client's node starts over with another one. `has_waiting` is true if messages wait
     /// for their place there.
-    pub fn excuse(&mut self, node: NodeId, is_dead: bool, has_waiting: bool) {
-        self.owed.excuse(node, is_dead);
+    pub fn allow_loss(&mut self, node: NodeId, is_dead: bool, has_waiting: bool) {
+        self.expected.allow_loss(node, is_dead);
         // A member that this client has seen leave may have joined again and spoken, which nothing would show.
         // In a room with one order its earlier messages may be those that wait, but go with a dead node.
         let is_over = |room: usize| is_dead || !has_waiting || !self.setup.orders(room);
         let rooms = self.views.iter().filter(|(room, _)| is_over(**room));
         for (room, view) in rooms.filter(|(room, _)| **room < FULL) {
-            self.owed.shown_but(view, *room);
+            self.expected.loss_is_shown_except(view, *room);
         }
     }
 
     /// Records that this client's node reports messages of a node in a room as lost.
-    pub fn excuse_in(&mut self, node: NodeId, room: usize) {
-        self.owed.excuse_in(node, room);
+    pub fn allow_loss_in(&mut self, node: NodeId, room: usize) {
+        self.expected.allow_loss_in(node, room);
         // Of a member that has left, the leave is all that shows the loss of its last messages.
         let Some(view) = self.views.get(&room).filter(|_| room < FULL) else { return };
-        self.owed.shown_but(view, room);
+        self.expected.loss_is_shown_except(view, room);
     }
 
     /// Records that a node has stopped in an orderly way while messages of it waited.
-    pub fn forgive(&mut self, node: NodeId, room: usize) {
-        self.owed.forgive(node, room);
+    pub fn expect_no_more(&mut self, node: NodeId, room: usize) {
+        self.expected.expect_no_more(node, room);
     }
 
     /// Checks that no messages are missing, except those of nodes that are lost.
     pub fn check_received_at_rest(&self, is_lost: impl Fn(NodeId) -> bool) -> Result<(), Fault> {
-        self.owed.at_rest(is_lost, |from, room, by_death| self.hiding(from, room)(by_death))
+        self.expected.at_rest(is_lost, |from, room, by_death| self.hiding(from, room)(by_death))
     }
 
     /// Records that a message of a node is for everyone in a room but this client.

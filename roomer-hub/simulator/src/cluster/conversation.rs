@@ -150,14 +150,14 @@ impl Conversation {
     /// Lets clients speak right after a fault, and once nodes have declared each other dead because
     /// of it.
     fn outlast(&self, ops: &mut Vec<Op>, random: &mut Random) {
-        self.talk(ops, random);
+        self.traffic(ops, random);
         ops.push(Op::Wait(random.pick(&[700, 2500, 4800, 5400, 6500])));
-        self.talk(ops, random);
-        self.talk(ops, random);
+        self.traffic(ops, random);
+        self.traffic(ops, random);
     }
 
     /// Lets several clients speak at almost the same time.
-    fn talk(&self, ops: &mut Vec<Op>, random: &mut Random) {
+    fn traffic(&self, ops: &mut Vec<Op>, random: &mut Random) {
         for _ in 0..2 + random.below(8) {
             let client = random.below(1000) as u16;
             ops.push(Op::Say { client, room: random.pick(self.rooms), size: 5 });
@@ -170,11 +170,11 @@ impl Conversation {
     /// Restarts a node at some time in the middle of the conversation.
     fn start(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
         let wait = random.pick(&[0, 1, 100, 600, 2000, 6000]);
-        self.talk(ops, random);
+        self.traffic(ops, random);
         ops.push(Op::Wait(wait));
         ops.push(Op::Restart { node });
         self.enter(ops, random, node);
-        self.talk(ops, random);
+        self.traffic(ops, random);
         if self.kind == Kind::Orderly {
             self.grow_up(ops, random);
         }
@@ -184,11 +184,11 @@ impl Conversation {
     fn grow_up(&self, ops: &mut Vec<Op>, random: &mut Random) {
         for _ in 0..random.below(20) {
             ops.push(Op::Wait(random.pick(&[20, 100, 300, 300, 900])));
-            self.talk(ops, random);
+            self.traffic(ops, random);
             if random.one_in(6) {
                 let node = self.node(random);
                 ops.push(Op::Stop { node });
-                self.talk(ops, random);
+                self.traffic(ops, random);
                 ops.push(Op::Wait(1 + random.below(self.longest)));
                 ops.push(Op::Restart { node });
                 self.enter(ops, random, node);
@@ -198,18 +198,18 @@ impl Conversation {
 
     /// Lets clients speak while a node stands still, and when it continues.
     fn doze(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
-        self.talk(ops, random);
+        self.traffic(ops, random);
         ops.push(Op::Sleep { node });
         for wait in [1000, 1500, 2400 + random.below(900)] {
-            self.talk(ops, random);
+            self.traffic(ops, random);
             ops.push(Op::Wait(wait));
         }
         if random.one_in(2) {
-            self.talk(ops, random);
+            self.traffic(ops, random);
             ops.push(Op::Wait(1 + random.below(self.longest)));
         }
         ops.push(Op::Wake { node });
-        self.talk(ops, random);
+        self.traffic(ops, random);
     }
 
     /// Lets clients speak while two nodes do not reach each other, and once they do again.
@@ -217,12 +217,12 @@ impl Conversation {
         ops.push(Op::Part { one: node, other: self.node(random) });
         for _ in 0..random.below(16) {
             ops.push(Op::Wait(random.pick(&[10, 500, 900])));
-            self.talk(ops, random);
+            self.traffic(ops, random);
         }
         ops.push(Op::Unite);
         for _ in 0..random.below(8) {
             ops.push(Op::Wait(random.pick(&[10, 300, 600])));
-            self.talk(ops, random);
+            self.traffic(ops, random);
         }
     }
 

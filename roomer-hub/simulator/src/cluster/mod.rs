@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`plan`], `generate` | a plan as data, and how a seed generates one |
 //! | `conversation` | plans in which several nodes speak while the homes of rooms change |
-//! | `world`, `ops`, `talk` | run a plan: nodes, broker, clients |
+//! | `world`, `ops`, `actions` | run a plan: nodes, broker, clients |
 //! | `receive` | what clients receive |
 //! | `node` | one node: a real hub and a real machine |
 //! | `broker` | the model of a broker: delays, losses, repetitions, partitions |
@@ -16,9 +16,11 @@
 //! | `users` | clients that return to another node, and commands about users |
 //! | `marks` | situations that a large run has to reach |
 
+mod actions;
 mod broker;
 mod client;
 mod conversation;
+mod expected;
 mod finish;
 mod generate;
 mod infos;
@@ -26,11 +28,9 @@ mod marks;
 mod node;
 mod ops;
 mod order;
-mod owed;
 mod pairs;
 pub mod plan;
 mod receive;
-mod talk;
 mod users;
 mod world;
 

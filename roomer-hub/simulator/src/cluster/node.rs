@@ -157,14 +157,14 @@ impl Node {
             {
                 let room = room_number(room)?;
                 let own = clients.values_mut().filter(|client| client.node == self.index);
-                own.for_each(|client| client.excuse_in(*node, room));
+                own.for_each(|client| client.allow_loss_in(*node, room));
             }
             if let Some(lost) = lost {
                 *self.breaks.entry(lost).or_default() += 1;
                 let own = clients.values_mut().filter(|client| client.node == self.index);
                 let is_dead = matches!(event, Event::PeerGone { .. });
                 let has_waiting = self.cluster.waiting_messages() > 0;
-                own.for_each(|client| client.excuse(lost, is_dead, has_waiting));
+                own.for_each(|client| client.allow_loss(lost, is_dead, has_waiting));
             }
         }
         for effect in effects {

@@ -176,7 +176,7 @@ impl World {
             self.close(node, *id)?;
         }
         self.crashed.push((self.now, ids, vec![node]));
-        self.forgive_waiting(node);
+        self.expect_no_waiting(node);
         self.input(node, Input::Stop)?;
         self.publish(node)?;
         self.marks.mark(self.broker.takes(node), Mark::Stop);

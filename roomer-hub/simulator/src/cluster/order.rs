@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::owed::Sender;
+use super::expected::Sender;
 use super::plan::ROOMS;
 use super::world::World;
 use crate::fault::{Fault, ensure};
@@ -69,7 +69,7 @@ impl World {
     }
 
     /// Records that a node stops: messages of it that have no place yet may be lost.
-    pub fn forgive_waiting(&mut self, node: usize) {
+    pub fn expect_no_waiting(&mut self, node: usize) {
         if self.nodes[node].cluster.waiting_messages() == 0 {
             return;
         }
@@ -77,7 +77,7 @@ impl World {
         self.left_waiting.insert(id);
         for client in self.clients.values_mut() {
             let rooms = (0..ROOMS.len()).filter(|room| setup.orders(*room));
-            rooms.for_each(|room| client.forgive(id, room));
+            rooms.for_each(|room| client.expect_no_more(id, room));
         }
     }
 }

@@ -112,7 +112,7 @@ impl World {
     }
 
     /// Checks that a node has a reason to give up a peer or its stream.
-    pub fn judge_event(&mut self, index: usize, event: &Event) -> Result<(), Fault> {
+    pub fn check_event(&mut self, index: usize, event: &Event) -> Result<(), Fault> {
         let (now, setup) = (self.now, self.setup);
         match event {
             Event::PeerGone { node, why, .. } if *why != GoneCause::Bye => {
@@ -178,13 +178,13 @@ impl World {
                     times.into_iter().any(is_recent) || deaths.any(is_recent)
                 });
                 let mut nodes = self.nodes.iter();
-                let is_excused = nodes.any(|node| {
+                let is_allowed = nodes.any(|node| {
                     // A message that one node gives up is lost on the others some time later.
                     is_recent(node.woke_at) || is_recent(node.crowded_at)
                 });
                 let has_stopped = self.left_waiting.contains(node);
                 ensure!(
-                    has_harm || is_excused || has_stopped || self.overflows() > 0,
+                    has_harm || is_allowed || has_stopped || self.overflows() > 0,
                     "node {index} loses messages of {node} in {room} without need"
                 );
                 self.marks.mark(*node == self.nodes[index].id, Mark::OwnLost);

@@ -10,13 +10,13 @@ use roomer_hub::{ConnId, ConnKey};
 use roomer_proto::cluster::{self as wire, NodeId};
 use roomer_proto::{PacketRef, ROOT};
 
+use super::actions::Commanded;
 use super::client::{Client, Numbers};
+use super::expected::Sender;
 use super::infos::user;
 use super::marks::Mark;
 use super::node::{Clients, Node, TO_USER};
-use super::owed::Sender;
 use super::plan::{ROOMS, ToUser, Token};
-use super::talk::Commanded;
 use super::world::World;
 use crate::fault::{Fault, ensure};
 
@@ -217,6 +217,6 @@ impl Client {
         *last = numbers.in_room;
         let from = Sender::Server(numbers.node);
         let hides_loss = self.hiding(from, None);
-        self.owed.take(from, None, numbers.in_room, hides_loss)
+        self.expected.take(from, None, numbers.in_room, hides_loss)
     }
 }

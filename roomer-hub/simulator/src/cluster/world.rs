@@ -10,12 +10,12 @@ use roomer_proto::cluster::{NodeId, Subject};
 
 use super::broker::{Broker, Delivery};
 
+use super::actions::Commanded;
 use super::infos::MAX_INFO;
 use super::marks::{Mark, Marks};
 use super::node::{Clients, Node, State};
 use super::pairs::Pairs;
 use super::plan::{Op, Plan, Setup};
-use super::talk::Commanded;
 use crate::fault::{Fault, ensure};
 use crate::trace::Trace;
 
@@ -122,7 +122,7 @@ impl World {
         }
         self.touched(node);
         for event in std::mem::take(&mut self.nodes[node].events) {
-            self.judge_event(node, &event)?;
+            self.check_event(node, &event)?;
         }
         Ok(())
     }
@@ -207,7 +207,7 @@ impl World {
             }
             Event::Deliver(delivery) => {
                 if !self.broker.delivers(&delivery) {
-                    // A loss excuses what the two nodes do about it.
+                    // A loss allows what the two nodes do about it.
                     self.pairs.lost(self.now, delivery.from, delivery.to);
                     return Ok(());
                 }

@@ -37,21 +37,21 @@ impl Run<'_> {
         if !model.clients[client].is_open {
             return;
         }
-        let told = model.rooms.iter().filter(|room| {
+        let notified = model.rooms.iter().filter(|room| {
             room.members.contains(&client)
                 && model.presence(room.name) == Presence::Full
                 && room.members.iter().any(|member| model.clients[*member].extended)
         });
-        let told = if is_new { told.count() } else { 0 };
+        let notified = if is_new { notified.count() } else { 0 };
         let is_elsewhere = ["count", "off"].iter().any(|room| model.is_in(client, room));
-        self.marks.mark(told > 0, Mark::Changed);
-        self.marks.mark(told >= 3, Mark::ChangedInThree);
-        self.marks.mark(told > 0 && value == "null", Mark::ChangedToNull);
+        self.marks.mark(notified > 0, Mark::Changed);
+        self.marks.mark(notified >= 3, Mark::ChangedInThree);
+        self.marks.mark(notified > 0 && value == "null", Mark::ChangedToNull);
         self.marks.mark(!is_new, Mark::Unchanged);
-        self.marks.mark(told > 0 && !model.clients[client].extended, Mark::ChangedOfPlain);
+        self.marks.mark(notified > 0 && !model.clients[client].extended, Mark::ChangedOfPlain);
         self.marks.mark(is_new && is_elsewhere, Mark::SetInRoom);
         let is_crowded = model.rooms.iter().any(|room| room.members.len() >= 100);
-        self.marks.mark(told > 0 && is_crowded, Mark::ChangedInChunk);
+        self.marks.mark(notified > 0 && is_crowded, Mark::ChangedInChunk);
     }
 
     pub(super) fn mark_sent(&mut self, client: usize, payload: &[u8], is_open: bool) {

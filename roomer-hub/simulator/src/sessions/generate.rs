@@ -34,7 +34,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
                 let what = app_action(source);
                 steps.push(Step::Of(slot, Act::App(what)));
             }
-            _ => talk(source, slot, &mut steps),
+            _ => traffic(source, slot, &mut steps),
         }
     }
     Plan { setup, steps }
@@ -83,13 +83,13 @@ fn lose_and_return(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     match source.below(6) {
         0 | 1 => {
             steps.push(Step::Of(slot, Act::Read(false)));
-            talk(source, slot, steps);
+            traffic(source, slot, steps);
         }
         // A socket that is full when it fails.
         2 => {
             steps.push(Step::Of(slot, Act::Space(source.pick(&[0, 10]))));
             let other = source.below(SLOTS as u32) as u8;
-            talk(source, other, steps);
+            traffic(source, other, steps);
         }
         _ => {}
     }
@@ -99,7 +99,7 @@ fn lose_and_return(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     few_polls(source, steps);
     for _ in 0..source.below(3) {
         let other = source.below(SLOTS as u32) as u8;
-        talk(source, other, steps);
+        traffic(source, other, steps);
     }
     steps.push(Step::Return { slot, how: how(source) });
     arrive(source, slot, steps);
@@ -129,7 +129,7 @@ fn few_polls(source: &mut impl Source, steps: &mut Vec<Step>) {
 }
 
 /// Lets a client send something, which arrives in most cases.
-fn talk(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
+fn traffic(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     let len = source.pick(&[0, 1, 20, 100, 100, 130, 600, 3000]);
     let say = match source.below(13) {
         12 => Say::Forge(source.below(3) as u8),

@@ -11,18 +11,18 @@
 //! | `session` | the model of a session: what it keeps, expects and accepts |
 //! | `log` | compares each input of the hub with the model |
 //! | `handshake` | when a handshake is rejected or given up |
-//! | `fate` | when a session is lost, continued, refused or ended |
+//! | `lifecycle` | when a session is lost, continued, refused or ended |
 //! | `idle` | invariants while no task is woken, and the end of a plan |
 //! | `marks` | situations that a large run has to reach |
 
 mod application;
 mod device;
-mod fate;
 mod generate;
 mod handshake;
 mod harness;
 mod idle;
 mod item;
+mod lifecycle;
 mod log;
 mod marks;
 pub mod plan;

@@ -98,7 +98,7 @@ impl Harness<'_> {
             ensure!(session.is_extended, "an acknowledgement for a plain client");
             let count = parse_count(packet.payload).map(|count| count as usize);
             ensure!(packet.room == "root" && packet.src.is_empty(), "{packet:?}");
-            session.on_told(count.ok_or_else(|| Fault::new(format!("{packet:?}")))?)?;
+            session.on_confirmed(count.ok_or_else(|| Fault::new(format!("{packet:?}")))?)?;
             if packet.dst == "?" {
                 self.acknowledge(self.sockets[at].slot, AckKind::Honest);
             }
@@ -130,10 +130,10 @@ impl Harness<'_> {
             return Ok(());
         }
         // The client sends again the packets that the server has not handled.
-        let told = socket.resumed_with.unwrap_or_default();
+        let confirmed = socket.resumed_with.unwrap_or_default();
         // The count in `hello` acknowledges, so those packets are not sent again.
-        session.told = session.told.max(told);
-        for (number, packet) in session.sent.iter().enumerate().skip(told) {
+        session.confirmed = session.confirmed.max(confirmed);
+        for (number, packet) in session.sent.iter().enumerate().skip(confirmed) {
             socket.send_packet(number, packet);
         }
         Ok(())

@@ -83,7 +83,7 @@ pub struct Session {
     /// The packets that the server has handled.
     pub handled: usize,
     /// The packets that the client knows to have been handled.
-    pub told: usize,
+    pub confirmed: usize,
     /// When each packet was handled, and its size.
     handled_at: Vec<(Duration, usize)>,
     /// True if the client has asked for an acknowledgement.
@@ -136,7 +136,7 @@ impl Session {
             has_overflown: false,
             sent: Vec::new(),
             handled: 0,
-            told: 0,
+            confirmed: 0,
             handled_at: Vec::new(),
             is_asked: false,
             tokens: Vec::new(),
@@ -320,19 +320,22 @@ impl Session {
     }
 
     /// Records the count of an acknowledgement or of a `hello`.
-    pub fn on_told(&mut self, count: usize) -> Result<(), Fault> {
-        let (told, handled) = (self.told, self.handled);
-        ensure!(count >= told && count <= handled, "{count} acknowledged: {told} to {handled}");
-        (self.told, self.is_asked) = (count, false);
+    pub fn on_confirmed(&mut self, count: usize) -> Result<(), Fault> {
+        let (confirmed, handled) = (self.confirmed, self.handled);
+        ensure!(
+            count >= confirmed && count <= handled,
+            "{count} acknowledged: {confirmed} to {handled}"
+        );
+        (self.confirmed, self.is_asked) = (count, false);
         Ok(())
     }
 
     /// Returns true if the server has to have acknowledged more by now.
     pub fn is_ack_overdue(&self, now: Duration) -> bool {
-        let untold = &self.handled_at[self.told..];
-        let is_late = untold.first().is_some_and(|(at, _)| now >= *at + MAX_ACK_DELAY);
-        let bytes: usize = untold.iter().map(|(_, bytes)| bytes).sum();
-        is_late || untold.len() >= MAX_ACK_PACKETS || bytes >= MAX_ACK_BYTES
+        let unconfirmed = &self.handled_at[self.confirmed..];
+        let is_late = unconfirmed.first().is_some_and(|(at, _)| now >= *at + MAX_ACK_DELAY);
+        let bytes: usize = unconfirmed.iter().map(|(_, bytes)| bytes).sum();
+        is_late || unconfirmed.len() >= MAX_ACK_PACKETS || bytes >= MAX_ACK_BYTES
     }
 
     /// Returns true if a token opens the session, and false if it does not; `None` if both are

@@ -6,10 +6,10 @@ use roomer_proto::PacketRef;
 use roomer_proto::cluster::{NodeId, PeerCommand};
 
 use super::client::{Client, FULL, Numbers};
+use super::expected::Sender;
 use super::infos::{info, profile};
 use super::marks::Mark;
 use super::node::{DIRECT, MESSAGE, Node};
-use super::owed::Sender;
 use super::plan::ROOMS;
 use super::world::{Target, World};
 use crate::fault::{Fault, ensure};
@@ -131,10 +131,10 @@ impl World {
             self.order.insert(id, over_all);
             match target {
                 Target::Room(room) => {
-                    self.owe(node, Sender::Client(id), room, in_room, None);
+                    self.expect_in_room(node, Sender::Client(id), room, in_room, None);
                     self.check_local(node, id, room, in_room)?;
                 }
-                Target::Client(to) => self.owe_direct(node, id, to, in_room),
+                Target::Client(to) => self.expect_direct(node, id, to, in_room),
             }
         }
         self.touched(node);
@@ -142,7 +142,14 @@ impl World {
     }
 
     /// Records which clients of other nodes have to receive a message to a room.
-    fn owe(&mut self, node: usize, from: Sender, room: usize, number: u32, except: Option<ConnId>) {
+    fn expect_in_room(
+        &mut self,
+        node: usize,
+        from: Sender,
+        room: usize,
+        number: u32,
+        except: Option<ConnId>,
+    ) {
         let sender = &self.nodes[node];
         let tables = sender.hub.tables();
         let Some(key) = tables.find_room(ROOMS[room]) else { return };
@@ -170,7 +177,7 @@ impl World {
     }
 
     /// Records that a client of another node has to receive a message to it alone.
-    fn owe_direct(&mut self, node: usize, src: ConnId, to: ConnId, number: u32) {
+    fn expect_direct(&mut self, node: usize, src: ConnId, to: ConnId, number: u32) {
         let sender = &self.nodes[node];
         let mut peers = sender.hub.tables().peers_of(to.as_str());
         let Some(client) = self.clients.get_mut(&to) else { return };
@@ -222,7 +229,7 @@ impl World {
             payload: &payload,
         };
         self.command(node, command)?;
-        self.owe(node, Sender::Server(numbers.node), room, numbers.in_room, except);
+        self.expect_in_room(node, Sender::Server(numbers.node), room, numbers.in_room, except);
         ensure!(heard(self) == before, "{except:?} gets a message that is not for it");
         if let Some(client) = except.and_then(|id| self.clients.get_mut(&id)) {
             client.must_not_hear(numbers.node, room, numbers.in_room);

@@ -16,10 +16,10 @@ pub enum Sender {
 
 /// The messages that one client has to receive, by sender and room (`None` for those to it alone).
 #[derive(Debug, Default)]
-pub struct Owed(BTreeMap<(Sender, Option<usize>), Debt>);
+pub struct Expected(BTreeMap<(Sender, Option<usize>), Stream>);
 
 #[derive(Debug)]
-struct Debt {
+struct Stream {
     /// The sender's node.
     node: NodeId,
     numbers: VecDeque<Number>,
@@ -34,7 +34,7 @@ struct Number {
     by_death: bool,
 }
 
-impl Owed {
+impl Expected {
     pub fn add(
         &mut self,
         from: Sender,
@@ -43,50 +43,50 @@ impl Owed {
         number: u32,
         may_be_lost: bool,
     ) {
-        let debt = self.0.entry((from, room));
-        let debt = debt.or_insert_with(|| Debt { node, numbers: VecDeque::new() });
-        debt.numbers.push_back(Number { number, may_be_lost, by_death: may_be_lost });
+        let stream = self.0.entry((from, room));
+        let stream = stream.or_insert_with(|| Stream { node, numbers: VecDeque::new() });
+        stream.numbers.push_back(Number { number, may_be_lost, by_death: may_be_lost });
     }
 
     /// Records that the receiver's node starts over with a node, or declares it dead: what
     /// that node sent may be lost.
-    pub fn excuse(&mut self, node: NodeId, is_dead: bool) {
-        let debts = self.0.values_mut().filter(|debt| debt.node == node);
-        for number in debts.flat_map(|debt| &mut debt.numbers) {
+    pub fn allow_loss(&mut self, node: NodeId, is_dead: bool) {
+        let streams = self.0.values_mut().filter(|stream| stream.node == node);
+        for number in streams.flat_map(|stream| &mut stream.numbers) {
             number.may_be_lost = true;
             number.by_death |= is_dead;
         }
     }
 
     /// Records that the receiver's node reports messages of a node in a room as lost.
-    pub fn excuse_in(&mut self, node: NodeId, room: usize) {
-        let debts = self.0.iter_mut().filter(|((_, own), _)| *own == Some(room));
-        let debts = debts.map(|(_, debt)| debt).filter(|debt| debt.node == node);
-        debts.flat_map(|debt| &mut debt.numbers).for_each(|number| number.may_be_lost = true);
+    pub fn allow_loss_in(&mut self, node: NodeId, room: usize) {
+        let streams = self.0.iter_mut().filter(|((_, own), _)| *own == Some(room));
+        let streams = streams.map(|(_, stream)| stream).filter(|stream| stream.node == node);
+        streams.flat_map(|stream| &mut stream.numbers).for_each(|number| number.may_be_lost = true);
     }
 
     /// Records that leaves have shown that messages of all clients but these may be lost.
-    pub fn shown_but(&mut self, members: &BTreeSet<ConnId>, room: usize) {
-        for ((from, own), debt) in &mut self.0 {
+    pub fn loss_is_shown_except(&mut self, members: &BTreeSet<ConnId>, room: usize) {
+        for ((from, own), stream) in &mut self.0 {
             let has_left = matches!(from, Sender::Client(id) if !members.contains(id));
             if has_left && *own == Some(room) {
                 // The client has seen by a leave that messages may be missing, so these need not
                 // come any more.
-                debt.numbers.retain(|number| !number.may_be_lost);
+                stream.numbers.retain(|number| !number.may_be_lost);
             }
         }
     }
 
     /// Records that no more messages of a node in a room have to arrive.
-    pub fn forgive(&mut self, node: NodeId, room: usize) {
-        self.0.retain(|(_, own), debt| *own != Some(room) || debt.node != node);
+    pub fn expect_no_more(&mut self, node: NodeId, room: usize) {
+        self.0.retain(|(_, own), stream| *own != Some(room) || stream.node != node);
     }
 
     /// Records that a leave or join has shown that messages of a client may be lost.
-    pub fn shown(&mut self, id: ConnId, room: usize) {
+    pub fn loss_is_shown(&mut self, id: ConnId, room: usize) {
         for key in [(Sender::Client(id), Some(room)), (Sender::Client(id), None)] {
-            if let Some(debt) = self.0.get_mut(&key) {
-                debt.numbers.retain(|number| !number.may_be_lost);
+            if let Some(stream) = self.0.get_mut(&key) {
+                stream.numbers.retain(|number| !number.may_be_lost);
             }
         }
     }
@@ -105,8 +105,8 @@ impl Owed {
         number: u32,
         hides_loss: impl Fn(bool) -> bool,
     ) -> Result<(), Fault> {
-        let Some(debt) = self.0.get_mut(&(from, room)) else { return Ok(()) };
-        while let Some(first) = debt.numbers.front().copied() {
+        let Some(stream) = self.0.get_mut(&(from, room)) else { return Ok(()) };
+        while let Some(first) = stream.numbers.front().copied() {
             // Later ones are still to come.
             if first.number > number {
                 break;
@@ -114,7 +114,7 @@ impl Owed {
             let is_fine =
                 first.number == number || (first.may_be_lost && hides_loss(first.by_death));
             ensure!(is_fine, "message {} of {from:?} in {room:?} is missing", first.number);
-            debt.numbers.pop_front();
+            stream.numbers.pop_front();
         }
         Ok(())
     }
@@ -127,8 +127,8 @@ impl Owed {
         is_lost: impl Fn(NodeId) -> bool,
         hides_loss: impl Fn(Sender, Option<usize>, bool) -> bool,
     ) -> Result<(), Fault> {
-        for ((from, room), debt) in self.0.iter().filter(|(_, debt)| !is_lost(debt.node)) {
-            let missing = debt.numbers.iter();
+        for ((from, room), stream) in self.0.iter().filter(|(_, stream)| !is_lost(stream.node)) {
+            let missing = stream.numbers.iter();
             let missing = missing
                 .filter(|number| !(number.may_be_lost && hides_loss(*from, *room, number.by_death)))
                 .map(|number| number.number);
