@@ -1,4 +1,4 @@
-//! The state machine's state and its one door.
+//! The hub: its state, and `handle`, through which every input enters.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::action::Actions;
 use crate::config::{Config, Presence, RoomPattern};
 use crate::hash::HashKey;
 use crate::input::Input;
-use crate::keys::HandlerKey;
+use crate::keys::{ConnKey, HandlerKey};
 use crate::limits::{RejectedPackets, RejectedPeerInputs};
 use crate::permission::Authorization;
 use crate::record::{Context, Output};
@@ -151,6 +151,15 @@ impl Hub {
     #[must_use]
     pub fn rejected_packets(&self) -> RejectedPackets {
         self.rejected
+    }
+
+    /// Makes a connection the subject of the output. Returns false if it is gone.
+    pub(crate) fn set_subject(&mut self, conn: ConnKey) -> bool {
+        let Some(entry) = self.tables.conns.get(conn) else {
+            return false;
+        };
+        self.output.subject = Some(entry.id);
+        true
     }
 }
 

@@ -167,13 +167,4 @@ impl Hub {
             self.output.records.push(Record::MemberLeft(room));
         }
     }
-
-    /// Makes a connection the subject of the output. Returns false if it is gone.
-    pub(crate) fn set_subject(&mut self, conn: ConnKey) -> bool {
-        let Some(entry) = self.tables.conns.get(conn) else {
-            return false;
-        };
-        self.output.subject = Some(entry.id);
-        true
-    }
 }

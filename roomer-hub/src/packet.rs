@@ -6,7 +6,7 @@ use roomer_proto::extended::{ErrorCode, is_extended};
 use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT, is_reserved};
 
 use crate::hub::Hub;
-use crate::keys::ConnKey;
+use crate::keys::{ConnKey, RoomKey};
 use crate::limits::{CloseCause, RejectReason};
 use crate::permission::{Authorization, Permission};
 use crate::record::Record;
@@ -162,5 +162,20 @@ impl Hub {
         }
         let failure = (ErrorCode::Refused, "a rule of the application forbids it");
         self.report_failure(now, conn, packet, failure);
+    }
+
+    /// Records a message to the members of a room. `except` is the connection that is left out.
+    #[inline]
+    pub(crate) fn broadcast(
+        &mut self,
+        room: RoomKey,
+        packet: &PacketRef<'_>,
+        except: Option<ConnKey>,
+        record: Record,
+    ) {
+        match self.tables.histories {
+            None => self.output.records.push(record),
+            Some(_) => self.broadcast_and_remember(room, packet, except, record),
+        }
     }
 }

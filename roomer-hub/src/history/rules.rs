@@ -22,25 +22,10 @@ impl Hub {
         self.tables.histories.get_or_insert_with(new).remember(pattern, history);
     }
 
-    /// Records a message to the members of a room. `except` is the connection that is left out.
-    #[inline]
-    pub(crate) fn broadcast(
-        &mut self,
-        room: RoomKey,
-        packet: &PacketRef<'_>,
-        except: Option<ConnKey>,
-        record: Record,
-    ) {
-        match self.tables.histories {
-            None => self.output.records.push(record),
-            Some(_) => self.broadcast_and_remember(room, packet, except, record),
-        }
-    }
-
     /// See [`broadcast`](Self::broadcast). Extended members get the message with its number.
     #[cold]
     #[inline(never)]
-    fn broadcast_and_remember(
+    pub(crate) fn broadcast_and_remember(
         &mut self,
         room: RoomKey,
         packet: &PacketRef<'_>,

@@ -1,8 +1,11 @@
-//! What each of the hub's actions does to the outboxes, the tables, the counts and the hooks.
+//! Gives the hub an input, and carries out each of its actions: outboxes, tables, counts, hooks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use roomer_hub::{Action, Actions, Audience, ConnKey, Hub, Members, RoomKey, Snapshot, Tables};
+use roomer_hub::{
+    Action, Actions, Audience, ConnKey, Hub, Input, Members, RoomKey, Snapshot, Tables,
+};
 use roomer_proto::PacketRef;
 
 use super::{Applied, Core};
@@ -40,6 +43,36 @@ pub(super) struct Effects<'c> {
 }
 
 impl Core {
+    /// Gives the hub an input and carries out its actions. `opening` is the writer of a connection
+    /// that opens.
+    pub(crate) fn apply(
+        &mut self,
+        now: Duration,
+        input: Input<'_>,
+        opening: Option<&Arc<SocketWriter>>,
+    ) -> Applied {
+        #[cfg(feature = "audit")]
+        self.journal.record(&input);
+        // Messages of other inputs come from the cluster's machine, which has given them their places.
+        let is_own =
+            matches!(input, Input::Packet { .. } | Input::Allowed { .. } | Input::Command(_));
+        let (hub, mut cluster, mut effects) = self.effects(opening);
+        let mut actions = hub.handle(now, input);
+        while let Some(action) = actions.next() {
+            // Other nodes get the same actions in the same order.
+            if let Some(cluster) = &mut cluster {
+                let (is_held, gate) = cluster.record(now, &actions, &action, is_own);
+                let congested = &mut effects.applied.congested;
+                *congested = gate.map(Congestion::Link).or(congested.take());
+                if is_held {
+                    continue; // It is applied once it has its place in the room's order.
+                }
+            }
+            effects.carry_out(action, &actions);
+        }
+        effects.finish(hub.tables())
+    }
+
     /// Returns the hub, the part in a cluster, and apart from them what the hub's actions change.
     #[inline]
     pub(super) fn effects<'c>(

@@ -29,7 +29,6 @@ use crate::core::hook_queue::{HookEvent, HookQueue};
 use crate::core::requests::Requests;
 #[cfg(feature = "audit")]
 use crate::journal::Journal;
-use crate::outbound::socket_writer::SocketWriter;
 use crate::outbound::{FlushWork, Outbound};
 use crate::session::Sessions;
 
@@ -80,36 +79,6 @@ impl Core {
             #[cfg(feature = "audit")]
             journal: Journal::default(),
         }
-    }
-
-    /// Gives the hub an input and carries out its actions. `opening` is the writer of a connection
-    /// that opens.
-    pub(crate) fn apply(
-        &mut self,
-        now: Duration,
-        input: Input<'_>,
-        opening: Option<&Arc<SocketWriter>>,
-    ) -> Applied {
-        #[cfg(feature = "audit")]
-        self.journal.record(&input);
-        // Messages of other inputs come from the cluster's machine, which has given them their places.
-        let is_own =
-            matches!(input, Input::Packet { .. } | Input::Allowed { .. } | Input::Command(_));
-        let (hub, mut cluster, mut effects) = self.effects(opening);
-        let mut actions = hub.handle(now, input);
-        while let Some(action) = actions.next() {
-            // Other nodes get the same actions in the same order.
-            if let Some(cluster) = &mut cluster {
-                let (is_held, gate) = cluster.record(now, &actions, &action, is_own);
-                let congested = &mut effects.applied.congested;
-                *congested = gate.map(Congestion::Link).or(congested.take());
-                if is_held {
-                    continue; // It is applied once it has its place in the room's order.
-                }
-            }
-            effects.carry_out(action, &actions);
-        }
-        effects.finish(hub.tables())
     }
 
     /// Creates the id of a new connection from random bytes. In a cluster it shows its node.

@@ -93,8 +93,8 @@ impl MemoryBudget {
 /// Buffers, each counted once however many connections hold it.
 #[derive(Debug)]
 pub(crate) struct BufferSet {
-    /// Keyed by the address where a buffer ends, since its beginning moves as it is written: the most
-    /// bytes that a holder still needs, and the number of holders.
+    /// Maps the address at which a buffer ends, since its beginning moves as it is written, to the most bytes
+    /// that a holder still needs, and to the number of holders.
     buffers: HashMap<usize, (usize, usize), HashKey>,
     sum: usize,
 }

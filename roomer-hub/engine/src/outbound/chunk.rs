@@ -1,4 +1,4 @@
-//! The chunks of bytes in an outbox, and where frames begin and end in them.
+//! Chunks of bytes on their way to sockets, and where frames begin and end in them.
 
 use std::collections::VecDeque;
 

@@ -30,7 +30,7 @@ pub(super) fn included_for(
     is_extended: bool,
     range: Range<usize>,
 ) -> impl Iterator<Item = Range<usize>> + Clone {
-    // By halving: a member that is excluded from many messages has many ranges.
+    // A binary search: a member that is excluded from many messages has many ranges.
     let first = restrictions.partition_point(|restriction| restriction.end <= range.start);
     let others = restrictions[first..].iter().filter(move |other| other.is_extended != is_extended);
     // An empty restriction at the end yields the part after the last real one.

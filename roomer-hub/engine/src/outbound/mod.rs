@@ -1,4 +1,4 @@
-//! The path of a message from the hub to the sockets.
+//! Queues what the hub sends: messages of a room in its batch, all else in the receiver's outbox.
 //!
 //! ```text
 //!  hub's action ──▶ RoomBatch ──▶ Outbox ──▶ socket
@@ -9,7 +9,7 @@
 //! A broadcast is encoded once, after the messages that its room has already collected ([`batch`]). A
 //! flush seals the batch and queues the same bytes for every member ([`outbox`]); each outbox is then
 //! written to its socket without the server's lock ([`socket_writer`]), compressed for those that have
-//! negotiated it ([`compressed`]). So a busy room costs one write per member for many messages. [`flush`]
+//! negotiated it ([`compressed`]). So a busy room costs one write per member for many messages. [`deliver`]
 //! takes what has to be written, and large flushes are shared between threads
 //! ([`flush_pool`]). [`budget`] bounds the memory of all connections together.
 //!
@@ -20,7 +20,7 @@ pub(crate) mod budget;
 mod chunk;
 pub(crate) mod closing;
 pub(crate) mod compressed;
-pub(crate) mod flush;
+pub(crate) mod deliver;
 pub(crate) mod flush_pool;
 mod mixed;
 pub(crate) mod outbox;
@@ -38,6 +38,7 @@ use crate::outbound::batch::RoomBatch;
 pub(crate) use crate::outbound::chunk::Chunk;
 use crate::outbound::closing::ClosingWriters;
 use crate::outbound::compressed::CompressionRules;
+use crate::outbound::deliver::{deliver, deliver_to, schedule};
 use crate::outbound::socket_writer::SocketWriter;
 
 /// The largest room that the sender's task flushes at once. A flush of a larger one takes long enough
@@ -247,6 +248,25 @@ impl Outbound {
         Some(written)
     }
 
+    /// Ends a connection without a close frame. The next flush wakes its task, which ends too.
+    pub(crate) fn abort(&mut self, conn: ConnKey) {
+        if let Some(writer) = self.writers.get(conn) {
+            writer.kill();
+            self.flush_list.push((conn, writer.clone()));
+        }
+    }
+
+    /// Queues the acknowledgement of packets that were just read, even above the high-water mark: a
+    /// long list of members that was queued before it must not cost the client its answer. Nothing
+    /// more is read above the mark, so that few are queued there.
+    pub(crate) fn send_ack(&mut self, conn: ConnKey, frame: Vec<u8>) {
+        if let Some(writer) = self.writers.get(conn)
+            && writer.push_unlogged(Chunk::complete(frame))
+        {
+            self.flush_list.push((conn, writer.clone()));
+        }
+    }
+
     /// Forgets a connection that ended. Returns the bytes that were written to it since they were last
     /// counted.
     pub(crate) fn remove(&mut self, conn: ConnKey) -> Option<u64> {
@@ -296,64 +316,6 @@ pub(crate) fn encode(packet: &PacketRef<'_>) -> Vec<u8> {
     let encoded = websocket::packet_frame(packet, &mut frame);
     debug_assert!(encoded.is_ok(), "fields came from a message below 4 GiB");
     frame
-}
-
-fn schedule(conn: ConnKey, writer: &Arc<SocketWriter>, chunk: Chunk, flush_list: &mut FlushList) {
-    if writer.push(chunk) {
-        flush_list.push((conn, writer.clone()));
-    }
-}
-
-/// Queues for one connection what a room has collected for it so far.
-fn deliver_to(
-    batch: &mut RoomBatch,
-    conn: ConnKey,
-    writer: &Arc<SocketWriter>,
-    flush_list: &mut FlushList,
-) {
-    // A connection that takes nothing is spared the copy.
-    if !batch.frames.is_empty() && writer.is_open() {
-        let pending = batch.pending_for(conn, writer.is_extended());
-        schedule(conn, writer, Chunk::complete(pending), flush_list);
-        // The connection has the whole batch now, which the delivery to all members must not
-        // repeat.
-        batch.exclude(conn, 0);
-    }
-}
-
-/// Queues for every member what a room has collected for it, and empties the batch.
-fn deliver(
-    batch: &mut RoomBatch,
-    members: Members<'_>,
-    writers: &KeyMap<ConnKey, Arc<SocketWriter>>,
-    flush_list: &mut FlushList,
-) {
-    if batch.frames.is_empty() {
-        return;
-    }
-    let sealed = batch.seal();
-    // However many chunks a member gets, its writer is scheduled once.
-    flush_list.reserve(members.len());
-    if sealed.is_mixed() {
-        let compressed = sealed.compressed();
-        for conn in members {
-            if let Some(writer) = writers.get(conn) {
-                let compressed = compressed.as_ref().filter(|_| writer.takes_compressed());
-                let push = |chunk: Chunk| {
-                    schedule(conn, writer, chunk.compressible(compressed), flush_list);
-                };
-                sealed.mixed_chunks(conn, writer.is_extended(), push);
-            }
-        }
-    } else {
-        for conn in members {
-            if let Some(writer) = writers.get(conn) {
-                let push = |chunk| schedule(conn, writer, chunk, flush_list);
-                sealed.chunks(conn, writer.is_extended(), push);
-            }
-        }
-    }
-    batch.reuse(sealed);
 }
 
 #[cfg(feature = "audit")]

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use crate::core::Core;
 use crate::outbound::budget::{BufferSet, MemoryBudget};
-use crate::outbound::flush::{SPARE_BATCHES, keep_spare, spare_list};
+use crate::outbound::deliver::{SPARE_BATCHES, keep_spare, spare_list};
 use crate::outbound::outbox::WaterMarks;
 use crate::outbound::*;
 use crate::transport::Transport;

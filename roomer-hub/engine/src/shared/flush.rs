@@ -25,7 +25,7 @@ use crate::core::shed::Shed;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
 use crate::outbound::FlushWork;
-use crate::outbound::flush::keep_spare;
+use crate::outbound::deliver::keep_spare;
 use crate::outbound::flush_pool::FlushJob;
 use crate::outbound::socket_writer::SocketWriter;
 use crate::shared::Shared;

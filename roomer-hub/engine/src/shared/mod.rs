@@ -1,5 +1,7 @@
-//! The state that the tasks and handles of one server share, and what a task does once it has
-//! changed it: [`flush`] writes what was queued, [`hooks`] calls the application.
+//! The state that the tasks and handles of one server share.
+//!
+//! What a task does once it has changed it is in the submodules: [`flush`] writes what was queued, [`hooks`]
+//! calls the application.
 
 mod command;
 pub(crate) mod flush;

@@ -1,4 +1,4 @@
-//! Room messages with two encodings: as they are, and compressed by permessage-deflate.
+//! Room messages with two encodings: as they are, and compressed. Bytes without a compressed one pass through.
 //!
 //! A room's batch is encoded once, as plain frames. Everything that decides about it works with these:
 //! who is left out, the water marks of receivers, the logs of sessions. A receiver that has negotiated

@@ -61,7 +61,7 @@ impl Socket {
     }
 }
 
-/// Lets a blocked writer write again, to a socket with so much more space.
+/// Unblocks a writer: its socket has `space` more bytes of free space.
 fn resume(socket: &Socket, writer: &SocketWriter, space: usize) {
     socket.0.lock().unwrap().0 += space;
     assert!(writer.poll_unblock(&mut Context::from_waker(std::task::Waker::noop())).is_ready());

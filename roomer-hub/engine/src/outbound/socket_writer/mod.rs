@@ -12,6 +12,8 @@ mod session;
 mod socket;
 mod usage;
 
+pub(crate) use self::socket::Status;
+
 use std::fmt;
 use std::io::{ErrorKind, IoSlice};
 use std::sync::Arc;
@@ -78,32 +80,6 @@ pub(crate) enum Pressure {
     /// The queue is above it, and the socket has accepted nothing for a while: senders do not wait
     /// for a peer that has stopped reading.
     Stalled,
-}
-
-/// The state of a connection's sending side, for its own task.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Status {
-    pub(crate) phase: OutboxPhase,
-    /// True while the socket is full.
-    pub(crate) is_blocked: bool,
-    /// Bytes that wait.
-    pub(crate) queued: usize,
-    /// Bytes of the newest message.
-    pub(crate) newest: usize,
-    /// Bytes that are left of the oldest message if it is a large one.
-    pub(crate) large_message_left: usize,
-    /// Bytes that the socket has ever accepted.
-    pub(crate) written: u64,
-    /// The number of times that a full socket accepted bytes again.
-    pub(crate) relieved: u32,
-    pub(crate) pressure: Pressure,
-}
-
-impl Status {
-    /// Returns true while more than the high-water mark waits.
-    pub(crate) fn is_above(&self) -> bool {
-        self.pressure != Pressure::Normal
-    }
 }
 
 impl SocketWriter {
@@ -298,41 +274,6 @@ impl SocketWriter {
         }
         state.paused_senders.add(cx.waker());
         Poll::Pending
-    }
-
-    /// Returns the status to the connection's own task, which is woken when the socket becomes full
-    /// or the phase changes.
-    pub(crate) fn poll_status(&self, cx: &Context<'_>) -> Status {
-        let mut state = lock(&self.state);
-        // The task is polled often and its waker rarely changes; a clone is an atomic operation.
-        if !state.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
-            state.task = Some(cx.waker().clone());
-        }
-        let outbox = &state.outbox;
-        Status {
-            phase: outbox.phase(),
-            is_blocked: outbox.is_blocked(),
-            queued: outbox.queued(),
-            newest: outbox.newest(),
-            // Asked only of a full socket, which saves the walk over the headers.
-            large_message_left: if outbox.is_blocked() { outbox.large_message_left() } else { 0 },
-            written: outbox.written(),
-            relieved: outbox.relieved(),
-            pressure: self.pressure(),
-        }
-    }
-
-    /// Polls until a full socket has room again or has failed, for the connection's own task.
-    pub(crate) fn poll_unblock(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let result = std::task::ready!(self.socket.poll_writable(cx));
-        let mut state = lock(&self.state);
-        state.outbox.unblock();
-        if result.is_err() {
-            // The session, if there is one, survives the socket.
-            state.outbox.kill();
-            state.buffered = 0;
-        }
-        Poll::Ready(())
     }
 
     /// Drops what waits: the connection has ended.

@@ -1,15 +1,20 @@
-//! What a flush takes from the rooms' batches, and what it leaves for the next one. Which task flushes
-//! when is in [`shared::flush`](crate::shared::flush).
+//! Delivers the rooms' batches to the outboxes of their members.
+//!
+//! That is the part of a flush that needs the server's lock. Which task flushes when is in
+//! [`shared::flush`](crate::shared::flush).
 
 use std::cell::Cell;
+use std::sync::Arc;
 
-use roomer_hub::{ConnKey, Tables};
+use roomer_hub::{ConnKey, KeyMap, Members, Tables};
 
-use crate::outbound::{Chunk, FlushList, FlushWork, Outbound, SMALL_ROOM, deliver};
+use crate::outbound::batch::RoomBatch;
+use crate::outbound::socket_writer::SocketWriter;
+use crate::outbound::{Chunk, FlushList, FlushWork, Outbound, SMALL_ROOM};
 
 thread_local! {
-    /// The memory of a list that this thread has written, for the next one: otherwise each message would
-    /// allocate and free one.
+    /// An empty list with the memory of this thread's last flush, for the next flush: otherwise each message
+    /// would allocate and free a list.
     static SPARE_LIST: Cell<FlushList> = const { Cell::new(Vec::new()) };
 }
 
@@ -93,23 +98,68 @@ impl Outbound {
         }
         self.dirty.len() > before
     }
+}
 
-    /// Ends a connection without a close frame. The next flush wakes its task, which ends too.
-    pub(crate) fn abort(&mut self, conn: ConnKey) {
-        if let Some(writer) = self.writers.get(conn) {
-            writer.kill();
-            self.flush_list.push((conn, writer.clone()));
+/// Queues bytes for one connection, and has it written.
+pub(super) fn schedule(
+    conn: ConnKey,
+    writer: &Arc<SocketWriter>,
+    chunk: Chunk,
+    flush_list: &mut FlushList,
+) {
+    if writer.push(chunk) {
+        flush_list.push((conn, writer.clone()));
+    }
+}
+
+/// Queues for one connection what a room has collected for it so far.
+pub(super) fn deliver_to(
+    batch: &mut RoomBatch,
+    conn: ConnKey,
+    writer: &Arc<SocketWriter>,
+    flush_list: &mut FlushList,
+) {
+    // A connection that takes nothing is spared the copy.
+    if !batch.frames.is_empty() && writer.is_open() {
+        let pending = batch.pending_for(conn, writer.is_extended());
+        schedule(conn, writer, Chunk::complete(pending), flush_list);
+        // The connection has the whole batch now, which the delivery to all members must not
+        // repeat.
+        batch.exclude(conn, 0);
+    }
+}
+
+/// Queues for every member what a room has collected for it, and empties the batch.
+pub(super) fn deliver(
+    batch: &mut RoomBatch,
+    members: Members<'_>,
+    writers: &KeyMap<ConnKey, Arc<SocketWriter>>,
+    flush_list: &mut FlushList,
+) {
+    if batch.frames.is_empty() {
+        return;
+    }
+    let sealed = batch.seal();
+    // However many chunks a member gets, its writer is scheduled once.
+    flush_list.reserve(members.len());
+    if sealed.is_mixed() {
+        let compressed = sealed.compressed();
+        for conn in members {
+            if let Some(writer) = writers.get(conn) {
+                let compressed = compressed.as_ref().filter(|_| writer.takes_compressed());
+                let push = |chunk: Chunk| {
+                    schedule(conn, writer, chunk.compressible(compressed), flush_list);
+                };
+                sealed.mixed_chunks(conn, writer.is_extended(), push);
+            }
+        }
+    } else {
+        for conn in members {
+            if let Some(writer) = writers.get(conn) {
+                let push = |chunk| schedule(conn, writer, chunk, flush_list);
+                sealed.chunks(conn, writer.is_extended(), push);
+            }
         }
     }
-
-    /// Queues the acknowledgement of packets that were just read, even above the high-water mark: a
-    /// long list of members that was queued before it must not cost the client its answer. Nothing
-    /// more is read above the mark, so that few are queued there.
-    pub(crate) fn send_ack(&mut self, conn: ConnKey, frame: Vec<u8>) {
-        if let Some(writer) = self.writers.get(conn)
-            && writer.push_unlogged(Chunk::complete(frame))
-        {
-            self.flush_list.push((conn, writer.clone()));
-        }
-    }
+    batch.reuse(sealed);
 }
