@@ -121,7 +121,7 @@ export function createConversation(name, page) {
             log.isQuiet = false;
             sentQueued();
         },
-        /** Sends the name to members and servers that do not know the info of members. */
+        /** Sends the name to members and servers that do not support the info of members. */
         tellName() {
             sinceName = Infinity;
             self.room && hasPlain() && sendName();

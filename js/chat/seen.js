@@ -52,9 +52,9 @@ export function forgetElement(element) {
  * @param {(line: object) => void} changed called when `line.seenBy` has changed
  */
 export function createReceipts(changed) {
-    /** The latest line that a member was sent, by its id. */
+    /** The latest line that was sent to each member, by the member's id. */
     const sent = new Map();
-    /** The latest line that a member has seen, by its id. */
+    /** The latest line that each member has seen, by the member's id. */
     const seen = new Map();
     /** The members with a request that is not answered: one each, however many messages there are. */
     const asked = new Set();

@@ -10,8 +10,8 @@ export interface Feature {
 
 /**
  * Sessions, and with them the extended protocol: a client without this feature does not ask for it. Then a lost connection ends in a new
- * id, members have no info, `requests` fail with `plain`, and `history`, `ownInfo`, `refusals` and `renewal` have no effect. Servers say
- * to clients with sessions alone when to come back.
+ * id, members have no info, `requests` fail with `plain`, and `history`, `ownInfo`, `refusals` and `renewal` have no effect. Only
+ * clients with sessions receive the server's hints when to reconnect.
  */
 export const sessions: Feature;
 /** `room.sent`. */

@@ -19,7 +19,7 @@
  * | `changed(state, error)` | when the state of the connection has changed |
  * | `begin()`, `end(error, state)` | when the rooms have to be joined, and when the server may have forgotten the client |
  * | `hangUp(socket, code)` | with a socket that is no longer used |
- * | `decode(data)`, `handle(packet, data)` | with what has arrived; no packet if it was something else |
+ * | `decode(data)`, `handle(packet, data)` | with each message that has arrived; the packet is undefined if it is not a packet |
  * | `deliver(packet, room)` | with a packet that is not an acknowledgement; returns true if it is done |
  * | `isReady(item)` | before a packet is sent; returns true if it may be |
  * | `transmit(item)` | with each packet to send |

@@ -50,7 +50,7 @@ export const createItem = (event, bytes, room = ROOT, to, owner) => ({ owner, ro
 export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others }) {
     rejectUnknown(others);
     const { clock } = core;
-    /** Joins, leaves and probes that wait for their turn; a probe is only a mark. */
+    /** Joins, leaves and probes that wait for their turn; `mark` stands for a probe. */
     let requests = [];
     const mark = {};
     /** Joins and leaves that the server has not confirmed, waiting or sent. */

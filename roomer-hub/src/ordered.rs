@@ -41,8 +41,8 @@ impl Hub {
         }
         self.output.subject = Some(id);
         let has_plain = self.tables.rooms[room].has_plain_members();
-        // First the leave, then the join: to the members the sender came back without the lost
-        // messages.
+        // First the leave, then the join: the members see that the sender has left and joined again, which
+        // stands for the lost messages.
         for has_joined in [false, true] {
             if has_plain {
                 self.output.records.push(match has_joined {

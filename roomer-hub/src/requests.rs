@@ -119,7 +119,7 @@ impl Hub {
             if self.tables.peer_of(id).is_none() {
                 return Err(RejectReason::UnknownDst);
             }
-            // The asker's node knows its requests.
+            // The client that asked is on another node, which knows its requests and checks the tag.
             self.forward(id);
             return Ok(());
         };

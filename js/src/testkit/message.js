@@ -6,7 +6,7 @@
 
 import { toBytes, toText } from "../packet.js";
 
-/** The reason why a packet is refused: the code, the text, and true if the sender could have known. */
+/** A rejection of a packet: the code, the text, and `true` if the sender could have avoided it. */
 export const UNKNOWN_RECEIVER = ["gone", "the receiver does not exist"];
 
 /** Returns the bytes of a payload: bytes and text as they are, anything else as JSON. */

@@ -1,4 +1,4 @@
-//! The options of a node.
+//! The options of the cluster's state machine.
 
 use std::time::Duration;
 

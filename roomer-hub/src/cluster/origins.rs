@@ -56,7 +56,7 @@ impl Origins {
         self.is_any |= other.is_any;
     }
 
-    /// Returns the rooms and senders, `None` for any.
+    /// Returns the rooms and senders, or `None` if any of them may be affected.
     pub(super) fn listed(&self) -> Option<(&[Box<str>], &[ConnId])> {
         (!self.is_any).then_some((&self.rooms, &self.senders))
     }

@@ -223,7 +223,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// If a client receives what the contract excludes. The message contains the seed.
+    /// If a client receives something that violates the contract. The message contains the seed.
     pub fn step(&mut self) -> bool {
         self.inject_faults();
         let mut possible: Vec<StepKind> =

@@ -175,7 +175,7 @@ pub enum LostReason {
     /// The message was sent, and the connection broke, or the server removed the client from the
     /// room, before the server confirmed it: it may or may not have arrived.
     Unconfirmed,
-    /// The room or the client was closed before it was sent.
+    /// The room or the client was closed before the message was sent.
     Unsent,
 }
 

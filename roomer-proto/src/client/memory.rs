@@ -1,4 +1,4 @@
-//! What a client knows of the memory of a room.
+//! A client's position in the history of a room: the messages that it has seen.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;

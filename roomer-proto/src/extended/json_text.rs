@@ -202,7 +202,7 @@ impl<'a> Scanner<'a> {
             self.digits()?;
         }
         let value: f64 = self.text.get(start..self.at)?.parse().ok()?;
-        // Parsers differ beyond that: some reject it, others return infinity.
+        // Parsers differ on larger numbers: some reject them, others return infinity.
         value.is_finite().then_some(())
     }
 

@@ -1,4 +1,4 @@
-//! What the application and the server give each other: messages, claims, errors. Below all handles.
+//! Values that the application and the server exchange: messages, claims, errors. Below all handles.
 
 pub(crate) mod call;
 pub(crate) mod claims;

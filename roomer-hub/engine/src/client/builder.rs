@@ -1,4 +1,4 @@
-//! The options of a client.
+//! The builder of a client.
 
 use std::fmt;
 use std::future::Future;

@@ -312,7 +312,7 @@ impl<R: Runtime> Driver<R> {
     /// Waits for the deadline. Ready if it has passed.
     fn wait(&mut self, cx: &mut Context<'_>, deadline: Option<Duration>) -> Poll<()> {
         let Some(deadline) = deadline else { return Poll::Pending };
-        // A timer that is too early costs one turn; setting it again would cost one for each
+        // A timer that fires too early costs one poll; resetting it would cost one timer operation for each
         // message.
         if self.timer.as_ref().is_none_or(|(at, _)| *at > deadline) {
             let now = self.shared.now();

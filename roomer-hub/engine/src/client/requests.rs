@@ -176,8 +176,8 @@ impl<R: Runtime> Builder<R> {
     /// of a function: a payload or a result with one, see [`IntoReply`]. Each runs in a task of its
     /// own. Requests without a handler are answered with the code `unknown`.
     ///
-    /// The asker gets the code and the text of a [`ReplyError`], and of any other error or a panic only
-    /// that the handler has failed.
+    /// The other side gets the code and the text of a [`ReplyError`]. Of any other error, and of a panic, it
+    /// learns only that the handler has failed.
     pub fn on_request<F, A>(mut self, event: impl Into<String>, handler: F) -> Self
     where
         F: Fn(Request) -> A + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! The options of a node.
+//! The options of a server in a cluster, and the broker's address.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the members of rooms learn of a client.
+//! The profile of a client: its info and user, as the members of its rooms see them.
 
 use roomer_hub::Profile;
 

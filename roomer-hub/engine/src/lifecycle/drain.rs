@@ -1,4 +1,4 @@
-//! Draining: closing a server's connections gradually.
+//! A drain: how fast it closes connections, and when it is over.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};

@@ -1,4 +1,4 @@
-//! The timer queue and the task that drives it.
+//! Models the timer queue and the task that drives it.
 
 use std::future::{pending, poll_fn};
 use std::pin::pin;

@@ -1,4 +1,4 @@
-//! Draining: closing a server's connections gradually.
+//! [`Server::drain`](crate::Server::drain): closes a server's connections gradually.
 
 use std::time::Duration;
 

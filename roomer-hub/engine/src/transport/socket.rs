@@ -1,4 +1,4 @@
-//! Settings and operations of TCP sockets, for adapters.
+//! TCP sockets for adapters: their settings, and reads and writes that do not ask the runtime first.
 
 use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;

@@ -14,7 +14,7 @@ use crate::fault::{Fault, ensure};
 /// The rooms whose members a client sees.
 pub const FULL: usize = 3;
 
-/// A client, as far as it can check its server.
+/// A client: its view of the rooms, and what it can check by that of what it receives.
 #[derive(Debug)]
 pub struct Client {
     pub id: ConnId,

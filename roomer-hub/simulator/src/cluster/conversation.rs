@@ -147,8 +147,8 @@ impl Conversation {
         }
     }
 
-    /// Lets clients speak right after a fault, and once nodes have declared each other dead because
-    /// of it.
+    /// Sends messages right after a fault, and again once nodes have declared each other dead because of
+    /// it.
     fn outlast(&self, ops: &mut Vec<Op>, random: &mut Random) {
         self.traffic(ops, random);
         ops.push(Op::Wait(random.pick(&[700, 2500, 4800, 5400, 6500])));

@@ -143,7 +143,7 @@ pub enum Op {
     Restart {
         node: u8,
     },
-    /// A node stands still.
+    /// A node is suspended: it handles nothing until it wakes up.
     Sleep {
         node: u8,
     },

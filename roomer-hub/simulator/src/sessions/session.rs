@@ -17,8 +17,8 @@ use crate::server::expected::next_item;
 /// arrived.
 const MOST_TOKENS: usize = 4;
 
-/// The acknowledgements of nothing new in a row, each within a second of the one before and without
-/// another packet in between, that a client may send.
+/// The maximum number of consecutive acknowledgements that confirm nothing new, each within a second of the
+/// one before and without another packet in between.
 const MOST_IDLE_ACKS: u32 = 64;
 
 /// When an acknowledgement of the server is due.

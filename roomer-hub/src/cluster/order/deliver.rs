@@ -43,8 +43,8 @@ impl Cluster {
             room.places.pop_front();
             room.term = place.term;
             let message = if is_passed { None } else { room.remove(place.node, place.number) };
-            // The message or a later one of its node was delivered or given up before, and nothing
-            // is delivered out of order.
+            // The message, or a later one of its node, was delivered or given up before: it is too late
+            // to deliver it in order.
             if is_passed {
                 self.lose(name, place.node, place.number);
             }

@@ -22,8 +22,8 @@ const LEVEL: u32 = 3;
 /// The first step of an output buffer, whose length a peer does not announce.
 const FIRST_CAPACITY: usize = 1024;
 
-/// The bytes of a compressed message that may expand to nothing, and how many may stand for one byte
-/// beyond. Blocks that expand to little cost more than what they count as, so a message that consists of
+/// The limit on the bytes of a compressed message: this many, and for each byte of its content as many as
+/// [`MOST_FOR_ONE`]. Blocks that expand to little cost more than what they count as, so a message that consists of
 /// them would get around a limit of bytes. A compressor that flushes after each byte sends nine for one.
 const MOST_PADDING: usize = 1024;
 const MOST_FOR_ONE: usize = 10;

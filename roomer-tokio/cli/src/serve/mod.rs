@@ -1,9 +1,9 @@
 //! `roomer serve`: a server that a configuration describes.
 //!
-//! | file | what it knows |
+//! | file | contents |
 //! |---|---|
 //! | `config` | the options, and the places where they are written |
-//! | `rooms` | the configuration as a server with rooms |
+//! | `rooms` | builds the server from the configuration |
 //! | `operator` | the second listener, for operators: metrics and health |
 //! | `admin` | the page for people at that listener |
 //! | `api` | the HTTP API of that listener |

@@ -1,9 +1,9 @@
 //! The HTTP API for backends, at the operators' listener.
 //!
-//! | file | what it knows |
+//! | file | contents |
 //! |---|---|
-//! | `keys` | who may call it |
-//! | `error` | answers to what cannot be done |
+//! | `keys` | the keys of callers, and their rights |
+//! | `error` | the errors, as responses |
 //! | `input` | names and payloads in requests |
 //! | `idempotency` | requests that are sent again |
 //! | `send`, `manage`, `read` | the routes |

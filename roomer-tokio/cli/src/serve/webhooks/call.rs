@@ -57,7 +57,7 @@ impl Call {
             secret,
             fetcher,
             timeout: options.webhooks_timeout,
-            // More than the semaphore can count are no limit.
+            // More than the semaphore can count is not a limit.
             free: Semaphore::new(options.webhooks_concurrency.min(Semaphore::MAX_PERMITS)),
             counts: Counts::default(),
             log: Mutex::new(None),

@@ -146,7 +146,7 @@ impl Events {
     ) -> Result<Events, String> {
         let process = rand::generate::<[u8; 16]>(&SystemRandom::new());
         let process = process.map_err(|_| "the system has no randomness")?.expose();
-        // More than a semaphore can count are no limit.
+        // More than a semaphore can count is not a limit.
         let places = options.webhooks_queue.min(tokio::sync::Semaphore::MAX_PERMITS);
         let (queue, receiver) = mpsc::channel(places);
         Ok(Events {
