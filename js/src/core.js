@@ -21,7 +21,6 @@
  * | `hangUp(socket, code)` | with a socket that is no longer used |
  * | `decode(data)`, `handle(packet, data)` | with each message that has arrived; the packet is undefined if it is not a packet |
  * | `deliver(packet, room)` | with a packet that is not an acknowledgement; returns true if it is done |
- * | `isReady(item)` | before a packet is sent; returns true if it may be |
  * | `transmit(item)` | with each packet to send |
  * | `ask()` | for an answer that confirms all that was sent |
  * | `confirmed(count)`, `settled(items, isLost)`, `lost(item, reason)` | when the fate of what was sent is known |

@@ -40,9 +40,9 @@ export const createItem = (event, bytes, room = ROOT, to, owner) => ({ owner, ro
  * Adds the outbox to the core. An item is `{ owner, room, event, data }`, with `payload` and `to` if it is a message: the room
  * object, the room's name and the packet.
  *
- * It calls these methods of the core: `isReady(item)`, which returns true if the socket takes packets, and this one now; `isOpen(room)`,
- * true if messages may be sent to a room; `transmit(item)`; `settled(items, isLost)` with the items that the server has handled, or
- * that were in flight when the connection was lost; `lost(item, reason)` with a message that was accepted and may not arrive.
+ * It calls these methods of the core: `isReady()`, which returns true if the socket takes packets; `isOpen(room)`, true if messages
+ * may be sent to a room; `transmit(item)`; `settled(items, isLost)` with the items that the server has handled, or that were in
+ * flight when the connection was lost; `lost(item, reason)` with a message that was accepted and may not arrive.
  *
  * @param {object} core see core.js
  * @param {{messages?: number, bytes?: number}} limits of the queue
@@ -72,7 +72,6 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
     };
 
     const send = (item) => {
-        queue.delete(item);
         sent.add(item);
         write(item);
     };
@@ -82,14 +81,15 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         unprobed = 0;
     };
 
-    /** Returns the next item that may be sent. A request that waits for a rate does not hold up messages. */
+    /** Removes the next item that may be sent. */
     const next = () => {
-        if (core.isReady(requests[0]) && requests[0]) {
+        if (requests.length) {
             return requests.shift();
         }
         for (const item of queue) {
             if (core.isOpen(item.owner)) {
-                return core.isReady(item) && item;
+                queue.delete(item);
+                return item;
             }
         }
     };
@@ -102,7 +102,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         for (let item; (isTick || !pace) && sent.size < window && sent.bytes <= bytes && (item = next()); isTick &&= !pace) {
             item === mark ? probe() : send(item);
         }
-        const isWaiting = requests[0] || queue.size;
+        const isWaiting = requests.length || queue.size;
         const isFull = sent.bytes > bytes || (isWaiting && sent.size >= window);
         if (unprobed && (isFull || (core.isOn ? core.isAwaited : unprobed >= PROBE_BYTES || isTick))) {
             probe();
@@ -119,7 +119,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
 
     /** Sends a probe after all unconfirmed packets. */
     const fence = () => {
-        (unprobed || requests[0]) && requests.push(mark);
+        (unprobed || requests.length) && requests.push(mark);
         pump();
     };
 
@@ -163,7 +163,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         },
         /** Sends or queues a message; returns the result for the application. */
         send(item) {
-            if (core.isOpen(item.owner) && !pace && !queue.size && sent.bytes <= bytes && core.isReady(item)) {
+            if (core.isReady() && core.isOpen(item.owner) && !pace && !queue.size && sent.bytes <= bytes) {
                 send(item);
             } else if (queue.size < messages && queue.bytes + item.data.length <= bytes) {
                 queue.add(item);

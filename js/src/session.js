@@ -9,7 +9,6 @@ import { addQuery } from "./address.js";
 import { wrap } from "./error.js";
 import { ACK, ACK_BYTES, ACK_DELAY, ACK_PACKETS, ASK_INTERVAL, HELLO, MEMBERS, ROOT } from "./limits.js";
 import { encode, toBytes, toText } from "./packet.js";
-import { createGate } from "./rates.js";
 import { decodePayload, toMembers } from "./room.js";
 
 /** @param {object} core see core.js */
@@ -17,7 +16,6 @@ export function sessions(core) {
     const { silence } = core;
     /** The core without sessions. */
     const plain = { ...core };
-    const gate = createGate(core);
     /** True once the socket's first packet has shown which protocol the server speaks. */
     let isGreeted;
     /** Finds the session on the next socket; undefined if none is kept. */
@@ -55,7 +53,6 @@ export function sessions(core) {
         resumedAt = token && hello?.resumed ? hello.received : undefined;
         if (!(resumedAt >= 0)) {
             received = settled = 0;
-            gate.begin(hello === false ? {} : hello?.limits);
         }
         // Undefined until the server has shown which protocol it speaks.
         core.isOn = hello && true;
@@ -86,7 +83,6 @@ export function sessions(core) {
         isKept: (time = 0) => time <= window && token,
         /** Returns an address that asks for a session, or for the one to return to. */
         toAddress: (...args) => addQuery(plain.toAddress(...args), `roomer=2${token ? `&session=${encodeURIComponent(token)}&received=${received}` : ""}`),
-        isReady: (item) => plain.isReady() && (!item?.data || gate.admits(item)),
         // A client that returns to a session learns from the first packet whether that continues, and sends nothing before.
         opened: () => core.isKept() || plain.opened(),
         /** Leaves a socket open if the server may still keep the session, which a close frame would end. */
@@ -113,7 +109,6 @@ export function sessions(core) {
         },
         confirmed(count) {
             settled += Math.min(count, core.sent.size);
-            [...core.sent].slice(0, count).forEach(gate.confirmed);
             plain.confirmed(count);
         },
         /** In a session, the server answers a question with an acknowledgement. */
@@ -150,7 +145,6 @@ export function sessions(core) {
             if (state) {
                 isGreeted = false;
                 pause();
-                gate.stop();
                 // The server ends the session with these close codes, and after the time for which it keeps one.
                 if (state === "closed" || error.closeCode > 1006 || !core.isKept(core.clock.now() - lostAt)) {
                     meet();

@@ -1,12 +1,51 @@
-//! Token buckets that limit rates.
+//! Rates, and token buckets that limit them.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
-
-pub use roomer_proto::Rate;
 
 /// One token, in the unit of [`Bucket`]: a nanosecond at a rate of `n` tokens per second adds `n`
 /// units.
 const TOKEN: u128 = 1_000_000_000;
+
+/// A rate of a token bucket: `per_second` tokens on average, `burst` at once. The bucket starts
+/// full.
+///
+/// ```
+/// use roomer_hub::Rate;
+///
+/// let rate = Rate::new(10, 50);
+/// assert!(rate.is_some_and(|rate| rate.per_second() == 10 && rate.burst() == 50));
+/// assert_eq!(Rate::new(10, 0), None);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    per_second: NonZeroU32,
+    burst: NonZeroU32,
+}
+
+impl Rate {
+    /// Creates a rate. Returns `None` if either argument is zero, which would reject every token,
+    /// or every token after the first burst.
+    #[must_use]
+    pub const fn new(per_second: u32, burst: u32) -> Option<Self> {
+        match (NonZeroU32::new(per_second), NonZeroU32::new(burst)) {
+            (Some(per_second), Some(burst)) => Some(Rate { per_second, burst }),
+            _ => None,
+        }
+    }
+
+    /// Returns the number of tokens that are added per second.
+    #[must_use]
+    pub const fn per_second(self) -> u32 {
+        self.per_second.get()
+    }
+
+    /// Returns the number of tokens in a full bucket.
+    #[must_use]
+    pub const fn burst(self) -> u32 {
+        self.burst.get()
+    }
+}
 
 /// A token bucket, stored as the time at which it will be full again: the theoretical arrival time
 /// of the generic cell rate algorithm. The unit is nanoseconds times tokens per second, in which

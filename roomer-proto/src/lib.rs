@@ -59,7 +59,6 @@ mod id;
 #[cfg(feature = "json")]
 mod json;
 mod packet;
-mod rate;
 #[cfg(feature = "websocket")]
 pub mod websocket;
 
@@ -72,7 +71,6 @@ pub use id::{ConnId, ParseConnIdError};
 #[cfg(feature = "json")]
 pub use json::{JsonError, json};
 pub use packet::{MIN_PACKET, Packet, PacketRef, ROOT};
-pub use rate::Rate;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

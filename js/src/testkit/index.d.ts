@@ -154,10 +154,7 @@ export interface ServerSettings {
     latency?: number;
     /** Clock of the server. Default: a new one. */
     clock?: ManualClock;
-    /**
-     * Limit of packets per client; beyond it the connection is closed with 1008 `rate`. Clients with sessions learn it, and keep to
-     * it. Default: no limit.
-     */
+    /** Limit of packets per client; beyond it the connection is closed with 1008 `rate`. Default: no limit. */
     messageRate?: Rate;
     /** Limit of joins per client, likewise. */
     joinRate?: Rate;

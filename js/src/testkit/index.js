@@ -22,7 +22,7 @@ import { decode, encode, toBytes, toText } from "../packet.js";
 import { createClock } from "./clock.js";
 import { createExtended, toEntry } from "./extended.js";
 import { createHistories } from "./history.js";
-import { createBucket, toLimit } from "./limits.js";
+import { createBucket } from "./limits.js";
 import { UNKNOWN_RECEIVER, toMessage, toPayload } from "./message.js";
 import { createRequests } from "./requests.js";
 import { createServerSession } from "./session.js";
@@ -253,7 +253,6 @@ export function createServer(settings = {}) {
             id,
             window: resumeWindow,
             buffer: resumeBuffer,
-            rates: { message_rate: toLimit(messageRate), join_rate: toLimit(joinRate) },
             profile: () => ({ ...(conn.info !== null && { info: conn.info }), ...(conn.user !== undefined && { user: conn.user }) }),
             end: () => conn.gone(),
             close: (code, reason) => conn.api.close(code, reason)

@@ -24,6 +24,3 @@ export function createBucket(rate, now) {
         return fits;
     };
 }
-
-/** Returns a rate as `hello` announces it; undefined, which JSON leaves out, if there is none. */
-export const toLimit = (rate) => rate && [rate.perSecond, rate.burst ?? rate.perSecond];

@@ -21,12 +21,11 @@ const MOST_TOKENS = 4;
  * @param {string} about.id of the connection
  * @param {number} about.window the time for which the session is kept without a socket
  * @param {number} about.buffer the bytes that are kept for the client
- * @param {object} about.rates what `hello` announces of them
  * @param {() => object} about.profile returns the client's `info` and `user`, if it has them
  * @param {() => void} about.end ends the connection: the session is over
  * @param {(code: number, reason: string) => void} about.close closes it
  */
-export function createServerSession({ clock, id, window, buffer, rates, profile, end, close }) {
+export function createServerSession({ clock, id, window, buffer, profile, end, close }) {
     /** The client's current socket. */
     let socket;
     /** Packets that the client has not acknowledged, oldest first. */
@@ -71,7 +70,7 @@ export function createServerSession({ clock, id, window, buffer, rates, profile,
     }
 
     function hello(isResumed) {
-        const limits = { message: 2 ** 24, name: 4096, rooms: 1100, info: MOST_INFO_BYTES, requests: MOST_REQUESTS, ...rates };
+        const limits = { message: 2 ** 24, name: 4096, rooms: 1100, info: MOST_INFO_BYTES, requests: MOST_REQUESTS };
         const session = window ? tokens.at(-1) : null;
         const payload = { version: 2, session, resumed: isResumed, received: isResumed ? received : 0, heartbeat: HEARTBEAT, resume: window, limits, ...(isResumed ? {} : profile()) };
         socket.deliver(encode(ROOT, HELLO, "", id, toBytes(JSON.stringify(payload))));

@@ -89,7 +89,6 @@ export function draw(seed) {
             queue: pick([undefined, undefined, { messages: 4 }, { bytes: 60 }]),
             resumeWindow: isGentle ? undefined : pick([undefined, undefined, 2_000, 0]),
             resumeBuffer: isGentle ? undefined : pick([undefined, undefined, 400]),
-            joinRate: isGentle ? undefined : pick([undefined, undefined, undefined, { perSecond: 2, burst: 8 }]), // 8 joins may precede hello
             steps
         };
     }
@@ -106,7 +105,7 @@ export function draw(seed) {
 /** Carries out a plan; throws if the client has broken a promise. */
 export async function run({ plain = true, latency, messageRate, joinRate, queue, resumeWindow, resumeBuffer, steps }) {
     const clock = createClock({ settle: microtasks });
-    const isGentle = !plain && !messageRate && !joinRate && resumeWindow === undefined && resumeBuffer === undefined && steps.every((step) => GENTLE.test(step.do));
+    const isGentle = !plain && !messageRate && resumeWindow === undefined && resumeBuffer === undefined && steps.every((step) => GENTLE.test(step.do));
     // In plans without removals, nothing may ever be sent to a room that the client is not in.
     const strikes = steps.some((step) => ["kick", "move"].includes(step.do)) ? undefined : { perSecond: 0, burst: 0 };
     const server = createServer({ plain, latency, clock, messageRate, joinRate, resumeWindow, resumeBuffer, history: plain ? 0 : MEMORY, ...(strikes && { strikes }) });
@@ -116,7 +115,7 @@ export async function run({ plain = true, latency, messageRate, joinRate, queue,
     server.handle("m", (conn, message) => delivered.push([message.room, Number(message.text())]));
 
     const sessions = () => server.connections().filter(({ token }) => token !== "other");
-    const world = { clock, server, forbidden, isAdmitted: true, isGentle, sessions, connection: () => sessions().at(-1), gone: new Set(), hung: new Set() };
+    const world = { clock, server, forbidden, isAdmitted: true, isGentle, isLimited: !!messageRate, sessions, connection: () => sessions().at(-1), gone: new Set(), hung: new Set() };
     const other = new server.options.WebSocket("ws://test/ws?token=other");
     // An observer of root, where each client is once: it must not see a client leave that returns.
     other.binaryType = "arraybuffer";
@@ -192,8 +191,8 @@ function createApp(client, world, plain) {
         return room;
     }
 
-    // A rejected join, or a message to a room that the client was removed from; never a rate, since the server announces those.
-    const isDue = ({ code, kind, room }) => code === "rejected" && kind !== "busy" && disturbed.has(room);
+    // The reason why a join was rejected, a message to a room that the client was removed from, or one above the rate.
+    const isDue = ({ code, kind, room }) => code === "rejected" && (kind === "busy" ? world.isLimited : disturbed.has(room));
     client.on("error", (error) => isDue(error) || errors.push(error.cause ?? error));
     client.on("room", (room) => {
         assert.ok(offered.has(room.name), `room "${room.name}" told as new, though the server has moved no client into it`);

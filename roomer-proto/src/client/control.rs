@@ -8,9 +8,9 @@ use bytestring::ByteString;
 
 use super::error::{JoinError, SendError};
 use super::event::{Event, LostReason};
-use super::item::{Kind, item};
 use super::lifecycle::{Client, State};
 use super::members::Members;
+use super::outbox::{Kind, item};
 use super::room::{Pending, Room};
 use crate::extended::{INFO, Info, TOKEN};
 use crate::{JOIN, LEAVE, PacketRef, ROOT};

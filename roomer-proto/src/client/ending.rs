@@ -4,9 +4,9 @@ use core::time::Duration;
 
 use super::error::{Closing, Failure, RequestError};
 use super::event::{Event, LostReason, Undelivered};
-use super::item::{Item, Kind};
 use super::lifecycle::{Client, NextAttempt, State};
 use super::limits::{CLOSE_TIME, LONGEST_HINT, RATE_DELAY};
+use super::outbox::{Item, Kind};
 use crate::Packet;
 use crate::close::{self, Wait};
 use crate::extended::parse_count;

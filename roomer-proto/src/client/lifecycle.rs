@@ -220,8 +220,7 @@ impl Client {
                 let grace = (waits && self.has_waiting_rooms()).then_some(self.grace_end);
                 let session = self.session.as_ref();
                 let acks = session.and_then(|session| session.received.due_at());
-                let (paced, probe) = (self.outbox.paced_at(), self.outbox.probe_due());
-                let due = [Some(socket.due), self.ask_at(), paced, probe, grace, acks];
+                let due = [Some(socket.due), self.ask_at(), self.outbox.paced_at(), grace, acks];
                 due.into_iter().flatten().min()
             }
             (_, socket) => socket.as_ref().map(|socket| socket.due),

@@ -9,13 +9,52 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::item::{Item, Kind, PROBE};
+use bytes::Bytes;
+use bytestring::ByteString;
+
 use super::limits::{
     FIRST_PACE, FIRST_WINDOW, LARGEST_WINDOW, PACKET_BYTES, PROBE_BYTES, PROBE_DELAY, RELAX_TIME,
     SLOWEST_PACE,
 };
-use super::rates::{Cost, Gate};
-use crate::{LEAVE, MIN_PACKET, Rate};
+use crate::PacketRef;
+
+/// An outgoing packet.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    pub(super) room: ByteString,
+    pub(super) kind: Kind,
+    pub(super) bytes: Bytes,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Message,
+    Join,
+    Leave,
+    Probe,
+    /// A renewed login.
+    Token,
+    /// The client's info.
+    Info,
+    /// A request with its number.
+    Request(u64),
+    /// An answer to a request.
+    Answer,
+    /// A message that was reported as lost.
+    Reported,
+}
+
+impl Item {
+    /// Returns true if the packet waits for the next session, if it was not sent in this one.
+    fn waits(&self) -> bool {
+        matches!(self.kind, Kind::Message | Kind::Request(_))
+    }
+}
+
+/// Creates an outgoing packet.
+pub(super) fn item(packet: &PacketRef<'_>, kind: Kind) -> Item {
+    Item { room: packet.room.into(), kind, bytes: packet.to_bytes() }
+}
 
 #[derive(Debug)]
 pub(super) struct Outbox {
@@ -23,7 +62,6 @@ pub(super) struct Outbox {
     /// them.
     sent: VecDeque<Item>,
     sent_bytes: usize,
-    sent_joins: usize,
     /// How many of them were written to the current connection.
     written: usize,
     /// The number of confirmed packets before the first of them.
@@ -38,7 +76,6 @@ pub(super) struct Outbox {
     pace: Duration,
     paced_at: Duration,
     relax_at: Duration,
-    rates: Gate,
     /// The bytes since the server was last asked for a confirmation.
     unprobed: usize,
     probe_at: Option<Duration>,
@@ -64,7 +101,6 @@ impl Outbox {
         Outbox {
             sent: VecDeque::new(),
             sent_bytes: 0,
-            sent_joins: 0,
             written: 0,
             confirmed: 0,
             requests: VecDeque::new(),
@@ -74,7 +110,6 @@ impl Outbox {
             pace: Duration::ZERO,
             paced_at: Duration::ZERO,
             relax_at: Duration::ZERO,
-            rates: Gate::default(),
             unprobed: 0,
             probe_at: None,
             must_ask: false,
@@ -112,34 +147,10 @@ impl Outbox {
         self.probes.pop_front()
     }
 
-    /// Returns true if a message of this length may be sent at once, if its room is open.
-    pub(super) fn is_free(&self, now: Duration, limits: Limits, bytes: usize) -> bool {
+    /// Returns true if a message may be sent at once, if its room is open.
+    pub(super) fn is_free(&self, limits: Limits) -> bool {
         let is_paced = !self.pace.is_zero();
-        let waits = !self.queue.is_empty() || !self.requests.is_empty();
-        let free_at = self.rates.free_at(self.unconfirmed(), [1, bytes, 0]);
-        !is_paced && !waits && self.fits(limits) && free_at.is_some_and(|at| now >= at)
-    }
-
-    /// Sets the server's rates for a new session; one that continues keeps its count, as at the server.
-    pub(super) fn set_rates(&mut self, rates: [Option<Rate>; 3]) {
-        self.rates = Gate::new(rates);
-    }
-
-    /// What the unconfirmed packets take of the rates.
-    fn unconfirmed(&self) -> Cost {
-        [self.sent.len(), self.sent_bytes, self.sent_joins]
-    }
-
-    /// Returns true if the rates need a confirmation for which the server was not asked yet.
-    pub(super) fn is_short(&self) -> bool {
-        self.unprobed > 0 && self.rates.is_short(self.unconfirmed())
-    }
-
-    /// Returns the time from which a probe may be sent, if one is needed whatever the protocol.
-    pub(super) fn probe_due(&self) -> Option<Duration> {
-        let length = MIN_PACKET + PROBE.len() + LEAVE.len();
-        let cost = [1, length, 0];
-        self.must_probe.then(|| self.rates.free_at(self.unconfirmed(), cost)).flatten()
+        !is_paced && self.queue.is_empty() && self.requests.is_empty() && self.fits(limits)
     }
 
     fn fits(&self, limits: Limits) -> bool {
@@ -165,7 +176,6 @@ impl Outbox {
     /// Commits an item to be sent next, which fixes its place in the order. Returns its number.
     pub(super) fn commit(&mut self, now: Duration, item: Item) -> u64 {
         self.sent_bytes += item.bytes.len();
-        self.sent_joins += usize::from(item.kind == Kind::Join);
         // A small packet counts as a kilobyte, so that 64 of them ask for a confirmation too.
         self.unprobed += item.bytes.len().max(PACKET_BYTES);
         self.probe_at.get_or_insert(now + PROBE_DELAY);
@@ -182,7 +192,6 @@ impl Outbox {
         limits: Limits,
         is_open: impl Fn(&str) -> bool,
     ) -> Option<Item> {
-        self.rates.reset();
         if self.requests.is_empty() && self.queue.is_empty() {
             if self.written == self.sent.len() {
                 // The backlog is sent: from here on, only bytes are limited.
@@ -200,18 +209,13 @@ impl Outbox {
             return None;
         }
         // Requests first: messages to a room wait for the join among them.
-        let unconfirmed = self.unconfirmed();
-        let cost = self.requests.front().map(Item::cost);
-        let request = cost.filter(|cost| self.rates.admits(now, unconfirmed, *cost));
-        let item = match request.and_then(|_| self.requests.pop_front()) {
+        let item = match self.requests.pop_front() {
             Some(item) => item,
             None => {
-                // A room that waits does not hold up the others, and a join that waits for its rate
-                // not the rooms that are open; the messages of one room stay in order.
+                // A room that waits does not hold up the others; the messages of one room stay in
+                // order.
                 let at = self.queue.iter().position(|item| is_open(&item.room))?;
-                let cost = self.queue.get(at)?.cost();
-                let is_in_time = self.rates.admits(now, unconfirmed, cost);
-                let item = is_in_time.then(|| self.queue.remove(at))??;
+                let item = self.queue.remove(at)?;
                 self.queued_bytes -= item.bytes.len();
                 item
             }
@@ -247,12 +251,10 @@ impl Outbox {
         self.probe_at
     }
 
-    /// Returns the time at which the next queued item may be sent, if a pace or a rate delays it.
+    /// Returns the time at which the next queued item may be sent, if a pace delays it.
     pub(super) fn paced_at(&self) -> Option<Duration> {
         let waits = !self.requests.is_empty() || !self.queue.is_empty();
-        let paced = (waits && !self.pace.is_zero()).then_some(self.paced_at);
-        // The earlier one: `next` finds out what else it has to wait for.
-        paced.into_iter().chain(self.rates.due()).min()
+        (waits && !self.pace.is_zero()).then_some(self.paced_at)
     }
 
     /// Returns true while a backlog is sent in small groups.
@@ -273,16 +275,9 @@ impl Outbox {
         if new > self.written as u64 {
             return false;
         }
-        let mut cost: Cost = [0; 3];
         for item in self.sent.drain(..new as usize) {
-            for (sum, part) in cost.iter_mut().zip(item.cost()) {
-                *sum += part;
-            }
-        }
-        // Exact: `commit` has added the same, and `give_up` changes neither the bytes nor a join.
-        (self.sent_bytes, self.sent_joins) = (self.sent_bytes - cost[1], self.sent_joins - cost[2]);
-        if new > 0 {
-            self.rates.confirmed(now, cost);
+            // Exact: `commit` has added the same length, and `give_up` keeps the bytes of an item.
+            self.sent_bytes -= item.bytes.len();
         }
         self.written -= new as usize;
         self.confirmed = count;
@@ -337,8 +332,6 @@ impl Outbox {
         (self.sent_bytes, self.written, self.confirmed, self.unprobed) = (0, 0, 0, 0);
         (self.window, self.probe_at, self.must_ask) = (Some(FIRST_WINDOW), None, false);
         self.must_probe = false;
-        // Those of the next session may be others, and are unused.
-        (self.sent_joins, self.rates) = (0, Gate::default());
         lost
     }
 

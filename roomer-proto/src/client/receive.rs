@@ -9,12 +9,12 @@ use bytestring::ByteString;
 
 use super::error::{Closing, Failure, RequestError};
 use super::event::{Event, LostReason, Message, is_direct};
-use super::item::PROBE;
 use super::lifecycle::{Client, State};
 use super::limits::MOST_PONGS;
 use super::members::Members;
 use super::room::{Pending, Room};
 use super::session::{Hello, Session};
+use super::transmit::PROBE;
 use crate::close::code;
 use crate::extended::{
     self, ACK, ACK_NOW, AckSchedule, ERROR, EXPIRING, HELLO, MEMBERS, NUMBER, REPLY, is_extended,
@@ -179,7 +179,6 @@ impl Client {
         }));
         self.opened(now, hello.id, is_resumed);
         if !is_resumed {
-            self.outbox.set_rates(hello.rates);
             // Before the joins, so that members get it at once.
             self.send_info();
         }

@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use super::error::SendError;
 use super::event::Sent;
-use super::item::{Kind, item};
 use super::lifecycle::{Client, State};
+use super::outbox::{Kind, item};
 use crate::extended::{is_extended, split_tag};
 use crate::{PacketRef, is_built_in};
 
@@ -57,7 +57,7 @@ impl Client {
         }
         let is_open = self.state == State::Open && entry.is_open(now >= self.grace_end);
         // Only past an empty queue, so that a message never overtakes an earlier one.
-        if is_open && self.outbox.is_free(now, limits, length) {
+        if is_open && self.outbox.is_free(limits) {
             let item = item(packet, kind);
             self.outbox.commit(now, item);
             return Ok(Sent::Sent);

@@ -6,8 +6,8 @@ use core::time::Duration;
 use serde_json::Value;
 
 use super::limits::LARGEST_HELLO;
+use crate::ConnId;
 use crate::extended::AckSchedule;
-use crate::{ConnId, Rate};
 
 /// The session of an extended client.
 #[derive(Debug)]
@@ -33,8 +33,6 @@ pub(super) struct Hello {
     pub(super) received: u64,
     pub(super) heartbeat: Duration,
     pub(super) max_message: usize,
-    /// The rates of packets, bytes and joins.
-    pub(super) rates: [Option<Rate>; 3],
 }
 
 impl Hello {
@@ -46,12 +44,7 @@ impl Hello {
         }
         let Ok(Value::Object(hello)) = serde_json::from_slice(payload) else { return None };
         let number = |key: &str| hello.get(key).and_then(Value::as_u64);
-        let limit = |key: &str| hello.get("limits").and_then(|limits| limits.get(key));
-        // Above 32 bits a rate is as good as none, and zero would stop the client for good.
-        let rate = |key: &str| {
-            let part = |at| limit(key)?.get(at)?.as_u64().and_then(|part| u32::try_from(part).ok());
-            Rate::new(part(0)?, part(1)?)
-        };
+        let limit = hello.get("limits").and_then(|limits| limits.get("message"));
         Some(Hello {
             id: ConnId::parse(src)?,
             token: hello.get("session").and_then(Value::as_str).map(Into::into),
@@ -59,10 +52,9 @@ impl Hello {
             received: number("received").unwrap_or(0),
             // Zero would end every connection at once.
             heartbeat: Duration::from_millis(number("heartbeat").unwrap_or(25_000).max(1000)),
-            max_message: limit("message")
+            max_message: limit
                 .and_then(Value::as_u64)
                 .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX)),
-            rates: ["message_rate", "byte_rate", "join_rate"].map(rate),
         })
     }
 }

@@ -6,9 +6,9 @@ use core::time::Duration;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::compression::Compression;
-use super::item::{Kind, PROBE, item};
 use super::lifecycle::{Client, State};
 use super::limits::{PROBE_DELAY, TRANSMIT_BYTES};
+use super::outbox::{Kind, item};
 use super::socket::Head;
 use crate::close::code;
 use crate::extended::{ACK, ACK_NOW};
@@ -61,8 +61,7 @@ impl Client {
         }
         let is_due = must_ask || self.ask_at().is_some_and(|at| now >= at);
         // An extended server is probed only to decide about a doubtful room; it confirms by counts.
-        let probes = self.outbox.probe_due().is_some_and(|at| now >= at);
-        if probes || is_due && self.session.is_none() {
+        if self.outbox.must_probe || is_due && self.session.is_none() {
             let probe = PacketRef { room: PROBE, event: LEAVE, ..PacketRef::default() };
             self.outbox.probe(now, item(&probe, Kind::Probe));
         }
@@ -102,15 +101,14 @@ impl Client {
 
     /// Returns the time at which the server has to be asked to confirm what it has handled.
     pub(super) fn ask_at(&self) -> Option<Duration> {
-        let is_short = self.outbox.is_short();
-        let must_ask = self.outbox.must_ask || is_short;
+        let must_ask = self.outbox.must_ask;
         if self.session.is_none() {
             return if must_ask { Some(Duration::ZERO) } else { self.outbox.probe_at() };
         }
         // An extended server acknowledges by itself, and closes a client that keeps asking when there
         // is nothing new.
-        let is_urgent = is_short || self.outbox.has_window();
-        let pause = |at: Duration| if is_urgent { at } else { at + PROBE_DELAY };
+        let has_window = self.outbox.has_window();
+        let pause = |at: Duration| if has_window { at } else { at + PROBE_DELAY };
         must_ask.then(|| self.outbox.asked_at().map_or(Duration::ZERO, pause))
     }
 }
@@ -156,6 +154,10 @@ impl Sink for Frames<'_> {
         masked_frame(CLOSE, (self.key)(), &code.to_be_bytes(), self.out);
     }
 }
+
+/// A room that cannot be joined with this client. The server answers the request to leave it like any
+/// other; see the outbox.
+pub(super) const PROBE: &str = "\0probe";
 
 const BINARY: OpCode = OpCode::Data(Data::Binary);
 const CLOSE: OpCode = OpCode::Control(Control::Close);

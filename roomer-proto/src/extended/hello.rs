@@ -3,7 +3,6 @@
 use alloc::string::String;
 use core::time::Duration;
 
-use crate::Rate;
 use crate::extended::{Info, Profile, SessionToken, VERSION};
 
 /// The bytes of a payload without info and user, and a few more.
@@ -42,13 +41,6 @@ pub struct Limits {
     pub info: usize,
     /// Maximum number of unanswered requests of one connection, of each kind.
     pub requests: usize,
-    /// The rate of packets of one connection, joins and leaves included, `roomer:ack` not; `None` if
-    /// unlimited.
-    pub message_rate: Option<Rate>,
-    /// The rate of their bytes.
-    pub byte_rate: Option<Rate>,
-    /// The rate of joins.
-    pub join_rate: Option<Rate>,
 }
 
 impl Hello<'_> {
@@ -56,8 +48,7 @@ impl Hello<'_> {
     #[must_use]
     pub fn to_json(&self) -> String {
         let Hello { session, is_resumed, received, heartbeat, resume, limits, profile } = self;
-        let Limits { message, name, rooms, info, requests, message_rate, byte_rate, join_rate } =
-            limits;
+        let Limits { message, name, rooms, info, requests } = limits;
         // Appended part by part, which is faster than `format!`: each client that connects gets a
         // hello, and many may connect at once.
         let mut json = String::with_capacity(TYPICAL_LEN);
@@ -87,19 +78,6 @@ impl Hello<'_> {
         ] {
             json.push_str(key);
             push_number(number, &mut json);
-        }
-        for (key, rate) in [
-            (",\"message_rate\":[", message_rate),
-            (",\"byte_rate\":[", byte_rate),
-            (",\"join_rate\":[", join_rate),
-        ] {
-            if let Some(rate) = rate {
-                json.push_str(key);
-                push_number(rate.per_second().into(), &mut json);
-                json.push(',');
-                push_number(rate.burst().into(), &mut json);
-                json.push(']');
-            }
         }
         json.push('}');
         let own_info = profile.and_then(Profile::info).map(Info::as_str);
@@ -137,23 +115,13 @@ mod tests {
     #[test]
     fn the_payload_is_json_with_all_fields() {
         let token = SessionToken::new(ConnId::from_random_bytes([7; 16]), [1; 16]);
-        let limits = Limits {
-            message: 65_536,
-            name: 4096,
-            rooms: 1100,
-            info: 1024,
-            requests: 64,
-            message_rate: None,
-            byte_rate: None,
-            join_rate: None,
-        };
         let hello = Hello {
             session: Some(token),
             is_resumed: true,
             received: 17,
             heartbeat: Duration::from_secs(25),
             resume: Duration::from_millis(30_001),
-            limits,
+            limits: Limits { message: 65_536, name: 4096, rooms: 1100, info: 1024, requests: 64 },
             profile: None,
         };
         let value: serde_json::Value = serde_json::from_str(&hello.to_json()).unwrap();
@@ -171,14 +139,6 @@ mod tests {
         let with_profile = Hello { profile: Some(&profile), ..hello }.to_json();
         let value: serde_json::Value = serde_json::from_str(&with_profile).unwrap();
         assert_eq!((&value["info"], &value["user"]), (&"Ann".into(), &"ann".into()));
-        let (message_rate, join_rate) = (Rate::new(50, 200), Rate::new(u32::MAX, 1));
-        let limits = Limits { message_rate, join_rate, ..limits };
-        let value: serde_json::Value =
-            serde_json::from_str(&Hello { limits, ..hello }.to_json()).unwrap();
-        let limits = &value["limits"];
-        assert_eq!(limits["message_rate"], serde_json::json!([50, 200]));
-        assert_eq!(limits["join_rate"], serde_json::json!([u32::MAX, 1]));
-        assert!(limits.get("byte_rate").is_none(), "a rate without a limit is left out");
         let none = Hello { session: None, ..hello }.to_json();
         assert!(none.contains("\"session\":null"), "{none}");
     }

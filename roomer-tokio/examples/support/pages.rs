@@ -54,7 +54,6 @@ const FILES: &[(&str, &str, &[u8])] = &[
     file!(JS, "src/own-info.js"),
     file!(JS, "src/packet.js"),
     file!(JS, "src/protocol.js"),
-    file!(JS, "src/rates.js"),
     file!(JS, "src/receipts.js"),
     file!(JS, "src/refusals.js"),
     file!(JS, "src/renewal.js"),

@@ -257,8 +257,6 @@ impl<E> Builder<E> {
         let hub_limits = &mut options.hub_limits;
         (hub_limits.name, hub_limits.rooms) = (config.max_name, config.max_rooms);
         (hub_limits.info, hub_limits.requests) = (config.max_info, config.max_requests);
-        hub_limits.message_rate = config.message_rate;
-        (hub_limits.byte_rate, hub_limits.join_rate) = (config.byte_rate, config.join_rate);
         check::check(&options, &config)?;
         // Without a rule the hub need not ask, which saves a lookup for each packet.
         config.authorize_join = options.rules.join.is_some();

@@ -8,8 +8,7 @@ impl<E> Builder<E> {
     /// Limits the messages that one connection may send: `per_second` on average, `burst` at once
     /// after a pause. Joins and leaves count too. Default: no limit. A client that exceeds it is
     /// closed with 1008 and the reason `rate`: single messages are never dropped, since a client
-    /// could not know which. Clients of the extended protocol learn the rate when they connect,
-    /// and hold back what exceeds it.
+    /// could not know which.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -38,8 +37,7 @@ impl<E> Builder<E> {
     /// Limits the joins that one connection may send, as [`message_rate`](Self::message_rate)
     /// limits all messages. A join costs more than a message: each, even a repeated one, is
     /// answered with the list of the room's members, and announced to them. Default: no limit.
-    /// Choose a burst above the number of rooms that a client joins again after it reconnects:
-    /// plain clients do not know the rate, and others wait for the rest of their rooms.
+    /// Choose a burst above the number of rooms that a client joins again after it reconnects.
     pub fn join_rate(mut self, per_second: u32, burst: u32) -> Self {
         self.config.join_rate = self.rate("join_rate", per_second, burst);
         self

@@ -31,8 +31,6 @@ pub struct End {
     pub events: Vec<Event>,
     /// True while the network accepts all bytes and delivers none.
     pub is_dark: bool,
-    /// True while the network delivers nothing, but keeps all.
-    pub is_stalled: bool,
     pub attempts: usize,
 }
 
@@ -52,7 +50,6 @@ impl Net {
             in_flight: Vec::new(),
             events: Vec::new(),
             is_dark: false,
-            is_stalled: false,
             attempts: 0,
         });
         self.ends.len() - 1
@@ -128,7 +125,7 @@ impl Net {
         if end.is_dark {
             end.in_flight.clear();
         }
-        if let Some(peer) = end.peer.as_ref().filter(|_| !end.is_stalled) {
+        if let Some(peer) = &end.peer {
             let some = self.rng.below(end.in_flight.len() + 1);
             if !end.in_flight.is_empty() {
                 let size = if some < 4 { end.in_flight.len() } else { some };

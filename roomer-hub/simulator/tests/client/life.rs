@@ -302,3 +302,29 @@ fn a_close_writes_queued_messages_and_waits_for_the_answer() {
         assert_eq!((net.state(bob), net.lost(bob)), (State::Closed, vec!["uncertain".into()]));
     }
 }
+
+#[test]
+fn a_client_that_was_too_fast_slows_down() {
+    for options in [Options::default(), plain()] {
+        let mut net = Net::new(1, Server::builder().message_rate(10, 20));
+        let (ann, bob) = (net.add(options.clone()), net.add(options));
+        net.join(ann, "lobby");
+        net.join(bob, "lobby");
+        net.advance(10 * SECOND);
+        for number in 0..100 {
+            net.send(ann, "lobby", &number.to_string());
+        }
+        net.advance(SECOND / 2);
+        let events = net.take_events(ann);
+        let closed = Failure::Closed { code: Some(1008), reason: "rate".into() };
+        assert!(events.contains(&Event::Suspended(closed)), "{events:?}");
+        for number in 0..100 {
+            net.send(ann, "lobby", &format!("again {number}"));
+        }
+        net.advance(MINUTE);
+        assert_eq!((net.state(ann), net.ends[ann].attempts), (State::Open, 2));
+        let heard = net.texts(bob, "lobby");
+        let again = heard.iter().filter(|text| text.starts_with("again")).count();
+        assert_eq!(again, 100);
+    }
+}

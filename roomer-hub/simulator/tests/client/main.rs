@@ -4,7 +4,6 @@
 mod history;
 mod life;
 mod plans;
-mod rates;
 mod requests;
 mod rooms;
 mod sessions;
