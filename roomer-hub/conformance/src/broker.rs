@@ -163,7 +163,7 @@ impl Drop for Nats {
 }
 
 /// Starts a process and waits for the line that it is ready; returns its port.
-fn run(program: &Path, args: &[String], port: i32, rest: &Log) -> (Child, u16) {
+fn run(program: &Path, args: &[String], port: i32, all: &Log) -> (Child, u16) {
     let mut command = Command::new(program);
     command.args(["-a", "127.0.0.1", "-p", &port.to_string()]).args(args);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -181,6 +181,8 @@ fn run(program: &Path, args: &[String], port: i32, rest: &Log) -> (Child, u16) {
             port = number.trim().parse().ok();
         }
     }
-    rest.read(log);
+    // Its tasks write at once, so a line that a test waits for may have come before this one.
+    all.0.lock().unwrap().push_str(&lines);
+    all.read(log);
     (child, port.expect("a line with the port"))
 }
