@@ -193,37 +193,34 @@ impl Client {
         }
     }
 
-    /// Returns the time at which [`poll`](Self::poll) or [`transmit`](Self::transmit) has something to
-    /// do; `None` if only an event of the driver or the application matters. A time that has passed
-    /// although both were called means the same: something else has to happen first, such as the
-    /// network accepting bytes.
+    /// Returns the first time after `now` at which [`poll`](Self::poll) or [`transmit`](Self::transmit) has
+    /// something to do; `None` if only an event of the driver or the application matters.
+    ///
+    /// Call it after both. What was due by then and is not done waits for something else, such as the
+    /// network accepting bytes, and must not hide what is due later: a network that accepts nothing is
+    /// detected by a time.
     #[must_use]
-    pub fn deadline(&self) -> Option<Duration> {
-        if self.must_disconnect {
-            return Some(Duration::ZERO);
-        }
-        self.lifecycle_deadline().into_iter().chain(self.requests_due()).min()
+    pub fn deadline(&self, now: Duration) -> Option<Duration> {
+        let times = self.lifecycle_deadlines().into_iter().flatten();
+        times.chain(self.requests_due()).filter(|at| *at > now).min()
     }
 
-    /// Returns the time at which something is due that is not about a request.
-    fn lifecycle_deadline(&self) -> Option<Duration> {
+    /// Returns the times at which something is due that is not about a request.
+    fn lifecycle_deadlines(&self) -> [Option<Duration>; 5] {
         match (self.state, &self.socket) {
-            (State::Waiting, _) => Some(match self.next_attempt {
+            (State::Waiting, _) => match self.next_attempt {
                 // Only `poll` has the random number that the time depends on.
-                NextAttempt::Undrawn { .. } => Duration::ZERO,
-                NextAttempt::At(at) => at,
-            }),
+                NextAttempt::Undrawn { .. } => [None; 5],
+                NextAttempt::At(at) => [Some(at), None, None, None, None],
+            },
             (State::Open, Some(socket)) => {
-                // `pump` sets it to zero when it has passed. A time in the past would keep the
-                // driver busy.
-                let waits = self.outbox.has_queued() && !self.grace_end.is_zero();
-                let grace = (waits && self.has_waiting_rooms()).then_some(self.grace_end);
+                let waits = self.outbox.has_queued() && self.has_waiting_rooms();
+                let grace = waits.then_some(self.grace_end);
                 let session = self.session.as_ref();
                 let acks = session.and_then(|session| session.received.due_at());
-                let due = [Some(socket.due), self.ask_at(), self.outbox.paced_at(), grace, acks];
-                due.into_iter().flatten().min()
+                [Some(socket.due), self.ask_at(), self.outbox.paced_at(), grace, acks]
             }
-            (_, socket) => socket.as_ref().map(|socket| socket.due),
+            (_, socket) => [socket.as_ref().map(|socket| socket.due), None, None, None, None],
         }
     }
 

@@ -7,6 +7,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::fmt;
 use core::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +20,7 @@ use super::limits::{
 use crate::PacketRef;
 
 /// An outgoing packet.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Item {
     pub(super) room: ByteString,
     pub(super) kind: Kind,
@@ -48,6 +49,15 @@ impl Item {
     /// Returns true if the packet waits for the next session, if it was not sent in this one.
     fn waits(&self) -> bool {
         matches!(self.kind, Kind::Message | Kind::Request(_))
+    }
+}
+
+/// Without the bytes, which may be those of a login.
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Item { room, kind, bytes } = self;
+        let mut item = f.debug_struct("Item");
+        item.field("room", room).field("kind", kind).field("bytes", &bytes.len()).finish()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The session of a client of the extended protocol.
 
 use alloc::string::String;
+use core::fmt;
 use core::time::Duration;
 
 use serde_json::Value;
@@ -10,7 +11,6 @@ use crate::ConnId;
 use crate::extended::AckSchedule;
 
 /// The session of an extended client.
-#[derive(Debug)]
 pub(super) struct Session {
     /// The token of the next return; `None` if the server keeps no sessions.
     pub(super) token: Option<String>,
@@ -25,7 +25,6 @@ pub(super) struct Session {
 }
 
 /// The first packet of an extended server.
-#[derive(Debug)]
 pub(super) struct Hello {
     pub(super) id: ConnId,
     pub(super) token: Option<String>,
@@ -33,6 +32,16 @@ pub(super) struct Hello {
     pub(super) received: u64,
     pub(super) heartbeat: Duration,
     pub(super) max_message: usize,
+}
+
+/// Without the token, which opens the session to any holder.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Session { token, received, .. } = self;
+        let mut session = f.debug_struct("Session");
+        session.field("has_token", &token.is_some()).field("received", received);
+        session.finish_non_exhaustive()
+    }
 }
 
 impl Hello {

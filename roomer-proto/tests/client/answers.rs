@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomer_proto::client::{Client, Event, Need, Options, RequestError};
+use roomer_proto::client::{Client, Event, Failure, Need, Options, RequestError};
 use roomer_proto::extended::{ACK, ACK_NOW, HELLO};
 use roomer_proto::{JOIN_ACK, LEAVE_ACK, PacketRef, ROOT, websocket};
 
@@ -146,4 +146,39 @@ fn times_without_a_limit_overflow_nothing() {
     client.wake(NOW);
     assert_eq!(client.poll(2 * NOW, u64::MAX), None);
     client.wake(NOW);
+}
+
+/// The network accepts nothing: the client cannot send its question, which is due, and must notice by the
+/// silence.
+#[test]
+fn a_question_that_cannot_be_sent_does_not_hide_the_silence() {
+    let mut client = upgraded();
+    receive(&mut client, &HELLO_OF_SERVER);
+    let payload = b"[]";
+    receive(&mut client, &PacketRef { room: ROOT, event: JOIN_ACK, dst: "", src: ID, payload });
+    transmit(&mut client);
+    for _ in 0..100 {
+        client.send(NOW, ROOT, "state", None, &[0; 1000]).unwrap();
+    }
+    let mut now = NOW;
+    for _ in 0..3 {
+        if client.poll(now, 0).is_some() {
+            break;
+        }
+        now = client.deadline(now).unwrap();
+    }
+    assert_eq!(events(&mut client).pop(), Some(Event::Suspended(Failure::Timeout)));
+}
+
+#[test]
+fn tokens_and_payloads_are_not_in_debug_output() {
+    let mut client = upgraded();
+    let payload = br#"{"session":"secret-session"}"#;
+    receive(&mut client, &PacketRef { payload, ..HELLO_OF_SERVER });
+    client.renew(NOW, "secret-login").unwrap();
+    transmit(&mut client);
+    let output = format!("{client:?}");
+    let bytes = format!("{:?}", b"secret".as_slice());
+    let bytes = bytes.trim_matches(['[', ']']);
+    assert!(!output.contains("secret") && !output.contains(bytes), "{output}");
 }

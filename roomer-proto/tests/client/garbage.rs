@@ -139,7 +139,7 @@ proptest! {
         client.disconnected(now);
         drive(&mut client, now);
         if client.state() != State::Closed {
-            let due = client.deadline().unwrap();
+            let due = client.deadline(now).unwrap();
             prop_assert!(due <= now + Duration::from_secs(3600), "{due:?}");
         }
     }

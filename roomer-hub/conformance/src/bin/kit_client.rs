@@ -169,9 +169,8 @@ impl Program {
 
     /// Advances the clock, from deadline to deadline.
     fn advance(&mut self, until: Duration) {
-        while let Some(at) = self.client.as_ref().and_then(Client::deadline)
+        while let Some(at) = self.client.as_ref().and_then(|client| client.deadline(self.now))
             && at <= until
-            && at > self.now
         {
             self.now = at;
             self.drive();

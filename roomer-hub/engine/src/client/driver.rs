@@ -156,15 +156,14 @@ impl<R: Runtime> Driver<R> {
         if !inner.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             inner.driver = Some(cx.waker().clone());
         }
-        let deadline = inner.machine.deadline();
+        let deadline = inner.machine.deadline(now);
         drop(inner);
         due.woken.into_iter().for_each(Waker::wake);
         requests::answer::<R>(&shared, &self.handlers, due.requests);
         if due.is_expiring {
             self.renew();
         }
-        // A deadline that has passed although the machine was just called waits for something else.
-        deadline.filter(|deadline| *deadline > now)
+        deadline
     }
 
     /// Sends a new token, in a task of its own.

@@ -90,10 +90,8 @@ impl Net {
         loop {
             self.settle();
             let now = self.world.now();
-            let deadlines = self.ends.iter().filter_map(|end| end.client.deadline());
-            // A deadline that has passed waits for something else (`Client::deadline`), not for the
-            // time.
-            let due = deadlines.filter(|due| *due > now).chain(self.world.next_due()).min();
+            let deadlines = self.ends.iter().filter_map(|end| end.client.deadline(now));
+            let due = deadlines.chain(self.world.next_due()).min();
             let next = due.unwrap_or(end).clamp(now, end);
             self.world.jump(next - now);
             if next == end {

@@ -20,12 +20,12 @@ fn delays_grow_with_full_jitter_and_begin_anew_after_a_success() {
             net.settle();
             // Returns the delay after the attempt number `nth`.
             for _ in 0..nth {
-                let due = net.ends[ann].client.deadline().unwrap();
+                let due = net.ends[ann].client.deadline(net.world.now()).unwrap();
                 let now = net.world.now();
                 net.advance(due - now);
             }
             assert_eq!((net.state(ann), net.ends[ann].attempts), (State::Waiting, nth + 1));
-            let delay = net.ends[ann].client.deadline().unwrap() - net.world.now();
+            let delay = net.ends[ann].client.deadline(net.world.now()).unwrap() - net.world.now();
             let most = (SECOND / 2 * 2u32.pow(nth as u32)).min(30 * SECOND);
             assert!(delay <= most, "{delay:?} {most:?}");
             total += delay;
@@ -90,7 +90,8 @@ fn the_table_of_close_codes_decides() {
                 false => Event::Suspended(failure),
             };
             assert_eq!(net.take_events(ann).pop(), Some(event));
-            let delay = net.ends[ann].client.deadline().map(|at| at - net.world.now());
+            let delay =
+                net.ends[ann].client.deadline(net.world.now()).map(|at| at - net.world.now());
             let is_slow = reason == "rate";
             assert_eq!(delay.is_some_and(|delay| delay >= SECOND), is_slow, "{code} {reason}");
             net.advance(2 * SECOND);
@@ -166,7 +167,7 @@ fn a_hint_replaces_the_first_delay() {
             panic!()
         };
         let hint: u64 = reason.strip_prefix("retry=").unwrap().parse().unwrap();
-        let wait = net.ends[ann].client.deadline().unwrap() - net.world.now();
+        let wait = net.ends[ann].client.deadline(net.world.now()).unwrap() - net.world.now();
         assert_eq!(wait, Duration::from_millis(hint));
         waits.push(wait.as_secs() / 10);
     }
@@ -268,7 +269,7 @@ fn a_doubted_connection_is_probed_and_a_long_wait_ends() {
         let now = net.world.now();
         net.ends[ann].client.wake(now);
         net.settle();
-        let due = net.ends[ann].client.deadline().unwrap();
+        let due = net.ends[ann].client.deadline(net.world.now()).unwrap();
         assert!(due - now <= SECOND / 2);
     }
 }
@@ -289,7 +290,7 @@ fn a_close_writes_queued_messages_and_waits_for_the_answer() {
         assert_eq!(net.texts(bob, "lobby"), ["last words"]);
         assert!(net.lost(ann).is_empty());
         assert_eq!(net.take_events(ann).pop(), Some(Event::Closed(Closing::Application)));
-        assert_eq!(net.ends[ann].client.deadline(), None);
+        assert_eq!(net.ends[ann].client.deadline(net.world.now()), None);
         let stats = net.world.server().stats();
         assert_eq!((stats.connections, stats.sessions.detached), (1, 0));
 
