@@ -69,11 +69,12 @@ for (const proxy of PROXIES) {
 
         test("an idle timeout shorter than the ping period: cut, back, cut, back", async (t) => {
             const { far } = await setUp(t, { settings: { idle: 400 } });
-            const before = far.log.length;
+            // Each cut may come while the test still looks at the one before, so each is sought behind the last.
+            let seen = 0;
             for (let round = 0; round < 3; round++) {
-                await far.cameBack(far.log.length);
+                seen = await far.cameBack(seen);
             }
-            assert.ok(far.log.slice(before).filter(suspended).every(([, , code]) => code === "lost"));
+            assert.ok(far.log.filter(suspended).every(([, , code]) => code === "lost"));
         });
 
         test("an idle timeout longer than the ping period never cuts", async (t) => {
@@ -83,8 +84,7 @@ for (const proxy of PROXIES) {
             const before = far.log.length;
             // Another client, of the same proxy but cut by it each time, is the clock.
             const { far: clock } = await setUp(t, { settings: { idle: 1_000 } });
-            await clock.cameBack(clock.log.length);
-            await clock.cameBack(clock.log.length);
+            await clock.cameBack(await clock.cameBack(0));
             assert.deepEqual(far.log.slice(before).filter(([what]) => ["state", "close"].includes(what)), []);
         });
 

@@ -28,6 +28,19 @@ export function findNode22() {
 }
 
 /**
+ * How many of a client's lines it takes until it was suspended and is open again with all its rooms; undefined if that is
+ * still to come. Fails if anything closes.
+ */
+export function linesUntilBack(lines, rooms) {
+    const closed = lines.find(([what, detail]) => what === "close" || (what === "state" && detail === "closed"));
+    assert.equal(closed, undefined, `closed, in ${JSON.stringify(lines)}`);
+    const suspended = lines.findIndex(([what, state]) => what === "state" && state === "suspended");
+    const back = [["state", "open"], ...rooms.map((room) => ["reopen", room])]
+        .map(([what, detail]) => lines.findIndex((line, index) => index > suspended && line[0] === what && line[1] === detail));
+    return suspended >= 0 && back.every((index) => index >= 0) ? Math.max(...back) + 1 : undefined;
+}
+
+/**
  * Starts a client in a process of its own, in these rooms, and ends it with the test. Does not wait.
  *
  * @param {object} t the test
@@ -53,6 +66,10 @@ export function startFar(t, { url, rooms, socket = "ws", extended = false, optio
         await ended;
     });
 
+    const waitFor = (what, condition) => eventually(`${what}, in ${program}`, () => {
+        assert.equal(child.exitCode, null, `the client's process ended; it had seen ${JSON.stringify(log)}`);
+        return condition();
+    });
     const far = {
         /** All events that it has seen, as arrays [what, ...details]. */
         log,
@@ -69,10 +86,7 @@ export function startFar(t, { url, rooms, socket = "ws", extended = false, optio
         /** Sends a message of this many bytes. */
         sayMuch: (room, size) => void child.stdin.write(`${JSON.stringify({ room, size })}\n`),
         /** Waits until it has seen such an event, from the nth line on. */
-        until: (what, fits, from = 0) => eventually(`${what}, in ${program}`, () => {
-            assert.equal(child.exitCode, null, `the client's process ended; it had seen ${JSON.stringify(log)}`);
-            return log.slice(from).find(fits);
-        }),
+        until: (what, fits, from = 0) => waitFor(what, () => log.slice(from).find(fits)),
         /** Waits until all its rooms are open. */
         async opened() {
             for (const name of rooms) {
@@ -80,18 +94,11 @@ export function startFar(t, { url, rooms, socket = "ws", extended = false, optio
             }
             return far;
         },
-        /** Waits until it was suspended and all its rooms are open again, counting from a line on; fails if anything closes. */
-        async cameBack(from) {
-            for (const name of rooms) {
-                await far.until(`reopen ${name}`, ([what, room, state]) => {
-                    assert.ok(what !== "close" && !(what === "state" && room === "closed"), `closed: ${JSON.stringify([what, room, state])}; it had seen ${JSON.stringify(log.slice(from))}`);
-                    return what === "reopen" && room === name;
-                }, from);
-            }
-            const states = log.slice(from).filter(([what]) => what === "state").map(([, state]) => state);
-            assert.deepEqual([states[0], states.at(-1)], ["suspended", "open"]);
-            return far;
-        }
+        /**
+         * Waits until it was suspended and is open again with all its rooms, counting from a line on; fails if anything closes.
+         * Returns the number of the line from which to wait for the next time: by now it may be suspended again.
+         */
+        cameBack: async (from) => from + await waitFor("back", () => linesUntilBack(log.slice(from), rooms))
     };
     return far;
 }

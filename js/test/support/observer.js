@@ -2,12 +2,14 @@
  * A client that stays connected and sees which others leave.
  */
 
+import { WebSocket } from "ws";
+
 import { connect } from "../../src/index.js";
 import { eventually } from "./wait.js";
 
 /** Joins a room, and is closed when the test ends. */
 export async function observe(t, url, name) {
-    const client = connect(url, { codec: "json", reconnect: { minDelay: 20, maxDelay: 200 } });
+    const client = connect(url, { WebSocket, codec: "json", reconnect: { minDelay: 20, maxDelay: 200 } });
     t.after(() => client.close());
     const room = client.join(name);
     await room.opened;

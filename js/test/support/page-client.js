@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 
 import { build } from "esbuild";
 
+import { linesUntilBack } from "./far.js";
 import { eventually } from "./wait.js";
 
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
@@ -96,17 +97,8 @@ export async function openClient(browser, origin, place, { url, rooms, options =
             }
             return client;
         },
-        /** Waits until all its rooms are open again, counting from a line on; fails if anything closes. */
-        async cameBack(from) {
-            for (const name of rooms) {
-                await until(`reopen ${name}`, (line) => {
-                    assert.ok(line[0] !== "close" && line[1] !== "closed", `closed: ${JSON.stringify(line)}`);
-                    return line[0] === "reopen" && line[1] === name;
-                }, from);
-            }
-            const states = (await log()).slice(from).filter(([what]) => what === "state").map(([, state]) => state);
-            assert.deepEqual([states[0], states.at(-1)], ["suspended", "open"]);
-        },
+        /** Waits until it was suspended and is open again with all its rooms, counting from a line on; fails if anything closes. */
+        cameBack: (from) => eventually("back", async () => linesUntilBack((await log()).slice(from), rooms)),
         /** Waits until its state is open after a turn of the page's own timers; fails if anything was closed since a line. */
         async stays(from) {
             await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 1_000)));
