@@ -1,12 +1,12 @@
-//! The strings that plans use: rooms, events, ids, payloads. All of them are `'static`, so that a
-//! step is a few pointers.
+//! The strings that plans use: rooms, events, ids and payloads. All are `'static`, so that a step
+//! consists of a few pointers.
 
 use std::sync::LazyLock;
 
 use roomer_hub::ConnId;
 
-/// Room names: empty, prefixes of each other, equal except for case, spaces or the encoding of an
-/// accent, and of one to eight bytes, which are not always as many characters.
+/// Room names: an empty one, prefixes of each other, names that differ only in case, spaces or the
+/// encoding of an accent, and names whose lengths in bytes and in characters differ.
 pub const ROOMS: [&str; 18] = [
     "root",
     "r",
@@ -56,34 +56,34 @@ pub fn room_number(name: &str) -> Option<u8> {
     ROOMS.iter().position(|room| *room == name).map(|at| at as u8)
 }
 
-/// The number of ids, and therefore the maximum number of connections in a plan.
+/// The number of plain ids, and therefore the maximum number of connections in a plan.
 pub const IDS: usize = 512;
 
-/// The number of tags of peers. The ids of a peer's connections begin with its tag.
+/// The number of peer tags. The ids of a peer's connections begin with its tag.
 pub const TAGS: u8 = 4;
 
 /// The number of ids with each tag.
 pub const IDS_PER_TAG: u16 = 64;
 
-/// The number of all ids: those of connections, then those with a tag.
+/// The number of all ids: the plain ones, followed by the ids with a tag.
 pub const ALL_IDS: usize = IDS + TAGS as usize * IDS_PER_TAG as usize;
 
-/// Returns the first bytes of the ids of a peer's connections.
+/// Returns a peer's tag: the first bytes of its connections' ids.
 pub fn tag(number: u8) -> [u8; 4] {
     [0xb0, 0xb0, 0xb0, number]
 }
 
-/// Returns the number of an id with a tag: `number` counts these and wraps around.
+/// Returns the number of a tagged id. The argument counts only tagged ids and wraps around.
 pub fn tagged(number: u16) -> u16 {
     IDS as u16 + number % (u16::from(TAGS) * IDS_PER_TAG)
 }
 
-/// Returns the number of the tag that an id bears, if any.
+/// Returns the number of an id's tag; `None` for a plain id.
 pub fn tag_of(id: u16) -> Option<u8> {
     Some((usize::from(id).checked_sub(IDS)? / usize::from(IDS_PER_TAG)) as u8)
 }
 
-/// An id, and strings that resemble it and must not be accepted.
+/// An id, and similar strings that must not be accepted as this id.
 pub struct Identity {
     pub id: ConnId,
     pub text: String,
@@ -135,7 +135,7 @@ static NOISE: LazyLock<Vec<u8>> = LazyLock::new(|| {
     (0..0x1_0000 + 0x200).map(byte).collect()
 });
 
-/// Returns `len` bytes of payload, different for every `from`.
+/// Returns `len` bytes of payload, with different contents for each `from`.
 pub fn noise(from: u8, len: u32) -> &'static [u8] {
     let from = usize::from(from);
     &NOISE[from..from + len as usize]

@@ -1,18 +1,18 @@
-//! Coverage marks: named situations that a large run has to reach. A run that never reaches one of
-//! them proves nothing about it.
+//! Coverage marks: named situations that a large run must reach. A run that misses a mark has not
+//! tested that situation.
 
-/// Declares an enum `Mark`, the list `MARKS` of the marks' names, in the same order, and a set
-/// `Marks` of the marks that a run has reached.
+/// Declares an enum `Mark`, a list `MARKS` of the marks' names in the same order, and a set `Marks`
+/// of reached marks.
 macro_rules! marks {
     ($($mark:ident = $name:literal,)*) => {
         #[allow(dead_code, reason = "some are set by their position")]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Mark { $($mark),* }
 
-        /// The names of the marks, in order.
+        /// The names of all marks, in the order of their bits.
         pub const MARKS: &[&str] = &[$($name),*];
 
-        /// The marks that a run has reached, as bits.
+        /// The marks that a run has reached, one bit each.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Marks(pub u128);
 

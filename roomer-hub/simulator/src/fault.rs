@@ -1,4 +1,4 @@
-//! The reason why a run failed.
+//! The description of a failed check.
 
 use std::any::Any;
 
@@ -13,7 +13,7 @@ impl Fault {
     }
 }
 
-/// Returns the message of a panic.
+/// Extracts the message from a panic's payload.
 pub fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or(panic.downcast_ref::<&str>().copied());

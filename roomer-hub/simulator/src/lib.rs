@@ -1,5 +1,5 @@
-//! The simulator: seeded plans that drive the real hub, or the whole server, with every step
-//! checked.
+//! The simulator: seeded plans that drive the real hub or the whole server, with checks after every
+//! step.
 //!
 //! A seed generates a plan, which is plain data. Running the plan uses no randomness, so a plan that
 //! fails can be shrunk and kept as a test. README.md describes the checks.
@@ -16,8 +16,8 @@
 //! | [`simulation`] | the trait that the runner uses: run a seed, explain a failure |
 //! | [`random`] | the source of a plan's choices: a seed, or the bytes of a fuzzer |
 //! | [`shrink`] | delta debugging |
-//! | `coverage` | marks: situations that a large run has to reach |
-//! | [`alphabet`] | the names, ids and payloads that plans are made of |
+//! | `coverage` | marks: situations that a large run must reach |
+//! | [`alphabet`] | the names, ids and payloads that plans use |
 //! | [`trace`] | the hash of all output |
 //! | [`fault`] | the reason why a run failed |
 //!

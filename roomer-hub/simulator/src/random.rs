@@ -1,4 +1,4 @@
-//! The source of a plan's choices: a seed, or the bytes of a fuzzer.
+//! Sources of a plan's choices: a seed, or the bytes of a fuzzer.
 
 /// A source of choices.
 pub trait Source {
@@ -21,7 +21,7 @@ pub trait Source {
     }
 }
 
-/// Choices determined by a seed (SplitMix64), equal on all platforms and in all versions.
+/// A source determined by a seed (SplitMix64), equal on all platforms and in all versions.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
@@ -47,8 +47,8 @@ impl Source for Random {
     }
 }
 
-/// Choices taken from bytes, so that a small change of the bytes is a small change of the plan.
-/// Beyond the end all bytes are 0.
+/// A source that consumes bytes, so that a small change of the bytes is a small change of the plan.
+/// Beyond their end, all bytes are 0.
 #[derive(Clone, Debug)]
 pub struct ByteSource<'a>(pub &'a [u8]);
 

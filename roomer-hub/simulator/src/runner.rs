@@ -9,10 +9,10 @@ use super::simulation::Simulation;
 /// The number of seeds that a thread takes at a time.
 const BATCH: u64 = 64;
 
-/// The number of failures that are kept with their reason. All failures are counted.
+/// The number of failures that are kept with a description. All failures are counted.
 const MAX_EXAMPLES: usize = 8;
 
-/// The combined outcome of many seeds.
+/// The combined outcomes of many seeds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     pub steps: u64,
@@ -20,7 +20,7 @@ pub struct Summary {
     pub hash: u64,
     pub marks: u128,
     pub failures: u64,
-    /// The lowest seeds that failed, with the reasons.
+    /// The failing seeds with the lowest numbers, and their descriptions.
     pub examples: Vec<(u64, String)>,
 }
 
@@ -33,19 +33,19 @@ impl Summary {
 
     fn add(&mut self, other: Summary) {
         self.steps += other.steps;
-        // A sum, since threads finish their seeds in any order.
+        // Use a sum, since threads finish their seeds in any order.
         self.hash = self.hash.wrapping_add(other.hash);
         self.marks |= other.marks;
         self.failures += other.failures;
         self.examples.extend(other.examples);
-        // The lowest seeds of all, and not those that a fast thread has found first.
+        // Keep the lowest seeds, so that the result does not depend on the threads' speed.
         self.examples.sort();
         self.examples.truncate(MAX_EXAMPLES);
     }
 }
 
-/// Runs `count` seeds, beginning with `start`. Calls `progress` with the number of completed seeds
-/// and of failures.
+/// Runs `count` seeds, beginning with `start`. Calls `progress` with the numbers of completed and
+/// of failed seeds.
 pub fn run_seeds<S: Simulation>(
     start: u64,
     count: u64,
@@ -55,7 +55,7 @@ pub fn run_seeds<S: Simulation>(
     let (next, sum) = (AtomicU64::new(0), Mutex::new((0, Summary::default())));
     let work = || {
         loop {
-            // Relaxed is enough: the number is all that the threads share by it.
+            // Relaxed is sufficient, since this counter does not publish other memory.
             let first = next.fetch_add(BATCH, Ordering::Relaxed);
             if first >= count {
                 return;
@@ -68,12 +68,12 @@ pub fn run_seeds<S: Simulation>(
             let Ok(mut sum) = sum.lock() else { return };
             sum.1.add(batch);
             sum.0 += last - first;
-            // Under the lock, so that the numbers never go back.
+            // Report under the lock, so that the numbers never decrease.
             progress(sum.0, sum.1.failures);
         }
     };
     thread::scope(|scope| {
-        // The caller's thread works as well.
+        // The calling thread works too.
         (1..threads).for_each(|_| drop(scope.spawn(work)));
         work();
     });
@@ -84,7 +84,7 @@ fn run_seed<S: Simulation>(seed: u64) -> Summary {
     let outcome = S::run(seed);
     let failures = u64::from(outcome.fault.is_some());
     let examples = outcome.fault.into_iter().map(|fault| (seed, fault)).collect();
-    // Weighted by the seed, so that exchanged hashes are detected.
+    // Weight each hash by its seed, so that swapped hashes are detected.
     let hash = outcome.hash.wrapping_mul(2 * seed + 1);
     Summary { steps: outcome.steps, hash, marks: outcome.marks, failures, examples }
 }

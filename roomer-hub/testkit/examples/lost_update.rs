@@ -1,5 +1,4 @@
-//! The test kit finds a bug that most runs do not show: two clients increment a counter, and one
-//! update is lost.
+//! Finds a bug that most schedules hide: two clients increment a counter, and one update is lost.
 //!
 //! ```text
 //! cargo run -p roomer-testkit --example lost_update
@@ -14,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use roomer_engine::{Builder, Server};
 use roomer_testkit::{World, find, run};
 
-/// Reads in one message and writes in a later one, without checking for updates in between.
+/// Reads in one message and writes in a later one, without checking whether the value has changed.
 fn careless(count: &Arc<AtomicU64>) -> Builder {
     let (get, set) = (count.clone(), count.clone());
     Server::builder()

@@ -1,5 +1,5 @@
-//! Observation of the application: its panics, errors that handlers return, and callbacks
-//! that do not complete.
+//! Detects panics of the application, errors that handlers return, and callbacks that never
+//! complete.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -8,7 +8,7 @@ use super::world::World;
 use roomer_engine::{HandlerFailure, HandlerMonitor, PendingHandler};
 use roomer_hub::ConnId;
 
-/// The message of tokio's panic outside a tokio runtime.
+/// The message with which tokio panics outside a tokio runtime.
 const NO_TOKIO: &str = "there is no reactor running";
 
 #[derive(Default)]
@@ -16,7 +16,7 @@ pub(super) struct Application {
     pub(super) monitor: HandlerMonitor,
     may_panic: bool,
     may_wait: bool,
-    /// True if a runtime drives this world and may wake its tasks.
+    /// True if a runtime drives this world and may wake its tasks from outside.
     pub(super) has_driver: bool,
     panics: RefCell<Vec<HandlerFailure>>,
     errors: RefCell<Vec<HandlerFailure>>,
@@ -32,7 +32,7 @@ impl Application {
                 continue;
             }
             if !self.may_panic {
-                // The first one is usually the cause of the others.
+                // The first panic is usually the cause of the later ones.
                 unexpected.get_or_insert(failure.clone());
             }
             self.panics.borrow_mut().push(failure);
@@ -50,15 +50,15 @@ impl World {
     }
 
     /// Allows handlers, rules and hooks to wait forever, or for another thread. Otherwise the test
-    /// fails if one of them waits for something that can no longer wake it, or that is outside this
-    /// world and so has no order that the seed determines.
+    /// fails if one of them waits for an event that can no longer happen, or for one outside this
+    /// world, whose order the seed does not determine.
     pub fn allow_waiting(&mut self) {
         self.application.may_wait = true;
     }
 
     /// Allows other threads to wake handlers, rules and hooks, and to send while this world is
-    /// idle. A runtime that drives the world and waits with [`poll_woken`](Self::poll_woken) needs
-    /// this.
+    /// idle. Required by a runtime that drives the world and waits with
+    /// [`poll_woken`](Self::poll_woken).
     pub fn allow_external_wakeups(&mut self) {
         self.application.has_driver = true;
     }
@@ -66,7 +66,7 @@ impl World {
     /// Returns all panics so far, in order.
     #[must_use]
     pub fn panics(&self) -> Vec<HandlerFailure> {
-        // An unexpected panic stays recorded as new, so that the next step fails the test.
+        // An unexpected panic stays recorded, so that the next step fails the test.
         if self.application.may_panic {
             self.application.record();
         }
@@ -96,7 +96,7 @@ impl World {
         if let Some(panic) = self.application.record() {
             self.fail_for(&panic);
         }
-        // Taken even where they are allowed, so that they do not accumulate.
+        // Take the wakes even where they are allowed, so that they do not accumulate.
         let outsiders = self.application.monitor.take_foreign_wakes();
         if !(self.application.may_wait || self.application.has_driver)
             && let Some((part, conn)) = outsiders.first()
@@ -140,13 +140,13 @@ impl World {
         self.fail(&format!("{name} panicked: {}{hint}", panic.message));
     }
 
-    /// Names a part of the application and the client that it runs for, as in a world's failure
-    /// messages: ``the handler of `save`, for client 0,``.
+    /// Names a callback and the client that it runs for, as in a world's failure messages: ``the
+    /// handler of `save`, for client 0,``.
     #[must_use]
     pub fn describe(&self, part: &str, conn: Option<ConnId>) -> String {
         let Some(conn) = conn else { return part.to_owned() };
         let has = |id: &str| self.clients().iter().position(|client| client.id() == id);
-        // A client that has not read its id yet is identified by the last poll.
+        // A client that has not received its id yet is identified by the last poll.
         let last_polled =
             || self.last_polled.filter(|number| self.clients()[*number].id().is_empty());
         match has(conn.as_str()).or_else(last_polled) {
@@ -157,8 +157,8 @@ impl World {
 }
 
 impl Drop for World {
-    /// Fails the test if there was a panic since the last step. If the test is failing already,
-    /// prints errors and pending callbacks, which may be the cause.
+    /// Fails the test if a callback has panicked since the last step. If the test is failing
+    /// already, prints errors and pending callbacks, which may be the cause.
     fn drop(&mut self) {
         let panic = self.application.record();
         // A second panic would abort the process and hide the first.
@@ -190,7 +190,7 @@ fn print_line(what: &str) {
     eprintln!("under seed {what}");
 }
 
-/// Returns the message of a panic.
+/// Extracts the message from a panic's payload.
 pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()

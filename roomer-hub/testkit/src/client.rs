@@ -19,13 +19,13 @@ use super::view::View;
 /// A client of a [`World`](super::World). Cheap to clone: clones refer to the same client.
 ///
 /// The bytes that it sends are in flight until the world runs ([`settle`](super::World::settle),
-/// [`advance`](super::World::advance)). It answers pings and close frames by itself, as every
-/// WebSocket client does, and checks all that it receives against roomer's contract. A violation
+/// [`advance`](super::World::advance)). It answers pings and close frames automatically, as every
+/// WebSocket client does, and checks every received packet against roomer's contract. A violation
 /// panics with the seed.
 #[derive(Clone)]
 pub struct Client(pub(super) Rc<RefCell<State>>);
 
-/// The end of a connection, from the client's side.
+/// How a connection ended, as seen by the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Closed {
@@ -43,11 +43,11 @@ pub(super) struct State {
     pub(super) task: usize,
     /// Bytes in flight to the server.
     pub(super) in_flight: VecDeque<u8>,
-    /// The end of the stream after those bytes: clean, or an error.
+    /// How the stream ends after those bytes: cleanly, or with an error.
     pub(super) end: Option<Result<(), ErrorKind>>,
     pub(super) is_reading: bool,
     pub(super) is_lost: bool,
-    /// Received bytes that are not a whole frame yet.
+    /// Received bytes that do not form a whole frame yet.
     pub(super) incoming: Vec<u8>,
     /// The status of the HTTP response; `None` during the handshake.
     pub(super) status: Option<u16>,
@@ -61,7 +61,7 @@ pub(super) struct State {
     pub(super) closed: Option<Closed>,
     has_sent_close: bool,
     reactions: Vec<(String, Reaction)>,
-    /// The requests that the client has sent.
+    /// The number of requests that the client has sent.
     pub(super) requests: u64,
     masks: u32,
 }
@@ -144,7 +144,7 @@ impl Client {
         self.send_frame(first_byte::FINAL | first_byte::BINARY, message);
     }
 
-    /// Sends a ping. The server's answers are in [`pongs`](Self::pongs).
+    /// Sends a ping. [`pongs`](Self::pongs) returns the payloads of the answers.
     pub fn ping(&self, payload: impl AsRef<[u8]>) {
         self.send_frame(first_byte::PING, payload.as_ref());
     }
@@ -163,7 +163,7 @@ impl Client {
         if state.end.is_some() || state.is_lost {
             return;
         }
-        // Another key for each frame, so that a server that ignores keys is found.
+        // A different key for each frame exposes a server that ignores keys.
         state.masks = state.masks.wrapping_add(0x9e37_79b9);
         let key = state.masks.to_be_bytes();
         let mut frame = Vec::new();
@@ -177,7 +177,7 @@ impl Client {
     }
 
     /// Calls `reaction` for each message of `event` received from any room, after the message has
-    /// been recorded. What the reaction sends is in flight like any other data.
+    /// been recorded. Data that the reaction sends is in flight like any other.
     pub fn on(&self, event: &str, reaction: impl Fn(&Client, &Packet) + 'static) {
         self.state_mut().reactions.push((event.into(), Rc::new(reaction)));
     }
@@ -191,27 +191,27 @@ impl Client {
         state.peer.set_space(room);
     }
 
-    /// Reads again after [`stall`](Self::stall).
+    /// Starts reading again after [`stall`](Self::stall).
     pub fn resume(&self) {
         let mut state = self.state_mut();
         state.is_reading = true;
         state.peer.set_space(usize::MAX);
     }
 
-    /// Closes the sending direction and keeps receiving: the server reads what is in flight, then
+    /// Closes the sending direction and keeps receiving: the server reads the bytes in flight, then
     /// the end of the stream.
     pub fn half_close(&self) {
         self.state_mut().end.get_or_insert(Ok(()));
     }
 
-    /// Loses the connection with an error that the server sees at once. Data in flight is lost.
+    /// Loses the connection with an error that the server sees immediately. Data in flight is lost.
     pub fn reset(&self) {
         self.vanish();
         self.notify();
     }
 
-    /// Loses the connection without any notice, like an unplugged cable: the server's writes are
-    /// never read, and nothing more arrives.
+    /// Loses the connection silently, as with an unplugged cable: the server's writes are never
+    /// read, and no more bytes arrive.
     pub fn vanish(&self) {
         let mut state = self.state_mut();
         state.is_lost = true;
@@ -222,7 +222,7 @@ impl Client {
         state.closed.get_or_insert(Closed { code: None, reason: String::new() });
     }
 
-    /// Makes the server's socket report that the connection is lost.
+    /// Makes the server's socket report the loss of the connection.
     pub(super) fn notify(&self) {
         let state = self.state();
         state.peer.end_stream(Err(ErrorKind::ConnectionReset));
@@ -262,7 +262,7 @@ impl Client {
         self.state().closed.clone()
     }
 
-    /// Returns the messages received in a room, in order, without those about membership. Direct
+    /// Returns the messages received in a room, in order, without membership notices. Direct
     /// messages belong to the room `root`.
     #[must_use]
     pub fn messages(&self, room: &str) -> Vec<Packet> {
@@ -277,8 +277,8 @@ impl Client {
         received.map(|packet| String::from_utf8_lossy(&packet.payload).into_owned()).collect()
     }
 
-    /// Returns the binary messages that are not packets, which handlers send with
-    /// [`Conn::send_raw`](roomer_engine::Conn::send_raw), and all text messages.
+    /// Returns all text messages, and the binary messages that are not packets, which handlers send
+    /// with [`Conn::send_raw`](roomer_engine::Conn::send_raw).
     #[must_use]
     pub fn raw(&self) -> Vec<Bytes> {
         self.state().raw.clone()
@@ -290,16 +290,16 @@ impl Client {
         self.state().pongs.clone()
     }
 
-    /// Returns the ids of a room's members as this client knows them, sorted; `None` if it is not
-    /// in the room.
+    /// Returns the ids of a room's members from the packets received so far, sorted; `None` if this
+    /// client is not in the room.
     #[must_use]
     pub fn members(&self, room: &str) -> Option<Vec<String>> {
         let state = self.state();
         state.view.rooms.get(room).map(|members| members.iter().cloned().collect())
     }
 
-    /// Returns the info of a room's member as this extended client knows it, as JSON; `None` if there is
-    /// none.
+    /// Returns the info of a room's member as JSON, from the packets received so far; `None` if the
+    /// member has none. For extended clients only.
     #[must_use]
     pub fn member_info(&self, room: &str, id: &str) -> Option<String> {
         let state = self.state();
@@ -307,14 +307,14 @@ impl Client {
         member.info.as_ref().map(ToString::to_string)
     }
 
-    /// Returns the user of a room's member as this extended client knows it, if it has one.
+    /// Returns the user of a room's member, if it has one. For extended clients only.
     #[must_use]
     pub fn member_user(&self, room: &str, id: &str) -> Option<String> {
         self.state().view.extended.get(room)?.profiles.get(id)?.user.clone()
     }
 
-    /// Returns the number of a room's members as this extended client knows it, in a room that counts
-    /// them ([`Presence::Count`](roomer_engine::Presence)).
+    /// Returns the member count of a room that sends counts instead of lists
+    /// ([`Presence::Count`](roomer_engine::Presence)). For extended clients only.
     #[must_use]
     pub fn member_count(&self, room: &str) -> Option<u64> {
         self.state().view.extended.get(room)?.count
@@ -326,7 +326,7 @@ impl Client {
         self.state().view.rooms.keys().cloned().collect()
     }
 
-    /// Clears all recorded messages and pongs, so that the next assertion sees new ones only.
+    /// Clears all recorded messages and pongs, so that the next assertion sees only new ones.
     pub fn clear_messages(&self) {
         let mut state = self.state_mut();
         state.messages.clear();
@@ -346,7 +346,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// A description of what the server must not send.
+    /// A description of the bytes or packet that violates the protocol.
     pub(super) fn receive(&self, bytes: &[u8]) -> Result<(), String> {
         self.state_mut().incoming.extend_from_slice(bytes);
         loop {
@@ -365,7 +365,7 @@ impl Client {
                     let state = self.state();
                     let due = state.reactions.iter().filter(|(event, _)| packet.event == **event);
                     let due: Vec<Reaction> = due.map(|(_, reaction)| reaction.clone()).collect();
-                    // Before the reactions, which may use this client.
+                    // Release the borrow before the reactions, which may use this client.
                     drop(state);
                     due.iter().for_each(|reaction| reaction(self, &packet));
                 }

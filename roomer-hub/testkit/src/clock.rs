@@ -10,8 +10,8 @@ use std::time::Duration;
 use super::rng::Rng;
 use roomer_engine::Environment;
 
-/// A virtual clock, which advances only by [`advance_to`](Self::advance_to), and a seeded source of
-/// ids. Clones share the same state.
+/// A virtual clock, advanced only by [`advance_to`](Self::advance_to), and a seeded source of ids.
+/// Clones share the same state.
 #[derive(Clone, Debug)]
 pub struct Clock(Arc<Inner>);
 
@@ -48,11 +48,11 @@ impl Clock {
     /// Advances the time, and wakes all sleepers that are due. An earlier time has no effect.
     pub fn advance_to(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        // Time never decreases, as `Environment` promises.
+        // `Environment` requires that the time never decreases.
         self.0.nanos.fetch_max(nanos, Ordering::Relaxed);
         let now = self.now();
         let due: Vec<_> = self.sleepers().waiting.extract_if(.., |(at, ..)| *at <= now).collect();
-        // After the unlock: a woken task may begin to sleep again.
+        // Wake after the unlock: a woken task may go to sleep again immediately.
         due.into_iter().for_each(|(_, _, waker)| waker.wake());
     }
 
@@ -104,7 +104,7 @@ impl Future for Sleep {
             return Poll::Ready(());
         }
         let mut sleepers = self.clock.sleepers();
-        // One entry for each sleep, with the newest waker.
+        // Keep one entry per sleep, with the newest waker.
         sleepers.waiting.retain(|(_, serial, _)| *serial != self.serial);
         sleepers.waiting.push((self.until, self.serial, cx.waker().clone()));
         Poll::Pending

@@ -1,9 +1,9 @@
-//! The faults of the simulated network.
+//! Configuration of the simulated network's faults.
 
 use super::rng::Rng;
 
-/// The faults that a [`World`](super::World)'s network injects by itself, at moments that the seed
-/// determines. The methods of [`Client`](super::Client) inject the same faults by hand.
+/// The faults that a [`World`](super::World)'s network injects automatically, at moments that the
+/// seed determines. The methods of [`Client`](super::Client) inject the same faults manually.
 ///
 /// ```
 /// # mod roomer_tokio { pub use {roomer_engine::*, roomer_testkit as testkit}; }
@@ -16,7 +16,7 @@ use super::rng::Rng;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Faults {
-    /// Bytes arrive split at any position, or several messages at once.
+    /// Bytes arrive split at any position, or several messages arrive together.
     pub split: bool,
     /// Sockets accept few bytes at a time and are sometimes full. Some calls are interrupted, and
     /// some sockets report that they are writable when they are not.
@@ -25,8 +25,8 @@ pub struct Faults {
     pub spurious_polls: bool,
     /// Clients stop reading for up to ten seconds.
     pub stalls: bool,
-    /// Clients lose their connection, with any part of the data in flight. The server sees it at
-    /// once, later, or never.
+    /// Clients lose their connection, with any part of the data in flight. The server sees the loss
+    /// immediately, later, or never.
     pub resets: bool,
     /// Clients close the sending direction and keep receiving.
     pub half_closes: bool,
@@ -39,14 +39,14 @@ impl Faults {
         Faults::default()
     }
 
-    /// Returns all faults that lose nothing. Every promise of a server must hold under them
+    /// Returns all faults that lose no data. Every guarantee of a server must hold under them
     /// unchanged. The default of [`World::new`](super::World::new).
     #[must_use]
     pub fn gentle() -> Self {
         Faults { split: true, short_writes: true, spurious_polls: true, ..Faults::default() }
     }
 
-    /// Returns all faults. Under them any client may be gone at any time.
+    /// Returns all faults. Any client may lose its connection at any time.
     #[must_use]
     pub fn harsh() -> Self {
         Faults { stalls: true, resets: true, half_closes: true, ..Faults::gentle() }
@@ -65,7 +65,7 @@ impl Faults {
             &mut self.resets,
             &mut self.half_closes,
         ] {
-            // Drawn for disabled faults too, so that the others do not depend on them.
+            // Draw for disabled faults too, so that later draws do not depend on them.
             *fault &= rng.chance(60);
         }
         self

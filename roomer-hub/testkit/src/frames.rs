@@ -1,11 +1,11 @@
-//! A second implementation of client-side WebSocket framing (RFC 6455). It shares no code with the
-//! server, so that the same mistake cannot hide in both.
+//! A second implementation of client-side WebSocket framing (RFC 6455). Because it shares no code
+//! with the server, an error in one of them shows as a difference.
 
-/// First bytes of frames: the final bit and the opcode.
+/// First bytes of frames: the FIN bit and the opcode.
 pub mod first_byte {
     /// A continuation frame that is not the last of its message.
     pub const CONTINUATION: u8 = 0x00;
-    /// The final bit: the last frame of a message.
+    /// The FIN bit, set on the last frame of a message.
     pub const FINAL: u8 = 0x80;
     /// The opcode of a text message.
     pub const TEXT: u8 = 0x01;
@@ -64,12 +64,12 @@ pub enum Frame<'a> {
 ///
 /// # Errors
 ///
-/// A description of what a server must not send.
+/// A description of the violation of RFC 6455.
 pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
     let &[start, second, ref rest @ ..] = bytes else {
         return Ok(None);
     };
-    // The bit of the mask, which servers must not use (RFC 6455 section 5.1).
+    // The mask bit, which servers must not set (RFC 6455 section 5.1).
     if second & 0x80 != 0 {
         return Err("the server masks a frame".into());
     }
@@ -78,11 +78,11 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
         (127, [a, b, c, d, e, f, g, h, rest @ ..]) => {
             (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), rest)
         }
-        // Not even the length has arrived.
+        // The extended length has not arrived completely.
         (126 | 127, _) => return Ok(None),
         (short, rest) => (u64::from(short), rest),
     };
-    // Checked before the payload has arrived: a wrong length may announce bytes that never arrive.
+    // Check the length before the payload arrives: a wrong one may announce bytes that never come.
     let shortest = match length {
         0..=125 => second < 126,
         126..=0xffff => second == 126,
@@ -95,7 +95,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
     if length > i64::MAX as u64 {
         return Err(format!("a frame of {length} bytes"));
     }
-    // The bit of control opcodes (RFC 6455 section 5.5).
+    // The high bit of the opcode marks control frames (RFC 6455 section 5.5).
     if start & 0x08 != 0 && length > 125 {
         return Err(format!("a control frame of {length} bytes"));
     }
@@ -118,7 +118,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
                 Frame::Close(Some(u16::from_be_bytes([*high, *low])), reason)
             }
         },
-        // Fragments too: the server sends each message in one frame.
+        // Fragments are errors too: the server sends each message in one frame.
         _ => return Err(format!("a frame that begins with {start:#04x}")),
     };
     Ok(Some((frame, bytes.len() - after.len())))
@@ -133,7 +133,7 @@ pub const REQUEST_HEADERS: &[(&str, &str)] = &[
     ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
 ];
 
-/// Returns a client's upgrade request. `extra` contains more header lines, each with its line
+/// Returns a client's upgrade request. `extra` holds additional header lines, each with its line
 /// ending.
 #[must_use]
 pub fn request(target: &str, extra: &str) -> Vec<u8> {
@@ -154,7 +154,7 @@ pub const SWITCHING_PROTOCOLS: &[u8] =
 ///
 /// # Errors
 ///
-/// A description of how the head differs.
+/// A description of the difference.
 pub fn accepted_subprotocol(head: &[u8]) -> Result<Option<String>, String> {
     let (head, agreed) =
         (String::from_utf8_lossy(head), String::from_utf8_lossy(SWITCHING_PROTOCOLS));
@@ -176,7 +176,7 @@ pub fn accepted_subprotocol(head: &[u8]) -> Result<Option<String>, String> {
 ///
 /// # Errors
 ///
-/// A description of what is not a valid response.
+/// A description of the invalid part of the response.
 pub fn read_response(bytes: &[u8]) -> Result<Option<(u16, usize)>, String> {
     let Some(end) = bytes.windows(4).position(|end| end == b"\r\n\r\n") else {
         return Ok(None);
@@ -186,7 +186,7 @@ pub fn read_response(bytes: &[u8]) -> Result<Option<(u16, usize)>, String> {
     let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 "));
     let status = status.and_then(|line| line.get(..3)?.parse().ok());
     let status: u16 = status.ok_or_else(|| format!("no status line: {head:?}"))?;
-    // Without the header there is no body, as in a response of 101.
+    // A missing header means an empty body, as in a 101 response.
     let mut length = 0;
     for line in lines {
         let (name, value) = line.split_once(": ").ok_or_else(|| format!("no header: {line:?}"))?;

@@ -1,4 +1,4 @@
-//! Upgrade requests of clients, sent over the client's own socket or through a framework.
+//! Upgrade requests of scripted clients, sent over their own sockets or through a framework.
 
 use std::future::poll_fn;
 use std::io::ErrorKind;
@@ -88,8 +88,8 @@ impl Handshake {
     /// [`Claims`](roomer_engine::Claims), which become the connection's claims, or values of your
     /// own types, which the `authorize` hook finds in
     /// [`Request::head`](roomer_engine::Request::head). The request then goes through
-    /// [`Server::upgrade_async`], as in a framework that the server is mounted into, so the
-    /// framework decides about its path.
+    /// [`Server::upgrade_async`], as in a framework that mounts the server, so the framework does
+    /// the routing.
     pub fn extension<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
         self.extensions.insert(value);
         self
@@ -108,7 +108,7 @@ impl Handshake {
         frames::request(&self.target(), &self.headers.iter().map(line).collect::<String>())
     }
 
-    /// Returns the request as a framework has parsed it.
+    /// Converts the request to the parsed form that a framework passes on.
     fn into_request(self) -> http::Result<http::Request<()>> {
         let mut request = http::Request::get(self.target());
         for (name, value) in frames::REQUEST_HEADERS {
@@ -141,14 +141,14 @@ impl World {
         let (socket, peer) = socket();
         let server = self.server().clone();
         let task = self.tasks.spawn(serve_mounted(server, request, address, socket));
-        // Nothing is in flight: the framework has read the request.
+        // No bytes are in flight, since the framework has already read the request.
         let client = Client::new(self.clients.len(), peer, task, Vec::new());
         self.clients.push(client.clone());
         client
     }
 }
 
-/// Serves one request as a framework with a mounted server does.
+/// Serves one request as a framework does in which the server is mounted.
 async fn serve_mounted(
     server: Server,
     request: http::Request<()>,
@@ -174,7 +174,7 @@ async fn write_response(socket: &impl Transport, response: &http::Response<Strin
     for (name, value) in response.headers() {
         text += &format!("{name}: {}\r\n", value.to_str().unwrap_or_default());
     }
-    // A response of 1xx has no length (RFC 9110 section 8.6).
+    // A 1xx response has no content length (RFC 9110 section 8.6).
     if status != http::StatusCode::SWITCHING_PROTOCOLS {
         text += &format!("content-length: {}\r\n", response.body().len());
     }

@@ -1,4 +1,4 @@
-//! Extended clients in rooms that remember.
+//! Extended clients in rooms with a message history.
 
 use roomer_proto::extended::{Position, Recall};
 use roomer_proto::{JOIN, PacketRef};
@@ -6,8 +6,8 @@ use roomer_proto::{JOIN, PacketRef};
 use super::client::Client;
 
 impl Client {
-    /// Requests to join a room, and asks for what the client has missed there. The messages are recorded
-    /// like others.
+    /// Requests to join a room and to receive the messages missed there, which are recorded like
+    /// others.
     pub fn join_and_recall(&self, room: &str, recall: Recall) {
         let at = recall.at.map(|at| format!("\"at\":{at}"));
         let last = recall.last.map(|last| format!("\"last\":{last}"));
@@ -17,13 +17,14 @@ impl Client {
         self.send_packet(&PacketRef { room, event: JOIN, payload, ..PacketRef::default() });
     }
 
-    /// Returns the position of this extended client in a room that remembers.
+    /// Returns this extended client's position in the history of a room.
     #[must_use]
     pub fn position(&self, room: &str) -> Option<Position> {
         self.state().view.numbers.get(room).map(|numbers| numbers.at)
     }
 
-    /// Returns true if nothing was missing after the position with which the client has joined a room.
+    /// Returns true if the server had every message after the position with which the client
+    /// joined.
     #[must_use]
     pub fn has_recovered(&self, room: &str) -> bool {
         self.state().view.numbers.get(room).is_some_and(|numbers| numbers.has_recovered)

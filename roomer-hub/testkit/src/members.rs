@@ -1,4 +1,4 @@
-//! An extended client's view of the members of its rooms, with their info.
+//! An extended client's view of the members of its rooms and their info.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use roomer_proto::extended::{Member, Members, Position};
 
 use super::view::View;
 
-/// The members of one room, by id, as an extended client knows them.
+/// The members of one room by id, from the packets that an extended client has received.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RoomView {
     pub(super) profiles: BTreeMap<String, Member>,
-    /// The number of members, in a room that counts them.
+    /// The number of members, in a room with counts instead of lists.
     pub(super) count: Option<u64>,
 }
 
-/// The numbers of the messages of a room that remembers.
+/// The message numbers of a room with a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Numbers {
-    /// The position of the last message, or that of the `join_ack`.
+    /// The position of the last message, or the position in the `join_ack`.
     pub(super) at: Position,
     /// True until the first message.
     is_first: bool,
@@ -36,7 +36,7 @@ impl View {
         }
         let mut room = RoomView { count: members.count, ..RoomView::default() };
         let is_list = members.members.is_some();
-        // A room has either a list or a number, never both or neither.
+        // A room has either a list or a count, never both or neither.
         if is_list == members.count.is_some() {
             return Err(wrong());
         }
@@ -48,7 +48,7 @@ impl View {
         if is_list && !room.profiles.contains_key(&self.id) {
             return Err(format!("{packet:?} does not list the client"));
         }
-        // A repeated join lists exactly what the notices so far have made.
+        // A repeated join must list exactly the members that result from the notices so far.
         match self.extended.insert(packet.room.into(), room.clone()) {
             Some(known) if known != room => {
                 Err(format!("{packet:?}, but the notices so far make {known:?}"))
@@ -60,7 +60,7 @@ impl View {
     }
 
     fn begin_numbers(&mut self, room: &str, members: &Members) {
-        // A room that no longer remembers has no position.
+        // A room without a history has no position.
         self.numbers.remove(room);
         if let Some(at) = members.at {
             let numbers = Numbers { at, is_first: true, has_recovered: members.recovered };
@@ -68,20 +68,20 @@ impl View {
         }
     }
 
-    /// Applies the number of a message in a room that remembers.
+    /// Checks and applies the number of a message in a room with a history.
     pub(super) fn number(&mut self, packet: &PacketRef<'_>) -> Result<(), String> {
         let wrong = || format!("{packet:?} does not have the next number of its room");
-        // Begins with `#`, as the caller has checked.
+        // The caller has checked that `dst` begins with `#`.
         let number: u64 = packet.dst[1..].parse().map_err(|_| wrong())?;
         let Some(numbers) = self.numbers.get_mut(packet.room) else { return Err(wrong()) };
         let next = numbers.at.number + 1;
-        // Missed messages come first, up to the position of the `join_ack`.
+        // Missed messages come first, up to the position in the `join_ack`.
         let is_next = number == next || (numbers.is_first && (1..next).contains(&number));
         (numbers.at.number, numbers.is_first) = (number, false);
         if is_next { Ok(()) } else { Err(wrong()) }
     }
 
-    /// Applies a notice for an extended client.
+    /// Applies a membership notice for an extended client.
     pub(super) fn notice_extended(&mut self, packet: &PacketRef<'_>) -> Result<(), String> {
         let Members { members, count, joined, left, changed, .. } = parse(packet)?;
         let Some(room) = self.extended.get_mut(packet.room) else {

@@ -1,4 +1,4 @@
-//! The network between clients and server: delivers bytes and injects faults.
+//! Delivers bytes between clients and server, and injects faults.
 
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::world::{Scheduled, World};
 
 impl World {
-    /// Delivers some of a client's bytes in flight.
+    /// Delivers some of the bytes that a client has in flight.
     pub(super) fn deliver(&mut self, number: usize) {
         self.idle_polls = 0;
         let client = self.clients[number].clone();
@@ -17,7 +17,7 @@ impl World {
             true if self.rng.chance(35) => 1 + self.rng.below(all),
             _ => all,
         };
-        // If nothing is in flight, the end of the stream alone is delivered.
+        // With no bytes in flight, only the end of the stream is delivered.
         let bytes: Vec<u8> = state.in_flight.drain(..size.min(all)).collect();
         if self.faults.split && self.rng.chance(10) {
             let most = 1 + self.rng.below(8);
@@ -28,7 +28,7 @@ impl World {
             && let Some(end) = state.end.filter(|end| end.is_ok())
         {
             state.peer.end_stream(end);
-            // The end of the stream is delivered once.
+            // The end of the stream must be delivered only once.
             state.end = Some(Err(ErrorKind::NotConnected));
         }
         drop(state);
@@ -36,7 +36,7 @@ impl World {
         self.record(&bytes);
     }
 
-    /// Lets a client read.
+    /// Transfers bytes from the socket, where the server has written them, to the client.
     pub(super) fn take(&mut self, number: usize) {
         self.idle_polls = 0;
         let client = self.clients[number].clone();
@@ -63,12 +63,12 @@ impl World {
         }
     }
 
-    /// Notifies clients that the server has ended the stream, once they have read everything before
-    /// it.
+    /// Notifies clients that the server has ended the stream, once they have read all bytes before
+    /// its end.
     pub(super) fn deliver_stream_ends(&mut self) {
         for client in &self.clients {
             let state = client.state();
-            // A task that has ended has dropped its socket.
+            // A task that has completed has dropped its socket.
             let is_shut = state.peer.is_shut_down() || self.tasks.is_done(state.task);
             let has_ended = is_shut && state.peer.available() == 0 && state.is_reading;
             let knows = state.end.is_some() && state.has_ended();
@@ -79,7 +79,7 @@ impl World {
         }
     }
 
-    /// Injects a fault at random, if faults are enabled.
+    /// Injects one of the enabled faults at random, or none.
     pub(super) fn inject_faults(&mut self) {
         let faults = self.faults;
         if !(faults.stalls || faults.resets || faults.half_closes) || self.clients.is_empty() {
@@ -91,7 +91,7 @@ impl World {
             return;
         }
         let late = Duration::from_millis(self.rng.below(10_000) as u64);
-        // Rarely, so that clients do something between two faults.
+        // Faults are rare, so that clients make progress between them.
         match self.rng.below(600) {
             0 if faults.stalls => {
                 client.stall(self.rng.below(200));
@@ -103,7 +103,7 @@ impl World {
                 match self.rng.below(3) {
                     0 => client.notify(),
                     1 => self.scheduled.push((self.clock.now() + late, number, Scheduled::Notify)),
-                    _ => {} // the server never sees it
+                    _ => {} // the server never notices
                 }
             }
             _ => {}

@@ -1,4 +1,4 @@
-//! Parses the bytes that a client receives.
+//! Parses the bytes that a scripted client receives.
 
 use bytes::Bytes;
 use roomer_proto::Packet;
@@ -6,19 +6,19 @@ use roomer_proto::Packet;
 use super::client::{Closed, State};
 use super::frames::{self, Frame};
 
-/// Something that a client has received and may have to answer.
+/// A received item that the client may have to answer.
 pub(super) enum Received {
     Ping(Vec<u8>),
     Close(Vec<u8>),
     Packet(Packet),
-    /// A packet about the session of an extended client.
+    /// A packet about an extended client's session.
     Session(Packet),
     Other,
 }
 
 impl State {
     pub(super) fn receive_one(&mut self) -> Result<Option<Received>, String> {
-        // Taken out, since a frame borrows it while it changes the state.
+        // Take the buffer out of `self`, since a frame borrows it while `self` changes.
         let incoming = std::mem::take(&mut self.incoming);
         let result = self.read(&incoming);
         let size = result.as_ref().map_or(0, |read| read.as_ref().map_or(0, |(_, size)| *size));
@@ -42,8 +42,7 @@ impl State {
             self.status = Some(status);
             return Ok(Some((Received::Other, size)));
         }
-        // A close frame is the last frame (RFC 6455 section 5.5.1), and a rejection is followed by
-        // nothing.
+        // No bytes may follow a close frame (RFC 6455 section 5.5.1) or a rejected handshake.
         if self.closed.is_some() || self.status != Some(101) {
             return Err(format!("{} bytes behind the end", bytes.len()));
         }

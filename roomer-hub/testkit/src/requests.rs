@@ -48,7 +48,7 @@ impl Client {
         state.requests += 1;
         let tag = Tag::from_number(state.requests).as_str().to_owned();
         drop(state);
-        // The receiver of a request: an id, or nothing for the server, and the tag.
+        // A request's `dst` holds the receiver's id, or none for the server, and the tag.
         let dst = format!("{id}:{tag}");
         self.send_packet(&PacketRef { room, event, dst: &dst, src: "", payload });
         tag
@@ -79,7 +79,7 @@ impl Client {
         let Some((_, tag)) = split_tag(&request.dst) else {
             panic!("{request:?} is not a request");
         };
-        // Empty for a request of the server itself.
+        // The id is empty if the server itself sent the request.
         let asker = ConnId::parse(&request.src);
         let dst = TaggedId::new(asker.as_ref(), tag);
         let (room, dst) = (&*request.room, dst.as_str());
@@ -87,7 +87,7 @@ impl Client {
     }
 
     /// Returns the answer to a request of this client: its payload, or the code and text of an
-    /// error; `None` if there is none yet.
+    /// error. `None` if no answer has arrived.
     #[must_use]
     pub fn answer_of(&self, tag: &str) -> Option<Result<Bytes, (String, String)>> {
         let state = self.state();

@@ -1,6 +1,6 @@
 //! Reproducible random numbers.
 
-/// A small, fast generator (SplitMix64). Not for secrets.
+/// A small, fast generator (SplitMix64). Not suitable for secrets.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
 
@@ -8,7 +8,7 @@ impl Rng {
     /// Creates a generator with this seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        // Adjacent seeds must not produce related sequences.
+        // Adjacent seeds must not produce correlated sequences.
         let mut rng = Rng(seed ^ 0x5851_f42d_4c95_7f2d);
         rng.next();
         rng
@@ -26,8 +26,7 @@ impl Rng {
 
     /// Returns a number below `end`, or 0 if `end` is 0.
     pub fn below(&mut self, end: usize) -> usize {
-        // By a multiplication, and not by draws until one fits: each call takes one draw, whatever
-        // its value.
+        // Multiply instead of rejecting draws, so that each call consumes exactly one draw.
         ((u128::from(self.next()) * end as u128) >> 64) as usize
     }
 

@@ -1,4 +1,4 @@
-//! Runs a scenario with many seeds.
+//! Runs a scenario with a range of seeds.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,11 +8,11 @@ use super::application::panic_message;
 /// The environment variable that makes [`run`] use one seed only.
 pub const SEED_VARIABLE: &str = "ROOMER_SEED";
 
-/// A seed with which a scenario fails, and the failure.
+/// A seed with which a scenario fails, and the message of the panic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
-    /// The seed. It fails in the same way every time.
+    /// The failing seed, which reproduces the failure every time.
     pub seed: u64,
     /// The message of the panic.
     pub message: String,
@@ -37,7 +37,7 @@ pub fn run(seeds: Range<u64>, scenario: impl Fn(u64)) {
 #[must_use]
 pub fn find(seeds: Range<u64>, scenario: impl Fn(u64)) -> Option<Failure> {
     for seed in seeds {
-        // A scenario makes its own world, so a panic leaves nothing half changed.
+        // Each scenario creates its own world, so a panic cannot leave shared state half updated.
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| scenario(seed))) {
             return Some(Failure { seed, message: panic_message(&*panic) });
         }

@@ -1,4 +1,4 @@
-//! The session of an extended client: it survives the loss of a connection.
+//! An extended client's session, which survives the loss of a connection.
 
 use std::collections::VecDeque;
 
@@ -10,21 +10,21 @@ use super::handshake::Handshake;
 use super::view::View;
 use super::world::World;
 
-/// The received packets after which a client acknowledges them.
+/// The number of received packets after which a client acknowledges them.
 const ACK_AFTER: u64 = 16;
 
-/// The state with which a client returns to its session.
+/// The state with which a client resumes its session.
 #[derive(Clone)]
 pub(super) struct Session {
     handshake: Handshake,
-    /// The token of the last `hello`; empty before.
+    /// The token of the last `hello`; empty before the first.
     token: String,
-    /// The number of the server's packets that were received in this session.
+    /// The number of packets received from the server in this session.
     received: u64,
     acknowledged: u64,
-    /// Packets that the server has not acknowledged.
+    /// Packets not yet acknowledged by the server.
     sent: VecDeque<Vec<u8>>,
-    /// The number of packets that the server has acknowledged.
+    /// The number of packets acknowledged by the server.
     confirmed: u64,
     /// True once `hello` has arrived on this connection.
     is_open: bool,
@@ -32,8 +32,9 @@ pub(super) struct Session {
 }
 
 impl World {
-    /// Adds a client that speaks the extended protocol: its session outlives its connection, see
-    /// [`reconnect`](Self::reconnect). What it sends before the server's first packet waits.
+    /// Adds a client of the extended protocol, whose session outlives its connection, see
+    /// [`reconnect`](Self::reconnect). Packets that it sends before the server's first packet are
+    /// queued.
     ///
     /// # Panics
     ///
@@ -54,10 +55,10 @@ impl World {
         client
     }
 
-    /// Adds a client that returns to the session of another one, which has lost its connection or
-    /// still looks connected, with the same request. It knows what that client knows, and sends again
-    /// what the server has not received. If the server no longer has the session, the client starts a
-    /// new one.
+    /// Adds a client that resumes the session of another one, whose connection is lost or still
+    /// looks open, with the same request. It starts with a copy of that client's view, and
+    /// retransmits the packets that the server has not received. If the server no longer has the
+    /// session, the client starts a new one.
     ///
     /// # Panics
     ///
@@ -111,7 +112,7 @@ impl Client {
         self.state().session.as_ref().is_some_and(|session| session.is_open)
     }
 
-    /// Returns the token for the next return to the session; empty without one.
+    /// Returns the token that resumes the session next time; empty without a session.
     #[must_use]
     pub fn session_token(&self) -> String {
         self.state().session.as_ref().map(|session| session.token.clone()).unwrap_or_default()
@@ -123,7 +124,7 @@ impl Client {
         self.state().session.as_ref().map_or(0, |session| session.sent.len())
     }
 
-    /// Asks the server to acknowledge all packets so far.
+    /// Requests an acknowledgement of all packets sent so far.
     pub fn request_ack(&self) {
         let received = self.state_mut().session.as_mut().map(|session| {
             session.acknowledged = session.received;
@@ -141,12 +142,12 @@ impl Client {
         self.send_binary(&ack.to_bytes());
     }
 
-    /// Sends the packets that a packet of the server about the session calls for.
+    /// Sends the packets with which a client reacts to a session packet of the server.
     pub(super) fn answer_session(&self, packet: &Packet) {
         let mut state = self.state_mut();
         let Some(session) = &mut state.session else { return };
         if &*packet.event == HELLO {
-            // Packets that the server has received are removed already, by the count in this one.
+            // Packets that the server has received were removed when its count was applied.
             let sent: Vec<_> = session.sent.iter().cloned().collect();
             drop(state);
             sent.iter().for_each(|bytes| self.send_binary(bytes));
@@ -163,11 +164,11 @@ impl Client {
 }
 
 impl State {
-    /// Records a packet that the client sends. Returns true if it has to be sent now, and false if it
+    /// Records a packet that the client sends. Returns true if it must be sent now, and false if it
     /// waits for `hello`.
     pub(super) fn record_sent(&mut self, bytes: &[u8]) -> bool {
         let Some(session) = &mut self.session else { return true };
-        // Kept also while it waits: `hello` sends all of them.
+        // Keep waiting packets too: `hello` sends all of them.
         session.sent.push_back(bytes.to_vec());
         session.is_open
     }
@@ -193,8 +194,8 @@ impl State {
                 session.is_resumed = text.contains("\"resumed\":true");
                 if !session.is_resumed {
                     let is_first = session.received == 0 && session.confirmed == 0;
-                    // Before the first `hello`, packets wait for it. Later, they belonged to the
-                    // session that is gone.
+                    // Before the first `hello`, packets are queued for it. Later, queued packets
+                    // belong to the lost session.
                     if !is_first {
                         session.sent.clear();
                     }
@@ -206,9 +207,9 @@ impl State {
             _ => text,
         };
         let count = parse_count(count.as_bytes()).ok_or_else(wrong)?;
-        // Borrowed again, since the view was replaced above.
+        // Borrow again, since the view was replaced above.
         let Some(session) = &mut self.session else { return Ok(true) };
-        // A count that goes back is a fault of the server.
+        // A count must never decrease.
         let new = count.checked_sub(session.confirmed).ok_or_else(wrong)?;
         if new > session.sent.len() as u64 {
             return Err(format!("{packet:?} acknowledges more than was sent"));
@@ -219,7 +220,7 @@ impl State {
     }
 }
 
-/// Returns the text between two others.
+/// Returns the text between two delimiters.
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(start)?;
     Some(rest.split_once(end)?.0)

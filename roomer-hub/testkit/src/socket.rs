@@ -1,5 +1,5 @@
-//! An in-memory socket. The engine holds one end and a test holds the other, which also controls
-//! short reads, short writes and errors.
+//! An in-memory socket. The engine holds one end. A test holds the other, which also controls short
+//! reads, short writes and errors.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -9,7 +9,8 @@ use std::task::{Context, Poll, Waker};
 
 use roomer_engine as server;
 
-/// Creates a socket for [`Server::connect`](roomer_engine::Server::connect), and its far end. It delivers everything at once until configured otherwise.
+/// Creates a socket for [`Server::connect`](roomer_engine::Server::connect) and its far end. All
+/// bytes are delivered immediately unless configured otherwise.
 #[must_use]
 pub fn socket() -> (Socket, Peer) {
     let channel = Arc::new(Mutex::new(Channel {
@@ -33,11 +34,11 @@ pub fn socket() -> (Socket, Peer) {
     (Socket(channel.clone()), Peer(channel))
 }
 
-/// The server's end.
+/// The server's end of an in-memory socket.
 #[derive(Debug)]
 pub struct Socket(Arc<Mutex<Channel>>);
 
-/// The far end: the client's side of the socket, and the controls of the network between.
+/// The client's end of the socket, with controls for the network in between.
 #[derive(Debug)]
 pub struct Peer(Arc<Mutex<Channel>>);
 
@@ -54,14 +55,14 @@ impl fmt::Debug for DuringWrite {
 struct Channel {
     /// Delivered bytes that the server has not read.
     inbound: VecDeque<u8>,
-    /// The result of the server's read after those bytes: the end of the stream, or an error.
+    /// The result of the server's read after those bytes: end of stream, or an error.
     end: Option<Result<(), ErrorKind>>,
     read: u64,
     max_read: usize,
-    /// Bytes that the server has written and the client has not taken.
+    /// Bytes written by the server and not yet taken by the client.
     outbound: Vec<u8>,
     written: u64,
-    /// The number of bytes that the socket still accepts.
+    /// The number of bytes that the socket still accepts before it is full.
     room: usize,
     max_write: usize,
     failure: Option<ErrorKind>,
@@ -86,7 +87,7 @@ impl Peer {
     /// Ends the stream after the delivered bytes: cleanly, or with an error.
     pub fn end_stream(&self, end: Result<(), ErrorKind>) {
         let mut channel = lock(&self.0);
-        // A stream ends once: what a client does later changes nothing.
+        // A stream ends once; later calls have no effect.
         channel.end.get_or_insert(end);
         wake(channel, |channel| channel.reader.take());
     }
@@ -129,8 +130,8 @@ impl Peer {
         lock(&self.0).interrupts = times;
     }
 
-    /// Runs a closure during the next write, before any byte is accepted: it stands for another
-    /// thread that runs while the system call is in progress.
+    /// Runs a closure during the next write, before any byte is accepted, in place of another
+    /// thread that runs during the system call.
     pub fn during_write(&self, happens: impl FnOnce() + Send + 'static) {
         lock(&self.0).during_write = Some(DuringWrite(Box::new(happens)));
     }
@@ -174,8 +175,7 @@ impl Peer {
         lock(&self.0).outbound.len()
     }
 
-    /// Returns true if the server has found the socket full, and the socket has not become writable
-    /// since.
+    /// Returns true if the server has found the socket full and it has not become writable since.
     #[must_use]
     pub fn is_full(&self) -> bool {
         lock(&self.0).is_full
@@ -196,7 +196,7 @@ impl Peer {
     /// Returns true if the server has dropped its end.
     #[must_use]
     pub fn is_dropped(&self) -> bool {
-        // The server's end holds the other reference.
+        // The server's end holds the only other reference.
         Arc::strong_count(&self.0) == 1
     }
 }
@@ -209,12 +209,12 @@ impl Channel {
         if self.is_shut {
             return Err(ErrorKind::BrokenPipe.into());
         }
-        // Before the limits: an interrupted call has accepted nothing.
+        // Check this before the limits: an interrupted call accepts no bytes.
         if let Some(left) = self.interrupts.checked_sub(1) {
             self.interrupts = left;
             return Err(ErrorKind::Interrupted.into());
         }
-        // Callers stop once `taken` is the maximum, so it is never above it.
+        // Callers stop once `taken` reaches the maximum, so the subtraction cannot underflow.
         let size = bytes.len().min(self.room).min(self.max_write - taken);
         if size == 0 && !bytes.is_empty() {
             self.is_full = true;
@@ -222,7 +222,7 @@ impl Channel {
         }
         self.outbound.extend_from_slice(&bytes[..size]);
         self.written += size as u64;
-        // `usize::MAX` stands for no limit.
+        // `usize::MAX` means no limit.
         if self.room != usize::MAX {
             self.room -= size;
         }
@@ -235,7 +235,7 @@ impl Socket {
     fn run_hook(&self) {
         let during_write = lock(&self.0).during_write.take();
         if let Some(DuringWrite(happens)) = during_write {
-            // Without the lock, since the closure may use this socket.
+            // Run without the lock, since the closure may use this socket.
             happens();
         }
     }
@@ -255,7 +255,7 @@ impl server::Transport for Socket {
                 }
             };
         }
-        // Bytes around the end of the ring are read in one call, as from a system's buffer.
+        // Bytes that wrap around the end of the ring are read in one call, as from a kernel buffer.
         let (front, back) = channel.inbound.as_slices();
         let first = front.len().min(size);
         buf[..first].copy_from_slice(&front[..first]);
@@ -286,7 +286,7 @@ impl server::Transport for Socket {
                     }
                 }
                 Err(error) if taken == 0 => return Err(error),
-                // As with a system call: the bytes before the error count, and the next write
+                // As with a system call, the bytes before the error count, and the next write
                 // reports it.
                 Err(_) => break,
             }
@@ -303,7 +303,7 @@ impl server::Transport for Socket {
             channel.is_full = false;
             return Poll::Ready(Ok(()));
         }
-        // Even if it had room for a moment, in which the server did not write.
+        // Mark the socket full even if it had space briefly without a write by the server.
         channel.is_full = true;
         channel.writer = Some(cx.waker().clone());
         Poll::Pending

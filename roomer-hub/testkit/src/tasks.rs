@@ -1,4 +1,4 @@
-//! A single-threaded runtime without a scheduler: the caller decides which task is polled.
+//! A single-threaded runtime without a scheduler: the caller decides which task to poll.
 
 use std::fmt;
 use std::future::Future;
@@ -7,14 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
-/// Tasks, numbered in order of [`spawn`](Tasks::spawn), and the list of those that have been woken.
+/// Tasks, numbered in order of [`spawn`](Tasks::spawn), and the list of woken tasks.
 #[derive(Default)]
 pub struct Tasks {
     slots: Vec<Slot>,
     woken: Arc<Mutex<Woken>>,
 }
 
-/// The tasks that have been woken, and the waker to call for the next one.
+/// The list of woken tasks, and the waker to call when a task is added.
 #[derive(Default)]
 struct Woken {
     tasks: Vec<usize>,
@@ -27,7 +27,7 @@ struct Slot {
     waker: Waker,
 }
 
-/// Adds its task to the list of woken tasks, once.
+/// Adds its task to the list of woken tasks, at most once.
 struct TaskWaker {
     task: usize,
     is_woken: AtomicBool,
@@ -40,7 +40,7 @@ impl Wake for TaskWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // The flag only avoids a second entry; the lock publishes the list.
+        // The flag only prevents a second entry; the lock publishes the list.
         if !self.is_woken.swap(true, Ordering::Relaxed) {
             let mut woken = lock(&self.woken);
             woken.tasks.push(self.task);
@@ -58,7 +58,7 @@ impl Tasks {
         Tasks::default()
     }
 
-    /// Adds a task, which counts as woken. Returns its number.
+    /// Adds a task, initially woken. Returns its number.
     pub fn spawn(&mut self, future: impl Future<Output = ()> + 'static) -> usize {
         let task = self.slots.len();
         let (is_woken, woken) = (AtomicBool::new(false), self.woken.clone());
@@ -75,8 +75,8 @@ impl Tasks {
         lock(&self.woken).tasks.len()
     }
 
-    /// Completes when a task has been woken. A runtime that drives these tasks waits with it, since
-    /// its own events may wake them.
+    /// Completes when a task has been woken. For a runtime that drives these tasks and must wait
+    /// for wakes from its own events.
     pub fn poll_woken(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut woken = lock(&self.woken);
         if woken.tasks.is_empty() {
@@ -96,13 +96,13 @@ impl Tasks {
             }
             woken.tasks.remove(nth)
         };
-        // Before the poll: a wake-up during it has to put the task on the list again.
+        // Clear the flag before the poll: a wake during it must put the task on the list again.
         self.slots[task].flag.is_woken.store(false, Ordering::Relaxed);
         self.poll(task);
         Some(task)
     }
 
-    /// Polls a task, woken or not, which the contract of futures allows at any time.
+    /// Polls a task whether or not it has been woken, which the contract of futures allows.
     ///
     /// # Panics
     ///
@@ -113,7 +113,8 @@ impl Tasks {
         if let Some(future) = &mut slot.future
             && let Poll::Ready(()) = future.as_mut().poll(&mut Context::from_waker(&slot.waker))
         {
-            // At once, as runtimes do: a connection's socket closes with its task.
+            // Drop the future immediately, as runtimes do: a connection's socket closes with its
+            // task.
             slot.future = None;
         }
     }

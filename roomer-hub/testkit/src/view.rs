@@ -1,4 +1,4 @@
-//! A client's view of its rooms, and the part of the contract that one client can check.
+//! A client's view of its rooms, with the part of the contract that a single client can check.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,22 +9,22 @@ use roomer_hub::ConnId;
 
 use super::members::{Numbers, RoomView};
 
-/// A client's id, its rooms and their members, derived only from received packets.
+/// A client's id, rooms and members, derived only from received packets.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct View {
     pub(super) id: String,
     pub(super) rooms: BTreeMap<String, BTreeSet<String>>,
     /// True if the client speaks the extended protocol.
     pub(super) is_extended: bool,
-    /// The members of the same rooms, as an extended client knows them.
+    /// The members of the same rooms, with the details that extended clients receive.
     pub(super) extended: BTreeMap<String, RoomView>,
-    /// The numbers of messages, in rooms that remember.
+    /// Message numbers, for rooms with a history.
     pub(super) numbers: BTreeMap<String, Numbers>,
 }
 
 impl View {
-    /// Applies a packet. Returns true if it belongs to the application, and false if it is about
-    /// membership.
+    /// Applies a packet. Returns true if it belongs to the application, and false if it is a
+    /// membership notice.
     ///
     /// # Errors
     ///
@@ -48,7 +48,7 @@ impl View {
                 }
                 self.notice_extended(packet)?;
             }
-            // Notices have no sender; a packet with one was sent by a handler.
+            // Notices have no sender; a packet with a sender comes from a handler.
             NEW_MEMBER | MEMBER_LEFT if packet.src.is_empty() && packet.dst.is_empty() => {
                 if self.is_extended {
                     return Err(format!("{packet:?} is sent to an extended client"));
@@ -56,7 +56,7 @@ impl View {
                 self.notice(packet)?;
             }
             _ => {
-                // Direct messages, and those of the server, may name a room that the client is not
+                // Direct messages and messages of the server may name a room that the client is not
                 // in.
                 let foreign = !packet.src.is_empty() && packet.src != self.id;
                 if foreign && packet.dst.is_empty() && !self.rooms.contains_key(room) {
@@ -66,7 +66,7 @@ impl View {
                     self.number(packet)?;
                     return Ok(packet.event != NUMBER);
                 }
-                // A request or an answer has its tag after the id.
+                // Requests and answers append a tag to the id.
                 let receiver = split_tag(packet.dst).map_or(packet.dst, |(id, _)| id);
                 if !receiver.is_empty() && receiver != self.id {
                     return Err(format!("{packet:?} is for another client"));
@@ -108,8 +108,8 @@ impl View {
         if ConnId::parse(&about).is_none() || about == self.id {
             return Err(format!("{packet:?} is about {about:?}"));
         }
-        // In compatibility mode a repeated join is announced again, so a known id may be added
-        // again.
+        // In compatibility mode a repeated join is announced again, so the id may already be
+        // present.
         if packet.event == NEW_MEMBER {
             members.insert(about);
         } else if !members.remove(&about) {
@@ -119,11 +119,11 @@ impl View {
     }
 }
 
-/// Parses a snapshot: a JSON array of unique ids.
+/// Parses a snapshot of members: a JSON array of unique ids.
 pub(super) fn snapshot(payload: &[u8]) -> Result<BTreeSet<String>, String> {
     let text = std::str::from_utf8(payload).map_err(|_| "a snapshot that is not UTF-8")?;
     let wrong = || format!("a snapshot that is not a list of ids: {text:?}");
-    // As text, not by a parser of JSON: the exact form is a part of the contract.
+    // Parse as text instead of with a JSON parser: the exact form is part of the contract.
     let list = text.strip_prefix("[\"").and_then(|text| text.strip_suffix("\"]"));
     let mut members = BTreeSet::new();
     for id in list.ok_or_else(wrong)?.split("\",\"") {
@@ -167,14 +167,14 @@ mod tests {
         let both = format!("[\"{ANN}\",\"{BOB}\"]");
         let twice = format!("[\"{ANN}\",\"{ANN}\"]");
         for (room, event, src, payload) in [
-            ("root", MEMBER_LEFT, "", BOB),     // was not in
+            ("root", MEMBER_LEFT, "", BOB),     //     was not in the room
             ("root", NEW_MEMBER, "", ANN),      // about the client itself
-            ("lobby", NEW_MEMBER, "", BOB),     // for a room that the client is not in
-            ("lobby", "chat", BOB, "hi"),       // the same
+            ("lobby", NEW_MEMBER, "", BOB),     // in a room that the client is not in
+            ("lobby", "chat", BOB, "hi"),       // also in a room that the client is not in
             ("root", JOIN_ACK, ANN, &both),     // contradicts the notices so far
-            ("lobby", JOIN_ACK, BOB, &both),    // another client's
+            ("lobby", JOIN_ACK, BOB, &both),    // another client's id
             ("lobby", JOIN_ACK, ANN, &twice),   // a duplicate id
-            ("lobby", JOIN_ACK, ANN, "[\"\"]"), // no ids
+            ("lobby", JOIN_ACK, ANN, "[\"\"]"), // an empty id
         ] {
             let packet = packet(room, event, src, payload);
             assert!(ann().receive(&packet).is_err(), "{packet:?}");

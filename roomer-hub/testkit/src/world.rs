@@ -1,4 +1,4 @@
-//! A server, its clients, and the network between them.
+//! Runs a server, its clients and the network between them, step by step.
 
 use std::fmt;
 use std::future::Future;
@@ -17,15 +17,15 @@ use super::socket::socket;
 use super::tasks::Tasks;
 use roomer_engine::{Builder, Server};
 
-/// The maximum number of steps in one `settle`. More mean an endless loop.
+/// The maximum number of steps in one `settle`. More indicate an endless loop.
 const MAX_STEPS: u64 = 10_000_000;
 
-/// The maximum number of polls in a row without any byte moving. More mean that a handler keeps
-/// waking itself.
+/// The maximum number of consecutive polls in which no byte moves. More indicate a handler that
+/// keeps waking itself.
 const MAX_IDLE_POLLS: u64 = 100_000;
 
 /// A real server, scripted clients and a network between them, in virtual time on one thread. The
-/// [crate documentation](super) is a tutorial.
+/// [crate documentation](super) contains a tutorial.
 ///
 /// A world runs only inside [`settle`](Self::settle), [`advance`](Self::advance) and
 /// [`step`](Self::step). Wherever several things can happen next, the seed determines the order:
@@ -38,12 +38,12 @@ pub struct World {
     pub(super) tasks: Tasks,
     pub(super) clients: Vec<Client>,
     pub(super) faults: Faults,
-    /// Faults that end at a later time, by client.
+    /// Faults that will end at a later time, with their client.
     pub(super) scheduled: Vec<(Duration, usize, Scheduled)>,
     step_count: u64,
     /// The client whose connection was polled last.
     pub(super) last_polled: Option<usize>,
-    /// The number of polls in a row in which no byte moved.
+    /// The number of consecutive polls in which no byte moved.
     pub(super) idle_polls: u64,
     trace: u64,
     pub(super) application: Application,
@@ -92,12 +92,12 @@ impl World {
         let mut tasks = Tasks::new();
         let (timers, timer_clock) = (server.clone(), clock.clone());
         tasks.spawn(async move { timers.run_timers(|wait| timer_clock.sleep(wait)).await });
-        // As on a runtime with several threads, so that large flushes are shared here too.
+        // Run a worker, so that large flushes are shared as on a runtime with several threads.
         let worker = server.clone();
         tasks.spawn(async move { worker.run_flush_worker().await });
         World {
             seed,
-            // Another sequence than that of the clock, so that ids do not depend on the order of
+            // Use a sequence different from the clock's, so that ids do not depend on the order of
             // steps.
             rng: Rng::new(seed ^ 0x0077_6f72_6c64),
             clock,
@@ -119,8 +119,8 @@ impl World {
         self.connect_to("/ws", "")
     }
 
-    /// Adds a client with another path and query, and more header lines, each with its `\r\n`.
-    /// [`connect_with`](Self::connect_with) encodes them.
+    /// Adds a client with another path and query, and additional header lines, each with its
+    /// `\r\n`. [`connect_with`](Self::connect_with) encodes them for you.
     pub fn connect_to(&mut self, target: &str, headers: &str) -> Client {
         self.connect_raw(frames::request(target, headers))
     }
@@ -130,7 +130,7 @@ impl World {
         self.connect_raw_from(None, bytes)
     }
 
-    /// Adds a client with an address. Other clients do not have one.
+    /// Adds a client with a network address. Clients added by other methods have none.
     pub fn connect_from(&mut self, address: SocketAddr) -> Client {
         self.connect_raw_from(Some(address), frames::request("/ws", ""))
     }
@@ -158,11 +158,11 @@ impl World {
         self.tasks.abort(task);
     }
 
-    /// Runs until nothing is left to do at the current time.
+    /// Runs until no step is possible at the current time.
     ///
     /// # Panics
     ///
-    /// If a client receives what the contract excludes, if the server's tables contradict each
+    /// If a client receives data that the contract excludes, if the server's tables contradict each
     /// other, or if the world does not become idle. The message contains the seed.
     pub fn settle(&mut self) {
         let before = self.step_count;
@@ -171,9 +171,10 @@ impl World {
                 "the server does not become idle".into()
             });
         }
-        // Only now that nothing moves: what a callback waits for does not come by itself.
+        // Check this only now: since no byte moves, nothing in this world can still wake the
+        // callback.
         self.check_waiting();
-        // With other threads, the server may be idle for a moment only.
+        // If other threads may send, the server may be idle only briefly.
         let is_at_rest = !self.application.has_driver;
         if let Err(error) = self.server.audit(is_at_rest) {
             self.fail(&error);
@@ -189,7 +190,8 @@ impl World {
         let end = self.now() + span;
         loop {
             self.settle();
-            // Only now, since what has run may have set an earlier timer.
+            // Look up the next timer in each iteration, since the steps so far may have set an
+            // earlier one.
             let Some(due) = self.next_due().filter(|due| *due <= end) else {
                 break;
             };
@@ -199,8 +201,8 @@ impl World {
         self.settle();
     }
 
-    /// Moves the clock by `span` at once, as for a process that was suspended: no timer runs in
-    /// between.
+    /// Moves the clock forward by `span` in one step, as after a suspension of the process: no
+    /// timer runs in between.
     pub fn jump(&mut self, span: Duration) {
         self.jump_to(self.now() + span);
     }
@@ -223,7 +225,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// If a client receives something that violates the contract. The message contains the seed.
+    /// If a client receives data that violates the contract. The message contains the seed.
     pub fn step(&mut self) -> bool {
         self.inject_faults();
         let mut possible: Vec<StepKind> =
@@ -235,7 +237,8 @@ impl World {
             {
                 possible.push(StepKind::Deliver(number));
             }
-            // A full socket is read even if it has no bytes, since reading gives it space again.
+            // Read from a full socket even if no bytes are available, since a read gives it space
+            // again.
             if state.is_reading && (state.peer.available() > 0 || state.peer.is_full()) {
                 possible.push(StepKind::Take(number));
             }
@@ -287,7 +290,7 @@ impl World {
         &self.clients
     }
 
-    /// Returns the world's generator, for scripts that make seeded choices of their own.
+    /// Returns the world's generator, for scripts that make their own seeded choices.
     pub fn rng(&mut self) -> &mut Rng {
         &mut self.rng
     }
@@ -297,15 +300,15 @@ impl World {
         self.faults = faults;
     }
 
-    /// Ends all faults: stalled clients read again, and the server sees every lost connection. Then
-    /// settles.
+    /// Ends all faults, then settles. Stalled clients read again, and the server sees every lost
+    /// connection.
     ///
     /// # Panics
     ///
     /// As [`settle`](Self::settle).
     pub fn calm(&mut self) {
         self.faults = Faults::none();
-        // What they would end ends now.
+        // The loop below ends these faults.
         self.scheduled.clear();
         for client in &self.clients {
             let is_lost = client.state().is_lost;
@@ -329,7 +332,7 @@ impl World {
         self.step_count
     }
 
-    /// Fails the scenario with the seed unless `holds`.
+    /// Fails the scenario, naming the seed, unless `holds` is true.
     ///
     /// # Panics
     ///
@@ -351,7 +354,7 @@ impl World {
         for (_, number, what) in due {
             let client = &self.clients[number];
             match what {
-                // The connection was lost while the client did not read.
+                // The client's connection was lost while it did not read.
                 Scheduled::Resume if client.state().is_lost => {}
                 Scheduled::Resume => client.resume(),
                 Scheduled::Notify => client.notify(),
@@ -359,9 +362,9 @@ impl World {
         }
     }
 
-    /// Polls a woken task. A task that the test has spawned may panic.
+    /// Polls a woken task. A task spawned by the test may panic.
     fn poll_woken_task(&mut self, nth: usize) -> Option<usize> {
-        // Caught to report the panic with the seed.
+        // Catch the panic to report it with the seed.
         match catch_unwind(AssertUnwindSafe(|| self.tasks.poll_nth_woken(nth))) {
             Ok(task) => {
                 let is_its = |client: &Client| Some(client.state().task) == task;

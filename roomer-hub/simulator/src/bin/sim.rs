@@ -5,13 +5,16 @@
 //!     [--full | --guests | --requests | --members | --cluster | --sessions | --client]
 //! ```
 //!
-//! With `--guests`, the hub has peers: members on other nodes; with `--requests`, extended connections
-//! that send requests; with `--members`, extended members with info. With `--full`, plans drive the whole
-//! server (sessions, outboxes and handlers) byte by byte instead of the hub alone; with `--cluster`,
-//! several nodes over a model of a broker; with `--sessions`, a server whose clients lose their sockets
-//! and return; with `--client`, the client of `roomer-proto` against that server. The last line is `N seeds, M steps, R steps/s, F failures`, where R is
-//! per thread; the exit status is 0 only if F is 0. Failing plans are shrunk and printed as tests.
-//! With 10,000 seeds or more, a mark that was never reached is a failure too.
+//! With `--guests`, the hub has peers with members on other nodes; with `--requests`, extended
+//! connections send requests; with `--members`, extended members have info. With `--full`, plans
+//! drive the whole server (sessions, outboxes and handlers) byte by byte instead of the hub alone;
+//! with `--cluster`, several nodes over a model of a broker; with `--sessions`, a server whose
+//! clients lose their sockets and reconnect; with `--client`, the client of `roomer-proto` against
+//! that server.
+//!
+//! The last line is `N seeds, M steps, R steps/s, F failures`, where R is per thread. The exit status
+//! is 0 only if F is 0. Failing plans are shrunk and printed as tests. With 10,000 seeds or more, a
+//! mark that no seed has reached counts as a failure too.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // a command-line program
 #![allow(clippy::disallowed_methods)] // only here, for the reported speed
 
@@ -35,16 +38,16 @@ use roomer_simulator::simulation::Simulation;
 const USAGE: &str = "usage: sim --seeds N [--start S] [--threads T] \
     [--full | --guests | --requests | --members | --cluster | --sessions | --client]";
 
-/// The number of failures that are shrunk and printed.
+/// The maximum number of failures that are shrunk and printed.
 const EXPLAINED: usize = 2;
 
-/// The minimum number of seeds with which all marks have to be reached.
+/// The minimum number of seeds with which a run must reach all marks.
 const LARGE: u64 = 10_000;
 
-/// A few seeds take milliseconds. Without progress for this time, a seed is in an endless loop.
+/// A few seeds take milliseconds. A run without progress for this long is in an endless loop.
 const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The number of completed seeds, and of explained failures.
+/// The number of completed seeds, and the number of failures already explained.
 static DONE: AtomicU64 = AtomicU64::new(0);
 
 struct Options {
@@ -54,7 +57,7 @@ struct Options {
     mode: Mode,
 }
 
-/// The system that plans drive.
+/// The system under test, chosen on the command line.
 enum Mode {
     Hub,
     Guests,
@@ -75,7 +78,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // A panic of the hub is caught and reported as a fault.
+    // The runner catches a panic of the hub and reports it as a fault.
     std::panic::set_hook(Box::new(|_| {}));
     match options.mode {
         Mode::Hub => run::<HubPlans>(&options),
@@ -161,7 +164,7 @@ fn run<S: Simulation>(options: &Options) -> ExitCode {
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Ends the program as failed if there is no progress.
+/// Exits with a failure if no seed completes for [`STALL_TIMEOUT`].
 fn end_if_stuck(seeds: u64) {
     let mut before = 0;
     loop {

@@ -1,4 +1,4 @@
-//! Situations that the plans have to reach.
+//! Coverage marks of the client plans.
 
 crate::coverage::marks! {
     Resumed = "a session that continues",

@@ -2,11 +2,12 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`net`] | clients, their connections to a server, and what can happen to these |
+//! | [`net`] | clients, their connections to a server, and the faults of these connections |
 //! | [`plan`] | a plan as data, and how a seed generates one |
-//! | [`run`] | gives each step to the clients, and checks the events that they reported to their applications |
-//! | [`requests`] | the same for history and requests |
-//! | `marks` | situations that a large run has to reach |
+//! | [`run`] | applies each step to the clients, and checks the events reported to their
+//! applications |
+//! | [`requests`] | steps and checks for history and requests |
+//! | `marks` | coverage marks |
 
 mod marks;
 pub mod net;
@@ -21,7 +22,7 @@ use crate::random::Random;
 use crate::shrink::shorten;
 use crate::simulation::{Outcome, Simulation};
 
-/// Plans that drive clients and their server.
+/// The client plans as a [`Simulation`].
 pub struct ClientPlans;
 
 impl Simulation for ClientPlans {

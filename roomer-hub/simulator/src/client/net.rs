@@ -1,4 +1,5 @@
-//! Clients of `roomer_proto::client` and the real server, in the virtual time of a test kit's world.
+//! Connects clients of `roomer_proto::client` to the real server, in the virtual time of a test
+//! kit's world.
 
 #![allow(clippy::unwrap_used, reason = "a panic of a simulation is a fault that is reported")]
 
@@ -16,11 +17,11 @@ pub struct Net {
     pub world: World,
     pub rng: Rng,
     pub ends: Vec<End>,
-    /// False while the server cannot be reached.
+    /// False while attempts to connect fail.
     pub is_up: bool,
 }
 
-/// One client, with its connection.
+/// A client and its connection.
 pub struct End {
     pub client: Client,
     pub address: Address,
@@ -29,7 +30,7 @@ pub struct End {
     /// Bytes on the way to the server.
     in_flight: Vec<u8>,
     pub events: Vec<Event>,
-    /// True while the network accepts all bytes and delivers none.
+    /// True if the network currently accepts all bytes and delivers none.
     pub is_dark: bool,
     pub attempts: usize,
 }
@@ -40,7 +41,7 @@ impl Net {
         Net { world, rng: Rng::new(seed ^ 0xc11e), ends: Vec::new(), is_up: true }
     }
 
-    /// Adds a client; returns its number.
+    /// Adds a client. Returns its number.
     pub fn add(&mut self, options: Options) -> usize {
         self.ends.push(End {
             client: Client::new(options),
@@ -70,7 +71,7 @@ impl Net {
         self.ends[number].client.send(now, room, "chat", None, text.as_bytes()).unwrap()
     }
 
-    /// Runs until nothing is left to do at the current time.
+    /// Exchanges bytes until neither side makes progress at the current time.
     pub fn settle(&mut self) {
         loop {
             self.world.settle();
@@ -84,7 +85,7 @@ impl Net {
         }
     }
 
-    /// Advances the time, stopping at each timer.
+    /// Advances the time by `span`, stopping at each timer.
     pub fn advance(&mut self, span: Duration) {
         let end = self.world.now() + span;
         loop {
@@ -100,11 +101,11 @@ impl Net {
         }
     }
 
-    /// Moves some bytes of one client in both directions. Returns true if something has happened.
+    /// Moves some bytes of one client in both directions. Returns true if any progress was made.
     fn exchange(&mut self, number: usize) -> bool {
         let now = self.world.now();
         let mut has_moved = false;
-        // Until the client needs nothing, as the contract of `poll` demands.
+        // Poll until the client has no more requests, as the contract of `poll` requires.
         while let Some(need) = {
             let random = self.rng.next();
             self.ends[number].client.poll(now, random)
@@ -119,7 +120,7 @@ impl Net {
         let end = &mut self.ends[number];
         let rng = &mut self.rng;
         has_moved |= end.client.transmit(now, &mut end.in_flight, &mut || key(rng));
-        // Taken from the client and not delivered, as by a cable that is cut behind a router.
+        // Bytes are taken from the client and dropped, as with a cable cut behind a router.
         if end.is_dark {
             end.in_flight.clear();
         }
@@ -129,7 +130,7 @@ impl Net {
                 let size = if some < 4 { end.in_flight.len() } else { some };
                 peer.deliver(&end.in_flight[..size]);
                 end.in_flight.drain(..size);
-                // For every accepted byte, as a driver does.
+                // Report progress for every accepted byte, as a driver does.
                 end.client.progressed(now);
                 has_moved = true;
             }
@@ -141,7 +142,7 @@ impl Net {
                 peer.set_space(usize::MAX);
                 end.client.receive(now, &mut bytes);
                 has_moved = true;
-            // Only once all bytes are read: the end of the stream comes after them.
+            // The end of the stream comes only after all bytes have been read.
             } else if peer.is_shut_down() && !end.is_dark {
                 end.peer = None;
                 end.client.disconnected(now);
@@ -166,12 +167,12 @@ impl Net {
         let task = self.world.spawn(connection);
         let end = &mut self.ends[number];
         (end.peer, end.task, end.is_dark) = (Some(peer), task, false);
-        // Bytes of the last connection must not reach the new one.
+        // Bytes of the previous connection must not reach the new one.
         end.in_flight.clear();
         end.client.connected(&end.address, random);
     }
 
-    /// Drops a connection as the client asks, with its last bytes.
+    /// Drops a connection at the client's request, after sending its last bytes.
     fn drop_connection(&mut self, number: usize) {
         let now = self.world.now();
         let end = &mut self.ends[number];
@@ -182,18 +183,18 @@ impl Net {
                 peer.deliver(&end.in_flight);
                 peer.end_stream(Ok(()));
             }
-            // From here on, the server's writes are not read.
+            // The server's writes now succeed, but are never read.
             peer.set_space(usize::MAX);
         }
         end.in_flight.clear();
     }
 
-    /// Cuts a connection: what is in flight is lost in both directions, and both ends see it.
+    /// Cuts a connection. Data in flight is lost in both directions, and both ends notice.
     pub fn cut(&mut self, number: usize) {
         let now = self.world.now();
         let rng = &mut self.rng;
         let end = &mut self.ends[number];
-        // Some of it has been written to the network already.
+        // Some pending output has already been written to the network.
         end.client.transmit(now, &mut end.in_flight, &mut || key(rng));
         let Some(peer) = end.peer.take() else { return };
         let some = self.rng.below(end.in_flight.len() + 1);
@@ -201,7 +202,7 @@ impl Net {
             peer.deliver(&end.in_flight[..some]);
         }
         end.in_flight.clear();
-        // A reset may overtake bytes that the server has not read.
+        // A reset may overtake bytes that the server has not read yet.
         if self.rng.chance(50) {
             peer.discard_unread();
         }
@@ -210,7 +211,7 @@ impl Net {
         end.client.disconnected(now);
     }
 
-    /// Makes the connection look open, while no byte passes.
+    /// Keeps a connection looking open, while the network drops all bytes.
     pub fn darken(&mut self, number: usize) {
         self.ends[number].is_dark = true;
     }
@@ -223,7 +224,8 @@ impl Net {
         self.ends[number].client.id().unwrap()
     }
 
-    /// Returns the ids of a room's members as a client knows them, sorted; empty if it is not in it.
+    /// Returns the ids of a room's members in a client's view, sorted; empty if the client is not
+    /// in the room.
     pub fn members(&self, number: usize, room: &str) -> Vec<ConnId> {
         let members = self.ends[number].client.members(room);
         members.map(|members| members.ids().copied().collect()).unwrap_or_default()
@@ -256,7 +258,7 @@ impl Net {
         events.filter_map(text).collect()
     }
 
-    /// Returns the events of a client that are not messages, and forgets all of them.
+    /// Removes all recorded events of a client, and returns those that are not messages.
     pub fn take_events(&mut self, number: usize) -> Vec<Event> {
         let events = std::mem::take(&mut self.ends[number].events);
         events.into_iter().filter(|event| !matches!(event, Event::Message(_))).collect()
@@ -274,7 +276,7 @@ pub fn plain() -> Options {
     options
 }
 
-/// Returns the texts of a range of numbers.
+/// Returns the numbers of a range as texts.
 pub fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|number| number.to_string()).collect()
 }

@@ -1,4 +1,4 @@
-//! A plan as data: what the applications do, and what happens to the connections.
+//! A plan for clients as data: the actions of applications, and the faults of connections.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use crate::random::{Random, Source};
 /// The number of clients.
 pub const CLIENTS: usize = 3;
 
-/// The room in which all clients stay and speak.
+/// The room in which all clients stay and exchange messages.
 pub const LOBBY: &str = "lobby";
 
 /// The rooms that clients join and leave.
 pub const ROOMS: [&str; 2] = ["root", "other"];
 
-/// The longest plan.
+/// The maximum number of steps in a plan.
 const MAX_STEPS: u32 = 120;
 
-/// The state that clients lose when their connections break.
+/// What clients may lose when their connections break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Nothing: sessions last longer than any absence.
+    /// No loss: sessions outlast any absence.
     Sessions,
-    /// Messages that are sent during absences that are longer than a session.
+    /// Messages sent during absences longer than a session.
     ShortSessions,
-    /// Messages that are sent during absences, since plain clients have no sessions.
+    /// Messages sent during absences, since plain clients do not have sessions.
     Plain,
 }
 
@@ -33,28 +33,28 @@ pub enum Step {
     Send(usize),
     Join(usize, &'static str),
     Leave(usize, &'static str),
-    /// A connection breaks, and both ends see it.
+    /// A connection breaks, and both ends notice.
     Cut(usize),
-    /// A connection looks open, while no byte passes.
+    /// A connection keeps looking open, while the network drops all bytes.
     Darken(usize),
     Advance(Duration),
-    /// Everything is delivered.
+    /// The network delivers all data in flight.
     Settle,
-    /// From here on attempts to connect fail, or succeed again.
+    /// Attempts to connect fail, or succeed again, from this step on.
     Reachable(bool),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Decides how the network divides the bytes.
+    /// The seed that determines how the network splits the bytes.
     pub seed: u64,
     pub kind: Kind,
     pub steps: Vec<Step>,
 }
 
 impl Plan {
-    /// Returns true if a client's connection may break. Where something may be lost, the last client
-    /// stays, and so shows what has arrived.
+    /// Returns true if a client's connection may break. In plans with losses the last client stays
+    /// connected, and so receives everything that the server has received.
     pub fn can_break(kind: Kind, client: usize) -> bool {
         kind == Kind::Sessions || client < CLIENTS - 1
     }
@@ -63,7 +63,7 @@ impl Plan {
 /// Generates a plan.
 pub fn generate(seed: u64, random: &mut Random) -> Plan {
     let kind = random.pick(&[Kind::Sessions, Kind::ShortSessions, Kind::Plain]);
-    // How often each kind of step comes: with few of one, others come in longer rows.
+    // Weights of the kinds of steps. Low weights for some lead to longer runs of the others.
     let weights: Vec<u32> = (0..8).map(|_| 1 + random.below(8)).collect();
     let steps = (0..20 + random.below(MAX_STEPS - 20)).map(|_| step(kind, &weights, random));
     let steps = steps.collect();
@@ -85,7 +85,7 @@ fn step(kind: Kind, weights: &[u32], random: &mut Random) -> Step {
         Some(3) if can_break => Step::Cut(client),
         Some(4) if can_break => Step::Darken(client),
         Some(5) => Step::Advance(Duration::from_millis(match kind {
-            // All of them together are shorter than a session lasts.
+            // The sum of all these waits is below a session's lifetime.
             Kind::Sessions => random.below(200).into(),
             _ if random.one_in(4) => random.below(90_000).into(),
             _ => random.below(1_500).into(),

@@ -1,4 +1,4 @@
-//! The steps of clients with history and requests, and a record of the events that they received.
+//! Steps of clients with history and requests, and the recorded events about them.
 
 #![allow(clippy::unwrap_used, reason = "a panic of a simulation is a fault that is reported")]
 
@@ -10,7 +10,7 @@ use super::net::{MINUTE, Net};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The answer to a request: its text, or why there is none.
+/// The answer to a request: its text, or the reason for its absence.
 pub type Answer = Result<String, RequestError>;
 
 impl Net {
@@ -19,7 +19,7 @@ impl Net {
         self.ends[number].client.join_with_history(now, "lobby", last).unwrap();
     }
 
-    /// Sends texts, one packet each.
+    /// Sends each text in its own packet.
     pub fn say(&mut self, number: usize, texts: std::ops::Range<usize>) {
         for text in texts {
             self.send(number, "lobby", &text.to_string());
@@ -27,7 +27,7 @@ impl Net {
         }
     }
 
-    /// Ends a client's session, and lets others act before it returns.
+    /// Ends a client's session, runs `meanwhile`, and lets the client reconnect.
     pub fn away(&mut self, number: usize, meanwhile: impl FnOnce(&mut Net)) {
         self.is_up = false;
         self.cut(number);
@@ -62,7 +62,7 @@ impl Net {
         self.try_request(number, None, event, payload).unwrap()
     }
 
-    /// Returns the answers that a client has got, in order.
+    /// Returns the answers that a client has received, in order.
     pub fn answers(&self, number: usize) -> Vec<(RequestId, Answer)> {
         let answer = |event: &Event| match event {
             Event::Answered { request, result } => {

@@ -1,5 +1,5 @@
-//! Runs a plan, and checks what the clients have reported to their applications: whatever happens
-//! to connections, no message comes twice or out of order, and the lost ones are reported.
+//! Runs a plan, and checks the events that clients report to their applications: whatever happens
+//! to connections, no message arrives twice or out of order, and each lost message is reported.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,8 +21,8 @@ use crate::fault::{Fault, ensure, panic_message};
 use crate::simulation::Outcome;
 use crate::trace::Trace;
 
-/// How long sessions last where clients are away for less, pauses between attempts included, and where
-/// they may be away for longer.
+/// The lifetime of sessions. The long one exceeds all absences of a plan, including pauses between
+/// attempts to connect; the short one does not.
 const LONG_WINDOW: Duration = Duration::from_secs(150);
 const SHORT_WINDOW: Duration = Duration::from_secs(5);
 
@@ -31,7 +31,7 @@ struct Run<'p> {
     net: Net,
     /// The texts that each client has sent.
     sent: Vec<Vec<String>>,
-    /// The rooms in which clients wish to be, besides the lobby.
+    /// The rooms, besides the lobby, that the application wants each client to be in.
     wished: BTreeSet<(usize, &'static str)>,
     marks: Marks,
 }
@@ -44,7 +44,7 @@ pub fn run(plan: &Plan) -> Outcome {
     let mut run = Run { plan, net, sent, wished: BTreeSet::new(), marks };
     let ran = catch_unwind(AssertUnwindSafe(|| run.all()));
     let fault = ran.unwrap_or_else(|panic| Err(Fault::new(panic_message(&*panic)))).err();
-    // Of the events alone: which bytes carry them may change with a release.
+    // Hash the events only: the bytes that carry them may change with a release.
     let mut trace = Trace::new();
     for end in &run.net.ends {
         end.events.iter().for_each(|event| trace.bytes(format!("{event:?}").as_bytes()));
@@ -69,7 +69,7 @@ impl Run<'_> {
             self.step(*step);
         }
         self.net.is_up = true;
-        // Longer than the longest backoff and the longest wait for other members.
+        // This exceeds the longest backoff and the longest delay of membership notices.
         self.net.advance(3 * MINUTE);
         self.mark_events();
         self.check_members()?;
@@ -133,7 +133,7 @@ impl Run<'_> {
         }
     }
 
-    /// Checks that each client is back, and knows the members of its rooms.
+    /// Checks that each client is connected, and that its view of each room's members is right.
     fn check_members(&self) -> Result<(), Fault> {
         for number in 0..CLIENTS {
             let state = self.net.state(number);
@@ -144,7 +144,8 @@ impl Run<'_> {
                 let is_in = members.contains(&self.net.id(number));
                 let believes = self.net.ends[number].client.is_in(room);
                 let wishes = room == LOBBY || self.wished.contains(&(number, room));
-                // Each connection begins in `root`, whether it was wished or not.
+                // Each connection joins `root` automatically, whether or not the application wants
+                // it.
                 ensure!(wishes == is_in || room == "root", "client {number} in {room}: {is_in}");
                 ensure!(is_in == believes, "client {number} in {room}: {is_in}, not {believes}");
                 let known = self.net.members(number, room);
@@ -169,7 +170,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Checks what the last client has received, which never was away.
+    /// Checks the messages that the last client, which was never disconnected, has received.
     fn check_losses_are_reported(&self) -> Result<(), Fault> {
         let last = CLIENTS - 1;
         for sender in 0..last {
@@ -178,11 +179,11 @@ impl Run<'_> {
             let sent = &self.sent[sender];
             let missing = sent.iter().find(|text| !received.contains(text) && !lost.contains(text));
             ensure!(missing.is_none(), "{missing:?} is missing, and not reported");
-            // Once each, and in order.
+            // Each message must arrive once and in order.
             let expected = sent.iter().filter(|text| received.contains(text));
             ensure!(received.iter().eq(expected), "{received:?} of {sender}, sent as {sent:?}");
             let events = &self.net.ends[sender].events;
-            // A loss has a reason: without a broken connection each message arrives.
+            // Without a broken connection each message must arrive.
             let has_broken = events.iter().any(|event| matches!(event, Event::Suspended(_)));
             ensure!(lost.is_empty() || has_broken, "client {sender} lost {lost:?} while connected");
         }
@@ -201,7 +202,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Returns the texts of one client that another has received, in order.
+    /// Returns the texts that one client has received from another, in order.
     fn received(&self, sender: usize, receiver: usize) -> Vec<String> {
         let prefix = format!("{sender}:");
         let mut texts = self.net.texts(receiver, LOBBY);

@@ -1,4 +1,4 @@
-//! Actions of clients and applications.
+//! Actions of clients and of the nodes' applications.
 
 use roomer_hub::ConnId;
 use roomer_hub::cluster::Change;
@@ -15,7 +15,7 @@ use super::world::{Target, World};
 use crate::fault::{Fault, ensure};
 
 impl World {
-    /// Carries out an action of a client that is connected to a running node.
+    /// Performs an action for a client that is connected to a running node.
     pub(super) fn with(
         &mut self,
         client: u16,
@@ -37,7 +37,7 @@ impl World {
             return Ok(());
         }
         let mut random = [0; 16];
-        // Unique among all clients ever, whose number it is.
+        // The client's serial number makes the id unique.
         random[8..].copy_from_slice(&(self.clients.len() as u64 + 1).to_be_bytes());
         let id = self.nodes[node].id.tag().id(random);
         let client = Client::new(id, node, self.clients.len(), self.setup);
@@ -78,7 +78,7 @@ impl World {
         self.with(client, |world, node, id| world.send(node, id, packet).map(drop))
     }
 
-    /// Sends a packet of a client. Returns true if it led to a message.
+    /// Sends a packet of a client. Returns true if the hub sent a message because of it.
     pub(super) fn send(
         &mut self,
         node: usize,
@@ -125,7 +125,7 @@ impl World {
         let info = self.clients[&id].info;
         let payload = Numbers { in_room, over_all, node: 0, info }.encode(size);
         self.largest = self.largest.max(payload.len());
-        // The numbers count only messages that were sent: a rejected one must not look like a loss.
+        // Count only messages that were sent: a rejected one must not look like a loss.
         if self.send(node, id, PacketRef { payload: &payload, ..packet })? {
             self.said.insert((id, target), in_room);
             self.order.insert(id, over_all);
@@ -141,7 +141,7 @@ impl World {
         Ok(())
     }
 
-    /// Records which clients of other nodes have to receive a message to a room.
+    /// Records which clients of other nodes must receive a message to a room.
     fn expect_in_room(
         &mut self,
         node: usize,
@@ -153,7 +153,7 @@ impl World {
         let sender = &self.nodes[node];
         let tables = sender.hub.tables();
         let Some(key) = tables.find_room(ROOMS[room]) else { return };
-        // Only peers that the sender's node knows of can get the message.
+        // Only peers in the tables of the sender's node can receive the message.
         let known: Vec<NodeId> =
             tables.peers(key).iter().filter_map(|peer| sender.cluster.peer_node(peer)).collect();
         let is_ordered = self.setup.orders(room);
@@ -164,7 +164,7 @@ impl World {
                 Sender::Client(src) => room >= FULL || client.views[&room].contains(&src),
                 Sender::Server(_) => true,
             };
-            // On its own node, a message may have to wait for its place.
+            // On the sender's own node, a message may have to wait for its place in the order.
             let is_own = client.node == node && Sender::Client(client.id) != from;
             if is_ordered && is_own && !client.has_heard(from, room, number) {
                 client.expect_message(from, Some(room), sender.id, number, false);
@@ -176,7 +176,7 @@ impl World {
         }
     }
 
-    /// Records that a client of another node has to receive a message to it alone.
+    /// Records that a client of another node must receive a direct message.
     fn expect_direct(&mut self, node: usize, src: ConnId, to: ConnId, number: u32) {
         let sender = &self.nodes[node];
         let mut peers = sender.hub.tables().peers_of(to.as_str());
@@ -192,7 +192,7 @@ impl World {
     /// Checks that a message has reached all members on its sender's node.
     fn check_local(&self, node: usize, src: ConnId, room: usize, number: u32) -> Result<(), Fault> {
         let own = self.clients.values().filter(|client| client.node == node && client.id != src);
-        // In a room with one order a message waits for its place, also on its sender's node.
+        // In an ordered room, a message waits for its place even on its sender's node.
         let own = own.filter(|client| !client.orders(room));
         for client in own.filter(|client| client.is_in(room)) {
             let last = client.last_of(src, Some(room));
@@ -218,7 +218,7 @@ impl World {
             let client = except.and_then(|id| world.clients.get(&id));
             client.map_or(0, |client| client.last_of_server(numbers.node, room))
         };
-        // Compared below: the client that is left out must not get the message, at once or later.
+        // Compared below: the excluded client must not receive the message, now or later.
         let before = heard(self);
         let command = roomer_hub::Command::Broadcast {
             from: None,
@@ -237,7 +237,7 @@ impl World {
         Ok(())
     }
 
-    /// Gives a command of a node's application about a client of any node.
+    /// Executes a command of a node's application about a client of any node.
     pub(super) fn about<'a>(
         &mut self,
         node: usize,
@@ -253,7 +253,7 @@ impl World {
         }
         let Node { hub, cluster, .. } = &mut self.nodes[node];
         let tables = hub.tables();
-        // All of them, as two nodes may have the same tag; the one without the client ignores it.
+        // Two nodes may share a tag, so send to all of them; a node without the client ignores it.
         for peer in tables.peers_of(id.as_str()) {
             self.marks.mark(true, Mark::RemoteCommand);
             cluster.record(self.now, tables, Change::Command { peer, id, command: at_peer });
@@ -263,7 +263,7 @@ impl World {
         Ok(())
     }
 
-    /// Records that a command has to have an effect, if the client's node is reachable.
+    /// Records that a command must take effect, if the client's node is reachable.
     fn commanded(&mut self, node: usize, id: ConnId, command: PeerCommand<'_>) {
         let (from, client) = (&self.nodes[node], &self.clients[&id]);
         let (to, tables) = (&self.nodes[client.node], from.hub.tables());
@@ -284,7 +284,7 @@ impl World {
         }
     }
 
-    /// Checks that all commands had their effect.
+    /// Checks that all commands have taken effect.
     pub(super) fn check_commands(&self) -> Result<(), Fault> {
         for command in &self.commands {
             let client = &self.clients[&command.id];
@@ -297,8 +297,8 @@ impl World {
             ensure!(
                 !client.is_open
                     || is_done
-                    // The stream to the client's node has started over since, and commands may be
-                    // lost with it.
+                    // The stream to the client's node has been restarted since, which may have lost
+                    // commands.
                     || breaks > command.breaks
                     || self.is_lost_to(node, command.from),
                 "{command:?} had no effect"
@@ -308,7 +308,7 @@ impl World {
     }
 }
 
-/// A command about a client of another node: to leave a room, or to close.
+/// A command to remove a client of another node from a room, or to close it.
 #[derive(Debug)]
 pub struct Commanded {
     pub(super) id: ConnId,

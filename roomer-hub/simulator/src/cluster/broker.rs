@@ -1,5 +1,5 @@
-//! The model of a broker: it keeps the order of one publisher for one subscriber and one subject, and
-//! nothing else.
+//! A model of a broker. It preserves the order of frames from one publisher to one subscriber on
+//! one subject, and gives no other guarantee.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,13 +9,13 @@ use bytes::Bytes;
 use super::plan::Setup;
 use crate::random::{Random, Source};
 
-/// A frame under way.
+/// A frame in flight.
 #[derive(Debug)]
 pub struct Delivery {
     pub to: usize,
     pub frame: Bytes,
     pub from: usize,
-    /// The links' numbers when it was published; a link that broke meanwhile loses it.
+    /// The links' numbers at the time of publishing. A link that breaks in between loses the frame.
     from_link: u64,
     to_link: u64,
     sent_at: Duration,
@@ -28,7 +28,7 @@ pub struct Broker {
     links: Vec<Link>,
     parted: BTreeSet<(usize, usize)>,
     lost_of_thousand: u32,
-    /// When the last frame from a node to another on a subject arrives.
+    /// The arrival time of the last frame from one node to another on a subject.
     last: BTreeMap<(usize, usize, bool), Duration>,
 }
 
@@ -36,7 +36,7 @@ pub struct Broker {
 struct Link {
     is_up: bool,
     number: u64,
-    /// The times from which the subscriptions are effective.
+    /// The time at which the subscriptions take effect.
     interest_at: Duration,
     refuses: bool,
 }
@@ -94,13 +94,13 @@ impl Broker {
         self.lost_of_thousand = of_thousand;
     }
 
-    /// Returns some time until a task runs, in milliseconds.
+    /// Returns a random delay until a task runs, below the given number of milliseconds.
     pub fn jitter(&mut self, below: u32) -> Duration {
         Duration::from_micros((self.random.below(below * 1000 + 1)).into())
     }
 
-    /// Publishes a frame of a node for another one. Returns the time at which it arrives, perhaps
-    /// twice.
+    /// Publishes a frame of one node for another. Returns its arrival times: one, or two if the
+    /// broker repeats the frame.
     pub fn publish(
         &mut self,
         now: Duration,
@@ -118,8 +118,8 @@ impl Broker {
         for _ in 0..copies {
             let delay = self.jitter(self.setup.max_delay);
             let last = self.last.entry((from, to, is_for_all)).or_default();
-            // Never before an earlier frame of the same publisher on the same subject: the one
-            // order that brokers keep.
+            // The frame must not overtake an earlier one of the same publisher on the same subject:
+            // brokers preserve that order and no other.
             *last = (*last).max(now + delay);
             let delivery = Delivery {
                 to,
@@ -134,14 +134,14 @@ impl Broker {
         deliveries
     }
 
-    /// Returns true if a frame that has arrived is really delivered.
+    /// Returns true if a frame whose arrival time has come is not lost.
     pub fn delivers(&mut self, delivery: &Delivery) -> bool {
         let (from, to) = (self.links[delivery.from], self.links[delivery.to]);
-        // Frames that a link of the publisher sent before it broke may have arrived.
+        // Frames sent before the publisher's link broke may have reached the broker.
         let is_through = from.number == delivery.from_link || self.random.one_in(2);
         to.is_up
             && to.number == delivery.to_link
-            // What is published before a subscription is effective does not reach the subscriber.
+            // Frames published before a subscription takes effect do not reach the subscriber.
             && delivery.sent_at >= to.interest_at
             && is_through
     }

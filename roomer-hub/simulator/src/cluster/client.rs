@@ -1,4 +1,4 @@
-//! Checks of received packets that one client can make by itself.
+//! Checks of the packets that a client receives, as far as its own view allows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,55 +11,55 @@ use super::infos::Infos;
 use super::plan::{ROOMS, Setup};
 use crate::fault::{Fault, ensure};
 
-/// The rooms whose members a client sees.
+/// The number of rooms with full presence, whose member lists clients receive.
 pub const FULL: usize = 3;
 
-/// A client: its view of the rooms, and what it can check by that of what it receives.
+/// A client, its view of the rooms, and the state for checking received packets.
 #[derive(Debug)]
 pub struct Client {
     pub id: ConnId,
     pub node: usize,
     pub is_open: bool,
-    /// The number of the client, in the order of opening.
+    /// The client's number, in order of opening.
     pub number: usize,
     pub is_extended: bool,
-    /// The number of its own info.
+    /// The number of its current info.
     pub info: u32,
-    /// The info of members, of an extended client.
+    /// The info of other members, if this client is extended.
     pub infos: Infos,
-    /// The way in which its node shows losses, and which rooms have one order.
+    /// The plan's setup: how nodes expose losses, and which rooms are ordered.
     setup: Setup,
-    /// The messages in rooms with one order, by membership.
+    /// The messages received in ordered rooms, one list per membership.
     pub sequences: Vec<(usize, Vec<(Sender, u32)>)>,
-    /// True if the sender of the present message may have left.
+    /// True if the sender of the current message may have left the room.
     pub may_hear_former: bool,
-    /// The rooms that it is in, and the members that it was notified of.
+    /// The rooms that the client is in, with the members from snapshots and notices.
     pub views: BTreeMap<usize, BTreeSet<ConnId>>,
-    /// The last message of each sender in each room, or to this client alone (`None`).
+    /// The number of each sender's last message in each room; direct messages have the key `None`.
     heard: BTreeMap<(ConnId, Option<usize>), u32>,
     pub expected: Expected,
-    /// The number of times that it has left each room.
+    /// The number of times that the client has left each room.
     leaves: BTreeMap<usize, u32>,
-    /// The last number of each sender over all its messages.
+    /// The last number of each sender, counted over all its messages.
     order: BTreeMap<ConnId, u32>,
-    /// The last number of each node's own messages in each room.
+    /// The last number of each node's messages to each room.
     servers: BTreeMap<(u64, usize), u32>,
-    /// The last number of each node's messages to its user.
+    /// The last number of each node's messages to this client's user.
     pub to_user: BTreeMap<u64, u32>,
-    /// True once it has returned to another node, which has its token.
+    /// True once the client has reconnected to another node with its token.
     pub has_returned: bool,
-    /// The nodes' messages that are not for this client.
+    /// Messages of nodes that exclude this client.
     excluded: BTreeSet<(u64, usize, u32)>,
 }
 
-/// The numbers in a message: of its sender in this room, and over all its messages.
+/// The numbers in a message's payload: those of its sender in this room and over all its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Numbers {
     pub in_room: u32,
     pub over_all: u32,
-    /// The incarnation of the node for messages without a sender.
+    /// The incarnation of the node that sent a message without a client as sender.
     pub node: u64,
-    /// The number of the sender's info.
+    /// The number of the sender's info at the time of sending.
     pub info: u32,
 }
 
@@ -88,7 +88,7 @@ impl Client {
         }
     }
 
-    /// Returns true if a room has one order on all nodes.
+    /// Returns true if all nodes deliver a room's messages in the same order.
     pub fn orders(&self, room: usize) -> bool {
         self.setup.orders(room)
     }
@@ -105,7 +105,7 @@ impl Client {
             "join_ack of {name} names a member twice: {members:?}"
         );
         ensure!(room >= FULL || view.contains(&self.id), "join_ack of {name} without its receiver");
-        // Messages between its leave and this join are not for this client.
+        // The client must not receive messages between its leave and this join.
         self.expected.forget(room);
         members.iter().for_each(|id| self.expected.loss_is_shown(*id, room));
         if self.orders(room) && !self.views.contains_key(&room) {
@@ -154,7 +154,7 @@ impl Client {
         let name = ROOMS[room];
         if self.orders(room) {
             let sender = src.map_or(Sender::Server(numbers.node), Sender::Client);
-            // The last one, which belongs to the present membership.
+            // The last sequence belongs to the current membership.
             let sequence = self.sequences.iter_mut().rfind(|(of, _)| *of == room);
             sequence.into_iter().for_each(|(_, heard)| heard.push((sender, numbers.in_room)));
         }
@@ -176,7 +176,7 @@ impl Client {
         self.in_order(src, Some(room), numbers)
     }
 
-    /// Checks a message to this client alone.
+    /// Checks a direct message.
     pub fn direct(&mut self, src: ConnId, numbers: Numbers) -> Result<(), Fault> {
         self.in_order(src, None, numbers)
     }
@@ -187,7 +187,7 @@ impl Client {
         room: Option<usize>,
         numbers: Numbers,
     ) -> Result<(), Fault> {
-        // A room with one order has none with other messages of a sender.
+        // In an ordered room, a sender's messages are not ordered relative to its other messages.
         if !room.is_some_and(|room| self.orders(room)) {
             let order = self.order.entry(src).or_default();
             ensure!(
@@ -209,25 +209,26 @@ impl Client {
         self.expected.take(Sender::Client(src), room, numbers.in_room, hides_loss)
     }
 
-    /// Returns how this client may miss messages without seeing it: by a death or not.
+    /// Returns a predicate, by whether the node was dead, that is true if this client cannot notice
+    /// a loss.
     pub fn hiding(&self, from: Sender, room: Option<usize>) -> impl Fn(bool) -> bool + use<> {
         let is_shown = match (from, room) {
             (Sender::Server(_), _) => false,
             (Sender::Client(_), Some(room)) => room < FULL,
             (Sender::Client(src), None) => self.shows(src),
         };
-        // A client that does not see a sender of direct messages is not closed either.
+        // A client is not closed for lost direct messages whose sender it does not see.
         let is_closed = self.setup.loss == Loss::Close && room.is_some();
         let is_counted = self.setup.loss == Loss::Count;
         move |by_death| is_counted || !(is_shown || (is_closed && !by_death))
     }
 
-    /// Returns true if a member is in a room whose members this client sees.
+    /// Returns true if a member shares a room with full presence with this client.
     pub fn shows(&self, id: ConnId) -> bool {
         self.views.iter().any(|(room, view)| *room < FULL && view.contains(&id))
     }
 
-    /// Records that a message for this client is sent on another node that knows of it.
+    /// Records that another node has sent a message that must reach this client.
     pub fn expect_message(
         &mut self,
         from: Sender,
@@ -239,12 +240,13 @@ impl Client {
         self.expected.add(from, room, node, number, may_be_lost);
     }
 
-    /// Records that this client's node starts over with another one. `has_waiting` is true if messages wait
-    /// for their place there.
+    /// Records that this client's node restarts its stream with another node. `has_waiting` is true
+    /// if messages of that node wait for their place in an order.
     pub fn allow_loss(&mut self, node: NodeId, is_dead: bool, has_waiting: bool) {
         self.expected.allow_loss(node, is_dead);
-        // A member that this client has seen leave may have joined again and spoken, which nothing would show.
-        // In a room with one order its earlier messages may be those that wait, but go with a dead node.
+        // A member that has left in this client's view may have rejoined and sent messages whose
+        // loss stays invisible. In an ordered room those messages may still be waiting, unless
+        // their node is dead.
         let is_over = |room: usize| is_dead || !has_waiting || !self.setup.orders(room);
         let rooms = self.views.iter().filter(|(room, _)| is_over(**room));
         for (room, view) in rooms.filter(|(room, _)| **room < FULL) {
@@ -252,25 +254,25 @@ impl Client {
         }
     }
 
-    /// Records that this client's node reports messages of a node in a room as lost.
+    /// Records that this client's node reports a node's messages in a room as lost.
     pub fn allow_loss_in(&mut self, node: NodeId, room: usize) {
         self.expected.allow_loss_in(node, room);
-        // Of a member that has left, the leave is all that shows the loss of its last messages.
+        // The loss of the last messages of a former member shows only by its leave.
         let Some(view) = self.views.get(&room).filter(|_| room < FULL) else { return };
         self.expected.loss_is_shown_except(view, room);
     }
 
-    /// Records that a node has stopped in an orderly way while messages of it waited.
+    /// Records that a node has shut down in an orderly way while messages of it were waiting.
     pub fn expect_no_more(&mut self, node: NodeId, room: usize) {
         self.expected.expect_no_more(node, room);
     }
 
-    /// Checks that no messages are missing, except those of nodes that are lost.
+    /// Checks at rest that only messages of lost nodes are missing.
     pub fn check_received_at_rest(&self, is_lost: impl Fn(NodeId) -> bool) -> Result<(), Fault> {
         self.expected.at_rest(is_lost, |from, room, by_death| self.hiding(from, room)(by_death))
     }
 
-    /// Records that a message of a node is for everyone in a room but this client.
+    /// Records that a node's message to a room excludes this client.
     pub fn must_not_hear(&mut self, node: u64, room: usize, number: u32) {
         self.excluded.insert((node, room, number));
     }
@@ -279,7 +281,7 @@ impl Client {
         self.leaves.get(&room).copied().unwrap_or_default()
     }
 
-    /// Returns the number of the last message of a sender.
+    /// Returns the number of a sender's last message.
     pub fn last_of(&self, src: ConnId, room: Option<usize>) -> u32 {
         self.heard.get(&(src, room)).copied().unwrap_or_default()
     }

@@ -1,13 +1,13 @@
-//! Plans in which several nodes speak all the time in rooms with one order, while the network is cut in
-//! halves and nodes start, stop and die: then the homes of the rooms change.
+//! Plans with constant traffic from several nodes in ordered rooms, while partitions, starts, stops
+//! and crashes of nodes move the homes of the rooms.
 
 use super::plan::{Op, Setup};
 use crate::random::{Random, Source};
 
-/// The rooms with one order: one with presence and one that counts.
+/// Ordered rooms: one with full presence and one with counts.
 const ROOMS: [u8; 2] = [1, 3];
 
-/// Generates such a plan for a setup.
+/// Generates the steps of a conversation, and adapts the setup to it.
 pub fn ops(setup: &mut Setup, random: &mut Random) -> Vec<Op> {
     let kind =
         random.pick(&[Kind::Orderly, Kind::Orderly, Kind::Parted, Kind::Drowsy, Kind::Faulty]);
@@ -15,12 +15,13 @@ pub fn ops(setup: &mut Setup, random: &mut Random) -> Vec<Op> {
         setup.nodes = random.pick(&[3, 3, 4]);
     }
     if kind == Kind::Orderly {
-        // Without faults no message may be lost; long delays let homes change in the midst of it.
+        // Messages must not be lost without faults. Long delays let homes change while messages
+        // wait.
         setup.max_delay = random.pick(&[10, 50, 300, 300]);
         setup.late_interest = 0;
     }
     if kind != Kind::Faulty || !random.one_in(4) {
-        // Small bounds lose messages, which hides faults of homes.
+        // Small limits lose messages, which would hide bugs in the choice of homes.
         setup.journal_bytes = 1 << 20;
         setup.journal_ms = 10_000;
         setup.backlog_bytes = 4 << 20;
@@ -51,25 +52,25 @@ pub fn ops(setup: &mut Setup, random: &mut Random) -> Vec<Op> {
     ops
 }
 
-/// The faults of a plan.
+/// The kind of faults in a plan.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Nodes start and stop in order, and nothing else happens to them.
+    /// Nodes start and stop in an orderly way, without any other fault.
     Orderly,
-    /// Two nodes do not reach each other for some time, but others.
+    /// Two nodes cannot reach each other for some time, but both reach other nodes.
     Parted,
-    /// Nodes stand still for about as long as it takes until they count as dead.
+    /// Nodes are suspended for about the time after which they count as dead.
     Drowsy,
-    /// Any.
+    /// Any fault.
     Faulty,
 }
 
 struct Conversation {
     nodes: u8,
     rooms: &'static [u8],
-    /// Of a hundred steps, the number that are faults.
+    /// The percentage of steps that are faults.
     faults: u32,
-    /// The longest usual wait, in milliseconds.
+    /// The longest wait in most steps, in milliseconds.
     longest: u32,
     kinds: Vec<u32>,
     kind: Kind,
@@ -85,7 +86,7 @@ impl Conversation {
         random.below(self.nodes.into()) as u8
     }
 
-    /// Clients connect to a node and join.
+    /// Connects clients to a node and lets them join.
     fn enter(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
         for _ in 0..1 + random.below(2) {
             ops.push(Op::Open { node });
@@ -147,8 +148,8 @@ impl Conversation {
         }
     }
 
-    /// Sends messages right after a fault, and again once nodes have declared each other dead because of
-    /// it.
+    /// Sends messages right after a fault, and again after the time in which nodes declare each
+    /// other dead.
     fn outlast(&self, ops: &mut Vec<Op>, random: &mut Random) {
         self.traffic(ops, random);
         ops.push(Op::Wait(random.pick(&[700, 2500, 4800, 5400, 6500])));
@@ -156,7 +157,7 @@ impl Conversation {
         self.traffic(ops, random);
     }
 
-    /// Lets several clients speak at almost the same time.
+    /// Lets several clients send at almost the same time.
     fn traffic(&self, ops: &mut Vec<Op>, random: &mut Random) {
         for _ in 0..2 + random.below(8) {
             let client = random.below(1000) as u16;
@@ -167,7 +168,7 @@ impl Conversation {
         }
     }
 
-    /// Restarts a node at some time in the middle of the conversation.
+    /// Restarts a node during the conversation.
     fn start(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
         let wait = random.pick(&[0, 1, 100, 600, 2000, 6000]);
         self.traffic(ops, random);
@@ -180,7 +181,7 @@ impl Conversation {
         }
     }
 
-    /// Lets clients speak until a node that has started is old enough to be a home, while others may stop.
+    /// Sends messages until a restarted node is old enough to become a home; other nodes may stop.
     fn grow_up(&self, ops: &mut Vec<Op>, random: &mut Random) {
         for _ in 0..random.below(20) {
             ops.push(Op::Wait(random.pick(&[20, 100, 300, 300, 900])));
@@ -196,7 +197,7 @@ impl Conversation {
         }
     }
 
-    /// Lets clients speak while a node stands still, and when it continues.
+    /// Sends messages while a node is suspended, and again after it resumes.
     fn doze(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
         self.traffic(ops, random);
         ops.push(Op::Sleep { node });
@@ -212,7 +213,7 @@ impl Conversation {
         self.traffic(ops, random);
     }
 
-    /// Lets clients speak while two nodes do not reach each other, and once they do again.
+    /// Sends messages while two nodes cannot reach each other, and again once they can.
     fn part(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
         ops.push(Op::Part { one: node, other: self.node(random) });
         for _ in 0..random.below(16) {
@@ -226,7 +227,7 @@ impl Conversation {
         }
     }
 
-    /// Splits the network in two.
+    /// Splits the network into two halves.
     fn halve(&self, ops: &mut Vec<Op>, random: &mut Random) {
         let half = random.next_u64();
         let is_in = |node: u8| half >> node & 1 == 1;

@@ -1,4 +1,4 @@
-//! The messages that a client has to receive.
+//! The messages that a client must still receive.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -7,20 +7,21 @@ use roomer_proto::cluster::NodeId;
 
 use crate::fault::{Fault, ensure};
 
-/// The sender of messages: a client, or the application of a node.
+/// The sender of a message: a client, or a node's application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sender {
     Client(ConnId),
     Server(u64),
 }
 
-/// The messages that one client has to receive, by sender and room (`None` for those to it alone).
+/// The messages that one client must still receive, by sender and room (`None` for direct
+/// messages).
 #[derive(Debug, Default)]
 pub struct Expected(BTreeMap<(Sender, Option<usize>), Stream>);
 
 #[derive(Debug)]
 struct Stream {
-    /// The sender's node.
+    /// The node of the sender.
     node: NodeId,
     numbers: VecDeque<Number>,
 }
@@ -28,9 +29,10 @@ struct Stream {
 #[derive(Clone, Copy, Debug)]
 struct Number {
     number: u32,
-    /// True if the receiver's node has started over with the sender's node since.
+    /// True if the receiver's node has restarted its stream with the sender's node since the
+    /// message.
     may_be_lost: bool,
-    /// True if it has declared the sender's node dead, or did not show it.
+    /// True if the receiver's node declared the sender's node dead, or did not show it.
     by_death: bool,
 }
 
@@ -48,8 +50,8 @@ impl Expected {
         stream.numbers.push_back(Number { number, may_be_lost, by_death: may_be_lost });
     }
 
-    /// Records that the receiver's node starts over with a node, or declares it dead: what
-    /// that node sent may be lost.
+    /// Records that the receiver's node restarts its stream with a node or declares it dead, so
+    /// that messages of that node may be lost.
     pub fn allow_loss(&mut self, node: NodeId, is_dead: bool) {
         let streams = self.0.values_mut().filter(|stream| stream.node == node);
         for number in streams.flat_map(|stream| &mut stream.numbers) {
@@ -58,31 +60,30 @@ impl Expected {
         }
     }
 
-    /// Records that the receiver's node reports messages of a node in a room as lost.
+    /// Records that the receiver's node reports a node's messages in a room as lost.
     pub fn allow_loss_in(&mut self, node: NodeId, room: usize) {
         let streams = self.0.iter_mut().filter(|((_, own), _)| *own == Some(room));
         let streams = streams.map(|(_, stream)| stream).filter(|stream| stream.node == node);
         streams.flat_map(|stream| &mut stream.numbers).for_each(|number| number.may_be_lost = true);
     }
 
-    /// Records that leaves have shown that messages of all clients but these may be lost.
+    /// Records that leaves have revealed a possible loss for all clients of a room except these.
     pub fn loss_is_shown_except(&mut self, members: &BTreeSet<ConnId>, room: usize) {
         for ((from, own), stream) in &mut self.0 {
             let has_left = matches!(from, Sender::Client(id) if !members.contains(id));
             if has_left && *own == Some(room) {
-                // The client has seen by a leave that messages may be missing, so these need not
-                // come any more.
+                // The leave has revealed the possible loss, so these messages need not arrive.
                 stream.numbers.retain(|number| !number.may_be_lost);
             }
         }
     }
 
-    /// Records that no more messages of a node in a room have to arrive.
+    /// Records that a node's remaining messages in a room need not arrive.
     pub fn expect_no_more(&mut self, node: NodeId, room: usize) {
         self.0.retain(|(_, own), stream| *own != Some(room) || stream.node != node);
     }
 
-    /// Records that a leave or join has shown that messages of a client may be lost.
+    /// Records that a leave or join has revealed a possible loss of a client's messages.
     pub fn loss_is_shown(&mut self, id: ConnId, room: usize) {
         for key in [(Sender::Client(id), Some(room)), (Sender::Client(id), None)] {
             if let Some(stream) = self.0.get_mut(&key) {
@@ -91,13 +92,13 @@ impl Expected {
         }
     }
 
-    /// Records that the receiver has left a room, or joins it.
+    /// Discards the expectations for a room that the receiver leaves or joins.
     pub fn forget(&mut self, room: usize) {
         self.0.retain(|(_, own), _| *own != Some(room));
     }
 
-    /// Checks a message that arrives: none before it may be missing, unless it may be lost and
-    /// `hides_loss`, which receives true if the node was dead, returns true.
+    /// Checks an arriving message. Each earlier one must have arrived, unless it may be lost and
+    /// `hides_loss` returns true. The argument of `hides_loss` is true if the node was dead.
     pub fn take(
         &mut self,
         from: Sender,
@@ -107,7 +108,7 @@ impl Expected {
     ) -> Result<(), Fault> {
         let Some(stream) = self.0.get_mut(&(from, room)) else { return Ok(()) };
         while let Some(first) = stream.numbers.front().copied() {
-            // Later ones are still to come.
+            // Later messages may still arrive.
             if first.number > number {
                 break;
             }
@@ -119,9 +120,9 @@ impl Expected {
         Ok(())
     }
 
-    /// Checks at rest that nothing is missing either. `hides_loss` returns true for senders and rooms
-    /// whose loss does not show, after a death or not, `is_lost` for nodes that have ended without a
-    /// goodbye.
+    /// Checks at rest that no message is missing. `hides_loss` returns true for senders and rooms
+    /// whose losses are invisible, depending on whether the node was dead; `is_lost` returns true
+    /// for nodes that ended without a goodbye.
     pub fn at_rest(
         &self,
         is_lost: impl Fn(NodeId) -> bool,

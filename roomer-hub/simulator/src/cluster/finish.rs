@@ -1,4 +1,4 @@
-//! The end of a plan: all faults are over, and the nodes have to agree.
+//! Final checks of a plan: after all faults have ended, the nodes must agree.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,20 +13,22 @@ use super::plan::ROOMS;
 use super::world::{Target, World};
 use crate::fault::{Fault, ensure};
 
-/// How long the nodes may take to agree after the last fault, unless one of them was dead.
+/// The time within which nodes must agree after the last fault, unless a node was dead.
 const AGREED: Duration = Duration::from_secs(4);
 
-/// How long it may take if a node has died: the silence, and thirty beats of one that died often.
+/// The same limit if a node has died: the silence timeout, and thirty beats for a node that died
+/// often.
 const AGREED_AFTER_DEATH: Duration = Duration::from_secs(45);
 
-/// The longest delivery time of a message.
+/// The maximum delivery time of a message.
 const DELIVERED: Duration = Duration::from_secs(2);
 
 impl World {
-    /// Ends all faults and checks that all nodes show the same, and that every message arrives.
+    /// Ends all faults, and checks that all nodes show the same members and that every message
+    /// arrives.
     pub fn finish(&mut self) -> Result<(), Fault> {
         self.note_trouble();
-        // All faults end at the same time, from which the limits below count.
+        // End all faults at the same time, from which the limits below count.
         self.broker.lose(0);
         self.broker.unite();
         for node in 0..self.nodes.len() {
@@ -37,9 +39,11 @@ impl World {
         self.note_trouble();
         self.run(AGREED)?;
         self.check()?;
-        // A message that is given up may close its receivers, which have to leave before views are compared.
+        // A message that is given up may close its receivers, which must leave before views are
+        // compared.
         self.settle_orders()?;
-        // Only deaths may take longer, since a node that has died often is admitted late.
+        // Only a death may delay agreement further, since a node that has died often is admitted
+        // late.
         if let Err(fault) = self.agree() {
             if !self.has_death() {
                 return Err(fault);
@@ -59,7 +63,7 @@ impl World {
         Ok(())
     }
 
-    /// Returns true if a node counted as dead, or might by now.
+    /// Returns true if a node counted as dead, or could by now.
     fn has_death(&self) -> bool {
         let has_ended = self.nodes.iter().any(|node| node.state == State::Ended);
         has_ended
@@ -70,12 +74,12 @@ impl World {
             })
     }
 
-    /// Returns the number of times that nodes have started over with each other, or declared each other dead.
+    /// Returns how often nodes have restarted their streams or declared each other dead.
     fn breaks(&self) -> u32 {
         self.nodes.iter().flat_map(|node| node.breaks.values()).sum()
     }
 
-    /// Checks that each node shows the members of all nodes.
+    /// Checks that each running node shows the members of all nodes.
     fn agree(&self) -> Result<(), Fault> {
         let running: Vec<_> = self.nodes.iter().filter(|node| node.runs()).collect();
         for (room, name) in ROOMS.iter().enumerate() {
@@ -128,9 +132,9 @@ impl World {
         Ok(())
     }
 
-    /// Sends a message in each room and to each client, which all have to arrive.
+    /// Sends a message to each room and to each client, all of which must arrive.
     fn probe(&mut self) -> Result<(), Fault> {
-        // Of the probe alone: what was lost before is judged already.
+        // Judge the probe only: earlier losses have been checked already.
         let overflows = self.overflows();
         let breaks = self.breaks();
         let mut open = self.open_clients();
@@ -145,13 +149,13 @@ impl World {
         }
         self.run(DELIVERED)?;
         if self.overflows() > overflows {
-            // The plan's bounds are so small that messages were lost. `check` has verified that
-            // clients see the loss.
+            // The plan's limits are so small that messages were lost. `check` has verified that
+            // clients notice the loss.
             self.run(AGREED)?;
             return self.agree();
         }
         if let Err(fault) = self.check_probe(&open) {
-            // After a death, nodes may agree before they have started over with each other, which then loses
+            // After a death, nodes may agree before their streams have restarted, which then loses
             // the probe.
             if self.breaks() == breaks || !self.has_death() {
                 return Err(fault);
@@ -160,7 +164,8 @@ impl World {
             return self.probe();
         }
         if self.setup.has_order {
-            // The first message of a term has several crossings, and what is applied comes with a beat.
+            // The first message of a term takes several round trips, and its delivery follows a
+            // beat.
             self.run(DELIVERED)?;
         }
         self.check()?;
@@ -173,7 +178,8 @@ impl World {
         self.agree()
     }
 
-    /// Checks that all have received the last message in each room, and the last one to them.
+    /// Checks that each client has received the last message in each of its rooms, and its last
+    /// direct one.
     fn check_probe(&self, open: &[ConnId]) -> Result<(), Fault> {
         for (at, id) in open.iter().enumerate() {
             let (to, said) = (open[(at + 1) % open.len()], |target| self.said(*id, target));

@@ -1,5 +1,5 @@
-//! How a seed generates a plan. Each seed has a mix of its own, so that rare combinations of faults
-//! occur.
+//! Generates the plan of a seed. Each seed uses its own mix of steps, so that rare combinations of
+//! faults occur.
 
 use roomer_hub::cluster::Loss;
 
@@ -11,7 +11,7 @@ use crate::random::{Random, Source};
 pub fn plan(seed: u64) -> Plan {
     let random = &mut Random::new(seed);
     let mut setup = setup(random);
-    // Not drawn: the other plans stay as they are.
+    // Derived from the seed without a draw, so that the rest of each plan stays unchanged.
     setup.has_order = seed % 4 == 3 || seed % 8 == 2;
     setup.has_info = seed % 4 == 1 || seed % 16 == 3;
     let faults = Faults::new(random);
@@ -29,21 +29,21 @@ pub fn plan(seed: u64) -> Plan {
         let op = if random.below(100) < faults.percent { faults.op(random) } else { usual(random) };
         ops.push(op);
     }
-    // Five of six plans with such rooms have a conversation in them.
+    // Five of six plans with ordered rooms consist of a conversation.
     if setup.has_order && !setup.has_info {
         ops = conversation::ops(&mut setup, &mut Random::new(seed.rotate_left(16)));
     }
     if setup.has_info {
         change_infos(&mut ops, &mut Random::new(!seed));
     }
-    // Not drawn either, so that other plans stay as they are. Such plans have users.
+    // Derived from the seed without a draw, too. These plans have users.
     if seed % 8 == 5 {
         insert_returns(&mut ops, &mut Random::new(seed.rotate_left(32)));
     }
     Plan { setup, ops }
 }
 
-/// Inserts changes of info, drawn apart from the others.
+/// Inserts changes of info, from a separate generator.
 fn change_infos(ops: &mut Vec<Op>, random: &mut Random) {
     let rate = random.pick(&[2, 4, 10]);
     for op in std::mem::take(ops) {
@@ -54,7 +54,7 @@ fn change_infos(ops: &mut Vec<Op>, random: &mut Random) {
     }
 }
 
-/// Inserts clients that return to other nodes, and commands about users.
+/// Inserts clients that reconnect to other nodes, and commands about users.
 fn insert_returns(ops: &mut Vec<Op>, random: &mut Random) {
     let rate = random.pick(&[4, 8, 20]);
     for op in std::mem::take(ops) {
@@ -103,7 +103,7 @@ fn setup(random: &mut Random) -> Setup {
     }
 }
 
-/// Generates the operations of clients and applications.
+/// Generates an operation of a client or an application.
 fn usual(random: &mut Random) -> Op {
     let client = random.below(1000) as u16;
     let to = random.below(1000) as u16;
@@ -132,7 +132,7 @@ fn size(random: &mut Random) -> u32 {
     }
 }
 
-/// The faults of a seed: some of all kinds, so that the others do not hide them.
+/// The faults of a seed: a subset of all kinds, so that no kind hides the others.
 struct Faults {
     percent: u32,
     kinds: Vec<u32>,

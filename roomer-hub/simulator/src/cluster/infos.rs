@@ -1,7 +1,7 @@
-//! Clients with info: extended ones see the info of the members of their rooms.
+//! Clients with info. Extended clients receive the info of the members of their rooms.
 //!
-//! The info of a client is one of several, by a number that each change increments, and its messages have
-//! the number at which they were sent: a receiver that shows the sender has to show that info.
+//! Each change increments the number of a client's info, and each message carries the number at the
+//! time of sending: a receiver that shows the sender must show that info.
 
 use std::collections::BTreeMap;
 
@@ -12,24 +12,24 @@ use super::client::{Client, FULL};
 use super::plan::ROOMS;
 use crate::fault::{Fault, ensure};
 
-/// The limit of info on every node. One info of the plans exceeds it.
+/// The limit of info on every node. One of the plans' infos exceeds it.
 pub const MAX_INFO: usize = 900;
 
-/// The info and user of members as an extended client knows them, as one text.
+/// The info and user of members in an extended client's view, as one text each.
 pub type Infos = BTreeMap<usize, BTreeMap<ConnId, String>>;
 
-/// Returns the info with a number.
+/// Returns the info for a number.
 pub fn info(number: u32) -> Option<Info> {
     Some(match number % 8 {
         0 => return None,
-        // Two long infos: one larger than a small frame, and one above the limit of peers.
+        // Two long infos: one exceeds a small frame, the other exceeds the limit of peers.
         1 => Info::string(&format!("{number}{}", "x".repeat(MAX_INFO - 20))),
         2 => Info::string(&format!("{number}{}", "y".repeat(MAX_INFO))),
         _ => Info::string(&number.to_string()),
     })
 }
 
-/// Returns the user of a client, by its number.
+/// Returns the user of the client with this number.
 pub fn user(client: usize) -> Option<&'static str> {
     match client % 3 {
         0 => None,
@@ -38,12 +38,12 @@ pub fn user(client: usize) -> Option<&'static str> {
     }
 }
 
-/// Returns the profile of a client.
+/// Returns a client's profile with the info for a number.
 pub fn profile(client: usize, number: u32) -> Profile {
     Profile::new(info(number), user(client))
 }
 
-/// Returns the profile of a client as members on the same node, or on another, know it.
+/// Returns the profile that members on the same node, or on another node, receive.
 fn known(client: usize, number: u32, is_local: bool) -> String {
     let info = info(number).filter(|info| is_local || info.as_str().len() <= MAX_INFO);
     text(info.as_ref(), user(client))
@@ -54,7 +54,7 @@ fn text(info: Option<&Info>, user: Option<&str>) -> String {
 }
 
 impl Client {
-    /// Reads the list of a room's members in a `join_ack`.
+    /// Parses the list of a room's members in a `join_ack`.
     pub fn list(&mut self, room: usize, payload: &[u8]) -> Result<Vec<ConnId>, Fault> {
         let members = Members::parse(payload).and_then(|members| members.members);
         let members = members.ok_or_else(|| Fault::new("a join_ack without members".into()))?;
@@ -66,7 +66,7 @@ impl Client {
         Ok(ids)
     }
 
-    /// Applies a change of the members of a room.
+    /// Applies a membership notice with info.
     pub fn change(&mut self, room: usize, payload: &[u8]) -> Result<(), Fault> {
         let changes = Members::parse(payload);
         let changes = changes.ok_or_else(|| Fault::new("a change of nothing".into()))?;
@@ -91,7 +91,7 @@ impl Client {
         Ok(())
     }
 
-    /// Checks a message that its sender sent when its info had this number.
+    /// Checks that the receiver shows the info that the sender had when it sent the message.
     pub fn check_info(
         &self,
         src: ConnId,
@@ -101,7 +101,7 @@ impl Client {
         let rooms = self.infos.iter().filter(|(of, _)| room.is_none_or(|room| room == **of));
         for (room, members) in rooms {
             let Some(shown) = members.get(&src) else { continue };
-            // A peer does not show an info above its limit, which the sender's own node allows.
+            // Peers omit an info above their limit, although the sender's own node allows it.
             let due = known(index, number, node == self.node);
             ensure!(
                 *shown == due,
@@ -113,7 +113,7 @@ impl Client {
         Ok(())
     }
 
-    /// Checks at rest that a room's members are shown with their info.
+    /// Checks at rest that a room's members are shown with their current info.
     pub fn check_infos(&self, room: usize, others: &super::node::Clients) -> Result<(), Fault> {
         if !self.is_extended || !self.is_in(room) {
             return Ok(());

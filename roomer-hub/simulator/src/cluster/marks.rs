@@ -1,4 +1,4 @@
-//! The situations that a large run has to reach.
+//! Coverage marks of the cluster plans.
 
 use crate::coverage::marks;
 

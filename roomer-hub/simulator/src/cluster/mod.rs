@@ -1,20 +1,21 @@
-//! Plans for several nodes: real hubs and cluster machines over a model of a broker, in virtual time.
+//! Plans for clusters: real hubs and cluster state machines over a model of a broker, in virtual
+//! time.
 //!
 //! | module | contents |
 //! |---|---|
 //! | [`plan`], `generate` | a plan as data, and how a seed generates one |
-//! | `conversation` | plans in which several nodes speak while the homes of rooms change |
+//! | `conversation` | plans with constant traffic while the homes of rooms change |
 //! | `world`, `ops`, `actions` | run a plan: nodes, broker, clients |
-//! | `receive` | what clients receive |
-//! | `node` | one node: a real hub and a real machine |
+//! | `receive` | dispatches the packets that clients receive |
+//! | `node` | one node: a real hub and a real cluster state machine |
 //! | `broker` | the model of a broker: delays, losses, repetitions, partitions |
-//! | `client` | what a client can check of what it receives; it keeps a list of what it has to receive |
-//! | `pairs` | which nodes had trouble with each other, and which may therefore lose each other |
-//! | `finish` | the end of a plan: all nodes agree, and every message arrives |
-//! | `infos` | extended clients, which see the info of members |
-//! | `order` | rooms with one order on all nodes |
-//! | `users` | clients that return to another node, and commands about users |
-//! | `marks` | situations that a large run has to reach |
+//! | `client`, `expected` | checks of received packets, and the messages that must still arrive |
+//! | `pairs` | disturbances between pairs of nodes, which may excuse a loss or a death |
+//! | `finish` | final checks: all nodes agree, and every message arrives |
+//! | `infos` | extended clients, which receive the info of members |
+//! | `order` | ordered rooms, whose messages arrive in the same order on all nodes |
+//! | `users` | clients that reconnect to another node, and commands about users |
+//! | `marks` | coverage marks |
 
 mod actions;
 mod broker;
@@ -43,7 +44,7 @@ use crate::fault::{Fault, panic_message};
 use crate::shrink::shorten;
 use crate::simulation::{Outcome, Simulation};
 
-/// Plans for clusters.
+/// The cluster plans as a [`Simulation`].
 pub struct ClusterPlans;
 
 impl Simulation for ClusterPlans {
@@ -78,7 +79,7 @@ pub fn run(plan: &Plan) -> Outcome {
     Outcome { steps, hash: world.trace.hash(), marks: world.marks.0, fault }
 }
 
-/// Shrinks a plan that fails, and returns it as a test.
+/// Shrinks a failing plan, and returns it as the source text of a test.
 fn explain(plan: &Plan, seed: u64) -> String {
     let mut plan = plan.clone();
     let fails = |ops: &[Op]| {

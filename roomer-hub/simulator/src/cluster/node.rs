@@ -1,4 +1,4 @@
-//! One node: a real hub and a real machine, and the clients behind them.
+//! A node: a real hub, a real cluster state machine, and the node's clients.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::fault::{Fault, ensure};
 /// The name of the nodes' cluster.
 pub const CLUSTER: &str = "simulated";
 
-/// The event of messages to rooms, and of those to one client.
+/// The event of messages to rooms, followed by the event of direct messages.
 pub const MESSAGE: &str = "m";
 pub const DIRECT: &str = "d";
 /// The event of messages to all connections of a user.
@@ -33,29 +33,29 @@ pub struct Node {
     pub hub: Hub,
     pub cluster: Cluster,
     pub state: State,
-    /// When its current run without a pause began.
+    /// The time since which the node has run without a suspension.
     pub awake_since: Duration,
-    /// When it last woke up.
+    /// The time of its last resumption.
     pub woke_at: Duration,
-    /// When it last dropped messages because too many were waiting for a place.
+    /// The time at which it last dropped messages because too many were waiting for a place.
     pub crowded_at: Duration,
-    /// True if it has stopped by an orderly shutdown, with nothing left to publish.
+    /// True if it has shut down in an orderly way with no pending output.
     pub has_said_all: bool,
-    /// The inputs that arrive while it stands still.
+    /// Inputs that arrived while the node was suspended.
     pub backlog: Vec<Input>,
     pub publishes: bool,
     pub events: Vec<Event>,
-    /// The number of times that it has started over with each node, or declared it dead.
+    /// The number of stream restarts with, or death declarations about, each other node.
     pub breaks: BTreeMap<NodeId, u32>,
-    /// The nodes that have left it with a goodbye.
+    /// The nodes whose goodbye it has received.
     pub byes: BTreeSet<NodeId>,
-    /// The number of its application's last message in each room.
+    /// The number of its application's last message to each room.
     pub said: BTreeMap<usize, u32>,
     /// The number of its application's last message to each user.
     pub said_to_user: BTreeMap<&'static str, u32>,
-    /// The reports about clients that have returned, proven and not.
+    /// The numbers of reports about reconnected clients, proven and unproven.
     pub reports: (u32, u32),
-    /// True if it has closed clients because of a loss.
+    /// True if it has closed clients because of lost messages.
     pub closed_lossy: bool,
     pub steps: u64,
 }
@@ -69,8 +69,8 @@ pub enum State {
 
 impl Node {
     pub fn new(setup: &Setup, index: usize, incarnation: u32, now: Duration) -> Self {
-        // The first half of a node's number is its tag. Two random tags may be equal, so some plans
-        // have that.
+        // The first half of a node's number is its tag. Random tags may collide, so some plans
+        // force a collision.
         let tag = match setup.shares_tag && index < 2 {
             true => 0xfeed_0000 | incarnation,
             false => (incarnation << 8) + index as u32 + 1,
@@ -117,7 +117,7 @@ impl Node {
         self.state == State::Running
     }
 
-    /// Returns true if it shows the members of a peer, as far as it knows.
+    /// Returns true if the node currently shows the members of a peer.
     pub fn shows(&self, peer: NodeId) -> bool {
         let peer = self.cluster.peers().find(|info| info.node == peer);
         peer.is_some_and(|peer| matches!(peer.state, PeerState::Live | PeerState::Hole))
@@ -127,7 +127,7 @@ impl Node {
         self.hub.tables().find_conn(id.as_str())
     }
 
-    /// Gives the machine an input and carries out the effects.
+    /// Passes an input to the state machine and applies its effects.
     pub fn handle(
         &mut self,
         now: Duration,
@@ -140,12 +140,12 @@ impl Node {
         if self.cluster.statistics().unplaced > unplaced {
             self.crowded_at = now;
         }
-        // Before the effects are applied, which are checked against what the clients may miss.
+        // Record events before applying the effects, whose checks depend on the permitted losses.
         for effect in &effects {
             let Effect::Event(event) = effect else { continue };
             let lost = match event {
                 Event::Reset { node, .. } => Some(*node),
-                // Messages that were sent before a goodbye arrive before it.
+                // Messages sent before a goodbye arrive before it.
                 Event::PeerGone { node, why, .. } if *why != GoneCause::Bye => Some(*node),
                 _ => None,
             };
@@ -191,7 +191,7 @@ impl Node {
         Ok(())
     }
 
-    /// Closes the members of a room, or all clients.
+    /// Closes the members of a room, or all clients of this node.
     fn close(
         &mut self,
         now: Duration,
@@ -205,7 +205,7 @@ impl Node {
             let room = room.map(|room| tables.find_room(room));
             room.is_none_or(|room| room.is_some_and(|room| tables.is_member(*conn, room)))
         };
-        // Collected, since each close changes the tables.
+        // Collect the keys first, since each close changes the tables.
         let keys: Vec<ConnKey> = keys.filter(is_there).collect();
         for conn in keys {
             let command = roomer_hub::Command::Close { conn, code: 1012, reason: "" };
@@ -238,8 +238,8 @@ impl Node {
         }
     }
 
-    /// Gives the hub an input, and its output to clients and machine. Returns true if it led to a
-    /// message.
+    /// Passes an input to the hub, and its actions to the clients and the state machine. Returns
+    /// true if the hub sent a message.
     pub fn hub(
         &mut self,
         now: Duration,
@@ -249,13 +249,12 @@ impl Node {
         self.steps += 1;
         let Node { hub, cluster, .. } = self;
         use roomer_hub::Input as In;
-        // What peers send has its place already, and must not be submitted once more.
+        // Messages of peers already have their place, and must not be submitted again.
         let is_own = matches!(input, In::Packet { .. } | In::Allowed { .. } | In::Command(_));
         let mut actions = hub.handle(now, input);
         let (tables, subject) = (actions.tables(), actions.subject());
         let mut has_message = false;
-        // A connection that the input has closed is no longer in the tables; it is the subject
-        // then.
+        // A connection that this input has closed is no longer in the tables; its id is `subject`.
         let id_of = |conn: ConnKey| tables.conn_id(conn).or(subject);
         for action in actions.by_ref() {
             let change = match action {
@@ -298,7 +297,7 @@ impl Node {
                     has_message |= packet.event == MESSAGE;
                     if is_own && cluster.is_ordered_message(&packet) {
                         let out = except.and_then(|conn| tables.conn_id(conn));
-                        // True if this node is the room's home and nothing waits there.
+                        // True if this node is the room's home and no earlier message is waiting.
                         if !cluster.submit(now, tables, out.or(except_guest.copied()), packet) {
                             continue;
                         }

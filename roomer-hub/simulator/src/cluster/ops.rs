@@ -1,4 +1,4 @@
-//! The steps of a plan, and the start and end of nodes.
+//! Executes the steps of a plan, including starts and stops of nodes.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::world::{CRASH_SEEN, STRANGER, World};
 use crate::fault::Fault;
 
 impl World {
-    /// Carries out one step of a plan.
+    /// Executes one step of a plan.
     pub fn op(&mut self, op: Op) -> Result<(), Fault> {
         self.steps += 1;
         let count = self.nodes.len();
@@ -33,7 +33,7 @@ impl World {
             }
             Op::Move { client, from, to } => self.with(client, |world, node, id| {
                 let (from, to) = (usize::from(from), usize::from(to));
-                // As the server does: nothing changes if the client is not in the first room.
+                // As in the server, the move has no effect if the client is not in the first room.
                 if !world.clients[&id].is_in(from) {
                     return Ok(());
                 }
@@ -124,7 +124,7 @@ impl World {
         self.marks.mark(true, Mark::Crash);
     }
 
-    /// Ends a node and its clients.
+    /// Ends a node, and disconnects its clients.
     pub(super) fn end(&mut self, node: usize) {
         self.nodes[node].state = State::Ended;
         self.broker.disconnect(node);
@@ -180,7 +180,7 @@ impl World {
         self.input(node, Input::Stop)?;
         self.publish(node)?;
         self.marks.mark(self.broker.takes(node), Mark::Stop);
-        // Frames under way still arrive, since its link does not break.
+        // Frames in flight still arrive, since the node's link does not break.
         let ended = &mut self.nodes[node];
         ended.has_said_all = self.broker.takes(node) && !ended.cluster.wants_to_publish();
         ended.state = State::Ended;
@@ -191,7 +191,7 @@ impl World {
         use roomer_proto::cluster::{FrameKind, Head, Item};
         let mut frame = Vec::new();
         let from = STRANGER;
-        // A frame of another version is of a peer only if it names the cluster.
+        // A frame of another version counts as a peer's only if it names the same cluster.
         let cluster = if kind == 3 { settings_hash(CLUSTER) } else { 12345 };
         Head { cluster, from, kind: FrameKind::Control }.encode(&mut frame);
         Item::Want { stream: 1, after: Default::default() }.encode(&mut frame);
@@ -203,7 +203,7 @@ impl World {
         self.marks.mark(true, Mark::Noise);
         self.input(node, Input::Frame(frame.into()))?;
         if kind == 3 {
-            // A peer that is known to be of another version requests a stream, which must not be answered.
+            // A peer with another version requests a stream, which must not be answered.
             let mut frame = Vec::new();
             Head { cluster, from, kind: FrameKind::Control }.encode(&mut frame);
             Item::Want { stream: 1, after: Default::default() }.encode(&mut frame);

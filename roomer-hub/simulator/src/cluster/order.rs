@@ -1,4 +1,4 @@
-//! Rooms with one order on all nodes: no two members may see two messages in different orders.
+//! Checks of ordered rooms: no two members may receive two messages in different orders.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -8,11 +8,12 @@ use super::plan::ROOMS;
 use super::world::World;
 use crate::fault::{Fault, ensure};
 
-/// How long a message may wait for its place, and a place for its message.
+/// The maximum time that a message waits for its place, plus the time that a place waits for its
+/// message.
 const SETTLED: Duration = Duration::from_secs(6);
 
 impl World {
-    /// Waits until messages that will not get a place are given up.
+    /// Waits until messages without a place are given up.
     pub fn settle_orders(&mut self) -> Result<(), Fault> {
         match self.nodes.iter().any(|node| node.cluster.waiting_messages() > 0) {
             true => self.run(SETTLED),
@@ -20,8 +21,8 @@ impl World {
         }
     }
 
-    /// Checks that there is one order which everything that clients have received agrees with, and that
-    /// nothing waits for its place.
+    /// Checks that a single order is consistent with the messages that all clients have received,
+    /// and that no message is still waiting for its place.
     pub fn check_order(&self) -> Result<(), Fault> {
         for room in (0..ROOMS.len()).filter(|room| self.setup.orders(*room)) {
             self.check_order_in(room)?;
@@ -33,8 +34,8 @@ impl World {
         Ok(())
     }
 
-    /// Removes messages that nothing has to come before, until none is left: each message comes after the
-    /// one that some client has received before it.
+    /// Checks for cycles by topological sorting: a message follows another one if some client has
+    /// received them in that order.
     fn check_order_in(&self, room: usize) -> Result<(), Fault> {
         type Message = (Sender, u32);
         let mut next: BTreeMap<Message, BTreeSet<Message>> = BTreeMap::new();
@@ -44,7 +45,7 @@ impl World {
             for message in heard {
                 before.entry(*message).or_default();
             }
-            // Neighbours are enough: the order of others follows from theirs.
+            // Adjacent pairs are enough, since precedence is transitive.
             for pair in heard.windows(2) {
                 if next.entry(pair[0]).or_default().insert(pair[1]) {
                     *before.entry(pair[1]).or_default() += 1;
@@ -68,7 +69,7 @@ impl World {
         Ok(())
     }
 
-    /// Records that a node stops: messages of it that have no place yet may be lost.
+    /// Records that a node stops, so that its messages without a place may be lost.
     pub fn expect_no_waiting(&mut self, node: usize) {
         if self.nodes[node].cluster.waiting_messages() == 0 {
             return;

@@ -1,4 +1,4 @@
-//! The pairs of nodes that had trouble with each other: without any, a death or a loss is a bug.
+//! Records disturbances between pairs of nodes. A death or loss without one is a bug.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -11,23 +11,23 @@ use super::node::{Node, State};
 use super::world::World;
 use crate::fault::{Fault, ensure};
 
-/// The time after a disturbance in which nodes may still lose each other because of it.
+/// The time after a disturbance within which nodes may still lose each other because of it.
 const AFTERMATH: Duration = Duration::from_secs(15);
 
-/// The longest wait of a peer that has died several times.
+/// The longest waiting time of a peer that has died several times.
 const FLAP_MEMORY: Duration = Duration::from_secs(100);
 
-/// The time after a disturbance in which a node may lack the members of another one.
+/// The time after a disturbance within which a node may lack another node's members.
 const REUNITED: Duration = Duration::from_secs(7);
 
-/// How long a node may take to start over with another one.
+/// The maximum duration of a stream restart.
 const STARTED_OVER: Duration = Duration::from_secs(2);
 
-/// A hole is closed unless the frame is lost, and then each of three requests or its answer.
+/// A gap is closed unless a frame is lost and each of three requests or their answers are lost too.
 const LOST_FOR_A_HOLE: usize = 4;
 const HOLE_WINDOW: Duration = Duration::from_secs(4);
 
-/// The longest delay with which three requests are answered in time.
+/// The maximum frame delay, in milliseconds, with which three requests are answered in time.
 const QUICK: u32 = 50;
 
 #[derive(Debug, Default)]
@@ -35,31 +35,31 @@ pub struct Pairs(BTreeMap<(usize, usize), Pair>);
 
 #[derive(Debug, Default)]
 struct Pair {
-    /// The last time at which no frame could pass, and at which frames were lost.
+    /// The last time at which no frame could pass, or frames were lost.
     trouble: Duration,
-    /// The last time at which no frame could pass, but for the starts and orderly stops of nodes.
+    /// The last time at which no frame could pass, except during starts and orderly stops.
     harm: Duration,
-    /// By node, the last time at which it could receive nothing from the other one. Its own pauses do
-    /// not count.
+    /// For each of the two nodes, the last time at which it could receive no frame from the other.
+    /// Its own suspensions do not count.
     silent: BTreeMap<usize, Duration>,
     lossy: Duration,
     deaths: Vec<(usize, Duration)>,
-    /// The last time at which one of the nodes started over with the other. Its view of the other
-    /// node's rooms stays as it was until the new one is complete.
+    /// The last stream restart of either node. A node keeps its previous view of the other's rooms
+    /// until the new one is complete.
     reset_at: Duration,
     lost: VecDeque<Duration>,
 }
 
 impl Pairs {
     fn pair(&mut self, one: usize, other: usize) -> &mut Pair {
-        // One entry for both directions: trouble of one of them affects both streams.
+        // One entry serves both directions, since trouble in one of them affects both streams.
         self.0.entry((one.min(other), one.max(other))).or_default()
     }
 
     /// Records that a frame was lost.
     pub fn lost(&mut self, now: Duration, from: usize, to: usize) {
         if from == to {
-            return; // An echo.
+            return; // return; // an echo
         }
         let pair = self.pair(from, to);
         pair.lost.push_back(now);
@@ -69,14 +69,14 @@ impl Pairs {
         pair.lossy = now;
     }
 
-    /// The nodes are about to start, which harms nothing.
+    /// Clears recorded harm, since the initial start of the nodes is not a disturbance.
     pub fn start(&mut self) {
         self.0.values_mut().for_each(|pair| pair.harm = Duration::ZERO);
     }
 }
 
 impl World {
-    /// Records which pairs of nodes are in trouble now.
+    /// Records which pairs of nodes are currently disturbed.
     pub fn note_trouble(&mut self) {
         let now = self.now;
         for one in 0..self.nodes.len() {
@@ -116,8 +116,7 @@ impl World {
         let (now, setup) = (self.now, self.setup);
         match event {
             Event::PeerGone { node, why, .. } if *why != GoneCause::Bye => {
-                // A node that has been started again has another number; nothing about its old one
-                // is wrong.
+                // A restarted node has a new number. Events about its old one are legitimate.
                 let Some(peer) = self.index_of(*node) else { return Ok(()) };
                 let awake = self.nodes[index].awake_since;
                 let overflows = self.overflows();
@@ -144,7 +143,7 @@ impl World {
                 pair.reset_at = now;
                 let is_recent = |at: Duration| now.saturating_sub(at) < AFTERMATH;
                 let has_died = pair.deaths.iter().any(|(_, at)| now - *at < FLAP_MEMORY);
-                // With such a disturbance any cause is possible.
+                // After such a disturbance any cause is legitimate.
                 if is_recent(pair.trouble) || has_died || has_overflow {
                     return Ok(());
                 }
@@ -153,7 +152,8 @@ impl World {
                     "node {index} starts over with node {peer} without need: {why:?}"
                 );
                 let lost = pair.lost.iter().filter(|at| now - **at < HOLE_WINDOW).count();
-                // Links of every fifth seed take three frames at a time, so a request may wait.
+                // In every fifth seed, links accept three frames at a time, so a request may be
+                // delayed.
                 let is_quick = setup.max_delay <= QUICK && !setup.seed.is_multiple_of(5);
                 let is_kept = journal >= 1 << 20 && setup.journal_ms >= 2000;
                 ensure!(
@@ -179,7 +179,7 @@ impl World {
                 });
                 let mut nodes = self.nodes.iter();
                 let is_allowed = nodes.any(|node| {
-                    // A message that one node gives up is lost on the others some time later.
+                    // A message that one node gives up counts as lost on the others only later.
                     is_recent(node.woke_at) || is_recent(node.crowded_at)
                 });
                 let has_stopped = self.left_waiting.contains(node);
@@ -195,15 +195,15 @@ impl World {
         Ok(())
     }
 
-    /// Checks that nodes which can reach each other for some time show each other's members.
+    /// Checks that nodes show each other's members once they could reach each other for some time.
     pub fn check_pairs(&self) -> Result<(), Fault> {
-        // The plan's bounds are so small that streams start over all the time.
+        // The plan's limits are so small that streams restart constantly.
         if self.overflows() > 0 {
             return Ok(());
         }
         for ((one, other), pair) in &self.pairs.0 {
             let trouble = pair.trouble.max(pair.lossy);
-            // With a broker that takes little at a time, a large message is a hole for some time.
+            // With a slow broker, a large message appears as a gap for some time.
             let is_calm = self.now.saturating_sub(trouble) > REUNITED
                 && self.now.saturating_sub(pair.reset_at) > STARTED_OVER;
             let deaths = |of: usize| pair.deaths.iter().filter(|(at, _)| *at == of).count();
@@ -226,7 +226,7 @@ impl World {
         Ok(())
     }
 
-    /// Checks that each client has received all messages that it had to receive.
+    /// Checks that each client has received all messages that it must receive.
     pub fn check_received(&self) -> Result<(), Fault> {
         self.clients.values().filter(|client| client.is_open).try_for_each(|client| {
             let node = &self.nodes[client.node];
@@ -235,7 +235,7 @@ impl World {
         })
     }
 
-    /// Returns true if a node has ended without a goodbye to another one, which may not have noticed.
+    /// Returns true if a node ended without a goodbye to another one, which may not have noticed.
     pub fn is_lost_to(&self, node: &Node, from: NodeId) -> bool {
         let is_there = self.index_of(from).is_some_and(|at| self.nodes[at].state != State::Ended);
         !is_there && !node.byes.contains(&from)

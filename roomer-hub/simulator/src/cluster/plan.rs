@@ -1,25 +1,25 @@
-//! A plan, as data.
+//! A plan for a cluster, as data.
 
 use roomer_hub::cluster::Loss;
 
-/// A cluster, and the steps that it goes through.
+/// The setup of a cluster, and the steps of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub setup: Setup,
     pub ops: Vec<Op>,
 }
 
-/// The properties of a run that stay the same.
+/// The configuration of a run, which its steps do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setup {
     /// The seed of the broker's delays and losses.
     pub seed: u64,
     pub nodes: u8,
-    /// The longest delay of a frame, in milliseconds.
+    /// The maximum delay of a frame, in milliseconds.
     pub max_delay: u32,
-    /// Of a thousand frames, the number that the broker delivers twice.
+    /// The number of frames in a thousand that the broker delivers twice.
     pub repeated: u32,
-    /// The longest time until a subscription is effective, in milliseconds.
+    /// The maximum time until a subscription takes effect, in milliseconds.
     pub late_interest: u32,
     pub journal_bytes: usize,
     pub journal_ms: u32,
@@ -27,9 +27,9 @@ pub struct Setup {
     pub held_bytes: usize,
     pub max_payload: usize,
     pub loss: Loss,
-    /// True if the messages of some rooms have one order on all nodes.
+    /// True if some rooms are ordered: all nodes deliver their messages in the same order.
     pub has_order: bool,
-    /// True if clients have info, which changes, and some see that of others.
+    /// True if clients have changing info, which extended clients receive.
     pub has_info: bool,
     /// True if the first two nodes have the same tag.
     pub shares_tag: bool,
@@ -38,7 +38,7 @@ pub struct Setup {
 /// One step. Numbers of nodes and clients are taken modulo the existing ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// Lets some milliseconds pass.
+    /// Time passes, in milliseconds.
     Wait(u32),
     /// A client connects to a node.
     Open {
@@ -67,18 +67,18 @@ pub enum Op {
         client: u16,
         by: u8,
     },
-    /// A client sends to a room; `size` bytes follow the message's numbers.
+    /// A client sends a message to a room; `size` bytes follow the message's numbers.
     Say {
         client: u16,
         room: u8,
         size: u32,
     },
-    /// A client sends to another one.
+    /// A client sends a direct message to another one.
     Direct {
         client: u16,
         to: u16,
     },
-    /// A node's application sends to a room, and not to one client.
+    /// A node's application sends a message to a room, excluding one client.
     ServerSay {
         node: u8,
         room: u8,
@@ -95,13 +95,14 @@ pub enum Op {
         node: u8,
         client: u16,
     },
-    /// A client's socket is lost, and it returns to a node, where it gets a new session.
+    /// A client loses its socket and reconnects to a node, where it gets a new session.
     Return {
         client: u16,
         node: u8,
         token: Token,
     },
-    /// A node's application sends to all connections of a user, removes them from a room or closes them.
+    /// A node's application sends to all connections of a user, removes them from a room, or closes
+    /// them.
     ToUser {
         node: u8,
         user: u8,
@@ -111,26 +112,26 @@ pub enum Op {
     Cut {
         node: u8,
     },
-    /// The link of a node is there again.
+    /// The link of a node is restored.
     Mend {
         node: u8,
     },
-    /// The broker ends and loses its frames; the links of all nodes break.
+    /// The broker crashes and loses its frames; the links of all nodes break.
     BrokerDown,
-    /// The links of all nodes are there again.
+    /// The links of all nodes are restored.
     BrokerUp,
-    /// Frames between two nodes are lost from now on.
+    /// Frames between two nodes are lost, until [`Unite`](Op::Unite).
     Part {
         one: u8,
         other: u8,
     },
-    /// No frames are lost between nodes because of [`Part`](Op::Part).
+    /// Ends the losses caused by [`Part`](Op::Part).
     Unite,
-    /// From now on, this many frames of a thousand are lost.
+    /// The broker loses this many frames in a thousand from this step on.
     Lose {
         of_thousand: u32,
     },
-    /// From now on the broker takes nothing from a node, or everything again.
+    /// The broker stops accepting frames from a node, or accepts all of them again.
     Refuse {
         node: u8,
         on: bool,
@@ -139,37 +140,37 @@ pub enum Op {
     Crash {
         node: u8,
     },
-    /// A node that has ended starts again under its old name.
+    /// A node that has ended restarts under its old name.
     Restart {
         node: u8,
     },
-    /// A node is suspended: it handles nothing until it wakes up.
+    /// A node is suspended: it processes no input until it resumes.
     Sleep {
         node: u8,
     },
-    /// A node wakes up.
+    /// A node resumes.
     Wake {
         node: u8,
     },
-    /// A node stops in an orderly way.
+    /// A node shuts down in an orderly way.
     Stop {
         node: u8,
     },
-    /// A frame of another cluster, of another version, or no frame at all comes to a node.
+    /// A node receives a frame of another cluster or version, or bytes that are not a frame.
     Noise {
         node: u8,
         kind: u8,
     },
 }
 
-/// The token that a returning client presents.
+/// The token that a reconnecting client presents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token {
-    /// The token of its session, as its user.
+    /// The token of its own session, with its own user.
     Right,
-    /// One with another secret.
+    /// A token with a wrong secret.
     Forged,
-    /// The right one, as the user of another client.
+    /// The right token, with the user of another client.
     OtherUser,
 }
 
@@ -184,11 +185,11 @@ pub enum ToUser {
 /// The rooms of plans: the first three have full presence, the others counts or none.
 pub const ROOMS: [&str; 5] = ["root", "a", "b", "count", "off"];
 
-/// The patterns of rooms that may have one order on all nodes: `a` and `count`.
+/// The patterns of rooms that may be ordered: `a` and `count`.
 pub const ORDERED: [&str; 2] = ["a", "co*"];
 
 impl Setup {
-    /// Returns true if the messages of a room have one order on all nodes.
+    /// Returns true if all nodes deliver a room's messages in the same order.
     pub fn orders(&self, room: usize) -> bool {
         self.has_order && matches!(ROOMS[room], "a" | "count")
     }

@@ -1,4 +1,4 @@
-//! Packets that clients receive, and the numbers in their messages.
+//! Dispatches the packets that clients receive, and parses the numbers in their messages.
 
 use roomer_hub::ConnId;
 use roomer_proto::extended::{ERROR, MEMBERS};
@@ -19,7 +19,7 @@ pub(super) fn room_number(name: &str) -> Result<usize, Fault> {
     number.ok_or_else(|| Fault::new(format!("the unknown room {name:?}")))
 }
 
-/// Handles a packet of a room that a client receives.
+/// Handles a packet sent to a room, for one receiver.
 pub(super) fn deliver(
     clients: &mut Clients,
     to: Option<ConnId>,
@@ -27,14 +27,14 @@ pub(super) fn deliver(
 ) -> Result<(), Fault> {
     let room = room_number(packet.room)?;
     let src = ConnId::parse(packet.src).and_then(|src| clients.get(&src));
-    // In a room with one order, the last messages of a member may come after its leave.
+    // In an ordered room, a member's last messages may arrive after its leave.
     let may_have_left = src.is_some_and(|src| !src.is_in(room) || src.leaves_of(room) > 0);
     let client = client(clients, to)?;
     client.may_hear_former = may_have_left && client.orders(room);
     receive(clients, to, packet)
 }
 
-/// Handles a packet that a client receives.
+/// Handles a packet sent to one client.
 pub(super) fn receive(
     clients: &mut Clients,
     to: Option<ConnId>,
@@ -45,7 +45,7 @@ pub(super) fn receive(
         id.ok_or_else(|| Fault::new(format!("{} without an id", packet.event)))
     };
     let src = ConnId::parse(packet.src);
-    // Read before the receiver is borrowed for changes.
+    // Look up the sender before the receiver is borrowed mutably.
     let sender = src.and_then(|src| clients.get(&src)).map(|src| (src.number, src.node));
     let client = client(clients, to)?;
     let of_protocol = [NEW_MEMBER, MEMBER_LEFT].contains(&packet.event);
@@ -58,11 +58,11 @@ pub(super) fn receive(
             Ok(())
         }
         MEMBERS if client.is_extended => client.change(room_number(packet.room)?, packet.payload),
-        // A packet of its own was refused, as that of a plain client is without a notice.
+        // A packet of this client was rejected; a plain client would receive no notice of that.
         ERROR if client.is_extended => Ok(()),
         MESSAGE => {
             let (room, numbers) = (room_number(packet.room)?, Numbers::decode(packet.payload)?);
-            // In such a room messages wait for their place, and notices do not.
+            // In an ordered room messages wait for their place, but notices do not.
             if let Some(((number, node), src)) = sender.zip(src).filter(|_| !client.orders(room)) {
                 client.check_info(src, (numbers.info, number, node), Some(room))?;
             }

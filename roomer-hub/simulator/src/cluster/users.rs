@@ -1,7 +1,7 @@
-//! Clients that return to a node other than that of their session, and commands about users.
+//! Clients that reconnect to another node, and commands about users.
 //!
-//! A client that returns has a new session at the other node, and its old connection, which nodes keep for
-//! a while without a socket, has to end by the report of the other node.
+//! At the other node, a client gets a new session. Its old node keeps the detached connection for a
+//! while, and must end it when the other node reports the new session.
 
 use std::time::Duration;
 
@@ -23,17 +23,17 @@ use crate::fault::{Fault, ensure};
 const USERS: [&str; 2] = ["ann", "b\"ob\\"];
 
 impl World {
-    /// Lets a client return to a node. On its own node, nothing changes.
+    /// Reconnects a client to a node. Has no effect on the client's current node.
     pub(super) fn return_to(&mut self, node: usize, id: ConnId, token: Token) -> Result<(), Fault> {
         let old = &self.clients[&id];
-        // A token is valid for one return.
+        // A token is valid for one reconnection.
         if old.node == node || old.has_returned || !self.nodes[node].runs() {
             return Ok(());
         }
         let (own, mut secret) = (user(old.number), old.secret());
         self.open(node)?;
         let from = self.nodes[node].id;
-        // The new client's user follows from its number.
+        // The user of the new client follows from its number.
         let as_user = if token == Token::OtherUser { user(self.clients.len() - 1) } else { own };
         if token == Token::Forged {
             secret[0] ^= 1;
@@ -52,7 +52,7 @@ impl World {
             let (from, client) = (&self.nodes[node], &self.clients[&id]);
             let to = &self.nodes[client.node];
             let is_known = peers.iter().any(|peer| from.cluster.peer_node(*peer) == Some(to.id));
-            // Otherwise the report may be lost, and the old connection ends by its own timeout.
+            // Otherwise the report may be lost, and the old connection ends by its timeout.
             if is_known && to.shows(from.id) {
                 self.must_happen(node, id, None);
             }
@@ -61,7 +61,7 @@ impl World {
         Ok(())
     }
 
-    /// Records that a client has to leave a room, or to close, because of a report or a command of a node.
+    /// Records that a report or command of a node must make a client leave a room, or close it.
     fn must_happen(&mut self, node: usize, id: ConnId, room: Option<usize>) {
         let (from, client) = (self.nodes[node].id, &self.clients[&id]);
         let breaks = self.nodes[client.node].breaks.get(&from).copied().unwrap_or_default();
@@ -69,7 +69,7 @@ impl World {
         self.commands.push(Commanded { id, from, room, leaves, breaks });
     }
 
-    /// Gives a command of a node's application about all connections of a user.
+    /// Executes a command of a node's application about all connections of a user.
     pub(super) fn command_users(
         &mut self,
         node: usize,
@@ -149,7 +149,7 @@ impl World {
 }
 
 impl Node {
-    /// Handles a peer's report that a client of this node has a new session there.
+    /// Handles a peer's report that it has a new session for a client of this node.
     pub(super) fn elsewhere(
         &mut self,
         now: Duration,
@@ -171,7 +171,7 @@ impl Node {
         self.hub(now, clients, roomer_hub::Input::Gone { conn }).map(drop)
     }
 
-    /// Carries out a command about all of this node's connections of a user.
+    /// Executes a command about all connections of a user on this node.
     pub(super) fn command_user(
         &mut self,
         now: Duration,
@@ -192,19 +192,19 @@ impl Node {
 }
 
 impl Client {
-    /// Returns the secret of its session's token.
+    /// Returns the secret of this client's session token.
     pub(super) fn secret(&self) -> [u8; 16] {
         let mut secret = [0x5e; 16];
         secret[8..].copy_from_slice(&(self.number as u64).to_be_bytes());
         secret
     }
 
-    /// Returns true if it is connected, and has this user.
+    /// Returns true if this client is connected and has this user.
     fn has_user(&self, name: &str) -> bool {
         self.is_open && user(self.number) == Some(name)
     }
 
-    /// Checks a message to the client's user.
+    /// Checks a message to this client's user.
     pub(super) fn message_to_user(
         &mut self,
         packet: &PacketRef<'_>,

@@ -1,4 +1,4 @@
-//! Runs a plan: nodes, broker and clients in virtual time.
+//! Runs a plan with nodes, broker and clients in virtual time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,11 +19,11 @@ use super::plan::{Op, Plan, Setup};
 use crate::fault::{Fault, ensure};
 use crate::trace::Trace;
 
-/// How long the members of a node that has crashed may be shown to a node that is awake: the silence,
-/// and two ticks.
+/// The maximum time for which an awake node may show the members of a crashed one: the silence
+/// timeout and two ticks.
 pub const CRASH_SEEN: Duration = Duration::from_millis(6000);
 
-/// The number of a node of another cluster, or with another version of frames.
+/// The number of a foreign node, of another cluster or frame version.
 pub const STRANGER: NodeId = NodeId(0x7777_7777_0000_0001);
 
 pub struct World {
@@ -35,15 +35,15 @@ pub struct World {
     pub broker: Broker,
     events: BTreeMap<(Duration, u64), Event>,
     serial: u64,
-    /// The number of messages that each sender has sent to each room, to each client, and in all.
+    /// The number of messages that each sender has sent to each target, followed by its total.
     pub said: BTreeMap<(ConnId, Target), u32>,
     pub order: BTreeMap<ConnId, u32>,
-    /// When a node crashed, its clients, and the nodes that were asked about them.
+    /// For each crash: its time, the node's clients, and the nodes already checked for them.
     pub crashed: Vec<(Duration, Vec<ConnId>, Vec<usize>)>,
     pub pairs: Pairs,
-    /// The nodes that have stopped while messages of theirs waited for their place.
+    /// The nodes that have shut down while their messages were waiting for a place.
     pub left_waiting: BTreeSet<NodeId>,
-    /// Commands about clients of other nodes that have to have an effect.
+    /// Commands about clients of other nodes that must take effect.
     pub commands: Vec<Commanded>,
     /// The size of the largest message.
     pub largest: usize,
@@ -65,7 +65,7 @@ enum Event {
 
 impl World {
     pub fn new(plan: &Plan) -> Self {
-        // Not at zero, so that "long ago" lies behind it.
+        // Start above zero, so that times in the past can be represented.
         let now = Duration::from_secs(100);
         let count = usize::from(plan.setup.nodes);
         let nodes = (0..count).map(|index| Node::new(&plan.setup, index, 1, now)).collect();
@@ -84,7 +84,7 @@ impl World {
             pairs: Pairs::default(),
             left_waiting: BTreeSet::new(),
             commands: Vec::new(),
-            // An info may have to be sent in parts, as a message.
+            // A large info may be sent in parts, like a large message.
             largest: if plan.setup.has_info { MAX_INFO + 100 } else { 0 },
             marks: Marks::default(),
             trace: Trace::default(),
@@ -108,11 +108,11 @@ impl World {
 
     fn at(&mut self, at: Duration, event: Event) {
         self.serial += 1;
-        // With a serial number, which keeps the order of events at the same time.
+        // The serial number preserves the order of events with equal times.
         self.events.insert((at, self.serial), event);
     }
 
-    /// Gives a node's machine an input, or keeps it until the node wakes up.
+    /// Passes an input to a node's state machine, or queues it while the node is suspended.
     pub(super) fn input(&mut self, node: usize, input: Input) -> Result<(), Fault> {
         let World { nodes, clients, now, .. } = self;
         match nodes[node].state {
@@ -127,7 +127,7 @@ impl World {
         Ok(())
     }
 
-    /// Carries out one step of a plan.
+    /// Executes one step of a plan, with its checks.
     pub fn step(&mut self, op: Op) -> Result<(), Fault> {
         self.note_trouble();
         self.op(op)?;
@@ -135,13 +135,13 @@ impl World {
         Ok(())
     }
 
-    /// Lets a node publish soon, if it wants to.
+    /// Schedules a publish if a node has pending output.
     pub(super) fn touched(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         if node.runs() && node.cluster.wants_to_publish() && !node.publishes {
             node.publishes = true;
-            // A task that runs some time later; a node that has been started again meanwhile has
-            // other tasks.
+            // The publishing task runs a little later. A restarted node has a new incarnation and
+            // new tasks.
             let (at, incarnation) = (self.now + self.broker.jitter(3), self.incarnations[index]);
             self.at(at, Event::Publish { node: index, incarnation });
         }
@@ -163,7 +163,7 @@ impl World {
         self.input(node, Input::Down)
     }
 
-    /// Advances the time.
+    /// Advances the time and processes all events that become due.
     pub fn run(&mut self, time: Duration) -> Result<(), Fault> {
         let end = self.now + time;
         loop {
@@ -171,7 +171,8 @@ impl World {
             let awake = self.nodes.iter().filter(|node| node.runs());
             let tick = awake.map(|node| node.cluster.wake_at()).min();
             let never = end + Duration::from_millis(1);
-            // Not before now: a node that has just woken up is behind its own deadlines.
+            // A node that has just resumed may be behind its own deadlines, so never go back in
+            // time.
             let next = event.into_iter().chain(tick).min().unwrap_or(never).max(self.now);
             if next > end {
                 self.now = end;
@@ -188,7 +189,7 @@ impl World {
                 if self.nodes[node].runs() && self.nodes[node].cluster.wake_at() <= next {
                     self.input(node, Input::Tick)?;
                     self.look_for_the_dead(node)?;
-                    // Otherwise the driver of a real node would spin.
+                    // Otherwise a real node's driver would spin.
                     let is_later = self.nodes[node].cluster.wake_at() > next;
                     ensure!(is_later, "node {node} wants a tick at the time of its tick");
                 }
@@ -207,7 +208,7 @@ impl World {
             }
             Event::Deliver(delivery) => {
                 if !self.broker.delivers(&delivery) {
-                    // A loss allows what the two nodes do about it.
+                    // A loss excuses the reactions of both nodes.
                     self.pairs.lost(self.now, delivery.from, delivery.to);
                     return Ok(());
                 }
@@ -218,14 +219,13 @@ impl World {
         }
     }
 
-    /// Lets a node's link publish as much as the broker takes.
+    /// Publishes as many frames of a node as the broker accepts.
     pub(super) fn publish(&mut self, index: usize) -> Result<(), Fault> {
         if !self.broker.takes(index) || !self.nodes[index].runs() {
             return Ok(());
         }
         let mut frames = Vec::new();
-        // In some plans the broker takes a few frames at a time, so that the rest has to stay
-        // queued.
+        // In some plans the broker accepts a few frames at a time, so that the rest stays queued.
         let mut room = if self.setup.seed.is_multiple_of(5) { 3 } else { usize::MAX };
         self.nodes[index].cluster.publish(self.now, |subject, frame: &Bytes| {
             if room == 0 {
@@ -240,8 +240,8 @@ impl World {
             ensure!(subject != Subject::Node(STRANGER), "node {index} talks to a stranger");
             for to in 0..self.nodes.len() {
                 let is_for_all = subject == Subject::All;
-                // Some brokers return a node's own messages to it, which it must ignore; so do
-                // those of a third of the plans.
+                // Some brokers echo a node's own messages, which it must ignore. The model does so
+                // in a third of the plans.
                 let is_echo = to == index && !self.setup.seed.is_multiple_of(3);
                 if is_echo || !(is_for_all || subject == Subject::Node(self.nodes[to].id)) {
                     continue;
@@ -259,12 +259,12 @@ impl World {
         Ok(())
     }
 
-    /// Checks that the members of a crashed node are not shown for too long.
+    /// Checks that a node does not show the members of a crashed node for too long.
     pub(super) fn look_for_the_dead(&mut self, index: usize) -> Result<(), Fault> {
         let (now, node) = (self.now, &self.nodes[index]);
         for (at, ids, asked) in &mut self.crashed {
             if now.saturating_sub(*at) < CRASH_SEEN
-                // A node that was asleep has not had the time to notice the silence.
+                // A suspended node has not had time to detect the silence.
                 || now.saturating_sub(node.awake_since) < CRASH_SEEN
                 || asked.contains(&index)
             {
@@ -283,7 +283,7 @@ impl World {
         Ok(())
     }
 
-    /// Checks the conditions that hold at any time.
+    /// Checks the invariants that hold at any time.
     pub fn check(&self) -> Result<(), Fault> {
         for node in self.nodes.iter().filter(|node| node.state != State::Ended) {
             node.hub.tables().audit().map_err(Fault::new)?;

@@ -1,4 +1,4 @@
-//! Gives an input to the real hub, and compares its actions with the model and with the clients'
+//! Passes inputs to the real hub, and compares its actions with the model and with the clients'
 //! views.
 
 use std::time::Duration;
@@ -18,14 +18,14 @@ use crate::alphabet::{IDS, Identity, RESERVED, identity};
 use crate::fault::{Fault, ensure};
 use crate::trace::Trace;
 
-/// The hub and its checker.
+/// A hub together with its checker.
 #[derive(Debug)]
 pub struct CheckedHub {
     pub hub: Hub,
     pub checker: Checker,
 }
 
-/// The checks of one hub. They see the hub's actions and public tables, not its internals.
+/// The checks of one hub, based on its actions and public tables, not on its internals.
 #[derive(Debug)]
 pub struct Checker {
     pub model: Model,
@@ -35,14 +35,14 @@ pub struct Checker {
     pub keys: Vec<ConnKey>,
     /// The rooms' keys, by number of room.
     pub rooms: Vec<RoomKey>,
-    /// The last input's actions in readable form, for a report.
+    /// The actions of the last input in readable form, if a report needs them.
     pub log: Option<Vec<String>>,
     pub(super) numbers: KeyMap<ConnKey, u16>,
     pub(super) now: Duration,
-    /// True if a command uses the name of a built-in event, which the clients must not interpret.
+    /// True if a command imitates a built-in event, which the clients must not interpret.
     pub(super) imitates_built_in: bool,
     pub(super) is_command: bool,
-    /// The guests of the peer that is gone with the last input.
+    /// The guests that leave with the last input, because their peer is gone.
     pub(super) leaving: IdSet,
     pub(super) receivers: Vec<u16>,
     pub(super) wire: Vec<u8>,
@@ -50,7 +50,7 @@ pub struct Checker {
 }
 
 impl CheckedHub {
-    /// Builds the hub, and checks its registration and defaults.
+    /// Builds the hub from a plan, and checks its registration and defaults.
     pub fn new(plan: &Plan, key: HashKey) -> Result<Self, Fault> {
         check_defaults()?;
         check_id_parsing(identity(plan.key % IDS as u16))?;
@@ -63,18 +63,18 @@ impl CheckedHub {
         Ok(CheckedHub { hub, checker: Checker::new(plan, events) })
     }
 
-    /// Gives an input to the model and to the hub, and compares effects and actions.
+    /// Passes an input to the model and to the hub, and compares effects and actions.
     pub fn input(&mut self, now: Duration, op: Op) -> Result<(), Fault> {
         let CheckedHub { hub, checker } = self;
-        // The model first, so that each action is compared as it comes, and a report has all that
-        // was expected.
+        // Run the model first, so that each action is compared immediately, and a report lists all
+        // expected effects.
         checker.begin(now, op);
         let actions = hub.handle(now, checker.hub_input(op));
         let (tables, mut left) = (actions.tables(), actions.len());
         checker.learn_rooms(tables)?;
         let closes = matches!(checker.model.effects.last(), Some(Effect::Close { .. }));
         let mut expected = Expected::new(closes || matches!(op, Op::Gone { .. }));
-        // The order of a peer's guests has no meaning, so neither has that of their leaves.
+        // The order of a peer's guests is unspecified, and so is the order of their leaves.
         if let Op::Peer { op: PeerOp::Gone, .. } = op {
             expected.by_content = Some(vec![false; checker.model.effects.len()]);
         }
@@ -93,7 +93,7 @@ impl CheckedHub {
         ensure!(counted == expected, "the hub has counted {counted:?}, expected are {expected:?}");
         let (counted, expected) = (hub.rejected_peer_inputs(), checker.model.peers.rejected);
         ensure!(counted == expected, "the hub has counted {counted:?}, expected are {expected:?}");
-        // After each input, as it costs nothing; the tables themselves are audited less often.
+        // This check is cheap enough to run after each input; the tables are audited less often.
         let rooms = hub.tables().room_count();
         ensure!(rooms == checker.model.rooms.len(), "{rooms} rooms");
         Ok(())
@@ -135,7 +135,7 @@ fn register(hub: &mut Hub, events: &[&str]) -> Result<(), Fault> {
 fn check_id_parsing(identity: &Identity) -> Result<(), Fault> {
     let parsed = ConnId::parse(&identity.text);
     ensure!(parsed == Some(identity.id), "{} is parsed as {parsed:?}", identity.text);
-    // Other texts of the same id, or a part of it.
+    // Other texts of the same id, and a part of it, must be rejected.
     for other in [&identity.upper, &identity.padded, &identity.cut] {
         let parsed = ConnId::parse(other);
         ensure!(parsed.is_none(), "{other:?} is parsed as {parsed:?}");
@@ -143,13 +143,14 @@ fn check_id_parsing(identity: &Identity) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The expected effects that have already been matched with an action.
+/// Which expected effects have already been matched with an action.
 pub(super) struct Expected {
-    /// One bit for each effect.
+    /// A bitmap with one bit for each matched effect.
     taken: u128,
-    /// A closed connection leaves its rooms in any order; only the effects within a room are ordered.
+    /// True if a connection was closed: it leaves its rooms in any order, so only the effects
+    /// within a room are ordered.
     any_order: bool,
-    /// For each effect, true if it was matched, where all effects may come in any order.
+    /// For each effect, true if it was matched. Present if all effects may come in any order.
     by_content: Option<Vec<bool>>,
 }
 
@@ -167,11 +168,11 @@ impl Expected {
                 .find(|(_, is_matched)| !**is_matched)
                 .map(|(effect, _)| effect);
         }
-        // The first effect that is not matched, as matched ones are bits from below.
+        // The matched effects form a block of low bits, which ends at the first unmatched one.
         expected.get(self.taken.trailing_ones() as usize)
     }
 
-    /// Returns the next effect, or the next one of this room.
+    /// Returns the next expected effect, or the next one of this room if rooms are unordered.
     pub(super) fn next<'a>(
         &mut self,
         expected: &'a [Effect],
@@ -243,7 +244,7 @@ impl Checker {
         (self.now, self.leaving) = (now, self.model.leaving_guests(op));
         self.model.input(now, op);
         self.log.as_mut().map(Vec::clear);
-        // As a command, a peer's message is sent from anywhere and leaves out one member or none.
+        // A command to broadcast may come from outside the room and excludes at most one member.
         let is_message =
             matches!(op, Op::Peer { op: PeerOp::Broadcast { .. } | PeerOp::Direct { .. }, .. });
         self.is_command = is_message || matches!(op, Op::Broadcast { .. } | Op::Send { .. });
@@ -251,7 +252,8 @@ impl Checker {
             Op::Broadcast { event, .. } | Op::Send { event, .. } => is_built_in(event),
             _ => false,
         };
-        // Before the hub has the input: whatever it sends to this client from here on is a fault.
+        // Mark the client as ended before the hub processes the input: any later output to it is a
+        // fault.
         if let Op::Gone { client } = op {
             self.clients.end(client);
         }

@@ -1,6 +1,5 @@
-//! The clients' knowledge: the packets that each has received, and nothing else. Each client
-//! derives its rooms from them as the protocol specifies, and each packet must be consistent with
-//! that view.
+//! The clients' views, derived only from received packets. Each client derives its rooms as the
+//! protocol specifies, and each packet must be consistent with its view.
 
 use roomer_hub::Presence;
 use roomer_proto::{JOIN_ACK, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
@@ -30,7 +29,8 @@ struct Client {
     rooms: Vec<View>,
 }
 
-/// A joined room: `snapshot + new_member - member_left`. Without presence, only the client itself.
+/// The view of a joined room: `snapshot + new_member - member_left`. Without presence, it contains
+/// only the client itself.
 #[derive(Debug)]
 struct View {
     room: u8,
@@ -46,7 +46,7 @@ impl Clients {
         self.all.push(Client { id, is_connected: true, rooms: Vec::new() });
     }
 
-    /// Marks a client as closed: it must not receive anything afterwards.
+    /// Marks a client as closed, so that any later output to it is a fault.
     pub fn end(&mut self, client: u16) {
         let client = &mut self.all[usize::from(client)];
         client.is_connected = false;
@@ -57,8 +57,7 @@ impl Clients {
         self.all[usize::from(client)].id
     }
 
-    /// Checks a packet for a single client. `shows` is the presence mode of the room, for a
-    /// `join_ack`.
+    /// Checks a direct packet. `shows` is the room's presence mode, used for a `join_ack`.
     pub fn direct(
         &mut self,
         to: u16,
@@ -80,8 +79,7 @@ impl Clients {
                 };
                 ensure!(members.contains(client.id), "a join_ack without the joiner: {members:?}");
                 let room = number(packet.room)?;
-                // A repeated join must confirm the view, since the notices in between were
-                // complete.
+                // A repeated join must confirm the view, since all notices in between have arrived.
                 let Some(view) = client.view(room) else {
                     client.rooms.push(View { room, members });
                     return Ok(());
@@ -109,9 +107,9 @@ impl Clients {
         Ok(())
     }
 
-    /// Checks a packet for a room. Each receiver must be in the room and receive it once, and the
-    /// members that the receivers see must be the receivers, the excluded sender and the guests
-    /// (`abroad`), which receive it at another node. A command may be sent from outside the room.
+    /// Checks a broadcast. Each receiver must be in the room and receive it once. The members in
+    /// the receivers' views must be the receivers, the excluded sender and the guests (`abroad`),
+    /// which receive it on another node. A command may send from outside the room.
     pub fn broadcast(
         &mut self,
         to: impl Iterator<Item = u16>,
@@ -149,12 +147,12 @@ impl Clients {
             }
         }
         let Some(mut others) = common else { return Ok(()) };
-        // Before the guests are removed: the sender may be one.
+        // Check this before the guests are subtracted: the sender may be one of them.
         let was_in = src.or(notice).is_some_and(|id| others.contains(id));
         others.subtract(abroad);
         if is_command {
-            // Which one is left out is not in the packet, so only the number can be checked here;
-            // the model knows it.
+            // The packet does not name the excluded member, so check only the number here; the
+            // model checks the member.
             let missed = others.len() - reached.len();
             ensure!(missed <= 1, "{shown} reaches {reached:?}, but {others:?} are in the room");
             return Ok(());
@@ -163,8 +161,8 @@ impl Clients {
             others.remove(left_out);
             let from_outside = notice.is_none() && !self.members_only;
             let has_left = packet.event == MEMBER_LEFT;
-            // The receivers have applied the notice: a new member is in their views by now, and one
-            // that has left is not.
+            // The receivers have applied the notice: their views contain a new member by now, and
+            // no longer contain one that has left.
             ensure!(was_in != has_left || from_outside, "{shown} from outside");
         }
         ensure!(reached == others, "{shown} reaches {reached:?}, but {others:?} are in the room");
@@ -185,8 +183,8 @@ impl Clients {
 }
 
 impl Client {
-    /// Applies a packet of a room, which may be a notice about a client. Returns the members that
-    /// the client sees.
+    /// Applies a packet of a room, which may be a membership notice. Returns the members in the
+    /// client's view.
     fn receive(
         &mut self,
         room: u8,
@@ -232,8 +230,7 @@ fn subject(packet: &PacketRef<'_>) -> Result<u16, Fault> {
 /// Parses the ids of a `join_ack`: a JSON array of unique strings without spaces.
 fn read_snapshot(payload: &[u8]) -> Result<IdSet, Fault> {
     let mut members = IdSet::default();
-    // By the fixed length of an entry instead of a JSON parser, which would accept blanks and
-    // escapes.
+    // Split by the fixed length of an entry: a JSON parser would also accept blanks and escapes.
     let mut is_array = payload.last() == Some(&b']');
     let entries = payload.chunks_exact(ENTRY_LEN);
     is_array &= entries.remainder().len() == 1 && entries.len() > 0;

@@ -1,4 +1,4 @@
-//! Compares the hub's actions with the model's effects.
+//! Matches the hub's actions with the effects that the model expects.
 
 use roomer_hub::{Action, ConnKey, Members, Presence, RoomKey, Snapshot, Tables};
 use roomer_proto::{JOIN_ACK, PacketRef};
@@ -23,7 +23,7 @@ impl Checker {
         match action {
             Action::Broadcast { members, except, room: key, peers, packet, .. } => {
                 self.receive(members, except)?;
-                // The model leaves out messages without receivers.
+                // The model omits messages without receivers.
                 if self.receivers.is_empty() && peers.is_empty() {
                     return Ok(());
                 }
@@ -34,8 +34,8 @@ impl Checker {
         }
         let room = match room {
             Some(key) => {
-                // From the end, since most actions are about recent rooms. A closed room keeps its
-                // number, so that its last actions are found.
+                // Search from the end, since most actions concern recent rooms. A closed room keeps
+                // its number, so that its last actions can be resolved.
                 let number = self.rooms.iter().rposition(|known| *known == key);
                 ensure!(number.is_some(), "an action about an unknown room");
                 number.map(|number| number as u32)
@@ -69,7 +69,8 @@ impl Checker {
         Ok(())
     }
 
-    /// Returns true if an action equals an effect. Checks it against the clients' views as well.
+    /// Returns true if an action equals an effect, and checks the action against the clients'
+    /// views.
     fn compare(
         &mut self,
         tables: &Tables,
@@ -97,8 +98,7 @@ impl Checker {
                 Action::Close { conn, code, reason },
                 Effect::Close { client, code: expected, reason: why },
             ) => {
-                // Each action goes into the hash of the run, so that any change of the output moves
-                // it.
+                // Every action is hashed, so that any change of the output changes the run's hash.
                 self.trace.number(u64::from(code) << 16 | u64::from(client));
                 self.trace.bytes(reason.as_bytes());
                 self.clients.end(client);
@@ -160,7 +160,7 @@ impl Checker {
         }
     }
 
-    /// Compares a join, whose room may be new. Returns true if the room's key is the right one.
+    /// Compares a join, which may have created its room. Returns true if the room's key is right.
     fn joined(&mut self, room: RoomKey, name: &str, effect: &Effect) -> Result<bool, Fault> {
         let Effect::Joined { room: number, name: expected, .. } = *effect else {
             return Ok(false);
@@ -174,11 +174,11 @@ impl Checker {
         Ok(room == self.rooms[number as usize])
     }
 
-    /// Checks a packet for one client.
+    /// Checks a packet sent to a single client.
     fn sent(&mut self, client: u16, packet: &PacketRef<'_>) -> Result<bool, Fault> {
         self.encode(u64::from(client), packet)?;
-        // Clients would take the application's imitation for a true notice, and their views would
-        // be wrong.
+        // Clients would mistake an imitated notice of the application for a real one, which would
+        // corrupt their views.
         if !self.imitates_built_in {
             self.clients.direct(client, packet, Presence::Full)?;
         }
@@ -195,7 +195,7 @@ impl Checker {
         Ok(reached)
     }
 
-    /// Checks a packet for the receivers of a broadcast.
+    /// Checks a packet sent to the receivers of a broadcast.
     fn broadcast(&mut self, room: u32, packet: &PacketRef<'_>) -> Result<bool, Fault> {
         self.encode(u64::from(room) << 32, packet)?;
         for &client in &self.receivers {
@@ -211,12 +211,12 @@ impl Checker {
         Ok(true)
     }
 
-    /// Records a new connection, whose key must be new.
+    /// Records a new connection. Its key must never have been used.
     fn open(&mut self, tables: &Tables, conn: ConnKey, client: u16) -> Result<(), Fault> {
-        // Compared with all keys ever: a key that is used again would make a stale one valid.
+        // Compare with all keys ever used: a reused one would make a stale key valid again.
         let is_new = !self.keys.contains(&conn) && conn != ConnKey::default();
         ensure!(is_new, "a connection's key is used again");
-        // Kept in nanoseconds of 64 bits, which are 584 years.
+        // The tables store 64 bits of nanoseconds, which suffice for 584 years.
         let nanos = u64::try_from(self.now.as_nanos()).unwrap_or(u64::MAX);
         let opened_at = Some(std::time::Duration::from_nanos(nanos));
         ensure!(tables.opened_at(conn) == opened_at, "opened at {:?}", tables.opened_at(conn));
@@ -237,7 +237,7 @@ impl Checker {
         snapshot: &Snapshot<'_>,
         (shows, expected, count): (Presence, IdSet, u64),
     ) -> Result<bool, Fault> {
-        // The buffer is kept between inputs, as a snapshot is needed for each join.
+        // Keep the buffer between inputs, since each join needs a snapshot.
         let mut text = std::mem::take(&mut self.text);
         text.clear();
         for run in snapshot.runs() {
@@ -268,8 +268,8 @@ impl Checker {
         Ok(is_equal)
     }
 
-    /// Returns the ids in a snapshot, which must be in the order of the hub's members. `None` if a
-    /// member is unknown.
+    /// Returns the ids in a snapshot, which must be in the order of the hub's members. Returns
+    /// `None` if a member is unknown.
     fn listed(&self, tables: &Tables, room: &str, text: &[u8]) -> Result<Option<IdSet>, Fault> {
         let members = tables.find_room(room).map(|room| tables.members(room));
         let mut listed = IdSet::default();
@@ -278,7 +278,8 @@ impl Checker {
             let Some(id) = self.id(conn) else { return Ok(None) };
             let entry = entries.next().and_then(|entry| entry.get(2..ENTRY_LEN - 1));
             let is_next = entry == Some(identity(id).text.as_bytes());
-            // In the order of the table, since the list is kept by index beside it.
+            // The snapshot must follow the table's order, since the hub keeps its list parallel to
+            // the table.
             ensure!(is_next && listed.insert(id), "a snapshot in another order than its room");
         }
         for guest in tables.find_room(room).into_iter().flat_map(|room| tables.guests(room)) {
@@ -290,12 +291,12 @@ impl Checker {
                 "a snapshot without {guest}"
             );
         }
-        // The closing bracket.
+        // Only the closing bracket may remain.
         ensure!(entries.len() == 1, "a snapshot with more entries than members and guests");
         Ok(Some(listed))
     }
 
-    /// Encodes a packet, and adds it to the trace.
+    /// Encodes a packet and adds it to the run's trace.
     fn encode(&mut self, to: u64, packet: &PacketRef<'_>) -> Result<(), Fault> {
         self.wire.clear();
         let encoded = packet.encode(&mut self.wire);

@@ -1,4 +1,4 @@
-//! Records which situations a run has reached.
+//! Coverage of the hub plans: sets the marks that a run reaches.
 
 use roomer_hub::{ConnKey, Presence, RejectedPackets};
 use roomer_proto::PacketRef;
@@ -10,7 +10,7 @@ use super::op::{Effect, Op};
 use super::token_bucket::Quota;
 use crate::alphabet::{ROOMS, id_number, room_number};
 
-/// Members in a full chunk of a snapshot.
+/// The number of members in a full chunk of a snapshot.
 const CHUNK_MEMBERS: u32 = 100;
 
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ impl Coverage {
         self.opened_now &= millis == 0;
     }
 
-    /// Records a handler's command, before it is executed.
+    /// Marks a handler's command before its execution.
     pub fn command(&mut self, model: &Model, op: Op, caller: u16, packet: &PacketRef<'_>) {
         let is_connected = model.is_connected(caller);
         match op {
@@ -65,7 +65,7 @@ impl Coverage {
         }
     }
 
-    /// Records the application's answer about a packet, before it is given to the hub.
+    /// Marks the application's answer about a packet before it is passed to the hub.
     pub fn answer(&mut self, is_connected: bool, is_allowed: bool, is_join: bool) {
         self.marks.mark(!is_connected, Mark::AnswerTooLate);
         self.marks.mark(is_connected && is_allowed, Mark::AskedAndAllowed);
@@ -73,7 +73,7 @@ impl Coverage {
         self.marks.mark(is_connected && !is_allowed && is_join, Mark::JoinDenied);
     }
 
-    /// Records the state before an input.
+    /// Saves the state before an input.
     pub fn before(&mut self, checker: &Checker, op: Op) {
         let model = &checker.model;
         let (client, room) = match op {
@@ -96,7 +96,7 @@ impl Coverage {
             if !model.is_connected(client) {
                 self.marks.mark(true, Mark::Stale);
                 self.marks.mark(matches!(op, Op::Gone { .. }), Mark::GoneTwice);
-                // A stale key is interesting if its slot has another connection now.
+                // A stale key is interesting if another connection now occupies its slot.
                 let place = place(checker.keys[usize::from(client)]);
                 let here = checker.keys.iter().enumerate().skip(usize::from(client));
                 let mut here = here.filter(|(client, _)| model.is_connected(*client as u16));
@@ -108,7 +108,7 @@ impl Coverage {
         }
     }
 
-    /// Records the effects of an input, and its situation.
+    /// Marks the effects of an input and the situation in which it came.
     pub fn after(&mut self, checker: &Checker, op: Op) {
         let closes = self.effects(checker);
         self.input(checker, op, closes);
@@ -126,7 +126,7 @@ impl Coverage {
         }
     }
 
-    /// Records the effects. Returns true if a room has closed.
+    /// Marks the effects of the last input. Returns true if a room has closed.
     fn effects(&mut self, checker: &Checker) -> bool {
         let model = &checker.model;
         let just_closed = std::mem::take(&mut self.just_closed);
@@ -167,7 +167,7 @@ impl Coverage {
         closes
     }
 
-    /// Records the situation of an input, depending on its effects.
+    /// Marks the situation of an input, depending on its effects.
     fn input(&mut self, checker: &Checker, op: Op, closes: bool) {
         let model = &checker.model;
         let expected = &model.effects[..];
@@ -203,7 +203,7 @@ impl Coverage {
         }
     }
 
-    /// Records rates and violations.
+    /// Marks the use of rates and violations.
     fn limits(&mut self, model: &Model, op: Op) {
         for withdrawal in &model.withdrawals {
             let (over, last) = match withdrawal.of {
@@ -246,7 +246,7 @@ impl Coverage {
         }
     }
 
-    /// Records a direct message in `shared_room_only` mode.
+    /// Marks a direct message in `shared_room_only` mode.
     fn direct_with_shared_room(&mut self, model: &Model, client: u16, to: u16, passes: bool) {
         let is_common = model.share_a_room(client, to);
         self.marks.mark(passes && is_common && client != to, Mark::ToRoommate);
@@ -381,7 +381,7 @@ impl Coverage {
     }
 }
 
-/// Returns the slot in the hub's connection table: the lower half of a key.
+/// Returns a connection's slot in the hub's table, which is the lower half of its key.
 fn place(key: ConnKey) -> u32 {
     key.as_u64() as u32
 }

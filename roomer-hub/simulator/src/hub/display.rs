@@ -1,4 +1,4 @@
-//! Prints the hub's actions and the model's effects in the same form, for comparison.
+//! Formats the hub's actions and the model's effects in the same way, for reports.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::guests::op::PeerOp;
 use super::op::{Effect, Op};
 use crate::alphabet::identity;
 
-/// The maximum number of bytes of a payload that are printed.
+/// The maximum number of payload bytes that are printed.
 const SHOWN: usize = 120;
 
 pub fn action(action: &Action<'_>) -> String {
@@ -52,7 +52,7 @@ pub fn effect(effect: &Effect) -> String {
     }
 }
 
-/// A packet in readable form.
+/// Formats a packet in readable form.
 pub struct PacketText<'a>(pub &'a PacketRef<'a>);
 
 impl fmt::Display for PacketText<'_> {
@@ -69,7 +69,7 @@ fn payload(bytes: &[u8]) -> String {
     }
 }
 
-/// Prints an input.
+/// Formats an input in readable form.
 pub fn op(op: &Op) -> String {
     match op {
         Op::Open { id } => format!("Open with the id {}", identity(*id).text),

@@ -1,5 +1,5 @@
-//! Explores every order of steps of few clients and rooms, breadth first: each state of the hub
-//! once, with every transition from it checked like any other input.
+//! Explores all orders of steps of a few clients and rooms, breadth first. Each state of the hub is
+//! visited once, and each transition from it is checked like any other input.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::run::Run;
 use crate::alphabet::{IDS_PER_TAG, id_number, identity, room_number, tagged};
 use crate::fault::Fault;
 
-/// The limits of an exploration.
+/// The bounds of an exploration.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope {
     pub mode: Mode,
@@ -30,15 +30,16 @@ pub struct Scope {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Explored {
     pub states: usize,
-    /// Checked transitions between states.
+    /// The number of checked transitions between states.
     pub transitions: usize,
-    /// The number of steps to the most distant state.
+    /// The number of steps to the farthest state.
     pub depth: usize,
-    /// True if no state is more distant, so every order of any number of steps was explored.
+    /// True if the exploration ended before the depth limit, so that it covers all orders of any
+    /// number of steps.
     pub is_complete: bool,
 }
 
-/// A state, by the shortest path to it.
+/// A state, represented by the last step of the shortest path to it.
 struct Node {
     from: usize,
     step: Step,
@@ -67,14 +68,14 @@ pub fn explore(scope: &Scope) -> Result<Explored, Box<(Plan, Fault)>> {
             continue;
         }
         for &step in &steps {
-            // The path is run from the start for each transition: a hub cannot be copied, and paths
+            // Run the path from the start for each transition: a hub cannot be cloned, and paths
             // are short.
             steps_to(&nodes, here, &mut plan.steps);
             plan.steps.push(step);
             explored.transitions += 1;
             let state = match state(&plan, scope) {
                 Ok(state) => state,
-                // Breadth first, so no shorter plan leads to this fault.
+                // The search is breadth first, so the plan is a shortest one with this fault.
                 Err(fault) => return Err(Box::new((plan, fault))),
             };
             if known.insert(state) {
@@ -94,7 +95,8 @@ fn possible_steps(scope: &Scope) -> Vec<Step> {
     for slot in 0..scope.clients {
         let client = ClientRef::Slot(slot);
         steps.push(Step::Open { slot });
-        // The id of the slot's last connection, which is rejected while that one is open.
+        // Reuses the id of the slot's last connection; the hub rejects it while that connection is
+        // open.
         steps.push(Step::OpenAs { slot, like: client });
         steps.push(Step::Gone { client });
         steps.push(Step::Close { client, code: 1000, reason: "" });
@@ -114,7 +116,7 @@ fn possible_steps(scope: &Scope) -> Vec<Step> {
     for &room in scope.rooms {
         steps.push(Step::Broadcast { from: None, except: None, room, event: "chat", payload });
     }
-    // The first connection may be closed, and its slot reused.
+    // The first connection may be closed and its slot reused.
     let client = ClientRef::Numbered(0);
     steps.extend([Step::Gone { client }, Step::Join { client, room: "root" }]);
     steps_of_peers(scope, &mut steps);
@@ -189,7 +191,7 @@ fn state(plan: &Plan, scope: &Scope) -> Result<Vec<u8>, Fault> {
     if checker.keys.is_empty() && scope.peers == 0 {
         return Ok(state);
     }
-    // Whether the first connection still lives, since two of the steps name it.
+    // Two of the steps name the first connection, so its liveness is part of the state.
     state.push((!checker.keys.is_empty() && checker.model.is_connected(0)).into());
     for slot in 0..scope.clients {
         let Some(client) = run.in_slot(slot) else {

@@ -1,6 +1,6 @@
 //! Generates plans by swarm testing: each plan has its own weights, so that some kinds of steps are
-//! frequent, some rare and some absent, with few names and few slots. Plans therefore differ, and
-//! each explores one corner in depth.
+//! frequent, some rare and some absent, and uses few names and slots. Plans therefore differ, and
+//! each explores one corner of the state space in depth.
 
 use roomer_hub::Presence;
 
@@ -11,7 +11,7 @@ use super::token_bucket::RateSpec;
 use crate::alphabet::{EVENTS, REASONS, RESERVED, ROOMS};
 use crate::random::Source;
 
-/// The kinds of steps, named after what is generated, not after all that may result.
+/// The kinds of steps, named after the generated step, not after its possible effects.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Open,
@@ -56,11 +56,11 @@ const KINDS: [(Kind, usize); 16] = [
     (Close, 2),
 ];
 
-/// The weights in a crowd, where other kinds would take too long.
+/// The weights in a crowd, where other kinds of steps would take too long.
 const CROWD: [(Kind, usize); 6] =
     [(Open, 6), (Join, 12), (Leave, 12), (Message, 1), (Gone, 4), (Close, 1)];
 
-/// The number of slots at the end of a crowd that are chosen more often.
+/// The number of slots at the end of a crowd that are preferred.
 const LAST_SLOTS: u32 = 10;
 
 /// The choices available to one plan.
@@ -69,7 +69,7 @@ struct Swarm {
     rooms: Vec<&'static str>,
     events: Vec<&'static str>,
     slots: u32,
-    /// In one of this many cases a client other than the slot's occupant is chosen.
+    /// Instead of the slot's occupant, another client is chosen in one of this many cases.
     numbered: u32,
 }
 
@@ -84,7 +84,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
     let (key, mut swarm) = (source.below(1 << 16) as u16, swarm(source));
     let mut authorize = [(); 3].map(|()| source.one_in(4));
     if shared_room_only {
-        // The rule is about direct messages, which would be too few otherwise.
+        // The rule concerns direct messages, which would otherwise be too rare.
         swarm.kinds.extend([[Direct; 4], [MeetAndLeave; 4]].concat());
         authorize[2] |= source.one_in(2);
     }
@@ -109,27 +109,27 @@ pub fn plan(source: &mut impl Source) -> Plan {
     for _ in 0..source.below(4) {
         let event = source.pick(&swarm.events);
         let is_new = plan.handlers.iter().all(|handler| handler.event != event);
-        // The hub would reject the registration, and the plan would test nothing.
+        // Skip registrations that the hub would reject, since such a plan would test nothing.
         if is_new && !event.is_empty() {
             let commands = (0..source.below(4)).map(|_| swarm.command(source, true)).collect();
             plan.handlers.push(Handler { event, commands });
         }
     }
-    // Rare, since a crowd takes much longer than any other plan.
+    // A crowd takes much longer than any other plan, so generate it rarely.
     if source.one_in(96) {
         crowd(source, &mut plan);
         return plan;
     }
     let length = source.pick(&[120, 250, 400, 60, 20]);
-    // A fuzzer's bytes end: from there on each choice would be the same.
+    // Once a fuzzer's bytes are exhausted, every choice would be the same.
     while plan.steps.len() < length && !source.is_exhausted() {
         swarm.step(source, &mut plan.steps);
     }
     plan
 }
 
-/// Generates rates. Small ones, so that they are reached; most plans have none, so that other
-/// situations are.
+/// Generates rates. They are small, so that plans reach them. Most plans have none, so that they
+/// reach other situations.
 fn rates(source: &mut impl Source) -> [Option<RateSpec>; 4] {
     let mut rates = DEFAULT_RATES;
     let speeds = [1, 2, 3, 7, 1000];
@@ -157,7 +157,7 @@ fn presence_rules(source: &mut impl Source) -> Vec<(&'static str, Presence)> {
 fn swarm(source: &mut impl Source) -> Swarm {
     let mut kinds = Vec::new();
     for (at, (kind, weight)) in KINDS.into_iter().enumerate() {
-        // Without connections, joins and messages a plan does not test much.
+        // Without connections, joins and messages a plan tests little.
         let weight = match source.below(4) {
             0 if at > 3 => 0,
             1 => weight * 3,
@@ -172,9 +172,9 @@ fn swarm(source: &mut impl Source) -> Swarm {
     Swarm { kinds, rooms, events, slots, numbered }
 }
 
-/// Generates a room of about one or two chunks of a snapshot.
+/// Generates a room with about one or two chunks of a snapshot.
 fn crowd(source: &mut impl Source, plan: &mut Plan) {
-    // Otherwise nothing could join, and the crowd would not be one.
+    // With smaller limits no client could join.
     plan.max_name = plan.max_name.max(4);
     plan.max_rooms = plan.max_rooms.max(1);
     plan.rates = DEFAULT_RATES;
@@ -250,8 +250,8 @@ impl Swarm {
             }
             Gone => Step::Gone { client: self.client(source, false) },
             Clock => {
-                // Steps within and beyond a second, thirds of one, jumps back, and one beyond 64
-                // bits of nanoseconds.
+                // Times within and beyond a second, thirds of a second, steps back, and a time
+                // beyond 64 bits of nanoseconds.
                 let shifts = [1, 0, 54_000, -1, -90_000_000, 1 << 45, 333, 334, 500, 1000, 1, -400];
                 Step::Clock { millis: source.pick(&shifts) }
             }
@@ -277,7 +277,7 @@ impl Swarm {
             Broadcast => {
                 let (from, room) = (self.from(source, in_handler), source.pick(&self.rooms));
                 let (event, payload) = (self.command_event(source), self.payload(source));
-                // Mostly the sender, as in the original, sometimes another member.
+                // Usually excludes the sender, as the original does; sometimes another member.
                 let except = if source.one_in(3) { self.from(source, in_handler) } else { from };
                 Step::Broadcast { from, except, room, event, payload }
             }
@@ -301,7 +301,7 @@ impl Swarm {
         }
     }
 
-    /// Returns any event, since the application may send all of them.
+    /// Returns any event, since the application may send all of them, including reserved ones.
     fn command_event(&self, source: &mut impl Source) -> &'static str {
         if source.one_in(16) { source.pick(&RESERVED) } else { source.pick(&self.events) }
     }

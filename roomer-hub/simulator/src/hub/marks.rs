@@ -1,4 +1,4 @@
-//! Situations that the hub plans have to reach.
+//! Coverage marks of the hub plans.
 
 crate::coverage::marks! {
     Reserved = "rejected: a reserved event",

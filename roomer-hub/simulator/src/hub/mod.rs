@@ -3,15 +3,15 @@
 //! | module | contents |
 //! |---|---|
 //! | [`plan`], [`generate`] | a plan as data, and how a seed generates one |
-//! | [`op`] | an input and its effects, with numbers instead of keys |
+//! | [`op`] | an input and its effects, with numbers in place of keys |
 //! | [`model`], [`token_bucket`] | the naive model, which predicts the effects of each input |
-//! | [`clients`] | what each client can derive from the packets that it receives |
+//! | [`clients`] | the clients' views, derived from the packets that they receive |
 //! | [`checker`], `compare`, `tables` | compares the hub's actions and tables with the model and the clients |
 //! | [`run`] | runs a plan |
 //! | [`guests`] | plans with peers: members on other nodes |
-//! | `coverage`, `marks` | records which situations a run has reached |
+//! | `coverage`, `marks` | sets the marks that a run reaches |
 //! | [`report`], [`display`] | shrinks a failing plan and prints it as a test |
-//! | [`explore`] | every order of steps of few clients, breadth first |
+//! | [`explore`] | explores all orders of steps of a few clients, breadth first |
 
 pub mod checker;
 pub mod clients;

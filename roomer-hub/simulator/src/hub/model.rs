@@ -1,5 +1,5 @@
-//! A naive model of the rules of rooms: vectors and linear search, without any derived state. It
-//! was written from the protocol's text, not from the hub's code.
+//! A naive model of the rules of rooms: vectors and linear search, without derived state. It was
+//! written from the protocol's text, not from the hub's code.
 //!
 //! Connections are numbered in order of opening, rooms in order of creation.
 
@@ -23,12 +23,12 @@ pub struct Model {
     pub rejected_packets: RejectedPackets,
     /// The presence modes other than `Full`, by name or `prefix*`.
     pub presence_rules: Vec<(&'static str, Presence)>,
-    /// The effects of the last input. Messages without receivers are left out.
+    /// The effects of the last input, without messages that have no receivers.
     pub effects: Vec<Effect>,
-    /// The rates of a connection: messages, bytes, joins, violations.
+    /// The rates of a connection, in the order messages, bytes, joins, violations.
     pub rates: [Option<RateSpec>; 4],
     pub shared_room_only: bool,
-    /// The attempts of the last input to take tokens.
+    /// The attempts to take tokens during the last input.
     pub withdrawals: Vec<Withdrawal>,
     pub peers: Peers,
     pub rooms_made: u32,
@@ -36,7 +36,7 @@ pub struct Model {
 
 #[derive(Clone, Copy, Debug)]
 pub struct Client {
-    /// The number of its id.
+    /// The number of the connection's id.
     pub id: u16,
     pub is_connected: bool,
     pub buckets: [Option<Bucket>; 4],
@@ -78,7 +78,7 @@ impl Model {
         }
     }
 
-    /// Computes the effects of an input.
+    /// Replaces the effects with those of an input.
     pub fn input(&mut self, now: Duration, op: Op) {
         self.effects.clear();
         self.withdrawals.clear();
@@ -177,7 +177,7 @@ impl Model {
         chosen.map_or(Presence::Full, |chosen| chosen.1)
     }
 
-    /// Takes tokens from a bucket of a connection. Returns true if there were enough.
+    /// Takes tokens from a connection's bucket. Returns true if it held enough.
     fn take(&mut self, now: Duration, client: u16, of: Quota, count: usize) -> bool {
         let Some(spec) = self.rates[of as usize] else { return true };
         let slot = &mut self.clients[usize::from(client)].buckets[of as usize];
@@ -186,9 +186,10 @@ impl Model {
         withdrawal.is_granted()
     }
 
-    /// Returns true if a connection may send this packet now. Closes it otherwise.
+    /// Returns true if a connection's rates admit this packet now. Otherwise closes the connection.
     fn has_enough(&mut self, now: Duration, client: u16, packet: Packet) -> bool {
-        // The encoded length, written out: five lengths of four bytes, and the fields.
+        // The encoded length, computed independently: five lengths of four bytes each, plus the
+        // fields.
         let PacketRef { room, event, dst, src, payload } = packet;
         let bytes = 20 + room.len() + event.len() + dst.len() + src.len() + payload.len();
         let is_granted = self.take(now, client, Quota::Messages, 1)
@@ -201,7 +202,7 @@ impl Model {
         is_granted
     }
 
-    /// Counts a violation. Closes the connection if it has no violations left.
+    /// Counts a violation. Closes the connection if its bucket of violations is empty.
     pub(crate) fn violation(&mut self, now: Duration, client: u16) {
         if !self.take(now, client, Quota::Violations, 1) {
             self.rejected_packets.violations += 1;
@@ -214,7 +215,7 @@ impl Model {
         self.effects.push(Effect::Close { client, code: 1008, reason });
     }
 
-    /// Returns true if two connections are in one room other than `root`.
+    /// Returns true if two connections share a room other than `root`.
     pub fn share_a_room(&self, one: u16, other: u16) -> bool {
         let both = |room: &Room| room.members.contains(&one) && room.members.contains(&other);
         self.rooms.iter().any(|room| room.name != "root" && both(room))
@@ -227,7 +228,7 @@ impl Model {
             let is_new = !self.is_in(client, packet.room);
             let fits = packet.room.len() <= self.config.max_name
                 && self.rooms_of(client) < self.config.max_rooms;
-            // A join that is rejected or repeated anyway does not need a permission.
+            // A join that is rejected or repeated does not need a permission.
             if authorize && is_new && fits {
                 return self.authorize(client, Permission::Join, packet);
             }
@@ -287,8 +288,8 @@ impl Model {
         receiver.is_some()
     }
 
-    /// Sends a packet into a room: to the peers as well if `to_peers` is the guest to leave out, or
-    /// none of them.
+    /// Sends a packet into a room. If `to_peers` is present, the packet also goes to the room's
+    /// peers, excluding the guest in it.
     pub(crate) fn broadcast(
         &mut self,
         except: Option<u16>,
@@ -318,7 +319,7 @@ impl Model {
         &mut self.rooms[at]
     }
 
-    /// Returns false if the join is rejected.
+    /// Handles a join. Returns false if it is rejected.
     fn join(&mut self, client: u16, name: &'static str) -> bool {
         let was_in = self.is_in(client, name);
         if !was_in && name.len() > self.config.max_name {
@@ -375,7 +376,7 @@ impl Model {
     }
 
     fn after_leaving(&mut self, client: u16, name: &'static str) {
-        // At most one: each input empties its room before the next one.
+        // At most one room is empty, since each input closes its empty room before the next input.
         if let Some(at) = self.rooms.iter().position(Room::is_empty) {
             let room = self.rooms.remove(at).number;
             return self.effects.push(Effect::RoomClosed { room });
@@ -394,7 +395,7 @@ impl Model {
             return;
         }
         let payload = self.id(Some(about)).as_bytes();
-        // Not to the peers: each node notifies its own members.
+        // Peers are not notified: each node notifies its own members.
         self.broadcast(Some(about), PacketRef { room, event, dst: "", src: "", payload }, None);
     }
 }

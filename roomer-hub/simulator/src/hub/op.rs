@@ -1,4 +1,4 @@
-//! Inputs and effects of the hub, with numbers of clients and rooms instead of keys.
+//! Inputs and effects of the hub, with numbers in place of keys.
 
 use std::fmt;
 
@@ -33,7 +33,7 @@ pub enum Op {
     Broadcast {
         from: Option<u16>,
         except: Option<u16>,
-        /// The id of a peer's connection.
+        /// The id of a connection on another node.
         except_guest: Option<u16>,
         room: &'static str,
         event: &'static str,
@@ -126,7 +126,7 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Returns the room if effects of different rooms may come in any order.
+    /// Returns the effect's room, if effects of different rooms may come in any order.
     pub fn room(&self) -> Option<u32> {
         match *self {
             Effect::Left { room, .. }
@@ -142,7 +142,7 @@ impl Effect {
 pub struct IdSet([u64; ALL_IDS / 64]);
 
 impl IdSet {
-    /// Returns false if the id was already in the set.
+    /// Adds an id. Returns false if it was already in the set.
     pub fn insert(&mut self, id: u16) -> bool {
         let (word, bit) = (&mut self.0[usize::from(id) / 64], 1 << (id % 64));
         let is_new = *word & bit == 0;
@@ -150,7 +150,7 @@ impl IdSet {
         is_new
     }
 
-    /// Returns false if the id was not in the set.
+    /// Removes an id. Returns false if it was not in the set.
     pub fn remove(&mut self, id: u16) -> bool {
         let was_in = self.contains(id);
         self.0[usize::from(id) / 64] &= !(1 << (id % 64));

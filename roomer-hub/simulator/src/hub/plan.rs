@@ -1,5 +1,5 @@
-//! A plan: configuration and steps, as plain data. Running it uses no randomness, it can be shrunk
-//! step by step, and its `Debug` form is Rust that compiles.
+//! A plan for the hub: configuration and steps, as plain data. Running it uses no randomness, it
+//! can be shrunk step by step, and its `Debug` form is valid Rust.
 //!
 //! Clients are named by slot, so that a plan stays meaningful when steps are removed.
 
@@ -12,12 +12,13 @@ pub struct Plan {
     pub mode: Mode,
     pub max_name: usize,
     pub max_rooms: usize,
-    /// The rates of a connection: messages, bytes, joins, violations.
+    /// The rates of a connection, in the order messages, bytes, joins, violations.
     pub rates: [Option<RateSpec>; 4],
     pub shared_room_only: bool,
-    /// True if the application authorizes joins, messages to rooms, and direct messages.
+    /// True, for each kind, if the application authorizes it: joins, messages to rooms, direct
+    /// messages.
     pub authorize: [bool; 3],
-    /// The application's answers, as bits, used in a cycle.
+    /// The application's answers, one bit each, reused in a cycle.
     pub answers: u8,
     /// The number of steps until each answer is given.
     pub answer_delay: u8,
@@ -37,14 +38,14 @@ pub enum Mode {
     Compat,
 }
 
-/// A handler, and the commands that it issues when it is called, in order.
+/// A handler with the commands that it issues, in order, when it is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handler {
     pub event: &'static str,
     pub commands: Vec<Step>,
 }
 
-/// The end of the last connections, after all checks.
+/// How the last connections end, after all checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     Gone,
@@ -101,12 +102,12 @@ pub enum Step {
         code: u16,
         reason: &'static str,
     },
-    /// Opens a connection with an id that bears a peer's tag.
+    /// Opens a connection whose id begins with a peer's tag.
     OpenTagged {
         slot: u8,
         id: u16,
     },
-    /// A peer is up, with a tag.
+    /// A peer connects, with a tag.
     PeerUp {
         peer: u8,
         tag: u8,
@@ -114,7 +115,7 @@ pub enum Step {
     PeerGone {
         peer: u8,
     },
-    /// A guest joins. Guests are given by the numbers of their ids, which have tags.
+    /// A guest joins a room. Guests are numbers of tagged ids.
     GuestJoined {
         peer: u8,
         room: &'static str,
@@ -149,7 +150,7 @@ pub enum Step {
         src: Address,
         payload: Payload,
     },
-    /// A command's broadcast that leaves out a peer's connection.
+    /// A command's broadcast that excludes a connection of a peer.
     BroadcastExceptGuest {
         from: Option<ClientRef>,
         guest: u16,
@@ -167,7 +168,7 @@ pub enum Step {
 pub enum ClientRef {
     /// The last client in this slot, open or closed.
     Slot(u8),
-    /// The client with this number, modulo the number of clients so far.
+    /// The client with this number, modulo the number of clients opened so far.
     Numbered(u16),
     /// In a handler: the client that called it.
     Caller,
@@ -184,12 +185,12 @@ pub enum Address {
     Word(&'static str),
 }
 
-/// An offset into the noise, and a length.
+/// The payload as an offset into the noise and a length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payload(pub u8, pub u32);
 
 impl Plan {
-    /// Returns the configuration, set up as an application does.
+    /// Returns the configuration of the real hub.
     pub fn config(&self) -> Config {
         let mut config = match self.mode {
             Mode::Default => Config::default(),
@@ -209,7 +210,7 @@ impl Plan {
         HashKey([low, high, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7])
     }
 
-    /// Returns the configuration that the documentation promises for this setup.
+    /// Returns the model's configuration, which states the documented defaults explicitly.
     pub fn model_config(&self) -> Config {
         let mut config = Config::default();
         config.members_only = self.mode == Mode::Default;

@@ -1,4 +1,4 @@
-//! The hub plans as a [`Simulation`], and the report on a plan that fails.
+//! The hub plans as a [`Simulation`], and the report on a failing plan.
 
 use std::fmt::Write;
 
@@ -14,7 +14,7 @@ use crate::random::Random;
 use crate::shrink::{shorten, simplify};
 use crate::simulation::{Outcome, Simulation};
 
-/// Plans that drive the pure hub.
+/// Implements [`Simulation`] for the pure hub.
 pub struct HubPlans;
 
 impl Simulation for HubPlans {
@@ -39,7 +39,7 @@ pub fn run(plan: &Plan) -> Outcome {
     run_with(plan, |run| run.marks().0)
 }
 
-/// Runs a plan, and returns the marks that `marks` takes from the run.
+/// Runs a plan, with the marks that `marks` extracts from the run.
 pub fn run_with(plan: &Plan, marks: impl Fn(&Run<'_>) -> u128) -> Outcome {
     match Run::new(plan) {
         Ok(mut run) => {
@@ -54,14 +54,14 @@ pub fn run_with(plan: &Plan, marks: impl Fn(&Run<'_>) -> u128) -> Outcome {
 ///
 /// # Panics
 ///
-/// If the plan fails, with the report.
+/// If the plan fails. The message is the report.
 pub fn must_hold(plan: &Plan) {
     if let Some(fault) = run(plan).fault {
         panic!("{fault}\n{}", explain(plan, "a plan", "found"));
     }
 }
 
-/// Shrinks a plan that fails, and returns a report: the fault, the input that caused it, the expected
+/// Shrinks a failing plan and returns a report: the fault, the input that caused it, the expected
 /// and the actual output, and the plan as a test.
 pub fn explain(plan: &Plan, title: &str, test: &str) -> String {
     let (mut text, mut plan) = (String::new(), plan.clone());
@@ -69,7 +69,7 @@ pub fn explain(plan: &Plan, title: &str, test: &str) -> String {
     shrink(&mut plan);
     let _ = writeln!(text, "{title}: {before} steps, shrunk to {}", plan.steps.len());
     let Some(mut run) = strict_run(&plan) else { return text + "the run does not start\n" };
-    // Only here: a log of each action would slow all runs down.
+    // Logging each action would slow down other runs, so enable it only here.
     run.checked.checker.log = Some(Vec::new());
     let Err(Fault(what)) = run.run_to_end() else { return text + "it does not fail again\n" };
     let _ = writeln!(text, "fault: {what}");
@@ -120,7 +120,7 @@ pub fn as_test(plan: &Plan, name: &str) -> String {
     text + "        ],\n    });\n}\n"
 }
 
-/// Returns a run that audits the tables after every input, so that a fault shows at its cause.
+/// Creates a run that audits the tables after every input, so that a fault shows at its cause.
 fn strict_run(plan: &Plan) -> Option<Run<'_>> {
     let mut run = Run::new(plan).ok()?;
     run.audit_interval = 1;
@@ -135,7 +135,7 @@ fn shrink(plan: &mut Plan) {
     if !fails(plan) {
         return;
     }
-    // Twice, since a simpler setup may make more steps unnecessary.
+    // Shrink twice, since a simpler setup may make more steps unnecessary.
     for _ in 0..2 {
         shrink_lists(plan);
         shrink_setup(plan);
@@ -168,7 +168,7 @@ fn shrink_lists(plan: &mut Plan) {
     }
 }
 
-/// Sets each option to its default, one after the other, as long as the plan still fails.
+/// Resets each option to its default in turn, if the plan still fails.
 fn shrink_setup(plan: &mut Plan) {
     let simplifications: [fn(&mut Plan); 14] = [
         |plan| plan.rates = DEFAULT_RATES,
@@ -195,7 +195,7 @@ fn shrink_setup(plan: &mut Plan) {
     }
 }
 
-/// Returns the steps that may replace a step, the simplest first.
+/// Returns the possible replacements of a step, the simplest first.
 fn simpler_steps(step: &Step) -> Vec<Step> {
     let mut found = Vec::new();
     let mut add = |other: Step| {

@@ -1,4 +1,4 @@
-//! Runs a plan: gives each step to the hub and the checkers, then checks the final state.
+//! Runs a plan: passes each step to the hub and the checkers, then checks the final state.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::plan::{Address, ClientRef, Ending, Payload, Plan, Step};
 use crate::alphabet::{IDS, Identity, identity, noise, tagged};
 use crate::fault::{Fault, ensure, panic_message};
 
-/// The number of inputs between audits of the tables, with few connections; more inputs with more.
+/// The number of inputs between audits of the tables. It grows with the number of connections.
 const AUDIT_INTERVAL: u64 = 32;
 
 /// The number of slots.
@@ -35,13 +35,13 @@ pub struct Run<'p> {
     /// The number of ids that have been used.
     ids: u16,
     now: Duration,
-    /// A question that the application has not answered.
+    /// The pending question for the application.
     pending_answer: Option<(u16, PacketRef<'static>)>,
-    /// The number of steps until it is answered.
+    /// The number of steps until the application answers.
     answer_in: u8,
     answers: u32,
     pub steps: u64,
-    /// The number of inputs between audits of the tables, with few connections.
+    /// The number of inputs between audits of the tables, before scaling by the connections.
     pub audit_interval: u64,
     /// The last input, and the index of its step in the plan.
     pub last: Option<(Op, Option<usize>)>,
@@ -56,7 +56,7 @@ impl<'p> Run<'p> {
     pub fn with_key(plan: &'p Plan, key: HashKey) -> Result<Self, Fault> {
         let checked = CheckedHub::new(plan, key)?;
         let (coverage, slots, now) =
-            // Far from zero, so that steps can turn the clock back.
+            // Start far above zero, so that steps can turn the clock back.
             (Coverage::default(), [None; SLOTS], Duration::from_secs(1 << 20));
         Ok(Run {
             plan,
@@ -92,7 +92,7 @@ impl<'p> Run<'p> {
         })
     }
 
-    /// Returns the last client in a slot.
+    /// Returns the last client in a slot, open or closed.
     pub fn in_slot(&self, slot: u8) -> Option<u16> {
         self.slots[usize::from(slot)]
     }
@@ -105,7 +105,7 @@ impl<'p> Run<'p> {
         self.coverage.marks
     }
 
-    /// Returns the marks of plans with peers.
+    /// Returns the marks for plans with peers.
     pub fn guest_marks(&self) -> u128 {
         self.guest_coverage.marks.0
     }
@@ -122,7 +122,7 @@ impl<'p> Run<'p> {
             let far = Duration::from_millis(millis.unsigned_abs());
             let moved =
                 if millis < 0 { self.now.checked_sub(far) } else { self.now.checked_add(far) };
-            // A clock that would leave its range starts again at its origin.
+            // A clock that would leave its range restarts at zero.
             self.now = moved.unwrap_or_default();
             self.coverage.clock(millis);
             return Ok(());
@@ -130,7 +130,7 @@ impl<'p> Run<'p> {
         let Some(op) = self.resolve(step, None) else { return Ok(()) };
         self.input(op, Some(at))?;
         self.apply_effects(step, at)?;
-        // Before the count goes down, so that a delay of 0 answers after the same step.
+        // Check this before decrementing, so that a delay of 0 answers after the same step.
         let is_due = self.answer_in == 0;
         self.answer_in = self.answer_in.saturating_sub(1);
         match self.pending_answer.take_if(|_| is_due) {
@@ -142,7 +142,7 @@ impl<'p> Run<'p> {
         }
     }
 
-    /// Gives the application's answer to the hub.
+    /// Passes the application's answer to the hub.
     fn answer(&mut self, client: u16, packet: PacketRef<'static>, at: usize) -> Result<(), Fault> {
         let is_allowed = self.plan.answers >> (self.answers % 8) & 1 == 1;
         self.answers += 1;
@@ -153,7 +153,7 @@ impl<'p> Run<'p> {
         self.input(op, Some(at))
     }
 
-    /// Performs the consequences of the last input: a handler's commands, or a question.
+    /// Performs the follow-up of the last input: a handler's commands, or a question.
     fn apply_effects(&mut self, step: &Step, at: usize) -> Result<(), Fault> {
         let opened = self.checked.checker.model.effects.first();
         match (step, opened) {
@@ -162,13 +162,13 @@ impl<'p> Run<'p> {
                 Some(&Effect::Opened { client }),
             ) => {
                 self.slots[usize::from(*slot)] = Some(client);
-                // Only fresh ids count: the other steps use an id that exists.
+                // Only fresh ids count, since the other steps reuse an existing id.
                 self.ids += u16::from(matches!(step, Step::Open { .. }));
             }
             (_, Some(&Effect::Call { client, handler, packet })) => {
                 self.call(client, handler, packet, at)?
             }
-            // One question at a time; questions meanwhile stay unanswered.
+            // One question is pending at a time; questions in between stay unanswered.
             (_, Some(&Effect::Authorize { client, packet, .. }))
                 if self.pending_answer.is_none() =>
             {
@@ -180,7 +180,7 @@ impl<'p> Run<'p> {
         Ok(())
     }
 
-    /// Runs a handler: its commands come after all effects of the packet itself.
+    /// Runs a handler, whose commands follow all effects of the packet itself.
     fn call(
         &mut self,
         caller: u16,
@@ -197,7 +197,7 @@ impl<'p> Run<'p> {
                     | Step::Leave { .. }
                     | Step::Close { .. }
             );
-            // Only commands: a plan that was shrunk or fuzzed may have any step here.
+            // Accept only commands: a shrunk or fuzzed plan may contain any step here.
             if let Some(op) = self.resolve(step, Some(caller)).filter(|_| is_command) {
                 self.coverage.command(&self.checked.checker.model, op, caller, &packet);
                 self.input(op, Some(at))?;
@@ -209,7 +209,7 @@ impl<'p> Run<'p> {
     fn input(&mut self, op: Op, step: Option<usize>) -> Result<(), Fault> {
         self.steps += 1;
         self.last = Some((op, step));
-        // Which situations a plan has to reach depends on whether there are peers.
+        // The marks to reach depend on whether the plan has peers.
         if self.checked.checker.model.peers.are_used {
             self.guest_coverage.before(&self.checked.checker, op);
             self.checked.input(self.now, op)?;
@@ -219,20 +219,20 @@ impl<'p> Run<'p> {
             self.checked.input(self.now, op)?;
             self.coverage.after(&self.checked.checker, op);
         }
-        // An audit takes time in proportion to the connections, so that a crowd is audited less
-        // often.
+        // An audit takes time in proportion to the connections, so audit a crowd less often.
         let many = self.checked.hub.tables().conn_count() as u64 / 8 + 1;
         let audit_interval = self.audit_interval * many;
         if self.steps.is_multiple_of(audit_interval) { self.checked.audit_tables() } else { Ok(()) }
     }
 
-    /// Resolves slots and addresses. Returns `None` if a slot was never used.
+    /// Resolves slots and addresses to an input. Returns `None` if a slot was never used.
     fn resolve(&self, step: &Step, caller: Option<u16>) -> Option<Op> {
         let model = &self.checked.checker.model;
         let client = |client: ClientRef| match client {
             ClientRef::Slot(slot) => self.slots[usize::from(slot)],
             ClientRef::Numbered(_) if model.clients.is_empty() => None,
-            // Modulo the clients so far, so that a plan stays valid when its steps are removed.
+            // Wrap around the clients so far, so that a plan stays valid when its steps are
+            // removed.
             ClientRef::Numbered(number) => Some((usize::from(number) % model.clients.len()) as u16),
             ClientRef::Caller => caller,
         };
@@ -263,7 +263,7 @@ impl<'p> Run<'p> {
             },
             Step::OpenAs { slot, like } => {
                 let like = client(like)?;
-                // A slot with an open client stays as it is, unless the id is in use and the hub
+                // A slot with an open client stays unchanged, unless the id is in use and the hub
                 // must reject it.
                 let is_free = here(slot).is_none() || model.is_connected(like);
                 Op::Open { id: is_free.then(|| id(like))? }
@@ -301,15 +301,15 @@ impl<'p> Run<'p> {
         })
     }
 
-    /// Checks the final state: the clients' views are true, a probe in each room reaches every
-    /// member, and the tables are empty after all clients have left.
+    /// Checks the final state: the clients' views are right, a probe reaches every member of each
+    /// room, and the tables are empty after all clients have left.
     fn finish(&mut self) -> Result<(), Fault> {
         self.checked.audit_tables()?;
         self.checked.compare_views()?;
         let rooms: Vec<&'static str> =
             self.checked.checker.model.rooms.iter().map(|room| room.name).collect();
         for &room in &rooms {
-            // As a command of the server, which each member has to receive, whatever the rules are.
+            // Probe with a command of the server, which each member must receive under any rules.
             let (event, payload) = ("probe", noise(1, 9));
             let (from, except, except_guest) = (None, None, None);
             self.input(Op::Broadcast { from, except, except_guest, room, event, payload }, None)?;
@@ -345,7 +345,7 @@ impl<'p> Run<'p> {
     }
 }
 
-/// Turns a panic into a fault.
+/// Converts a panic to a fault.
 fn caught(run: impl FnOnce() -> Result<(), Fault>) -> Result<(), Fault> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| Err(Fault(panic_message(&*panic))))
 }

@@ -11,9 +11,8 @@ use crate::fault::{Fault, ensure};
 const CHECKED_CLOSED_ROOMS: usize = 8;
 
 impl CheckedHub {
-    /// Checks the hub's tables against each other
-    /// ([`Tables::audit`](roomer_hub::Tables::audit)) and against the model. Takes a microsecond or
-    /// more, so it does not run after each input.
+    /// Checks the hub's tables against each other ([`Tables::audit`](roomer_hub::Tables::audit))
+    /// and against the model. Takes at least a microsecond, so it does not run after each input.
     pub fn audit_tables(&self) -> Result<(), Fault> {
         let CheckedHub { hub, checker } = self;
         let tables = hub.tables();
@@ -23,7 +22,7 @@ impl CheckedHub {
             let key = checker.rooms[room.number as usize];
             ensure!(tables.room_name(key) == Some(room.name), "{:?} has another name", room.name);
             let members = tables.members(key);
-            // With the same number, membership of each is enough for equal sets.
+            // With equal sizes, checking each member is enough for equal sets.
             ensure!(members.len() == room.members.len(), "{:?} has {members:?}", room.name);
             for conn in members.iter() {
                 let client = checker.client(conn);
@@ -56,7 +55,7 @@ impl CheckedHub {
             }
         }
         ensure!(tables.conn_count() == connections, "{} connections", tables.conn_count());
-        // A room that is created again may use the slot of a closed one, whose key must stay stale.
+        // A recreated room may use the slot of a closed one, whose key must stay stale.
         for (number, &key) in checker.rooms.iter().enumerate().rev().take(CHECKED_CLOSED_ROOMS) {
             let is_connected = model.rooms.iter().any(|room| room.number as usize == number);
             let has_guests = tables.guests(key).len() > 0 || tables.member_count(key) > 0;

@@ -1,11 +1,11 @@
-//! A textbook token bucket: a number of tokens that is refilled over time.
+//! A textbook token bucket, for the naive model.
 
 use std::time::Duration;
 
-/// Tokens per second, and the capacity of the bucket.
+/// The refill in tokens per second, and the capacity of the bucket.
 pub type RateSpec = (u32, u32);
 
-/// One token. Each nanosecond adds one unit for each token per second.
+/// One token. Each nanosecond adds one unit per token per second.
 const TOKEN: i128 = 1_000_000_000;
 
 /// The limits of a connection. The values are indices into [`Plan::rates`](super::plan::Plan).
@@ -35,7 +35,7 @@ pub struct Withdrawal {
     pub by_refill: bool,
     /// True if the bucket was refilled beyond its capacity.
     pub overflowed: bool,
-    /// True if the bucket was filled because the clock had gone back.
+    /// True if the bucket was refilled because the clock had gone back.
     pub clock_went_back: bool,
 }
 
@@ -44,7 +44,7 @@ impl Withdrawal {
         self.missing == 0
     }
 
-    /// Returns true if a part of a token was missing, and true if exactly one token was.
+    /// Returns true if less than a token was missing, and true if exactly one token was missing.
     pub fn is_close(&self) -> (bool, bool) {
         ((1..TOKEN).contains(&self.missing), self.missing == TOKEN)
     }
@@ -66,14 +66,14 @@ impl Bucket {
     ) -> Withdrawal {
         let capacity = i128::from(burst) * TOKEN;
         let before = slot.unwrap_or(Bucket { left: capacity, at: now });
-        // Signed, as the clock may go back. `Duration::MAX` is below 2^94 nanoseconds.
+        // Use signed numbers, as the clock may go back. `Duration::MAX` is below 2^94 nanoseconds.
         let passed = now.as_nanos() as i128 - before.at.as_nanos() as i128;
         let refilled = before.left + passed * i128::from(per_second);
-        // Not each step back: one that the tokens make up for is not visible in a bucket.
+        // A small step back is not detectable if the stored tokens make up for it.
         let clock_went_back = refilled < 0;
         let there = if clock_went_back { capacity } else { refilled.min(capacity) };
         let wanted = count as i128 * TOKEN;
-        // A rejected packet takes nothing.
+        // A rejected packet takes no tokens.
         let left = if wanted <= there { there - wanted } else { there };
         *slot = Some(Bucket { left, at: now });
         Withdrawal {

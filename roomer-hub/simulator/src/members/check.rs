@@ -1,4 +1,4 @@
-//! Compares the packets and the knowledge of each client with the model.
+//! Compares received packets and the views of clients with the model.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,14 +17,14 @@ use crate::fault::{Fault, ensure};
 /// The number of inputs between audits of the tables and comparisons of all views.
 const AUDIT_INTERVAL: u64 = 8;
 
-/// A packet as a client got it.
+/// A packet in the form in which a client has received it.
 type Got = Due;
 
 impl Run<'_> {
-    /// Gives an input to the hub, and compares the packets of each client with the model.
+    /// Passes an input to the hub, and compares each client's packets with the model.
     pub(super) fn input(&mut self, input: Input<'_>, is_any_order: bool) -> Result<(), Fault> {
         self.steps += 1;
-        // The caller has given the input to the model before.
+        // The caller has already passed the input to the model.
         let due = std::mem::take(&mut self.model.due);
         let now = Duration::from_millis(self.model.now);
         let questions = self.model.questions.len();
@@ -43,8 +43,8 @@ impl Run<'_> {
             match action {
                 Action::Opened { conn } => keys.push(conn),
                 Action::Joined { conn, name, .. } => {
-                    // By the actions alone, so that they agree with the packets even where the
-                    // model would not notice.
+                    // Track the memberships by the actions alone, which checks them against the
+                    // packets even where the model would miss an error.
                     let is_new = seats.insert((number(keys, conn)?, name.into()));
                     ensure!(is_new, "a member of {name} joins it");
                 }
@@ -54,7 +54,7 @@ impl Run<'_> {
                 }
                 Action::JoinAck { to, id, room, snapshot } => {
                     let to = number(keys, to)?;
-                    // The join comes first, or messages between the two would be missing.
+                    // The join must come first, or messages between the two actions would be lost.
                     ensure!(seats.contains(&(to, room.into())), "join_ack before the join");
                     let text = snapshot.to_vec();
                     ensure!(snapshot.len() == text.len(), "{} bytes", snapshot.len());
@@ -62,7 +62,7 @@ impl Run<'_> {
                         PacketRef { room, event: "join_ack", dst: "", src: id, payload: &text };
                     got.push((to, received(&packet)?));
                 }
-                // Other plans check its content.
+                // Other plans check the contents of errors.
                 Action::Send { to, packet } if packet.event == ERROR => {
                     let to = number(keys, to)?;
                     ensure!(
@@ -94,8 +94,8 @@ impl Run<'_> {
                         }
                     }
                     ensure!(
-                        // `Plain` and `Extended` promise that the room has both kinds, so that a
-                        // driver can skip the check otherwise.
+                        // `Plain` and `Extended` promise that the room has both kinds, so that
+                        // otherwise a driver can skip the check.
                         audience == Audience::All || plain > 0 && extended > 0,
                         "{audience:?} of {plain} plain and {extended} extended members"
                     );
@@ -130,7 +130,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Compares the packets that each client gets with those that it has to get.
+    /// Compares the packets that each client receives with the expected ones.
     fn compare(
         &mut self,
         due: Vec<(usize, Due)>,
@@ -159,12 +159,13 @@ impl Run<'_> {
             }
             actual.entry(client).or_default().push(packet);
         }
-        // Within a room packets are ordered; those of different rooms may come in any order.
+        // Packets are ordered within a room; packets of different rooms may come in any order.
         for packets in expected.values_mut().chain(actual.values_mut()) {
             packets.sort_by_key(|packet| packet.room);
         }
         if is_any_order {
-            // The guests of a peer that is gone leave in any order, so the numbers between differ.
+            // The guests of a peer that is gone leave in any order, so the counts in between
+            // differ.
             for packets in expected.values_mut().chain(actual.values_mut()) {
                 packets.retain(|packet| !is_count(packet));
                 packets.sort_by_key(|packet| format!("{packet:?}"));
@@ -188,8 +189,8 @@ impl Run<'_> {
         };
         let mut members = Vec::new();
         for conn in tables.members(key) {
-            // The order of the hub's tables is not that of the model, so the list follows the
-            // tables and is compared as a set.
+            // The hub's tables and the model have different orders, so follow the tables and
+            // compare as a set.
             members.extend(self.keys.iter().position(|known| *known == conn));
         }
         let mut sorted = (members.clone(), room.members.clone());
@@ -230,7 +231,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Compares the knowledge of one extended client, or of each, with the truth.
+    /// Compares the views of one extended client, or of all, with the model.
     pub(super) fn compare_views(&self, one: Option<usize>) -> Result<(), Fault> {
         for (number, client) in self.model.clients.iter().enumerate() {
             if !client.is_open || !client.extended || one.is_some_and(|one| one != number) {
@@ -254,7 +255,7 @@ impl Run<'_> {
                         let count = Some(self.model.count(room.name));
                         RoomView { count, ..RoomView::default() }
                     }
-                    // Only the client itself.
+                    // Without presence, the view contains only the client itself.
                     _ => {
                         let entries = [(client.id.clone(), client.entry())].into();
                         RoomView { entries, count: None }

@@ -1,4 +1,4 @@
-//! Records which situations a run has reached.
+//! Coverage of the plans with info: sets the marks that a run reaches.
 
 use roomer_hub::Presence;
 

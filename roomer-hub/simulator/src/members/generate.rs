@@ -1,11 +1,11 @@
-//! Generates plans by swarm testing: each has its own weights, few rooms and few clients.
+//! Generates plans with info by swarm testing: each has its own weights, few rooms and few clients.
 
 use roomer_hub::Presence;
 
 use super::plan::{INFOS, INVALID, Plan, ROOMS, Step, USERS};
 use crate::random::Source;
 
-/// The kinds of steps with their default weights.
+/// All kinds of steps with their default weights.
 const KINDS: [(Kind, usize); 18] = [
     (Kind::Open, 10),
     (Kind::Join, 14),
@@ -76,7 +76,8 @@ pub fn plan(source: &mut impl Source) -> Plan {
     let mut kinds = Vec::new();
     for (at, (kind, weight)) in KINDS.into_iter().enumerate() {
         let weight = match source.below(4) {
-            // Never for the first three kinds: without opens, joins and leaves a plan tests little.
+            // Never drop the first three kinds: without opens, joins and leaves a plan tests
+            // little.
             0 if at > 2 => 0,
             1 => weight * 3,
             _ => weight,
@@ -96,7 +97,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
     plan
 }
 
-/// Generates a room of about one chunk of a list, and changes at its edges.
+/// Generates a room with about one chunk of a list, and changes at the chunk's edges.
 fn crowd(source: &mut impl Source, swarm: &Swarm, steps: &mut Vec<Step>) {
     let around = source.pick(&[96, 96, 96, 196]) + source.below(9) as u8;
     let size = if source.one_in(3) { 100 } else { around };
@@ -104,7 +105,7 @@ fn crowd(source: &mut impl Source, swarm: &Swarm, steps: &mut Vec<Step>) {
         let extended = number == 0 || source.one_in(8);
         steps.push(Step::Open { extended, info: number % 8, user: number % 3 });
     }
-    // A repeated join, which lists the members.
+    // A repeated join returns the list of members.
     steps.push(Step::Join { client: 0, room: 0 });
     for _ in 0..60 {
         let any = source.below(size.into()) as u8;

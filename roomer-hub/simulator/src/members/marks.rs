@@ -1,4 +1,4 @@
-//! Situations that the plans with info have to reach.
+//! Coverage marks of the plans with info.
 
 crate::coverage::marks! {
     BothKinds = "a notice for plain and extended members of one room",

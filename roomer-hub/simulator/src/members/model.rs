@@ -1,10 +1,10 @@
-//! The naive model: lists and linear search, written from the protocol's page.
+//! The naive model of members with info: lists and linear search, written from the protocol's page.
 
 use roomer_hub::Presence;
 
 use super::plan::{INFOS, INVALID, Plan, ROOMS, USERS};
 
-/// A packet as a client has to get it.
+/// A packet that a client must receive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
     pub room: &'static str,
@@ -30,7 +30,7 @@ pub struct Client {
     pub is_open: bool,
     pub info: &'static str,
     pub user: &'static str,
-    /// Tokens for changes of info, in thousandths, and the time at which they were counted.
+    /// Thousandths of a token for changes of info, and the time of the last refill.
     tokens: Option<(u64, u64)>,
 }
 
@@ -56,13 +56,13 @@ pub struct Model {
     pub rooms: Vec<Room>,
     pub guests: Vec<Guest>,
     pub is_peer_up: bool,
-    /// The time in milliseconds.
+    /// The current time in milliseconds.
     pub now: u64,
-    /// The packets that each client has to get for the last input.
+    /// The packets that clients must receive for the last input, with their receivers.
     pub due: Vec<(usize, Due)>,
-    /// Questions about info that the application has not answered: client and payload.
+    /// The pending questions about info, each with its client and payload.
     pub questions: Vec<(usize, &'static [u8])>,
-    /// True if the last input is refused, for which its client may get an error.
+    /// True if the last input is rejected, so that its client may receive an error.
     pub has_refused: bool,
     pub rejected_info: u64,
     pub rejected_reserved: u64,
@@ -71,14 +71,14 @@ pub struct Model {
 }
 
 impl Client {
-    /// Returns the entry of the client in a list of members.
+    /// Returns the client's entry in a list of members.
     pub fn entry(&self) -> String {
         entry(&self.id, self.info, self.user)
     }
 }
 
 impl Guest {
-    /// Returns the entry of the guest in a list of members.
+    /// Returns the guest's entry in a list of members.
     pub fn entry(&self) -> String {
         entry(&self.id, self.info, self.user)
     }
@@ -189,7 +189,8 @@ impl Model {
         }
     }
 
-    /// Notifies the members of a room, each in its own protocol, or of the number if the room counts.
+    /// Notifies the members of a room, each in its own protocol, or with the count if the room
+    /// counts.
     fn notify(
         &mut self,
         name: &'static str,
@@ -197,7 +198,7 @@ impl Model {
         extended: String,
         plain: Option<(&'static str, String)>,
     ) {
-        // A client learns of its own change of info, and not of its own join.
+        // A client is notified of its own change of info, but not of its own join.
         let except = about.filter(|_| plain.is_some());
         let presence = self.presence(name);
         let number = format!("{{\"count\":{}}}", self.count(name));
@@ -210,11 +211,11 @@ impl Model {
                 (Presence::Full, false, Some((event, id))) => {
                     self.text(member, name, event, "", id.clone());
                 }
-                // A change of a client's own info.
+                // Without presence, a client is still notified of its own change of info.
                 (Presence::Off, true, None) if Some(member) == about => {
                     self.text(member, name, "roomer:members", "", extended.clone());
                 }
-                // A change of info does not change the number.
+                // A change of info does not change the count.
                 (Presence::Count, true, Some(_)) => {
                     self.text(member, name, "roomer:members", "", number.clone());
                 }
@@ -273,8 +274,8 @@ impl Model {
         }
     }
 
-    /// Handles the info that a client sends: an index of valid infos, or, after them, of invalid
-    /// ones.
+    /// Handles info sent by a client. The payload is an index, first of valid and then of invalid
+    /// infos.
     pub fn send_info(&mut self, client: usize, payload: &'static [u8]) {
         let Plan { authorize, max_info, rate, .. } = self.plan;
         if !self.clients[client].extended {
@@ -292,7 +293,8 @@ impl Model {
         }
     }
 
-    /// Returns true if the rate admits a change of info now, and after a long wait.
+    /// Returns true if the rate admits a change of info now, and true if it would after a long
+    /// wait.
     pub fn may_send(&self, client: usize) -> (bool, bool) {
         let mut one = Model::new(&self.plan, Vec::new());
         one.clients.push(self.clients[client].clone());
@@ -328,7 +330,7 @@ impl Model {
         }
     }
 
-    /// Handles a join of a guest. `profile` is ignored if the guest is in another room.
+    /// Handles a guest's join. `profile` is ignored if the guest is already in another room.
     pub fn guest_joined(&mut self, guest: usize, name: &'static str, profile: (u8, u8)) {
         if !self.is_peer_up || self.room(name).is_some_and(|room| room.guests.contains(&guest)) {
             return;
@@ -352,7 +354,7 @@ impl Model {
         guest.user = USERS[usize::from(user) % USERS.len()].1;
     }
 
-    /// Returns true if the change is shown to other members.
+    /// Changes a guest's profile. Returns true if other members are notified.
     pub fn guest_profile(&mut self, guest: usize, profile: (u8, u8)) -> bool {
         if !self.is_guest(guest) {
             return false;

@@ -1,20 +1,20 @@
-//! A plan as data.
+//! A plan with extended and plain members, as data.
 
 use roomer_hub::Presence;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// True if clients may ask to set their own info.
+    /// True if the application decides on info that clients send.
     pub authorize: bool,
     pub max_info: usize,
-    /// The rate of changes of info: per second, and at once.
+    /// The rate of changes of info: per second, and burst.
     pub rate: Option<(u32, u32)>,
     pub presence_rules: Vec<(&'static str, Presence)>,
     pub steps: Vec<Step>,
 }
 
-/// Clients are numbered in the order of opening, modulo the number of clients so far; infos and users
-/// are indices.
+/// A step of a plan. Clients are numbered in order of opening, modulo the number of clients so far;
+/// infos and users are indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Open {
@@ -30,7 +30,7 @@ pub enum Step {
         client: u8,
         room: u8,
     },
-    /// The application joins a client to a room.
+    /// The application adds a client to a room.
     Add {
         client: u8,
         room: u8,
@@ -39,7 +39,7 @@ pub enum Step {
         client: u8,
         room: u8,
     },
-    /// A direct message.
+    /// A client sends a direct message to another one.
     Direct {
         from: u8,
         to: u8,
@@ -54,7 +54,7 @@ pub enum Step {
         client: u8,
         info: u8,
     },
-    /// The application answers the oldest question about info.
+    /// The application answers the oldest pending question about info.
     Answer {
         is_allowed: bool,
     },
@@ -72,7 +72,7 @@ pub enum Step {
         info: u8,
         user: u8,
     },
-    /// The info or the user of a guest changes.
+    /// The info or user of a guest changes.
     GuestProfile {
         guest: u8,
         info: u8,
@@ -93,7 +93,7 @@ pub enum Step {
 
 pub const ROOMS: [&str; 5] = ["root", "r", "ro", "count", "off"];
 
-/// Valid info: as it is given, and as members get it. The first is none.
+/// Valid infos: the JSON as set, and the JSON that members receive. The first means no info.
 pub const INFOS: [(&str, &str); 8] = [
     ("null", "null"),
     (r#"{"name":"Ann"}"#, r#"{"name":"Ann"}"#),
@@ -105,10 +105,10 @@ pub const INFOS: [(&str, &str); 8] = [
     ("\"12345678\"", "\"12345678\""),
 ];
 
-/// Payloads of clients that are not JSON.
+/// Payloads that clients send as info although they are not JSON.
 pub const INVALID: [&[u8]; 8] =
     [b"", b"{", b"1],[2", b"\"\\ud800\"", b"{\"a\":1}}", b"\"\xff\"", b"nul", b"01"];
 
-/// Users and their form in JSON. The first is none.
+/// Users, each with its JSON form. The first means no user.
 pub const USERS: [(&str, &str); 3] =
     [("", ""), ("ann", r#""ann""#), ("a\"b\\\n", r#""a\"b\\\u000a""#)];

@@ -11,7 +11,7 @@ use crate::random::Random;
 use crate::shrink::shorten;
 use crate::simulation::{Outcome, Simulation};
 
-/// Plans that drive a hub with extended and plain members.
+/// Implements [`Simulation`] for a hub with extended and plain members.
 pub struct MemberPlans;
 
 impl Simulation for MemberPlans {

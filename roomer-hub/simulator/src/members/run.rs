@@ -1,5 +1,4 @@
-//! Runs a plan: gives each step to the hub and to the model, and compares the packets that each
-//! client gets.
+//! Runs a plan: passes each step to the hub and to the model, which are then compared.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,7 +29,7 @@ pub struct Run<'p> {
     pub(super) model: Model,
     pub(super) keys: Vec<ConnKey>,
     pub(super) views: Vec<View>,
-    /// The memberships by [`Action::Joined`] and [`Action::Left`].
+    /// The memberships according to [`Action::Joined`] and [`Action::Left`].
     pub(super) seats: BTreeSet<(usize, String)>,
     pub(super) asked: Vec<(usize, Vec<u8>)>,
     pub trace: Trace,
@@ -49,7 +48,7 @@ fn guest_id(guest: u8) -> ConnId {
     id(TAG, usize::from(guest % GUESTS))
 }
 
-/// Returns the profile with an info and a user of a plan.
+/// Returns the profile for the indices of an info and a user.
 fn profile(info: u8, user: u8) -> Result<Profile, Fault> {
     let (given, user) = (INFOS[usize::from(info) % INFOS.len()].0, usize::from(user));
     let info = Info::new(given).map_err(|error| Fault::new(error.to_string()))?;
@@ -62,7 +61,7 @@ impl<'p> Run<'p> {
         let mut config = Config::default();
         (config.authorize_info, config.max_info) = (plan.authorize, plan.max_info);
         config.info_rate = plan.rate.and_then(|(per_second, burst)| Rate::new(per_second, burst));
-        // Other plans check it; here it would close clients whose views are to be compared.
+        // Other plans check this limit. Here it would close clients whose views are compared.
         config.violation_rate = None;
         let mut hub = Hub::new(config, HashKey([7; 16]));
         for (pattern, presence) in &plan.presence_rules {
@@ -84,7 +83,7 @@ impl<'p> Run<'p> {
     }
 
     pub fn run_to_end(&mut self) -> Result<(), Fault> {
-        // A panic of the hub is a fault like any other, and the run is not used after it.
+        // A panic of the hub counts as a fault. The run is not used after one.
         let run = AssertUnwindSafe(|| {
             for step in &self.plan.steps {
                 self.step(*step)?;
@@ -182,7 +181,7 @@ impl<'p> Run<'p> {
             }
             Step::Direct { to, .. } => {
                 let to = self.client(to).unwrap_or_default();
-                // A message to an id without a connection is the subject of other plans.
+                // Other plans send messages to ids without a connection.
                 if !self.model.clients[to].is_open {
                     return Ok(());
                 }
@@ -220,12 +219,12 @@ impl<'p> Run<'p> {
             self.model.set_info(client, value);
         }
         let info = Info::new(given).map_err(|error| Fault::new(error.to_string()))?;
-        // None is the same as null.
+        // No info and `null` are equivalent.
         let info = Some(&info).filter(|_| value != "null" || given != "null");
         self.input(Input::Command(Command::SetInfo { conn, info }), false)
     }
 
-    /// Ends a connection: it is gone or closed.
+    /// Ends a connection: its socket is lost, or the server closes it.
     fn end(&mut self, client: usize, step: Step) -> Result<(), Fault> {
         let conn = self.keys[client];
         if self.model.clients[client].is_open {
@@ -251,7 +250,7 @@ impl<'p> Run<'p> {
             return Ok(());
         }
         let (client, payload) = self.model.questions.remove(0);
-        // Both lists have the same questions in the same order, which `input` has checked.
+        // `input` has checked that both lists contain the same questions in the same order.
         self.asked.remove(0);
         let is_open = self.model.clients[client].is_open;
         self.marks.mark(!is_open, Mark::AnswerTooLate);

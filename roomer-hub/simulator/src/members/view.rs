@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::fault::{Fault, ensure};
 
-/// The members of a room by id, each with its entry, and their number where the room counts them.
+/// The members of a room by id, each with its entry, and their number if the room has counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoomView {
     pub entries: BTreeMap<String, String>,
     pub count: Option<u64>,
 }
 
-/// The rooms of one client.
+/// One client's view of all its rooms.
 #[derive(Clone, Debug, Default)]
 pub struct View {
     pub rooms: BTreeMap<String, RoomView>,
@@ -76,7 +76,7 @@ impl View {
     }
 }
 
-/// Splits a list of entries. Every id follows `["`, which no info of a plan contains.
+/// Splits a list into entries. Every id follows `["`, which the infos of plans never contain.
 fn entries(list: &str) -> Result<BTreeMap<String, String>, Fault> {
     let mut found = BTreeMap::new();
     let starts: Vec<usize> =

@@ -1,4 +1,4 @@
-//! The part of the model about requests between clients, the server's requests, and all answers.
+//! The part of the model that covers requests between clients, requests of the server, and answers.
 
 use super::marks::Mark;
 use super::model::{
@@ -8,7 +8,7 @@ use super::model::{
 use super::plan::MAX_NAME;
 
 impl Model {
-    /// Computes the lines of a client's request to another client.
+    /// Predicts the lines of a client's request to another client.
     pub(super) fn ask(
         &mut self,
         client: usize,
@@ -38,14 +38,15 @@ impl Model {
         if own.iter().any(|at| self.asks[*at].tag == tag) {
             return Err(WRONG_TAG);
         }
-        // A full list drops its oldest request to make room, but only once an asker has most likely
-        // given it up.
+        // A full list drops its oldest request, but only one old enough that its sender has most
+        // likely given it up.
         let outdated = own.first().filter(|_| own.len() >= most);
         if outdated.is_some_and(|at| now.saturating_sub(self.asks[*at].at) < OLD) {
             self.mark(Mark::AskBusy);
             return Err(TOO_MANY);
         }
-        // Of this node: other nodes bound the requests to their connections themselves.
+        // This counts requests on this node only: each node limits the requests to its own
+        // connections.
         let to_receiver = self.asks.iter().filter(|ask| receiver.is_some() && ask.to == to).count();
         if to_receiver >= 16 * most {
             self.mark(Mark::ReceiverBusy);
@@ -76,7 +77,7 @@ impl Model {
         Ok(())
     }
 
-    /// Computes the lines of a client's answer.
+    /// Predicts the lines of a client's answer.
     pub(super) fn client_answers(
         &mut self,
         client: usize,
@@ -95,8 +96,8 @@ impl Model {
         let (to, tag) = tagged.ok_or(WRONG_TAG)?;
         let is_error = *event == "roomer:error";
         if to.is_empty() {
-            // A number that was never given is a guess; one that was given and is over was answered
-            // too late.
+            // An unused number is a guess. A used number without a pending request is a late
+            // answer.
             let number = (0..self.next).find(|number| number.to_string() == tag);
             let Some(number) = number else {
                 self.mark(Mark::Guessed);
@@ -134,7 +135,7 @@ impl Model {
         Ok(())
     }
 
-    /// Computes the lines of a handler's answer.
+    /// Predicts the lines of a handler's answer.
     pub fn answer(&mut self, client: usize, tag: &'static str, is_error: bool) {
         let Some(at) = self.calls.iter().position(|call| *call == (client, tag)) else {
             return self.mark(Mark::AnsweredTwice);
@@ -146,10 +147,10 @@ impl Model {
         self.send(client, ["root", event, &format!(":{tag}"), "", text]);
     }
 
-    /// Computes the lines of a request of the server.
+    /// Predicts the lines of a request by the server.
     pub fn request(&mut self, client: usize) {
         let number = self.next;
-        // The number is used up even if the request fails.
+        // The number is used even if the request fails.
         self.next += 1;
         let Client { id, extended, open, .. } = self.clients[client];
         let count = self.numbers.iter().filter(|own| own.0 == client).count();
@@ -174,14 +175,14 @@ impl Model {
         self.marks.mark(self.numbers.len() < before, Mark::Withdrawn);
     }
 
-    /// Computes the lines of the end of a connection.
+    /// Predicts the lines of the end of a connection.
     pub fn gone(&mut self, client: usize) {
         if !self.clients[client].open {
             return;
         }
         self.clients[client].open = false;
         let id = self.clients[client].id;
-        // First its own requests: one to itself must not be answered with an error.
+        // Drop its own requests first: a request to itself must not be answered with an error.
         self.calls.retain(|call| call.0 != client);
         self.asks.retain(|ask| ask.from != client);
         let mut ended = 0;
@@ -207,7 +208,8 @@ impl Model {
         }
     }
 
-    /// Computes the lines of a direct message of the peer; `src` is empty for its server.
+    /// Predicts the lines of a direct message of the peer. `src` is empty if the peer's server sent
+    /// it.
     pub fn peer(&mut self, event: &'static str, src: &str, dst: &str) {
         let packet = format!("{:?}", ["root", event, dst, src, "?"]);
         if let Some(receiver) = self.find(dst) {

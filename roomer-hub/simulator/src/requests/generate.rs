@@ -1,4 +1,4 @@
-//! Generates plans of requests and answers.
+//! Generates plans with requests and answers.
 
 use super::plan::{Dst, Plan, Step, Who};
 use crate::random::Source;
@@ -6,7 +6,7 @@ use crate::random::Source;
 const ROOMS: [&str; 6] = ["root", "root", "root", "hall", "attic", "a long name"];
 const EVENTS: [&str; 8] =
     ["add", "add", "sub", "chat", "unknown", "member_left", "roomer:news", "a long event"];
-/// Tags of clients, numbers of the server's requests, and texts that are not tags.
+/// Tags of clients, numbers of the server's requests, and invalid tags.
 const TAGS: [&str; 12] =
     ["0", "1", "2", "3", "4", "a", "B", "0123456789abcdef", "01", "", "a-b", "0123456789abcdefg"];
 const SLOTS: u32 = 4;
@@ -22,14 +22,14 @@ pub fn plan(source: &mut impl Source) -> Plan {
         violation_rate: source.pick(&[None, Some((1, 4)), Some((1, 256))]),
         steps: Vec::new(),
     };
-    // Few tags, so that they collide.
+    // Use few tags, so that they collide.
     let first = source.below(6) as usize;
     let tags = &TAGS[..first + 2];
     for slot in 0..SLOTS as u8 {
         plan.steps.push(Step::Open { slot, extended: !source.one_in(4) });
     }
     if source.one_in(24) {
-        // More askers than one receiver may have, where the bound is small.
+        // With a small limit, create more requesters than one receiver may have.
         plan.max_requests = 1;
         for slot in 4..24 {
             plan.steps.push(Step::Open { slot, extended: true });
@@ -119,7 +119,7 @@ fn step(source: &mut impl Source, tags: &[&'static str]) -> Step {
     }
 }
 
-/// Usually adds the answer that fits a step, since a random one seldom does.
+/// Usually adds the answer that matches a request, since a random answer seldom matches.
 fn answer(source: &mut impl Source, step: Step, steps: &mut Vec<Step>) {
     let event = source.pick(&["roomer:reply", "roomer:reply", "roomer:error"]);
     match step {

@@ -1,4 +1,4 @@
-//! Situations that the plans have to reach.
+//! Coverage marks of the plans with requests.
 
 crate::coverage::marks! {
     Called = "a request to a handler",

@@ -1,15 +1,15 @@
-//! Plans with extended connections: requests, answers, and errors for refused packets.
+//! Plans with extended connections: requests, answers, and errors for rejected packets.
 //!
-//! The plans drive the pure hub with few clients, plain and extended, and one peer. Memberships and
-//! their notices are checked by the [other plans](crate::hub); here they only decide which packets
-//! are refused.
+//! The plans drive the pure hub with a few plain and extended clients and one peer. Memberships and
+//! their notices are checked by the [other plans](crate::hub); here they only determine which
+//! packets are rejected.
 //!
 //! | module | contents |
 //! |---|---|
 //! | [`plan`], `generate` | a plan as data, and how a seed generates one |
 //! | `model`, `answers` | the naive model: flat lists of requests, searched from the start |
-//! | [`run`] | gives each step to the hub and to the model, and compares every line |
-//! | `marks` | situations that a large run has to reach |
+//! | [`run`] | passes each step to the hub and to the model, and compares every line |
+//! | `marks` | coverage marks |
 
 mod answers;
 mod generate;
@@ -25,7 +25,7 @@ use crate::shrink::shorten;
 use crate::simulation::{Outcome, Simulation};
 use plan::Plan;
 
-/// Plans that drive a hub with extended connections.
+/// Implements [`Simulation`] for a hub with extended connections.
 pub struct RequestPlans;
 
 impl Simulation for RequestPlans {

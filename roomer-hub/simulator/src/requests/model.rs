@@ -1,5 +1,5 @@
-//! The naive model: flat lists of requests, searched from the start, and the lines that each step
-//! leads to.
+//! The naive model of requests: flat lists, searched from the start, and the lines of output that
+//! each step must produce.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::plan::{HANDLED, MAX_NAME, MAX_ROOMS, Plan, REQUESTS};
 use crate::alphabet::RESERVED;
 use crate::hub::token_bucket::{Bucket, Quota, RateSpec};
 
-/// The age at which a request makes room.
+/// The age at which a request may be dropped in favour of a new one.
 pub(super) const OLD: Duration = Duration::from_secs(60);
 const ERRORS: RateSpec = (16, 16);
 
@@ -19,11 +19,11 @@ pub struct Client {
     pub extended: bool,
     pub open: bool,
     rooms: Vec<&'static str>,
-    /// The tokens of messages, violations and errors.
+    /// The token buckets for messages, violations and errors.
     buckets: [Option<Bucket>; 3],
 }
 
-/// A request of a client to another one.
+/// A pending request from one client to another.
 #[derive(Debug)]
 pub(super) struct Ask {
     pub(super) from: usize,
@@ -32,7 +32,7 @@ pub(super) struct Ask {
     pub(super) at: Duration,
 }
 
-/// A packet, with the address as text.
+/// A packet whose address is text.
 #[derive(Clone, Debug)]
 pub struct Message {
     pub room: &'static str,
@@ -40,7 +40,7 @@ pub struct Message {
     pub dst: String,
 }
 
-/// Why a packet is refused: the counter, the error's code, and true for a violation.
+/// Why a packet is rejected: the counter, the error's code, and true for a violation.
 #[derive(Clone, Copy, Debug)]
 pub struct Reason(pub &'static str, &'static str, bool);
 
@@ -62,25 +62,25 @@ pub struct Model {
     pub(super) plan: Plan,
     pub now: Duration,
     pub clients: Vec<Client>,
-    /// The client, the tag.
+    /// The pending requests to the server, each with its client and tag.
     pub(super) calls: Vec<(usize, &'static str)>,
     pub(super) asks: Vec<Ask>,
-    /// The client, the number.
+    /// The pending requests of the server, each with its client and number.
     pub numbers: Vec<(usize, u64)>,
     /// The number of the server's next request.
     pub next: u64,
-    /// The number of refused packets, by counter.
+    /// The number of rejected packets, by counter.
     pub rejected: BTreeMap<&'static str, u64>,
-    /// The same for the peer's packets.
+    /// The number of rejected packets of the peer, by counter.
     pub rejected_of_peer: BTreeMap<&'static str, u64>,
-    /// The lines of the last input.
+    /// The expected lines for the last input.
     pub lines: Vec<String>,
-    /// A packet that the application is asked about.
+    /// The packet that the application must still decide on.
     pub question: Option<(usize, Message)>,
     pub marks: Marks,
 }
 
-/// Returns the tag if it is one.
+/// Returns the text as a tag, if it is a valid one.
 pub(super) fn tag_of(text: &str) -> Option<&'static str> {
     const KNOWN: [&str; 9] = ["0", "1", "2", "3", "4", "a", "B", "0123456789abcdef", "01"];
     KNOWN.into_iter().find(|known| *known == text)
@@ -112,7 +112,7 @@ impl Model {
         self.marks.mark(true, mark);
     }
 
-    /// Returns true if no request is open.
+    /// Returns true if no request is pending.
     pub fn is_idle(&self) -> bool {
         self.calls.is_empty() && self.asks.is_empty() && self.numbers.is_empty()
     }
@@ -172,7 +172,7 @@ impl Model {
         }
     }
 
-    /// Reports a refused packet to an extended client.
+    /// Reports a rejected packet to an extended client.
     fn report(&mut self, client: usize, message: &Message, code: &str) {
         let Client { extended, id, .. } = self.clients[client];
         if !extended {
@@ -192,8 +192,8 @@ impl Model {
         self.mark(Mark::Told);
         let cut = |name: &'static str| &name[..name.len().min(MAX_NAME)];
         let text = format!("{code} {} {}", cut(room), cut(event));
-        // The error precedes the `leave_ack` of a refused join, so that the client knows the reason
-        // by then.
+        // The error must precede the `leave_ack` of a rejected join, so that the client already
+        // knows the reason.
         let leave_ack = self.lines.pop_if(|line| line.contains("leave_ack"));
         self.marks.mark(leave_ack.is_some(), Mark::ToldJoin);
         self.send(client, ["root", "roomer:error", "", "", &text]);
@@ -305,7 +305,7 @@ impl Model {
         Ok(())
     }
 
-    /// Computes the lines of a client's request to the server.
+    /// Predicts the lines of a client's request to the server.
     fn call(
         &mut self,
         client: usize,
@@ -342,7 +342,7 @@ impl Model {
         Ok(())
     }
 
-    /// Computes the lines of a packet that the application denies.
+    /// Predicts the lines of a packet that the application denies.
     pub fn denied(&mut self, client: usize, message: &Message) {
         if !self.clients[client].open {
             return;

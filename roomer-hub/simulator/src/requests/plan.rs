@@ -1,4 +1,4 @@
-//! A plan: configuration and steps, as plain data.
+//! A plan with requests: configuration and steps, as plain data.
 
 use roomer_hub::{Config, Rate};
 
@@ -9,22 +9,22 @@ use crate::hub::token_bucket::RateSpec;
 pub struct Plan {
     pub max_requests: usize,
     pub shared_room_only: bool,
-    /// True if the application authorizes messages to rooms, and direct messages.
+    /// True, for each kind, if the application authorizes it: messages to rooms, direct messages.
     pub authorize: [bool; 2],
-    /// The application's answers, as bits, used in a cycle.
+    /// The application's answers, one bit each, reused in a cycle.
     pub answers: u8,
     pub message_rate: Option<RateSpec>,
     pub violation_rate: Option<RateSpec>,
     pub steps: Vec<Step>,
 }
 
-/// The longest name.
+/// The maximum length of a name.
 pub const MAX_NAME: usize = 8;
 /// The maximum number of rooms of a connection.
 pub const MAX_ROOMS: usize = 3;
-/// The events with request handlers.
+/// The events that have request handlers.
 pub const REQUESTS: [&str; 2] = ["add", "sub"];
-/// The event with a handler of messages.
+/// The event that has a message handler.
 pub const HANDLED: &str = "add";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,12 +56,12 @@ pub enum Step {
     Request {
         slot: u8,
     },
-    /// The server withdraws the request that it made this many requests ago.
+    /// The server withdraws the request that it sent this many requests ago.
     Withdraw {
         slot: u8,
         ago: u8,
     },
-    /// A direct message of the peer.
+    /// The peer sends a direct message.
     Peer {
         event: &'static str,
         src: Who,
@@ -81,9 +81,9 @@ pub enum Dst {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who {
-    /// The server: no id.
+    /// The server itself, addressed without an id.
     Server,
-    /// The last client in a slot.
+    /// The last client in this slot.
     Slot(u8),
     /// A connection of the peer.
     Guest(u8),

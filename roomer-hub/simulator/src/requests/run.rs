@@ -19,7 +19,7 @@ const AUDIT_INTERVAL: u64 = 4;
 /// The number of slots.
 const SLOTS: usize = 32;
 
-/// A close code of the application.
+/// The close code that the application uses.
 const CODE: u16 = 4000;
 
 struct Run {
@@ -56,7 +56,7 @@ impl Run {
             let stepped = self.step(*step);
             stepped.map_err(|Fault(what)| Fault::new(format!("step {at}, {step:?}: {what}")))?;
         }
-        // Nothing is left of requests once all clients are gone.
+        // Once all clients are gone, no request may remain.
         for client in 0..self.keys.len() {
             self.model.gone(client);
             self.input(Input::Gone { conn: self.keys[client] })?;
@@ -88,7 +88,7 @@ impl Run {
     }
 
     fn step(&mut self, step: Step) -> Result<(), Fault> {
-        // In each case the model comes first: `input` compares the hub's actions with its
+        // In each case, call the model first: `input` compares the hub's actions with its
         // expectations.
         match step {
             Step::Open { slot, extended } => {
@@ -99,7 +99,7 @@ impl Run {
                 self.slots[usize::from(slot)] = Some(self.keys.len());
                 self.model.open(&identity.text, extended);
                 self.input(Input::Open { id: identity.id, extended })?;
-                // `line` skips the action that has the key.
+                // `line` skips the action that contains the key.
                 let key = self.hub.tables().find_conn(&identity.text);
                 ensure!(key.is_some(), "{} is not open", identity.text);
                 self.keys.extend(key);
@@ -164,12 +164,12 @@ impl Run {
         }
     }
 
-    /// Gives the application's answer about a packet, if it was asked.
+    /// Passes the application's answer to the hub, if a question is pending.
     fn decide(&mut self) -> Result<(), Fault> {
         let Some((client, message)) = self.model.question.take() else { return Ok(()) };
         self.answers = self.answers.rotate_left(1);
         let (conn, packet) = (self.keys[client], packet(&message));
-        // One bit of the plan's answers for each question, again and again.
+        // Each question consumes one bit of the plan's answers, in a cycle.
         if self.answers & 1 == 0 {
             self.model.denied(client, &message);
             return self.input(Input::Denied { conn, packet });
@@ -178,7 +178,7 @@ impl Run {
         self.input(Input::Allowed { conn, packet })
     }
 
-    /// Gives the hub an input, whose lines the model has predicted, and compares them.
+    /// Passes an input to the hub, and compares its lines with the model's.
     fn input(&mut self, input: Input<'_>) -> Result<(), Fault> {
         self.steps += 1;
         let actions = self.hub.handle(self.model.now, input);
@@ -211,9 +211,9 @@ fn packet(message: &Message) -> PacketRef<'_> {
     PacketRef { room, event, dst, src: "forged", payload: b"?" }
 }
 
-/// Returns an action as a line; none for those about membership.
+/// Formats an action as a line. Returns `None` for actions about membership.
 fn line(keys: &[ConnKey], action: &Action<'_>) -> Option<String> {
-    // Clients by their numbers, since keys mean nothing to the model.
+    // Name clients by number, since the model does not use keys.
     let name = |conn: ConnKey| keys.iter().position(|key| *key == conn).unwrap_or(keys.len());
     let fields =
         |of: &PacketRef<'_>| format!("{:?}", [of.room, of.event, of.dst, of.src, &text(of)]);
@@ -243,7 +243,7 @@ fn line(keys: &[ConnKey], action: &Action<'_>) -> Option<String> {
     })
 }
 
-/// Returns a payload. For an error of the server, returns its code and the names.
+/// Formats a payload. For an error of the server, returns its code and the names in it.
 fn text(packet: &PacketRef<'_>) -> String {
     let text = String::from_utf8_lossy(packet.payload).into_owned();
     let parts: Vec<&str> = text.split('"').collect();

@@ -1,4 +1,5 @@
-//! Random joins, leaves, changes of info and lost sockets, with plain and extended members in one room.
+//! Tests of random joins, leaves, info changes and lost sockets, with plain and extended members in
+//! one room.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,8 +9,9 @@ use roomer_engine::{Builder, Info, Server};
 
 const ROOMS: [&str; 2] = ["lobby", "hall"];
 
-/// Makes a client set its info to a number and send the number to the room. So each receiver knows the
-/// number as the sender's info when the message arrives, unless the sender has set a later one by then.
+/// Sets a client's info to a number and sends the number to the room. Each receiver must see that
+/// number as the sender's info when the message arrives, unless the sender has already set a later
+/// one.
 fn numbered() -> Builder {
     Server::builder().on("say", |conn, message| {
         conn.set_info(Info::new(message.text()?)?)?;
@@ -18,7 +20,7 @@ fn numbered() -> Builder {
     })
 }
 
-/// Fails if a message is not preceded by exactly the changes of info that were made before it.
+/// Fails unless a message is preceded by exactly the info changes that were made before it.
 fn watch(client: &Client, seed: u64) {
     client.on("said", move |client, packet| {
         let said = String::from_utf8_lossy(&packet.payload).into_owned();

@@ -1,4 +1,4 @@
-//! Members with info, in the views of extended and of plain clients.
+//! Tests of members with info, in the views of extended and of plain clients.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -104,7 +104,7 @@ fn info_above_the_limit_is_refused_and_a_login_with_it_is_accepted_without() {
     assert_eq!(world.server().user("ann").set_info(longest), Ok(1));
 }
 
-/// Sends info as a client does.
+/// Sends the packet with which a client sets its info.
 fn send_info(client: &Client, payload: &str) {
     let payload = payload.as_bytes();
     client.send_packet(&PacketRef { room: ROOT, event: INFO, payload, ..PacketRef::default() });
@@ -176,7 +176,7 @@ fn changes_during_an_absence_are_sent_on_return() {
         bob.send(ROOT, "chat", value.to_string());
         assert_eq!(world.server().set_info(ann.id(), info(&value.to_string())), Ok(true));
         world.settle();
-        // The others learn the new info of a member that is away.
+        // Other clients receive the new info of a detached member.
         assert_eq!(bob.member_info(ROOT, &ann.id()).unwrap(), value.to_string());
     }
     let eve = world.connect_extended(Handshake::new());
@@ -249,7 +249,7 @@ fn rooms_without_full_presence_tell_the_number_or_nothing() {
     world.settle();
 }
 
-/// The test's packets are the examples of `EXTENDED.md`.
+/// The packets of this test are the examples in `EXTENDED.md`.
 #[test]
 fn the_payloads_of_the_page_are_read() {
     let members = |text: &str| Members::parse(text.as_bytes()).expect("a payload of members");
@@ -272,8 +272,8 @@ fn the_payloads_of_the_page_are_read() {
 
 #[test]
 fn a_plain_member_gets_the_same_packets_as_before() {
-    // The same script with a plain and with an extended second client: the bytes of the first, which is
-    // plain, are the same.
+    // The bytes that the first (plain) client receives must not depend on whether the second is
+    // plain or extended.
     let bytes_of_first = |is_extended: bool| {
         let mut world = World::with_faults(7, Faults::none(), named());
         let first = world.connect();

@@ -1,4 +1,5 @@
-//! Tests of the kit with the engine: each drives whole servers and clients in virtual time.
+//! Tests of the test kit together with the engine: each runs whole servers and clients in virtual
+//! time.
 
 mod handshakes;
 mod histories;
@@ -169,7 +170,8 @@ fn a_half_closed_connection_ends() {
     assert!(!bob.is_open());
 }
 
-/// Builds a server whose handler sends the payload unchanged, valid or not.
+/// Builds a server whose handler forwards the payload unchanged, whether or not it is a valid
+/// packet.
 fn forging_server() -> Builder {
     Server::builder().on("forge", |conn, message| {
         let _ = conn.send_raw(message.payload);

@@ -1,4 +1,4 @@
-//! Panics, errors and endless waits of the application fail its test.
+//! Tests that panics, errors and endless waits of an application fail its test.
 
 use std::future::{pending, poll_fn};
 use std::task::{Poll, Waker};
@@ -38,7 +38,7 @@ fn panicking_server() -> Builder {
         .on_error(move |conn, _, _| may_panic(conn, "on_error"))
 }
 
-/// Connects one client, which joins, sends, leaves and closes.
+/// Runs one client that joins, sends, leaves and closes.
 fn one_client(target: &str, event: &str, prepare: impl FnOnce(&mut World)) -> World {
     let mut world = World::new(11, panicking_server());
     prepare(&mut world);
@@ -123,7 +123,7 @@ fn with(handler: impl AsyncHandler) -> (World, Client) {
     (world, ann)
 }
 
-/// Registers itself as the handler of an event.
+/// A handler of any kind that can register itself with a builder.
 trait AsyncHandler {
     fn of(self, builder: Builder) -> Builder;
 }
@@ -227,7 +227,7 @@ fn a_message_after_a_slow_handler_has_the_whole_time() {
     ann.send_bytes(second);
     world.settle();
     assert_eq!(bob.texts("root", "chat"), ["late"]);
-    // The next handler has the same limit.
+    // The next handler call has the same time limit.
     ann.send_bytes(first);
     world.advance(Duration::from_millis(5100));
     assert!(!ann.is_open());
@@ -236,7 +236,7 @@ fn a_message_after_a_slow_handler_has_the_whole_time() {
 #[test]
 fn a_handler_that_another_thread_wakes_is_named() {
     let handler = || {
-        // As a thread pool or a reactor does.
+        // Wake from another thread, as a thread pool or a reactor does.
         poll_fn(|cx| {
             let waker = cx.waker();
             thread::scope(|scope| drop(scope.spawn(|| waker.wake_by_ref())));

@@ -1,4 +1,4 @@
-//! Requests and their answers, over the whole server.
+//! Tests of requests and their answers, through the whole server.
 
 use std::cell::RefCell;
 use std::future::{Future, pending};
@@ -26,10 +26,11 @@ fn replied(text: &'static str) -> Option<Result<bytes::Bytes, (String, String)>>
     Some(Ok(bytes::Bytes::from_static(text.as_bytes())))
 }
 
-/// The results of the server's own requests.
+/// The results of requests that the server has sent.
 type Outcomes = Arc<Mutex<Vec<Result<String, RequestError>>>>;
 
-/// Adds a handler `ask` that sends its own client the request `where`, for 10 s.
+/// Adds a handler `ask` that sends the request `where` to the client that calls it, with a limit of
+/// 10 s.
 fn asking(builder: Builder) -> (Builder, Outcomes) {
     let outcomes = Outcomes::default();
     let log = outcomes.clone();
@@ -76,7 +77,8 @@ fn handlers_wait_beside_each_other_and_answer_when_they_are_done() {
     let log = gate.clone();
     let builder = Server::builder().on_request_async("wait", async move |conn: Conn, message| {
         log.lock().unwrap().push(message.text()?.to_owned());
-        // The client's own answer ends the wait, after the requests that it has sent meanwhile.
+        // The client's own answer ends the wait; it follows the requests that the client sends
+        // meanwhile.
         conn.request("go", &message.payload, LIMIT).await?;
         Ok(message.payload)
     });
@@ -129,7 +131,7 @@ fn clients_ask_each_other_and_forged_answers_do_not_arrive() {
     world.settle();
     let (as_ann, eves) = (ann.id(), eve.clone());
     bob.on("where", move |bob, packet| {
-        // Eve sees a request and is faster, with the tag that she has guessed.
+        // Eve also receives the request, and answers first with a guessed tag.
         let dst = format!("{as_ann}:1");
         let forged = PacketRef { room: "root", event: REPLY, dst: &dst, src: "", payload: b"hell" };
         eves.send_packet(&forged);
@@ -164,7 +166,7 @@ fn the_server_asks_and_each_way_to_fail_has_its_error() {
     let mut world = World::new(
         1,
         builder.on("tell", |conn, _| {
-            // Even without a poll, the request is sent; its answer is dropped.
+            // The request is sent even if its future is never polled. The answer is dropped.
             drop(conn.request("where", "", LIMIT));
         }),
     );
@@ -187,14 +189,14 @@ fn the_server_asks_and_each_way_to_fail_has_its_error() {
     assert_eq!(ann.answer_of(&tag), None);
     world.advance(Duration::from_millis(1));
     assert_eq!(take(), [Err(RequestError::TimedOut)]);
-    // The late answer is dropped, and is not a violation.
+    // A late answer is dropped and does not count as a violation.
     let asked = ann.messages("root").into_iter().rfind(|it| &*it.event == "where").unwrap();
     ann.answer(&asked, "here");
     ann.send("root", "tell", "");
     world.settle();
     let rejected = world.server().stats().rejected_packets;
     assert_eq!((rejected.late, rejected.unasked), (2, 0));
-    // A plain client, one that is gone, and one with too many requests.
+    // Requests fail to a plain client, to a closed one, and to one with too many pending requests.
     let plain = world.connect();
     world.settle();
     let conn = |client: &Client| world.server().conn(client.id()).unwrap();
@@ -234,7 +236,7 @@ fn requests_in_both_directions_survive_the_socket() {
     world.settle();
     assert_eq!(*outcomes.lock().unwrap(), [Ok("back".to_owned())]);
     assert_eq!((again.answer_of(&tag), bob.answer_of(&of_bob)), (replied("back"), replied("back")));
-    // Without a return, the requests end with the session.
+    // If the client never resumes the session, its requests end with it.
     let tag = bob.request_to(&ann.id(), "silent", "?");
     again.reset();
     world.advance(Duration::from_secs(29));
@@ -284,11 +286,12 @@ fn a_busy_server_gives_extended_clients_a_time_to_reconnect() {
     let (ann, bob) = (world.connect_extended(Handshake::new()), world.connect());
     world.settle();
     for client in [&ann, &bob] {
-        // The start of a message that never ends.
+        // The header of a message whose payload never arrives completely.
         client.send_bytes(&[0x82, 0xfe, 0x10, 0, 1, 2, 3, 4, 5]);
     }
     world.advance(Duration::from_secs(4));
-    // A byte now and then: otherwise the network counts as lost, and Ann's session stays.
+    // Deliver a byte occasionally: otherwise the connection counts as lost, and Ann's session
+    // stays.
     [&ann, &bob].iter().for_each(|client| client.send_bytes(&[6]));
     world.advance(Duration::from_secs(2));
     let closed = |client: &Client| client.closed().map(|it| (it.code, it.reason));

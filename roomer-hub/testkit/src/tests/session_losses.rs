@@ -1,4 +1,4 @@
-//! Sockets that are lost at random, in every way and at every moment.
+//! Tests of sessions whose sockets are lost at random, in every way and at every moment.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ fn stored_values_stay_and_the_new_claims_apply() {
     host.send("root", "visit", "");
     world.settle();
     assert_eq!(host.texts("root", "visited"), ["2 as host"]);
-    // One connection of the user, as before.
+    // The user still has exactly one connection.
     assert_eq!(world.server().user("ann").count(), 1);
 }
 
@@ -72,7 +72,7 @@ fn a_client_whose_old_socket_looks_open_returns_to_a_full_server() {
         world.settle();
         assert!(again.is_resumed());
         assert_eq!(stranger.status(), Some(503));
-        // Without a socket, a session does not have a place among the connections.
+        // A detached session does not count towards the connection limit.
         bob.reset();
         world.settle();
         let carol = world.connect_extended(Handshake::new());
@@ -82,7 +82,7 @@ fn a_client_whose_old_socket_looks_open_returns_to_a_full_server() {
         assert_eq!((carol.status(), late.status()), (Some(101), Some(503)));
         let stats = world.server().stats();
         assert_eq!((stats.connections, stats.sessions.detached), (3, 1));
-        // The session still waits for its client.
+        // The session is still waiting for its client.
         carol.close(1000, "");
         world.settle();
         let late = world.reconnect(&bob);
@@ -100,7 +100,7 @@ fn a_token_that_opens_a_session_anew_does_not_get_past_the_limit() {
     let ann = world.connect_extended(as_user("ann"));
     world.settle();
     let token = ann.session_token();
-    // The session of another user stays, and without a count there is nothing to return to.
+    // Neither another user's login nor a request without a count resumes the session.
     let query = |received| as_user("ann").query("session", &token).query("received", received);
     let other = world.reconnect_with(&ann, as_user("bob"));
     let countless = world.connect_extended(query("x"));
@@ -126,7 +126,7 @@ fn silence_and_a_socket_that_accepts_nothing_are_losses_of_the_socket() {
     world.settle();
     assert!(stuck.is_resumed());
     assert_eq!(stuck.texts("root", "chat"), ["0"]);
-    // The client's network accepts everything from the server, and delivers nothing to it.
+    // The client's network accepts every byte from the server, and delivers none to it.
     silent.stall(usize::MAX);
     world.advance(Duration::from_secs(70));
     assert_eq!(world.server().stats().sessions.detached, 1, "the pong timeout has passed");
@@ -137,8 +137,8 @@ fn silence_and_a_socket_that_accepts_nothing_are_losses_of_the_socket() {
     assert!(world.server().stats().closes.is_empty());
 }
 
-/// Lets two extended clients and a plain one send numbers to one another while sockets are lost in
-/// every way and at every moment. Each must get every number of the others once and in order.
+/// Two extended clients and a plain one send numbers to one another while sockets are lost in every
+/// way and at every moment. Each must receive every number of the others exactly once and in order.
 #[test]
 fn random_losses_lose_and_double_nothing() {
     for seed in 0..300 {
@@ -168,19 +168,19 @@ fn random_losses_lose_and_double_nothing() {
                     sent[from] += 1;
                 }
                 (3, 0 | 1) => {
-                    // A client gives up an attempt to connect before it makes another.
+                    // A client abandons one connection attempt before it starts another.
                     let is_connected = clients[from].0.is_connected();
                     match world.rng().below(4) {
                         0 => clients[from].0.vanish(),
                         1 if is_connected => clients[from].0.half_close(),
-                        // The client returns while the old socket works.
+                        // The client reconnects while the old socket still works.
                         2 if is_connected => {}
                         _ => clients[from].0.reset(),
                     }
                     (0..world.rng().below(8)).for_each(|_| _ = world.step());
                     let next = world.reconnect(&clients[from].0);
-                    // The client has acknowledged what it received, and reads nothing more on that
-                    // socket.
+                    // The client has acknowledged everything it received, and stops reading from
+                    // that socket.
                     clients[from].0.stall(usize::MAX);
                     let (old, received) = &mut clients[from];
                     received.extend(log(old));
@@ -231,11 +231,12 @@ fn a_request_that_comes_late_does_not_end_the_session() {
     (0..3).for_each(|_| bob.send("root", "chat", "hello"));
     world.settle();
     assert_eq!(second.texts("root", "chat").len(), 3);
-    // Before the second socket has shown that its token arrived, the third brings that token back.
+    // The third socket presents the same token as the second, before the second has confirmed that
+    // its new token arrived.
     second.vanish();
     let third = world.reconnect(&second);
     world.settle();
-    // A request of the same time as the second socket's, with its token and its count.
+    // A delayed request, sent together with the second socket's and with the same token and count.
     let late = world.reconnect(&ann);
     world.settle();
     assert!(third.is_resumed() && third.is_open() && !late.is_resumed());

@@ -1,5 +1,5 @@
-//! Sessions of the extended protocol: the state that survives the loss of a socket, and the state
-//! that does not.
+//! Tests of extended sessions: the state that survives the loss of a socket, and the state that
+//! does not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +13,7 @@ use roomer_engine::{Claims, Server, close};
 
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// Builds a world with an extended and a plain client in the room `lobby`.
+/// Connects an extended and a plain client, both in the room `lobby`.
 fn two(world: &mut World) -> (Client, Client) {
     let ann = world.connect_extended(Handshake::new());
     let bob = world.connect();
@@ -36,7 +36,7 @@ fn a_session_survives_its_socket_without_loss_in_either_direction() {
     ann.send("lobby", "chat", "0");
     world.settle();
     ann.reset();
-    // Ann's messages no longer arrive; Bob's are kept for her.
+    // Ann no longer receives messages; the server keeps those from Bob for her.
     ann.send("lobby", "chat", "1");
     bob.send("lobby", "chat", "1");
     bob.send_to(&id, "chat", "direct");
@@ -53,7 +53,7 @@ fn a_session_survives_its_socket_without_loss_in_either_direction() {
     assert_eq!(ann.texts("lobby", "chat"), ["1", "2"], "the first came before");
     assert_eq!(ann.texts("root", "chat"), ["direct"]);
     assert_eq!(bob.texts("lobby", "chat"), numbers(0..3));
-    // No member has left: Bob knows the same two throughout.
+    // No member has left: Bob sees the same two throughout.
     assert_eq!(bob.members("lobby").map(|members| members.len()), Some(2));
     assert_eq!(bob.members("root").map(|members| members.len()), Some(2));
     let stats = world.server().stats();
@@ -65,7 +65,7 @@ fn a_session_survives_its_socket_without_loss_in_either_direction() {
 fn a_client_is_back_before_its_old_socket_is_known_to_be_lost() {
     let mut world = World::new(1, Server::builder());
     let (ann, bob) = two(&mut world);
-    // Like a phone that changes its network: no end of the stream, no reset.
+    // As with a phone that switches networks, there is neither an end of the stream nor a reset.
     ann.vanish();
     bob.send("lobby", "chat", "0");
     world.settle();
@@ -73,7 +73,7 @@ fn a_client_is_back_before_its_old_socket_is_known_to_be_lost() {
     world.settle();
     assert!(again.is_resumed());
     assert_eq!(again.texts("lobby", "chat"), ["0"]);
-    // This socket works, but is dropped too.
+    // This socket works, but the client abandons it too.
     let last = world.reconnect(&again);
     world.settle();
     assert!(last.is_resumed() && last.texts("lobby", "chat").is_empty());
@@ -129,7 +129,7 @@ fn a_close_by_either_side_ends_the_session() {
     let again = world.reconnect(&ann);
     world.settle();
     assert!(!again.is_resumed());
-    // Detached, then closed by the application.
+    // The session is detached, then closed by the application.
     again.reset();
     world.settle();
     world.server().disconnect(again.id(), 4000, "enough");
@@ -237,7 +237,7 @@ fn a_handler_that_is_pending_runs_once_across_sockets() {
     });
     let mut world = World::new(1, builder);
     let ann = world.connect_extended(Handshake::new());
-    // The pending handler keeps its task ready, so the world is stepped instead of settled.
+    // The pending handler keeps waking its task, so the world would never settle.
     let steps = |world: &mut World| (0..400).for_each(|_| _ = world.step());
     steps(&mut world);
     ann.send(ROOT, "work", "1");
@@ -302,14 +302,14 @@ fn a_token_of_another_a_wrong_one_and_a_used_one_open_new_sessions() {
     world.settle();
     let token = ann.session_token();
     let refused = |world: &World| world.server().stats().sessions.refused;
-    // Another user's login does not continue Ann's session, and does not end it.
+    // Another user's login neither resumes Ann's session nor ends it.
     let eve = Handshake::new().query("user", "eve");
     let eve = eve.query("session", &token).query("received", "1");
     let eve = world.connect_extended(eve);
     world.settle();
     assert!(eve.is_open() && !eve.is_resumed() && ann.is_open());
     assert_eq!(refused(&world).other_user, 1);
-    // One digit differs.
+    // Only one digit of the token differs.
     let last = if token.ends_with('0') { "1" } else { "0" };
     let wrong = format!("{}{last}", &token[..token.len() - 1]);
     for bad in [wrong.as_str(), "", "x", &token.to_uppercase()] {
@@ -339,7 +339,7 @@ fn a_socket_lost_before_hello_arrives_does_not_cost_the_session() {
     bob.send("lobby", "chat", "0");
     world.settle();
     for _ in 0..3 {
-        // The server has issued a new token, which never arrives.
+        // The server has issued a new token, which never arrives at the client.
         let lost = world.reconnect(&ann);
         lost.stall(0);
         world.settle();

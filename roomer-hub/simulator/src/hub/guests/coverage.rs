@@ -1,4 +1,4 @@
-//! Records which situations a plan with peers has reached.
+//! Coverage of the plans with peers: sets the marks that a run reaches.
 
 use roomer_hub::Presence;
 use roomer_proto::PacketRef;
@@ -11,17 +11,17 @@ use crate::hub::checker::Checker;
 use crate::hub::model::{Model, Room};
 use crate::hub::op::{Effect, IdSet, Op};
 
-/// Members in a full chunk of a snapshot.
+/// The number of members in a full chunk of a snapshot.
 const CHUNK_MEMBERS: usize = 100;
 
 #[derive(Debug, Default)]
 pub struct GuestCoverage {
     pub marks: Marks,
-    /// The tag that each peer had last.
+    /// The last tag of each peer.
     last_tags: [Option<u8>; PEERS],
-    /// The guests of peers that are gone.
+    /// The guests whose peers are gone.
     lost: IdSet,
-    /// The guests that were in three rooms.
+    /// The guests that have been in three rooms.
     well_travelled: IdSet,
     // The state before the current input.
     before: Before,
@@ -30,10 +30,10 @@ pub struct GuestCoverage {
 #[derive(Debug, Default)]
 struct Before {
     tag: Option<u8>,
-    /// The peer's guests, each once, and the rooms with its counts.
+    /// The peer's guests without duplicates, followed by the number of rooms with its counts.
     guests: IdSet,
     counts: usize,
-    /// True if a room of the peer has guests of another one.
+    /// True if one of the peer's rooms also has guests of another peer.
     is_shared: bool,
     /// True if the input's room exists.
     exists: bool,
@@ -48,7 +48,7 @@ struct Before {
 }
 
 impl GuestCoverage {
-    /// Records the state before an input.
+    /// Saves the state before an input.
     pub fn before(&mut self, checker: &Checker, op: Op) {
         let model = &checker.model;
         let mut before = Before {
@@ -91,7 +91,7 @@ impl GuestCoverage {
         self.before = before;
     }
 
-    /// Records the effects of an input, and its situation.
+    /// Marks the effects of an input and the situation in which it came.
     pub fn after(&mut self, checker: &Checker, op: Op) {
         let model = &checker.model;
         for effect in &model.effects {
@@ -287,7 +287,7 @@ impl GuestCoverage {
         self.set(is_received && is_handled, Mark::FromPeerHandled);
     }
 
-    /// Records a client's direct message.
+    /// Marks a client's direct message to a guest.
     fn packet(&mut self, model: &Model, client: u16, packet: PacketRef<'_>) {
         if packet.dst.is_empty() || matches!(packet.event, "join" | "leave") {
             return;

@@ -1,5 +1,5 @@
-//! Generates plans with peers: the steps of a plan without peers, with steps about peers in
-//! between.
+//! Generates plans with peers: the steps of a plan without peers, interleaved with steps about
+//! peers.
 
 use crate::alphabet::{EVENTS, IDS_PER_TAG, RESERVED, ROOMS, TAGS, identity, tagged};
 use crate::hub::generate;
@@ -7,7 +7,7 @@ use crate::hub::guests::op::PEERS;
 use crate::hub::plan::{Address, ClientRef, Payload, Plan, Step};
 use crate::random::Source;
 
-/// The kinds of steps.
+/// The kinds of steps about peers.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Up,
@@ -27,7 +27,7 @@ enum Kind {
 
 use Kind::*;
 
-/// All kinds with their default weights.
+/// All kinds of steps about peers, with their default weights.
 const KINDS: [(Kind, usize); 12] = [
     (Joined, 14),
     (Left, 8),
@@ -55,11 +55,11 @@ struct Swarm {
 pub fn plan(source: &mut impl Source) -> Plan {
     let mut plan = generate::plan(source);
     if source.one_in(8) {
-        // Otherwise few messages to guests are subject to the rule about shared rooms.
+        // Without this rule, few messages to guests would be subject to the check for shared rooms.
         plan.shared_room_only = true;
     }
     let swarm = swarm(source, &plan);
-    // The steps of the plan without peers stay in their order, with those about peers between them.
+    // Keep the steps of the plan without peers in their order.
     let own = std::mem::take(&mut plan.steps);
     let is_crowd = source.one_in(32);
     for peer in 0..PEERS as u8 {
@@ -80,7 +80,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
     plan
 }
 
-/// Returns the tag of a peer: usually that of its number.
+/// Brings a peer up, usually with the tag of its own number.
 fn up(source: &mut impl Source, peer: u8) -> Step {
     let other = source.below(TAGS.into()) as u8;
     Step::PeerUp { peer, tag: if source.one_in(6) { other } else { peer } }
@@ -110,7 +110,7 @@ fn swarm(source: &mut impl Source, plan: &Plan) -> Swarm {
     Swarm { kinds, rooms, events, guests }
 }
 
-/// Returns one of few ids of a tag, so that ids collide.
+/// Returns one of a few ids of a tag, so that ids collide.
 fn any_guest(source: &mut impl Source) -> u16 {
     let tag = source.below(TAGS.into()) as u16;
     tag * IDS_PER_TAG + source.below(3) as u16
@@ -121,7 +121,7 @@ fn id(guest: u16) -> Address {
     Address::Word(&identity(tagged(guest)).text)
 }
 
-/// Generates a room of about one chunk of guests of two peers, which leave in any order.
+/// Generates a room with about one chunk of guests of two peers, which leave in random order.
 fn crowd(source: &mut impl Source, steps: &mut Vec<Step>) {
     let count = 96 + source.below(10) as u16;
     let guest = |number: u16| Step::GuestJoined {
@@ -131,7 +131,7 @@ fn crowd(source: &mut impl Source, steps: &mut Vec<Step>) {
     };
     let tags = [Step::PeerUp { peer: 0, tag: 0 }, Step::PeerUp { peer: 1, tag: 1 }];
     let fresh = [Step::PeerGone { peer: 0 }, Step::PeerGone { peer: 1 }];
-    // The peers may be up with other tags from the steps before.
+    // Earlier steps may have brought the peers up with other tags.
     steps.extend(fresh);
     steps.extend(tags);
     steps.push(Step::Open { slot: 0 });
@@ -143,12 +143,12 @@ fn crowd(source: &mut impl Source, steps: &mut Vec<Step>) {
         let peer = (number / IDS_PER_TAG) as u8;
         let left = Step::GuestLeft { peer, room: "root", guest: number };
         steps.push(if source.one_in(2) { guest(number) } else { left });
-        // A repeated join after each change, whose `join_ack` shows the list.
+        // Repeat the join after each change, so that a `join_ack` shows the list.
         steps.push(join);
     }
 }
 
-/// Returns the number of a guest away from both ends of its chunk.
+/// Returns a guest's number that is away from both ends of its chunk.
 fn middle(number: u16) -> u16 {
     number / 2 + 7
 }
@@ -213,13 +213,13 @@ impl Swarm {
         if source.one_in(12) { any_guest(source) } else { source.pick(&self.guests) }
     }
 
-    /// Returns the peer of a guest: usually the one whose number is the guest's tag.
+    /// Returns the peer for a guest: usually the one whose number equals the guest's tag.
     fn peer(&self, source: &mut impl Source, guest: u16) -> u8 {
         let other = source.below(PEERS as u32) as u8;
         if source.one_in(8) { other } else { (guest / IDS_PER_TAG) as u8 }
     }
 
-    /// Returns the id of a guest, or a form of it that is not an id.
+    /// Returns the id of a guest, or an invalid form of it.
     fn to(&self, source: &mut impl Source, guest: u16) -> Address {
         match source.below(8) {
             0 => Address::Word(&identity(tagged(guest)).upper),

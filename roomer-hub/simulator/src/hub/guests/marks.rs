@@ -1,4 +1,4 @@
-//! Situations that the plans with peers have to reach.
+//! Coverage marks of the plans with peers.
 
 crate::coverage::marks! {
     Announced = "a guest announced to members",

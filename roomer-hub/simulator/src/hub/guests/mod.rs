@@ -1,7 +1,7 @@
 //! Plans for a hub with peers: members on other nodes of a cluster.
 //!
-//! The plans drive only the hub, with inputs about peers in between, and checked in the same way.
-//! Plans without peers do not use this module, so that their hashes stay.
+//! These plans drive only the hub, interleave inputs about peers, and are checked in the same way.
+//! Plans without peers do not use this module, so that their hashes stay unchanged.
 //!
 //! | module | contents |
 //! |---|---|
@@ -9,7 +9,7 @@
 //! | `model` | the part of the naive model that concerns peers and guests |
 //! | `check` | compares the hub's tables and actions about guests with the model |
 //! | [`generate`] | how a seed generates a plan with peers |
-//! | `coverage`, [`marks`] | records which situations a run has reached |
+//! | `coverage`, [`marks`] | sets the marks that a run reaches |
 //! | [`steps`] | the steps of a plan that concern peers |
 //! | [`report`] | the plans as a simulation |
 

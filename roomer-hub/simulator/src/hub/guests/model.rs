@@ -1,5 +1,5 @@
-//! The part of the naive model that concerns peers and guests: each room has a list of guests and
-//! the peers' counts, and nothing is derived.
+//! The part of the naive model that concerns peers and guests. Each room has a list of guests and
+//! the peers' counts; no other state is stored.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use crate::hub::op::{Effect, IdSet, Op};
 
 type Packet = PacketRef<'static>;
 
-/// The peers, as the model has them.
+/// The model's state of all peers.
 #[derive(Debug, Default)]
 pub struct Peers {
-    /// The tag of each peer that is up.
+    /// The tag of each connected peer.
     pub tags: [Option<u8>; PEERS],
     pub rejected: RejectedPeerInputs,
-    /// True if a peer was ever up.
+    /// True if any peer was ever connected.
     pub are_used: bool,
 }
 
 /// A room's members on other nodes.
 #[derive(Debug, Default)]
 pub struct Abroad {
-    /// Guests, with their peers.
+    /// The guests, each with its peer.
     pub guests: Vec<(u8, u16)>,
     pub counts: [u32; PEERS],
 }
@@ -66,7 +66,7 @@ impl Model {
         self.rooms.iter().filter(|room| room.abroad.ids().contains(id)).count()
     }
 
-    /// Returns the guests that leave with an input: those of a peer that is gone.
+    /// Returns the guests that leave with an input, because it removes their peer.
     pub fn leaving_guests(&self, op: Op) -> IdSet {
         let Op::Peer { peer, op: PeerOp::Gone } = op else { return IdSet::default() };
         let guests = self.rooms.iter().flat_map(|room| &room.abroad.guests);
@@ -157,7 +157,7 @@ impl Model {
         }
     }
 
-    /// Returns false if the guest is not in the room.
+    /// Removes a guest from a room. Returns false if it was not a member.
     fn take_guest(&mut self, name: &str, guest: (u8, u16)) -> bool {
         let Some(room) = self.rooms.iter_mut().find(|room| room.name == name) else { return false };
         let before = room.abroad.guests.len();
@@ -165,7 +165,7 @@ impl Model {
         room.abroad.guests.len() < before
     }
 
-    /// Closes a room that is empty now. Otherwise notifies its members if a guest has left.
+    /// Closes a room that is now empty. Otherwise notifies its members if a guest has left.
     fn after_guest(&mut self, name: &'static str, left: Option<u16>) {
         if let Some(at) = self.rooms.iter().position(Room::is_empty) {
             let room = self.rooms.remove(at).number;
@@ -183,7 +183,7 @@ impl Model {
         }
     }
 
-    /// Returns true if a peer may send this.
+    /// Returns true if a peer with this tag may send this packet.
     fn admits(&mut self, tag: u8, packet: Packet) -> bool {
         let built_in = ["join", "leave", "join_ack", "leave_ack", "new_member", "member_left"];
         let built_in = [&built_in[..], &["open", "close"]].concat();
@@ -197,25 +197,25 @@ impl Model {
         is_true
     }
 
-    /// Returns the peers whose tag an id bears.
+    /// Returns the peers with the tag of an id.
     pub fn peers_of(&self, dst: &str) -> PeerSet {
         let tag = id_number(dst.as_bytes()).and_then(tag_of);
         let tagged = (0..PEERS as u8).filter(|&peer| self.peers.tags[usize::from(peer)] == tag);
         tagged.filter(|_| tag.is_some()).collect()
     }
 
-    /// Forwards a message to the peers whose tag its `dst` bears. Returns false if there are none.
+    /// Forwards a message to the peers with the tag of its `dst`. Returns false if there are none.
     pub(crate) fn forward(&mut self, packet: Packet) -> bool {
         let peers = self.peers_of(packet.dst);
         let of = |peer: &u8| peers.contains(*peer);
-        // In the order of the peers' keys.
+        // The hub forwards in the order of the peers' keys.
         let mut numbers: Vec<u8> = (0..PEERS as u8).filter(of).collect();
         numbers.sort_by_key(|&peer| super::op::key(peer).index());
         self.effects.extend(numbers.iter().map(|&peer| Effect::Forward { peer, packet }));
         !peers.is_empty()
     }
 
-    /// Handles a client's message to an id without a connection.
+    /// Handles a client's message to an id without a local connection.
     pub(crate) fn message_abroad(
         &mut self,
         now: Duration,
@@ -239,7 +239,7 @@ impl Model {
         }
     }
 
-    /// Returns true if a connection and a guest are in one room other than `root`.
+    /// Returns true if a connection and a guest share a room other than `root`.
     pub fn shares_room(&self, client: u16, guest: u16) -> bool {
         let both =
             |room: &Room| room.members.contains(&client) && room.abroad.ids().contains(guest);

@@ -1,4 +1,4 @@
-//! Inputs about peers, with numbers instead of keys and ids.
+//! Inputs about peers, with numbers in place of keys and ids.
 
 use std::fmt;
 
@@ -60,7 +60,7 @@ impl PeerOp {
 pub struct PeerSet(u8);
 
 impl PeerSet {
-    /// Returns false if the peer was already in the set.
+    /// Adds a peer. Returns false if it was already in the set.
     pub fn insert(&mut self, peer: u8) -> bool {
         let is_new = self.0 & 1 << peer == 0;
         self.0 |= 1 << peer;

@@ -7,7 +7,7 @@ use crate::hub::report::{explain, run_with};
 use crate::random::Random;
 use crate::simulation::{Outcome, Simulation};
 
-/// Plans that drive a hub with peers.
+/// Implements [`Simulation`] for a hub with peers.
 pub struct GuestPlans;
 
 impl Simulation for GuestPlans {

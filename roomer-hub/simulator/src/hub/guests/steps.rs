@@ -1,4 +1,4 @@
-//! The steps of a plan that concern peers.
+//! Resolves the steps of a plan that concern peers.
 
 use roomer_proto::PacketRef;
 
@@ -7,7 +7,7 @@ use crate::alphabet::{TAGS, id_number, noise, tagged};
 use crate::hub::op::Op;
 use crate::hub::plan::{Address, Payload, Step};
 
-/// Resolves a step. Returns `None` if it does not concern peers.
+/// Resolves a step to an input. Returns `None` if it does not concern peers.
 pub fn resolve(step: Step, address: &dyn Fn(Address) -> &'static str) -> Option<Op> {
     let message = |room, event, dst, src, Payload(from, len): Payload| {
         let (dst, src, payload) = (address(dst), address(src), noise(from, len));
