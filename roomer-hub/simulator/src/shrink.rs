@@ -1,7 +1,7 @@
-//! Delta debugging: makes a failing input as short and as simple as possible.
+//! Delta debugging: makes a failing input as short and simple as possible.
 
-/// Removes items as long as the rest still fails: halves, quarters, ... single items, until no
-/// single item can be removed.
+/// Removes items while the remaining ones still fail: halves, quarters and so on, down to single
+/// items, until no single item can be removed.
 pub fn shorten<T: Clone>(items: &mut Vec<T>, mut fails: impl FnMut(&[T]) -> bool) {
     let mut size = items.len().div_ceil(2);
     while size > 0 {
@@ -10,29 +10,28 @@ pub fn shorten<T: Clone>(items: &mut Vec<T>, mut fails: impl FnMut(&[T]) -> bool
             let mut rest = items[..at].to_vec();
             rest.extend_from_slice(&items[items.len().min(at + size)..]);
             if fails(&rest) {
-                // Without advancing: other items are at this place now.
+                // Do not advance, since other items now occupy this position.
                 (*items, shorter) = (rest, true);
             } else {
                 at += size;
             }
         }
-        // Single items are tried until none can go, since one removal may make another one
-        // possible.
+        // Repeat the pass over single items, since one removal may make another one possible.
         if size > 1 || !shorter {
             size /= 2;
         }
     }
 }
 
-/// Replaces each item with a simpler one as long as the list still fails. `simpler` returns the
-/// possible replacements of an item, the simplest first; it must not contain cycles.
+/// Replaces items with simpler ones while the list still fails. `simpler` returns the possible
+/// replacements of an item, the simplest first, and must not contain cycles.
 pub fn simplify<T: Clone>(
     items: &mut [T],
     simpler: impl Fn(&T) -> Vec<T>,
     mut fails: impl FnMut(&[T]) -> bool,
 ) {
     for at in 0..items.len() {
-        // Again with the replacement, whose own replacements are simpler still.
+        // Try again with the replacement, which may have simpler replacements.
         while let Some(found) = simpler(&items[at]).into_iter().find(|other| {
             let mut changed = items.to_vec();
             changed[at] = other.clone();

@@ -1,7 +1,7 @@
 //! A hash of all output. The hashers of the standard library may change between versions, but
-//! hashes of this one are committed.
+//! expected values of this one are committed.
 
-/// Folds bytes and numbers into 64 bits, in order.
+/// A running 64-bit hash of bytes and numbers, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trace(u64);
 

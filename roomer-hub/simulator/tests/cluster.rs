@@ -1,4 +1,4 @@
-//! Runs the plans for clusters with few seeds. `sim --cluster` runs many.
+//! Runs the plans for clusters with a few seeds. `sim --cluster` runs many.
 //!
 //! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test cluster` runs more seeds;
 //! `UPDATE_HASHES=1` accepts new hashes; use it only if a change of the frames between nodes was
@@ -66,7 +66,8 @@ const SETUP: Setup = Setup {
     loss: Loss::Rejoin,
 };
 
-/// The request for its members arrived before its first beat, so it was not recognized by its name.
+/// The request for the node's members arrived before its first beat, so the node was not recognized
+/// by name.
 #[test]
 fn a_node_that_starts_again_replaces_the_old_one_whatever_comes_first() {
     must_hold(&Plan {
@@ -86,7 +87,7 @@ fn a_node_that_starts_again_replaces_the_old_one_whatever_comes_first() {
     });
 }
 
-/// Beats of an earlier time repeatedly looked as if the peer had given up the stream.
+/// Delayed beats repeatedly looked as if the peer had given up the stream.
 #[test]
 fn beats_that_a_stream_has_overtaken_do_not_end_it() {
     must_hold(&Plan {
@@ -109,7 +110,7 @@ fn beats_that_a_stream_has_overtaken_do_not_end_it() {
     });
 }
 
-/// A broken link lost every other frame of a large message; each loss was requested only after the
+/// A broken link lost every other frame of a large message. Each loss was requested only after the
 /// previous one had arrived, so the stream was given up repeatedly.
 #[test]
 fn scattered_losses_are_requested_at_once() {
@@ -139,8 +140,8 @@ fn scattered_losses_are_requested_at_once() {
     });
 }
 
-/// A request for a stream that the broker repeated arrived after that stream had been given up, and
-/// began it again under its number; the peer mistook the new frames for a continuation of the old ones.
+/// A request that the broker repeated arrived after its stream had been given up, and restarted the
+/// stream with the same number. The peer took the new frames for a continuation of the old ones.
 #[test]
 fn a_repeated_request_does_not_begin_a_stream_again() {
     must_hold(&Plan {
@@ -160,7 +161,7 @@ fn a_repeated_request_does_not_begin_a_stream_again() {
     });
 }
 
-/// A slow broker had so many frames to repeat that the new ones after them arrived too late.
+/// A slow broker had to repeat so many frames that new ones behind them arrived too late.
 #[test]
 fn frames_that_come_again_show_that_the_peer_is_at_work() {
     must_hold(&Plan {
@@ -199,8 +200,8 @@ fn frames_that_come_again_show_that_the_peer_is_at_work() {
     });
 }
 
-/// The node had seen the leave of a member, and not that it joined again and spoke: the checker expected the loss to
-/// show.
+/// The node had received the leave of a member, but not that it had rejoined and sent a message:
+/// the checker wrongly expected the loss to be visible.
 #[test]
 fn a_loss_of_a_second_membership_does_not_show() {
     must_hold(&Plan {

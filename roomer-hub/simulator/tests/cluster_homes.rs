@@ -1,4 +1,4 @@
-//! Plans that have failed while homes changed without a fault, in rooms with one order on all nodes.
+//! Plans that once failed in ordered rooms whose homes changed without a fault.
 
 use roomer_hub::cluster::Loss;
 use roomer_simulator::cluster::must_hold;
@@ -21,7 +21,8 @@ const SETUP: Setup = Setup {
     loss: Loss::Rejoin,
 };
 
-/// The home returned a message to a younger one, which stopped, and placed the next message of the same node.
+/// The home returned a message to a younger one, which stopped, and then placed the same node's
+/// next message.
 #[test]
 fn a_home_that_has_returned_a_message_places_no_later_one() {
     must_hold(&Plan {
@@ -58,7 +59,7 @@ fn a_home_that_has_returned_a_message_places_no_later_one() {
     });
 }
 
-/// A message was submitted to a home again that had placed a later one before.
+/// A message was submitted again to a home that had already placed a later one.
 #[test]
 fn a_message_is_submitted_again_when_all_are_returned() {
     must_hold(&Plan {
@@ -87,7 +88,7 @@ fn a_message_is_submitted_again_when_all_are_returned() {
     });
 }
 
-/// The home placed a message for a node that had just started, before their stream had begun.
+/// The home placed a message for a newly started node before their stream had begun.
 #[test]
 fn a_place_waits_for_nodes_that_have_just_started() {
     must_hold(&Plan {
@@ -164,7 +165,7 @@ fn a_place_waits_for_nodes_that_have_just_started() {
     });
 }
 
-/// A node submitted a message in a later term than the one before it, which was returned.
+/// A node submitted a message in a later term than the previous one, which was then returned.
 #[test]
 fn a_message_waits_for_the_answer_to_those_of_an_earlier_term() {
     must_hold(&Plan {
@@ -213,7 +214,8 @@ fn a_message_waits_for_the_answer_to_those_of_an_earlier_term() {
     });
 }
 
-/// A node returned a message in a term that its node knew already, and placed the next one.
+/// A node returned a message in a term that the sender's node already knew, and then placed the
+/// next one.
 #[test]
 fn a_return_is_in_a_term_that_the_submission_does_not_know() {
     must_hold(&Plan {

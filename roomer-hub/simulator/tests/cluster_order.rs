@@ -1,4 +1,4 @@
-//! Plans that have failed in rooms with one order on all nodes.
+//! Plans that once failed in ordered rooms.
 
 use roomer_hub::cluster::Loss;
 use roomer_simulator::cluster::must_hold;
@@ -21,8 +21,8 @@ const SETUP: Setup = Setup {
     loss: Loss::Rejoin,
 };
 
-/// The first home had reported its term only to the receivers of its places, and died; the next one,
-/// which had none, began a term below it, whose places they refused.
+/// The first home died after it had reported its term only to the receivers of its placed messages.
+/// The next home had received none, began a lower term, and those receivers rejected its places.
 #[test]
 fn the_next_home_knows_the_terms_of_a_dead_one() {
     must_hold(&Plan {
@@ -58,7 +58,7 @@ fn the_next_home_knows_the_terms_of_a_dead_one() {
     });
 }
 
-/// The stream to a node began just before the term, which it never learned of.
+/// The stream to a node began just before the term, which the node therefore never received.
 #[test]
 fn a_home_that_has_just_come_knows_the_terms_before() {
     must_hold(&Plan {
@@ -87,8 +87,7 @@ fn a_home_that_has_just_come_knows_the_terms_before() {
     });
 }
 
-/// When a node was old enough to become a home, the previous home continued to place its own
-/// messages.
+/// When a node became old enough to be the home, the previous home still placed its own messages.
 #[test]
 fn a_home_stops_before_a_younger_one_begins() {
     must_hold(&Plan {
@@ -108,8 +107,8 @@ fn a_home_stops_before_a_younger_one_begins() {
     });
 }
 
-/// A home had given a message its place, in a frame that its sender's node lost, and said goodbye on the stream
-/// that followed: the next home gave the message another place.
+/// A home placed a message in a frame that the sender's node lost, and said goodbye on the next
+/// stream: the next home placed the message again.
 #[test]
 fn a_message_whose_place_may_be_lost_gets_no_other() {
     must_hold(&Plan {
@@ -182,8 +181,8 @@ fn a_message_whose_place_may_be_lost_gets_no_other() {
     });
 }
 
-/// A node that knew no other yet gave its clients' messages places in a term of its own, and then refused those
-/// of the home.
+/// A node without any known peer placed its clients' messages in a term of its own, and then
+/// rejected the places of the home.
 #[test]
 fn a_node_that_has_just_started_waits_for_the_home() {
     must_hold(&Plan {
@@ -204,8 +203,8 @@ fn a_node_that_has_just_started_waits_for_the_home() {
     });
 }
 
-/// A message was submitted behind members that the home had not confirmed; it requested the stream again,
-/// and the submission was lost with the first one.
+/// A message was submitted behind members that the home had not confirmed. The home requested the
+/// stream again, and the submission was lost with the first one.
 #[test]
 fn a_submission_waits_until_the_home_has_the_members() {
     must_hold(&Plan {
@@ -218,8 +217,8 @@ fn a_submission_waits_until_the_home_has_the_members() {
     });
 }
 
-/// A beat of the home that had stopped came after its goodbye, so that the next home waited for it before it placed
-/// a message to its members.
+/// A beat of a stopped home arrived after its goodbye, so the next home waited for it before
+/// placing a message to its members.
 #[test]
 fn a_submission_to_a_home_that_stops_goes_to_the_next() {
     must_hold(&Plan {
@@ -236,8 +235,9 @@ fn a_submission_to_a_home_that_stops_goes_to_the_next() {
     });
 }
 
-/// The home died with a message of an application, whose node stopped in order afterwards. A member's leave
-/// shows such a loss; nothing showed this one where clients have to be closed.
+/// The home died with a message of an application, whose node then stopped in an orderly way. For a
+/// member, a leave would reveal such a loss; here no notice did, although receivers must then be
+/// closed.
 #[test]
 fn a_lost_message_of_an_application_that_has_stopped_closes_its_receivers() {
     must_hold(&Plan {
@@ -272,8 +272,8 @@ fn a_lost_message_of_an_application_that_has_stopped_closes_its_receivers() {
     });
 }
 
-/// A member left, joined, spoke and left again behind a cut, and its node had not kept that: the checker expected
-/// the message, which nothing could show any more.
+/// Behind a partition a member left, rejoined, sent a message and left again, and its node had not
+/// kept the message: the checker expected a message whose loss nothing could reveal any more.
 #[test]
 fn a_membership_that_another_node_never_saw_is_not_missed() {
     must_hold(&Plan {
@@ -315,7 +315,7 @@ fn a_membership_that_another_node_never_saw_is_not_missed() {
     });
 }
 
-/// As above, of a member in a room that does not show its members, so that its leave is not shown either.
+/// The same loss in a room without member lists, so that no leave can reveal it.
 #[test]
 fn a_lost_message_closes_its_receivers_where_no_leave_shows_the_loss() {
     must_hold(&Plan {

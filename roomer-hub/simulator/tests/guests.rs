@@ -1,4 +1,4 @@
-//! Runs the plans with peers with few seeds. `sim --guests` runs many.
+//! Runs the plans with peers with a few seeds. `sim --guests` runs many.
 //!
 //! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test guests` runs more seeds,
 //! `SIM_DEEP=1` explores more guests and peers, and `UPDATE_HASHES=1` accepts new hashes; use it
@@ -62,7 +62,7 @@ fn the_hash_key_changes_nothing() {
     }
 }
 
-/// The exploration ends only when all states have been reached.
+/// The exploration ends only after it has reached all states.
 #[test]
 fn every_order_of_steps_of_a_client_and_its_peers_passes() {
     let both = &["root", "r"][..];

@@ -1,4 +1,4 @@
-//! Runs the hub plans with few seeds. The binary `sim` runs many.
+//! Runs the hub plans with a few seeds. The binary `sim` runs many.
 //!
 //! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test hub` runs more seeds,
 //! `SIM_DEEP=1` explores more clients, and `UPDATE_HASHES=1` accepts new hashes; use it only if a
@@ -74,8 +74,8 @@ fn the_hash_key_changes_nothing() {
     }
 }
 
-/// The exploration ends only when all states have been reached, so it covers every order of any
-/// number of steps.
+/// The exploration ends only after it has reached all states, so it covers all orders of any number
+/// of steps.
 #[test]
 fn every_order_of_steps_of_two_clients_passes() {
     for (mode, max_rooms) in [(Mode::Default, 1100), (Mode::Compat, 2)] {
@@ -135,7 +135,7 @@ fn a_list_is_shortened_to_its_necessary_items() {
 
 #[test]
 fn a_plan_is_printed_as_a_test_that_compiles() {
-    // tests/regressions.rs contains this text, and compiles.
+    // The file tests/regressions.rs contains this text, which proves that it compiles.
     let (client, payload) = (ClientRef::Slot(0), Payload(7, 2));
     let commands = vec![Step::Close { client: ClientRef::Caller, code: 1008, reason: "bye" }];
     let plan = Plan {
@@ -164,7 +164,7 @@ fn a_plan_is_printed_as_a_test_that_compiles() {
     };
     let text = as_test(&plan, "a_sample");
     let file = include_str!("regressions.rs");
-    // Ignores the spaces and commas that rustfmt changes.
+    // Ignore spaces and commas, which rustfmt changes.
     let plain = |text: &str| text.replace([' ', '\n', ','], "");
     assert!(plain(file).contains(&plain(&text)), "{text}");
 }

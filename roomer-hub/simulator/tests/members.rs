@@ -1,4 +1,4 @@
-//! Runs the plans with info with few seeds. `sim --members` runs many.
+//! Runs the plans with info with a few seeds. `sim --members` runs many.
 //!
 //! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test members` runs more seeds, and
 //! `UPDATE_HASHES=1` accepts new hashes; use it only if a change of the hub's output was intended.

@@ -1,4 +1,4 @@
-//! The command line of `sim`.
+//! Tests of the command line of `sim`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::process::{Command, Output};

@@ -1,13 +1,13 @@
-//! Plans that once failed, each with the seed that found it. The simulator prints them as tests.
+//! Plans that once failed, named by the seeds that found them. The simulator prints them as tests.
 
 use roomer_hub::Presence;
 use roomer_simulator::hub::plan::ClientRef::*;
 use roomer_simulator::hub::plan::Step::*;
-#[allow(unused_imports)] // until a plan has one
+#[allow(unused_imports)] // until the first plan uses it
 use roomer_simulator::hub::plan::{Address::*, Ending, Handler, Mode, Payload, Plan};
 use roomer_simulator::hub::report::must_hold;
 
-/// Shows that the printed form of a plan compiles.
+/// Proves that the printed form of a plan compiles.
 #[test]
 fn a_sample() {
     must_hold(&Plan {

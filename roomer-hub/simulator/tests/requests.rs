@@ -1,7 +1,7 @@
-//! Plans with extended connections: requests, answers and errors.
+//! Runs the plans with requests with a few seeds. `sim --requests` runs many.
 //!
 //! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test requests` runs more seeds, and
-//! `UPDATE_HASHES=1` accepts new hashes, after an intended change of the hub's output.
+//! `UPDATE_HASHES=1` accepts new hashes; use it only if a change of the hub's output was intended.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not recognize
 
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! Runs the server plans with few seeds. `sim --full` runs many.
+//! Runs the server plans with a few seeds. `sim --full` runs many.
 //!
 //! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test server` runs more seeds;
 //! `UPDATE_HASHES=1` accepts new hashes; use it only if a change of the server's output was
@@ -103,7 +103,7 @@ fn a_room_that_grows_large_within_a_poll_is_flushed() {
     roomer_simulator::server::must_hold(&Plan { setup: SETUP, scripts: vec![], steps });
 }
 
-/// Seed 56: the answer to a repeated join had a snapshot that was ahead of the notices before it.
+/// Seed 56: the `join_ack` of a repeated join had a snapshot that was ahead of pending notices.
 #[test]
 fn a_repeated_join_waits_for_the_notices_before_it() {
     let mut steps: Vec<Step> = connect_all(0..10).collect();
@@ -113,8 +113,8 @@ fn a_repeated_join_waits_for_the_notices_before_it() {
     roomer_simulator::server::must_hold(&Plan { setup: SETUP, scripts: vec![], steps });
 }
 
-/// Seed 10152477: the same where the ninth member joined without a notice, after a message from
-/// outside the room.
+/// Seed 10152477: the room was not flushed if the ninth member joined without a notice, after a
+/// message from outside the room.
 #[test]
 fn a_room_that_grows_large_without_a_notice_is_flushed() {
     let presence_rules = [Some(("root", Presence::Count)), None];
@@ -162,8 +162,8 @@ fn slow(millis: u32) -> Vec<Script> {
     vec![Script { event: "chat", actions: vec![AppAction::Pause { millis }] }]
 }
 
-/// Seed 1231: a close frame after a message with a pending handler was missed when the connection
-/// was closed meanwhile; the connection then stayed until its timeout.
+/// Seed 1231: a close frame behind a message with a pending handler was missed if the connection
+/// was closed meanwhile, and the connection then stayed open until its timeout.
 #[test]
 fn a_close_frame_after_a_slow_handler_is_seen() {
     let mut steps: Vec<Step> = connect_all(0..1).collect();
@@ -174,8 +174,8 @@ fn a_close_frame_after_a_slow_handler_is_seen() {
     roomer_simulator::server::must_hold(&Plan { setup: SETUP, scripts: slow(300), steps });
 }
 
-/// Pauses a connection because another client does not read, while its handler is pending; then
-/// performs the step.
+/// Pauses a connection with a pending handler, because another client does not read. Then performs
+/// the step.
 fn paused_with_pending_handler(then: Step) -> Plan {
     let mut steps: Vec<Step> = connect_all(0..2).collect();
     steps.extend([Step::RunUntilIdle, Step::SocketSpace { slot: 1, bytes: 0 }]);
@@ -188,14 +188,13 @@ fn paused_with_pending_handler(then: Step) -> Plan {
     Plan { setup: Setup { max_backlog: 1, ..SETUP }, scripts: slow(1000), steps }
 }
 
-/// Seed 5396: a connection that was paused while its handler was pending was woken in a loop.
+/// Seed 5396: a connection paused with a pending handler was woken in a loop.
 #[test]
 fn a_paused_connection_with_a_pending_handler_is_not_woken() {
     roomer_simulator::server::must_hold(&paused_with_pending_handler(Step::RunFor { millis: 60 }));
 }
 
-/// Seed 29108: a connection that was paused while its handler was pending kept the socket of a
-/// closed connection.
+/// Seed 29108: a connection paused with a pending handler kept the socket of a closed connection.
 #[test]
 fn a_paused_connection_does_not_keep_the_socket_of_a_closed_one() {
     roomer_simulator::server::must_hold(&paused_with_pending_handler(Step::Reset { slot: 1 }));
@@ -233,8 +232,8 @@ fn a_message_that_a_rule_has_allowed_counts_once() {
     roomer_simulator::server::must_hold(&Plan { setup, scripts: vec![], steps });
 }
 
-/// Seed 9583: without a flush worker, the rest of a large flush was not written when hooks had to
-/// run for its cause.
+/// Seed 9583: without a flush worker, the rest of a large flush was not written if its cause had to
+/// run hooks.
 #[test]
 fn a_large_flush_that_calls_hooks_is_written_without_workers() {
     let hooks = Hooks { enabled: 15, acting: 0, action: AppAction::Panic };

@@ -1,4 +1,4 @@
-//! Runs the plans for sessions with few seeds. `sim --sessions` runs many.
+//! Runs the plans for sessions with a few seeds. `sim --sessions` runs many.
 //!
 //! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test sessions` runs more seeds;
 //! `UPDATE_HASHES=1` accepts new hashes; use it only if a change of the server's output was
@@ -79,8 +79,8 @@ fn come_back(slot: u8, how: How) -> [Step; 2] {
     [Step::Return { slot, how }, Step::Of(slot, Act::Deliver(ALL))]
 }
 
-/// Seed 7962: a handler that ended on a new socket confirmed the token that this socket had brought,
-/// so a client whose `hello` was lost could not return.
+/// Seed 7962: a handler that completed on a new socket confirmed the token sent on that socket, so
+/// a client whose `hello` was lost could not resume its session.
 #[test]
 fn a_handler_that_ends_does_not_confirm_a_token() {
     let mut steps = Vec::from(connect(0));
@@ -96,8 +96,8 @@ fn a_handler_that_ends_does_not_confirm_a_token() {
     roomer_simulator::sessions::must_hold(&Plan { setup: SETUP, steps });
 }
 
-/// Seed 2878: the rest of a flush was lost when a return ended its session, so the members of a room
-/// of more than eight did not learn that it had left.
+/// Seed 2878: the rest of a flush was lost when a reconnection ended its session, so the members of
+/// a room of more than eight were not notified of the leave.
 #[test]
 fn a_session_that_ends_by_a_return_leaves_a_large_room_at_once() {
     let mut steps: Vec<Step> = (0..2).flat_map(|_| (0..6).flat_map(connect)).collect();
@@ -107,8 +107,8 @@ fn a_session_that_ends_by_a_return_leaves_a_large_room_at_once() {
     roomer_simulator::sessions::must_hold(&Plan { setup: SETUP, steps });
 }
 
-/// Seed 233: a message that stopped in the middle, the first sign of a lost network, ended its session
-/// as if the client were too slow.
+/// Seed 233: a message that stalled, as the first sign of a lost network, ended its session as if
+/// the client were too slow.
 #[test]
 fn a_message_that_stops_in_the_middle_does_not_end_its_session() {
     let mut steps = Vec::from(connect(0));
@@ -120,7 +120,8 @@ fn a_message_that_stops_in_the_middle_does_not_end_its_session() {
     roomer_simulator::sessions::must_hold(&Plan { setup: SETUP, steps });
 }
 
-/// Seed 1017557: a return overtaken by a later one does not keep the session of a full server.
+/// Seed 1017557: on a full server, a reconnection superseded by a later one must not keep the
+/// session.
 #[test]
 fn an_overtaken_return_does_not_keep_its_session() {
     let mut steps = Vec::from(connect(0));
@@ -133,8 +134,8 @@ fn an_overtaken_return_does_not_keep_its_session() {
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
 }
 
-/// Seeds 1053089 and 1106304: a client whose message stops in the middle has not lost its network if
-/// its full socket still accepts bytes: when its session is closed, or some time before.
+/// Seeds 1053089 and 1106304: a client whose message stalls has not lost its network if its full
+/// socket accepts bytes, either when its session is closed or shortly before.
 #[test]
 fn a_full_socket_that_accepts_bytes_shows_that_the_network_works() {
     for at_once in [false, true] {
@@ -155,13 +156,13 @@ fn a_full_socket_that_accepts_bytes_shows_that_the_network_works() {
     }
 }
 
-/// Seed 403893: a return that a full server has rejected does not wait for its session, though its
-/// socket accepts nothing of the answer.
+/// Seed 403893: a reconnection that a full server has rejected does not wait for its session, even
+/// if its socket accepts no bytes of the response.
 #[test]
 fn a_return_that_is_rejected_does_not_wait_for_its_session() {
     let mut steps: Vec<Step> = (0..2).flat_map(connect).collect();
     steps.push(Step::RunFor { millis: 1 });
-    // The first takes the place of the old socket, which has not left when the second is decided.
+    // The first takes the place of the old socket, which still exists when the second is decided.
     steps.extend(come_back(0, How::Honest));
     steps.extend(come_back(0, How::Honest));
     steps.push(Step::Of(0, Act::Space(0)));
@@ -170,8 +171,8 @@ fn a_return_that_is_rejected_does_not_wait_for_its_session() {
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
 }
 
-/// Seed 6989: a return whose session ends during its wait does not get a place in addition to its
-/// old socket, which still closes.
+/// Seed 6989: a reconnection whose session ends while it waits must not occupy a place in addition
+/// to its old socket, which is still closing.
 #[test]
 fn a_return_without_its_session_keeps_the_limit_of_connections() {
     let mut steps: Vec<Step> = (0..2).flat_map(connect).collect();
@@ -184,8 +185,9 @@ fn a_return_without_its_session_keeps_the_limit_of_connections() {
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
 }
 
-/// Seed 504315: acknowledged frames at the beginning of a copied buffer count as held until the rest of it
-/// is acknowledged, so a budget without slack is exceeded by less than what is not acknowledged.
+/// Seed 504315: acknowledged frames at the start of a copied buffer count as held until the rest of
+/// the buffer is acknowledged, so a budget without slack is exceeded with fewer unacknowledged
+/// bytes.
 #[test]
 fn acknowledged_frames_of_a_buffer_in_use_count_as_held() {
     let users = [0, 1, 0, 1, 1, 0];
@@ -218,8 +220,8 @@ fn acknowledged_frames_of_a_buffer_in_use_count_as_held() {
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
 }
 
-/// Seed 974413: the notices of the first connections that a shutdown closes may exceed the memory budget,
-/// so later ones are closed for that before their turn.
+/// Seed 974413: the notices of the first connections that a shutdown closes may exceed the memory
+/// budget, which closes later sessions before their turn.
 #[test]
 fn a_shutdown_may_come_to_sessions_that_are_out_of_memory() {
     let client = |slot, extended, user| Step::Connect { slot, extended, user };
@@ -251,8 +253,9 @@ fn a_shutdown_may_come_to_sessions_that_are_out_of_memory() {
     roomer_simulator::sessions::must_hold(&Plan { setup, steps });
 }
 
-/// Seed 1468172: the server discards with a silent socket the acknowledgement behind the packet whose
-/// handler completes at this moment, and so keeps more than the client has told it to.
+/// Seed 1468172: together with a silent socket the server discards the acknowledgement behind a
+/// packet whose handler completes at this time, and so keeps more packets than the client has
+/// acknowledged.
 #[test]
 fn an_acknowledgement_behind_a_slow_handler_may_be_discarded_with_its_socket() {
     let mut steps: Vec<Step> = Vec::new();

@@ -167,7 +167,7 @@ mod tests {
         let both = format!("[\"{ANN}\",\"{BOB}\"]");
         let twice = format!("[\"{ANN}\",\"{ANN}\"]");
         for (room, event, src, payload) in [
-            ("root", MEMBER_LEFT, "", BOB),     //     was not in the room
+            ("root", MEMBER_LEFT, "", BOB),     // was not in the room
             ("root", NEW_MEMBER, "", ANN),      // about the client itself
             ("lobby", NEW_MEMBER, "", BOB),     // in a room that the client is not in
             ("lobby", "chat", BOB, "hi"),       // also in a room that the client is not in

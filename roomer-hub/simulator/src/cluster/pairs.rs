@@ -59,7 +59,7 @@ impl Pairs {
     /// Records that a frame was lost.
     pub fn lost(&mut self, now: Duration, from: usize, to: usize) {
         if from == to {
-            return; // return; // an echo
+            return; // an echo
         }
         let pair = self.pair(from, to);
         pair.lost.push_back(now);

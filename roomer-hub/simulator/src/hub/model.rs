@@ -188,8 +188,7 @@ impl Model {
 
     /// Returns true if a connection's rates admit this packet now. Otherwise closes the connection.
     fn has_enough(&mut self, now: Duration, client: u16, packet: Packet) -> bool {
-        // The encoded length, computed independently: five lengths of four bytes each, plus the
-        // fields.
+        // The encoded length: five length prefixes of four bytes each, plus the fields.
         let PacketRef { room, event, dst, src, payload } = packet;
         let bytes = 20 + room.len() + event.len() + dst.len() + src.len() + payload.len();
         let is_granted = self.take(now, client, Quota::Messages, 1)

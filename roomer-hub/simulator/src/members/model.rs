@@ -293,8 +293,7 @@ impl Model {
         }
     }
 
-    /// Returns true if the rate admits a change of info now, and true if it would after a long
-    /// wait.
+    /// Returns whether the rate admits a change of info, first now and then after a long wait.
     pub fn may_send(&self, client: usize) -> (bool, bool) {
         let mut one = Model::new(&self.plan, Vec::new());
         one.clients.push(self.clients[client].clone());

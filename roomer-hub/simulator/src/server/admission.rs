@@ -8,12 +8,12 @@ use super::drain::is_in;
 use super::harness::Harness;
 use super::plan::Cap;
 
-/// The engine's `REJECT_LINGER`: the time that an early rejected client has for reading the
-/// response.
+/// The engine's `REJECT_LINGER`: the time within which a client that was rejected early can read
+/// the response.
 const REJECT_LINGER: Duration = Duration::from_secs(1);
 
-/// Returns the address of the client in a slot. Some do not have one. Two kinds of the others share
-/// a limit: an IPv4 address, even if it is mapped to IPv6, and the hosts of an IPv6 network.
+/// Returns the address of the client in a slot, if it has one. Two kinds of addresses share a
+/// limit: an IPv4 address with its IPv6-mapped form, and all hosts of an IPv6 network.
 pub(super) fn address(slot: u8) -> Option<SocketAddr> {
     let v4 = Ipv4Addr::new(10, 0, 0, 7);
     let ip = match slot % 6 {
@@ -25,7 +25,7 @@ pub(super) fn address(slot: u8) -> Option<SocketAddr> {
     Some((ip, 4000 + u16::from(slot)).into())
 }
 
-/// Returns the group of slots that share a limit per address, if the client has an address.
+/// Returns the group of slots that share a limit per address; `None` without an address.
 fn address_group(slot: u8) -> Option<u8> {
     match slot % 6 {
         0 => None,
@@ -35,17 +35,19 @@ fn address_group(slot: u8) -> Option<u8> {
 }
 
 impl Cap {
-    /// Returns the status with which to reject a client in this slot, given those that count.
+    /// Returns the status with which to reject a client in this slot, given the connections that
+    /// count.
     fn rejection<'l>(&self, slot: u8, there: impl Iterator<Item = &'l ConnModel>) -> Option<u16> {
         let (mut all, mut own) = (0, 0);
         for conn in there {
             all += 1;
             own += usize::from(address_group(conn.slot) == address_group(slot));
         }
-        // Clients without an address share no limit per address, but count in total.
+        // Clients without an address only count in total.
         let is_known = address_group(slot).is_some();
         match self {
-            // The total first, as in the engine: at both limits the status is 503.
+            // Check the total first, as the engine does: if both limits are reached, the status is
+            // 503.
             cap if cap.total.is_some_and(|most| all >= most) => Some(503),
             cap if is_known && cap.per_address.is_some_and(|most| own >= most) => Some(429),
             _ => None,
@@ -78,7 +80,7 @@ impl Harness<'_> {
         self.plan.setup.caps[0].total.is_some_and(|most| count >= most)
     }
 
-    /// Returns the time that a closing connection has for its last bytes.
+    /// Returns the time that a closing connection has for sending its remaining output.
     pub(super) fn close_timeout(&self, at: usize) -> Duration {
         let wait = Duration::from_millis(self.plan.setup.close);
         if self.conns[at].rejected_early.is_some() { wait.min(REJECT_LINGER) } else { wait }

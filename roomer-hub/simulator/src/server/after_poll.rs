@@ -1,4 +1,4 @@
-//! Checks the results of a poll of a connection's task, given its input and the time.
+//! Checks the state after a poll of a connection's task, given its input and the time.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use super::harness::Harness;
 use super::marks::Mark;
 use crate::fault::{Fault, ensure};
 
-/// The engine's `SLOW_LIMITS` and `FLOOD_LIMITS`: the shortest times after which a slow reader may
+/// The engine's `SLOW_LIMITS` and `FLOOD_LIMITS`: the minimum times after which a slow reader may
 /// be closed, normally and in a flood.
 const SLOW_LIMITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 const FLOOD_LIMITS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
 impl Harness<'_> {
-    /// Checks the result of a poll.
+    /// Checks the state of a connection after its poll.
     pub(super) fn after_poll(&mut self, at: usize, has_read: bool) -> Result<(), Fault> {
         let is_done = self.tasks.is_done(self.conns[at].task);
         if self.conns[at].state == State::Handshake {
@@ -22,7 +22,7 @@ impl Harness<'_> {
         if self.conns[at].state == State::Open && !is_done {
             self.settle_pings(at);
             let conn = &mut self.conns[at];
-            // Everything that was buffered behind a handler is handled.
+            // All input that was buffered behind a handler has been handled.
             if conn.waiting.is_none() && conn.traffic.pending.is_empty() {
                 conn.buffered_from = None;
             }
@@ -32,7 +32,7 @@ impl Harness<'_> {
                 )));
             }
             let has_read_on = conn.waiting.is_some_and(|waiting| conn.read > waiting.read);
-            // Otherwise a client could pile up input behind a handler that waits.
+            // Otherwise a client could fill the buffer behind a pending handler without limit.
             ensure!(!has_read_on, "connection {at} reads while its handler is pending");
             self.after_open_poll(at, has_read)?;
         }
@@ -64,7 +64,7 @@ impl Harness<'_> {
         if now >= conn.last_ping + ping {
             self.marks.mark(conn.waiting.is_some(), Mark::PingWhileWaiting);
             conn.last_ping = now;
-            // The first unanswered one counts: later pings do not extend the time for its answer.
+            // Only the first unanswered ping counts: later ones do not extend its deadline.
             conn.unanswered_ping.get_or_insert(now);
             conn.is_ping_order_unknown |= has_read;
             // Above the high-water mark the engine does not queue pings.
@@ -75,8 +75,8 @@ impl Harness<'_> {
             self.marks.mark(true, Mark::Ping);
         }
         let received = conn.last_received.max(conn.writable.1);
-        // As in the engine's `KeepAlive`: however long the silence, a ping has had some time for
-        // its answer.
+        // As in the engine's `KeepAlive`: however long the silence, the client has had some time to
+        // answer a ping.
         let silent = conn.unanswered_ping.map(|asked| (received + pong).max(asked + pong - ping));
         let is_silent = silent.is_some_and(|at| now >= at) && !conn.is_ping_order_unknown;
         let says_nothing = conn.unanswered_ping.is_some_and(|_| now >= conn.last_received + pong);
@@ -87,7 +87,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Returns true if a task may have ended.
+    /// Returns true if a connection's task may have completed.
     fn may_end(&self, at: usize) -> bool {
         let conn = &self.conns[at];
         let is_cut_off = conn.is_broken || conn.is_aborted || conn.is_shed;
@@ -99,7 +99,7 @@ impl Harness<'_> {
             (State::Handshake, _) => self.is_stopping,
             (State::Closing, Some((since, _))) => {
                 let is_late = self.now() >= since + wait;
-                // The client's close frame was read, so both sides have closed.
+                // The server has read the client's close frame, so both sides have closed.
                 let hears_close = conn.closes_at.is_some_and(|at| conn.peer.bytes_read() >= at);
                 is_late || hears_close
             }
@@ -107,12 +107,12 @@ impl Harness<'_> {
         }
     }
 
-    /// Checks that a connection that was closed as too slow was indeed slow.
+    /// Checks that a connection was indeed slow when it was closed for that.
     pub(super) fn check_slow(&mut self, at: usize) -> Result<(), Fault> {
         let now = self.now();
         let setup = &self.plan.setup;
         let conn = &self.conns[at];
-        // A ping that is due may have been queued before the decision, as a frame of two bytes.
+        // A ping of two bytes may have been queued before the decision.
         let may_ping = now >= conn.last_ping + Duration::from_millis(setup.ping);
         let (soft, outstanding) =
             (setup.max_backlog as u64, conn.expected.outstanding() + 2 * u64::from(may_ping));
@@ -129,9 +129,8 @@ impl Harness<'_> {
         let write = Duration::from_millis(setup.write);
         let (stall, trickle) = if outstanding > 3 * soft { FLOOD_LIMITS } else { SLOW_LIMITS };
         let stood = now - conn.taken.1;
-        // The newest message does not count.
-        // Any item may have been the newest, so the shortest one is left out: the check must not be
-        // stricter than the engine.
+        // The engine does not count the newest message. Its size is unknown here, so exclude the
+        // shortest one: the check must not be stricter than the engine.
         let newest = match may_ping || conn.expected.pings + conn.expected.optional_pings > 0 {
             true => 0,
             false => conn.expected.items.iter().map(|item| item.output.len()).min().unwrap_or(0),

@@ -1,4 +1,4 @@
-//! The application: handlers that perform the plan's actions, and record each action before its
+//! The application: handlers that perform the plan's actions. Each action is recorded before its
 //! effect.
 
 use std::future::poll_fn;
@@ -18,31 +18,32 @@ use crate::alphabet::{id_number, identity, noise};
 use crate::hub::plan::{Address, ClientRef};
 use crate::trace::Trace;
 
-/// The state shared by the plan and the application.
+/// The application's state, shared with the harness.
 #[derive(Clone, Debug, Default)]
 pub struct Application(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 pub struct State {
-    /// The handles of connections that have called a handler, by number of id.
+    /// The handles of connections that have called a handler, indexed by the number of the id.
     handles: Vec<Option<Conn>>,
-    /// The numbers of the ids in the slots.
+    /// The number of the id in each slot.
     pub slots: [Option<u16>; 32],
     pub log: Vec<LogEntry>,
-    /// The part of the journal that was taken to record a position in it.
+    /// The entries already taken from the engine's journal to determine a position in it.
     pub journal: Vec<RecordedInput>,
-    /// Slow handlers and rules that are running.
+    /// The number of running slow handlers and rules.
     pub running: usize,
     /// The callers of handlers and rules that were dropped before they completed.
     pub dropped: Vec<u16>,
-    /// The slots for which the hook was called, and those for which it has decided after a delay.
+    /// The slots for which the hook was called, followed by those for which it has decided after a
+    /// delay.
     pub auth_calls: Vec<u8>,
     pub auth_decided: Vec<u8>,
-    /// The number of calls of the hook that have not completed.
+    /// The number of pending calls of the hook.
     pub auth_in_progress: usize,
 }
 
-/// Something that the application did. Connections are named by the numbers of their ids.
+/// An action of the application. Connections are given by the numbers of their ids.
 #[derive(Clone, Copy, Debug)]
 pub enum LogEntry {
     HandlerCalled {
@@ -80,12 +81,12 @@ pub enum LogEntry {
         code: u16,
         reason: &'static str,
     },
-    /// A handler waits until this time.
+    /// A handler starts a wait until this time.
     Paused {
         until: Duration,
     },
-    /// A waiting handler is polled, for the first time or again, at this position in the journal
-    /// and after this many bytes of input.
+    /// A waiting handler is polled, at this position in the journal and after this many bytes of
+    /// input.
     Resumed {
         by: u16,
         after: usize,
@@ -95,7 +96,7 @@ pub enum LogEntry {
     Returned {
         failed: bool,
     },
-    /// A hook was called, at this position.
+    /// A hook was called, at this position in the journal.
     HookCalled {
         by: u16,
         event: HookEvent,
@@ -115,7 +116,7 @@ pub enum LogEntry {
     },
 }
 
-/// A slow handler or rule that is running.
+/// A running slow handler or rule.
 pub(super) struct SlowCall {
     pub(super) application: Application,
     pub(super) conn: Conn,
@@ -131,7 +132,7 @@ impl Application {
     /// Returns the length of the journal, and the number of bytes received.
     pub(super) fn journal_position(&self, conn: &Conn) -> (usize, u64) {
         let mut state = self.state();
-        // Taken with each entry, so that the position of the entry among the inputs is known.
+        // Take the journal for each entry, to determine the entry's position among the inputs.
         conn.server().take_journal(&mut state.journal);
         (state.journal.len(), conn.server().stats().bytes_in)
     }
@@ -149,8 +150,8 @@ impl Application {
                 let clock = clock.clone();
                 builder.on_async(script.event, move |conn, message| {
                     let by = application.record_call(handler, &conn, &message.packet());
-                    // In the call itself, before there is a future: both kinds of panics must be
-                    // contained.
+                    // Panic in the call itself, before a future exists: the engine must contain
+                    // both kinds of panics.
                     if let [AppAction::Panic, ..] = *actions {
                         _ = application.run_action(&conn, by, AppAction::Panic);
                     }
@@ -169,12 +170,12 @@ impl Application {
         builder
     }
 
-    /// Records that a handler was called. Returns the number of the caller's id.
+    /// Records a call of a handler. Returns the number of the caller's id.
     fn record_call(&self, handler: usize, conn: &Conn, message: &PacketRef<'_>) -> u16 {
         self.record(conn, |by| LogEntry::HandlerCalled { by, handler, hash: hash(message) })
     }
 
-    /// Records an entry, and the handle of the connection that it is about.
+    /// Records an entry, together with the handle of its connection.
     pub(super) fn record(&self, conn: &Conn, what: impl FnOnce(u16) -> LogEntry) -> u16 {
         let by = number(conn);
         let mut state = self.state();
@@ -182,7 +183,7 @@ impl Application {
         if state.handles.len() <= at {
             state.handles.resize(at + 1, None);
         }
-        // Kept, so that the plan can act by it after the connection has closed.
+        // Keep the handle, so that the plan can use it after the connection has closed.
         state.handles[at] = Some(conn.clone());
         state.log.push(what(by));
         by
@@ -193,7 +194,7 @@ impl Application {
         result
     }
 
-    /// Performs an action. Returns the handler's result if the action ends it.
+    /// Performs an action. Returns the handler's result if the action completes it.
     pub(super) fn run_action(
         &self,
         conn: &Conn,
@@ -203,7 +204,7 @@ impl Application {
         match action {
             AppAction::Panic => {
                 self.state().log.push(LogEntry::Panicked);
-                // `panic!` would call the panic hook, which prints.
+                // `panic!` would call the panic hook, which prints a message.
                 resume_unwind(Box::new("a plan's panic"))
             }
             AppAction::Fail => Some(self.record_return(Err("a plan's error".into()))),
@@ -216,7 +217,7 @@ impl Application {
 
     /// Performs an action with the handle of a slot's connection, outside any handler.
     pub fn outside(&self, slot: u8, action: &AppAction) {
-        // Cloned, and the lock released: the action takes it again for its entry in the log.
+        // Release the lock, since the action locks the state again to log itself.
         let found = {
             let state = self.state();
             state.handle(slot).map(|(by, conn)| (by, conn.clone()))
@@ -243,7 +244,8 @@ impl Application {
                 let payload = noise(payload.0, payload.1);
                 let at = self.state().log.len();
                 let taken = conn.send_raw(payload);
-                // Logged before later entries: the result was decided before the write, during which the
+                // Insert before later entries: the result was decided before the write, and during
+                // the write the application may act again and the connection may close.
                 // application may act again and the connection may close.
                 self.state().log.insert(at, LogEntry::Raw { by, payload, taken });
             }
@@ -276,7 +278,7 @@ impl State {
         Some((id, self.handles.get(usize::from(id))?.as_ref()?))
     }
 
-    /// Returns the text of an address; `caller` stands for [`ClientRef::Caller`].
+    /// Returns the text of an address; `caller` replaces [`ClientRef::Caller`].
     pub fn address(&self, address: Address, caller: u16) -> &'static str {
         let client = |client| match client {
             ClientRef::Slot(slot) => {
@@ -309,8 +311,8 @@ impl SlowCall {
                 self.pause(&clock, millis).await;
                 continue;
             }
-            // Before the action: a panic drops this call at once, and must not count as a dropped
-            // one.
+            // Set this before the action: a panic drops this call immediately, which must not count
+            // as a dropped call.
             self.is_finished = matches!(action, AppAction::Fail | AppAction::Panic);
             if let Some(result) = self.application.run_action(&self.conn, self.by, action) {
                 return result;
@@ -341,13 +343,13 @@ impl Drop for SlowCall {
         let mut state = self.application.state();
         state.running -= 1;
         if !self.is_finished {
-            // A future that is dropped before its end: its connection has ended.
+            // The future was dropped before it completed, because its connection has ended.
             state.dropped.push(self.by);
         }
     }
 }
 
-/// Lets other tasks be polled.
+/// Yields once to other tasks.
 pub(super) async fn yield_now() {
     let mut has_waited = false;
     poll_fn(|cx| {
@@ -360,12 +362,12 @@ pub(super) async fn yield_now() {
     .await;
 }
 
-/// Returns the number of a connection's id.
+/// Returns the number of a connection's id, or `u16::MAX` for an unknown id.
 fn number(conn: &Conn) -> u16 {
     id_number(conn.id().as_str().as_bytes()).unwrap_or(u16::MAX)
 }
 
-/// Returns a hash of a message that a handler received.
+/// Returns a hash of a message as a handler receives it.
 pub fn hash(message: &PacketRef<'_>) -> u64 {
     let mut trace = Trace::new();
     let PacketRef { room, event, dst, src, payload } = *message;

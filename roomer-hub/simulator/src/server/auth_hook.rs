@@ -1,4 +1,4 @@
-//! The application's `authorize` hook, and the checks of handshakes.
+//! The application's `authorize` hook, and checks of handshakes.
 
 use std::panic::resume_unwind;
 use std::time::Duration;
@@ -15,20 +15,20 @@ use super::plan::AuthHook;
 use super::traffic::{Meaning, Sent};
 use crate::fault::{Fault, ensure};
 
-/// A handshake that waits for the hook.
+/// A handshake whose `authorize` hook is pending.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PendingAuth {
-    /// The time at which the hook decides.
+    /// The time at which the hook will decide.
     pub(super) until: Duration,
-    /// The status of the response, unless a limit is reached by then.
+    /// The status of the response, unless a limit is reached before the decision.
     status: u16,
-    /// The position of the end of the request.
+    /// The position of the request's end in the client's bytes.
     pub(super) at: u64,
     /// The maximum number of bytes that may be read before the hook has decided.
     pub(super) most: u64,
 }
 
-/// Counts a call of the hook until it is dropped.
+/// Counts a call of the hook while the guard exists.
 struct AuthGuard(Application);
 
 impl Drop for AuthGuard {
@@ -42,7 +42,7 @@ impl AuthHook {
         slots >> (slot % 32) & 1 == 1
     }
 
-    /// Returns the status for a request that would have this status without the hook.
+    /// Returns the final status of a request, given its status without the hook.
     fn status(&self, slot: u8, status: u16) -> u16 {
         match self {
             auth_hook if AuthHook::has(auth_hook.admits, slot) => status,
@@ -55,7 +55,7 @@ impl AuthHook {
         match self.status(slot, 101) {
             101 => Ok(Claims::default()),
             401 => Err(Rejection::unauthorized("not today")),
-            // `panic!` would call the panic hook, which prints.
+            // `panic!` would call the panic hook, which prints a message.
             _ => resume_unwind(Box::new("a plan's panic")),
         }
     }
@@ -82,7 +82,8 @@ impl Application {
                 let slot = application.record_auth_call(&request);
                 application.state().auth_in_progress += 1;
                 let (application, clock) = (application.clone(), clock.clone());
-                // Made in the call and moved into the future, which may be dropped without a poll.
+                // Create the guard in the call and move it into the future, which may be dropped
+                // without a poll.
                 let knock = AuthGuard(application.clone());
                 async move {
                     let _knock = knock;
@@ -109,17 +110,17 @@ impl Application {
 }
 
 impl Harness<'_> {
-    /// Handles a complete request. Returns the status of its response, or `None` while the hook
-    /// decides.
+    /// Handles a complete request. Returns the status of the response, or `None` while the hook is
+    /// pending.
     fn decide(&mut self, at: usize, sent: Sent) -> Result<Option<u16>, Fault> {
         let Meaning::Request(status) = sent.meaning else {
             return Err(Fault::new(format!("{:?} before a request", sent.meaning)));
         };
-        // For a wrong path or method the hook is not called.
+        // The hook is not called for a wrong path or method.
         if matches!(status, 404 | 405) {
             return Ok(Some(status));
         }
-        // Limits are checked before anything else in an upgrade request.
+        // Limits are checked first in an upgrade request.
         if let Some(status) = self.rejection(at) {
             self.mark_full(status);
             return Ok(Some(status));
@@ -136,14 +137,14 @@ impl Harness<'_> {
         self.marks.mark(comes_to == 500, Mark::AuthPanics);
         let Some(wait) = auth_hook.wait(slot) else { return Ok(Some(comes_to)) };
         let until = now + Duration::from_millis(wait.into());
-        // Early bytes of a client are read while the hook decides, but not without a limit.
+        // While the hook is pending, the server reads early bytes of the client up to a limit.
         let most = self.conns[at].read.max(sent.at + MAX_HEAD);
         self.conns[at].pending_auth =
             Some(PendingAuth { until, status: comes_to, at: sent.at, most });
         Ok(None)
     }
 
-    /// Takes the decision of the hook, if it has decided in this poll.
+    /// Returns the pending handshake if the hook has decided in this poll.
     fn take_decision(&mut self, at: usize) -> Result<Option<PendingAuth>, Fault> {
         let auth_decided = std::mem::take(&mut self.application.state().auth_decided);
         if auth_decided.is_empty() {
@@ -160,7 +161,7 @@ impl Harness<'_> {
         Ok(pending_auth)
     }
 
-    /// Checks a connection that opens. Returns the position of the end of its request.
+    /// Checks a connection that opens. Returns the position of its request's end.
     pub(super) fn check_admitted(&mut self, at: usize) -> Result<u64, Fault> {
         let conn = &mut self.conns[at];
         let (mut status, mut end) = (None, 0);
@@ -179,13 +180,13 @@ impl Harness<'_> {
         Ok(end)
     }
 
-    /// Checks the poll of a connection that is still in its handshake.
+    /// Checks the state after a poll of a connection in its handshake.
     pub(super) fn after_handshake_poll(&mut self, at: usize, is_done: bool) -> Result<(), Fault> {
         let now = self.now();
         let limit = Duration::from_millis(self.plan.setup.handshake);
         let (is_stopping, may_be_cut) = (self.is_stopping, self.may_be_cut());
         let conn = &mut self.conns[at];
-        // Ended from outside, so neither a response nor a decision is expected.
+        // The connection was ended from outside, so neither a response nor a decision is expected.
         if conn.is_aborted || (is_done && may_be_cut) {
             conn.pending_auth = None;
             return Ok(());
@@ -201,7 +202,7 @@ impl Harness<'_> {
             return self.reject(at, status);
         }
         if let Some(PendingAuth { status, .. }) = self.take_decision(at)? {
-            // Checked again: the last place may have been taken while the hook decided.
+            // Check again: the last place may have been taken while the hook was pending.
             let rejection = self.rejection(at).filter(|_| status == 101);
             if let Some(rejection) = rejection {
                 self.marks.mark(true, Mark::FullAfterWait);
@@ -214,7 +215,7 @@ impl Harness<'_> {
         let status = match conn {
             _ if is_asking && is_stopping => None,
             _ if is_asking && now >= conn.created + limit => Some(503),
-            // The server has seen the end of the stream, unless it has stopped reading.
+            // The server has reached the end of the stream, unless it has stopped reading.
             _ if conn.is_fully_read() && !conn.is_buffer_full() => None,
             _ if is_stopping => None,
             _ if now >= conn.created + limit => Some(408),
@@ -240,7 +241,7 @@ impl Harness<'_> {
         ensure!(status != 101, "connection {at} is not opened");
         let now = self.now();
         let conn = &mut self.conns[at];
-        // An early rejection is not counted as that of a request.
+        // An early rejection does not count as a rejected request.
         if conn.rejected_early.is_none() {
             self.counts.refused(status);
         }
@@ -251,7 +252,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Marks a rejection because of a limit.
+    /// Sets the mark for a rejection due to a limit.
     fn mark_full(&mut self, status: u16) {
         let is_ending = self.is_stopping || self.drain.is_some();
         self.marks.mark(is_ending, Mark::Unavailable);

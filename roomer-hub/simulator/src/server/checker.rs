@@ -1,5 +1,5 @@
-//! Compares each input that the engine gives its hub with the bytes that it has read, and lets the
-//! model compute the expected output.
+//! Compares each input that the engine passes to its hub with the bytes that it has read, and
+//! updates the model, which computes the expected output.
 
 use std::time::Duration;
 
@@ -17,12 +17,13 @@ use super::traffic::{Meaning, Sent};
 use crate::fault::{Fault, ensure};
 use crate::hub::op::{Effect, Op};
 
-/// The engine's `CLOSE_ALLOWANCE`: a closing connection with more output left may be aborted to
-/// save memory.
+/// The engine's `CLOSE_ALLOWANCE`: to save memory, a closing connection with more pending output
+/// may be aborted.
 const CLOSE_ALLOWANCE: u64 = 64 * 1024;
 
 impl Harness<'_> {
-    /// Checks the new entries of the journal. `polled` is the connection whose task was polled.
+    /// Checks the new entries of the journal. `polled` is the connection whose task has been
+    /// polled.
     pub(super) fn check_journal(&mut self, polled: Option<usize>) -> Result<(), Fault> {
         let was_open = polled.is_some_and(|at| self.conns[at].state == State::Open);
         let has_read = polled.is_some_and(|at| self.note_read(at));
@@ -37,12 +38,12 @@ impl Harness<'_> {
             (std::mem::take(&mut state.log), std::mem::take(&mut state.dropped))
         };
         self.check_entries(polled, &inputs, &entries)?;
-        // The vectors are given back for their capacity.
+        // Return the vectors to reuse their capacity.
         inputs.clear();
         self.journal = inputs;
         entries.clear();
         self.application.state().log.append(&mut entries);
-        // After the inputs, which contain the reason for the drop.
+        // Check drops after the inputs, which contain the reason for the drop.
         for by in dropped {
             self.check_dropped(by, polled)?;
         }
@@ -61,7 +62,7 @@ impl Harness<'_> {
         }
     }
 
-    /// Records the bytes that a connection has read in this poll. Returns true if there are any.
+    /// Records the bytes that a connection has read in this poll. Returns true if it has read any.
     fn note_read(&mut self, at: usize) -> bool {
         let now = self.now();
         let conn = &mut self.conns[at];
@@ -88,7 +89,7 @@ impl Harness<'_> {
         let (mut journal, mut log) = (Cursor::new(inputs), Cursor::new(entries));
         loop {
             match log.peek() {
-                // A handler is polled between two inputs, at the position that it has recorded.
+                // A handler is polled between two inputs, at its recorded position.
                 Some(LogEntry::Resumed { by, after, bytes_in }) if after == journal.at() => {
                     log.next();
                     self.check_resumed((by, bytes_in), polled, &mut journal, &mut log)?;
@@ -110,7 +111,7 @@ impl Harness<'_> {
             self.trace.number(kind(entry));
             self.check_input(entry, polled, &mut journal, &mut log)?;
         }
-        // Messages sent with `send_raw` outside a handler do not leave an input.
+        // Messages sent with `send_raw` outside a handler do not produce an input.
         while let Some(action) = log.next() {
             let LogEntry::Raw { by, payload, taken } = action else {
                 return Err(Fault::new(format!("an action without an effect: {action:?}")));
@@ -127,7 +128,7 @@ impl Harness<'_> {
         let (now, ping) = (self.now(), Duration::from_millis(self.plan.setup.ping));
         let conn = &mut self.conns[at];
         if was_open && conn.state != State::Open && now >= conn.last_ping + ping {
-            // The ping may have been queued before the end.
+            // The ping may have been queued before the connection ended.
             conn.expected.optional_pings += 1;
         }
         Ok(())
@@ -154,8 +155,7 @@ impl Harness<'_> {
                     let sent = conn.traffic.pending.front();
                     return Err(Fault::new(format!("{sent:?} of {at} is taken for a packet")));
                 };
-                // The engine must not handle what was read behind the packet that closed the
-                // connection.
+                // The engine must not handle frames behind the packet that closed the connection.
                 ensure!(!conn.is_closed_by_hub, "a packet after the one that has closed {at}");
                 let Some(client) = conn.client else { return Ok(()) };
                 self.give(Op::Packet { client, packet }, None)?;
@@ -200,7 +200,8 @@ impl Harness<'_> {
         conn.read_at_poll = end;
         conn.expected.push(now, Order::Direct, Output::Response(101), false);
         let slot = usize::from(conn.slot);
-        // A later connection may have taken the slot, to which the plan's next steps refer.
+        // A later connection may occupy the slot, in which case the plan's next steps refer to that
+        // one.
         if self.slots[slot] == Some(at) {
             self.application.state().slots[slot] = Some(id);
         }
@@ -231,7 +232,7 @@ impl Harness<'_> {
         let Some(client) = conn.client else { return Ok(()) };
         if let Some(Meaning::Close(code)) = conn.next() {
             conn.traffic.pending.pop_front();
-            // The server has closed first, so this frame is the client's answer.
+            // The server has closed first, so this frame is the client's response.
             if conn.state != State::Open {
                 return self.give(Op::Gone { client }, None);
             }
@@ -240,7 +241,7 @@ impl Harness<'_> {
             self.give(Op::Gone { client }, None)?;
             self.expect_hook(client, HookEvent::Gone(DisconnectReason::ByPeer(code)));
             let conn = &mut self.conns[at];
-            // A close that does not fit into the queue replaces what waits there.
+            // A close that does not fit into the queue replaces queued output.
             conn.expected.may_be_truncated |= conn.expected.may_drop_next();
             let close = Output::Close { code, reason: code.map(|_| "").or(Some("")) };
             conn.expected.push(now, Order::Barrier, close, false);
@@ -269,22 +270,22 @@ impl Harness<'_> {
         polled: Option<usize>,
         log: &mut Cursor<'_, LogEntry>,
     ) -> Result<(), Fault> {
-        // The pongs may have filled the queue, which is then the reason for the close.
+        // Pongs may have filled the queue and so caused the close.
         if code == 1013 && polled == Some(at) {
             self.settle_pings(at);
         }
         if polled.is_none() {
-            // Raw messages are not inputs of the hub, so those before this close are checked here.
+            // Raw messages are not inputs of the hub, so check those before this close here.
             while let Some(LogEntry::Raw { by, payload, taken }) = log.peek() {
                 log.next();
                 self.check_raw(by, payload, taken)?;
             }
         }
-        // The memory budget may close any connection, even in the poll of another one.
+        // Exceeding the memory budget may close any connection, even in the poll of another one.
         if code == 1013 && self.may_be_out_of_memory() {
             self.marks.mark(polled != Some(at), Mark::OutOfMemory);
             self.close(at, code, None)?;
-            // Its queue is dropped to free memory, the close frame excepted.
+            // Its queue is dropped to free memory, except for the close frame.
             (self.conns[at].expected.may_be_truncated, self.conns[at].is_shed) = (true, true);
             return Ok(());
         }
@@ -306,7 +307,7 @@ impl Harness<'_> {
         self.check_closed_slow(at, code)
     }
 
-    /// Checks a close outside any poll: by the application, a shutdown or a drain.
+    /// Checks a close outside any poll: by the application, a shutdown, or a drain.
     fn check_closed_outside(
         &mut self,
         at: usize,
@@ -331,7 +332,7 @@ impl Harness<'_> {
         self.close(at, code, Some("server is going away"))
     }
 
-    /// Checks that a connection was silent or too slow.
+    /// Checks that a closed connection was silent or too slow.
     fn check_closed_slow(&mut self, at: usize, code: u16) -> Result<(), Fault> {
         let is_silent = self.may_time_out(at);
         let reason = match (is_silent, self.check_slow(at)) {
@@ -352,12 +353,12 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Returns true if the server may close a connection for its silence.
+    /// Returns true if the server may close a connection because it was silent.
     fn may_time_out(&self, at: usize) -> bool {
         let (conn, setup) = (&self.conns[at], &self.plan.setup);
         let pong = Duration::from_millis(setup.pong);
         let pong_margin = Duration::from_millis(setup.pong - setup.ping);
-        // The bytes that it has just read may have been read after its decision.
+        // The bytes read last may have been read after the decision.
         let is_silent =
             [(conn.last_received, conn.unanswered_ping), conn.before_read].iter().any(|silence| {
                 let (received, Some(asked)) = *silence else { return false };
@@ -387,7 +388,7 @@ impl Harness<'_> {
     }
 
     fn by_key(&self, key: ConnKey) -> Result<usize, Fault> {
-        // From the end: inputs are mostly about recent connections.
+        // Search from the end, since most inputs concern recent connections.
         let found = self.conns.iter().rposition(|conn| conn.key == Some(key));
         found.ok_or_else(|| Fault::new(format!("an unknown key: {key:?}")))
     }

@@ -1,4 +1,4 @@
-//! The clients: the bytes that they send and receive, and those that arrive at the server.
+//! The client side: bytes that clients send and receive, and bytes that arrive at the server.
 
 use roomer_proto::PacketRef;
 
@@ -12,9 +12,9 @@ use crate::fault::Fault;
 use crate::hub::plan::Mode;
 
 impl Harness<'_> {
-    /// Lets a client send a frame, which is in flight from then on.
+    /// Sends a frame from a client. Its bytes are now in flight.
     pub fn send(&mut self, at: usize, frame: ClientFrame) {
-        // A client that has closed or ended its stream sends nothing, whatever the plan asks for.
+        // A client that has closed or ended its stream ignores steps that send.
         if !self.conns[at].can_send() {
             return;
         }
@@ -61,7 +61,7 @@ impl Harness<'_> {
         conn.ignores_input |= conn.traffic.has_sent_violation();
     }
 
-    /// Returns a payload that fills a queue up to its limit, or nearly.
+    /// Returns a payload that fills a queue exactly to its limit, or nearly.
     fn payload_for_queue(
         &self,
         slot: u8,
@@ -79,7 +79,7 @@ impl Harness<'_> {
             128..=0x1_0003 => 4,
             _ => 10,
         };
-        // The frame as a receiver gets it: with the sender's id in place of the client's `src`.
+        // Compute the frame as delivered: with the sender's id in place of the client's `src`.
         let around = head + bare.encoded_len() - bare.src.len() + identity(0).text.len();
         let most = setup.max_message.saturating_sub(bare.encoded_len()).min(0x1_0000);
         noise(8, left.saturating_sub(around).min(most) as u32)
@@ -88,7 +88,7 @@ impl Harness<'_> {
     /// Delivers a client's bytes in flight to the server.
     pub fn deliver(&mut self, at: usize, bytes: usize) {
         let conn = &mut self.conns[at];
-        // Nothing arrives after the end of the stream, or over a cable that is cut.
+        // No bytes arrive after the end of the stream, or over a connection that is lost.
         if conn.end == Some(End::Lost) || conn.end == Some(End::Arrived) {
             return;
         }
@@ -100,14 +100,14 @@ impl Harness<'_> {
             conn.peer.deliver(&back[..size - first]);
             conn.traffic.in_flight.drain(..size);
         }
-        // Only behind the last byte, as TCP delivers the end in order.
+        // As in TCP, the end of the stream arrives after the last byte.
         if conn.traffic.in_flight.is_empty() && conn.end == Some(End::Sending) {
             conn.peer.end_stream(Ok(()));
             conn.end = Some(End::Arrived);
         }
     }
 
-    /// Lets a client read.
+    /// Reads a client's received bytes, and lets it answer.
     pub(super) fn receive(&mut self, at: usize) -> Result<(), Fault> {
         let mut bytes = std::mem::take(&mut self.buffer);
         bytes.clear();
@@ -117,8 +117,8 @@ impl Harness<'_> {
         self.trace.bytes(&bytes);
         let compat = self.plan.setup.mode == Mode::Compat;
         let ConnModel { expected, view, traffic, is_mute, end, closes_at, id, .. } = conn;
-        // A client that has ended its stream, or answers nothing by plan, sends neither pongs nor
-        // close frames.
+        // A client that has ended its stream, or is mute by plan, sends neither pongs nor close
+        // frames.
         let (id, is_polite) = (*id, !*is_mute && end.is_none());
         let marks = &mut self.marks;
         let received = expected.receive(&bytes, |received| {
@@ -150,7 +150,7 @@ impl Harness<'_> {
     }
 }
 
-/// Returns the payload with which a packet has a certain size.
+/// Returns the payload that gives a packet a certain size.
 fn payload_of(size: Size, bare: &PacketRef<'_>, setup: &Setup) -> &'static [u8] {
     const MAX: usize = 0x1_0000;
     match size {

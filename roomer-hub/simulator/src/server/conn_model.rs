@@ -1,4 +1,4 @@
-//! The state of one connection, as seen from outside the server.
+//! A connection's state, as observed from outside the server.
 
 use std::time::Duration;
 
@@ -22,9 +22,9 @@ pub struct ConnModel {
     pub peer: Peer,
     pub task: usize,
     pub slot: u8,
-    /// The status of an early rejection, if there were too many handshakes.
+    /// The status of an early rejection, because too many handshakes were in progress.
     pub rejected_early: Option<u16>,
-    /// The handshake waits for the `authorize` hook.
+    /// Present while the handshake waits for the `authorize` hook.
     pub pending_auth: Option<PendingAuth>,
     pub is_mute: bool,
     pub traffic: Traffic,
@@ -33,15 +33,16 @@ pub struct ConnModel {
     pub state: State,
     pub client: Option<u16>,
     pub key: Option<ConnKey>,
-    /// The number of its id.
+    /// The number of the connection's id.
     pub id: u16,
     pub created: Duration,
-    /// Bytes that the server had read after the last poll.
+    /// The number of bytes that the server had read after the last poll.
     pub read: u64,
-    /// Bytes read in the last poll that read any.
+    /// The number of bytes read in the last poll that read any.
     pub last_read: u64,
     pub last_received: Duration,
-    /// The times at which a full socket has certainly, and has possibly, become writable.
+    /// The time at which a full socket has certainly become writable, and the time at which it may
+    /// have.
     pub writable: (Duration, Duration),
     /// True if the socket has been full since it last accepted bytes.
     pub was_full: bool,
@@ -51,46 +52,47 @@ pub struct ConnModel {
     pub before_read: (Duration, Option<Duration>),
     pub last_ping: Duration,
     pub unanswered_ping: Option<Duration>,
-    /// True if it is unknown whether input arrived before or after the last ping.
+    /// True if it is unknown whether the last input arrived before or after the last ping.
     pub is_ping_order_unknown: bool,
-    /// The end of the client's stream, if it has ended.
+    /// How far the end of the client's stream has progressed.
     pub end: Option<End>,
-    /// The position of the client's close frame.
+    /// The position of the end of the client's close frame.
     pub closes_at: Option<u64>,
-    /// The time at which the server decided to close, and the time of a poll after that.
+    /// The time at which the server decided to close, and the time of the next poll.
     pub closed: Option<(Duration, Option<Duration>)>,
-    /// Bytes that were read before the poll of that decision.
+    /// The number of bytes read before the poll in which the server decided to close.
     pub read_at_close: u64,
     /// True if the server no longer parses the client's frames.
     pub ignores_input: bool,
-    /// The first protocol violation that the client has sent.
+    /// The first protocol violation in the client's bytes.
     pub violation: Option<Violation>,
-    /// True if the notice of another connection's close exceeded the hard limit.
+    /// True if the notice of another connection's close exceeded the queue's hard limit.
     pub overflowed_by_close: bool,
-    /// True if the hub has closed it for a rate or for violations.
+    /// True if the hub has closed the connection because of a rate or of violations.
     pub is_closed_by_hub: bool,
-    /// True if it was closed to save memory; it may be aborted with much output left.
+    /// True if the connection was closed to save memory, so it may be aborted with much pending
+    /// output.
     pub is_shed: bool,
     pub is_broken: bool,
     pub is_aborted: bool,
-    /// Bytes that the socket had accepted when the server was last idle, and the time of the last
-    /// change.
+    /// The number of bytes that the socket had accepted when the server was last idle, and the time
+    /// of the last change.
     pub taken: (u64, Duration),
-    /// When more than half of the limit may first have been queued.
+    /// The earliest time at which more than half of the queue's limit may have been in use.
     pub congested_since: Option<Duration>,
     pub was_unread: bool,
-    /// Bytes that had been read, and the time, when its reading was paused.
+    /// The number of bytes read when reading was paused, and the time of the pause.
     pub paused: Option<(u64, Duration)>,
-    /// The question of a pending rule.
+    /// The question that a pending rule must answer.
     pub pending_rule: Option<(Permission, PacketRef<'static>)>,
-    /// The handler or rule that its input waits for.
+    /// The pending handler or rule that delays further input.
     pub waiting: Option<Waiting>,
-    /// Bytes that had been read when the poll began, or when the handshake ended.
+    /// The number of bytes read when the poll began, or when the handshake ended.
     pub read_at_poll: u64,
-    /// Set when a handler or rule has completed: input after it is not parsed until the server has
+    /// Set when a handler or rule has completed. Later input is not parsed until the server has
     /// received more bytes than this.
     pub parse_resumes_at: Option<u64>,
-    /// The position of the end of the last packet that was handled.
+    /// The position of the end of the last handled packet.
     pub parsed: u64,
     /// The position from which the session may buffer input after a pending handler.
     pub buffered_from: Option<u64>,
@@ -106,9 +108,9 @@ pub struct ConnModel {
 /// A pending handler or rule.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting {
-    /// The time at which it completes; `None` if it was not polled yet.
+    /// The time at which it completes; `None` before its first poll.
     pub until: Option<Duration>,
-    /// Bytes that had been read when it was called.
+    /// The number of bytes read when it was called.
     pub read: u64,
     /// The size of the message's payload.
     pub payload: u64,
@@ -124,11 +126,11 @@ pub enum State {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The client sends no more; data in flight still arrives.
+    /// The client sends no more bytes, but those in flight still arrive.
     Sending,
-    /// The end of the stream has arrived.
+    /// The end of the stream has arrived at the server.
     Arrived,
-    /// The connection is lost, and the server has not noticed.
+    /// The connection is lost, but the server has not noticed.
     Lost,
 }
 
@@ -187,7 +189,7 @@ impl ConnModel {
         }
     }
 
-    /// Records whether output waits for a full socket, while the server is idle.
+    /// Records the time since which a full socket has blocked output, while the server is idle.
     pub fn is_blocked_since(&mut self, now: Option<Duration>) {
         match now {
             None => self.seen_written = u64::MAX,
@@ -198,7 +200,7 @@ impl ConnModel {
         }
     }
 
-    /// Returns the time at which the socket was first seen full while idle, if it still is.
+    /// Returns the time at which the socket was first full while idle, if it still is.
     pub fn blocked_since(&self) -> Option<Duration> {
         (self.seen_written == self.taken.0).then_some(self.blocked)
     }
@@ -207,23 +209,24 @@ impl ConnModel {
         self.end.is_none() && self.closes_at.is_none()
     }
 
-    /// Returns true if the server has read everything, including the end of the stream.
+    /// Returns true if the server has read all bytes and the end of the stream.
     pub fn is_fully_read(&self) -> bool {
         self.end == Some(End::Arrived) && self.peer.unread() == 0
     }
 
-    /// Returns true if so much was received during `authorize` that reading has stopped.
+    /// Returns true if the server stopped reading because `authorize` is pending and the buffer is
+    /// full.
     pub fn is_buffer_full(&self) -> bool {
         self.pending_auth.is_some_and(|pending_auth| self.read - pending_auth.at >= MAX_HEAD)
     }
 
-    /// Returns true if the server can see the end of the stream: nothing is read while a handler is
-    /// pending.
+    /// Returns true if the server can notice the end of the stream, which it does not read while a
+    /// handler is pending.
     pub fn is_end_visible(&self) -> bool {
         self.waiting.is_none() && self.is_fully_read()
     }
 
-    /// Returns the next item that the server has read and not handled.
+    /// Returns the next item that the server has read but not handled.
     pub fn next(&self) -> Option<Meaning> {
         if self.waiting.is_some() { None } else { self.traffic.peek(self.read) }
     }
@@ -253,7 +256,7 @@ impl View {
                 self.is_in = true;
                 ensure!(members.contains(id), "a snapshot without the receiver");
                 let room = room_number(room).unwrap_or(u8::MAX);
-                // Without presence, the client only knows itself.
+                // Without presence, the view contains only the client itself.
                 let own = IdSet::from_iter([id]);
                 let members = if shows == Presence::Full { members } else { own };
                 match self.rooms.iter().find(|(known, _)| *known == room) {
@@ -279,7 +282,7 @@ impl View {
         let subject = id_number(packet.payload);
         match (packet.event, view) {
             ("leave_ack", view) if packet.dst.is_empty() => {
-                // Even `root` may reject a join.
+                // The application may reject a join even to `root`.
                 self.is_in = true;
                 view.map(|at| self.rooms.remove(at));
             }

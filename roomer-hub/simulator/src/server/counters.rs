@@ -1,4 +1,4 @@
-//! Compares the server's statistics with the events of the plan.
+//! Compares the server's statistics with the events of the run.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub(super) struct Counts {
     pub(super) closes: BTreeMap<u16, u64>,
     pub(super) closed_by_peer: u64,
     pub(super) lost: u64,
-    /// Rejected handshakes, by status.
+    /// The number of rejected handshakes by status.
     pub(super) refused: BTreeMap<u16, u64>,
 }
 
@@ -55,7 +55,7 @@ impl Harness<'_> {
             refused: stats.rejected_requests,
         };
         ensure!(found == self.counts, "counters are {found:?}, expected {:?}", self.counts);
-        // The output of handshakes and of closing connections is counted when they end.
+        // Output of handshakes and of closing connections is added to the statistics when they end.
         let written = |is_so: fn(&ConnModel) -> bool| -> u64 {
             let conns = self.conns.iter().filter(|conn| is_so(conn));
             conns.map(|conn| conn.peer.bytes_written()).sum()
@@ -64,7 +64,7 @@ impl Harness<'_> {
         let written = written(|_| true);
         let is_so = (counted..=written).contains(&stats.bytes_out);
         ensure!(is_so, "{} bytes out, {counted} to {written} written", stats.bytes_out);
-        // Nothing is under way any more, so the sum is exact.
+        // No bytes are in flight any more, so the sum is exact.
         if conns().count() == 0 {
             let found = (stats.bytes_out, stats.queued_bytes, stats.held_bytes);
             ensure!(found == (written, 0, 0), "{found:?} bytes out and left, {written} written");

@@ -1,4 +1,4 @@
-//! A position in the entries of one poll: the journal's, or the application's log.
+//! A cursor over the entries of one poll, in the journal or in the application's log.
 
 use roomer_engine::RecordedInput;
 
@@ -12,7 +12,7 @@ impl<'a, T: Copy> Cursor<'a, T> {
         Cursor { items, at: 0 }
     }
 
-    /// Returns the number of entries consumed.
+    /// Returns the number of entries already consumed.
     pub(super) fn at(&self) -> usize {
         self.at
     }
@@ -28,7 +28,7 @@ impl<'a, T: Copy> Cursor<'a, T> {
     }
 }
 
-/// Returns the number of an input's kind for the trace.
+/// Returns a number for the kind of an input, to be hashed in the trace.
 pub(super) fn kind(entry: RecordedInput) -> u64 {
     match entry {
         RecordedInput::Opened(_) => 1,

@@ -1,4 +1,4 @@
-//! The model of a drain: which connections it may close, and when it has to end.
+//! The model of a drain: which connections it may close, and when it must end.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,13 +11,13 @@ use super::marks::Mark;
 use super::plan;
 use crate::fault::{Fault, ensure};
 
-/// The engine's interval between closes of a drain.
+/// The engine's interval between the closes of a drain.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The engine's `ABORT_GRACE`: the time that aborted connections have to end.
+/// The engine's `ABORT_GRACE`: the time within which aborted connections must end.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
 
-/// The default duration of a drain, beyond the close timeout, in milliseconds.
+/// The default duration of a drain in addition to the close timeout, in milliseconds.
 const DEFAULT_SLACK: u64 = 1000;
 
 #[derive(Debug)]
@@ -25,22 +25,22 @@ pub struct Drain {
     since: Duration,
     deadline: Duration,
     per_second: usize,
-    /// The connections at the beginning.
+    /// The number of connections when the drain began.
     there: usize,
-    /// The connections that ended before the deadline.
+    /// The number of connections that ended before the deadline.
     ended: usize,
-    /// The connections that the drain has closed.
+    /// The number of connections that the drain has closed.
     closed_by_drain: u64,
-    /// True if the connections left at the deadline may have been aborted.
+    /// True if the connections still open at the deadline may have been aborted.
     may_be_cut: bool,
-    /// True if all that were left have been closed before, and connections that end now are
-    /// aborted.
+    /// True if all remaining connections have been closed, so that those ending from now on count
+    /// as aborted.
     is_cut: bool,
     cut: usize,
     waiters: Vec<Waiter>,
 }
 
-/// A task that waits for the drain.
+/// A task that waits for a drain, and its result.
 #[derive(Debug)]
 struct Waiter {
     task: usize,
@@ -49,9 +49,9 @@ struct Waiter {
 }
 
 impl Drain {
-    /// Returns the number of connections that may have been closed at this time.
+    /// Returns the maximum number of connections that the drain may have closed by this time.
     fn allowed(&self, now: Duration) -> u64 {
-        // One interval ahead: the first closes come at once, not after an interval.
+        // Count one interval in advance: the first closes come immediately, not after an interval.
         let millis = (now + DRAIN_INTERVAL - self.since).as_millis();
         let expected = (self.per_second as u128 * millis).div_ceil(1000);
         expected.try_into().unwrap_or(u64::MAX)
@@ -59,7 +59,7 @@ impl Drain {
 }
 
 impl Harness<'_> {
-    /// Starts a drain, or waits for the one that is running.
+    /// Starts a drain, or waits for the one in progress.
     pub(super) fn begin_drain(&mut self) -> Result<(), Fault> {
         let (now, close) = (self.now(), self.plan.setup.close);
         let there = self.conns.iter().filter(|conn| is_in(conn)).count();
@@ -71,7 +71,7 @@ impl Harness<'_> {
             let drained = server.drain().await;
             *shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(drained);
         });
-        // A second drain joins the one that is running, with its deadline.
+        // A second drain joins the one in progress, and keeps its deadline.
         let drain = self.drain.get_or_insert(Drain {
             since: now,
             deadline: now + Duration::from_millis(deadline),
@@ -85,12 +85,12 @@ impl Harness<'_> {
             waiters: Vec::new(),
         });
         drain.waiters.push(Waiter { task, is_checked: false, result });
-        // At once, as a caller's `await` would.
+        // Poll immediately, as an `await` of the caller would.
         self.tasks.poll(task);
         self.observe(Some(task))
     }
 
-    /// Observes the effect of a poll on the drain.
+    /// Records the effect of a poll on the drain.
     pub(super) fn observe_drain(&mut self, task: Option<usize>) -> Result<(), Fault> {
         let (now, is_live) = (self.now(), self.server.is_live());
         let is_empty = !self.conns.iter().any(is_in);
@@ -100,8 +100,8 @@ impl Harness<'_> {
         if let Some(waiter) = drain.waiters.iter_mut().find(|waiter| Some(waiter.task) == task) {
             self.is_drain_poll = true;
             drain.may_be_cut |= now >= drain.deadline && sockets > 0;
-            // A poll after the deadline that closes nothing has found all of them closed, and
-            // aborts them.
+            // If a poll after the deadline closes no connection, all of them were closed already,
+            // and the poll aborts them.
             drain.is_cut |= drain.may_be_cut && self.journal.is_empty();
             let result = *waiter.result.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(DrainReport { closed, cut, .. }) = result
@@ -110,7 +110,7 @@ impl Harness<'_> {
                 let is_late = now >= drain.deadline + ABORT_GRACE;
                 ensure!(is_late || sockets == 0, "the drain has ended with {sockets} sockets left");
                 let (there, ended) = (drain.there, drain.ended);
-                // Each connection that was there at the start has ended in one of the two ways.
+                // Each connection that was open at the beginning has been closed or aborted.
                 ensure!(closed + cut == there, "drained {closed} and aborted {cut} of {there}");
                 ensure!(closed >= ended, "drained {closed} of {ended}");
                 ensure!(cut >= drain.cut, "{cut} are reported as aborted, {} were", drain.cut);
@@ -127,7 +127,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks that the drain may close a connection in this poll.
+    /// Checks that the drain is allowed to close a connection in this poll.
     pub(super) fn closed_by_drain(&mut self) -> Result<(), Fault> {
         let (now, is_stopping) = (self.now(), self.is_stopping);
         let Some(drain) = &mut self.drain else { return Ok(()) };
@@ -141,7 +141,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Returns true if the connections that are left may have been aborted.
+    /// Returns true if the remaining connections may have been aborted.
     pub(super) fn may_be_cut(&self) -> bool {
         self.drain.as_ref().is_some_and(|drain| drain.may_be_cut)
     }
@@ -169,7 +169,7 @@ impl Harness<'_> {
             ensure!(sockets > 0, "the drain continues without sockets");
             ensure!(connections > 0 || !is_live, "the server continues without connections");
         }
-        // The drain has been polled since then.
+        // The drain has been polled since the last interval.
         let expected = drain.allowed(now.saturating_sub(DRAIN_INTERVAL).max(drain.since));
         let is_slow = is_live && open > 0 && drain.closed_by_drain < expected;
         ensure!(!is_slow, "the drain has closed {} of {expected}", drain.closed_by_drain);
@@ -178,7 +178,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Returns the duration of a drain at the end of the plan.
+    /// Returns the time within which a drain at the end of the plan completes.
     pub(super) fn drain_wait(&self) -> Duration {
         let setup = &self.plan.setup;
         let deadline = setup.drain.map_or(setup.close + DEFAULT_SLACK, |drain| drain.deadline);
@@ -186,7 +186,7 @@ impl Harness<'_> {
     }
 }
 
-/// Returns true if it counts as a connection.
+/// Returns true if the connection counts towards the limits.
 pub(super) fn is_in(conn: &ConnModel) -> bool {
     conn.state != State::Ended && conn.client.is_some()
 }

@@ -1,4 +1,4 @@
-//! The end of a plan: no more faults, the final checks, and the end of all connections.
+//! Finishes a plan: no more faults, the final checks, and the end of all connections.
 
 use std::time::Duration;
 
@@ -13,8 +13,9 @@ use crate::hub::op::IdSet;
 use crate::hub::plan::{Address, Payload};
 
 impl Harness<'_> {
-    /// Ends all faults and the plan: data in flight is delivered, each client's view is true, a
-    /// probe in each room reaches every member once; then all connections end, and nothing is left.
+    /// Ends all faults, delivers data in flight, and checks that each client's view is right and
+    /// that a probe reaches every member of each room once. Then ends all connections, and checks
+    /// that no state remains.
     pub(super) fn finish(&mut self) -> Result<(), Fault> {
         let setup = self.plan.setup;
         for at in 0..self.conns.len() {
@@ -22,7 +23,7 @@ impl Harness<'_> {
             conn.peer.max_read(usize::MAX);
             conn.peer.max_write(usize::MAX);
             conn.peer.interrupt(0);
-            // A connection that was lost silently: the system reports it now.
+            // The operating system now reports the silent loss of a connection.
             if conn.end == Some(End::Lost) {
                 conn.peer.end_stream(Err(std::io::ErrorKind::TimedOut));
                 conn.peer.fail_writes(std::io::ErrorKind::TimedOut);
@@ -32,7 +33,7 @@ impl Harness<'_> {
             }
         }
         self.deliver_all()?;
-        // Long enough for all timeouts of the engine.
+        // This exceeds all timeouts of the engine.
         let longest = setup.close.max(setup.handshake).max(setup.write).max(1000);
         self.finish_calls(Duration::from_millis(longest + 50))?;
         self.compare_views()?;
@@ -48,7 +49,7 @@ impl Harness<'_> {
             for at in 0..self.conns.len() {
                 let conn = &mut self.conns[at];
                 if conn.peer.is_shut_down() && conn.traffic.in_flight.is_empty() {
-                    // A client whose server has closed the stream ends its own.
+                    // A client ends its stream after the server has ended its own.
                     conn.end.get_or_insert(End::Sending);
                 }
                 let can_end = conn.end == Some(End::Sending);
@@ -65,12 +66,12 @@ impl Harness<'_> {
         Err(Fault::new("clients and server do not become idle".into()))
     }
 
-    /// Advances the time with clients that answer.
+    /// Advances the time while clients answer.
     fn run_for_answering(&mut self, span: Duration) -> Result<(), Fault> {
         let end = self.now() + span;
         loop {
             self.deliver_all()?;
-            // From one timer to the next, so that no timer is skipped by a jump of the clock.
+            // Stop at each timer, so that a jump of the clock cannot skip one.
             let Some(expected) = self.clock.next_deadline().filter(|expected| *expected <= end)
             else {
                 break;
@@ -82,10 +83,10 @@ impl Harness<'_> {
         self.deliver_all()
     }
 
-    /// Advances the time, and continues while a handler or a rule is pending.
+    /// Advances the time until no handler or rule is pending.
     fn finish_calls(&mut self, span: Duration) -> Result<(), Fault> {
         self.run_for_answering(span)?;
-        // One handler may lead to another. The bound turns an endless chain into a failure.
+        // A handler may cause the call of another. The bound turns an endless chain into a failure.
         for _ in 0..1000 {
             if self.conns.iter().all(|conn| conn.waiting.is_none()) {
                 return Ok(());
@@ -121,7 +122,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Sends a message in each room.
+    /// Sends a probe message to each room.
     fn probe(&mut self) -> Result<(), Fault> {
         let rooms: Vec<(&'static str, Vec<u16>)> =
             self.model.rooms.iter().map(|room| (room.name, room.members.clone())).collect();

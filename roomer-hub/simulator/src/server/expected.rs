@@ -1,10 +1,10 @@
-//! The expected output of a connection, and the comparison with the bytes that it receives.
+//! The expected output of a connection, compared with the bytes that its client receives.
 //!
-//! Items are kept in the order in which they were decided. A message for one connection is queued
-//! at once; messages in a room are delivered later, in order within each room. The next frame is
-//! therefore the first direct item, or the first item of some room unless a direct item precedes
-//! it. A direct message comes after all pending room messages of its receiver, a `leave_ack` after
-//! those of its room, and a close frame after everything.
+//! Items are kept in order of decision. A message for one connection is queued immediately. Room
+//! messages are delivered later, in order within each room. The next frame is therefore the first
+//! direct item, or the first item of a room unless a direct item precedes it. A direct message
+//! follows all pending room messages of its receiver, a `leave_ack` those of its room, and a close
+//! frame follows all other output.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -22,26 +22,26 @@ use crate::hub::op::IdSet;
 #[derive(Debug, Default)]
 pub struct Expected {
     pub items: VecDeque<ExpectedItem>,
-    /// Pings that have been sent; they may come between any two items.
+    /// The number of pings that have been sent, which may arrive between any two items.
     pub pings: u32,
-    /// Pings that may have been sent, or dropped because of congestion.
+    /// The number of pings that were either sent or dropped because of congestion.
     pub optional_pings: u32,
-    /// The total size of all items ever, including those that may be dropped.
+    /// The total size of all items so far, including those that may be dropped.
     pub bytes: u64,
     /// The number of bytes received.
     pub received_bytes: u64,
     /// The hard limit of the queue.
     pub hard_limit: u64,
-    /// True if room messages may be delivered after a delay.
+    /// True if room messages may be coalesced and so delivered after a delay.
     pub coalesces: bool,
-    /// True if the hard limit may have been exceeded, so later items are dropped.
+    /// True if the hard limit may have been exceeded, so that later items may be dropped.
     pub may_exceed_limit: bool,
-    /// True if queued items may have been dropped in favour of a close frame.
+    /// True if queued items may have been dropped to make room for a close frame.
     pub may_be_truncated: bool,
-    /// True if the close frame or an HTTP error has been received: nothing may follow.
+    /// True if the close frame or an HTTP error has been received, after which no bytes may follow.
     pub is_finished: bool,
     incoming: Vec<u8>,
-    /// The received frames, for the report.
+    /// The received frames in readable form, if a report needs them.
     pub frame_log: Option<Vec<String>>,
 }
 
@@ -50,25 +50,25 @@ pub struct ExpectedItem {
     pub order: Order,
     pub output: Output,
     pub at: Duration,
-    /// True if it may have been dropped because of congestion.
+    /// True if the item may have been dropped because of congestion.
     pub is_optional: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// A message in a room.
+    /// A room message, ordered within its room.
     Room(u32),
-    /// A message for this connection alone.
+    /// A message for this connection only.
     Direct,
-    /// As `Direct`, and after all pending messages of a room.
+    /// Like `Direct`, but after all pending messages of a room.
     After(u32),
-    /// As `Direct`, and after all pending messages of all rooms.
+    /// Like `Direct`, but after all pending messages of all rooms.
     Barrier,
 }
 
 #[derive(Clone, Copy, Debug)]
 pub enum Output {
-    /// An HTTP response.
+    /// An HTTP response with this status.
     Response(u16),
     Packet(PacketRef<'static>),
     JoinAck {
@@ -86,7 +86,7 @@ pub enum Output {
     },
 }
 
-/// Something that a client has to react to.
+/// A received frame that the client may have to answer.
 #[derive(Clone, Copy, Debug)]
 pub enum Received {
     Ping,
@@ -96,12 +96,12 @@ pub enum Received {
 
 impl Expected {
     pub fn push(&mut self, at: Duration, order: Order, what: Output, is_optional: bool) {
-        // Before the new item: the engine drops an item only if the queue is above the limit
-        // already.
+        // Check this before adding the item: the engine drops an item only if the queue already
+        // exceeds the limit.
         self.may_exceed_limit |= self.outstanding() > self.hard_limit;
         self.bytes += what.len();
         self.items.push_back(ExpectedItem { order, output: what, at, is_optional });
-        // Messages of other rooms from before may be delivered after this item.
+        // Earlier messages of other rooms may be delivered after this item.
         let is_later = |item: &ExpectedItem| match item.order {
             Order::Room(_) if item.order == order => false,
             Order::Room(_) => item.at == at || self.coalesces,
@@ -111,8 +111,8 @@ impl Expected {
             self.outstanding() > self.hard_limit && self.items.iter().any(is_later);
     }
 
-    /// Returns the number of bytes that are expected and not received, which is an upper bound of
-    /// the queue.
+    /// Returns the number of bytes that are expected but not received, an upper bound of the
+    /// queue's size.
     pub fn outstanding(&self) -> u64 {
         let pings = u64::from(self.pings + self.optional_pings);
         // A ping is a frame of two bytes.
@@ -129,7 +129,7 @@ impl Expected {
         self.may_exceed_limit || self.outstanding() > self.hard_limit
     }
 
-    /// Returns true if the last frame is incomplete.
+    /// Returns true if the last received frame is incomplete.
     pub fn is_mid_frame(&self) -> bool {
         !self.incoming.is_empty()
     }
@@ -179,14 +179,14 @@ impl Expected {
                 0 => self.optional_pings -= 1,
                 _ => self.pings -= 1,
             }
-            // The ping is no longer one of those to come, so its bytes count here.
+            // The ping is no longer in the number of expected pings, so add its bytes here.
             self.bytes += 2;
             return Ok(Some((Received::Ping, size)));
         }
         let received = match self.find(&frame) {
             Some(at) => {
                 let item = self.items[at];
-                // Optional items before this one were dropped.
+                // All optional items before this one have been dropped.
                 let mut number = 0;
                 self.items.retain(|item| {
                     number += 1;
@@ -207,14 +207,15 @@ impl Expected {
         Ok(Some((received, size)))
     }
 
-    /// Returns the index of the item that equals the frame, among those that may come next.
+    /// Returns the index of the item that equals the frame, among those that may arrive next.
     fn find(&self, frame: &Frame<'_>) -> Option<usize> {
         if let Frame::Close(code, reason) = *frame {
             let at = self.items.len().checked_sub(1)?;
             let Output::Close { code: expected, reason: why } = self.items[at].output else {
                 return None;
             };
-            // A close frame comes after everything else, unless output was dropped in its favour.
+            // A close frame follows all other output, unless output was dropped to make room for
+            // it.
             let early =
                 self.items.iter().take(at).any(|item| !item.is_optional) && !self.may_be_truncated;
             let is_why = why.is_none_or(|why| why.as_bytes() == reason);
@@ -244,13 +245,14 @@ impl Expected {
     }
 }
 
-/// Returns the index of the first item that fits, among those that may come next.
+/// Returns the index of the first item for which `fits` returns true, among those that may arrive
+/// next.
 pub fn next_item<T>(
     items: &VecDeque<T>,
     order: impl Fn(&T) -> (Order, bool),
     fits: impl Fn(&T) -> bool,
 ) -> Option<usize> {
-    // The rooms with an earlier message, which has to come first. Plans have at most 16 rooms.
+    // Rooms with an earlier message, which must arrive first. Plans have at most 16 rooms.
     let mut rooms: [u32; 16] = [u32::MAX; 16];
     let mut seen = 0;
     for (at, item) in items.iter().enumerate() {
@@ -270,9 +272,9 @@ pub fn next_item<T>(
                 seen += 1;
             }
             Order::Room(_) => {}
-            // May have been dropped, so what follows it may be next.
+            // This item may have been dropped, so the next one may arrive.
             _ if is_optional => {}
-            // A direct item comes before all that was decided after it.
+            // A direct item precedes all items decided after it.
             _ => return None,
         }
     }
@@ -289,7 +291,7 @@ impl Output {
         };
         (match *self {
             Output::Response(101) => frames::SWITCHING_PROTOCOLS.len(),
-            // An HTTP error does not count: nothing else is queued for the connection.
+            // An HTTP error does not count, since it is the connection's only output.
             Output::Response(_) => 0,
             Output::Packet(packet) => framed(packet.encoded_len()),
             Output::JoinAck { room, id, members, shows } => {
@@ -302,7 +304,7 @@ impl Output {
             }
             Output::Raw(bytes) | Output::Pong(bytes) => framed(bytes.len()),
             Output::Close { code: None, .. } => 2,
-            // Without a known reason, the longest that fits into a control frame.
+            // If the reason is unknown, assume the longest one that fits into a control frame.
             Output::Close { reason, .. } => 4 + reason.map_or(123, str::len),
         }) as u64
     }
@@ -338,7 +340,7 @@ impl Output {
     }
 }
 
-/// Parses a snapshot: a JSON array of unique ids, as the hub writes it.
+/// Parses a snapshot: a JSON array of unique ids, in the hub's exact form.
 fn snapshot(payload: &[u8]) -> Option<IdSet> {
     let inside = payload.strip_prefix(b"[")?.strip_suffix(b"]")?;
     let mut found = IdSet::default();
@@ -351,7 +353,7 @@ fn snapshot(payload: &[u8]) -> Option<IdSet> {
     Some(found)
 }
 
-/// Compares a packet with its encoding, without encoding it.
+/// Compares a packet with encoded bytes without encoding the packet.
 fn is_packet(packet: &PacketRef<'_>, data: &[u8]) -> bool {
     let PacketRef { room, event, dst, src, payload } = *packet;
     let mut rest = data;

@@ -1,4 +1,4 @@
-//! Steps that disturb a connection: its socket, and its task.
+//! Executes the steps that disturb a connection's socket or task.
 
 use std::io::ErrorKind;
 
@@ -9,7 +9,7 @@ use super::plan::{AppAction, Step};
 use crate::fault::Fault;
 
 impl Harness<'_> {
-    /// Performs a step that concerns one connection's task or socket.
+    /// Executes a step that concerns one connection's task or socket.
     pub(super) fn inject(&mut self, at: usize, step: &Step) -> Result<(), Fault> {
         let task = self.conns[at].task;
         match *step {
@@ -19,7 +19,7 @@ impl Harness<'_> {
             }
             Step::Abort { .. } => {
                 self.conns[at].is_aborted = true;
-                // Marked as aborted all the same: the connection must not be expected to answer.
+                // The connection stays marked as aborted, so that no answer is expected from it.
                 if self.tasks.is_done(task) {
                     return Ok(());
                 }
@@ -58,7 +58,7 @@ impl Harness<'_> {
                 conn.end.get_or_insert(End::Sending);
             }
             Step::Reset { .. } if conn.end != Some(End::Arrived) => {
-                // A reset discards what was under way and what was not read yet, as TCP does.
+                // A reset discards bytes in flight and bytes not yet read, as in TCP.
                 conn.traffic.in_flight.clear();
                 peer.discard_unread();
                 peer.set_space(0);

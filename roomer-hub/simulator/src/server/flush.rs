@@ -1,4 +1,4 @@
-//! Large flushes, which their cause and the flush workers share.
+//! Checks large flushes, which are shared between their cause and the flush workers.
 
 use roomer_engine::RecordedInput;
 
@@ -7,7 +7,7 @@ use super::marks::Mark;
 use crate::fault::Fault;
 
 impl Harness<'_> {
-    /// Checks that no room is flushed twice at a time, and marks what has happened since the last
+    /// Checks that no room is flushed twice at the same time, and marks the changes since the last
     /// poll.
     pub(super) fn observe_flushes(&mut self, task: Option<usize>) -> Result<(), Fault> {
         if self.plan.setup.flush.is_none() {

@@ -10,19 +10,19 @@ use crate::alphabet::{EVENTS, RESERVED, ROOMS};
 use crate::hub::plan::{Address, ClientRef, DEFAULT_RATES, Payload};
 use crate::random::Source;
 
-/// The choices available to one plan. Not every plan has everything, since some situations hide
+/// The choices available to one plan. Few plans have all of them, since some situations hide
 /// others.
 pub(super) struct Swarm {
     pub(super) slots: u32,
     rooms: usize,
-    /// The weights of the kinds of steps.
+    /// The weights of the kinds of steps, by index.
     weights: [u32; KINDS],
     violation: bool,
     sizes: bool,
     handlers: u32,
     /// True if handlers may wait.
     pub(super) slow: bool,
-    /// True if connections may be closed for their rates.
+    /// True if rates may close connections.
     limited: bool,
 }
 
@@ -33,7 +33,7 @@ pub(super) const PAUSES: [u32; 10] = [0, 0, 1, 5, 20, 60, 300, 300, 1000, 4000];
 
 /// Generates a plan.
 pub fn plan(source: &mut impl Source) -> Plan {
-    // A large flush needs more connections.
+    // A large flush needs more connections than other situations.
     let flush = source.one_in(4).then(|| Flush {
         max_inline: 1 + source.below(8) as usize,
         chunk: source.pick(&[1, 2, 3, 8]),
@@ -57,8 +57,8 @@ pub fn plan(source: &mut impl Source) -> Plan {
     setup.flush = flush;
     setup.hooks = source.one_in(5).then(|| hooks(source, &swarm));
     if let Some(hooks) = setup.hooks.as_mut().filter(|_| setup.memory_slack.is_some()) {
-        // Under a memory budget, one connection closes others: the order of their hooks and of
-        // pongs is not fixed.
+        // Under a memory budget, one connection may close others, and then the order of their hooks
+        // and pongs is unspecified.
         hooks.acting = 0;
     }
     setup.authorize = [(); 3].map(|()| source.one_in(8).then(|| answers(source, &swarm)));
@@ -77,7 +77,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
 /// Connects some clients.
 fn first_steps(source: &mut impl Source, slots: u32) -> Vec<Step> {
     let mut steps = Vec::new();
-    // Connect some clients first, so that the next steps have an effect.
+    // Without connections, the following steps would have no effect.
     for slot in 0..source.below(slots + 1) {
         let slot = slot as u8;
         steps.push(Step::Connect { slot, request: RequestKind::Upgrade });
@@ -89,7 +89,7 @@ fn first_steps(source: &mut impl Source, slots: u32) -> Vec<Step> {
     steps
 }
 
-/// Appends rare situations to a plan, which may change its configuration.
+/// Appends rare situations to a plan, and adapts its configuration to them.
 fn append_scenarios(source: &mut impl Source, plan: &mut Plan) {
     let Plan { setup, steps, .. } = plan;
     if source.one_in(400) {
@@ -129,7 +129,7 @@ fn weights(source: &mut impl Source, is_large: bool) -> [u32; KINDS] {
     if !is_large {
         weights[23] = 0;
     }
-    // Most situations end with a shutdown.
+    // Drop the shutdown from most plans, since it ends nearly all other situations.
     if !source.one_in(4) {
         weights[18] = 0;
     }
@@ -252,7 +252,7 @@ fn step(source: &mut impl Source, swarm: &Swarm, steps: &mut Vec<Step>) {
     steps.push(last);
 }
 
-/// Connects a client, with a valid request in most cases.
+/// Connects a client, usually with a valid request.
 fn connect(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) -> Step {
     let kinds = [
         RequestKind::WrongPath,
@@ -269,7 +269,7 @@ fn connect(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) -> Step {
     Step::Deliver { slot, bytes: if all { u32::MAX } else { source.below(300) } }
 }
 
-/// Returns how many bytes arrive at once.
+/// Returns the number of bytes that arrive together.
 fn delivered(source: &mut impl Source) -> u32 {
     match source.below(3) {
         0 => 1 + source.below(8),
@@ -278,7 +278,7 @@ fn delivered(source: &mut impl Source) -> u32 {
     }
 }
 
-/// Sends one or more frames, which arrive at once.
+/// Sends one or more frames, which arrive together.
 fn send_and_deliver(
     source: &mut impl Source,
     swarm: &Swarm,

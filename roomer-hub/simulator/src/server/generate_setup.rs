@@ -1,4 +1,4 @@
-//! Generates the configuration of a plan, and the behaviour of its application.
+//! Generates a plan's configuration, and the behaviour of its application.
 
 use roomer_hub::Presence;
 
@@ -9,10 +9,10 @@ use crate::hub::plan::{DEFAULT_RATES, Mode};
 use crate::hub::token_bucket::RateSpec;
 use crate::random::Source;
 
-/// Generates the configuration. The options that depend on the swarm are set by the caller.
+/// Generates the configuration, except for the options that depend on the swarm.
 pub(super) fn setup(source: &mut impl Source) -> Setup {
     let pong = source.pick(&[60_000, 60_000, 2000, 300]);
-    // Always below the time limit of the answer, as the builder demands.
+    // The interval must be below the timeout of the answer, as the builder requires.
     let ping = source.pick(&[pong / 10 * 9, pong / 2, pong - 1]);
     let max_message = source.pick(&[100, 200, 1000, 70_000, 1 << 20]);
     Setup {
@@ -48,7 +48,7 @@ pub(super) fn setup(source: &mut impl Source) -> Setup {
 fn cap(source: &mut impl Source) -> Cap {
     let total = source.one_in(12).then(|| 1 + source.below(6) as usize);
     let per_address = source.one_in(12).then(|| 1 + source.below(4) as usize);
-    // Not above the total, which would never let it apply.
+    // Above the total, the limit per address would have no effect.
     Cap { total, per_address: per_address.map(|most| most.min(total.unwrap_or(most))) }
 }
 
@@ -68,8 +68,8 @@ fn presence(source: &mut impl Source) -> Option<(&'static str, Presence)> {
     source.one_in(8).then(|| (source.pick(&patterns), source.pick(&modes)))
 }
 
-/// Generates rates. Small ones, so that they are reached; most plans have none, so that other
-/// situations are.
+/// Generates rates. They are small, so that plans reach them. Most plans have none, so that they
+/// reach other situations.
 fn rates(source: &mut impl Source, max_message: u32) -> [Option<RateSpec>; 4] {
     let mut rates = DEFAULT_RATES;
     if source.one_in(5) {

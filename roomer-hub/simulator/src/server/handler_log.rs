@@ -1,5 +1,4 @@
-//! Compares the actions of the application (handlers, rules and other holders of handles) with the
-//! inputs of the hub.
+//! Compares the actions of handlers, rules and other holders of handles with the inputs of the hub.
 
 use roomer_engine::RecordedInput;
 use roomer_hub::Permission;
@@ -17,7 +16,7 @@ use crate::fault::{Fault, ensure};
 use crate::hub::op::{Effect, Op};
 
 impl Harness<'_> {
-    /// Checks the effect of a packet on the application: a rule or a handler is called.
+    /// Checks the call of a rule or handler that a packet causes.
     pub(super) fn check_called(
         &mut self,
         at: usize,
@@ -37,8 +36,8 @@ impl Harness<'_> {
                 let after_rule = self.conns[at].pending_rule.take().is_some();
                 self.marks.mark(after_rule, Mark::HandlerAfterRule);
                 let script = &plan.scripts[handler];
-                // A slow handler whose first action is a panic panics in the call, before it has a
-                // future.
+                // A slow handler whose first action is a panic panics in the call, before its
+                // future exists.
                 (script.is_slow() && script.actions[0] != AppAction::Panic, packet)
             }
             Some(&Effect::Authorize { permission: about, packet, .. }) => {
@@ -59,13 +58,12 @@ impl Harness<'_> {
         let conn = &mut self.conns[at];
         let (read, payload) = (conn.read, packet.payload.len() as u64);
         conn.waiting = Some(Waiting { until: None, read, payload });
-        // What was read behind this packet stays in the session's buffer until the handler has
-        // completed.
+        // Input behind this packet stays in the session's buffer until the handler has completed.
         conn.buffered_from.get_or_insert(conn.parsed);
         Ok(())
     }
 
-    /// Checks that the answer of a rule is given to the hub.
+    /// Checks that a rule's answer is passed to the hub.
     fn check_answered(
         &mut self,
         at: usize,
@@ -93,13 +91,13 @@ impl Harness<'_> {
         self.give(op, None)?;
         self.note_closed_by_hub(at);
         self.marks.mark(self.conns[at].is_closed_by_hub, Mark::ClosedByAnswer);
-        // An allowed packet may call a handler, which may wait in turn.
+        // An allowed packet may call a handler, which may be slow too.
         self.check_called(at, journal, log)?;
         self.conns[at].pending_rule = None;
         Ok(())
     }
 
-    /// Checks the poll of a slow handler, inside the poll of its connection.
+    /// Checks the poll of a slow handler within the poll of its connection.
     pub(super) fn check_resumed(
         &mut self,
         (by, bytes_in): (u16, u64),
@@ -118,7 +116,8 @@ impl Harness<'_> {
         let conn = &mut self.conns[at];
         conn.has_resumed = conn.waiting.is_none();
         if conn.has_resumed {
-            // Nothing was read meanwhile, so the silence starts again.
+            // No bytes were read while the handler was pending, so restart the measurement of
+            // silence.
             (conn.last_received, conn.unanswered_ping, conn.is_ping_order_unknown) =
                 (now, None, false);
             (conn.before_read, conn.parse_resumes_at) = ((now, None), Some(bytes_in));
@@ -130,7 +129,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks that a panic closes the connection at once.
+    /// Checks that a panic closes its connection immediately.
     pub(super) fn check_panicked(
         &mut self,
         at: usize,
@@ -143,7 +142,7 @@ impl Harness<'_> {
         self.close(at, 1011, Some(reason))
     }
 
-    /// Checks the actions of a handler until it completes or waits.
+    /// Checks the actions of a handler until it completes or starts to wait.
     fn check_call(
         &mut self,
         at: usize,
@@ -201,8 +200,7 @@ impl Harness<'_> {
         Err(Fault::new("a handler did not complete".into()))
     }
 
-    /// Checks that a slow handler was dropped because its connection has ended, in a poll of that
-    /// connection.
+    /// Checks that a slow handler was dropped in a poll of its connection, because that has ended.
     pub(super) fn check_dropped(&mut self, by: u16, polled: Option<usize>) -> Result<(), Fault> {
         let found = self.by_id(by).filter(|&at| polled == Some(at));
         let Some(at) = found else {
@@ -224,7 +222,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks a command from outside any handler.
+    /// Checks a command given outside any handler.
     pub(super) fn check_outside(
         &mut self,
         entry: RecordedInput,

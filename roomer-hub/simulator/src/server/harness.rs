@@ -1,4 +1,4 @@
-//! Runs a plan: the real server with its sockets and tasks, and the clients, step by step.
+//! Runs a plan step by step: the real server with its sockets and tasks, and the clients.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use crate::fault::{Fault, ensure};
 use crate::hub::model::Model;
 use crate::trace::Trace;
 
-/// The maximum number of polls without a change of the time; more are an endless loop.
+/// The maximum number of polls without an advance of time. More indicate an endless loop.
 const MAX_POLLS: u32 = 1_000_000;
 
-/// The maximum number of connections of a plan.
+/// The maximum number of connections in a plan.
 const MAX_CONNS: usize = 120;
 
 pub struct Harness<'p> {
@@ -37,26 +37,26 @@ pub struct Harness<'p> {
     pub slots: [Option<usize>; 32],
     pub application: Application,
     pub model: Model,
-    /// Connections by number of client.
+    /// The connection of each client, by the client's number.
     pub conn_of_client: Vec<usize>,
     pub journal: Vec<RecordedInput>,
-    /// The number of ids that have been generated.
+    /// The number of generated ids.
     pub ids: Arc<AtomicU32>,
     pub is_stopping: bool,
     pub(super) drain: Option<Drain>,
-    /// True during a poll of a task that waits for the drain.
+    /// True while a task that waits for the drain is polled.
     pub(super) is_drain_poll: bool,
     pub trace: Trace,
-    /// Events whose hooks have not been called yet.
+    /// Events whose hooks must still be called, in order.
     pub pending_hooks: VecDeque<PendingHook>,
-    /// Bytes that the server had received before this poll, if there are hooks.
+    /// The number of bytes that the server had received before this poll, if the plan has hooks.
     pub bytes_in: u64,
-    /// True if another connection has sent a message during a write of this poll.
+    /// True if another connection has sent a message during a write in this poll.
     pub sent_during_write: bool,
     /// The number of inputs so far.
     pub input_count: u32,
     pub(super) counts: Counts,
-    /// Handlers that have failed, and callbacks that have panicked.
+    /// The number of failed handlers, and the number of callbacks that have panicked.
     pub failures: (u64, u64),
     /// True if a connection was rejected because of a limit.
     pub(super) was_full: bool,
@@ -67,7 +67,7 @@ pub struct Harness<'p> {
     pub steps: u64,
     pub marks: Marks,
     pub verbose: bool,
-    /// The inputs of the hub, for a report.
+    /// The inputs of the hub in readable form, if a report needs them.
     pub history: Vec<String>,
     pub(super) buffer: Vec<u8>,
 }
@@ -135,7 +135,7 @@ impl<'p> Harness<'p> {
         self.clock.now()
     }
 
-    /// Performs a step of the plan.
+    /// Executes a step of the plan.
     pub fn step(&mut self, step: &Step) -> Result<(), Fault> {
         match *step {
             Step::Connect { slot, request } => self.connect(slot, request),
@@ -201,13 +201,13 @@ impl<'p> Harness<'p> {
         *self.slots.get(usize::from(slot))?
     }
 
-    /// Connects a client, which sends a request.
+    /// Connects a client in a slot, and sends its request.
     pub fn connect(&mut self, slot: u8, request: RequestKind) {
         if self.conns.len() >= MAX_CONNS || usize::from(slot) >= self.slots.len() {
             return;
         }
         let (socket, peer) = socket();
-        // Before the socket counts itself.
+        // Determine the rejection before the socket counts itself.
         let rejected_early = self.early_rejection(slot);
         let task = self.tasks.spawn(self.server.connect(socket, address(slot)));
         let is_mute = self.plan.setup.mute & (1 << slot) != 0;
@@ -225,12 +225,13 @@ impl<'p> Harness<'p> {
             self.marks.mark(is_gone, Mark::SlotReused);
         }
         self.slots[usize::from(slot)] = Some(self.conns.len());
-        // The slot has no id until the connection opens; actions for it have no effect until then.
+        // The slot has no id until the connection opens, so actions on it have no effect before
+        // that.
         self.application.state().slots[usize::from(slot)] = None;
         self.conns.push(conn);
     }
 
-    /// Polls woken tasks until none is left, then checks the invariants of the idle server.
+    /// Polls woken tasks until none is left, then checks the invariants of an idle server.
     pub fn run_until_idle(&mut self) -> Result<(), Fault> {
         let mut polls = 0;
         while let Some(task) = self.tasks.poll_nth_woken(0) {
@@ -254,12 +255,12 @@ impl<'p> Harness<'p> {
         self.run_until_idle()
     }
 
-    /// Observes the result of a poll or a call: inputs of the hub, and output.
+    /// Checks the effects of a poll or a call: the hub's inputs and the output.
     pub fn observe(&mut self, task: Option<usize>) -> Result<(), Fault> {
-        // Taken by the application in the middle of the poll, so these entries come first.
+        // The application took these entries during the poll, so they come first.
         self.journal.append(&mut self.application.state().journal);
         self.server.take_journal(&mut self.journal);
-        // Tasks are numbered in the order of spawning, as connections are.
+        // Tasks and connections are both numbered in order of creation.
         let at = |task| self.conns.binary_search_by_key(&task, |conn| conn.task).ok();
         let polled = task.and_then(at);
         self.observe_flushes(task)?;
@@ -270,16 +271,17 @@ impl<'p> Harness<'p> {
             if written != conn.taken.0 {
                 conn.taken = (written, now);
                 if std::mem::take(&mut conn.was_full) {
-                    // Bytes were accepted after the socket was full, so it has become writable.
+                    // The socket has accepted bytes after it was full, so it has become writable.
                     conn.writable = (now, now);
                 } else if conn.is_narrow {
-                    // To the engine, a short write means that the socket is full.
+                    // The engine treats a short write as a sign that the socket is full.
                     conn.writable.1 = now;
                 }
             }
             conn.was_full |= conn.peer.is_full();
         }
-        // Before the clients read, so that each byte is expected by the time it is compared.
+        // Check the journal before clients read, so that all output is expected when it is
+        // compared.
         self.check_journal(polled)?;
         for at in 0..self.conns.len() {
             if self.conns[at].peer.available() > 0 {
@@ -289,7 +291,7 @@ impl<'p> Harness<'p> {
         Ok(())
     }
 
-    /// Marks the situations of a shutdown.
+    /// Sets the marks of a shutdown.
     pub(super) fn mark_shutdown(&mut self) {
         let in_handshake = self.conns.iter().any(|conn| conn.state == State::Handshake);
         self.marks.mark(in_handshake, Mark::ShutdownInHandshake);

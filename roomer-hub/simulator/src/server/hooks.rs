@@ -1,4 +1,5 @@
-//! The application's hooks: each event is reported once and in order, and a hook may act on it.
+//! The application's hooks. Each event must be reported once and in order, and a hook may act on
+//! it.
 
 use roomer_engine::{Builder, Conn, DisconnectReason, RecordedInput};
 
@@ -10,7 +11,7 @@ use super::plan::Hooks;
 use crate::alphabet::{ROOMS, room_number};
 use crate::fault::{Fault, ensure};
 
-/// An event that a hook is called for.
+/// An event that calls a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HookEvent {
     Connected,
@@ -30,13 +31,13 @@ impl HookEvent {
     }
 }
 
-/// An event whose hook has not been called yet.
+/// An event whose hook must still be called.
 #[derive(Clone, Copy, Debug)]
 pub struct PendingHook {
     by: u16,
     event: HookEvent,
-    /// The number of the input that caused it. Events of one input in several rooms may come in any
-    /// order.
+    /// The number of the input that caused the event. Events that one input causes in several rooms
+    /// may come in any order.
     cause: u32,
 }
 
@@ -73,11 +74,11 @@ impl Application {
     }
 
     fn on_hook(&self, hooks: Hooks, conn: &Conn, what: HookEvent) {
-        // Before the action, whose inputs come after this position.
+        // Determine the position before the action, whose inputs follow it.
         let (after, bytes_in) = self.journal_position(conn);
         let by = self.record(conn, |by| LogEntry::HookCalled { by, event: what, after, bytes_in });
         if hooks.is_acting(by, what) {
-            // A hook does not return errors.
+            // A hook cannot return an error.
             _ = self.run_action(conn, by, hooks.action);
         }
         self.state().log.push(LogEntry::HookReturned);
@@ -90,7 +91,7 @@ fn known(room: &str) -> &'static str {
 }
 
 impl Harness<'_> {
-    /// Expects a hook to be called, if the plan has it.
+    /// Expects a call of a hook, if the plan has registered it.
     pub(super) fn expect_hook(&mut self, client: u16, what: HookEvent) {
         if self.plan.setup.hooks.is_some_and(|hooks| hooks.is_enabled(what)) {
             let by = self.model.clients[usize::from(client)].id;
@@ -98,18 +99,18 @@ impl Harness<'_> {
         }
     }
 
-    /// Consumes the pings that were answered before a hook was called in this poll.
+    /// Consumes the pings that the server answered before a hook was called in this poll.
     pub(super) fn answer_before_hook(&mut self, at: usize, bytes_in: u64) {
         let conn = &self.conns[at];
         let come = bytes_in - self.bytes_in;
-        // Input after a pending handler's message is parsed after the hooks of the handler's
+        // Input behind a pending handler's message is parsed after the hooks for the handler's
         // events.
         if conn.parse_resumes_at != Some(bytes_in) {
             self.settle_pings_up_to(at, conn.read_at_poll + come);
         }
     }
 
-    /// Checks that a hook is called for the right event, and the effects of its action.
+    /// Checks that a hook is called for the expected event, and checks the effects of its action.
     pub(super) fn check_hook_called(
         &mut self,
         (by, what): (u16, HookEvent),
@@ -117,7 +118,7 @@ impl Harness<'_> {
         log: &mut Cursor<'_, LogEntry>,
     ) -> Result<(), Fault> {
         let first = self.pending_hooks.front().copied();
-        // A closed connection leaves its rooms in any order.
+        // A closed connection leaves its rooms in unspecified order.
         let place =
             self.pending_hooks.iter().position(|pending| pending.by == by && pending.event == what);
         let may = place.is_some_and(|place| {

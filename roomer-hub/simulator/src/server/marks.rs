@@ -1,4 +1,4 @@
-//! Situations that the server plans have to reach.
+//! Coverage marks of the server plans.
 
 use roomer_hub::Permission;
 
@@ -113,7 +113,7 @@ crate::coverage::marks! {
     Closed1013 = "close 1013",
     ClosedWithout = "a close without a code",
     CloseOverflowsOther = "a close whose notice exceeds the limit of another connection",
-    // One for each `Violation`, in the same order.
+    // One mark for each `Violation`, in the same order.
     BadReservedBits = "reserved bits",
     BadUnmasked = "an unmasked frame",
     BadContinuation = "a continuation without a message",
@@ -134,7 +134,7 @@ crate::coverage::marks! {
 }
 
 impl Marks {
-    /// Marks a violation that closed a connection.
+    /// Marks a violation that has closed a connection.
     pub fn violation(&mut self, violation: Violation) {
         self.0 |= 1 << (Mark::BadReservedBits as u8 + violation as u8);
     }

@@ -7,16 +7,16 @@
 //! | `setup` | the server's configuration |
 //! | `harness` | runs a plan: the server, its tasks and its sockets |
 //! | `client_side`, `traffic` | what clients send and receive |
-//! | `faults` | what disturbs a connection |
+//! | `faults` | executes the steps that disturb a connection |
 //! | `application`, `permissions`, `hooks`, `auth_hook` | the application: handlers, rules, hooks and `authorize` |
-//! | `conn_model` | the state of one connection, as seen from outside the server |
+//! | `conn_model` | a connection's state, as observed from outside the server |
 //! | `checker`, `cursor` | compares each input that the engine gives its hub with the bytes that it has read |
 //! | `handler_log` | compares the actions of handlers and handles with the engine's inputs |
 //! | `outputs`, `expected` | the output that the model expects, compared with each byte that the server sends |
-//! | `after_poll` | what the poll of a connection's task must have led to |
+//! | `after_poll` | checks the state after a poll of a connection's task |
 //! | `admission`, `drain`, `flush`, `counters` | connection limits, draining, large flushes and statistics |
-//! | `quiescence`, `ending` | invariants while no task is woken, and the end of a plan |
-//! | `marks` | situations that a large run has to reach |
+//! | `quiescence`, `ending` | invariants while no task is woken, and the final checks of a plan |
+//! | `marks` | coverage marks |
 
 mod admission;
 mod after_poll;
@@ -56,7 +56,7 @@ use crate::random::Random;
 use crate::shrink::shorten;
 use crate::simulation::{Outcome, Simulation};
 
-/// Plans that drive the whole server.
+/// Implements [`Simulation`] for the whole server.
 pub struct ServerPlans;
 
 impl Simulation for ServerPlans {
@@ -86,10 +86,10 @@ pub fn run(plan: &Plan) -> Outcome {
     Outcome { steps: harness.steps, hash: harness.trace.hash(), marks: harness.marks.0, fault }
 }
 
-/// Runs all steps and the end of a plan. Returns the index of the step that failed, and the reason.
+/// Runs all steps and the final checks. Returns the index of the failed step, and the reason.
 fn run_steps(harness: &mut Harness<'_>) -> Option<(usize, String)> {
     let mut at = 0;
-    // A panic of the engine is a fault like any other; the harness is only read after it.
+    // A panic of the engine counts as a fault. After one, the harness is only read.
     let result = catch_unwind(AssertUnwindSafe(|| {
         for step in &harness.plan.steps {
             harness.step(step)?;
@@ -108,14 +108,14 @@ fn run_steps(harness: &mut Harness<'_>) -> Option<(usize, String)> {
 ///
 /// # Panics
 ///
-/// If the plan fails, with the report.
+/// If the plan fails. The message is the report.
 pub fn must_hold(plan: &Plan) {
     if let Some(fault) = run(plan).fault {
         panic!("{fault}\n{}", explain(plan, "a plan", "found"));
     }
 }
 
-/// Shrinks a plan that fails, and returns a report: the fault, the inputs of the hub, the bytes that
+/// Shrinks a failing plan and returns a report: the fault, the inputs of the hub, the bytes that
 /// each connection received, and the plan as a test.
 pub fn explain(plan: &Plan, title: &str, test: &str) -> String {
     let (mut text, mut plan) = (String::new(), plan.clone());
@@ -168,7 +168,7 @@ fn shrink(plan: &mut Plan) {
     if !fails(plan) {
         return;
     }
-    // Twice, since a simpler setup may make more steps unnecessary.
+    // Shrink twice, since a simpler setup may make more steps unnecessary.
     for _ in 0..2 {
         let mut other = plan.clone();
         shorten(&mut plan.steps, |steps: &[Step]| {
@@ -191,7 +191,8 @@ fn shrink(plan: &mut Plan) {
     }
 }
 
-/// Removes presence rules, permission rules and the `authorize` hook, as long as the plan still fails.
+/// Removes presence rules, permission rules and the `authorize` hook, if the plan still fails
+/// without them.
 fn shrink_setup(plan: &mut Plan) {
     let simplifications: [fn(&mut Plan); 6] = [
         |plan| plan.setup.presence_rules[0] = None,

@@ -1,4 +1,4 @@
-//! The model's effects as the expected output of connections, and estimates of the queues.
+//! Converts the model's effects to expected output, and estimates the sizes of queues.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::fault::Fault;
 use crate::hub::op::{Effect, IdSet, Op};
 
 impl Harness<'_> {
-    /// Gives an input to the model, and expects its effects.
+    /// Passes an input to the model, and adds its effects to the expected output.
     pub(super) fn give(
         &mut self,
         op: Op,
@@ -26,7 +26,7 @@ impl Harness<'_> {
         let now = self.now();
         self.model.input(now, op);
         self.input_count += 1;
-        // Taken out and put back, since the checks below change the harness.
+        // Take the effects out and put them back later, since the checks below change the harness.
         let effects = std::mem::take(&mut self.model.effects);
         let is_close = matches!(op, Op::Close { .. });
         let mut left = None;
@@ -77,7 +77,7 @@ impl Harness<'_> {
         self.expect(self.now(), at, Order::After(number), output);
     }
 
-    /// Expects a packet for one client; `left` is the room that the same input has made a client
+    /// Expects a packet for one client. `left` is the room that the same input has made a client
     /// leave.
     fn expect_packet(&mut self, to: u16, packet: PacketRef<'static>, left: Option<u32>) {
         let at = self.conn_of_client[usize::from(to)];
@@ -117,7 +117,7 @@ impl Harness<'_> {
         // Output beyond the hard limit is dropped.
         let expected = &mut self.conns[at].expected;
         expected.may_be_truncated |= expected.may_drop_next();
-        // Required even if the queue is full: the engine always finds room for it.
+        // The close is required even if the queue is full: the engine always reserves space for it.
         let close = Output::Close { code: Some(code), reason };
         expected.push(now, Order::Barrier, close, false);
     }
@@ -129,7 +129,7 @@ impl Harness<'_> {
         let conn = &mut self.conns[at];
         conn.expected.push(now, order, what, false);
         let outstanding = conn.expected.outstanding() as usize;
-        // Only without space do all of these bytes stay in the queue.
+        // All of these bytes stay in the queue only if the socket has no space.
         if !conn.peer.has_space() {
             self.marks.mark(outstanding == soft, Mark::SoftExactly);
             self.marks.mark(outstanding == hard, Mark::HardExactly);
@@ -139,14 +139,14 @@ impl Harness<'_> {
         }
     }
 
-    /// Consumes pings and pongs before the next input.
+    /// Consumes the pings and pongs before the next input.
     pub(super) fn settle_pings(&mut self, at: usize) {
         self.settle_pings_up_to(at, u64::MAX);
     }
 
-    /// Consumes pings and pongs before the next input, up to this position.
+    /// Consumes the pings and pongs before the next input, up to this position.
     pub(super) fn settle_pings_up_to(&mut self, at: usize, read: u64) {
-        // The session handles frames in order, so those before the next input are handled by now.
+        // The session handles frames in order, so frames before the next input have been handled.
         while let Some(what @ (Meaning::Ping(_) | Meaning::Pong)) = self.conns[at].next()
             && self.conns[at].traffic.pending.front().is_some_and(|sent| sent.at <= read)
         {
@@ -158,27 +158,27 @@ impl Harness<'_> {
                 let sent_during_write = self.sent_during_write;
                 let expected = &mut self.conns[at].expected;
                 expected.push(now, Order::Direct, Output::Pong(payload), is_optional);
-                // The pong may have been queued while the message was being written.
+                // The pong may have been queued during the write of the message.
                 expected.may_exceed_limit |= sent_during_write && expected.may_drop_next();
                 self.marks.mark(true, Mark::Pong);
             }
         }
     }
 
-    /// Returns true if so much output may have been queued that raw messages were not accepted.
+    /// Returns true if the queue may have been so full that raw messages were rejected.
     pub(super) fn may_be_congested(&self, at: usize) -> bool {
         let soft = self.plan.setup.max_backlog as u64;
         self.conns[at].expected.outstanding() > soft / 2
     }
 
-    /// Returns true if the server may exceed its memory budget. The buffer of an incomplete message
-    /// may be twice its size, and so may that of input after a pending handler.
+    /// Returns true if the server may exceed its memory budget. A buffer for an incomplete message,
+    /// or for input after a pending handler, may have twice the size of its contents.
     pub(super) fn may_be_out_of_memory(&self) -> bool {
         let Some(budget) = self.plan.setup.budget() else { return false };
         let most = self.plan.setup.max_message as u64 + 100;
-        // Upper bounds: a plan must not fail because the engine holds less than it might.
+        // These are upper bounds: a plan must not fail because the engine holds less than it may.
         let held = self.conns.iter().filter(|conn| conn.state != State::Ended).map(|conn| {
-            // Complete messages may have been read in several parts.
+            // Complete messages may have been read in several parts, too.
             let is_whole =
                 conn.traffic.pending.front().is_none_or(|sent| sent.at <= conn.read_at_poll);
             let unfinished = if is_whole { 0 } else { 2 * most.min(conn.read) };
@@ -189,7 +189,7 @@ impl Harness<'_> {
         held.sum::<u64>() > budget
     }
 
-    /// Returns true if a connection may be so congested that senders are paused.
+    /// Returns true if a connection may be congested enough to pause senders.
     pub(super) fn may_pause_senders(&self) -> bool {
         (0..self.conns.len())
             .any(|at| self.conns[at].state == State::Open && self.may_be_congested(at))

@@ -1,4 +1,5 @@
-//! The application's permission rules, which answer as the plan defines, at once or after a delay.
+//! The application's permission rules, which answer as the plan defines, immediately or after a
+//! delay.
 
 use roomer_engine::{Builder, Conn};
 use roomer_hub::Permission;
@@ -10,7 +11,7 @@ use super::plan::RuleAnswers;
 
 const QUESTIONS: [Permission; 3] = [Permission::Join, Permission::Publish, Permission::Direct];
 
-/// Returns a hash of a question. A rule for joins only receives the room.
+/// Returns a hash of a question. Rules for joins receive only the room.
 pub(super) fn digest(about: Permission, packet: &PacketRef<'_>) -> u64 {
     match about {
         Permission::Join => hash(&PacketRef { room: packet.room, ..PacketRef::default() }),
@@ -50,7 +51,7 @@ impl Application {
     fn quick_rule(&self, builder: Builder, about: Permission, answers: RuleAnswers) -> Builder {
         let application = self.clone();
         let rule = move |conn: &Conn, packet: PacketRef<'_>| {
-            // The answer depends on the question alone, so that the checker can compute it.
+            // The answer depends only on the question, so that the checker can compute it.
             let digest = digest(about, &packet);
             let by = application.record_question(about, digest, conn);
             application.answer(&answers, digest, conn, by)
@@ -82,7 +83,7 @@ impl Application {
                 if RuleAnswers::has(answers.waits, digest) {
                     call.pause(&clock, wait).await;
                 }
-                // Before the answer, whose action may panic.
+                // Set this before the answer, whose action may panic.
                 call.is_finished = true;
                 call.application.answer(&answers, digest, &call.conn, by)
             }
@@ -100,14 +101,14 @@ impl Application {
         }
     }
 
-    /// Records that a rule was called. Returns the number of the connection's id.
+    /// Records the call of a rule. Returns the number of the connection's id.
     fn record_question(&self, about: Permission, digest: u64, conn: &Conn) -> u16 {
         self.record(conn, |by| LogEntry::RuleCalled { by, about, digest })
     }
 
     fn answer(&self, answers: &RuleAnswers, digest: u64, conn: &Conn, by: u16) -> bool {
         if RuleAnswers::has(answers.acting, digest) {
-            // A rule does not return errors.
+            // A rule cannot return an error.
             _ = self.run_action(conn, by, answers.action);
         }
         let allowed = answers.allows(digest);

@@ -1,6 +1,6 @@
-//! A plan for the whole server, as plain data: what clients send, which bytes arrive when, which
-//! tasks are polled, and what fails. Running it uses no randomness, and it can be shrunk step by
-//! step.
+//! A plan for the whole server, as plain data: the frames that clients send, the order in which
+//! bytes arrive and tasks are polled, and the faults. Running it uses no randomness, and it can be
+//! shrunk step by step.
 //!
 //! Connections are named by slot, so that a plan stays meaningful when steps are removed.
 
@@ -22,7 +22,7 @@ pub struct Setup {
     pub mode: Mode,
     pub max_name: usize,
     pub max_rooms: usize,
-    /// The rates of a connection: messages, bytes, joins, violations.
+    /// The rates of a connection, in the order messages, bytes, joins, violations.
     pub rates: [Option<RateSpec>; 4],
     pub shared_room_only: bool,
     pub max_message: usize,
@@ -32,7 +32,7 @@ pub struct Setup {
     pub hooks: Option<Hooks>,
     /// The presence modes other than `Full`, by name or `prefix*`.
     pub presence_rules: [Option<(&'static str, Presence)>; 2],
-    /// The memory budget beyond the limit of one connection; `None`: the default budget.
+    /// The memory budget beyond the limit of one connection; `None` means the default budget.
     pub memory_slack: Option<usize>,
     pub ping: u64,
     pub pong: u64,
@@ -40,34 +40,34 @@ pub struct Setup {
     pub handshake: u64,
     pub close: u64,
     pub coalesce: u64,
-    /// The limits on connections and on handshakes.
+    /// The limits on connections, followed by those on handshakes.
     pub caps: [Cap; 2],
-    /// The `authorize` hook.
+    /// The behaviour of the `authorize` hook, if there is one.
     pub auth_hook: Option<AuthHook>,
-    /// The settings of a drain; `None`: the defaults.
+    /// The settings of a drain; `None` means the defaults.
     pub drain: Option<Drain>,
-    /// The settings of large flushes; `None`: the defaults, with one worker.
+    /// The settings of large flushes; `None` means the defaults, with one worker.
     pub flush: Option<Flush>,
     /// The slots of clients that answer neither pings nor close frames, as bits.
     pub mute: u32,
-    /// The end of the last connections.
+    /// How the last connections end.
     pub ending: Ending,
 }
 
-/// The behaviour of a permission rule. Questions have eight kinds, by their hash; sets of kinds are
-/// bits.
+/// The behaviour of a permission rule. Questions are divided into eight kinds by their hash; sets
+/// of kinds are bitmaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuleAnswers {
     pub allows: u8,
-    /// The kinds for which the rule performs an action before it answers, and the action.
+    /// The kinds for which the rule performs an action before it answers, followed by that action.
     pub acting: u8,
     pub action: AppAction,
-    /// The delay of a slow rule in milliseconds, and the kinds that are delayed.
+    /// The delay of a slow rule in milliseconds, followed by the kinds that are delayed.
     pub wait: Option<u32>,
     pub waits: u8,
 }
 
-/// A limit in total and one per address.
+/// A total limit and a limit per address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cap {
     pub total: Option<usize>,
@@ -78,13 +78,13 @@ impl Cap {
     pub const NONE: Cap = Cap { total: None, per_address: None };
 }
 
-/// The behaviour of the `authorize` hook. Sets of slots are bits.
+/// The behaviour of the `authorize` hook. Sets of slots are bitmaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuthHook {
     pub admits: u32,
     /// The slots for which it panics instead of rejecting.
     pub panics: u32,
-    /// The delay of a slow hook in milliseconds, and the slots that are delayed.
+    /// The delay of a slow hook in milliseconds, followed by the slots that are delayed.
     pub wait: Option<u32>,
     pub waits: u32,
 }
@@ -100,21 +100,21 @@ pub struct Drain {
 /// The settings of large flushes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flush {
-    /// The connections that one poll writes to; more of them are a large flush.
+    /// The maximum number of connections that one poll writes to. A flush of more is a large one.
     pub max_inline: usize,
-    /// The connections that a worker takes at a time.
+    /// The number of connections that a worker takes at a time.
     pub chunk: usize,
     /// The number of flush workers; may be 0, as on a single-threaded runtime.
     pub workers: usize,
 }
 
-/// The behaviour of the hooks.
+/// The behaviour of the `on_connect`, join, leave and disconnect hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hooks {
     /// The hooks that are registered, as bits: connect, join, leave, disconnect.
     pub enabled: u8,
-    /// The hooks that perform an action, as bits, for ids with even and with odd numbers; and the
-    /// action.
+    /// The hooks that perform an action, as bits, first for ids with even numbers and then for odd
+    /// ones. The next field is that action.
     pub acting: u8,
     pub action: AppAction,
 }
@@ -127,7 +127,7 @@ pub enum Ending {
     Drain,
 }
 
-/// A handler, and its actions in order.
+/// A handler for an event, with its actions in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Script {
     pub event: &'static str,
@@ -155,7 +155,7 @@ pub enum AppAction {
         payload: Payload,
     },
     Raw(Payload),
-    /// Adds the connection to a room, or removes it, without asking a rule.
+    /// Adds the connection to a room, or removes it, without a permission rule.
     Join {
         room: &'static str,
     },
@@ -172,7 +172,7 @@ pub enum AppAction {
         code: u16,
         reason: &'static str,
     },
-    /// Waits; 0 yields once.
+    /// Waits for a time; 0 yields once.
     Pause {
         millis: u32,
     },
@@ -183,13 +183,13 @@ pub enum AppAction {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Connects a client, which sends a request. The slot's previous connection stays open, without
-    /// further steps.
+    /// Connects a client and sends its request. The slot's previous connection stays open, but no
+    /// further steps refer to it.
     Connect {
         slot: u8,
         request: RequestKind,
     },
-    /// Sends a frame, which is in flight from then on.
+    /// Sends a frame. Its bytes are then in flight.
     Send {
         slot: u8,
         frame: ClientFrame,
@@ -224,15 +224,15 @@ pub enum Step {
     Interrupt {
         slot: u8,
     },
-    /// Sends three messages to a room during the next write, with the handle of the connection in
-    /// another slot.
+    /// Sends three messages to a room during the next write, through the handle of the connection
+    /// in another slot.
     SendDuringWrite {
         slot: u8,
         sender: u8,
         room: &'static str,
         payload: Payload,
     },
-    /// Reports the socket as writable, whether it is or not.
+    /// Reports the socket as writable, whether or not it is.
     SpuriousWritable {
         slot: u8,
     },
@@ -248,11 +248,11 @@ pub enum Step {
     Vanish {
         slot: u8,
     },
-    /// Makes all further writes fail, but not reads.
+    /// Makes all further writes fail, while reads still succeed.
     FailWrites {
         slot: u8,
     },
-    /// Drops the connection's task, as a runtime does.
+    /// Drops the connection's task, as a runtime does when it aborts a task.
     Abort {
         slot: u8,
     },
@@ -270,11 +270,11 @@ pub enum Step {
         action: AppAction,
     },
     Shutdown,
-    /// Drains the server, or waits for the drain that is running.
+    /// Drains the server, or waits for the drain in progress.
     Drain,
 }
 
-/// A kind of request.
+/// The kind of a client's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestKind {
     Upgrade,
@@ -300,7 +300,7 @@ pub enum ClientFrame {
     },
     Ping(u8),
     Pong(u8),
-    /// A close frame; 0 stands for no code.
+    /// A close frame; 0 means without a code.
     Close(u16),
     Violation(Violation),
 }
@@ -308,16 +308,16 @@ pub enum ClientFrame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
     Bytes(Payload),
-    /// As many bytes as make the message exceed the largest allowed one by this difference.
+    /// The length with which the message exceeds the maximum by this difference.
     Limit(i8),
-    /// As many bytes as make the queue of the client in this slot exceed its soft or hard limit by
+    /// The length with which the queue of the client in this slot exceeds its soft or hard limit by
     /// this difference.
     Queue {
         slot: u8,
         hard: bool,
         more: i8,
     },
-    /// As many bytes as give the server's frame for another client this length.
+    /// The length that gives the server's frame for another client this size.
     Frame(u32),
 }
 
@@ -326,7 +326,7 @@ pub enum Form {
     Whole,
     Text,
     Fragmented(u8),
-    /// Fragments with a ping before the last.
+    /// Fragments, with a ping before the last one.
     FragmentedWithPing(u8),
 }
 

@@ -1,4 +1,4 @@
-//! Invariants while the server is idle.
+//! Checks the invariants of an idle server.
 
 use std::time::Duration;
 
@@ -8,23 +8,24 @@ use super::harness::Harness;
 use super::marks::Mark;
 use crate::fault::{Fault, ensure};
 
-/// The engine's pause of senders after each [`READ_QUANTUM`] read, while a receiver is congested.
+/// The engine's pause after each [`READ_QUANTUM`] read from a sender, while a receiver is
+/// congested.
 const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(20);
 
-/// The bytes of a read for which a sender pauses once ([`BACKPRESSURE_PAUSE`]).
+/// The number of bytes read between two pauses of a sender ([`BACKPRESSURE_PAUSE`]).
 const READ_QUANTUM: u64 = 64 * 1024;
 
-/// The engine's `CLOSE_SCAN_LIMIT`: in a longer incomplete message it does not look for a close
-/// frame. A session may buffer twice as much.
+/// The engine's `CLOSE_SCAN_LIMIT`: it does not scan a longer incomplete message for a close frame.
+/// A session may buffer twice this size.
 const CLOSE_SCAN_LIMIT: usize = 32 * 1024;
 
-/// The engine's limit on bytes read after the close.
+/// The engine's limit on bytes read after a close.
 const MAX_READ_AFTER_CLOSE: u64 = 256 * 1024;
 
 impl Harness<'_> {
     /// Checks all invariants while no task is woken.
     pub(super) fn check_idle(&mut self) -> Result<(), Fault> {
-        // The engine's own checks first: what they find is nearer to the cause.
+        // Run the engine's own checks first: they report faults closer to their cause.
         self.server.audit(true).map_err(Fault::new)?;
         self.check_counts()?;
         self.marks.mark(self.model.rejected_packets.no_shared_room > 0, Mark::NoSharedRoom);
@@ -40,7 +41,7 @@ impl Harness<'_> {
         );
         let state = self.application.state();
         let unasked = state.auth_calls.len() + state.auth_decided.len();
-        // It borrows the harness, which the checks below change.
+        // The guard borrows the harness, which the checks below change.
         drop(state);
         ensure!(unasked == 0, "authorize was called, or has decided, {unasked} times too often");
         let is_ready = !self.is_stopping && self.drain.is_none() && !self.is_full();
@@ -72,7 +73,7 @@ impl Harness<'_> {
             State::Ended => return self.check_ended(at),
         }
         let conn = &mut self.conns[at];
-        // The engine may have noticed it later.
+        // The engine may have noticed the close later than the model.
         let is_queued = |item: &ExpectedItem| {
             !matches!(item.order, Order::Room(_)) || now >= item.at + coalesce
         };
@@ -85,7 +86,7 @@ impl Harness<'_> {
         let conn = &self.conns[at];
         ensure!(conn.peer.is_dropped(), "its task has ended, its socket is not dropped");
         let is_missing = conn.expected.is_required_missing() && !conn.expected.is_finished;
-        // Only a clean close promises that all output arrives.
+        // Only a clean close guarantees that all output arrives.
         let is_lost = conn.has_closed_cleanly && is_missing;
         ensure!(!is_lost, "its last output is lost: {}", conn.expected.describe());
         Ok(())
@@ -101,7 +102,7 @@ impl Harness<'_> {
         let is_limited =
             conn.pending_auth.is_none_or(|pending_auth| conn.read <= pending_auth.most);
         ensure!(is_limited, "too much is read during authorize");
-        // Above the limit reading stops until the hook has decided.
+        // Above the limit, reading stops until the hook has decided.
         let may_wait = conn.is_buffer_full();
         let is_read = conn.peer.unread() == 0 && !conn.is_fully_read();
         ensure!(may_wait || is_read, "a handshake that is not read");
@@ -114,7 +115,7 @@ impl Harness<'_> {
         let millis = Duration::from_millis;
         let conn = &mut self.conns[at];
         ensure!(!self.is_stopping, "it is open after the shutdown");
-        // Queued output did not exceed the limit; delayed room messages still may.
+        // The queue did not exceed the limit, but delayed room messages may still do so.
         conn.expected.may_exceed_limit &= setup.coalesce > 0;
         let is_late = now >= conn.last_ping + millis(setup.ping);
         ensure!(!is_late, "no ping since {:?}", conn.last_ping);
@@ -134,13 +135,13 @@ impl Harness<'_> {
         let conn = &mut self.conns[at];
         let unread = conn.peer.unread();
         if conn.waiting.is_some() {
-            // Nothing is read while the handler is pending.
+            // No bytes are read while the handler is pending.
             self.marks.mark(unread > 0, Mark::UnreadBehindSlow);
         } else if unread > 0 || conn.is_fully_read() {
             self.marks.mark(may_pause_senders, Mark::SenderPaused);
             conn.was_unread = true;
             ensure!(may_pause_senders, "bytes have arrived and are not read");
-            // A paused sender still reads a quantum from time to time.
+            // A paused sender still reads a quantum occasionally.
             let quanta = conn.last_read.div_ceil(READ_QUANTUM).max(1) as u32;
             let (read, since) = *conn.paused.get_or_insert((conn.read, now));
             if read != conn.read {
@@ -171,8 +172,8 @@ impl Harness<'_> {
             let is_sent = !is_missing && expected.pings == 0;
             ensure!(is_sent, "not sent: {}", expected.describe());
             if !expected.items.iter().any(is_delayed) {
-                // What is left are optional items, which were dropped, or they would have arrived
-                // by now.
+                // The remaining items are optional and were dropped, since otherwise they would
+                // have arrived.
                 expected.items.clear();
                 expected.may_exceed_limit = false;
                 expected.optional_pings = 0;
@@ -193,7 +194,7 @@ impl Harness<'_> {
     fn check_closing(&mut self, at: usize) -> Result<(), Fault> {
         let (now, close_timeout) = (self.now(), self.close_timeout(at));
         let conn = &mut self.conns[at];
-        // The task has been polled by now.
+        // The connection's task has been polled.
         let polled = *conn.closed.get_or_insert((now, None)).1.get_or_insert(now);
         let is_late = now >= polled.max(conn.writable.1) + close_timeout;
         ensure!(!is_late, "it takes too long to close");
@@ -201,7 +202,7 @@ impl Harness<'_> {
         let is_enough = has_read >= MAX_READ_AFTER_CLOSE;
         let is_read = conn.peer.unread() == 0 && !conn.is_fully_read();
         ensure!(is_enough || is_read, "it is closing, and does not read");
-        // Bytes read in the poll that closed it are not included.
+        // Bytes read in the poll of the close are not included.
         let is_limited = has_read < 6 * MAX_READ_AFTER_CLOSE;
         ensure!(is_limited, "it is closing, and does not stop reading");
         if conn.peer.has_space() {

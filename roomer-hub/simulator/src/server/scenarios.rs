@@ -8,15 +8,15 @@ use super::plan::{
 use crate::hub::plan::{Address, ClientRef, DEFAULT_RATES, Mode, Payload};
 use crate::random::Source;
 
-/// Connects clients until a snapshot has several chunks, and one of the last clients does not read
-/// all of it.
+/// Connects clients until a snapshot has several chunks. One of the last clients does not read all
+/// of its snapshot.
 pub(super) fn crowd(source: &mut impl Source, steps: &mut Vec<Step>) {
     let count = 101 + source.below(8);
     for number in 0..count {
-        // A slot that is used again leaves its earlier connection open, without further steps.
+        // Reusing a slot leaves its earlier connection open, but no further steps refer to it.
         let slot = (number % 30) as u8;
         steps.push(Step::Connect { slot, request: RequestKind::Upgrade });
-        // The last one, whose `join_ack` is the longest.
+        // The last client's `join_ack` is the longest.
         if number + 2 > count {
             steps.push(Step::SocketSpace { slot, bytes: 100 + source.below(4500) });
         }
@@ -35,7 +35,7 @@ pub(super) fn crowd(source: &mut impl Source, steps: &mut Vec<Step>) {
     steps.push(Step::RunFor { millis: source.pick(&[100, 1500, 12_000]) });
 }
 
-/// Fills the queue of a client that does not read up to its limit, or nearly, and sends more.
+/// Fills the queue of a client that does not read, exactly to its limit or nearly, and sends more.
 pub(super) fn fill_queue(
     source: &mut impl Source,
     swarm: &Swarm,
@@ -47,10 +47,11 @@ pub(super) fn fill_queue(
     let mut millis = source.pick(&[20, 60, 60]);
     let waits = swarm.slow && source.one_in(2);
     if waits {
-        // The handler of another client, called while the server still remembers the congestion.
+        // Use the handler of another client, called while the server still treats the receiver as
+        // congested.
         (from, millis) = ((slot + 1) % swarm.slots as u8, 1);
     }
-    // The application knows the client, and sends to it.
+    // The application has the client's handle and sends to it.
     let known = source.one_in(3);
     if known {
         let (room, event, form, dst) = ("root", "chat", Form::Whole, Address::Nothing);
@@ -74,7 +75,7 @@ pub(super) fn fill_queue(
             steps.push(Step::Send { slot: from, frame });
         }
         steps.push(Step::Deliver { slot: from, bytes: u32::MAX });
-        // Congestion pauses the senders for a while.
+        // Congestion pauses the senders for some time.
         steps.push(Step::RunFor { millis });
     };
     if hard || waits {
@@ -83,7 +84,7 @@ pub(super) fn fill_queue(
         }
     }
     send(Size::Queue { slot, hard, more: source.pick(&[-1, 0, 0, 1]) }, false);
-    // A paused sender may wait for a handler as well.
+    // A paused sender may also have a pending handler.
     send(Size::Bytes(payload(source)), waits);
     if known {
         steps.push(Step::App { slot, action: AppAction::Raw(payload(source)) });
@@ -91,7 +92,8 @@ pub(super) fn fill_queue(
     Step::RunFor { millis: source.pick(&[1, 300, 1100]) }
 }
 
-/// Allows a message when its sender is no longer a member, which is one violation too many.
+/// Lets a rule allow a message after its sender has left the room, which exceeds the violation
+/// limit.
 pub(super) fn answered_too_late(
     source: &mut impl Source,
     setup: &mut Setup,
@@ -99,8 +101,8 @@ pub(super) fn answered_too_late(
 ) {
     let (wait, action) = (Some(source.pick(&PAUSES)), AppAction::Raw(Payload(1, 1)));
     setup.mode = Mode::Default;
-    // One violation is free: the message with a reserved event takes it, the late answer is one too
-    // many.
+    // One violation is free: the message with the reserved event consumes it, and the late answer
+    // exceeds the limit.
     setup.rates = [None, None, None, Some((1, 1))];
     setup.authorize[1] = Some(RuleAnswers { allows: 0xff, acting: 0, action, wait, waits: 0xff });
     let slot = 30;
@@ -147,7 +149,7 @@ pub(super) fn moved_while_waiting(
     steps.push(Step::RunFor { millis: source.pick(&[1, 60, 4000]) });
 }
 
-/// Calls a handler or a rule that may wait, sends more, and causes another event meanwhile.
+/// Calls a handler or rule that may wait, sends more messages, and causes another event meanwhile.
 pub(super) fn slow_call(
     source: &mut impl Source,
     swarm: &Swarm,
@@ -200,7 +202,7 @@ pub(super) fn slow_call(
     }
 }
 
-/// Sends to more clients than one poll writes to, and causes another event meanwhile.
+/// Sends to more clients than one poll may write to, and causes another event meanwhile.
 pub(super) fn large_flush(
     source: &mut impl Source,
     swarm: &Swarm,
@@ -216,7 +218,7 @@ pub(super) fn large_flush(
     }
     let other = source.below(swarm.slots) as u8;
     if source.one_in(4) {
-        // A client that has called a handler can send during a write.
+        // Only a client that has called a handler can send during a write.
         steps.push(Step::Send { slot, frame: send("root", "chat", payload(source)) });
         steps.push(Step::Deliver { slot, bytes: u32::MAX });
         steps.push(Step::RunUntilIdle);
@@ -230,7 +232,7 @@ pub(super) fn large_flush(
     }
     steps.push(Step::Send { slot, frame: send("root", "cha", payload(source)) });
     steps.push(Step::Deliver { slot, bytes: u32::MAX });
-    // The poll that reads the message, and the one that flushes the room or ends its delay.
+    // Poll the task that reads the message, or let the room's delay elapse first.
     steps.push(if source.one_in(4) {
         Step::AdvanceClock { millis: 2 }
     } else {
@@ -252,7 +254,7 @@ fn send(room: &'static str, event: &'static str, payload: Payload) -> ClientFram
     ClientFrame::Packet { room, event, dst, src, payload: Size::Bytes(payload), form }
 }
 
-/// Appends an event that may affect the connections or the room of a large flush.
+/// Appends an event that may affect the connections or room of a large flush.
 fn disturb_flush(
     source: &mut impl Source,
     swarm: &Swarm,
@@ -274,13 +276,13 @@ fn disturb_flush(
     }
 }
 
-/// Authorizes two clients from one address, which is limited to one connection, at the same time;
-/// or drains or stops the server meanwhile.
+/// Authorizes two clients from an address that is limited to one connection, at the same time, or
+/// drains or stops the server meanwhile.
 pub(super) fn concurrent_auth(source: &mut impl Source, setup: &mut Setup, steps: &mut Vec<Step>) {
     let wait = Some(source.pick(&[20, 300]));
     setup.auth_hook = Some(AuthHook { admits: u32::MAX, panics: 0, wait, waits: u32::MAX });
     setup.caps[0] = Cap { total: None, per_address: Some(1) };
-    // Longer than the hook takes, so that the handshakes do not time out.
+    // The limit exceeds the hook's delay, so that the handshakes do not time out.
     setup.handshake = 10_000;
     for slot in [25, 26] {
         steps.push(Step::Connect { slot, request: RequestKind::Upgrade });
@@ -295,13 +297,13 @@ pub(super) fn concurrent_auth(source: &mut impl Source, setup: &mut Setup, steps
     steps.push(Step::RunFor { millis: 300 });
 }
 
-/// Starts and ends a large flush in one poll, since it takes many connections at a time, with a
-/// message in the same room during its writes.
+/// Starts and completes a large flush in one poll with a large chunk size, and sends a message in
+/// the same room during its writes.
 pub(super) fn input_at_flush_end(source: &mut impl Source, plan: &mut Plan) {
     let Plan { setup, scripts, steps } = plan;
     let workers = source.below(2) as usize;
     setup.flush = Some(Flush { max_inline: 1 + source.below(2) as usize, chunk: 32, workers });
-    // Nothing may close a connection, or the flush would have fewer of them.
+    // No limit may close a connection, or the flush would have fewer connections.
     (setup.rates, setup.max_message, setup.memory_slack) = (DEFAULT_RATES, 1000, None);
     (setup.max_name, setup.max_backlog, setup.caps) = (4096, 5000, [Cap::NONE; 2]);
     if scripts.is_empty() {
@@ -330,7 +332,7 @@ pub(super) fn input_at_flush_end(source: &mut impl Source, plan: &mut Plan) {
     }
 }
 
-/// Polls some woken tasks.
+/// Polls a random number of woken tasks.
 fn poll_some(source: &mut impl Source, most: u32, steps: &mut Vec<Step>) {
     for _ in 0..source.below(most) {
         steps.push(Step::PollWoken { nth: source.below(6) as u8 });

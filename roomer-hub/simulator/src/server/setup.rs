@@ -1,4 +1,4 @@
-//! The server's configuration in a plan, for the engine, the model and the checkers.
+//! The plan's configuration in the forms that the engine, the model and the checkers need.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +10,8 @@ use roomer_testkit::Clock;
 use super::plan::{Drain, Flush, Setup};
 use crate::hub::plan::{DEFAULT_RATES, Mode};
 
-/// Virtual time, and the ids of [`identity`](crate::alphabet::identity) in order.
+/// An environment with virtual time, which yields the ids of
+/// [`identity`](crate::alphabet::identity) in order.
 pub(crate) struct SimEnvironment {
     pub(crate) clock: Clock,
     pub(crate) ids: Arc<AtomicU32>,
@@ -22,7 +23,7 @@ impl Environment for SimEnvironment {
     }
 
     fn random(&self) -> [u8; 16] {
-        // The first is the key of the hash tables.
+        // The first random value is the key of the hash tables.
         let number = self.ids.fetch_add(1, Ordering::Relaxed).wrapping_sub(1);
         let mut bytes = [0; 16];
         bytes[..4].copy_from_slice(&[0xa0, number as u8, (number >> 8) as u8, 7]);
@@ -47,7 +48,7 @@ impl Setup {
         config
     }
 
-    /// Returns the memory budget, unless it is the default.
+    /// Returns the memory budget; `None` means the default.
     pub(super) fn budget(&self) -> Option<u64> {
         Some((self.hard_limit() + self.memory_slack?) as u64)
     }
@@ -69,7 +70,7 @@ impl Setup {
             .write_timeout(millis(self.write))
             .handshake_timeout(millis(self.handshake))
             .close_timeout(millis(self.close))
-            // The checkers do not model it.
+            // The checkers do not model this timeout.
             .message_timeout(Duration::from_secs(1 << 30))
             .coalesce(millis(self.coalesce));
         builder = self.set_caps(self.set_rates(builder));
@@ -111,7 +112,7 @@ impl Setup {
 
     fn set_caps(&self, builder: Builder) -> Builder {
         let [connections, handshakes] = self.caps;
-        // Clients without an address only count in total.
+        // Clients without an address count only in total.
         let mut builder = builder.trust_proxy("unix");
         if let Some(most) = connections.total {
             builder = builder.max_connections(most);

@@ -1,4 +1,4 @@
-//! The frames that clients send, as bytes, and the meaning of each byte for the server.
+//! The frames that clients send as bytes, with the effect of each on the server.
 
 use std::collections::VecDeque;
 
@@ -9,21 +9,21 @@ use super::plan::{Form, RequestKind, Setup, Violation};
 use crate::alphabet::noise;
 use crate::hub::plan::Mode;
 
-/// The bytes that a client has sent and that are in flight, with their meanings.
+/// The bytes that a client has sent, and the items that they contain.
 #[derive(Debug, Default)]
 pub struct Traffic {
     pub in_flight: VecDeque<u8>,
-    /// Sent items that the server has not handled, in order.
+    /// Sent items that the server has not handled yet, in order.
     pub pending: VecDeque<Sent>,
-    /// The number of bytes sent.
+    /// The total number of bytes sent.
     total: u64,
-    /// The size of the largest message sent.
+    /// The size in bytes of the largest message sent.
     pub largest: usize,
     scratch: Vec<u8>,
     masks: u32,
 }
 
-/// An item that the server can handle once it has read up to this position.
+/// An item that the server can handle once it has read the bytes up to this position.
 #[derive(Clone, Copy, Debug)]
 pub struct Sent {
     pub at: u64,
@@ -32,29 +32,29 @@ pub struct Sent {
 
 #[derive(Clone, Copy, Debug)]
 pub enum Meaning {
-    /// A request, and the status of the response.
+    /// A request, with the status of the expected response.
     Request(u16),
     Packet(PacketRef<'static>),
     Ping(&'static [u8]),
     Pong,
     Close(Option<u16>),
-    /// A violation, and the close code for it.
+    /// A violation, with the expected close code.
     Violation(u16),
 }
 
 impl Traffic {
-    /// Returns the next item, if the server has read it.
+    /// Returns the next item, if the server has read all of it.
     pub fn peek(&self, read: u64) -> Option<Meaning> {
         self.pending.front().filter(|sent| sent.at <= read).map(|sent| sent.meaning)
     }
 
-    /// Removes the next item, if the server has read it.
+    /// Removes the next item, if the server has read all of it.
     pub fn next(&mut self, read: u64) -> Option<Sent> {
         self.peek(read)?;
         self.pending.pop_front()
     }
 
-    /// Returns true if a violation was sent after which nothing else is parsed.
+    /// Returns true if the client has sent a violation after which the server parses no more input.
     pub fn has_sent_violation(&self) -> bool {
         let deafens =
             |sent: &Sent| matches!(sent.meaning, Meaning::Violation(code) if code != 1003);
@@ -70,15 +70,15 @@ impl Traffic {
         self.pending.push_back(Sent { at: self.total, meaning: what });
     }
 
-    /// Sends a frame; `header_means` takes effect as soon as the header is read.
+    /// Sends a frame. `header_means` takes effect once the server has read the header.
     fn frame(&mut self, start: u8, payload: &[u8], header_means: Option<Meaning>) {
-        // Another mask for each frame, without randomness: the golden ratio spreads the bits.
+        // Use a different mask for each frame without randomness: multiples of the golden ratio.
         self.masks = self.masks.wrapping_add(0x9e37_79b9);
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch.clear();
         frames::write(start, payload, self.masks.to_be_bytes(), &mut scratch);
         if let Some(what) = header_means {
-            // The header alone decides, so the server may react before the payload has arrived.
+            // The header is decisive, so the server may react before the payload arrives.
             let at = self.total + (scratch.len() - payload.len()) as u64;
             self.pending.push_back(Sent { at, meaning: what });
         }
@@ -86,7 +86,7 @@ impl Traffic {
         self.scratch = scratch;
     }
 
-    /// Sends an upgrade request, which contains the slot.
+    /// Sends an upgrade request with the slot in a header.
     pub fn request(&mut self, kind: RequestKind, slot: u8, mode: Mode) {
         let slot = format!("X-Slot: {slot}\r\n");
         let good = frames::request("/ws", &slot);
@@ -124,7 +124,7 @@ impl Traffic {
         self.push(Meaning::Close(code));
     }
 
-    /// Sends a packet. The first fragments have one byte each.
+    /// Sends a packet in the given form. All fragments except the last have one byte each.
     pub fn packet(&mut self, packet: PacketRef<'static>, form: Form, setup: &Setup) {
         let message = packet.to_bytes();
         self.largest = self.largest.max(message.len());
@@ -158,9 +158,9 @@ impl Traffic {
     pub fn violation(&mut self, violation: Violation, setup: &Setup) {
         let wrong = Some(Meaning::Violation(1002));
         let binary = first_byte::FINAL | first_byte::BINARY;
-        // A packet that is valid except for its frame.
+        // The packet itself is valid, only its frame is not.
         let word = PacketRef { room: "root", event: "cha", ..PacketRef::default() }.to_bytes();
-        // Violations in the payload.
+        // The remaining violations are in the payload.
         let (start, payload, code): (u8, &[u8], u16) = match violation {
             Violation::ReservedBits => return self.frame(0x40 | binary, &word, wrong),
             Violation::Unmasked => {
@@ -180,12 +180,12 @@ impl Traffic {
                 let mut head = Vec::new();
                 frames::write_head(binary, 1 << 63, [1, 2, 3, 4], &mut head);
                 self.bytes(&head);
-                // Without a payload: of 2^63 bytes none can be sent.
+                // Send no payload, since its announced length of 2^63 bytes is impossible.
                 return self.push(Meaning::Violation(1002));
             }
             Violation::Fragments => {
                 self.frame(first_byte::BINARY, b"", None);
-                // With the first one, one more than the limit of fragments.
+                // Together with the first frame, this exceeds the limit of fragments by one.
                 for _ in 0..1024 {
                     self.frame(first_byte::CONTINUATION, b"", None);
                 }

@@ -1,5 +1,5 @@
-//! The application: handlers, hooks and `authorize`. All that they do is recorded in one log with the
-//! inputs of the hub, in the order in which they happened.
+//! The application: handlers, hooks and `authorize`. One log records their actions together with
+//! the inputs of the hub, in order of occurrence.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,16 +10,16 @@ use roomer_testkit::Clock;
 use super::plan::{AppAction, ROOMS, Setup};
 use crate::alphabet::{id_number, identity, noise};
 
-/// The actions of handlers, one for each event. The slow ones wait first.
+/// The actions of handlers, one for each event. Slow handlers wait before they act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Script {
-    /// Sends the caller a message.
+    /// Sends a message to the caller.
     Echo,
-    /// Sends a message to `root`.
+    /// Sends a message to the room `root`.
     Announce,
-    /// Adds the caller to a room.
+    /// Adds the caller to a room, without a request by the client.
     MoveIn,
-    /// Closes the caller.
+    /// Closes the caller's connection.
     Bye,
     SlowEcho,
     SlowAnnounce,
@@ -36,7 +36,7 @@ pub const SCRIPTS: [(&str, Script); 7] = [
     ("slowbye", Script::SlowBye),
 ];
 
-/// The payload of handlers' messages.
+/// The payload of messages that handlers send, as offset and length.
 pub const REPLY: (u8, u32) = (9, 5);
 
 impl Script {
@@ -45,7 +45,7 @@ impl Script {
     }
 }
 
-/// An entry of the log. Connections are named by the numbers of their ids.
+/// An entry of the log. Connections are given by the numbers of their ids.
 #[derive(Clone, Copy, Debug)]
 pub enum Event {
     Input(RecordedInput),
@@ -53,7 +53,7 @@ pub enum Event {
         by: u16,
         script: Script,
     },
-    /// A slow handler waits until this time.
+    /// A slow handler starts a wait until this time.
     Waits {
         by: u16,
         until: Duration,
@@ -74,13 +74,13 @@ pub enum Event {
     Disconnected {
         by: u16,
     },
-    /// A value that was stored with the connection is missing.
+    /// The value that was stored with a connection is missing.
     Forgot {
         by: u16,
     },
 }
 
-/// An action of the application; the next input has to be its effect.
+/// An action of the application. The next input must be its effect.
 #[derive(Clone, Copy, Debug)]
 pub enum Action {
     ToRoom { room: &'static str, payload: &'static [u8] },
@@ -90,7 +90,7 @@ pub enum Action {
     Close(u16),
 }
 
-/// The value that the application stores with each connection: the number of its id.
+/// A value that the application stores with each connection: the number of the connection's id.
 struct Stored(u16);
 
 #[derive(Clone, Debug, Default)]
@@ -100,11 +100,11 @@ pub struct Application(Arc<Mutex<State>>);
 pub struct State {
     pub log: Vec<Event>,
     inputs: Vec<RecordedInput>,
-    /// Calls of `authorize_async` that have not completed.
+    /// The number of pending calls of `authorize_async`.
     pub authorizing: usize,
-    /// Calls of `authorize` and `authorize_async` that have completed.
+    /// The number of completed calls of `authorize` and `authorize_async`.
     pub authorized: usize,
-    /// Slow handlers that run.
+    /// The number of running slow handlers.
     pub running: usize,
 }
 
@@ -113,7 +113,7 @@ impl Application {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Moves the inputs of the hub so far to the log.
+    /// Moves the inputs that the hub has received so far to the log.
     pub fn collect(&self, server: &Server) {
         let mut state = self.state();
         let State { log, inputs, .. } = &mut *state;
@@ -251,7 +251,7 @@ impl AppAction {
     }
 }
 
-/// A slow handler that runs.
+/// A running call of a slow handler.
 struct SlowCall {
     application: Application,
     conn: Conn,
@@ -283,7 +283,7 @@ impl Drop for SlowCall {
     }
 }
 
-/// A call of `authorize_async` that runs.
+/// A pending call of `authorize_async`.
 struct Authorizing(Application);
 
 impl Authorizing {
@@ -303,12 +303,12 @@ pub fn millis(millis: u32) -> Duration {
     Duration::from_millis(millis.into())
 }
 
-/// Returns the number of a connection's id.
+/// Returns the number of a connection's id, or `u16::MAX` for an unknown id.
 fn number(conn: &Conn) -> u16 {
     id_number(conn.id().as_str().as_bytes()).unwrap_or(u16::MAX)
 }
 
-/// Returns the text of the id with a number.
+/// Returns the text of the id with this number.
 pub fn text(id: u16) -> &'static str {
     &identity(id).text
 }

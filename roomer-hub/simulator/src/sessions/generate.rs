@@ -1,4 +1,4 @@
-//! Generates plans for sessions.
+//! Generates the plans for sessions.
 
 use super::application::SCRIPTS;
 use super::plan::{AckKind, Act, AppAction, Break, Ending, How, Plan, SLOTS, Say, Setup, Step};
@@ -78,14 +78,14 @@ fn how(source: &mut impl Source) -> How {
     }
 }
 
-/// Loses a socket, whose client misses something and returns.
+/// Loses a client's socket, lets the client miss some messages, and reconnects it.
 fn lose_and_return(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     match source.below(6) {
         0 | 1 => {
             steps.push(Step::Of(slot, Act::Read(false)));
             traffic(source, slot, steps);
         }
-        // A socket that is full when it fails.
+        // The socket is full when it fails.
         2 => {
             steps.push(Step::Of(slot, Act::Space(source.pick(&[0, 10]))));
             let other = source.below(SLOTS as u32) as u8;
@@ -110,7 +110,7 @@ fn lose_and_return(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     few_polls(source, steps);
 }
 
-/// Delivers all or some bytes of a client.
+/// Delivers all or some of a client's bytes in flight.
 fn arrive(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     let bytes = if source.one_in(5) { 1 + source.below(300) } else { u32::MAX };
     steps.push(Step::Of(slot, Act::Deliver(bytes)));
@@ -128,7 +128,7 @@ fn few_polls(source: &mut impl Source, steps: &mut Vec<Step>) {
     }
 }
 
-/// Lets a client send something, which arrives in most cases.
+/// Lets a client send a packet, which is usually delivered.
 fn traffic(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     let len = source.pick(&[0, 1, 20, 100, 100, 130, 600, 3000]);
     let say = match source.below(13) {

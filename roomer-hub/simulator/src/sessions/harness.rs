@@ -1,4 +1,4 @@
-//! Runs a plan: the real server, the clients, and the network between them, step by step.
+//! Runs a plan step by step: the real server, the clients, and the network between them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -17,23 +17,24 @@ use crate::hub::model::Model;
 use crate::server::setup::SimEnvironment;
 use crate::trace::Trace;
 
-/// The maximum number of polls without a change of the time; more are an endless loop.
+/// The maximum number of polls without an advance of time. More indicate an endless loop.
 const MAX_POLLS: u32 = 100_000;
 
-/// The maximum number of sockets of a plan; each takes up to two of the ids.
+/// The maximum number of sockets in a plan. Each uses up to two ids.
 const MAX_SOCKETS: usize = 120;
 
-/// The bytes before the payload of `hello`: the response to the handshake, and the names.
+/// The maximum number of bytes before the payload of `hello`: the HTTP response and the packet's
+/// names.
 pub const HANDSHAKE_BYTES: u64 = 300;
 
-/// A client: a program that has at most one socket and one session at a time.
+/// A client program, with at most one socket and one session at a time.
 #[derive(Debug, Default)]
 pub struct Device {
     pub is_extended: bool,
     pub user: u8,
     pub socket: Option<usize>,
     pub session: Option<usize>,
-    /// The largest count that it has acknowledged.
+    /// The highest count that the client has acknowledged.
     pub acked: usize,
 }
 
@@ -48,20 +49,21 @@ pub struct Harness<'p> {
     pub sockets: Vec<Socket>,
     pub sessions: Vec<Session>,
     ids: Arc<AtomicU32>,
-    /// True from a shutdown or a drain on.
+    /// True once a shutdown or drain has begun.
     pub is_closing: bool,
-    /// True from a shutdown on.
+    /// True once a shutdown has begun.
     pub is_shut: bool,
-    /// The time to which the clock was last set without any poll.
+    /// The time to which the clock was last moved without a poll.
     pub jumped_at: Duration,
-    /// The expected statistics.
+    /// The expected statistics of the server.
     pub lost: u64,
     pub closed_by_peer: u64,
     pub closed_by_server: u64,
     pub messages_in: u64,
     /// The statistics after the last poll.
     pub stats: Stats,
-    /// The session that a return has ended in this poll, since it lacks what the client has missed.
+    /// The session that a reconnection has ended in this poll, because packets that the client
+    /// lacks were already discarded.
     pub incomplete: Option<usize>,
     /// The session whose slow handler has completed in this poll.
     pub completed: Option<usize>,
@@ -122,7 +124,7 @@ impl<'p> Harness<'p> {
         self.clock.now()
     }
 
-    /// Returns the number of the server's last random value, which is an id or a secret.
+    /// Returns the number of the server's last random value, which is an id or a session's secret.
     pub fn last_random(&self) -> u16 {
         self.ids.load(Ordering::Relaxed).wrapping_sub(2) as u16
     }
@@ -173,7 +175,7 @@ impl<'p> Harness<'p> {
         }
     }
 
-    /// Opens a socket for a client.
+    /// Opens a socket for a client, and sends its request.
     pub fn open_socket(&mut self, slot: u8, asked: Asked) {
         if self.sockets.len() >= MAX_SOCKETS {
             return;
@@ -181,14 +183,15 @@ impl<'p> Harness<'p> {
         let (socket, peer) = socket();
         let task = self.tasks.spawn(self.server.connect(socket, None));
         let device = &mut self.devices[usize::from(slot)];
-        // A client has one socket at a time; the server may notice the end of the old one later.
+        // A client has one socket at a time, but the server may notice the end of the old one
+        // later.
         if let Some(before) = device.socket.replace(self.sockets.len()) {
             self.sockets[before].is_abandoned = true;
         }
         self.sockets.push(Socket::new(peer, task, slot, asked, self.clock.now()));
     }
 
-    /// Loses a socket.
+    /// Breaks a socket in the given way.
     pub fn break_socket(&mut self, at: usize, how: Break) {
         let socket = &mut self.sockets[at];
         match how {
@@ -210,9 +213,10 @@ impl<'p> Harness<'p> {
         }
         socket.is_lost = true;
         socket.in_flight.clear();
-        // Frames that have arrived in part are kept: the server may have read their beginning.
+        // Keep frames that have arrived partially, since the server may have read their first
+        // bytes.
         let read = socket.peer.bytes_read() + socket.peer.unread() as u64;
-        // A reset discards what the server has not read.
+        // A reset discards the bytes that the server has not read.
         if how == Break::Reset {
             socket.peer.discard_unread();
         }
@@ -241,11 +245,11 @@ impl<'p> Harness<'p> {
         self.run_until_idle()
     }
 
-    /// Observes the result of a poll or of a call from outside.
+    /// Checks the effects of a poll or of a call from outside.
     pub fn observe(&mut self, task: Option<usize>) -> Result<(), Fault> {
         let polled = task
             .and_then(|task| self.sockets.binary_search_by_key(&task, |socket| socket.task).ok());
-        // First, so that the log has the inputs of this poll in their order.
+        // Collect the inputs first, so that the log contains those of this poll in order.
         self.application.collect(&self.server);
         let log = std::mem::take(&mut self.application.state().log);
         let now = self.now();
@@ -255,7 +259,7 @@ impl<'p> Harness<'p> {
             if read > socket.read.0 {
                 socket.read = (read, now);
             }
-            // The server writes to a socket that was full before it decides anything else.
+            // Before it decides anything else, the server writes to a socket that was full.
             if socket.is_filled && socket.peer.bytes_written() > socket.written.0 {
                 socket.relieved = now;
             }
@@ -265,13 +269,14 @@ impl<'p> Harness<'p> {
         }
         let before = std::mem::replace(&mut self.stats, self.server.stats());
         (self.incomplete, self.completed) = (None, None);
-        // The login is valid from the hook's decision on, not from the end of the handshake.
+        // The validity of the login begins with the hook's decision, not with the end of the
+        // handshake.
         if std::mem::take(&mut self.application.state().authorized) > 0
             && let Some(at) = polled
         {
             self.sockets[at].accepted_at.get_or_insert(now);
         }
-        // Before the log: its inputs belong to the session that the socket has by then.
+        // Check this before the log, whose inputs belong to the session that the socket now has.
         self.check_resumed(&before, polled)?;
         self.check_log(&log, polled)?;
         self.after_poll(&before, polled)?;
@@ -285,19 +290,19 @@ impl<'p> Harness<'p> {
         Ok(())
     }
 
-    /// Returns the session on a socket, if it has not been lost, moved or ended.
+    /// Returns the session on a socket, unless it has been detached, moved or ended.
     pub fn session_on(&self, at: usize) -> Option<usize> {
         let session = self.sockets[at].session?;
         (self.sessions[session].place == Place::Socket(at)).then_some(session)
     }
 
-    /// Returns the session that a socket's request names.
+    /// Returns the session that the token in a socket's request may resume.
     pub fn target(&self, at: usize) -> Option<usize> {
         let (token, _) = self.sockets[at].asked.token.as_ref()?;
         self.sessions.iter().position(|session| session.accepts(token) != Some(false))
     }
 
-    /// Returns the session that a socket's client may get.
+    /// Returns the session that a socket's client may resume.
     pub fn wanted(&self, at: usize) -> Option<usize> {
         let Asked { user, is_denied, ref token, .. } = self.sockets[at].asked;
         let has_count = token.as_ref().is_some_and(|(_, count)| count.is_some());
@@ -305,7 +310,7 @@ impl<'p> Harness<'p> {
         (self.sessions[target].user == user && self.sessions[target].is_open()).then_some(target)
     }
 
-    /// Returns true if a client that waits for a session has returned on a socket other than this.
+    /// Returns true if another socket's request supersedes this one's wait for the session.
     pub fn is_superseded(&self, session: usize, except: usize) -> bool {
         (0..self.sockets.len()).any(|at| {
             let socket = &self.sockets[at];
@@ -318,14 +323,14 @@ impl<'p> Harness<'p> {
         })
     }
 
-    /// Records that a client waits for a session on a new socket, which excludes the sockets on
-    /// which it has waited before.
+    /// Records that a client waits for a session on a new socket. The sockets on which it waited
+    /// before no longer qualify.
     pub fn overtake(&mut self, number: usize) {
         let waiting = self.sockets.iter_mut().filter(|socket| socket.waits_for == Some(number));
         waiting.for_each(|socket| socket.is_overtaken = true);
     }
 
-    /// Returns the maximum number of bytes that may wait for a socket: the frames that its session's
+    /// Returns the maximum number of bytes queued for a socket: the frames that the session's
     /// client has not received, and the bytes before them.
     pub fn outstanding(&self, session: usize, at: usize) -> u64 {
         let (session, socket) = (&self.sessions[session], &self.sockets[at]);
@@ -333,14 +338,14 @@ impl<'p> Harness<'p> {
         session.bytes_after(session.read_to) + hello
     }
 
-    /// Processes frames that the server has read after its last packet: acknowledgements and pongs.
-    /// Returns true if the next frame is one for which the session has to be closed.
+    /// Processes the acknowledgements and pongs that the server has read after its last packet.
+    /// Returns true if the session must be closed because of the next frame.
     pub fn settle(&mut self, at: usize) -> bool {
         let (now, buffer) = (self.now(), self.plan.setup.buffer);
         let Some(number) = self.session_on(at) else { return false };
         let (socket, session) = (&mut self.sockets[at], &mut self.sessions[number]);
         let read = socket.read.0;
-        // A violation is seen before its frame is complete.
+        // The server detects a violation before the frame is complete.
         let is_read = |sent: &&Sent| match sent.what {
             Meaning::Violation => sent.end - sent.len < read,
             _ => sent.end <= read,

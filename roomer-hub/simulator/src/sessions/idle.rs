@@ -1,4 +1,4 @@
-//! Invariants while no task is woken, and the end of a plan.
+//! Checks the invariants of an idle server, and finishes a plan.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::session::{Place, Session};
 use super::socket::{Meaning, Phase};
 use crate::fault::{Fault, ensure};
 
-/// The longest time in which the server sends nothing.
+/// The maximum time without any output of the server.
 const HEARTBEAT: Duration = Duration::from_secs(25);
 
 impl Harness<'_> {
@@ -48,7 +48,7 @@ impl Harness<'_> {
             "connections, detached, memberships, rooms: {found:?}, expected {expected:?}"
         );
         ensure!(stats.sockets == tasks - away, "{} sockets, not {}", stats.sockets, tasks - away);
-        // Sockets that a return has replaced no longer count.
+        // Sockets replaced by a reconnection no longer count.
         let (connections, most) =
             (stats.sockets - stats.handshakes, self.plan.setup.max_connections);
         ensure!(most == 0 || connections <= most.into(), "{connections} connections above {most}");
@@ -122,18 +122,19 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Returns true if all sessions together may hold more than the memory budget.
+    /// Returns true if all sessions together may exceed the memory budget.
     pub fn may_be_out_of_memory(&self) -> bool {
         let Some(budget) = self.plan.setup.budget() else { return false };
         let open = self.sessions.iter().filter(|session| session.is_open());
         open.map(Session::most_held).sum::<u64>() > budget as u64
     }
 
-    /// Checks that the server counts no more than its sessions and sockets can hold.
+    /// Checks that the memory that the server counts does not exceed what its sessions and sockets
+    /// can hold.
     fn check_held(&self) -> Result<(), Fault> {
         let sockets = self.sockets.iter().enumerate();
         let sockets = sockets.filter(|(_, socket)| !self.tasks.is_done(socket.task));
-        // An upper bound: the server may hold less, but must not count more than there can be.
+        // This is an upper bound: the server may hold less, but must not count more.
         let around = sockets.map(|(at, socket)| {
             let hello = socket.hello.as_ref().map_or(0, |hello| hello.len() as u64);
             let closed = socket.session.filter(|_| self.session_on(at).is_none());
@@ -146,7 +147,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Returns true if a sender may be paused because of a receiver.
+    /// Returns true if a congested receiver may pause senders.
     fn may_pause(&self) -> bool {
         self.sessions.iter().any(|session| {
             session.is_open()
@@ -155,15 +156,15 @@ impl Harness<'_> {
         })
     }
 
-    /// Ends all faults: clients return, read and acknowledge, and nothing may be missing. Then all
-    /// sessions end.
+    /// Ends all faults: clients reconnect, read and acknowledge, and no packet may be missing. Then
+    /// all sessions end.
     pub fn finish(&mut self) -> Result<(), Fault> {
         self.run_until_idle()?;
         for slot in 0..SLOTS as u8 {
             self.bring_back(slot)?;
         }
         self.settle_all()?;
-        // Longer than the 5 s for which an acknowledgement may wait.
+        // This exceeds the 5 s for which an acknowledgement may be delayed.
         self.run_for(Duration::from_secs(6))?;
         self.settle_all()?;
         for slot in 0..SLOTS as u8 {
@@ -184,14 +185,14 @@ impl Harness<'_> {
         self.end_all()
     }
 
-    /// Returns the session of a client that can send.
+    /// Returns a client's session, if the client can send packets.
     fn ready(&self, slot: u8) -> Option<usize> {
         let at = self.devices[usize::from(slot)].socket?;
         let is_ready = self.sockets[at].is_ready() && self.sockets[at].is_reading;
         is_ready.then(|| self.session_on(at)).flatten()
     }
 
-    /// Lets a client return unless its socket works.
+    /// Reconnects a client unless its socket works.
     fn bring_back(&mut self, slot: u8) -> Result<(), Fault> {
         let Some(at) = self.devices[usize::from(slot)].socket else { return Ok(()) };
         let socket = &mut self.sockets[at];
@@ -206,13 +207,13 @@ impl Harness<'_> {
         self.act(slot, Act::Read(true))
     }
 
-    /// Delivers and runs until nothing is in flight.
+    /// Delivers bytes and runs tasks until no bytes are in flight.
     fn settle_all(&mut self) -> Result<(), Fault> {
         loop {
             for slot in 0..SLOTS as u8 {
                 self.act(slot, Act::Deliver(u32::MAX))?;
             }
-            // Long enough for a hook that decides later.
+            // This covers the delay of a slow hook.
             self.run_for(Duration::from_millis(u64::from(self.plan.setup.auth_wait.unwrap_or(0))))?;
             let is_flying = |at: usize| {
                 let socket = &self.sockets[at];
@@ -242,7 +243,7 @@ impl Harness<'_> {
         }
         self.settle_all()?;
         for at in 0..self.sockets.len() {
-            // A drain closes the sockets itself.
+            // A drain must close the sockets without help.
             if setup.ending != Ending::Drain {
                 self.break_socket(at, Break::Reset);
             }

@@ -1,4 +1,4 @@
-//! A packet that a client has to receive.
+//! The packets that a client must receive, and their encodings.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,17 +20,17 @@ pub struct Item {
 
 #[derive(Clone, Debug)]
 pub enum What {
-    /// A packet that plain and extended clients get alike.
+    /// A packet with the same form for plain and extended clients.
     Plain(Output),
-    /// A packet for extended clients alone: a change of a room's members, or why a packet was
-    /// refused.
+    /// A packet for extended clients only: a change of a room's members, or the error for a
+    /// rejected packet.
     Extended { room: &'static str, event: &'static str, payload: String },
-    /// The members of a room, for an extended client.
+    /// The member list of a room for an extended client.
     Members { room: &'static str, id: &'static str, members: BTreeSet<String> },
 }
 
 impl What {
-    /// Returns the size of its frame.
+    /// Returns the size of the packet's frame.
     pub fn len(&self) -> u64 {
         let around = 20;
         match self {
@@ -75,12 +75,12 @@ impl What {
     }
 }
 
-/// Returns the text of the token of a session: its id, and the secret with a number.
+/// Returns a session's token: its id, and the secret with the given number.
 pub fn token(id: u16, secret: u16) -> String {
     format!("{}.a0{:02x}{:02x}07{:0>24}", identity(id).text, secret as u8, secret >> 8, "f")
 }
 
-/// Returns the payload of `hello`. `handled` is present if the session continues.
+/// Returns the payload of `hello`. `handled` is present if the session is resumed.
 pub fn hello(setup: &Setup, token: &str, handled: Option<usize>, user: u8) -> String {
     let session = match setup.window {
         0 => "null".to_owned(),

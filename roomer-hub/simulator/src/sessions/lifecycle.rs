@@ -1,4 +1,5 @@
-//! The loss, return, refusal and end of sessions: what the server may do, and what it must do.
+//! Checks the loss, resumption, rejection and end of sessions: what the server may do, and what it
+//! must do.
 
 use std::time::Duration;
 
@@ -16,16 +17,15 @@ use crate::fault::{Fault, ensure};
 /// The engine's `HANDOVER_TIMEOUT`.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The server's `message_timeout`. A message that stops in the middle counts as the loss of its
-/// socket.
+/// The server's `message_timeout`. A message that stalls longer counts as the loss of its socket.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Harness<'_> {
-    /// Checks that a session may end without a close by the server.
+    /// Checks that a session may end without being closed by the server.
     pub fn check_gone(&mut self, number: usize, polled: Option<usize>) -> Result<(), Fault> {
         let at = polled.ok_or_else(|| Fault::new(format!("{number} is gone outside a poll")))?;
         let now = self.now();
-        // A return that comes too late reports the end of a session again.
+        // A late attempt to resume reports the end of its session again.
         if !self.sessions[number].is_open() {
             self.incomplete = Some(number);
             return Ok(());
@@ -42,15 +42,16 @@ impl Harness<'_> {
         let session = &self.sessions[number];
         self.lost += 1;
         let socket = &self.sockets[at];
-        // Ended by a return: the polled task has waited for the session.
+        // A reconnection has ended the session: the polled task was waiting for it.
         if session.keeper != at {
             let Some((_, count)) = socket.asked.token.clone() else {
                 return Err(Fault::new(format!("{number} is ended by socket {at}")));
             };
-            // Only the session that the request names may be ended by it.
+            // A request may only end the session whose token it contains.
             let is_due = self.wanted(at) == Some(number) || socket.is_aborted;
             ensure!(is_due, "{number} is ended by a request of another session");
-            // The waiting task found that the session lacks what its client needs, or was aborted.
+            // The waiting task was aborted, or the session had already discarded packets that its
+            // client needs.
             let can = count.is_some_and(|count| session.can_resume(count, self.plan.setup.buffer))
                 && !session.may_have_overflown;
             ensure!(session.is_away() && (!can || socket.is_aborted), "{number} could continue");
@@ -69,7 +70,7 @@ impl Harness<'_> {
                 let is_kept = self.may_detach(number, at) && !self.is_closing;
                 let is_lost = self.may_lose(number, at) && !is_kept;
                 self.marks.mark(is_lost && session.is_extended, Mark::NotKept);
-                // The session's handler may have sent more than fits after the loss.
+                // The session's handler may have sent more than the buffer holds after the loss.
                 let is_full = self.may_lose(number, at) && session.may_lack;
                 is_lost || is_full || socket.is_aborted || self.is_closing
             }
@@ -90,12 +91,12 @@ impl Harness<'_> {
         let session = &self.sessions[number];
         let is_own = polled == Some(session.keeper);
         if is_own && !session.is_open() {
-            // A violation after the packet that has closed the session.
+            // The client has sent a violation after the packet that closed the session.
             return Ok(());
         }
         if self.is_shut && polled.is_none() && !session.is_open() && code == 1001 {
-            // A shutdown closes all, one after the other. The first may have sent the others so much
-            // that they are out of memory and closed already.
+            // A shutdown closes all sessions in turn. The notices of the first ones may push later
+            // ones out of memory, which closes those earlier.
             return Ok(());
         }
         let how = match code {
@@ -116,7 +117,7 @@ impl Harness<'_> {
                 let is_slow = outstanding > self.plan.setup.max_backlog.into();
                 let is_kept = self.may_detach(number, at) && !self.is_closing;
                 let is_lost = self.may_lose(number, at) && !is_kept;
-                // A message that still arrives, but too slowly.
+                // A message is still arriving, but too slowly.
                 let is_trickle = self.sockets[at].is_mid_message()
                     && now < self.sockets[at].alive_at() + MESSAGE_TIMEOUT / 2
                     && now >= self.sockets[at].opened_at + MESSAGE_TIMEOUT;
@@ -134,12 +135,12 @@ impl Harness<'_> {
         self.close(number, code, how)
     }
 
-    /// Returns true if the server may consider the socket of a session lost.
+    /// Returns true if the server may treat the socket of a session as lost.
     fn may_lose(&self, number: usize, at: usize) -> bool {
         let (now, setup, socket) = (self.now(), &self.plan.setup, &self.sockets[at]);
         let is_silent = now >= socket.read.1 + millis(setup.pong);
         let outstanding = self.outstanding(number, at);
-        // A receiver with a long queue has less time.
+        // A receiver with a long queue gets less time.
         let write = match outstanding > u64::from(setup.max_backlog) / 2 {
             true => Duration::from_millis(50),
             false => millis(setup.write),
@@ -154,17 +155,18 @@ impl Harness<'_> {
             || self.is_superseded(number, at)
     }
 
-    /// Returns true if the server keeps the session of a socket that is lost.
+    /// Returns true if the server keeps the session of a lost socket.
     fn may_detach(&self, number: usize, at: usize) -> bool {
         let away = self.sessions.iter().filter(|session| session.is_away()).count();
-        // A session whose client waits for it does not count: it is taken over at once.
+        // A session does not count if its client is waiting for it, since it is resumed
+        // immediately.
         let fits = away < self.plan.setup.max_detached.into()
             || self.sessions[number].was_wanted
             || self.is_superseded(number, at);
         self.sessions[number].is_extended && self.plan.setup.window > 0 && !self.is_shut && fits
     }
 
-    /// Checks the effects of a poll other than the inputs of the hub.
+    /// Checks the effects of a poll other than inputs of the hub.
     pub fn after_poll(&mut self, before: &Stats, polled: Option<usize>) -> Result<(), Fault> {
         self.check_rejected(before, polled)?;
         let (old, new) = (before.sessions.refused, self.stats.sessions.refused);
@@ -208,7 +210,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks why a client did not get its session.
+    /// Checks the reason why a client did not resume its session.
     fn check_refused(&mut self, at: usize, refused: [u64; 3]) -> Result<(), Fault> {
         let now = self.now();
         let socket = &self.sockets[at];
@@ -217,7 +219,7 @@ impl Harness<'_> {
             return Ok(());
         };
         let has_opened = socket.phase == Phase::Open && socket.resumed_with.is_none();
-        // Each socket is judged once, in the poll in which its client got another session.
+        // Check each socket once, in the poll in which its client got another session.
         let is_new = has_opened && !socket.is_judged;
         let target = self.target(at).filter(|_| count.is_some());
         let open = target.filter(|&number| self.sessions[number].is_open());
@@ -254,8 +256,8 @@ impl Harness<'_> {
         } else if self.sockets[at].accepted_at.is_some()
             && self.sockets[at].phase == Phase::Handshake
         {
-            // The client waits for the task that has the session, or for `authorize`. If another
-            // return has overtaken it, its task ends in this poll.
+            // The client is waiting for the task that has the session, or for `authorize`. If a
+            // later reconnection has superseded this one, its task ends in this poll.
             let is_done = self.tasks.is_done(self.sockets[at].task);
             if let Some(number) = self.wanted(at).filter(|_| !is_done) {
                 if self.sockets[at].waits_since.is_none() {
@@ -269,7 +271,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks that a client has got its session, if it has in this poll.
+    /// Checks that a client is allowed to resume its session, if it has done so in this poll.
     pub fn check_resumed(&mut self, before: &Stats, polled: Option<usize>) -> Result<(), Fault> {
         let resumed = self.stats.sessions.resumed - before.sessions.resumed;
         if resumed == 0 {
@@ -293,7 +295,7 @@ impl Harness<'_> {
         let setup = self.plan.setup;
         let now = self.now();
         let session = &mut self.sessions[number];
-        // Bytes that did not fit were not written yet.
+        // Bytes that did not fit had not been written yet.
         (session.may_have_overflown, session.has_overflown) = (false, false);
         self.marks.mark(true, Mark::Resumed);
         self.marks.mark(session.pending.is_some(), Mark::ResumedPending);
@@ -305,7 +307,7 @@ impl Harness<'_> {
         self.marks.mark(!self.sockets[session.keeper].is_broken, Mark::TakenOver);
         self.marks.mark(session.is_unconfirmed, Mark::ReturnedTwice);
         self.marks.mark(session.may_lack, Mark::ResumedFull);
-        // The count in the request acknowledges as well.
+        // The count in the request also acknowledges packets.
         session.advance_acked(count, setup.buffer);
         let new = token(session.id, random);
         session.renew(presented, new.clone());
@@ -321,7 +323,7 @@ impl Harness<'_> {
         socket.read.1 = now;
     }
 
-    /// Determines whether the session of the polled task has lost its socket.
+    /// Determines whether the polled task's session has lost its socket.
     fn check_detached(&mut self, at: usize) -> Result<(), Fault> {
         let away = self.sessions.iter().filter(|session| session.is_away()).count();
         let found = self.stats.sessions.detached;
@@ -338,8 +340,8 @@ impl Harness<'_> {
         if self.sessions[number].pending.is_none() {
             let before = self.sessions[number].acks();
             self.settle(at);
-            // A socket that is given up in the poll in which the handler completes takes with it what the
-            // server had read behind the handler's packet, handled or not.
+            // If the socket is abandoned in the poll in which the handler completes, frames behind
+            // the handler's packet are lost with it, whether or not the server has handled them.
             if self.completed == Some(number) {
                 self.sessions[number].doubt_acks(before);
             }
@@ -354,7 +356,7 @@ impl Harness<'_> {
         self.marks.mark(!socket.incoming.is_empty(), Mark::LostMidFrame);
         (socket.phase, socket.is_counted) = (Phase::Ended, false);
         socket.outgoing.clear();
-        // A message sent to a large room at this moment may be written later.
+        // A message sent to a large room at this time may be written later.
         let is_unwritten = session.items.iter().any(|item| item.at == now);
         session.may_have_overflown = session.may_lack && is_unwritten;
         let until = now + millis(self.plan.setup.window);
@@ -362,7 +364,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks that nothing is left unhandled that the server has read.
+    /// Checks that the server has handled everything that it has read.
     fn check_leftover(&mut self, at: usize) -> Result<(), Fault> {
         let Some(number) = self.session_on(at) else { return Ok(()) };
         if self.sessions[number].pending.is_some() {

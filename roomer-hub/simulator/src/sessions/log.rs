@@ -1,4 +1,4 @@
-//! Compares each input of the hub, and each act of the application, with the model.
+//! Compares the inputs of the hub, and the application's actions, with the model.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ use crate::hub::op::{Effect, Op};
 use crate::hub::token_bucket::{Bucket, Quota, RateSpec};
 use crate::server::expected::{Order, Output};
 
-/// The number of errors about refused packets that a client gets per second, and in a burst.
+/// The rate of errors for rejected packets that a client receives: per second, and burst.
 const ERRORS: RateSpec = (16, 16);
 
-/// The expected next entries of the log.
+/// The entries that must come next in the log.
 #[derive(Clone, Copy, Debug, Default)]
 struct Due {
     call: Option<(u16, Script)>,
@@ -29,12 +29,12 @@ struct Due {
 }
 
 impl Harness<'_> {
-    /// Checks the entries of the log since the last poll.
+    /// Checks the log entries since the last poll.
     pub fn check_log(&mut self, log: &[Event], polled: Option<usize>) -> Result<(), Fault> {
         let mut due = Due::default();
         for event in log {
             if let Event::Input(input) = *event {
-                // A handler is called before the next input is given to the hub.
+                // A handler must be called before the hub receives its next input.
                 ensure!(due.call.is_none(), "a handler was not called: {due:?}");
                 match due.action.take() {
                     Some((by, action)) => self.check_action(by, action, input)?,
@@ -80,8 +80,8 @@ impl Harness<'_> {
                 if let Some(Some(until)) = session.pending {
                     let keeper = Some(session.keeper);
                     self.marks.mark(session.is_away() && polled == keeper, Mark::HandlerAway);
-                    // From another task the application may act at any time; the handler itself
-                    // only once its wait is over.
+                    // Another task of the application may act at any time, but the handler only
+                    // after its wait.
                     let is_own = polled != keeper || now >= until || polled.is_none();
                     ensure!(is_own, "a handler acts before {until:?}");
                 }
@@ -96,7 +96,8 @@ impl Harness<'_> {
                 if self.sessions[session].pending.take().is_some() {
                     self.completed = Some(session);
                     if let Some(at) = self.sessions[session].socket() {
-                        // Nothing was read meanwhile, so the silence of the client begins here.
+                        // No bytes were read while the handler was pending, so the client's silence
+                        // begins now.
                         self.sockets[at].waited = self.clock.now();
                     }
                 }
@@ -160,7 +161,7 @@ impl Harness<'_> {
             RecordedInput::Opened(key) => self.check_opened(key, polled),
             RecordedInput::Packet(key) => {
                 let number = self.by_key(key)?;
-                // An input that the model ignores leaves the effects of the one before.
+                // An input that the model ignores must not leave the effects of the previous one.
                 self.model.effects.clear();
                 self.check_packet(number, polled)?;
                 let calls = self.model.effects.iter().find_map(|effect| match effect {
@@ -189,7 +190,7 @@ impl Harness<'_> {
         ensure!(socket.phase == Phase::Handshake && socket.has_asked(), "{at} opens twice");
         ensure!(!socket.asked.is_denied, "a client is admitted that authorize rejects");
         let is_extended = socket.asked.is_extended;
-        // The secret of an extended client's session is drawn after its id.
+        // The secret of an extended client's session is generated after its id.
         let id = if is_extended { random - 1 } else { random };
         let number = self.sessions.len();
         let client = self.model.clients.len() as u16;
@@ -211,8 +212,8 @@ impl Harness<'_> {
     }
 
     fn check_packet(&mut self, number: usize, polled: Option<usize>) -> Result<(), Fault> {
-        // The frames that the server had read with the one that closed the session are given to the hub,
-        // which ignores them.
+        // Frames that the server read together with the one that closed the session are passed to
+        // the hub, which ignores them.
         let is_closed = !self.sessions[number].is_open();
         if let Some(at) = polled.filter(|at| is_closed && self.sessions[number].keeper == *at) {
             let skipped = &mut self.sockets[at].outgoing;
@@ -256,8 +257,8 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Expects an extended client to learn why its packet was refused, unless it got too many errors
-    /// recently.
+    /// Expects an error to an extended client for its rejected packet, unless the rate of errors is
+    /// exceeded.
     fn expect_error(&mut self, number: usize, packet: &Packet, code: &str, message: &str) {
         let now = self.now();
         let session = &mut self.sessions[number];
@@ -273,7 +274,7 @@ impl Harness<'_> {
         }
     }
 
-    /// Gives an input to the model, and expects its effects.
+    /// Passes an input to the model, and expects its effects.
     fn give(&mut self, op: Op) -> Result<(), Fault> {
         let now = self.now();
         self.model.input(now, op);
@@ -298,8 +299,8 @@ impl Harness<'_> {
                     self.expect(now, to, Order::After(number), what);
                 }
                 Effect::Send { to, packet } => {
-                    // As in the engine: a direct message comes after all room messages that wait
-                    // for its receiver, a `leave_ack` after those of its room.
+                    // As in the engine, a direct message follows all pending room messages of its
+                    // receiver, and a `leave_ack` follows those of its room.
                     let order = match (packet.dst.is_empty(), left) {
                         (false, _) => Order::Barrier,
                         (true, Some(room)) => Order::After(room),
@@ -333,7 +334,7 @@ impl Harness<'_> {
             .is_some_and(|s| s.is_extended)
     }
 
-    /// Returns the entry of a connection in a list of members with info.
+    /// Returns a connection's entry in a list of members with info.
     fn entry(&self, id: u16) -> String {
         let user = self.sessions.iter().rfind(|session| session.id == id).map_or(0, |s| s.user);
         match user {
@@ -342,7 +343,7 @@ impl Harness<'_> {
         }
     }
 
-    /// Returns a packet to a room as extended members get it.
+    /// Returns a membership notice in the form for extended members.
     fn change(&self, packet: Packet) -> What {
         let about = id_number(packet.payload).unwrap_or_default();
         let payload = match packet.event {
@@ -367,7 +368,7 @@ impl Harness<'_> {
         }
     }
 
-    /// Ends a session whose close frame is sent.
+    /// Ends a session with a close frame.
     pub fn close(&mut self, number: usize, code: u16, how: &'static str) -> Result<(), Fault> {
         let session = &mut self.sessions[number];
         let client = session.client;

@@ -1,4 +1,4 @@
-//! Situations that a large run has to reach.
+//! Coverage marks of the plans for sessions.
 
 use crate::coverage::marks;
 

@@ -1,19 +1,21 @@
-//! Plans for sessions of the extended protocol: the real server, clients that lose their sockets and
-//! return, and a naive model of what each of them has to receive.
+//! Plans for sessions of the extended protocol: the real server, clients that lose their sockets
+//! and reconnect, and a naive model of the packets that each client must receive.
 //!
 //! | module | contents |
 //! |---|---|
 //! | [`plan`], `generate` | a plan, as data, and how a seed generates it |
 //! | `harness` | runs a plan: the server, its tasks and sockets |
-//! | `device`, `socket`, `receive` | the clients: what they ask for, send and receive |
-//! | `application` | handlers, hooks and `authorize`, with a log of what they do |
-//! | `item` | a packet that a client has to receive |
-//! | `session` | the model of a session: what it keeps, expects and accepts |
+//! | `device`, `socket`, `receive` | the clients: their requests, and the packets that they send
+//! and receive |
+//! | `application` | handlers, hooks and `authorize`, with a log of their actions |
+//! | `item` | a packet that a client must receive |
+//! | `session` | the model of a session: the packets that it keeps and expects, and the tokens that
+//! it accepts |
 //! | `log` | compares each input of the hub with the model |
-//! | `handshake` | when a handshake is rejected or given up |
-//! | `lifecycle` | when a session is lost, continued, refused or ended |
-//! | `idle` | invariants while no task is woken, and the end of a plan |
-//! | `marks` | situations that a large run has to reach |
+//! | `handshake` | when a handshake is rejected or abandoned |
+//! | `lifecycle` | when a session is detached, resumed, rejected or ended |
+//! | `idle` | invariants while no task is woken, and the final checks of a plan |
+//! | `marks` | coverage marks |
 
 mod application;
 mod device;
@@ -45,7 +47,7 @@ use crate::simulation::{Outcome, Simulation};
 /// The server's `handshake_timeout`.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Plans for sessions.
+/// Implements [`Simulation`] for sessions.
 pub struct SessionPlans;
 
 impl Simulation for SessionPlans {
@@ -75,7 +77,7 @@ pub fn run(plan: &Plan) -> Outcome {
     Outcome { steps: harness.steps, hash: harness.trace.hash(), marks: harness.marks.0, fault }
 }
 
-/// Runs all steps and the end of a plan. Returns the index of the step that failed, and the reason.
+/// Runs all steps and the final checks. Returns the index of the failed step, and the reason.
 fn run_steps(harness: &mut Harness<'_>) -> Option<(usize, String)> {
     let mut at = 0;
     let result = catch_unwind(AssertUnwindSafe(|| {
@@ -96,14 +98,14 @@ fn run_steps(harness: &mut Harness<'_>) -> Option<(usize, String)> {
 ///
 /// # Panics
 ///
-/// If the plan fails, with the report.
+/// If the plan fails. The message is the report.
 pub fn must_hold(plan: &Plan) {
     if let Some(fault) = run(plan).fault {
         panic!("{fault}\n{}", explain(plan, "a plan", "found"));
     }
 }
 
-/// Shrinks a plan that fails, and returns a report: the fault, the history, and the plan as a test.
+/// Shrinks a failing plan and returns a report: the fault, the history, and the plan as a test.
 pub fn explain(plan: &Plan, title: &str, test: &str) -> String {
     let (mut text, mut plan) = (String::new(), plan.clone());
     let before = plan.steps.len();

@@ -1,17 +1,17 @@
 //! A plan for sessions, as data.
 
-/// A configuration and the steps that follow.
+/// The configuration of a run, followed by its steps.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub setup: Setup,
     pub steps: Vec<Step>,
 }
 
-/// The configuration of the server and of the application. Times are milliseconds; 0 leaves an option
-/// at its default where it would not be valid.
+/// The configuration of the server and of the application. Times are in milliseconds; 0 selects an
+/// option's default if it is not a valid value.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
-    /// `resume_window`; 0 keeps no sessions.
+    /// The option `resume_window`; 0 disables sessions.
     pub window: u32,
     /// The option `resume_buffer`.
     pub buffer: u32,
@@ -27,24 +27,23 @@ pub struct Setup {
     pub pong: u32,
     /// The option `write_timeout`.
     pub write: u32,
-    /// The wait of slow handlers.
+    /// The delay of slow handlers.
     pub handler_wait: u16,
-    /// The wait of `authorize_async`; `authorize` without one.
+    /// The delay of `authorize_async`; `None` uses `authorize`.
     pub auth_wait: Option<u16>,
-    /// The time for which a login is valid.
+    /// The validity period of a login.
     pub good_for: u32,
-    /// A client acknowledges after this many packets; 0 means that it acknowledges only when it is
-    /// asked.
+    /// The number of packets after which a client acknowledges; 0 means only on request.
     pub ack_every: u8,
-    /// The deadline of a drain, and its rate.
+    /// The deadline of a drain, and its rate in connections per second.
     pub drain: (u32, u16),
     pub ending: Ending,
 }
 
-/// The end of a plan, when all clients are back.
+/// How a plan ends, once all clients have reconnected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// The clients send close frames.
+    /// The clients close their connections.
     Close,
     /// All sockets are lost, and the sessions expire.
     Expire,
@@ -52,31 +51,32 @@ pub enum Ending {
     Drain,
 }
 
-/// The clients that a plan may have.
+/// The maximum number of clients in a plan.
 pub const SLOTS: usize = 6;
 
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
-    /// Connects a client with a new session; one that is connected drops its socket without notice.
+    /// Connects a client with a new session. If it is already connected, it drops its socket
+    /// silently.
     Connect {
         slot: u8,
         extended: bool,
         user: u8,
     },
-    /// Lets a client return to its session on a new socket. It no longer uses the old one.
+    /// Lets a client resume its session on a new socket, and abandon the old one.
     Return {
         slot: u8,
         how: How,
     },
-    /// Something about one client.
+    /// Executes a step that concerns one client.
     Of(u8, Act),
-    /// Delivers what is in flight on all sockets that clients no longer use.
+    /// Delivers the bytes in flight on all abandoned sockets.
     DeliverOld,
     PollWoken {
         nth: u8,
     },
     RunUntilIdle,
-    /// Advances the clock without any poll.
+    /// Advances the clock without polling.
     Clock {
         millis: u32,
     },
@@ -88,25 +88,25 @@ pub enum Step {
     Drain,
 }
 
-/// An event at a client or at its socket.
+/// A step that concerns one client or its socket.
 #[derive(Clone, Copy, Debug)]
 pub enum Act {
-    /// The client sends a packet; without a socket, it does so after its return.
+    /// The client sends a packet; without a socket, it does so after reconnecting.
     Send(Say),
     Ack(AckKind),
     /// The client sends a close frame.
     Close(u16),
-    /// The client sends a frame that violates WebSocket.
+    /// The client sends a frame that violates the WebSocket protocol.
     Violate,
-    /// Bytes in flight arrive at the server.
+    /// This many bytes in flight arrive at the server.
     Deliver(u32),
-    /// The client reads bytes that wait in the network.
+    /// The client reads this many bytes from the network.
     Take(u32),
-    /// From now on the client reads everything at once, or leaves bytes in the network.
+    /// The client reads all bytes immediately from now on, or leaves them in the network.
     Read(bool),
-    /// The server's socket accepts this many bytes more; `u32::MAX` removes the limit.
+    /// The server's socket accepts this many more bytes; `u32::MAX` removes the limit.
     Space(u32),
-    /// Limits single reads and writes of the server.
+    /// Limits the size of single reads and writes of the server.
     Limit {
         read: u32,
         write: u32,
@@ -116,33 +116,33 @@ pub enum Act {
     Mute(bool),
     /// The task of the client's socket is polled.
     Poll,
-    /// The application acts on the client's session, from outside a handler.
+    /// The application performs an action on the client's session, outside any handler.
     App(AppAction),
     /// The task of the client's socket is aborted.
     Abort,
 }
 
-/// How a client returns to its session.
+/// The form of the request with which a client resumes its session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     Honest,
-    /// The client has lost this many of the packets that it received last.
+    /// The client has lost this many of the packets that it received most recently.
     Rewound(u8),
-    /// The client claims to have received packets that were not sent.
+    /// The client claims more packets than were sent.
     Ahead,
-    /// The client presents the token of an earlier connection.
+    /// The client presents a token that it has already used.
     UsedToken,
-    /// The client presents a changed secret.
+    /// The client presents a wrong secret.
     Forged,
-    /// The client presents the id of another client's session with its own secret.
+    /// The client presents the id of another client's session with the secret of its own session.
     Foreign,
-    /// The client presents a text that is not a token.
+    /// The client presents a text that does not parse as a token.
     Garbage,
-    /// The client sends no count of received packets.
+    /// The client omits the count of received packets.
     NoCount,
     /// The client logs in as another user.
     OtherUser,
-    /// The client sends credentials that `authorize` rejects.
+    /// The client presents credentials that `authorize` rejects.
     Denied,
 }
 
@@ -151,17 +151,17 @@ pub enum How {
 pub enum Say {
     Join(u8),
     Leave(u8),
-    /// A message to a room, with this many bytes.
+    /// A message of this many bytes to a room.
     ToRoom {
         room: u8,
         len: u16,
     },
-    /// A message to another client.
+    /// A direct message to another client.
     ToPeer {
         slot: u8,
         len: u16,
     },
-    /// An event with a handler, by the number of its script.
+    /// An event with a handler, given by the number of its script.
     Call(u8),
     /// An event of the extended protocol, which a plain client may not send.
     Forge(u8),
@@ -170,41 +170,41 @@ pub enum Say {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AckKind {
     Honest,
-    /// This many packets fewer than were received.
+    /// Acknowledges this many packets fewer than were received.
     Late(u8),
-    /// Asks for an acknowledgement in return.
+    /// Also requests an acknowledgement from the server.
     Ask,
-    /// More packets than were sent.
+    /// Acknowledges more packets than were sent.
     Beyond,
-    /// Fewer packets than the client has acknowledged before.
+    /// Acknowledges fewer packets than before.
     Back,
-    /// A text that is not a count.
+    /// Sends a text that does not parse as a count.
     Garbage,
-    /// This many acknowledgements of the same packets.
+    /// Sends this many acknowledgements of the same packets.
     Flood(u8),
 }
 
-/// How a socket is lost.
+/// How a socket fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Break {
-    /// The server sees an error when it reads; writes fail too.
+    /// The server's reads and writes fail.
     Reset,
-    /// The client ends its stream.
+    /// The client ends its stream cleanly.
     Fin,
-    /// Nothing more arrives in either direction, without notice.
+    /// No more bytes arrive in either direction, without any error.
     Vanish,
-    /// The server's writes fail, and its reads return nothing.
+    /// The server's writes fail, and its reads stay pending.
     FailWrites,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppAction {
-    /// A message to a room from the client.
+    /// The application sends a message to a room on the client's behalf.
     ToRoom {
         room: u8,
         len: u16,
     },
-    /// A message to the client.
+    /// The application sends a message to the client.
     ToClient {
         len: u16,
     },

@@ -11,7 +11,7 @@ use super::socket::{Meaning, Phase};
 use crate::fault::{Fault, ensure};
 
 impl Harness<'_> {
-    /// Lets the client of a socket read. Bytes for a client that has another socket by now are lost.
+    /// Reads from a client's socket. Bytes for a client that already uses another socket are lost.
     pub fn receive(&mut self, at: usize, most: usize) -> Result<(), Fault> {
         let socket = &mut self.sockets[at];
         if socket.is_lost || socket.is_abandoned {
@@ -21,7 +21,8 @@ impl Harness<'_> {
         socket.peer.take(most, &mut socket.incoming);
         let mut incoming = std::mem::take(&mut socket.incoming);
         self.trace.number(at as u64);
-        // Only what is new: the beginning of an incomplete frame is in the hash already.
+        // Hash only the new bytes, since the first bytes of an incomplete frame are in the hash
+        // already.
         self.trace.bytes(&incoming[before..]);
         let mut used = 0;
         while used < incoming.len() {
@@ -129,9 +130,9 @@ impl Harness<'_> {
             (device.session, device.acked) = (Some(number), 0);
             return Ok(());
         }
-        // The client sends again the packets that the server has not handled.
+        // The client retransmits the packets that the server has not handled.
         let confirmed = socket.resumed_with.unwrap_or_default();
-        // The count in `hello` acknowledges, so those packets are not sent again.
+        // The count in `hello` acknowledges packets, which must not be retransmitted.
         session.confirmed = session.confirmed.max(confirmed);
         for (number, packet) in session.sent.iter().enumerate().skip(confirmed) {
             socket.send_packet(number, packet);

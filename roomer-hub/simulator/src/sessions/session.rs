@@ -1,5 +1,5 @@
-//! The naive model of a session: the packets that its client has to receive and the server has to
-//! keep, and the clients that may return to it. Written from the protocol's text.
+//! The naive model of a session: the packets that its client must receive and the server must keep,
+//! and the tokens that resume it. Written from the protocol's text.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,30 +13,30 @@ use crate::fault::{Fault, ensure};
 use crate::hub::token_bucket::Bucket;
 use crate::server::expected::next_item;
 
-/// The server keeps a token that was presented, and this many newer ones, until the newest has
-/// arrived.
+/// The server keeps the presented token and up to this many newer ones, until the client has
+/// confirmed the newest.
 const MOST_TOKENS: usize = 4;
 
-/// The maximum number of consecutive acknowledgements that confirm nothing new, each within a second of the
-/// one before and without another packet in between.
+/// The maximum number of consecutive acknowledgements without new packets, each within a second of
+/// the previous one and without another packet in between.
 const MOST_IDLE_ACKS: u32 = 64;
 
-/// When an acknowledgement of the server is due.
+/// The limits after which the server must acknowledge: a delay and a number of packets.
 const MAX_ACK_DELAY: Duration = Duration::from_secs(5);
 const MAX_ACK_PACKETS: usize = 64;
 const MAX_ACK_BYTES: usize = 64 * 1024;
 
-/// The maximum number of bytes that the server's log copies into one buffer: two of the engine's
-/// `MIN_OWN`.
+/// The maximum number of bytes that the server's log copies into one buffer, which is twice the
+/// engine's `MIN_OWN`.
 const MAX_COPIED: u64 = 8 * 1024;
 
 pub type Packet = PacketRef<'static>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// The session is on this socket.
+    /// The session is attached to this socket.
     Socket(usize),
-    /// The session has no socket, and is kept until this time.
+    /// The session is detached, and expires at this time.
     Away {
         until: Duration,
     },
@@ -46,65 +46,66 @@ pub enum Place {
 #[derive(Debug)]
 pub struct Session {
     pub key: ConnKey,
-    /// The number of its client in the hub's model, and of its id.
+    /// The number of the client in the hub's model, followed by the number of its id.
     pub client: u16,
     pub id: u16,
     pub is_extended: bool,
     pub user: u8,
     pub place: Place,
-    /// The socket whose task has the session.
+    /// The socket whose task keeps the session.
     pub keeper: usize,
-    /// The packets that its client has not received, in the order of decision.
+    /// The packets that the client has not received, in order of decision.
     pub items: VecDeque<Item>,
-    /// The packets that its client has received, in order.
+    /// The packets that the client has received, in order.
     pub got: Vec<Vec<u8>>,
-    /// The running total of the bytes of the frames in `got`, beginning with 0.
+    /// The cumulative size of the frames in `got`, beginning with 0.
     got_bytes: Vec<u64>,
-    /// When each packet of `got` was sent.
+    /// The time at which each packet of `got` was sent.
     got_at: Vec<Duration>,
     item_bytes: u64,
-    /// The packets that the client knows to have received; fewer than `got` after a rewind.
+    /// The number of packets that the client has processed; fewer than `got` after a rewind.
     pub read_to: usize,
-    /// The packets that the server knows to have been received.
+    /// The number of packets whose acknowledgement the server has read.
     pub acked: usize,
-    /// Those of them that the server certainly knows of: fewer if it may have discarded acknowledgements
-    /// with a socket.
+    /// The number of those that the server has certainly handled as acknowledged. It may be lower,
+    /// since acknowledgements may be discarded together with a socket.
     surely_acked: usize,
-    /// The packets that were sent when the server's log was last empty for certain.
+    /// The number of packets sent when the server's log was last certainly empty.
     log_begin: usize,
     idle_acks: (u32, Duration),
-    /// True if the server's log may have overflowed since the last sufficient acknowledgement.
+    /// True if the server's log may have overflowed since the last acknowledgement that covers it.
     pub may_lack: bool,
-    /// True if more was sent during its absence than the server may keep: possibly, and certainly.
+    /// True if the packets sent during the client's absence may exceed the buffer, and true if they
+    /// certainly do.
     pub may_have_overflown: bool,
     pub has_overflown: bool,
-    /// All packets that the client sends in this session.
+    /// All packets that the client sends in this session, in order.
     pub sent: Vec<Packet>,
-    /// The packets that the server has handled.
+    /// The number of packets that the server has handled.
     pub handled: usize,
-    /// The packets that the client knows to have been handled.
+    /// The number of packets that the server has acknowledged to the client.
     pub confirmed: usize,
-    /// When each packet was handled, and its size.
+    /// The time at which each packet was handled, and its size.
     handled_at: Vec<(Duration, usize)>,
-    /// True if the client has asked for an acknowledgement.
+    /// True if the client has requested an acknowledgement.
     pub is_asked: bool,
-    /// The tokens by which the client may return, the newest last.
+    /// The tokens that resume the session, the newest last.
     pub tokens: Vec<String>,
-    /// True until the client has sent something on the socket to which it returned.
+    /// True until the client has sent a frame on the socket on which it resumed.
     pub is_unconfirmed: bool,
     /// All tokens that the client has ever received.
     pub known_tokens: Vec<String>,
     pub expires: Option<Duration>,
-    /// A slow handler that runs: when it completes, once it was polled.
+    /// A running slow handler: the time at which it completes, once it has been polled.
     pub pending: Option<Option<Duration>>,
     pub hooks: (u32, u32),
-    /// True if its client has connected on another socket since its last return.
+    /// True if the client has connected on another socket since the session was last resumed.
     pub was_wanted: bool,
-    /// The errors about refused packets that its client may get.
+    /// The token bucket of errors for rejected packets.
     pub errors: Option<Bucket>,
 }
 
-/// The server's reaction to an acknowledgement.
+/// How the server reacts to an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AckResult {
     Accepted,
@@ -165,33 +166,33 @@ impl Session {
         }
     }
 
-    /// Returns the number of packets that were sent to the client in this session.
+    /// Returns the number of packets sent to the client in this session.
     pub fn total(&self) -> usize {
         self.got.len() + self.items.len()
     }
 
-    /// Returns the bytes of all frames after the first `count`, which the client has received.
+    /// Returns the size of all sent frames after the first `count`, which the client has received.
     pub fn bytes_after(&self, count: usize) -> u64 {
         let got = self.got_bytes[self.got.len()] - self.got_bytes[count.min(self.got.len())];
         got + self.item_bytes
     }
 
-    /// Returns the maximum number of bytes that the server holds for the session, including what it
-    /// has read and not handled, in its buffer and as a message.
+    /// Returns the maximum number of bytes that the server holds for the session, including input
+    /// that it has read but not handled, both in the read buffer and as a message.
     pub fn most_held(&self) -> u64 {
         let unread = self.sent[self.handled..].iter();
         self.most_kept() + unread.map(|packet| 2 * packet.encoded_len() as u64 + 20).sum::<u64>()
     }
 
-    /// Returns the maximum number of bytes that the server holds of the packets that the client has not
-    /// acknowledged: for its socket and, since some are copied, in its log.
+    /// Returns the maximum number of bytes held for packets that the client has not acknowledged:
+    /// in the socket's queue and, since some are copied, in the log.
     fn most_kept(&self) -> u64 {
         2 * self.bytes_after(self.surely_acked.min(self.got.len())) + self.most_pinned()
     }
 
-    /// Returns the maximum number of bytes of acknowledged packets that the server's log still holds:
-    /// those that are in one buffer with the first packet that is kept, copied, or sent to the room at
-    /// the same time.
+    /// Returns the maximum number of bytes of acknowledged packets that the server's log still
+    /// holds, because they share a buffer with the first kept packet: copied, or sent to the room
+    /// at the same time.
     fn most_pinned(&self) -> u64 {
         let acked = self.surely_acked.min(self.got.len());
         let bytes_from = |begin: usize| self.got_bytes[acked] - self.got_bytes[begin.min(acked)];
@@ -201,13 +202,13 @@ impl Session {
         bytes_from(self.log_begin).min(bytes_from(acked - batch).max(MAX_COPIED))
     }
 
-    /// Expects a packet, which the server has to keep until it is acknowledged.
+    /// Adds a packet that the server must send, and keep until it is acknowledged.
     pub fn expect(&mut self, item: Item, buffer: u32) {
         self.item_bytes += item.what.len();
         self.items.push_back(item);
         if self.is_extended && self.bytes_after(self.surely_acked) > buffer.into() {
-            // After an overflow on a socket, the log has dropped frames, and it depends on their sizes when
-            // it overflows again.
+            // After an overflow on a socket, the log has dropped frames, and their sizes determine
+            // when it overflows again.
             self.may_have_overflown |= self.is_away();
             let is_certain = !self.may_lack && self.bytes_after(self.acked) > buffer.into();
             self.has_overflown |= self.is_away() && is_certain;
@@ -215,9 +216,9 @@ impl Session {
         }
     }
 
-    /// Checks a packet that the client receives: the one that it has lost, or a new one.
+    /// Checks a packet that the client receives: a retransmitted one, or a new one.
     pub fn receive(&mut self, data: &[u8]) -> Result<(), Fault> {
-        // After a return, the server repeats what the client lacks, byte for byte.
+        // After resumption, the server retransmits what the client lacks, byte for byte.
         if let Some(again) = self.got.get(self.read_to) {
             ensure!(again == data, "packet {} is another one when it is sent again", self.read_to);
             self.read_to += 1;
@@ -256,7 +257,7 @@ impl Session {
     pub fn advance_acked(&mut self, count: usize, buffer: u32) -> bool {
         let is_new = count > self.acked;
         (self.acked, self.surely_acked) = (count, count);
-        // Nothing is unacknowledged, so the log is empty, whatever its buffers held.
+        // With no unacknowledged packets the log is empty, whatever its buffers held.
         if count == self.total() {
             self.log_begin = count;
         }
@@ -264,25 +265,25 @@ impl Session {
         is_new
     }
 
-    /// Returns the state to which `doubt_acks` goes back.
+    /// Returns the state that `doubt_acks` restores.
     pub fn acks(&self) -> (usize, usize, bool) {
         (self.surely_acked, self.log_begin, self.may_lack)
     }
 
-    /// Takes back that the server has certainly handled the acknowledgements since this state.
+    /// Treats the acknowledgements since this state as possibly discarded by the server.
     pub fn doubt_acks(&mut self, (acked, log_begin, may_lack): (usize, usize, bool)) {
         (self.surely_acked, self.log_begin) = (acked, log_begin);
         self.may_lack |= may_lack;
     }
 
-    /// Returns true if a client that has received `count` packets can get the others.
+    /// Returns true if a client that has received `count` packets can receive the remaining ones.
     pub fn can_resume(&self, count: usize, buffer: u32) -> bool {
         let is_count = count >= self.acked && count <= self.total();
         is_count && self.bytes_after(count) <= buffer.into()
     }
 
-    /// Returns true if a client that has received `count` packets may get the others: a message sent
-    /// to a large room at this moment may not be written yet.
+    /// Returns true if a client that has received `count` packets may be able to receive the
+    /// others. A message sent to a large room at this time may not have been written yet.
     pub fn may_resume(&self, now: Duration, count: usize, buffer: u32) -> bool {
         let unwritten = self.items.iter().filter(|item| item.at == now);
         let unwritten: u64 = unwritten.map(|item| item.what.len()).sum();
@@ -290,36 +291,37 @@ impl Session {
         is_count && self.bytes_after(count) - unwritten <= buffer.into()
     }
 
-    /// Replaces the presented token with a new one. Until that has arrived, both are valid.
+    /// Replaces the presented token with a new one. Both stay valid until the client confirms the
+    /// new one.
     pub fn renew(&mut self, presented: &str, new: String) {
-        // The client does not return with an older one.
+        // The client no longer uses a token older than the presented one.
         let at = self.tokens.iter().position(|token| token == presented).unwrap_or_default();
         self.tokens.drain(..at);
-        // The presented one stays at the front, since the client may have lost all newer ones.
+        // Keep the presented token at the front, since the client may have lost all newer ones.
         let surplus = self.tokens.len().saturating_sub(MOST_TOKENS);
         self.tokens.drain(1..1 + surplus);
         self.tokens.push(new);
         self.is_unconfirmed = true;
     }
 
-    /// Records that the client has sent something on its current socket.
+    /// Records that the client has sent a frame on its current socket.
     pub fn confirm(&mut self) {
         if std::mem::take(&mut self.is_unconfirmed) {
-            // Never below zero: the newest token is always in the list.
+            // The list always contains the newest token, so this does not underflow.
             let outdated = self.tokens.len() - 1;
             self.tokens.drain(..outdated);
         }
     }
 
-    /// Records that the server has handled a packet.
+    /// Records that the server has handled a packet of this size.
     pub fn on_handled(&mut self, now: Duration, bytes: usize) {
         self.handled += 1;
-        // A packet in between shows a client that does more than asking.
+        // A packet between two acknowledgements restarts the count of idle ones.
         self.idle_acks.0 = 0;
         self.handled_at.push((now, bytes));
     }
 
-    /// Records the count of an acknowledgement or of a `hello`.
+    /// Records the count in an acknowledgement or `hello` of the server.
     pub fn on_confirmed(&mut self, count: usize) -> Result<(), Fault> {
         let (confirmed, handled) = (self.confirmed, self.handled);
         ensure!(
@@ -330,7 +332,7 @@ impl Session {
         Ok(())
     }
 
-    /// Returns true if the server has to have acknowledged more by now.
+    /// Returns true if the server should have acknowledged more packets by now.
     pub fn is_ack_overdue(&self, now: Duration) -> bool {
         let unconfirmed = &self.handled_at[self.confirmed..];
         let is_late = unconfirmed.first().is_some_and(|(at, _)| now >= *at + MAX_ACK_DELAY);
@@ -338,8 +340,8 @@ impl Session {
         is_late || unconfirmed.len() >= MAX_ACK_PACKETS || bytes >= MAX_ACK_BYTES
     }
 
-    /// Returns true if a token opens the session, and false if it does not; `None` if both are
-    /// correct, as the server keeps only a few tokens between the last used and the newest.
+    /// Returns true if a token resumes the session, false if it does not, and `None` if either is
+    /// allowed: the server keeps only a few tokens between the last used one and the newest.
     pub fn accepts(&self, token: &str) -> Option<bool> {
         let at = self.tokens.iter().position(|known| known == token);
         match at {
@@ -350,7 +352,7 @@ impl Session {
     }
 }
 
-/// Returns the size of the frame with a message of this length.
+/// Returns the size of the frame for a message of this length.
 pub fn frame_len(len: usize) -> u64 {
     (len + match len {
         0..=125 => 2,

@@ -1,4 +1,4 @@
-//! A socket of a client: the bytes in flight in both directions.
+//! A client's socket, with the bytes in flight in both directions.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use roomer_testkit::socket::Peer;
 use super::plan::How;
 use super::session::Packet;
 
-/// The content of a client's request.
+/// The contents of a client's upgrade request.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub is_extended: bool,
     pub user: u8,
     pub is_denied: bool,
-    /// The token and the count, as they are in the request; `None` without a token.
+    /// The token and the count in the request; `None` without a token.
     pub token: Option<(String, Option<usize>)>,
     pub how: Option<How>,
 }
@@ -25,7 +25,7 @@ pub struct Asked {
 /// A frame that the client has sent.
 #[derive(Clone, Debug)]
 pub struct Sent {
-    /// The position of its end among all bytes of the socket.
+    /// The position of the frame's end in the socket's byte stream.
     pub end: u64,
     pub len: u64,
     pub what: Meaning,
@@ -33,9 +33,9 @@ pub struct Sent {
 
 #[derive(Clone, Debug)]
 pub enum Meaning {
-    /// The packet with this number in the session.
+    /// The packet with this index in the session.
     Packet(usize),
-    /// The count of an acknowledgement, if it is one, and whether it asks for one.
+    /// An acknowledgement: the count, if it is valid, and whether it requests one in return.
     Ack(Option<usize>, bool),
     Pong,
     Close(u16),
@@ -44,11 +44,11 @@ pub enum Meaning {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// The server has not answered.
+    /// The server has not responded to the request.
     Handshake,
-    /// The socket belongs to a session, or did before the session was lost or moved.
+    /// The socket has a session, or had one that was detached or moved.
     Open,
-    /// Rejected, closed or lost.
+    /// The socket was rejected, closed or lost.
     Ended,
 }
 
@@ -60,62 +60,66 @@ pub struct Socket {
     pub asked: Asked,
     pub request_len: u64,
     pub phase: Phase,
-    /// The session that the server has put on it.
+    /// The session that the server has attached to this socket.
     pub session: Option<usize>,
-    /// True if the client no longer uses it.
+    /// True if the client has abandoned this socket.
     pub is_abandoned: bool,
     pub is_mute: bool,
-    /// True if the client reads what arrives at once.
+    /// True if the client reads arriving bytes immediately.
     pub is_reading: bool,
-    /// True if no more bytes pass.
+    /// True if the network drops all further bytes.
     pub is_lost: bool,
-    /// The client ends its stream after the bytes in flight.
+    /// True if the client ends its stream after the bytes in flight.
     pub is_ending: bool,
-    /// True once the server can see that it is lost.
+    /// True once the server can notice the loss.
     pub is_broken: bool,
     pub is_aborted: bool,
     pub in_flight: VecDeque<u8>,
-    /// The bytes that the client has sent on it.
+    /// The number of bytes that the client has sent.
     sent_bytes: u64,
     pub outgoing: VecDeque<Sent>,
     pub incoming: Vec<u8>,
     pub has_response: bool,
     pub has_hello: bool,
-    /// The payload of the `hello` that is expected, and the token in it.
+    /// The expected payload of `hello`, followed by the token in it.
     pub hello: Option<String>,
     pub token: Option<String>,
-    /// The client's packets that the server had handled when the session was continued here.
+    /// The number of the client's packets that the server had handled when the session was resumed
+    /// here.
     pub resumed_with: Option<usize>,
-    /// The status with which the server has rejected it.
+    /// The status with which the server has rejected the request.
     pub rejection: Option<u16>,
-    /// True once the reason why the client did not get its session is checked.
+    /// True once the reason for not resuming the session has been checked.
     pub is_judged: bool,
-    /// True while the server counts it as a connection.
+    /// True while the socket counts as a connection.
     pub is_counted: bool,
     pub opened_at: Duration,
-    /// When `authorize` has decided.
+    /// The time at which `authorize` decided.
     pub accepted_at: Option<Duration>,
-    /// When the server has first waited for its session.
+    /// The time at which the server began to wait for the session.
     pub waits_since: Option<Duration>,
     pub waits_for: Option<usize>,
-    /// True once the client has asked for that session on a later socket, which gets it instead.
+    /// True once the client has requested the same session on a later socket, which gets it
+    /// instead.
     pub is_overtaken: bool,
-    /// The bytes that the server had read and written, and when that last changed.
+    /// The number of bytes that the server had read and written, each with the time of its last
+    /// change.
     pub read: (u64, Duration),
     pub written: (u64, Duration),
-    /// When a handler last ended during which the server did not read.
+    /// The end of the last handler during which the server did not read.
     pub waited: Duration,
-    /// When the server's writes first found it full.
+    /// The time at which a write of the server first found the socket full.
     pub full_since: Option<Duration>,
-    /// The maximum number of bytes that one write accepts.
+    /// The maximum number of bytes that a single write accepts.
     pub most_written: u64,
-    /// True if it has been full since it last accepted bytes.
+    /// True if the socket has been full since it last accepted bytes.
     pub is_filled: bool,
-    /// When it last accepted bytes after it was full: a sign that the client still reads.
+    /// The last time at which the socket accepted bytes after being full, which shows that the
+    /// client reads.
     pub relieved: Duration,
-    /// The close frame that is expected: the code, and the reason or how it begins.
+    /// The expected close frame: its code, and its reason or the beginning of that.
     pub close: Option<(u16, &'static str)>,
-    /// True if frames before the close frame may be dropped.
+    /// True if frames before the close frame may have been dropped.
     pub may_truncate: bool,
     pub is_closed: bool,
 }
@@ -168,12 +172,12 @@ impl Socket {
         }
     }
 
-    /// Returns true if the client can send on it.
+    /// Returns true if the client can send bytes on this socket.
     pub fn can_send(&self) -> bool {
         !(self.is_lost || self.is_ending || self.is_closed || self.is_abandoned)
     }
 
-    /// Returns true if packets may be sent on it.
+    /// Returns true if the client may send packets on this socket.
     pub fn is_ready(&self) -> bool {
         self.can_send() && self.has_hello && self.phase == Phase::Open
     }
@@ -190,7 +194,7 @@ impl Socket {
         let dst = if asks { ACK_NOW } else { "" };
         let packet =
             PacketRef { room: "root", event: ACK, dst, payload: payload.as_bytes(), src: "" };
-        // The protocol has one text for each count, without leading zeros.
+        // The protocol allows one representation of each count, without leading zeros.
         let is_count = payload == "0" || !payload.starts_with('0');
         let count = payload.parse().ok().filter(|_| is_count);
         let meaning = Meaning::Ack(count, asks);
@@ -199,7 +203,7 @@ impl Socket {
 
     pub fn send(&mut self, start: u8, payload: &[u8], what: Meaning) {
         let mut frame = Vec::new();
-        // Any mask that differs from frame to frame.
+        // Any mask works, provided that it differs between frames.
         frames::write(start, payload, [7, self.sent_bytes as u8, 3, 1], &mut frame);
         let len = frame.len() as u64;
         self.sent_bytes += len;
@@ -207,7 +211,7 @@ impl Socket {
         self.outgoing.push_back(Sent { end: self.sent_bytes, len, what });
     }
 
-    /// Sends a frame with reserved bits.
+    /// Sends a frame with reserved bits set.
     pub fn violate(&mut self) {
         self.send(0xf2, &[1, 2], Meaning::Violation);
     }
@@ -220,19 +224,20 @@ impl Socket {
         let size = bytes.min(self.in_flight.len());
         let bytes: Vec<u8> = self.in_flight.drain(..size).collect();
         self.peer.deliver(&bytes);
-        // Only behind the last byte, as TCP delivers the end in order.
+        // As in TCP, the end of the stream arrives after the last byte.
         if self.is_ending && !self.is_broken && self.in_flight.is_empty() {
             self.peer.end_stream(Ok(()));
             self.is_broken = true;
         }
     }
 
-    /// Records what the server has written, and whether the socket is full.
+    /// Records the bytes that the server has written, and whether the socket is full.
     pub fn on_written(&mut self, now: Duration) {
         let written = self.peer.bytes_written();
         let accepted = written - self.written.0;
         if accepted > 0 {
-            // More than one write accepts: the rest was written when the socket had room again.
+            // More bytes than a single write accepts: the socket must have had space again in
+            // between.
             if self.is_filled || accepted > self.most_written {
                 self.relieved = now;
             }
@@ -245,7 +250,7 @@ impl Socket {
         self.is_filled |= self.full_since.is_some();
     }
 
-    /// Returns the time at which the client, or the network on its side, last gave a sign of life.
+    /// Returns the time of the last sign of life from the client or its network.
     pub fn alive_at(&self) -> Duration {
         self.read.1.max(self.relieved)
     }

@@ -1,4 +1,5 @@
-//! Rooms that remember: the messages of clients that join later, or that were away for too long.
+//! Tests of clients in rooms with a message history: late joiners, and clients that were away for
+//! too long.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use roomer_simulator::client::net::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Builds a server whose rooms remember this many messages; sessions end after a second.
+/// Builds a server that keeps this many messages of `lobby` and ends sessions after a second.
 fn remembering(messages: usize) -> Builder {
     Server::builder().history("lobby", History::last(messages)).resume_window(SECOND)
 }
@@ -50,7 +51,7 @@ fn messages_missed_between_two_sessions_arrive_once_and_in_order() {
         net.away(1, |net| net.say(0, 3..7));
         assert_ne!(net.id(1), before);
         net.say(0, 7..8);
-        // Neither messages that it already had, nor its own.
+        // The client receives neither the messages that it already had, nor its own.
         assert_eq!(net.texts(1, "lobby"), numbers(0..8), "seed {seed}");
         net.away(1, |_| ());
         net.say(0, 8..9);
@@ -76,7 +77,7 @@ fn messages_that_the_server_no_longer_remembers_are_reported() {
         let missed = events.iter().position(|event| matches!(event, Event::Missed { .. }));
         assert!(missed.unwrap() < events.iter().position(rejoined).unwrap());
         assert_eq!(net.texts(bob, "lobby"), expected);
-        // From here on, no message is missing.
+        // No message is lost from now on.
         net.take_events(bob);
         net.away(bob, |net| net.say(ann, 10..13));
         assert_eq!(net.texts(bob, "lobby"), numbers(10..13));
@@ -86,7 +87,7 @@ fn messages_that_the_server_no_longer_remembers_are_reported() {
 
 #[test]
 fn another_server_has_another_memory() {
-    // The epoch of the memory is random in the server: a second world stands for its restart.
+    // The epoch of a history is random, so a second world represents a restarted server.
     let mut net = Net::new(1, remembering(100));
     let (ann, bob) = (net.add(Options::default()), net.add(Options::default()));
     net.join(ann, "lobby");
@@ -173,11 +174,11 @@ fn a_client_gets_no_past_where_a_rule_forbids_it() {
         net.join_with_history(bob, 4);
         net.ends[bob].client.join_with_history(net.world.now(), "hall", 4).unwrap();
         net.settle();
-        // It is in both rooms, and has the past of the one that the rule is not about.
+        // The client is in both rooms, and receives the history of the one without a rule.
         net.say(ann, 10..12);
         assert_eq!(net.texts(bob, "lobby"), numbers(10..12), "seed {seed}");
         assert_eq!(net.texts(bob, "hall"), ["hall"], "seed {seed}");
-        // Nor does it get the past when it returns with its position.
+        // Returning with a position does not give access to the history either.
         net.away(bob, |net| net.say(ann, 12..14));
         assert_eq!(net.texts(bob, "lobby"), numbers(10..12), "seed {seed}");
         assert!(net.has_missed(bob), "seed {seed}");

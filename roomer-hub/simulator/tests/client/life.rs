@@ -1,4 +1,4 @@
-//! Attempts, delays, signs of life and ends.
+//! Tests of connection attempts, backoff, keep-alive and the end of connections.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn delays_grow_with_full_jitter_and_begin_anew_after_a_success() {
             net.is_up = false;
             let ann = net.add(Options::default());
             net.settle();
-            // Returns the delay after the attempt number `nth`.
+            // Waits for the delay after attempt `nth`, and returns it.
             for _ in 0..nth {
                 let due = net.ends[ann].client.deadline(net.world.now()).unwrap();
                 let now = net.world.now();
@@ -34,7 +34,7 @@ fn delays_grow_with_full_jitter_and_begin_anew_after_a_success() {
     }
     for (nth, mean) in means.iter().enumerate() {
         let most = (SECOND / 2 * 2u32.pow(nth as u32)).min(30 * SECOND);
-        // Half of the maximum, within five standard deviations.
+        // The mean must be half of the maximum, within five standard deviations.
         assert!(*mean > most * 3 / 10 && *mean < most * 7 / 10, "{nth}: {means:?}");
     }
 }
@@ -51,7 +51,7 @@ fn a_connection_that_does_not_last_counts_as_a_failure() {
         net.advance(5 * SECOND * attempt);
     }
     assert_eq!(net.ends[ann].attempts, 4);
-    // This connection lasts long enough to count as a success.
+    // This connection stays open long enough to reset the backoff.
     net.advance(6 * SECOND);
     net.world.server().disconnect(net.id(ann), 1012, "");
     net.advance(5 * SECOND);
@@ -72,7 +72,7 @@ fn a_connection_that_does_not_last_counts_as_a_failure() {
 fn the_table_of_close_codes_decides() {
     for close in roomer_proto::close::TABLE {
         let (code, reason) = close.frame();
-        // These codes are never on the wire.
+        // These codes never appear on the wire.
         if [1005, 1006, 1015].contains(&code) {
             continue;
         }
@@ -206,7 +206,7 @@ fn a_silent_server_is_found_out() {
     for options in [Options::default(), plain()] {
         let mut net = Net::new(1, Server::builder());
         let ann = net.add(options);
-        // An idle connection lasts, with the server's signs of life or its answers to pings.
+        // An idle connection stays open, due to the server's pings or its answers to the client's.
         net.advance(30 * MINUTE);
         assert_eq!((net.state(ann), net.ends[ann].attempts), (State::Open, 1));
         net.take_events(ann);
@@ -223,7 +223,8 @@ fn a_suspended_program_reads_before_it_judges() {
         let mut net = Net::new(1, Server::builder());
         let ann = net.add(options);
         net.advance(MINUTE);
-        // The machine is suspended for less than the server's timeout: no timer runs in between.
+        // The machine is suspended for less than the server's timeout, and no timer runs in
+        // between.
         net.world.jump(MINUTE + 10 * SECOND);
         let now = net.world.now();
         assert_eq!(net.ends[ann].client.poll(now, 1), None);
@@ -238,7 +239,7 @@ fn an_attempt_has_a_time_limit() {
     let ann = net.add(Options::default());
     let now = net.world.now();
     assert!(net.ends[ann].client.poll(now, 1).is_some());
-    // The driver is asked once, and does not answer.
+    // The driver is asked once and does not answer.
     assert_eq!(net.ends[ann].client.poll(now, 1), None);
     net.advance(11 * SECOND);
     assert_eq!(net.take_events(ann)[0], Event::Suspended(Failure::Timeout));
@@ -294,7 +295,8 @@ fn a_close_writes_queued_messages_and_waits_for_the_answer() {
         let stats = net.world.server().stats();
         assert_eq!((stats.connections, stats.sessions.detached), (1, 0));
 
-        // Without an answer it still ends, and reports the unconfirmed message as lost.
+        // Without an answer the connection still ends, and the unconfirmed message is reported as
+        // lost.
         net.darken(bob);
         net.send(bob, "lobby", "uncertain");
         let now = net.world.now();

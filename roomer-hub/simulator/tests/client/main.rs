@@ -1,4 +1,4 @@
-//! The client of `roomer_proto` against the real server, in virtual time.
+//! Tests of the client of `roomer_proto` against the real server, in virtual time.
 #![allow(clippy::unwrap_used)]
 
 mod history;

@@ -1,5 +1,6 @@
-//! Random plans: whatever happens to connections, no message is duplicated, and lost ones are
-//! reported. `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test client` runs more.
+//! Runs random plans: whatever happens to connections, no message may be duplicated, and lost ones
+//! must be reported. `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test client` runs
+//! more.
 
 use roomer_simulator::client::ClientPlans;
 use roomer_simulator::runner;

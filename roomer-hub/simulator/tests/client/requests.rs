@@ -1,4 +1,4 @@
-//! Requests in all directions, their errors, and their fate when connections break.
+//! Tests of requests in all directions, their errors, and their outcome when connections break.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -70,7 +70,7 @@ fn clients_answer_each_other_once() {
     let expected = [(ann.to_string(), "1".into()), (ann.to_string(), "2".into())];
     assert_eq!(asked.iter().map(of).collect::<Vec<_>>(), expected);
     assert_eq!(net.messages(1).len(), 0, "a request is not a message");
-    // The second one first.
+    // Answer the second request first.
     let now = net.world.now();
     net.ends[1].client.fail(now, &asked[1], "shy", "not today").unwrap();
     assert_eq!(net.reply(1, &asked[0], "Bob"), Ok(()));
@@ -176,7 +176,7 @@ fn requests_end_in_time_and_when_they_are_cancelled_or_closed() {
     assert_eq!(net.answers(0), []);
     net.advance(SECOND);
     assert_eq!(net.answers(0), [(late, Err(RequestError::TimedOut))]);
-    // Without a connection the time runs as well.
+    // Time limits also expire without a connection.
     net.is_up = false;
     net.cut(0);
     let waiting = net.request(0, "never", "");
@@ -253,7 +253,7 @@ fn whatever_happens_each_request_ends_once() {
                 }
                 3 => {
                     for request in net.asked(number) {
-                        // Some of them again, or from an earlier session.
+                        // Some requests are answered twice, or after their session has ended.
                         let _ = net.reply(number, &request, "me");
                     }
                 }

@@ -1,4 +1,4 @@
-//! Joins, leaves, members and messages, over both protocols.
+//! Tests of joins, leaves, members and messages, with both protocols.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,7 +7,7 @@ use roomer_engine::{Presence, Server};
 use roomer_proto::client::{Event, JoinError, LostReason, Options, SendError, Sent, State};
 use roomer_simulator::client::net::*;
 
-/// Runs a test over both protocols, with several orders of events.
+/// Runs a test with both protocols, in several orders of events.
 fn both(test: impl Fn(u64, Options)) {
     for seed in 0..8 {
         test(seed, Options::default());
@@ -15,7 +15,7 @@ fn both(test: impl Fn(u64, Options)) {
     }
 }
 
-/// Connects two clients, which join the room `lobby`.
+/// Connects two clients that join the room `lobby`.
 fn two(net: &mut Net, options: &Options) {
     for number in [net.add(options.clone()), net.add(options.clone())] {
         net.join(number, "lobby");
@@ -92,7 +92,7 @@ fn rejected_joins_and_removals_are_events() {
         net.settle();
         assert!(net.take_events(0).contains(&Event::Removed { room: "lobby".into() }));
         assert!(net.members(0, "lobby").is_empty());
-        // A removal is not forever, and a move needs no join.
+        // A removed client may join again, and a client moved by the server need not join.
         net.join(0, "lobby");
         net.world.server().join(net.id(1), "moved");
         net.settle();
@@ -111,7 +111,7 @@ fn the_last_wish_about_a_room_holds_however_fast_it_changes() {
             match net.rng.below(3) {
                 0 => net.join(0, "lobby"),
                 1 => net.leave(0, "lobby"),
-                // The removal crosses packets that the client has just sent.
+                // The removal crosses packets in flight from the client.
                 _ => _ = net.world.server().kick(net.id(0), "lobby"),
             }
             if net.rng.chance(30) {
@@ -131,11 +131,11 @@ fn the_last_wish_about_a_room_holds_however_fast_it_changes() {
                 let is_in = net.world.server().members("lobby").contains(&net.id(0));
                 let thinks = net.ends[0].client.is_in("lobby");
                 assert_eq!(thinks, is_in, "seed {seed}, round {round}");
-                // A removal that was on its way when the client joined may win.
+                // A removal in flight when the client joined may take effect afterwards.
                 assert!(is_in <= wants, "seed {seed}, round {round}");
             }
         }
-        // Without removals in between, each wish is fulfilled.
+        // Without further removals, every join and leave takes effect.
         for wants in [true, false, true] {
             net.leave(0, "lobby");
             net.join(0, "lobby");
@@ -176,7 +176,7 @@ fn root_can_be_left_for_good() {
         net.settle();
         assert_eq!(net.take_events(0), [Event::Left { room: "root".into() }]);
         assert!(!net.world.server().members("root").contains(&net.id(0)));
-        // A new connection does not bring it back.
+        // A reconnection does not restore the membership.
         net.world.server().disconnect(net.id(0), 1012, "");
         net.settle();
         net.advance(MINUTE / 30);
@@ -221,7 +221,7 @@ fn messages_that_cannot_be_sent_are_rejected_at_once() {
     client.leave(now, "lobby");
     net.settle();
     assert_eq!(net.lost(ann).len(), 3);
-    // The server has announced its limit.
+    // The server has announced its limit to the client.
     net.join(ann, "lobby");
     net.settle();
     let client = &mut net.ends[ann].client;
