@@ -1,8 +1,8 @@
-//! The cost of a client, beside that of a bare WebSocket client in the same run:
-//! `cargo bench -p roomer-conformance --bench client`. Linux only.
+//! Benchmark of a client, compared with a bare WebSocket client in the same run: `cargo bench -p
+//! roomer-conformance --bench client`. Linux only.
 //!
-//! The server is a process of its own. Each figure is the median of several rounds, in which the
-//! clients take turns. CPU time is that of the thread that drives the client; bytes are those of the
+//! The server runs in its own process. Each figure is the median of several rounds, in which the
+//! clients take turns. CPU time is that of the thread that drives the client; memory is that of the
 //! process, divided by the number of clients.
 #![allow(clippy::print_stdout, reason = "a benchmark, whose standard output is its result")]
 
@@ -42,7 +42,7 @@ fn main() -> Result<(), Error> {
     }
 }
 
-/// Runs each measurement in a process of its own, and prints the medians.
+/// Runs each measurement in a separate process, and prints the medians.
 fn compare() -> Result<(), Error> {
     let (_server, url) = start_server()?;
     let rows: [(&str, &[&str]); 3] = [
@@ -83,7 +83,7 @@ struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The process has ended already if it cannot be killed.
+        // The kill fails only if the process has already ended.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -102,16 +102,16 @@ fn start_server() -> Result<(Running, String), Error> {
 async fn serve_here() -> Result<(), Error> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("ws://{}/ws", listener.local_addr()?);
-    // A member list of thousands would be nearly all that an idle client takes.
+    // A list of thousands of members would dominate the memory of an idle client.
     let server = Server::builder().presence("root", Presence::Off).build()?;
     Ok(serve(listener, server).await?)
 }
 
-/// Prints the bytes that each of many clients takes once it is idle.
+/// Prints the memory in bytes that each of many clients uses when it is idle.
 async fn idle(kind: &str, url: &str) -> Result<(), Error> {
     let mut clients = Vec::new();
     let mut bare = Vec::new();
-    // Some clients first, so that memory that all share is not counted.
+    // Connect some clients first, to exclude the memory that all of them share.
     let mut before = 0;
     for number in 0..CLIENTS + 100 {
         if number == 100 {
@@ -131,13 +131,13 @@ async fn idle(kind: &str, url: &str) -> Result<(), Error> {
             clients.push((client, room));
         }
     }
-    // By now the last clients have done all that they do without a message.
+    // After this time the last clients have finished all work that needs no message.
     tokio::time::sleep(Duration::from_secs(6)).await;
     println!("{}", (resident()? - before) as f64 / CLIENTS as f64);
     Ok(())
 }
 
-/// Prints the CPU time of one message that a client sends to itself.
+/// Prints the CPU time for one message that a client sends to itself.
 async fn echo(kind: &str, url: &str, window: usize) -> Result<(), Error> {
     let payload = [7; 64];
     if kind == "bare" {
@@ -175,7 +175,7 @@ thread_local! {
     static STARTED: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }
 
-/// Begins to measure after some messages.
+/// Resets the measurement after some warm-up messages.
 fn warm(number: usize) {
     if number == 1000 {
         STARTED.with(|started| started.set(cpu().unwrap_or_default()));

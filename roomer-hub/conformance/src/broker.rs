@@ -1,4 +1,4 @@
-//! NATS servers as processes, on ports of loopback.
+//! NATS servers as child processes on loopback ports, and the interface of all brokers.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,14 +11,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::programs::until;
 use crate::redis::Redis;
 
-/// Places of servers: that of the system, and the newer one that `.ci/test` installs.
+/// Paths of servers: the system's one, and the newer one that `.ci/test` installs.
 const PLACES: [&str; 3] = [
     "/usr/sbin/nats-server",
     "/usr/bin/nats-server",
     concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/nats/bin/nats-server"),
 ];
 
-/// Returns the installed servers, at least one.
+/// Returns the paths of the installed servers. Panics if there are none.
 pub fn nats_servers() -> Vec<PathBuf> {
     let places = PLACES.iter().map(PathBuf::from);
     let found: Vec<PathBuf> = places.filter(|place| place.exists()).collect();
@@ -34,10 +34,10 @@ pub trait Broker {
     /// Sends the process a signal.
     fn signal(&self, signal: Signal);
 
-    /// Starts the server again on the same port, after [`kill`](Self::kill).
+    /// Starts the server again on its previous port, after [`kill`](Self::kill).
     fn restart(&mut self);
 
-    /// Returns the address with a login, which is empty or ends in `@`.
+    /// Returns the address with a login. The login is empty or ends with `@`.
     fn address(&self, login: &str) -> String;
 
     fn port(&self) -> u16;
@@ -45,7 +45,7 @@ pub trait Broker {
     fn log(&self) -> &Log;
 }
 
-/// A broker that is installed.
+/// A kind of installed broker.
 #[derive(Clone, Debug)]
 pub enum BrokerKind {
     Nats(PathBuf),
@@ -76,12 +76,12 @@ impl fmt::Display for BrokerKind {
     }
 }
 
-/// The lines that a process has written.
+/// The collected output lines of a process.
 #[derive(Clone, Debug, Default)]
 pub struct Log(Arc<Mutex<String>>);
 
 impl Log {
-    /// Reads the output to its end, so that the process never waits for a full pipe.
+    /// Reads the output until its end, so that the process never blocks on a full pipe.
     pub fn read(&self, output: impl BufRead + Send + 'static) {
         let log = self.clone();
         thread::spawn(move || {
@@ -97,18 +97,18 @@ impl Log {
         self.0.lock().unwrap().contains(text)
     }
 
-    /// Waits for a text; returns the rest of its line.
+    /// Waits for a text in the log. Returns the rest of its line.
     pub fn after(&self, text: &str) -> String {
         until("a line of the log is missing", || {
             let lines = self.0.lock().unwrap();
-            // Only of a complete line.
+            // Match only in complete lines.
             let (line, _) = lines.split_once(text)?.1.split_once('\n')?;
             Some(line.to_owned())
         })
     }
 }
 
-/// A running server; dropping it kills the process.
+/// A running NATS server. Dropping it kills the process.
 pub struct Nats {
     program: PathBuf,
     args: Vec<String>,
@@ -162,7 +162,7 @@ impl Drop for Nats {
     }
 }
 
-/// Starts a process and waits for the line that it is ready; returns its port.
+/// Starts a process, and waits for the line that reports its readiness. Returns its port.
 fn run(program: &Path, args: &[String], port: i32, all: &Log) -> (Child, u16) {
     let mut command = Command::new(program);
     command.args(["-a", "127.0.0.1", "-p", &port.to_string()]).args(args);
@@ -181,7 +181,7 @@ fn run(program: &Path, args: &[String], port: i32, all: &Log) -> (Child, u16) {
             port = number.trim().parse().ok();
         }
     }
-    // Its tasks write at once, so a line that a test waits for may have come before this one.
+    // The server's tasks write concurrently, so a line that a test waits for may precede this one.
     all.0.lock().unwrap().push_str(&lines);
     all.read(log);
     (child, port.expect("a line with the port"))

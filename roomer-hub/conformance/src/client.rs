@@ -1,7 +1,7 @@
-//! A blocking WebSocket client that states what must arrive next and fails on anything else.
-//!
-//! Every frame that it reads is checked for the rules that all frames of a server follow
-//! ([`wire::incoming`]), and every message must be binary.
+//! A blocking WebSocket client for tests, which states the expected next event and fails on any
+//! other.
+//! Each received frame is checked against the rules for all frames of a server
+//! ([`wire::incoming`]), and each message must be binary.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -16,16 +16,17 @@ use crate::wire::{self, Frame, Packet, PacketView};
 /// The maximum time that a test waits for an event that must happen.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The nodes of a cluster, which a client waits for after each of its steps: a test is then written as
-/// if all clients were connected to one server.
+/// The nodes of a cluster, which a client waits for after each step, so that tests can be written
+/// as if all clients were connected to one server.
 pub trait Settle: Send + Sync {
-    /// Waits until all nodes show a client in a room.
+    /// Waits until all nodes show a client as a member of a room.
     fn joined(&self, id: &str, room: &str);
 
-    /// Waits until no node shows a client in a room, or in any.
+    /// Waits until no node shows a client as a member of a room, or of any room.
     fn left(&self, id: &str, room: Option<&str>);
 
-    /// Makes each of the other nodes send the event `fence` to a client; returns their number.
+    /// Makes every other node send the event `fence` to a client. Returns the number of those
+    /// nodes.
     fn fence(&self, id: &str) -> usize;
 }
 
@@ -38,12 +39,12 @@ pub struct Client {
     at: usize,
     is_reset: bool,
     pub id: String,
-    /// The members of `root` in the first `join_ack`.
+    /// The members of `root` in the client's first `join_ack`.
     pub root_members: Vec<String>,
     fences: u32,
 }
 
-/// One event on the connection.
+/// An event on the connection.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Received {
     Packet(Packet),
@@ -56,7 +57,7 @@ pub enum Received {
     Reset,
 }
 
-/// One event, with the position of a frame's payload in the inbox.
+/// An event with the position of its payload in the inbox.
 enum Incoming {
     Frame { opcode: u8, start: usize, end: usize },
     End,
@@ -64,7 +65,7 @@ enum Incoming {
 }
 
 impl Client {
-    /// Connects and joins `root`.
+    /// Connects a client and waits until it has joined `root`.
     pub fn connect(addr: SocketAddr) -> Client {
         Client::upgrade(dial(addr), &HttpRequest::upgrade(addr))
     }
@@ -75,7 +76,7 @@ impl Client {
         Client::established(stream)
     }
 
-    /// Completes a handshake whose request is already sent: reads the response and the first
+    /// Completes a handshake whose request has already been sent: reads the response and the first
     /// `join_ack`.
     pub fn established(stream: TcpStream) -> Client {
         let mut client = Client::unread(stream);
@@ -85,7 +86,7 @@ impl Client {
         client
     }
 
-    /// Completes a handshake whose request is already sent, and reads no packet yet.
+    /// Completes a handshake whose request has already been sent, without reading a packet.
     pub fn unread(mut stream: TcpStream) -> Client {
         let (response, inbox) = HttpResponse::read_head(&mut stream);
         assert_eq!(response.status, 101, "{response:?}");
@@ -103,7 +104,7 @@ impl Client {
         self.send(&wire::to_room(room, event, payload));
     }
 
-    /// Sends to one client.
+    /// Sends a direct message to one client.
     pub fn send_to_client(&mut self, dst: &str, room: &str, event: &str, payload: &[u8]) {
         self.send(&wire::to_client(dst, room, event, payload));
     }
@@ -197,12 +198,13 @@ impl Client {
         self.expect(room, "member_left", "", "", id.as_bytes());
     }
 
-    /// Checks that no other event is pending: sends a message to itself, which must arrive next.
+    /// Checks that no event is pending: the client sends a message to itself, which must arrive
+    /// next.
     #[track_caller]
     pub fn expect_nothing(&mut self) {
         self.fences += 1;
         let (id, mark) = (self.id.clone(), self.fences.to_be_bytes());
-        // Earlier messages of other nodes arrive before their fences.
+        // Messages that other nodes sent earlier arrive before their fences.
         for _ in 0..self.settle.as_ref().map_or(0, |nodes| nodes.fence(&id)) {
             self.expect("root", "fence", &id, "", b"");
         }
@@ -227,7 +229,7 @@ impl Client {
         assert_eq!(self.receive(), Received::End);
     }
 
-    /// Performs the closing handshake: close frames in both directions, then the end.
+    /// Performs the closing handshake: close frames in both directions, then the end of the stream.
     pub fn close(mut self) {
         self.send(&wire::close(1000, ""));
         self.expect_close(1000);
@@ -236,7 +238,7 @@ impl Client {
         }
     }
 
-    /// Resets the connection.
+    /// Closes the connection with a reset.
     pub fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).unwrap();
     }
@@ -298,8 +300,8 @@ impl Client {
         }
     }
 
-    /// Returns true if nothing arrives for this long and the connection stays open. It only passes
-    /// time: no test may conclude that nothing would have arrived later.
+    /// Returns true if the connection stays open and no bytes arrive for this long. Use it only to
+    /// let time pass: no test may conclude that nothing would have arrived later.
     pub fn is_silent_for(&mut self, time: Duration) -> bool {
         if self.at < self.inbox.len() {
             return false;
@@ -327,14 +329,14 @@ impl Client {
         }
     }
 
-    /// Returns how the stream ended. It must not end within a frame.
+    /// Returns how the stream ended, which must not be within a frame.
     fn ending(&self) -> Incoming {
         assert_eq!(self.at, self.inbox.len(), "the stream ended within a frame");
         if self.is_reset { Incoming::Reset } else { Incoming::End }
     }
 
-    /// Reads at most this many bytes without parsing them, to imitate a slow link. Returns their
-    /// number.
+    /// Reads at most this many bytes without parsing them, to simulate a slow link. Returns the
+    /// number of bytes read.
     pub fn read_some(&mut self, most: usize) -> usize {
         let size = self.inbox.len();
         self.inbox.resize(size + most, 0);
@@ -344,7 +346,7 @@ impl Client {
         read
     }
 
-    /// Reads more bytes. Returns false at the end of the stream.
+    /// Reads more bytes into the inbox. Returns false at the end of the stream.
     fn read(&mut self) -> bool {
         self.inbox.drain(..std::mem::take(&mut self.at));
         let mut chunk = [0; 16 * 1024];
@@ -366,7 +368,7 @@ impl Client {
     }
 }
 
-/// Makes each client join a new room and receive the notices about the clients after it.
+/// Makes each client join a new room, and consumes the notices about later ones.
 pub fn join_all(room: &str, members: &mut [Client]) {
     for i in 0..members.len() {
         let snapshot = members[i].join(room);
@@ -379,7 +381,7 @@ pub fn join_all(room: &str, members: &mut [Client]) {
     }
 }
 
-/// Checks that no client has a pending event.
+/// Checks for each client that no event is pending.
 #[track_caller]
 pub fn expect_nothing<const N: usize>(clients: [&mut Client; N]) {
     for client in clients {

@@ -1,4 +1,4 @@
-//! HTTP of the test client: writes requests and reads responses.
+//! The test client's HTTP: writes requests and reads responses.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -60,7 +60,7 @@ impl HttpRequest {
         self.without(name).add(name, value)
     }
 
-    /// Changes the name of every header.
+    /// Applies a function to the name of every header.
     pub fn names(mut self, change: impl Fn(&str) -> String) -> Self {
         for (name, _) in &mut self.headers {
             *name = change(name);
@@ -83,7 +83,7 @@ impl HttpRequest {
         HttpResponse::read(&mut stream, self.method == "HEAD")
     }
 
-    /// Sends the request and reads the head of the response.
+    /// Sends the request and reads only the head of the response.
     pub fn head(&self, addr: SocketAddr) -> HttpResponse {
         let mut stream = dial(addr);
         stream.write_all(&self.bytes()).unwrap();
@@ -99,7 +99,7 @@ pub fn dial(addr: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Dials from this address of the loopback network, by which the server's logs name the connection.
+/// Dials from this loopback address, which identifies the connection in the server's logs.
 pub fn dial_from(from: Ipv4Addr, addr: SocketAddr) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
@@ -109,8 +109,8 @@ pub fn dial_from(from: Ipv4Addr, addr: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Returns a port that refuses connections for as long as the socket lives: it is bound, so that no
-/// other test gets its port, and does not listen.
+/// Returns a port that refuses connections while the socket exists. The socket is bound, so that no
+/// other test gets the port, but does not listen.
 pub fn refusing_port() -> (Socket, u16) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -127,7 +127,7 @@ pub struct HttpResponse {
 }
 
 impl HttpResponse {
-    /// Reads the head of a response; also returns the bytes received after it.
+    /// Reads the head of a response, and returns it with the bytes received after it.
     pub fn read_head(stream: &mut TcpStream) -> (HttpResponse, Vec<u8>) {
         let mut bytes = Vec::new();
         let end = loop {
@@ -151,7 +151,7 @@ impl HttpResponse {
         (HttpResponse { status, headers: headers.collect(), body: Vec::new() }, rest)
     }
 
-    /// Reads a whole response, after which the connection must end.
+    /// Reads a whole response. The connection must end after it.
     pub fn read(stream: &mut TcpStream, is_head: bool) -> HttpResponse {
         let (mut response, body) = HttpResponse::read_head(stream);
         assert_ne!(response.status, 101, "the upgrade was accepted");
@@ -162,7 +162,7 @@ impl HttpResponse {
         response
     }
 
-    /// Returns the value of a header, which must not occur twice.
+    /// Returns the value of a header, which must occur at most once.
     pub fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|(other, _)| other == name);
         let value = values.next().map(|(_, value)| &**value);

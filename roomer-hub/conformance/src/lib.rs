@@ -19,8 +19,8 @@ pub mod proxy;
 pub mod redis;
 pub mod wire;
 
-// The code of pages that needs several crates. The packages themselves cannot run it: the test kit
-// depends on the crates that these pages belong to, and the README is in none of them.
+// Doc tests of pages that need several crates. The crates of these pages cannot run them: the test
+// kit depends on those crates, and the README belongs to none.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 mod readme {}

@@ -1,8 +1,8 @@
-//! Cases of one test that run at the same time, since they mostly wait.
+//! Runs the cases of a test concurrently, since they mostly wait.
 
 use std::thread::{self, JoinHandle};
 
-/// Runs a test for each of these cases, in a thread with the case's name, which is printed with a panic.
+/// Runs a test for each case, in a thread with the case's name, which appears in panic messages.
 pub fn at_once<T: Send + 'static>(
     cases: impl IntoIterator<Item = (String, T)>,
     test: impl Fn(T) + Clone + Send + 'static,

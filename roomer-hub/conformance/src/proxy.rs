@@ -1,4 +1,4 @@
-//! A proxy of TCP in front of a broker or of one of its parts, as a network that fails.
+//! A TCP proxy in front of a broker or one of its servers, which simulates network failures.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,11 +7,11 @@ use std::thread;
 
 use socket2::{Domain, Socket, Type};
 
-/// The buffer of a connection to the server: small, so that a server soon notices that its bytes are
-/// not read.
+/// The receive buffer of connections to the server. It is small, so that the server soon notices
+/// that its bytes are not read.
 const RECEIVE_BUFFER: usize = 16 * 1024;
 
-/// A proxy of TCP. Dropping it closes its connections.
+/// A TCP proxy. Dropping it closes its connections.
 pub struct Proxy {
     pub port: u16,
     network: Arc<Network>,
@@ -25,16 +25,16 @@ struct Network {
 
 #[derive(Default)]
 struct State {
-    /// True while no bytes from the server are read.
+    /// True while the proxy does not read from the server.
     is_stalled: bool,
-    /// True while connections are closed at once.
+    /// True while the proxy closes each connection immediately.
     is_cut: bool,
     /// Both sides of each connection.
     streams: Vec<TcpStream>,
 }
 
 impl Proxy {
-    /// Starts a proxy for a port of loopback.
+    /// Starts a proxy for a loopback port.
     pub fn start(server: u16) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -42,17 +42,17 @@ impl Proxy {
         let server = SocketAddr::from(([127, 0, 0, 1], server));
         let network = Arc::new(Network { server, state, resumed });
         let own = network.clone();
-        // The thread ends with the test's process.
+        // The thread ends with the test process.
         thread::spawn(move || listener.incoming().flatten().for_each(|client| own.connect(client)));
         Proxy { port, network }
     }
 
-    /// Stops reading what the server sends.
+    /// Stops reading from the server.
     pub fn stall(&self) {
         self.network.state.lock().unwrap().is_stalled = true;
     }
 
-    /// Reads again what the server sends.
+    /// Resumes reading from the server.
     pub fn resume(&self) {
         self.network.state.lock().unwrap().is_stalled = false;
         self.network.resumed.notify_all();
@@ -81,7 +81,7 @@ impl Drop for Proxy {
 impl Network {
     fn connect(self: &Arc<Self>, client: TcpStream) {
         let mut state = self.state.lock().unwrap();
-        // A server that is down refuses the connection, and the client's one ends.
+        // If the server is down, its connection is refused and the client's ends.
         let Some(server) = (!state.is_cut).then(|| dial(self.server)).flatten() else { return };
         for stream in [&client, &server] {
             stream.set_nodelay(true).unwrap();
@@ -94,7 +94,7 @@ impl Network {
         thread::spawn(move || pass(from_server, to_client, || own.wait()));
     }
 
-    /// Waits until the server's bytes are read.
+    /// Waits while reading from the server is stalled.
     fn wait(&self) {
         let state = self.state.lock().unwrap();
         drop(self.resumed.wait_while(state, |state| state.is_stalled).unwrap());
@@ -108,7 +108,7 @@ fn dial(server: SocketAddr) -> Option<TcpStream> {
     Some(socket.into())
 }
 
-/// Passes bytes on until the end of the stream, which it passes on as well.
+/// Forwards bytes and finally the end of the stream.
 fn pass(mut from: TcpStream, mut to: TcpStream, wait: impl Fn()) {
     let mut chunk = [0; 16 * 1024];
     loop {

@@ -1,4 +1,4 @@
-//! Redis servers as processes, on ports of loopback.
+//! Redis servers as child processes on loopback ports.
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -8,10 +8,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::broker::{Broker, Log};
 
-/// The attempts to find a port that is still free when the server takes it.
+/// The number of attempts to find a port that is still free when the server binds it.
 const ATTEMPTS: usize = 10;
 
-/// A running server; dropping it kills the process.
+/// A running Redis server. Dropping it kills the process.
 pub struct Redis {
     args: Vec<String>,
     is_tls: bool,
@@ -26,7 +26,7 @@ impl Redis {
         Redis::start_with(args, false)
     }
 
-    /// Starts a server that speaks only TLS.
+    /// Starts a server that accepts only TLS connections.
     pub fn start_tls(args: &[&str]) -> Redis {
         Redis::start_with(args, true)
     }
@@ -35,7 +35,7 @@ impl Redis {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let (log, mut error) = (Log::default(), String::new());
         for _ in 0..ATTEMPTS {
-            // The server cannot choose a port by itself.
+            // The server cannot choose a free port, so choose one here.
             let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
             match run(&args, is_tls, port, &log) {
                 Ok(child) => return Redis { args, is_tls, port, child, log },
@@ -81,7 +81,8 @@ impl Drop for Redis {
     }
 }
 
-/// Starts a process and waits for the line that it is ready; returns the log if it ends before.
+/// Starts a process, and waits for the line that reports its readiness. Returns the log if the
+/// process exits first.
 fn run(args: &[String], is_tls: bool, port: u16, rest: &Log) -> Result<Child, String> {
     let mut command = Command::new("redis-server");
     let port = port.to_string();
@@ -89,7 +90,7 @@ fn run(args: &[String], is_tls: bool, port: u16, rest: &Log) -> Result<Child, St
         true => command.args(["--port", "0", "--tls-port", &port]),
         false => command.args(["--port", &port]),
     };
-    // Nothing is written to files.
+    // Disable all persistence, so that the server writes no files.
     command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]).args(args);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().expect("redis-server is installed");

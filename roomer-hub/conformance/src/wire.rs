@@ -1,7 +1,7 @@
-//! Frames and packets as bytes.
+//! Encodes and decodes frames and packets.
 //!
-//! Frames are written and read by [`roomer_testkit::frames`], which shares nothing with the code
-//! under test; packets are encoded here, independently of `roomer-proto`.
+//! Frames use [`roomer_testkit::frames`], which shares no code with the server under test. Packets
+//! are encoded here, independently of `roomer-proto`.
 
 use std::fmt;
 use std::ops::Range;
@@ -16,7 +16,7 @@ pub const CLOSE: u8 = 8;
 pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 
-/// A masking key without a repeated byte, so that an error in its rotation shows.
+/// A masking key without a repeated byte, so that an error in its rotation is detected.
 const KEY: [u8; 4] = [0x5a, 0xc3, 0x0f, 0x91];
 
 /// Returns the header of a masked frame, with its length in the shortest form.
@@ -43,7 +43,7 @@ pub fn close(code: u16, reason: &str) -> Vec<u8> {
     frame(FIN | CLOSE, &[&code.to_be_bytes(), reason.as_bytes()].concat())
 }
 
-/// Encodes a packet: room, event, dst, src, payload.
+/// Encodes a packet from its fields: room, event, dst, src, payload.
 pub fn packet(fields: [&[u8]; 5]) -> Vec<u8> {
     let mut out = Vec::new();
     for field in fields {
@@ -53,12 +53,12 @@ pub fn packet(fields: [&[u8]; 5]) -> Vec<u8> {
     out
 }
 
-/// Returns the message of a packet for a room: dst and src are empty.
+/// Returns a message to a room, with empty `dst` and `src`.
 pub fn to_room(room: &str, event: &str, payload: &[u8]) -> Vec<u8> {
     message(&packet([room.as_bytes(), event.as_bytes(), b"", b"", payload]))
 }
 
-/// Returns the message of a packet for a client: src is empty.
+/// Returns a message to one client, with an empty `src`.
 pub fn to_client(dst: &str, room: &str, event: &str, payload: &[u8]) -> Vec<u8> {
     message(&packet([room.as_bytes(), event.as_bytes(), dst.as_bytes(), b"", payload]))
 }
@@ -74,7 +74,7 @@ pub struct Frame {
 /// # Panics
 ///
 /// If a server must not send such a frame: masked, fragmented, with reserved bits, or with a length
-/// that is not in its shortest form.
+/// that is not in the shortest form.
 pub fn incoming(bytes: &[u8]) -> Option<Frame> {
     let (frame, size) = frames::read(bytes).unwrap_or_else(|error| panic!("{error}"))?;
     let length = match frame {
@@ -88,12 +88,13 @@ pub fn incoming(bytes: &[u8]) -> Option<Frame> {
     Some(Frame { opcode: bytes[0] & 0x0f, payload: size - length..size })
 }
 
-/// Returns bytes that depend on their position, so that lost, duplicated or swapped bytes show.
+/// Returns bytes that depend on their position, so that lost, duplicated or swapped bytes are
+/// detected.
 pub fn filler(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i * 7 + i / 251) as u8).collect()
 }
 
-/// A received packet, borrowed.
+/// A received packet with borrowed fields.
 #[derive(Clone, Copy)]
 pub struct PacketView<'a> {
     pub room: &'a [u8],
@@ -119,7 +120,7 @@ impl<'a> PacketView<'a> {
     }
 }
 
-/// A received packet.
+/// A received packet with owned fields.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Packet {
     pub room: String,
@@ -142,7 +143,7 @@ impl From<PacketView<'_>> for Packet {
     }
 }
 
-/// Shortens long names and payloads.
+/// Abbreviates long names and payloads.
 impl fmt::Debug for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Packet { room, event, dst, src, payload } = self;

@@ -1,4 +1,5 @@
-//! Rooms over several nodes: real servers on both runtimes, alone and mixed, over each real broker.
+//! Tests of rooms across several nodes: real servers on both runtimes, alone and mixed, over each
+//! real broker.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod cluster {
@@ -18,7 +19,7 @@ mod cluster {
     pub(crate) mod versions;
 }
 
-/// Declares tests that run over each broker and on each runtime.
+/// Declares tests that run over each broker on each runtime.
 macro_rules! on_all_nodes {
     ($($module:ident::$case:ident,)*) => {
         $(#[test] fn $case() {

@@ -1,8 +1,8 @@
-//! Cases of the conformance suite over a cluster of two nodes, one on tokio and one on smol. Each test's
-//! clients are connected to the nodes alternately.
+//! Runs cases of the conformance suite over a cluster of two nodes, one on tokio and one on smol.
+//! The clients of each test connect to the nodes in turn.
 //!
-//! Left out are the cases about what nodes promise only to their own clients: one order for all members
-//! of a room, and handlers that act before a sender's next request.
+//! Cases about guarantees that hold only for clients of the same node are excluded: the same order
+//! for all members of a room, and handlers that act before a sender's next request.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 #[allow(dead_code, reason = "the other tests of clusters need more of it")]

@@ -1,8 +1,9 @@
-//! A cluster of processes under load, whose nodes and broker are killed, stopped and started again.
+//! A soak test of a cluster of processes, whose nodes and broker are killed, suspended and
+//! restarted.
 //!
-//! Every client checks what it receives: members come and go in pairs, each sender's messages are in
-//! order, and one that is missing is covered by the leave and return of its sender. At the end all
-//! nodes agree. `CHAOS_SECS=60 CHAOS_SEED=8` runs for longer, with another order of faults.
+//! Every client checks what it receives: joins and leaves alternate, each sender's messages are in
+//! order, and a leave and rejoin of the sender accounts for each missing one. At the end all nodes
+//! must agree. `CHAOS_SECS=60 CHAOS_SEED=8` runs for longer, with another order of faults.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
 mod cluster_chaos {
@@ -25,15 +26,17 @@ use roomer_conformance::redis::Redis;
 use roomer_simulator::random::{Random, Source};
 use rustix::process::Signal;
 
-/// The number of clients of each node.
+/// The number of clients on each node.
 const CLIENTS: usize = 3;
 
-/// The time in which all nodes agree after the last fault. A node that has died many times, as they do
-/// here, is admitted after 30 beats, one a second, and a missed beat starts the count again.
+/// The time within which all nodes must agree after the last fault. A node that has died many
+/// times, as here, is admitted after 30 beats at one per second, and a missed beat restarts the
+/// count.
 const ADMISSION: Duration = Duration::from_secs(120);
 
-/// The bytes that a node may have in the end above those of its start: tables and buffers keep the size of their
-/// largest moment, some 1 MiB after ten seconds as after sixty. Sixty seconds carry several times the bound.
+/// The number of bytes by which a node's memory may exceed its value at the start. Tables and
+/// buffers keep their largest capacity, which is about 1 MiB after ten seconds as well as after
+/// sixty. The traffic of sixty seconds is several times the bound.
 const GROWTH: usize = 2 << 20;
 
 fn nats() -> Nats {
@@ -84,7 +87,7 @@ fn every_loss_is_shown_and_all_nodes_agree_in_the_end(mut broker: impl Broker) {
             }
             1 => {
                 nodes[node].signal(Signal::STOP);
-                // Half of these are longer than a silence may last.
+                // Half of these pauses exceed the silence timeout.
                 thread::sleep(Duration::from_millis((1000 + random.below(7000)).into()));
                 nodes[node].signal(Signal::CONT);
             }
@@ -114,7 +117,7 @@ fn every_loss_is_shown_and_all_nodes_agree_in_the_end(mut broker: impl Broker) {
     let checked: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
     println!("{checked} messages checked");
     assert!(checked > 1000, "only {checked} messages were checked");
-    // No member is left behind.
+    // No stale member may remain.
     for node in &nodes {
         until("members are left", || (Witness::members(node.addr)?.len() == 1).then_some(()));
         println!("{} bytes at the start, {} in the end", idle, node.allocated());
@@ -122,7 +125,7 @@ fn every_loss_is_shown_and_all_nodes_agree_in_the_end(mut broker: impl Broker) {
     }
 }
 
-/// Runs a test of two nodes over each broker, with nodes on each runtime and on both.
+/// Runs a test with two nodes over each broker, on each runtime and on both.
 fn on_all(test: fn(&dyn Broker, [&'static str; 2])) {
     let runtimes = [["tokio", "tokio"], ["smol", "smol"], ["tokio", "smol"]];
     let cases = BrokerKind::all().into_iter().flat_map(|kind| {
@@ -138,20 +141,21 @@ fn members_of_a_node_that_stands_still_leave_once_and_return_once() {
         let (first, second) = (start(one), start(other));
         let mut a = Client::connect(first.addr);
         let mut b = Client::connect(second.addr);
-        // The notice arrives once the nodes have found each other.
+        // The notice arrives once the nodes have discovered each other.
         a.expect_new_member("root", &b.id);
         if !b.root_members.contains(&a.id) {
             b.expect_new_member("root", &a.id);
         }
-        // It stands still for longer than a silence may last.
+        // The suspension exceeds the silence timeout.
         second.signal(Signal::STOP);
         a.expect_member_left("root", &b.id);
         second.signal(Signal::CONT);
         a.expect_new_member("root", &b.id);
         b.send_to_room("root", "chat", b"awake");
         a.expect("root", "chat", "", &b.id, b"awake");
-        // It does not hold its own sleep against the other node. What it missed meanwhile shows as a
-        // leave and return, which may also cover what is said at that moment.
+        // The node must not count its own suspension as silence of the other one. Messages that it
+        // missed appear as a leave and rejoin, which may also account for messages sent at that
+        // time.
         let (mut said, mut heard, mut shown) = (0_u8, 0, Vec::new());
         let mut say = |a: &mut Client| {
             said += 1;

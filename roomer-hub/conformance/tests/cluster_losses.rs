@@ -1,4 +1,4 @@
-//! Messages of another node that are lost for good, over a carrier in memory that loses frames.
+//! Tests of messages that a node loses permanently, over an in-memory carrier that drops frames.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::{BTreeMap, VecDeque};
@@ -27,7 +27,7 @@ struct Inbox {
 #[derive(Clone, Default)]
 struct Broker(Arc<Mutex<BTreeMap<NodeId, Inbox>>>);
 
-/// A link to the broker. While `loses` is true, it loses the node's numbered frames, and no beat.
+/// A link to the broker. While `loses` is true, it drops numbered frames of the node, but no beats.
 struct Link {
     broker: Broker,
     node: NodeId,
@@ -70,7 +70,7 @@ struct Node {
     loses: Arc<AtomicBool>,
 }
 
-/// Starts a node. Its thread ends with the test's process.
+/// Starts a node, whose thread ends with the test process.
 fn start(broker: &Broker, name: &str, loss: Loss, options: impl Fn(Builder) -> Builder) -> Node {
     let cluster = Cluster::named("chat")
         .node(name)
@@ -107,7 +107,7 @@ fn formed(nodes: [&Node; 2]) {
     }
 }
 
-/// Connects a client, and waits until both nodes show it in its rooms.
+/// Connects a client, and waits until both nodes show it in all its rooms.
 fn client(nodes: [&Node; 2], at: usize, rooms: &[&str]) -> Client {
     let mut client = Client::connect(nodes[at].addr);
     rooms.iter().for_each(|room| drop(client.join(room)));
@@ -120,7 +120,7 @@ fn client(nodes: [&Node; 2], at: usize, rooms: &[&str]) -> Client {
     client
 }
 
-/// Loses a message of the first node to `lobby` for good.
+/// Permanently loses a message of the first node to `lobby`.
 fn lose([from, to]: [&Node; 2], sender: &mut Client) {
     from.loses.store(true, Ordering::SeqCst);
     sender.send_to_room("lobby", "chat", b"lost");
@@ -181,7 +181,7 @@ fn a_loss_closes_the_members_of_its_rooms_and_hooks_are_called() {
         let ends = [("one".to_owned(), None), ("one".to_owned(), Some(GoneCause::Bye))];
         (events == ends).then_some(())
     });
-    // Messages that a hook sends are written at once.
+    // Messages that a hook sends are written immediately.
     c.expect("root", "news", "", "", b"one");
 }
 

@@ -1,6 +1,6 @@
-//! Rules of CONTRIBUTING.md about the repository itself: the length of files, the language of
-//! comments and pages, imports between modules, the map of folders, and what each published package
-//! must contain.
+//! Tests of the rules in CONTRIBUTING.md about the repository itself: the length of files, the
+//! language of comments and pages, imports between modules, the map of folders, and the contents of
+//! published packages.
 #![allow(clippy::unwrap_used, reason = "a file that cannot be read has to fail its test")]
 
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ mod house {
     pub(crate) mod imports;
 }
 
-/// Phrases that hide the subject, or are out of use.
+/// Phrases that hide the subject of a sentence, or are outdated.
 const PHRASES: [&str; 16] = [
     "nobody",
     "somebody",
@@ -50,10 +50,10 @@ fn prose_and_names_contain_no_discouraged_phrase() {
     let mut found = Vec::new();
     for path in files(&["rs", "js", "mjs", "ts", "toml", "md", "txt"]) {
         if path.ends_with("tests/house.rs") {
-            continue; // it lists them
+            continue; // this file lists them
         }
         let text = fs::read_to_string(root().join(&path)).unwrap();
-        // Code of pages may contain anything: messages of a chat, for example.
+        // Code on pages may contain any text, such as messages of a chat.
         let mut is_code = false;
         for (number, line) in text.lines().enumerate() {
             is_code ^= path.ends_with(".md") && line.trim_start().starts_with("```");
@@ -94,7 +94,7 @@ fn modules_with_a_folder_are_its_mod_rs() {
     for path in &sources {
         let folder = path.trim_end_matches(".rs");
         let parent = Path::new(path).parent().unwrap();
-        // The root of a test or of an example is a file that its folder of modules stands beside.
+        // The root of a test or example is a file next to the folder with its modules.
         let is_root = !parent.ends_with("src")
             && parent.parent().is_some_and(|it| root().join(it).join("Cargo.toml").exists());
         if !is_root && sources.iter().any(|it| it.starts_with(&format!("{folder}/"))) {
@@ -147,8 +147,9 @@ fn each_program_is_in_a_table_of_tested_programs() {
         "roomer-smol/examples/tests/programs.rs",
         "roomer-hub/simulator/tests/program.rs",
     ];
-    /// The command line of the first is clap's, which its own tests use; the others have no options, since
-    /// only scripts of the project run them.
+    /// The command lines of these programs are not in the table: clap parses that of the first,
+    /// which has its own tests, and the others have no options, since only scripts of the project
+    /// run them.
     const OTHERS: [&str; 4] = ["roomer", "kit_client", "bindgen", "lost_update"];
     let tests = TESTS.map(|path| fs::read_to_string(root().join(path)).unwrap());
     let mut untested = Vec::new();
@@ -175,12 +176,12 @@ fn programs() -> BTreeSet<String> {
         };
         let is_named = ["[[bin]]", "[[example]]"];
         for part in is_named.iter().flat_map(|mark| text.split(mark).skip(1)) {
-            // Targets of the fuzzer read no command line of ours.
+            // Fuzz targets do not have a command line of their own.
             if !manifest.starts_with("fuzz/") {
                 found.insert(name(part));
             }
         }
-        // Others are found by Cargo, by their place.
+        // Cargo finds other programs by their paths.
         let folder = Path::new(manifest).parent().unwrap();
         if !text.contains("[[bin]]") && root().join(folder).join("src/main.rs").exists() {
             found.insert(name(&text));
@@ -220,8 +221,8 @@ fn each_published_package_has_the_license_and_a_readme() {
     }
 }
 
-/// Returns the part of a line that people read as a sentence. Other code may contain any name, and
-/// what a program shows to its users may be in any words.
+/// Returns the part of a line that is prose. Other code may contain any name, and the output of a
+/// program may use any words.
 fn prose(path: &str, line: &str) -> String {
     let code = line.trim_start();
     let is_rust = path.ends_with(".rs");
@@ -244,7 +245,7 @@ fn prose(path: &str, line: &str) -> String {
 
 /// Returns the discouraged phrases in a line, in the order of the list.
 fn discouraged(line: &str) -> impl Iterator<Item = &'static str> {
-    // Without what is quoted as code.
+    // Ignore text that is quoted as code.
     let is_quoted = line.matches('`').count().is_multiple_of(2);
     let kept: Vec<&str> = line.split('`').step_by(if is_quoted { 2 } else { 1 }).collect();
     let text = kept.join(" code ").to_lowercase();
@@ -257,8 +258,8 @@ fn discouraged(line: &str) -> impl Iterator<Item = &'static str> {
     PHRASES.into_iter().filter(move |phrase| text.contains(&format!(" {phrase} ")))
 }
 
-/// Returns the paths of all files with these extensions, from the root, except built and installed
-/// ones.
+/// Returns the paths of all files with these extensions, relative to the root, except for build
+/// output and installed packages.
 fn files(extensions: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::new()];

@@ -1,4 +1,4 @@
-//! The Rust client passes the conformance kit of the protocol, which drives it from outside.
+//! Runs the protocol's conformance kit, which drives a client from outside, with the Rust client.
 
 use std::process::Command;
 

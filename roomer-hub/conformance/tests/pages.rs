@@ -1,5 +1,5 @@
-//! Everything that the pages name exists: tests, options, dependencies. A page that names a missing
-//! test makes a promise that is not checked.
+//! Tests that everything named on the pages exists: tests, options, dependencies. Otherwise a page
+//! could promise something that no test checks.
 #![allow(clippy::unwrap_used)] // a page that cannot be read has to fail its test
 
 use std::collections::BTreeSet;
@@ -67,11 +67,11 @@ fn close_row(close: &Close) -> String {
     format!("| {codes} | {reason} | {sender} | {fault} | {client} | {} |", close.means)
 }
 
-/// Checks that every close code and reason of the server is in the table. For one outside it, clients
-/// would not know whether to reconnect.
+/// Checks that the table lists every close code and reason of the server. For any other, clients
+/// could not decide whether to reconnect.
 #[test]
 fn the_server_closes_for_nothing_that_is_not_in_the_table() {
-    // These files pass on the codes of the application.
+    // These files forward codes of the application.
     let pass =
         ["conn.rs", "control.rs", "hub.rs", "input.rs", "journal.rs", "remote.rs", "user.rs"];
     for path in sources(&at("src"))
@@ -82,14 +82,14 @@ fn the_server_closes_for_nothing_that_is_not_in_the_table() {
         let source = fs::read_to_string(&path).unwrap();
         let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap();
         let name = path.file_name().unwrap().to_str().unwrap();
-        // A client closes too, and answers with the code of the server.
+        // A client closes too, but answers with the server's code.
         if name == "tests.rs" || path.parent().unwrap().ends_with("client") {
             continue;
         }
         for line in source.lines().filter(|line| !line.trim_start().starts_with("//")) {
             let mut words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
             let has_number = words.any(|word| (1001..=1015).any(|code| word == code.to_string()));
-            // A comparison with a code does not close anything.
+            // A comparison with a code is not a close.
             let has_name =
                 line.contains("code::") && !line.contains("use ") && !line.contains("== ");
             let has_code = has_number || has_name;
@@ -139,7 +139,7 @@ fn each_direct_dependency_is_justified_and_no_other() {
     assert!(differ.is_empty(), "not both used and justified in CONTRIBUTING.md: {differ:?}");
 }
 
-/// Checks the version in all places that `RELEASING.md` names.
+/// Checks that the version is equal in all places that `RELEASING.md` names.
 #[test]
 fn all_versions_are_equal() {
     let manifest = read("../Cargo.toml");
@@ -184,7 +184,7 @@ fn pages_link_to_pages_and_headings_that_there_are() {
     let mut count = 0;
     for page in pages {
         let text = read(page);
-        // Links in code blocks are not links of the page.
+        // Links inside code blocks are not links of the page.
         let prose = text.split("```").step_by(2).flat_map(|part| part.split("](").skip(1));
         for target in prose.filter_map(|rest| rest.split_once(')')).map(|(target, _)| target) {
             let is_elsewhere = target.contains("://") || target.contains("::");
@@ -208,7 +208,7 @@ fn pages_link_to_pages_and_headings_that_there_are() {
     assert!(read("../README.md").contains("](roomer-hub/engine/guide/scope.md)"));
 }
 
-/// Returns the anchor of a heading, as a link to it has it after the `#`.
+/// Returns the anchor of a heading, in the form that links to it use after the `#`.
 fn anchor(line: &str) -> Option<String> {
     let (_, title) = line.split_once("# ").filter(|(marks, _)| marks.chars().all(|c| c == '#'))?;
     let is_kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
@@ -233,8 +233,8 @@ fn the_page_of_missing_features_has_whole_tables_and_a_date() {
     }
 }
 
-/// Applications depend on an adapter, so code examples import from an adapter, not from the engine, and
-/// import only what both adapters export.
+/// Applications depend on an adapter, so examples must import from an adapter instead of the
+/// engine, and only items that both adapters export.
 #[test]
 fn examples_import_from_the_crate_that_one_uses() {
     let mut imports = 0;
@@ -248,7 +248,7 @@ fn examples_import_from_the_crate_that_one_uses() {
             let code = if is_page { Some(line) } else { doc };
             let Some(line) = code else { continue };
             if line.starts_with("# ") || line.contains('`') || line.contains("](") {
-                continue; // hidden, or not code
+                continue; // a hidden line, or not code
             }
             assert!(!line.contains("roomer_engine::"), "{}: {line}", file.display());
             if let Some(import) = line.strip_prefix("use roomer_tokio::") {
@@ -260,7 +260,7 @@ fn examples_import_from_the_crate_that_one_uses() {
     assert!(imports > 20, "{imports} imports");
 }
 
-/// Checks the servers on the pages that people copy.
+/// Checks the servers in the examples that readers copy.
 #[test]
 fn servers_on_pages_end_by_a_signal_and_name_what_fails() {
     for page in PAGES_WITH_SERVERS {
@@ -283,7 +283,7 @@ const PAGES_WITH_SERVERS: [&str; 7] = [
     "../roomer-smol/src/lib.rs",
 ];
 
-/// Checks the names of an import against what the adapters export.
+/// Checks that both adapters export the names of an import.
 fn both_export(import: &str) {
     let names = import.trim_matches(['{', '}']).split([',', ' ']).filter(|name| !name.is_empty());
     // Both adapters export the whole module `testkit`.
@@ -297,7 +297,7 @@ fn both_export(import: &str) {
     }
 }
 
-/// Returns the names of a manifest's direct dependencies, including those of tests.
+/// Returns the names of a manifest's direct dependencies, including dev-dependencies.
 fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
     let mut is_in = false;
     manifest.lines().filter_map(move |line| {
@@ -310,13 +310,13 @@ fn dependencies(manifest: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Returns the cells of a table's row; none for its head and for other lines.
+/// Returns the cells of a table row; `None` for the head and for other lines.
 fn row(line: &str) -> Option<Vec<&str>> {
     let cells = line.strip_prefix("| ")?.strip_suffix(" |")?;
     Some(cells.split(" | ").collect()).filter(|cells: &Vec<&str>| cells[0] != "threat")
 }
 
-/// Checks the tests that a text names, each file before its tests; returns their number.
+/// Checks the tests that a text names, where each file precedes its tests. Returns their number.
 fn names_tests(text: &str) -> usize {
     let mut file = None;
     let mut count = 0;
@@ -332,15 +332,15 @@ fn names_tests(text: &str) -> usize {
     count
 }
 
-/// Returns the parts of a text between backticks.
+/// Returns the code spans of a text.
 fn spans(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// Returns the names of a file's tests.
+/// Returns the names of all tests in a file.
 fn tests_in(path: &str) -> BTreeSet<String> {
     let source = read(path);
-    // The tests of clusters are listed once, for both runtimes; unlisted ones are dead code.
+    // The tests of clusters are listed once for both runtimes; unlisted ones would be dead code.
     let mark = if path.contains("/tests/cluster/") { "\npub(crate) " } else { "#[test]" };
     let tests = source.split(mark).skip(1);
     tests
@@ -361,7 +361,7 @@ fn options() -> BTreeSet<String> {
     sources.flat_map(methods).collect()
 }
 
-/// Returns all Rust files in a folder and below it.
+/// Returns all Rust files in a folder, recursively.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let files = entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] });

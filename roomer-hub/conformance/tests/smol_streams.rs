@@ -1,5 +1,5 @@
-//! The cases of the conformance suite that depend on the transport, each connection served by `connect`:
-//! any stream is served as well as a socket.
+//! Runs the cases of the conformance suite that depend on the transport over streams: `connect`
+//! serves any stream as it serves a socket.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 #[path = "cases/mod.rs"]
@@ -30,8 +30,8 @@ pub(crate) struct Adapter {
 }
 
 impl Harness for Adapter {
-    /// Streams add a lock to each connection, and on tokio a task's budget, which a flush of a hundred
-    /// connections exhausts.
+    /// The load is lower, since streams add a lock per connection, and on tokio the budget of a
+    /// task, which a flush of a hundred connections exhausts.
     const CROWD: usize = 400;
 
     fn start(server: Server) -> Self {
@@ -40,7 +40,7 @@ impl Harness for Adapter {
         let (stop, stopped) = channel::bounded::<()>(1);
         let thread = thread::spawn(move || {
             smol::block_on(async {
-                // Like `serve`, which still answers after the server was closed.
+                // Like `serve`, keep answering after the server was closed.
                 let accept = async |is_stopped: bool| {
                     while !is_stopped || server.is_live() {
                         let (stream, peer) = listener.accept().await.unwrap();
@@ -72,7 +72,7 @@ fn a_narrow_pipe_is_served() {
     smol::block_on(async {
         let (ours, theirs) = UnixStream::pair().unwrap();
         for end in [&ours, &theirs] {
-            // The least that the system knows.
+            // The kernel rounds this up to its minimum.
             SockRef::from(end).set_send_buffer_size(1).unwrap();
         }
         let task = smol::spawn(connect(Async::new(theirs).unwrap(), &server, None));
@@ -86,7 +86,7 @@ fn a_narrow_pipe_is_served() {
     });
 }
 
-/// A request that a framework has read and the server has accepted.
+/// Returns an upgrade that a framework has read and the server has accepted.
 fn let_in(server: &Server) -> Upgrade {
     let request = Request::get("/")
         .header("Connection", "Upgrade")
@@ -111,7 +111,7 @@ fn a_connection_upgraded_by_a_framework_is_served() {
     });
 }
 
-/// There is a moment between the answer, which the framework sends, and the connection.
+/// A shutdown may begin between the framework's response and the connection.
 #[test]
 fn a_client_upgraded_during_a_shutdown_is_notified() {
     let server = Server::builder().build().unwrap();

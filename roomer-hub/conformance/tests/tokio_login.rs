@@ -1,4 +1,4 @@
-//! The user of a connection, identified by middleware and by the server's hook, over real sockets.
+//! Tests of a connection's user, set by middleware and by the server's hook, over real sockets.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use tokio::runtime::{self, Runtime};
 use roomer_conformance::client::Client;
 use roomer_conformance::http::{HttpRequest, dial};
 
-/// An axum application whose middleware adds values to each request.
+/// An axum application with middleware that adds values to each request.
 struct TestServer {
     addr: SocketAddr,
     _runtime: Runtime,
@@ -41,7 +41,7 @@ impl TestServer {
         TestServer { addr, _runtime: runtime }
     }
 
-    /// Returns the server's answer to a client that asks for its user.
+    /// Returns the server's answer to a client that queries its own user.
     fn ask(&self, ask: &HttpRequest) -> String {
         let mut client = Client::upgrade(dial(self.addr), ask);
         client.send_to_room("root", "who", b"");
@@ -56,7 +56,7 @@ fn a_map_that_middleware_leaves_in_a_request_does_not_count_as_claims() {
     let test = TestServer::start(
         |builder| builder.on("who", |conn, _| conn.send("you", format!("{:?}", conn.claims()))),
         |request| {
-            // For example from query parameters, which the client chooses.
+            // The client chooses these values, as with query parameters.
             let parameters = BTreeMap::from([("role".to_owned(), "admin".to_owned())]);
             request.extensions_mut().insert(parameters);
         },
@@ -64,7 +64,7 @@ fn a_map_that_middleware_leaves_in_a_request_does_not_count_as_claims() {
     assert_eq!(test.ask(&HttpRequest::upgrade(test.addr)), "None");
 }
 
-/// The user as the middleware knows it.
+/// The user as identified by the middleware.
 #[derive(Clone)]
 struct Account {
     name: String,

@@ -1,4 +1,4 @@
-//! A server as a service of an axum application.
+//! Tests of a server mounted in an axum application.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod tokio_runtime;
@@ -21,7 +21,7 @@ use roomer_conformance::client::{Client, Received, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire;
 
-/// An axum application with a server in it, on a runtime of its own.
+/// An axum application that contains a server, on its own runtime.
 struct TestServer {
     server: Server,
     addr: SocketAddr,
@@ -139,7 +139,7 @@ fn middleware_and_the_hook_may_both_identify_the_user() {
         builder
             .trust_proxy("127.0.0.1")
             .authorize(|request| {
-                // The values of the middleware are available.
+                // The hook can read the values that the middleware has added.
                 let earlier = request.head().extensions().get::<Claims>();
                 assert_eq!(earlier.is_some(), request.header("x-name").is_some());
                 let peer = request.peer().map(|peer| peer.ip().to_string());
@@ -267,14 +267,14 @@ fn a_hook_may_take_its_time_but_not_for_ever() {
     test.drained();
 }
 
-/// Builds an application as on the front page, without middleware, and returns its warnings.
+/// Builds an application as in the README, without middleware, and returns its warnings.
 fn plain_app(
     choose: impl FnOnce(Builder) -> Builder,
     serve: impl FnOnce(&Runtime, TcpListener, Router),
 ) -> (SocketAddr, Runtime, Receiver<String>) {
     let (sender, warnings) = channel();
     let builder = choose(Server::builder()).on_warning(move |warning| match warning.cause {
-        // The limit of descriptors depends on the machine.
+        // The descriptor limit depends on the machine, so ignore warnings about it.
         WarningCause::Descriptors { .. } => {}
         _ => drop(sender.send(warning.to_string())),
     });
@@ -329,7 +329,7 @@ fn without_addresses_options_that_need_them_are_rejected_with_a_reason() {
             assert!(text.contains(option) && text.contains(remedy), "{text}");
         }
     }
-    // A limit that is a default counts those without an address together.
+    // A default limit counts all clients without an address together.
     let (addr, _runtime, warnings) = plain_app(|builder| builder, serve);
     Client::connect(addr).close();
     assert!(warnings.try_recv().is_err());

@@ -1,5 +1,5 @@
-//! The cases of the conformance suite that depend on the transport, each connection served by `connect`:
-//! any stream is served as well as a socket.
+//! Runs the cases of the conformance suite that depend on the transport over streams: `connect`
+//! serves any stream as it serves a socket.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 #[path = "cases/mod.rs"]
@@ -29,8 +29,8 @@ pub(crate) struct Adapter {
 }
 
 impl Harness for Adapter {
-    /// Streams add a lock to each connection, and on tokio a task's budget, which a flush of a hundred
-    /// connections exhausts.
+    /// The load is lower, since streams add a lock per connection, and on tokio the budget of a
+    /// task, which a flush of a hundred connections exhausts.
     const CROWD: usize = 400;
 
     fn start(server: Server) -> Self {
@@ -40,7 +40,7 @@ impl Harness for Adapter {
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
             runtime.block_on(async {
-                // Like `serve`, which still answers after the server was closed.
+                // Like `serve`, keep answering after the server was closed.
                 let accept = async |is_stopped: bool| {
                     while !is_stopped || server.is_live() {
                         let (stream, peer) = listener.accept().await.unwrap();
@@ -70,8 +70,8 @@ fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// Connects through a pipe that holds this many bytes in each direction. Writes the handshake
-/// itself, because that of the client library rejects very small reads as an attack.
+/// Connects through a pipe with this capacity in each direction. Writes the handshake itself, since
+/// the client library rejects very small reads as an attack.
 async fn come_in(server: &Server, size: usize) -> (Socket, JoinHandle<()>) {
     let (mut ours, theirs) = duplex(size);
     let task = tokio::spawn(connect(theirs, server, None));
@@ -116,7 +116,7 @@ fn a_server_outlives_the_runtime_that_kept_its_time() {
         let runtime = runtime();
         runtime.block_on(async {
             through_a_pipe(&server, 100).await;
-            // A connection is still open when the runtime is dropped.
+            // The connection is still open when the runtime is dropped.
             let (socket, _) = come_in(&server, 100).await;
             std::mem::forget(socket);
         });

@@ -1,4 +1,5 @@
-//! The bare loop: prepared bytes are written, and what is read is skipped by its length.
+//! The bare loop of the benchmark: it writes prepared bytes, and skips received messages by their
+//! length.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -15,7 +16,7 @@ pub(crate) fn send(port: u16, load: Load) -> End {
         let writes = load.messages / load.in_frame / load.in_write;
         barrier.wait();
         let before = cpu();
-        // Built anew for each write, as a node has to.
+        // Build the bytes for each write, as a node must.
         let mut bytes = Vec::new();
         for _ in 0..writes {
             bytes.clear();
@@ -49,17 +50,17 @@ pub(crate) fn connect(port: u16) -> TcpStream {
     stream
 }
 
-/// The messages of a subscription.
+/// The messages received by a subscription.
 pub(crate) struct Messages {
     pub(crate) stream: TcpStream,
     buffer: Vec<u8>,
-    /// The bytes that are read and not used yet.
+    /// The range of bytes that have been read but not consumed.
     from: usize,
     to: usize,
 }
 
 impl Messages {
-    /// Subscribes, and waits until the server has confirmed it.
+    /// Subscribes, and waits for the server's confirmation.
     pub(crate) fn subscribe(mut stream: TcpStream, subject: &str) -> Messages {
         stream.write_all(format!("SUB {subject} 1\r\nPING\r\n").as_bytes()).unwrap();
         let mut messages = Messages { stream, buffer: vec![0; 64 * 1024], from: 0, to: 0 };

@@ -1,9 +1,10 @@
-//! What a message to another node costs, beside a bare loop of the broker's protocol over the same broker
-//! in the same run: `cargo bench -p roomer-conformance --bench cluster`. Linux only.
+//! Benchmark of a message to another node, compared with a bare loop over the same broker in the
+//! same run: `cargo bench -p roomer-conformance --bench cluster`. Linux only.
 //!
-//! Each end is a thread, and a figure is the CPU time of that thread: the bare loop writes prepared bytes
-//! and skips the payloads that it reads; the node handles a client's message up to the broker, and the
-//! broker's frame up to the members. They take turns, and medians are printed.
+//! Each end is a thread, and a figure is the CPU time of that thread. The bare loop writes prepared
+//! bytes and skips the payloads that it reads. The sending node handles a client's message up to
+//! the write to the broker, and the receiving node handles a frame up to the members' output. The
+//! ends take turns, and medians are printed.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -23,7 +24,7 @@ use roomer_proto::{PacketRef, ROOT};
 
 const ROUNDS: usize = 5;
 
-/// A way to send: bytes of the payload, messages in a frame, frames in a write, and the number of messages.
+/// A load: payload bytes, messages per frame, frames per write, and the number of messages.
 #[derive(Clone, Copy, Debug)]
 struct Load {
     payload: usize,
@@ -69,8 +70,8 @@ fn main() {
     latency::compare(&broker);
 }
 
-/// One end of a measurement, which meets the other one at the start and at the end. Returns the
-/// nanoseconds that it has spent.
+/// One end of a measurement, which synchronizes with the other at the start and at the end. Returns
+/// the CPU time in nanoseconds.
 type End = Box<dyn FnOnce(&Barrier) -> u64 + Send>;
 
 fn both(send: End, receive: End) -> (u64, u64) {
@@ -81,7 +82,7 @@ fn both(send: End, receive: End) -> (u64, u64) {
     (spent, receiver.join().unwrap())
 }
 
-/// Returns the message of a client.
+/// Returns the packet that a client sends.
 fn packet(payload: &[u8]) -> PacketRef<'_> {
     PacketRef { room: ROOT, event: "chat", payload, ..PacketRef::default() }
 }

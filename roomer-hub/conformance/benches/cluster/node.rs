@@ -1,4 +1,5 @@
-//! One end as a node: the hub, the cluster's machine and the carrier, without the sockets of clients.
+//! A node as one end of the benchmark: the hub, the cluster state machine and the carrier, without
+//! client sockets.
 
 use std::future::poll_fn;
 use std::hint::black_box;
@@ -14,7 +15,7 @@ use tokio::runtime::Builder;
 
 use crate::{End, Load, cpu, packet};
 
-/// The nodes of this measurement that show the other one.
+/// The number of nodes in this measurement that show the other one.
 pub(crate) static FORMED: AtomicUsize = AtomicUsize::new(0);
 
 pub(crate) fn send(port: u16, round: usize, load: Load) -> End {
@@ -56,7 +57,7 @@ pub(crate) fn receive(port: u16, round: usize, load: Load) -> End {
     })
 }
 
-/// A node with one connection, in root.
+/// A node with a single connection, which is in `root`.
 struct Node {
     hub: Hub,
     cluster: Cluster,
@@ -66,13 +67,13 @@ struct Node {
     received: usize,
 }
 
-/// Runs a node once it shows the other one's connection, and that one has applied its own.
+/// Runs a node, once each of the two nodes shows the connection of the other.
 fn run<T>(port: u16, round: usize, number: u64, then: impl AsyncFnOnce(&mut Node) -> T) -> T {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut node = Node::new(port, round, number);
         let mut is_formed = false;
-        // Until the other one has found this one as well.
+        // Wait until the other node has found this one too.
         while FORMED.load(Ordering::SeqCst) < 2 {
             let _ = tokio::time::timeout(Duration::from_millis(20), node.wait()).await;
             node.turn().await;
@@ -115,7 +116,7 @@ impl Node {
         is_live && self.hub.tables().guest_count() == 1
     }
 
-    /// The connection sends a message.
+    /// Sends a message as the connection.
     fn say(&mut self, payload: &[u8]) {
         let now = self.start.elapsed();
         let actions =
@@ -133,7 +134,7 @@ impl Node {
         self.cluster.publish(self.start.elapsed(), |to, frame| carrier.publish(to, frame.clone()));
     }
 
-    /// Publishes and writes all that waits, and handles what has arrived.
+    /// Publishes and writes all pending output, and handles received frames.
     async fn turn(&mut self) {
         poll_fn(|cx| {
             while let Poll::Ready(event) = self.carrier.poll_event(cx) {
@@ -153,7 +154,7 @@ impl Node {
         .await;
     }
 
-    /// Waits for the broker, and handles what has arrived.
+    /// Waits for bytes from the broker, and handles received frames.
     async fn wait(&mut self) {
         poll_fn(|cx| {
             let Poll::Ready(event) = self.carrier.poll_event(cx) else { return Poll::Pending };
@@ -186,7 +187,7 @@ impl Node {
         for effect in effects {
             let Some(input) = effect.hub_input() else { continue };
             for action in self.hub.handle(now, input) {
-                // The members of the room are not counted: their cost is that of any message.
+                // Ignore the room's members, whose cost is the same for any message.
                 let is_message = matches!(black_box(&action), Action::Broadcast { packet, .. } if packet.event == "chat");
                 self.received += usize::from(is_message);
             }

@@ -1,5 +1,5 @@
-//! The client of `roomer-proto` as a program for the conformance kit of the protocol (`roomer-proto/kit`):
-//! it reads commands and writes events, each one line of JSON. Its clock advances only by a command.
+//! Connects the client of `roomer-proto` to the protocol's conformance kit (`roomer-proto/kit`):
+//! reads commands and writes events, each as a line of JSON. Only commands advance its clock.
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -33,11 +33,11 @@ struct Program {
     url: String,
     token: Option<String>,
     stream: Option<TcpStream>,
-    /// The number of the connection, by which late bytes of an earlier one are recognized.
+    /// The number of the current connection, to detect late bytes of an earlier one.
     number: u32,
-    /// The kit's names of the requests that are not answered.
+    /// The kit's names for unanswered requests.
     asked: BTreeMap<RequestId, String>,
-    /// The requests of others, by the names that the kit got.
+    /// The received requests, by the index that the kit uses as a name.
     open: Vec<Request>,
 }
 
@@ -91,7 +91,7 @@ fn main() {
 }
 
 impl Program {
-    /// Carries out a command; returns the details of its answer.
+    /// Executes a command. Returns the details of its answer.
     fn command(&mut self, command: &Value) -> Value {
         let text = |key: &str| command[key].as_str().unwrap_or_default();
         let now = self.now;
@@ -103,7 +103,7 @@ impl Program {
             ("token", _) => self.token = Some(text("token").into()),
             ("connect", _) => {
                 let mut options = Options::default();
-                // The command `token` gives it others.
+                // The command `token` provides further tokens.
                 options.renews_login = true;
                 if let Some(timeout) = command["timeout"].as_u64() {
                     options.answer_timeout = Duration::from_millis(timeout);
@@ -158,7 +158,7 @@ impl Program {
         json!({})
     }
 
-    /// Drops the client. The next one gets the next number.
+    /// Drops the client, and increments the number for the next one.
     fn end(&mut self) {
         self.client = None;
         self.number += 1;
@@ -167,7 +167,7 @@ impl Program {
         }
     }
 
-    /// Advances the clock, from deadline to deadline.
+    /// Advances the clock, stopping at each deadline.
     fn advance(&mut self, until: Duration) {
         while let Some(at) = self.client.as_ref().and_then(|client| client.deadline(self.now))
             && at <= until
@@ -178,7 +178,7 @@ impl Program {
         self.now = until;
     }
 
-    /// Serves the client's needs, reports its events, and writes what it transmits.
+    /// Serves the client's needs, reports its events, and writes its pending output.
     fn drive(&mut self) {
         let now = self.now;
         let Some(mut client) = self.client.take() else { return };
@@ -203,18 +203,18 @@ impl Program {
         self.client = Some(client);
     }
 
-    /// Writes the bytes that the client transmits. Returns false if there are none.
+    /// Writes the client's pending output. Returns false if there is none.
     fn write(&mut self, client: &mut Client) -> bool {
         let mut bytes = Vec::new();
         client.transmit(self.now, &mut bytes, &mut || [1, 2, 3, 4]);
         if let Some(stream) = &mut self.stream {
-            // A stream that no longer accepts bytes ends, which its reader reports.
+            // If the write fails, the stream has ended, which its reader reports.
             let _ = stream.write_all(&bytes);
         }
         !bytes.is_empty()
     }
 
-    /// Returns the line about an answer, or about a request that this client has to answer.
+    /// Returns the line for an answer, or for a request that this client must answer.
     fn answered(&mut self, event: &Event) -> Option<Value> {
         match event {
             Event::Answered { request, result } => {
@@ -267,7 +267,7 @@ impl Program {
     }
 }
 
-/// Returns the line about an event; `None` for those that the kit does not know.
+/// Returns the line for an event; `None` for events outside the kit.
 fn report(event: &Event) -> Option<Value> {
     Some(match event {
         Event::Opened { id, is_resumed } => {
@@ -325,7 +325,7 @@ fn failure<E: ToString>(error: Option<E>) -> Value {
     error.map_or(json!({}), |error| json!({"error": error.to_string()}))
 }
 
-/// Returns the bytes of the packet of an `encode`.
+/// Returns the bytes of the packet for an `encode` command.
 fn packet(command: &Value, payload: &[u8]) -> Vec<u8> {
     let text = |key: &str| command[key].as_str().unwrap_or_default();
     let (room, event) = (text("room"), text("event"));

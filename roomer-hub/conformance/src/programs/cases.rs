@@ -1,4 +1,4 @@
-//! Tests of all examples, and of single ones.
+//! Tests that apply to all examples, and tests of single ones.
 
 use std::fs;
 use std::io::Write;
@@ -16,7 +16,7 @@ use crate::http::{HttpRequest, HttpResponse, dial};
 
 const ANYWHERE: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
-/// Runs an example that has to fail. Returns its only output, a line on standard error.
+/// Runs an example that must fail. Returns its only output, a line on standard error.
 #[track_caller]
 fn error(example: &str, args: &[&str]) -> String {
     let output = output(command(example, args));
@@ -25,12 +25,12 @@ fn error(example: &str, args: &[&str]) -> String {
     assert_eq!((output.status.code(), &*out), (Some(1), ""), "{error}");
     let line = error.strip_suffix('\n').expect("a line");
     assert!(line.starts_with("error: ") && !line.contains('\n'), "{error}");
-    // Parts of `Debug` output.
+    // The line must not contain `Debug` output.
     assert!(!line.contains(" { ") && !line.contains("Os {"), "{error}");
     line.to_owned()
 }
 
-/// Checks that an error on the command line is reported in one line.
+/// Checks that each error on the command line is reported in one line.
 pub fn errors_are_reported_in_one_line(examples: &[&str]) {
     for example in examples {
         assert!(error(example, &["--nonsense"]).contains("--nonsense"));
@@ -53,7 +53,7 @@ pub fn help_and_version_are_printed(examples: &[&str]) {
     }
 }
 
-/// Checks the command line of an example that connects to an address, in a room.
+/// Checks the command line of an example that takes an address and a room.
 pub fn a_client_reports_errors_in_one_line(example: &str) {
     for (args, part) in [
         (&["--nonsense"][..], "--nonsense"),
@@ -83,7 +83,7 @@ pub fn an_address_in_use_is_named(examples: &[&str]) {
     }
 }
 
-/// Runs an example like [`error`], with valid files if it needs some.
+/// Runs an example like [`error`], with valid files if it requires some.
 #[track_caller]
 fn error_with_files(example: &str, addr: &str) -> String {
     let files = files(example);
@@ -92,7 +92,7 @@ fn error_with_files(example: &str, addr: &str) -> String {
     error(example, &args)
 }
 
-/// Returns the files, or addresses, that the example needs.
+/// Returns the files or addresses that an example requires.
 fn files(example: &str) -> Vec<PathBuf> {
     match example {
         "balance" => vec!["127.0.0.1:9".into()],
@@ -132,8 +132,8 @@ pub fn files_of_tls_are_named_before_it_listens(example: &str) {
     assert!(error(example, &["cert.pem"]).contains("key.pem"));
 }
 
-/// Checks that either signal ends the program: clients are closed with 1001, and the exit code is
-/// 0.
+/// Checks that either signal ends the program with exit code 0, and that clients are closed with
+/// 1001.
 pub fn a_signal_drains_the_server(examples: &[&str]) {
     for example in examples {
         for signal in [Signal::TERM, Signal::INT] {
@@ -141,7 +141,7 @@ pub fn a_signal_drains_the_server(examples: &[&str]) {
             let mut args = ANYWHERE.to_vec();
             args.extend(files.iter().map(|file| file.to_str().unwrap()));
             let mut process = Process::start(command(example, &args));
-            // TLS and tokens are not under test.
+            // These examples need TLS or a token, which are not under test.
             let mut client =
                 (!has_tls(example) && *example != "jwt").then(|| Client::connect(process.addr));
             process.signal(signal);
@@ -166,13 +166,13 @@ fn going_away(client: &mut Client) {
     let _ = client.stream.shutdown(std::net::Shutdown::Both);
 }
 
-/// Checks that the second signal does not wait for the drain.
+/// Checks that a second signal ends the process without waiting for the drain.
 pub fn a_second_signal_ends_the_process_at_once() {
     for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         let mut args = ANYWHERE.to_vec();
         args.extend(["--drain", "600s", "--quiet"]);
         let mut process = Process::start(command("chat", &args));
-        // A client that does not answer its close frame keeps the drain waiting.
+        // The client does not answer its close frame, so the drain stays pending.
         let mut client = Client::connect(process.addr);
         process.signal(Signal::TERM);
         assert!(matches!(client.receive(), Received::Close(Some(1001), _)));
@@ -182,8 +182,8 @@ pub fn a_second_signal_ends_the_process_at_once() {
     }
 }
 
-/// Checks that signals work in the first process of a container, which has no default actions for
-/// them.
+/// Checks that signals work in the first process of a container, for which the kernel has no
+/// default actions.
 pub fn process_1_ends_on_sigterm() {
     let mut probe = Command::new("unshare");
     probe.args(["--pid", "--fork", "--mount-proc", "true"]).stderr(Stdio::piped());
@@ -210,7 +210,7 @@ pub fn process_1_ends_on_sigterm() {
     assert_eq!((status.code(), status.signal()), (Some(0), None), "{errors}");
 }
 
-/// Checks that the chat names an invalid option.
+/// Checks that the chat reports the name of an invalid option.
 pub fn the_chat_names_a_wrong_option() {
     for (args, parts) in [
         (&["--max-rooms", "x"][..], &["--max-rooms", "\"x\""][..]),
@@ -224,7 +224,7 @@ pub fn the_chat_names_a_wrong_option() {
     }
 }
 
-/// Checks the warnings, and that the chat prints its memory budget at the start.
+/// Checks the chat's warnings, and the memory budget that it prints at startup.
 pub fn the_chat_warns_with_its_own_flags() {
     let mut args = ANYWHERE.to_vec();
     args.extend(["--auth-token", "s3cret", "--memory-budget", "100663296"]);
@@ -273,7 +273,8 @@ pub fn the_chat_works_behind_a_proxy() {
     assert_eq!(come("PROXY UNKNOWN\r\n", &check).1, 200);
 }
 
-/// Checks that a low soft limit of descriptors is raised, and a low hard limit reported once.
+/// Checks that a low soft limit of descriptors is raised, and that a low hard limit is reported
+/// once.
 pub fn the_descriptor_limit_is_raised_or_reported() {
     let limited = |limits: &str| {
         let mut shell = Command::new("sh");

@@ -1,4 +1,4 @@
-//! Tests of the balancer, and of the script that puts it in front of two chats.
+//! Tests of the balancer, and of the script that starts it with two chats behind it.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use crate::broker::nats_servers;
 use crate::client::{Client, Received};
 use crate::http::dial;
 
-/// Backends are used in turn; one that refuses connections is skipped, and named.
+/// Checks that backends are used in turn, and that one that refuses is skipped and reported.
 pub fn a_balancer_skips_backends_that_refuse() {
     let backends = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let [first, second] = backends.each_ref().map(|backend| backend.local_addr().unwrap());
@@ -24,7 +24,7 @@ pub fn a_balancer_skips_backends_that_refuse() {
     let mut args = vec!["--listen", "127.0.0.1:0"];
     args.extend(addresses.iter().map(String::as_str));
     let mut balancer = Process::start(command("balance", &args));
-    // The second connection is for the backend that refuses, so it goes to the one after it.
+    // The second connection would go to the refusing backend, so the next backend gets it.
     for backend in [0, 1, 1, 0] {
         let mut client = dial(balancer.addr);
         let (mut server, _) = backends[backend].accept().unwrap();
@@ -40,7 +40,7 @@ pub fn a_balancer_skips_backends_that_refuse() {
     }
     drop(backends);
     let mut end = Vec::new();
-    // The end of the stream, or a reset.
+    // The connection ends with the end of the stream or a reset.
     if dial(balancer.addr).read_to_end(&mut end).is_ok() {
         assert_eq!(end, b"");
     }
@@ -56,8 +56,9 @@ fn refusing() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Two clients of the script's address are on different chats, see each other and exchange messages.
-/// When one chat is killed its client leaves, and finds the other chat at the same address.
+/// Checks that two clients of the script's address are on different chats, see each other and
+/// exchange messages. When one chat is killed, its client leaves, and reconnects to the other chat
+/// at the same address.
 pub fn a_script_starts_a_cluster(script: &str) {
     let mut process = Process::start(script_command(script));
     let mut ann = Client::connect(process.addr);
@@ -76,7 +77,7 @@ pub fn a_script_starts_a_cluster(script: &str) {
     kill_process(chat, Signal::KILL).unwrap();
     assert!(matches!(ann.receive(), Received::End | Received::Reset));
     next(&mut bob, "member_left", &ann.id);
-    // The first of these two is for the killed chat.
+    // The first of these two connections would go to the killed chat.
     for _ in 0..2 {
         let again = Client::connect(process.addr);
         next(&mut bob, "new_member", &again.id);
@@ -100,7 +101,7 @@ pub fn a_script_starts_a_cluster(script: &str) {
     }
 }
 
-/// Checks that each program that the containers run has the options that they give it.
+/// Checks that each program in the containers accepts the options given there.
 pub fn containers_use_options_that_there_are(compose: &str) {
     let text = fs::read_to_string(compose).unwrap();
     let commands: Vec<&str> =
@@ -120,8 +121,8 @@ pub fn containers_use_options_that_there_are(compose: &str) {
 /// Checks that without a broker the script prints one sentence with the remedy.
 pub fn a_script_names_the_missing_program(script: &str) {
     if Path::new("/usr/sbin/nats-server").exists() || Path::new("/usr/bin/nats-server").exists() {
-        // The script also searches a folder of the system. A copy without that folder does not find
-        // the broker.
+        // The script also searches a system folder. This copy does not, so that it cannot find the
+        // broker.
         let text = fs::read_to_string(script).unwrap();
         let text = text.replace("PATH=$PATH:/usr/sbin", "PATH=/nowhere");
         let copy = program("run-without-broker", &text);
@@ -140,7 +141,7 @@ fn missing(script: &str) {
     assert_eq!(errors.lines().count(), 1, "{errors}");
 }
 
-/// Returns the command that runs the script with the programs of this executable.
+/// Returns the command that runs the script with this executable's programs.
 fn script_command(script: &str) -> Command {
     let mut command = Command::new(script);
     for (variable, example) in [("ROOMER_CHAT", "chat"), ("ROOMER_BALANCE", "balance")] {
@@ -155,7 +156,7 @@ fn script_command(script: &str) -> Command {
     command
 }
 
-/// Writes a program; returns its path.
+/// Writes a program to a file. Returns its path.
 fn program(name: &str, text: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("roomer-programs-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
@@ -167,7 +168,7 @@ fn program(name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// Returns the child of a process whose command line contains these arguments.
+/// Returns the child process whose command line contains these arguments.
 fn child(parent: u32, arguments: &str) -> Option<Pid> {
     let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
     let pid = children.split_whitespace().find(|pid| {
@@ -177,7 +178,7 @@ fn child(parent: u32, arguments: &str) -> Option<Pid> {
     Pid::from_raw(pid.parse().ok()?)
 }
 
-/// Waits for this notice about a member of root; an empty id stands for any.
+/// Waits for this notice about a member of `root`; an empty id matches any member.
 #[track_caller]
 fn next(client: &mut Client, event: &str, id: &str) {
     loop {

@@ -1,7 +1,7 @@
-//! The examples as real processes on each runtime: their output and how they end.
+//! Runs the examples as real processes on each runtime, and tests their output and exit.
 //!
-//! The test executable starts itself: with [`PROGRAM`] in its environment it runs that example with the
-//! given command line. So it has no test harness and calls its tests by name.
+//! The test executable starts itself: with [`PROGRAM`] in its environment, it runs that example
+//! with the given command line. It therefore has no test harness, and calls its tests by name.
 
 pub mod cases;
 pub mod cluster;
@@ -16,13 +16,13 @@ use std::process::{ExitCode, Termination};
 /// The environment variable with the name of the example to run.
 pub const PROGRAM: &str = "ROOMER_TEST_PROGRAM";
 
-/// The name of an example and its `main`.
+/// An example's name and its `main` function.
 pub type Example = (&'static str, fn() -> ExitCode);
 
-/// The name of a test and its function.
+/// A test's name and its function.
 pub type Case = (&'static str, fn());
 
-/// Runs an example, or the tests whose names contain a word of the command line.
+/// Runs an example, or all tests whose names contain a word of the command line.
 pub fn run(examples: &[Example], cases: &[Case]) -> ExitCode {
     if let Ok(name) = env::var(PROGRAM) {
         let example = examples.iter().find(|example| example.0 == name);

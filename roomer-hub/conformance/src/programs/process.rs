@@ -1,4 +1,4 @@
-//! A process that runs an example.
+//! Starts an example as a process, and waits for its output or exit.
 
 use std::env;
 use std::fs;
@@ -13,8 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::PROGRAM;
 use crate::client::TIMEOUT;
 
-/// Returns the command for an example, with the secrets that some examples need, in a folder where some
-/// of them leave files.
+/// Returns the command for an example, with the secrets that some examples require, in a folder in
+/// which some of them create files.
 pub fn command(example: &str, args: &[&str]) -> Command {
     let mut command = Command::new(env::current_exe().expect("the path of this executable"));
     command.env(PROGRAM, example).args(args);
@@ -25,12 +25,12 @@ pub fn command(example: &str, args: &[&str]) -> Command {
     command
 }
 
-/// Runs a command to its end.
+/// Runs a command until it exits.
 pub fn output(mut command: Command) -> Output {
     command.output().expect("it runs")
 }
 
-/// A running example; dropping it kills the process.
+/// A running example. Dropping it kills the process.
 pub struct Process {
     pub addr: SocketAddr,
     child: Child,
@@ -63,7 +63,7 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).expect("a child process");
     }
 
-    /// Waits for its end; returns its status and its standard error.
+    /// Waits for the process to exit. Returns its status and its standard error.
     pub fn ended(&mut self) -> (ExitStatus, String) {
         let status = until("it does not end", || self.child.try_wait().expect("a child process"));
         let mut rest = String::new();
@@ -90,7 +90,7 @@ pub fn until<T>(otherwise: &str, ask: impl FnMut() -> Option<T>) -> T {
     until_within(TIMEOUT, otherwise, ask)
 }
 
-/// Repeats a check as [`until`] does, for a longer or shorter time.
+/// Repeats a check as [`until`] does, with the given time limit.
 #[track_caller]
 pub fn until_within<T>(wait: Duration, otherwise: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + wait;

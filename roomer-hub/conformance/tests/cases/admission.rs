@@ -1,4 +1,5 @@
-//! Limits on connections and handshakes, in total and per address, and the rejections above them.
+//! Tests of the limits on connections and handshakes, in total and per address, and of rejections
+//! above them.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,7 +14,7 @@ use roomer_conformance::client::{Client, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 use roomer_conformance::wire::{self, BINARY, FIN};
 
-/// Bytes that the server may keep of ten clients that it rejected.
+/// The maximum number of bytes that the server may hold for ten rejected clients.
 const MOST_KEPT: usize = 2 << 20;
 
 /// Connects from a given local address.
@@ -27,12 +28,12 @@ fn dial_from(source: &str, addr: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Returns the status that a client receives without sending a request.
+/// Returns the status that a client receives without having sent a request.
 fn turned_away(mut stream: TcpStream) -> u16 {
     HttpResponse::read(&mut stream, false).status
 }
 
-/// Repeats a request until its status differs from `status`.
+/// Repeats a request until its status is no longer `status`.
 fn until_not(status: u16, mut ask: impl FnMut() -> u16) -> u16 {
     let deadline = Instant::now() + TIMEOUT;
     loop {
@@ -81,7 +82,7 @@ fn a_rejected_client_can_read_the_response_while_it_sends() {
     let _silent = dial(test.addr);
     for size in [1, 100, 20_000, 400_000] {
         let mut stream = dial(test.addr);
-        // A reset may stop the write, but only after the answer has arrived.
+        // A reset may stop the write, but only after the response has arrived.
         stream.write_all(&vec![b'x'; size]).unwrap();
         assert_eq!(turned_away(stream), 503, "after {size} bytes");
     }
@@ -100,7 +101,7 @@ fn a_rejected_client_that_stays_is_closed() {
         assert!(stream.read(&mut [0]).is_ok_and(|size| size == 1), "the answer begins");
     }
     drop(silent);
-    // The clients neither read nor close, so the server has to end the wait.
+    // The clients neither read nor close, so the server must stop waiting for them.
     test.wait_for_drain();
 }
 
@@ -169,7 +170,7 @@ fn a_trusted_proxy_speaks_for_many_addresses() {
     for client in ["1.2.3.4", "6.6.6.6, 5.6.7.8", "2001:db8::2"] {
         assert_eq!(from(client).rejected(test.addr).status, 429, "{client}");
     }
-    // Other peers are not trusted.
+    // Headers of other peers are not trusted.
     let mut stranger = dial_from("127.0.0.2", test.addr);
     stranger.write_all(&from("9.9.9.9").bytes()).unwrap();
     clients.push(Client::established(stranger));
@@ -191,12 +192,12 @@ fn after_a_storm_every_count_is_back_where_it_was() {
         let cut = round * 7 % (request.len() + 40);
         let _ = stream.write_all(&request[..cut.min(request.len())]);
     }
-    // The server accepts this one after all others.
+    // The server accepts this connection after all earlier ones.
     let _ = HttpRequest::plain(test.addr).rejected(test.addr);
     test.wait_for_drain();
     assert_eq!(test.server.stats().handshakes, 0);
     for source in ["127.0.0.1", "127.0.0.2"] {
-        // Five fit again, and no sixth.
+        // Five handshakes fit again, but not six.
         let come = || {
             let mut stream = dial_from(source, test.addr);
             stream.write_all(&request).unwrap();
@@ -238,7 +239,7 @@ fn bytes_of_a_rejected_client_are_not_kept() {
             let mut stream = dial(test.addr);
             stream.write_all(&HttpRequest::plain(test.addr).bytes()).unwrap();
             assert_eq!(HttpResponse::read_head(&mut stream).0.status, 400);
-            // The socket is read for a while, and then no longer.
+            // The server reads from the socket for a while, and then stops.
             stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
             assert!(stream.write_all(&frame).is_err(), "all of it was read");
             stream

@@ -1,4 +1,4 @@
-//! Tests in processes of their own, which measure what the process has allocated.
+//! Runs a test in its own process, to measure the memory that the process allocates.
 
 use std::alloc::System;
 use std::env;
@@ -6,21 +6,20 @@ use std::process::Command;
 
 use cap::Cap;
 
-/// Counts what is allocated. The resident pages of the process would not distinguish a leak from memory
-/// that an allocator keeps for later.
+/// Counts allocated bytes. Resident memory would not distinguish a leak from memory that the
+/// allocator keeps for reuse.
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
-/// The environment variable that marks a process as the test's own.
+/// The environment variable that marks a process started for a single test.
 const ALONE: &str = "ROOMER_TEST_ALONE";
 
-/// Bytes of memory that this process has allocated.
+/// Returns the number of bytes that this process has allocated.
 pub(crate) fn allocated() -> usize {
     ALLOCATOR.allocated()
 }
 
-/// Runs the body of the test of this name in a process of its own, in which no other test allocates
-/// anything.
+/// Runs the body of the named test in its own process, in which no other test allocates.
 pub(crate) fn alone(name: &str, body: impl FnOnce()) {
     if env::var_os(ALONE).is_some() {
         return body();

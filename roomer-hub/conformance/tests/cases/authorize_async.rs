@@ -1,4 +1,4 @@
-//! Authentication by an asynchronous hook.
+//! Tests of authentication with an asynchronous hook.
 
 use std::io::{Read, Write};
 use std::sync::mpsc::{self, Sender};
@@ -12,7 +12,7 @@ use roomer_conformance::client::{Client, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 use roomer_conformance::wire;
 
-/// Reports its drop.
+/// Sends a notification when it is dropped.
 struct Last(Sender<()>);
 
 impl Drop for Last {
@@ -21,7 +21,8 @@ impl Drop for Last {
     }
 }
 
-/// A hook that decides by the name once the gate is open; it accepts `anybody` at once.
+/// A hook that decides by the client's name once the gate is open. It accepts the name `anybody`
+/// immediately.
 fn slow(gate: &Gate) -> impl FnOnce(Builder) -> Builder + use<> {
     let gate = gate.clone();
     move |builder| {
@@ -161,8 +162,8 @@ fn a_pending_hook_does_not_delay_the_stop() {
     });
     let mut stream = dial(test.addr);
     stream.write_all(&ask(&test, "ann").bytes()).unwrap();
-    // A request that the server reads only after the stop is answered with 503, and its connection may
-    // then stay open for the close timeout.
+    // A request that the server reads only after the stop is answered with 503. Its connection may
+    // then stay open until the close timeout.
     calls.recv_timeout(TIMEOUT).unwrap();
     test.stop();
     let mut answer = Vec::new();
@@ -176,7 +177,7 @@ fn bytes_after_the_request_wait_and_are_handled_in_order() {
     let test = TestServer::with(slow(&gate));
     let mut stream = dial(test.addr);
     let mut sent = ask(&test, "ann").bytes();
-    // More than the server keeps before the client is authorized.
+    // This exceeds the bytes that the server buffers before authorization.
     for n in 0..1_000u32 {
         sent.extend(wire::to_room("echo", "join", &wire::filler(50)));
         sent.extend(wire::to_room("echo", "leave", &n.to_be_bytes()));
@@ -199,7 +200,7 @@ fn bytes_received_while_the_hook_runs_are_kept() {
     let mut stream = dial(test.addr);
     stream.write_all(&ask(&test, "ann").bytes()).unwrap();
     for room in ["one", "two", "three"] {
-        // The server handles this client after the earlier bytes of the other one.
+        // The server handles this client after the other one's earlier bytes.
         Client::upgrade(dial(test.addr), &ask(&test, "anybody")).close();
         stream.write_all(&wire::to_room(room, "join", b"")).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Bursts to prompt readers: everything arrives (section 12).
+//! Tests that a burst to fast readers arrives completely (section 12).
 
 use std::io::Write;
 use std::thread;
@@ -7,7 +7,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// Sends everything at once, and reads meanwhile.
+/// Sends all bytes in one write, and reads meanwhile.
 fn in_one_go(sender: &Client, bytes: Vec<u8>, read: impl FnOnce() + Send) {
     let mut writer = sender.stream.try_clone().unwrap();
     thread::scope(|scope| {

@@ -1,4 +1,5 @@
-//! Members that join and leave all the time: every view of a room must be true (sections 7 and 12).
+//! Tests with members that join and leave constantly: every view of a room must be right (sections
+//! 7 and 12).
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -8,7 +9,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// The ways in which a visitor ends its visit.
+/// Ends a visit in one of four ways.
 fn depart(mut client: Client, way: u32) -> Option<Client> {
     match way % 4 {
         0 => {
@@ -17,7 +18,7 @@ fn depart(mut client: Client, way: u32) -> Option<Client> {
             return Some(client);
         }
         1 => client.reset(),
-        // With joins in flight, which could leave a ghost behind.
+        // Joins in flight at the close must not leave a stale member behind.
         2 => client.send(&wire::to_room("square", "join", b"").repeat(5)),
         _ => client.send(&wire::close(1000, "")),
     }
@@ -36,7 +37,7 @@ fn every_client_s_member_list_is_correct_after_joins_and_leaves() {
                 watcher.members
             })
         });
-        // A client that joins repeatedly, each time with a new snapshot.
+        // This client joins repeatedly, and receives a new snapshot each time.
         let commuter = scope.spawn(|| {
             let mut commuter = Member::join(test.roomless_client(), "square");
             for _ in 0..60 {
@@ -62,10 +63,10 @@ fn every_client_s_member_list_is_correct_after_joins_and_leaves() {
         });
         visitors.into_iter().for_each(|visitor| visitor.join().unwrap());
         conductor.hear_until("home");
-        // The last visitors may still be on their way in, and out.
+        // The last visitors may still be joining or leaving.
         test.wait_for_sockets(5, || conductor.catch_up());
         assert_eq!(conductor.members.len(), 5);
-        // A newcomer's snapshot shows the members as the server knows them.
+        // The snapshot of a new member contains the members in the server's tables.
         let mut newcomer = Member::join(test.roomless_client(), "square");
         conductor.settle(6);
         assert_eq!(newcomer.members, conductor.members);
@@ -82,7 +83,7 @@ fn every_client_s_member_list_is_correct_after_joins_and_leaves() {
 
 #[test]
 fn a_room_that_ends_and_starts_again_loses_no_member() {
-    // Two clients join and leave, so that the room is created and removed all the time.
+    // Two clients join and leave, so that the room is created and removed repeatedly.
     let test = TestServer::start();
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -90,7 +91,7 @@ fn a_room_that_ends_and_starts_again_loses_no_member() {
                 let mut member = Member::join(test.roomless_client(), "flicker");
                 for _ in 0..150 {
                     member.leave();
-                    // This checks that the snapshot contains the joiner.
+                    // `rejoin` checks that the snapshot contains the joining client.
                     member.rejoin();
                     member.client.send_to_room("flicker", "hello", b"");
                 }

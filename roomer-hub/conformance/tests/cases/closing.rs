@@ -1,4 +1,4 @@
-//! The close handshake (section 3).
+//! Tests of the closing handshake (section 3).
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire::{self, CLOSE, FIN};
 
-/// Checks that a close frame gets this answer, and that the stream then ends.
+/// Checks that a close frame is answered with this code, and that the stream then ends.
 #[track_caller]
 fn answered(client: &mut Client, code: Option<u16>) {
     assert_eq!(client.receive(), Received::Close(code, String::new()));
@@ -103,7 +103,7 @@ fn the_server_ends_the_connection_whether_the_client_does_or_not() {
     let mut rude = test.roomless_client();
     rude.send(b"garbage");
     rude.expect_close(1002);
-    // Both clients keep their sockets open; the server closes without them.
+    // Neither client closes its socket, so the server must close both.
     test.wait_for_drain();
     drop((polite, rude));
 }

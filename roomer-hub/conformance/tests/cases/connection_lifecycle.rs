@@ -1,4 +1,4 @@
-//! The life of a connection, from its id to its last notice (section 4).
+//! Tests of a connection's lifecycle, from its id to its last notice (section 4).
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ fn an_id_is_a_random_uuid_of_version_4_in_lower_case() {
 #[test]
 fn the_first_packet_is_a_join_ack_of_root_with_all_members() {
     let test = TestServer::start();
-    // `Client::connect` checks that join_ack arrives first and has the id as src.
+    // `Client::connect` checks that `join_ack` arrives first, with the client's id as `src`.
     let (a, b, c) = (test.client(), test.client(), test.client());
     assert_eq!(a.root_members, [&*a.id]);
     assert_eq!(sorted(&b.root_members), sorted(&[a.id.clone(), b.id.clone()]));
@@ -80,7 +80,8 @@ fn a_message_to_a_former_id_reaches_no_client() {
     heirs.iter_mut().for_each(|heir| heir.expect_nothing());
 }
 
-/// Disconnects a member of four rooms in some way; the others must be notified once for each room.
+/// Disconnects a member of four rooms in some way. The other members must be notified once per
+/// room.
 fn parting(go: impl FnOnce(Client)) {
     let test = TestServer::start();
     let rooms = ["a", "b", "c"];
@@ -92,7 +93,7 @@ fn parting(go: impl FnOnce(Client)) {
         assert_eq!(witness.join(room).len(), 2);
         leaver.expect_new_member(room, &witness.id);
     }
-    // A room whose only member disconnects ends without a notice.
+    // A room is removed without a notice when its only member disconnects.
     leaver.join("alone");
     let id = leaver.id.clone();
     go(leaver);

@@ -1,5 +1,5 @@
-//! permessage-deflate over sockets: what is negotiated, which members get compressed messages, and what
-//! ends a connection. The client compresses with another library than the server.
+//! Tests of permessage-deflate over sockets: negotiation, the selection of compressed messages, and
+//! violations. The client uses a different compression library from the server.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -19,19 +19,19 @@ const OFFER: &str = "permessage-deflate; client_max_window_bits";
 const ANSWER: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 const RSV1: u8 = 0x40;
 
-/// Messages from 200 bytes on are compressed in one room.
+/// Enables compression of messages from 200 bytes in one room.
 fn deflating(builder: Builder) -> Builder {
     builder.deflate("secret", usize::MAX).deflate("room", 200).max_message(100_000)
 }
 
-/// A client that reads compressed messages.
+/// A client that accepts compressed messages.
 struct Peer {
     stream: TcpStream,
     inbox: Vec<u8>,
     id: String,
 }
 
-/// A packet, and whether it came compressed.
+/// A received packet, and whether it was compressed.
 #[derive(Debug, PartialEq, Eq)]
 struct Got {
     event: String,
@@ -55,7 +55,7 @@ impl Peer {
         peer
     }
 
-    /// Connects and joins a room, outside `root`.
+    /// Connects a client and joins a room, after leaving `root`.
     fn join(test: &TestServer, room: &str) -> Peer {
         let mut peer = Peer::connect(test, OFFER);
         peer.send(&wire::to_room("root", "leave", b""));
@@ -69,7 +69,7 @@ impl Peer {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// Returns the next frame: its first byte and its payload.
+    /// Reads the next frame. Returns its first byte and its payload.
     fn frame(&mut self) -> (u8, Vec<u8>) {
         let take = |peer: &mut Peer, count: usize| {
             while peer.inbox.len() < count {
@@ -101,7 +101,7 @@ impl Peer {
         Got { event, payload, is_compressed }
     }
 
-    /// A close frame with this code must arrive next.
+    /// Expects a close frame with this code next.
     #[track_caller]
     fn expect_close(mut self, code: u16) {
         let (first, data) = self.frame();
@@ -120,18 +120,19 @@ fn got(event: &str, payload: &[u8], is_compressed: bool) -> Got {
     Got { event: event.into(), payload: payload.into(), is_compressed }
 }
 
-/// Inflates what RFC 7692 section 7.2.2 says, and a last block, which this library needs.
+/// Appends the bytes required by RFC 7692 section 7.2.2 and a final block, which this library
+/// requires, and inflates.
 fn inflate(mut data: Vec<u8>) -> Vec<u8> {
     data.extend_from_slice(&[0, 0, 0xff, 0xff, 3, 0]);
     decompress_to_vec_with_limit(&data, 1 << 20).expect("compressed data")
 }
 
-/// Compresses with a last block and the byte behind it (section 7.2.3.4).
+/// Compresses with a final block, followed by the byte of section 7.2.3.4.
 fn deflate(message: &[u8]) -> Vec<u8> {
     [compress_to_vec(message, 9), vec![0]].concat()
 }
 
-/// Returns bytes that do not repeat (splitmix64).
+/// Returns incompressible bytes (splitmix64).
 fn noise() -> Vec<u8> {
     let byte = |at: u64| {
         let mixed = at.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -169,7 +170,7 @@ fn members_with_and_without_compression_get_the_same_messages() {
     plain.expect_new_member("room", &one.id);
     plain.expect_new_member("room", &two.id);
     assert_eq!(one.got(), got("new_member", two.id.as_bytes(), false));
-    // From 200 bytes on, and only if the message gets shorter.
+    // Compressed from 200 bytes, and only if the message gets shorter.
     let noise = noise();
     for (payload, is_compressed) in
         [(&[b'x'; 500][..], true), (b"short", false), (&noise, false), (&[b'y'; 60_000], true)]
@@ -179,7 +180,8 @@ fn members_with_and_without_compression_get_the_same_messages() {
         assert_eq!(two.got(), got("e", payload, is_compressed));
         let length = |peer: &Peer| peer.inbox.len();
         assert_eq!((length(&one), length(&two)), (0, 0));
-        // The sender of a compressed message gets none of it, and the others get it as for them.
+        // The sender does not receive its compressed message, and the other members receive it in
+        // their own form.
         one.send(&wire::frame(FIN | RSV1 | BINARY, &deflate(&packet("room", payload))));
         plain.expect("room", "e", "", &one.id, payload);
         assert_eq!(two.got(), got("e", payload, is_compressed));
@@ -220,7 +222,7 @@ fn other_rooms_direct_messages_and_narrow_windows_stay_plain() {
         }
     };
     assert_eq!(message, got("e", &[b'x'; 500], false));
-    // It may compress what it sends all the same.
+    // This client may still send compressed messages.
     narrow.send(&wire::frame(FIN | RSV1 | BINARY, &deflate(&packet("room", b"z"))));
     sender.expect("room", "e", "", &narrow.id, b"z");
     narrow.close();
@@ -275,7 +277,7 @@ fn each_violation_has_its_code() {
         peer.send(&frames);
         peer.expect_close(code);
     }
-    // Without negotiation.
+    // Without negotiation, a compressed message is a violation.
     let mut plain = test.roomless_client();
     plain.send(&wire::frame(FIN | RSV1 | BINARY, &hello));
     plain.expect_close(1002);

@@ -1,4 +1,4 @@
-//! Messages to one client (section 5).
+//! Tests of messages to one client (section 5).
 
 use super::test_server::{TestServer, expect_nothing};
 
@@ -56,7 +56,7 @@ fn dst_must_be_the_id_exactly() {
         "lobby".to_owned(),
         "*".to_owned(),
     ];
-    // An id may, rarely, have no letters; then its upper case is the id itself.
+    // In rare cases an id contains no letters, so its upper-case form is the id itself.
     for dst in close.iter().filter(|dst| **dst != id) {
         a.send_to_client(dst, "lobby", "whisper", dst.as_bytes());
     }

@@ -1,4 +1,4 @@
-//! Floods, and clients that exchange a few messages meanwhile (sections 7 and 12).
+//! Tests of clients that exchange a few messages next to a flood (sections 7 and 12).
 
 use std::io::Write;
 use std::sync::mpsc::{self, TryRecvError};
@@ -8,14 +8,14 @@ use super::test_server::TestServer;
 use roomer_conformance::client::{Client, TIMEOUT};
 use roomer_conformance::wire;
 
-/// The number of messages that a flood sends at once.
+/// The number of messages that a flood sends in one write.
 const GO: usize = 100;
 
-/// The maximum number of bytes of a flood in flight.
+/// The maximum number of bytes of the flood in flight.
 const AFLOAT: usize = 8 << 20;
 
-/// Lets two clients flood a room, or each other, as fast as the server and the other client read; the
-/// other members must exchange their messages meanwhile.
+/// Lets two clients flood a room, or each other, as fast as the server and the other client read.
+/// Meanwhile the other members must be able to exchange messages.
 fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestServer)) {
     // Limits on slow readers are not under test here.
     let test =
@@ -25,7 +25,7 @@ fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestS
     let floods =
         floods.map(|(client, message)| (client.stream.try_clone().unwrap(), message.repeat(GO)));
     thread::scope(|scope| {
-        // Closed at the end of this scope, even after a failure.
+        // Dropped at the end of this scope, which stops the flood even after a failure.
         let mut stops = Vec::new();
         let mut readers = vec![b, a];
         for (mut stream, flood) in floods {
@@ -39,14 +39,14 @@ fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestS
                 }
                 stream.write_all(&wire::to_room("flooded", "end", b"")).unwrap();
             });
-            // Each receives all messages of the other.
+            // Each of the two receives all messages of the other.
             let mut reader = readers.remove(0);
             scope.spawn(move || {
                 let mut heard = 0;
                 while reader.expect_view().event != b"end" {
                     heard += 1;
                     if heard % GO == 0 {
-                        // The sender may have finished.
+                        // This fails if the sender has finished.
                         let _ = permit.send(());
                     }
                 }

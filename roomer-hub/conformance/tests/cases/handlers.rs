@@ -1,4 +1,4 @@
-//! Handlers: when they run, their arguments, and their failures (sections 5, 8 and 12).
+//! Tests of handlers: when they run, their arguments, and their failures (sections 5, 8 and 12).
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -33,7 +33,7 @@ fn a_registered_event_is_handled_and_not_forwarded() {
     assert_eq!(payload, b"\xff!");
     a.expect_nothing();
     b.expect_nothing();
-    // Events are compared exactly.
+    // Event names must match exactly.
     for event in ["Chat", "chat ", "cha"] {
         a.send_to_room("lobby", event, b"");
         b.expect("lobby", event, "", &own, b"");
@@ -146,8 +146,8 @@ fn an_error_without_a_hook_costs_nothing() {
     client.expect_nothing();
 }
 
-/// Checks that a panic of a handler, or of the hook for its error, closes only the connection of
-/// its caller.
+/// Checks that a panic of a handler, or of the hook for its error, closes only the calling
+/// connection.
 fn panics(choose: impl FnOnce(Builder) -> Builder) {
     let test = TestServer::with(|builder| {
         choose(builder).on("ping", |conn, message| {
@@ -157,7 +157,7 @@ fn panics(choose: impl FnOnce(Builder) -> Builder) {
     });
     let [mut witness, mut caller] = test.clients_in("lobby");
     for _ in 0..3 {
-        // Messages after the fatal one, in the same read, are not handled.
+        // Messages behind the fatal one in the same read are not handled.
         let mut bytes = wire::to_room("lobby", "before", b"");
         bytes.extend(wire::to_room("lobby", "fatal", b""));
         bytes.extend(wire::to_room("lobby", "after", b""));
@@ -165,7 +165,7 @@ fn panics(choose: impl FnOnce(Builder) -> Builder) {
         assert!(!caller.expect_close(1011).is_empty());
         witness.expect("lobby", "before", "", &caller.id, b"");
         witness.expect_member_left("lobby", &caller.id);
-        // The others' handlers still run.
+        // Handlers of other connections still run.
         let id = witness.id.clone();
         witness.send_to_room("lobby", "ping", b"");
         witness.expect("root", "pong", &id, &id, b"");

@@ -1,4 +1,4 @@
-//! The upgrade: requirements, the order of the checks, and the responses (section 2).
+//! Tests of the upgrade: requirements, the order of checks, and responses (section 2).
 
 use std::io::Write;
 
@@ -62,7 +62,7 @@ fn rejected_by_authorize_is_401_even_for_a_plain_get() {
     });
     let answer = HttpRequest::plain(test.addr).rejected(test.addr);
     assert_eq!((answer.status, &*answer.body), (401, &b"a token, please\n"[..]));
-    // Every later check would fail too.
+    // Every later check would reject this request too.
     let bad = HttpRequest::upgrade(test.addr)
         .set("Sec-WebSocket-Version", "12")
         .set("Sec-WebSocket-Key", "short")

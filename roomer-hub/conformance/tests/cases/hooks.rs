@@ -1,4 +1,4 @@
-//! Hooks for connects, joins, leaves and disconnects.
+//! Tests of the hooks for connects, joins, leaves and disconnects.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,7 +9,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire;
 
-/// The calls of hooks in order, with the ids of their connections.
+/// The calls of hooks in order, each with its connection's id.
 #[derive(Clone, Default)]
 struct Diary(Arc<Mutex<Vec<(ConnId, String)>>>);
 

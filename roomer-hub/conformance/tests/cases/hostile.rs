@@ -1,4 +1,4 @@
-//! Attackers next to honest clients (sections 3 and 8).
+//! Tests of attackers next to honest clients (sections 3 and 8).
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use roomer_conformance::client::Client;
 use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire::{self, BINARY, CONTINUATION, FIN, PING, TEXT};
 
-/// Lets attackers in the room act; the honest members are notified of their end and keep working.
+/// Runs attackers in a room. The honest members are notified of their leaves, and keep working.
 fn affects_no_other(attackers: impl IntoIterator<Item = Box<dyn FnOnce(Client)>>) {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
@@ -37,7 +37,8 @@ fn evil(act: impl FnOnce(Client) + 'static) -> Box<dyn FnOnce(Client)> {
     Box::new(act)
 }
 
-/// Sends bytes, which the server may not read completely, then waits for the end or a reset.
+/// Returns an attacker that sends bytes, of which the server may read only a part, and then waits
+/// for the end of the stream or a reset.
 fn send(bytes: Vec<u8>) -> Box<dyn FnOnce(Client)> {
     evil(move |mut client| {
         let _ = client.stream.write_all(&bytes);
@@ -45,7 +46,7 @@ fn send(bytes: Vec<u8>) -> Box<dyn FnOnce(Client)> {
     })
 }
 
-/// Pseudorandom numbers, the same in each run.
+/// Returns pseudorandom bytes that are equal in each run.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
@@ -69,7 +70,7 @@ fn garbage_inside_sound_frames() {
 
 #[test]
 fn one_bit_wrong_in_a_sound_conversation() {
-    // Whatever the bit changes, the others are notified of the end only.
+    // Whichever bit changes, other members are notified only of the attacker's leave.
     let talk = wire::to_room("elsewhere", "join", b"").repeat(2);
     let bits = 0..talk.len() * 8;
     affects_no_other(bits.step_by(5).map(|bit| {
@@ -107,7 +108,7 @@ fn announcements_beyond_the_limit() {
         wire::header(FIN | PING, 1 << 32),
         [wire::frame(BINARY, b"x"), wire::header(FIN | CONTINUATION, 16_777_216)].concat(),
     ];
-    // Nothing follows, and the client does not close: the header alone must end the connection.
+    // The client neither sends more nor closes, so the header alone must end the connection.
     affects_no_other(headers.map(|header| {
         evil(move |mut client: Client| {
             client.send(&header);
@@ -181,7 +182,7 @@ fn clients_that_vanish_after_their_request_leave_nothing() {
         let mut stream = dial(test.addr);
         stream.write_all(&request).unwrap();
     }
-    // The server accepts the next client after all of them, and then finds them gone.
+    // The server accepts the next client after all of them, and notices their ends meanwhile.
     let client = test.client();
     let members = client.root_members.iter().cloned().collect();
     let mut after = Member { client, room: "root", members };

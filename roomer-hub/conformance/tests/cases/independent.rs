@@ -1,4 +1,4 @@
-//! An independent client implementation.
+//! Tests with a client implementation from another project.
 
 use async_tungstenite::WebSocketStream;
 use async_tungstenite::tungstenite::protocol::CloseFrame;
@@ -7,7 +7,7 @@ use futures_util::{AsyncRead, AsyncWrite, StreamExt};
 
 use roomer_conformance::wire::{self, Packet, PacketView};
 
-/// Talks to a fresh server with default rules: root_members, room, message, ping, goodbye.
+/// Runs a conversation with a new server with default rules: join, message, ping, close.
 pub(crate) async fn converse<S>(mut socket: WebSocketStream<S>)
 where
     S: AsyncRead + AsyncWrite + Unpin,

@@ -1,4 +1,4 @@
-//! Joining and leaving rooms (sections 5 and 6).
+//! Tests of joining and leaving rooms (sections 5 and 6).
 
 use super::members::Member;
 use super::test_server::{TestServer, expect_nothing, join_all};
@@ -67,7 +67,7 @@ fn leave_is_acknowledged_and_the_others_are_notified() {
     c.expect_member_left("lobby", &b.id);
     a.send_to_room("lobby", "hello", b"");
     c.expect("lobby", "hello", "", &a.id, b"");
-    // A client receives no notice about itself, and none after leaving.
+    // A client receives no notices about itself, and none after it has left.
     expect_nothing([&mut a, &mut b, &mut c]);
 }
 
@@ -118,7 +118,7 @@ fn root_can_be_left_and_joined_again() {
     a.expect_new_member("root", &b.id);
     a.leave("root");
     b.expect_member_left("root", &a.id);
-    // The connection stays open, outside root.
+    // The connection stays open although it has left `root`.
     b.send_to_room("root", "hello", b"1");
     expect_nothing([&mut b, &mut a]);
     assert_eq!(a.join("root").len(), 2);
@@ -185,7 +185,7 @@ fn a_client_may_be_in_many_rooms_and_they_are_apart() {
 
 #[test]
 fn rooms_of_every_size_up_to_thirty_work() {
-    // The engine treats small and large rooms differently; clients must not notice.
+    // The engine flushes small and large rooms differently, but clients must see no difference.
     let test = TestServer::start();
     let mut members = Vec::new();
     for size in 1..=30 {
@@ -217,12 +217,12 @@ fn snapshots_of_a_room_of_hundreds_are_correct_after_every_leave() {
     let mut asker = Member::join(test.roomless_client(), "lobby");
     let mut others: Vec<Client> = (0..230).map(|_| test.roomless_client()).collect();
     let check = |asker: &mut Member| {
-        // A repeated join is answered in full.
+        // A repeated join is answered with a complete snapshot.
         let view = std::mem::take(&mut asker.members);
         asker.rejoin();
         assert_eq!(asker.members, view);
     };
-    // All others leave and join again, in a different order each time.
+    // All other members leave and join again, in a different order each time.
     for step in [7, 1, 101] {
         for (n, other) in others.iter_mut().enumerate() {
             other.send_to_room("lobby", "join", b"");

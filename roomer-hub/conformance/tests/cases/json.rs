@@ -1,4 +1,5 @@
-//! Payloads as JSON, with the feature `json`: read and written by handlers of both kinds.
+//! Tests of JSON payloads (feature `json`), read and written by synchronous and asynchronous
+//! handlers.
 
 use std::sync::{Arc, Mutex};
 

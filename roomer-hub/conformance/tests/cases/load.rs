@@ -1,4 +1,5 @@
-//! A thousand connections, fewer on streams: nothing lost, nothing duplicated, nothing left behind.
+//! Tests with a thousand connections, fewer over streams: no message is lost or duplicated, and no
+//! memory leaks.
 
 use std::sync::Barrier;
 use std::thread;
@@ -13,24 +14,25 @@ use crate::Adapter;
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire::{self, PacketView};
 
-/// The number of connections, and of messages.
+/// The number of connections, which is also the number of messages.
 const CROWD: usize = Adapter::CROWD;
 const MESSAGES: usize = CROWD;
 
-/// Threads on the client side, and steps of the test, so that no client has much unread data at any
-/// time.
+/// The number of client threads, and of steps of the test. The steps keep the amount of unread data
+/// per client small.
 const THREADS: usize = 4;
 const STEPS: usize = 10;
 
-/// Bytes that a round may leave behind: less than the smallest leak of each connection.
+/// The maximum growth of memory per round in bytes: less than the smallest leak per connection.
 const MOST_GROWN: usize = CROWD * 24;
 
-/// The rounds after the first. A table that has grown to more entries than ever before keeps its
-/// capacity, which depends on how many connections close late; but it does not grow in each round, as a
-/// leak does.
+/// The number of rounds after the first. The capacity of a table follows its largest size so far,
+/// which depends on how many connections close late. Unlike a leak, it does not grow in every
+/// round.
 const ROUNDS: usize = 6;
 
-/// Returns how many connections the descriptor limit allows: each has two ends in this process.
+/// Returns the number of connections within the descriptor limit: each uses two descriptors in this
+/// process.
 fn affordable() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let wanted = 2 * CROWD as u64 + 200;
@@ -47,7 +49,7 @@ fn affordable() -> usize {
     crowd
 }
 
-/// One client, and its knowledge: the number of members of each room, and the sum of their ids.
+/// A client and its view: the number of members of each room, and the sum of their ids.
 struct One {
     client: Client,
     root: Known,
@@ -97,7 +99,7 @@ impl One {
         one
     }
 
-    /// Applies one packet.
+    /// Applies one received packet to the view.
     fn hear(&mut self) {
         let PacketView { room, event, payload, .. } = self.client.expect_view();
         let known = if room == b"root" { &mut self.root } else { &mut self.room };
@@ -123,7 +125,7 @@ impl One {
         }
     }
 
-    /// Sends message `n`, which it does not receive itself.
+    /// Sends message `n`, which the sender itself does not receive.
     fn say(&mut self, n: usize) {
         let mut payload = wire::filler(64);
         payload[..4].copy_from_slice(&(n as u32).to_be_bytes());
@@ -159,7 +161,7 @@ fn round(test: &TestServer, crowd: usize) {
         for step in 0..STEPS {
             let messages = step * MESSAGES / STEPS..(step + 1) * MESSAGES / STEPS;
             for n in messages.clone() {
-                // The senders are spread over all members.
+                // Spread the senders over all members.
                 let sender = n * 7 % crowd;
                 if sender % THREADS == thread {
                     own[sender / THREADS].say(n);
@@ -172,7 +174,7 @@ fn round(test: &TestServer, crowd: usize) {
             }
             barrier.wait();
         }
-        // Nothing arrived twice: the next packet is the one that each client sends to itself.
+        // Detect duplicates: the next packet must be the one that each client sends to itself.
         own.iter_mut().for_each(|one| one.client.expect_nothing());
         let views: Vec<_> = own.iter().map(|one| (one.root, one.room)).collect();
         barrier.wait();
@@ -200,7 +202,8 @@ fn round(test: &TestServer, crowd: usize) {
 fn a_thousand_connections_and_a_thousand_broadcasts_lose_and_leave_nothing() {
     alone("a_thousand_connections_and_a_thousand_broadcasts_lose_and_leave_nothing", || {
         let crowd = affordable();
-        // No pings: on a busy machine this takes longer than their period, and they are not the subject.
+        // Disable pings: on a busy machine a round exceeds their interval, and they are not under
+        // test.
         let test = TestServer::with(|builder| {
             builder.write_timeout(Duration::from_secs(60)).pong_timeout(Duration::from_secs(3600))
         });

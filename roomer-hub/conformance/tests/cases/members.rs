@@ -1,11 +1,11 @@
-//! The view that a client keeps of a room: `snapshot + new_member - member_left` (section 7).
+//! A client's view of a room: `snapshot + new_member - member_left` (section 7).
 
 use std::collections::BTreeSet;
 
 use roomer_conformance::client::Client;
 use roomer_conformance::wire::Packet;
 
-/// A member that keeps the list of members, and fails on every notice that contradicts it.
+/// A member that keeps the list of members, and fails on each notice that contradicts it.
 pub(crate) struct Member {
     pub(crate) client: Client,
     pub(crate) room: &'static str,
@@ -22,7 +22,8 @@ impl Member {
         self.members = self.client.join(self.room).into_iter().collect();
     }
 
-    /// Leaves, and reads everything before the leave_ack. Nothing of the room may follow it.
+    /// Leaves the room, and reads the packets before `leave_ack`. No packet of the room may follow
+    /// it.
     pub(crate) fn leave(&mut self) {
         self.client.send_to_room(self.room, "leave", b"");
         loop {
@@ -33,7 +34,7 @@ impl Member {
         }
     }
 
-    /// Reads the next packet. Applies notices to the member list; returns other packets.
+    /// Reads the next packet. Applies it if it is a notice, and otherwise returns it.
     pub(crate) fn hear(&mut self) -> Option<Packet> {
         let packet = self.client.expect_packet();
         let is_new = match &*packet.event {
@@ -67,7 +68,7 @@ impl Member {
         while self.hear().is_none_or(|packet| packet.event != event) {}
     }
 
-    /// Applies notices until the list has this size; nothing else may arrive.
+    /// Applies notices until the list has this size. No other packet may arrive.
     pub(crate) fn settle(&mut self, size: usize) {
         while self.members.len() != size {
             let other = self.hear();

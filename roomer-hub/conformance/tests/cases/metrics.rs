@@ -1,5 +1,5 @@
-//! Statistics for Prometheus, with the feature `prometheus`: a page that a strict reader of the text
-//! format takes, with every number of the statistics in it.
+//! Tests of the Prometheus page (feature `prometheus`): it conforms to the text format and contains
+//! every number of the statistics.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use roomer_engine::Stats;
 use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::wire;
 
-/// Parses a page: the samples by name and label.
+/// The samples of a page, by name and label.
 type Samples = BTreeMap<String, u64>;
 
-/// Reads a page by the rules of the text format: per family one `HELP`, one `TYPE`, then its
-/// samples and nothing else, none of them twice.
+/// Parses a page strictly: each family has one `HELP` and one `TYPE` line, followed by its samples
+/// only, without duplicates.
 #[track_caller]
 fn read(page: &str) -> Samples {
     assert!(page.ends_with('\n'), "the last line is not ended");
@@ -45,7 +45,7 @@ fn read(page: &str) -> Samples {
     samples
 }
 
-/// The required samples of every field.
+/// Returns the samples that a page must contain for these statistics.
 fn due(stats: &Stats) -> Samples {
     let rejected_packets = stats.rejected_packets;
     let mut due: Samples = [

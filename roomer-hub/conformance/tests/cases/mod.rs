@@ -1,11 +1,11 @@
-//! The conformance suite of all adapters, over real sockets: the rules of the wire protocol and of the
-//! contract.
+//! The conformance suite for all adapters over real sockets: the rules of the wire protocol and of
+//! the contract.
 //!
-//! `tests/tokio.rs`, `tests/smol.rs` and their variants for streams include this file as a module and
-//! implement [`Harness`]. So every test here runs on every adapter and transport, and none can be
-//! forgotten. `sockets.rs` lists the cases that do not depend on the transport, which streams leave out.
-//! The client side is in the library: it shares no code with the server under test and can violate any
-//! rule. To show that something does *not* arrive, a test sends something after it that must arrive
+//! `tests/tokio.rs`, `tests/smol.rs` and their variants for streams include this file as a module
+//! and implement [`Harness`], so that every test runs on every adapter and transport. `sockets.rs`
+//! lists the cases that do not depend on the transport, which are not run over streams. The client
+//! side is in the library: it shares no code with the server under test and can violate any rule.
+//! To show that a packet does *not* arrive, a test sends another one after it, which must arrive
 //! next.
 #![allow(
     clippy::unwrap_used,
@@ -50,17 +50,17 @@ mod waiting;
 
 pub(crate) use independent::converse;
 
-/// A server of the adapter under test.
+/// A server on the adapter under test.
 pub(crate) trait Harness: Send + Sized + 'static {
-    /// The number of connections and of messages in the test of load.
+    /// The number of connections, and of messages, in the load test.
     const CROWD: usize = 1000;
 
-    /// Serves on a free port of 127.0.0.1, with two threads.
+    /// Serves on a free port of 127.0.0.1 with two threads.
     fn start(server: Server) -> Self;
 
-    /// The address that it listens on.
+    /// Returns the address on which the adapter listens.
     fn addr(&self) -> SocketAddr;
 
-    /// Completes the `stop` future of `serve_until`, and returns when `serve_until` has returned.
+    /// Completes the `stop` future of `serve_until`, and returns once `serve_until` has returned.
     fn stop(self);
 }

@@ -1,9 +1,9 @@
-//! Names are bytes, compared as they are (sections 1 and 5).
+//! Tests of names, which are compared byte by byte (sections 1 and 5).
 
 use super::test_server::TestServer;
 use roomer_conformance::wire;
 
-/// Names that look alike.
+/// Names that are different but look alike.
 const ALIKE: [&str; 16] = [
     "Lobby",
     "lobby",
@@ -75,7 +75,7 @@ fn the_empty_room_and_the_empty_event_are_ordinary() {
 #[test]
 fn names_of_4096_bytes_work() {
     let test = TestServer::start();
-    // Two bytes to the character: the limit counts bytes.
+    // Each character has two bytes, and the limit counts bytes.
     let name = "é".repeat(2048);
     let [mut a, mut b] = test.clients_in(&name);
     a.send_to_room(&name, &name, b"long");

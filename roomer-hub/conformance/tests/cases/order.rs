@@ -1,4 +1,4 @@
-//! The order of messages, with many senders at once (section 7).
+//! Tests of the order of messages with many concurrent senders (section 7).
 
 use std::io::Write;
 use std::thread;
@@ -8,7 +8,7 @@ use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// Sends messages at once: broadcasts and direct messages alternately, numbered.
+/// Encodes numbered messages in one buffer, alternately broadcasts and direct messages.
 fn mixed(room: &str, dst: &str, count: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     for n in 0..count {
@@ -26,7 +26,7 @@ fn one_sender_s_broadcasts_and_direct_messages_come_in_its_order() {
     let bytes = mixed("lobby", &id, 500);
     thread::scope(|scope| {
         scope.spawn(|| a.send(&bytes));
-        // The order of the two kinds relative to each other is not defined.
+        // The relative order of the two kinds is unspecified.
         let (mut all, mut one) = (0u32, 0u32);
         for _ in 0..1000 {
             let packet = b.expect_packet();
@@ -44,7 +44,8 @@ fn one_sender_s_broadcasts_and_direct_messages_come_in_its_order() {
 
 #[test]
 fn a_direct_message_does_not_overtake_earlier_room_messages() {
-    // The protocol does not define this. The engine guarantees it, and `expect_nothing` depends on it.
+    // The protocol does not specify this order, but the engine guarantees it, and `expect_nothing`
+    // depends on it.
     let test = TestServer::start();
     let mut members: [Client; 20] = test.clients_in("lobby");
     let [a, others @ ..] = &mut members;
@@ -60,11 +61,11 @@ fn a_direct_message_does_not_overtake_earlier_room_messages() {
     }
 }
 
-/// More than any of these tests sends, since slow readers are not their subject.
+/// A backlog larger than these tests can fill, since slow readers are not under test.
 const PLENTY: usize = 64 << 20;
 
-/// Lets half of the members send at once, every tenth message a large one. All members must receive the
-/// same messages in one order.
+/// Lets half of the members send concurrently, with a large message every ten. All members must
+/// receive the same messages in the same order.
 fn all_members_receive_the_same<const N: usize>(count: u32, large: usize) {
     let test = TestServer::with(|builder| builder.max_backlog(PLENTY));
     let mut members: [Client; N] = test.clients_in("lobby");
@@ -106,7 +107,7 @@ fn all_members_receive_the_same<const N: usize>(count: u32, large: usize) {
         let listeners: Vec<_> = listeners.collect();
         listeners.into_iter().map(|listener| listener.join().unwrap()).collect()
     });
-    // The last member does not send and has received everything.
+    // The last member does not send, so it has received every message.
     let all = &heard[N - 1];
     for (index, heard) in heard.iter().enumerate() {
         let others: Vec<_> = all.iter().filter(|(src, _)| *src != ids[index]).collect();
@@ -180,7 +181,7 @@ fn notices_and_broadcasts_are_in_one_order_for_all() {
 
 #[test]
 fn a_member_is_announced_before_its_messages_and_removed_after_them() {
-    // Member::hear checks that every sender is a member; here the three packets arrive together.
+    // `Member::hear` checks that every sender is a member; here the three packets arrive together.
     let test = TestServer::start();
     let [client, mut visitor] = test.roomless_clients();
     let mut member = Member::join(client, "square");
@@ -199,8 +200,7 @@ fn a_member_is_announced_before_its_messages_and_removed_after_them() {
     }
 }
 
-/// Sends to the room without end, but never more than a few messages ahead of those that it has
-/// received back.
+/// Sends to the room continuously, but stays at most a few messages ahead of those received back.
 fn make_noise(mut client: Client) {
     let id = client.id.clone();
     let mut noise = wire::to_room("square", "noise", b"x").repeat(10);
@@ -225,7 +225,7 @@ fn nothing_of_a_room_arrives_before_join_ack_or_after_leave_ack() {
     thread::scope(|scope| {
         let noisy = noisy.map(|client| scope.spawn(|| make_noise(client)));
         for _ in 0..200 {
-            // This checks that join_ack arrives next and that nothing follows leave_ack.
+            // `rejoin` checks that `join_ack` arrives next, and that no packet follows `leave_ack`.
             guest.rejoin();
             assert!(guest.hear().is_some_and(|packet| packet.event == "noise"));
             guest.leave();

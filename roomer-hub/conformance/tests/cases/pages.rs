@@ -1,4 +1,4 @@
-//! Pages over plain HTTP, on the same port as the WebSocket.
+//! Tests of pages over plain HTTP on the port of the WebSocket.
 
 use super::test_server::TestServer;
 use roomer_conformance::http::HttpRequest;

@@ -1,4 +1,5 @@
-//! Rates: messages, bytes, joins and violations per client, and the close above them.
+//! Tests of rate limits per client (messages, bytes, joins, violations), and of the close that
+//! enforces them.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,15 +10,15 @@ use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire;
 
-/// A rate so low that no token is refilled during a test.
+/// The number of messages in a flood. The rates are so low that they refill no token during a test.
 const FLOOD: usize = 500;
 
-/// Sends the same message many times, at once.
+/// Sends the same message many times in one write.
 fn flood(client: &mut Client, message: &[u8]) {
     client.send(&message.repeat(FLOOD));
 }
 
-/// Returns the number of messages before a close with 1008, and its reason.
+/// Reads until a close with 1008. Returns the number of messages before it, and its reason.
 #[track_caller]
 fn until_closed(client: &mut Client) -> (usize, String) {
     let mut count = 0;
@@ -34,8 +35,8 @@ fn until_closed(client: &mut Client) -> (usize, String) {
     }
 }
 
-/// Checks that a client that floods is closed after `burst` messages and those that the rate refilled
-/// meanwhile. The room receives them, is notified of the leave, and keeps working.
+/// Checks that a flooding client is closed after `burst` messages, plus those for which tokens were
+/// refilled. The room receives these messages and the notice of the leave, and keeps working.
 #[track_caller]
 fn closes(choose: impl FnOnce(Builder) -> Builder, burst: usize, event: &str) {
     let test = TestServer::with(choose);
@@ -72,7 +73,7 @@ fn too_many_messages_close_with_1008() {
 #[test]
 fn too_many_bytes_close_with_1008() {
     let whole = 20 + "lobby".len() + "hello".len() + "payload".len();
-    // The join counts too, and is shorter than these messages.
+    // The join counts too, but is shorter than these messages.
     closes(|builder| builder.max_message(100).byte_rate(1, 30 * whole as u32), 29, "hello");
 }
 
@@ -85,7 +86,7 @@ fn too_many_joins_close_with_1008_and_other_messages_do_not() {
         speaker.send(&wire::to_room("lobby", "hello", b""));
     }
     speaker.expect_nothing();
-    // Repeated joins count: each is answered with a list.
+    // Repeated joins count, since each is answered with a list.
     flood(&mut joiner, &wire::to_room("garden", "join", b""));
     let (acks, reason) = until_closed(&mut joiner);
     assert_eq!(reason, "rate");
@@ -98,7 +99,7 @@ fn a_burst_is_delivered_completely() {
         builder.max_message(1000).message_rate(1, 102).byte_rate(1, 103 * 1000).join_rate(1, 2)
     });
     let [mut a, mut b] = test.clients_in("lobby");
-    // Each client has sent two messages: it left root, and joined.
+    // Each client has already sent two messages, to leave `root` and to join.
     let message = wire::to_room("lobby", "hello", &wire::filler(900));
     a.send(&message.repeat(99));
     for _ in 0..99 {
@@ -111,7 +112,8 @@ fn a_burst_is_delivered_completely() {
 
 #[test]
 fn time_brings_more() {
-    // A whole burst is refilled within nanoseconds. A few messages may be handled at the same time.
+    // A whole burst is refilled within nanoseconds, and several messages may be handled at the same
+    // time.
     let test = TestServer::with(|builder| builder.message_rate(u32::MAX, 50));
     let mut client = test.roomless_client();
     for _ in 0..200 {

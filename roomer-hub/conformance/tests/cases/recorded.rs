@@ -1,7 +1,7 @@
-//! The same recorded input gives every connection the same bytes, whatever the runtime.
+//! Tests that a recorded input gives every connection the same bytes on every runtime.
 //!
-//! A fixed plan runs on a server with fixed ids; the bytes that each connection received are compared
-//! with a record. Both adapters run the plan, so they agree with each other.
+//! A fixed plan runs on a server with fixed ids, and the bytes that each connection receives are
+//! compared with a record. Since both adapters run the plan, they agree with each other.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -16,7 +16,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::TIMEOUT;
 use roomer_conformance::wire;
 
-/// So few that every room is flushed within the turn in which a message was sent to it.
+/// The number of clients, so small that every room is flushed within the turn of the message.
 const CLIENTS: usize = 6;
 const STEPS: usize = 400;
 const ROOMS: [&str; 5] = ["root", "r", "ro", "", "größe🏠"];
@@ -31,7 +31,7 @@ const RECORDED: [(usize, u64); CLIENTS] = [
     (26_811, 0x82e5_d476_9b75_3d29),
 ];
 
-/// The system's time, and ids that count.
+/// An environment with the system's time and sequential ids.
 struct Counted(SystemEnvironment, AtomicU64);
 
 impl Environment for Counted {
@@ -100,7 +100,7 @@ struct Heard {
 }
 
 impl Heard {
-    /// Waits until these bytes have arrived.
+    /// Waits until these bytes have arrived. Returns their position.
     fn wait_for(&self, wanted: &[u8]) -> usize {
         let is_there = |bytes: &Vec<u8>| bytes.windows(wanted.len()).rposition(|w| w == wanted);
         let bytes = self.bytes.lock().unwrap();
@@ -131,7 +131,7 @@ impl Recorder {
                 sink.more.notify_all();
             }
         });
-        // In a join_ack, src follows an empty dst, and the snapshot follows src.
+        // In a `join_ack`, `src` follows an empty `dst`, and the snapshot follows `src`.
         let at = heard.wait_for(b"join_ack\0\0\0\0\0\0\0\x24") + 16;
         heard.wait_for(b"\"]");
         let id = String::from_utf8(heard.bytes.lock().unwrap()[at..at + 36].to_vec()).unwrap();
@@ -142,7 +142,7 @@ impl Recorder {
         self.stream.write_all(bytes).unwrap();
     }
 
-    /// Returns once the server has handled everything that was sent.
+    /// Returns once the server has handled all messages sent so far.
     fn fence(&mut self, step: usize) {
         let mark = format!("fence {step}.");
         let to_oneself = wire::to_client(&self.id.clone(), "", "fence", mark.as_bytes());

@@ -1,4 +1,4 @@
-//! The handling of a client's packet, rule by rule (section 5), and the fields that are not trusted
+//! Tests of the handling of a client's packets, rule by rule (section 5), and of untrusted fields
 //! (section 12).
 
 use super::test_server::{TestServer, expect_nothing};
@@ -123,7 +123,7 @@ fn root_is_an_ordinary_room_to_speak_in() {
 
 #[test]
 fn nothing_but_a_message_is_ever_answered() {
-    // No acknowledgement and no error exists on the wire.
+    // The wire protocol has neither acknowledgements nor errors.
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
     a.send_to_room("nowhere", "hello", b"");

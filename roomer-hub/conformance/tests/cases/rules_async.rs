@@ -1,4 +1,4 @@
-//! The application's rules for joining, publishing and sending, synchronous and asynchronous.
+//! Tests of synchronous and asynchronous rules for joining, publishing and sending.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,7 +9,7 @@ use super::test_server::{TestServer, expect_nothing, join_all};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// A gate at which rules wait until it is opened.
+/// A gate that lets rules continue once it is opened.
 #[derive(Clone, Default)]
 pub(crate) struct Gate(Arc<Mutex<(bool, Vec<Waker>)>>);
 
@@ -44,11 +44,11 @@ fn a_rejected_join_is_answered_with_leave_ack_and_counted() {
     a.expect_left("cellar");
     assert_eq!(test.server.member_count("cellar"), 0);
     assert_eq!(test.server.stats().rejected_packets.by_application, 1);
-    // The server itself is not asked.
+    // No rule is called for joins by the server itself.
     assert!(test.server.join(roomer_engine::ConnId::parse(&a.id).unwrap(), "cellar"));
     let ack = a.expect_packet();
     a.snapshot("cellar", ack);
-    // No rule is called for a room that the client is in.
+    // No rule is called for a room that the client is already in.
     a.join("cellar");
     expect_nothing([&mut a, &mut b]);
     assert_eq!(test.server.stats().rejected_packets.by_application, 1);
@@ -77,7 +77,7 @@ fn a_message_that_may_not_pass_reaches_neither_members_nor_handlers() {
     b.expect("lobby", "shouted", "", &own, b"hi");
     expect_nothing([&mut a, &mut b]);
     assert_eq!(test.server.stats().rejected_packets.by_application, 2);
-    // A stranger is refused by the hub: the rule is not asked.
+    // The hub rejects a non-member without calling the rule.
     test.roomless_client().send_to_room("lobby", "chat", b"hi");
     expect_nothing([&mut b]);
 }
@@ -134,7 +134,7 @@ fn a_pending_join_holds_up_that_connection_and_no_other() {
     join_all("lobby", &mut members);
     let [mut a, mut b] = members;
     let own = a.id.clone();
-    // At once: two joins that wait, and a message after them.
+    // Send in one write two joins with pending rules, and a message behind them.
     let sent = [
         wire::to_room("slow", "join", b""),
         wire::to_room("slower", "join", b""),

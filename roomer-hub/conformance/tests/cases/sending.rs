@@ -1,4 +1,4 @@
-//! Sending from handlers and through handles to connections (sections 9 and 12).
+//! Tests of sending from handlers and through connection handles (sections 9 and 12).
 
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,7 @@ use super::test_server::{TestServer, expect_nothing, join_all};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// Keeps the handle of each client that sends the event `keep`.
+/// Keeps the handle of the last client that sent the event `keep`.
 struct Kept(Arc<Mutex<Option<Conn>>>);
 
 impl Kept {
@@ -24,7 +24,7 @@ impl Kept {
         (test, Kept(kept))
     }
 
-    /// The handle of a client, which must be a member of this room.
+    /// Returns the handle of a client that is a member of this room.
     fn handle(&self, client: &mut Client, room: &str) -> Conn {
         client.send_to_room(room, "keep", b"");
         client.expect_nothing();
@@ -32,7 +32,7 @@ impl Kept {
     }
 }
 
-/// A server whose handler sends to the room that the payload names.
+/// Builds a server whose handler sends to the room named in the payload.
 fn relay() -> TestServer {
     TestServer::with(|builder| {
         builder.on("relay", |conn, message| {
@@ -181,7 +181,7 @@ fn send_raw_is_false_once_the_queue_is_full_and_never_waits() {
     let mut client = test.client();
     let conn = kept.handle(&mut client, "root");
     let chunk = wire::filler(50_000);
-    // The kernel takes a few megabytes at most, in addition to the backlog.
+    // The kernel buffers at most a few megabytes, in addition to the backlog.
     let taken = (0..10_000).take_while(|_| conn.send_raw(&chunk)).count();
     assert!(taken >= 2, "less than the backlog was taken: {taken}");
     assert!(taken < 2_000, "without end");
@@ -189,8 +189,9 @@ fn send_raw_is_false_once_the_queue_is_full_and_never_waits() {
     test.wait_for_drain();
 }
 
-/// A client whose handler makes another member send to the lobby, so that this message and the client's
-/// next request are handled together. Returns the client, the sender and the others.
+/// Builds a client whose handler makes another member send to the lobby, so that this message and
+/// the client's next request are handled together. Returns the client, the sender and the other
+/// members.
 fn puppets(others: usize) -> (TestServer, Client, Client, Vec<Client>) {
     let kept: Arc<Mutex<Option<Conn>>> = Arc::default();
     let slot = kept.clone();

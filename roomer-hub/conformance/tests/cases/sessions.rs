@@ -1,4 +1,4 @@
-//! Sessions of the extended protocol over real sockets.
+//! Tests of extended sessions over real sockets.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use socket2::SockRef;
 
 use super::test_server::TestServer;
 
-/// A client on a new socket, with the payload of its `hello`.
+/// A client on its current socket, with the payload of its last `hello`.
 pub(super) struct Session {
     pub(super) client: Client,
     hello: Value,
-    /// Packets that the client has received in its session.
+    /// The number of packets that the client has received in its session.
     received: u64,
 }
 
@@ -39,7 +39,7 @@ impl Session {
         session
     }
 
-    /// Returns to the session on another socket.
+    /// Resumes the session on another socket.
     fn resume(self, test: &TestServer) -> Session {
         let (id, token) = (self.client.id.clone(), self.token());
         let next = Session::open(test, &format!("&session={token}&received={}", self.received));
@@ -86,14 +86,14 @@ fn a_session_continues_after_a_reset_a_fin_and_on_a_second_socket() {
     for way in ["reset", "fin", "nothing"].into_iter().cycle().take(9) {
         match way {
             "reset" => {
-                // The socket is closed by the assignment, with a reset.
+                // The assignment drops the socket, which sends a reset.
                 SockRef::from(&ann.client.stream).set_linger(Some(Duration::ZERO)).unwrap();
                 ann.client.stream = dial(test.addr);
             }
             "fin" => ann.client.shutdown_write(),
             _ => {}
         }
-        // Some of these are sent before the server knows of the loss, some after.
+        // Some of these messages are sent before the server notices the loss, some after.
         for _ in 0..20 {
             bob.send_to_room("lobby", "chat", number.to_string().as_bytes());
             number += 1;
@@ -102,7 +102,7 @@ fn a_session_continues_after_a_reset_a_fin_and_on_a_second_socket() {
         for sent in number - 20..number {
             ann.expect_chat(&bob.id, sent.to_string().as_bytes());
         }
-        // Nothing has told Bob that Ann was away.
+        // Bob has received no notice of Ann's absence.
         ann.client.send_to_room("lobby", "chat", b"back");
         bob.expect("lobby", "chat", "", &ann.client.id, b"back");
     }

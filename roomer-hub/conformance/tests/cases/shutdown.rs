@@ -1,4 +1,4 @@
-//! The end of serving (section 12).
+//! Tests of stopping a server (section 12).
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -17,7 +17,7 @@ fn dismissed(client: &mut Client) {
             Received::Packet(packet) => assert_eq!(packet.event, "member_left"),
             Received::Close(code, reason) => {
                 assert_eq!(code, Some(1001), "{reason}");
-                // The server waits for the answer, for a while.
+                // The server waits for this answer up to a time limit.
                 let _ = client.stream.write_all(&wire::close(1001, ""));
                 return client.expect_end();
             }
@@ -59,7 +59,7 @@ fn queued_messages_are_delivered_before_the_close() {
     for n in 0..1000u32 {
         a.send_to_room("lobby", "n", &n.to_be_bytes());
     }
-    // The server has received everything; the receiver has not read anything yet.
+    // The server has read everything, but the receiver has not read any message yet.
     a.expect_nothing();
     thread::scope(|scope| {
         scope.spawn(|| test.stop());
@@ -78,11 +78,11 @@ fn unfinished_handshakes_are_ended_and_do_not_hold_up_the_stop() {
     for cut in [0, 1, request.len() / 2, request.len() - 1] {
         let mut late = dial(test.addr);
         late.write_all(&request[..cut]).unwrap();
-        // A client that connected later is served, so this one has been accepted too.
+        // A client that connected later has been served, so this one has been accepted.
         test.client().close();
         test.stop();
         let mut answer = Vec::new();
-        // Whatever the response is, the connection has ended and was never upgraded.
+        // Whatever the response, the connection has ended without an upgrade.
         let _ = late.read_to_end(&mut answer);
         assert!(!answer.starts_with(b"HTTP/1.1 101"), "{}", answer.escape_ascii());
         test = TestServer::with(|builder| builder.handshake_timeout(TIMEOUT * 10));
@@ -95,7 +95,8 @@ fn clients_that_connect_during_a_stop_are_closed() {
         let mut test = TestServer::with(|builder| builder.close_timeout(TIMEOUT * 2));
         let (addr, request) = (test.addr, HttpRequest::upgrade(test.addr).bytes());
         let come = || {
-            // Connects until the port is closed. Accepted clients are closed, the others rejected.
+            // Connect until the port is closed. Accepted clients are closed, and other requests are
+            // rejected.
             while let Ok(mut stream) = TcpStream::connect(addr) {
                 stream.set_read_timeout(Some(TIMEOUT)).unwrap();
                 let _ = stream.write_all(&request);

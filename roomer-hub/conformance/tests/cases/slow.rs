@@ -1,4 +1,5 @@
-//! Clients that read slowly or not at all: they are closed, and no others are affected (section 12).
+//! Tests of clients that read slowly or not at all: they are closed without effects on other
+//! clients (section 12).
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -34,13 +35,13 @@ fn numbered(n: u32) -> Vec<u8> {
     [&n.to_be_bytes(), &FILLER[..]].concat()
 }
 
-/// Returns true if a message has this number. Cheap, so that a prompt reader stays prompt.
+/// Returns true if a message has this number. It is cheap, so that a fast reader stays fast.
 fn is_numbered(payload: &[u8], n: u32) -> bool {
     payload.split_at(4) == (&n.to_be_bytes(), &FILLER[..])
 }
 
-/// Floods a room with one stuck reader and some prompt ones. Returns how much the stuck one
-/// receives once it reads, before its close frame.
+/// Floods a room with one stuck reader and several fast ones. Returns the number of messages that
+/// the stuck reader receives before its close frame, once it reads.
 fn flood(test: &TestServer, readers: usize, count: u32) -> u32 {
     let mut members = vec![narrow(test), test.roomless_client()];
     members.extend((0..readers).map(|_| test.roomless_client()));
@@ -74,8 +75,8 @@ fn flood(test: &TestServer, readers: usize, count: u32) -> u32 {
                 reader.expect_nothing();
             });
         }
-        // The server has closed it. Now it reads again, and receives a part without gaps, then the
-        // reason.
+        // The server has closed the stuck reader. When it reads again, it receives a part of the
+        // messages without gaps, and then the reason.
         left.recv_timeout(TIMEOUT).expect("the stuck reader is closed");
         let mut n = 0;
         let got = loop {
@@ -152,7 +153,7 @@ fn unread_pongs_of_a_client_are_bounded() {
     let mut stuck = narrow(&test);
     let pings = wire::frame(wire::FIN | wire::PING, &wire::filler(125)).repeat(1000);
     for _ in 0..100 {
-        // The server may close the connection in the middle of the pings.
+        // The server may close the connection while the pings are being sent.
         if stuck.stream.write_all(&pings).is_err() {
             break;
         }
@@ -162,23 +163,24 @@ fn unread_pongs_of_a_client_are_bounded() {
     test.wait_for_sockets(1, || witness.expect_nothing());
 }
 
-/// A client that sends nothing, not even pongs, for several pong timeouts. Its only sign of life is
+/// The client sends no bytes, not even pongs, for several pong timeouts. Its only sign of life is
 /// that its socket accepts bytes.
 #[test]
 fn a_large_message_arrives_over_a_slow_link_though_no_pong_can() {
     let test = TestServer::with(|builder| {
-        // Longer than a busy machine may leave the reading thread without a core.
+        // The timeout exceeds the time for which a busy machine may not run the reading thread.
         builder.ping_interval(Duration::from_secs(1)).pong_timeout(Duration::from_secs(2))
     });
-    // Before the client connects, which answers no ping: this takes a busy machine a second.
+    // Build the payload before the client connects: this may take a second, in which no ping is
+    // answered.
     let payload = wire::filler(3_000_000);
     let mut reader = narrow(&test);
     let id = ConnId::parse(&reader.id).unwrap();
     assert!(test.server.send(id, "state", &payload));
     let (start, mut read) = (Instant::now(), 0);
-    // Seven seconds, more than three pong timeouts.
+    // This takes seven seconds, which is more than three pong timeouts.
     while read < 2_800_000 {
-        // The link's speed: 400 KB a second, even if this thread is late.
+        // Simulate a link of 400 KB per second, even if this thread runs late.
         while (read as u128) < start.elapsed().as_millis() * 400 {
             read += reader.read_some(16 * 1024);
         }
@@ -195,14 +197,14 @@ fn a_large_message_arrives_over_a_slow_link_though_no_pong_can() {
     assert!(arrived == payload, "it came changed");
 }
 
-/// A client whose pongs have to wait until its message is sent.
+/// The client's pongs are queued behind its message.
 #[test]
 fn a_slowly_received_large_message_is_a_sign_of_life() {
     let test = TestServer::with(|builder| {
-        // Longer than a busy machine may leave the writing thread without a core.
+        // The timeout exceeds the time for which a busy machine may not run the writing thread.
         builder.ping_interval(Duration::from_secs(1)).pong_timeout(Duration::from_secs(2))
     });
-    // Before the client connects, which answers no ping.
+    // Build the payload before the client connects, since no ping is answered meanwhile.
     let payload = wire::filler(400_000);
     let mut sender = test.roomless_client();
     let id = sender.id.clone();
@@ -221,7 +223,7 @@ fn a_slowly_received_large_message_is_a_sign_of_life() {
     assert!(arrived == payload, "it came changed");
 }
 
-/// The server pauses reading from its sender, or its queue would exceed the backlog.
+/// The server must pause reading from the sender, or the queue would exceed the backlog.
 #[test]
 fn a_reader_whose_socket_is_always_full_gets_everything() {
     let test = TestServer::with(|builder| builder.max_message(4096));

@@ -1,6 +1,6 @@
-//! The cases that do not depend on the transport: the effects of packets, handlers and rules. They run
-//! only over sockets. Streams run those of `mod.rs`, which test how bytes are read, written, queued
-//! and limited, how time passes, and how connections end.
+//! The cases that do not depend on the transport: effects of packets, handlers and rules. They run
+//! only over sockets. The cases in `mod.rs`, about how bytes are read, written, queued and limited,
+//! about timers, and about how connections end, also run over streams.
 
 use crate::conformance::{Harness, members, memory, rules_async, slow, test_server};
 

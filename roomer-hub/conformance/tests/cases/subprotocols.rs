@@ -1,4 +1,4 @@
-//! Subprotocols: which one is selected, and tokens among those that a client offers.
+//! Tests of the selection of subprotocols, and of tokens in a client's offer.
 
 use roomer_engine::{Builder, Claims, Rejection};
 
@@ -8,7 +8,7 @@ use roomer_conformance::http::{ACCEPT, HttpRequest, dial};
 
 const PROTOCOL: &str = "Sec-WebSocket-Protocol";
 
-/// Returns the subprotocol that the server selects from an offer.
+/// Returns the subprotocol that the server selects from a client's offer.
 fn selected(test: &TestServer, offers: &[&str]) -> Option<String> {
     let ask =
         offers.iter().fold(HttpRequest::upgrade(test.addr), |ask, line| ask.add(PROTOCOL, line));
@@ -35,7 +35,7 @@ fn of_those_that_the_server_knows_the_client_s_first_is_selected() {
     assert_eq!(selected(&test, &["CHAT.V1"]), None, "names are case-sensitive");
 }
 
-/// A server that accepts one token and reports the tokens that it has seen.
+/// Configures a server that accepts one token and reports the tokens that it receives.
 fn guarded(builder: Builder) -> Builder {
     builder
         .authorize(|request| match request.token().as_deref() {

@@ -1,4 +1,4 @@
-//! The server of one test, and clients connected to it.
+//! A server for a single test, and its clients.
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use crate::Adapter;
 use roomer_conformance::client::{Client, TIMEOUT};
 pub(crate) use roomer_conformance::client::{expect_nothing, join_all};
 
-/// A running server. At the end of a test it must stop, and no connection may remain.
+/// A running server. At the end of a test it must stop without remaining connections.
 pub(crate) struct TestServer {
     pub(crate) server: Server,
     pub(crate) addr: SocketAddr,
@@ -23,7 +23,7 @@ pub(crate) struct TestServer {
 }
 
 impl TestServer {
-    /// Starts a server with the default options, but without pings.
+    /// Starts a server with default options, except that it sends no pings.
     pub(crate) fn start() -> TestServer {
         TestServer::with(|builder| builder)
     }
@@ -33,23 +33,23 @@ impl TestServer {
         TestServer::with(Builder::compat)
     }
 
-    /// Starts a server with options.
+    /// Starts a server with options chosen by a closure.
     pub(crate) fn with(choose: impl FnOnce(Builder) -> Builder) -> TestServer {
-        // Without pings, which would come between the expected frames of a test that takes a busy machine
-        // a minute. Tests of pings choose their own times.
+        // Disable pings, which would arrive between the expected frames of a test that takes a
+        // minute on a busy machine. Tests of pings choose their own intervals.
         let builder = Server::builder().pong_timeout(TIMEOUT * 100);
         let server = choose(builder).build().expect("valid options");
         let adapter = Adapter::start(server.clone());
         TestServer { server, addr: adapter.addr(), adapter: Some(adapter) }
     }
 
-    /// Connects a client; it is a member of `root`.
+    /// Connects a client, which is then a member of `root`.
     pub(crate) fn client(&self) -> Client {
         Client::connect(self.addr)
     }
 
-    /// Connects a client that has left `root`, so that it receives no notices about the clients of
-    /// other tests.
+    /// Connects a client that has left `root`, so that it receives no notices about other clients
+    /// there.
     pub(crate) fn roomless_client(&self) -> Client {
         let mut client = self.client();
         client.leave_root();
@@ -60,21 +60,21 @@ impl TestServer {
         std::array::from_fn(|_| self.roomless_client())
     }
 
-    /// Connects clients that are members of one room only and have received its notices.
+    /// Connects clients that are members of one room only, and consumes its notices.
     pub(crate) fn clients_in<const N: usize>(&self, room: &str) -> [Client; N] {
         let mut members = self.roomless_clients();
         join_all(room, &mut members);
         members
     }
 
-    /// Waits until the engine has no socket left.
+    /// Waits until the engine has no more sockets.
     pub(crate) fn wait_for_drain(&self) {
         block_on(self.server.drained());
         assert_eq!(self.server.stats().sockets, 0);
     }
 
     /// Waits until the engine has at most this many sockets. Calls `poke` repeatedly meanwhile, and
-    /// once more at the end.
+    /// once at the end.
     pub(crate) fn wait_for_sockets(&self, sockets: usize, mut poke: impl FnMut()) {
         let deadline = Instant::now() + TIMEOUT;
         while self.server.stats().sockets > sockets {
@@ -84,8 +84,8 @@ impl TestServer {
         poke();
     }
 
-    /// Stops serving; returns when the adapter has returned, which must be within [`TIMEOUT`]. Tests
-    /// configure server timeouts far above it where a stop must not depend on them.
+    /// Stops serving, and returns once the adapter has returned, which must be within [`TIMEOUT`].
+    /// Tests set server timeouts far above it if a stop must not depend on them.
     pub(crate) fn stop(&mut self) {
         let adapter = self.adapter.take().expect("it runs");
         let (sender, stopped) = mpsc::channel();

@@ -1,6 +1,5 @@
-//! Pings, signs of life and timeouts (sections 3, 8 and 12). That timeouts are not too short or too
-//! long is checked in virtual time, by the simulator and the test kit; here, over real sockets, only the
-//! sequence of events is.
+//! Tests of pings, signs of life and timeouts (sections 3, 8 and 12). Over real sockets they check
+//! only the sequence of events; the simulator and the test kit check the durations in virtual time.
 
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -16,7 +15,7 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// A server that pings often; a client has a little less than two seconds for a sign of life.
+/// Starts a server that pings often. A client must show a sign of life within two seconds.
 fn lively() -> TestServer {
     TestServer::with(|builder| builder.ping_interval(ms(50)).pong_timeout(ms(2000)))
 }
@@ -51,7 +50,7 @@ fn a_silent_client_is_closed_after_the_pong_timeout() {
         }
     };
     assert!(pings >= 1, "closed without a ping");
-    // The code of a failure that is not the client's fault: it reconnects.
+    // This code stands for a failure that the client did not cause, so the client reconnects.
     assert_eq!(code, (Some(1013), "no sign of life".into()));
     silent.expect_end();
     assert_eq!(test.server.stats().connections, 0);
@@ -62,7 +61,7 @@ fn the_others_are_notified_of_a_client_that_falls_silent() {
     let test = TestServer::with(|builder| builder.ping_interval(ms(100)).pong_timeout(ms(1000)));
     let mut witness = test.client();
     let silent = test.client();
-    // Each ping interval brings one event at most besides the notices.
+    // Besides the notices, each ping interval brings at most one event.
     for _ in 0..200 {
         match witness.receive() {
             Received::Ping(payload) => witness.send(&wire::frame(FIN | PONG, &payload)),
@@ -78,7 +77,7 @@ fn the_others_are_notified_of_a_client_that_falls_silent() {
     panic!("the others are not notified");
 }
 
-/// Answers each ping with a sign of life, for longer than the pong timeout; the connection must stay
+/// Answers each ping with a sign of life for longer than the pong timeout. The connection must stay
 /// open. The server pings every 50 ms, so 60 pings take at least 3 seconds.
 fn keeps_alive(sign: impl Fn(&mut Client)) {
     let test = lively();
@@ -123,7 +122,7 @@ fn a_ping_interval_not_below_the_pong_timeout_is_rejected() {
     }
 }
 
-/// Checks that an unfinished handshake is answered with 408 and closed.
+/// Checks that an incomplete handshake is answered with 408 and closed.
 fn times_out(request: &[u8]) {
     let test =
         TestServer::with(|builder| builder.handshake_timeout(ms(300)).close_timeout(ms(300)));
@@ -153,7 +152,7 @@ fn a_trickled_handshake_times_out() {
     request.truncate(request.len() - 4);
     request.extend(b"\r\nX-Pad: ");
     request.resize(10_000, b'x');
-    // One byte every 20 ms without a response: far too slow for the whole request.
+    // Send one byte every 20 ms, which is far too slow for the whole request.
     stream.set_read_timeout(Some(ms(20))).unwrap();
     let mut answer = Vec::new();
     for byte in request {
@@ -171,7 +170,7 @@ fn a_trickled_handshake_times_out() {
 fn a_handshake_in_time_is_no_longer_bound_by_the_timeout() {
     let test = TestServer::with(|builder| builder.handshake_timeout(ms(500)));
     let mut client = test.roomless_client();
-    // Wait for twice the handshake timeout.
+    // This takes twice the handshake timeout.
     for _ in 0..10 {
         assert!(client.is_silent_for(ms(100)));
     }
@@ -184,7 +183,7 @@ fn a_client_that_does_not_end_a_closed_connection_is_ended() {
     let mut client = test.roomless_client();
     client.send(b"garbage");
     client.expect_close(1002);
-    // The client neither answers the close frame nor ends its side.
+    // The client neither answers the close frame nor closes its side.
     test.wait_for_drain();
     drop(client);
 }

@@ -1,4 +1,4 @@
-//! Events for a subscriber of `tracing`.
+//! Tests of events and spans for a `tracing` subscriber.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ use crate::Adapter;
 use roomer_conformance::client::{Client, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, dial, dial_from};
 
-/// A received event: its level, message and fields.
+/// A recorded event: its level, message and fields.
 #[derive(Clone, Debug, Default)]
 struct Heard {
     level: String,
@@ -52,10 +52,10 @@ impl Visit for Heard {
     }
 }
 
-/// The listeners of all running tests: there is one subscriber per process.
+/// The listeners of all running tests, which share the only subscriber of the process.
 static LISTENERS: Mutex<Vec<Sender<Heard>>> = Mutex::new(Vec::new());
 
-/// All spans so far, and those that this thread is in.
+/// All spans created so far. `ENTERED` holds those that this thread has entered.
 static SPANS: Mutex<Vec<Heard>> = Mutex::new(Vec::new());
 
 thread_local! {
@@ -101,7 +101,7 @@ impl Subscriber for Everything {
     }
 }
 
-/// Listens to all events from now on.
+/// Receives all events from its creation on.
 struct Ear(Receiver<Heard>);
 
 impl Ear {
@@ -113,7 +113,7 @@ impl Ear {
         Ear(heard)
     }
 
-    /// Waits for the next event with this message and a field with this value.
+    /// Waits for the next event with this message and this value of a field.
     #[track_caller]
     fn wait(&self, field: &str, value: &str) -> Heard {
         loop {
@@ -206,15 +206,16 @@ fn a_rejected_handshake_is_traced() {
         ("nonsense\r\n\r\n", "400"),
         ("GET /nowhere HTTP/1.1\r\nHost: chat.example\r\n\r\n", "404"),
     ] {
-        // From an address that no other test uses: connections to other servers, whose events this
-        // listener receives too, can have the same local port.
+        // Use an address of this test only: connections to servers of other tests, whose events
+        // also arrive here, may have the same local port.
         let mut stream = dial_from(Ipv4Addr::new(127, 0, 77, 1), test.addr);
         stream.write_all(request.as_bytes()).unwrap();
         let from = stream.local_addr().unwrap().to_string();
         let refused = ear.wait("peer", &from);
         assert_heard(&refused, "DEBUG", "handshake rejected", [&format!("status={status}")]);
     }
-    // A page is not a rejection: the next event of this socket is about its connection.
+    // A page does not count as a rejection, so the next event of this socket concerns its
+    // connection.
     assert_eq!(HttpRequest::plain(test.addr).target("/").rejected(test.addr).status, 200);
     let client = test.client();
     while let Ok(heard) = ear.0.recv_timeout(TIMEOUT) {
@@ -319,7 +320,7 @@ fn connections_closed_for_the_memory_budget_are_traced() {
         client.send(&memory::half(100_000));
         client
     });
-    // Other tests may exceed their budget too, and the order of the events is undefined.
+    // Other tests may also exceed their budgets, and the order of events is undefined.
     let is_own = |heard: &Heard| hoarders.iter().any(|one| one.id == heard.field("conn"));
     let (mut shed, mut closed) = (None, None);
     while shed.is_none() || closed.is_none() {
@@ -353,7 +354,7 @@ fn a_shutdown_is_traced() {
 fn a_drain_is_traced() {
     let test = TestServer::start();
     let ear = Ear::open();
-    // Servers of other tests are drained meanwhile; the counts identify this one.
+    // Servers of other tests may be draining too, so the counts identify this one.
     let clients: [Client; 23] = std::array::from_fn(|_| test.roomless_client());
     thread::scope(|scope| {
         scope.spawn(|| block_on(test.server.drain()));

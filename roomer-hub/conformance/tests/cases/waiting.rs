@@ -1,4 +1,4 @@
-//! Handlers that wait for a long time.
+//! Tests of handlers that are pending for a long time.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ fn later_messages_wait_and_come_in_order() {
     });
     let [mut a, mut b] = test.clients_in("lobby");
     let own = a.id.clone();
-    // Complete messages after the slow one, then half of another, at once and in parts.
+    // Complete messages behind the slow one, then half of another, in one write or in parts.
     let mut sent = wire::to_room("lobby", "slow", b"1");
     for n in 0..100u32 {
         sent.extend(wire::to_room("lobby", "chat", &n.to_be_bytes()));
@@ -66,7 +66,7 @@ fn a_waiting_client_is_pinged_and_not_timed_out() {
     });
     let mut a = test.client();
     a.send_to_room("root", "slow", b"");
-    // Far more than the pong wait: none of these is answered, nor could an answer be read.
+    // This far exceeds the pong timeout: no ping is answered, nor could the server read an answer.
     for _ in 0..5 {
         assert!(matches!(a.receive(), Received::Ping(_)));
     }

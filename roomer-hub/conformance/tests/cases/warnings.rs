@@ -1,5 +1,5 @@
-//! Refused handshakes as the operator sees them: one sentence with the reason and the remedy, not
-//! too often, without tokens, on one line.
+//! Tests of warnings about rejected handshakes: one line with the reason and the remedy, limited in
+//! rate, without tokens.
 
 use std::io::Write;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -12,7 +12,7 @@ use roomer_conformance::client::TIMEOUT;
 use roomer_conformance::http::{HttpRequest, HttpResponse, KEY, dial};
 use roomer_conformance::programs::until;
 
-/// A server, and its warnings.
+/// A server and the receiver of its warnings.
 struct Watched {
     test: TestServer,
     warnings: Receiver<Warning>,
@@ -23,7 +23,7 @@ impl Watched {
         let (sender, warnings) = channel();
         let test = TestServer::with(|builder| {
             choose(builder).on_warning(move |warning| {
-                // The limit of descriptors depends on the machine.
+                // The descriptor limit depends on the machine, so ignore warnings about it.
                 if !matches!(warning.cause, WarningCause::Descriptors { .. }) {
                     let _ = sender.send(warning.clone());
                 }
@@ -36,7 +36,7 @@ impl Watched {
         HttpRequest::upgrade(self.test.addr)
     }
 
-    /// Sends a request, checks the status of the response, and returns the warning's text.
+    /// Sends a request and checks the status of the response. Returns the warning's text.
     #[track_caller]
     fn rejected(&self, ask: &HttpRequest, status: u16) -> String {
         assert_eq!(ask.head(self.test.addr).status, status);
@@ -51,7 +51,7 @@ impl Watched {
         text
     }
 
-    /// Checks that there was no unexpected warning.
+    /// Checks that no warning is pending.
     #[track_caller]
     fn silent(&self) {
         assert_eq!(self.warnings.try_recv(), Err(TryRecvError::Empty));
@@ -72,7 +72,7 @@ fn a_page_of_another_origin_is_named_with_the_option_that_lets_it_in() {
     let page = |origin| watched.upgrade().add("Origin", origin).target("/ws?token=s3cret");
     let text = watched.rejected(&page("http://localhost:5173"), 403);
     assert_says(&text, ["403", &host, "allow_origin(\"http://localhost:5173\")"]);
-    // Repeated warnings are reported once.
+    // Repetitions of a warning are reported once.
     for _ in 0..5 {
         assert_eq!(page("http://localhost:5173").head(watched.test.addr).status, 403);
     }
@@ -100,7 +100,7 @@ fn values_chosen_by_a_client_are_escaped_and_truncated() {
 #[test]
 fn an_upgrade_at_another_path_is_answered_with_the_right_path() {
     let watched = Watched::with(|builder| builder.path("/rooms"));
-    // Requests for icons and the like are not reported.
+    // Requests for icons and similar files are not reported.
     let icon = HttpRequest::plain(watched.test.addr).target("/favicon.ico");
     assert_eq!(icon.rejected(watched.test.addr).status, 404);
     watched.silent();
@@ -119,7 +119,7 @@ fn an_upgrade_removed_by_a_proxy_is_reported_with_the_proxy_s_setting() {
         let text = watched.rejected(&ask(watched.upgrade()), 400);
         assert_says(&text, ["400", "proxy_set_header Upgrade $http_upgrade", "proxy_http_version"]);
     }
-    // A browser that opens the address is not reported.
+    // A browser that opens the address as a page is not reported.
     let watched = Watched::with(|builder| builder);
     assert_eq!(HttpRequest::plain(watched.test.addr).rejected(watched.test.addr).status, 400);
     watched.silent();
@@ -197,7 +197,7 @@ fn limits_that_are_reached_are_named() {
 fn rejections_during_a_shutdown_are_not_reported() {
     let watched = Watched::with(|builder| builder);
     watched.test.server.shutdown();
-    // A request that arrives a moment after its connection finds the connection cut, without a
+    // A request that arrives slightly later than its connection finds the connection cut, without a
     // response.
     let answer = until("no request is answered", || {
         let mut stream = dial(watched.test.addr);

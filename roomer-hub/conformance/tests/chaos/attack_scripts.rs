@@ -1,4 +1,4 @@
-//! The kinds of attackers, each a script.
+//! Scripts of attackers, by name.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use Step::{Handshake, MustEnd, ReadAll, ReadSlowly, Reset, Send, ShutdownWrite, 
 
 type Script = fn(&Target<'_>, &mut Random) -> Vec<Step>;
 
-/// The scripts by name.
+/// All scripts, each with a name for the report.
 pub(super) const SCRIPTS: &[(&str, Script)] = &[
-    // The handshake.
+    // Attacks on the handshake.
     ("silent", |_, _| vec![MustEnd]),
     ("connects and vanishes", |_, _| vec![]),
     ("connects and resets", |_, _| vec![Reset]),
@@ -56,7 +56,7 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
     ("a request, then a reset", |target, _| {
         vec![Send(HttpRequest::upgrade(target.addr).bytes()), Reset]
     }),
-    // Frames.
+    // Violations of framing.
     ("unmasked", |_, _| vec![Handshake, Send(vec![FIN | BINARY, 3, 1, 2, 3]), MustEnd]),
     ("reserved bits", |_, rng| {
         let bit = 0x10 << rng.below(3);
@@ -133,7 +133,7 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
         let cut = rng.below(frame.len() as u32) as usize;
         vec![Handshake, Send(frame[..cut].to_vec()), one(rng, [ShutdownWrite, Reset]), MustEnd]
     }),
-    // Packets.
+    // Invalid packets and unusual messages.
     ("malformed packets", |_, rng| {
         let packet = noise(rng, 60);
         vec![Handshake, Send(wire::message(&packet)), MustEnd]
@@ -148,11 +148,11 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
         vec![Handshake, Send(bytes), ShutdownWrite, MustEnd]
     }),
     ("a huge message", |target, _| {
-        // To an empty room, so that the honest clients do not wait for it.
+        // Use an empty room, so that the honest clients need not wait for the packet.
         let packet = [b"nowhere", &b"join"[..], b"", b"", &vec![1; 4 << 20]];
         vec![Handshake, Send(wire::message(&wire::packet(packet))), poke(target), ReadAll(ms(300))]
     }),
-    // Rooms.
+    // Attacks on rooms and their members.
     ("a forged src", |target, rng| {
         let room = room(target, rng);
         let id = target.victim.as_bytes();
@@ -211,14 +211,13 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
         let room = room(target, rng);
         vec![Handshake, Send(join(room).repeat(100)), ReadAll(ms(300)), ShutdownWrite, MustEnd]
     }),
-    // Readers.
+    // Attackers that do not read.
     ("stuck in every room", |target, _| {
         let joins: Vec<_> = target.rooms.iter().flat_map(|room| join(room)).collect();
         vec![Handshake, Send(joins), Sleep(ms(4000))]
     }),
     ("stuck until it is closed", |target, _| {
-        // The attacker neither reads nor sends, so one of the timeouts or limits must close its
-        // connection.
+        // The attacker neither reads nor sends, so a timeout or limit must close its connection.
         let joins: Vec<_> = target.rooms.iter().flat_map(|room| join(room)).collect();
         vec![Handshake, Send(joins), Sleep(ms(12_000)), MustEnd]
     }),
@@ -229,7 +228,7 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
     ("silent after joining root", |_, _| {
         vec![Handshake, Sleep(ms(1000)), ReadAll(ms(20)), Sleep(ms(3000))]
     }),
-    // Senders.
+    // Attackers that send too much.
     ("noisy", |target, rng| {
         let room = room(target, rng);
         let noise = wire::to_room(room, "noise", &[3; 60]).repeat(400);
@@ -264,7 +263,7 @@ fn one<T, const N: usize>(rng: &mut Random, of: [T; N]) -> T {
 }
 
 fn noise(rng: &mut Random, most: u32) -> Vec<u8> {
-    // Without line ends, which could complete a request head.
+    // Without line ends, which could complete the head of a request.
     (0..=rng.below(most)).map(|_| (rng.next_u64() >> 40) as u8 | 0x10).collect()
 }
 

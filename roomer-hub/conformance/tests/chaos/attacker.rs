@@ -1,4 +1,4 @@
-//! Attackers: scripts of a few steps, and a loop that runs many of them at once.
+//! Runs the attackers' scripts, many at the same time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
@@ -13,40 +13,40 @@ use super::peer::{ReceiveBuffer, dial, is_early, reset};
 use roomer_conformance::http::HttpRequest;
 use roomer_simulator::random::{Random, Source};
 
-/// The number of attackers at any time.
+/// The maximum number of simultaneous attackers.
 const MAX_ATTACKERS: usize = 60;
 
-/// The time that the server has to close an attacker's connection after a violation.
+/// The time within which the server must close an attacker's connection after a violation.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The time for which an attacker tries to send before its next step: the server may not read from
-/// it.
+/// The time for which an attacker tries to send before its next step, since the server may not
+/// read.
 const SEND_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// One step of a script.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// Sends as many bytes as the socket takes.
+    /// Sends as many of the bytes as the socket accepts.
     Send(Vec<u8>),
-    /// Sends one byte after each pause.
+    /// Sends the bytes one at a time, with a pause before each.
     Trickle(Vec<u8>, Duration),
     /// Sends a valid request and waits for the response.
     Handshake,
-    /// Waits until data arrives.
+    /// Waits until any bytes arrive.
     AwaitData,
-    /// Does not read for this long.
+    /// Pauses without reading.
     Sleep(Duration),
-    /// Reads everything for this long.
+    /// Reads all bytes for this long.
     ReadAll(Duration),
-    /// Reads this many bytes every 10 ms, for this long.
+    /// Reads this many bytes every 10 ms, for the given time.
     ReadSlowly(usize, Duration),
-    /// The server must close the connection.
+    /// Requires that the server closes the connection.
     MustEnd,
     ShutdownWrite,
     Reset,
 }
 
-/// The server and the clients that a script attacks.
+/// What a script attacks: the server, and its honest clients.
 pub(super) struct Target<'a> {
     pub(super) addr: SocketAddr,
     /// The rooms of the honest clients.
@@ -64,12 +64,12 @@ struct Attacker {
     steps: VecDeque<Step>,
     step: Option<Step>,
     since: Instant,
-    /// The time of its next poll.
+    /// The time at which its script continues.
     due: Instant,
 }
 
-/// Runs scripts until `stop` is set, and drops all attackers then. Starts no new ones while
-/// `pause_new` is set. Returns the number of attackers by kind.
+/// Runs scripts until `stop` is set, then drops all attackers. While `pause_new` is set, starts no
+/// new ones. Returns the number of attackers by kind.
 pub(super) fn run_attackers(
     addr: SocketAddr,
     seed: u64,
@@ -80,10 +80,10 @@ pub(super) fn run_attackers(
     let mut rng = Random::new(seed);
     let mut counts: BTreeMap<_, _> = SCRIPTS.iter().map(|(kind, _)| (*kind, 0)).collect();
     let mut attackers: Vec<Attacker> = Vec::new();
-    // The kinds follow one another, with random gaps.
+    // The kinds take turns, with random gaps.
     let mut turn = rng.below(SCRIPTS.len() as u32) as usize;
     while !stop.load(Ordering::Relaxed) {
-        // At most four start at a time, so that one kind never dominates.
+        // Start at most four at a time, so that no kind dominates.
         let room =
             if pause_new.load(Ordering::Relaxed) { 0 } else { MAX_ATTACKERS - attackers.len() };
         for _ in 0..room.min(4) {
@@ -107,7 +107,7 @@ pub(super) fn run_attackers(
 }
 
 impl Attacker {
-    /// Runs its script as far as possible. Returns false at its end.
+    /// Runs the script as far as possible. Returns false when it has ended.
     fn act(&mut self, addr: SocketAddr) -> bool {
         loop {
             let now = Instant::now();
@@ -160,7 +160,7 @@ impl Attacker {
     }
 }
 
-/// Sends as much as the socket takes. Returns true while bytes remain.
+/// Sends as many bytes as the socket accepts. Returns true while some remain.
 fn send(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> bool {
     match stream.write(bytes) {
         Ok(size) => {

@@ -1,9 +1,9 @@
-//! The shared record of the honest clients: the sent messages, and the order in which they were
-//! received.
+//! The honest clients' shared record of sent messages and of the order in which they were received.
 //!
-//! The reference client is a member of every watched room during the whole test and never sends. The
-//! packets that it receives in a room are the log of that room. What any other client receives, from
-//! its join to its leave, must be the same section of the log without its own messages.
+//! The reference client is a member of every watched room during the whole test and never sends.
+//! The packets that it receives in a room form the room's log. The packets that another client
+//! receives, from its join to its leave, must be the same section of the log without its own
+//! messages.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,17 +12,17 @@ use std::time::{Duration, Instant};
 
 use roomer_conformance::wire;
 
-/// A client, as an index into the log's ids.
+/// A client's index in the log's list of ids.
 pub(super) type ClientIndex = u32;
 
-/// A room, as an index. Root is 0.
+/// A room's index. The index of `root` is 0.
 pub(super) type Room = usize;
 
-/// The prefix of the payloads of honest clients; a number follows.
+/// The prefix of honest clients' payloads, followed by a number.
 const MARK: &[u8; 4] = b"good";
 
-/// How long a suspected loss is not reported: the server may have closed the sender, and the report of
-/// that, which fails the test first, has the reason.
+/// The delay before a suspected loss fails the test. If the server has closed the sender, the
+/// report of that close, which contains the reason, fails the test first.
 const LOSS_GRACE: Duration = Duration::from_secs(3);
 
 #[derive(Default)]
@@ -30,20 +30,21 @@ pub(super) struct DeliveryLog {
     ids: HashMap<String, ClientIndex>,
     names: Vec<String>,
     pub(super) rooms: Vec<String>,
-    /// The logs of the watched rooms.
+    /// The logs of the watched rooms, by room.
     logs: BTreeMap<Room, Log>,
     said: HashMap<(ClientIndex, Room), SentCount>,
     told: BTreeMap<(ClientIndex, ClientIndex), u32>,
-    /// Honest clients that reset or dropped their connection: their last messages may be lost.
+    /// Honest clients that have reset or dropped their connections, so that their last messages may
+    /// be lost.
     cut: HashSet<ClientIndex>,
     close_kinds: HashMap<ClientIndex, &'static str>,
-    /// Ended memberships with packets that are not in the log yet.
+    /// Ended memberships with packets that the log does not contain yet.
     unfinished: Vec<(ClientIndex, LogCursor)>,
     suspected_loss: Option<(Instant, String)>,
     pub(super) checked: Checked,
 }
 
-/// Numbers of checked packets.
+/// The numbers of checked packets.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Checked {
     pub(super) clients: usize,
@@ -51,52 +52,52 @@ pub(super) struct Checked {
     pub(super) directs: usize,
     pub(super) notices: usize,
     pub(super) acks: usize,
-    /// Packets compared with the log.
+    /// The number of packets compared with the log.
     pub(super) compared: usize,
 }
 
-/// The messages of an honest client in one room.
+/// The number of messages that an honest client has sent to one room.
 #[derive(Default)]
 struct SentCount {
     said: u32,
-    /// The number of messages sent at each leave.
+    /// The number of messages sent before each leave.
     ends: Vec<u32>,
 }
 
 #[derive(Default)]
 struct Log {
     observed: Vec<Observed>,
-    /// For each client, the positions after its joins.
+    /// For each client, the positions in the log after its joins.
     joined_at: HashMap<ClientIndex, Vec<usize>>,
 }
 
-/// A packet that a member receives in a room.
+/// A packet received by a member of a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Observed {
     Joined(ClientIndex),
     Left(ClientIndex),
-    /// The sender, and a hash of the message.
+    /// A message: its sender and a hash of its contents.
     Broadcast(ClientIndex, u64),
 }
 
 impl Observed {
     pub(super) fn said(by: ClientIndex, event: &[u8], payload: &[u8]) -> Observed {
         let mut hasher = DefaultHasher::new();
-        // The rest is filler, which `number` checks.
+        // The rest is filler, which `number` checks separately.
         let start = &payload[..payload.len().min(32)];
         (event, start, payload.len()).hash(&mut hasher);
         Observed::Broadcast(by, hasher.finish())
     }
 }
 
-/// The position of one membership in the log, from `join_ack` to the end.
+/// The position in the log of one membership, from `join_ack` to its end.
 pub(super) struct LogCursor {
     room: Room,
-    /// The number of earlier memberships of the client in this room.
+    /// The number of the client's earlier memberships in this room.
     nth: usize,
-    /// The next position in the log, once known.
+    /// The index of the next log entry, once it is known.
     place: Option<usize>,
-    /// Received packets that are not in the log yet.
+    /// Received packets that the log does not contain yet.
     ahead: VecDeque<Observed>,
 }
 
@@ -127,14 +128,14 @@ impl DeliveryLog {
         room.unwrap_or_else(|| panic!("a packet of an unknown room {}", name.escape_ascii()))
     }
 
-    /// Returns the payload of the next message of a client to a room.
+    /// Returns the payload of a client's next message to a room.
     pub(super) fn say(&mut self, who: ClientIndex, room: Room, filler: usize) -> Vec<u8> {
         let count = self.said.entry((who, room)).or_default();
         count.said += 1;
         payload(count.said - 1, filler)
     }
 
-    /// Returns the payload of the next direct message.
+    /// Returns the payload of a client's next direct message to another.
     pub(super) fn tell(&mut self, from: ClientIndex, to: ClientIndex, filler: usize) -> Vec<u8> {
         let told = self.told.entry((from, to)).or_default();
         *told += 1;
@@ -152,12 +153,12 @@ impl DeliveryLog {
         self.cut.insert(who);
     }
 
-    /// Returns true if `next` can be the first message that a member receives from a new member.
+    /// Returns true if `next` may be the first message that a member receives from a new member.
     pub(super) fn is_start(&self, who: ClientIndex, room: Room, next: u32) -> bool {
         next == 0 || self.said.get(&(who, room)).is_some_and(|count| count.ends.contains(&next))
     }
 
-    /// Checks that a client that has left the room has not sent message `next`.
+    /// Checks that a client did not send message `next` before it left the room.
     pub(super) fn check_end(&mut self, who: ClientIndex, room: Room, next: u32) {
         let Some(count) = self.said.get(&(who, room)) else { return };
         if !(count.ends.contains(&next) || self.cut.contains(&who) && next <= count.said) {
@@ -173,19 +174,20 @@ impl DeliveryLog {
         }
     }
 
-    /// Records how a client disconnects, for the report of a loss.
+    /// Records the way in which a client disconnects, for the report of a loss.
     pub(super) fn note(&mut self, who: Option<ClientIndex>, manner: &'static str) {
         self.close_kinds.extend(who.map(|who| (who, manner)));
     }
 
-    /// Reports a suspected loss after [`LOSS_GRACE`].
+    /// Fails the test if a loss has been suspected for [`LOSS_GRACE`].
     pub(super) fn check_suspected_loss(&self) {
         if let Some((deadline, suspected_loss)) = &self.suspected_loss {
             assert!(Instant::now() < *deadline, "{suspected_loss}");
         }
     }
 
-    /// Returns the senders of direct messages to `to` and their counts, except for dropped senders.
+    /// Returns the senders of direct messages to a client, with their counts, except for dropped
+    /// senders.
     pub(super) fn told(&self, to: ClientIndex) -> impl Iterator<Item = (ClientIndex, u32)> {
         let told = self
             .told
@@ -194,7 +196,7 @@ impl DeliveryLog {
         told.map(|((from, _), count)| (*from, *count))
     }
 
-    /// Adds a packet of the reference client to the log.
+    /// Appends a packet that the reference client has received to the log.
     pub(super) fn monitor(&mut self, room: Room, observed: Observed) {
         let Some(log) = self.logs.get_mut(&room) else { return };
         log.observed.push(observed);
@@ -207,7 +209,7 @@ impl DeliveryLog {
         LogCursor { room, nth, place: None, ahead: VecDeque::new() }
     }
 
-    /// Adds a packet that a member has received.
+    /// Records a packet that a member has received, and compares it with the log.
     pub(super) fn hear(&mut self, who: ClientIndex, cursor: &mut LogCursor, observed: Observed) {
         if self.logs.contains_key(&cursor.room) {
             cursor.ahead.push_back(observed);
@@ -215,7 +217,7 @@ impl DeliveryLog {
         }
     }
 
-    /// Compares received packets with the log, as far as the log reaches.
+    /// Compares received packets with the log, as far as the log contains them.
     pub(super) fn follow(&mut self, who: ClientIndex, cursor: &mut LogCursor) {
         let Some(log) = self.logs.get(&cursor.room) else { return };
         if cursor.place.is_none() {
@@ -241,15 +243,15 @@ impl DeliveryLog {
         }
     }
 
-    /// Ends a membership; its remaining packets must appear in the log later.
+    /// Ends a membership, whose remaining packets must appear in the log later.
     pub(super) fn end(&mut self, who: ClientIndex, cursor: LogCursor) {
         if !cursor.ahead.is_empty() {
             self.unfinished.push((who, cursor));
         }
     }
 
-    /// Compares ended memberships again. Returns true if at most `ahead` of their packets are missing
-    /// from the log.
+    /// Compares ended memberships again. Returns true if the log lacks at most `ahead` of their
+    /// packets.
     pub(super) fn settle(&mut self, ahead: usize) -> bool {
         let mut unfinished = std::mem::take(&mut self.unfinished);
         unfinished.iter_mut().for_each(|(who, cursor)| self.follow(*who, cursor));
@@ -260,23 +262,23 @@ impl DeliveryLog {
 }
 
 impl LogCursor {
-    /// Returns true if the log has all received packets.
+    /// Returns true if the log contains all received packets.
     pub(super) fn is_settled(&self) -> bool {
         self.ahead.is_empty()
     }
 }
 
-/// The filler of payloads.
+/// The filler bytes of all payloads.
 static FILLER: LazyLock<Vec<u8>> = LazyLock::new(|| wire::filler(LONGEST));
 
-/// The longest filler of a payload.
+/// The maximum length of a payload's filler.
 pub(super) const LONGEST: usize = 20_000;
 
 fn payload(number: u32, filler: usize) -> Vec<u8> {
     [MARK, &number.to_be_bytes()[..], &FILLER[..filler]].concat()
 }
 
-/// Returns the number in an honest client's payload, or `None` if the payload is damaged.
+/// Returns the number in an honest client's payload; `None` if the payload is damaged.
 pub(super) fn number(payload: &[u8]) -> Option<u32> {
     let (number, filler) = payload.strip_prefix(MARK)?.split_first_chunk()?;
     FILLER.starts_with(filler).then_some(u32::from_be_bytes(*number))

@@ -1,4 +1,4 @@
-//! A client that follows the protocol and checks the contract on every message.
+//! An honest client, which follows the protocol and checks the contract on every received message.
 
 use std::net::SocketAddr;
 
@@ -13,16 +13,16 @@ pub(super) struct HonestClient {
     close_state: CloseState,
 }
 
-/// The progress of closing the connection.
+/// How far the connection has been closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CloseState {
     Not,
-    /// Closes the sending direction as soon as everything is sent.
+    /// The client will close the sending direction once all pending output is sent.
     ShutdownPending,
     ShutdownSent,
-    /// Has sent a close frame.
+    /// The client has sent a close frame.
     Closing,
-    /// Has received the close frame of the server.
+    /// The client has received the server's close frame.
     Closed,
 }
 
@@ -43,7 +43,7 @@ impl HonestClient {
         HonestClient { peer: Peer::dial(addr, width), view, close_state: CloseState::Not }
     }
 
-    /// Returns true if it has joined root, has little unsent data and is not closing.
+    /// Returns true if the client has joined `root`, has little pending output and is not closing.
     pub(super) fn is_ready(&self) -> bool {
         self.view.me.is_some()
             && self.close_state == CloseState::Not
@@ -55,7 +55,7 @@ impl HonestClient {
         self.send(packet);
     }
 
-    /// Sends a message to a room that it has joined or is joining.
+    /// Sends a message to a room that the client has joined or is joining.
     pub(super) fn say(&mut self, log: &mut DeliveryLog, room: Room, event: &str, filler: usize) {
         let packet = self.view.say(log, room, event, filler);
         self.send(packet);
@@ -71,7 +71,7 @@ impl HonestClient {
         self.send(packet);
     }
 
-    /// Sends a message to itself; everything sent to it before must arrive first.
+    /// Sends a message to itself, which must arrive after all messages sent to it earlier.
     pub(super) fn fence(&mut self, log: &DeliveryLog) {
         let packet = self.view.fence(log);
         self.send(Some(packet));
@@ -89,7 +89,7 @@ impl HonestClient {
         self.close_state = CloseState::Closing;
     }
 
-    /// Closes the sending direction after queued messages.
+    /// Closes the sending direction after the pending output.
     pub(super) fn shutdown_write(&mut self, log: &mut DeliveryLog) {
         self.view.record_leaves(log);
         log.note(self.view.me, "closed its sending direction");
@@ -115,7 +115,7 @@ impl HonestClient {
         }
     }
 
-    /// Handles the received frames.
+    /// Handles the frames received so far.
     pub(super) fn process_input(&mut self, log: &mut DeliveryLog) {
         let mut pongs = Vec::new();
         while let Some((opcode, payload)) = self.peer.next() {
@@ -134,14 +134,14 @@ impl HonestClient {
                 _ => panic!("{} gets {opcode}: {}", self.view.name(log), payload.escape_ascii()),
             }
         }
-        // After a close frame nothing may be sent: the server would reset the connection, and its close
+        // Send no bytes after a close frame: the server would reset the connection, and its close
         // frame would be lost.
         if !matches!(self.close_state, CloseState::Closing | CloseState::Closed) {
             self.peer.send(&pongs);
         }
     }
 
-    /// Returns the state of the connection. Only the client itself may end the connection.
+    /// Returns the state of the connection, which only the client itself may end.
     pub(super) fn stage(&self, log: &DeliveryLog) -> Stage {
         let Some(end) = self.peer.end() else { return Stage::There };
         let is_meant = self.close_state == CloseState::Closed

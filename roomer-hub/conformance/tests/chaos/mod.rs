@@ -1,13 +1,14 @@
-//! Tests of a server in a process of its own: a soak test with attackers, and single attacks.
+//! Tests of a server in its own process: a soak test with attackers, a soak test of sessions, and
+//! single attacks.
 //!
 //! `tests/tokio_chaos.rs` and `tests/smol_chaos.rs` include this folder as a module and implement
-//! [`Adapter`]. The tests start their own executable again as the server ([`process`], [`serve`]), so
-//! that its memory, descriptors and CPU time can be measured from outside, separately from the clients.
+//! [`Adapter`]. The tests start their own executable again as the server ([`process`], [`serve`]),
+//! so that its memory, descriptors and CPU time can be measured separately from the clients.
 //!
 //! - [`soak`]: hundreds of clients that check the contract on every message ([`honest_client`],
-//!   [`delivery_log`]), next to dozens of kinds of attackers ([`attacker`]), generated from a seed.
-//!   `ROOMER_CHAOS_SECONDS` sets the duration (default 5), `ROOMER_CHAOS_SEED` its choices (default 1).
-//! - [`returns`]: clients with sessions, behind a proxy that loses their connections.
+//! [`delivery_log`]), next to dozens of kinds of attackers ([`attacker`]), generated from a seed.
+//! `ROOMER_CHAOS_SECONDS` sets the duration (default 5), `ROOMER_CHAOS_SEED` the seed (default 1).
+//! - [`returns`]: clients with sessions, behind a proxy that breaks their connections.
 //! - [`attacks`]: one attack at a time, with bounds on its cost.
 //!
 //! The client side is shared with the conformance suite.
@@ -38,6 +39,6 @@ mod view;
 /// The adapter under test.
 pub(crate) trait Adapter {
     /// Serves on a free port of 127.0.0.1 with two threads and passes the address to `announce`.
-    /// Returns when `serve_until` has returned after SIGTERM.
+    /// Returns once `serve_until` has returned after SIGTERM.
     fn serve(server: Server, announce: impl FnOnce(SocketAddr)) -> io::Result<()>;
 }

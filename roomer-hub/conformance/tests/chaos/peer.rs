@@ -1,4 +1,4 @@
-//! A non-blocking WebSocket client, one of many on a thread.
+//! A non-blocking WebSocket client, of which one thread drives many.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -9,7 +9,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 use roomer_conformance::http::HttpRequest;
 use roomer_conformance::wire::{self, Frame};
 
-/// The maximum number of bytes read from one connection before the next one.
+/// The maximum number of bytes read from one connection before the next one is read.
 const MAX_READ: usize = 256 * 1024;
 
 /// The size of [`ReceiveBuffer::Small`], in bytes.
@@ -25,7 +25,7 @@ pub(super) struct Peer {
     end: Option<End>,
 }
 
-/// How the other side ended the connection.
+/// How the server ended the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Fin,
@@ -36,11 +36,11 @@ pub(super) enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReceiveBuffer {
     Default,
-    /// So small that the server often has to wait for the client.
+    /// A buffer so small that the server often has to wait for the client.
     Small,
 }
 
-/// Opens a non-blocking socket; it may still be connecting.
+/// Opens a non-blocking socket, which may still be connecting.
 pub(super) fn dial(addr: SocketAddr, receive_buffer: ReceiveBuffer) -> TcpStream {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("descriptors");
     socket.set_nonblocking(true).unwrap();
@@ -59,12 +59,12 @@ pub(super) fn dial(addr: SocketAddr, receive_buffer: ReceiveBuffer) -> TcpStream
 const IN_PROGRESS: i32 = rustix::io::Errno::INPROGRESS.raw_os_error();
 
 impl Peer {
-    /// Starts connecting and queues the request.
+    /// Starts to connect and queues the upgrade request.
     pub(super) fn dial(addr: SocketAddr, receive_buffer: ReceiveBuffer) -> Peer {
         Peer::dial_at(addr, receive_buffer, "/ws")
     }
 
-    /// Connects like `dial`, but with another path and query.
+    /// Connects like `dial`, with another path and query.
     pub(super) fn dial_at(addr: SocketAddr, receive_buffer: ReceiveBuffer, target: &str) -> Peer {
         let stream = dial(addr, receive_buffer);
         let outbox = HttpRequest::upgrade(addr).target(target).bytes();
@@ -75,12 +75,12 @@ impl Peer {
         self.outbox.extend_from_slice(bytes);
     }
 
-    /// Returns the number of bytes not sent yet.
+    /// Returns the number of bytes of pending output.
     pub(super) fn unsent(&self) -> usize {
         self.outbox.len()
     }
 
-    /// Returns the number of bytes read and not parsed yet.
+    /// Returns the number of bytes read but not parsed.
     pub(super) fn unread(&self) -> usize {
         self.inbox.len() - self.at
     }
@@ -90,7 +90,7 @@ impl Peer {
             match self.stream.write(&self.outbox) {
                 Ok(size) => drop(self.outbox.drain(..size)),
                 Err(error) if is_early(&error) => return,
-                // The next read finds out how the connection ended.
+                // The next read reports how the connection ended.
                 Err(_) => return self.outbox.clear(),
             }
         }
@@ -120,7 +120,7 @@ impl Peer {
         total > 0
     }
 
-    /// Returns the next complete frame. The response to the handshake must be 101.
+    /// Returns the next complete frame. The response to the handshake must have the status 101.
     pub(super) fn next(&mut self) -> Option<(u8, &[u8])> {
         if !self.is_upgraded {
             let head = self.inbox.windows(4).position(|four| four == b"\r\n\r\n")?;
@@ -156,7 +156,7 @@ pub(super) fn reset(stream: &TcpStream) {
     let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
 }
 
-/// Returns true if the operation should be tried again later.
+/// Returns true if the operation should be retried later.
 pub(super) fn is_early(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted | ErrorKind::NotConnected)
 }

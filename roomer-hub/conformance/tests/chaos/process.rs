@@ -1,4 +1,5 @@
-//! The server process, controlled and measured by the tests.
+//! The server process as the tests see it: controlled through pipes and signals, measured through
+//! `/proc`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,13 +15,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::serve::{LISTENING, OPTIONS, STATS_LINE};
 use roomer_conformance::client::{Client, TIMEOUT};
 
-/// The turn of the tests that keep all cores busy. Next to each other they would measure how they
+/// A lock that serializes the tests that keep all cores busy. Running concurrently, they would
 /// starve one another, and time out on a machine with few cores.
 static BUSY: Mutex<()> = Mutex::new(());
 
-/// A running server. Dropping it kills the process.
+/// A running server process. Dropping it kills the process.
 pub(crate) struct Process {
-    /// The turn of a busy test.
+    /// The lock of a busy test.
     _turn: Option<MutexGuard<'static, ()>>,
     pub(crate) addr: SocketAddr,
     child: Child,
@@ -28,26 +29,26 @@ pub(crate) struct Process {
     output: BufReader<ChildStdout>,
 }
 
-/// The statistics that the server process reports.
+/// The statistics reported by the server process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ServerStats {
     pub(crate) connections: usize,
     pub(crate) rooms: usize,
     pub(crate) memberships: usize,
-    /// All sockets, including handshakes and closing connections.
+    /// The number of sockets, including those in handshakes and closing connections.
     pub(crate) sockets: usize,
     pub(crate) queued: usize,
     pub(crate) bytes_in: usize,
-    /// Connections that ended without a close frame.
+    /// The number of connections that ended without a close frame.
     pub(crate) lost: usize,
-    /// Clients that could not return to their sessions, by reason: unknown, another
+    /// The number of clients that could not resume their sessions, by reason: unknown, another
     /// node, another user, incomplete.
     pub(crate) refused: [usize; 4],
-    /// Connections closed by the server, by close code.
+    /// The number of connections that the server closed, by close code.
     pub(crate) closes: BTreeMap<u16, usize>,
 }
 
-/// Operating system resources of the process.
+/// Operating system resources used by the process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resources {
     pub(crate) descriptors: usize,
@@ -56,12 +57,14 @@ pub(crate) struct Resources {
 }
 
 impl Process {
-    /// Starts a server with options of [`serve`](super::serve), as `name=value` with spaces.
+    /// Starts a server with options for [`serve`](super::serve), as `name=value` separated by
+    /// spaces.
     pub(crate) fn start(options: &str) -> Process {
         Process::spawn(options, None)
     }
 
-    /// Starts a server for a test that keeps all cores busy, once no other such test runs.
+    /// Starts a server for a test that keeps all cores busy, after waiting for other such tests to
+    /// end.
     pub(crate) fn start_busy(options: &str) -> Process {
         Process::spawn(options, Some(BUSY.lock().unwrap_or_else(PoisonError::into_inner)))
     }
@@ -88,7 +91,7 @@ impl Process {
         process
     }
 
-    /// Waits for the next line with a prefix; returns the rest of it.
+    /// Waits for the next line with this prefix. Returns the rest of the line.
     fn read_line(&mut self, beginning: &str) -> String {
         let mut line = String::new();
         loop {
@@ -101,7 +104,7 @@ impl Process {
         }
     }
 
-    /// Connects a client; it is a member of `root`.
+    /// Connects a client, which is then a member of `root`.
     pub(crate) fn client(&self) -> Client {
         Client::connect(self.addr)
     }
@@ -146,19 +149,19 @@ impl Process {
         }
     }
 
-    /// Waits until no connection is left, then until descriptors and memory are back at `before`, plus
-    /// the number of KiB that the allocator may keep.
+    /// Waits until no connection is left, and then until descriptors and memory are back at
+    /// `before`, plus the KiB that the allocator may keep.
     ///
-    /// The allowance is not a property of one allocator. An allocator may keep pages that the server
-    /// has freed, so each caller chooses an allowance far above what allocators keep for its load and
-    /// far below what the attack would leave behind if the server did not free it.
+    /// The allowance does not depend on a particular allocator. Since an allocator may keep pages
+    /// that the server has freed, each caller chooses an allowance far above what allocators keep
+    /// for its load and far below what the attack would leave behind if the server did not free it.
     #[track_caller]
     pub(crate) fn recovers(&mut self, before: Resources, grant: usize) {
         let now = self.returns_to(before, grant);
         assert!(now.is_ok(), "it was {before:?} and is {now:?}");
     }
 
-    /// Waits like `recovers`, but returns the resources if they stay higher.
+    /// Waits as `recovers` does, but returns the current resources if they stay above the limit.
     #[track_caller]
     pub(crate) fn returns_to(&mut self, before: Resources, grant: usize) -> Result<(), Resources> {
         self.until(|numbers| numbers.sockets == 0);
@@ -193,10 +196,10 @@ impl Process {
         fs::write(self.proc("clear_refs"), "5").expect("a child process");
     }
 
-    /// Returns true if one of its threads is runnable.
+    /// Returns true if any thread of the process is runnable.
     pub(crate) fn is_runnable(&self) -> bool {
         let threads = fs::read_dir(self.proc("task")).expect("the test needs Linux").flatten();
-        // A thread may have ended meanwhile.
+        // A thread that has just ended has no file.
         let stats =
             threads.filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok());
         stats
@@ -204,10 +207,10 @@ impl Process {
             .any(|is| is)
     }
 
-    /// Returns the CPU time so far, user and system.
+    /// Returns the total CPU time of the process, user and system.
     pub(crate) fn cpu(&self) -> Duration {
         let stat = fs::read_to_string(self.proc("stat")).unwrap();
-        // The name in parentheses may contain anything; the times are fields 14 and 15.
+        // The name in parentheses may contain any characters; the times are fields 14 and 15.
         let fields = stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().skip(11);
         let ticks: u64 = fields.take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
         Duration::from_secs(ticks) / rustix::param::clock_ticks_per_second() as u32
@@ -227,7 +230,7 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).expect("a child process");
     }
 
-    /// Waits until the process ends.
+    /// Waits until the process exits. Returns its status.
     pub(crate) fn ended(&mut self) -> ExitStatus {
         let deadline = Instant::now() + TIMEOUT;
         loop {
@@ -239,7 +242,7 @@ impl Process {
         }
     }
 
-    /// Ends the process with SIGTERM; it must exit successfully.
+    /// Stops the process with SIGTERM. It must exit successfully.
     pub(crate) fn stop(mut self) {
         self.signal(Signal::TERM);
         assert!(self.ended().success(), "the process failed");
@@ -248,13 +251,13 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The process may have ended already.
+        // This fails if the process has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Waits between two observations of the server process, which cannot notify the test of changes.
+/// Pauses between two checks of the server process, which cannot notify the test of changes.
 pub(crate) fn pause() {
     thread::sleep(Duration::from_millis(10));
 }

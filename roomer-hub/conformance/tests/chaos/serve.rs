@@ -1,4 +1,4 @@
-//! The server process: this test executable, started again.
+//! Runs the server process: this test executable, started again.
 
 use std::collections::HashSet;
 use std::env;
@@ -22,7 +22,7 @@ pub(super) const OPTIONS: &str = "ROOMER_CHAOS_SERVER";
 pub(super) const LISTENING: &str = "listening on ";
 pub(super) const STATS_LINE: &str = "numbers ";
 
-/// Not a test: the server of the other tests. It ends on SIGTERM, or when its standard input ends.
+/// Not a test: the server of the other tests. It exits on SIGTERM, or when its standard input ends.
 #[test]
 #[ignore = "the other tests start it as their server"]
 fn serve() {
@@ -48,7 +48,7 @@ fn choose(builder: Builder, name: &str, value: &str) -> Builder {
         "write" => builder.write_timeout(time),
         "close" => builder.close_timeout(time),
         "message" => builder.max_message(number as usize),
-        // No notices about members of root and of the crowd.
+        // Disables notices about members of `root` and of the crowd.
         "quiet" => builder.presence("root", Presence::Off).presence("crowd", Presence::Off),
         "window" => builder.resume_window(time),
         "keep" => builder.resume_buffer(number as usize),
@@ -65,8 +65,8 @@ fn choose(builder: Builder, name: &str, value: &str) -> Builder {
     }
 }
 
-/// Adds handlers for clients with sessions: answers to requests, each of which must run once, and
-/// changes of their info.
+/// Adds handlers for clients with sessions: answers to requests, each of which must be handled
+/// once, and changes of info.
 fn with_requests(builder: Builder) -> Builder {
     let seen = Arc::new(Mutex::new(HashSet::new()));
     let is_new = move |payload: &[u8]| match seen.lock().unwrap().insert(payload.to_vec()) {
@@ -88,7 +88,7 @@ fn with_requests(builder: Builder) -> Builder {
         })
 }
 
-/// Answers each line of the standard input with a line of statistics.
+/// Answers each line of standard input with a line of statistics.
 fn answer(server: &Server) {
     for line in io::stdin().lock().lines() {
         if line.is_err() {

@@ -1,4 +1,5 @@
-//! The soak test: honest clients and attackers on one server at the same time, generated from a seed.
+//! The soak test with attackers: they run next to honest clients on one server, generated from a
+//! seed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::env;
@@ -16,27 +17,30 @@ use super::view::RoomState;
 use roomer_conformance::client::TIMEOUT;
 use roomer_simulator::random::{Random, Source};
 
-/// Honest clients, including the reference client.
+/// The number of honest clients, including the reference client.
 const CLIENTS: usize = 200;
 
-/// Rooms of the reference client, including root, and rooms that end with their last member.
+/// The number of the reference client's rooms, including `root`, followed by the number of rooms
+/// that end with their last member.
 const WATCHED: usize = 13;
 const UNWATCHED: usize = 6;
 
-/// Timeouts that are short enough to expire many times during the test. The pong timeout is long enough
-/// for a busy machine: a client that gets no CPU time for a moment must not be closed.
+/// Timeouts short enough to expire many times during the test. The pong timeout allows for a busy
+/// machine: a client that is not scheduled for a while must not be closed.
 const OPTIONS: &str = "handshake=2000 ping=1000 pong=20000 write=8000 close=4000 backlog=4194304";
 
-/// Memory that the allocator may keep after the second run, in KiB, beyond what it keeps after the first.
+/// The memory in KiB that the allocator may keep after the second run, in addition to what it keeps
+/// after the first.
 const ALLOCATOR_ALLOWANCE: usize = 40 * 1024;
 
-/// How long the test handles received frames before it reads again.
+/// The time for which the test handles received frames before it reads again.
 const PROCESSING_SLICE: Duration = Duration::from_millis(20);
 
-/// The maximum number of bytes read and not handled. Above it the clients send nothing.
+/// The maximum number of bytes read but not handled. Above it, the clients stop sending.
 const MAX_UNPROCESSED: usize = 4 << 20;
 
-/// How many packets honest clients may be ahead of the reference client before they wait for it.
+/// The number of packets by which honest clients may be ahead of the reference client before they
+/// wait for it.
 const MAX_AHEAD: usize = 20_000;
 
 struct Soak {
@@ -45,7 +49,7 @@ struct Soak {
     seed: u64,
     log: DeliveryLog,
     clients: Vec<HonestClient>,
-    /// The index of the client whose received bytes were handled last.
+    /// The index of the next client whose received bytes are handled.
     next: usize,
     victims: Victims,
     /// True while no new attackers may start.
@@ -60,8 +64,8 @@ fn honest_clients_get_all_guarantees_next_to_attackers() {
     let _guide = ReproductionHint(seed, seconds);
     let mut process = Process::start_busy(OPTIONS);
     let start = process.level();
-    // A first run with each kind of attacker shows what the allocator and the runtime keep. Memory must
-    // not grow much in the second one, whatever the allocator does.
+    // A first run with each kind of attacker shows how much the allocator and the runtime keep.
+    // Memory must not grow much in the second run, whatever the allocator does.
     process = Soak::new(process, seed ^ 1).run(Duration::from_secs(2));
     process.recovers(start, usize::MAX / 2);
     let warm = process.level();
@@ -71,7 +75,7 @@ fn honest_clients_get_all_guarantees_next_to_attackers() {
     process.stop();
 }
 
-/// Prints how to repeat a failed run.
+/// Prints the settings that repeat a failed run.
 struct ReproductionHint(u64, u64);
 
 impl Drop for ReproductionHint {
@@ -98,7 +102,7 @@ impl Soak {
         Soak { process, rng, seed, log, clients, next: 0, victims, pause_new }
     }
 
-    /// Runs the whole test once, until no client is left.
+    /// Runs the whole test, until no client is left.
     fn run(mut self, time: Duration) -> Process {
         self.gather();
         let stop = AtomicBool::new(false);
@@ -106,7 +110,7 @@ impl Soak {
             let (addr, seed) = (self.process.addr, self.seed);
             let (rooms, victims) = (self.log.rooms[..].to_vec(), Arc::clone(&self.victims));
             let stop = &stop;
-            // However this ends, the attackers must stop.
+            // Stop the attackers even if the test fails.
             let end = StopOnDrop(stop);
             let pause_new = Arc::clone(&self.pause_new);
             let attackers = scope.spawn(move || {
@@ -137,7 +141,7 @@ impl Soak {
         self.process
     }
 
-    /// Connects the reference client, which joins the watched rooms, and then the others.
+    /// Connects the reference client, joins it to the watched rooms, and then connects the others.
     fn gather(&mut self) {
         self.clients.push(HonestClient::connect(self.process.addr, ReceiveBuffer::Default, true));
         self.until("the reference client is connected", |soak| soak.clients[0].view.me.is_some());
@@ -157,8 +161,8 @@ impl Soak {
         });
     }
 
-    /// Reads and writes for all clients. Checking is slow, and no client may become a slow reader because
-    /// of it: input that is not handled within [`PROCESSING_SLICE`] waits for the next step.
+    /// Reads and writes for all clients. Since checks are slow, input that is not handled within
+    /// [`PROCESSING_SLICE`] waits for the next step, so that no client becomes a slow reader.
     fn turn(&mut self) {
         let mut some = false;
         for client in &mut self.clients {
@@ -196,7 +200,7 @@ impl Soak {
         }
     }
 
-    /// Makes a few honest clients act, unless too much input is unhandled.
+    /// Lets a few honest clients act, unless too much input is unhandled.
     fn act_some(&mut self) {
         let unread: usize = self.clients.iter().map(|client| client.peer.unread()).sum();
         let is_behind = unread > MAX_UNPROCESSED;
@@ -230,11 +234,11 @@ impl Soak {
             ..90 if is_in => client.say(log, room, "hello", rng.below(200) as usize),
             ..95 if is_in => client.say(log, room, "hello", rng.below(LONGEST as u32) as usize),
             ..97 if is_in => (0..50).for_each(|_| client.say(log, room, "hello", 30)),
-            // More than a small receive buffer accepts at once.
+            // This exceeds what a small receive buffer accepts.
             ..98 if is_in => (0..40).for_each(|_| client.say(log, room, "hello", 4000)),
             ..105 if is_in => client.join(log, room),
             ..130 if is_in => client.leave(log, room),
-            // Messages directly after a join are sent as a member.
+            // Messages sent directly after a join come from a member.
             ..60 => {
                 client.join(log, room);
                 (0..rng.below(3)).for_each(|_| client.say(log, room, "hello", 10));
@@ -260,7 +264,7 @@ impl Soak {
         }
     }
 
-    /// Waits until the view of every client is correct, after the attackers have stopped.
+    /// Waits until every client's view is right, after the attackers have stopped.
     fn wait_until_consistent(&mut self) {
         self.until("all requests are answered and all logs agree", |soak| {
             let Soak { clients, log, .. } = soak;
@@ -282,7 +286,7 @@ impl Soak {
         })
     }
 
-    /// Returns the members of each room, according to each client itself.
+    /// Returns the members of each room, based on the rooms of each client.
     fn truth(&self) -> HashMap<Room, BTreeSet<ClientIndex>> {
         let mut truth: HashMap<Room, BTreeSet<ClientIndex>> = HashMap::new();
         for client in &self.clients {
@@ -293,7 +297,7 @@ impl Soak {
         truth
     }
 
-    /// Sends one message in each room, which must reach every other member exactly once.
+    /// Sends a message to each room, which must reach every other member exactly once.
     fn probe(&mut self) {
         let Soak { clients, log, .. } = self;
         let mut spoken = HashMap::new();
@@ -324,7 +328,7 @@ impl Soak {
         }
     }
 
-    /// Makes all clients leave all rooms and close, the reference client last.
+    /// Lets all clients leave all rooms and close, the reference client last.
     fn leave_all(&mut self) {
         let Soak { clients, log, .. } = self;
         for client in &mut clients[1..] {
@@ -357,13 +361,13 @@ impl Soak {
     }
 }
 
-/// Returns the receive buffer of a client. Every fourth one is small, so that the server waits for
-/// it now and then.
+/// Returns the receive buffer of a client. Every fourth one is small, so that the server
+/// occasionally waits for it.
 fn receive_buffer(index: usize) -> ReceiveBuffer {
     if index.is_multiple_of(4) { ReceiveBuffer::Small } else { ReceiveBuffer::Default }
 }
 
-/// Stops the attackers when dropped, even after a failure of the honest clients.
+/// Stops the attackers on drop, even after a failure of the honest clients.
 struct StopOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {

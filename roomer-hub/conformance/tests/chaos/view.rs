@@ -1,4 +1,4 @@
-//! The state of the server as one client sees it, checked packet by packet.
+//! One client's view of the rooms, updated and checked with every packet.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,13 +8,13 @@ use roomer_conformance::wire::{self, PacketView};
 /// The room that every client joins when it connects.
 pub(super) const ROOT: Room = 0;
 
-/// A client's knowledge of the server.
+/// A client's view of its rooms.
 pub(super) struct View {
-    /// Its own index, after the first `join_ack`.
+    /// The client's own index, known after the first `join_ack`.
     pub(super) me: Option<ClientIndex>,
     pub(super) is_reference: bool,
     pub(super) rooms: BTreeMap<Room, RoomState>,
-    /// The number of its joins by room.
+    /// The number of the client's joins, by room.
     pub(super) joins: BTreeMap<Room, usize>,
     pub(super) told: HashMap<ClientIndex, u32>,
     pub(super) probes: BTreeMap<Room, usize>,
@@ -22,26 +22,26 @@ pub(super) struct View {
 }
 
 pub(super) enum RoomState {
-    /// Has sent `join`.
+    /// The client has sent `join`.
     Joining,
     In(Membership),
-    /// Has sent `leave`.
+    /// The client has sent `leave`.
     Leaving(Membership),
 }
 
-/// A client's knowledge of a room that it is a member of.
+/// A client's view of a room that it is a member of.
 pub(super) struct Membership {
     pub(super) members: BTreeSet<ClientIndex>,
     cursor: LogCursor,
-    /// The number of each honest member's next message, where known.
+    /// The number of the next message of each honest member, as far as it is known.
     next: HashMap<ClientIndex, Next>,
-    /// Repeated joins without an answer yet.
+    /// The number of repeated joins without an answer yet.
     pub(super) repeats: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Next {
-    /// The first message after its join.
+    /// The first message after the member's join.
     Start,
     Is(u32),
 }
@@ -59,7 +59,7 @@ impl View {
         }
     }
 
-    /// Returns the packet with which the client joins a room, once or again.
+    /// Returns the packet with which the client joins a room, or repeats a join.
     pub(super) fn join(&mut self, log: &DeliveryLog, room: Room) -> Option<Vec<u8>> {
         match self.rooms.get_mut(&room) {
             None => drop(self.rooms.insert(room, RoomState::Joining)),
@@ -69,7 +69,7 @@ impl View {
         Some(wire::to_room(&log.rooms[room], "join", b""))
     }
 
-    /// Returns a message to a room that the client has joined or is joining.
+    /// Returns the packet of a message to a room that the client has joined or is joining.
     pub(super) fn say(
         &self,
         log: &mut DeliveryLog,
@@ -82,7 +82,7 @@ impl View {
         Some(wire::to_room(&log.rooms[room], event, &payload))
     }
 
-    /// Returns a message to one client.
+    /// Returns the packet of a direct message to a client.
     pub(super) fn tell(
         &self,
         log: &mut DeliveryLog,
@@ -105,8 +105,8 @@ impl View {
         Some(wire::to_room(&log.rooms[room], "leave", b""))
     }
 
-    /// Returns a message from the client to itself: everything that was sent to the client earlier
-    /// must arrive first.
+    /// Returns the packet of a message from the client to itself, which must arrive after all
+    /// messages sent to it earlier.
     pub(super) fn fence(&self, log: &DeliveryLog) -> Vec<u8> {
         let id = log.id(self.me.expect("the first join_ack has arrived"));
         wire::to_client(id, "root", "fence", b"")
@@ -116,7 +116,7 @@ impl View {
         self.me.map_or("a new client".into(), |me| log.id(me).into())
     }
 
-    /// Records that it is about to leave all its rooms.
+    /// Records that the client is about to leave all its rooms.
     pub(super) fn record_leaves(&mut self, log: &mut DeliveryLog) {
         let Some(me) = self.me else { return };
         for (room, state) in &self.rooms {
@@ -126,7 +126,7 @@ impl View {
         }
     }
 
-    /// Ends its memberships; their packets must still appear in the log.
+    /// Ends the client's memberships, whose packets must still appear in the log.
     pub(super) fn end(self, log: &mut DeliveryLog) {
         let Some(me) = self.me else { return };
         for state in self.rooms.into_values() {
@@ -189,7 +189,8 @@ impl View {
         log.end(me, membership.cursor);
     }
 
-    /// Returns the membership for a packet. No packet may arrive before `join_ack` or after `leave_ack`.
+    /// Returns the membership that a packet belongs to. Packets must arrive between `join_ack` and
+    /// `leave_ack`.
     fn membership<'m>(
         &'m mut self,
         log: &DeliveryLog,
@@ -253,7 +254,7 @@ impl View {
             };
             assert!(is_next, "{}: {number}, but {expected:?} is next", log.id(by));
         }
-        // Attackers put an honest client's id into the payload and into `src`.
+        // Attackers put the id of an honest client into both the payload and `src`.
         assert!(view.event != b"forged" || view.payload != view.src, "a forged src");
         assert!(!matches!(view.event, b"open" | b"close"), "a reserved event");
         let observed = Observed::said(by, view.event, view.payload);
@@ -282,12 +283,12 @@ impl View {
                 assert_eq!(by, me, "a fence of another client");
                 self.fences += 1;
             }
-            // Messages of attackers are not checked.
+            // The contents of attackers' messages are not checked.
             _ => {}
         }
     }
 
-    /// Returns true if all requests are answered and all received packets are in the log.
+    /// Returns true if all requests are answered and the log contains all received packets.
     pub(super) fn is_settled(&mut self, log: &mut DeliveryLog) -> bool {
         let Some(me) = self.me else { return false };
         self.rooms.values_mut().all(|state| match state {
@@ -299,14 +300,14 @@ impl View {
         })
     }
 
-    /// Returns true if all direct messages to it have arrived.
+    /// Returns true if all direct messages to the client have arrived.
     pub(super) fn has_all_direct(&self, log: &DeliveryLog) -> bool {
         let Some(me) = self.me else { return false };
         log.told(me).all(|(from, told)| self.told.get(&from).copied().unwrap_or(0) == told)
     }
 }
 
-/// Returns the members in the payload of a `join_ack`.
+/// Parses the members in the payload of a `join_ack`.
 fn snapshot(log: &mut DeliveryLog, json: &[u8]) -> BTreeSet<ClientIndex> {
     let inner = json.strip_prefix(b"[").and_then(|json| json.strip_suffix(b"]"));
     let mut members = BTreeSet::new();

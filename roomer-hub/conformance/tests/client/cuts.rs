@@ -1,4 +1,4 @@
-//! Streams of clients that a test can cut.
+//! Streams for clients, which a test can cut.
 
 use std::io;
 use std::pin::Pin;
@@ -10,16 +10,16 @@ use std::time::Duration;
 use futures_util::{AsyncRead, AsyncWrite};
 use roomer_engine::client::{Client, Runtime};
 
-/// Sockets that the test can cut.
+/// Controls the sockets of a client's connections.
 #[derive(Clone, Default)]
 pub(super) struct Cuts(Arc<CutState>);
 
 #[derive(Default)]
 struct CutState {
-    /// The number of the first connection that is not cut.
+    /// The number of the first connection that has not been cut.
     first: AtomicUsize,
     dials: AtomicUsize,
-    /// The number of the connection that swallows what is written, plus one.
+    /// The number of the connection that drops written bytes, plus one.
     swallowing: AtomicUsize,
     swallowed: AtomicUsize,
     wakers: Mutex<Vec<Waker>>,

@@ -1,4 +1,4 @@
-//! The client on a runtime, over real sockets.
+//! Tests of the client on a runtime, over real sockets.
 
 mod cuts;
 
@@ -18,10 +18,10 @@ use roomer_engine::{
     Builder, Claims, Conn, HandlerError, OwnedMessage, Rejection, ReplyError, Server,
 };
 
-/// The time limit of a request, which no test waits for.
+/// The time limit of requests, which no test reaches.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The number of cases, each of which may take as long as a test.
+/// The number of cases; the time limit of a single test applies to each.
 pub(crate) const CASES: u32 = 8;
 
 /// Runs all cases on one runtime. `start` starts a server and returns its address.
@@ -35,7 +35,8 @@ pub(crate) async fn run<R: Runtime>(start: impl Fn(Server) -> SocketAddr) {
     a_session_continues_on_the_next_connection::<R>(&serve(|builder| builder).1).await;
     let (server, url) = serve(|builder| builder.extended(false));
     losses_are_reported_without_a_session::<R>(&server, &url).await;
-    // More than the twelve megabytes of the case: a reader that gets no core for a second is not closed.
+    // This exceeds the twelve megabytes of the case, so that a reader that is not scheduled for a
+    // second is not closed.
     let large = |builder: Builder| builder.message_rate(100_000, 100_000).max_backlog(64 << 20);
     a_large_backlog_arrives::<R>(&serve(large).1).await;
     handles_and_streams_end::<R>(&serve(|builder| builder).1).await;
@@ -120,7 +121,7 @@ async fn a_session_continues_on_the_next_connection<R: Runtime>(url: &str) {
             cuts.cut();
         }
         if number % 10 == 0 {
-            // Some of it is on the way when the connection breaks.
+            // Some messages are in flight when the connection breaks.
             ann.opened().await.unwrap();
             ann.wake();
         }
@@ -145,7 +146,7 @@ async fn losses_are_reported_without_a_session<R: Runtime>(server: &Server, url:
     lobby.joined().await.unwrap();
     let (before, mut events) = (ann.id().unwrap(), ann.events());
     assert!(!ann.is_extended());
-    // The network accepts it, and delivers nothing more.
+    // The network accepts the message, but delivers no more bytes.
     cuts.swallow();
     lobby.send("chat", "uncertain").unwrap();
     while cuts.swallowed() == 0 {
@@ -195,7 +196,7 @@ async fn handles_and_streams_end<R: Runtime>(url: &str) {
     let bobs = bob.join("lobby");
     bobs.joined().await.unwrap();
     let mut heard = bobs.messages();
-    // The last handle is the room's.
+    // The handle of the room is the last one.
     let lobby = ann.join("lobby");
     let (mut events, mut messages) = (ann.events(), lobby.messages());
     lobby.joined().await.unwrap();
@@ -209,7 +210,7 @@ async fn handles_and_streams_end<R: Runtime>(url: &str) {
         last = Some(event);
     }
     assert_eq!(last, Some(Event::Closed(Closing::Application)));
-    // A slow reader misses the oldest.
+    // A slow reader misses the oldest messages.
     let mut few = bobs.messages_with(2);
     let carl = Client::<R>::connect(url).unwrap();
     let carls = carl.join("lobby");
@@ -232,7 +233,7 @@ async fn failures_are_events<R: Runtime>(url: &str) {
     let builder = Client::<R>::builder(&format!("ws://127.0.0.1:{port}/ws")).unwrap();
     let nowhere = builder.delays(Duration::ZERO, Duration::ZERO).retries(2).connect().unwrap();
     let Closing::GaveUp(Failure::Connect(_)) = nowhere.closed().await else { panic!() };
-    // Another path is answered with 404.
+    // The server answers another path with 404.
     let builder = Client::<R>::builder(&url.replace("/ws", "/other")).unwrap();
     let other = builder.retries(0).connect().unwrap();
     let why = other.closed().await;
@@ -272,7 +273,7 @@ async fn requests_are_answered_in_all_directions<R: Runtime>(url: &str) {
     for greeting in ["hi", "", "panic", "error"] {
         answers.push(lobby.request_to(id, "name", greeting, LIMIT));
     }
-    // The requests survive the loss of the connections.
+    // The requests survive the loss of both connections.
     cuts.cut();
     let mut texts = Vec::new();
     for answer in answers {
@@ -283,7 +284,7 @@ async fn requests_are_answered_in_all_directions<R: Runtime>(url: &str) {
     }
     let failed = "failed: the handler has failed";
     assert_eq!(texts, ["hi, Bob", "invalid: a greeting, please", failed, failed]);
-    // Ann has no handlers, and the server has only one.
+    // Ann has no request handlers, and the server has only one.
     let unknown = bobs.request_to(ann.id().unwrap(), "name", "hi", LIMIT).await;
     let Err(RequestError::Failed { code, .. }) = unknown else { panic!("{unknown:?}") };
     assert_eq!(code, "unknown");
@@ -305,7 +306,7 @@ async fn a_new_token_is_sent_before_the_login_expires<R: Runtime>(
                 Some("expired") => Err(Rejection::unauthorized("a new token, please")),
                 token => Ok(check(token.unwrap_or_default())),
             })
-            // Every login is due for renewal at once. Only Ann's is renewed.
+            // Every login is due for renewal immediately, but only Ann's is renewed.
             .renew_login(move |_, token| match token {
                 "ann" => Ok(Claims::new().user("ann").good_for(2 * LIMIT).with(Renewed)),
                 _ => Err(Rejection::unauthorized("a new token, please")),
@@ -316,7 +317,7 @@ async fn a_new_token_is_sent_before_the_login_expires<R: Runtime>(
             })
     });
     let builder = Client::<R>::builder(&url).unwrap().delays(Duration::ZERO, Duration::ZERO);
-    // The rejection of the first token is not final, since there may be another.
+    // The rejection of the first token is not final, since there is another.
     let is_first = AtomicBool::new(true);
     let token = move || {
         let token = if is_first.swap(false, Ordering::Relaxed) { "expired" } else { "ann" };
@@ -330,7 +331,7 @@ async fn a_new_token_is_sent_before_the_login_expires<R: Runtime>(
     assert_eq!(server.stats().opened, 1, "without a new connection");
 }
 
-/// Fails a run that waits for something that never happens.
+/// Fails a run that exceeds a time limit.
 pub(crate) async fn within<R: Runtime>(limit: Duration, run: impl Future<Output = ()>) {
     let mut run = std::pin::pin!(run);
     let mut limit = std::pin::pin!(R::sleep(limit));

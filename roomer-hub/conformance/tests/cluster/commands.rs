@@ -1,4 +1,4 @@
-//! Commands of one node's application about connections of another node.
+//! Tests of an application's commands about connections of another node.
 
 use std::sync::{Arc, Mutex};
 
@@ -34,7 +34,7 @@ pub(crate) fn the_application_commands_connections_of_other_nodes(nodes: &mut No
     assert!(server.kick(id(&b), "lobby"));
     b.expect_left("lobby");
     a.expect_member_left("lobby", &b.id);
-    // A room in which this node has no member.
+    // This node has no member in the room.
     b.join("far");
     nodes.shows(&b, "far");
     server.broadcast("far", "news", b"four");
@@ -57,7 +57,7 @@ pub(crate) fn an_unknown_id_is_reported_as_such(nodes: &mut Nodes) {
     assert!(!server.disconnect(stranger, 4000, ""));
     assert!(server.conn(id(&b)).is_none(), "its claims are at its own node");
     assert!(nodes.server(1).conn(id(&b)).is_some());
-    // The other node's name arrives with its first beat, perhaps after its members.
+    // The other node's name arrives with its first beat, possibly after its members.
     let peer = until("no beat comes", || {
         let mut peers = server.cluster()?.peers;
         assert_eq!(peers.len(), 1);
@@ -109,10 +109,10 @@ pub(crate) fn a_message_of_the_application_above_the_limit_is_refused_with_a_war
     server.conn(id(&a)).unwrap().send_to_room("root", "news", &payload);
     assert!(!server.send(id(&b), "news", &payload));
     let taken = std::mem::take(&mut *warnings.lock().unwrap());
-    // At most one warning of each kind is given in ten seconds.
+    // Each kind of warning is reported at most once in ten seconds.
     let cause = WarningCause::MessageTooLarge { event: "news".into(), bytes: 1001, limit: 1000 };
     assert_eq!(taken, [cause]);
-    // The limit does not apply to a message that stays on this node.
+    // The limit does not apply to messages that stay on this node.
     assert!(server.send(id(&a), "news", &payload));
     let own = a.id.clone();
     a.expect("root", "news", &own, "", &payload);

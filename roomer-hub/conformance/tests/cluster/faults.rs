@@ -1,4 +1,4 @@
-//! Failures of the broker and of nodes, as clients see them.
+//! Tests of failures of the broker and of nodes, as seen by clients.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -48,7 +48,7 @@ pub(crate) fn without_a_broker_each_node_shows_its_own_members(nodes: &mut Nodes
     nodes.broker.kill();
     a.expect_member_left("root", &b.id);
     b.expect_member_left("root", &a.id);
-    // Local rooms do not notice.
+    // Memberships and messages on one node are not affected.
     let mut c = Client::connect(nodes.nodes[0].as_ref().unwrap().addr);
     a.expect_new_member("root", &c.id);
     assert_eq!(c.root_members.len(), 2);
@@ -76,7 +76,7 @@ pub(crate) fn a_node_that_stops_in_order_takes_its_members_along(nodes: &mut Nod
     nodes.start(2);
     let [mut a, mut b] = nodes.clients([0, 1]);
     b.send_to_room("root", "chat", b"the last word");
-    // By then the server has read the message.
+    // After this, the server has read the message.
     b.expect_nothing();
     nodes.stop(1);
     a.expect("root", "chat", "", &b.id, b"the last word");
@@ -125,7 +125,7 @@ pub(crate) fn health_can_depend_on_the_broker_and_a_stop_does_not(nodes: &mut No
     let [mut a, mut b] = nodes.clients([index, index]);
     nodes.broker.kill();
     is_ready(nodes, false);
-    // Its own clients are still served.
+    // The node still serves its own clients.
     a.send_to_room("root", "chat", b"alone");
     b.expect("root", "chat", "", &a.id, b"alone");
     nodes.broker.restart();
@@ -134,7 +134,7 @@ pub(crate) fn health_can_depend_on_the_broker_and_a_stop_does_not(nodes: &mut No
     link(nodes, index, false);
     nodes.stop(index);
     a.expect_close(1001);
-    // The other node cannot know of the stop, and shows the members until its peer is dead.
+    // The other node receives no goodbye, so it shows the members until it declares its peer dead.
     nodes.counts(other, "root", 0);
     let gone = nodes.server(other).stats().cluster.unwrap().gone;
     assert_eq!(gone.into_iter().collect::<Vec<_>>(), [("silent", 1)]);
@@ -153,7 +153,7 @@ pub(crate) fn frames_of_other_clusters_at_the_broker_are_ignored(nodes: &mut Nod
     assert_eq!(nodes.server(other).cluster().unwrap().peers_in(PeerState::Live), 0);
 }
 
-/// Connects clients to the first two nodes while a third one does not show them.
+/// Connects clients to the first two nodes, which a third node does not show.
 fn nodes_clients(nodes: &Nodes) -> [Client; 2] {
     let connect = |index: usize| Client::connect(nodes.nodes[index].as_ref().unwrap().addr);
     let mut a = connect(0);

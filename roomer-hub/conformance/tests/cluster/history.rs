@@ -1,4 +1,4 @@
-//! Rooms that remember, in a cluster: each node has a memory of its own.
+//! Tests of rooms with a message history in a cluster, in which each node keeps its own history.
 
 use roomer_conformance::client::Client;
 use roomer_conformance::wire::Packet;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::nodes::Nodes;
 
-/// Receives until a packet of this event arrives.
+/// Receives until a packet with this event arrives.
 fn next_of(client: &mut Client, event: &str) -> Packet {
     loop {
         let packet = client.expect_packet();
@@ -36,7 +36,7 @@ pub(crate) fn a_position_of_another_node_is_not_mistaken_for_an_own_one(nodes: &
     assert_eq!((&*said.dst, &*said.payload), ("#1", &b"one"[..]));
     ann.send_to_room("chat", "say", b"two");
     assert_eq!(next_of(&mut bob, "say").dst, "#2");
-    // Ann knows the first message by its number on her node, and returns to the other node.
+    // Ann has the position of the first message on her node, and reconnects to the other node.
     let own = join(&mut ann, "chat", "{\"last\":0}")["at"][0].clone();
     let (mut ann, _) = nodes.extended_client(1);
     let ack = join(&mut ann, "chat", &format!("{{\"at\":[{own},1],\"last\":10}}"));

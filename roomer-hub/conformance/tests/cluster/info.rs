@@ -1,4 +1,4 @@
-//! Info of members on other nodes.
+//! Tests of the info of members on other nodes.
 
 use std::io::Write;
 
@@ -9,8 +9,8 @@ use roomer_engine::Info;
 use super::nodes::{Nodes, id};
 
 impl Nodes {
-    /// Connects an extended client to a node, and waits until all nodes show it in root. Returns it with
-    /// the list of members that it got.
+    /// Connects an extended client to a node, and waits until all nodes show it in `root`. Returns
+    /// it with the list of members that it received.
     pub(crate) fn extended_client(&self, index: usize) -> (Client, String) {
         let addr = self.addr(index);
         let mut stream = dial(addr);
@@ -41,7 +41,7 @@ pub(crate) fn extended_members_see_the_info_of_members_on_other_nodes(nodes: &mu
     expect_change(&mut ann, "changed", &named);
     let (mut bob, _) = nodes.extended_client(1);
     expect_change(&mut ann, "joined", &entry(&bob.id, "null"));
-    // The change to Ann may come before or after Bob's list, but not after a later message of hers.
+    // Ann's change may arrive before or after Bob's list, but not after a later message of hers.
     ann.send_to_room("root", "order", b"");
     while bob.expect_packet().event != "order" {}
     nodes.server(0).set_info(id(&ann), info("Eve")).unwrap();
@@ -53,7 +53,7 @@ pub(crate) fn extended_members_see_the_info_of_members_on_other_nodes(nodes: &mu
     expect_change(&mut ann, "joined", &entry(&plain.id, "null"));
     nodes.server(1).set_info(id(&plain), info("Zoe")).unwrap();
     expect_change(&mut ann, "changed", &entry(&plain.id, "{\"name\":\"Zoe\"}"));
-    // A node that starts later has them all.
+    // A node that starts later receives all infos.
     let late = nodes.add(&|builder| builder, "chat");
     nodes.formed();
     let (carol, list) = nodes.extended_client(late);

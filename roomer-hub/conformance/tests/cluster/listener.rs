@@ -1,5 +1,5 @@
-//! A client that hears numbered messages of another one, each once and in order, but for those that a
-//! leave and return of their sender covers.
+//! A client that checks numbered messages of another client: each must arrive once and in order,
+//! unless a leave and rejoin of the sender accounts for the loss.
 
 use std::collections::BTreeSet;
 
@@ -9,18 +9,20 @@ pub(crate) struct Listener {
     client: Client,
     room: &'static str,
     from: String,
-    /// The members of each room, as the client sees them.
+    /// The members of each room in the client's view.
     members: BTreeSet<(String, String)>,
-    /// The last number that was heard.
+    /// The number of the last received message.
     last: u32,
-    /// True if messages may be missing before the next one, since the sender has left since.
+    /// True if messages before the next one may be missing, because the sender has left since the
+    /// last one.
     may_miss: bool,
-    /// The returns of the sender to the room.
+    /// The number of times that the sender has rejoined the room.
     pub(crate) returns: usize,
 }
 
 impl Listener {
-    /// Starts to listen to `from`, which speaks in `room`. These clients are in the room and in root.
+    /// Starts to check messages that `from` sends to `room`. The given clients are in that room and
+    /// in `root`.
     pub(crate) fn new(client: Client, room: &'static str, from: &Client, ids: &[&str]) -> Listener {
         let rooms = ["root", room];
         let members = ids.iter().flat_map(|id| rooms.map(|room| (room.into(), (*id).into())));
@@ -35,8 +37,8 @@ impl Listener {
         }
     }
 
-    /// Hears all that `from` says up to `last`, and what it says each time it has returned, so that the
-    /// last message is never one that is lost.
+    /// Receives all messages up to `last`. After each rejoin of the sender, lets it send another
+    /// message, so that the last one is not lost.
     pub(crate) fn hear(&mut self, from: &mut Client, mut last: u32) -> u32 {
         let mut returns = self.returns;
         while self.last < last {

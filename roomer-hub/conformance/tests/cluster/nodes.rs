@@ -1,4 +1,4 @@
-//! Nodes of a cluster in this process, each with its threads, and their broker.
+//! Starts the nodes of a cluster in this process, each on its own threads, and their broker.
 
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};
@@ -16,24 +16,24 @@ use tokio::sync::oneshot;
 
 use super::tap::Tap;
 
-/// The runtime of a node.
+/// The runtime that a node uses.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Runtime {
     Tokio,
     Smol,
 }
 
-/// The runtimes of nodes.
+/// The combinations of runtimes under test.
 const RUNTIMES: [&[Runtime]; 3] =
     [&[Runtime::Tokio], &[Runtime::Smol], &[Runtime::Tokio, Runtime::Smol]];
 
-/// Runs a test over each broker with nodes on each runtime and on both, all at the same time: it mostly
-/// waits. A panic is printed with the broker and the runtimes.
+/// Runs a test over each broker with nodes on each runtime and on both. The combinations run
+/// concurrently, since they mostly wait. A panic is printed with the broker and the runtimes.
 pub(crate) fn on_all(test: fn(&mut Nodes)) {
     on(&BrokerKind::all(), move |kind, runtimes| test(&mut Nodes::new(kind, runtimes)));
 }
 
-/// The same over these brokers, which the test starts.
+/// Runs a test as [`on_all`] does, over brokers of these kinds.
 pub(crate) fn on(
     kinds: &[BrokerKind],
     test: impl Fn(&BrokerKind, &'static [Runtime]) + Clone + Send + 'static,
@@ -44,7 +44,7 @@ pub(crate) fn on(
     at_once(cases, move |(kind, runtimes)| test(&kind, runtimes));
 }
 
-/// A running node.
+/// A running node of the cluster.
 pub(crate) struct Node {
     pub(crate) server: Server,
     pub(crate) addr: SocketAddr,
@@ -52,27 +52,27 @@ pub(crate) struct Node {
     thread: JoinHandle<()>,
 }
 
-/// A broker and its nodes, whose runtimes take turns.
+/// A broker and its nodes. New nodes use the runtimes in turn.
 pub(crate) struct Nodes {
     runtimes: &'static [Runtime],
     pub(crate) broker: Box<dyn Broker>,
-    /// The link of nodes that are added from now on.
+    /// The tap on the links of nodes that are added later.
     pub(crate) tap: Tap,
     pub(crate) nodes: Vec<Option<Node>>,
 }
 
 impl Nodes {
-    /// Starts a broker, for nodes on these runtimes.
+    /// Starts a broker of this kind, for nodes on these runtimes.
     pub(crate) fn new(kind: &BrokerKind, runtimes: &'static [Runtime]) -> Nodes {
         Nodes::with(kind.start(), runtimes)
     }
 
-    /// The same with a broker that runs.
+    /// Uses a running broker, for nodes on these runtimes.
     pub(crate) fn with(broker: Box<dyn Broker>, runtimes: &'static [Runtime]) -> Nodes {
         Nodes { runtimes, broker, tap: Tap::default(), nodes: Vec::new() }
     }
 
-    /// Starts this many nodes and waits until each shows the members of the others.
+    /// Starts this many nodes, and waits until each shows the members of the others.
     pub(crate) fn start(&mut self, count: usize) {
         self.start_with(count, |builder| builder);
     }
@@ -84,7 +84,7 @@ impl Nodes {
         self.formed();
     }
 
-    /// Starts this many nodes with options of the cluster.
+    /// Starts this many nodes with the given options of the cluster.
     pub(crate) fn start_cluster(&mut self, count: usize, options: impl Fn(Cluster) -> Cluster) {
         let address = self.broker.address("");
         for _ in 0..count {
@@ -93,7 +93,7 @@ impl Nodes {
         self.formed();
     }
 
-    /// Starts one more node, with a proxy between it and the broker.
+    /// Starts another node, with a proxy between it and the broker.
     pub(crate) fn add_behind_proxy(
         &mut self,
         options: impl Fn(Builder) -> Builder,
@@ -104,7 +104,7 @@ impl Nodes {
         proxy
     }
 
-    /// Starts a proxy of the broker; returns it with its address.
+    /// Starts a proxy in front of the broker. Returns it with its address.
     pub(crate) fn proxy(&self) -> (Proxy, String) {
         let port = self.broker.port();
         let proxy = Proxy::start(port);
@@ -112,7 +112,7 @@ impl Nodes {
         (proxy, address)
     }
 
-    /// Starts one more node of a cluster.
+    /// Starts another node of a cluster.
     pub(crate) fn add(&mut self, options: &impl Fn(Builder) -> Builder, cluster: &str) -> usize {
         let address = self.broker.address("");
         self.add_at(options, cluster, &address)
@@ -137,7 +137,7 @@ impl Nodes {
         self.add_named(options, cluster, address)
     }
 
-    /// The same for a cluster's options with the node's name.
+    /// Starts another node with the given cluster options, which include its name.
     pub(crate) fn add_named(
         &mut self,
         options: &impl Fn(Builder) -> Builder,
@@ -145,7 +145,7 @@ impl Nodes {
         address: &str,
     ) -> usize {
         let index = self.nodes.len();
-        // A busy machine may leave the broker or a node without a core for longer than the half second
+        // A busy machine may not schedule the broker or a node for longer than the half second
         // after which a frame counts as lost.
         let cluster = cluster.repair_wait(Duration::from_secs(10));
         let cluster = cluster.form_wait(Duration::from_millis(50));
@@ -179,14 +179,14 @@ impl Nodes {
         self.nodes[index].as_ref().unwrap().addr
     }
 
-    /// Connects a client to a node, and waits until all nodes show it in root.
+    /// Connects a client to a node, and waits until all nodes show it in `root`.
     pub(crate) fn client(&self, index: usize) -> Client {
         let client = Client::connect(self.addr(index));
         self.shows(&client, "root");
         client
     }
 
-    /// Connects a client to each of these nodes. No notices of root are left to read.
+    /// Connects a client to each of these nodes, and consumes all notices of `root`.
     pub(crate) fn clients<const N: usize>(&self, indices: [usize; N]) -> [Client; N] {
         let mut clients = indices.map(|index| self.client(index));
         let ids: Vec<String> = clients.iter().map(|client| client.id.clone()).collect();
@@ -198,7 +198,7 @@ impl Nodes {
         clients
     }
 
-    /// Joins clients to a room, one after the other. No notices are left to read.
+    /// Joins clients to a room in order, and consumes all notices.
     pub(crate) fn join<const N: usize>(&self, room: &str, mut clients: [&mut Client; N]) {
         for at in 0..N {
             clients[at].join(room);
@@ -225,7 +225,7 @@ impl Nodes {
         });
     }
 
-    /// Stops a node, which announces its stop.
+    /// Stops a node in an orderly way, with a goodbye.
     pub(crate) fn stop(&mut self, index: usize) {
         self.nodes[index].take().unwrap().stop();
     }
@@ -279,7 +279,7 @@ impl Node {
 
     fn stop(self) {
         (self.stop)();
-        // A failed test has other things to report.
+        // If the test has already failed, its own message is more useful.
         let ended = self.thread.join();
         assert!(ended.is_ok() || thread::panicking(), "a node has panicked");
     }

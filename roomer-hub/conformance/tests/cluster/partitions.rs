@@ -1,4 +1,4 @@
-//! Networks that are cut, and nodes that come and go.
+//! Tests of network partitions, and of nodes that leave and rejoin the cluster.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,10 +18,10 @@ use roomer_proto::cluster::{Head, Item, Items};
 use super::nodes::{self, Nodes};
 use super::tap::Tap;
 
-/// Admitted after 1, 2 and 4 beats.
+/// The number of deaths of a node, which is readmitted after 1, 2 and 4 beats.
 const DEATHS: u32 = 3;
 
-/// Waits until clients have received these notices about each other in root, in any order.
+/// Waits until the clients have received these notices about each other in `root`, in any order.
 fn expect_all(clients: &mut [Client], event: &str, ids: &[String]) {
     for client in clients {
         let mut seen: Vec<String> = ids
@@ -39,7 +39,7 @@ fn expect_all(clients: &mut [Client], event: &str, ids: &[String]) {
     }
 }
 
-/// Each client says a word, which reaches all of them and no other.
+/// Lets each client send a message, which must reach all of these clients and no other.
 fn talk(clients: &mut [Client]) {
     for at in 0..clients.len() {
         let id = clients[at].id.clone();
@@ -63,7 +63,7 @@ pub(crate) fn a_node_that_is_cut_off_is_a_smaller_room_until_it_is_back(nodes: &
     cut_and_heal(&proxy, [&mut [a, b], &mut [c, d]]);
 }
 
-/// Two servers that share their subjects, with two nodes each.
+/// The broker consists of two servers that share their subjects, each with two nodes.
 #[test]
 fn two_halves_of_a_broker_are_smaller_rooms_until_they_are_one() {
     let nats: Vec<_> = nats_servers().into_iter().map(BrokerKind::Nats).collect();
@@ -85,8 +85,7 @@ fn two_halves_of_a_broker_are_smaller_rooms_until_they_are_one() {
     });
 }
 
-/// Starts a server of a cluster of NATS. The other one is not told where it can be reached without the
-/// proxy.
+/// Starts a server of a NATS cluster. It must not advertise an address that bypasses the proxy.
 fn half(program: &Path, route: &str) -> Nats {
     static STARTED: AtomicUsize = AtomicUsize::new(0);
     let name = format!("half-{}-{}.conf", process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
@@ -106,7 +105,7 @@ fn cut_and_heal(proxy: &Proxy, [one, other]: [&mut [Client]; 2]) {
         proxy.cut();
         expect_all(one, "member_left", &ids(other));
         expect_all(other, "member_left", &ids(one));
-        // Each half continues.
+        // Each half continues to exchange messages.
         talk(one);
         talk(other);
         proxy.heal();
@@ -123,7 +122,7 @@ fn cut_and_heal(proxy: &Proxy, [one, other]: [&mut [Client]; 2]) {
     }
 }
 
-/// Counts the beats of other nodes that a node gets.
+/// Counts the beats that a node receives from other nodes.
 fn counting(beats: &Arc<AtomicUsize>) -> Tap {
     let beats = beats.clone();
     let received = move |frame: Bytes| {
@@ -139,7 +138,7 @@ pub(crate) fn a_node_that_dies_often_is_admitted_later_each_time(nodes: &mut Nod
     const BEAT: Duration = Duration::from_millis(500);
     let cluster = || Cluster::named("chat").beat(BEAT, 8 * BEAT);
     let beats = Arc::new(AtomicUsize::new(0));
-    // The beats that came before each death, and before each return.
+    // The number of beats received before each death and before each readmission.
     let events = Arc::new(Mutex::new(Vec::new()));
     let (kept, kept_beats) = (events.clone(), beats.clone());
     let hooked = move |builder: Builder| {
@@ -155,7 +154,7 @@ pub(crate) fn a_node_that_dies_often_is_admitted_later_each_time(nodes: &mut Nod
     let proxy = nodes.add_behind_proxy(|builder| builder, cluster());
     nodes.formed();
     let [mut a, b] = nodes.clients([0, 1]);
-    // The hook is called once the node's name has arrived, perhaps after its members.
+    // The hook is called once the node's name has arrived, possibly after its members.
     until("the node is not reported", || events.lock().unwrap().pop());
     for _ in 0..DEATHS {
         proxy.cut();
@@ -176,7 +175,7 @@ pub(crate) fn a_node_that_dies_often_is_admitted_later_each_time(nodes: &mut Nod
 }
 
 pub(crate) fn a_node_that_starts_again_ends_the_wait_for_the_one_before(nodes: &mut Nodes) {
-    // The test would not wait for the end of such a silence.
+    // The silence timeout exceeds the duration of the test.
     let cluster = || Cluster::named("chat").beat(Duration::from_secs(1), Duration::from_secs(600));
     let address = nodes.broker.address("");
     nodes.add_with(&|builder| builder, cluster(), &address);

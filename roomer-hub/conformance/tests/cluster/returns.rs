@@ -1,4 +1,5 @@
-//! Clients that return to a node other than that of their session, and users with connections on several.
+//! Tests of clients that reconnect to another node than that of their session, and of users with
+//! connections on several nodes.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -12,7 +13,7 @@ use serde_json::Value;
 
 use super::nodes::{Nodes, id};
 
-/// The user is a part of the address.
+/// Takes the user from the request's query.
 fn with_users(builder: Builder) -> Builder {
     builder.authorize(|request| {
         let user = request.query("user");
@@ -21,7 +22,7 @@ fn with_users(builder: Builder) -> Builder {
 }
 
 impl Nodes {
-    /// Connects a client with a session to a node. Returns it with its token.
+    /// Connects a client with a session to a node. Returns it with its session token.
     fn session(&self, index: usize, query: &str) -> (Client, String) {
         let addr = self.addr(index);
         let request = HttpRequest::upgrade(addr).target(&format!("/ws?roomer=2{query}"));
@@ -59,7 +60,7 @@ pub(crate) fn a_client_that_returns_to_another_node_leaves_no_ghost(nodes: &mut 
     drop(ann);
     nodes.has_detached(0, 1);
 
-    // Without the secret, and as another user, the session stays, and no member is notified.
+    // A wrong secret or another user leaves the session unchanged, and no member is notified.
     let last = if token.ends_with('0') { '1' } else { '0' };
     let forged = format!("{}{last}", &token[..token.len() - 1]);
     let tries = [("ann", &forged), ("bob", &token)];
@@ -72,7 +73,7 @@ pub(crate) fn a_client_that_returns_to_another_node_leaves_no_ghost(nodes: &mut 
     until("the reports do not come", || (nodes.sessions(0).released.unknown == 2).then_some(()));
     assert_eq!((nodes.sessions(0).detached, nodes.sessions(0).released.detached), (1, 0));
 
-    // With it, the new member joins, and the old one leaves its rooms at once.
+    // With the right secret the new member joins, and the old one leaves its rooms immediately.
     let (ann, _) = nodes.session(1, &format!("&user=ann&session={token}&received=2"));
     assert_ne!(ann.id, old);
     near.expect_new_member("root", &ann.id);
@@ -105,7 +106,7 @@ pub(crate) fn a_socket_that_looks_open_ends_when_its_client_is_at_another_node(n
     bob.expect_member_left("root", &old);
     let end = loop {
         match ann.receive() {
-            Received::Packet(_) => {} // Notices of the others.
+            Received::Packet(_) => {} // notices about other members
             end => break end,
         }
     };
@@ -118,7 +119,7 @@ pub(crate) fn a_user_is_reached_on_all_nodes(nodes: &mut Nodes) {
     let mut clients = [(0, "ann"), (1, "ann"), (1, "ann"), (1, "bob")]
         .map(|(node, user)| nodes.session(node, &format!("&user={user}")).0);
     let bob_id = clients[3].id.clone();
-    // An extended client gets notices of the others, which are not looked at.
+    // Skip the notices about other members that an extended client receives.
     let next = |client: &mut Client| loop {
         let packet = client.expect_packet();
         if packet.event != "roomer:members" {
@@ -148,7 +149,7 @@ pub(crate) fn a_user_is_reached_on_all_nodes(nodes: &mut Nodes) {
             assert_eq!(packet.payload, at.to_string().into_bytes());
         }
     }
-    // Two are in the lobby, on the other node.
+    // Two connections of the user are in the lobby, on the other node.
     assert_eq!(ann.set_info(Info::string("busy")), Ok(1));
     let mut changed = BTreeSet::new();
     while changed.len() < 2 {

@@ -1,4 +1,4 @@
-//! Nodes that do not read what the broker sends them.
+//! Tests of nodes that do not read what the broker sends to them.
 
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -12,10 +12,11 @@ use roomer_engine::cluster::Cluster;
 use super::listener::Listener;
 use super::nodes::{self, Nodes, Runtime};
 
-/// Longer than any test: a node that is only slow is not dead.
+/// A silence timeout that exceeds any test, so that a slow node does not count as dead.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Keeps what arrives at once after a node was stalled, however fast the test's client reads.
+/// Uses a backlog that holds all messages arriving after a stall, however fast the test client
+/// reads.
 fn patient(builder: Builder) -> Builder {
     builder.max_backlog(64 << 20)
 }
@@ -31,7 +32,7 @@ pub(crate) fn a_slow_node_costs_others_a_bounded_journal_and_does_not_hold_them_
 ) {
     const JOURNAL: usize = 256 * 1024;
     const MESSAGE: usize = 4 * 1024;
-    // A multiple of the journal.
+    // These messages are several times larger than the journal.
     const COUNT: u32 = 1024;
     let options = || {
         let cluster = Cluster::named("chat").beat(Duration::from_secs(1), PATIENCE);
@@ -51,7 +52,8 @@ pub(crate) fn a_slow_node_costs_others_a_bounded_journal_and_does_not_hold_them_
     b.hear(&mut a, 1);
 
     proxy.stall();
-    // Members on this node hear it as ever, although the sender is held back for the slow node.
+    // Members on this node receive the messages as usual, although the sender is paused because of
+    // the slow node.
     let mut most = 0;
     for number in 2..=COUNT {
         let payload = numbered(number, MESSAGE);
@@ -66,7 +68,7 @@ pub(crate) fn a_slow_node_costs_others_a_bounded_journal_and_does_not_hold_them_
     b.hear(&mut a, COUNT);
 }
 
-/// Starts a broker that cuts a client off that is 1 MiB behind.
+/// Starts a broker that disconnects a client with more than 1 MiB of pending output.
 fn impatient(kind: &BrokerKind) -> Box<dyn Broker> {
     match kind {
         BrokerKind::Nats(program) => {
@@ -84,7 +86,7 @@ fn impatient(kind: &BrokerKind) -> Box<dyn Broker> {
     }
 }
 
-/// Returns the line of its log in which a broker names a client that is cut off as too slow.
+/// Returns the text with which a broker logs the disconnection of a slow client.
 fn cut_off(kind: &BrokerKind) -> &'static str {
     match kind {
         BrokerKind::Nats(_) => "Slow Consumer",
@@ -108,14 +110,14 @@ fn a_node_that_the_broker_cuts_off_as_too_slow_shows_what_is_lost() {
     });
 }
 
-/// Returns how often a sender left and returned for a member on the slow node.
+/// Returns how often a sender left and rejoined in the view of a member on the slow node.
 fn cut_off_while_others_speak(
     kind: &BrokerKind,
     runtimes: &'static [Runtime],
     journal: usize,
 ) -> usize {
     const MESSAGE: usize = 32 * 1024;
-    // More than the broker and the sockets' buffers keep together.
+    // This exceeds the buffers of the broker and the sockets together.
     const MOST: u32 = 512;
     let mut nodes = Nodes::with(impatient(kind), runtimes);
     let options = || {
@@ -147,18 +149,18 @@ fn cut_off_while_others_speak(
         for _ in 0..count {
             last += 1;
             a.send_to_room("lobby", "n", &numbered(last, MESSAGE));
-            // By then its node has handled the message.
+            // After this, the client's node has handled the message.
             a.expect_nothing();
         }
         last
     };
-    // NATS lets senders wait for a while before it cuts a slow node off.
+    // NATS throttles senders for a while before it disconnects a slow node.
     while !is_cut_off() && say(1) < MOST {}
     nodes.broker.log().after(cut_off(kind));
     let last = say(16);
     proxy.resume();
     b.hear(&mut a, last);
-    // As after a restart of the broker.
+    // The effect is the same as after a restart of the broker.
     let warnings = warnings.lock().unwrap();
     assert!(warnings.contains("broker cannot be reached"), "the link was never down: {warnings}");
     b.returns

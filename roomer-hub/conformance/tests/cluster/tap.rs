@@ -1,4 +1,4 @@
-//! A node's link to a real broker, whose frames a test sees and may change.
+//! A tap on a node's link to a real broker, through which a test can observe and change frames.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,7 +8,7 @@ use roomer_engine::cluster::{Carrier, CarrierEvent, Subject};
 
 type Change = Arc<dyn Fn(Bytes) -> Bytes + Send + Sync>;
 
-/// What happens to the frames on their way.
+/// A function applied to the frames of a link.
 #[derive(Clone)]
 pub(crate) struct Tap {
     pub(crate) received: Change,

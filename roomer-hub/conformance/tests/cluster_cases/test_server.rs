@@ -1,4 +1,4 @@
-//! Two nodes in place of a test's server, with the interface of `cases/test_server.rs`.
+//! Two nodes in place of a single server, with the interface of `cases/test_server.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,14 +11,14 @@ use roomer_engine::{Builder, ConnId, Server, Stats};
 
 use crate::nodes::{Nodes, Runtime};
 
-/// Two nodes and their broker.
+/// Two nodes, their broker and their clients.
 pub(crate) struct TestServer {
     pub(crate) server: Arc<Both>,
     nodes: Nodes,
     connected: AtomicUsize,
 }
 
-/// The servers of both nodes.
+/// The servers of both nodes, used like a single one.
 pub(crate) struct Both([Server; 2]);
 
 impl TestServer {
@@ -31,7 +31,7 @@ impl TestServer {
     }
 
     pub(crate) fn with(choose: impl Fn(Builder) -> Builder) -> TestServer {
-        // The newest of NATS.
+        // Use the newest installed version of NATS.
         let kind = BrokerKind::Nats(nats_servers().pop().unwrap());
         let mut nodes = Nodes::new(&kind, &[Runtime::Tokio, Runtime::Smol]);
         nodes.start_with(2, choose);
@@ -39,7 +39,7 @@ impl TestServer {
         TestServer { server, nodes, connected: AtomicUsize::new(0) }
     }
 
-    /// Connects a client to the node whose turn it is.
+    /// Connects a client to the node whose turn it is. The client is a member of `root`.
     pub(crate) fn client(&self) -> Client {
         let index = self.connected.fetch_add(1, Ordering::Relaxed) % 2;
         let mut client = Client::connect(self.nodes.nodes[index].as_ref().unwrap().addr);
@@ -60,7 +60,7 @@ impl TestServer {
         std::array::from_fn(|_| self.roomless_client())
     }
 
-    /// Connects clients that are members of one room only and have received its notices.
+    /// Connects clients that are members of one room only, and consumes its notices.
     pub(crate) fn clients_in<const N: usize>(&self, room: &str) -> [Client; N] {
         let mut members = self.roomless_clients();
         join_all(room, &mut members);
@@ -69,7 +69,7 @@ impl TestServer {
 }
 
 impl Both {
-    /// Returns the first node's statistics, with the rejected packets of both.
+    /// Returns the first node's statistics, with the rejected packets of both nodes.
     pub(crate) fn stats(&self) -> Stats {
         let [mut all, other] = self.0.each_ref().map(Server::stats);
         let (sum, rejected) = (&mut all.rejected_packets, other.rejected_packets);

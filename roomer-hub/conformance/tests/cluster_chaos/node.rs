@@ -1,4 +1,4 @@
-//! One node as a process: this test's executable, run again with an environment variable.
+//! Runs a node as a process: this test's executable, started again with an environment variable.
 
 use std::alloc::System;
 use std::io::{BufRead, BufReader};
@@ -14,7 +14,7 @@ use roomer_engine::Server;
 use roomer_engine::cluster::{BrokerAddress, Cluster};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// The environment variable with runtime, address and broker.
+/// The environment variable with the node's runtime, address and broker.
 const NODE: &str = "ROOMER_CHAOS_NODE";
 
 const LISTENING: &str = "listening on ";
@@ -23,7 +23,7 @@ const ALLOCATED: &str = "allocated ";
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
-/// A node. Dropping it kills the process.
+/// A running node. Dropping it kills the process.
 pub(crate) struct Process {
     pub(crate) addr: SocketAddr,
     runtime: &'static str,
@@ -43,14 +43,15 @@ impl Process {
         self.child.wait().unwrap();
     }
 
-    /// Starts the node again at its old address.
+    /// Restarts the node on its previous address.
     pub(crate) fn restart(&mut self) {
         let (child, _, allocated) = spawn(self.runtime, &self.addr.to_string(), &self.broker);
         (self.child, self.allocated) = (child, allocated);
     }
 
-    /// Returns the bytes that the process has allocated and not freed, by its last report; 0 before the first.
-    /// Unlike its resident memory they do not depend on what the allocator keeps.
+    /// Returns the number of bytes that the process has allocated and not freed, as last reported;
+    /// 0 before the first report. Unlike resident memory, it does not depend on what the allocator
+    /// keeps.
     pub(crate) fn allocated(&self) -> usize {
         self.allocated.load(Ordering::Relaxed)
     }
@@ -79,7 +80,7 @@ fn spawn(runtime: &str, addr: &str, broker: &str) -> (Child, SocketAddr, Arc<Ato
     let addr = addr.expect("the node listens");
     let allocated = Arc::new(AtomicUsize::new(0));
     let last = allocated.clone();
-    // All lines are read: the harness of the tests writes one after 60 s, and ends the process if it cannot.
+    // Read all lines: the test harness writes one after 60 s, and ends the process if that fails.
     thread::spawn(move || {
         let reports = lines.filter_map(|line| line.strip_prefix(ALLOCATED)?.parse().ok());
         reports.for_each(|bytes| last.store(bytes, Ordering::Relaxed));
@@ -87,7 +88,7 @@ fn spawn(runtime: &str, addr: &str, broker: &str) -> (Child, SocketAddr, Arc<Ato
     (child, addr, allocated)
 }
 
-/// Not a test: the process of a node.
+/// Not a test: the main function of a node's process.
 #[test]
 #[ignore = "the process of a node"]
 fn serve() {
@@ -97,7 +98,7 @@ fn serve() {
         (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
     let broker: BrokerAddress = broker.parse().unwrap();
     let listener = std::net::TcpListener::bind(addr).unwrap();
-    // A node that starts again has its old address, and so its old name.
+    // A restarted node has its previous address, and therefore its previous name.
     let name = listener.local_addr().unwrap().to_string();
     let cluster = Cluster::named("chaos").node(name);
     let server = Server::builder().cluster(cluster).build().unwrap();

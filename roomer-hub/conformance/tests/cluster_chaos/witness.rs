@@ -1,4 +1,4 @@
-//! A client that connects again whenever it has to, and checks everything that it receives.
+//! A client that reconnects whenever necessary, and checks everything that it receives.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{ErrorKind, Read, Write};
@@ -11,18 +11,19 @@ use std::time::Duration;
 use roomer_conformance::http::HttpRequest;
 use roomer_conformance::wire::{self, PacketView};
 
-/// The wait of a read before the client sends its next message.
+/// The time for which a read waits before the client sends its next message.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The combined view of all clients, for checks that one alone cannot make.
+/// The combined views of all clients, for checks that a single client cannot make.
 #[derive(Debug, Default)]
 pub(crate) struct Knowledge {
-    /// The members that each open client sees.
+    /// The members in the view of each open client.
     views: BTreeMap<String, BTreeSet<String>>,
-    /// For a sender and a receiver: the first message of the sender that it sent after it had seen the
-    /// receiver join. From there on the receiver gets all of them, or sees a leave.
+    /// For a sender and a receiver, the first message that the sender sent after it had received
+    /// the notice of the receiver's join. The receiver must receive that message and all later
+    /// ones, or a notice of a leave.
     entitled: BTreeMap<(String, String), u32>,
-    /// The senders that each client has heard since all faults are over.
+    /// The senders from which each client has received a message since all faults ended.
     heard: BTreeMap<String, BTreeSet<String>>,
 }
 
@@ -55,14 +56,14 @@ pub(crate) struct Witness {
     checked: usize,
 }
 
-/// The state of one connection of the client.
+/// The state of the client's current connection.
 struct Connection {
     stream: TcpStream,
     inbox: Vec<u8>,
     id: String,
     sent: u32,
     view: BTreeSet<String>,
-    /// The last message of each sender, and whether none may be missing after it.
+    /// The last message of each sender, and true if no message may be missing after it.
     heard: BTreeMap<String, (u32, bool)>,
 }
 
@@ -76,7 +77,7 @@ impl Witness {
         Witness { addr, knowledge, ends, is_calm, checked: 0 }
     }
 
-    /// Runs until the end; returns the number of messages that were checked.
+    /// Runs until the end of the test. Returns the number of checked messages.
     pub(crate) fn run(mut self) -> usize {
         while !self.ends.load(Ordering::Acquire) {
             match Connection::open(self.addr) {
@@ -91,7 +92,7 @@ impl Witness {
         self.checked
     }
 
-    /// Returns the members of root as a new client sees them.
+    /// Returns the members of `root` in the snapshot of a new client.
     pub(crate) fn members(addr: SocketAddr) -> Option<BTreeSet<String>> {
         let mut connection = Connection::open(addr)?;
         while connection.view.is_empty() {
@@ -106,7 +107,7 @@ impl Witness {
         Some(connection.view)
     }
 
-    /// Sends a message and checks received ones. Returns false at the end of the connection.
+    /// Sends a message and checks received ones. Returns false when the connection has ended.
     fn turn(&mut self, connection: &mut Connection) -> bool {
         if !connection.id.is_empty() {
             connection.sent += 1;
@@ -169,7 +170,7 @@ impl Witness {
 }
 
 impl Connection {
-    /// Connects. Returns `None` if the node is down.
+    /// Connects to a node. Returns `None` if it is down.
     fn open(addr: SocketAddr) -> Option<Connection> {
         let mut stream = TcpStream::connect_timeout(&addr, Duration::from_secs(10)).ok()?;
         stream.set_nodelay(true).unwrap();
@@ -199,7 +200,8 @@ impl Connection {
         assert_eq!(self.view.len(), members.len(), "a member is listed twice: {text}");
     }
 
-    /// Returns the next message; `Some(None)` if none arrives for a while, `None` at the end.
+    /// Returns the next message; `Some(None)` if none arrives for a while, and `None` at the end of
+    /// the stream.
     fn next_message(&mut self) -> Option<Option<Vec<u8>>> {
         loop {
             if let Some(frame) = wire::incoming(&self.inbox) {

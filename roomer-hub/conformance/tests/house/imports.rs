@@ -1,17 +1,16 @@
-//! Which modules of a crate import which, and the circles among them.
+//! Finds circular imports between the modules of a crate.
 //!
-//! A module is a file. It imports another one if a path in it leads there, as in `use crate::room::Room`
-//! or in the expression `super::room::new()`; arguments of macros are not read. A path through a
-//! re-export leads to the module that defines the item, so re-exports are not imports of their own.
-//! Tests inside of a module do not count: they may use the whole crate.
+//! A module is a file. It imports another one if it contains a path into it, as in `use
+//! crate::room::Room` or in the expression `super::room::new()`; arguments of macros are ignored. A
+//! path through a re-export leads to the module that defines the item, so a re-export does not
+//! count as an import. Tests inside a module are ignored, since they may use the whole crate.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use syn::visit::{self, Visit};
 use syn::{Attribute, ItemMod, ItemUse, Meta, Path, UseTree, Visibility};
 
-/// The names of a module and of those that contain it, or of an item and its modules. The root of the
-/// crate has none.
+/// The path of a module or an item, as names from the root of the crate, whose own path is empty.
 type Names = Vec<String>;
 
 /// The modules of a crate.
@@ -21,14 +20,15 @@ pub(crate) struct Imports(BTreeMap<Names, Module>);
 struct Module {
     file: String,
     children: BTreeSet<String>,
-    /// What `use` gives a name to, by that name.
+    /// The paths that `use` declarations bind, by the bound name.
     used: BTreeMap<String, Names>,
-    /// The paths in the module, from the root of the crate.
+    /// All paths in the module, from the root of the crate.
     paths: Vec<Names>,
 }
 
 impl Imports {
-    /// Reads a crate from `lib.rs` on. `read` returns the text of a file, if it exists.
+    /// Reads a crate, beginning with `lib.rs`. `read` returns the text of a file if the file
+    /// exists.
     pub(crate) fn of(read: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut modules = BTreeMap::new();
         let mut due = vec![Names::new()];
@@ -40,14 +40,14 @@ impl Imports {
         Imports(modules)
     }
 
-    /// Returns the shortest circle through each module that is in one, as a sentence.
+    /// Returns the shortest cycle through each module that is in one, described as text.
     pub(crate) fn circles(&self) -> BTreeSet<String> {
         let imports: BTreeMap<&Names, BTreeSet<&Names>> =
             self.0.iter().map(|(name, module)| (name, self.imports_of(name, module))).collect();
         let mut found = BTreeSet::new();
         for start in self.0.keys() {
             let Some(mut circle) = circle(start, &imports) else { continue };
-            // The same circle starts at the same module, wherever it was found.
+            // Rotate each cycle to start at the same module, wherever it was found.
             let first = (0..circle.len()).min_by_key(|index| circle[*index]);
             circle.rotate_left(first.unwrap_or_default());
             circle.push(circle[0]);
@@ -63,7 +63,7 @@ impl Imports {
         targets.filter(|target| *target != name).collect()
     }
 
-    /// Returns the module that defines what a path leads to.
+    /// Returns the module that defines the item at the end of a path.
     fn module_of(&self, path: &[String]) -> &Names {
         let mut module = Names::new();
         let mut rest = path;
@@ -81,7 +81,7 @@ impl Imports {
     }
 }
 
-/// Returns the shortest way from a module back to itself.
+/// Returns the shortest path of imports from a module back to itself.
 fn circle<'a>(
     start: &'a Names,
     imports: &BTreeMap<&'a Names, BTreeSet<&'a Names>>,
@@ -119,7 +119,8 @@ impl Module {
     }
 }
 
-/// Returns a path from the root of the crate; `None` if it leads to another crate or to the module itself.
+/// Converts a path to one from the root of the crate; `None` if it leads to another crate or to the
+/// module itself.
 fn absolute(module: &Names, children: &BTreeSet<String>, path: &Names) -> Option<Names> {
     let (first, rest) = path.split_first()?;
     match &**first {
@@ -141,19 +142,19 @@ fn joined(module: &Names, child: &str) -> Names {
     [module, &[child.to_owned()][..]].concat()
 }
 
-/// Collects what a file declares and uses, with paths as they are written.
+/// Collects the declarations and the paths of a file, as written.
 #[derive(Default)]
 struct Reader {
     children: BTreeSet<String>,
     used: Vec<(String, Names)>,
     paths: Vec<Names>,
-    /// The number of modules with braces around the place.
+    /// The number of enclosing inline modules.
     depth: usize,
 }
 
 impl Reader {
     fn add(&mut self, mut path: Names) {
-        // Out of the modules with braces, which are parts of the same file.
+        // Leave inline modules, which are parts of the same file.
         let own = path.iter().take(self.depth).take_while(|name| *name == "super").count();
         path.drain(..own);
         if own == self.depth || path.first().is_some_and(|first| first == "crate") {
@@ -210,18 +211,18 @@ impl Visit<'_> for Reader {
     }
 
     fn visit_path(&mut self, path: &Path) {
-        // One name alone is an item that `use` has brought here, or a variable.
+        // A single name is an item that `use` has imported, or a variable.
         if path.segments.len() > 1 {
             self.add(path.segments.iter().map(|segment| segment.ident.to_string()).collect());
         }
         visit::visit_path(self, path);
     }
 
-    // The path of `pub(in super::super)` imports nothing.
+    // The path in `pub(in super::super)` is not an import.
     fn visit_visibility(&mut self, _: &Visibility) {}
 }
 
-/// Returns false for what only tests, models or documentation have.
+/// Returns false for items that only tests, models or documentation contain.
 fn is_built(attributes: &[Attribute]) -> bool {
     !attributes.iter().any(|attribute| match &attribute.meta {
         Meta::List(list) if list.path.is_ident("cfg") => {

@@ -1,4 +1,4 @@
-//! Links of nodes, for the tests with each broker.
+//! Links of nodes, shared by the tests with each broker.
 
 pub(crate) mod authority;
 
@@ -16,11 +16,11 @@ use crate::Runtime;
 pub(crate) trait Harness {
     fn carrier(subjects: Subjects, address: BrokerAddress) -> Box<dyn Carrier>;
 
-    /// Runs a future for a bounded time.
+    /// Runs a future with a time limit.
     fn run<T>(future: impl Future<Output = T>) -> T;
 }
 
-/// A link of one node.
+/// A node, reduced to its link.
 pub(crate) struct Node {
     pub(crate) id: NodeId,
     pub(crate) carrier: Box<dyn Carrier>,
@@ -39,14 +39,14 @@ impl Node {
         Node { id, carrier, notices: Vec::new() }
     }
 
-    /// Creates a node whose link is up.
+    /// Creates a node and waits until its link is up.
     pub(crate) async fn up(id: u64, address: &str) -> Node {
         let mut node = Node::new(id, address);
         node.expect_up().await;
         node
     }
 
-    /// Returns the next event that is not a notice.
+    /// Returns the next event, and stores notices that precede it.
     pub(crate) async fn event(&mut self) -> CarrierEvent {
         loop {
             match poll_fn(|cx| self.carrier.poll_event(cx)).await {
@@ -56,7 +56,7 @@ impl Node {
         }
     }
 
-    /// Expects the link to come up next. Returns the largest frame.
+    /// Expects the link to come up next. Returns the maximum size of a frame.
     pub(crate) async fn expect_up(&mut self) -> usize {
         match self.event().await {
             CarrierEvent::Up { max_payload } => max_payload,
@@ -79,7 +79,7 @@ impl Node {
         }
     }
 
-    /// Publishes a frame as soon as the carrier takes it.
+    /// Publishes a frame as soon as the carrier accepts it.
     pub(crate) async fn publish(&mut self, to: Subject, frame: impl Into<Bytes>) {
         let frame = frame.into();
         while !self.carrier.publish(to, frame.clone()) {
@@ -92,11 +92,11 @@ impl Node {
     }
 }
 
-/// Returns the reason why a link to a server that sends these bytes and reads is down.
+/// Returns the reason for which a link goes down if the server sends these bytes and then reads.
 pub(crate) fn reason_of(scheme: &str, bytes: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("{scheme}://{}", listener.local_addr().unwrap());
-    // Ends when the node drops its connection.
+    // The thread ends when the node drops its connection.
     let server = thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         stream.write_all(bytes).unwrap();
@@ -107,7 +107,7 @@ pub(crate) fn reason_of(scheme: &str, bytes: &'static [u8]) -> String {
     reason.strip_prefix(&format!("{address}: ")).unwrap().to_owned()
 }
 
-/// Returns bytes that depend on their position, so that shifted or swapped ones show.
+/// Returns bytes that depend on their position, so that shifted or swapped bytes are detected.
 pub(crate) fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|at| (at * 7 + at / 251 + length) as u8).collect()
 }

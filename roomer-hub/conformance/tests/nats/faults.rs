@@ -1,4 +1,5 @@
-//! Servers that vanish, refuse connections, or do not speak NATS.
+//! Tests of links to NATS servers that vanish or refuse connections, and to servers of other
+//! protocols.
 
 use roomer_conformance::http::refusing_port;
 

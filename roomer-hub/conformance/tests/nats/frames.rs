@@ -1,4 +1,4 @@
-//! Frames between nodes.
+//! Tests of frames between nodes over NATS.
 
 use std::task::Poll;
 
@@ -35,7 +35,8 @@ fn frames_of_every_length_arrive_in_order() {
             }
         };
         join(send, receive).await;
-        // Larger than the server accepts: rejected here, since the server would end the link for it.
+        // The server would close the link for a frame above its limit, so the carrier must reject
+        // it.
         assert!(!a.carrier.publish(Subject::Node(b.id), pattern(max + 1).into()));
         a.publish(Subject::All, "after").await;
         a.flush().await;
@@ -85,7 +86,7 @@ fn a_frame_reaches_its_receivers_and_no_other() {
         for due in ["to all", "to c"] {
             assert_eq!(c.frame().await, due);
         }
-        // The sender's own frame does not return, and another cluster does not receive any.
+        // The node does not receive its own frame, and another cluster receives none.
         b.publish(Subject::All, "answer").await;
         b.flush().await;
         assert_eq!(a.frame().await, "answer");
@@ -104,8 +105,8 @@ fn numbered(number: u32) -> Bytes {
     frame.into()
 }
 
-/// Publishes frames until the carrier accepts no more, to a stopped server: first the sockets fill up,
-/// then the carrier. Returns their number.
+/// Publishes frames to a stopped server until the carrier accepts no more: first the sockets fill
+/// up, then the carrier. Returns the number of accepted frames.
 async fn fill(node: &mut Node, to: Subject) -> u32 {
     let (mut taken, mut rejected) = (0, 0);
     while rejected < 2 {
@@ -114,7 +115,7 @@ async fn fill(node: &mut Node, to: Subject) -> u32 {
             continue;
         }
         rejected += 1;
-        // Writes the bytes that the sockets still accept.
+        // Write the bytes that the sockets still accept.
         _ = poll_fn(|cx| Poll::Ready(node.carrier.poll_flush(cx))).await;
     }
     taken
@@ -150,7 +151,7 @@ fn the_last_frames_of_a_node_arrive_although_it_does_not_read() {
         let address = server.address("");
         let (mut a, mut b) = (Node::up(1, &address).await, Node::up(2, &address).await);
         let mut c = Node::up(3, &address).await;
-        // The frame is in `a`'s socket, unread, once `b` has the next one.
+        // Once `b` has received the next frame, this one is unread in `a`'s socket.
         c.publish(Subject::Node(a.id), pattern(500_000)).await;
         c.publish(Subject::Node(b.id), "ready").await;
         join(c.flush(), async { assert_eq!(b.frame().await, "ready") }).await;

@@ -1,4 +1,4 @@
-//! The carrier over NATS with real servers of two versions.
+//! Tests of the NATS carrier with real servers of two versions.
 
 mod faults;
 mod frames;
@@ -15,7 +15,7 @@ use roomer_engine::cluster::{CarrierEvent, Subject};
 use crate::Runtime;
 use crate::links::{Harness, Node, pattern, reason_of};
 
-/// Runs a test with each installed server, whose name is printed with a failure.
+/// Runs a test with each installed server. A failure is printed with the server's name.
 #[allow(clippy::print_stdout, reason = "helpers of tests")]
 fn each_server(test: impl AsyncFn(&Path)) {
     for program in nats_servers() {

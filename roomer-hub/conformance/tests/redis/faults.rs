@@ -1,4 +1,4 @@
-//! Servers that vanish, refuse, or are something else.
+//! Tests of links to Redis servers that vanish or refuse connections, and to other servers.
 
 use roomer_conformance::http::refusing_port;
 

@@ -1,4 +1,4 @@
-//! Frames between nodes.
+//! Tests of frames between nodes over Redis.
 
 use roomer_engine::cluster::CarrierEvent;
 use rustix::process::Signal;
@@ -31,7 +31,7 @@ fn frames_of_every_length_arrive_in_order() {
         a.publish(Subject::All, "after").await;
         a.flush().await;
         assert_eq!(b.frame().await, "after");
-        // The sender's own frame returns, after the answers to all others.
+        // The node's own frame comes back, after the replies to all earlier ones.
         assert_eq!(a.frame().await, "after");
     });
 }
@@ -80,7 +80,7 @@ fn a_frame_reaches_its_receivers_and_no_other() {
         for due in ["to all", "to c"] {
             assert_eq!(c.frame().await, due);
         }
-        // Another cluster does not receive any.
+        // Another cluster receives none of the frames.
         let mut friend = Node::of("chat2", 9, &address);
         friend.expect_up().await;
         friend.publish(Subject::All, "hello").await;
@@ -97,7 +97,7 @@ fn above_the_bound_a_frame_is_rejected_and_all_others_arrive() {
         let (mut a, mut b) = (Node::up(1, &address).await, Node::up(2, &address).await);
         let to = Subject::Node(b.id);
         server.signal(Signal::STOP);
-        // The sockets are full first, then the carrier.
+        // The sockets fill up first, and then the carrier.
         let (mut taken, mut rejected) = (0, 0);
         while rejected < 2 {
             if a.carrier.publish(to, pattern(10_000 + taken).into()) {
@@ -123,7 +123,7 @@ fn a_node_that_reads_too_slowly_is_cut_off_and_connects_again() {
         let server = Redis::start(&["--client-output-buffer-limit", "pubsub", "100kb", "0", "0"]);
         let address = server.address("");
         let (mut a, mut b) = (Node::up(1, &address).await, Node::up(2, &address).await);
-        // More than the sockets hold, while `b` does not read.
+        // This exceeds what the sockets buffer, while `b` does not read.
         for _ in 0..60 {
             a.publish(Subject::Node(b.id), pattern(1_000_000)).await;
         }

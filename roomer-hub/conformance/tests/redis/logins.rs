@@ -1,8 +1,9 @@
-//! Passwords, users and permissions.
+//! Tests of passwords, users and permissions of Redis.
 
 use super::*;
 
-/// Users of a server: one may do all that a node needs, one may not publish, one has no channels.
+/// Users of a server: one has all permissions that a node needs, one may not publish, and one has
+/// no channels.
 const USERS: [&str; 3] = [
     "all on >p:w &chat.* +hello +subscribe +publish +ping",
     "listener on >p &chat.* +hello +subscribe +ping",
@@ -34,7 +35,7 @@ fn missing_permissions_are_explained() {
                    chat.*";
         let found = reason(&server.address("outsider:p@")).await;
         assert!(found.contains("channels used as arguments") && found.ends_with(due), "{found}");
-        // Publishing is checked when the first frame arrives.
+        // The server checks the permission to publish when the first frame arrives.
         let mut listener = Node::up(2, &server.address("listener:p@")).await;
         node.publish(Subject::Node(listener.id), "hello").await;
         node.flush().await;

@@ -1,9 +1,10 @@
-//! TLS with certificates of the tests' own authority.
+//! Tests of TLS between nodes and Redis, with certificates of a test authority.
 
 use super::*;
 use crate::links::authority::Authority;
 
-/// Starts a server that speaks only TLS. `clients` is `no`, or `yes` if they need a certificate.
+/// Starts a server that accepts only TLS. `clients` is `yes` if clients need a certificate,
+/// otherwise `no`.
 fn serve(authority: &Authority, clients: &str, args: &[&str]) -> Redis {
     authority.certify("server", "127.0.0.1", 2999);
     let (cert, key) = (authority.file("server"), authority.file("server-key"));
@@ -47,7 +48,8 @@ fn tls_and_plain_text_do_not_mix() {
         assert!(found.contains("expects TLS") || found.contains("the connection"), "{found}");
         let address = plain.address("").replace("redis", "rediss");
         let found = reason(&format!("{address}?ca={}", authority.file("ca"))).await;
-        // A plain server answers once the random bytes of the hello contain the end of a line.
+        // A server without TLS answers only if the random bytes of the client hello contain a line
+        // end.
         let is_due = found.contains("TLS fails: ") || found == "TLS does not start within 2 s";
         assert!(is_due, "{found}");
     });

@@ -1,4 +1,4 @@
-//! A client for a page: what the tests need of it.
+//! Exposes the browser client to the JavaScript of the browser tests.
 #![cfg(target_family = "wasm")]
 
 use std::time::Duration;
@@ -7,7 +7,7 @@ use roomer_engine::client::{Client, Event, Events, Options, Web};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen_futures::spawn_local;
 
-/// A client.
+/// A client on a page.
 #[wasm_bindgen]
 pub struct Page {
     client: Client<Web>,
@@ -25,8 +25,8 @@ fn text_of(error: impl std::fmt::Display) -> String {
 
 #[wasm_bindgen]
 impl Page {
-    /// Connects, and gives up a server that does not answer in this time. Requests with the event
-    /// `double` are answered.
+    /// Connects. Gives up if the server does not answer within this time. Answers requests with the
+    /// event `double`.
     #[wasm_bindgen(constructor)]
     pub fn new(url: &str, answer_millis: u32) -> Result<Page, String> {
         let mut options = Options::default();
@@ -39,29 +39,29 @@ impl Page {
         Ok(Page { client })
     }
 
-    /// Joins a room, and returns once the client is in it.
+    /// Joins a room, and returns once the client is a member.
     pub async fn join(&self, room: &str) -> Result<(), String> {
         self.client.join(room).joined().await.map_err(text_of)
     }
 
-    /// Sends a message to a room that is joined.
+    /// Sends a message to a joined room.
     pub fn send(&self, room: &str, event: &str, payload: &str) -> Result<(), String> {
         self.client.join(room).send(event, payload).map(drop).map_err(text_of)
     }
 
-    /// Asks another client to double a number.
+    /// Requests another client to double a number.
     pub async fn request(&self, room: &str, to: &str, payload: &str) -> Result<String, String> {
         let limit = Duration::from_secs(20);
         let answer = self.client.join(room).request_to(to, "double", payload, limit);
         String::from_utf8(answer.await.map_err(text_of)?.to_vec()).map_err(text_of)
     }
 
-    /// Returns the client's id, "" before the first connection.
+    /// Returns the client's id, or an empty string before the first connection.
     pub fn id(&self) -> String {
         self.client.id().map(|id| id.to_string()).unwrap_or_default()
     }
 
-    /// Returns the events from now on.
+    /// Returns a stream of the events from now on.
     pub fn events(&self) -> Lines {
         Lines { events: self.client.events() }
     }
@@ -75,7 +75,7 @@ impl Page {
 
 #[wasm_bindgen]
 impl Lines {
-    /// Returns the next event, "" after the last one.
+    /// Returns the next event, or an empty string after the last one.
     pub async fn next(&mut self) -> String {
         match self.events.next().await {
             None => String::new(),

@@ -1,4 +1,4 @@
-//! A process without free file descriptors.
+//! Tests of a process that runs out of file descriptors.
 
 use std::net::TcpStream;
 use std::thread;
@@ -8,12 +8,12 @@ use super::super::process::Process;
 use super::ALLOCATOR_ALLOWANCE;
 use roomer_conformance::client::{Client, TIMEOUT};
 
-/// The descriptor limit of the process, and the number of clients that connect.
+/// The descriptor limit of the process, followed by the number of clients that connect.
 const LIMIT: usize = 80;
 const CONNECTING: usize = 150;
 
-/// The number of checks whether the process is runnable while idle, and how many of them may find it
-/// so. A process that spins is always runnable, even if it gets little CPU time.
+/// The number of samples of an idle process, followed by the number in which it may be runnable. A
+/// process that spins is always runnable, even if it gets little CPU time.
 const LOOKS: usize = 50;
 const BUSY: usize = 10;
 
@@ -42,7 +42,7 @@ fn without_descriptors_open_clients_are_served_and_the_server_recovers() {
         talk(&mut a, &mut b);
     }
     drop(connecting);
-    // A new client is accepted without any other event.
+    // A new client is accepted without any other trigger.
     let mut c = process.client();
     c.expect_nothing();
     assert!(process.numbers().lost == 0, "open clients were cut");

@@ -1,4 +1,4 @@
-//! The effect of one client on others: bursts, noise, flapping, large rooms.
+//! Tests of the effects of one client on others: bursts, noise, frequent joins, large rooms.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,16 +9,16 @@ use super::super::process::Process;
 use super::{ALLOCATOR_ALLOWANCE, Crowd};
 use roomer_conformance::wire;
 
-/// Members of the large room, and messages to it in flight at any time.
+/// The number of members of the large room, followed by its maximum number of messages in flight.
 const MEMBERS: usize = 2000;
 const IN_FLIGHT: usize = 5;
 
-/// Rounds of two messages in a quiet room, and how many messages to the large room may be delivered
-/// before one such round.
+/// The number of rounds of two messages in a quiet room, followed by the number of messages to the
+/// large room that may be delivered before each round.
 const ROUNDS: usize = 20;
 const SHARE: usize = 8;
 
-/// Checks that each reader receives everything, although the sender sends as fast as the server
+/// Checks that each reader receives every message although the sender sends as fast as the server
 /// reads.
 fn completely_and_in_order(
     options: &str,
@@ -61,24 +61,28 @@ fn bursts_arrive_completely_and_in_order() {
     completely_and_in_order("quiet=1", ReceiveBuffer::Default, &bursts);
 }
 
-/// The server pauses reading from the sender, or the queue of a reader would exceed the backlog.
+/// The server must pause reading from the sender, or the queue of a reader would exceed the
+/// backlog.
 #[test]
 fn more_than_the_backlog_arrives_completely_and_in_order() {
-    // So large that a reader whose thread has no core for a second is not above half of it.
+    // With this backlog, a reader whose thread is not scheduled for a second stays below half of
+    // it.
     let options = "quiet=1 backlog=67108864";
     completely_and_in_order(options, ReceiveBuffer::Small, &[(1, 700, 100_000)]);
 }
 
 #[test]
 fn a_noisy_and_a_flapping_client_disconnect_no_other() {
-    // The larger backlog is for a busy machine: how fast these two read is not under test.
+    // The backlog is larger because of busy machines: the reading speed of these two is not under
+    // test.
     let mut process = Process::start_busy("quiet=1 backlog=8388608");
     let mut crowd = Crowd::gather(&process, 20, "lobby");
     let before = process.level();
     let [mut noisy, flapping] = [(); 2].map(|()| process.client());
     noisy.join("lobby");
     let flap = [wire::to_room("lobby", "join", b""), wire::to_room("lobby", "leave", b"")].concat();
-    // Only these two: the crowd may not yet have read all notices of its own joins.
+    // Check notices about these two only, since the crowd may not have read all notices of its own
+    // joins.
     let ids = [noisy.id.clone(), flapping.id.clone()];
     let ids = ids.each_ref().map(String::as_bytes);
     let is_over = AtomicBool::new(false);
@@ -89,8 +93,8 @@ fn a_noisy_and_a_flapping_client_disconnect_no_other() {
             (0..60).for_each(|_| writer.write_all(&noise).unwrap());
             writer.write_all(&wire::to_room("lobby", "end", b"")).unwrap();
         });
-        // Both attackers read everything, so that only the packets that they send can affect
-        // others.
+        // Both attackers read everything, so that they affect others only through the packets that
+        // they send.
         for mut client in [noisy.stream.try_clone().unwrap(), flapping.stream.try_clone().unwrap()]
         {
             scope.spawn(move || std::io::copy(&mut client, &mut std::io::sink()));
@@ -107,7 +111,8 @@ fn a_noisy_and_a_flapping_client_disconnect_no_other() {
                 b"new_member" | b"member_left" if ids.contains(&view.payload) => flaps += 1,
                 _ => ends += usize::from(view.event == b"end"),
             }
-            // The noisy client joined after them; the flapping one joined and left a thousand times.
+            // The noisy client joined after them; the flapping client joined and left a thousand
+            // times.
             ends == 20 && flaps == 20 * 2000 + 20
         });
         assert_eq!(noise, 20 * 6000);
@@ -144,7 +149,7 @@ fn a_crowd_that_is_flooded_does_not_stop_another_room() {
             }
             is_over.store(true, Ordering::Relaxed);
         });
-        // Until the rounds are over, there is always more to write to the large room.
+        // Messages to the large room are pending until the rounds are over.
         let (mut said, mut heard) = (0, 0);
         while !is_over.load(Ordering::Relaxed) || heard < said * (MEMBERS - 1) {
             if !is_over.load(Ordering::Relaxed)

@@ -1,4 +1,4 @@
-//! Messages that are announced, started and never finished.
+//! Tests of messages that are announced and started but never completed.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use super::ALLOCATOR_ALLOWANCE;
 use roomer_conformance::client::{Client, TIMEOUT};
 use roomer_conformance::wire::{self, BINARY, CONTINUATION, FIN, PING};
 
-/// Clients that announce a message of 16 MiB.
+/// The number of clients that announce a message of 16 MiB.
 const CLIENTS: usize = 500;
 
-/// Bytes of the message that each client sends.
+/// The number of bytes of the message that each client sends.
 const SENT: usize = 200;
 
 #[test]
@@ -28,7 +28,8 @@ fn memory_grows_with_received_bytes_and_not_with_announced_lengths() {
     }
     process.until(|numbers| numbers.bytes_in >= seen + CLIENTS * (14 + SENT));
     let grown = process.level().memory.saturating_sub(before.memory);
-    // Without growth by announcement, any allocator needs little for 100 KB of payload; with it, 8 GB.
+    // If buffers grow only with received bytes, any allocator needs little for 100 KB of payload;
+    // if they grew with the announced size, 8 GB.
     assert!(grown < 3 * 1024, "{grown} KiB for {CLIENTS} announced messages of 16 MiB");
     eprintln!("{grown} KiB for {CLIENTS} announced messages of 16 MiB");
     first.expect_nothing();
@@ -48,7 +49,7 @@ fn fragments_are_counted_and_empty_ones_too() {
         let mut endless = process.client();
         endless.send(&wire::frame(BINARY, b""));
         let more = wire::frame(CONTINUATION, payload).repeat(1000);
-        // The server closes the connection meanwhile.
+        // The write fails once the server closes the connection.
         let deadline = Instant::now() + TIMEOUT;
         while endless.stream.write_all(&more).is_ok() {
             assert!(Instant::now() < deadline, "the connection is not closed");
@@ -72,7 +73,7 @@ fn unread_pongs_are_bounded() {
     let pings = wire::frame(FIN | PING, &wire::filler(125)).repeat(1000);
     let mut flood = process.client();
     flood.stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
-    // 40 MB of pongs, unless the server closes the connection or stops reading.
+    // The answers are 40 MB of pongs, unless the server closes the connection or stops reading.
     for _ in 0..300 {
         if flood.stream.write_all(&pings).is_err() {
             break;

@@ -1,4 +1,5 @@
-//! Many clients that each hold as much memory as one client may: together they stay within the budget.
+//! Tests that many clients, each holding as much memory as one client may, stay within the budget
+//! together.
 
 use std::io::Write;
 
@@ -7,22 +8,23 @@ use super::ALLOCATOR_ALLOWANCE;
 use roomer_conformance::client::Client;
 use roomer_conformance::wire::{self, BINARY, FIN};
 
-/// The budget, in KiB; the number of clients, and the bytes that each would hold without it.
+/// The budget in KiB, the number of clients, and the bytes that each would hold without the budget.
 const BUDGET: usize = 8 * 1024;
 const HOLDERS: usize = 60;
 const EACH: usize = 900_000;
 
-/// Memory beyond the budget, in KiB: what one turn queues, the spare capacity of buffers, and what the
-/// allocator keeps. Without the budget the clients would hold 52 MiB.
+/// The memory in KiB in addition to the budget: messages queued in one turn, spare capacity of
+/// buffers, and pages kept by the allocator. Without the budget the clients would hold 52 MiB.
 const BESIDE: usize = 16 * 1024;
 
 /// The number of rounds after which memory must have stopped growing. An allocator may keep freed
-/// memory, for example one arena per thread at its former size; a leak grows with each round. So only
-/// the growth from round to round is checked, which holds for any allocator.
+/// memory, for example one arena per thread at its previous size, but only a leak grows in each
+/// round. The check of the growth between rounds therefore holds for any allocator.
 const ROUNDS: usize = 5;
 
-/// Repeats a round in which many clients hold as much as each may, and a healthy pair still works. The
-/// memory that the allocator keeps after one round must suffice for the next.
+/// Repeats a round in which many clients hold as much memory as each may, while a healthy pair
+/// still exchanges messages. The memory that the allocator keeps after one round must suffice for
+/// the next.
 fn within_budget(hold: impl Fn(&mut Process, &mut Client, &mut [Client])) {
     let options = "quiet=1 message=1000000 write=60000 close=500";
     let mut process = Process::start(&format!("{options} budget={}", BUDGET * 1024));
@@ -82,10 +84,11 @@ fn unfinished_messages_stay_within_the_budget() {
         let seen = process.numbers().bytes_in;
         for client in clients {
             client.send(&wire::header(FIN | BINARY, EACH as u64 + 1));
-            // The server may close the connection meanwhile.
+            // The write may fail, since the server may close the connection.
             let _ = client.stream.write_all(&[7; EACH]);
         }
-        // The server has read every byte of the connections that are still open, except for the pair.
+        // The server has read every byte of the connections that are still open, except for the
+        // pair's.
         process.until(|numbers| numbers.bytes_in - seen >= (numbers.connections - 2) * EACH);
     });
 }

@@ -1,4 +1,4 @@
-//! Clients that do not read.
+//! Tests of attackers that do not read.
 
 use std::io::Write;
 use std::sync::mpsc;
@@ -9,17 +9,18 @@ use super::{ALLOCATOR_ALLOWANCE, Crowd};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// The bytes sent to the room in total, and per message.
+/// The total number of bytes sent to the room, followed by the size of each message.
 const FLOOD: usize = 24 << 20;
 const SIZE: usize = 4000;
 
-/// The number of messages by which the flood may be ahead of the slowest other member: less than half
-/// of the backlog, above which a reader counts as slow. They are sent in groups.
+/// The number of groups by which the sender may be ahead of the slowest other member, followed by
+/// the number of messages in a group. This is less than half of the backlog, above which a reader
+/// counts as slow.
 const AHEAD: u32 = 2;
 const GROUP: u32 = 50;
 
-/// Floods a room with this many stuck readers; the other members lose nothing. Returns the growth of
-/// the server's peak memory, in KiB.
+/// Floods a room with this many stuck readers, while the other members lose no message. Returns the
+/// growth of the server's peak memory in KiB.
 fn flood(process: &mut Process, stuck: usize) -> usize {
     let stuck: Vec<Client> = (0..stuck)
         .map(|_| {
@@ -38,11 +39,13 @@ fn flood(process: &mut Process, stuck: usize) -> usize {
     let count = (FLOOD / SIZE) as u32;
     let (permits, received) = mpsc::channel();
     thread::scope(|scope| {
-        // Ends with this closure, so that the sender does not wait after a failed assertion.
+        // Dropped at the end of this closure, so that the sender does not block after a failed
+        // assertion.
         let permits = permits;
         scope.spawn(move || {
             for n in 0..count {
-                // On a busy machine the other members would count as slow readers too.
+                // Without this limit, the other members would count as slow readers on a busy
+                // machine.
                 let is_ahead = n % GROUP == 0 && n >= AHEAD * GROUP;
                 if is_ahead && received.recv().is_err() {
                     return;
@@ -59,7 +62,7 @@ fn flood(process: &mut Process, stuck: usize) -> usize {
                 done += usize::from(next[reader] == count);
                 if next.iter().all(|next| *next >= (groups + 1) * GROUP) {
                     groups += 1;
-                    // After its last message the sender waits for nothing.
+                    // This fails once the sender has sent its last message.
                     let _ = permits.send(());
                 }
             }
@@ -81,7 +84,7 @@ fn one_stuck_reader_costs_its_limit_and_the_others_lose_nothing() {
     let mut process = Process::start_busy("quiet=1");
     let before = process.level();
     let grown = flood(&mut process, 1);
-    // Its backlog, and the messages by which the others are behind.
+    // The memory covers its backlog and the messages that the other members have not read yet.
     assert!(grown < 10 * 1024, "{grown} KiB");
     eprintln!("{grown} KiB for one stuck reader");
     process.recovers(before, ALLOCATOR_ALLOWANCE);
@@ -90,14 +93,15 @@ fn one_stuck_reader_costs_its_limit_and_the_others_lose_nothing() {
 
 #[test]
 fn a_thousand_stuck_readers_cost_little_more_than_one() {
-    // On a busy machine the healthy clients may have to wait while a thousand are closed; they must not
-    // be closed as slow.
+    // On a busy machine the healthy clients may be delayed while a thousand are closed, but they
+    // must not be closed as slow.
     let mut process = Process::start_busy("quiet=1 backlog=8388608");
     let before = process.level();
     let grown = flood(&mut process, 1000);
     eprintln!("{grown} KiB for a thousand stuck readers");
     assert!(grown < 64 * 1024, "{grown} KiB");
-    // This is the first load, of which the allocator keeps more than of a later one.
+    // Double the allowance, since an allocator keeps more after the first load than after later
+    // ones.
     process.recovers(before, 2 * ALLOCATOR_ALLOWANCE);
     process.stop();
 }

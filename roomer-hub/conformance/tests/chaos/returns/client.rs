@@ -1,4 +1,4 @@
-//! An honest client with a session. Its packets are turned into those that plain clients get, so that
+//! An honest client with a session. Its packets are converted to those of a plain client, so that
 //! the same rules check them.
 
 use std::collections::HashMap;
@@ -12,10 +12,10 @@ use super::session::Session;
 use crate::chaos::delivery_log::{ClientIndex, DeliveryLog, Room};
 use crate::chaos::view::{RoomState, View};
 
-/// The number of unacknowledged packets above which it sends nothing.
+/// The number of unacknowledged packets above which the client stops sending.
 const MAX_AHEAD: usize = 200;
 
-/// The info of the members of rooms, by their ids.
+/// The info of a room's members, by id.
 type Infos = HashMap<String, Value>;
 
 pub(super) struct Client {
@@ -23,20 +23,20 @@ pub(super) struct Client {
     pub(super) view: View,
     pub(super) requests: Requests,
     infos: HashMap<Room, Infos>,
-    /// The last info that it has set.
+    /// The info that the client set last.
     pub(super) info: Value,
     changes: u64,
     pub(super) stage: Stage,
-    /// True once it has sent a close frame.
+    /// True once the client has sent a close frame.
     has_closed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
     Open,
-    /// The client returns a last time, without the proxy, and then closes.
+    /// The client reconnects once more without the proxy, and then closes.
     Retiring,
-    /// Has sent a close frame.
+    /// The client has sent a close frame.
     Closing,
     Closed,
 }
@@ -55,7 +55,7 @@ impl Client {
         }
     }
 
-    /// Describes what it waits for.
+    /// Describes what the client is waiting for.
     pub(super) fn state(&self) -> String {
         let Client { session, requests, stage, .. } = self;
         let (hello, pending) = (session.has_hello, requests.pending());
@@ -63,7 +63,8 @@ impl Client {
         format!("{stage:?}, hello {hello}, {pending} requests, {sent} packets not acknowledged")
     }
 
-    /// Returns true if it has joined root, is not closing and is not far ahead of the server.
+    /// Returns true if the client has joined `root`, is not closing and is not far ahead of the
+    /// server.
     pub(super) fn is_ready(&self) -> bool {
         self.view.me.is_some()
             && self.stage == Stage::Open
@@ -94,7 +95,7 @@ impl Client {
         self.send(packet);
     }
 
-    /// Sets another info.
+    /// Changes the client's own info.
     pub(super) fn change_info(&mut self) {
         self.changes += 1;
         self.info = json!({ "n": self.changes });
@@ -110,21 +111,21 @@ impl Client {
         self.send(packet);
     }
 
-    /// Sends the answers that it has postponed.
+    /// Sends the postponed answers to requests.
     pub(super) fn answer_postponed(&mut self) {
         let answers = self.requests.take_postponed();
         answers.into_iter().for_each(|answer| self.session.send(answer));
     }
 
-    /// Returns without the proxy, to close.
+    /// Reconnects without the proxy, to close afterwards.
     pub(super) fn retire(&mut self) {
         self.stage = Stage::Retiring;
         self.session.is_direct = true;
         self.session.come_back(false);
     }
 
-    /// Handles the received frames, and returns to the session if the socket is lost. If `is_late`,
-    /// it answers requests later.
+    /// Handles received frames, and reconnects if the socket is lost. If `is_late`, postpones
+    /// answers to requests.
     pub(super) fn process_input(&mut self, log: &mut DeliveryLog, is_late: bool, by_reset: bool) {
         let Client { session, view, requests, infos, stage, .. } = self;
         let mut answers = Vec::new();
@@ -151,7 +152,7 @@ impl Client {
         }
         answers.into_iter().for_each(|answer| self.session.send(answer));
         if self.has_closed && self.session.failure.take().is_some() {
-            // The close frame had arrived.
+            // The close frame has arrived.
             self.stage = Stage::Closed;
         }
         match self.stage {
@@ -165,8 +166,8 @@ impl Client {
                 self.has_closed = true;
                 self.stage = Stage::Closing;
             }
-            // A late request took the session, so the server has dropped this socket before it read the
-            // close frame.
+            // A delayed request took over the session, so the server dropped this socket before
+            // reading the close frame.
             Stage::Closing if self.session.has_ended() => {
                 self.session.come_back(by_reset);
                 self.stage = Stage::Retiring;
@@ -175,7 +176,7 @@ impl Client {
         }
     }
 
-    /// Returns true if the infos that it knows are those of the members.
+    /// Returns true if the infos in the client's view equal those of the members.
     pub(super) fn knows(&self, truth: &HashMap<String, Value>) -> bool {
         self.view.rooms.keys().all(|room| {
             let known = self.infos.get(room).into_iter().flatten();
@@ -223,7 +224,7 @@ fn on_packet(
             for (id, info) in list("changed").iter().map(member) {
                 let before = known.insert(id.clone(), info.clone()).expect("a member");
                 let number = |info: &Value| info["n"].as_u64().unwrap_or(0);
-                // Each change reaches each member.
+                // Each change must reach each member.
                 assert_eq!(number(&info), number(&before) + 1, "{id}: {info} after {before}");
             }
         }
@@ -231,7 +232,7 @@ fn on_packet(
             infos.remove(&room);
             view.packet(log, packet);
         }
-        // The receiver of a direct message has closed meanwhile.
+        // The receiver of a direct message has closed in the meantime.
         b"roomer:error" => {
             let error: Value = serde_json::from_slice(packet.payload).unwrap();
             assert_eq!(
@@ -245,7 +246,7 @@ fn on_packet(
     }
 }
 
-/// Returns the id and the info of an entry.
+/// Returns the id and info in an entry of a member list.
 fn member(entry: &Value) -> (String, Value) {
     (entry[0].as_str().expect("an id").into(), entry[1].clone())
 }

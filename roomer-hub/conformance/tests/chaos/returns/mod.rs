@@ -1,14 +1,14 @@
-//! Clients that return: a soak test of sessions through a proxy that loses connections.
+//! A soak test of sessions, whose clients connect through a proxy that breaks connections.
 //!
-//! - [`soak`]: clients with sessions that send messages, requests and answers, and the facts that
-//!   all of them have to know.
-//! - [`proxy`]: loses connections at any byte.
-//! - [`session`]: the client's side of a session, over one socket after the other.
+//! - [`soak`]: clients with sessions that exchange messages, requests and answers, and the final
+//! checks of all their views.
+//! - [`proxy`]: breaks connections at any byte.
+//! - [`session`]: the client's side of a session, over successive sockets.
 //! - [`client`]: an honest client with a session, whose packets are checked as those of plain clients.
-//! - [`requests`]: the requests of a client, and those that it has to answer.
+//! - [`requests`]: the requests that a client has sent, and those that it must answer.
 //!
-//! `ROOMER_CHAOS_CLIENTS` sets the number of clients (default 40), `ROOMER_CHAOS_SECONDS` the duration
-//! (default 3), `ROOMER_CHAOS_SEED` the choices (default 1).
+//! `ROOMER_CHAOS_CLIENTS` sets the number of clients (default 40), `ROOMER_CHAOS_SECONDS` the
+//! duration (default 3), `ROOMER_CHAOS_SEED` the seed (default 1).
 
 mod client;
 mod proxy;

@@ -1,5 +1,5 @@
-//! A proxy of TCP that loses connections at random: it resets, cuts, half-closes, stalls and trickles
-//! them, at any byte.
+//! A TCP proxy that breaks connections at random: it resets, cuts, half-closes, stalls and
+//! throttles them, at any byte.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -11,29 +11,29 @@ use roomer_simulator::random::{Random, Source};
 
 use crate::chaos::peer::{ReceiveBuffer, dial, is_early, reset};
 
-/// The maximum number of bytes that wait for one side.
+/// The maximum number of bytes buffered for one side.
 const MAX_WAITING: usize = 32 * 1024;
 
-/// How long a connection that has vanished stays open, so that both sides learn of the loss only by
+/// The time for which a vanished connection stays open, so that both sides detect the loss only by
 /// silence.
 const VANISHED: Duration = Duration::from_secs(8);
 
-/// The number of connections that were lost, by fault.
+/// The number of broken connections, by fault.
 pub(super) type FaultCounts = [usize; Fault::NAMES.len()];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// Both sides get a reset.
+    /// Both sides receive a reset.
     Reset,
-    /// Both sides get the end of the stream.
+    /// Both sides receive the end of the stream.
     Cut,
-    /// One side gets the end of the stream, and the other direction works for a while.
+    /// One side receives the end of the stream, and the other direction works for a while.
     HalfClose,
-    /// One direction stops for a while, or both do.
+    /// One or both directions stop for a while.
     Stall,
     /// No more bytes pass, and neither side is notified.
     Vanish,
-    /// A few bytes at a time.
+    /// Bytes pass only a few at a time.
     Trickle,
 }
 
@@ -48,28 +48,28 @@ impl Fault {
 #[derive(Default)]
 struct Pipe {
     waiting: Vec<u8>,
-    /// The bytes that may still pass before the fault; `None` for all.
+    /// The number of bytes that still pass before the fault; `None` means no limit.
     left: Option<usize>,
-    /// The maximum number of bytes that pass at a time.
+    /// The maximum number of bytes that pass in one turn.
     pace: Option<usize>,
     stalled_until: Option<Instant>,
-    /// The sender has ended its stream.
+    /// True if the sender has ended its stream.
     is_ending: bool,
     is_ended: bool,
 }
 
 struct Pair {
     sides: [TcpStream; 2],
-    /// The pipe from the client to the server, and the pipe back.
+    /// The pipe from the client to the server, followed by the pipe back.
     pipes: [Pipe; 2],
     fault: Fault,
-    /// When the fault happens, unless the bytes that trigger it pass earlier.
+    /// The time of the fault, unless the byte that triggers it passes earlier.
     fault_at: Instant,
-    /// When everything ends, after a fault that is not the end.
+    /// The time at which the connection ends after a fault that does not end it.
     drop_at: Option<Instant>,
 }
 
-/// Passes connections on to `server` until `stop`.
+/// Forwards connections to `server` until `stop` is set.
 pub(super) fn run(
     listener: &TcpListener,
     server: SocketAddr,
@@ -94,7 +94,7 @@ pub(super) fn run(
             let moved = pair.turn(now, &mut random, &mut counts);
             has_moved |= matches!(moved, Ok(true));
             if moved.is_err() {
-                // The other side learns of the failure at once.
+                // Report the failure to the other side immediately.
                 pair.sides.iter().for_each(reset);
             }
             moved.is_ok() && !pair.is_over(now)
@@ -111,7 +111,7 @@ impl Pair {
         let fault = random.pick(&Fault::ALL);
         let fault_at = Instant::now() + Duration::from_millis(random.below(1500).into());
         let mut pipes = [Pipe::default(), Pipe::default()];
-        // Possibly in the middle of a request, of `hello`, or of any frame.
+        // The fault may happen within a request, within `hello`, or within any frame.
         if !random.one_in(3) {
             let most = random.pick(&[400, 700, 3000, 60_000]);
             pipes[random.below(2) as usize].left = Some(random.below(most) as usize);
@@ -119,7 +119,8 @@ impl Pair {
         Pair { sides, pipes, fault, fault_at, drop_at: None }
     }
 
-    /// Passes bytes in both directions. Returns true if there were any; an error if a side has failed.
+    /// Forwards bytes in both directions. Returns true if any were forwarded, and an error if a
+    /// side has failed.
     fn turn(
         &mut self,
         now: Instant,
@@ -186,7 +187,7 @@ impl Pair {
 }
 
 impl Pipe {
-    /// Passes bytes on. Returns true if there were any.
+    /// Forwards bytes in one direction. Returns true if any were forwarded.
     fn pass(&mut self, now: Instant, mut from: &TcpStream, mut to: &TcpStream) -> io::Result<bool> {
         if self.is_ended || self.stalled_until.is_some_and(|until| now < until) {
             return Ok(false);

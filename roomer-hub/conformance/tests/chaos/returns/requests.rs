@@ -1,31 +1,31 @@
-//! The requests of a client, and those that it has to answer.
+//! Bookkeeping of requests: those that a client has sent, and those that it must answer.
 
 use std::collections::{HashMap, HashSet};
 
 use roomer_conformance::wire::{self, PacketView};
 
-/// The maximum number of a client's requests without an answer.
+/// The maximum number of pending requests per client.
 pub(super) const MAX_PENDING: usize = 12;
 
 #[derive(Default)]
 pub(super) struct Requests {
     /// The pending requests by tag: the receiver, if it is a client, and the payload, which the
-    /// answer repeats.
+    /// answer must repeat.
     pending: HashMap<String, (Option<String>, Vec<u8>)>,
     next_tag: u64,
-    /// The number of the next request to each client, and from each.
+    /// The number of the next request to each client, and of the next one from each.
     to: HashMap<String, u64>,
     from: HashMap<String, u64>,
-    /// The tags of the server's requests that it has received.
+    /// The tags of requests received from the server.
     seen: HashSet<String>,
-    /// The answers that it postpones.
+    /// The postponed answers, as packets.
     postponed: Vec<Vec<u8>>,
     pub(super) answered: usize,
     pub(super) failed: usize,
 }
 
 impl Requests {
-    /// Returns the packet of a request to the server, or to a client.
+    /// Returns the packet of a request to the server or to a client.
     pub(super) fn ask(&mut self, me: &str, to: Option<&str>, event: &str) -> Option<Vec<u8>> {
         if self.pending.len() >= MAX_PENDING {
             return None;
@@ -47,7 +47,7 @@ impl Requests {
         Some(frame)
     }
 
-    /// Handles a packet if it belongs to a request. If `late`, the answer is sent later.
+    /// Handles a packet if it belongs to a request. If `late`, postpones the answer.
     pub(super) fn on_packet(
         &mut self,
         view: PacketView<'_>,
@@ -89,7 +89,7 @@ impl Requests {
                 self.answered += 1;
             }
             (_, Some(_)) => {
-                // A client that is asked may have closed its session.
+                // The receiver of the request may have closed its session.
                 let is_gone = text.contains("\"gone\"") && view.src.is_empty();
                 assert!(is_gone, "{to:?} answers {text}");
                 self.failed += 1;
@@ -98,7 +98,7 @@ impl Requests {
         }
     }
 
-    /// Checks a request, and returns its answer.
+    /// Checks a received request, and returns the packet of its answer.
     fn on_request(&mut self, view: PacketView<'_>, tag: &str) -> Vec<u8> {
         let asker = String::from_utf8(view.src.to_vec()).unwrap();
         if asker.is_empty() {
@@ -115,7 +115,7 @@ impl Requests {
         wire::to_client(&dst, "root", "roomer:reply", view.payload)
     }
 
-    /// Takes the answers that were postponed.
+    /// Removes and returns the postponed answers.
     pub(super) fn take_postponed(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.postponed)
     }

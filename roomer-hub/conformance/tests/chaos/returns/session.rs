@@ -1,5 +1,4 @@
-//! The client's side of a session: the packets that it has received and sent, over one socket after
-//! the other.
+//! The client's side of a session over successive sockets: received and unacknowledged packets.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -10,21 +9,22 @@ use serde_json::Value;
 
 use crate::chaos::peer::{Peer, ReceiveBuffer};
 
-/// A client that has received nothing for this long gives its socket up; the server pings each
+/// The time without received bytes after which a client gives its socket up. The server pings every
 /// second.
 const SILENCE: Duration = Duration::from_millis(2500);
 
-/// The packets after which it acknowledges.
+/// The number of received packets after which the client acknowledges.
 const ACK_EVERY: u64 = 64;
 
 pub(super) struct Session {
-    /// The server, for the first connection and the last one, and the proxy for all others.
+    /// The server's own address, for the first and the last connection, and the proxy's address for
+    /// all others.
     pub(super) server: SocketAddr,
     pub(super) proxy: SocketAddr,
     pub(super) is_direct: bool,
     peer: Peer,
     heard_at: Instant,
-    /// The attempts to return since the last `hello`.
+    /// The number of reconnection attempts since the last `hello`.
     attempts: u32,
     pub(super) has_hello: bool,
     is_closing: bool,
@@ -32,13 +32,15 @@ pub(super) struct Session {
     token: String,
     received: u64,
     acknowledged: u64,
-    /// The packets that the server has not acknowledged, as frames, and the number of those before.
+    /// The frames that the server has not acknowledged, and the number of acknowledged ones before
+    /// them.
     unacknowledged: VecDeque<Vec<u8>>,
     before: u64,
-    /// The returns so far, and the packets that were sent again.
+    /// The number of reconnections, and the number of retransmitted packets.
     pub(super) returns: usize,
     pub(super) sent_again: usize,
-    /// Why the session is not continued, with the server's numbers to be added.
+    /// The reason why the session cannot be resumed, to which the report adds the server's
+    /// statistics.
     pub(super) failure: Option<String>,
 }
 
@@ -71,7 +73,7 @@ impl Session {
         self.unacknowledged.len()
     }
 
-    /// Sends a packet, now or after the return.
+    /// Sends a packet now, or after reconnecting.
     pub(super) fn send(&mut self, frame: Vec<u8>) {
         if self.has_hello {
             self.peer.send(&frame);
@@ -85,9 +87,9 @@ impl Session {
         self.is_closing = true;
     }
 
-    /// Returns on a new socket. The old one is no longer used, and ends with or without a reset.
+    /// Reconnects on a new socket. The old one is abandoned, and ends with or without a reset.
     pub(super) fn come_back(&mut self, by_reset: bool) {
-        // Without a token it has no session to return to.
+        // Without a token there is no session to resume.
         if self.token.is_empty() {
             return;
         }
@@ -103,7 +105,7 @@ impl Session {
         self.is_closing = false;
     }
 
-    /// Reads and writes. Returns true if bytes have arrived.
+    /// Reads and writes once. Returns true if bytes have arrived.
     pub(super) fn turn(&mut self) -> bool {
         let has_read = self.peer.read();
         self.peer.flush();
@@ -113,8 +115,8 @@ impl Session {
         has_read
     }
 
-    /// Returns true if the socket has ended or is silent, once all that arrived is handled. A server
-    /// that is slow has longer at each attempt.
+    /// Returns true if the socket has ended or is silent, to be called after all received frames
+    /// have been handled. Each further attempt gives a slow server more time.
     pub(super) fn is_lost(&self) -> bool {
         self.peer.end().is_some() || self.heard_at.elapsed() > SILENCE * self.attempts.max(1)
     }
@@ -123,15 +125,16 @@ impl Session {
         self.peer.end().is_some()
     }
 
-    /// Handles the next frame. Passes a packet on, with its opcode and payload, and answers the rest.
+    /// Handles the next frame. Passes a packet to the closure with its opcode and payload, and
+    /// answers other frames.
     pub(super) fn next(&mut self, mut on_packet: impl FnMut(u8, &[u8])) -> bool {
         if self.failure.is_some() {
             return false;
         }
         let Some((opcode, payload)) = self.peer.next() else { return false };
         match opcode {
-            // After a close frame nothing is sent: the server would reset the connection, and its close
-            // frame would be lost.
+            // Send no bytes after a close frame: the server would reset the connection, and its
+            // close frame would be lost.
             wire::PING if self.is_closing => {}
             wire::PING => {
                 let pong = wire::frame(wire::FIN | wire::PONG, payload);
@@ -191,7 +194,7 @@ impl Session {
         }
     }
 
-    /// Drops the packets that the server has handled.
+    /// Discards the packets that the server has acknowledged.
     fn forget(&mut self, count: u64) {
         let most = self.before + self.unacknowledged.len() as u64;
         assert!((self.before..=most).contains(&count), "{count} of {}..={most}", self.before);
@@ -204,7 +207,7 @@ impl Session {
         self.send_ack("");
     }
 
-    /// Asks the server to acknowledge.
+    /// Requests an acknowledgement from the server.
     pub(super) fn ask_to_acknowledge(&mut self) {
         self.acknowledged = self.received;
         self.send_ack("?");

@@ -1,4 +1,5 @@
-//! The soak test of sessions: clients behind a proxy that loses their connections, generated from a seed.
+//! The soak test of sessions: clients behind a proxy that breaks their connections, generated from
+//! a seed.
 
 use std::collections::{BTreeSet, HashMap};
 use std::env;
@@ -17,18 +18,19 @@ use crate::chaos::delivery_log::{ClientIndex, DeliveryLog, Room};
 use crate::chaos::process::{Process, pause};
 use crate::chaos::view::{ROOT, RoomState};
 
-/// Rooms of the reference client, including root.
+/// The number of the reference client's rooms, including `root`.
 const ROOMS: usize = 8;
 
-/// No session may be refused: it is kept longer than any client is away, with all that its client has
-/// missed. The server considers a silent client lost after three seconds, which happens often.
+/// No session may be rejected: it outlasts the absence of any client, and keeps all packets that
+/// the client has missed. The server treats a silent client as lost after three seconds, which
+/// happens often.
 const OPTIONS: &str = "handshake=60000 ping=1000 pong=3000 write=2000 close=4000 backlog=8388608 \
     window=120000 keep=67108864 detached=10000 requests=1";
 
-/// The actions of each client in a second, on average.
+/// The average number of actions of each client per second.
 const ACTIONS: u32 = 10;
 
-/// The maximum number of actions at once, after a turn that took long.
+/// The maximum number of actions after a long turn.
 const MAX_ACTIONS: u32 = 60;
 
 struct Soak {
@@ -36,7 +38,8 @@ struct Soak {
     proxy: std::net::SocketAddr,
     rng: Random,
     log: DeliveryLog,
-    /// The first one is the reference client, in all rooms and without the proxy; see [`DeliveryLog`].
+    /// The first client is the reference client, in all rooms and without the proxy; see
+    /// [`DeliveryLog`].
     clients: Vec<Client>,
     sums: Sums,
 }
@@ -65,7 +68,7 @@ fn sessions_survive_a_proxy_that_loses_connections() {
     let (soak, faults) = thread::scope(|scope| {
         let stop_too = &stop;
         let proxy_thread = scope.spawn(move || proxy::run(&listener, addr, !seed, stop_too));
-        // However this ends, the proxy must stop.
+        // Stop the proxy even if the test fails.
         let end = StopOnDrop(&stop);
         let mut soak = Soak::new(process, proxy, seed);
         soak.gather(clients as usize);
@@ -90,7 +93,7 @@ impl Soak {
         Soak { process, proxy, rng: Random::new(seed), log, clients, sums: Sums::default() }
     }
 
-    /// Connects the reference client, which joins all rooms, and then the others.
+    /// Connects the reference client, joins it to all rooms, and then connects the others.
     fn gather(&mut self, clients: usize) {
         self.until("the reference client is connected", |soak| soak.clients[0].view.me.is_some());
         for room in 1..ROOMS {
@@ -105,7 +108,7 @@ impl Soak {
         self.until("all clients are connected", |soak| {
             soak.clients.iter().all(|client| client.view.me.is_some())
         });
-        // The first connections, without the proxy, end at once.
+        // End the first connections, which bypass the proxy, immediately.
         for client in &mut self.clients[1..] {
             client.session.come_back(self.rng.one_in(2));
         }
@@ -179,7 +182,7 @@ impl Soak {
             ..64 if is_in => client.say(log, room, "hello", rng.below(6000) as usize),
             ..66 if is_in => (0..20).for_each(|_| client.say(log, room, "hello", 30)),
             ..72 if is_in => client.join(log, room),
-            // Requests are sent in root, which it does not leave.
+            // Requests are sent in `root`, so never leave it.
             ..84 if is_in && room != ROOT => client.leave(log, room),
             ..50 => {
                 client.join(log, room);
@@ -197,14 +200,14 @@ impl Soak {
             170..185 => client.answer_postponed(),
             185..190 => client.session.ask_to_acknowledge(),
             190..196 => client.session.acknowledge(),
-            // On its own, as if its network had changed.
+            // Reconnect without a fault, as after a change of the client's network.
             196..199 => client.session.come_back(rng.one_in(2)),
             199 if rng.one_in(4) => client.retire(),
             _ => {}
         }
     }
 
-    /// Lets all clients return without the proxy.
+    /// Lets all clients reconnect without the proxy.
     fn come_home(&mut self) {
         self.until("all clients are connected", |soak| {
             let mut clients = soak.clients.iter();
@@ -219,7 +222,7 @@ impl Soak {
         });
     }
 
-    /// Checks that nothing is missing, and closes all clients.
+    /// Checks that no message or answer is missing, and closes all clients.
     fn finish(mut self) -> Process {
         self.until("all requests are answered", |soak| {
             soak.clients.iter_mut().for_each(Client::answer_postponed);
@@ -252,7 +255,7 @@ impl Soak {
         self.process
     }
 
-    /// Closes all clients, and waits until the server has only the sessions of ghosts.
+    /// Closes all clients, and waits until the server has no sessions other than those of ghosts.
     fn close_all(&mut self) {
         for client in &mut self.clients {
             client.stage = Stage::Retiring;
@@ -271,8 +274,8 @@ impl Soak {
             .until(|numbers| numbers.sockets == 0 && numbers.connections <= numbers.refused[0]);
     }
 
-    /// Returns true if all clients know the same members with their infos, and all of them except for
-    /// the ghosts are clients.
+    /// Returns true if all clients have the same members and infos in their views, and every such
+    /// member except for the ghosts is a client.
     fn is_true(&mut self) -> bool {
         let mut members: HashMap<Room, BTreeSet<ClientIndex>> = HashMap::new();
         let mut infos: HashMap<String, Value> = HashMap::new();
@@ -296,8 +299,9 @@ impl Soak {
         })
     }
 
-    /// Returns the members of root that are not clients: a request that arrives when its client is
-    /// back already, with an outdated token, begins a session that no client uses.
+    /// Returns the members of `root` that are not clients. A delayed request with an outdated
+    /// token, which arrives after its client has already reconnected, starts a session that no
+    /// client uses.
     fn ghosts(&self) -> Vec<ClientIndex> {
         let clients: BTreeSet<_> =
             self.clients.iter().filter_map(|client| client.view.me).collect();
@@ -320,7 +324,7 @@ impl Sums {
     }
 }
 
-/// Stops the proxy when dropped, even after a failure.
+/// Stops the proxy on drop, even after a failure.
 struct StopOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {

@@ -1,4 +1,4 @@
-//! `bindgen LIBRARY FOLDER`: generates a JavaScript module from a library that is compiled to WebAssembly.
+//! `bindgen LIBRARY FOLDER`: generates a JavaScript module from a library compiled to WebAssembly.
 
 #[cfg(not(target_family = "wasm"))]
 fn main() -> anyhow::Result<()> {
