@@ -31,7 +31,7 @@ impl fmt::Display for Field {
     }
 }
 
-/// An error of decoding a message. The peer is at fault; a server closes the connection.
+/// An error of decoding a packet. The peer is at fault; a server closes the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -40,20 +40,20 @@ pub enum DecodeError {
     NoLength {
         /// The field whose length is incomplete.
         field: Field,
-        /// The number of its four bytes that are there.
+        /// The number of bytes present, below four.
         left: usize,
     },
-    /// A field announces more bytes than the message has left.
+    /// A field claims to be longer than the rest of the message.
     #[error("{field} claims {claimed} bytes, but only {left} are left")]
     PastEnd {
-        /// The field that is incomplete.
+        /// The field that is cut off.
         field: Field,
-        /// The length that it announces, in bytes.
+        /// The length that the field claims, in bytes.
         claimed: u32,
-        /// The number of bytes that are left in the message.
+        /// The number of bytes left in the message.
         left: usize,
     },
-    /// A name is not UTF-8.
+    /// A name is not valid UTF-8.
     #[error("{field} is not UTF-8")]
     NotUtf8 {
         /// The field that is not UTF-8.
@@ -68,12 +68,13 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// Returns the WebSocket close code (RFC 6455 section 7.4.1): 1007 for text that is not UTF-8,
-    /// 1002 for all other errors.
+    /// Returns the WebSocket close code (RFC 6455 section 7.4.1): 1007 for names that are not valid
+    /// UTF-8, 1002 for all other errors.
     #[must_use]
     pub fn close_code(&self) -> u16 {
         match self {
-            // RFC 6455 section 7.4.1: 1007 is for data that are not consistent with their type.
+            // RFC 6455 section 7.4.1 defines 1007 for data inconsistent with the type of the
+            // message.
             DecodeError::NotUtf8 { .. } => close::INVALID_PAYLOAD.code,
             _ => close::PROTOCOL.code,
         }

@@ -1,28 +1,28 @@
-//! The events of the protocol itself.
+//! Names of the events that belong to the plain protocol.
 
-/// Client to server: join `room`.
+/// Client to server: request to join `room`.
 pub const JOIN: &str = "join";
-/// Client to server: leave `room`.
+/// Client to server: request to leave `room`.
 pub const LEAVE: &str = "leave";
-/// Server to the joiner: the join is confirmed. The payload lists the room's members as a JSON array of
-/// ids, including the joiner's.
+/// Server to the joining client: the join is acknowledged. The payload lists the room's members as
+/// a JSON array of ids, including the client's own.
 pub const JOIN_ACK: &str = "join_ack";
-/// Server to the leaver: the leave is confirmed. Also the answer to a rejected join.
+/// Server to the leaving client: the leave is acknowledged. Also sent in answer to a rejected join.
 pub const LEAVE_ACK: &str = "leave_ack";
-/// Server to the other members: the connection whose id is the payload has joined.
+/// Server to the other members: a connection has joined, and the payload is its id.
 pub const NEW_MEMBER: &str = "new_member";
-/// Server to the other members: the connection whose id is the payload has left.
+/// Server to the other members: a connection has left, and the payload is its id.
 pub const MEMBER_LEFT: &str = "member_left";
-/// Inside the JavaScript client only: a room was joined.
+/// Only inside the JavaScript client: a room was joined.
 pub const OPEN: &str = "open";
-/// Inside the JavaScript client only: a room was left.
+/// Only inside the JavaScript client: a room was left.
 pub const CLOSE: &str = "close";
 
-/// Returns true if `event` is one of the six that only a server or the client library itself may
-/// originate: `join_ack`, `leave_ack`, `new_member`, `member_left`, `open`, `close`.
+/// Returns true if only a server or the client library may originate `event`: `join_ack`,
+/// `leave_ack`, `new_member`, `member_left`, `open` or `close`.
 ///
-/// The Go original forwards them, so any client can forge the membership of another; roomer never
-/// does.
+/// The Go original forwards these events, so any client can forge joins and leaves of others.
+/// Roomer does not forward them.
 ///
 /// ```
 /// assert!(roomer_proto::is_reserved("join_ack"));
@@ -31,14 +31,14 @@ pub const CLOSE: &str = "close";
 /// ```
 #[must_use]
 pub fn is_reserved(event: &str) -> bool {
-    // `open` and `close` never travel. The original's JavaScript client emits them for its own
-    // rooms, and a packet with such a name would look the same to the application.
+    // `open` and `close` are never sent. The original's JavaScript client emits them locally, and
+    // the application could not tell a received packet with such a name from a local event.
     matches!(event, JOIN_ACK | LEAVE_ACK | NEW_MEMBER | MEMBER_LEFT | OPEN | CLOSE)
 }
 
-/// Returns true if `event` belongs to the protocol: the six reserved events, `join` and `leave`. The
-/// JavaScript client does not send these eight names as ordinary events, and no handler can be
-/// registered for them.
+/// Returns true if `event` belongs to the protocol: one of the six reserved events, `join` or
+/// `leave`. The JavaScript client does not send these eight names as ordinary events, and handlers
+/// cannot be registered for them.
 #[must_use]
 pub fn is_built_in(event: &str) -> bool {
     is_reserved(event) || matches!(event, JOIN | LEAVE)

@@ -1,4 +1,4 @@
-//! The ids of connections, as in `src` and `dst`.
+//! Connection ids, as used in `src` and `dst`.
 
 use alloc::string::String;
 use core::fmt;
@@ -6,10 +6,10 @@ use core::str::FromStr;
 
 use uuid::{Builder, Uuid};
 
-/// A connection's id in its wire form: a UUID in lower case with hyphens, always 36 bytes.
+/// A connection's id in its wire form: a lower-case UUID with hyphens, always 36 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-// Aligned so that `as_str` checks whole words for UTF-8, which halves its cost. Unaligned, that check
-// was a tenth of a direct message's cost in the hub.
+// Aligned, so that `as_str` validates UTF-8 in whole words, which halves its cost. Without
+// alignment, that check took a tenth of the hub's time for a direct message.
 #[repr(align(8))]
 pub struct ConnId([u8; ConnId::LEN]);
 
@@ -17,8 +17,8 @@ impl ConnId {
     /// The length of an id in bytes.
     pub const LEN: usize = 36;
 
-    /// Creates a version 4 id from 16 random bytes. Ids must not be guessable, so the bytes have to
-    /// come from the operating system or a cryptographic generator.
+    /// Creates a version 4 UUID from 16 random bytes. Ids must be unguessable, so the bytes
+    /// must come from the operating system or a cryptographically secure generator.
     ///
     /// ```
     /// let id = roomer_proto::ConnId::from_random_bytes([7; 16]);
@@ -29,16 +29,16 @@ impl ConnId {
         ConnId::of(Builder::from_random_bytes(bytes).into_uuid())
     }
 
-    /// Parses an id in exactly its wire form: upper case, braces and blanks are rejected.
-    /// [`FromStr`] returns an error instead of `None`.
+    /// Parses an id in its exact wire form; upper case, braces and spaces are rejected.
+    /// [`FromStr`] does the same, but returns an error instead of `None`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let id = ConnId::of(Uuid::try_parse(text).ok()?);
-        // One text for each id, since ids are compared as bytes: `Uuid` accepts other forms, too.
+        // `Uuid` accepts other forms too, but ids are compared as bytes and so must have only one.
         (id.as_str() == text).then_some(id)
     }
 
-    /// Creates the id of a UUID from its 16 bytes, which stay as they are.
+    /// Creates an id from the 16 bytes of a UUID, without changing them.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 16]) -> Self {
         ConnId::of(Uuid::from_bytes(bytes))
@@ -47,7 +47,7 @@ impl ConnId {
     /// Returns the 16 bytes of the UUID.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; 16] {
-        // Cannot fail: each constructor writes the text from a UUID.
+        // Cannot fail: every constructor formats a UUID.
         Uuid::try_parse_ascii(&self.0).unwrap_or_default().into_bytes()
     }
 
@@ -60,13 +60,12 @@ impl ConnId {
     /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        // Checked at each call, since `unsafe` is forbidden; the text is ASCII, so this cannot
-        // fail.
+        // Validated on each call, since `unsafe` is forbidden. Cannot fail, because the text is ASCII.
         core::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
-/// A text is not the wire form of a [`ConnId`].
+/// The text is not the wire form of a [`ConnId`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text:?} is not a connection's id, which is a UUID in lower case with hyphens")]
 pub struct ParseConnIdError {
@@ -77,7 +76,7 @@ impl FromStr for ConnId {
     type Err = ParseConnIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseConnIdError> {
-        // The text may be long and come from a peer; its beginning is enough.
+        // Truncated, since the text may be long and come from a peer.
         let error = || ParseConnIdError { text: text.chars().take(64).collect() };
         ConnId::parse(text).ok_or_else(error)
     }
@@ -97,7 +96,7 @@ impl AsRef<[u8]> for ConnId {
 
 impl PartialEq<str> for ConnId {
     fn eq(&self, text: &str) -> bool {
-        // As bytes: without the check for UTF-8 that `as_str` makes.
+        // Compares bytes, and thereby avoids the UTF-8 check of `as_str`.
         self.0 == *text.as_bytes()
     }
 }

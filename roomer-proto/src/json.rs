@@ -1,4 +1,4 @@
-//! Payloads as JSON, the usual choice of applications; the protocol does not depend on it.
+//! JSON payloads by serde. The protocol itself does not depend on JSON.
 
 use alloc::vec::Vec;
 
@@ -6,25 +6,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::packet::{Packet, PacketRef};
 
-/// A payload is not the expected JSON, or a value cannot be JSON. The text names the field or the
-/// type, the line and the column.
+/// A payload is not the expected JSON, or a value cannot be serialized. The message contains
+/// the field or type, and the line and column.
 #[derive(Debug, thiserror::Error)]
 #[error("{what}: {why}")]
 pub struct JsonError {
     what: &'static str,
-    // Not its `source`, since it is a part of the text already.
+    // Not exposed as `source`, because the message already includes it.
     why: serde_json::Error,
 }
 
 impl JsonError {
-    /// Returns the error for a value that is nested too deeply for a member's info.
+    /// Returns the error for a value nested too deeply for a member's info.
     pub(crate) fn too_deep() -> Self {
         let why = serde::de::Error::custom("nested more than 64 deep");
         JsonError { what: "the value cannot be a member's info", why }
     }
 }
 
-/// Serializes a value as a payload.
+/// Serializes a value into a payload.
 ///
 /// ```
 /// let payload = roomer_proto::json(&["north", "east"])?;
@@ -34,15 +34,15 @@ impl JsonError {
 ///
 /// # Errors
 ///
-/// If JSON cannot represent the value: keys of a map that are not strings, or an error of its own
-/// [`Serialize`](serde::Serialize).
+/// [`JsonError`] if the value cannot be represented in JSON, for example a map with keys that
+/// are not strings, or if its [`Serialize`](serde::Serialize) implementation fails.
 pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, JsonError> {
     let what = "the value cannot be JSON";
     serde_json::to_vec(value).map_err(|why| JsonError { what, why })
 }
 
 impl<'a> PacketRef<'a> {
-    /// Deserializes the payload from JSON. The result may borrow from it.
+    /// Deserializes the payload from JSON. The result may borrow from the payload.
     ///
     /// ```
     /// use roomer_proto::PacketRef;
@@ -55,8 +55,8 @@ impl<'a> PacketRef<'a> {
     ///
     /// # Errors
     ///
-    /// If the payload is not JSON, is JSON of another type, or is nested more than 128 deep. The
-    /// sender is at fault.
+    /// [`JsonError`] if the payload is not valid JSON, does not deserialize into `T`, or is
+    /// nested more than 128 levels deep. The sender is at fault.
     pub fn json<T: Deserialize<'a>>(&self) -> Result<T, JsonError> {
         let what = "the payload is not the JSON that was expected";
         serde_json::from_slice(self.payload).map_err(|why| JsonError { what, why })
@@ -64,11 +64,11 @@ impl<'a> PacketRef<'a> {
 }
 
 impl Packet {
-    /// Deserializes the payload from JSON. The result may borrow from it.
+    /// Deserializes the payload from JSON. The result may borrow from the payload.
     ///
     /// # Errors
     ///
-    /// The same as of [`PacketRef::json`].
+    /// As for [`PacketRef::json`].
     pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, JsonError> {
         self.borrowed().json()
     }

@@ -1,8 +1,8 @@
 //! The roomer wire protocol.
 //!
-//! A roomer **packet** is one WebSocket message. It always has five fields, each after a 4-byte
-//! big-endian length: `room`, `event`, `dst`, `src`, `payload`. The first four are names (UTF-8), the
-//! last is any bytes. The layout is that of the Go project `joncody/roomer`, byte for byte.
+//! A roomer **packet** is one WebSocket message. It consists of five fields, each prefixed by a 4-byte
+//! big-endian length: `room`, `event`, `dst`, `src` and `payload`. The first four are UTF-8 names; the
+//! payload is arbitrary bytes. The format is identical to that of the Go project `joncody/roomer`.
 //!
 //! | this crate contains | it does not depend on |
 //! |---|---|
@@ -13,8 +13,8 @@
 //! | feature `json`: payloads by serde | |
 //! | feature `websocket`: one connection's WebSocket frames over memory | rooms and their members |
 //!
-//! Without features the crate is `no_std` (with `alloc`). It never allocates memory for a length
-//! that a peer only announces, and no input of a peer makes it panic.
+//! Without features, the crate is `no_std` (with `alloc`). It never allocates based on a length
+//! that a peer has merely announced, and input from a peer cannot make it panic.
 //!
 //! # Example
 //!
@@ -40,8 +40,8 @@
 //! # Ok::<(), DecodeError>(())
 //! ```
 //!
-//! [`PacketRef`] borrows from a buffer, as servers use it; [`Packet`] owns its fields by sharing one
-//! reference-counted buffer, for code that keeps a packet.
+//! [`PacketRef`] borrows from a buffer, which suits servers. [`Packet`] shares a
+//! reference-counted buffer, for code that stores packets.
 #![cfg_attr(not(any(test, feature = "websocket")), no_std)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

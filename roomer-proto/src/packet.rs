@@ -1,4 +1,4 @@
-//! The packet: five length-prefixed fields.
+//! Packets, and their encoding as five length-prefixed fields.
 
 use alloc::vec::Vec;
 
@@ -7,16 +7,16 @@ use bytestring::ByteString;
 
 use crate::error::{DecodeError, EncodeError, Field};
 
-/// The length of the shortest packet in bytes: five empty fields.
+/// The minimum length of a packet in bytes, which is that of five empty fields.
 pub const MIN_PACKET: usize = 5 * LEN;
 
 /// The room that every connection joins when it opens.
 pub const ROOT: &str = "root";
 
-/// The size of a field's length in bytes.
+/// The size of a length prefix in bytes.
 const LEN: usize = 4;
 
-/// A packet that borrows its fields. Cheap to copy: decoding and routing never copy a payload.
+/// A packet that borrows its fields. Copying it is cheap, and decoding and routing never copy a payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PacketRef<'a> {
     /// The room that the packet belongs to.
@@ -25,19 +25,19 @@ pub struct PacketRef<'a> {
     pub event: &'a str,
     /// The id of the receiver; empty for a message to the room.
     pub dst: &'a str,
-    /// The id of the sender. A server ignores the value of a client and sets its own.
+    /// The id of the sender. A server ignores a client's value and sets its own.
     pub src: &'a str,
     /// The content, any bytes.
     pub payload: &'a [u8],
 }
 
 impl<'a> PacketRef<'a> {
-    /// Decodes a packet from one whole message.
+    /// Decodes a packet from one complete message.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] if the message is truncated, announces more bytes than it has, has names that
-    /// are not UTF-8, or has bytes after the payload. There is no partial result.
+    /// [`DecodeError`] if the message is truncated, claims more bytes than it has, contains
+    /// names that are not UTF-8, or has bytes after the payload. There is no partial result.
     pub fn decode(message: &'a [u8]) -> Result<Self, DecodeError> {
         let rest = &mut { message };
         let packet = PacketRef {
@@ -47,8 +47,8 @@ impl<'a> PacketRef<'a> {
             src: take_name(rest, Field::Src)?,
             payload: take(rest, Field::Payload)?,
         };
-        // A packet has one encoding: bytes that decoders treat in different ways could mean one
-        // thing to a filter and another to the receiver.
+        // Each packet has exactly one encoding. Otherwise, a filter and a receiver could
+        // interpret the same bytes differently.
         match rest.len() {
             0 => Ok(packet),
             extra => Err(DecodeError::TrailingBytes { extra }),
@@ -62,11 +62,11 @@ impl<'a> PacketRef<'a> {
         MIN_PACKET + names + self.payload.len()
     }
 
-    /// Appends the packet's only encoding to `out`.
+    /// Appends the packet's canonical encoding to `out`.
     ///
     /// # Errors
     ///
-    /// [`EncodeError`] if a field has 4 GiB or more; `out` is unchanged then.
+    /// [`EncodeError`] if a field has 4 GiB or more; `out` is then unchanged.
     pub fn encode(&self, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         out.reserve(self.encoded_len());
         self.encode_head(self.payload.len(), out)?;
@@ -74,22 +74,22 @@ impl<'a> PacketRef<'a> {
         Ok(())
     }
 
-    /// Appends the encoding without the payload, for payloads in several buffers. Exactly
-    /// `payload_len` bytes have to follow; this packet's own payload is ignored.
+    /// Appends the encoding without the payload, for payloads in several buffers. The caller
+    /// must append exactly `payload_len` bytes. The payload of this packet is ignored.
     ///
     /// # Errors
     ///
-    /// [`EncodeError`] if a field has 4 GiB or more; `out` is unchanged then.
+    /// [`EncodeError`] if a field has 4 GiB or more; `out` is then unchanged.
     pub fn encode_head(&self, payload_len: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let names = [self.room, self.event, self.dst, self.src];
-        // All are checked before the first byte is written, so that `out` is unchanged after an error.
-        // One check serves all, since their bitwise or is above `u32` if one of them is.
+        // All lengths are checked before the first byte is written, so that `out` is unchanged
+        // after an error. If any length exceeds `u32`, so does their bitwise or.
         let lengths = names.iter().fold(payload_len, |lengths, name| lengths | name.len());
         if u32::try_from(lengths).is_err() {
             return Err(self.too_long(payload_len));
         }
         for name in names {
-            // The cast is exact after the check above.
+            // Cannot truncate, because of the check above.
             out.extend_from_slice(&(name.len() as u32).to_be_bytes());
             out.extend_from_slice(name.as_bytes());
         }
@@ -101,7 +101,7 @@ impl<'a> PacketRef<'a> {
     ///
     /// # Panics
     ///
-    /// If a field has 4 GiB or more; use [`encode`](Self::encode) where that can happen.
+    /// If a field has 4 GiB or more; use [`encode`](Self::encode) to handle this case.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
         let mut out = Vec::new();
@@ -115,13 +115,12 @@ impl<'a> PacketRef<'a> {
     ///
     /// # Errors
     ///
-    /// If the payload is not UTF-8.
+    /// [`Utf8Error`](core::str::Utf8Error) if the payload is not UTF-8.
     pub fn text(&self) -> Result<&'a str, core::str::Utf8Error> {
         core::str::from_utf8(self.payload)
     }
 
-    /// Returns the error of [`encode_head`](Self::encode_head), which names the first field that is
-    /// too long.
+    /// Returns the error of [`encode_head`](Self::encode_head) for the first field that is too long.
     #[cold]
     fn too_long(&self, payload_len: usize) -> EncodeError {
         let lengths = [
@@ -141,10 +140,10 @@ fn take<'a>(rest: &mut &'a [u8], field: Field) -> Result<&'a [u8], DecodeError> 
         return Err(DecodeError::NoLength { field, left: rest.len() });
     };
     let claimed = u32::from_be_bytes(*length);
-    // The length is compared with the bytes that are left before it is used, so a false one costs
-    // no memory.
+    // The length is compared with the remaining bytes before it is used, so a false length
+    // costs no memory.
     let past_end = DecodeError::PastEnd { field, claimed, left: behind.len() };
-    // Fails only where `usize` has 16 bits.
+    // Fails only if `usize` has 16 bits.
     let length = usize::try_from(claimed).map_err(|_| past_end)?;
     let (bytes, behind) = behind.split_at_checked(length).ok_or(past_end)?;
     *rest = behind;
@@ -156,8 +155,8 @@ fn take_name<'a>(rest: &mut &'a [u8], field: Field) -> Result<&'a str, DecodeErr
     core::str::from_utf8(bytes).map_err(|_| DecodeError::NotUtf8 { field })
 }
 
-/// A packet that owns its fields. Decoding shares the message's buffer instead of copying it, so
-/// that any field keeps the whole message in memory.
+/// A packet that owns its fields. Decoding shares the message's buffer instead of copying it,
+/// so each field keeps the whole message in memory.
 ///
 /// ```
 /// use roomer_proto::{Packet, PacketRef};
@@ -183,16 +182,16 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// Decodes a packet from one whole message without copying it.
+    /// Decodes a packet from one complete message without copying.
     ///
     /// # Errors
     ///
-    /// The same as of [`PacketRef::decode`].
+    /// As for [`PacketRef::decode`].
     pub fn decode(message: Bytes) -> Result<Self, DecodeError> {
         let packet = PacketRef::decode(&message)?;
         let name = |field, text: &str| {
-            // Checks UTF-8 a second time: `bytestring` can skip that only by `unsafe`, which is
-            // forbidden.
+            // Validates UTF-8 a second time: `bytestring` can skip the check only through
+            // `unsafe`, which is forbidden.
             ByteString::try_from(message.slice_ref(text.as_bytes()))
                 .map_err(|_| DecodeError::NotUtf8 { field })
         };
@@ -209,7 +208,7 @@ impl Packet {
     ///
     /// # Errors
     ///
-    /// If the payload is not UTF-8.
+    /// [`Utf8Error`](core::str::Utf8Error) if the payload is not UTF-8.
     pub fn text(&self) -> Result<&str, core::str::Utf8Error> {
         core::str::from_utf8(&self.payload)
     }

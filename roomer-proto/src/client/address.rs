@@ -1,4 +1,4 @@
-//! The address of a server, with the query and the headers of the request.
+//! The server address a client connects to, with the query and headers of its request.
 
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
@@ -9,8 +9,8 @@ use core::str::FromStr;
 use data_encoding::BASE64URL_NOPAD;
 use tungstenite::http::Uri;
 
-/// The address that a client connects to, such as `wss://example.org/ws?token=…`. `http` and `https`
-/// stand for `ws` and `wss`.
+/// The address that a client connects to, such as `wss://example.org/ws?token=…`. `http` and
+/// `https` are accepted as aliases of `ws` and `wss`.
 ///
 /// ```
 /// use roomer_proto::client::Address;
@@ -36,7 +36,7 @@ pub struct Address {
     token_protocol: Option<String>,
 }
 
-/// The text is not an address, or not a header.
+/// The text is not a valid address or header.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidAddress(String);
@@ -46,7 +46,7 @@ impl InvalidAddress {
         InvalidAddress(why.into())
     }
 
-    /// Returns the error for an address with TLS in a program without it.
+    /// Returns the error for a `wss` address in a program built without TLS.
     #[doc(hidden)]
     #[must_use]
     pub fn without_tls() -> Self {
@@ -54,10 +54,10 @@ impl InvalidAddress {
     }
 }
 
-/// The subprotocol that a server selects if a client offers it together with a token.
+/// The subprotocol that a client offers next to a token, and the only one that a server may select.
 pub(super) const PROTOCOL: &str = "roomer";
 
-/// The headers of the handshake, which a client cannot replace.
+/// Headers of the handshake, which the application cannot override.
 const OWN_HEADERS: [&str; 7] = [
     "host",
     "connection",
@@ -81,7 +81,7 @@ impl Address {
         &self.host
     }
 
-    /// Returns the port; by default 80, with TLS 443.
+    /// Returns the port: the one in the address, or else 443 with TLS and 80 without.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -111,12 +111,12 @@ impl Address {
     ///
     /// # Errors
     ///
-    /// [`InvalidAddress`] if the header belongs to the handshake, or if a line cannot contain it.
+    /// [`InvalidAddress`] if the header is part of the handshake, or contains characters that HTTP
+    /// forbids.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidAddress> {
         let is_token =
             |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-        // A line break in a name or a value would start a header or a second request of the
-        // caller's choice.
+        // A line break in a name or value would let the caller inject headers, or a second request.
         if name.is_empty() || !name.as_bytes().iter().all(is_token) {
             return Err(InvalidAddress::new("this is not the name of a header"));
         }
@@ -125,7 +125,7 @@ impl Address {
                 "the handshake sets the header {name} itself: leave it out"
             )));
         }
-        // Without the value, which may be a secret.
+        // The error omits the value, which may be a secret.
         if value.bytes().any(|byte| byte < b' ' && byte != b'\t' || byte == 0x7f) {
             return Err(InvalidAddress(alloc::format!(
                 "the value of {name} has control characters"
@@ -135,8 +135,8 @@ impl Address {
         Ok(self)
     }
 
-    /// Has the request carry a token as a subprotocol, beside `roomer`, which the server selects: so
-    /// the token is in no address, which proxies log.
+    /// Sends a token as a subprotocol, next to `roomer`, which the server selects. This keeps the
+    /// token out of the URL, which proxies log.
     #[must_use]
     pub fn token_protocol(mut self, token: &str) -> Self {
         let encoded = BASE64URL_NOPAD.encode(token.as_bytes());
@@ -167,7 +167,7 @@ fn push_query(target: &mut String, key: &str, value: &str) {
     encode(value, target);
 }
 
-/// Appends a text, with all but the unreserved characters percent-encoded (RFC 3986 section 2.3).
+/// Appends `text`, percent-encoding all but the unreserved characters (RFC 3986 section 2.3).
 fn encode(text: &str, out: &mut String) {
     for byte in text.bytes() {
         match byte {
@@ -185,8 +185,8 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {
         // A WebSocket address has no fragment (RFC 6455 section 3).
         let text = text.split('#').next().unwrap_or_default();
-        // What `http` accepts contains no blank and no line break, so that the request line is safe
-        // as well.
+        // A valid `http` URI contains neither spaces nor line breaks, so it cannot corrupt the
+        // request line.
         let uri: Uri = text.parse().map_err(|error: tungstenite::http::uri::InvalidUri| {
             InvalidAddress(error.to_string())
         })?;
@@ -197,7 +197,7 @@ impl FromStr for Address {
         };
         let authority = uri.authority().ok_or_else(|| InvalidAddress::new("there is no host"))?;
         if authority.as_str().contains('@') {
-            // They would be sent as a part of the `Host` header, and not as a login.
+            // A login would end up in the `Host` header instead of being used as one.
             return Err(InvalidAddress::new("credentials belong in a header, not in the address"));
         }
         let host = authority.host();
@@ -219,7 +219,7 @@ impl FromStr for Address {
     }
 }
 
-/// Without the query, the headers and the subprotocols, which may contain tokens.
+/// Omits the query, headers and subprotocols, which may contain tokens.
 impl fmt::Debug for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.is_tls { "wss" } else { "ws" };

@@ -1,4 +1,5 @@
-//! Compressed messages of a client: the offer to the server, and what arrives after it is accepted.
+//! Compression as the client uses it: offering it, enabling it once accepted, and handling
+//! compressed messages.
 
 use core::time::Duration;
 
@@ -15,7 +16,7 @@ impl Client {
         false
     }
 
-    /// The server has accepted the offer.
+    /// Enables compression, after the server has accepted the offer.
     pub(super) fn compression_agreed(&mut self) {
         let compression = Compression::new(&self.options);
         if let Some(socket) = &mut self.socket
@@ -26,11 +27,11 @@ impl Client {
         }
     }
 
-    /// Handles a compressed message.
+    /// Inflates a compressed message and handles it.
     pub(super) fn compressed(&mut self, now: Duration, kind: Kind, data: &[u8]) {
         let max_message = self.options.max_message;
         let socket = self.socket.as_mut();
-        // Present, since a session without the agreement rejects compressed frames.
+        // Always present: a session that has not negotiated compression rejects compressed frames.
         let Some(compression) = socket.and_then(|socket| socket.compression.as_mut()) else {
             return;
         };

@@ -1,6 +1,6 @@
-//! Compressed messages of one connection (permessage-deflate).
+//! permessage-deflate state of one connection: compresses packets and inflates messages.
 //!
-//! Without the feature `deflate` there are none: [`Compression`] has no values then.
+//! Without the feature `deflate`, [`Compression`] is an uninhabited type.
 
 #[cfg(feature = "deflate")]
 pub(super) use with::{Compression, agreed, offer};
@@ -18,9 +18,9 @@ mod with {
     /// The state of a connection that has negotiated compression.
     #[derive(Debug)]
     pub(in super::super) struct Compression {
-        /// The bytes from which on a packet is compressed.
+        /// Packets of at least this many bytes are compressed.
         threshold: usize,
-        // Created when they are needed: they are hundreds of kilobytes.
+        // Allocated on first use: each takes hundreds of kilobytes.
         deflater: Option<Deflater>,
         inflater: Option<Inflater>,
     }
@@ -30,7 +30,7 @@ mod with {
         OFFER
     }
 
-    /// Returns whether the server has accepted [`offer`]; `None` if its answer is wrong.
+    /// Returns whether the server accepted [`offer`], or `None` if its response is invalid.
     pub(in super::super) fn agreed<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Option<bool> {
         Agreement::confirm(lines).ok().map(|agreement| agreement.is_some())
     }
@@ -50,14 +50,15 @@ mod with {
             self.inflater.get_or_insert_default().inflate(kind, data, max_message)
         }
 
-        /// Appends a packet as a compressed frame. Returns false if it is to be sent as it is.
+        /// Appends a packet as a compressed frame. Returns false if the packet should be sent
+        /// uncompressed.
         pub(in super::super) fn frame(
             &mut self,
             packet: &[u8],
             key: [u8; 4],
             out: &mut Vec<u8>,
         ) -> bool {
-            // Small packets hardly get shorter, and would cost the time of a compressor.
+            // Small packets hardly shrink, and are not worth the compressor's time.
             if packet.len() < self.threshold {
                 return false;
             }
@@ -82,7 +83,8 @@ mod without {
     }
 
     pub(in super::super) fn agreed<'a>(_: impl Iterator<Item = &'a [u8]>) -> Option<bool> {
-        // Not reached: without an offer the handshake rejects every answer.
+        // Unreachable: without an offer, the handshake rejects every response that selects an
+        // extension.
         None
     }
 

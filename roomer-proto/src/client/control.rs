@@ -1,4 +1,4 @@
-//! Rooms: joining, leaving, and the requests to the server that follow.
+//! Joining and leaving rooms, renewing tokens, setting the info, and the requests for these.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -16,8 +16,8 @@ use crate::extended::{INFO, Info, TOKEN};
 use crate::{JOIN, LEAVE, PacketRef, ROOT};
 
 impl Client {
-    /// Joins a room, now and after each reconnect. Does nothing if the client is in the room or
-    /// already joining it. The result is an event: `Joined`, or `Refused`.
+    /// Joins a room now and after each reconnect. Does nothing if the client is already in the room
+    /// or joining it. The result is reported as [`Event::Joined`] or [`Event::Refused`].
     ///
     /// # Errors
     ///
@@ -26,14 +26,14 @@ impl Client {
         if matches!(self.state, State::Closing | State::Closed) {
             return Err(JoinError::Closed);
         }
-        // Not `entry`, which would copy the name for each call about a room that is known.
+        // `entry` would copy the name on each call, even if the room exists.
         if !self.rooms.contains_key(room) {
             self.rooms.insert(room.into(), Box::default());
         }
         if let Some(entry) = self.rooms.get_mut(room)
             && !core::mem::replace(&mut entry.is_wanted, true)
         {
-            // A leave that was not sent is undone.
+            // Cancels a leave that has not been sent yet.
             entry.was_in &= entry.is_in && entry.pending.is_none();
             self.request_room(room);
             self.pump(now);
@@ -41,8 +41,8 @@ impl Client {
         Ok(())
     }
 
-    /// Leaves a room. Messages that wait for it are discarded and reported as lost. The result is the
-    /// event `Left`.
+    /// Leaves a room. Messages queued for it are discarded and reported as lost. The result is
+    /// reported as [`Event::Left`].
     pub fn leave(&mut self, now: Duration, room: &str) {
         let Some(entry) = self.rooms.get_mut(room).filter(|room| room.is_wanted) else { return };
         entry.is_wanted = false;
@@ -51,7 +51,8 @@ impl Client {
         }
         self.request_room(room);
         self.pump(now);
-        // Without a membership or a request there is nothing to wait for.
+        // If the client is not in the room and no request is pending, no acknowledgement will
+        // follow.
         let entry = self.rooms.get(room);
         if entry.is_some_and(|entry| !entry.is_in && entry.pending.is_none()) {
             self.events.push_back(Event::Left { room: room.into() });
@@ -59,8 +60,8 @@ impl Client {
         }
     }
 
-    /// Returns the members of a room, including the client: the last known ones, while there is no
-    /// connection. `None` if the client has not joined the room.
+    /// Returns the members of a room, including the client. Without a connection, returns the last
+    /// known members. `None` if the client has not joined the room.
     #[must_use]
     pub fn members(&self, room: &str) -> Option<&Members> {
         self.rooms.get(room).filter(|room| room.was_in && room.is_wanted).map(|room| &room.members)
@@ -79,11 +80,12 @@ impl Client {
         wanted.map(|(name, _)| &**name)
     }
 
-    /// Answers an [`Event::Expiring`] with a new token. The server accepts one for each event.
+    /// Answers an [`Event::Expiring`] with a new token. The server accepts one token for each
+    /// event.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] if there is no connection to an extended server.
+    /// [`SendError::Closed`] if the client is not connected to an extended server.
     pub fn renew(&mut self, now: Duration, token: &str) -> Result<(), SendError> {
         if self.state != State::Open || self.session.is_none() {
             return Err(SendError::Closed);
@@ -95,11 +97,11 @@ impl Client {
         Ok(())
     }
 
-    /// Changes the client's info, which members of its rooms get; `None` removes it. It is sent again in
-    /// each new session, and ignored by plain servers. If the server does not permit it, the result is
-    /// [`Event::Error`].
+    /// Sets the client's info, which the server sends to the members of its rooms; `None` removes
+    /// it. The info is sent again in each new session, and ignored by plain servers. If the server
+    /// rejects it, the client reports [`Event::Error`].
     pub fn set_info(&mut self, now: Duration, info: Option<Info>) {
-        // Kept, since a new session begins without it; a resumed one has it already.
+        // Kept because a new session starts without it. A resumed session still has it.
         self.info = Some(Box::new(info));
         self.send_info();
         self.pump(now);
@@ -109,18 +111,18 @@ impl Client {
     pub(super) fn send_info(&mut self) {
         let is_extended = self.state == State::Open && self.session.is_some();
         let Some(info) = self.info.as_deref().filter(|_| is_extended) else { return };
-        // `null` is the form of "no info" on the wire: an empty payload is not JSON.
+        // On the wire, `null` means "no info": an empty payload is not valid JSON.
         let payload = info.as_ref().map_or("null", Info::as_str).as_bytes();
         let packet = PacketRef { room: ROOT, event: INFO, payload, ..PacketRef::default() };
         self.outbox.request(item(&packet, Kind::Info));
     }
 
-    /// Queues the request that brings a room closer to what the application wants, if no other is
-    /// pending.
+    /// Queues the join or leave that the application has requested and the server has not yet
+    /// handled, unless another request for this room is pending.
     pub(super) fn request_room(&mut self, name: &str) {
         let is_open = self.state == State::Open;
-        // One request at a time for each room: the server's answers do not name the request, so
-        // those to two of them could not be distinguished.
+        // Only one request per room at a time: the server's acknowledgements do not name the
+        // request, so two of them could not be told apart.
         let Some(room) = self.rooms.get_mut(name).filter(|room| is_open && room.pending.is_none())
         else {
             return;
@@ -130,7 +132,7 @@ impl Client {
             (false, true) => (Pending::Leave, LEAVE, Kind::Leave),
             _ => return,
         };
-        // Without a number until the request has its place in the order of sending: see `pump`.
+        // The number is assigned in `pump`, when the request gets its place in the send order.
         (room.pending, room.number, room.is_doubtful) = (Some(request), None, false);
         let memory = room.memory.as_ref().filter(|_| request == Pending::Join);
         // Plain servers ignore the payload of a join.
@@ -139,28 +141,28 @@ impl Client {
         self.outbox.request(item(&packet, kind));
     }
 
-    /// Requests the joins and leaves that are missing on a new connection.
+    /// Queues the joins and leaves that are still outstanding on a new connection.
     ///
-    /// The server puts the client into root by itself, unless the session continues.
+    /// The server puts the client into the root room itself, unless the session is resumed.
     pub(super) fn request_rooms(&mut self, is_resumed: bool) {
         let names = self.rooms.keys().filter(|name| is_resumed || *name != ROOT).cloned();
-        // Collected, since `request_room` needs the whole client.
+        // Collected first, because `request_room` borrows the whole client.
         let names: Vec<ByteString> = names.collect();
         names.iter().for_each(|name| self.request_room(name));
     }
 
-    /// Removes a room of which nothing has to be remembered.
+    /// Removes a room if no state needs to be kept for it.
     pub(super) fn forget(&mut self, name: &str) {
         if self.rooms.get(name).is_some_and(|room| room.is_over()) {
             self.rooms.remove(name);
         }
     }
 
-    /// Handles the answer to the probe with this number, which shows that the server has answered
-    /// all requests before it.
+    /// Handles the answer to probe `number`. The server has handled all requests sent before the
+    /// probe.
     pub(super) fn probe_answered(&mut self, number: u64) {
-        // An accepted join would have cleared `is_doubtful`, as its `join_ack` precedes the probe's
-        // answer. So the `leave_ack` was its rejection.
+        // An accepted join would have cleared `is_doubtful`, since its `join_ack` precedes the
+        // probe's answer. The `leave_ack` therefore rejected the join.
         let is_decided = |room: &Room| room.is_doubtful && room.number.is_some_and(|n| n < number);
         let rooms = self.rooms.iter().filter(|(_, room)| is_decided(room));
         let refused: Vec<ByteString> = rooms.map(|(name, _)| name.clone()).collect();

@@ -1,4 +1,4 @@
-//! The end of connections, and of clients.
+//! Losing connections and sessions, deciding whether to reconnect, and closing the client.
 
 use core::time::Duration;
 
@@ -17,27 +17,26 @@ impl Client {
         if matches!(self.state, State::Closed | State::Waiting) {
             return;
         }
-        // The application wants the end, so the failure is not one to recover from.
+        // The application has already closed the client, so there is nothing to recover.
         if self.state == State::Closing {
             return self.finish(now, Closing::Application);
         }
         let opened_at = self.socket.take().and_then(|socket| socket.opened_at);
         self.must_disconnect = true;
-        // Not as soon as it opens, or a server that accepts and closes at once would be met without
-        // backoff.
+        // Reset only after `min_uptime`: otherwise a server that accepts and immediately closes
+        // would be retried without backoff.
         if opened_at.is_some_and(|at| now.saturating_sub(at) >= self.options.min_uptime) {
             self.failures = 0;
         }
         let (wait, hint) = self.verdict(&failure);
-        // A close frame of the server ends the session, and so does a violation.
+        // A close frame from the server or a protocol violation ends the session.
         let keeps_session = self.session.as_ref().is_some_and(|session| session.token.is_some())
             && matches!(failure, Failure::Broken | Failure::Timeout | Failure::Connect(_));
         if wait == Some(Wait::Slow) {
             self.outbox.slow_down(now);
         }
         self.lost_at.get_or_insert(now);
-        // An attempt that did not open proves nothing about the session, to which the next one may
-        // return.
+        // A failed attempt says nothing about the session, which the next attempt may still resume.
         if !keeps_session && opened_at.is_some() {
             self.end_session(now);
         }
@@ -45,14 +44,15 @@ impl Client {
         if self.options.retries.is_some_and(|retries| self.failures >= retries) {
             return self.finish(now, Closing::GaveUp(failure));
         }
-        // From the 32nd failure on the power does not fit; the maximum delay applies by then.
+        // From the 32nd failure on, the power overflows; `max_delay` applies long before.
         let doubled = 2u32.checked_pow(self.failures).unwrap_or(u32::MAX);
         let most = self.options.min_delay.saturating_mul(doubled).min(self.options.max_delay);
-        // After the delay was computed: the first reconnect has the shortest one.
+        // Incremented after the delay is computed, so that the first reconnect uses the shortest
+        // delay.
         self.failures += 1;
         let extra = if wait == Wait::Slow { RATE_DELAY } else { Duration::ZERO };
         self.next_attempt = match hint {
-            // Without jitter: the server spreads its hints.
+            // No jitter: the server already spreads its hints.
             Some(hint) => NextAttempt::At(now + hint),
             None => NextAttempt::Undrawn { since: now, extra, most },
         };
@@ -60,7 +60,8 @@ impl Client {
         self.events.push_back(Event::Suspended(failure));
     }
 
-    /// Returns whether and how a client reconnects after a failure, and the server's hint.
+    /// Returns whether and how to reconnect after a failure, and the delay that the server asked
+    /// for.
     fn verdict(&self, failure: &Failure) -> (Option<Wait>, Option<Duration>) {
         let (code, reason) = match failure {
             // 1005 stands for a close frame without a code (RFC 6455 section 7.1.5).
@@ -79,42 +80,42 @@ impl Client {
                 _ => Some(Wait::Normal),
             },
         };
-        // Only with the codes of a restart or an overload, since any other reason may be a text of
-        // the application.
+        // Only valid with the codes for a restart or an overload: other reasons may be text of the
+        // application.
         let hint = reason.strip_prefix("retry=").filter(|_| matches!(code, 1012 | 1013));
         let hint = hint.and_then(|hint| parse_count(hint.as_bytes()));
         (wait, hint.map(|millis| Duration::from_millis(millis).min(LONGEST_HINT)))
     }
 
-    /// Handles the loss of the session: all rooms are joined again, and packets that the server has
-    /// not confirmed may not have arrived.
+    /// Ends the session: all rooms must be joined again, and unconfirmed packets may not have
+    /// arrived.
     pub(super) fn end_session(&mut self, now: Duration) {
         self.session = None;
         for room in self.rooms.values_mut() {
             room.suspend(now);
         }
-        // A leave that was pending is fulfilled by the loss: the server has forgotten the client.
+        // Losing the session completes a pending leave: the server has discarded the client's
+        // state.
         let left = self.rooms.extract_if(.., |_, room| !room.is_wanted);
         self.events.extend(left.map(|(room, _)| Event::Left { room }));
         for item in self.outbox.reset() {
             self.report(item, LostReason::Unconfirmed);
         }
-        // After `reset`: requests that were not written are queued again, and wait for the next
-        // session.
+        // Must follow `reset`, which queues unwritten requests again for the next session.
         self.lose_requests();
     }
 
-    /// Closes the client for good.
+    /// Closes the client permanently.
     pub(super) fn finish(&mut self, now: Duration, why: Closing) {
         if self.socket.take().is_some() {
             self.must_disconnect = true;
         }
-        // Before the queue is drained, since it returns unwritten messages to the queue.
+        // Must precede `drain_queue`: ending the session returns unwritten messages to the queue.
         self.end_session(now);
         for item in self.outbox.drain_queue() {
             self.report(item, LostReason::Unsent);
         }
-        // All have been ended above, by `report` or `lose_requests`.
+        // All requests have been completed above, by `report` or `lose_requests`.
         self.requests = None;
         self.rooms.clear();
         self.state = State::Closed;
@@ -134,12 +135,12 @@ impl Client {
         }
     }
 
-    /// Closes the client: what was sent is written, then a close frame. The server's answer confirms
-    /// it.
+    /// Closes the client: writes what has been sent, then a close frame. The server's close frame
+    /// completes the handshake.
     pub fn close(&mut self, now: Duration) {
         match self.state {
             State::Open => {
-                // Fixes the order of what may be sent now; `Closing` sends only that.
+                // Fixes the order of what may be sent now; in `Closing`, nothing else is sent.
                 self.pump(now);
                 self.state = State::Closing;
                 if let Some(socket) = &mut self.socket {

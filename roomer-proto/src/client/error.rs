@@ -1,29 +1,29 @@
-//! The errors of a client.
+//! Errors of a client: failed connections, closing, and rejected sends, joins and requests.
 
 use alloc::string::String;
 
 use crate::websocket::Violation;
 
-/// Why a connection was lost, or an attempt has failed.
+/// The reason that a connection was lost, or an attempt failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Failure {
-    /// The connection could not be made.
+    /// The driver could not connect.
     #[error("cannot connect: {0}")]
     Connect(String),
-    /// The server, or a proxy before it, answered the handshake with this status.
+    /// The server, or a proxy in front of it, rejected the handshake with this status.
     #[error("the server rejected the handshake with status {status}")]
     Rejected {
         /// The HTTP status.
         status: u16,
     },
-    /// The response to the handshake is not that of a WebSocket server.
+    /// The handshake response is not a valid WebSocket response.
     #[error("{0}")]
     Handshake(&'static str),
-    /// There was no answer in time.
+    /// The server did not answer in time.
     #[error("no answer in time")]
     Timeout,
-    /// The stream ended, or was reset, without a close frame.
+    /// The stream ended or was reset without a close frame.
     #[error("the connection was lost")]
     Broken,
     /// The server closed the connection.
@@ -34,22 +34,22 @@ pub enum Failure {
         /// The close reason; may be empty.
         reason: String,
     },
-    /// The server broke the protocol.
+    /// The server violated the protocol.
     #[error("the server broke the protocol: {}", .0.reason)]
     Violation(Violation),
 }
 
-/// Why a client does not connect again.
+/// The reason that a client does not reconnect.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Closing {
     /// The application closed the client.
     #[error("closed by the application")]
     Application,
-    /// The failure is final: a reconnect would be useless or unwanted.
+    /// The failure is final: reconnecting would be useless or unwanted.
     #[error("{0}")]
     Final(Failure),
-    /// No retries are left. This was the last failure.
+    /// No retries are left; contains the last failure.
     #[error("gave up: {0}")]
     GaveUp(Failure),
 }
@@ -64,17 +64,17 @@ pub enum SendError {
     /// The queue is full.
     #[error("the queue is full: wait until messages are sent, or raise its limits")]
     Full,
-    /// The message is larger than the server accepts, as it has announced, or than the queue.
+    /// The message exceeds the limit that the server has announced, or that of the queue.
     #[error("the message is larger than the server or the queue accepts")]
     TooLarge,
-    /// The event belongs to the protocol, or the receiver is not an id: an empty one would make the
-    /// message public, and one with a tag a request.
+    /// The event is reserved, or the receiver is not an id. An empty receiver would make the
+    /// message public, and a tagged one would make it a request.
     #[error("the event belongs to the protocol, or the receiver is not an id")]
     Reserved,
     /// JSON cannot represent the value (feature `json`).
     #[error("JSON cannot represent the value")]
     NotJson,
-    /// The request is answered already, or its session has ended.
+    /// The request has already been answered, or its session has ended.
     #[error("the request was answered already, or its session has ended")]
     NotAsked,
     /// The client is closed.
@@ -97,32 +97,33 @@ pub enum JoinError {
     Left,
 }
 
-/// Why a request is not answered.
+/// The reason that a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
     /// The request was not accepted.
     #[error("not sent: {0}")]
     NotSent(#[from] SendError),
-    /// There was no answer in time. A later one is dropped.
+    /// No answer arrived in time. A late answer is dropped.
     #[error("no answer in time")]
     TimedOut,
-    /// The server speaks the plain protocol, in which there are no requests.
+    /// The server speaks the plain protocol, which has no requests.
     #[error("the server speaks the plain protocol, which has no requests")]
     Plain,
-    /// The session was lost: the request may or may not have been handled.
+    /// The session was lost; the request may or may not have been handled.
     #[error("the session was lost before the answer: the request may or may not have been handled")]
     Lost,
-    /// The room or the client was closed before the request was sent.
+    /// The room was left, or the client closed, before the request was sent.
     #[error("the room or the client was closed before the request was sent")]
     Unsent,
-    /// The answer is not the JSON that the application expects (feature `json`).
+    /// The answer does not deserialize into the expected type (feature `json`).
     #[error("the answer is not the expected JSON: {0}")]
     NotJson(String),
     /// The answer is an error.
     #[error("{code}: {message}")]
     Failed {
-        /// One of the protocol's codes ([`ErrorCode`](crate::extended::ErrorCode)), or a code of the client that was asked.
+        /// A code of the protocol ([`ErrorCode`](crate::extended::ErrorCode)), or one chosen by the
+        /// client that answered.
         code: String,
         /// A text for developers; may be empty.
         message: String,

@@ -10,11 +10,11 @@ use super::memory::number_of;
 use super::request::{Request, RequestId, ServerError};
 use crate::{ConnId, Packet};
 
-/// Events of a client, in order.
+/// Events of a client, in the order in which they happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A connection was made.
+    /// The connection is open.
     Opened {
         /// The client's id.
         id: ConnId,
@@ -22,16 +22,16 @@ pub enum Event {
         /// lost messages.
         is_resumed: bool,
     },
-    /// The connection was lost, or an attempt has failed; the client connects again.
+    /// The connection was lost or an attempt failed; the client will reconnect.
     Suspended(Failure),
-    /// The client does not connect again. Its last event.
+    /// The client will not reconnect. This is its last event.
     Closed(Closing),
     /// The client has joined a room for the first time.
     Joined {
         /// The room's name.
         room: ByteString,
     },
-    /// The client is in a room again after a reconnect. Events about changed members precede this
+    /// The client has rejoined a room after a reconnect. Events for changed members precede this
     /// one.
     Rejoined {
         /// The room's name.
@@ -44,7 +44,7 @@ pub enum Event {
         /// The room's name.
         room: ByteString,
     },
-    /// The client has left a room, as the application wished.
+    /// The client has left a room at the application's request.
     Left {
         /// The room's name.
         room: ByteString,
@@ -75,32 +75,33 @@ pub enum Event {
         /// The id of the member.
         id: ConnId,
     },
-    /// A room that remembers its messages no longer has all of those that the client has missed.
-    /// [`Rejoined`](Self::Rejoined) and the last messages follow, as many as the client asks for.
+    /// The server no longer has all messages that the client missed in a room with history.
+    /// [`Rejoined`](Self::Rejoined) follows, then as many of the latest messages as the client
+    /// asked for.
     Missed {
         /// The room's name.
         room: ByteString,
     },
     /// A message has arrived.
     Message(Message),
-    /// A message that is not a packet has arrived: a handler of the application has sent it.
+    /// A message that is not a packet has arrived, sent by a handler of the server's application.
     Raw(Bytes),
-    /// A message that was accepted may not have arrived.
+    /// A message that the client had accepted may not have arrived.
     Lost(Undelivered),
-    /// A request of this client was answered, or will not be.
+    /// A request of this client has been answered or has failed.
     Answered {
-        /// The number of the request.
+        /// The number that identifies the request.
         request: RequestId,
-        /// The answer's payload.
+        /// The payload of the answer, or the reason that there is none.
         result: Result<Bytes, RequestError>,
     },
-    /// A request to this client, which has to be answered.
+    /// A request from another client or the server, which the application must answer.
     Request(Request),
-    /// The server has refused a packet of this client.
+    /// The server rejected a packet of this client.
     Error(ServerError),
-    /// The client's login expires. [`Client::renew`](super::Client::renew) answers with a new token.
+    /// The client's login is about to expire. Answer with [`Client::renew`](super::Client::renew).
     Expiring {
-        /// The time that is left.
+        /// The time left until the login expires.
         left: Duration,
     },
 }
@@ -113,11 +114,11 @@ pub struct Message {
     pub room: ByteString,
     /// The event's name.
     pub event: ByteString,
-    /// The id of the sender; empty if it is the server.
+    /// The id of the sender; empty if the server sent the message.
     pub from: ByteString,
-    /// True if the message was sent to this client alone.
+    /// True if the message was addressed to this client alone.
     pub is_direct: bool,
-    /// The number of the message in a room that remembers its messages, from 1.
+    /// The sequence number of the message in a room with history, starting at 1.
     pub number: Option<u64>,
     /// The content, any bytes.
     pub payload: Bytes,
@@ -128,7 +129,7 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// If the payload is not UTF-8.
+    /// [`Utf8Error`](core::str::Utf8Error) if the payload is not UTF-8.
     pub fn text(&self) -> Result<&str, core::str::Utf8Error> {
         core::str::from_utf8(&self.payload)
     }
@@ -137,7 +138,7 @@ impl Message {
     ///
     /// # Errors
     ///
-    /// The errors of [`PacketRef::json`](crate::PacketRef::json). The sender is at fault.
+    /// As for [`PacketRef::json`](crate::PacketRef::json). The sender is at fault.
     #[cfg(feature = "json")]
     pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, crate::JsonError> {
         crate::PacketRef { payload: &self.payload, ..Default::default() }.json()
@@ -152,8 +153,8 @@ impl From<Packet> for Message {
     }
 }
 
-/// Returns true if the receiver of a packet is a client. In a room that remembers its messages, it is the
-/// number of the message.
+/// Returns true if `dst` is a client. In a room with history, the server puts the message's
+/// sequence number there.
 pub(super) fn is_direct(dst: &str) -> bool {
     !dst.is_empty() && !dst.starts_with('#')
 }
@@ -162,30 +163,30 @@ pub(super) fn is_direct(dst: &str) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Undelivered {
-    /// The packet that was to be sent.
+    /// The packet that may be lost.
     pub packet: Packet,
-    /// Why it may not have arrived.
+    /// The reason that it may not have arrived.
     pub reason: LostReason,
 }
 
-/// Why a message may not have arrived.
+/// The reason that a message may not have arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LostReason {
-    /// The message was sent, and the connection broke, or the server removed the client from the
-    /// room, before the server confirmed it: it may or may not have arrived.
+    /// The message was sent, but before the server confirmed it, the connection broke or the server
+    /// removed the client from the room. It may or may not have arrived.
     Unconfirmed,
     /// The room or the client was closed before the message was sent.
     Unsent,
 }
 
-/// The result of sending.
+/// The state of a message after a successful send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sent {
-    /// Passed to the network.
+    /// The message was passed to the network.
     Sent,
-    /// The message waits for the connection, for the room to be joined, or for the server to confirm
-    /// earlier ones.
+    /// The message is queued until the client is connected, has joined the room, or the server has
+    /// confirmed earlier messages.
     Queued,
 }

@@ -1,5 +1,5 @@
-//! The client over a WebSocket of another implementation, which does the handshake and the frames: that
-//! of a browser, or of a framework.
+//! Running the client over an existing WebSocket implementation, such as a browser's or a
+//! framework's, which does the handshake and the framing.
 
 use core::time::Duration;
 
@@ -9,47 +9,48 @@ use super::lifecycle::{Client, State, known_session};
 use super::transmit::Sink;
 use crate::websocket::Violation;
 
-/// Something for a WebSocket of another implementation; see [`Client::transmit_messages`].
+/// Output for an external WebSocket implementation; see [`Client::transmit_messages`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outgoing<'a> {
     /// A binary message to send.
     Message(&'a [u8]),
-    /// The end: a close frame with this code. An implementation that cannot send the code, as a
-    /// browser, may send one without a code in place of it.
+    /// A close frame with this code. An implementation that cannot send the code, such as a
+    /// browser, may omit it.
     Close(u16),
 }
 
 impl Client {
-    /// Returns the address of the next connection: with what the server has to know about the protocol
-    /// and the session.
+    /// Returns the address of the next connection, with the protocol version and session in the
+    /// query.
     #[must_use]
     pub fn next_address(&self, address: Address) -> Address {
         let known = known_session(self.session.as_deref());
         handshake::add_query(address, self.options.extended, known)
     }
 
-    /// Records that the driver has opened a WebSocket at the [`next_address`](Self::next_address). In place
-    /// of [`connected`](Self::connected), [`receive`](Self::receive) and [`transmit`](Self::transmit) it
-    /// calls [`receive_message`](Self::receive_message) and [`transmit_messages`](Self::transmit_messages).
+    /// Records that the driver has opened a WebSocket at the [`next_address`](Self::next_address).
+    /// The driver then calls [`receive_message`](Self::receive_message) and
+    /// [`transmit_messages`](Self::transmit_messages) instead of [`connected`](Self::connected),
+    /// [`receive`](Self::receive) and [`transmit`](Self::transmit).
     ///
-    /// On [`Need::Disconnect`](super::Need::Disconnect) without an [`Outgoing::Close`] before it, the
-    /// driver must not close the WebSocket with a close frame until the next connection is open or the
-    /// client is closed: it would end the session, to which the client returns.
+    /// After a [`Need::Disconnect`](super::Need::Disconnect) that no [`Outgoing::Close`] preceded,
+    /// the driver must not send a close frame until the next connection is open or the client is
+    /// closed: a close frame would end the session, which the client intends to resume.
     pub fn upgraded(&mut self) {
         if let Some(socket) = self.socket.as_mut().filter(|_| self.state == State::Connecting) {
             (socket.is_upgraded, socket.is_foreign) = (true, true);
         }
     }
 
-    /// Handles a whole message.
+    /// Handles one complete message.
     pub fn receive_message(&mut self, now: Duration, data: &[u8]) {
         if self.socket.is_none() {
             return;
         }
         self.record_received(now);
-        // Too late to save the memory, which the other implementation has allocated, but in time to
-        // keep the message from the application.
+        // The other implementation has already allocated the memory, but the message must not reach
+        // the application.
         if data.len() > self.options.max_message {
             return self.violated(now, TOO_BIG);
         }
@@ -57,20 +58,20 @@ impl Client {
         self.pump(now);
     }
 
-    /// The WebSocket is closed: by a close frame with this code and reason, without a code for 1005. For
-    /// a connection that was lost call [`disconnected`](Self::disconnected).
+    /// Handles a close frame with this code and reason; a missing code counts as 1005. If the
+    /// connection was lost without one, call [`disconnected`](Self::disconnected) instead.
     pub fn closed(&mut self, now: Duration, code: Option<u16>, reason: &str) {
         if self.socket.is_some() {
             self.closed_by_server(now, code, reason);
-            // The driver has nothing to drop.
+            // The connection is already closed, so the driver has nothing to drop.
             self.must_disconnect = false;
         }
     }
 
-    /// Passes on what has to be sent. Returns false if there was nothing.
+    /// Passes pending output to `send`. Returns false if there was none.
     pub fn transmit_messages(&mut self, now: Duration, send: &mut dyn FnMut(Outgoing<'_>)) -> bool {
         let mut sink = Messages { send, has_sent: false };
-        // Even without a socket, which a violation has already dropped.
+        // Sent even if a violation has already dropped the socket.
         if let Some(code) = self.final_close_code.take() {
             sink.close(code);
         }
@@ -94,7 +95,7 @@ impl Messages<'_> {
 }
 
 impl Sink for Messages<'_> {
-    // The client's window limits what is in flight.
+    // The client's window bounds the amount of unconfirmed data.
     fn is_full(&self) -> bool {
         false
     }
@@ -103,7 +104,7 @@ impl Sink for Messages<'_> {
         self.pass(Outgoing::Message(bytes));
     }
 
-    // `transmit_packets` asks in another way.
+    // Browsers cannot send pings; `transmit_packets` sends a probe packet instead.
     fn ping(&mut self) {}
 
     fn close(&mut self, code: u16) {

@@ -19,24 +19,24 @@ const MOST_HEADERS: usize = 64;
 const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
 const PROTOCOLS: &str = "Sec-WebSocket-Protocol";
 
-/// A request whose response is not complete.
+/// A handshake whose response has not been received completely.
 #[derive(Debug)]
 pub(super) struct Handshake {
-    /// The value of `Sec-WebSocket-Accept` that proves that the server has read the key.
+    /// The expected value of `Sec-WebSocket-Accept`.
     accept: String,
-    /// True if the request offers compression, and once the response is complete, if the server has
+    /// True if the request offers compression. Once the response is complete, true if the server
     /// accepted it.
     pub(super) is_compressed: bool,
-    /// True if the request offers [`PROTOCOL`], with a token.
+    /// True if the request offers [`PROTOCOL`] and a token.
     offers_protocol: bool,
-    /// The beginning of the response.
+    /// The part of the response received so far.
     response: Vec<u8>,
 }
 
-/// The query of a client that returns to its session: the token and the count.
+/// The session that a client resumes: its token, and the number of packets received.
 pub(super) type Return<'a> = Option<(&'a str, u64)>;
 
-/// Creates a handshake; returns it with the bytes of its request.
+/// Creates a handshake and the bytes of its request.
 pub(super) fn request(
     address: &Address,
     is_extended: bool,
@@ -75,10 +75,10 @@ pub(super) fn request(
     (handshake, text.into_bytes())
 }
 
-/// Adds to an address what the server has to know about the protocol and the session.
+/// Adds the protocol version and the session to the query of an address.
 pub(super) fn add_query(mut address: Address, is_extended: bool, session: Return<'_>) -> Address {
     if is_extended {
-        // In the query, not in a header: browsers cannot set headers of a WebSocket.
+        // In the query, because browsers cannot set headers on a WebSocket.
         address = address.query("roomer", &itoa(u64::from(VERSION)));
         if let Some((token, received)) = session {
             address = address.query("session", token).query("received", &itoa(received));
@@ -92,15 +92,15 @@ fn itoa(number: u64) -> String {
 }
 
 impl Handshake {
-    /// Adds received bytes. Returns the number of them that belong to the response, if it is
-    /// complete.
+    /// Buffers received bytes. Once the response is complete, returns how many of `bytes` belong to
+    /// it.
     pub(super) fn receive(&mut self, bytes: &[u8]) -> Result<Option<usize>, Failure> {
         let before = self.response.len();
-        // No more than the limit is kept, whatever arrives.
+        // Buffers at most the limit, whatever arrives.
         let more = bytes.len().min(LARGEST_RESPONSE - before);
         self.response.extend_from_slice(&bytes[..more]);
-        // Parsed from the start with each part: a response is at most 16 KiB, and nearly always
-        // arrives as one.
+        // Parsed from the start on each call: a response is at most 16 KiB, and nearly always
+        // arrives in one piece.
         let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
         let mut response = httparse::Response::new(&mut headers);
         let end = match response.parse(&self.response) {
@@ -112,15 +112,15 @@ impl Handshake {
         };
         match response.code {
             Some(101) => {}
-            // Before the headers are checked: the status is a better reason than a missing header.
+            // Checked before the headers: the status explains more than a missing header.
             code => return Err(Failure::Rejected { status: code.unwrap_or_default() }),
         }
         self.is_compressed = self.check(response.headers)?;
-        // The head ends in these bytes, or an earlier call would have found its end.
+        // The head ends within `bytes`; otherwise an earlier call would have found the end.
         Ok(Some(end - before))
     }
 
-    /// Checks the headers. Returns true if the server has accepted compression.
+    /// Validates the headers. Returns true if the server accepted compression.
     fn check(&self, headers: &[httparse::Header<'_>]) -> Result<bool, Failure> {
         let values = |name: &'static str| {
             let found = headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
@@ -134,17 +134,19 @@ impl Handshake {
             return Err(Failure::Handshake("the response does not upgrade the connection"));
         }
         let mut accepts = values("Sec-WebSocket-Accept");
-        // More than one would leave it to the reader which of them counts.
+        // With several values, implementations could disagree on which one counts.
         if accepts.next() != Some(self.accept.as_bytes()) || accepts.next().is_some() {
             return Err(Failure::Handshake("the response has a wrong Sec-WebSocket-Accept"));
         }
-        // RFC 6455 section 4.1: the client fails if the response selects what it did not request.
+        // RFC 6455 section 4.1: the client fails if the response selects something it did not
+        // offer.
         let selects = |name| values(name).any(|value| !value.is_empty());
         let agreed = match self.is_compressed {
             true => compression::agreed(values(EXTENSIONS)),
             false => Some(false).filter(|_| !selects(EXTENSIONS)),
         };
-        // Never the one with the token, which the response would repeat.
+        // The token is offered as a subprotocol too, but a server must not select and thereby echo
+        // it.
         let is_offered = |name: &[u8]| self.offers_protocol && name == PROTOCOL.as_bytes();
         let mut selected = values(PROTOCOLS).filter(|name| !name.is_empty());
         if !selected.all(is_offered) || values(PROTOCOLS).count() > 1 {

@@ -1,4 +1,4 @@
-//! Rooms that remember their messages: those that a client has seen, and those that it has missed.
+//! Rooms with history: the position a client has reached, and the messages it asks for.
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -11,12 +11,12 @@ use crate::ConnId;
 use crate::extended::{self, Position};
 
 impl Client {
-    /// Joins a room that remembers its messages, and asks for the last ones: at the first join, and
-    /// whenever the server no longer has all messages that the client has missed. They arrive as
-    /// messages with a [number](super::Message::number). The first call for a room decides.
+    /// Joins a room with history and requests its last messages: on the first join, and whenever
+    /// the server no longer has all the messages that the client missed. They arrive as messages
+    /// with a [number](super::Message::number). Only the first call for a room sets `last`.
     ///
-    /// Without this the client asks only for what it has missed between two sessions. Messages that it
-    /// has sent itself do not arrive again.
+    /// After a plain [`join`](Self::join), the client requests only what it missed between two
+    /// sessions. Messages that it sent itself do not arrive again.
     ///
     /// # Errors
     ///
@@ -27,8 +27,8 @@ impl Client {
         room: &str,
         last: u32,
     ) -> Result<(), JoinError> {
-        // A room that the application has left and joins again starts anew, with the last messages
-        // instead of those that it missed.
+        // Rejoining a room that the application left starts over with the last messages, not with
+        // those missed in between.
         let is_new = self.rooms.get(room).is_none_or(|entry| !entry.is_wanted);
         if is_new {
             let entry = self.rooms.entry(room.into()).or_default();
@@ -41,27 +41,27 @@ impl Client {
         result
     }
 
-    /// Handles the position in a `join_ack`: the messages after it, or the last ones, follow.
+    /// Handles the position in a `join_ack`. The messages after it, or the last ones, follow.
     pub(super) fn remember(&mut self, name: &str, own: ConnId, payload: &[u8]) {
         let Some(members) = extended::Members::parse(payload) else { return };
         let Some((room, _)) = self.rooms.get_key_value(name) else { return };
         let room = room.clone();
         let Some(entry) = self.rooms.get_mut(name) else { return };
         let Some(at) = members.at else {
-            // The room no longer remembers its messages.
+            // The room no longer has a history.
             if let Some(memory) = &mut entry.memory {
                 memory.seen = None;
             }
             return;
         };
         let memory = entry.memory.get_or_insert_default();
-        // With every position, since each session has an id of its own.
+        // Recorded with every position, since each session has its own id.
         memory.add_own(own);
         let before = memory.seen;
         memory.seen = Some(match before {
-            // The missed messages still have to arrive, and must count as new.
+            // The missed messages follow, and must count as new.
             Some(before) if members.recovered => Position { epoch: at.epoch, ..before },
-            // So far back that the last messages, which follow, count as new.
+            // Set back far enough that the last messages, which follow, count as new.
             _ => Position { number: at.number.saturating_sub(memory.last.into()), ..at },
         });
         if before.is_some() && !members.recovered {
@@ -69,7 +69,7 @@ impl Client {
         }
     }
 
-    /// Handles a number that stands in place of a message: the client has sent it itself.
+    /// Handles a sequence number sent in place of a message that this client sent.
     pub(super) fn numbered(&mut self, name: &str, dst: &str) {
         if let Some(entry) = self.rooms.get_mut(name)
             && let Some(memory) = &mut entry.memory

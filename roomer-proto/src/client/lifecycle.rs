@@ -1,4 +1,4 @@
-//! The lifecycle of a client: attempts, waits, probes, the end.
+//! The lifecycle of a client: connection attempts, reconnect delays, probes and closing.
 //!
 //! ```text
 //! waiting ──▶ connecting ──▶ open ──▶ waiting ──▶ connecting …        any ──▶ (closing ──▶) closed
@@ -29,26 +29,26 @@ use crate::{ConnId, ROOT};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum State {
-    /// The next attempt is due later.
+    /// The client waits for the time of the next attempt.
     Waiting,
     /// An attempt is in progress.
     Connecting,
-    /// Messages are sent and received.
+    /// The connection is open and carries messages.
     Open,
-    /// The application has closed the client; the server has not answered yet.
+    /// The application has closed the client, and the server has not confirmed it yet.
     Closing,
-    /// The client does not connect again.
+    /// The client will not reconnect.
     Closed,
 }
 
-/// A request of a client to its driver.
+/// An action that the client requests from its driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Need {
-    /// Open a connection, and answer with [`Client::connected`] or [`Client::failed`].
+    /// Open a connection, then call [`Client::connected`] or [`Client::failed`].
     Connect,
-    /// End the connection, or the attempt: write what [`Client::transmit`] still appends, without
-    /// waiting, and drop the connection.
+    /// Drop the connection or abort the attempt, after writing what [`Client::transmit`] still
+    /// appends, as far as the socket accepts it without blocking.
     Disconnect,
 }
 
@@ -57,37 +57,36 @@ pub enum Need {
 pub struct Client {
     pub(super) options: Box<Options>,
     pub(super) state: State,
-    /// Boxed: a map allocates memory for eleven entries at once, and most clients have few rooms.
+    /// Boxed: a map allocates space for eleven entries up front, and most clients join few rooms.
     pub(super) rooms: BTreeMap<ByteString, Box<Room>>,
     pub(super) outbox: Outbox,
     pub(super) requests: Option<Box<Requests>>,
-    /// The info that the application has set; the inner `None` stands for a removed info. Boxed,
-    /// since few applications set one.
+    /// The info set by the application; an inner `None` means that it was removed. Boxed, because
+    /// few applications set it.
     pub(super) info: Option<Box<Option<Info>>>,
     pub(super) events: VecDeque<Event>,
-    /// The client's id, until a new session begins.
+    /// The client's id, which changes with each new session.
     pub(super) id: Option<ConnId>,
-    /// Present once the server has sent `hello`, until the session is lost.
+    /// Set by the server's `hello`, until the session is lost.
     pub(super) session: Option<Box<Session>>,
     pub(super) socket: Option<Box<Socket>>,
-    /// The time at which the connection was lost, until there is a new one.
+    /// The time at which the connection was lost; `None` while connected.
     pub(super) lost_at: Option<Duration>,
-    /// The time from which queued messages no longer wait for other members.
+    /// The time until which queued messages wait for other members to rejoin.
     pub(super) grace_end: Duration,
     pub(super) failures: u32,
-    /// The factor of the time limit of answers, doubled by each connection that was lost for
-    /// silence.
+    /// The multiplier of the answer timeout, doubled each time a connection times out.
     answer_factor: u32,
     pub(super) next_attempt: NextAttempt,
     pub(super) must_disconnect: bool,
-    /// The close frame to write before the connection is dropped.
+    /// The code of a close frame to write before the connection is dropped.
     pub(super) final_close_code: Option<u16>,
 }
 
-/// When the next attempt is due.
+/// The time of the next attempt.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum NextAttempt {
-    /// A random time between zero and `most`, after `extra`, from `since` on.
+    /// A random time between zero and `most`, plus `extra`, counted from `since`.
     Undrawn {
         since: Duration,
         extra: Duration,
@@ -97,8 +96,8 @@ pub(super) enum NextAttempt {
 }
 
 impl Client {
-    /// Creates a client whose first attempt is due at once. It will be in the room `root`, into
-    /// which a server puts every client.
+    /// Creates a client whose first attempt is due immediately. It starts with the room `root`,
+    /// which every client is in.
     #[must_use]
     pub fn new(mut options: Options) -> Self {
         options.bound_times();
@@ -124,13 +123,13 @@ impl Client {
         }
     }
 
-    /// Returns the state.
+    /// Returns the current state.
     #[must_use]
     pub fn state(&self) -> State {
         self.state
     }
 
-    /// Returns the client's id: the last one, if there is no connection; `None` before the first.
+    /// Returns the client's id: without a connection, the last one; `None` before the first connection.
     #[must_use]
     pub fn id(&self) -> Option<ConnId> {
         self.id
@@ -142,33 +141,33 @@ impl Client {
         self.session.is_some()
     }
 
-    /// Returns the bytes that the client holds of incomplete messages, and of packets that wait or
-    /// that the server has not confirmed.
+    /// Returns the number of bytes buffered: incomplete messages, and packets that are queued or
+    /// not yet confirmed.
     #[must_use]
     pub fn held(&self) -> usize {
         self.outbox.held() + self.socket.as_ref().map_or(0, |socket| socket.frames.held())
     }
 
-    /// Takes the next event.
+    /// Returns the next event, if any.
     pub fn next_event(&mut self) -> Option<Event> {
         let event = self.events.pop_front();
         if event.is_none() && self.events.capacity() > 0 {
-            // An idle client owns no memory for events.
+            // Frees the memory: an idle client should not hold an event buffer.
             self.events = VecDeque::new();
         }
         event
     }
 
-    /// Handles all that is due, and returns what the client needs. Call it after every other call,
-    /// until it returns `None`, and at the [deadline](Self::deadline). `random` decides about the
-    /// delay before the next attempt.
+    /// Handles expired timers and returns what the client needs from its driver. Call this after
+    /// every other call until it returns `None`, and at the [deadline](Self::deadline). `random`
+    /// sets the jitter of the delay before the next attempt.
     pub fn poll(&mut self, now: Duration, random: u64) -> Option<Need> {
-        // First, so that the driver drops a lost connection before it makes the next one.
+        // First, so that the driver drops a lost connection before it opens the next one.
         if self.must_disconnect {
             self.must_disconnect = false;
             return Some(Need::Disconnect);
         }
-        // In every state: the time limit of a request runs without a connection, too.
+        // In every state: the timeouts of requests also run without a connection.
         self.expire_requests(now);
         match self.state {
             State::Waiting => {
@@ -182,8 +181,8 @@ impl Client {
             }
             State::Closed => None,
             State::Connecting | State::Open | State::Closing => {
-                // Before `pump`, which would commit packets to a connection that is lost, so that
-                // they count as unconfirmed.
+                // Before `pump`, which would assign packets to a connection that is already lost,
+                // and thereby turn them into unconfirmed ones.
                 self.check_silence(now);
                 if self.state == State::Open {
                     self.pump(now);
@@ -193,23 +192,24 @@ impl Client {
         }
     }
 
-    /// Returns the first time after `now` at which [`poll`](Self::poll) or [`transmit`](Self::transmit) has
-    /// something to do; `None` if only an event of the driver or the application matters.
+    /// Returns the first time after `now` at which [`poll`](Self::poll) or
+    /// [`transmit`](Self::transmit) has work to do; `None` if only the driver or the application
+    /// can cause work.
     ///
-    /// Call it after both. What was due by then and is not done waits for something else, such as the
-    /// network accepting bytes, and must not hide what is due later: a network that accepts nothing is
-    /// detected by a time.
+    /// Call this after both. Work that is overdue waits for something other than time, such as a
+    /// writable socket, and must not mask later timers: the timeout of a network that accepts no
+    /// bytes is one of them.
     #[must_use]
     pub fn deadline(&self, now: Duration) -> Option<Duration> {
         let times = self.lifecycle_deadlines().into_iter().flatten();
         times.chain(self.requests_due()).filter(|at| *at > now).min()
     }
 
-    /// Returns the times at which something is due that is not about a request.
+    /// Returns the times of all timers except those of requests.
     fn lifecycle_deadlines(&self) -> [Option<Duration>; 5] {
         match (self.state, &self.socket) {
             (State::Waiting, _) => match self.next_attempt {
-                // Only `poll` has the random number that the time depends on.
+                // The time is drawn in `poll`, which receives the random number.
                 NextAttempt::Undrawn { .. } => [None; 5],
                 NextAttempt::At(at) => [Some(at), None, None, None, None],
             },
@@ -224,8 +224,8 @@ impl Client {
         }
     }
 
-    /// Reports that the driver has connected: the next bytes to transmit are the request. `random`
-    /// is the key of the handshake (RFC 6455 section 4.1) and has to be unpredictable.
+    /// Reports that the driver has connected; the next bytes to transmit are the upgrade request.
+    /// `random` becomes the key of the handshake (RFC 6455 section 4.1) and must be unpredictable.
     pub fn connected(&mut self, address: &Address, random: [u8; 16]) {
         let offers = self.offers_compression();
         let Some(socket) = self.socket.as_mut().filter(|_| self.state == State::Connecting) else {
@@ -237,7 +237,7 @@ impl Client {
         (socket.handshake, socket.head) = (Some(Box::new(handshake)), Head(head));
     }
 
-    /// Reports that the driver cannot connect.
+    /// Reports that the driver failed to connect, with a reason for developers.
     pub fn failed(&mut self, now: Duration, why: impl Into<String>) {
         if self.state == State::Connecting {
             self.lose(now, Failure::Connect(why.into()));
@@ -257,18 +257,18 @@ impl Client {
         }
     }
 
-    /// Reports that the network has accepted bytes: while it does, a server may still answer.
+    /// Reports that the network has accepted bytes. While it does, the answer to a probe may still
+    /// arrive.
     pub fn progressed(&mut self, now: Duration) {
         if let Some(socket) = self.socket.as_mut().filter(|socket| socket.is_probing) {
-            // Only while a probe is open: progress of a large message shows that the answer is
-            // delayed behind it, not that the server is gone.
+            // Only while a probe is pending: progress on a large message shows that the probe is
+            // queued behind it, not that the server is gone.
             socket.due = socket.due.max(now + self.options.answer_timeout);
         }
     }
 
-    /// Probes a connection that seems open, and shortens a long delay before the next one. Call it if
-    /// there is a reason to doubt the connection or to stop waiting: the machine was suspended, or
-    /// its network has changed.
+    /// Probes an open connection, and shortens a long reconnect delay. Call this when the network
+    /// may have changed, for example after the machine was suspended.
     pub fn wake(&mut self, now: Duration) {
         match (self.state, &mut self.socket) {
             (State::Open, Some(socket)) if !socket.is_probing => {
@@ -277,8 +277,8 @@ impl Client {
             }
             (State::Waiting, _) => {
                 let most = self.options.min_delay;
-                // Drawn again instead of due at once: the clients of a network that returns wake
-                // together.
+                // Redrawn instead of made due now: when a network comes back, all its clients wake
+                // up together.
                 if let NextAttempt::At(at) = self.next_attempt
                     && at > now + most
                 {
@@ -290,11 +290,11 @@ impl Client {
         }
     }
 
-    /// Returns the time of the next attempt. If it has not been drawn yet, draws it at random.
+    /// Returns the time of the next attempt, drawing it if necessary.
     fn draw(&mut self, random: u64) -> Duration {
         if let NextAttempt::Undrawn { since, extra, most } = self.next_attempt {
-            // Full jitter after the cap, so that the clients of a restarted server do not reconnect
-            // at once.
+            // Full jitter, applied after the cap, so that clients of a restarted server do not all
+            // reconnect at the same time.
             let nanos = (most.as_nanos() * u128::from(random)) >> 64;
             let delay = Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX));
             self.next_attempt = NextAttempt::At(since + extra + delay);
@@ -305,21 +305,21 @@ impl Client {
         }
     }
 
-    /// Probes a silent server, and gives up one that does not answer.
+    /// Probes a silent server, and drops the connection if it does not answer.
     fn check_silence(&mut self, now: Duration) {
         let Some(socket) = self.socket.as_mut().filter(|socket| now >= socket.due) else { return };
         let answer = answer_time(&self.options, self.answer_factor);
-        // Only a plain server may be silent until it is asked; an extended one has promised a
+        // Only a plain server may stay silent until probed; an extended one has announced a
         // heartbeat.
         if self.state == State::Open && self.session.is_none() && !socket.is_probing {
             (socket.is_probing, socket.must_ping) = (true, true);
             socket.due = now + answer;
             return;
         }
-        // A program that was suspended first reads what has arrived meanwhile: however long that was,
-        // it counts for at most a quarter of the time limit.
+        // After a suspension, the program must first read what arrived in the meantime. Grants a
+        // quarter of the timeout for this, however long the suspension was.
         let slack = answer / 4;
-        // `is_extended` limits this to once, so that a machine under load cannot postpone the end
+        // `is_extended` limits this to once, so that a loaded machine cannot postpone the timeout
         // forever.
         if now > socket.due + slack && !socket.is_extended {
             (socket.is_extended, socket.due) = (true, now + slack);
@@ -330,8 +330,8 @@ impl Client {
             State::Open => {
                 let most =
                     LONGEST_ANSWER.as_millis() / self.options.answer_timeout.as_millis().max(1);
-                // At least four times the option: with no room to grow, a client whose answers take
-                // longer would reconnect forever.
+                // At least four times the option: otherwise a client whose answers take longer
+                // would reconnect forever.
                 let most = u32::try_from(most).unwrap_or(u32::MAX).max(4);
                 self.answer_factor = (2 * self.answer_factor).min(most);
                 self.lose(now, Failure::Timeout);
@@ -340,11 +340,11 @@ impl Client {
         }
     }
 
-    /// Records that bytes of the server have arrived.
+    /// Records that bytes have arrived from the server.
     pub(super) fn record_received(&mut self, now: Duration) {
         let options = &self.options;
-        // Until the client is open, `due` is the end of the attempt, which received bytes do not
-        // postpone.
+        // Until the client is open, `due` is the deadline of the attempt, which received bytes do
+        // not extend.
         let Some(socket) = self.socket.as_mut().filter(|socket| socket.opened_at.is_some()) else {
             return;
         };
@@ -355,22 +355,22 @@ impl Client {
         if self.state == State::Open {
             socket.due = now
                 + match &self.session {
-                    // The server has promised to send something, so no ping is needed.
+                    // The server has announced a heartbeat, so no ping is needed.
                     Some(session) => session.heartbeat + answer_time(options, self.answer_factor),
                     None => options.heartbeat,
                 };
         }
     }
 
-    /// Opens the client: there is a connection, and the server's protocol is known.
+    /// Enters the open state, once connected and the server's protocol is known.
     pub(super) fn opened(&mut self, now: Duration, id: ConnId, is_resumed: bool) {
         self.state = State::Open;
         self.id = Some(id);
-        // Longer after a longer outage: the backoff of the other members has grown with it.
+        // Longer after a long outage, since the backoff of the other members has grown too.
         let down = self.lost_at.take().map_or(Duration::ZERO, |at| now.saturating_sub(at));
         self.grace_end = now + (GRACE + GRACE_FACTOR * down).min(LONGEST_GRACE);
         if let Some(socket) = &mut self.socket {
-            // Before `record_received`, which ignores a socket that is not open.
+            // Before `record_received`, which ignores sockets that are not open.
             socket.opened_at = Some(now);
         }
         self.record_received(now);
@@ -382,7 +382,7 @@ impl Client {
     }
 }
 
-/// Returns what the server has to know of a session to which the client returns.
+/// Returns the token and packet count with which the client resumes its session.
 pub(super) fn known_session(session: Option<&Session>) -> handshake::Return<'_> {
     session.and_then(|session| Some((session.token.as_deref()?, session.received.count())))
 }

@@ -1,51 +1,53 @@
-//! The limits that are not options. Those of the JavaScript client are the same.
+//! Fixed limits of a client, the same as in the JavaScript client.
 
 use core::time::Duration;
 
-/// The minimum and the maximum time that messages of a room wait for its other members after a
-/// reconnect.
+/// The minimum and maximum time for which messages of a room wait for its other members to rejoin
+/// after a reconnect.
 pub(super) const GRACE: Duration = Duration::from_secs(4);
 pub(super) const LONGEST_GRACE: Duration = Duration::from_secs(30);
-/// The additional wait, as a multiple of the time without a connection: delays between attempts
-/// double, and the jitter makes some of them short.
+/// Additional grace, as a multiple of the time without a connection. It covers the doubling of
+/// reconnect delays, which jitter can cut short.
 pub(super) const GRACE_FACTOR: u32 = 4;
 
-/// Maximum number of unconfirmed packets while others are queued: at first, and after many answers.
+/// The maximum number of unconfirmed packets while others are queued: initially, and after growing
+/// with each confirmation.
 pub(super) const FIRST_WINDOW: usize = 8;
 pub(super) const LARGEST_WINDOW: usize = 256;
 
-/// The server is asked for a confirmation at once after this many bytes, or as many packets of this
-/// size, and otherwise after this time.
+/// A confirmation is requested immediately after `PROBE_BYTES` have been sent, counting each packet
+/// as at least `PACKET_BYTES`, and otherwise after `PROBE_DELAY`.
 pub(super) const PROBE_BYTES: usize = 64 * 1024;
 pub(super) const PACKET_BYTES: usize = 1024;
 pub(super) const PROBE_DELAY: Duration = Duration::from_secs(1);
 
-/// The interval between packets after a close with `rate`: at first, at most, and the time until it
-/// halves.
+/// The interval between packets after the server closed the connection with `rate`: the first
+/// interval, the longest, and the time after which it is halved.
 pub(super) const FIRST_PACE: Duration = Duration::from_millis(125);
 pub(super) const SLOWEST_PACE: Duration = Duration::from_secs(2);
 pub(super) const RELAX_TIME: Duration = Duration::from_secs(60);
 /// The additional delay before the next attempt after a close with `rate`.
 pub(super) const RATE_DELAY: Duration = Duration::from_secs(1);
 
-/// The time limit of an answer can grow to this, however short the option is.
+/// The upper bound to which the answer timeout can grow, however short the option is.
 pub(super) const LONGEST_ANSWER: Duration = Duration::from_secs(60);
-/// The longest wait that a server's hint can ask for, so that a wrong one does not end a client.
+/// The longest delay that a server's hint can request, so that a wrong hint does not disable the
+/// client.
 pub(super) const LONGEST_HINT: Duration = Duration::from_secs(3600);
-/// How long a closing handshake may take.
+/// The timeout of the closing handshake.
 pub(super) const CLOSE_TIME: Duration = Duration::from_secs(5);
 
 /// The maximum size of the HTTP response in bytes.
 pub(super) const LARGEST_RESPONSE: usize = 16 * 1024;
-/// The maximum size of a `hello` in bytes. A larger one is not parsed, and counts as a plain
-/// packet.
+/// The maximum size of a `hello` in bytes. A larger one is treated as a plain packet, without
+/// parsing it.
 pub(super) const LARGEST_HELLO: usize = 64 * 1024;
-/// The bytes after which `transmit` stops, so that what is not written yet stays in the queue.
+/// The number of bytes after which `transmit` stops, so that unwritten packets stay in the queue.
 pub(super) const TRANSMIT_BYTES: usize = 64 * 1024;
-/// The maximum number of a server's pings that wait to be answered; older ones need no answer (RFC
+/// The maximum number of pings from the server waiting for a pong; older ones need no pong (RFC
 /// 6455 section 5.5.3).
 pub(super) const MOST_PONGS: usize = 1;
-/// The maximum number of others' requests without an answer. Further ones are answered with `busy`.
+/// The maximum number of unanswered requests from others. Further ones are answered with `busy`.
 pub(super) const MOST_REQUESTS: usize = 1024;
-/// The maximum number of ids of earlier sessions that a client remembers.
+/// The maximum number of ids from earlier sessions that a client keeps per room.
 pub(super) const MOST_OWN_IDS: usize = 16;

@@ -1,4 +1,4 @@
-//! The members of a room, as a client knows them.
+//! The list of a room's members, as last reported by the server.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -10,16 +10,16 @@ use crate::extended::{self, Info, Member};
 /// The members of a room, by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Members {
-    /// Sorted by id. Not a map, which allocates memory for eleven entries at once: in many rooms a client
-    /// is alone, or its server does not list the others.
+    /// Sorted by id. A map would allocate space for eleven entries up front, but many rooms have
+    /// one known member.
     list: Vec<Entry>,
-    /// The number of members, where the server does not list them.
+    /// The number of members, if the server sends only a count.
     count: Option<usize>,
 }
 
 type Entry = (ConnId, Option<Box<Details>>);
 
-/// The details of a member that an extended server sends. Boxed, since many members have none.
+/// Details of a member, sent by extended servers. Boxed, because many members have none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Details {
     info: Option<Info>,
@@ -27,8 +27,8 @@ struct Details {
 }
 
 impl Members {
-    /// Returns the number of members, including the client. Where the server only counts members
-    /// (`Presence::Count`), it is the last number that the server has sent.
+    /// Returns the number of members, including the client. If the server only counts members
+    /// (`Presence::Count`), this is the last count received.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count.unwrap_or(self.list.len())
@@ -40,24 +40,24 @@ impl Members {
         self.find(id).is_ok()
     }
 
-    /// Returns the ids, sorted; none where the server only counts members.
+    /// Returns the ids in sorted order; empty if the server only counts members.
     pub fn ids(&self) -> impl Iterator<Item = &ConnId> {
         self.list.iter().map(|(id, _)| id)
     }
 
-    /// Returns the info of a member, where the server sends one.
+    /// Returns the info of a member, if the server has sent it.
     #[must_use]
     pub fn info(&self, id: &ConnId) -> Option<&Info> {
         self.details(id)?.info.as_ref()
     }
 
-    /// Returns the user of a member, where the server sends one.
+    /// Returns the user of a member, if the server has sent it.
     #[must_use]
     pub fn user(&self, id: &ConnId) -> Option<&str> {
         self.details(id)?.user.as_deref()
     }
 
-    /// Adds a member of which only the id is known. Returns false if it was there.
+    /// Adds a member of whom only the id is known. Returns false if it was already present.
     pub(super) fn add(&mut self, id: ConnId) -> bool {
         self.insert(id, None)
     }
@@ -66,31 +66,31 @@ impl Members {
         self.find(id).map(|at| self.list.remove(at)).is_ok()
     }
 
-    /// Adds a member, or replaces the details of one. Returns false if it was there.
+    /// Adds a member, or replaces its details. Returns false if it was already present.
     pub(super) fn set(&mut self, member: Member) -> bool {
         let (id, details) = entry_of(member);
         self.insert(id, details)
     }
 
-    /// Replaces the list. The last entry of a member counts.
+    /// Replaces the list. If an id occurs more than once, the last entry counts.
     fn set_all(&mut self, entries: impl Iterator<Item = Entry>) {
         self.list = entries.collect();
-        // Sorted once: to insert each entry on its own would move the others each time.
+        // Sorted once: inserting the entries one by one would be quadratic.
         self.list.sort_by_key(|(id, _)| *id);
         self.list.dedup_by(|later, earlier| {
-            // The sort is stable, so the later entry of the payload is second; `dedup_by` keeps the
-            // first, which therefore gets its contents.
+            // The sort is stable, so `later` comes later in the payload. `dedup_by` keeps
+            // `earlier`, which therefore receives the contents of `later`.
             let is_same = later.0 == earlier.0;
             if is_same {
                 core::mem::swap(later, earlier);
             }
             is_same
         });
-        // `collect` grows its memory by doubling, and a client may keep many such lists for hours.
+        // `collect` grows the vector by doubling, and a client may keep many such lists for hours.
         self.list.shrink_to_fit();
     }
 
-    /// Inserts a member, or replaces its details. Returns false if it was there.
+    /// Inserts a member, or replaces its details. Returns false if it was already present.
     fn insert(&mut self, id: ConnId, details: Option<Box<Details>>) -> bool {
         match self.find(&id) {
             Ok(at) => {
@@ -99,7 +99,7 @@ impl Members {
             }
             Err(at) => {
                 if self.list.is_empty() {
-                    // A vector begins with room for four.
+                    // By default, a vector's first allocation has space for four entries.
                     self.list.reserve_exact(1);
                 }
                 self.list.insert(at, (id, details));
@@ -108,7 +108,7 @@ impl Members {
         }
     }
 
-    /// Returns the place of a member, or the one at which to insert it.
+    /// Returns the index of a member, or the index at which to insert it.
     fn find(&self, id: &ConnId) -> Result<usize, usize> {
         self.list.binary_search_by_key(id, |(id, _)| *id)
     }
@@ -121,17 +121,16 @@ impl Members {
         self.count = usize::try_from(count).ok();
     }
 
-    /// Reads the payload of a `join_ack`: an array of ids or, from an extended server, an object;
-    /// a number where a plain server only counts members. Anything else is an empty room.
+    /// Parses the payload of a `join_ack`: an array of ids, an object from an extended server, or a
+    /// number from a plain server that only counts members. Anything else yields an empty list.
     pub(super) fn parse(payload: &[u8]) -> Self {
         let mut members = Members::default();
-        // By the form of the payload, not by the protocol: a plain server's list is an array, and
-        // never an object.
+        // Decided by the payload, not the protocol: a plain server never sends an object.
         if let Some(extended) = extended::Members::parse(payload) {
             members.set_all(extended.members.into_iter().flatten().map(entry_of));
             members.count = extended.count.and_then(|count| usize::try_from(count).ok());
         } else if let Ok(list) = serde_json::from_slice::<Vec<serde_json::Value>>(payload) {
-            // Entries that are not ids are left out: one of them must not empty the room.
+            // Entries that are not ids are skipped: one bad entry must not discard the others.
             let ids = list.iter().filter_map(serde_json::Value::as_str).filter_map(ConnId::parse);
             members.set_all(ids.map(|id| (id, None)));
         } else if let Ok(count) = serde_json::from_slice::<u64>(payload) {

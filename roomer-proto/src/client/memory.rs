@@ -1,4 +1,4 @@
-//! A client's position in the history of a room: the messages that it has seen.
+//! A client's position in the history of a room: the last message seen, and its own messages.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -7,25 +7,26 @@ use super::limits::MOST_OWN_IDS;
 use crate::ConnId;
 use crate::extended::{self, Position};
 
-/// A client's knowledge of the memory of a room.
+/// The client's state for a room with history.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// The last message that the client has seen; `None` before the server has sent a position.
     pub(super) seen: Option<Position>,
-    /// The messages that the client wants if it has not seen any, or if some are missing.
+    /// The number of recent messages to request if the client has not seen any, or if some are
+    /// missing.
     pub(super) last: u32,
-    /// The ids under which the client has sent in earlier sessions, the newest last: the server sends
-    /// those messages as it sends those of others.
+    /// The client's ids in earlier sessions, newest last. The server replays messages sent under
+    /// these ids like those of other clients.
     own: VecDeque<ConnId>,
 }
 
 impl Memory {
-    /// Creates the state of a room before the first `join_ack`.
+    /// Creates the state before the first `join_ack`.
     pub(super) fn new(last: u32) -> Self {
         Memory { last, ..Memory::default() }
     }
 
-    /// Returns the payload of a join.
+    /// Returns the payload of a join request.
     pub(super) fn recall(&self) -> Vec<u8> {
         let last = self.last;
         let text = match self.seen {
@@ -37,13 +38,13 @@ impl Memory {
         text.into()
     }
 
-    /// Counts a message. Returns false if the application must not get it: it already has it, or
-    /// the client has sent it.
+    /// Records a message. Returns false if the application must not receive it, because it has
+    /// already been delivered or this client sent it.
     pub(super) fn admits(&mut self, dst: &str, src: &str) -> bool {
         self.see(dst) && !self.own.iter().any(|own| *own == *src)
     }
 
-    /// Counts the number of a message. Returns false if it was seen before.
+    /// Records a sequence number. Returns false if it was seen before.
     pub(super) fn see(&mut self, dst: &str) -> bool {
         let (Some(number), Some(seen)) = (number_of(dst), &mut self.seen) else { return true };
         let is_new = number > seen.number;
@@ -54,8 +55,8 @@ impl Memory {
     pub(super) fn add_own(&mut self, id: ConnId) {
         if self.own.back() != Some(&id) {
             self.own.push_back(id);
-            // Bounded, as a client may lose many sessions. Its oldest messages have left the room's
-            // memory by then, or the application sees one of them again.
+            // Bounded, as a client may lose many sessions. By then, the oldest messages have
+            // usually left the history; if not, the application sees one of its own messages again.
             if self.own.len() > MOST_OWN_IDS {
                 self.own.pop_front();
             }
@@ -63,7 +64,7 @@ impl Memory {
     }
 }
 
-/// Returns the number of a message in a room that remembers, `#NUMBER`.
+/// Parses the sequence number of a message in a room with history, `#NUMBER`.
 pub(super) fn number_of(dst: &str) -> Option<u64> {
     let digits = dst.strip_prefix('#')?;
     extended::parse_count(digits.as_bytes())

@@ -1,20 +1,21 @@
-//! The client of a room server, over memory.
+//! The client of a room server, as a state machine without I/O.
 //!
 //! A [`Client`] outlives its connections: it connects, reconnects with backoff and full jitter,
-//! rejoins its rooms, queues what is sent meanwhile, and reports what may not have arrived. Where the
-//! server speaks [the extended protocol](crate::extended), its session survives the loss of a
-//! connection, and nothing is lost or duplicated.
+//! rejoins its rooms, queues messages in the meantime, and reports messages that may be lost. If
+//! the server supports [the extended protocol](crate::extended), the session survives the loss of a
+//! connection, and no message is lost or duplicated.
 //!
-//! Pure: bytes, time (a `Duration` since any origin) and random bytes come in as arguments; bytes to
-//! write, [events](Event) and the next [deadline](Client::deadline) come out. A driver does the rest:
+//! The client does no I/O. Bytes, the time (a `Duration` since any origin) and random bytes are
+//! arguments; bytes to write, [events](Event) and the next [deadline](Client::deadline) are return
+//! values. The driver does the rest:
 //!
-//! 1. It calls [`Client::poll`] after every other call, and at the deadline. [`Need::Connect`] asks it
-//!    for a connection, which it reports by [`Client::connected`] or [`Client::failed`];
-//!    [`Need::Disconnect`] asks it to drop the connection.
-//! 2. It passes what it reads to [`Client::receive`], and the end of the stream to
+//! 1. It calls [`Client::poll`] after every other call, and at the deadline. On [`Need::Connect`]
+//!    it opens a connection and calls [`Client::connected`] or [`Client::failed`]; on
+//!    [`Need::Disconnect`] it drops the connection.
+//! 2. It passes received bytes to [`Client::receive`], and reports the end of the stream to
 //!    [`Client::disconnected`].
-//! 3. Whenever the last bytes are written, it writes those that [`Client::transmit`] appends to its
-//!    buffer.
+//! 3. Whenever its buffer has been written, it calls [`Client::transmit`] to append more bytes to
+//!    it.
 //! 4. It takes events with [`Client::next_event`].
 //!
 //! ```
@@ -37,10 +38,10 @@
 //! assert!(request.starts_with(b"GET /ws?roomer=2 HTTP/1.1\r\nHost: example.org\r\n"));
 //! ```
 //!
-//! Where a WebSocket of another implementation does the handshake and the frames, as in a browser, the
-//! driver passes whole messages: see [`Client::upgraded`].
+//! If another WebSocket implementation does the handshake and the framing, such as that of a
+//! browser, the driver passes whole messages instead; see [`Client::upgraded`].
 //!
-//! Events of the extended protocol that the client does not know are ignored.
+//! Unknown events of the extended protocol are ignored.
 
 mod address;
 mod compressed;

@@ -1,8 +1,8 @@
-//! The options of a client.
+//! Options of a client and their defaults.
 
 use core::time::Duration;
 
-/// The longest time of an option, a century. Sums of it and the clock do not overflow.
+/// The maximum of a duration option: a century, so that adding it to the clock cannot overflow.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// The options of a [`Client`](super::Client). The defaults are those of the JavaScript client.
@@ -16,52 +16,54 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// True if the client asks for the extended protocol. It falls back to the plain one where the
-    /// server does not speak it. Default true.
+    /// Whether to request the extended protocol. The client falls back to the plain protocol if the
+    /// server does not support it. Default true.
     pub extended: bool,
-    /// The maximum delay before the first reconnect; it doubles with each failure. Default 500 ms.
+    /// The maximum delay before the first reconnect, doubled after each failure. Default 500 ms.
     pub min_delay: Duration,
-    /// The upper bound of that maximum. Default 30 s.
+    /// The limit of the doubled delay. Default 30 s.
     pub max_delay: Duration,
-    /// The time after which a connection counts as a success: the delays start again at the first.
-    /// Default 5 s.
+    /// The uptime after which a connection counts as a success, which resets the delay. Default 5
+    /// s.
     pub min_uptime: Duration,
-    /// The number of failures in a row after which the client gives up; `None` for no limit.
+    /// The number of consecutive failures after which the client gives up; `None` for no limit.
     /// Default `None`.
     pub retries: Option<u32>,
-    /// The time limit of an attempt: lookup, TCP, TLS and the WebSocket handshake. Default 10 s.
+    /// The timeout of an attempt: DNS lookup, TCP, TLS and the WebSocket handshake. Default 10 s.
     pub connect_timeout: Duration,
-    /// The silence of a plain server after which the client pings it. An extended server announces
-    /// its own interval. Default 30 s.
+    /// The time without received bytes after which the client pings a plain server. An extended
+    /// server announces its own interval. Default 30 s.
     pub heartbeat: Duration,
-    /// The time that an answer may take before the connection counts as lost. Default 20 s.
+    /// The time to wait for an answer before the connection counts as lost. Default 20 s.
     pub answer_timeout: Duration,
-    /// The maximum number of messages that wait. Default 1,000.
+    /// The maximum number of queued messages. Default 1,000.
     pub queue_messages: usize,
-    /// The maximum number of bytes of messages that wait, and of those that are sent and not
+    /// The maximum number of bytes in queued messages, and also in those sent but not yet
     /// confirmed. Default 1 MiB.
     pub queue_bytes: usize,
-    /// The maximum size of a message from the server, in bytes. A server may send larger messages
-    /// than it accepts, such as the list of a room's members. Default 64 MiB.
+    /// The maximum size of a message from the server, in bytes. The server's messages may be larger
+    /// than those it accepts, such as a list of members. Default 64 MiB.
     pub max_message: usize,
-    /// With a value, the client offers permessage-deflate (RFC 7692) to the server: it takes
-    /// compressed messages, and compresses its own packets of at least so many bytes. A connection
-    /// that has done both owns about 350 KiB for it. Compress no secret together with text that
-    /// others choose: the length of the result reveals something about the secret. Default `None`.
+    /// If set, the client offers permessage-deflate (RFC 7692): it accepts compressed messages, and
+    /// compresses its own packets of at least this many bytes. The compressor and decompressor take
+    /// about 350 KiB together, allocated on first use. Do not compress secrets together with text
+    /// that others choose, since the compressed length reveals information about the secret.
+    /// Default `None`.
     #[cfg(feature = "deflate")]
     pub deflate: Option<usize>,
-    /// True if each attempt gets a new token from the application: the client then also reconnects
-    /// after 1008 `login expired`, which a machine that sleeps cannot prevent, and after a response of
-    /// 401 or 403. Without it the same credentials would be rejected again. The builders of the
-    /// adapters set it if they have a function for tokens. Default false.
+    /// Whether the application provides a new token for each attempt. If so, the client also
+    /// reconnects after 1008 `login expired`, which cannot be prevented while a machine is
+    /// suspended, and after a status of 401 or 403. Otherwise the same credentials would be
+    /// rejected again. The builders of the adapters set this if they are given a token function.
+    /// Default false.
     pub renews_login: bool,
-    /// Replaces the [table of close codes](crate::close): returns true if the client does not
+    /// Replaces the [table of close codes](crate::close): returns true if the client should not
     /// reconnect after this code and reason. Default `None`.
     pub is_final: Option<fn(u16, &str) -> bool>,
 }
 
 impl Options {
-    /// Lowers all times to [`LONGEST`]: `Duration::MAX` stands for no limit.
+    /// Clamps all durations to [`LONGEST`], so that `Duration::MAX` means no limit.
     pub(super) fn bound_times(&mut self) {
         for time in [
             &mut self.min_delay,

@@ -1,9 +1,9 @@
-//! The queue of outgoing packets: their order, their rate, and which of them the server has handled.
+//! The queue of outgoing packets: ordering, rate, and confirmation by the server.
 //!
-//! An extended server confirms packets by counts. A plain one does not confirm messages, but it handles
-//! the packets of one client in order, and answers each request to leave a room, even one that does not
-//! exist. Such a request is the *probe*: its answer confirms all packets before it. A pong would not
-//! do, since the Go original sends it ahead of what is queued.
+//! An extended server confirms packets by count. A plain server does not confirm messages, but it
+//! handles the packets of a client in order, and answers every request to leave a room, even a
+//! nonexistent one. Such a request serves as a *probe*: its answer confirms all packets before it.
+//! A pong cannot serve as confirmation, since the Go original sends it ahead of queued messages.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -33,26 +33,26 @@ pub(super) enum Kind {
     Join,
     Leave,
     Probe,
-    /// A renewed login.
+    /// A new token for an expiring login.
     Token,
     /// The client's info.
     Info,
-    /// A request with its number.
+    /// A request to another client or the server, by number.
     Request(u64),
-    /// An answer to a request.
+    /// An answer to a request from another client or the server.
     Answer,
-    /// A message that was reported as lost.
+    /// A message that has already been reported as lost, kept for the count.
     Reported,
 }
 
 impl Item {
-    /// Returns true if the packet waits for the next session, if it was not sent in this one.
+    /// Returns true if the packet survives the loss of its session while unwritten.
     fn waits(&self) -> bool {
         matches!(self.kind, Kind::Message | Kind::Request(_))
     }
 }
 
-/// Without the bytes, which may be those of a login.
+/// Omits the bytes, which may contain a token.
 impl fmt::Debug for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Item { room, kind, bytes } = self;
@@ -68,38 +68,38 @@ pub(super) fn item(packet: &PacketRef<'_>, kind: Kind) -> Item {
 
 #[derive(Debug)]
 pub(super) struct Outbox {
-    /// Packets in the order of this connection or session, oldest first. The server has not confirmed
-    /// them.
+    /// Committed but unconfirmed packets of this session, or of this connection to a plain server,
+    /// oldest first.
     sent: VecDeque<Item>,
     sent_bytes: usize,
-    /// How many of them were written to the current connection.
+    /// The number of packets in `sent` that were written to the current connection.
     written: usize,
-    /// The number of confirmed packets before the first of them.
+    /// The number of packets confirmed so far; the first in `sent` is the next one.
     confirmed: u64,
-    /// Joins and leaves that wait for their turn.
+    /// Joins, leaves and other requests that are not committed yet.
     requests: VecDeque<Item>,
-    /// Messages that wait.
+    /// Messages that are not committed yet.
     queue: VecDeque<Item>,
     queued_bytes: usize,
-    /// The maximum number of packets without a confirmation; `None` once a backlog has been sent.
+    /// The maximum number of unconfirmed packets; `None` once a backlog has been sent.
     window: Option<usize>,
     pace: Duration,
     paced_at: Duration,
     relax_at: Duration,
-    /// The bytes since the server was last asked for a confirmation.
+    /// The bytes sent since a confirmation was last requested.
     unprobed: usize,
     probe_at: Option<Duration>,
-    /// True if the server has to be asked for a confirmation.
+    /// True if a confirmation must be requested.
     pub(super) must_ask: bool,
     asked_at: Option<Duration>,
-    /// True if a probe is needed whatever the protocol: it shows that all earlier requests were
+    /// True if a probe is needed in either protocol, to show that all earlier requests were
     /// answered.
     pub(super) must_probe: bool,
-    /// The numbers of the probes that are not answered, oldest first.
+    /// The numbers of the unanswered probes, oldest first.
     probes: VecDeque<u64>,
 }
 
-/// The limits of an outbox.
+/// The maximum number and total size of queued messages.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) messages: usize,
@@ -129,17 +129,17 @@ impl Outbox {
         }
     }
 
-    /// Returns the bytes of all packets that are held.
+    /// Returns the total size of all packets, queued or unconfirmed, in bytes.
     pub(super) fn held(&self) -> usize {
         self.sent_bytes + self.queued_bytes
     }
 
-    /// Records that the server has handled all that was written.
+    /// Records that the server has handled everything written so far.
     pub(super) fn confirm_written(&mut self, now: Duration) {
         self.confirm(now, self.confirmed + self.written as u64);
     }
 
-    /// Sends a probe after all other packets.
+    /// Commits a probe, after all other packets.
     pub(super) fn probe(&mut self, now: Duration, item: Item) {
         let number = self.commit(now, item);
         self.probes.push_back(number);
@@ -147,29 +147,30 @@ impl Outbox {
         self.must_probe = false;
     }
 
-    /// Returns true if a probe after the packet with this number is not answered.
+    /// Returns true if an unanswered probe follows the packet with this number.
     pub(super) fn is_probed(&self, number: u64) -> bool {
         self.probes.back().is_some_and(|probe| *probe > number)
     }
 
-    /// Records the answer to a probe. Returns the probe's number; `None` if there was none.
+    /// Records the answer to the oldest probe. Returns the probe's number; `None` if no probe was
+    /// pending.
     pub(super) fn answered(&mut self) -> Option<u64> {
         self.probes.pop_front()
     }
 
-    /// Returns true if a message may be sent at once, if its room is open.
+    /// Returns true if a message to an open room may be sent without queueing.
     pub(super) fn is_free(&self, limits: Limits) -> bool {
         let is_paced = !self.pace.is_zero();
         !is_paced && self.queue.is_empty() && self.requests.is_empty() && self.fits(limits)
     }
 
     fn fits(&self, limits: Limits) -> bool {
-        // Up to the limit, one more is sent whatever its length, so that no message is too long to
-        // be sent.
+        // Compares the bytes already sent, so that a message longer than the limit can still be
+        // sent alone.
         self.sent_bytes <= limits.bytes && self.window.is_none_or(|window| self.sent.len() < window)
     }
 
-    /// Returns true if the queue accepts a message of this length.
+    /// Returns true if the queue has space for a message of this length.
     pub(super) fn accepts(&self, bytes: usize, limits: Limits) -> bool {
         self.queue.len() < limits.messages && self.queued_bytes + bytes <= limits.bytes
     }
@@ -183,10 +184,11 @@ impl Outbox {
         self.queue.push_back(item);
     }
 
-    /// Commits an item to be sent next, which fixes its place in the order. Returns its number.
+    /// Commits an item, which fixes its place in the send order. Returns its number.
     pub(super) fn commit(&mut self, now: Duration, item: Item) -> u64 {
         self.sent_bytes += item.bytes.len();
-        // A small packet counts as a kilobyte, so that 64 of them ask for a confirmation too.
+        // A small packet counts as one kilobyte, so that 64 of them trigger a request for
+        // confirmation too.
         self.unprobed += item.bytes.len().max(PACKET_BYTES);
         self.probe_at.get_or_insert(now + PROBE_DELAY);
         self.must_ask |= self.unprobed >= PROBE_BYTES;
@@ -194,8 +196,8 @@ impl Outbox {
         self.confirmed + self.sent.len() as u64
     }
 
-    /// Takes the next item that may be sent now; messages only of rooms for which `is_open` returns
-    /// true.
+    /// Commits the next item that may be sent now. Messages are taken only from rooms for which
+    /// `is_open` returns true.
     pub(super) fn next(
         &mut self,
         now: Duration,
@@ -204,7 +206,7 @@ impl Outbox {
     ) -> Option<Item> {
         if self.requests.is_empty() && self.queue.is_empty() {
             if self.written == self.sent.len() {
-                // The backlog is sent: from here on, only bytes are limited.
+                // The backlog has been sent: from now on, only the bytes are limited.
                 self.window = None;
             }
             return None;
@@ -213,16 +215,16 @@ impl Outbox {
             return None;
         }
         if !self.fits(limits) {
-            // Only a confirmation makes room. If nothing was sent since the last request for one,
-            // it is on the way.
+            // Only a confirmation can free space. If nothing was sent since the last request for
+            // one, that request is still pending.
             self.must_ask |= self.unprobed > 0;
             return None;
         }
-        // Requests first: messages to a room wait for the join among them.
+        // Requests first: messages to a room wait for its join.
         let item = match self.requests.pop_front() {
             Some(item) => item,
             None => {
-                // A room that waits does not hold up the others; the messages of one room stay in
+                // A closed room does not block the others, and the messages of each room stay in
                 // order.
                 let at = self.queue.iter().position(|item| is_open(&item.room))?;
                 let item = self.queue.remove(at)?;
@@ -234,7 +236,7 @@ impl Outbox {
         Some(item)
     }
 
-    /// Takes the next packet to write to the connection.
+    /// Returns the next packet to write to the connection.
     pub(super) fn write_next(&mut self) -> Option<&Item> {
         let item = self.sent.get(self.written)?;
         self.written += 1;
@@ -245,29 +247,29 @@ impl Outbox {
         self.written < self.sent.len()
     }
 
-    /// Records that the server was asked for a confirmation.
+    /// Records that a confirmation was requested.
     pub(super) fn asked(&mut self, now: Duration) {
         (self.unprobed, self.probe_at, self.must_ask) = (0, None, false);
         self.asked_at = Some(now);
     }
 
-    /// Returns the time at which the server was last asked for a confirmation.
+    /// Returns the time at which a confirmation was last requested.
     pub(super) fn asked_at(&self) -> Option<Duration> {
         self.asked_at
     }
 
-    /// Returns the time at which the server has to be asked for a confirmation.
+    /// Returns the time at which a confirmation must be requested.
     pub(super) fn probe_at(&self) -> Option<Duration> {
         self.probe_at
     }
 
-    /// Returns the time at which the next queued item may be sent, if a pace delays it.
+    /// Returns the time at which the next queued item may be sent, if pacing delays it.
     pub(super) fn paced_at(&self) -> Option<Duration> {
         let waits = !self.requests.is_empty() || !self.queue.is_empty();
         (waits && !self.pace.is_zero()).then_some(self.paced_at)
     }
 
-    /// Returns true while a backlog is sent in small groups.
+    /// Returns true while a backlog is being sent with a limited window.
     pub(super) fn has_window(&self) -> bool {
         self.window.is_some()
     }
@@ -276,24 +278,25 @@ impl Outbox {
         !self.queue.is_empty()
     }
 
-    /// Records that the server has handled the first `count` packets. Returns false if it cannot
-    /// have.
+    /// Records that the server has handled the first `count` packets. Returns false if the count is
+    /// impossible.
     pub(super) fn confirm(&mut self, now: Duration, count: u64) -> bool {
         let Some(new) = count.checked_sub(self.confirmed) else { return false };
-        // A server that confirms what was never written to it is broken, or belongs to another
+        // The server confirms packets that were never written, so it is broken or refers to another
         // session.
         if new > self.written as u64 {
             return false;
         }
         for item in self.sent.drain(..new as usize) {
-            // Exact: `commit` has added the same length, and `give_up` keeps the bytes of an item.
+            // Cannot underflow: `commit` added the same length, and `give_up` keeps the bytes of an
+            // item.
             self.sent_bytes -= item.bytes.len();
         }
         self.written -= new as usize;
         self.confirmed = count;
         if self.sent.is_empty() {
             (self.unprobed, self.probe_at, self.must_ask) = (0, None, false);
-            // An idle client owns no memory for it.
+            // Frees the memory: an idle client should not hold buffers.
             self.sent = VecDeque::new();
             for waiting in [&mut self.requests, &mut self.queue] {
                 if waiting.is_empty() {
@@ -301,8 +304,8 @@ impl Outbox {
                 }
             }
         }
-        // Doubled by each answer, as in a slow start: a server that was overloaded by its clients'
-        // return is not flooded with their backlogs.
+        // Doubled by each confirmation, as in slow start, so that reconnecting clients do not flood
+        // an overloaded server with their backlogs.
         self.window = self.window.map(|window| (2 * window).min(LARGEST_WINDOW));
         if !self.pace.is_zero() && now > self.relax_at {
             self.pace = if self.pace > FIRST_PACE { self.pace / 2 } else { Duration::ZERO };
@@ -311,32 +314,32 @@ impl Outbox {
         true
     }
 
-    /// Continues the session on a new connection. The server has handled the first `count` packets;
-    /// the others are written again. Returns false if it cannot have handled as many.
+    /// Resumes the session on a new connection. The server has handled the first `count` packets;
+    /// the others are written again. Returns false if the count is impossible.
     pub(super) fn resume(&mut self, now: Duration, count: u64) -> bool {
         let is_right = self.confirm(now, count);
-        // After `confirm`, which compares the count with what the last connection has written.
+        // After `confirm`, which compares the count with what was written to the last connection.
         (self.written, self.window) = (0, Some(FIRST_WINDOW));
-        // Not zero while packets are unconfirmed, so that `next` asks for a confirmation once the
+        // Nonzero while packets are unconfirmed, so that `next` requests a confirmation once the
         // window is full.
         self.unprobed = self.sent.len() * PACKET_BYTES;
         self.probe_at = (!self.sent.is_empty()).then_some(now + PROBE_DELAY);
         is_right
     }
 
-    /// Handles the loss of the connection and its session. Returns the packets that the server may
-    /// have handled; messages that were not written wait again.
+    /// Handles the loss of the session. Returns the packets that the server may have handled;
+    /// unwritten messages are queued again.
     pub(super) fn reset(&mut self) -> VecDeque<Item> {
         let mut lost = core::mem::take(&mut self.sent);
         // `written` never exceeds the length: `confirm` reduces both by the same number.
         let unwritten = lost.split_off(self.written);
-        // From the last to the first: each goes to the front, and so they keep their order.
+        // In reverse: each is pushed to the front, so they keep their order.
         for item in unwritten.into_iter().rev().filter(Item::waits) {
             self.queued_bytes += item.bytes.len();
             self.queue.push_front(item);
         }
-        // The next session makes joins, leaves and the info anew from what the application wants;
-        // answers and tokens belong to the lost one.
+        // In the next session, joins, leaves and the info are queued again from the application's
+        // settings. Answers and tokens belong to the lost session.
         self.requests.clear();
         self.probes.clear();
         (self.sent_bytes, self.written, self.confirmed, self.unprobed) = (0, 0, 0, 0);
@@ -345,14 +348,13 @@ impl Outbox {
         lost
     }
 
-    /// Slows sending down, since the server has closed the connection because the client was too
-    /// fast.
+    /// Slows down sending, after the server closed the connection because the client was too fast.
     pub(super) fn slow_down(&mut self, now: Duration) {
         self.pace = (2 * self.pace).clamp(FIRST_PACE, SLOWEST_PACE);
         self.relax_at = now + RELAX_TIME;
     }
 
-    /// Removes the queued messages of a room.
+    /// Removes and returns the queued messages of a room.
     pub(super) fn discard(&mut self, room: &str) -> VecDeque<Item> {
         let (gone, kept) =
             core::mem::take(&mut self.queue).into_iter().partition(|i| i.room == room);
@@ -362,12 +364,12 @@ impl Outbox {
         gone
     }
 
-    /// Returns true if a request waits in the queue.
+    /// Returns true if a request is still in the queue.
     pub(super) fn is_queued(&self, request: u64) -> bool {
         self.queue.iter().any(|item| item.kind == Kind::Request(request))
     }
 
-    /// Removes a request from the queue, if it waits there.
+    /// Removes a request from the queue, if it is still there.
     pub(super) fn withdraw(&mut self, request: u64) {
         let is_it = |item: &Item| item.kind == Kind::Request(request);
         if let Some(at) = self.queue.iter().position(is_it)
@@ -377,8 +379,8 @@ impl Outbox {
         }
     }
 
-    /// Returns the unconfirmed messages of a room from which the server has removed the client, once.
-    /// They keep their places in the order.
+    /// Returns the unconfirmed messages of a room from which the server has removed the client, and
+    /// marks them as reported. They keep their places in the send order.
     pub(super) fn give_up(&mut self, room: &str) -> Vec<Item> {
         let of_room = |item: &&mut Item| item.room == room && item.kind == Kind::Message;
         let reported = self.sent.iter_mut().filter(of_room);
@@ -387,7 +389,7 @@ impl Outbox {
             .collect()
     }
 
-    /// Removes all that waits.
+    /// Removes and returns all queued messages.
     pub(super) fn drain_queue(&mut self) -> VecDeque<Item> {
         self.queued_bytes = 0;
         core::mem::take(&mut self.queue)

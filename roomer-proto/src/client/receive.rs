@@ -1,4 +1,4 @@
-//! Handling of received bytes.
+//! Parsing received bytes into packets, and handling each packet.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -26,7 +26,8 @@ use crate::{
 };
 
 impl Client {
-    /// Handles bytes that were read from the connection, and leaves them in an undefined state.
+    /// Handles bytes read from the connection. They are unmasked in place, so their contents are
+    /// unspecified afterwards.
     pub fn receive(&mut self, now: Duration, bytes: &mut [u8]) {
         let mut rest = &mut *bytes;
         let Some(socket) = &mut self.socket else { return };
@@ -46,10 +47,10 @@ impl Client {
         self.record_received(now);
         let Some(socket) = &mut self.socket else { return };
         let limits = Limits { max_message: self.options.max_message, ..Limits::default() };
-        // The frames are taken out, so that an event can change the rest of the client.
+        // Taken out of the socket, because handling a frame borrows the whole client.
         let mut frames = core::mem::take(&mut socket.frames);
         let mut feed = frames.feed(&limits, rest);
-        // An event may end the connection; the frames after it are not handled then.
+        // Handling a frame may end the connection. Any frames after it are dropped.
         while self.socket.is_some()
             && let Some(event) = feed.next()
         {
@@ -71,17 +72,17 @@ impl Client {
             websocket::Event::Message { data, .. } => self.message(now, data),
             websocket::Event::Compressed { kind, data } => self.compressed(now, kind, data),
             websocket::Event::Ping(payload) => {
-                // Drop the oldest ping: the newest is the one to answer.
+                // Drops the oldest ping: only the newest one must be answered.
                 if socket.pongs.len() >= MOST_PONGS {
                     socket.pongs.pop_front();
                 }
                 socket.pongs.push_back(payload.to_vec());
             }
-            // That bytes have arrived is all that matters.
+            // Any received bytes count as a sign of life, so a pong needs no further handling.
             websocket::Event::Pong(_) => {}
             websocket::Event::Close { code, reason } => {
                 if self.state != State::Closing {
-                    // RFC 6455 section 5.5.1: the answer repeats the code.
+                    // RFC 6455 section 5.5.1: the reply echoes the code.
                     let answer = code.filter(|code| valid_close_code(*code));
                     self.final_close_code = Some(answer.unwrap_or(code::NORMAL));
                 }
@@ -95,7 +96,7 @@ impl Client {
         if self.state != State::Closing {
             return self.lose(now, Failure::Closed { code, reason: reason.into() });
         }
-        // The answer to the client's close frame: the server has handled everything before it.
+        // The reply to the client's close frame confirms everything sent before that frame.
         let has_closed = self.socket.as_ref().is_some_and(|socket| socket.has_closed);
         if code == Some(code::NORMAL) && reason.is_empty() && has_closed {
             self.outbox.confirm_written(now);
@@ -103,8 +104,7 @@ impl Client {
         self.finish(now, Closing::Application);
     }
 
-    /// Ends the connection with a close frame, since the server broke a rule. The client
-    /// reconnects.
+    /// Closes the connection after a protocol violation by the server. The client will reconnect.
     pub(super) fn violated(&mut self, now: Duration, violation: Violation) {
         self.final_close_code = Some(violation.code);
         self.lose(now, Failure::Violation(violation));
@@ -112,7 +112,7 @@ impl Client {
 
     pub(super) fn message(&mut self, now: Duration, data: &[u8]) {
         let Some(socket) = &mut self.socket else { return };
-        // Counted as well: the server counts everything that it sends.
+        // Counted too, because the server counts every message it sends.
         let Ok(packet) = PacketRef::decode(data) else {
             self.count(now, data.len());
             return self.events.push_back(Event::Raw(Bytes::copy_from_slice(data)));
@@ -122,15 +122,14 @@ impl Client {
                 .then(|| Hello::parse(packet.src, packet.payload));
             match hello.flatten() {
                 Some(hello) => return self.hello(now, hello),
-                // Even if the last session was an extended one: another server answers now.
+                // Even if the last session was extended: this may be a different server.
                 None => self.plain(now),
             }
         }
         if self.session.is_some() {
             match packet.event {
                 HELLO => return,
-                // Not counted, like `hello`: otherwise each acknowledgement would ask for another
-                // one.
+                // Not counted: otherwise every acknowledgement would require another one.
                 ACK => return self.acknowledged(now, &packet),
                 _ => self.count(now, data.len()),
             }
@@ -138,14 +137,14 @@ impl Client {
         self.route(now, packet, data);
     }
 
-    /// Counts a message of the session.
+    /// Counts a message toward the session's acknowledgements.
     fn count(&mut self, now: Duration, bytes: usize) {
         if let Some(session) = &mut self.session {
             session.received.received(now, bytes);
         }
     }
 
-    /// Handles a first packet that is not `hello`: the server speaks the plain protocol.
+    /// Handles a first packet other than `hello`, which only a plain server sends.
     fn plain(&mut self, now: Duration) {
         if self.session.is_some() {
             self.end_session(now);
@@ -157,8 +156,8 @@ impl Client {
     fn hello(&mut self, now: Duration, hello: Hello) {
         let is_resumed = hello.is_resumed && self.session.is_some();
         if is_resumed {
-            // The counts have diverged, so neither side knows what is missing: a new session, with
-            // `Lost` events.
+            // The counts disagree, so neither side can tell which packets are missing. Starts a new
+            // session and reports the packets as `Lost`.
             if !self.outbox.resume(now, hello.received) {
                 self.end_session(now);
                 return self.violated(now, WRONG_COUNT);
@@ -179,7 +178,7 @@ impl Client {
         }));
         self.opened(now, hello.id, is_resumed);
         if !is_resumed {
-            // Before the joins, so that members get it at once.
+            // Before the joins, so that members receive the info along with the join.
             self.send_info();
         }
         self.request_rooms(is_resumed);
@@ -199,14 +198,14 @@ impl Client {
         let PacketRef { room, event, dst, src, payload } = packet;
         let is_of_server = src.is_empty() && dst.is_empty();
         match event {
-            // A peer that forges an acknowledgement must set a receiver, or is the sender.
+            // An acknowledgement forged by a peer has a receiver, or that peer as its sender.
             JOIN_ACK | LEAVE_ACK => {
                 let Some(id) = ConnId::parse(src).filter(|_| dst.is_empty()) else { return };
-                // About another connection: a peer has forged it, and the Go original forwards it.
+                // A peer forged this for another connection, and the Go original forwarded it.
                 if self.id.is_some_and(|own| own != id) {
                     return;
                 }
-                // A plain server has no `hello`: the acknowledgement of root opens the connection.
+                // A plain server sends no `hello`; its acknowledgement for root opens the client.
                 if self.state == State::Connecting {
                     self.opened(now, id, false);
                     self.request_rooms(false);
@@ -222,7 +221,7 @@ impl Client {
                 let Some((name, entry)) = self.entry(room) else { return };
                 let Some(id) = id else { return };
                 entry.saw(now);
-                // After `saw`: the member that leaves may be the last other one.
+                // After `saw`: the member that leaves may be the only other one.
                 if event == NEW_MEMBER && entry.members.add(id) {
                     self.events.push_back(Event::MemberJoined { room: name, id });
                 } else if event == MEMBER_LEFT && entry.members.remove(&id) {
@@ -242,7 +241,7 @@ impl Client {
                 self.numbered(room, dst);
             }
             REPLY | ERROR if self.session.is_some() => self.answered(&packet),
-            // Forged by a peer, or of a later version: not for the application.
+            // Forged by a peer, or from a later protocol version; not passed to the application.
             _ if is_extended(event) || is_built_in(event) => {}
             _ if self.asked(now, &packet) => {}
             _ => {
@@ -253,7 +252,7 @@ impl Client {
                         return;
                     }
                 } else if !is_direct(dst) {
-                    // The notice is about a room that the client is not in.
+                    // A message for a room that the client is not in.
                     return;
                 }
                 if let Ok(packet) = Packet::decode(Bytes::copy_from_slice(data)) {
@@ -263,7 +262,7 @@ impl Client {
         }
     }
 
-    /// Returns a room that the client is in, with its name.
+    /// Returns a room that the client is currently in, with its name.
     fn entry(&mut self, name: &str) -> Option<(ByteString, &mut Room)> {
         let (name, _) = self.rooms.get_key_value(name)?;
         let name = name.clone();
@@ -276,21 +275,20 @@ impl Client {
         let is_known = self.rooms.contains_key(name);
         let entry = self.rooms.entry(room.clone()).or_default();
         if name == ROOT && !entry.is_wanted && entry.pending.is_none() {
-            // Each connection begins in root, even if the application has left it.
+            // Every connection starts in the root room, even if the application has left it.
             (entry.is_in, entry.is_quiet) = (true, true);
             return self.request_room(name);
         }
         if entry.pending == Some(Pending::Join) {
             (entry.pending, entry.is_doubtful) = (None, false);
         }
-        // The server may put a client into a room that it has not asked for.
+        // The server may add a client to a room that it did not ask to join.
         entry.is_wanted |= !is_known;
         let (previous_id, was_open) = (entry.id, entry.is_in);
         let before = entry.joined(id, Members::parse(payload));
         entry.saw(now);
         if !entry.is_wanted {
-            // The application has left the room while the join was pending; now the leave can
-            // follow.
+            // The application left the room during the join, so the leave can be sent now.
             return self.request_room(name);
         }
         let is_first = !core::mem::replace(&mut entry.was_in, true);
@@ -301,7 +299,7 @@ impl Client {
         if is_first {
             return self.events.push_back(Event::Joined { room });
         }
-        // Lists that the application keeps stay correct.
+        // Reports the difference, so that lists kept by the application stay correct.
         let gone = |id: &&ConnId| Some(**id) != previous_id && !entry.members.contains(id);
         let left: Vec<ConnId> = before.ids().filter(gone).copied().collect();
         let new = |other: &&ConnId| **other != id && !before.contains(other);
@@ -324,7 +322,7 @@ impl Client {
         let is_quiet = core::mem::take(&mut entry.is_quiet);
         match (entry.pending, entry.is_wanted) {
             (Some(Pending::Join), _) => {
-                // A join that was not sent yet cannot have been rejected.
+                // An uncommitted join cannot have been rejected.
                 let Some(number) = entry.number else { return };
                 entry.is_doubtful = true;
                 self.outbox.must_probe |= !self.outbox.is_probed(number);
@@ -341,7 +339,7 @@ impl Client {
         }
     }
 
-    /// Handles the answer to a probe: the server has handled all packets before it.
+    /// Handles the answer to a probe: the server has handled all packets sent before it.
     fn probed(&mut self, now: Duration) {
         let Some(number) = self.outbox.answered() else { return };
         if self.session.is_none() {
@@ -367,7 +365,7 @@ impl Client {
         }
     }
 
-    /// Handles a `roomer:members`.
+    /// Handles a `roomer:members` packet, which lists changed members.
     fn changed(&mut self, now: Duration, name: &str, payload: &[u8]) {
         let Some((room, entry)) = self.entry(name) else { return };
         let Some(changes) = extended::Members::parse(payload) else { return };

@@ -1,4 +1,4 @@
-//! Requests: those of this client that wait for an answer, and those that it has to answer.
+//! Types of requests: ids, received requests, the tables of pending ones, and errors of the server.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -9,7 +9,7 @@ use bytestring::ByteString;
 
 use crate::extended::read_failure;
 
-/// The number of a request of a client, which its answer has.
+/// The number of a request, which identifies its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestId(pub(super) u64);
 
@@ -22,25 +22,24 @@ pub struct Request {
     pub room: ByteString,
     /// The event's name.
     pub event: ByteString,
-    /// The id of the asker; empty if it is the server.
+    /// The id of the requester; empty if it is the server.
     pub from: ByteString,
     /// The content, any bytes.
     pub payload: Bytes,
-    /// The `dst` of its answer, which names it among the requests of this session.
+    /// The `dst` of the answer, unique among the open requests of this session.
     pub(super) dst: ByteString,
 }
 
-/// The requests of a client that are not answered, in both directions. Boxed in the client, since many
-/// clients have none.
+/// Unanswered requests in both directions. Boxed in the client, because many clients have none.
 #[derive(Debug, Default)]
 pub(super) struct Requests {
     pub(super) next: u64,
     pub(super) waiting: BTreeMap<u64, Waiting>,
-    /// The `dst` of each answer that this client has to send.
+    /// The `dst` of each answer that this client still has to send.
     pub(super) open: BTreeSet<ByteString>,
 }
 
-/// A request of this client.
+/// A request of this client that is waiting for its answer.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) due: Duration,
@@ -53,7 +52,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// If the payload is not UTF-8.
+    /// [`Utf8Error`](core::str::Utf8Error) if the payload is not UTF-8.
     pub fn text(&self) -> Result<&str, core::str::Utf8Error> {
         core::str::from_utf8(&self.payload)
     }
@@ -62,14 +61,14 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// The errors of [`PacketRef::json`](crate::PacketRef::json). The asker is at fault.
+    /// As for [`PacketRef::json`](crate::PacketRef::json). The requester is at fault.
     #[cfg(feature = "json")]
     pub fn json<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, crate::JsonError> {
         crate::PacketRef { payload: &self.payload, ..Default::default() }.json()
     }
 }
 
-/// A packet of this client that the server has refused.
+/// A rejected packet of this client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerError {
@@ -77,9 +76,9 @@ pub struct ServerError {
     pub code: String,
     /// A text for developers.
     pub message: String,
-    /// The room of the packet, which may be cut.
+    /// The room of the packet, possibly truncated.
     pub room: String,
-    /// The event of the packet, which may be cut.
+    /// The event of the packet, possibly truncated.
     pub event: String,
 }
 

@@ -1,4 +1,4 @@
-//! Requests: those of this client, and those that it answers.
+//! Sending requests, answering those of others, and matching answers to requests.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -16,9 +16,9 @@ use crate::extended::{ERROR, ErrorCode, Failure, REPLY, Tag, TaggedId, read_fail
 use crate::{ConnId, PacketRef};
 
 impl Client {
-    /// Sends a request to the server or, with `to`, to the client with that id, in a room that this
-    /// client has joined or is joining. Like a message, it waits for the connection and the room. The
-    /// result is the event [`Event::Answered`], `timeout` from now at the latest.
+    /// Sends a request to the server or, if `to` is set, to the client with that id, in a room that
+    /// this client has joined or is joining. Like a message, the request is queued until it can be
+    /// sent. The result is reported as [`Event::Answered`], after `timeout` at the latest.
     ///
     /// # Errors
     ///
@@ -44,15 +44,15 @@ impl Client {
         let requests = self.requests.get_or_insert_default();
         requests.next += 1;
         requests.waiting.insert(number, Waiting { due: now.saturating_add(timeout), to });
-        // Already known to fail. While a connection is sought, the next server may be an extended
-        // one.
+        // Bound to fail on a plain server. While reconnecting, the next server may still be an
+        // extended one.
         if self.state == State::Open && self.session.is_none() {
             self.end_request(number, RequestError::Plain);
         }
         Ok(RequestId(number))
     }
 
-    /// Forgets a request: its answer is dropped, and it is not sent if it still waits.
+    /// Cancels a request: if it is still queued, it is not sent, and a later answer is dropped.
     pub fn cancel(&mut self, request: RequestId) {
         if let Some(requests) = &mut self.requests {
             requests.waiting.remove(&request.0);
@@ -64,7 +64,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`SendError::NotAsked`] if the request is answered already, or if its session has ended;
+    /// [`SendError::NotAsked`] if the request has already been answered or its session has ended;
     /// [`SendError::TooLarge`] if the server does not accept a message of that length.
     pub fn reply(
         &mut self,
@@ -75,12 +75,12 @@ impl Client {
         self.answer(now, request, REPLY, payload)
     }
 
-    /// Answers a request with an error: one of the protocol's codes ([`ErrorCode`]) or a code of the
+    /// Answers a request with an error: a code of the protocol ([`ErrorCode`]) or of the
     /// application, and a text for developers.
     ///
     /// # Errors
     ///
-    /// As [`reply`](Self::reply).
+    /// As for [`reply`](Self::reply).
     pub fn fail(
         &mut self,
         now: Duration,
@@ -105,25 +105,25 @@ impl Client {
         if packet.encoded_len() > self.most_bytes() {
             return Err(SendError::TooLarge);
         }
-        // Removed, so that a second answer is an error here and not a surprise at the asker.
+        // Removed, so that a second answer fails here and is not sent to the requester.
         let is_open = |requests: &mut Box<Requests>| requests.open.remove(dst);
         if !self.requests.as_mut().is_some_and(is_open) {
             return Err(SendError::NotAsked);
         }
-        // Not queued after messages that wait for their rooms: the number of answers is limited by
-        // that of the requests.
+        // Sent ahead of queued messages. The number of requests bounds the number of answers.
         self.outbox.request(item(&packet, Kind::Answer));
         self.pump(now);
         Ok(())
     }
 
-    /// Handles a packet with a tag in `dst` that is not an answer. Returns false if it is an ordinary
+    /// Handles a request, which has a tag in `dst`. Returns false if the packet is an ordinary
     /// message.
     pub(super) fn asked(&mut self, now: Duration, packet: &PacketRef<'_>) -> bool {
         let Some((id, tag)) = split_tag(packet.dst).filter(|_| self.session.is_some()) else {
             return false;
         };
-        // Not for this client, or for an id of an earlier session, whose answer would go nowhere.
+        // Addressed to another client, or to the id of an earlier session, whose requester no
+        // longer waits.
         if self.id.is_none_or(|own| own != *id) {
             return false;
         }
@@ -132,14 +132,14 @@ impl Client {
             event: packet.event.into(),
             from: packet.src.into(),
             payload: Bytes::copy_from_slice(packet.payload),
-            // The asker's id and its own tag: two askers may choose the same tag.
+            // Includes the requester's id, since two requesters may choose the same tag.
             dst: alloc::format!("{}:{}", packet.src, tag.as_str()).into(),
         };
         let open = &mut self.requests.get_or_insert_default().open;
         let is_crowded = open.len() >= MOST_REQUESTS;
         open.insert(request.dst.clone());
         if is_crowded {
-            // The request exists, so this cannot fail.
+            // The request was inserted above, so this cannot fail.
             let _ = self.fail(now, &request, ErrorCode::Busy.as_str(), "too many requests");
         } else {
             self.events.push_back(Event::Request(request));
@@ -147,7 +147,7 @@ impl Client {
         true
     }
 
-    /// Handles an answer, or an error of the server about another packet.
+    /// Handles an answer, or an error that the server reports about another packet.
     pub(super) fn answered(&mut self, packet: &PacketRef<'_>) {
         let Some((_, tag)) = split_tag(packet.dst) else {
             if packet.event == ERROR && packet.dst.is_empty() && packet.src.is_empty() {
@@ -156,10 +156,10 @@ impl Client {
             return;
         };
         let Some(requests) = &mut self.requests else { return };
-        // In the form in which it was sent: leading zeros make another tag.
+        // Compared in canonical form: leading zeros make a different tag.
         let number = tag.as_str().parse().ok().filter(|number| Tag::from_number(*number) == tag);
         let Some(number) = number else { return };
-        // Only the receiver may answer, or the server in its place: other clients can guess a
+        // Only the receiver, or the server on its behalf, may answer: other clients can guess the
         // number.
         let is_right = |waiting: &Waiting| packet.src.is_empty() || waiting.to == *packet.src;
         if !requests.waiting.get(&number).is_some_and(is_right) {
@@ -175,7 +175,7 @@ impl Client {
         self.events.push_back(Event::Answered { request: RequestId(number), result });
     }
 
-    /// Ends a request without an answer.
+    /// Completes a request with an error.
     pub(super) fn end_request(&mut self, number: u64, error: RequestError) {
         let waiting = self.requests.as_mut().map(|requests| &mut requests.waiting);
         if waiting.is_some_and(|waiting| waiting.remove(&number).is_some()) {
@@ -185,14 +185,14 @@ impl Client {
         }
     }
 
-    /// Ends all requests that the filter selects.
+    /// Completes all requests that `is_over` selects, with the same error.
     pub(super) fn end_requests(
         &mut self,
         error: &RequestError,
         is_over: impl Fn(&Self, u64) -> bool,
     ) {
         let Some(requests) = &self.requests else { return };
-        // Copied, since the filter and the end of a request need the whole client.
+        // Copied, because `is_over` and `end_request` borrow the whole client.
         let numbers: Vec<u64> = requests.waiting.keys().copied().collect();
         for number in numbers {
             if is_over(self, number) {
@@ -201,17 +201,17 @@ impl Client {
         }
     }
 
-    /// Handles the loss of the session: sent requests will not be answered, and those of others are
-    /// over.
+    /// Handles the loss of the session: requests that were sent will not be answered, and received
+    /// ones can no longer be answered.
     pub(super) fn lose_requests(&mut self) {
-        // Queued ones were not sent, and wait for the next session.
+        // Queued requests were not sent, and stay queued for the next session.
         self.end_requests(&RequestError::Lost, |client, number| !client.outbox.is_queued(number));
         if let Some(requests) = &mut self.requests {
             requests.open.clear();
         }
     }
 
-    /// Ends the requests whose time limit has passed.
+    /// Completes the requests whose timeout has expired.
     pub(super) fn expire_requests(&mut self, now: Duration) {
         if self.requests_due().is_some_and(|due| now >= due) {
             self.end_requests(&RequestError::TimedOut, |client, number| {
@@ -221,7 +221,7 @@ impl Client {
         }
     }
 
-    /// Returns the time at which the next time limit of a request passes.
+    /// Returns the earliest deadline of a request.
     pub(super) fn requests_due(&self) -> Option<Duration> {
         self.requests.as_ref()?.waiting.values().map(|waiting| waiting.due).min()
     }

@@ -1,4 +1,4 @@
-//! One room of a client.
+//! The state of one room: membership, the pending request, and whether messages may be sent.
 
 use alloc::boxed::Box;
 use core::time::Duration;
@@ -8,7 +8,7 @@ use super::members::Members;
 use super::memory::Memory;
 use crate::ConnId;
 
-/// A request that the server has not answered on this connection or in this session.
+/// A join or leave that the server has not acknowledged yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pending {
     Join,
@@ -17,64 +17,65 @@ pub(super) enum Pending {
 
 #[derive(Debug, Default)]
 pub(super) struct Room {
-    /// True if the application wants to be in the room.
+    /// True if the application has joined the room and not left it.
     pub(super) is_wanted: bool,
-    /// True if the server has the client in the room, as far as the client knows.
+    /// True if the client is in the room, according to the server's last acknowledgement.
     pub(super) is_in: bool,
-    /// True if the client has been in the room since it was wanted.
+    /// True if the client has been in the room since the application joined it.
     pub(super) was_in: bool,
     pub(super) pending: Option<Pending>,
-    /// The number of the request in the order of sending, once it has a place there.
+    /// The number of the request in the send order, once it is committed.
     pub(super) number: Option<u64>,
-    /// True if a `leave_ack` has arrived while the client joins: the join was rejected, or it is the
-    /// answer to an earlier leave, or the notice of an earlier removal. The answer to a probe after
-    /// the join decides.
+    /// True if a `leave_ack` arrived during a join. It may reject the join, acknowledge an earlier
+    /// leave, or report an earlier removal. The answer to a probe sent after the join decides
+    /// which.
     pub(super) is_doubtful: bool,
     pub(super) members: Members,
-    /// The client's id in the room, now or on the last connection.
+    /// The client's id in the room on the current or last connection.
     pub(super) id: Option<ConnId>,
-    /// True if the application has not been notified that the client is in the room.
+    /// True if the application has not been notified of the membership.
     pub(super) is_quiet: bool,
-    /// True if messages wait for other members, which lost their connections at the same time.
+    /// True if messages wait for other members who lost their connections at the same time.
     pub(super) is_waiting: bool,
-    /// The last time at which there were other members.
+    /// The last time at which the room had other members.
     pub(super) others_at: Option<Duration>,
-    /// Present if the room remembers its messages, or if the application asks for those.
+    /// Present if the room has a history, or if the application requested one.
     pub(super) memory: Option<Box<Memory>>,
 }
 
 impl Room {
-    /// Returns true if messages may be sent. `is_late` means that the time of waiting for other
+    /// Returns true if messages may be sent. `is_late` means that the grace period for other
     /// members is over.
     pub(super) fn is_open(&self, is_late: bool) -> bool {
-        // Two, because the list includes this client.
+        // More than one, because the list includes this client.
         let has_company = is_late || !self.is_waiting || self.members.count() > 1;
         self.is_in && self.is_wanted && has_company
     }
 
-    /// Returns true if nothing about the room has to be remembered.
+    /// Returns true if the room needs no state.
     pub(super) fn is_over(&self) -> bool {
         !self.is_wanted && !self.is_in && self.pending.is_none()
     }
 
-    /// Replaces the members with those of a `join_ack`.
+    /// Enters the room with the members of a `join_ack`. Returns the previous members.
     pub(super) fn joined(&mut self, id: ConnId, members: Members) -> Members {
         (self.is_in, self.id) = (true, Some(id));
-        // Only ends a wait: whether one begins is decided when the connection is lost.
+        // This can only end a wait: waits start when a session is lost.
         self.is_waiting &= members.count() < 2;
         core::mem::replace(&mut self.members, members)
     }
 
-    /// Records the time if there are other members.
+    /// Records the current time if the room has other members.
     pub(super) fn saw(&mut self, now: Duration) {
         if self.members.count() > 1 {
             self.others_at = Some(now);
         }
     }
 
-    /// Resets the room after the loss of the connection and its session.
+    /// Resets the room after the loss of the session.
     pub(super) fn suspend(&mut self, now: Duration) {
-        // A server that shuts down may close the connections of others first.
+        // A server that shuts down may close the others' connections first, so recent members count
+        // too.
         let had_company = self.members.count() > 1
             || self.others_at.is_some_and(|at| now.saturating_sub(at) < GRACE);
         self.is_waiting |= self.is_in && had_company;

@@ -1,4 +1,4 @@
-//! Messages to rooms and to single clients.
+//! Sending messages to rooms and to single clients, and committing queued ones.
 
 use core::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::extended::{is_extended, split_tag};
 use crate::{PacketRef, is_built_in};
 
 impl Client {
-    /// Sends a message to a room that the client has joined or is joining: to all other members or,
-    /// with `to`, only to the client with that id.
+    /// Sends a message to a room that the client has joined or is joining. It goes to all other
+    /// members or, if `to` is set, only to the client with that id.
     ///
     /// # Errors
     ///
-    /// [`SendError`] if the message is not accepted. An accepted message arrives, or is reported by
-    /// [`Event::Lost`](super::Event::Lost).
+    /// [`SendError`] if the message is not accepted. An accepted message either arrives or is
+    /// reported by [`Event::Lost`](super::Event::Lost).
     pub fn send(
         &mut self,
         now: Duration,
@@ -26,14 +26,14 @@ impl Client {
         payload: &[u8],
     ) -> Result<Sent, SendError> {
         let packet = PacketRef { room, event, dst: to.unwrap_or_default(), src: "", payload };
-        // An empty receiver would make a private message public, and a tag a request.
+        // An empty receiver would make a direct message public, and a tag would make it a request.
         if to.is_some_and(|to| to.is_empty() || split_tag(to).is_some()) {
             return Err(SendError::Reserved);
         }
         self.submit(now, &packet, Kind::Message)
     }
 
-    /// Sends a packet or queues it.
+    /// Sends or queues a packet.
     pub(super) fn submit(
         &mut self,
         now: Duration,
@@ -51,12 +51,12 @@ impl Client {
         };
         let length = packet.encoded_len();
         let limits = self.limits();
-        // Above the queue's limit it could never be queued, and `Full` would have the caller retry.
+        // The queue could never hold it, and `Full` would make the caller retry forever.
         if length > self.most_bytes().min(limits.bytes) {
             return Err(SendError::TooLarge);
         }
         let is_open = self.state == State::Open && entry.is_open(now >= self.grace_end);
-        // Only past an empty queue, so that a message never overtakes an earlier one.
+        // Only if nothing is queued, so that a message never overtakes an earlier one.
         if is_open && self.outbox.is_free(limits) {
             let item = item(packet, kind);
             self.outbox.commit(now, item);
@@ -66,19 +66,19 @@ impl Client {
             return Err(SendError::Full);
         }
         self.outbox.queue(item(packet, kind));
-        // The message itself may be free to go: only others of its room have to precede it.
+        // The message may be sendable already, if it was queued only to follow others of its room.
         self.pump(now);
         Ok(Sent::Queued)
     }
 
-    /// Returns the size of the largest message that the server accepts, as far as it is known.
+    /// Returns the maximum size of a message that the server accepts, or else of a field.
     pub(super) fn most_bytes(&self) -> usize {
         let announced = self.session.as_ref().map_or(usize::MAX, |session| session.max_message);
-        // The protocol's own limit on a field, so that encoding cannot panic.
+        // Also limited by the protocol, so that encoding cannot panic.
         announced.min(u32::MAX as usize)
     }
 
-    /// Commits the queued items that may be sent now, which fixes their order.
+    /// Commits the queued items that may be sent now, and thereby fixes their order.
     pub(super) fn pump(&mut self, now: Duration) {
         if self.state != State::Open {
             return;
@@ -94,7 +94,7 @@ impl Client {
             let Some(item) = self.outbox.next(now, limits, is_open) else { return };
             let (kind, room) = (item.kind, item.room.clone());
             let number = self.outbox.commit(now, item);
-            // By the number it is known later whether a probe was sent after this request.
+            // Recorded to check later whether a probe was sent after this request.
             if matches!(kind, Kind::Join | Kind::Leave)
                 && let Some(entry) = self.rooms.get_mut(&*room)
             {
@@ -103,7 +103,7 @@ impl Client {
         }
     }
 
-    /// Returns true if messages wait for other members of a room.
+    /// Returns true if messages of a room wait for its other members.
     pub(super) fn has_waiting_rooms(&self) -> bool {
         self.rooms.values().any(|room| !room.is_open(false) && room.is_open(true))
     }

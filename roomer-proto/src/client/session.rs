@@ -1,4 +1,4 @@
-//! The session of a client of the extended protocol.
+//! The session with an extended server, and the `hello` that starts or resumes it.
 
 use alloc::string::String;
 use core::fmt;
@@ -10,21 +10,21 @@ use super::limits::LARGEST_HELLO;
 use crate::ConnId;
 use crate::extended::AckSchedule;
 
-/// The session of an extended client.
+/// The state of a session with an extended server.
 pub(super) struct Session {
-    /// The token of the next return; `None` if the server keeps no sessions.
+    /// The token for resuming the session; `None` if the server does not keep sessions.
     pub(super) token: Option<String>,
-    /// The packets of the server.
+    /// Counts packets from the server, and schedules acknowledgements.
     pub(super) received: AckSchedule,
-    /// The server sends something at least this often.
+    /// The longest interval at which the server sends something.
     pub(super) heartbeat: Duration,
-    /// True if the server has asked for an acknowledgement.
+    /// True if the server has requested an acknowledgement.
     pub(super) is_asked: bool,
     /// The maximum size of a message that the server accepts, in bytes.
     pub(super) max_message: usize,
 }
 
-/// The first packet of an extended server.
+/// The contents of `hello`, the first packet of an extended server.
 pub(super) struct Hello {
     pub(super) id: ConnId,
     pub(super) token: Option<String>,
@@ -34,7 +34,7 @@ pub(super) struct Hello {
     pub(super) max_message: usize,
 }
 
-/// Without the token, which opens the session to any holder.
+/// Omits the token, with which anyone could take over the session.
 impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Session { token, received, .. } = self;
@@ -45,8 +45,8 @@ impl fmt::Debug for Session {
 }
 
 impl Hello {
-    /// Reads the payload and the sender of a `hello`. Unknown keys are ignored; `None` if it is not
-    /// one, which a plain packet of that name would be.
+    /// Parses the sender and payload of a `hello`. Unknown keys are ignored. `None` if the packet
+    /// is not a valid `hello`; a plain packet may have the same event name.
     pub(super) fn parse(src: &str, payload: &[u8]) -> Option<Self> {
         if payload.len() > LARGEST_HELLO {
             return None;
@@ -59,7 +59,7 @@ impl Hello {
             token: hello.get("session").and_then(Value::as_str).map(Into::into),
             is_resumed: hello.get("resumed").and_then(Value::as_bool).unwrap_or(false),
             received: number("received").unwrap_or(0),
-            // Zero would end every connection at once.
+            // At least a second: zero would time out every connection immediately.
             heartbeat: Duration::from_millis(number("heartbeat").unwrap_or(25_000).max(1000)),
             max_message: limit
                 .and_then(Value::as_u64)

@@ -1,4 +1,4 @@
-//! One connection of a client.
+//! The state of one connection, from the attempt until it is dropped.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -10,7 +10,7 @@ use super::compression::Compression;
 use super::handshake::Handshake;
 use crate::websocket;
 
-/// A request. Debug output leaves it out, since it may contain tokens.
+/// The bytes of the upgrade request. Debug output omits them, since they may contain tokens.
 #[derive(Default)]
 pub(super) struct Head(pub(super) Vec<u8>);
 
@@ -20,33 +20,33 @@ impl fmt::Debug for Head {
     }
 }
 
-/// One connection, from the attempt to its end.
+/// The state of one connection or connection attempt.
 #[derive(Debug)]
 pub(super) struct Socket {
-    /// True once the response to the handshake is complete.
+    /// True once the handshake response is complete.
     pub(super) is_upgraded: bool,
-    /// True if another implementation does the handshake and the frames; see `foreign.rs`.
+    /// True if another implementation does the handshake and the framing; see `foreign.rs`.
     pub(super) is_foreign: bool,
-    /// Present from the request to the response.
+    /// Present while the handshake is in progress.
     pub(super) handshake: Option<Box<Handshake>>,
-    /// Bytes to write before anything else: the request.
+    /// The upgrade request, written before anything else.
     pub(super) head: Head,
     pub(super) frames: websocket::Session<true>,
     /// Present if compression was negotiated.
     pub(super) compression: Option<Box<Compression>>,
-    /// True until the first packet, which decides about the protocol.
+    /// True until the first packet arrives, which determines the protocol.
     pub(super) is_new: bool,
     pub(super) opened_at: Option<Duration>,
-    /// The payloads of pings to answer.
+    /// The payloads of received pings, to be echoed in pongs.
     pub(super) pongs: VecDeque<Vec<u8>>,
-    /// True if the server has to show that it is alive.
+    /// True if a ping must be sent to check that the server is alive.
     pub(super) must_ping: bool,
     pub(super) is_probing: bool,
-    /// The end of the attempt, of the silence, or of the closing handshake.
+    /// The deadline of the attempt, of received silence, or of the closing handshake.
     pub(super) due: Duration,
-    /// True if the due time was extended because the program was suspended.
+    /// True if `due` was extended after the program was suspended.
     pub(super) is_extended: bool,
-    /// True if a close frame has to be sent, and whether it was.
+    /// Whether a close frame must be sent, and whether it has been sent.
     pub(super) must_close: bool,
     pub(super) has_closed: bool,
 }

@@ -1,4 +1,4 @@
-//! Writing to the connection.
+//! Encoding packets and control frames for the connection.
 
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -16,9 +16,10 @@ use crate::websocket::masked_frame;
 use crate::{LEAVE, PacketRef, ROOT};
 
 impl Client {
-    /// Appends bytes to write to the connection, about 64 KiB at most, so that a slow network leaves
-    /// the rest in the queue. Returns false if there was nothing to write. `key` returns the masking
-    /// key of the next frame, which a server must not be able to predict (RFC 6455 section 10.3).
+    /// Appends bytes to write to the connection, up to about 64 KiB, so that packets stay in the
+    /// queue while the network is slow. Returns false if there was nothing to write. `key` returns
+    /// the masking key of the next frame, which must be unpredictable to the server (RFC 6455
+    /// section 10.3).
     pub fn transmit(
         &mut self,
         now: Duration,
@@ -26,21 +27,21 @@ impl Client {
         key: &mut dyn FnMut() -> [u8; 4],
     ) -> bool {
         let before = out.len();
-        // Even without a socket: the machine forgets a lost connection at once, and the driver
-        // still writes before it drops it.
+        // Even without a socket: the client drops its state of a lost connection immediately, but
+        // the driver still writes before it closes.
         if let Some(code) = self.final_close_code.take() {
             masked_frame(CLOSE, key(), &code.to_be_bytes(), out);
         }
         if let Some(socket) = &mut self.socket {
             out.append(&mut socket.head.0);
-            // The buffer of the request is not needed again.
+            // The buffer of the request is not needed any more.
             socket.head = Head::default();
             for payload in core::mem::take(&mut socket.pongs) {
                 masked_frame(OpCode::Control(Control::Pong), key(), &payload, out);
             }
             if matches!(self.state, State::Open | State::Closing) {
                 let end = out.len() + TRANSMIT_BYTES;
-                // Taken out, so that the packets can change the rest of the client.
+                // Taken out of the socket, because `transmit_packets` borrows the whole client.
                 let mut compression = socket.compression.take();
                 let frames = &mut Frames { out, key, end, compression: compression.as_deref_mut() };
                 self.transmit_packets(now, frames);
@@ -53,14 +54,15 @@ impl Client {
     }
 
     pub(super) fn transmit_packets(&mut self, now: Duration, sink: &mut impl Sink) {
-        // Another implementation's WebSocket sends no pings for the client; the answer to a question
-        // shows as well that the server is alive.
+        // A foreign WebSocket may not be able to send pings, so the client requests a confirmation
+        // instead. The answer likewise shows that the server is alive.
         let mut must_ask = false;
         if let Some(socket) = self.socket.as_mut().filter(|socket| socket.is_foreign) {
             must_ask = core::mem::take(&mut socket.must_ping);
         }
         let is_due = must_ask || self.ask_at().is_some_and(|at| now >= at);
-        // An extended server is probed only to decide about a doubtful room; it confirms by counts.
+        // An extended server is probed only for a doubtful room, since it confirms packets by
+        // count.
         if self.outbox.must_probe || is_due && self.session.is_none() {
             let probe = PacketRef { room: PROBE, event: LEAVE, ..PacketRef::default() };
             self.outbox.probe(now, item(&probe, Kind::Probe));
@@ -70,7 +72,7 @@ impl Client {
         {
             sink.message(&item.bytes);
         }
-        // The rest goes after all packets: the answer to the close frame confirms them.
+        // Everything else follows the packets: the reply to the close frame confirms all of them.
         if self.outbox.has_unwritten() {
             return;
         }
@@ -93,40 +95,40 @@ impl Client {
             sink.ping();
         }
         if socket.must_close && !socket.has_closed {
-            // Once: frames after the client's close frame would break RFC 6455 section 5.5.1.
+            // Only once: RFC 6455 section 5.5.1 forbids frames after a close frame.
             socket.has_closed = true;
             sink.close(code::NORMAL);
         }
     }
 
-    /// Returns the time at which the server has to be asked to confirm what it has handled.
+    /// Returns the time at which the client must request a confirmation.
     pub(super) fn ask_at(&self) -> Option<Duration> {
         let must_ask = self.outbox.must_ask;
         if self.session.is_none() {
             return if must_ask { Some(Duration::ZERO) } else { self.outbox.probe_at() };
         }
-        // An extended server acknowledges by itself, and closes a client that keeps asking when there
-        // is nothing new.
+        // An extended server acknowledges on its own schedule, and closes clients that keep asking
+        // when there is nothing new.
         let has_window = self.outbox.has_window();
         let pause = |at: Duration| if has_window { at } else { at + PROBE_DELAY };
         must_ask.then(|| self.outbox.asked_at().map_or(Duration::ZERO, pause))
     }
 }
 
-/// Where a client writes to.
+/// The destination of outgoing messages and control frames.
 pub(super) trait Sink {
-    /// Returns true if the rest has to wait for the next call.
+    /// Returns true if further messages must wait for the next call.
     fn is_full(&self) -> bool;
     fn message(&mut self, bytes: &[u8]);
     fn ping(&mut self);
     fn close(&mut self, code: u16);
 }
 
-/// Frames on a connection of bytes.
+/// Appends frames to a byte buffer.
 struct Frames<'a> {
     out: &'a mut Vec<u8>,
     key: &'a mut dyn FnMut() -> [u8; 4],
-    /// The length of `out` from which on the rest waits.
+    /// No further packets are appended once `out` has this length.
     end: usize,
     compression: Option<&'a mut Compression>,
 }
@@ -138,8 +140,7 @@ impl Sink for Frames<'_> {
 
     fn message(&mut self, bytes: &[u8]) {
         let key = (self.key)();
-        // The key is used for one of the two frames only: `frame` appends nothing if it returns
-        // false.
+        // The key is used only once: if `frame` returns false, it has appended nothing.
         let compressed = self.compression.as_mut().is_some_and(|c| c.frame(bytes, key, self.out));
         if !compressed {
             masked_frame(BINARY, key, bytes, self.out);
@@ -155,8 +156,8 @@ impl Sink for Frames<'_> {
     }
 }
 
-/// A room that cannot be joined with this client. The server answers the request to leave it like any
-/// other; see the outbox.
+/// A room that this client cannot join. The server acknowledges the request to leave it like any
+/// other; see `outbox.rs`.
 pub(super) const PROBE: &str = "\0probe";
 
 const BINARY: OpCode = OpCode::Data(Data::Binary);

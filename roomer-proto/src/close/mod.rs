@@ -1,9 +1,9 @@
-//! The table of close codes: each code and reason, the party at fault, and whether and when a client
-//! reconnects.
+//! The table of close codes: for each code and reason, the party at fault, and whether and when a
+//! client reconnects.
 //!
-//! Only a fault of the client and a decision of the application are final; a cause in the
-//! environment (a suspended client, a stalled network, a restarting server) is not. The file
-//! `close-codes.json` beside this crate has the same table for programs in other languages.
+//! Faults of the client and decisions of the application are final. Causes in the environment, such
+//! as a suspended client, a stalled network or a restarting server, are not. `close-codes.json`,
+//! next to this crate, contains the same table for other languages.
 //!
 //! ```
 //! use roomer_proto::close::{self, Wait};
@@ -21,50 +21,50 @@ pub mod code;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Close {
-    /// The close code, the first of a range.
+    /// The close code, or the first of a range.
     pub code: u16,
-    /// The last code of a range; equal to `code` for a single one.
+    /// The last code of a range; equal to `code` for a single code.
     pub last: u16,
-    /// The reason in the close frame; `None` for every reason that has no row of its own.
+    /// The reason in the close frame; `None` matches every reason without its own row.
     pub reason: Option<&'static str>,
-    /// The party that usually sends it.
+    /// The party that usually sends this code.
     pub sender: Sender,
     /// The party at fault.
     pub fault: Fault,
     /// The delay before a client reconnects; `None` if it does not.
     pub wait: Option<Wait>,
-    /// True if a client reconnects all the same when it can get a new token, as after
-    /// [`Wait::Normal`]: a machine that slept could not renew its login in time.
+    /// Whether a client that can get a new token reconnects nevertheless, as after
+    /// [`Wait::Normal`]. A suspended machine could not renew its login in time.
     pub relogin: bool,
     /// A sentence for log files and docs, without a full stop.
     pub means: &'static str,
 }
 
-/// The party that sends a close code, or that reports it where none was sent.
+/// The party that sends a close code, or that reports it if none was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sender {
-    /// The server of roomer itself.
+    /// The roomer server itself.
     Server,
-    /// The application on the server, by `Conn::close` or `Server::disconnect`.
+    /// The server's application, through `Conn::close` or `Server::disconnect`.
     Application,
     /// The client library or program.
     Client,
     /// A proxy between client and server.
     Proxy,
-    /// The client's own WebSocket implementation; the code is never on the wire.
+    /// The client's own WebSocket implementation; the code is never sent.
     Browser,
 }
 
-/// The party that caused the end of a connection.
+/// The party responsible for the end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The client broke a rule or a limit.
+    /// The client violated a rule or exceeded a limit.
     Client,
-    /// The server, by an error, a restart or a lack of resources.
+    /// The server: an error, a restart or a lack of resources.
     Server,
-    /// The network, a proxy, or the machine that the client runs on.
+    /// The network, a proxy, or the client's machine.
     Environment,
     /// The application on the server.
     Application,
@@ -76,18 +76,18 @@ pub enum Fault {
 pub enum Wait {
     /// The client's ordinary backoff, as after a broken connection.
     Normal,
-    /// A longer delay: the client exceeded a rate, and has to send less after it reconnects.
+    /// A longer delay: the client exceeded a rate, and must send more slowly after reconnecting.
     Slow,
 }
 
 impl Close {
-    /// Returns true if a client does not reconnect, unless [`relogin`](Self::relogin) applies to it.
+    /// Returns true if a client does not reconnect, unless [`relogin`](Self::relogin) applies.
     #[must_use]
     pub const fn is_final(&self) -> bool {
         self.wait.is_none()
     }
 
-    /// Returns the code and reason of a close frame; the reason is empty if the row has none.
+    /// Returns the code and reason of a close frame. The reason is empty if the row has none.
     #[must_use]
     pub const fn frame(&self) -> (u16, &'static str) {
         match self.reason {
@@ -112,13 +112,12 @@ impl Close {
     }
 }
 
-/// Finds the row for a close code and reason: the one with exactly this reason, otherwise the one
-/// for any reason of the code. Returns `None` for a code that is not in the table, after which a
-/// client reconnects.
+/// Finds the row for a close code and reason, preferring an exact match of the reason over a row
+/// for any reason. Returns `None` for unknown codes, after which a client reconnects.
 #[must_use]
 pub fn find(code: u16, reason: &str) -> Option<&'static Close> {
     let of_code = || TABLE.iter().filter(|close| (close.code..=close.last).contains(&code));
-    // By the exact reason first: it decides whether 1008 is final or only slows a client down.
+    // The exact reason first: it decides whether 1008 is final or only slows the client down.
     of_code()
         .find(|close| close.reason == Some(reason))
         .or_else(|| of_code().find(|close| close.reason.is_none()))
@@ -232,7 +231,8 @@ pub const HOOK_FAILED: Close = retry(
 )
 .with_reason("a hook failed");
 
-/// The server or a proxy restarts. A server gives extended clients a reason of their own, `retry=MS`.
+/// The server or a proxy restarts. For extended clients, a server sends the reason `retry=MS`
+/// instead.
 pub const RESTART: Close =
     retry(1012, Sender::Proxy, Fault::Server, Wait::Normal, "the server or a proxy restarts");
 
@@ -295,8 +295,8 @@ pub const OUT_OF_MEMORY: Close = retry(
 )
 .with_reason("out of memory");
 
-/// Every close code that a client may receive, and its reaction. A row with a reason precedes the
-/// row for any other reason of its code.
+/// Every close code that a client may receive, and how it reacts. Rows with a reason precede the
+/// row for any other reason of the same code.
 pub const TABLE: &[Close] = &[
     give_up(
         code::NORMAL,

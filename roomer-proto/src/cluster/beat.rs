@@ -1,4 +1,4 @@
-//! A node's report of itself.
+//! The beat: a node's periodic report of its version, load and streams.
 
 use alloc::vec::Vec;
 
@@ -6,26 +6,26 @@ use super::FrameError;
 use super::cursor::{Cursor, prefixed_len, put_prefixed, put_varint, varint_len};
 use super::ends::StreamEnds;
 
-/// A node's report of itself.
+/// A node's periodic report of its version, load and streams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Beat<'a> {
-    /// The oldest version of frames that the node decodes.
+    /// The oldest frame version that the node decodes.
     pub oldest_version: u8,
-    /// The newest version of frames that the node decodes.
+    /// The newest frame version that the node decodes.
     pub newest_version: u8,
-    /// The node's name, for people.
+    /// The node's name, for display.
     pub name: &'a str,
     /// The time since the node started, in milliseconds.
     pub uptime_ms: u64,
-    /// The number of the node's connections.
+    /// The number of connections on the node.
     pub connections: u64,
-    /// The number of rooms that these are in.
+    /// The number of rooms with connections of this node.
     pub rooms: u64,
     /// A hash of the settings that all nodes should share.
     pub settings: u64,
-    /// The sum of the hashes of the node's members of rooms with full presence.
+    /// The sum of the hashes of this node's members, over all rooms with full presence.
     pub digest: u64,
-    /// The ends of the node's streams, at the moment of the digest.
+    /// The ends of the node's streams at the time of the digest.
     pub streams: StreamEnds<'a>,
 }
 
@@ -57,7 +57,7 @@ impl<'a> Beat<'a> {
             rooms: cursor.varint("beat")?,
             settings: cursor.u64("beat")?,
             digest: cursor.u64("beat")?,
-            // The rest of the item: the list has no length of its own.
+            // The list extends to the end of the item, so it has no length prefix.
             streams: StreamEnds::decode(core::mem::take(&mut cursor.0))?,
         })
     }

@@ -1,11 +1,11 @@
-//! Commands about connections of other nodes.
+//! Commands for single connections of another node.
 
 use alloc::vec::Vec;
 
 use super::FrameError;
 use super::cursor::{Cursor, prefixed_len, put_prefixed};
 
-/// A command about a connection of another node.
+/// A command for one connection of another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerCommand<'a> {
     /// Join the connection to a room.
@@ -18,7 +18,7 @@ pub enum PeerCommand<'a> {
         /// The room's name.
         room: &'a str,
     },
-    /// Move the connection from one room to another in one step, if it is in the first one.
+    /// Move the connection from one room to another atomically, if it is in the first one.
     Move {
         /// The name of the room to leave.
         from: &'a str,

@@ -1,21 +1,21 @@
-//! Reading and writing of numbers, names, ids and packets.
+//! Encoding and decoding of numbers, names, ids and packets.
 
 use alloc::vec::Vec;
 
 use super::FrameError;
 use crate::{ConnId, PacketRef};
 
-/// The bytes of a variable-length number, seven bits each.
+/// The maximum length of a varint in bytes, at seven bits each.
 const VARINT_MAX: usize = 10;
 
-/// The part of a frame that is not decoded yet.
+/// The undecoded rest of a frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cursor<'a>(pub(super) &'a [u8]);
 
 impl<'a> Cursor<'a> {
     pub(super) fn take(&mut self, len: usize, what: &'static str) -> Result<&'a [u8], FrameError> {
         let truncated = FrameError::Truncated { what };
-        // On an error the cursor stays where it was; its owner drops the frame.
+        // On an error the cursor does not advance; the caller drops the frame.
         let (bytes, rest) = self.0.split_at_checked(len).ok_or(truncated)?;
         self.0 = rest;
         Ok(bytes)
@@ -42,7 +42,7 @@ impl<'a> Cursor<'a> {
         Ok(u64::from_be_bytes(self.array(what)?))
     }
 
-    /// Reads a number of variable length: seven bits a byte, the lowest first, as in protocol buffers.
+    /// Decodes a varint: seven bits per byte, least significant first, as in Protocol Buffers.
     pub(super) fn varint(&mut self, what: &'static str) -> Result<u64, FrameError> {
         let mut value = 0_u64;
         for shift in (0..VARINT_MAX as u32).map(|byte| 7 * byte) {
@@ -50,18 +50,18 @@ impl<'a> Cursor<'a> {
             let bits = u64::from(byte & 0x7f);
             value |= bits << shift;
             if byte < 0x80 {
-                // The tenth byte has one bit that counts.
+                // Only one bit of the tenth byte fits.
                 return match bits << shift >> shift == bits {
                     true => Ok(value),
                     false => Err(FrameError::Impossible { what }),
                 };
             }
         }
-        // The tenth byte asks for an eleventh.
+        // The tenth byte has its continuation bit set.
         Err(FrameError::Impossible { what })
     }
 
-    /// Reads a length, which must not exceed the bytes that are left.
+    /// Decodes a length prefix and returns that many bytes, which must be present.
     pub(super) fn prefixed(&mut self, what: &'static str) -> Result<&'a [u8], FrameError> {
         let len = self.varint(what)?;
         let len = usize::try_from(len).map_err(|_| FrameError::Truncated { what })?;
@@ -76,7 +76,7 @@ impl<'a> Cursor<'a> {
         Ok(ConnId::from_bytes(self.array(what)?))
     }
 
-    /// Returns the bytes that are left, as a name.
+    /// Returns the remaining bytes as a name.
     pub(super) fn last_name(&mut self, what: &'static str) -> Result<&'a str, FrameError> {
         text(core::mem::take(&mut self.0), what)
     }
@@ -102,7 +102,7 @@ pub(super) fn put_varint(mut value: u64, out: &mut Vec<u8>) {
 }
 
 pub(super) fn varint_len(value: u64) -> usize {
-    // `| 1`, since zero takes one byte as well.
+    // `| 1`, because zero takes one byte too.
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 
@@ -115,7 +115,7 @@ pub(super) fn prefixed_len(len: usize) -> usize {
     varint_len(len as u64) + len
 }
 
-/// Appends a packet. Inlined, since each message to a peer passes here.
+/// Appends a packet. Inlined, because it runs for every message to a peer.
 #[inline]
 pub(super) fn encode_packet(packet: &PacketRef<'_>, out: &mut Vec<u8>) {
     let encoded = packet.encode(out);

@@ -1,4 +1,4 @@
-//! The ends of a node's streams, which its beats list.
+//! Stream ends: the last frame of each of a node's streams, as listed in its beats.
 
 use alloc::vec::Vec;
 
@@ -7,16 +7,15 @@ use super::cursor::{Cursor, put_varint, varint_len};
 use super::node::NodeId;
 use super::position::Resume;
 
-/// The progress of the stream to one peer.
+/// The last frame sent to one peer, and the last frame applied from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamEnd {
-    /// The receiver of the stream.
     pub to: NodeId,
-    /// The number of the stream; 0 if there is none.
+    /// The number of the stream; 0 if there is no stream.
     pub stream: u32,
-    /// The number of the last frame; 0 before the first one.
+    /// The number of the last frame sent; 0 before the first one.
     pub last: u64,
-    /// The last frame that the sender has applied of the opposite stream, from the receiver to it.
+    /// The last frame applied of the stream in the opposite direction.
     pub applied: Resume,
 }
 

@@ -1,42 +1,42 @@
-//! Errors of decoding frames.
+//! Errors of decoding frames and items.
 
 use super::NodeId;
 use crate::DecodeError;
 
-/// An error of decoding a frame or one of its items. The frame is dropped; its sender has a fault, or
+/// An error of decoding a frame or one of its items. The frame is dropped: its sender is faulty, or
 /// does not belong to the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {
-    /// The frame does not start with the mark of roomer's frames.
+    /// The frame does not start with roomer's magic bytes.
     #[error("not a frame of roomer")]
     NotAFrame,
-    /// The frame has a version that this release does not decode.
+    /// This release does not decode frames of this version.
     #[error("frame of version {version}, which this release does not decode")]
     Version {
         /// The version of the frame.
         version: u8,
-        /// The number of the sender's cluster, which every version has at the same place.
+        /// The cluster of the frame, which every version encodes at the same offset.
         cluster: u64,
-        /// The sender, likewise.
+        /// The sending node, also at a fixed offset.
         from: NodeId,
     },
-    /// The frame or an item ends before its content does.
+    /// The frame or an item is too short for its content.
     #[error("{what} is cut off")]
     Truncated {
         /// The incomplete part.
         what: &'static str,
     },
-    /// An item has bytes after its content.
+    /// An item has trailing bytes after its content.
     #[error("{extra} bytes after the end of an item")]
     TrailingBytes {
-        /// The number of those bytes.
+        /// The number of trailing bytes.
         extra: usize,
     },
-    /// A field has an impossible value.
+    /// A field has an invalid value.
     #[error("{what} has an impossible value")]
     Impossible {
-        /// The field with that value.
+        /// The field with the invalid value.
         what: &'static str,
     },
     /// A packet in an item cannot be decoded.

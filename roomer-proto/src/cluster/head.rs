@@ -1,44 +1,44 @@
-//! The head of a frame.
+//! The head of a frame: version, cluster, sender, and its place in a stream.
 
 use alloc::vec::Vec;
 
 use super::cursor::Cursor;
 use super::{FrameError, NodeId};
 
-/// The version of frames that this release encodes. Bump it with every change that an older release
+/// The frame version that this release encodes. Increment it with every change that older releases
 /// cannot skip.
 pub const VERSION: u8 = 1;
 
-/// The length of the longest head in bytes.
+/// The maximum length of a head in bytes.
 pub const HEAD_MAX: usize = 32;
 
 const MAGIC: [u8; 2] = *b"rm";
 const STREAM: u8 = 1;
 const MORE: u8 = 2;
 
-/// The head of a frame. Its first 19 bytes have the same meaning in every version.
+/// The head of a frame. The meaning of its first 19 bytes is the same in all versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// A hash of the cluster's name, so that two clusters on one broker do not mix.
+    /// A hash of the cluster's name, which separates clusters that share a broker.
     pub cluster: u64,
-    /// The node that has sent the frame.
+    /// The sending node.
     pub from: NodeId,
-    /// Whether the frame is part of a stream.
+    /// Whether the frame is a control frame or part of a stream.
     pub kind: FrameKind,
 }
 
-/// The kind of a frame.
+/// The kind of a frame, with its position if it is part of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
-    /// A frame without a number.
+    /// A frame outside any stream, without a number.
     Control,
     /// A frame of the stream from the sender to the receiver.
     Stream {
-        /// The number of the stream, which the receiver has chosen.
+        /// The number of the stream, chosen by the receiver.
         stream: u32,
-        /// The number of the frame in its stream, from 1.
+        /// The number of the frame within its stream, starting at 1.
         number: u64,
-        /// True if the body continues in that of the next frame.
+        /// True if the body continues in the next frame.
         more: bool,
     },
 }
@@ -60,28 +60,29 @@ impl Head {
         }
     }
 
-    /// Decodes the head of a frame and returns it with the body.
+    /// Decodes the head of a frame. Returns the head and the body.
     ///
     /// # Errors
     ///
-    /// [`FrameError`] if the frame is not one of roomer's, has another version or is truncated.
+    /// [`FrameError`] if the frame is not one of roomer's, has a different version, or is
+    /// truncated.
     pub fn decode(frame: &[u8]) -> Result<(Self, &[u8]), FrameError> {
         let mut cursor = Cursor(frame);
-        // A frame of one byte passes here, and is found to be truncated below.
+        // A one-byte frame passes here, and fails as truncated below.
         if cursor.array("head").is_ok_and(|magic: [u8; 2]| magic != MAGIC) {
             return Err(FrameError::NotAFrame);
         }
         let version = cursor.u8("head")?;
         let cluster = cursor.u64("head")?;
         let from = NodeId(cursor.u64("head")?);
-        // After the cluster and the sender, which stand at the same place in every version, so that the
-        // error can name them.
+        // Checked after the cluster and sender, which are at the same offset in all versions, so
+        // that the error can include them.
         if version != VERSION {
             return Err(FrameError::Version { version, cluster, from });
         }
         let kind = match cursor.u8("head")? {
             0 => FrameKind::Control,
-            // `MORE` without `STREAM` has no meaning, since control frames stand alone.
+            // `MORE` without `STREAM` is invalid, since control frames are never continued.
             flags @ (STREAM | 3) => {
                 let (stream, number) = (cursor.u32("head")?, cursor.u64("head")?);
                 FrameKind::Stream { stream, number, more: flags & MORE != 0 }

@@ -1,4 +1,4 @@
-//! Items: the reports and requests in a frame.
+//! Items, the contents of a frame's body, and their encoding.
 
 use alloc::vec::Vec;
 
@@ -7,52 +7,52 @@ use super::list::{Ids, Names};
 use super::{Beat, Demand, FrameError, Lost, OrderItem, PeerCommand, Resume, UserCommand};
 use crate::{ConnId, PacketRef};
 
-/// One item of a frame's body. The first six belong in control frames, the others in streams.
+/// One item of a frame's body. The first six are for control frames, the others for streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Item<'a> {
-    /// A node is alive. Sent to all nodes at regular intervals.
+    /// A sign of life, sent to all nodes at regular intervals.
     Beat(Beat<'a>),
-    /// A request to start a stream, with the sender's members first.
+    /// A request to start a stream, beginning with the sender's members.
     Want {
-        /// The number of the new stream, higher than that of every earlier request.
+        /// The number of the new stream, higher than in all earlier requests.
         stream: u32,
-        /// How much the requesting node has applied of the streams before.
+        /// The position up to which the requesting node has applied earlier streams.
         after: Resume,
     },
-    /// A request to send frames of a stream again.
+    /// A request to retransmit frames of a stream.
     Resend(Demand),
-    /// The answer to a [`Resend`](Item::Resend) of frames that the sender no longer has.
+    /// The answer to a [`Resend`](Item::Resend) for frames that are no longer stored.
     Missing {
         /// The number of the stream.
         stream: u32,
-        /// The number of the first frame that is gone.
+        /// The number of the first frame that is no longer available.
         number: u64,
     },
-    /// A report of what the sender has applied, so that the receiver no longer has to keep it.
+    /// An acknowledgement of applied frames, which the receiver may now discard.
     Applied(Resume),
-    /// Precedes a [`Beat`](Item::Beat) in its frame: the sum of the hashes of the reported
-    /// [profiles](Item::Profile), at the moment of the beat.
+    /// The sum of the hashes of the reported [profiles](Item::Profile) at the time of a beat. It
+    /// precedes the [`Beat`](Item::Beat) in the same frame.
     Profiles {
         /// The sum of the hashes.
         digest: u64,
     },
-    /// The start of a stream: the members of the sender's rooms follow.
+    /// The start of a stream. The members of the sender's rooms follow.
     Begin {
-        /// The messages that may be missing between the stream that was applied before and this one.
+        /// The messages that may have been lost between the previously applied stream and this one.
         lost: Lost<'a>,
-        /// The time since the sender's start, in milliseconds. Beats of an earlier time, which the
-        /// stream has overtaken, do not know of it.
+        /// The sender's uptime in milliseconds. Beats from before this time do not include this
+        /// stream, even if they arrive later.
         uptime_ms: u64,
     },
-    /// Some of the members of a room with full presence, as the stream starts.
+    /// Some of the members of a room with full presence, at the start of a stream.
     Members {
         /// The room's name.
         room: &'a str,
         /// The members' ids.
         ids: Ids<'a>,
     },
-    /// The end of the members at the start of a stream.
+    /// The end of the list of members at the start of a stream.
     End,
     /// A connection joined a room with full presence.
     Joined {
@@ -61,15 +61,16 @@ pub enum Item<'a> {
         /// The room's name.
         room: &'a str,
     },
-    /// The info and user of a connection. It precedes the connection's first [`Joined`](Item::Joined) or
-    /// [`Members`](Item::Members), follows each change, and is empty once the connection has left its last
-    /// room with full presence. A connection without such an item has neither.
+    /// The info and user of a connection. The item precedes the connection's first
+    /// [`Joined`](Item::Joined) or [`Members`](Item::Members), and follows each change. It is empty
+    /// once the connection has left its last room with full presence. A connection without this
+    /// item has neither info nor user.
     Profile {
         /// The connection's id.
         id: ConnId,
         /// The info as JSON; empty if there is none.
         info: &'a str,
-        /// The user's name as a JSON string with its quotes; empty if there is none.
+        /// The user's name as a JSON string, including quotes; empty if there is none.
         user: &'a str,
     },
     /// A connection left a room with full presence.
@@ -81,14 +82,14 @@ pub enum Item<'a> {
     },
     /// The number of members of a room without full presence.
     Count {
-        /// The number of members; 0 if there are none left.
+        /// The number of members; 0 if none are left.
         members: u32,
         /// The room's name.
         room: &'a str,
     },
     /// A message to the members of a room.
     Broadcast {
-        /// A connection of the receiving node that does not get the message.
+        /// A connection of the receiving node that should not receive the message.
         except: Option<ConnId>,
         /// The packet, with its sender in `src`.
         packet: PacketRef<'a>,
@@ -98,31 +99,31 @@ pub enum Item<'a> {
         /// The packet, with its sender in `src`.
         packet: PacketRef<'a>,
     },
-    /// The node leaves the cluster, and all its connections with it. The last item of a stream.
+    /// The node leaves the cluster together with all its connections. This is the last item of a
+    /// stream.
     Bye,
-    /// A command of the application about a connection of the receiving node.
+    /// A command of the application for one connection of the receiving node.
     Command {
         /// The connection's id.
         id: ConnId,
-        /// The command about it.
         command: PeerCommand<'a>,
     },
-    /// An item about a room with one order on all nodes.
+    /// An item about a room with a total message order.
     Order(OrderItem<'a>),
-    /// The client of a session of the receiving node has connected to the sender instead, and has a new
-    /// session there. Earlier releases skip it.
+    /// The client of a session on the receiving node has connected to the sender instead, and has a
+    /// new session there. Earlier releases skip this item.
     Elsewhere {
         /// The id of the session's connection.
         id: ConnId,
-        /// A proof that the client has presented the session's token.
+        /// A proof that the client presented the session's token.
         proof: [u8; 16],
     },
-    /// A command of the application about all of the receiving node's connections of one user. Earlier
-    /// releases skip it.
+    /// A command of the application for all connections of one user on the receiving node. Earlier
+    /// releases skip this item.
     User {
         /// The user's name.
         user: &'a str,
-        /// The command about them.
+        /// The command to apply to each of them.
         command: UserCommand<'a>,
     },
 }
@@ -151,8 +152,8 @@ const USER: u8 = 29;
 impl<'a> Item<'a> {
     /// Appends the item to a frame's body.
     pub fn encode(&self, out: &mut Vec<u8>) {
-        // The length is computed before the content is written: its own size varies, so it cannot
-        // be filled in afterwards without moving the content.
+        // The length is computed first: its own encoding varies in size, so it cannot be filled in
+        // afterwards without moving the content.
         let (kind, len) = self.kind_and_len();
         out.push(kind);
         put_varint(len as u64, out);
@@ -177,7 +178,7 @@ impl<'a> Item<'a> {
             Item::Missing { .. } => (MISSING, 12),
             Item::Profiles { .. } => (PROFILES, 8),
             Item::Bye => (BYE, 0),
-            // Without a list, which the decoder takes for "all messages may be missing".
+            // Encoded without a list, which decodes as "all messages may be missing".
             Item::Begin { lost: Lost::All, .. } => (BEGIN, 8),
             Item::Begin { lost: Lost::Some { rooms, senders }, .. } => {
                 (BEGIN, 8 + prefixed_len(rooms.encoded_len()) + senders.bytes().len())
@@ -291,8 +292,8 @@ impl<'a> Item<'a> {
             }
             PROFILES => Item::Profiles { digest: cursor.u64("digest")? },
             BYE => Item::Bye,
-            // Only the time: a list of rooms has at least its length, so the two forms cannot be
-            // confused.
+            // Only the time. An encoded list has at least a length prefix, so the two forms cannot
+            // be confused.
             BEGIN if content.len() == 8 => {
                 Item::Begin { lost: Lost::All, uptime_ms: cursor.u64("time")? }
             }
@@ -335,7 +336,7 @@ impl<'a> Item<'a> {
             },
             ORDER => match OrderItem::decode(&mut cursor)? {
                 Some(order) => Item::Order(order),
-                // A kind of order item of a later release, which is skipped like an unknown item.
+                // A kind of order item from a later release, skipped like an unknown item.
                 None => return Ok(None),
             },
             ELSEWHERE => {
@@ -350,7 +351,7 @@ impl<'a> Item<'a> {
             }
             _ => return Ok(None),
         };
-        // Later releases add kinds, not fields: a longer item is damaged.
+        // Later releases add kinds, not fields, so trailing bytes mean that the item is damaged.
         cursor.finish()?;
         Ok(Some(item))
     }

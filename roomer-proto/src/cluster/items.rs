@@ -1,20 +1,20 @@
-//! The items of a body.
+//! An iterator over the items of a frame's body.
 
 use super::cursor::Cursor;
 use super::{FrameError, Item};
 
-/// The items of a body, in order. Ends after the first error.
+/// Iterator over the items of a body, in order. Ends after the first error.
 #[derive(Clone, Debug)]
 pub struct Items<'a>(Cursor<'a>);
 
 impl<'a> Items<'a> {
-    /// Decodes the items of a body one by one.
+    /// Creates an iterator that decodes one item at a time.
     #[must_use]
     pub fn new(body: &'a [u8]) -> Self {
         Items(Cursor(body))
     }
 
-    /// Returns the number of bytes that are not decoded yet. The last decoded item ends before them.
+    /// Returns the number of bytes not decoded yet, all after the last decoded item.
     #[must_use]
     pub fn remaining(&self) -> usize {
         self.0.0.len()
@@ -35,8 +35,7 @@ impl<'a> Iterator for Items<'a> {
                 Ok(None) => {} // A kind of a later version.
                 Ok(Some(item)) => return Some(Ok(item)),
                 Err(error) => {
-                    // The length may be the damaged part: what follows cannot be trusted to start
-                    // at an item.
+                    // The damaged part may be the length, so the next item's offset is unknown.
                     self.0.0 = &[];
                     return Some(Err(error));
                 }

@@ -1,5 +1,5 @@
-//! Lists inside items. They are checked as a whole when their item is decoded, so that iterating
-//! cannot fail.
+//! Lists of ids and of names inside items. A list is validated as a whole when its item is decoded,
+//! so iterating over it cannot fail.
 
 use alloc::vec::Vec;
 
@@ -7,15 +7,15 @@ use super::FrameError;
 use super::cursor::{Cursor, prefixed_len, put_prefixed};
 use crate::ConnId;
 
-/// The bytes of an id without hyphens.
+/// The length of an encoded id in bytes.
 const ID: usize = 16;
 
-/// A list of ids of connections.
+/// A list of connection ids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ids<'a>(&'a [[u8; ID]]);
 
 impl<'a> Ids<'a> {
-    /// Borrows a list of ids as [`ConnId::to_bytes`] returns them.
+    /// Borrows a list of ids in the form of [`ConnId::to_bytes`].
     #[must_use]
     pub fn new(ids: &'a [[u8; ID]]) -> Self {
         Ids(ids)
@@ -28,7 +28,7 @@ impl<'a> Ids<'a> {
 
     pub(super) fn decode(bytes: &'a [u8]) -> Result<Self, FrameError> {
         let (ids, rest) = bytes.as_chunks();
-        // A part of an id at the end: the list is damaged.
+        // An incomplete id at the end means that the list is damaged.
         Cursor(rest).finish()?;
         Ok(Ids(ids))
     }
@@ -38,14 +38,14 @@ impl<'a> Ids<'a> {
     }
 }
 
-/// A list of rooms' names.
+/// A list of room names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Names<'a>(List<'a>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum List<'a> {
     Given(&'a [&'a str]),
-    /// Names with their lengths, all checked.
+    /// Encoded names with their lengths, already validated.
     Encoded(&'a [u8]),
 }
 
@@ -69,7 +69,7 @@ impl<'a> Names<'a> {
             List::Encoded(bytes) => (&[][..], bytes),
         };
         let mut cursor = Cursor(encoded);
-        // Never fails before the end, since `decode` has checked each name.
+        // Fails only at the end, since `decode` has validated each name.
         let decoded = core::iter::from_fn(move || cursor.name("name").ok());
         given.iter().copied().chain(decoded)
     }

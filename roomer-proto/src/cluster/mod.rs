@@ -1,21 +1,21 @@
 //! Frames between the nodes of a cluster.
 //!
-//! Nodes that share rooms talk over a broker with at-most-once delivery. A **frame** is one message of
-//! the broker. There are two kinds:
+//! Nodes that share rooms communicate through a broker with at-most-once delivery. A **frame** is
+//! one message of the broker. There are two kinds:
 //!
-//! * A *control frame* stands alone: beats, requests to send something again.
-//! * A *stream frame* has a number. All that one node reports to another, joins, leaves and messages,
-//!   is one stream of numbered frames, so that the receiver applies each frame once and in order, or
-//!   knows which one is missing.
+//! * A *control frame* stands alone: beats and requests for retransmission, for example.
+//! * A *stream frame* has a sequence number. Everything that one node reports to another (joins,
+//!   leaves and messages) forms one stream of numbered frames, so that the receiver applies each
+//!   frame once and in order, or detects which ones are missing.
 //!
 //! | subject | carries | subscribed by |
 //! |---|---|---|
 //! | `<prefix>.all` | beats | every node |
 //! | `<prefix>.n.<node>` | streams to this node and requests to it | this node |
 //!
-//! A frame is a [`Head`] and a body of [`Item`]s. Decoding borrows from the frame, checks every length
-//! before it is used, never panics and never allocates. Items of an unknown kind are skipped, so that
-//! a later version can add kinds.
+//! A frame consists of a [`Head`] and a body of [`Item`]s. Decoding borrows from the frame,
+//! validates every length before using it, and neither panics nor allocates. Items of unknown kinds
+//! are skipped, so that later versions can add kinds.
 
 mod beat;
 mod command;

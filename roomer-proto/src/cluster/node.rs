@@ -1,4 +1,4 @@
-//! Names of nodes and subjects.
+//! Node ids, and the names of the broker's subjects.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -7,22 +7,22 @@ use core::str::FromStr;
 
 use crate::ConnId;
 
-/// The longest prefix of subjects in bytes.
+/// The maximum length of a subject prefix in bytes.
 const MAX_PREFIX: usize = 100;
 
-/// The number of a node: 64 random bits, new at each start of the process.
+/// The id of a node: 64 random bits, chosen at each start of the process.
 ///
 /// Its first 32 bits are the node's [`Tag`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u64);
 
-/// The first four bytes of the ids of a node's connections, so that every node finds the node of an
-/// id without a table.
+/// The first four bytes of the ids of a node's connections, which map an id to its node without a
+/// table.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tag(pub [u8; 4]);
 
 impl NodeId {
-    /// Returns the first four bytes of the ids of this node's connections.
+    /// Returns the tag that the ids of this node's connections start with.
     #[must_use]
     pub fn tag(self) -> Tag {
         Tag(((self.0 >> 32) as u32).to_be_bytes())
@@ -30,8 +30,8 @@ impl NodeId {
 }
 
 impl Tag {
-    /// Creates a connection's id from 16 random bytes, of which the first four are replaced by the
-    /// tag. The 90 bits that remain random are not guessable.
+    /// Creates a connection's id from 16 random bytes, replacing the first four with the tag. The
+    /// 90 bits that remain random are not guessable.
     #[must_use]
     pub fn id(self, mut random: [u8; 16]) -> ConnId {
         random[..4].copy_from_slice(&self.0);
@@ -63,7 +63,7 @@ impl fmt::Debug for Tag {
     }
 }
 
-/// A text is not a [`NodeId`].
+/// The text is not a valid [`NodeId`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a node's id has 16 hexadecimal digits")]
 #[non_exhaustive]
@@ -74,12 +74,12 @@ impl FromStr for NodeId {
 
     fn from_str(text: &str) -> Result<Self, ParseNodeIdError> {
         let id = u64::from_str_radix(text, 16).map(NodeId).map_err(|_| ParseNodeIdError)?;
-        // One text for each id: without signs, upper case and missing zeros.
+        // Only the canonical text is accepted: no sign, no upper case, all leading zeros.
         if id.to_string() == text { Ok(id) } else { Err(ParseNodeIdError) }
     }
 }
 
-/// The receivers of a frame.
+/// The nodes that receive a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Subject {
     /// All nodes of the cluster.
@@ -88,7 +88,7 @@ pub enum Subject {
     Node(NodeId),
 }
 
-/// The names of a cluster's subjects at the broker.
+/// The names of a cluster's subjects on the broker.
 ///
 /// ```
 /// use roomer_proto::cluster::{NodeId, Subject, Subjects};
@@ -104,7 +104,7 @@ pub struct Subjects {
     node: NodeId,
 }
 
-/// A prefix cannot be the beginning of a subject.
+/// The prefix cannot begin a subject.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the prefix {prefix:?} cannot begin a subject: write parts of letters, digits, '-' and '_' with \
@@ -115,30 +115,30 @@ pub struct ParsePrefixError {
 }
 
 impl Subjects {
-    /// Creates the subjects of a cluster, for the node `node`.
+    /// Creates the subject names of a cluster, as used by `node`.
     ///
     /// # Errors
     ///
-    /// If `prefix` has a character that means something to a broker, an empty part, or is too long.
+    /// [`ParsePrefixError`] if `prefix` is too long, or has an empty part or a character with a
+    /// special meaning for brokers.
     pub fn new(prefix: &str, node: NodeId) -> Result<Self, ParsePrefixError> {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let is_part = |part: &str| !part.is_empty() && part.chars().all(is_plain);
         if prefix.len() > MAX_PREFIX || !prefix.split('.').all(is_part) {
-            // The prefix may be any text of a configuration; the beginning of it is enough for the
-            // error.
+            // Truncated for the error message, since a configured prefix may be any text.
             let prefix = prefix.chars().take(MAX_PREFIX).collect();
             return Err(ParsePrefixError { prefix });
         }
         Ok(Subjects { prefix: prefix.into(), node })
     }
 
-    /// Returns the subject of all nodes.
+    /// Returns the subject that all nodes subscribe to.
     #[must_use]
     pub fn all(&self) -> String {
         self.name(Subject::All)
     }
 
-    /// Returns the subject of this node.
+    /// Returns the subject that only this node subscribes to.
     #[must_use]
     pub fn own(&self) -> String {
         self.name(Subject::Node(self.node))

@@ -1,4 +1,4 @@
-//! Items about the order of messages in rooms that have one order on all nodes.
+//! Items that establish a total order of messages in a room.
 
 use alloc::vec::Vec;
 
@@ -6,79 +6,82 @@ use super::cursor::{Cursor, prefixed_len, put_prefixed, put_varint, varint_len};
 use super::{FrameError, NodeId};
 use crate::{ConnId, PacketRef};
 
-/// An item about a room whose messages have one order on all nodes. One node, the room's home, gives
-/// each message its place; the message itself goes from its sender's node to each receiver's.
+/// An item about a room with the same message order on all nodes. One node, the room's home,
+/// assigns each message its place. The message itself travels directly from the sender's node to
+/// each receiver's node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OrderItem<'a> {
-    /// A message of the sending node, which waits for its place.
+    /// A message from a connection of the sending node, held by the receiver until it has a place.
     Message {
-        /// The number of the message, higher than that of every earlier message of the node.
+        /// The number of the message, higher than that of all earlier messages of the node.
         number: u64,
-        /// A connection that does not get the message.
+        /// A connection that should not receive the message.
         except: Option<ConnId>,
         /// The packet, with its sender in `src`.
         packet: PacketRef<'a>,
     },
-    /// A request of the sending node for a place for its message.
+    /// A request for a place for a message of the sending node.
     Submit {
         /// The room's name.
         room: &'a str,
         /// The number of the message.
         number: u64,
-        /// The epoch of the room's last term that the sending node knows.
+        /// The epoch of the latest term known to the sending node.
         epoch: u64,
-        /// The home of that term.
+        /// The room's home in that term.
         home: NodeId,
-        /// True if the receiver has to give the place, even if it considers another node the home.
+        /// True if the receiver must assign a place even if it considers another node the home.
         is_final: bool,
-        /// The nodes that get the message, besides the sending one.
+        /// The nodes that receive the message, except the sending one.
         to: Nodes<'a>,
     },
-    /// The next message of a room.
+    /// A place: the next message of a room.
     Place {
         /// The room's name.
         room: &'a str,
-        /// The node of the message.
+        /// The node that the message comes from.
         node: NodeId,
         /// The number of the message.
         number: u64,
         /// The epoch of the sending node's term as the room's home.
         epoch: u64,
     },
-    /// The answer to a [`Submit`](OrderItem::Submit) by a node that is not the room's home. It has not
-    /// given a place.
+    /// The answer to a [`Submit`](OrderItem::Submit) from a node that is not the room's home and
+    /// has not assigned a place.
     Return {
         /// The room's name.
         room: &'a str,
         /// The number of the message.
         number: u64,
-        /// The room's home.
+        /// The room's home, according to the answering node.
         home: NodeId,
     },
-    /// Sent at the start of a stream: messages up to this number belong to earlier streams.
+    /// Sent at the start of a stream: messages with numbers up to this one belong to earlier
+    /// streams.
     Since {
         /// The number of the sending node's last message.
         number: u64,
     },
-    /// A term of a room that the sending node knows, at the start of a stream and when it learns of it: the
-    /// node gives no place in an earlier term from then on.
+    /// The latest term of a room known to the sending node, sent at the start of a stream and
+    /// whenever a new term becomes known. From then on, the node assigns no place in an earlier
+    /// term.
     Term {
         /// The room's name.
         room: &'a str,
         /// The epoch of the term.
         epoch: u64,
-        /// The home of the term.
+        /// The room's home in that term.
         home: NodeId,
     },
 }
 
-/// A list of nodes.
+/// A list of node ids.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Nodes<'a>(&'a [[u8; 8]]);
 
 impl<'a> Nodes<'a> {
-    /// Borrows a list of numbers of nodes, each in big-endian order.
+    /// Borrows a list of node ids in big-endian byte order.
     #[must_use]
     pub fn new(nodes: &'a [[u8; 8]]) -> Self {
         Nodes(nodes)
@@ -91,7 +94,7 @@ impl<'a> Nodes<'a> {
 
     fn decode(bytes: &'a [u8]) -> Result<Self, FrameError> {
         let (nodes, rest) = bytes.as_chunks();
-        // A part of a node's number at the end: the list is damaged.
+        // An incomplete id at the end means that the list is damaged.
         Cursor(rest).finish()?;
         Ok(Nodes(nodes))
     }
@@ -194,7 +197,7 @@ impl<'a> OrderItem<'a> {
                     _ => return Err(FrameError::Impossible { what: WHAT }),
                 };
                 let room = cursor.name(WHAT)?;
-                // Last, since the list has no length of its own.
+                // Decoded last: the list extends to the end of the item.
                 let to = Nodes::decode(core::mem::take(&mut cursor.0))?;
                 OrderItem::Submit { room, number, epoch, home, is_final, to }
             }

@@ -1,4 +1,4 @@
-//! Positions in streams, and the frames that are requested or lost there.
+//! Positions in streams, ranges of missing frames, and descriptions of lost messages.
 
 use alloc::vec::Vec;
 
@@ -6,16 +6,16 @@ use super::FrameError;
 use super::cursor::Cursor;
 use super::list::{Ids, Names};
 
-/// How much of a stream a node has applied.
+/// The position up to which a node has applied a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resume {
     /// The number of the stream; 0 if there was none.
     pub stream: u32,
-    /// The number of its last applied frame.
+    /// The number of the last applied frame.
     pub number: u64,
 }
 
-/// Frames of a stream that a node has not received.
+/// A range of frames that a node has not received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Demand {
     /// The number of the stream.
@@ -29,13 +29,13 @@ pub struct Demand {
 /// The messages that a receiver may have missed before a stream started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost<'a> {
-    /// The receiver may have missed any message.
+    /// Any message may have been missed.
     All,
-    /// Messages in these rooms, and direct messages of these senders.
+    /// Only messages in these rooms, and direct messages from these senders.
     Some {
-        /// The rooms with messages.
+        /// The rooms with lost messages.
         rooms: Names<'a>,
-        /// The senders of direct messages.
+        /// The senders of lost direct messages.
         senders: Ids<'a>,
     },
 }

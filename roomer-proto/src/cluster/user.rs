@@ -1,4 +1,4 @@
-//! Commands about all connections of a user.
+//! Commands for all connections of a user on another node.
 
 use alloc::vec::Vec;
 
@@ -6,27 +6,27 @@ use super::FrameError;
 use super::cursor::{Cursor, encode_packet};
 use crate::PacketRef;
 
-/// A command about all of a node's connections of one user.
+/// A command for all connections of one user on a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserCommand<'a> {
-    /// Send a message of the server to each of them.
+    /// Send a message from the server to each connection.
     Send {
-        /// The packet, without sender and receiver.
+        /// The packet, with empty `src` and `dst`.
         packet: PacketRef<'a>,
     },
-    /// Remove each of them from a room.
+    /// Remove each connection from a room.
     Leave {
         /// The room's name.
         room: &'a str,
     },
-    /// Close each of them.
+    /// Close each connection.
     Close {
         /// The WebSocket close code.
         code: u16,
         /// The close reason.
         reason: &'a str,
     },
-    /// Replace the info of each of them. Earlier releases skip it.
+    /// Replace the info of each connection. Earlier releases skip this command.
     SetInfo {
         /// The info as JSON; empty for none.
         info: &'a str,
@@ -65,7 +65,7 @@ impl<'a> UserCommand<'a> {
         }
     }
 
-    /// Decodes a command. Returns `None` for one of a later release.
+    /// Decodes a command. Returns `None` for commands of later releases.
     pub(super) fn decode(cursor: &mut Cursor<'a>) -> Result<Option<Self>, FrameError> {
         Ok(Some(match cursor.u8("command")? {
             0 => {

@@ -1,17 +1,17 @@
-//! When to acknowledge received packets.
+//! Scheduling of acknowledgements for received packets.
 
 use core::num::NonZeroU64;
 use core::time::Duration;
 
-/// The packets after which an acknowledgement is due.
+/// The number of packets after which an acknowledgement is due.
 const MAX_PACKETS: u32 = 64;
-/// The bytes after which an acknowledgement is due.
+/// The number of bytes after which an acknowledgement is due.
 const MAX_BYTES: u32 = 64 * 1024;
-/// The longest wait of the first packet without an acknowledgement.
+/// The maximum delay of an acknowledgement after the first packet.
 const MAX_DELAY: Duration = Duration::from_secs(5);
 
-/// The packets that one end of a session has received, and when it has to acknowledge them: after 64
-/// packets or 64 KiB, at the latest 5 s after the first.
+/// Counts the packets received by one end of a session, and schedules acknowledgements: after 64
+/// packets or 64 KiB, and at most 5 s after the first packet.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,11 +30,11 @@ const MAX_DELAY: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AckSchedule {
     count: u64,
-    /// The packets since the last acknowledgement, and their bytes. Each end of each session has a
-    /// schedule, so its parts are no larger than needed.
+    /// The packets since the last acknowledgement, and their bytes. Kept small, because each end of
+    /// each session has a schedule.
     packets: u32,
     bytes: u32,
-    /// In nanoseconds, plus one, so that the `Option` takes eight bytes.
+    /// Nanoseconds plus one, so that the `Option` takes eight bytes.
     due_at: Option<NonZeroU64>,
 }
 
@@ -42,12 +42,12 @@ impl AckSchedule {
     /// Counts a packet of `bytes` bytes that was received at `now`.
     pub fn received(&mut self, now: Duration, bytes: usize) {
         self.count += 1;
-        // Saturating: an owner that never acknowledges is due anyway, and must not panic.
+        // Saturating, so that a caller that never acknowledges cannot cause a panic.
         self.packets = self.packets.saturating_add(1);
         self.bytes = self.bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
         let is_due = self.packets >= MAX_PACKETS || self.bytes >= MAX_BYTES;
         let due_at = nanos(if is_due { now } else { now + MAX_DELAY });
-        // The earlier one: the first packet's time limit is not postponed by those after it.
+        // The earlier of both: later packets do not postpone the deadline of the first.
         self.due_at = Some(self.due_at.map_or(due_at, |at| at.min(due_at)));
     }
 
@@ -57,20 +57,21 @@ impl AckSchedule {
         self.count
     }
 
-    /// Returns the time at which an acknowledgement is due; `None` if all packets are acknowledged.
+    /// Returns the time at which an acknowledgement is due; `None` if there is nothing to
+    /// acknowledge.
     #[must_use]
     pub fn due_at(&self) -> Option<Duration> {
         self.due_at.map(|at| Duration::from_nanos(at.get() - 1))
     }
 
-    /// Records that all packets are acknowledged, and returns the number to send.
+    /// Marks all packets as acknowledged, and returns the count to send.
     pub fn acknowledge(&mut self) -> u64 {
         (self.packets, self.bytes, self.due_at) = (0, 0, None);
         self.count
     }
 }
 
-/// Returns a time in nanoseconds, plus one. Ends after 584 years.
+/// Converts a time to nanoseconds plus one. Saturates after 584 years.
 fn nanos(at: Duration) -> NonZeroU64 {
     NonZeroU64::MIN.saturating_add(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX))
 }
@@ -86,7 +87,7 @@ fn nanos(at: Duration) -> NonZeroU64 {
 /// ```
 #[must_use]
 pub fn parse_count(payload: &[u8]) -> Option<u64> {
-    // One text for each count, so that clients in all languages accept the same ones.
+    // Only the canonical form is valid, so that clients in all languages accept the same counts.
     let is_canonical = payload.first().is_some_and(|&digit| digit != b'0' || payload.len() == 1);
     let is_digits = payload.iter().all(u8::is_ascii_digit);
     let text = core::str::from_utf8(payload).ok().filter(|_| is_canonical && is_digits)?;

@@ -1,31 +1,32 @@
-//! The payload of an error, and the codes of errors.
+//! The payload of an error event, and the error codes of the protocol.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
-/// Why a request is not answered, or a packet refused: the `code` of an [`ERROR`](super::ERROR).
+/// The reason that a request failed or a packet was rejected: the `code` of an
+/// [`ERROR`](super::ERROR).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorCode {
-    /// The event does not have a request handler, or the answer does not have a request.
+    /// The event has no request handler, or the answer has no pending request.
     Unknown,
-    /// A rule of the server or of the application refuses it.
+    /// A rule of the server or application rejected the packet.
     Refused,
-    /// The handler has failed.
+    /// The handler failed.
     Failed,
-    /// The payload, a name or a tag is wrong.
+    /// The payload, a name or a tag is invalid.
     Invalid,
-    /// Too many requests without an answer, or packets above a rate.
+    /// There are too many unanswered requests, or packets exceed a rate.
     Busy,
-    /// The receiver no longer exists.
+    /// The receiver is no longer connected.
     Gone,
-    /// The receiver speaks the plain protocol, in which there are no requests.
+    /// The receiver speaks the plain protocol, which has no requests.
     Plain,
 }
 
 impl ErrorCode {
-    /// All codes, in the order of declaration.
+    /// All codes, in declaration order.
     pub const ALL: [ErrorCode; 7] = [
         ErrorCode::Unknown,
         ErrorCode::Refused,
@@ -36,7 +37,7 @@ impl ErrorCode {
         ErrorCode::Plain,
     ];
 
-    /// Returns the code as on the wire.
+    /// Returns the code as written on the wire.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -60,17 +61,16 @@ impl fmt::Display for ErrorCode {
 /// The payload of an [`ERROR`](super::ERROR), a JSON object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure<'a> {
-    /// One of [`ErrorCode`], or a code that a client has chosen for its own answers.
+    /// An [`ErrorCode`], or a code that a client has chosen for its own answers.
     pub code: &'a str,
-    /// A text for developers, in English.
+    /// A description for developers, in English.
     pub message: &'a str,
-    /// The room and the event of the packet that was refused, if the error is not an answer to a
-    /// request.
+    /// The room and event of the rejected packet; `None` if the error answers a request.
     pub packet: Option<(&'a str, &'a str)>,
 }
 
 impl Failure<'_> {
-    /// Appends the payload.
+    /// Appends the payload as JSON.
     ///
     /// ```
     /// use roomer_proto::extended::Failure;
@@ -95,15 +95,15 @@ impl Failure<'_> {
     }
 }
 
-/// Appends a JSON string.
+/// Appends `text` as a JSON string.
 fn write_string(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     for &byte in text.as_bytes() {
         match byte {
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            // Written byte by byte: all bytes of a character beyond ASCII are above 0x7f, and JSON
-            // has them as they are.
+            // Written byte by byte: in UTF-8, all bytes of non-ASCII characters are above 0x7f,
+            // and JSON does not require escaping them.
             0..0x20 => {
                 out.extend_from_slice(b"\\u00");
                 out.extend([byte >> 4, byte & 15].map(|digit| HEX[usize::from(digit)]));
@@ -114,8 +114,8 @@ fn write_string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-/// Reads code and message of an error that a client has sent. A payload that is not such an object
-/// has the code `failed`, and a missing message is empty.
+/// Parses the code and message of an error sent by a client. If the payload is not such an
+/// object, the code is `failed`; if there is no message, it is empty.
 ///
 /// ```
 /// use roomer_proto::extended::read_failure;
@@ -130,14 +130,14 @@ pub fn read_failure(payload: &[u8]) -> (String, String) {
     let mut reader = Reader { rest: text };
     let mut is_open = reader.take('{');
     while is_open {
-        // What was read before a fault still counts: the sender has failed anyway, and its code is
-        // better than none.
+        // A partial result still counts: the request has failed anyway, and the sender's code
+        // is better than none.
         let Some(key) = reader.string() else { break };
         if !reader.take(':') {
             break;
         }
         match (key.as_str(), reader.string()) {
-            // The last of several equal keys counts, as for `JSON.parse`.
+            // The last of several equal keys wins, as in `JSON.parse`.
             ("code", Some(value)) => code = Some(value),
             ("message", Some(value)) => message = Some(value),
             (_, Some(_)) => {}
@@ -149,8 +149,8 @@ pub fn read_failure(payload: &[u8]) -> (String, String) {
     (code.unwrap_or_else(|| ErrorCode::Failed.as_str().into()), message.unwrap_or_default())
 }
 
-/// A reader of flat JSON objects. It accepts all JSON and some that is not, never panics and takes
-/// time in proportion to the text.
+/// A lenient parser for flat JSON objects. It accepts all JSON and some malformed text, never
+/// panics, and takes time linear in the length of the text.
 struct Reader<'a> {
     rest: &'a str,
 }
@@ -167,7 +167,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Takes a string; takes nothing if there is none.
+    /// Consumes a string. Consumes nothing if the text does not start with a quote.
     fn string(&mut self) -> Option<String> {
         if !self.take('"') {
             return None;
@@ -200,8 +200,8 @@ impl Reader<'_> {
             self.rest = self.rest.trim_start();
             match self.rest.chars().next() {
                 None => return,
-                // A string is skipped as a whole, since brackets and commas inside it mean nothing.
-                // One without an end leaves nothing to read.
+                // Skips a string as a whole, since brackets and commas inside it are not
+                // syntax. An unterminated string leaves nothing to parse.
                 Some('"') if self.string().is_none() => {
                     self.rest = "";
                     return;
@@ -209,8 +209,8 @@ impl Reader<'_> {
                 Some('"') => continue,
                 Some(',' | '}' | ']') if depth == 0 => return,
                 Some('{' | '[') => depth += 1,
-                // Above zero here, as the arm before the last has returned at zero. That `]` may
-                // close `{` does no harm: the value is dropped.
+                // The depth is above zero here, since the arm for zero precedes this one.
+                // Letting `]` close `{` is harmless, because the value is dropped.
                 Some('}' | ']') => depth -= 1,
                 Some(_) => {}
             }
@@ -221,10 +221,10 @@ impl Reader<'_> {
     }
 }
 
-/// Reads the digits of `\uXXXX`, and of the second half of a surrogate pair.
+/// Parses the digits of `\uXXXX`, and the second half of a surrogate pair.
 fn escaped(chars: &mut core::str::Chars<'_>) -> Option<char> {
     let unit = |chars: &mut core::str::Chars<'_>| {
-        // `get` returns `None` inside a character, where a slice would panic.
+        // `get` returns `None` inside a multi-byte character, where slicing would panic.
         let digits = chars.as_str().get(..4)?;
         let unit = u32::from_str_radix(digits, 16).ok()?;
         *chars = chars.as_str()[4..].chars();
@@ -234,7 +234,7 @@ fn escaped(chars: &mut core::str::Chars<'_>) -> Option<char> {
     if !(0xd800..0xdc00).contains(&first) {
         return Some(char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER));
     }
-    // On a copy: what follows half a pair is read again if it is not the other half.
+    // Uses a copy, so that the text after an unpaired surrogate is parsed again.
     let mut ahead = chars.clone();
     let second = match (ahead.next(), ahead.next()) {
         (Some('\\'), Some('u')) => unit(&mut ahead).filter(|unit| (0xdc00..0xe000).contains(unit)),

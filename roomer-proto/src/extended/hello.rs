@@ -1,45 +1,45 @@
-//! The payload of the server's first packet.
+//! `hello`, the first packet of an extended server: the session and the server's limits.
 
 use alloc::string::String;
 use core::time::Duration;
 
 use crate::extended::{Info, Profile, SessionToken, VERSION};
 
-/// The bytes of a payload without info and user, and a few more.
+/// The approximate length of a payload without info and user, in bytes.
 const TYPICAL_LEN: usize = 320;
 
 /// The payload of [`HELLO`](crate::extended::HELLO): the client's session, and the server's limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Hello<'a> {
-    /// The token of the client's next return; `None` if the server keeps no sessions.
+    /// The token for resuming the session; `None` if the server does not keep sessions.
     pub session: Option<SessionToken>,
-    /// True if the client returned to its session: nothing is lost and its rooms are as before.
+    /// True if the session was resumed: no packet is lost, and the client is still in its rooms.
     pub is_resumed: bool,
     /// The number of the client's packets that the server has received in this session.
     pub received: u64,
-    /// The server sends something at least this often.
+    /// The longest interval at which the server sends something.
     pub heartbeat: Duration,
-    /// How long a session without a socket is kept.
+    /// The time for which the server keeps a session without a connection.
     pub resume: Duration,
     /// The server's limits.
     pub limits: Limits,
-    /// The client's info and user, as the members of its rooms get them. `None` if the session
-    /// continues: the client has it already, and gets its changes.
+    /// The client's info and user, as sent to the members of its rooms. `None` if the session
+    /// was resumed, since the client already has them and receives changes.
     pub profile: Option<&'a Profile>,
 }
 
-/// The server's limits on what a client sends.
+/// The server's limits on a client's messages, rooms and requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Maximum length of a message, in bytes.
+    /// The maximum length of a message, in bytes.
     pub message: usize,
-    /// Maximum length of a room or event name, in bytes.
+    /// The maximum length of a room or event name, in bytes.
     pub name: usize,
-    /// Maximum number of rooms of one connection.
+    /// The maximum number of rooms per connection.
     pub rooms: usize,
-    /// Maximum length of a member's info, in bytes.
+    /// The maximum length of a member's info, in bytes.
     pub info: usize,
-    /// Maximum number of unanswered requests of one connection, of each kind.
+    /// The maximum number of unanswered requests per connection, in each direction.
     pub requests: usize,
 }
 
@@ -49,8 +49,8 @@ impl Hello<'_> {
     pub fn to_json(&self) -> String {
         let Hello { session, is_resumed, received, heartbeat, resume, limits, profile } = self;
         let Limits { message, name, rooms, info, requests } = limits;
-        // Appended part by part, which is faster than `format!`: each client that connects gets a
-        // hello, and many may connect at once.
+        // Appended piece by piece, which is faster than `format!`: every connecting client
+        // receives a hello, and many may connect at the same time.
         let mut json = String::with_capacity(TYPICAL_LEN);
         json.push_str("{\"version\":");
         push_number(VERSION.into(), &mut json);
@@ -64,7 +64,7 @@ impl Hello<'_> {
             None => json.push_str("null"),
         }
         json.push_str(if *is_resumed { ",\"resumed\":true" } else { ",\"resumed\":false" });
-        // Above `u64` only for a time that an application has set to the maximum.
+        // Saturates only if the application has set a time to its maximum.
         let millis = |time: &Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         for (key, number) in [
             (",\"received\":", *received),

@@ -1,4 +1,4 @@
-//! The info of a member: one JSON value.
+//! The info of a member, a validated JSON value that is shared with other members.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -6,12 +6,12 @@ use core::fmt;
 
 use crate::extended::json_text::{is_json, quote};
 
-/// The info of a member, which the other members of its rooms get with its id: one JSON value, such as
-/// `{"name":"Ann"}`.
+/// The info of a member, which the other members of its rooms receive along with its id. It is
+/// one JSON value, such as `{"name":"Ann"}`.
 ///
-/// The text is embedded into the packets of others, so it is checked: every JSON parser accepts it
-/// (RFC 8259 without lone surrogates and without numbers beyond a double), and it is nested at most
-/// 64 deep. Cheap to clone.
+/// The text is embedded into packets for others, and is therefore validated so that every JSON
+/// parser accepts it: RFC 8259, without lone surrogates, without numbers beyond the range of a
+/// double, and nested at most 64 levels deep. Cloning is cheap.
 ///
 /// ```
 /// use roomer_proto::extended::Info;
@@ -26,7 +26,7 @@ use crate::extended::json_text::{is_json, quote};
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Info(Arc<str>);
 
-/// The text is not one JSON value. The caller is at fault, or the client that has sent it.
+/// The text is not a valid info. The caller, or the client that sent it, is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the info is not one JSON value, or is nested more than 64 deep")]
 pub struct InvalidInfo;
@@ -36,10 +36,10 @@ impl Info {
     ///
     /// # Errors
     ///
-    /// [`InvalidInfo`] if the text is not one JSON value.
+    /// [`InvalidInfo`] if the text is not exactly one JSON value, or is nested too deeply.
     pub fn new(json: &str) -> Result<Self, InvalidInfo> {
         match is_json(json) {
-            // Trimmed, so that `is_null` and comparisons see one text for one value.
+            // Trimmed, so that `is_null` and comparisons are independent of surrounding whitespace.
             true => Ok(Info(json.trim_ascii().into())),
             false => Err(InvalidInfo),
         }
@@ -49,12 +49,13 @@ impl Info {
     ///
     /// # Errors
     ///
-    /// [`InvalidInfo`] if the payload is not one JSON value in UTF-8.
+    /// [`InvalidInfo`] if the payload is not UTF-8, is not exactly one JSON value, or is nested
+    /// too deeply.
     pub fn from_payload(payload: &[u8]) -> Result<Self, InvalidInfo> {
         core::str::from_utf8(payload).map_err(|_| InvalidInfo).and_then(Info::new)
     }
 
-    /// Creates the info from a text, as a JSON string.
+    /// Creates an info that is a JSON string.
     #[must_use]
     pub fn string(text: &str) -> Self {
         let mut quoted = String::with_capacity(text.len() + 2);
@@ -62,11 +63,12 @@ impl Info {
         Info(quoted.into())
     }
 
-    /// Creates the info from a value of the application's types (feature `json`).
+    /// Serializes a value into an info (feature `json`).
     ///
     /// # Errors
     ///
-    /// If JSON cannot represent the value, or it is nested more than 64 deep.
+    /// [`JsonError`](crate::JsonError) if the value cannot be represented in JSON, or is nested
+    /// more than 64 levels deep.
     #[cfg(feature = "json")]
     pub fn json<T: serde::Serialize + ?Sized>(value: &T) -> Result<Self, crate::JsonError> {
         let payload = crate::json(value)?;
@@ -77,7 +79,7 @@ impl Info {
     ///
     /// # Errors
     ///
-    /// If it is JSON of another type.
+    /// [`JsonError`](crate::JsonError) if the info does not deserialize into `T`.
     #[cfg(feature = "json")]
     pub fn parse<'a, T: serde::Deserialize<'a>>(&'a self) -> Result<T, crate::JsonError> {
         let payload = self.0.as_bytes();
@@ -90,7 +92,7 @@ impl Info {
         &self.0
     }
 
-    /// Returns true if the value is `null`, which means that there is no info.
+    /// Returns true if the value is `null`, which stands for no info.
     #[must_use]
     pub fn is_null(&self) -> bool {
         &*self.0 == "null"

@@ -1,36 +1,35 @@
-//! A strict scanner of JSON text, for texts that are embedded into packets for others.
+//! A strict scanner for JSON text that is embedded into packets for others.
 //!
-//! It accepts what every parser accepts: RFC 8259 without lone surrogates, without numbers beyond a
-//! double, and nested at most [`MAX_DEPTH`] deep. It allocates nothing.
+//! It accepts only text that every parser accepts: RFC 8259, without lone surrogates, without numbers
+//! beyond the range of a double, and nested at most [`MAX_DEPTH`] levels deep. It does not allocate.
 
 use alloc::string::String;
 use core::fmt::Write;
 
-/// The maximum nesting of arrays and objects. Parsers have limits too, the lowest of which is 100
-/// or so.
+/// The maximum nesting of arrays and objects. Common parsers have limits too, the lowest of about 100.
 pub(crate) const MAX_DEPTH: u32 = 64;
 
-/// A position in a JSON text.
+/// A cursor in a JSON text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scanner<'a> {
     text: &'a str,
     at: usize,
 }
 
-/// Returns true if a text is one JSON value, with or without spaces around it.
+/// Returns true if the text is exactly one JSON value, possibly surrounded by whitespace.
 pub(crate) fn is_json(text: &str) -> bool {
     let mut scanner = Scanner::new(text);
     scanner.value().is_some() && scanner.is_at_end()
 }
 
-/// Appends a text as a JSON string.
+/// Appends `text` as a JSON string.
 pub(crate) fn quote(text: &str, out: &mut String) {
     out.push('"');
     for char in text.chars() {
         match char {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
-            // JSON permits control characters in strings only as escapes.
+            // JSON permits control characters in strings only in escaped form.
             '\0'..='\u{1f}' => _ = write!(out, "\\u{:04x}", u32::from(char)),
             _ => out.push(char),
         }
@@ -38,7 +37,7 @@ pub(crate) fn quote(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// Returns the text that a JSON string, which the scanner has accepted, stands for.
+/// Decodes a JSON string that the scanner has accepted.
 pub(crate) fn unquote(string: &str) -> String {
     let inner = string.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     let mut chars = inner.unwrap_or_default().chars();
@@ -59,11 +58,12 @@ pub(crate) fn unquote(string: &str) -> String {
                     });
                     match (high.take(), unit) {
                         (None, 0xd800..0xdc00) => {
-                            // Half of a pair: nothing is appended until the other half is read.
+                            // The first half of a surrogate pair; nothing is appended until the
+                            // second half.
                             high = Some(unit);
                             continue;
                         }
-                        // The scanner accepts a high surrogate only in front of a low one.
+                        // The scanner accepts a high surrogate only directly before a low one.
                         (Some(high), low) => {
                             let code =
                                 0x1_0000 + ((high - 0xd800) << 10) + low.wrapping_sub(0xdc00);
@@ -86,12 +86,12 @@ impl<'a> Scanner<'a> {
         Scanner { text, at: 0 }
     }
 
-    /// Scans one value, and returns its text. `None` if none begins at the current position.
+    /// Scans one value and returns its text. `None` if the text at the current position is not a value.
     pub(crate) fn value(&mut self) -> Option<&'a str> {
         self.nested(0)
     }
 
-    /// Scans a byte, with spaces before it. Returns false, and stays, if another one is here.
+    /// Skips whitespace, then consumes `byte`. Returns false if the next byte is a different one.
     pub(crate) fn take(&mut self, byte: u8) -> bool {
         self.skip_spaces();
         let is_here = self.peek() == Some(byte);
@@ -99,7 +99,7 @@ impl<'a> Scanner<'a> {
         is_here
     }
 
-    /// Returns true if only spaces are left.
+    /// Returns true if only whitespace is left.
     pub(crate) fn is_at_end(&mut self) -> bool {
         self.skip_spaces();
         self.at == self.text.len()
@@ -109,7 +109,7 @@ impl<'a> Scanner<'a> {
         self.skip_spaces();
         let start = self.at;
         match self.peek()? {
-            // Also bounds the recursion, since the text may come from a client.
+            // This also bounds the recursion, since the text may come from a client.
             b'{' | b'[' if depth == MAX_DEPTH => return None,
             b'{' => self.list(depth, b'}', true)?,
             b'[' => self.list(depth, b']', false)?,
@@ -117,11 +117,11 @@ impl<'a> Scanner<'a> {
             b'-' | b'0'..=b'9' => self.number()?,
             _ => self.word()?,
         }
-        // Both ends are at ASCII bytes, so this is never inside a character.
+        // Both ends are next to ASCII bytes, so the slice never splits a character.
         self.text.get(start..self.at)
     }
 
-    /// Scans an array or an object, which begins at the current position.
+    /// Scans an array or object starting at the current position.
     fn list(&mut self, depth: u32, end: u8, has_names: bool) -> Option<()> {
         self.at += 1;
         if self.take(end) {
@@ -144,8 +144,8 @@ impl<'a> Scanner<'a> {
         (self.next()? == b'"').then_some(())?;
         loop {
             match self.next()? {
-                // Byte by byte: no byte of a character beyond ASCII is a quote, a backslash or a
-                // control character.
+                // Byte by byte: in UTF-8, no byte of a non-ASCII character is a quote,
+                // backslash or control character.
                 b'"' => return Some(()),
                 b'\\' => self.escape()?,
                 0..=0x1f => return None,
@@ -158,7 +158,7 @@ impl<'a> Scanner<'a> {
         match self.next()? {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(()),
             b'u' => match self.hex()? {
-                // Half a character: some parsers reject it, and with it the whole text.
+                // Some parsers reject the whole text because of a lone surrogate.
                 0xdc00..=0xdfff => None,
                 0xd800..=0xdbff => {
                     let is_escape = self.next()? == b'\\' && self.next()? == b'u';
@@ -171,11 +171,11 @@ impl<'a> Scanner<'a> {
     }
 
     fn hex(&mut self) -> Option<u32> {
-        // `get`, since four bytes on may be beyond the end or inside a character.
+        // `get`, because the next four bytes may extend past the end or split a character.
         let digits = self.text.get(self.at..self.at + 4)?;
         let is_hex = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
         self.at += 4;
-        // `from_str_radix` accepts a sign, which JSON does not.
+        // `from_str_radix` accepts a sign, but JSON does not.
         u32::from_str_radix(digits, 16).ok().filter(|_| is_hex)
     }
 
@@ -202,11 +202,11 @@ impl<'a> Scanner<'a> {
             self.digits()?;
         }
         let value: f64 = self.text.get(start..self.at)?.parse().ok()?;
-        // Parsers differ on larger numbers: some reject them, others return infinity.
+        // Parsers disagree on larger numbers: some reject them, others return infinity.
         value.is_finite().then_some(())
     }
 
-    /// Scans digits, and returns how many; `None` without any.
+    /// Scans digits and returns their number; `None` if there are none.
     fn digits(&mut self) -> Option<usize> {
         let rest = &self.text.as_bytes()[self.at..];
         let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -1,4 +1,4 @@
-//! The members of a room with their info, in `join_ack` and in [`MEMBERS`](crate::extended::MEMBERS).
+//! Profiles of members, and lists of members in `join_ack` and [`MEMBERS`](crate::extended::MEMBERS).
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,7 +7,7 @@ use crate::ConnId;
 use crate::extended::json_text::{Scanner, quote, unquote};
 use crate::extended::{Info, InvalidInfo, Position};
 
-/// The info and user of a connection, which the other members get with its id.
+/// The info and user of a connection, which other members receive along with its id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Profile {
     info: Option<Info>,
@@ -16,7 +16,7 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Creates a profile. An info of `null` is none.
+    /// Creates a profile. An info of `null` counts as no info.
     #[must_use]
     pub fn new(info: Option<Info>, user: Option<&str>) -> Self {
         let user = user.map(|user| {
@@ -24,21 +24,22 @@ impl Profile {
             quote(user, &mut quoted);
             quoted
         });
-        // So that a client that sets `null` and one without an info look the same to others.
+        // A client that sets `null` must look to others like one without an info.
         Profile { info: info.filter(|info| !info.is_null()), user }
     }
 
-    /// Creates a profile from the info and the user's name as a JSON string with its quotes; empty texts
-    /// are none.
+    /// Creates a profile from an info and a user name that is a quoted JSON string. An empty
+    /// text means that the part is missing.
     ///
     /// # Errors
     ///
-    /// [`InvalidInfo`] if the info is not one JSON value, or the user's name is not one JSON string.
+    /// [`InvalidInfo`] if the info is not exactly one JSON value, or the user's name is not
+    /// exactly one JSON string.
     pub fn from_json(info: &str, quoted_user: &str) -> Result<Self, InvalidInfo> {
         let info = if info.is_empty() { None } else { Some(Info::new(info)?) };
         let user = match quoted_user {
             "" => None,
-            // Not only JSON: as a part of a member's entry it has to be a string.
+            // Any other JSON value would be invalid at this place in a member's entry.
             user if user.starts_with('"') && user.ends_with('"') => Some(Info::new(user)?),
             _ => return Err(InvalidInfo),
         };
@@ -52,13 +53,13 @@ impl Profile {
         self.info.as_ref()
     }
 
-    /// Returns the user's name as a JSON string, with its quotes.
+    /// Returns the user's name as a JSON string, including quotes.
     #[must_use]
     pub fn quoted_user(&self) -> Option<&str> {
         self.user.as_deref()
     }
 
-    /// Replaces the info. Returns false if that changes nothing.
+    /// Replaces the info. Returns false if the info is unchanged.
     pub fn set_info(&mut self, info: Option<Info>) -> bool {
         let info = info.filter(|info| !info.is_null());
         let is_other = self.info != info;
@@ -66,15 +67,15 @@ impl Profile {
         is_other
     }
 
-    /// Returns true if there is neither info nor a user.
+    /// Returns true if there is neither an info nor a user.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.info.is_none() && self.user.is_none()
     }
 }
 
-/// Appends the entry of a member: `["id",info]`, or `["id",info,"user"]` if it has a user. An info that
-/// does not exist is `null`.
+/// Appends the entry of a member: `["id",info]`, or `["id",info,"user"]` if it has a user. A
+/// missing info is written as `null`.
 pub fn write_member(id: &str, profile: Option<&Profile>, out: &mut Vec<u8>) {
     let info = profile.and_then(Profile::info).map_or("null", Info::as_str);
     let parts = ["[\"", id, "\",", info];
@@ -86,18 +87,18 @@ pub fn write_member(id: &str, profile: Option<&Profile>, out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-/// A member of a room, as an extended client gets it.
+/// A member of a room, as listed for extended clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     /// The member's id.
     pub id: ConnId,
-    /// Its info, if it has any.
+    /// The member's info, if any.
     pub info: Option<Info>,
-    /// The name of its user, if it has one.
+    /// The name of the member's user, if any.
     pub user: Option<String>,
 }
 
-/// The payload of a `join_ack` or of [`MEMBERS`](crate::extended::MEMBERS), for clients in Rust.
+/// The parsed payload of a `join_ack` or [`MEMBERS`](crate::extended::MEMBERS) packet.
 ///
 /// ```
 /// use roomer_proto::extended::Members;
@@ -115,7 +116,7 @@ pub struct Member {
 pub struct Members {
     /// All members of the room; only in a `join_ack`.
     pub members: Option<Vec<Member>>,
-    /// The number of members, in a room that counts them only.
+    /// The number of members, if the room only counts them.
     pub count: Option<u64>,
     /// Members that have joined.
     pub joined: Vec<Member>,
@@ -123,14 +124,14 @@ pub struct Members {
     pub left: Vec<ConnId>,
     /// Members whose info has changed.
     pub changed: Vec<Member>,
-    /// The position of the newest message, in the `join_ack` of a room that remembers.
+    /// The position of the newest message, in the `join_ack` of a room with history.
     pub at: Option<Position>,
-    /// True if nothing is missing after the position that the client has asked for.
+    /// True if the server has all messages after the position that the client sent.
     pub recovered: bool,
 }
 
 impl Members {
-    /// Parses a payload. Unknown keys are ignored. Returns `None` if it is anything else.
+    /// Parses a payload, ignoring unknown keys. Returns `None` if the payload is invalid.
     #[must_use]
     pub fn parse(payload: &[u8]) -> Option<Self> {
         let mut scanner = Scanner::new(core::str::from_utf8(payload).ok()?);
@@ -138,13 +139,13 @@ impl Members {
         scanner.take(b'{').then_some(())?;
         if !scanner.take(b'}') {
             loop {
-                // Any value: the last arm below rejects a key that is not a string.
+                // May be any value; the last match arm rejects keys that are not strings.
                 let key = scanner.value()?;
                 scanner.take(b':').then_some(())?;
                 let value = scanner.value()?;
                 match key {
-                    // Compared with its quotes and not unescaped: servers write these keys without
-                    // escapes.
+                    // Compared including quotes and without unescaping: servers do not escape
+                    // these keys.
                     "\"members\"" => found.members = Some(list(value, member)?),
                     "\"count\"" => found.count = Some(value.parse().ok()?),
                     "\"joined\"" => found.joined = list(value, member)?,
@@ -152,7 +153,7 @@ impl Members {
                     "\"at\"" => found.at = Some(Position::parse(value)?),
                     "\"recovered\"" => found.recovered = value == "true",
                     "\"changed\"" => found.changed = list(value, member)?,
-                    // A later version may add keys.
+                    // Later versions may add keys.
                     _ if key.starts_with('"') => {}
                     _ => return None,
                 }
@@ -190,7 +191,7 @@ fn member(text: &str) -> Option<Member> {
     let parts = list(text, |part| Some(String::from(part)))?;
     let [id, info, more @ ..] = &parts[..] else { return None };
     let info = Info::new(info).ok().filter(|info| !info.is_null());
-    // Later versions may add parts, or a user that is not a string; neither is an error.
+    // Later versions may add elements, or users that are not strings; both are ignored.
     let is_user = more.first().is_some_and(|user| user.starts_with('"'));
     let user = more.first().filter(|_| is_user).map(|user| unquote(user));
     Some(Member { id: conn_id(id)?, info, user })

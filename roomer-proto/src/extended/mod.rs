@@ -1,11 +1,11 @@
-//! The extended protocol, version 2: sessions that outlive their sockets.
+//! The extended protocol, version 2: sessions that survive the loss of a connection, and requests.
 //!
-//! A client asks for it by `roomer=2` in the query of its address. A server that speaks it sends
-//! [`HELLO`] as its first packet; a client whose first packet is another one speaks the plain
-//! protocol. The events of the extended protocol begin with [`PREFIX`], travel in ordinary packets
-//! and never reach a plain client. The file `EXTENDED.md` beside this crate describes all of it.
+//! A client requests it with `roomer=2` in the query of its address. A server that supports it
+//! sends [`HELLO`] as its first packet; otherwise the client falls back to the plain protocol.
+//! The events of the extended protocol start with [`PREFIX`], are sent in ordinary packets, and
+//! are never sent to a plain client. `EXTENDED.md`, next to this crate, specifies the protocol.
 //!
-//! Pure: time, counts and random bytes come in as arguments.
+//! This module does no I/O: the time, counts and random bytes are arguments.
 
 mod acks;
 mod failure;
@@ -29,36 +29,36 @@ pub use token::{SessionToken, TOKEN_LEN};
 /// The version of the protocol, as in the query `roomer=2` and in `hello`.
 pub const VERSION: u32 = 2;
 
-/// The prefix of the events of the extended protocol. Clients do not send others with this prefix,
-/// and no handler can be registered for one.
+/// The prefix of the events of the extended protocol. Clients do not send other events with
+/// this prefix, and handlers cannot be registered for them.
 pub const PREFIX: &str = "roomer:";
 
 /// Server to client, the first packet of a connection: the session and the server's limits
 /// ([`Hello`]).
 pub const HELLO: &str = "roomer:hello";
-/// Both ways: the number of packets of the session that the sender of this one has received and
-/// handled, in decimal ASCII. With `dst` = [`ACK_NOW`], the receiver answers at once.
+/// In both directions: the number of packets of the session that the sender of this packet has received
+/// and handled, in decimal ASCII. If `dst` is [`ACK_NOW`], the receiver acknowledges immediately.
 pub const ACK: &str = "roomer:ack";
-/// The `dst` of an [`ACK`] that asks for one in return.
+/// The `dst` of an [`ACK`] that requests an acknowledgement in return.
 pub const ACK_NOW: &str = "?";
-/// Server to client: the login expires, and the client should send a [`TOKEN`]. The payload is JSON,
-/// `{"in":MS}`: the milliseconds that are left.
+/// Server to client: the login is about to expire, and the client should send a [`TOKEN`]. The
+/// payload is JSON, `{"in":MS}`, with the remaining time in milliseconds.
 pub const EXPIRING: &str = "roomer:expiring";
-/// Client to server: the payload is a new token for a login that expires. Once for each
+/// Client to server: the payload is a new token for an expiring login. Permitted once for each
 /// [`EXPIRING`].
 pub const TOKEN: &str = "roomer:token";
-/// Server to a member of a room that remembers: the `dst` is the number of a message, `#NUMBER`, that the
-/// member has sent itself. Others get the message with that `dst`.
+/// Server to a member of a room with history: `dst` is the sequence number, `#NUMBER`, of a
+/// message that this member sent itself. Other members receive the message with the same `dst`.
 pub const NUMBER: &str = "roomer:number";
-/// Server to a member: how the members of the room have changed ([`Members`]).
+/// Server to a member: the changes in the room's list of members ([`Members`]).
 pub const MEMBERS: &str = "roomer:members";
-/// Client to server: the client's new info ([`Info`]), if the application permits it.
+/// Client to server: the client's new info ([`Info`]), subject to the application's permission.
 pub const INFO: &str = "roomer:info";
-/// Both ways: the answer to a request. Its `dst` is the asker's id and the request's tag
-/// ([`split_tag`]).
+/// In both directions: the answer to a request. `dst` contains the requester's id and the tag
+/// of the request ([`split_tag`]).
 pub const REPLY: &str = "roomer:reply";
-/// Both ways: a request has failed, with a `dst` as in [`REPLY`]; from the server without `dst`: a
-/// packet was refused. The payload is a [`Failure`].
+/// In both directions: a request has failed, with the same `dst` as in [`REPLY`]. Without
+/// `dst`, from the server: a packet was rejected. The payload is a [`Failure`].
 pub const ERROR: &str = "roomer:error";
 
 /// Returns true if an event belongs to the extended protocol.
@@ -73,8 +73,8 @@ pub fn is_extended(event: &str) -> bool {
     event.starts_with(PREFIX)
 }
 
-/// Returns true if the receiver of a packet counts it: all packets of a session but those that are
-/// about the session itself ([`HELLO`], [`ACK`]).
+/// Returns true if the receiver of a packet counts it. All packets of a session count except
+/// [`HELLO`] and [`ACK`], which are about the session itself.
 #[must_use]
 pub fn is_counted(event: &str) -> bool {
     event != ACK && event != HELLO

@@ -1,11 +1,11 @@
-//! Positions in the memory of a room, and how a client asks for what it has missed.
+//! Positions in the history of a room, and requests for missed messages.
 
 use core::fmt::{self, Display};
 
 use crate::extended::json_text::Scanner;
 
-/// A position in the memory of a room: the epoch is new whenever the memory begins, the number
-/// counts its messages from 1. Both are below 2^53, so that JavaScript reads them exactly.
+/// A position in the history of a room. Each time a history starts, it gets a new epoch; its messages
+/// are numbered from 1. Both numbers are below 2^53, so that JavaScript represents them exactly.
 ///
 /// ```
 /// use roomer_proto::extended::Position;
@@ -13,21 +13,21 @@ use crate::extended::json_text::Scanner;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
-    /// The epoch of the memory.
+    /// The epoch of the history.
     pub epoch: u64,
-    /// The number of the last message; 0 before the first.
+    /// The number of the last message; 0 before the first one.
     pub number: u64,
 }
 
-/// Formats the position as JSON.
+/// Formats the position as a JSON array.
 impl Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[{},{}]", self.epoch, self.number)
     }
 }
 
-/// The payload of a `join` to a room that remembers: JSON, `{"at":[EPOCH,NUMBER],"last":N}`, of which
-/// either may be left out.
+/// The payload of a `join` for a room with history: the JSON object
+/// `{"at":[EPOCH,NUMBER],"last":N}`, in which either key may be omitted.
 ///
 /// ```
 /// use roomer_proto::extended::{Position, Recall};
@@ -38,23 +38,22 @@ impl Display for Position {
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Recall {
-    /// The last position that the client has seen; it requests the messages after it.
+    /// The last position that the client has seen. It requests the messages after that position.
     pub at: Option<Position>,
-    /// The number of messages that the client wants if it has not seen any, or if those after its
-    /// position are not complete.
+    /// The number of latest messages to send if the client has not seen any, or if those after
+    /// its position are no longer complete.
     pub last: Option<u32>,
 }
 
 impl Recall {
-    /// The longest payload that is read.
+    /// The maximum length of a payload that is parsed.
     const MAX_LEN: usize = 256;
 
-    /// Reads the payload of a `join`; unknown keys are ignored. Returns `None` if it does not ask for
-    /// anything, so that the join is an ordinary one.
+    /// Parses the payload of a `join`, ignoring unknown keys. Returns `None` if the payload
+    /// requests nothing, in which case the join is an ordinary one.
     #[must_use]
     pub fn parse(payload: &[u8]) -> Option<Self> {
-        // A join's payload may have any length up to that of a message; a recall never needs more
-        // than this.
+        // A join's payload may be as long as any message, but a recall never exceeds this length.
         let text = core::str::from_utf8(payload).ok().filter(|text| text.len() <= Self::MAX_LEN)?;
         let mut scanner = Scanner::new(text);
         let mut recall = Recall::default();
@@ -73,19 +72,19 @@ impl Recall {
                 break;
             }
         }
-        // A payload that merely begins like one is the application's own, and the join an ordinary
-        // one.
+        // With trailing bytes, the payload is one of the application's own, and the join an
+        // ordinary one.
         let is_whole = scanner.take(b'}') && scanner.is_at_end();
         (is_whole && recall != Recall::default()).then_some(recall)
     }
 }
 
 impl Position {
-    /// Reads a position from JSON.
+    /// Parses a position from JSON.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let parts = text.strip_prefix('[')?.strip_suffix(']')?;
-        // The scanner has accepted the text as JSON; `u64` also rejects fractions, negative numbers
-        // and a second comma.
+        // The scanner has validated the text as JSON. Parsing as `u64` also rejects fractions,
+        // negative numbers and additional elements.
         let (epoch, number) = parts.split_once(',')?;
         Some(Position { epoch: epoch.trim().parse().ok()?, number: number.trim().parse().ok()? })
     }

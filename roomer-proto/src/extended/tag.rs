@@ -1,10 +1,10 @@
-//! Tags: how a request is named, and where its packets go.
+//! Tags, which identify requests, and the `dst` of their packets.
 
 use core::fmt;
 
 use crate::ConnId;
 
-/// The name of a request, chosen by its asker: 1 to 16 ASCII letters or digits.
+/// The identifier of a request, chosen by the requester: 1 to 16 ASCII letters or digits.
 ///
 /// ```
 /// use roomer_proto::extended::Tag;
@@ -19,10 +19,10 @@ pub struct Tag {
 }
 
 impl Tag {
-    /// The length of the longest tag.
+    /// The maximum length of a tag.
     pub const MAX_LEN: usize = 16;
 
-    /// Returns the tag with this text, `None` if it is not one.
+    /// Parses a tag. Returns `None` if the text is not a valid tag.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = text.as_bytes();
@@ -30,17 +30,17 @@ impl Tag {
         if !fits || !bytes.iter().all(u8::is_ascii_alphanumeric) {
             return None;
         }
-        // The bytes behind the text stay zero, since equality and hash compare all of them.
+        // The bytes after the text stay zero, because equality and hashing include them.
         let mut tag = Tag { text: [0; Tag::MAX_LEN], len: bytes.len() as u8 };
         tag.text[..bytes.len()].copy_from_slice(bytes);
         Some(tag)
     }
 
-    /// Returns the tag of a number: its last 16 decimal digits.
+    /// Returns the tag for a number: its last 16 decimal digits.
     #[must_use]
     pub fn from_number(number: u64) -> Self {
-        // Only the last digits, since a number of 64 bits has up to 20. Two requests of one client
-        // that are both open never differ by a multiple of 10^16.
+        // A 64-bit number has up to 20 digits. Two open requests of one client never differ by
+        // a multiple of 10^16.
         let mut rest = number % 10_u64.pow(Tag::MAX_LEN as u32);
         let mut digits = [b'0'; Tag::MAX_LEN];
         let mut start = Tag::MAX_LEN;
@@ -70,8 +70,8 @@ impl fmt::Debug for Tag {
     }
 }
 
-/// Splits the `dst` of a request or of its answer, `ID:TAG`, into the id, which is empty if it is the
-/// server's, and the tag. Returns `None` for any other `dst`.
+/// Splits the `dst` of a request or answer, `ID:TAG`, into the id and the tag. The id is empty
+/// for the server. Returns `None` for any other `dst`.
 ///
 /// ```
 /// use roomer_proto::extended::split_tag;
@@ -84,7 +84,7 @@ pub fn split_tag(dst: &str) -> Option<(&str, Tag)> {
     Some((id, Tag::parse(tag)?))
 }
 
-/// The text `ID:TAG`, without memory of its own.
+/// The text `ID:TAG`, stored inline.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TaggedId {
     text: [u8; TaggedId::MAX_LEN],
@@ -94,13 +94,13 @@ pub struct TaggedId {
 impl TaggedId {
     const MAX_LEN: usize = ConnId::LEN + 1 + Tag::MAX_LEN;
 
-    /// Creates the text; without an id, that of the server.
+    /// Creates the text; without an id, it refers to the server.
     #[must_use]
     pub fn new(id: Option<&ConnId>, tag: Tag) -> Self {
         let mut tagged = TaggedId { text: [0; TaggedId::MAX_LEN], len: 0 };
         for part in [id.map_or("", ConnId::as_str), ":", tag.as_str()] {
             let start = usize::from(tagged.len);
-            // Fits: the three parts are at most `MAX_LEN` long together.
+            // Fits, because the three parts are never longer than `MAX_LEN` together.
             tagged.text[start..start + part.len()].copy_from_slice(part.as_bytes());
             tagged.len += part.len() as u8;
         }

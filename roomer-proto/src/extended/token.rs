@@ -1,4 +1,4 @@
-//! The token by which a client returns to its session.
+//! The token with which a client resumes its session.
 
 use alloc::string::String;
 use core::fmt;
@@ -8,8 +8,8 @@ use crate::ConnId;
 /// The length of a [`SessionToken`] as text.
 pub const TOKEN_LEN: usize = ConnId::LEN + 1 + 32;
 
-/// The key to a session: the id of its connection, which finds it, and a secret of 16 random bytes,
-/// which proves that the client is the one that the server gave it to. It is valid for one return.
+/// The credential for a session: the id of its connection, by which the server finds the
+/// session, and a secret of 16 random bytes. Each token can be used once.
 ///
 /// ```
 /// use roomer_proto::{ConnId, extended::SessionToken};
@@ -26,21 +26,21 @@ pub struct SessionToken {
 }
 
 impl SessionToken {
-    /// Creates a token from 16 random bytes, which have to come from the operating system or a
-    /// cryptographic generator.
+    /// Creates a token from 16 random bytes, which must come from the operating system or a
+    /// cryptographically secure generator.
     #[must_use]
     pub fn new(id: ConnId, secret: [u8; 16]) -> Self {
         SessionToken { id, secret }
     }
 
-    /// Parses a token in exactly its wire form.
+    /// Parses a token. Only the canonical form is accepted.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let (id, digits) = text.split_once('.')?;
         let digits: &[u8; 32] = digits.as_bytes().try_into().ok()?;
         let mut secret = [0; 16];
         for (byte, pair) in secret.iter_mut().zip(digits.chunks_exact(2)) {
-            // In lower case only: a token has one text, as an id has.
+            // Lower case only, so that each token has exactly one textual form, like an id.
             *byte = (digit(pair[0])? << 4) | digit(pair[1])?;
         }
         Some(SessionToken { id: ConnId::parse(id)?, secret })
@@ -58,13 +58,13 @@ impl SessionToken {
         self.secret
     }
 
-    /// Returns true if the token has this secret. The time it takes does not depend on how much of
-    /// the secret agrees, so that a client cannot guess it byte by byte.
+    /// Returns true if the token has this secret. The comparison takes constant time, so that a
+    /// client cannot guess the secret byte by byte.
     #[must_use]
     pub fn has_secret(&self, secret: &[u8; 16]) -> bool {
         let pairs = self.secret.iter().zip(secret);
         let difference = pairs.fold(0, |seen, (one, other)| {
-            // Keeps the compiler from ending the loop early.
+            // Keeps the compiler from exiting the loop early.
             core::hint::black_box(seen | (one ^ other))
         });
         difference == 0
@@ -82,7 +82,7 @@ impl SessionToken {
     }
 }
 
-/// Returns the value of a hexadecimal digit in lower case.
+/// Returns the value of a lower-case hexadecimal digit.
 fn digit(byte: u8) -> Option<u8> {
     match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -91,7 +91,7 @@ fn digit(byte: u8) -> Option<u8> {
     }
 }
 
-/// Without the secret, so that it does not get into logs.
+/// Omits the secret, to keep it out of logs.
 impl fmt::Debug for SessionToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionToken").field("id", &self.id).finish_non_exhaustive()

@@ -1,4 +1,4 @@
-//! The syntax of frames (RFC 6455 section 5.2) and of close bodies (section 5.5.1).
+//! Parsing of frame headers (RFC 6455 section 5.2) and close bodies (section 5.5.1).
 
 use std::io::Cursor;
 
@@ -7,31 +7,31 @@ use tungstenite::protocol::frame::coding::OpCode;
 
 use super::violation::{Violation, valid_close_code};
 
-/// The length of a masked control frame's header. A payload of up to 125 bytes, the maximum of such
-/// a frame, needs no more length bytes than the one that every header has.
+/// The length of a masked control frame's header. Payloads of up to 125 bytes, the maximum of
+/// control frames, need no extended length.
 const CONTROL_HEADER_LEN: usize = 2 + 4;
 
-/// A frame has a reserved bit without a meaning.
+/// A reserved bit is set without a negotiated meaning.
 pub(super) const RESERVED_BITS: Violation = Violation::protocol("reserved bits are set");
 
-/// A frame's header, and the lengths that follow from it.
+/// A parsed frame header, and the lengths derived from it.
 pub(super) struct FrameHead {
     pub(super) header: FrameHeader,
-    /// The masking key; zero for a frame that is not masked.
+    /// The masking key; zero if the frame is not masked.
     pub(super) key: [u8; 4],
-    /// The length of the header.
+    /// The length of the header in bytes.
     pub(super) header_len: usize,
-    /// The length of the payload as announced, which may exceed `usize`.
+    /// The announced length of the payload in bytes, which may exceed `usize`.
     pub(super) announced_len: u64,
-    /// The length of the payload; meaningless above the limit on messages.
+    /// The length of the payload in bytes; truncated, and unused, if it exceeds the message limit.
     pub(super) payload_len: usize,
 }
 
 impl FrameHead {
-    /// Reads the header that starts with these bytes. Returns `None` if it is incomplete.
+    /// Parses the frame header at the start of `bytes`. Returns `None` if it is incomplete.
     #[inline]
     pub(super) fn parse(bytes: &[u8]) -> Result<Option<Self>, Violation> {
-        // tungstenite finds that as well. This check makes sure that the parser agrees with
+        // tungstenite checks this too. The explicit check ensures that the parser agrees with
         // `fill_buffer`, which fetches `header_len` bytes of a buffered frame.
         if bytes.len() < header_len(bytes) {
             return Ok(None);
@@ -40,7 +40,7 @@ impl FrameHead {
         match FrameHeader::parse(&mut cursor) {
             // RFC 6455 section 5.2: the most significant bit of a 64-bit length is zero.
             Ok(Some((header, length))) if length >> 63 == 0 => Ok(Some(FrameHead {
-                // A key of zero masks nothing, so that frames without one need no branch.
+                // Masking with a zero key has no effect, so frames without a key need no branch.
                 key: header.mask.unwrap_or_default(),
                 header,
                 header_len: cursor.position() as usize,
@@ -59,16 +59,16 @@ impl FrameHead {
         self.header_len + self.payload_len
     }
 
-    /// Checks the rules for a single frame that need only its header. Frames of a client are masked,
-    /// those that a client receives are not. Only permessage-deflate gives a reserved bit a meaning:
-    /// `takes_compressed` is true if it was negotiated.
+    /// Checks the rules that depend only on a frame's header. Frames from clients must be
+    /// masked, frames from servers must not. Only permessage-deflate gives a reserved bit a
+    /// meaning; `takes_compressed` is true if it was negotiated.
     #[inline]
     pub(super) fn check(&self, is_client: bool, takes_compressed: bool) -> Result<(), Violation> {
         let header = &self.header;
         if header.rsv1 && !takes_compressed || header.rsv2 || header.rsv3 {
             return Err(RESERVED_BITS);
         }
-        // RFC 6455 section 5.1, both directions: a client masks, a server never does.
+        // RFC 6455 section 5.1: clients mask their frames, servers never do.
         if header.mask.is_none() != is_client {
             return Err(Violation::protocol(match is_client {
                 true => "frame of a server is masked",
@@ -79,12 +79,11 @@ impl FrameHead {
             if !header.is_final {
                 return Err(Violation::protocol("control frame is fragmented"));
             }
-            // RFC 7692 section 6.1: only the first frame of a message has it.
+            // RFC 7692 section 6.1: only the first frame of a message may set RSV1.
             if header.rsv1 {
                 return Err(RESERVED_BITS);
             }
-            // As in the Go original, a short length in more length bytes than necessary counts as
-            // too long.
+            // Like the Go original, treats a short length in the extended form as too long.
             if self.header_len > CONTROL_HEADER_LEN {
                 return Err(Violation::protocol("control frame is above 125 bytes"));
             }
@@ -93,8 +92,7 @@ impl FrameHead {
     }
 }
 
-/// Returns the length of the header that starts with these bytes, or of the part of it that they
-/// determine.
+/// Returns the length of the header at the start of `bytes`, as far as the available bytes determine it.
 #[inline]
 pub(super) fn header_len(bytes: &[u8]) -> usize {
     let Some(second) = bytes.get(1) else { return 2 };
@@ -103,20 +101,20 @@ pub(super) fn header_len(bytes: &[u8]) -> usize {
         127 => 8,
         _ => 0,
     };
-    // The top bit of the second byte is set if a masking key follows the length.
+    // The top bit of the second byte is set if a masking key is present.
     let mask = if second & 0x80 != 0 { 4 } else { 0 };
     2 + length + mask
 }
 
-/// Reads the code of a close frame's body, and checks the reason after it.
+/// Parses the code in the body of a close frame, and validates the reason.
 pub(super) fn close_code(body: &[u8]) -> Result<Option<u16>, Violation> {
     let (code, reason) = match body {
         [] => return Ok(None),
-        // RFC 6455 section 5.5.1: a body begins with the two bytes of a code.
+        // RFC 6455 section 5.5.1: a nonempty body starts with a two-byte code.
         [_] => return Err(Violation::protocol("close frame with half a code")),
         [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
     };
-    // Among others 1005, 1006 and 1015, which exist for local use only (section 7.4.1).
+    // This includes 1005, 1006 and 1015, which must not be sent (section 7.4.1).
     if !valid_close_code(code) {
         return Err(Violation::protocol("close code is not for the wire"));
     }

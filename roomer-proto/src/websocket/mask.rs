@@ -1,16 +1,15 @@
-//! Masking of client frames (RFC 6455 section 5.3).
+//! Masking and unmasking of payloads (RFC 6455 section 5.3).
 
-/// Masks or unmasks `data`, which is the same operation, in place and eight bytes at a
-/// time.
+/// Masks or unmasks `data` in place, eight bytes at a time. Both are the same operation.
 pub(super) fn unmask(data: &mut [u8], key: [u8; 4]) {
     let [a, b, c, d] = key;
-    // Native order on both sides: the bytes stay where they are, on any platform.
+    // Both conversions use native byte order, so the result is the same on every platform.
     let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
     let (chunks, tail) = data.as_chunks_mut::<8>();
     for chunk in chunks {
         *chunk = (u64::from_ne_bytes(*chunk) ^ wide).to_ne_bytes();
     }
-    // The tail starts at a multiple of eight, and so with the first byte of the key.
+    // The tail starts at a multiple of eight, so its first byte uses the first byte of the key.
     for (byte, key) in tail.iter_mut().zip(wide.to_ne_bytes()) {
         *byte ^= key;
     }
@@ -35,7 +34,7 @@ mod tests {
 
     #[test]
     fn the_rfc_example() {
-        // RFC 6455 section 5.7: a masked "Hello".
+        // The masked "Hello" of RFC 6455 section 5.7.
         let mut data = [0x7f, 0x9f, 0x4d, 0x51, 0x58];
         unmask(&mut data, [0x37, 0xfa, 0x21, 0x3d]);
         assert_eq!(&data, b"Hello");

@@ -1,4 +1,4 @@
-//! Messages: their kinds, their limits, and those whose fragments are still arriving.
+//! Kinds and limits of messages, and reassembly of fragmented messages.
 
 use alloc::vec::Vec;
 
@@ -7,28 +7,26 @@ use super::violation::Violation;
 /// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Text; a session has checked that it is UTF-8.
+    /// Text, validated as UTF-8.
     Text,
-    /// A binary message, which packets are.
+    /// A binary message. Packets are binary messages.
     Binary,
 }
 
-/// Limits on the messages of a peer.
+/// Limits on messages received from a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The maximum length of a message in bytes, all fragments together, inclusive. Checked when a
-    /// frame's header is received, before its payload is read. Default 16 MiB, as in the Go
-    /// original.
+    /// The maximum length of a message in bytes, including all fragments. Checked when a frame's
+    /// header is received, before its payload is read. Default 16 MiB, as in the Go original.
     pub max_message: usize,
-    /// The maximum number of fragments of a message, so that empty fragments cannot go on without
-    /// end; large messages may have more, see [`mean_fragment`](Self::mean_fragment). Default
-    /// 1,024.
+    /// The maximum number of fragments of a message, which bounds the number of empty fragments.
+    /// Large messages may have more; see [`mean_fragment`](Self::mean_fragment). Default 1,024.
     pub max_fragments: u32,
-    /// The number of bytes for each of which a message may have one fragment above
-    /// [`max_fragments`](Self::max_fragments), so that the cost of fragments is bounded by the
-    /// bytes that they carry, however large the message is. Default 256: a message of 5 MiB may
-    /// have 21,504 fragments. With 0, no message may have more than `max_fragments`.
+    /// A message may have one fragment above [`max_fragments`](Self::max_fragments) for each
+    /// full multiple of this many bytes, so that the cost of fragments stays proportional to
+    /// the bytes that they carry. Default 256, so a message of 5 MiB may have 21,504 fragments.
+    /// With 0, no message may have more than `max_fragments`.
     pub mean_fragment: usize,
 }
 
@@ -39,24 +37,24 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Returns true if a message of this length may have this number of fragments.
+    /// Returns true if a message of this length may have this many fragments.
     fn allow(&self, fragments: u32, bytes: usize) -> bool {
-        // `checked_div` fails for 0 bytes, which stands for no additional fragments.
+        // `checked_div` returns `None` for 0, which disables additional fragments.
         let more = bytes.checked_div(self.mean_fragment).unwrap_or(0);
         u64::from(fragments) <= u64::from(self.max_fragments) + more as u64
     }
 }
 
-/// A message in fragments, from its first fragment until its event was used.
+/// A fragmented message, kept from its first fragment until its event has been consumed.
 #[derive(Debug)]
 pub(super) struct FragmentedMessage {
     pub(super) kind: Kind,
     pub(super) is_compressed: bool,
     pub(super) data: Vec<u8>,
     fragments: u32,
-    /// The length of the beginning of a text that is known to be UTF-8.
+    /// The length of the prefix that is known to be valid UTF-8.
     checked: usize,
-    /// True once the last fragment was added, which reports the message.
+    /// True once the last fragment has been added, at which point the message is reported.
     pub(super) is_complete: bool,
 }
 
@@ -72,7 +70,7 @@ impl FragmentedMessage {
         }
     }
 
-    /// Appends a fragment.
+    /// Appends a fragment, checking its limits and the text.
     pub(super) fn add(
         &mut self,
         data: &[u8],
@@ -80,28 +78,29 @@ impl FragmentedMessage {
         limits: &Limits,
     ) -> Result<(), Violation> {
         self.fragments += 1;
-        // Before the fragment is copied. Without this check empty fragments, six bytes each on the
-        // wire, would hold a message open without end.
+        // Checked before copying. Without this check, empty fragments of six bytes each could
+        // keep a message open forever.
         if !limits.allow(self.fragments, self.data.len() + data.len()) {
             return Err(Violation::too_big("message has too many fragments"));
         }
-        // The limit on the message's length was checked by `admit`, with the frame's header.
+        // `admit` has already checked the message's length, when the frame's header arrived.
         self.data.extend_from_slice(data);
         self.is_complete = is_last;
-        // A text that is broken is rejected with the fragment that breaks it (RFC 6455 section
-        // 8.1), before more of it is stored.
+        // Invalid text is rejected with the first invalid fragment (RFC 6455 section 8.1),
+        // before more of it is stored.
         if self.kind == Kind::Text && !self.is_compressed {
             self.check_text(is_last)?;
         }
         Ok(())
     }
 
-    /// Checks the new part of a text. A fragment may end inside a character, the message may not.
+    /// Validates the new part of a text. A fragment may end inside a character, but the message may not.
     fn check_text(&mut self, is_last: bool) -> Result<(), Violation> {
-        // Not from the start: a text in many fragments would be read again for each of them.
+        // Does not restart from the beginning, which would be quadratic in the number of fragments.
         match core::str::from_utf8(&self.data[self.checked..]) {
             Ok(_) => self.checked = self.data.len(),
-            // No length: the end is missing, which the next fragment may bring.
+            // `error_len` is `None` if the text ends inside a character, which the next
+            // fragment may complete.
             Err(error) if error.error_len().is_none() && !is_last => {
                 self.checked += error.valid_up_to();
             }

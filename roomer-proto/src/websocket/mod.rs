@@ -1,10 +1,10 @@
-//! WebSocket frames over memory (RFC 6455), for a server and for a client.
+//! WebSocket framing (RFC 6455) without I/O, for servers and clients.
 //!
-//! A [`Session`] turns the bytes of one connection into whole messages and control frames; the
-//! functions here encode the frames that a server sends; a client masks them. Both work without a socket.
-//! [`tungstenite`] reads and writes the frame headers. The rules of a connection (fragments, limits,
-//! close codes, text) are implemented here, so that a message that lies whole in the read buffer is
-//! never copied and an idle connection owns no buffer.
+//! A [`Session`] parses the bytes of one connection into complete messages and control frames.
+//! The functions in this module encode frames; clients also mask them. Frame headers are parsed
+//! and formatted by [`tungstenite`]. The rules for connections (fragments, limits, close codes,
+//! text) are implemented here, so that a message that is complete in the read buffer is never
+//! copied, and idle connections own no buffers.
 //!
 //! ```
 //! use roomer_proto::websocket::{Event, Kind, Limits, Session};

@@ -1,10 +1,9 @@
-//! One connection's inbound side: bytes in, messages and control frames out.
+//! Parsing of received bytes into messages and control frames, for one connection.
 //!
-//! Bytes arrive in chunks whose boundaries have nothing to do with frames. Frames that lie whole in
-//! the chunk are unmasked and reported in place. An incomplete frame at the end of a chunk goes into
-//! the *buffer*; the next chunk first completes exactly that frame, and parsing continues in place
-//! after it. Fragments of a message are collected in a [`FragmentedMessage`]. Both are empty, and own
-//! no memory, whenever the peer is between two messages.
+//! Chunks of bytes arrive with arbitrary boundaries. Frames that are complete within a chunk are
+//! unmasked and reported in place. An incomplete frame at the end of a chunk is copied to the *buffer*.
+//! The next chunk first completes that frame, after which parsing continues in place. The fragments of a
+//! message are collected in a [`FragmentedMessage`]. Between messages, both are empty and own no memory.
 
 use alloc::boxed::Box;
 use core::ops::Range;
@@ -18,26 +17,26 @@ use super::message::{FragmentedMessage, Kind, Limits};
 use super::unfinished::Unfinished;
 use super::violation::Violation;
 
-/// A whole message or control frame.
+/// A complete message or control frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A message, reassembled from its fragments.
     Message {
         /// The kind of the message.
         kind: Kind,
-        /// The message's content, unmasked.
+        /// The unmasked content of the message.
         data: &'a [u8],
     },
-    /// A message as it was compressed, reassembled from its fragments. Only of a session that
-    /// [takes compressed messages](Session::take_compressed).
+    /// A compressed message, reassembled from its fragments. Reported only by a session that
+    /// [accepts compressed messages](Session::take_compressed).
     Compressed {
         /// The kind of the message.
         kind: Kind,
-        /// The compressed content, unmasked; `deflate::Inflater` returns the message. The length is
-        /// within the limit on messages, that of the message is not checked yet.
+        /// The unmasked compressed content, for `deflate::Inflater`. Its length is within the
+        /// limit, but that of the inflated message has not been checked.
         data: &'a [u8],
     },
-    /// A ping, to be answered with a pong of the same payload.
+    /// A ping, to be answered by a pong with the same payload.
     Ping(&'a [u8]),
     /// A pong, solicited or not.
     Pong(&'a [u8]),
@@ -50,21 +49,21 @@ pub enum Event<'a> {
     },
 }
 
-/// The inbound side of one connection: of a server or, with `CLIENT`, of a client, whose peer does not
-/// mask its frames (RFC 6455 section 5.1).
+/// The receiving side of one connection. With `CLIENT`, it is that of a client, whose peer does
+/// not mask its frames (RFC 6455 section 5.1).
 #[derive(Debug, Default)]
 pub struct Session<const CLIENT: bool = false> {
-    /// `None` between two messages, which an idle connection is.
+    /// `None` between messages, and therefore on idle connections.
     unfinished: Option<Box<Unfinished>>,
     takes_compressed: bool,
-    /// True from the first frame of a compressed message until its event.
+    /// True from the first frame of a compressed message until its event is reported.
     is_compressed: bool,
     is_over: bool,
     is_closed: bool,
 }
 
 impl Session {
-    /// Creates a session between two messages.
+    /// Creates the session of a server.
     #[must_use]
     pub fn new() -> Self {
         Session::default()
@@ -72,7 +71,7 @@ impl Session {
 }
 
 impl Session<true> {
-    /// Creates the session of a client, between two messages.
+    /// Creates the session of a client.
     #[must_use]
     pub fn client() -> Self {
         Session::default()
@@ -80,40 +79,40 @@ impl Session<true> {
 }
 
 impl<const CLIENT: bool> Session<CLIENT> {
-    /// Feeds a chunk of bytes to the session. Payloads are unmasked in place, so the chunk's content
-    /// is undefined afterwards.
+    /// Feeds a chunk of bytes to the session. Payloads are unmasked in place, so the contents
+    /// of the chunk are unspecified afterwards.
     ///
-    /// Take events from the [`Feed`] until there are no more. A feed that is dropped before that
-    /// keeps the rest of the chunk for the next one.
+    /// Take events from the [`Feed`] until it returns `None`. If the feed is dropped earlier,
+    /// the rest of the chunk is kept for the next feed.
     pub fn feed<'s>(&'s mut self, limits: &'s Limits, chunk: &'s mut [u8]) -> Feed<'s, CLIENT> {
         Feed { session: self, limits, chunk, at: 0 }
     }
 
-    /// Permits compressed messages from now on: permessage-deflate was negotiated (RFC 7692).
+    /// Accepts compressed messages from now on, after permessage-deflate was negotiated (RFC 7692).
     pub fn take_compressed(&mut self) {
         self.takes_compressed = true;
     }
 
-    /// Returns the number of bytes that are allocated for incomplete frames and messages.
+    /// Returns the number of bytes allocated for incomplete frames and messages.
     #[must_use]
     pub fn held(&self) -> usize {
         self.unfinished.as_ref().map_or(0, |unfinished| unfinished.held())
     }
 
-    /// Returns the number of bytes received of an incomplete frame or message, or of frames whose
-    /// events were not taken.
+    /// Returns the number of bytes received for incomplete frames and messages, or for frames
+    /// whose events have not been taken.
     #[must_use]
     pub fn unfinished(&self) -> usize {
         self.unfinished.as_ref().map_or(0, |unfinished| unfinished.len())
     }
 
-    /// Returns true if the peer has closed or broken a rule: the session has no more events.
+    /// Returns true if the peer has sent a close frame or violated the protocol; no events follow.
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.is_over
     }
 
-    /// Returns true if a close frame of the peer was received.
+    /// Returns true if the peer has sent a close frame.
     #[must_use]
     pub fn is_closed_by_peer(&self) -> bool {
         self.is_closed
@@ -126,11 +125,11 @@ pub struct Feed<'s, const CLIENT: bool = false> {
     session: &'s mut Session<CLIENT>,
     limits: &'s Limits,
     chunk: &'s mut [u8],
-    /// The length of the beginning of the chunk that was consumed.
+    /// The number of bytes of the chunk that have been consumed.
     at: usize,
 }
 
-/// The kind of event that a frame causes.
+/// The kind of event that a frame produces.
 #[derive(Clone, Copy)]
 enum FrameKind {
     Message(Kind),
@@ -147,9 +146,9 @@ enum Location {
 }
 
 impl<const CLIENT: bool> Feed<'_, CLIENT> {
-    /// Returns the next event; `None` if more bytes are needed or the session is over; an error if
-    /// the peer broke a rule, which ends the session.
-    // Not an Iterator: an event borrows the feed's own bytes.
+    /// Returns the next event, or `None` if more bytes are needed or the session is over. After
+    /// an error, which reports a violation by the peer, the session is over.
+    // Not an `Iterator`, because events borrow from the feed.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Option<Result<Event<'_>, Violation>> {
         self.session.release_consumed();
@@ -160,15 +159,14 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             Ok(found) => found?,
             Err(violation) => {
                 self.session.is_over = true;
-                // The framing may be lost: nothing after a violation is parsed (RFC 6455 section
-                // 7.1.7).
+                // Framing may be lost, so nothing after a violation is parsed (RFC 6455 section 7.1.7).
                 return Some(Err(violation));
             }
         };
         if let FrameKind::Close(_) = kind {
             (self.session.is_over, self.session.is_closed) = (true, true);
         }
-        // A control frame may stand between the fragments of a compressed message.
+        // Control frames may be interleaved with the fragments of a compressed message.
         let is_message = matches!(kind, FrameKind::Message(_));
         let is_compressed = is_message && core::mem::take(&mut self.session.is_compressed);
         let data = self.bytes(&location);
@@ -178,13 +176,13 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             FrameKind::Ping => Event::Ping(data),
             FrameKind::Pong => Event::Pong(data),
             FrameKind::Close(code) => {
-                // `close_code` has checked that the reason is UTF-8.
+                // `close_code` has validated the reason as UTF-8.
                 Event::Close { code, reason: core::str::from_utf8(data).unwrap_or_default() }
             }
         }))
     }
 
-    /// Returns the bytes at a location.
+    /// Returns the bytes at `location`.
     fn bytes(&self, location: &Location) -> &[u8] {
         let unfinished = self.session.unfinished.as_deref();
         match location {
@@ -196,7 +194,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
         }
     }
 
-    /// Consumes frames until one causes an event.
+    /// Consumes frames until one of them produces an event.
     fn step(&mut self) -> Result<Option<(FrameKind, Location)>, Violation> {
         while let Some((header, location)) = self.next_frame()? {
             if let Some(found) = self.accept(&header, location)? {
@@ -206,11 +204,11 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
         Ok(None)
     }
 
-    /// Returns the next whole frame, unmasked; `None` if it is incomplete.
+    /// Returns the next complete frame, unmasked; `None` if it is incomplete.
     fn next_frame(&mut self) -> Result<Option<(FrameHeader, Location)>, Violation> {
         if self.session.rest().is_empty() {
-            // The common case: parse in place. An incomplete frame stays in the chunk, and goes into
-            // the buffer when the feed is dropped.
+            // The common case is parsing in place. An incomplete frame stays in the chunk, and
+            // is buffered when the feed is dropped.
             let rest = &mut self.chunk[self.at..];
             if rest.is_empty() {
                 return Ok(None);
@@ -218,21 +216,21 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             let Some(head) = FrameHead::parse(rest)? else {
                 return Ok(None);
             };
-            // Before the lengths are used: above the limit, `payload_len` may be truncated.
+            // Before the lengths are used: `payload_len` may be truncated if it exceeds the limit.
             self.session.admit(&head, self.limits)?;
             let end = head.header_len + head.payload_len;
             let Some(payload) = rest.get_mut(head.header_len..end) else {
                 return Ok(None);
             };
-            // Only when the frame is whole: its part in this chunk is buffered as received, and
-            // would be unmasked twice.
+            // Only once the frame is complete: otherwise its first part would be buffered
+            // unmasked, and then unmasked again.
             unmask(payload, head.key);
             let start = self.at + head.header_len;
             self.at = start + head.payload_len;
             return Ok(Some((head.header, Location::Chunk(start..self.at))));
         }
-        // Complete the buffered frame with no more bytes than it lacks: first its header, which
-        // gives the length of the payload, then the rest.
+        // Completes the buffered frame, taking only the bytes that it lacks: first the rest of
+        // its header, which contains the length of the payload, then the rest of the payload.
         if !self.fill_buffer(header_len) {
             return Ok(None);
         }
@@ -252,8 +250,8 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
         Ok(Some((head.header, Location::Buffer(start..end))))
     }
 
-    /// Moves bytes from the chunk to the buffer until it has as many unconsumed bytes as `needed`
-    /// returns for them. Returns false if the chunk has too few.
+    /// Moves bytes from the chunk to the buffer until the number of unconsumed bytes reaches `needed`,
+    /// which is evaluated again after each step. Returns false if the chunk has too few bytes.
     fn fill_buffer(&mut self, needed: impl Fn(&[u8]) -> usize) -> bool {
         loop {
             let session = &mut *self.session;
@@ -266,14 +264,14 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             if rest.is_empty() {
                 return false;
             }
-            // No byte beyond this frame: the frames after it are parsed in place, without a copy.
+            // Takes nothing beyond this frame, so that the frames after it are parsed in place.
             let more = &rest[..rest.len().min(needed - available)];
             session.unfinished_mut().push(more, needed);
             self.at += more.len();
         }
     }
 
-    /// Applies RFC 6455 sections 5.4 and 5.5 to a whole frame.
+    /// Applies RFC 6455 sections 5.4 and 5.5 to a complete frame.
     fn accept(
         &mut self,
         header: &FrameHeader,
@@ -282,16 +280,16 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
         match header.opcode {
             OpCode::Control(Control::Ping) => Ok(Some((FrameKind::Ping, location))),
             OpCode::Control(Control::Pong) => Ok(Some((FrameKind::Pong, location))),
-            // Close: the parser has rejected the reserved opcodes.
+            // A close frame, since the parser has rejected reserved opcodes.
             OpCode::Control(_) => {
                 let code = close_code(self.bytes(&location))?;
-                // The event's bytes are the reason, which follows the two bytes of the code.
+                // The event contains the reason, which follows the two-byte code.
                 let skip = code.map_or(0, |_| 2);
                 Ok(Some((FrameKind::Close(code), location.without(skip))))
             }
-            // A whole message: `admit` has rejected one inside a fragmented message.
+            // An unfragmented message: `admit` rejects it within a fragmented one.
             OpCode::Data(Data::Text) if header.is_final => {
-                // A compressed text is checked once it is inflated.
+                // Compressed text is validated after inflating.
                 if !self.session.is_compressed
                     && core::str::from_utf8(self.bytes(&location)).is_err()
                 {
@@ -303,7 +301,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
                 Ok(Some((FrameKind::Message(Kind::Binary), location)))
             }
             OpCode::Data(opcode) => {
-                // Not used for a continuation, whose message exists.
+                // Unused for continuations, whose message already has a kind.
                 let kind = if opcode == Data::Text { Kind::Text } else { Kind::Binary };
                 let is_compressed = self.session.is_compressed;
                 let Unfinished { buffer, message, .. } = self.session.unfinished_mut();
@@ -325,22 +323,22 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
 impl<const CLIENT: bool> Drop for Feed<'_, CLIENT> {
     fn drop(&mut self) {
         self.session.release_consumed();
-        // RFC 6455 section 1.4: what follows a close frame is discarded.
+        // RFC 6455 section 1.4: anything after a close frame is discarded.
         if self.session.is_over {
             self.session.unfinished = None;
             return;
         }
         let rest = &self.chunk[self.at..];
         if !rest.is_empty() {
-            // Without the length of a frame, since the rest may be several if the feed was dropped
-            // early.
+            // Without a frame length: if the feed was dropped early, the rest may contain
+            // several frames.
             self.session.unfinished_mut().push(rest, 0);
         }
     }
 }
 
 impl<const CLIENT: bool> Session<CLIENT> {
-    /// Returns the buffered bytes that no event has consumed.
+    /// Returns the buffered bytes that have not been consumed.
     #[inline]
     fn rest(&self) -> &[u8] {
         self.unfinished.as_ref().map_or(&[], |unfinished| unfinished.rest())
@@ -350,16 +348,16 @@ impl<const CLIENT: bool> Session<CLIENT> {
         self.unfinished.get_or_insert_default()
     }
 
-    /// Releases the memory that the last event borrowed.
+    /// Frees the memory that the last event borrowed.
     #[inline]
     fn release_consumed(&mut self) {
         self.unfinished.take_if(|unfinished| unfinished.release_consumed());
     }
 
-    /// Checks a frame by its header, before its payload is received.
+    /// Checks a frame's header against the rules and limits, before its payload is received.
     fn admit(&mut self, head: &FrameHead, limits: &Limits) -> Result<(), Violation> {
         head.check(CLIENT, self.takes_compressed)?;
-        // Control frames may stand between fragments (section 5.4), and have a limit of their own.
+        // Control frames may be interleaved with fragments (section 5.4), and have their own limit.
         let OpCode::Data(opcode) = head.header.opcode else {
             return Ok(());
         };
@@ -371,12 +369,12 @@ impl<const CLIENT: bool> Session<CLIENT> {
             (Data::Text | Data::Binary, Some(_)) => {
                 return Err(Violation::protocol("new message inside a fragmented one"));
             }
-            // RFC 7692 section 6.1: only the first frame of a message has it.
+            // RFC 7692 section 6.1: only the first frame of a message may set RSV1.
             (Data::Continue, Some(_)) if head.header.rsv1 => return Err(RESERVED_BITS),
             _ => {}
         }
         let received = message.map_or(0, |message| message.data.len());
-        // The limits are an argument of each feed, and may have shrunk since the last fragment.
+        // Saturating, because each feed may have different limits than the previous one.
         let left = limits.max_message.saturating_sub(received);
         if head.announced_len > left as u64 {
             return Err(Violation::too_big("message is above the limit"));
@@ -389,7 +387,7 @@ impl<const CLIENT: bool> Session<CLIENT> {
 }
 
 impl Location {
-    /// Leaves out the first `skip` bytes.
+    /// Skips the first `skip` bytes.
     fn without(self, skip: usize) -> Self {
         match self {
             Location::Chunk(range) => Location::Chunk(range.start + skip..range.end),

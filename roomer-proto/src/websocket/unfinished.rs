@@ -1,4 +1,4 @@
-//! The state that a session keeps between two chunks of bytes.
+//! The buffers of an incomplete frame or message, kept between chunks.
 
 use alloc::vec::Vec;
 
@@ -7,35 +7,35 @@ use super::message::FragmentedMessage;
 /// The received part of an incomplete frame or message.
 #[derive(Debug, Default)]
 pub(super) struct Unfinished {
-    /// Bytes that no event has consumed yet; at most one frame's, unless a feed was dropped early.
+    /// Unconsumed bytes, of at most one frame unless a feed was dropped early.
     pub(super) buffer: Vec<u8>,
-    /// The length of the beginning of the buffer that was consumed.
+    /// The number of bytes at the start of the buffer that have been consumed.
     pub(super) consumed: usize,
     pub(super) message: Option<FragmentedMessage>,
 }
 
 impl Unfinished {
-    /// Returns the number of bytes that are allocated.
+    /// Returns the number of allocated bytes.
     pub(super) fn held(&self) -> usize {
         let message = self.message.as_ref().map_or(0, |message| message.data.capacity());
         self.buffer.capacity() + message
     }
 
-    /// Returns the number of bytes that no event has reported.
+    /// Returns the number of bytes not yet reported by an event.
     pub(super) fn len(&self) -> usize {
         let message = self.message.as_ref().filter(|message| !message.is_complete);
         self.rest().len() + message.map_or(0, |message| message.data.len())
     }
 
-    /// Returns the buffered bytes that no event has consumed.
+    /// Returns the buffered bytes that have not been consumed.
     pub(super) fn rest(&self) -> &[u8] {
         &self.buffer[self.consumed..]
     }
 
-    /// Releases what was consumed. Returns true if nothing is left.
+    /// Frees what has been consumed. Returns true if nothing is left.
     pub(super) fn release_consumed(&mut self) -> bool {
         if self.consumed == self.buffer.len() {
-            // Freed, not cleared: an idle connection should hold no memory.
+            // Freed, not cleared, so that an idle connection holds no memory.
             self.buffer = Vec::new();
             self.consumed = 0;
         }
@@ -43,13 +43,13 @@ impl Unfinished {
         self.buffer.is_empty() && self.message.is_none()
     }
 
-    /// Appends to the buffer. Its memory follows the bytes that were received, not the length that
-    /// was announced: it at most doubles, and never exceeds `frame_len`, the length of the frame
-    /// that the unconsumed bytes start.
+    /// Appends bytes to the buffer. Its capacity follows the received bytes, not the announced
+    /// length: it at most doubles, and never exceeds `frame_len`, the length of the frame that
+    /// starts in the buffer.
     pub(super) fn push(&mut self, bytes: &[u8], frame_len: usize) {
         if self.buffer.len() + bytes.len() > self.buffer.capacity() {
-            // Reuse the space of consumed bytes first. Otherwise they would accumulate if each chunk
-            // ends inside a frame.
+            // First reuses the space of consumed bytes, which would accumulate if every chunk
+            // ended inside a frame.
             self.buffer.drain(..core::mem::take(&mut self.consumed));
             let len = self.buffer.len() + bytes.len();
             let capacity = (2 * self.buffer.capacity()).min(frame_len).max(len);

@@ -1,22 +1,22 @@
-//! Violations of RFC 6455 or of a limit, with their close codes.
+//! Protocol violations of a peer, and their close codes.
 
 use crate::close;
 
-/// Returns true if a close frame may have this code: 1000–1003, 1007–1014 and 3000–4999 (RFC 6455
-/// section 7.4.2).
+/// Returns true if a close frame may contain this code: 1000–1003, 1007–1014 or 3000–4999 (RFC
+/// 6455 section 7.4.2).
 #[must_use]
 pub fn valid_close_code(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
-/// A violation of RFC 6455 or of a limit by the peer. It ends the session; the close frame to send
-/// has this code and reason.
+/// A violation of RFC 6455 or of a limit by the peer. It ends the session, and provides the
+/// code and reason of the close frame to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason} (close {code})")]
 pub struct Violation {
     /// The close code: 1002, 1007 or 1009.
     pub code: u16,
-    /// The reason, short enough for a close frame.
+    /// The reason, which fits into a close frame.
     pub reason: &'static str,
 }
 

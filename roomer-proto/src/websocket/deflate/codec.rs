@@ -8,31 +8,32 @@ use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, 
 use crate::websocket::encode::compressed_frame;
 use crate::websocket::{Kind, Violation, message_frame};
 
-/// The end of a compressed message that is not sent (section 7.2.1).
+/// The end of every compressed message, which is not transmitted (section 7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
-/// The tail, and an empty last block. The decompressor reports that block only if the message ended where
-/// a block may begin.
+/// The tail, followed by an empty final block. The decompressor reaches the end of that block
+/// only if the message ended on a block boundary.
 const END: [u8; 6] = [0, 0, 0xff, 0xff, 3, 0];
 
-/// The level of compression, from 1 to 9. For a kilobyte of JSON, higher ones take longer and hardly
-/// leave less; level 1 takes half of the time and leaves a third more.
+/// The compression level, from 1 to 9. For a kilobyte of JSON, higher levels take longer for
+/// almost no gain; level 1 takes half the time but produces a third more output.
 const LEVEL: u32 = 3;
 
-/// The first step of an output buffer, whose length a peer does not announce.
+/// The initial capacity of an output buffer, since a peer does not announce the inflated length.
 const FIRST_CAPACITY: usize = 1024;
 
-/// The limit on the bytes of a compressed message: this many, and for each byte of its content as many as
-/// [`MOST_FOR_ONE`]. Blocks that expand to little cost more than what they count as, so a message that consists of
-/// them would get around a limit of bytes. A compressor that flushes after each byte sends nine for one.
+/// A compressed message may have this many bytes, plus [`MOST_FOR_ONE`] for each byte of its
+/// content. Blocks that expand to little or nothing cost more time than their bytes suggest, so
+/// a message made of them would circumvent a limit on bytes. A compressor that flushes after
+/// every byte produces nine bytes for one.
 const MOST_PADDING: usize = 1024;
 const MOST_FOR_ONE: usize = 10;
 
-/// A compressor, for any number of messages. It owns about 300 KiB, and so should serve many
-/// connections.
+/// A compressor for any number of messages. It allocates about 300 KiB, and should therefore be
+/// shared by many connections.
 pub struct Deflater {
     stream: Compress,
-    /// The last compressed message. Its memory is used again.
+    /// The last compressed message. Its buffer is reused.
     output: Vec<u8>,
 }
 
@@ -43,7 +44,7 @@ impl Deflater {
         Deflater { stream: Compress::new(Compression::new(LEVEL), false), output: Vec::new() }
     }
 
-    /// Appends a message as a compressed frame of a server; as a plain one if that is not longer.
+    /// Appends a message as a compressed server frame, or as an uncompressed one if that is not longer.
     pub fn message_frame(&mut self, kind: Kind, data: &[u8], out: &mut Vec<u8>) {
         match self.deflate(data) {
             Some(compressed) => compressed_frame(kind, compressed, out),
@@ -51,9 +52,10 @@ impl Deflater {
         }
     }
 
-    /// Returns a message compressed, without its tail; `None` if that does not make it shorter.
+    /// Compresses a message, without the tail. Returns `None` if the result is not shorter.
     pub fn deflate(&mut self, data: &[u8]) -> Option<&[u8]> {
-        // A message that does not get shorter does not fit, and so is not compressed to its end.
+        // The buffer is only as long as the input, so compression stops early if the message
+        // does not shrink.
         self.output.clear();
         self.output.reserve_exact(data.len());
         self.stream.reset();
@@ -66,7 +68,7 @@ impl Deflater {
     }
 }
 
-/// A decompressor, for any number of messages. It owns about 50 KiB.
+/// A decompressor for any number of messages. It allocates about 50 KiB.
 pub struct Inflater(Decompress);
 
 impl Inflater {
@@ -76,13 +78,12 @@ impl Inflater {
         Inflater(Decompress::new(false))
     }
 
-    /// Returns the message of which `data` is the compressed form. It is never longer than
-    /// `max_message`: what a short frame expands to is counted while it expands.
+    /// Inflates a message. The output never exceeds `max_message`: its length is checked while it grows.
     ///
     /// # Errors
     ///
-    /// A [`Violation`] with which to close: 1007 if the data are not compressed data to their end, or a
-    /// text is not UTF-8; 1009 if the message is longer than `max_message`.
+    /// A [`Violation`] to close the connection with: 1007 if `data` is not valid compressed
+    /// data, or a text is not UTF-8; 1009 if the message is longer than `max_message`.
     pub fn inflate(
         &mut self,
         kind: Kind,
@@ -91,8 +92,8 @@ impl Inflater {
     ) -> Result<Vec<u8>, Violation> {
         self.0.reset(false);
         let mut message = Vec::new();
-        // zlib sends nothing for an empty message after another one, in place of the one byte of section
-        // 7.2.3.6.
+        // zlib produces no bytes for an empty message that follows another one, instead of the
+        // single byte of section 7.2.3.6.
         if !data.is_empty() && !self.inflate_into(data, max_message, &mut message)? {
             self.inflate_into(&END, max_message, &mut message)?
                 .then_some(())
@@ -105,7 +106,7 @@ impl Inflater {
         Ok(message)
     }
 
-    /// Appends what the data expand to. Returns true if they end with the end of a last block.
+    /// Appends the inflated data. Returns true if the data ends with the end of a final block.
     fn inflate_into(
         &mut self,
         mut data: &[u8],
@@ -118,7 +119,7 @@ impl Inflater {
                 if message.len() > max_message {
                     return Err(Violation::too_big("inflated message is above the limit"));
                 }
-                // One byte above the limit: with it, the message is known to be longer.
+                // One byte above the limit is enough to detect a message that exceeds it.
                 let most = max_message.saturating_add(1);
                 let first = data.len().saturating_mul(2).max(FIRST_CAPACITY);
                 let capacity = (2 * message.capacity()).max(first).min(most);
@@ -134,13 +135,13 @@ impl Inflater {
             }
             match status {
                 Status::StreamEnd if data.is_empty() => return Ok(true),
-                // Blocks may follow a last one (section 7.2.1).
+                // More blocks may follow a final block (section 7.2.1).
                 Status::StreamEnd => {
-                    // Here too, since to start again is what costs most.
+                    // Checked here too, because restarting is the most expensive step.
                     check_padding(length - data.len(), message.len())?;
                     self.0.reset(false);
                 }
-                // With room in the output, all input was taken.
+                // The output has space left, so all input was consumed.
                 Status::Ok | Status::BufError if message.len() < message.capacity() => {
                     return match data.is_empty() {
                         true => Ok(false),
@@ -153,7 +154,7 @@ impl Inflater {
     }
 }
 
-/// Rejects compressed bytes that expand to far fewer.
+/// Rejects compressed data that expands to far fewer bytes.
 fn check_padding(compressed: usize, message: usize) -> Result<(), Violation> {
     if compressed.saturating_sub(MOST_PADDING) / MOST_FOR_ONE > message {
         return Err(Violation::invalid_payload("compressed message consists of empty blocks"));

@@ -1,28 +1,28 @@
-//! The syntax of `Sec-WebSocket-Extensions` (RFC 6455 section 9.1).
+//! A parser for `Sec-WebSocket-Extensions` headers (RFC 6455 section 9.1).
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
-/// An extension with its parameters.
+/// An extension and its parameters.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Extension<'a> {
     pub(super) name: &'a str,
     pub(super) params: Vec<(&'a str, Option<String>)>,
 }
 
-/// Reads the extensions of one header line. An element that does not conform to the grammar ends the
-/// line: where the next one begins is not known.
+/// Parses the extensions in one header line. Parsing stops at the first malformed element,
+/// since the start of the next one is unknown.
 pub(super) fn parse(line: &[u8]) -> impl Iterator<Item = Extension<'_>> {
     let mut rest = Some(Input(core::str::from_utf8(line).unwrap_or_default()));
     core::iter::from_fn(move || {
         let mut input = rest.take()?;
-        // A list may have empty elements (RFC 9110 section 5.6.1).
+        // A list may contain empty elements (RFC 9110 section 5.6.1).
         while input.take(',') {}
         let extension = input.extension()?;
-        // Kept only after a comma: without one, nothing after this element is read.
+        // More elements follow only after a comma.
         if input.take(',') {
             rest = Some(input);
-        // Something other than a comma follows, so the element itself is malformed and is left out.
+        // Something other than a comma follows, so the element is malformed and dropped.
         } else if !input.is_empty() {
             return None;
         }
@@ -30,7 +30,7 @@ pub(super) fn parse(line: &[u8]) -> impl Iterator<Item = Extension<'_>> {
     })
 }
 
-/// The rest of a line.
+/// The unparsed rest of a line.
 struct Input<'a>(&'a str);
 
 impl<'a> Input<'a> {
@@ -39,7 +39,7 @@ impl<'a> Input<'a> {
         self.0.is_empty()
     }
 
-    /// Takes a separator, with the white space around it.
+    /// Consumes a separator and the whitespace around it.
     fn take(&mut self, separator: char) -> bool {
         self.0 = self.0.trim_start_matches([' ', '\t']);
         let rest = self.0.strip_prefix(separator);
@@ -65,7 +65,7 @@ impl<'a> Input<'a> {
         (!token.is_empty()).then_some(token)
     }
 
-    /// Reads a token, or one in quotes.
+    /// Parses a token or a quoted string.
     fn value(&mut self) -> Option<String> {
         let Some(quoted) = self.0.strip_prefix('"') else {
             return self.token().map(String::from);
@@ -81,7 +81,7 @@ impl<'a> Input<'a> {
             }
         }
         self.0 = chars.as_str();
-        // RFC 6455 section 9.1: what is in quotes has to be a token once it is unquoted.
+        // RFC 6455 section 9.1: a quoted value must be a valid token once it is unquoted.
         (!value.is_empty() && value.chars().all(is_token_char)).then_some(value)
     }
 }

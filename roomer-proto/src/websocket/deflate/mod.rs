@@ -1,9 +1,8 @@
-//! permessage-deflate (RFC 7692): messages compressed one by one.
+//! permessage-deflate (RFC 7692), with each message compressed independently.
 //!
-//! Neither side remembers a message when it compresses the next one (*no context takeover*, sections
-//! 7.1.1.1 and 7.1.1.2). A server needs that, because one compressed frame then suits all receivers; and
-//! so no connection owns the memory of a compressor. What this gives up is the similarity of one message
-//! to those before it.
+//! Neither side keeps a compression context between messages (*no context takeover*, sections 7.1.1.1
+//! and 7.1.1.2). A server can therefore send one compressed frame to all receivers, and connections do
+//! not need their own compressors. The cost is that a message cannot refer to similar earlier ones.
 //!
 //! | step | item |
 //! |---|---|

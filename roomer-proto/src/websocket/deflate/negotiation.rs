@@ -1,4 +1,4 @@
-//! The negotiation of permessage-deflate (RFC 7692 sections 5 and 7.1).
+//! Negotiating permessage-deflate (RFC 7692 sections 5 and 7.1).
 
 use core::fmt;
 
@@ -10,32 +10,32 @@ const CLIENT_NO_CONTEXT: &str = "client_no_context_takeover";
 const SERVER_WINDOW: &str = "server_max_window_bits";
 const CLIENT_WINDOW: &str = "client_max_window_bits";
 
-/// The value of `Sec-WebSocket-Extensions` in the request of a client.
+/// The value of `Sec-WebSocket-Extensions` in a client's request.
 pub const OFFER: &str =
     "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 
-/// The largest window, 32 KiB, which is the default of both sides.
+/// The maximum window size, 32 KiB, which is the default for both sides.
 const MAX_WINDOW_BITS: u8 = 15;
 
-/// permessage-deflate as both sides have agreed on it, without context takeover in either direction.
+/// The negotiated parameters of permessage-deflate, without context takeover in either direction.
 ///
-/// Displayed, it is the value of the header `Sec-WebSocket-Extensions` in the response.
+/// Its `Display` output is the value of the header `Sec-WebSocket-Extensions` in the response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Agreement {
-    /// The client's limit on the server's window, if it has one.
+    /// The limit on the server's window, if the client has set one.
     server_window_bits: Option<u8>,
 }
 
-/// The server has answered an offer with what the client cannot accept. The client fails the
+/// The server accepted an offer in a way that the client does not support. The client fails the
 /// connection (RFC 7692 section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the response selects extensions that were not offered")]
 pub struct WrongAnswer;
 
 impl Agreement {
-    /// Returns the agreement on the first of a client's offers that a server can accept, or `None`. An
-    /// offer that is malformed, or has a parameter that is unknown, repeated or out of range, is declined
-    /// (RFC 7692 section 7.1).
+    /// Accepts the first of a client's offers that a server supports; `None` if there is none.
+    /// An offer is declined if it is malformed, or has an unknown, repeated or out-of-range
+    /// parameter (RFC 7692 section 7.1).
     ///
     /// `lines` are the values of `Sec-WebSocket-Extensions` in the request.
     #[must_use]
@@ -44,13 +44,14 @@ impl Agreement {
         offers.find_map(|offer| Agreement::of(&offer, Side::Offer))
     }
 
-    /// Reads a server's answer to [`OFFER`]. `None` if the server has declined it.
+    /// Parses a server's response to [`OFFER`]. Returns `None` if the server declined the offer.
     ///
     /// `lines` are the values of `Sec-WebSocket-Extensions` in the response.
     ///
     /// # Errors
     ///
-    /// [`WrongAnswer`] if the answer has anything but this offer's parameters, or not both of them.
+    /// [`WrongAnswer`] if the response does not contain exactly the two offered parameters,
+    /// besides the optional window.
     pub fn confirm<'a>(
         lines: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<Option<Self>, WrongAnswer> {
@@ -59,13 +60,13 @@ impl Agreement {
         let mut answers = header::parse(line);
         let answer = answers.next().ok_or(WrongAnswer)?;
         let agreement = Agreement::of(&answer, Side::Answer).ok_or(WrongAnswer)?;
-        // Also what follows and is not an extension: nothing is agreed on that only one side reads.
+        // Nothing may follow, not even something malformed, which other parsers might interpret.
         let is_only = answers.next().is_none() && lines.next().is_none() && !line.contains(&b',');
         if is_only { Ok(Some(agreement)) } else { Err(WrongAnswer) }
     }
 
-    /// Returns true if the server may use a window of 32 KiB, as a [`Deflater`](super::Deflater) does. A
-    /// client with a smaller window gets its messages as they are, which is always permitted.
+    /// Returns true if the server may use a window of 32 KiB, as a [`Deflater`](super::Deflater)
+    /// does. Otherwise, the server sends its messages uncompressed, which is always permitted.
     #[must_use]
     pub fn has_full_window(&self) -> bool {
         self.server_window_bits.is_none_or(|bits| bits == MAX_WINDOW_BITS)
@@ -77,7 +78,7 @@ impl Agreement {
         }
         let mut agreement = Agreement { server_window_bits: None };
         for (at, (name, value)) in extension.params.iter().enumerate() {
-            // RFC 7692 section 7.1: the same parameter twice makes the offer or the answer invalid.
+            // RFC 7692 section 7.1: a repeated parameter invalidates the offer or response.
             if extension.params[..at].iter().any(|(earlier, _)| earlier == name) {
                 return None;
             }
@@ -86,7 +87,8 @@ impl Agreement {
                 (SERVER_WINDOW, Some(bits)) => {
                     agreement.server_window_bits = Some(window_bits(bits)?);
                 }
-                // The client can limit its window if it is asked to. The server inflates any.
+                // The client offers to limit its window on request. The server can inflate any
+                // window size.
                 (CLIENT_WINDOW, None) if side == Side::Offer => {}
                 (CLIENT_WINDOW, Some(bits)) if side == Side::Offer => {
                     window_bits(bits)?;
@@ -95,8 +97,8 @@ impl Agreement {
             }
         }
         let has = |param| extension.params.iter().any(|(name, _)| *name == param);
-        // An answer has to repeat both: without the server's, a message could refer to earlier
-        // ones, which an `Inflater` does not keep.
+        // A response must repeat both parameters. Without the server's, a message could refer
+        // to earlier ones, which an `Inflater` does not keep.
         let is_complete = side == Side::Offer || has(SERVER_NO_CONTEXT) && has(CLIENT_NO_CONTEXT);
         is_complete.then_some(agreement)
     }
@@ -108,7 +110,7 @@ enum Side {
     Answer,
 }
 
-/// Reads a number from 8 to 15 without leading zeros (RFC 7692 sections 7.1.2.1 and 7.1.2.2).
+/// Parses a number from 8 to 15 without leading zeros (RFC 7692 sections 7.1.2.1 and 7.1.2.2).
 fn window_bits(text: &str) -> Option<u8> {
     match text {
         "8" | "9" | "10" | "11" | "12" | "13" | "14" | "15" => text.parse().ok(),
@@ -118,8 +120,8 @@ fn window_bits(text: &str) -> Option<u8> {
 
 impl fmt::Display for Agreement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A server may ask for the client's parameter although the client has not offered it (section
-        // 7.1.1.2).
+        // A server may include the client's parameter even if the client did not offer it
+        // (section 7.1.1.2).
         write!(f, "{NAME}; {SERVER_NO_CONTEXT}; {CLIENT_NO_CONTEXT}")?;
         match self.server_window_bits {
             Some(bits) => write!(f, "; {SERVER_WINDOW}={bits}"),
