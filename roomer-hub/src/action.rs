@@ -1,4 +1,4 @@
-//! The actions that a hub asks its driver for.
+//! Actions, the outputs of the hub, which the driver carries out.
 
 use roomer_proto::extended::ErrorCode;
 use roomer_proto::{ConnId, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
@@ -11,20 +11,20 @@ use crate::room::{Audience, Members};
 use crate::snapshot::Snapshot;
 use crate::tables::Tables;
 
-/// One thing for the driver to do. The actions of an input are given in the order in which to carry
-/// them out.
+/// One action for the driver. The actions of an input must be carried out in the order in which
+/// they are returned.
 #[derive(Clone, Copy, Debug)]
 pub enum Action<'a> {
-    /// The connection is in the tables. Always the first action of an
-    /// [`Input::Open`](crate::Input::Open) that is not [`Rejected`](Action::Rejected).
+    /// The connection has been added to the tables. Always the first action of an
+    /// [`Input::Open`](crate::Input::Open), unless the connection is [`Rejected`](Action::Rejected).
     Opened {
         /// The key of the new connection.
         conn: ConnKey,
     },
-    /// The connection is not accepted, because its id is in use.
+    /// The connection was rejected, because its id is already in use.
     Rejected,
-    /// The connection is a member from here on: it receives every broadcast of the room that
-    /// follows and none that came before.
+    /// The connection is now a member. It receives all later broadcasts to the room, and no
+    /// earlier ones.
     Joined {
         /// The new member.
         conn: ConnKey,
@@ -33,30 +33,30 @@ pub enum Action<'a> {
         /// The room's name.
         name: &'a str,
     },
-    /// The connection is not a member from here on: it receives every broadcast of the room that
-    /// came before and none that follows.
+    /// The connection is no longer a member. It receives all earlier broadcasts to the room,
+    /// and no later ones.
     Left {
-        /// The former member, whose key may be stale by now.
+        /// The former member. The key may already be stale.
         conn: ConnKey,
-        /// The room's key, which may be stale by now.
+        /// The room's key, which may already be stale.
         room: RoomKey,
         /// The room's name.
         name: &'a str,
     },
-    /// The last member has left, or the last guest or count of a peer, and the room is closed.
+    /// The room was closed, because its last member has left and no peer has guests or a count in it.
     RoomClosed {
         /// The room's key, now stale.
         room: RoomKey,
     },
-    /// Send `join_ack` to a connection, with the room's members, including itself.
+    /// Send `join_ack` to a connection, with the members of the room, including the connection itself.
     JoinAck {
         /// The connection that has joined.
         to: ConnKey,
-        /// The receiver's id, which is the `src` of the packet.
+        /// The connection's id, which is the `src` of the packet.
         id: &'a str,
         /// The room's name.
         room: &'a str,
-        /// The members, which are the payload of the packet.
+        /// The list of members, which is the payload of the packet.
         snapshot: Snapshot<'a>,
     },
     /// Send a packet to one connection.
@@ -66,55 +66,55 @@ pub enum Action<'a> {
         /// The packet to send.
         packet: PacketRef<'a>,
     },
-    /// Send a packet to the members of a room. There may be none if there are peers.
+    /// Send a packet to the members of a room. The list may be empty if only peers have members.
     Broadcast {
         /// The room's key.
         room: RoomKey,
-        /// The room's members, borrowed from the hub: nothing is copied.
+        /// The room's members, borrowed from the hub without copying.
         members: Members<'a>,
-        /// The connection to leave out, which need not be a member: the sender, or the connection
-        /// that a notice is about.
+        /// A connection to skip, which need not be a member: the sender, or the connection that
+        /// a notice is about.
         except: Option<ConnKey>,
         /// The members that the packet is for.
         audience: Audience,
         /// The packet to send.
         packet: PacketRef<'a>,
-        /// The peers with members in the room, to which the packet has to be sent as well. Empty
-        /// for notices, which each node makes itself, and for messages of a peer.
+        /// The peers with members in the room, which must receive the packet too. Empty for
+        /// notices, which every node generates itself, and for messages from a peer.
         peers: Peers<'a>,
-        /// The peer's connection to leave out, if the packet is of a
-        /// [`Command::Broadcast`](crate::Command::Broadcast) that names one.
+        /// The connection of a peer to skip, if the packet comes from a
+        /// [`Command::Broadcast`](crate::Command::Broadcast) that excludes one.
         except_guest: Option<&'a ConnId>,
     },
-    /// Send the number of a room's members to its extended members, in a room that counts them. It
-    /// replaces an earlier one that nothing has followed yet and that was not sent.
+    /// Send the number of members to the extended members of a room that counts them. The driver
+    /// may drop an unsent earlier count if no other packet for the room has been queued after it.
     Count {
         /// The room's key.
         room: RoomKey,
         /// The room's members, borrowed from the hub.
         members: Members<'a>,
-        /// The connection that has just joined, which knows the number. Sending it the packet does
-        /// no harm.
+        /// The connection that has just joined and already has the count. Sending the packet to
+        /// it is harmless.
         except: Option<ConnKey>,
         /// The members that the packet is for: all or the extended ones.
         audience: Audience,
         /// The packet to send.
         packet: PacketRef<'a>,
     },
-    /// Send a direct message to the peer whose tag its `dst` bears. The peer drops it if the id is
-    /// unknown there.
+    /// Send a direct message to the peer whose tag matches its `dst`. The peer drops the
+    /// message if it does not have that connection.
     Forward {
         /// The peer to send to.
         peer: PeerKey,
         /// The packet to send.
         packet: PacketRef<'a>,
     },
-    /// The info of a connection was replaced ([`Tables::profile`]), which the peers have to know.
+    /// The info of a connection was replaced ([`Tables::profile`]); peers must be informed.
     InfoChanged {
         /// The connection with the new info.
         conn: ConnKey,
     },
-    /// Run the handler of an event. Its requests are later inputs
+    /// Run the handler of an event. Its commands arrive as later inputs
     /// ([`Input::Command`](crate::Input::Command)).
     Call {
         /// The sender of the packet.
@@ -124,7 +124,7 @@ pub enum Action<'a> {
         /// The client's packet, with `src` set.
         packet: PacketRef<'a>,
     },
-    /// Run the request handler of an event. Its answer is a later input
+    /// Run the request handler of an event. Its answer arrives as a later input
     /// ([`Command::Answer`](crate::Command::Answer)).
     Request {
         /// The sender of the packet.
@@ -137,25 +137,25 @@ pub enum Action<'a> {
     /// A client has answered a request of the server
     /// ([`Command::Request`](crate::Command::Request)).
     Answered {
-        /// The request's number.
+        /// The number of the request.
         request: u64,
-        /// True if the request has failed at the client; the payload is then a
+        /// True if the client answered with an error; the payload is then a
         /// [`Failure`](roomer_proto::extended::Failure).
         is_error: bool,
         /// The client's packet.
         packet: PacketRef<'a>,
     },
-    /// A request of the server will not be answered.
+    /// A request of the server has failed without an answer.
     Unanswered {
-        /// The request's number.
+        /// The number of the request.
         request: u64,
         /// The reason: `gone`, `plain` or `busy`.
         code: ErrorCode,
     },
-    /// Ask the application to authorize a packet. Its answer is an
-    /// [`Input::Allowed`](crate::Input::Allowed) or [`Input::Denied`](crate::Input::Denied) with
-    /// the same packet. Until then no other packet of this connection should be handled, so that
-    /// its packets keep their order.
+    /// Ask the application to authorize a packet. The result arrives as
+    /// [`Input::Allowed`](crate::Input::Allowed) or [`Input::Denied`](crate::Input::Denied)
+    /// with the same packet. Until then, the driver must not pass further packets of this
+    /// connection to the hub, so that their order is preserved.
     Authorize {
         /// The sender of the packet.
         conn: ConnKey,
@@ -164,10 +164,10 @@ pub enum Action<'a> {
         /// The client's packet, with `src` set.
         packet: PacketRef<'a>,
     },
-    /// Send the connection's queued messages, then close it: because of a command, or of a packet
-    /// above a limit ([`Config::message_rate`](crate::Config::message_rate) and others).
+    /// Flush the connection's queued messages, then close it: after a command, or after a packet
+    /// that exceeded a limit, such as [`Config::message_rate`](crate::Config::message_rate).
     Close {
-        /// The connection, whose key is stale by now.
+        /// The connection. Its key is already stale.
         conn: ConnKey,
         /// The WebSocket close code.
         code: u16,
@@ -176,8 +176,8 @@ pub enum Action<'a> {
     },
 }
 
-/// The actions of one input, in order. They borrow the hub, so that the compiler enforces that
-/// they are taken before the next input.
+/// The actions of one input, in order. They borrow the hub, so the compiler enforces that they
+/// are consumed before the next input.
 #[must_use = "the hub relies on its actions being carried out"]
 #[derive(Debug)]
 pub struct Actions<'a> {
@@ -185,7 +185,8 @@ pub struct Actions<'a> {
     pub(crate) output: &'a Output,
     records: std::slice::Iter<'a, Record>,
     pub(crate) context: Context<'a>,
-    /// The subject's id as text, which costs a check for UTF-8; empty without a subject.
+    /// The subject's id as text, computed once because it requires a UTF-8 check; empty without
+    /// a subject.
     pub(crate) id: &'a str,
 }
 
@@ -195,30 +196,30 @@ impl<'a> Actions<'a> {
         Actions { tables, output, records: output.records.iter(), context, id }
     }
 
-    /// Returns the tables as they are after the input.
+    /// Returns the tables in their state after the input.
     #[must_use]
     pub fn tables(&self) -> &'a Tables {
         self.tables
     }
 
-    /// Returns the id of the connection that the input is about, `None` if it is about several or
-    /// none.
+    /// Returns the id of the connection that the input is about; `None` if it is about several
+    /// connections or none.
     #[must_use]
     pub fn subject(&self) -> Option<ConnId> {
         self.output.subject
     }
 
-    /// Returns the action that notifies a room's members about a connection or guest.
+    /// Returns the action that notifies the members of a room about a connection or guest.
     fn notice(&self, room: RoomKey, event: &'a str, id: &'a str) -> Action<'a> {
         let name = &self.tables.rooms[room].name;
         let payload = id.as_bytes();
         let packet = PacketRef { room: name, event, dst: "", src: "", payload };
-        // Extended members get a notice of their own (`RareRecord::Members`).
+        // Extended members receive a separate notice (`RareRecord::Members`).
         let audience = self.tables.rooms[room].plain_audience();
         self.local_broadcast(room, audience, packet)
     }
 
-    /// Returns the action that sends a packet to a room's members on this node.
+    /// Returns the action that sends a packet to the members of a room on this node.
     pub(crate) fn local_broadcast(
         &self,
         room: RoomKey,
@@ -237,7 +238,7 @@ impl<'a> Actions<'a> {
         }
     }
 
-    /// Returns the action that sends a packet to a room's members on all nodes.
+    /// Returns the action that sends a packet to the members of a room on all nodes.
     fn broadcast(
         &self,
         key: RoomKey,
@@ -246,8 +247,8 @@ impl<'a> Actions<'a> {
     ) -> Action<'a> {
         let room = &self.tables.rooms[key];
         let (members, peers, except) = (room.members(), room.peers(), self.context.except);
-        // In a room that remembers, extended members get the message with its number, by another
-        // record.
+        // In a room with history, a separate record sends the message to extended members,
+        // together with its number.
         let audience = if room.remembers { room.plain_audience() } else { Audience::All };
         Action::Broadcast { room: key, members, except, audience, packet, peers, except_guest }
     }
@@ -255,7 +256,7 @@ impl<'a> Actions<'a> {
     #[cold]
     #[inline(never)]
     fn rare_action(&self, record: RareRecord) -> Action<'a> {
-        // The packet's own `src` is never used: a client could claim any id.
+        // Replaces the packet's own `src`, in which a client could claim any id.
         let packet = PacketRef { src: self.id, ..self.context.packet };
         match record {
             RareRecord::BroadcastExcept(room) => {
@@ -280,10 +281,10 @@ impl<'a> Actions<'a> {
         }
     }
 
-    /// Returns the name of a room that exists or that the input closed.
+    /// Returns the name of a room that exists or was closed by this input.
     fn room_name(&self, room: RoomKey) -> &'a str {
-        // A room that the input has closed is no longer in the tables, but its last member's `Left`
-        // names it.
+        // A room closed by this input is no longer in the tables, but the `Left` of its last
+        // member needs the name.
         let closed = || self.output.closed_rooms.iter().find(|(key, _)| *key == room);
         self.tables.room_name(room).or_else(|| Some(&*closed()?.1)).unwrap_or_default()
     }
@@ -323,7 +324,7 @@ impl<'a> Iterator for Actions<'a> {
             Record::Call(handler) => Action::Call { conn, handler, packet },
             Record::Authorize(permission) => Action::Authorize { conn, permission, packet },
             Record::Close(code) => {
-                // The command's reason, which `command` put into the payload.
+                // The reason of the command, which `command` has stored in the payload.
                 let reason = std::str::from_utf8(packet.payload).unwrap_or_default();
                 Action::Close { conn, code, reason }
             }

@@ -1,4 +1,4 @@
-//! Checks that the tables agree with each other, for tests and the simulator.
+//! Consistency checks across the tables, for tests and the simulator.
 
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
@@ -9,20 +9,19 @@ use crate::peers::{RoomGuest, RoomGuests};
 use crate::room::Room;
 use crate::tables::Tables;
 
-/// The maximum amount of memory that a list may hold, as a multiple of what it needs.
+/// The maximum capacity of a list, as a multiple of its length.
 const SPARE: usize = 4;
 
-/// More than the bytes of a full chunk of a member list.
+/// An upper bound on the bytes of a full chunk of a member list.
 const CHUNK_LEN: usize = 4096;
 
 impl Tables {
-    /// Checks that the tables agree with each other: every id, name, seat and member leads to its
-    /// counterpart and back, no room is empty, each room's snapshot lists its members, and no list
-    /// holds much more memory than it needs. Takes time in proportion to the size of the tables.
-    ///
+    /// Checks that the tables are consistent: every id, name, seat and member refers to its
+    /// counterpart and back, no room is empty, each room's snapshot lists its members, and no
+    /// list has much more capacity than it needs. Takes time linear in the size of the tables.
     /// # Errors
     ///
-    /// A description of the first disagreement, which is a bug in the hub.
+    /// A description of the first inconsistency, which is a bug in the hub.
     pub fn audit(&self) -> Result<(), String> {
         let counts = [self.conns.len(), self.ids.len(), self.rooms.len(), self.names.len()];
         if counts[0] != counts[1] || counts[2] != counts[3] {
@@ -60,7 +59,7 @@ impl Tables {
             self.audit_entries(key, room)?;
             members += count;
         }
-        // Each seat leads to a member that leads back, so only the numbers can still differ.
+        // Every seat refers to a member that refers back, so only the counts can still differ.
         if seats != members {
             return Err(format!("{seats} seats, but {members} members"));
         }
@@ -68,7 +67,8 @@ impl Tables {
         self.audit_guests()
     }
 
-    /// Checks that guests, their seats, the rooms' guests and the numbers for each peer agree.
+    /// Checks that guests, their seats, the lists of guests per room and the counters per peer
+    /// are consistent.
     fn audit_guests(&self) -> Result<(), String> {
         let GuestTables { guests, ids, users, .. } = &self.guest_tables;
         if guests.len() != ids.len() {
@@ -156,7 +156,7 @@ impl Tables {
         Ok(())
     }
 
-    /// Checks the data that a room keeps for its extended members.
+    /// Checks a room's state for its extended members.
     fn audit_entries(&self, key: RoomKey, room: &Room) -> Result<(), String> {
         let extended = room.members().iter().filter(|conn| self.is_extended(*conn)).count();
         let (name, counted) = (&room.name, room.extended_members());
@@ -182,7 +182,7 @@ impl Tables {
             members.iter().filter_map(|conn| Some(self.conns.get(conn)?.id.as_str())).collect();
         let text = match room.has_full_presence() {
             true if !members.is_empty() => format!("[\"{}\"]", ids.join("\",\"")),
-            // The list is not sent, so it is not kept.
+            // The list of members is never sent, so it is not maintained.
             _ => "]".into(),
         };
         if room.own_snapshot().to_vec() != text.as_bytes() {

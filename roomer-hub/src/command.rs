@@ -1,4 +1,4 @@
-//! Commands of handlers and of the application.
+//! Executing commands of handlers and of the application.
 
 use roomer_proto::PacketRef;
 use roomer_proto::extended::Info;
@@ -9,13 +9,13 @@ use crate::keys::ConnKey;
 use crate::record::{Context, RareRecord, Record};
 
 impl Hub {
-    /// Carries out a command, unless the connection that it names is gone.
+    /// Executes a command, unless the connection that it names is gone.
     pub(crate) fn command<'a>(&mut self, command: Command<'a>) -> Context<'a> {
         let empty = PacketRef::default();
         match command {
             Command::Broadcast { from, except, except_guest, room, event, payload } => {
-                // A handler may run after its caller has gone. The members were notified of that, and
-                // must not get later messages of it.
+                // A handler may still run after its connection has closed. The members have
+                // been notified of that, and must not receive later messages from it.
                 if self.may_act_for(from)
                     && let Some(room) = self.tables.find_room(room)
                 {
@@ -28,7 +28,7 @@ impl Hub {
                     };
                     self.broadcast(room, &PacketRef { event, payload, ..empty }, except, record);
                 }
-                // A command without a sender has the null key, which finds no connection.
+                // A command without a sender has the null key, which matches no connection.
                 let packet = PacketRef { room, event, payload, ..empty };
                 Context { conn: from.unwrap_or_default(), except, packet }
             }
@@ -36,7 +36,7 @@ impl Hub {
                 if self.may_act_for(from) {
                     match self.tables.find_conn(dst) {
                         Some(to) => self.output.records.push(Record::Direct(to)),
-                        // Without a peer of that tag the message has no receiver, and is dropped.
+                        // Without a peer for that tag, the message has no receiver and is dropped.
                         None => self.forward(dst),
                     }
                 }
@@ -71,8 +71,8 @@ impl Hub {
                 Context::of(conn, empty)
             }
             Command::Close { conn, code, reason } => {
-                // Only if it was there: a second close, or one that crosses the client's own, has
-                // no effect.
+                // Only if the connection still exists: a second close, or one that races with
+                // the client's own, has no effect.
                 if self.remove(conn) {
                     self.output.records.push(Record::Close(code));
                 }
@@ -89,7 +89,7 @@ impl Hub {
         }
     }
 
-    /// Makes the sender of a command, if it has one, the subject. Returns false if it is gone.
+    /// Makes the sender of a command, if any, the subject. Returns false if the sender is gone.
     fn may_act_for(&mut self, from: Option<ConnKey>) -> bool {
         from.is_none_or(|conn| self.set_subject(conn))
     }

@@ -4,82 +4,84 @@ use std::time::Duration;
 
 use crate::rate::Rate;
 
-/// The rules and limits of a hub.
+/// Rules and limits of a hub.
 ///
-/// Start from [`Config::default`] or [`Config::compat`] and change fields.
+/// Start from [`Config::default`] or [`Config::compat`] and change individual fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// True if a client must be a member of a room to send to it. Default `true`: a message of a
-    /// connection that is not a member is dropped and counted. The Go original delivers it.
+    /// Whether a client must be a member of a room to send to it. Default `true`: a message
+    /// from a non-member is dropped and counted. The Go original delivers it.
     pub members_only: bool,
-    /// True if events that begin with `roomer:` belong to the extended protocol
-    /// ([`roomer_proto::extended`]) and are rejected. Default `true`. The Go original does not know
-    /// them.
+    /// Whether events that start with `roomer:` belong to the extended protocol
+    /// ([`roomer_proto::extended`]) and are rejected. Default `true`. The Go original does not
+    /// have them.
     pub extended: bool,
-    /// True if the other members are notified again when a member repeats its join. Default
-    /// `false`: a repeated join is only acknowledged. The Go original notifies them.
+    /// Whether the other members are notified again when a member repeats its join. Default
+    /// `false`: a repeated join is only acknowledged. The Go original notifies the members.
     pub announce_rejoin: bool,
-    /// The maximum length of a room's or an event's name in bytes, inclusive. Default 4,096: names
-    /// are kept for as long as a room lives, so they must not be as large as messages.
+    /// The maximum length of a room or event name in bytes. Default 4,096. Names are stored as
+    /// long as the room exists, so they must not be as large as messages.
     pub max_name: usize,
-    /// The maximum number of rooms per connection, including `root`. Default 1,100: above the 1,000
-    /// that clients of the original are known to use.
+    /// The maximum number of rooms per connection, including `root`. Default 1,100, which
+    /// exceeds the 1,000 rooms that clients of the original are known to use.
     pub max_rooms: usize,
-    /// True if a client's join needs the application's permission
-    /// ([`Action::Authorize`](crate::Action::Authorize)). Default `false`. A join that another rule rejects,
-    /// a repeated join and a join by the server are not authorized.
+    /// Whether a client's join requires the application's permission
+    /// ([`Action::Authorize`](crate::Action::Authorize)). Default `false`. Joins rejected by
+    /// another rule, repeated joins, and joins by the server are not authorized.
     pub authorize_join: bool,
-    /// True if a client's message to a room needs the application's permission. Default `false`.
+    /// Whether a client's message to a room requires the application's permission. Default `false`.
     pub authorize_publish: bool,
-    /// True if a client's direct message needs the application's permission. Default `false`.
+    /// Whether a client's direct message requires the application's permission. Default `false`.
     pub authorize_direct: bool,
-    /// True if a client may set its own info with the application's permission. Default `false`: a
-    /// client's info is rejected, and only the application sets it.
+    /// Whether a client may set its own info with the application's permission. Default
+    /// `false`: only the application can set it.
     pub authorize_info: bool,
-    /// The maximum length of the info that a client sets, in bytes of JSON. Default 1,024: each member
-    /// of its rooms is sent it, with each list of members.
+    /// The maximum length of an info set by a client, in bytes of JSON. Default 1,024. The info
+    /// is sent to each member of its rooms, in every list of members.
     pub max_info: usize,
-    /// The rate at which a client may set its info. Default 16 at once and one per second, since each
-    /// change is sent to all extended members of all its rooms. `None`: unlimited. Above it, the info is
-    /// rejected.
+    /// The rate at which a client may set its info; above it, the info is rejected. Default:
+    /// one per second, with bursts of 16, since each change is sent to all extended members of
+    /// all its rooms. `None`: unlimited.
     pub info_rate: Option<Rate>,
-    /// The maximum number of bytes that all rooms together remember
-    /// ([`Hub::remember`](crate::Hub::remember)). Default 64 MiB. Above it, rooms without members are
-    /// forgotten, and a room that grows forgets its oldest messages.
+    /// The maximum total size of all rooms' histories in bytes
+    /// ([`Hub::remember`](crate::Hub::remember)). Default 64 MiB. Above it, histories of rooms
+    /// without members are discarded, and a room that receives a message discards its oldest ones.
     pub max_history: usize,
-    /// The rate at which a client may ask for what it has missed when it joins rooms that remember.
-    /// Default 16 at once and one per second. Above it, its joins are ordinary ones. `None`: unlimited.
+    /// The rate at which a client may request missed messages when it joins rooms with history; above
+    /// it, its joins are ordinary ones. Default: one per second, with bursts of 16. `None`: unlimited.
     pub recall_rate: Option<Rate>,
-    /// The epoch of the first memory of a room, of which 52 bits count. A random number, so that a
-    /// client of another process does not mistake the memory for the one that it knows. Default 0.
+    /// The epoch of the first history of a room, of which the low 52 bits are used. Should be
+    /// random, so that a client of an earlier process does not mistake the history for one that
+    /// it knows. Default 0.
     pub first_epoch: u64,
-    /// True if direct messages pass only between connections that share a room. Default `false`:
-    /// a client that knows an id can send to it. `root` does not count, since every connection
-    /// starts there; a message to oneself always passes. Other messages are dropped and counted.
+    /// Whether direct messages are delivered only between connections that share a room.
+    /// Default `false`: a client can send to any id that it knows. `root` does not count,
+    /// because every connection starts there. Messages to oneself are always delivered. Other
+    /// messages are dropped and counted.
     pub shared_room_only: bool,
-    /// The maximum number of requests per connection that are not answered, of each kind: of a client
-    /// to the server, of a client to other clients, and of the server to a client; to one client, other
-    /// clients may have 16 times as many. Default 64. A request of a client to another one that is
-    /// older than a minute makes room for a new one.
+    /// The maximum number of unanswered requests per connection in each category: from a client
+    /// to the server, from a client to other clients, and from the server to a client. All
+    /// clients together may have 16 times as many to one client. Default 64. A request between
+    /// clients that is older than a minute is dropped to make room for a new one.
     pub max_requests: usize,
-    /// The rate of packets per connection. Default `None`: unlimited. A packet above it is
-    /// dropped, and its connection is closed with code 1008 and the reason `rate`.
+    /// The rate of packets per connection. Default `None`: unlimited. A packet above the rate
+    /// is dropped, and its connection is closed with code 1008 and the reason `rate`.
     pub message_rate: Option<Rate>,
-    /// The rate of bytes per connection, in packets without the headers of their frames. Default
-    /// `None`: unlimited. A packet larger than the burst never passes.
+    /// The rate of bytes per connection, counting packets without frame headers. Default
+    /// `None`: unlimited. A packet larger than the burst is never accepted.
     pub byte_rate: Option<Rate>,
     /// The rate of joins per connection, including repeated ones, since each is answered with a
     /// list of members. Default `None`: unlimited.
     pub join_rate: Option<Rate>,
-    /// The rate of violations per connection, above which it is closed with code 1008 and the
-    /// reason `too many violations`. Default 256 at once and one per second: a client that is
-    /// removed from a room may have many messages for it under way, and must not be closed for
-    /// them; one that keeps sending after it was notified is. `None`: unlimited.
+    /// The rate of violations per connection, above which the connection is closed with code 1008
+    /// and the reason `too many violations`. Default: one per second, with bursts of 256. A client
+    /// that is removed from a room may have many messages for the room in flight and must not be
+    /// closed for those, unlike one that keeps sending after the notification. `None`: unlimited.
     ///
     /// A violation is a rejected packet that a client could have avoided: any of
-    /// [`RejectedPackets`](crate::RejectedPackets) except direct messages to unknown ids, since
-    /// the receiver may have closed a moment ago, and packets that the application denied.
+    /// [`RejectedPackets`](crate::RejectedPackets), except direct messages to unknown ids,
+    /// whose receiver may have just closed, and packets that the application denied.
     pub violation_rate: Option<Rate>,
 }
 
@@ -120,51 +122,52 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Returns the rules of the Go original, except that reserved events still never pass and the
-    /// limits stay.
+    /// Returns the rules of the Go original, except that reserved events are still rejected and
+    /// the limits still apply.
     #[must_use]
     pub fn compat() -> Self {
-        // A forged `join_ack` changes what clients believe about their rooms, so not even
-        // compatibility lets one pass.
+        // A forged `join_ack` would falsify a client's view of its rooms, so it is rejected
+        // even in compatibility mode.
         Config { members_only: false, extended: false, announce_rejoin: true, ..Config::default() }
     }
 
-    /// Returns true if packets have to be counted.
+    /// Returns true if any per-packet rate is configured.
     pub(crate) fn has_rates(&self) -> bool {
         self.message_rate.is_some() || self.byte_rate.is_some() || self.join_rate.is_some()
     }
 }
 
-/// The notifications that the members of a room receive about each other.
+/// How the members of a room are notified of each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Presence {
-    /// As in the Go original: `join_ack` lists all members, and every member is notified of each
-    /// join and leave. The cost grows with the square of the members: 10,000 that join one after
-    /// the other cause 50 million notices.
+    /// As in the Go original, `join_ack` lists all members, and every member is notified of
+    /// each join and leave. The cost is quadratic in the number of members: 10,000 consecutive
+    /// joins cause 50 million notices.
     #[default]
     Full,
-    /// `join_ack` carries the number of members instead of a list, and members are not notified
-    /// of joins and leaves. Clients have to expect the number.
+    /// `join_ack` contains the number of members instead of a list, and members are not
+    /// notified of joins and leaves. Clients must support this form.
     Count,
-    /// `join_ack` lists only the joiner, and members are not notified of joins and leaves.
+    /// `join_ack` lists only the joining client, and members are not notified of joins and leaves.
     Off,
 }
 
-/// The order in which the members of a room receive its messages in a cluster.
+/// The order in which the members of a room in a cluster receive its messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Order {
-    /// The members on one node share one order; each sender's messages are in its order on all nodes.
-    /// Messages wait for no other node.
+    /// All members on one node see the same order, and each sender's messages keep their order
+    /// on all nodes. Messages never wait for other nodes.
     #[default]
     Sender,
-    /// All members on all nodes share one order. One node, the room's home, gives each message its
-    /// place, so a message reaches members, also on its own node, only after the home's answer.
+    /// All members on all nodes see the same order. One node, the room's home, assigns each
+    /// message a place. Messages are therefore delivered only after the home's answer, even on
+    /// the sender's own node.
     Room,
 }
 
-/// The memory of a room: its last messages, up to each of these limits.
+/// The history of a room: its latest messages, within each of these limits.
 ///
 /// ```
 /// use std::time::Duration;
@@ -177,28 +180,28 @@ pub enum Order {
 pub struct History {
     /// The maximum number of messages.
     pub messages: usize,
-    /// The maximum number of bytes, including about 100 for each message besides its event and its
-    /// payload. A larger message is not remembered, and neither are those before it.
+    /// The maximum size in bytes, counting about 100 per message besides its event and payload.
+    /// A message above this limit is not stored, and discards all earlier ones.
     pub bytes: usize,
-    /// The time after which a message is forgotten, and after which all are if the room has no members.
+    /// The maximum age of a message, and of the whole history of a room without members.
     pub age: Duration,
 }
 
 impl History {
-    /// Remembers the last messages, up to 64 KiB, for 10 minutes.
+    /// Creates limits of `messages`, 64 KiB and 10 minutes.
     #[must_use]
     pub fn last(messages: usize) -> Self {
         History { messages, bytes: 64 * 1024, age: Duration::from_secs(600) }
     }
 
-    /// Sets the maximum number of bytes.
+    /// Sets the maximum size in bytes.
     #[must_use]
     pub fn max_bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
         self
     }
 
-    /// Sets the time after which messages are forgotten.
+    /// Sets the maximum age of messages.
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.age = age;
@@ -206,8 +209,8 @@ impl History {
     }
 }
 
-/// A set of rooms: one name, or with `PREFIX*` all names that start with the prefix. A `*` that is
-/// not the last character stands for itself.
+/// A set of rooms: a single name or, as `PREFIX*`, all names with that prefix. A `*` in any
+/// other position stands for itself.
 #[derive(Clone, Debug)]
 pub struct RoomPattern(Pattern);
 
@@ -218,7 +221,7 @@ enum Pattern {
 }
 
 impl RoomPattern {
-    /// Reads a pattern. Each text is one.
+    /// Parses a pattern. Every text is a valid pattern.
     #[must_use]
     pub fn new(pattern: &str) -> Self {
         RoomPattern(match pattern.strip_suffix('*') {
@@ -227,7 +230,7 @@ impl RoomPattern {
         })
     }
 
-    /// Returns true if a room of this name is in the set.
+    /// Returns true if a room with this name is in the set.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         match &self.0 {

@@ -1,8 +1,8 @@
-//! A room's members with their info as JSON text, for extended members.
+//! JSON entries of a room's members and their info, cached in chunks for extended members.
 //!
-//! Entries differ in length and change, so the text is not kept up to date as [`MemberList`] is.
-//! Full chunks of it are made when a `join_ack` needs them, shared by all receivers, and kept until
-//! one of their entries changes. A room without extended members has no such text.
+//! Entries vary in length and change, so the text cannot be updated in place like a [`MemberList`].
+//! Full chunks of it are built when a `join_ack` needs them, shared by all receivers, and kept
+//! until one of their entries changes. A room without extended members has no chunks.
 //!
 //! [`MemberList`]: crate::snapshot::MemberList
 
@@ -14,21 +14,21 @@ const ENTRIES_PER_CHUNK: usize = 100;
 /// The full chunks of the text.
 #[derive(Debug, Default)]
 pub(crate) struct EntryChunks {
-    /// An empty chunk has to be built again.
+    /// An empty chunk must be rebuilt.
     chunks: Vec<Bytes>,
 }
 
 impl EntryChunks {
-    /// Records that the entry at an index has changed or is gone.
+    /// Records that the entry at `index` has changed or was removed.
     pub(crate) fn changed(&mut self, index: usize) {
         if let Some(chunk) = self.chunks.get_mut(index / ENTRIES_PER_CHUNK) {
-            // Only marked: several changes between two joins cost one new text.
+            // Only invalidated, so that several changes between two joins cost a single rebuild.
             *chunk = Bytes::new();
         }
     }
 
-    /// Makes the chunks that are missing and appends the rest of the text, which is shorter than a
-    /// chunk, to `tail`. There are `count` entries; `write` appends one of them, with what precedes it.
+    /// Rebuilds missing chunks, and appends the remaining entries, fewer than a chunk, to
+    /// `tail`. There are `count` entries; `write` appends one of them, including its separator.
     pub(crate) fn refresh(
         &mut self,
         count: usize,
@@ -36,14 +36,14 @@ impl EntryChunks {
         tail: &mut Vec<u8>,
     ) {
         let full = count / ENTRIES_PER_CHUNK;
-        // A chunk that is no longer full is dropped; a new one is built below.
+        // A chunk that is no longer full is dropped; new ones are built below.
         self.chunks.resize(full, Bytes::new());
         for (number, chunk) in self.chunks.iter_mut().enumerate() {
             if chunk.is_empty() {
                 let start = number * ENTRIES_PER_CHUNK;
                 let mut text = Vec::new();
                 (start..start + ENTRIES_PER_CHUNK).for_each(|index| write(index, &mut text));
-                // Without spare capacity, since a full chunk never grows.
+                // A full chunk never grows, so spare capacity is released.
                 text.shrink_to_fit();
                 *chunk = text.into();
             }
@@ -55,7 +55,7 @@ impl EntryChunks {
         &self.chunks
     }
 
-    /// Checks that each chunk is missing or has the text of its entries.
+    /// Checks that each chunk is either empty or matches its entries.
     pub(crate) fn audit(
         &self,
         count: usize,
@@ -102,7 +102,7 @@ mod tests {
         let after = text(&mut kept, &entries);
         assert_eq!(before[0].as_ptr(), after[0].as_ptr());
         assert_ne!(before[1].as_ptr(), after[1].as_ptr());
-        // Shrink to the end of a chunk and grow again, as members leave and join.
+        // Shrinks across a chunk boundary and grows again, as when members leave and join.
         for index in [249, 0, 150, 199, 198, 99] {
             while entries.len() > index + 1 && entries.len() > 190 {
                 kept.changed(index);
@@ -113,7 +113,7 @@ mod tests {
             entries.extend(0..13);
             text(&mut kept, &entries);
         }
-        // Change the same entry twice without a snapshot in between.
+        // Changes the same entry twice without building the text in between.
         kept.changed(199);
         entries.truncate(199);
         entries.push(7777);

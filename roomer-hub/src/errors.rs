@@ -1,4 +1,4 @@
-//! The errors by which extended connections learn what the server has refused.
+//! Errors sent to extended connections about their rejected packets.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::limits::RejectReason;
 use crate::record::{ErrorReceiver, Record};
 
 impl Hub {
-    /// Answers an extended connection's packet that was refused: a request always, any other packet
-    /// at most 16 times a second.
+    /// Reports the rejection of a packet to an extended connection. Requests are always
+    /// answered; for other packets, at most 16 errors per second are sent.
     #[cold]
     #[inline(never)]
     pub(crate) fn report_refused(
@@ -22,13 +22,14 @@ impl Hub {
         packet: &PacketRef<'_>,
         reason: RejectReason,
     ) {
-        // An answer that is late is not a fault.
+        // A late answer is not a fault of the client.
         if reason.is_violation() || !is_extended(packet.event) {
             self.report_failure(now, conn, packet, reason.failure());
         }
     }
 
-    /// Reports a failure to an extended connection; see [`report_refused`](Self::report_refused).
+    /// Reports a failure to an extended connection, with the limits of
+    /// [`report_refused`](Self::report_refused).
     #[cold]
     pub(crate) fn report_failure(
         &mut self,
@@ -37,30 +38,30 @@ impl Hub {
         packet: &PacketRef<'_>,
         failure: (ErrorCode, &str),
     ) {
-        // The plain protocol has no errors: the original's clients would take one for a message.
+        // The plain protocol has no errors; the original's clients would treat one as a message.
         if !self.tables.is_extended(conn) {
             return;
         }
-        // Joins, leaves and answers do not have answers, whatever their `dst` is.
+        // Joins, leaves and answers are never answered, whatever their `dst` is.
         let is_request = !matches!(packet.event, JOIN | LEAVE) && !is_extended(packet.event);
         let tagged = split_tag(packet.dst).filter(|_| is_request);
         if let Some((id, tag)) = tagged {
-            // As in the answer: the asker's id for a request to a client, none for one to the
-            // server.
+            // The same `dst` as in an answer: the requester's id if the request was for a
+            // client, and no id if it was for the server.
             let own_id = self.output.subject.filter(|_| !id.is_empty());
             let dst = TaggedId::new(own_id.as_ref(), tag);
             return self.send_error(conn, Some(dst), failure, Some(packet));
         }
         if self.tables.may_send_error(conn, now) {
-            // Before the `leave_ack` of a refused join, so that the client knows the reason by then.
+            // Sent before the `leave_ack` of a rejected join, so that the client has the reason by then.
             let leave_ack = self.output.records.pop_if(|last| matches!(last, Record::LeaveAck));
             self.send_error(conn, None, failure, Some(packet));
             self.output.records.extend(leave_ack);
         }
     }
 
-    /// Sends an error. With `dst` it answers a request, in the room of the input's packet; otherwise
-    /// its payload names the packet that was refused.
+    /// Sends an error. With `dst`, it answers a request, in the room of the input's packet.
+    /// Otherwise, its payload names the rejected packet.
     pub(crate) fn send_error(
         &mut self,
         conn: ConnKey,
@@ -71,14 +72,14 @@ impl Hub {
         let max = self.config.max_name;
         let names = packet.filter(|_| dst.is_none());
         let names = names.map(|packet| (truncate(packet.room, max), truncate(packet.event, max)));
-        // A name above the limit is not sent back as the room of the error.
+        // A room name above the limit is not echoed as the room of the error.
         let is_long = packet.is_some_and(|packet| packet.room.len() > max);
         let failure = Failure { code: code.as_str(), message, packet: names };
         let to = ErrorReceiver::Conn(conn);
         self.output.push_error(to, dst, dst.is_some() && !is_long, &failure);
     }
 
-    /// Sends an error about a request whose room is no longer known.
+    /// Sends an error for a request whose room is no longer known.
     pub(crate) fn send_error_in_root(
         &mut self,
         conn: ConnKey,
@@ -89,7 +90,7 @@ impl Hub {
         self.output.push_error(ErrorReceiver::Conn(conn), Some(dst), false, &failure);
     }
 
-    /// Sends an error to the asker of a request, on another node.
+    /// Sends an error to a requester on another node.
     pub(crate) fn forward_error(
         &mut self,
         peer: PeerKey,
@@ -101,7 +102,7 @@ impl Hub {
     }
 }
 
-/// Shortens a name, which is repeated in an error, to the length that the server accepts.
+/// Truncates a name, which is echoed in an error, to the accepted length.
 fn truncate(name: &str, max: usize) -> &str {
     &name[..name.floor_char_boundary(max)]
 }

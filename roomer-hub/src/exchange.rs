@@ -1,4 +1,4 @@
-//! The requests of extended connections that are not answered, in both directions.
+//! Unanswered requests of one extended connection, in both directions.
 
 use std::time::Duration;
 
@@ -8,27 +8,27 @@ use roomer_proto::extended::Tag;
 use crate::keys::ConnKey;
 use crate::rate::Bucket;
 
-/// The age from which a request makes room for a new one. Its asker has most likely stopped waiting,
-/// which the server does not learn.
+/// The age from which a request may be dropped for a new one. Its requester has most likely
+/// stopped waiting, but does not notify the server of that.
 const OLD_AGE: Duration = Duration::from_secs(60);
 
-/// The requests from and to one connection. Connections without any do not have this.
+/// Unanswered requests from and to one connection. Allocated only for connections that have some.
 #[derive(Debug, Default)]
 pub(crate) struct Exchange {
     /// The client's requests to the server.
     pub(crate) calls: Vec<Tag>,
     /// The client's requests to other clients.
     pub(crate) asks: Vec<Ask>,
-    /// The askers, on this node, of other clients' requests to this one, in order: each once for each
-    /// request.
+    /// The local requesters of other clients' requests to this one, in the order of arrival. Each
+    /// request has its own entry.
     pub(crate) askers: Vec<ConnKey>,
     /// The numbers of the server's requests to this client.
     pub(crate) numbers: Vec<u64>,
-    /// Present once an error was sent.
+    /// The rate limit of errors, present once an error was sent.
     pub(crate) errors: Option<Bucket>,
 }
 
-/// A client's request to another client.
+/// A request from one client to another.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ask {
     pub(crate) tag: Tag,

@@ -1,7 +1,7 @@
-//! The tables of peers and guests.
+//! Tables of peers and their guests.
 //!
-//! A guest is a connection of another node, the peer, in rooms of this one. It is kept like a
-//! connection: its seats and the rooms' guests point at each other by index.
+//! A guest is a connection of another node, called the peer, that is in rooms of this node. It is
+//! stored like a connection: its seats and the rooms' guest lists refer to each other by index.
 
 use std::collections::BTreeSet;
 use std::hash::BuildHasher;
@@ -16,25 +16,25 @@ use crate::keys::{GuestKey, PeerKey};
 use crate::seats::Seats;
 use crate::slots::Slots;
 
-/// The peers and their guests. Without peers it is empty, and costs a hub nothing.
+/// The peers and their guests. Empty, and without cost, if there are no peers.
 #[derive(Debug, Default)]
 pub(crate) struct GuestTables {
     pub(crate) guests: Slots<GuestKey, Guest>,
-    /// The guests by id.
+    /// An index of the guests by id.
     pub(crate) ids: HashTable<GuestKey>,
-    /// The guests that have a user, by the hash of the user's name.
+    /// The guests with a user, indexed by the hash of the user's name.
     pub(crate) users: BTreeSet<(u64, GuestKey)>,
-    /// The tag of each peer that is up, by the peer's index.
+    /// The tags of the peers that are up, by peer index.
     tags: Vec<Option<[u8; 4]>>,
 }
 
 /// A connection of a peer.
 #[derive(Debug)]
 pub(crate) struct Guest {
-    /// The bytes of the id: half the size of a [`ConnId`].
+    /// The id in binary form, less than half the size of a [`ConnId`].
     id: [u8; 16],
     pub(crate) peer: PeerKey,
-    /// The info and user, `None` if there is neither.
+    /// The info and user; `None` if there is neither.
     pub(crate) profile: Option<Arc<Profile>>,
     pub(crate) seats: Seats,
 }
@@ -46,9 +46,9 @@ impl Guest {
 }
 
 impl GuestTables {
-    /// Finds the guest with exactly this id.
+    /// Returns the guest with this id.
     pub(crate) fn find(&self, key: HashKey, id: &ConnId) -> Option<GuestKey> {
-        // Without peers, the id need not be parsed and hashed.
+        // Without peers, avoids parsing and hashing the id.
         if self.ids.is_empty() {
             return None;
         }
@@ -67,7 +67,7 @@ impl GuestTables {
         let guest = self.guests.insert(Guest { id, peer, profile: None, seats });
         let guests = &self.guests;
         self.ids.insert_unique(key.hash_one(id), guest, |&other| key.hash_one(guests[other].id));
-        // Not with the insert: this also enters the user into the index of users.
+        // Set separately, because this also adds the user to the index.
         self.set_profile(key, guest, profile.filter(|profile| !profile.is_empty()));
         guest
     }
@@ -76,19 +76,20 @@ impl GuestTables {
     pub(crate) fn remove(&mut self, key: HashKey, guest: GuestKey) {
         self.set_profile(key, guest, None);
         let Some(Guest { id, .. }) = self.guests.remove(guest) else { return };
-        // Compared by key: the guest is no longer in the table that the id would be read from.
+        // Compared by key, because the guest, and with it the id, has already been removed from
+        // the table.
         if let Ok(entry) = self.ids.find_entry(key.hash_one(id), |&other| other == guest) {
             entry.remove();
         }
         if self.guests.is_empty() {
-            // The slots of a peer's thousands of guests would stay allocated. No key of a guest is
-            // left anywhere.
+            // Frees the slots of possibly thousands of guests. This is safe, because no guest
+            // keys remain.
             self.guests = Slots::default();
             self.ids = HashTable::new();
         }
     }
 
-    /// Replaces the profile of a guest with another one, which is not empty.
+    /// Replaces the profile of a guest. The new profile must not be empty.
     pub(crate) fn set_profile(
         &mut self,
         key: HashKey,
@@ -98,7 +99,7 @@ impl GuestTables {
         let Some(entry) = self.guests.get_mut(guest) else { return };
         let before = std::mem::replace(&mut entry.profile, profile.cloned());
         let [before, after] = [before.as_ref(), profile].map(|profile| profile?.quoted_user());
-        // The index changes with the user only; a change of the info leaves it.
+        // The index depends only on the user, not on the info.
         if before != after {
             before.map(|user| self.users.remove(&(key.hash_one(user), guest)));
             after.map(|user| self.users.insert((key.hash_one(user), guest)));
@@ -110,22 +111,21 @@ impl GuestTables {
         self.tags.get(peer.index()).copied().flatten()
     }
 
-    /// Sets or removes the tag of a peer.
+    /// Sets the tag of a peer, or removes it.
     pub(crate) fn set_tag(&mut self, peer: PeerKey, tag: Option<[u8; 4]>) {
         let index = peer.index();
         if self.tags.len() <= index {
             self.tags.resize(index + 1, None);
         }
         self.tags[index] = tag;
-        // `peers_of` walks the list for each message to an unknown id, so it stays short.
+        // `peers_of` scans the list for each message to an unknown id, so it is kept short.
         let used = self.tags.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
         self.tags.truncate(used);
     }
 
-    /// Returns the peers whose tag an id bears: at most one, unless two peers have drawn the same
-    /// tag.
+    /// Returns the peers whose tag matches an id: at most one, unless two peers have drawn the same tag.
     pub(crate) fn peers_of(&self, id: &str) -> impl Iterator<Item = PeerKey> + use<'_> {
-        // Most hubs have no peers, and need not parse the id.
+        // Without peers, which is common, avoids parsing the id.
         let tag = if self.tags.is_empty() { None } else { ConnId::parse(id).map(tag_of) };
         let tagged =
             self.tags.iter().enumerate().filter(move |(_, own)| tag.is_some() && **own == tag);
@@ -133,7 +133,7 @@ impl GuestTables {
     }
 }
 
-/// Returns the first 4 bytes of an id.
+/// Returns the first four bytes of an id.
 pub(crate) fn tag_of(id: ConnId) -> [u8; 4] {
     let [a, b, c, d, ..] = id.to_bytes();
     [a, b, c, d]

@@ -1,4 +1,4 @@
-//! Inputs about peers and their guests.
+//! Handling inputs about peers and their guests, and forwarding messages to peers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::permission::{Authorization, Permission};
 use crate::record::{Context, RareRecord, Record};
 
 impl Hub {
-    /// Returns how many inputs about peers were rejected since the hub was created.
+    /// Returns the number of rejected inputs about peers since the hub was created.
     #[must_use]
     pub fn rejected_peer_inputs(&self) -> RejectedPeerInputs {
         self.rejected_peer_inputs
     }
 
-    /// Handles an input about a peer, or the opening of a connection with a profile: one that a hub
-    /// without either does not get.
+    /// Handles an input that is rare or absent without a cluster or profiles: one about a peer,
+    /// or a connection that opens with a profile.
     #[cold]
     #[inline(never)]
     pub(crate) fn rare_input<'a>(&mut self, now: Duration, input: Input<'a>) -> Context<'a> {
@@ -44,7 +44,7 @@ impl Hub {
             Input::GuestProfile { peer, id, profile } => self.guest_profile(peer, id, profile),
             Input::GuestLeft { peer, room, id } => self.guest_left(peer, room, id),
             Input::GuestCount { peer, room, members } => self.guest_count(peer, room, members),
-            // Handled by the caller, before it gets here.
+            // Handled by the caller before this call.
             Input::Open { .. }
             | Input::Packet { .. }
             | Input::Allowed { .. }
@@ -62,13 +62,13 @@ impl Hub {
         }
     }
 
-    /// Removes all guests and counts of a peer, and forgets its tag.
+    /// Removes all guests and counts of a peer, and its tag.
     pub(crate) fn peer_gone(&mut self, peer: PeerKey) {
         if self.peer_tag(peer).is_none() {
             return;
         }
         let guests = self.tables.guest_tables.guests.iter();
-        // Collected first, since removing a guest changes the table.
+        // Collected first, because removing a guest modifies the table.
         let guests: Vec<GuestKey> =
             guests.filter(|(_, guest)| guest.peer == peer).map(|(key, _)| key).collect();
         for guest in guests {
@@ -86,7 +86,7 @@ impl Hub {
     fn remove_guest(&mut self, guest: GuestKey) {
         let subject = self.output.subjects.len() as u32;
         self.output.subjects.push(self.tables.guest_tables.guests[guest].id());
-        // From the last seat to the first, so that no seat moves.
+        // From the last seat to the first, so that no other seat moves.
         while let Some(last) = self.tables.guest_tables.guests[guest].seats.len().checked_sub(1) {
             let (room, is_closed) = self.tables.leave_guest(guest, last);
             if is_closed {
@@ -123,12 +123,13 @@ impl Hub {
         let known = self.tables.find_guest(&id);
         let is_of_other =
             known.is_some_and(|guest| self.tables.guest_tables.guests[guest].peer != peer);
-        // A message to an id has one receiver, so a second connection of that id is not shown.
+        // A direct message has exactly one receiver, so a second connection with the same id is
+        // rejected.
         if is_of_other || self.tables.find_conn(id.as_str()).is_some() {
             self.rejected_peer_inputs.duplicate_id += 1;
             return;
         }
-        // Only after all checks, so that a rejected guest leaves no empty room behind.
+        // Only after all checks, so that a rejected guest does not leave an empty room behind.
         let room = self.room_or_new(name);
         if known.is_some_and(|guest| self.tables.guest_seat_index(guest, room).is_some()) {
             return;
@@ -183,7 +184,7 @@ impl Hub {
             self.rejected_peer_inputs.long_name += 1;
             return;
         }
-        // A count of 0 must not create the room.
+        // A count of 0 must not create a room.
         let room = match members {
             0 => self.tables.find_room(name),
             _ => Some(self.room_or_new(name)),
@@ -193,7 +194,7 @@ impl Hub {
         }
     }
 
-    /// Sends a peer's message to this node's members of a room.
+    /// Sends a peer's message to the members of a room on this node.
     pub(crate) fn peer_broadcast<'a>(
         &mut self,
         peer: PeerKey,
@@ -224,8 +225,8 @@ impl Hub {
         Context { conn: ConnKey::default(), except: None, packet }
     }
 
-    /// Handles a client's message to an id without a connection: forwards it if the id bears the
-    /// tag of a peer.
+    /// Handles a client's message to an id without a local connection, by forwarding it if the
+    /// id matches the tag of a peer.
     #[cold]
     pub(crate) fn forward_packet(
         &mut self,
@@ -242,7 +243,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Checks that a client may send to an id of another node.
+    /// Checks whether a client may send to an id of another node.
     #[cold]
     pub(crate) fn check_remote(&self, conn: ConnKey, dst: &str) -> Result<(), RejectReason> {
         if self.tables.peer_of(dst).is_none() {
@@ -250,8 +251,7 @@ impl Hub {
         }
         if self.config.shared_room_only {
             let guest = ConnId::parse(dst).and_then(|id| self.tables.find_guest(&id));
-            // The guest may have left all rooms of full presence a moment ago, which is not a
-            // violation.
+            // Not a violation, because the guest may have just left its last room with full presence.
             let guest = guest.ok_or(RejectReason::UnknownDst)?;
             let root = self.tables.find_room(ROOT);
             if !self.tables.share_room_with_guest(conn, guest, root) {
@@ -261,22 +261,22 @@ impl Hub {
         Ok(())
     }
 
-    /// Forwards a direct message to the peers whose tag its `dst` bears.
+    /// Forwards a direct message to the peers whose tag matches its `dst`.
     #[cold]
     pub(crate) fn forward(&mut self, dst: &str) {
         let peers = self.tables.guest_tables.peers_of(dst);
         self.output.records.extend(peers.map(|peer| Record::Rare(RareRecord::Forward(peer))));
     }
 
-    /// Returns true if a peer's message passes the rules for peers, and makes its sender the
-    /// subject.
+    /// Checks a peer's message against the rules for peers, and makes its sender the subject.
+    /// Returns true if the message is accepted.
     fn admits(&mut self, peer: PeerKey, packet: &PacketRef<'_>) -> bool {
         let Some(tag) = self.peer_tag(peer) else { return false };
         if is_built_in(packet.event) {
             self.rejected_peer_inputs.built_in += 1;
             return false;
         }
-        // The server's own messages do not have a sender.
+        // The server's own messages have no sender.
         if packet.src.is_empty() {
             return true;
         }
@@ -287,14 +287,14 @@ impl Hub {
         self.output.subject.is_some()
     }
 
-    /// Returns the tag of a peer; counts the input if the peer is not up.
+    /// Returns the tag of a peer. Counts a rejected input if the peer is not up.
     fn peer_tag(&mut self, peer: PeerKey) -> Option<[u8; 4]> {
         let tag = self.tables.guest_tables.tag(peer);
         self.rejected_peer_inputs.wrong_peer += u64::from(tag.is_none());
         tag
     }
 
-    /// Finds a room, or creates it.
+    /// Returns the room with this name, creating it if necessary.
     fn room_or_new(&mut self, name: &str) -> RoomKey {
         match self.tables.find_room(name) {
             Some(room) => room,
@@ -311,7 +311,7 @@ impl Hub {
         }
     }
 
-    /// Returns true if members of this node are notified of each other in a room.
+    /// Returns true if the room has members on this node who are notified of joins and leaves.
     pub(crate) fn notifies(&self, room: RoomKey) -> bool {
         let room = &self.tables.rooms[room];
         room.has_full_presence() && !room.members().is_empty()

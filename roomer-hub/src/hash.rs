@@ -1,25 +1,25 @@
-//! Keyed hashing of names that clients choose.
+//! The keyed hash function for names chosen by clients.
 
 use std::hash::BuildHasher;
 
 use siphasher::sip::SipHasher13;
 
-/// The secret key of the hub's hash tables, for SipHash-1-3 with 128 bits: without it a client
-/// cannot choose names that collide. It affects only speed, not behaviour.
+/// The secret key of the hub's hash tables, for SipHash-1-3 with 128 bits. Without the key, a
+/// client cannot choose names that collide. The key affects only speed, not behaviour.
 #[derive(Clone, Copy)]
 pub struct HashKey(pub [u8; 16]);
 
 impl HashKey {
     pub(crate) fn hash(&self, text: &str) -> u64 {
-        // The bytes alone, in one step. `Hash` for `str` appends a byte to separate fields, which
-        // one field does not need.
+        // Hashes the bytes in one step. `Hash` for `str` would append a byte to separate
+        // fields, but there is only one field.
         self.build_hasher().hash(text.as_bytes())
     }
 }
 
 impl std::fmt::Debug for HashKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Not the key itself: with it, a client could choose names that all collide.
+        // The key itself is omitted: with it, a client could choose names that all collide.
         f.write_str("HashKey(secret)")
     }
 }
@@ -36,7 +36,7 @@ impl BuildHasher for HashKey {
 mod tests {
     use super::*;
 
-    /// Collisions must not be predictable without the key.
+    /// Tests that names cannot be made to collide without knowing the key.
     #[test]
     fn every_name_and_every_byte_of_the_key_change_the_hash() {
         let key = HashKey([7; 16]);

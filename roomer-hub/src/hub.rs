@@ -1,4 +1,4 @@
-//! The hub: its state, and `handle`, through which every input enters.
+//! The hub's state, and `handle`, the single entry point for inputs.
 
 use std::time::Duration;
 
@@ -16,34 +16,34 @@ use crate::permission::Authorization;
 use crate::record::{Context, Output};
 use crate::tables::Tables;
 
-/// Connections, rooms, members and rules. See the [crate's page](crate).
+/// Connections, rooms, members and rules. See the [crate documentation](crate).
 #[derive(Debug)]
 pub struct Hub {
     pub(crate) config: Config,
-    /// The result of [`Config::has_rates`], which every packet asks for.
+    /// The cached result of [`Config::has_rates`], needed for every packet.
     pub(crate) has_rates: bool,
     pub(crate) tables: Tables,
     pub(crate) output: Output,
-    /// The events with a handler.
+    /// Message handlers by event.
     pub(crate) handlers: HashMap<Box<str>, HandlerKey, HashKey>,
-    /// The rooms whose presence is not the default; the first matching pattern applies.
+    /// Rooms with nondefault presence; the first matching pattern applies.
     presence: Vec<(RoomPattern, Presence)>,
-    /// The events with a request handler.
+    /// Request handlers by event.
     pub(crate) request_handlers: HashMap<Box<str>, HandlerKey, HashKey>,
-    /// Greater than the number of every request of the server so far.
+    /// Greater than all numbers used so far for requests of the server.
     pub(crate) next_request: u64,
     pub(crate) rejected: RejectedPackets,
     pub(crate) rejected_peer_inputs: RejectedPeerInputs,
 }
 
-/// Why an event cannot have a handler. The caller is at fault.
+/// The reason that an event cannot be registered. The caller is at fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
     /// The name is empty.
     #[error("an event needs a name")]
     Empty,
-    /// The name belongs to the protocol, so such a packet never reaches a handler.
+    /// The event belongs to the protocol, so its packets never reach a handler.
     #[error("the event {0:?} belongs to the protocol; choose another name")]
     Reserved(String),
     /// The event already has a handler.
@@ -52,16 +52,16 @@ pub enum RegisterError {
 }
 
 impl Hub {
-    /// Handles one input at the time `now`, and returns the actions that follow from it.
+    /// Handles one input at time `now` and returns the resulting actions.
     ///
-    /// `now` counts from any fixed moment of the caller's choice. The same inputs always give the
-    /// same actions: the hub reads no clock, draws no random numbers and does not depend on the
-    /// order of a hash table. An input about a connection that is gone gives no actions.
+    /// `now` counts from any fixed origin. The same inputs always produce the same actions: the
+    /// hub reads no clock, draws no random numbers and does not depend on hash table order. An
+    /// input about a connection that is gone produces no actions.
     pub fn handle<'a>(&'a mut self, now: Duration, input: Input<'a>) -> Actions<'a> {
-        // Only now: the actions of the last input borrow the output until the driver has taken
-        // them.
+        // Cleared only here, because the previous actions borrow the output until the driver
+        // has consumed them.
         self.output.clear();
-        // Before the input, which reads the time there and leaves the request of its client.
+        // Before the input is handled, which reads the time there and stores its client's request.
         if let Some(histories) = &mut self.tables.histories {
             histories.begin(now);
         }
@@ -106,32 +106,32 @@ impl Hub {
         }
     }
 
-    /// Registers a handler: messages with this event lead to [`Action::Call`](crate::Action::Call)
-    /// instead of a broadcast. Keys count up from 0.
+    /// Registers a handler. Messages with this event then cause [`Action::Call`](crate::Action::Call)
+    /// instead of a broadcast. Keys are assigned in order, starting at 0.
     ///
     /// # Errors
     ///
-    /// [`RegisterError`] if the name is empty, the protocol's own or taken.
+    /// [`RegisterError`] if the name is empty, belongs to the protocol or is already registered.
     pub fn register(&mut self, event: &str) -> Result<HandlerKey, RegisterError> {
         let is_own = self.config.extended && is_extended(event);
         register(&mut self.handlers, event, is_own)
     }
 
-    /// Registers a request handler: requests with this event lead to
-    /// [`Action::Request`](crate::Action::Request). Request handlers have keys of their own, which count
-    /// up from 0. An event may have a handler of each kind, since a message is not a request.
+    /// Registers a request handler. Requests with this event then cause
+    /// [`Action::Request`](crate::Action::Request). Keys of request handlers are counted
+    /// separately, starting at 0. An event may have both kinds of handlers, since messages and
+    /// requests are distinct.
     ///
     /// # Errors
     ///
-    /// The same as of [`register`](Self::register).
+    /// As for [`register`](Self::register).
     pub fn register_request(&mut self, event: &str) -> Result<HandlerKey, RegisterError> {
         let is_own = self.config.extended && is_extended(event);
         register(&mut self.request_handlers, event, is_own)
     }
 
-    /// Sets the presence of rooms that are created from now on. `pattern` is a room's name, or a
-    /// prefix of names followed by `*`. The first pattern that matches a name applies; without one
-    /// it is [`Presence::Full`].
+    /// Sets the presence of rooms that are created from now on. `pattern` is a room's name, or a prefix
+    /// followed by `*`. The first matching pattern applies; without a match, it is [`Presence::Full`].
     pub fn set_presence(&mut self, pattern: &str, presence: Presence) {
         self.presence.push((RoomPattern::new(pattern), presence));
     }
@@ -147,13 +147,13 @@ impl Hub {
         &self.tables
     }
 
-    /// Returns how many packets were rejected since the hub was created.
+    /// Returns the number of rejected packets since the hub was created.
     #[must_use]
     pub fn rejected_packets(&self) -> RejectedPackets {
         self.rejected
     }
 
-    /// Makes a connection the subject of the output. Returns false if it is gone.
+    /// Makes a connection the subject of the output. Returns false if the connection is gone.
     pub(crate) fn set_subject(&mut self, conn: ConnKey) -> bool {
         let Some(entry) = self.tables.conns.get(conn) else {
             return false;
@@ -163,7 +163,7 @@ impl Hub {
     }
 }
 
-/// Registers a handler of one kind. `is_own` is true if the event belongs to the extended protocol.
+/// Registers a handler of either kind. `is_own` is true if the event belongs to the extended protocol.
 fn register(
     handlers: &mut HashMap<Box<str>, HandlerKey, HashKey>,
     event: &str,
@@ -175,7 +175,7 @@ fn register(
     if is_built_in(event) || is_own {
         return Err(RegisterError::Reserved(event.into()));
     }
-    // Handlers are never removed, so the length is a key that no other handler has.
+    // Handlers are never removed, so the length is always an unused key.
     let key = HandlerKey(handlers.len());
     match handlers.try_insert(event.into(), key) {
         Ok(_) => Ok(key),

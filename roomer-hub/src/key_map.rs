@@ -1,4 +1,4 @@
-//! Maps from the hub's keys, for its driver.
+//! `KeyMap`, a map from keys of the hub to values of its driver.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,8 +8,8 @@ use slotmap::{DefaultKey, SecondaryMap};
 
 use crate::keys::TableKey;
 
-/// A map from keys of the hub to values of the driver. A look-up is an array access. The key of a
-/// connection or room that is gone finds nothing, once a later one has taken its slot.
+/// A map from keys of the hub to values of the driver. A lookup is an array access. A stale key
+/// no longer matches an entry once a newer key has taken its slot.
 ///
 /// ```
 /// use std::time::Duration;
@@ -65,36 +65,36 @@ impl<K: TableKey, V> KeyMap<K, V> {
         self.slots.get(key.slot())
     }
 
-    /// Returns the value of a key, to change it.
+    /// Returns a mutable reference to the value of a key.
     #[must_use]
     #[inline]
     pub fn get_mut(&mut self, key: K) -> Option<&mut V> {
         self.slots.get_mut(key.slot())
     }
 
-    /// Sets the value of a key, and returns the one before. The null key does not get one.
+    /// Sets the value of a key, and returns the previous value. Does nothing for the null key.
     #[inline]
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         self.slots.insert(key.slot(), value)
     }
 
-    /// Removes the value of a key, and returns it.
+    /// Removes and returns the value of a key.
     #[inline]
     pub fn remove(&mut self, key: K) -> Option<V> {
         self.slots.remove(key.slot())
     }
 
-    /// Returns the keys and their values. Their order has no meaning, but is reproducible.
+    /// Returns the keys and values in an unspecified but reproducible order.
     pub fn iter(&self) -> impl Iterator<Item = (K, &V)> {
         self.slots.iter().map(|(slot, value)| (K::from_slot(slot), value))
     }
 
-    /// Returns the keys, in the order of [`iter`](Self::iter).
+    /// Returns the keys in the order of [`iter`](Self::iter).
     pub fn keys(&self) -> impl Iterator<Item = K> {
         self.slots.keys().map(K::from_slot)
     }
 
-    /// Returns the values, in the order of [`iter`](Self::iter).
+    /// Returns the values in the order of [`iter`](Self::iter).
     pub fn values(&self) -> impl Iterator<Item = &V> {
         self.slots.values()
     }
@@ -115,7 +115,7 @@ impl<K: TableKey + fmt::Debug, V: fmt::Debug> fmt::Debug for KeyMap<K, V> {
 impl<K: TableKey, V> Index<K> for KeyMap<K, V> {
     type Output = V;
 
-    /// Returns the value of a key, and panics if there is none.
+    /// Returns the value of a key. Panics if there is none.
     #[inline]
     fn index(&self, key: K) -> &V {
         &self.slots[key.slot()]

@@ -1,15 +1,15 @@
-//! Keys of the hub's tables.
+//! Generational keys of connections, rooms and guests, and the keys of peers and handlers.
 
 use slotmap::{DefaultKey, Key, KeyData};
 
-/// A key of a hub's table: [`ConnKey`] or [`RoomKey`]. The hub alone defines keys.
+/// A key of one of the hub's tables: [`ConnKey`] or [`RoomKey`]. Sealed.
 pub trait TableKey: Copy + sealed::Slot {}
 
 mod sealed {
     use slotmap::DefaultKey;
 
-    /// The tables are slotmap's, whose own traits are not implemented: they would make it a part of
-    /// this crate's interface.
+    /// The tables use slotmap. Its traits are not implemented, because that would make slotmap
+    /// a part of this crate's public interface.
     pub trait Slot {
         fn from_slot(slot: DefaultKey) -> Self;
         fn slot(self) -> DefaultKey;
@@ -18,7 +18,7 @@ mod sealed {
 
 use sealed::Slot;
 
-/// Defines keys that are the same as those of slotmap in all but their type.
+/// Defines newtypes of slotmap's keys.
 macro_rules! define_keys {
     ($($(#[$attribute:meta])* $visibility:vis struct $name:ident;)*) => {$(
         $(#[$attribute])*
@@ -44,14 +44,14 @@ macro_rules! define_keys {
 define_keys! {
     /// The key of a connection in the hub's tables.
     ///
-    /// Keys are generational: once the connection is gone, its key finds nothing, and never
-    /// another connection. The default is the null key, which finds nothing either.
+    /// Keys are generational: once the connection is gone, its key matches nothing, and never
+    /// another connection. The default is the null key, which also matches nothing.
     pub struct ConnKey;
 
     /// The key of a room in the hub's tables.
     ///
-    /// Generational, like [`ConnKey`]: a room that was closed and is created again under its old
-    /// name has a new key.
+    /// Generational, like [`ConnKey`]: if a room is closed and created again under the same
+    /// name, it has a new key.
     pub struct RoomKey;
 
     /// The key of a guest, a connection of another node, in the hub's tables.
@@ -59,16 +59,16 @@ define_keys! {
 }
 
 impl ConnKey {
-    /// Returns the key as a number, unique among all connections of a hub: the slot in the lower
-    /// half, its generation in the upper half.
+    /// Returns the key as a number that is unique among all connections of a hub. The lower
+    /// half is the slot, the upper half its generation.
     #[must_use]
     pub fn as_u64(self) -> u64 {
         self.0.as_ffi()
     }
 
-    /// Returns the key with a number of [`as_u64`](Self::as_u64), for drivers that pass keys through
-    /// an operating system. A number of another origin makes a key that finds nothing, or any
-    /// connection.
+    /// Converts a number returned by [`as_u64`](Self::as_u64) back to a key, for drivers that
+    /// pass keys through an operating system. Any other number yields a key that matches
+    /// nothing or an arbitrary connection.
     #[must_use]
     pub fn from_u64(number: u64) -> Self {
         ConnKey(KeyData::from_ffi(number))
@@ -76,8 +76,8 @@ impl ConnKey {
 }
 
 impl RoomKey {
-    /// Returns the key as a number, unique among all rooms of a hub: the slot in the lower half,
-    /// its generation in the upper half.
+    /// Returns the key as a number that is unique among all rooms of a hub. The lower half is
+    /// the slot, the upper half its generation.
     #[must_use]
     pub fn as_u64(self) -> u64 {
         self.0.as_ffi()
@@ -85,21 +85,21 @@ impl RoomKey {
 }
 
 impl GuestKey {
-    /// Returns a key that no other is less than.
+    /// Returns the lower bound of all keys, for range queries.
     pub(crate) fn least() -> Self {
         GuestKey(KeyData::from_ffi(0))
     }
 }
 
-/// The key of a peer: another node of the same cluster, as seen from this one.
+/// The key of a peer, which is another node of the same cluster.
 ///
-/// The driver chooses the keys. They are indices into a table, so they should be small, and a key
-/// is free again after [`Input::PeerGone`](crate::Input::PeerGone).
+/// The driver chooses the keys. They are indices into a table, so they should be small. A key
+/// may be reused after [`Input::PeerGone`](crate::Input::PeerGone).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PeerKey(u16);
 
 impl PeerKey {
-    /// Creates the key with an index.
+    /// Creates a key from an index.
     #[must_use]
     pub fn new(index: u16) -> Self {
         PeerKey(index)
@@ -112,12 +112,12 @@ impl PeerKey {
     }
 }
 
-/// The key of an event with a handler ([`Hub::register`](crate::Hub::register)).
+/// The key of a registered event ([`Hub::register`](crate::Hub::register)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct HandlerKey(pub(crate) usize);
 
 impl HandlerKey {
-    /// Returns the number of events that were registered before this one, as an index into the
+    /// Returns the number of events registered before this one, usable as an index into the
     /// driver's list of handlers.
     #[must_use]
     pub fn index(self) -> usize {

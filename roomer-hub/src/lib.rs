@@ -1,13 +1,12 @@
 //! Rooms as a pure state machine.
 //!
-//! The [`Hub`] keeps connections, rooms, members, rules and limits. [`Hub::handle`] is its one
-//! entry: it takes an [`Input`] (a connection opened, a packet was received, a connection is gone,
-//! a handler sent a command) and returns the [`Action`]s that follow (send, broadcast, call a
-//! handler, close). The driver, which owns the sockets, carries them out.
+//! The [`Hub`] manages connections, rooms, members, rules and limits. [`Hub::handle`] is its
+//! single entry point. It takes an [`Input`] (a connection opened, a packet was received, a
+//! connection is gone, a handler issued a command) and returns the resulting [`Action`]s (send,
+//! broadcast, call a handler, close). The driver, which owns the sockets, carries them out.
 //!
-//! The crate does not depend on sockets, clocks, threads, runtimes, randomness or the order of a
-//! hash table. Time, ids and the hash key are arguments, so that the same inputs always give the
-//! same actions.
+//! The crate does not depend on sockets, clocks, threads, runtimes, randomness or hash table order.
+//! The time, ids and the hash key are arguments, so the same inputs always produce the same actions.
 //!
 //! ```
 //! use std::time::Duration;
@@ -40,23 +39,23 @@
 //!
 //! # Several nodes
 //!
-//! In a cluster a room has members on other nodes, the peers of this one. The driver reports them
-//! ([`Input::PeerUp`], [`Input::GuestJoined`], [`Input::GuestCount`]), and the hub keeps them as
-//! guests: `join_ack` lists or counts them, members are notified of them, a broadcast names the
-//! peers that it has to be sent to, and a direct message to an unknown id is forwarded to the peer
-//! whose tag the id bears ([`Action::Forward`]).
+//! In a cluster, a room may have members on other nodes, which are the peers of this node. The
+//! driver reports them ([`Input::PeerUp`], [`Input::GuestJoined`], [`Input::GuestCount`]), and
+//! the hub stores them as guests: `join_ack` lists or counts them, members are notified of
+//! them, a broadcast includes the peers to send it to, and a direct message to an unknown id is
+//! forwarded to the peer whose tag matches the id ([`Action::Forward`]).
 //!
 //! # Guarantees
 //!
-//! * A join and its acknowledgement are one step: the member list in a `join_ack` agrees with
-//!   every notice after it, and no message of a room follows its `leave_ack`.
-//! * A message never reaches a connection that is not a member, every member has a connection, and
-//!   every room has a member, a guest or a count of another node.
-//! * Keys are generational: a stale key has no effect, wherever it is used.
-//! * Joining and leaving cost the same in a room of two and of ten thousand; a broadcast borrows
-//!   its member list and allocates nothing.
+//! * A join and its acknowledgement are atomic: the member list in a `join_ack` is consistent
+//!   with all later notices, and no message of a room follows its `leave_ack`.
+//! * Messages are never delivered to connections that are not members. Every member has a
+//!   connection, and every room has a member, a guest or a count from another node.
+//! * Keys are generational, so using a stale key has no effect.
+//! * Joining and leaving cost the same in a room of two members as in one of ten thousand. A
+//!   broadcast borrows the member list and allocates nothing.
 //!
-//! [`contract`] lists all guarantees, with a test of each.
+//! [`contract`] lists all guarantees, each with a test.
 
 mod action;
 mod audit;
@@ -68,7 +67,7 @@ mod errors;
 mod exchange;
 mod guest_tables;
 mod guests;
-// Its scenarios need the whole server: roomer-conformance runs them.
+// Its scenarios need the complete server, so roomer-conformance runs them.
 #[cfg_attr(not(doctest), doc = include_str!("../guide/contract.md"))]
 pub mod contract {}
 mod hash;

@@ -1,4 +1,4 @@
-//! Rate limits, the limit on violations, and what is rejected, by reason.
+//! Rate limits, the limit on violations, and counters of rejected packets and peer inputs.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use roomer_proto::{JOIN, PacketRef};
 use crate::config::Config;
 use crate::rate::{Bucket, Rate};
 
-/// Why a packet or a join is rejected.
+/// The reason that a packet or join is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RejectReason {
     Reserved,
@@ -18,11 +18,11 @@ pub(crate) enum RejectReason {
     TooManyRooms,
     UnknownDst,
     NoSharedRoom,
-    /// A client may not set its info.
+    /// The client may not set its info.
     InfoNotAllowed,
-    /// The info is not JSON, or too long.
+    /// The info is not valid JSON, or too long.
     InvalidInfo,
-    /// The info is above [`Config::info_rate`].
+    /// The info exceeds [`Config::info_rate`].
     InfoRate,
     NoHandler,
     PlainReceiver,
@@ -33,15 +33,15 @@ pub(crate) enum RejectReason {
 }
 
 impl RejectReason {
-    /// Returns true if the sender could have known. The receiver of a direct message may have closed
-    /// a moment ago, which is not the sender's fault; nor does a client know which protocol another
-    /// one speaks, or that the server has stopped waiting.
+    /// Returns true if the sender could have avoided the rejection. The receiver of a direct
+    /// message may have just closed; a client does not know which protocol another client
+    /// speaks, or that the server has stopped waiting for an answer.
     pub(crate) fn is_violation(self) -> bool {
         use RejectReason::{LateAnswer, PlainReceiver, UnknownDst};
         !matches!(self, UnknownDst | PlainReceiver | LateAnswer)
     }
 
-    /// Returns the code and the text of the error that an extended client gets.
+    /// Returns the code and message of the error sent to an extended client.
     pub(crate) fn failure(self) -> (ErrorCode, &'static str) {
         match self {
             RejectReason::Reserved => (ErrorCode::Refused, "the event belongs to the protocol"),
@@ -65,7 +65,7 @@ impl RejectReason {
     }
 }
 
-/// Why the hub itself closes a connection.
+/// The reason that the hub itself closes a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum CloseCause {
     Rate,
@@ -73,7 +73,7 @@ pub(crate) enum CloseCause {
 }
 
 impl CloseCause {
-    /// Returns the row of the table of close codes.
+    /// Returns the matching row of the table of close codes.
     pub(crate) fn close(self) -> &'static Close {
         match self {
             CloseCause::Rate => &close::RATE,
@@ -82,7 +82,7 @@ impl CloseCause {
     }
 }
 
-/// The token buckets of one connection. Each is full until it is used.
+/// The token buckets of one connection. Each bucket starts full.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Buckets {
     messages: Bucket,
@@ -94,7 +94,7 @@ pub(crate) struct Buckets {
 }
 
 impl Buckets {
-    /// Takes a packet's tokens. Returns false if one of the rates does not admit the packet.
+    /// Takes the tokens for a packet. Returns false if the packet exceeds one of the rates.
     pub(crate) fn take_packet(
         &mut self,
         config: &Config,
@@ -104,39 +104,38 @@ impl Buckets {
         let take = |bucket: &mut Bucket, rate: Option<Rate>, count| {
             rate.is_none_or(|rate| bucket.take(rate, now, count))
         };
-        // Tokens that a rejected packet took before the rate that rejects it are lost, which does
-        // not matter: its connection is closed.
+        // If a later rate rejects the packet, the tokens already taken are lost. That is
+        // harmless, because the connection will be closed.
         take(&mut self.messages, config.message_rate, 1)
-            // Without the headers of frames, whose number depends on how the client splits a
-            // message.
+            // Excludes frame headers, whose number depends on how the client fragments a message.
             && take(&mut self.bytes, config.byte_rate, packet.encoded_len())
             && (packet.event != JOIN || take(&mut self.joins, config.join_rate, 1))
     }
 
-    /// Takes the token of a change of info. Returns false if there were too many.
+    /// Takes a token for a change of info. Returns false if the rate is exceeded.
     pub(crate) fn take_info(&mut self, rate: Rate, now: Duration) -> bool {
         self.infos.take(rate, now, 1)
     }
 
-    /// Takes the token of a request for what was missed. Returns false if there were too many.
+    /// Takes a token for a request for missed messages. Returns false if the rate is exceeded.
     pub(crate) fn take_recall(&mut self, rate: Rate, now: Duration) -> bool {
         self.recalls.take(rate, now, 1)
     }
 
-    /// Takes the token of a violation. Returns false if there were too many.
+    /// Takes a token for a violation. Returns false if the rate is exceeded.
     pub(crate) fn take_violation(&mut self, rate: Rate, now: Duration) -> bool {
         self.violations.take(rate, now, 1)
     }
 }
 
-/// The number of packets and joins that a hub has rejected, by reason.
+/// Counters of packets and joins that a hub has rejected, by reason.
 ///
-/// A rejected packet is dropped and its connection stays open, unless the field says otherwise.
+/// A rejected packet is dropped, but its connection stays open unless the field says otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RejectedPackets {
-    /// Messages with an event that only a server may send ([`roomer_proto::is_reserved`]), or one of
-    /// the extended protocol ([`Config::extended`]).
+    /// Messages with an event that only a server may send ([`roomer_proto::is_reserved`]), or
+    /// that belongs to the extended protocol ([`Config::extended`]).
     pub reserved: u64,
     /// Messages to rooms that the sender is not a member of.
     pub not_member: u64,
@@ -144,37 +143,35 @@ pub struct RejectedPackets {
     pub long_name: u64,
     /// Joins above [`Config::max_rooms`].
     pub too_many_rooms: u64,
-    /// Direct messages to ids without a connection, here and at the peers that are up.
+    /// Direct messages to ids without a connection, either here or on a peer that is up.
     pub unknown_dst: u64,
-    /// Direct messages between connections that share no room ([`Config::shared_room_only`]).
+    /// Direct messages between connections without a shared room ([`Config::shared_room_only`]).
     pub no_shared_room: u64,
-    /// Changes of a client's own info without a rule that permits them
-    /// ([`Config::authorize_info`]), that are not JSON, too long ([`Config::max_info`]) or too frequent
-    /// ([`Config::info_rate`]).
+    /// Changes of a client's own info that are not permitted ([`Config::authorize_info`]), not
+    /// valid JSON, too long ([`Config::max_info`]) or too frequent ([`Config::info_rate`]).
     pub info: u64,
-    /// Requests with an event that does not have a request handler.
+    /// Requests with an event that has no request handler.
     pub no_handler: u64,
     /// Requests to clients that speak the plain protocol.
     pub plain_receiver: u64,
     /// Requests above [`Config::max_requests`].
     pub too_many_requests: u64,
-    /// Requests and answers with a tag that is not one, and requests with a tag that is in use.
+    /// Requests and answers with an invalid tag, and requests with a tag already in use.
     pub wrong_tag: u64,
-    /// Answers of clients to requests that were never made, or are answered already.
+    /// Clients' answers to requests that were never made, or have already been answered.
     pub unasked: u64,
-    /// Answers of clients to requests that the server has withdrawn.
+    /// Clients' answers to requests that the server has withdrawn.
     pub late: u64,
-    /// Packets that a rule of the application denied
-    /// ([`Action::Authorize`](crate::Action::Authorize)).
+    /// Packets denied by the application ([`Action::Authorize`](crate::Action::Authorize)).
     pub by_application: u64,
-    /// Packets above a rate, each of which closed its connection.
+    /// Packets that exceeded a rate, each of which closed its connection.
     pub rate: u64,
     /// Connections closed because of too many violations ([`Config::violation_rate`]).
     pub violations: u64,
 }
 
 impl RejectedPackets {
-    /// Returns each count with its field's name.
+    /// Returns each counter with its field's name.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         let RejectedPackets {
             reserved,
@@ -236,30 +233,30 @@ impl RejectedPackets {
     }
 }
 
-/// The number of inputs about peers that a hub has rejected, by reason: messages and changes that a
-/// correct peer does not send, except where the field notes otherwise.
+/// Counters of inputs about peers that a hub has rejected, by reason. A correct peer does not
+/// cause them, except where noted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RejectedPeerInputs {
-    /// Inputs about a peer that is not up, and [`Input::PeerUp`](crate::Input::PeerUp) for one
-    /// that is.
+    /// Inputs about a peer that is not up, or [`Input::PeerUp`](crate::Input::PeerUp) for a
+    /// peer that is already up.
     pub wrong_peer: u64,
-    /// Messages whose `src`, and guests whose id, does not bear the peer's tag.
+    /// Messages whose `src`, and guests whose id, does not have the peer's tag.
     pub foreign_id: u64,
     /// Messages with an event of the protocol ([`roomer_proto::is_built_in`]).
     pub built_in: u64,
-    /// Guests with an id that a connection of this node or a guest of another peer uses.
+    /// Guests with an id already used by a connection of this node or a guest of another peer.
     pub duplicate_id: u64,
-    /// Guests and counts in rooms with a name above [`Config::max_name`](crate::Config::max_name).
+    /// Guests and counts in rooms whose name exceeds [`Config::max_name`](crate::Config::max_name).
     pub long_name: u64,
-    /// Direct messages to ids without a connection, which may have closed a moment ago.
+    /// Direct messages to ids without a connection. The connection may have just closed.
     pub unknown_dst: u64,
-    /// Answers to requests that were not sent, or are over.
+    /// Answers to requests that were never made or have ended.
     pub unasked: u64,
 }
 
 impl RejectedPeerInputs {
-    /// Returns each count with its field's name.
+    /// Returns each counter with its field's name.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         let RejectedPeerInputs {
             wrong_peer,

@@ -1,7 +1,7 @@
-//! Info of members, and the notices about members that extended clients get.
+//! Infos of members, and notices about members for extended clients.
 //!
-//! Plain members of the same rooms get the notices of the original. So each change of a room with both
-//! kinds of members makes two notices, one after the other.
+//! Plain members of the same room receive the notices of the original protocol. In a room with
+//! both kinds of members, each change therefore causes two notices.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,8 @@ use crate::snapshot::{MemberList, Snapshot};
 use crate::tables::Tables;
 
 impl Hub {
-    /// Sends `join_ack` to the subject and notifies the other members, in a room with extended members.
+    /// Acknowledges a join to the subject and notifies the other members, in a room with
+    /// extended members.
     #[cold]
     #[inline(never)]
     pub(crate) fn acknowledge_in_mixed_room(
@@ -44,7 +45,7 @@ impl Hub {
             return;
         }
         let entry = &self.tables.rooms[room];
-        // The joiner is a member by now, and is not one of the others.
+        // The joining connection is already a member, but does not count as one of the others.
         let extended_others = entry.extended_members() - usize::from(is_extended);
         let plain_others = entry.members().len() - 1 - extended_others;
         if plain_others > 0 && entry.has_full_presence() {
@@ -64,7 +65,7 @@ impl Hub {
         }
     }
 
-    /// Notifies the members of a room with extended members that the subject has left it.
+    /// Notifies the members of a room with extended members that the subject has left.
     #[cold]
     #[inline(never)]
     pub(crate) fn announce_leave(&mut self, room: RoomKey) {
@@ -83,8 +84,8 @@ impl Hub {
         }
     }
 
-    /// Notifies the extended members of a room with full presence that a guest has joined, or that a
-    /// connection or a guest has left.
+    /// In a room with full presence, notifies the extended members that a guest has joined, or
+    /// that a connection or guest has left.
     #[cold]
     #[inline(never)]
     pub(crate) fn announce_guest(&mut self, room: RoomKey, has_joined: bool, id: &ConnId) {
@@ -106,7 +107,7 @@ impl Hub {
         });
     }
 
-    /// Sends the number of members to the extended members of a room that counts them.
+    /// Sends the number of members to the extended members of a room with counted presence.
     #[cold]
     #[inline(never)]
     pub(crate) fn announce_count(&mut self, room: RoomKey) {
@@ -124,7 +125,7 @@ impl Hub {
         let entry = &mut self.tables.conns[conn];
         let profile = entry.profile.get_or_insert_default();
         let has_changed = profile.set_info(info);
-        // An empty profile is stored as none, so that comparisons of profiles need one case only.
+        // An empty profile is stored as `None`, so that comparisons have one case less.
         if profile.is_empty() {
             entry.profile = None;
         }
@@ -137,7 +138,7 @@ impl Hub {
         for seat in conns[conn].seats.iter() {
             let room = &mut rooms[seat.room];
             if let Some(entries) = &mut room.entries {
-                // Even if no member is notified: a later `join_ack` shows the text.
+                // Even if no members are notified, because a later `join_ack` contains the entry.
                 entries.changed(seat.member_index as usize);
             }
             let kind = match room.presence {
@@ -145,7 +146,7 @@ impl Hub {
                 Presence::Off if conns[conn].extended => NoticeKind::Own,
                 _ => continue,
             };
-            // One text for all rooms: there may be a thousand.
+            // The text is shared by all rooms, of which there may be a thousand.
             let text = *text.get_or_insert_with(|| {
                 self.output.add_text(|out| {
                     out.extend_from_slice(b"{\"changed\":[");
@@ -159,7 +160,7 @@ impl Hub {
         }
     }
 
-    /// Replaces info and user of a guest, and notifies the extended members of its rooms.
+    /// Replaces the info and user of a guest, and notifies the extended members of its rooms.
     pub(crate) fn guest_profile(
         &mut self,
         peer: PeerKey,
@@ -181,12 +182,12 @@ impl Hub {
         let Tables { guest_tables, rooms, .. } = &mut self.tables;
         for seat in guest_tables.guests[key].seats.iter() {
             let room = &mut rooms[seat.room];
-            // Whether or not a member is notified: a later `join_ack` shows the text.
+            // Even if no members are notified, because a later `join_ack` contains the entry.
             room.guests_mut().entries.changed(seat.member_index as usize);
             if room.presence != Presence::Full || room.extended_members() == 0 {
                 continue;
             }
-            // One text for all rooms, as for a connection.
+            // The text is shared by all rooms, as in `set_info`.
             let text = *text.get_or_insert_with(|| {
                 self.output.add_text(|out| {
                     out.extend_from_slice(b"{\"changed\":[");
@@ -199,7 +200,7 @@ impl Hub {
         }
     }
 
-    /// Handles a packet of a client with an event of the extended protocol.
+    /// Handles a client's packet with an event of the extended protocol.
     #[cold]
     #[inline(never)]
     pub(crate) fn extended_event(
@@ -214,8 +215,8 @@ impl Hub {
                 self.info_packet(now, conn, packet, authorization)
             }
             REPLY | ERROR if self.tables.is_extended(conn) => self.answer(conn, packet),
-            // Events of later versions, and those that only a server sends; the engine handles
-            // those about the session itself.
+            // Events of later versions, and events that only a server sends. The engine handles
+            // events about the session itself.
             _ => Err(RejectReason::Reserved),
         }
     }
@@ -231,7 +232,7 @@ impl Hub {
         if !self.config.authorize_info {
             return Err(RejectReason::InfoNotAllowed);
         }
-        // The length first, since a message may have megabytes.
+        // The length is checked before parsing, because a message may have megabytes.
         if packet.payload.len() > self.config.max_info {
             return Err(RejectReason::InvalidInfo);
         }
@@ -249,11 +250,11 @@ impl Hub {
         Ok(())
     }
 
-    /// Writes the payload of an extended client's `join_ack`.
+    /// Writes the payload of a `join_ack` for an extended client.
     fn write_extended_payload(&mut self, conn: ConnKey, room: RoomKey) {
         let (own, abroad) = (&mut self.output.own_payload, &mut self.output.guest_list);
         own.clear();
-        // The list of the last input would otherwise be sent with this one.
+        // Clears the previous list, which would otherwise be sent again.
         abroad.replace(&[], Vec::new());
         match self.tables.rooms[room].presence {
             Presence::Count => write_count(&self.tables.rooms[room], own),
@@ -271,7 +272,7 @@ impl Hub {
 }
 
 impl<'a> Actions<'a> {
-    /// Returns the action of a notice for the extended members of a room.
+    /// Returns the action that sends a notice to the extended members of a room.
     pub(crate) fn members_action(&self, key: RoomKey, text: u32, kind: NoticeKind) -> Action<'a> {
         let room = &self.tables.rooms[key];
         let audience = room.extended_audience();
@@ -301,7 +302,7 @@ impl<'a> Actions<'a> {
         }
     }
 
-    /// Returns the action that sends an extended client the members of a room with their info.
+    /// Returns the action that sends an extended client the members of a room, with their infos.
     #[cold]
     #[inline(never)]
     pub(crate) fn members_ack(&self, room: RoomKey) -> Action<'a> {
@@ -321,11 +322,10 @@ impl<'a> Actions<'a> {
 }
 
 impl Tables {
-    /// Brings the text of a room's members and guests up to date, and writes the part that is not in
-    /// its chunks.
+    /// Updates the cached text of a room's members and guests, and writes the rest that no full
+    /// chunk contains.
     fn refresh_entries(&mut self, key: RoomKey, own: &mut Vec<u8>, abroad: &mut MemberList) {
-        // Moved out, so that the entries can be read from the tables meanwhile. A small room has no
-        // full chunks.
+        // Moved out, because building entries borrows the tables. A small room has no full chunks.
         let mut kept = self.rooms[key].entries.take();
         let mut new = EntryChunks::default();
         let entries = kept.as_deref_mut().unwrap_or(&mut new);
@@ -343,14 +343,14 @@ impl Tables {
         }
     }
 
-    /// Appends the entry of a room's member, with what precedes it.
+    /// Appends the entry of a room's member, including its separator.
     pub(crate) fn write_entry(&self, room: RoomKey, index: usize, out: &mut Vec<u8>) {
         let begin: &[u8] = if index == 0 { b"{\"members\":[" } else { b"," };
         out.extend_from_slice(begin);
         write_conn(self, self.rooms[room].members().0[index].conn, out);
     }
 
-    /// Appends the entry of a room's guest, which follows a member.
+    /// Appends the entry of a room's guest, which always follows another entry.
     pub(crate) fn write_guest_entry(&self, room: RoomKey, index: usize, out: &mut Vec<u8>) {
         let guests = self.rooms[room].guests().map_or(&[][..], RoomGuests::members);
         out.push(b',');
@@ -358,13 +358,13 @@ impl Tables {
     }
 }
 
-/// Appends the entry of a connection.
+/// Appends the JSON entry of a connection.
 pub(crate) fn write_conn(tables: &Tables, conn: ConnKey, out: &mut Vec<u8>) {
     let entry = &tables.conns[conn];
     write_member(entry.id.as_str(), entry.profile.as_deref(), out);
 }
 
-/// Appends the entry of a guest.
+/// Appends the JSON entry of a guest.
 fn write_guest(tables: &Tables, guest: GuestKey, out: &mut Vec<u8>) {
     let guest = &tables.guest_tables.guests[guest];
     write_member(guest.id().as_str(), guest.profile.as_deref(), out);

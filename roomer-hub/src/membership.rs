@@ -1,4 +1,4 @@
-//! Changes of the tables, with the actions that announce them: open, join, leave, remove.
+//! Opening connections, joining and leaving rooms, and removing connections, with the resulting records.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use crate::record::{Context, Record};
 impl Hub {
     /// Opens a connection and joins it to `root`.
     pub(crate) fn open<'a>(&mut self, now: Duration, id: ConnId, extended: bool) -> Context<'a> {
-        // Under `Config::compat` each client is a plain one, as its events could not be
-        // distinguished from the application's.
+        // Under `Config::compat`, every client is plain, because events of the extended
+        // protocol could be events of the application.
         let conn = self.tables.insert(id, now, extended && self.config.extended);
         self.opened(id, conn)
     }
 
-    /// Opens a connection that has info or a user.
+    /// Opens a connection that has an info or a user.
     #[cold]
     #[inline(never)]
     pub(crate) fn open_with_profile<'a>(
@@ -32,7 +32,7 @@ impl Hub {
         profile: &Profile,
     ) -> Context<'a> {
         let conn = self.tables.insert(id, now, extended && self.config.extended);
-        // Before the join of `root`, which shows it.
+        // Set before `root` is joined, because that join announces it.
         if let Some(conn) = conn.filter(|_| !profile.is_empty()) {
             self.tables.conns[conn].profile = Some(Box::new(profile.clone()));
         }
@@ -42,8 +42,8 @@ impl Hub {
     fn opened<'a>(&mut self, id: ConnId, conn: Option<ConnKey>) -> Context<'a> {
         let packet = PacketRef { room: ROOT, ..PacketRef::default() };
         let Some(conn) = conn else {
-            // Ids are random, so an id in use is a fault of the caller. A second connection under
-            // it could receive the first one's direct messages.
+            // Ids are random, so an id in use is a fault of the caller. A second connection
+            // with the same id could receive the direct messages of the first one.
             self.output.records.push(Record::Rejected);
             return Context::of(ConnKey::default(), packet);
         };
@@ -53,15 +53,15 @@ impl Hub {
         Context::of(conn, packet)
     }
 
-    /// Joins a room on the server's behalf: a rejection is counted, but is not a violation.
+    /// Joins a room on behalf of the server. A rejection is counted, but is not a violation.
     pub(crate) fn join_as_server(&mut self, conn: ConnKey, name: &str) {
         if let Err(reason) = self.join(conn, name, Authorization::Granted) {
             self.rejected.count(reason);
         }
     }
 
-    /// Joins a room, which is created if it does not exist; answers a rejected join with
-    /// `leave_ack`. The caller has set the subject.
+    /// Joins a room, creating it if necessary. Answers a rejected join with `leave_ack`. The
+    /// caller must have set the subject.
     pub(crate) fn join(
         &mut self,
         conn: ConnKey,
@@ -69,12 +69,12 @@ impl Hub {
         authorization: Authorization,
     ) -> Result<(), RejectReason> {
         let existing = self.tables.find_room(name);
-        // Before the limits: a repeated join needs no seat, and the Go original answers each one.
+        // Before the limits: a repeated join needs no seat, and the Go original answers every join.
         if let Some(room) = existing.filter(|&room| self.tables.is_member(conn, room)) {
             self.acknowledge(conn, room, self.config.announce_rejoin);
             return Ok(());
         }
-        // A name that is both too long and one too many counts as too long.
+        // If both limits are exceeded, the name's length is reported.
         let is_long = name.len() > self.config.max_name;
         if is_long || self.tables.rooms_of(conn).len() >= self.config.max_rooms {
             self.output.records.push(Record::LeaveAck);
@@ -86,18 +86,18 @@ impl Hub {
         }
         let room = match existing {
             Some(room) => room,
-            // Only after all checks, so that a rejected join leaves no empty room behind.
+            // Only after all checks, so that a rejected join does not leave an empty room behind.
             None => self.tables.insert_room(name, self.presence_of(name)),
         };
         self.tables.join(conn, room);
-        // Acknowledged after the join, since a room that counts its members counts the new one.
+        // After the join, so that the number of members includes the new one.
         self.output.records.push(Record::Joined(room));
         self.acknowledge(conn, room, self.tables.members(room).len() > 1);
         Ok(())
     }
 
-    /// Sends `join_ack` to the subject, and with `announce` notifies the other members if the
-    /// room's presence is full.
+    /// Sends `join_ack` to the subject. With `announce`, notifies the other members if the room
+    /// has full presence.
     pub(crate) fn acknowledge(&mut self, conn: ConnKey, room: RoomKey, announce: bool) {
         let room_entry = &self.tables.rooms[room];
         if room_entry.extended_members() > 0 {
@@ -110,32 +110,32 @@ impl Hub {
         self.output.write_plain_payload(room_entry);
     }
 
-    /// Leaves a room. Sends `leave_ack` even if the connection is not a member. The caller has
-    /// set the subject.
+    /// Leaves a room. Sends `leave_ack` even if the connection is not a member. The caller must
+    /// have set the subject.
     pub(crate) fn leave(&mut self, conn: ConnKey, name: &str) {
         let seat = self
             .tables
             .find_room(name)
             .and_then(|room| Some((room, self.tables.seat_index(conn, room)?)));
         let Some((room, seat_index)) = seat else {
-            // Answered in any case: plain clients use the answer to learn that their earlier
+            // Always answered: plain clients use the answer as confirmation that their earlier
             // packets were handled.
             return self.output.records.push(Record::LeaveAck);
         };
-        // Before the `leave_ack`, so that the driver flushes the room's pending messages to the
-        // connection first.
+        // Before the `leave_ack`, so that the driver first flushes the room's pending messages
+        // to the connection.
         self.output.records.push(Record::Left(room));
         self.output.records.push(Record::LeaveAck);
         self.leave_seat(conn, seat_index);
     }
 
-    /// Removes a connection from all rooms and from the tables, and makes it the subject. Returns
-    /// false if it is gone.
+    /// Removes a connection from all rooms and from the tables, and makes it the subject.
+    /// Returns false if the connection is gone already.
     pub(crate) fn remove(&mut self, conn: ConnKey) -> bool {
         if !self.set_subject(conn) {
             return false;
         }
-        // From the last seat to the first, so that no seat moves.
+        // From the last seat to the first, so that no other seat moves.
         while let Some(seat) = self.tables.conns[conn].seats.last() {
             self.output.records.push(Record::Left(seat.room));
             self.leave_seat(conn, self.tables.conns[conn].seats.len() - 1);
@@ -149,11 +149,11 @@ impl Hub {
         true
     }
 
-    /// Leaves one seat, and notifies the other members or reports that the room is closed.
+    /// Leaves one seat, and notifies the other members or reports that the room was closed.
     fn leave_seat(&mut self, conn: ConnKey, seat_index: usize) {
         let (room, closed) = self.tables.leave(conn, seat_index);
         if let Some(name) = closed {
-            // The name is kept, since the records refer to the room by a key that is stale now.
+            // The name is kept, because the records refer to the room by its key, which is now stale.
             self.output.closed_rooms.push((room, name));
             self.output.records.push(Record::RoomClosed(room));
             return;
@@ -162,7 +162,7 @@ impl Hub {
         if room_entry.extended_members() > 0 {
             return self.announce_leave(room);
         }
-        // Only guests may be left.
+        // Only guests may remain.
         if room_entry.has_full_presence() && !room_entry.members().is_empty() {
             self.output.records.push(Record::MemberLeft(room));
         }

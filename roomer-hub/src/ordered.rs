@@ -1,4 +1,4 @@
-//! Messages that have waited for their place in their room's order, and members whose messages were lost.
+//! Delivering messages that have a place in their room's order, and signalling lost messages.
 
 use roomer_proto::{ConnId, PacketRef};
 
@@ -8,17 +8,17 @@ use crate::member_info::write_conn;
 use crate::record::{Context, NoticeKind, RareRecord, Record};
 
 impl Hub {
-    /// Sends a message that has its place in a room's order to this node's members.
+    /// Delivers a message that has its place in a room's order to the members on this node.
     pub(crate) fn ordered<'a>(
         &mut self,
         except: Option<ConnId>,
         packet: PacketRef<'a>,
     ) -> Context<'a> {
-        // Without members here there is nothing to send: each node delivers to its own.
+        // Without local members there is nothing to send, because each node delivers to its own members.
         if let Some(room) = self.tables.find_room(packet.room)
             && !self.tables.members(room).is_empty()
         {
-            // The packet was made by a node and not by a client, so its `src` is the true sender.
+            // The packet comes from a node, not directly from a client, so its `src` can be trusted.
             self.output.subject = ConnId::parse(packet.src);
             self.output.records.push(Record::Rare(RareRecord::Broadcast(room)));
         }
@@ -26,7 +26,7 @@ impl Hub {
         Context { conn: ConnKey::default(), except, packet }
     }
 
-    /// Notifies the members of a room that another one left and joined.
+    /// Notifies the members of a room that another member left and rejoined.
     pub(crate) fn renewed<'a>(&mut self, id: ConnId, name: &str) -> Context<'a> {
         let conn = self.tables.find_conn(id.as_str());
         let context =
@@ -41,8 +41,7 @@ impl Hub {
         }
         self.output.subject = Some(id);
         let has_plain = self.tables.rooms[room].has_plain_members();
-        // First the leave, then the join: the members see that the sender has left and joined again, which
-        // stands for the lost messages.
+        // A leave followed by a join signals that messages of this member were lost.
         for has_joined in [false, true] {
             if has_plain {
                 self.output.records.push(match has_joined {
@@ -51,7 +50,7 @@ impl Hub {
                 });
             }
             match conn {
-                // The info of a connection of this node is known here.
+                // The connection is local, so its info is available.
                 Some(conn) if has_joined => {
                     if self.tables.rooms[room].extended_members() > 0 {
                         self.output.notify(room, NoticeKind::Membership, |out| {
@@ -61,7 +60,7 @@ impl Hub {
                         });
                     }
                 }
-                // A leave needs only the id, so it serves connections of this node too.
+                // A leave needs only the id, so the same function serves local connections.
                 _ => self.announce_guest(room, has_joined, &id),
             }
         }

@@ -1,4 +1,4 @@
-//! The rules for a client's packet, in their order.
+//! The rules for packets from clients, in the order in which they apply.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::permission::{Authorization, Permission};
 use crate::record::Record;
 
 impl Hub {
-    /// Handles a client's packet: checks the rates, then the rules.
+    /// Handles a packet from a client by checking first the rates, then the rules.
     pub(crate) fn packet(
         &mut self,
         now: Duration,
@@ -25,7 +25,7 @@ impl Hub {
         }
         // A packet that the application has just allowed took its tokens when it arrived.
         let is_new = authorization == Authorization::Required;
-        // Before the rules, so that packets that they reject count as well.
+        // Before the rules, so that packets rejected by them count too.
         if self.has_rates
             && is_new
             && !self.tables.buckets_mut(conn).take_packet(&self.config, now, packet)
@@ -39,8 +39,8 @@ impl Hub {
         }
     }
 
-    /// Applies the rules in the order of the Go original. Reserved events, limits on names,
-    /// membership and shared rooms are additions.
+    /// Applies the rules in the order of the Go original, which has no reserved events, limits
+    /// on names, membership checks or shared rooms.
     fn apply_rules(
         &mut self,
         now: Duration,
@@ -59,15 +59,15 @@ impl Hub {
                 self.leave(conn, packet.room);
                 return Ok(());
             }
-            // The Go original forwards these, so that a client can forge the membership of another.
+            // The Go original forwards these, which lets a client forge joins and leaves of others.
             event if is_reserved(event) => return Err(RejectReason::Reserved),
             event if self.config.extended && is_extended(event) => {
                 return self.extended_event(now, conn, packet, authorization);
             }
             _ => {}
         }
-        // Not before: a join has a `leave_ack` for a name that is too long, and a leave is always
-        // answered.
+        // Not checked earlier: a join with a name that is too long is answered with
+        // `leave_ack`, and a leave is always answered.
         if packet.event.len().max(packet.room.len()) > self.config.max_name {
             return Err(RejectReason::LongName);
         }
@@ -85,8 +85,8 @@ impl Hub {
             });
             return Ok(());
         }
-        // Membership is checked before the application is asked, so that its rule sees only packets
-        // that could be sent.
+        // Membership is checked before the application's rule is asked, so that the rule sees
+        // only packets that could be delivered.
         let room = self.tables.find_room(packet.room);
         let is_member = room.is_some_and(|room| self.tables.is_member(conn, room));
         if self.config.members_only && !is_member {
@@ -102,7 +102,7 @@ impl Hub {
             (None, Some(room)) => {
                 self.broadcast(room, packet, Some(conn), Record::Broadcast(room));
             }
-            // Only without `members_only`: there is no room, so there are no receivers.
+            // Only possible without `members_only`: the room does not exist, so there are no receivers.
             (None, None) => {}
         }
         Ok(())
@@ -111,11 +111,11 @@ impl Hub {
     /// Returns true if [`Config::shared_room_only`](crate::Config::shared_room_only) permits a
     /// direct message.
     pub(crate) fn may_reach(&self, from: ConnKey, to: ConnKey) -> bool {
-        // `root` does not count, since every connection begins there.
+        // `root` does not count, because every connection starts there.
         from == to || self.tables.share_room(from, to, self.tables.find_room(ROOT))
     }
 
-    /// Counts a rejected packet, and closes its sender if it has sent too many of them.
+    /// Counts a rejected packet, and closes its sender if there were too many violations.
     fn reject(
         &mut self,
         now: Duration,
@@ -124,7 +124,7 @@ impl Hub {
         reason: RejectReason,
     ) {
         self.rejected.count(reason);
-        // Before the close below, so that the client has the reason when its connection ends.
+        // Reported before the close below, so that the client receives the reason first.
         self.report_refused(now, conn, packet, reason);
         let Some(rate) = self.config.violation_rate.filter(|_| reason.is_violation()) else {
             return;
@@ -135,9 +135,9 @@ impl Hub {
         }
     }
 
-    /// Removes a connection and has it closed.
+    /// Removes a connection and records that it must be closed.
     fn close_for(&mut self, conn: ConnKey, cause: CloseCause) {
-        // `remove` notifies the rooms first, so the close is the last action about the connection.
+        // `remove` notifies the rooms first, so that the close is the connection's last action.
         if self.remove(conn) {
             self.output.records.push(Record::CloseFor(cause));
         }
@@ -153,7 +153,7 @@ impl Hub {
             && let Some(room) = self.tables.find_room(packet.room)
             && self.tables.is_member(conn, room)
         {
-            // The server has made it a member in the meantime, so a `leave_ack` would be wrong.
+            // The server has joined it to the room in the meantime, so a `leave_ack` would be wrong.
             return self.acknowledge(conn, room, self.config.announce_rejoin);
         }
         self.rejected.by_application += 1;
@@ -164,7 +164,7 @@ impl Hub {
         self.report_failure(now, conn, packet, failure);
     }
 
-    /// Records a message to the members of a room. `except` is the connection that is left out.
+    /// Records a message to the members of a room. `except` is a connection to skip.
     #[inline]
     pub(crate) fn broadcast(
         &mut self,

@@ -1,4 +1,4 @@
-//! A room's guests and counts: the members that other nodes have reported.
+//! Per-room lists of guests, and counts of members on other nodes.
 
 use roomer_proto::ConnId;
 
@@ -6,7 +6,7 @@ use crate::entries::EntryChunks;
 use crate::keys::{GuestKey, PeerKey};
 use crate::snapshot::MemberList;
 
-/// A guest in a room, as the room has it.
+/// An entry in a room's list of guests.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RoomGuest {
     pub(crate) guest: GuestKey,
@@ -14,12 +14,12 @@ pub(crate) struct RoomGuest {
     pub(crate) seat_index: u32,
 }
 
-/// The members that one peer has in a room. At least one of the numbers is not 0.
+/// The members that one peer has in a room. At least one of the two numbers is not 0.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RoomPeer {
     pub(crate) peer: PeerKey,
     pub(crate) guests: u32,
-    /// The number of [`Input::GuestCount`](crate::Input::GuestCount).
+    /// The number from the last [`Input::GuestCount`](crate::Input::GuestCount).
     pub(crate) count: u32,
 }
 
@@ -40,7 +40,7 @@ impl<'a> Peers<'a> {
         self.0.is_none()
     }
 
-    /// Returns the keys of the peers. Their order has no meaning, but is reproducible.
+    /// Returns the keys of the peers in an unspecified but reproducible order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = PeerKey> + use<'a> {
         self.as_slice().iter().map(|entry| entry.peer)
     }
@@ -56,13 +56,13 @@ impl std::fmt::Debug for Peers<'_> {
     }
 }
 
-/// The guests and counts of one room. A room with neither does not have this.
+/// The guests and counts of one room. Allocated only for rooms that have some.
 #[derive(Debug, Default)]
 pub(crate) struct RoomGuests {
     members: Vec<RoomGuest>,
-    /// The ids in the order of `members`, as the second run of the room's snapshot.
+    /// The ids in the order of `members`, which form the second part of the room's snapshot.
     list: MemberList,
-    /// The chunks of the same for extended members.
+    /// The same list as JSON entries for extended members.
     pub(crate) entries: EntryChunks,
     peers: Vec<RoomPeer>,
 }
@@ -88,24 +88,24 @@ impl RoomGuests {
         &self.list
     }
 
-    /// Returns the number of guests and of members that were only counted.
+    /// Returns the number of members on other nodes, including those that are only counted.
     pub(crate) fn len(&self) -> usize {
         let counted = self.peers.iter().map(|entry| entry.count as usize);
         counted.fold(self.members.len(), usize::saturating_add)
     }
 
-    /// Returns the members that a peer has counted.
+    /// Returns a peer's count of members.
     pub(crate) fn count_of(&self, peer: PeerKey) -> u32 {
         self.peers.iter().find(|entry| entry.peer == peer).map_or(0, |entry| entry.count)
     }
 
-    /// Returns the number of guests, and of bytes after the last full chunk of the list, that
-    /// memory is allocated for.
+    /// Returns the allocated capacity: the number of guests, and the number of bytes after the
+    /// last full chunk of the list.
     pub(crate) fn capacity(&self) -> (usize, usize) {
         (self.members.capacity(), self.list.capacity())
     }
 
-    /// Returns the number of bytes that are allocated in total.
+    /// Returns the total number of allocated bytes.
     #[cfg(test)]
     pub(crate) fn allocated(&self) -> usize {
         self.members.capacity() * size_of::<RoomGuest>()
@@ -121,10 +121,10 @@ impl RoomGuests {
         self.members.len() as u32 - 1
     }
 
-    /// Removes the guest at an index and returns the one that has moved there, if any.
+    /// Removes the guest at an index, and returns the guest that has moved there, if any.
     pub(crate) fn swap_remove(&mut self, peer: PeerKey, index: u32) -> Option<RoomGuest> {
         let index = index as usize;
-        // As with a room's own members: the last guest moves, so its chunk changes as well.
+        // As in a room's own members, the last guest moves, so its chunk changes too.
         self.entries.changed(index);
         self.entries.changed(self.members.len() - 1);
         self.list.swap_remove(index);
@@ -137,25 +137,25 @@ impl RoomGuests {
         self.members.get(index).copied()
     }
 
-    /// Sets the number of members that a peer has counted.
+    /// Sets a peer's count of members.
     pub(crate) fn set_count(&mut self, peer: PeerKey, count: u32) {
         self.update(peer, |entry| entry.count = count);
     }
 
-    /// Changes the entry of a peer, which exists while one of its numbers is not 0.
+    /// Modifies the entry of a peer, which exists as long as one of its numbers is not 0.
     fn update(&mut self, peer: PeerKey, change: impl FnOnce(&mut RoomPeer)) {
         let known = self.peers.iter().position(|entry| entry.peer == peer);
         // Searched, since a cluster has few nodes and a room fewer; a map would cost each room
         // more.
         let index = known.unwrap_or_else(|| {
-            // Most rooms are shared with few peers.
+            // Reserves exactly one entry, because most rooms are shared with few peers.
             self.peers.reserve_exact(1);
             self.peers.push(RoomPeer { peer, guests: 0, count: 0 });
             self.peers.len() - 1
         });
         let entry = &mut self.peers[index];
         change(entry);
-        // Removed at once, so that a broadcast does not go to a node without members.
+        // Removed immediately, so that broadcasts are not sent to nodes without members.
         if entry.guests == 0 && entry.count == 0 {
             self.peers.swap_remove(index);
         }

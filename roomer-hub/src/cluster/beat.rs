@@ -1,4 +1,4 @@
-//! Beats: a node's report of itself to all others, once a second.
+//! Sending and handling beats, the periodic reports of each node to all others.
 
 use std::time::Duration;
 
@@ -9,14 +9,13 @@ use super::causes::{RefusedCause, ResetCause};
 use super::effect::Event;
 use super::peer::{Liveness, Peer};
 
-/// A node that reports a shorter uptime than this, under the name of another node, has replaced it.
+/// A new node with the name of another node is assumed to replace it if its uptime is shorter than this.
 const RECENT_START: Duration = Duration::from_secs(60);
 
 impl Cluster {
     pub(super) fn send_beat_if_due(&mut self) {
         if self.is_up && self.beat_at <= self.now {
-            // Counted from now, so that a node that was asleep does not send all the beats that it
-            // has missed.
+            // Relative to now, so that a node that was suspended does not send all the beats it missed.
             self.beat_at = self.now + self.config.beat;
             self.send_beat();
         }
@@ -26,8 +25,8 @@ impl Cluster {
         let sealing = self.sealing();
         let mut ends = Vec::with_capacity(self.peers.len());
         for (node, peer) in &mut self.peers {
-            // The digest covers all recorded changes, so the frame that is being collected is
-            // numbered first.
+            // The digest covers all recorded changes, so the frame being collected must be
+            // sealed before its number is reported.
             let outgoing = peer.outgoing.as_mut().map(|outgoing| {
                 outgoing.seal(&sealing);
                 (outgoing.stream, outgoing.last())
@@ -35,7 +34,7 @@ impl Cluster {
             let (stream, last) = outgoing.unwrap_or_default();
             ends.push(StreamEnd { to: *node, stream, last, applied: peer.incoming.applied() });
         }
-        // Taken out, so that the beat can borrow it while the frame is queued.
+        // Taken out of the config, so that the beat can borrow it while the frame is queued.
         let name = std::mem::take(&mut self.config.node);
         let beat = Beat {
             oldest_version: VERSION,
@@ -53,17 +52,17 @@ impl Cluster {
         self.config.node = name;
     }
 
-    /// Handles a beat from a peer. `profiles` is the digest of its profiles, if it reports one.
+    /// Handles a beat from a peer. `profiles` is the digest of its profiles, if the beat includes one.
     pub(super) fn beat(&mut self, from: NodeId, beat: &Beat<'_>, profiles: Option<u64>) {
         if !self.peers.contains_key(&from) {
-            // Each peer has tables of its own, so a faulty program that invents ids of nodes must
-            // not create any number of them.
+            // Bounded, because every peer allocates tables: a faulty program could invent any
+            // number of node ids.
             if self.peers.len() >= self.config.max_peers {
                 return self.report(Event::Refused { why: RefusedCause::TooManyPeers });
             }
             self.new_peer(from);
         }
-        // A request may have come before the first beat, which has the name.
+        // The peer may be known from an earlier request, but only a beat contains its name.
         if self.peers.get(&from).is_some_and(|peer| peer.name.is_empty()) {
             self.replaced_by(from, beat);
         }
@@ -77,12 +76,12 @@ impl Cluster {
             let version = beat.newest_version;
             return self.foreign(from, version);
         }
-        // Still on probation: its frames are not applied, and nothing is requested.
+        // Still on probation: its frames are ignored, and nothing is requested from it.
         if !peer.is_alive() && !peer.revive(now) {
             return;
         }
         if peer.incoming.is_idle() {
-            // A peer that is new or was dead.
+            // The peer is new, or was dead before.
             return self.want(from);
         }
         let has_news = beat.settings != settings && !peer.has_other_settings;
@@ -90,7 +89,8 @@ impl Cluster {
         let end = beat.streams.iter().find(|end| end.to == me);
         let end =
             end.unwrap_or(StreamEnd { to: me, stream: 0, last: 0, applied: Resume::default() });
-        // Beats confirm what a lost `Applied` would have, so the journal is freed in any case.
+        // A beat acknowledges frames too, in case an `Applied` was lost, so that the journal is
+        // always freed.
         let is_in_order = peer.incoming.reported(end.stream, end.last) == Some(true);
         self.applied(from, end.applied, is_in_order);
         let Some(peer) = self.peers.get_mut(&from) else { return };
@@ -100,8 +100,8 @@ impl Cluster {
         } else {
             match peer.incoming.reported(end.stream, end.last) {
                 None => Some(ResetCause::Stream),
-                // The digests are of the same moment only if exactly the reported frames are
-                // applied.
+                // The digests describe the same state only if exactly the reported frames have
+                // been applied.
                 Some(true) if peer.incoming.is_live() && peer.incoming.differs(beat, profiles) => {
                     Some(ResetCause::Divergence)
                 }
@@ -113,12 +113,12 @@ impl Cluster {
         }
         match reset {
             Some(why) => self.reset(from, why),
-            // The beat may have revealed a hole.
+            // The beat may have revealed missing frames.
             None => self.repair(from),
         }
     }
 
-    /// Returns the time since this node's start in milliseconds.
+    /// Returns the time since the start of this node in milliseconds.
     pub(super) fn uptime_ms(&self) -> u64 {
         self.now.saturating_sub(self.started_at).as_millis() as u64
     }
@@ -127,23 +127,23 @@ impl Cluster {
         self.peers.insert(node, Peer::new(self.now, self.config.dead_after));
     }
 
-    /// Returns a live peer that has requested this node's stream, and creates a peer that is new: a
-    /// request may arrive before the first beat.
+    /// Returns a live peer that has requested this node's stream. Creates the peer if
+    /// necessary, since the request may arrive before the first beat.
     pub(super) fn peer_for_want(&mut self, from: NodeId) -> Option<&mut Peer> {
         if !self.peers.contains_key(&from) && self.peers.len() < self.config.max_peers {
             self.new_peer(from);
-            // A peer that requests a stream is alive, so this node requests one in return, without
-            // waiting for a beat.
+            // A peer that requests a stream is alive, so this node can request its stream
+            // without waiting for a beat.
             self.want(from);
         }
         self.peers.get_mut(&from).filter(|peer| peer.is_alive())
     }
 
-    /// Shortens the wait for older nodes of the same name, which a recent start under it has most
-    /// likely replaced.
+    /// Shortens the timeout of older nodes with the same name, which a recently started node
+    /// has most likely replaced.
     fn replaced_by(&mut self, new: NodeId, beat: &Beat<'_>) {
-        // Two nodes may share a name by mistake. Only one that has just started is likely to
-        // replace another.
+        // Two nodes may share a name by mistake. Only a recently started node is likely to be a
+        // replacement.
         if Duration::from_millis(beat.uptime_ms) > RECENT_START || beat.name.is_empty() {
             return;
         }
@@ -153,7 +153,7 @@ impl Cluster {
             .for_each(|(_, peer)| peer.is_replaced());
     }
 
-    /// Records that a peer has no version of frames in common with this node.
+    /// Records that a peer and this node have no frame version in common.
     pub(super) fn foreign(&mut self, node: NodeId, version: u8) {
         if node == self.me {
             return; // The broker's echo, damaged.
@@ -165,12 +165,11 @@ impl Cluster {
         let Some(peer) = self.peers.get_mut(&node) else { return };
         peer.version = version;
         peer.silence = Duration::ZERO;
-        // A peer whose members are shown speaks this version, so such a frame of it is damaged or
-        // forged.
+        // A peer whose members are visible speaks this version, so this frame is damaged or forged.
         if peer.liveness != Liveness::Foreign && peer.key.is_none() {
             peer.liveness = Liveness::Foreign;
             peer.outgoing = None;
-            // A later beat of a common version begins anew.
+            // If a later beat has a common version, the stream starts over.
             peer.incoming.forget();
             self.report(Event::Foreign { node, version });
         }

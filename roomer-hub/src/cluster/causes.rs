@@ -1,35 +1,35 @@
-//! Why peers are gone, start over, or have frames refused.
+//! The reasons for which peers are dropped or reset, and frames are rejected.
 
 use roomer_proto::cluster::FrameError;
 
-/// Why a peer is gone.
+/// The reason that a peer was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum GoneCause {
-    /// The peer announced its stop.
+    /// The peer announced that it is stopping.
     Bye,
     /// The peer was silent for [`Config::dead_after`](super::Config::dead_after).
     Silent,
-    /// The peer did not answer requests for its members.
+    /// The peer did not respond to requests for its members.
     NoState,
-    /// The peer sent ten frames in a minute that cannot be decoded or exceed a bound. It is admitted
-    /// again after 30 s.
+    /// The peer sent ten frames within a minute that could not be decoded or exceeded a limit.
+    /// It is readmitted after 30 s.
     BadFrames,
 }
 
-/// Why a peer starts over with its members.
+/// The reason that a peer's stream is restarted from its members.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ResetCause {
     /// A missing frame did not arrive in time ([`Config::repair_wait`](super::Config::repair_wait)).
     Hole,
-    /// The peer no longer has a missing frame.
+    /// The peer no longer has a missing frame in its journal.
     Missing,
-    /// More bytes were held than [`Config::held_bytes`](super::Config::held_bytes).
+    /// The held frames exceeded [`Config::held_bytes`](super::Config::held_bytes).
     HeldBytes,
-    /// The peer has started over, or has given the stream up.
+    /// The peer has restarted, or has abandoned the stream.
     Stream,
-    /// The members differ although no frame is missing, which is a bug in roomer.
+    /// The members differ although no frame is missing, which indicates a bug in roomer.
     Divergence,
     /// A frame of the stream could not be decoded.
     Malformed,
@@ -63,17 +63,17 @@ impl GoneCause {
     }
 }
 
-/// Why a frame was dropped.
+/// The reason that a frame was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RefusedCause {
-    /// The frame cannot be decoded.
+    /// The frame could not be decoded.
     Malformed(FrameError),
-    /// The frame is of another cluster.
+    /// The frame belongs to another cluster.
     OtherCluster,
-    /// The frame, or an item in it, exceeds a bound.
+    /// The frame, or an item in it, exceeds a limit.
     TooLarge,
-    /// There are too many peers to admit its sender.
+    /// The frame comes from a new node, but the maximum number of peers is reached.
     TooManyPeers,
 }
 

@@ -1,4 +1,4 @@
-//! The inputs and effects of the machine.
+//! The inputs, changes, effects and events of the cluster state machine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,25 +15,26 @@ use super::user::UserCommand;
 use crate::keys::PeerKey;
 use crate::peers::Peers;
 
-/// An event that the machine has to handle. See [`Cluster::handle`](super::Cluster::handle).
+/// An input of the state machine. See [`Cluster::handle`](super::Cluster::handle).
 #[derive(Clone, Debug)]
 pub enum Input {
     /// The link to the broker is up, and the subscriptions of both subjects are confirmed.
     Up {
-        /// The maximum number of bytes that the broker takes in one message.
+        /// The maximum payload of a broker message in bytes.
         max_payload: usize,
     },
-    /// The link to the broker is down. Frames that were published may have arrived or not.
+    /// The link to the broker is down. Frames published before may or may not have arrived.
     Down,
-    /// A frame arrived from one of the two subjects.
+    /// A frame has arrived on one of the two subjects.
     Frame(Bytes),
-    /// A deadline of the machine has passed; see [`Cluster::wake_at`](super::Cluster::wake_at).
+    /// A deadline of the state machine has passed; see [`Cluster::wake_at`](super::Cluster::wake_at).
     Tick,
-    /// The node stops: its peers should not wait for its silence.
+    /// The node is stopping. Its peers are notified, so that they need not wait for a timeout.
     Stop,
 }
 
-/// A change of this node, for its peers. See [`Cluster::record`](super::Cluster::record).
+/// A change on this node that peers must be informed of. See
+/// [`Cluster::record`](super::Cluster::record).
 #[derive(Clone, Copy, Debug)]
 pub enum Change<'a> {
     /// A connection joined a room.
@@ -55,23 +56,23 @@ pub enum Change<'a> {
         /// The connection's id.
         id: ConnId,
     },
-    /// A message was sent to a room with members at peers.
+    /// A message was sent to a room with members on peers.
     Broadcast {
         /// The peers that have members in the room.
         peers: Peers<'a>,
-        /// A connection of a peer that does not receive the message.
+        /// A connection of a peer that should not receive the message.
         except: Option<ConnId>,
         /// The packet, with `src` set.
         packet: PacketRef<'a>,
     },
     /// A message was sent to a connection of a peer.
     Direct {
-        /// The hub's key of the peer whose connection `dst` names.
+        /// The hub's key of the peer that has the connection `dst`.
         peer: PeerKey,
         /// The packet, with `src` set.
         packet: PacketRef<'a>,
     },
-    /// The application sent a command about a connection of a peer.
+    /// The application issued a command for a connection of a peer.
     Command {
         /// The hub's key of the peer with the connection.
         peer: PeerKey,
@@ -80,7 +81,7 @@ pub enum Change<'a> {
         /// The command, for the peer to carry out.
         command: PeerCommand<'a>,
     },
-    /// The client of a session of a peer has connected to this node instead, and has a new session here.
+    /// The client of a session on a peer has connected to this node instead, and has a new session here.
     Elsewhere {
         /// The hub's key of the peer with the session.
         peer: PeerKey,
@@ -89,7 +90,7 @@ pub enum Change<'a> {
         /// The proof that the client has presented the session's token.
         proof: SessionProof,
     },
-    /// The application sent a command about all connections of a user.
+    /// The application issued a command for all connections of a user.
     User {
         /// The user's name.
         user: &'a str,
@@ -98,23 +99,23 @@ pub enum Change<'a> {
     },
 }
 
-/// A consequence of an input, for the driver to carry out. The effects of an input are given in the
-/// order in which to carry them out.
+/// An effect of an input, to be carried out by the driver. The effects must be carried out in
+/// the order in which they are returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Give [`Input::PeerUp`](crate::Input::PeerUp) to the hub.
+    /// Pass [`Input::PeerUp`](crate::Input::PeerUp) to the hub.
     PeerUp {
         /// The peer's key in the hub.
         peer: PeerKey,
         /// The first 4 bytes of its connections' ids.
         tag: Tag,
     },
-    /// Give [`Input::PeerGone`](crate::Input::PeerGone) to the hub.
+    /// Pass [`Input::PeerGone`](crate::Input::PeerGone) to the hub.
     PeerGone {
         /// The peer's key in the hub.
         peer: PeerKey,
     },
-    /// Give [`Input::GuestJoined`](crate::Input::GuestJoined) to the hub.
+    /// Pass [`Input::GuestJoined`](crate::Input::GuestJoined) to the hub.
     GuestJoined {
         /// The peer's key in the hub.
         peer: PeerKey,
@@ -125,7 +126,7 @@ pub enum Effect {
         /// The connection's info and user, if it has either.
         profile: Option<Arc<Profile>>,
     },
-    /// Give [`Input::GuestProfile`](crate::Input::GuestProfile) to the hub.
+    /// Pass [`Input::GuestProfile`](crate::Input::GuestProfile) to the hub.
     GuestProfile {
         /// The peer's key in the hub.
         peer: PeerKey,
@@ -134,7 +135,7 @@ pub enum Effect {
         /// The connection's info and user, if it has either.
         profile: Option<Arc<Profile>>,
     },
-    /// Give [`Input::GuestLeft`](crate::Input::GuestLeft) to the hub.
+    /// Pass [`Input::GuestLeft`](crate::Input::GuestLeft) to the hub.
     GuestLeft {
         /// The peer's key in the hub.
         peer: PeerKey,
@@ -143,82 +144,82 @@ pub enum Effect {
         /// The connection's id.
         id: ConnId,
     },
-    /// Give [`Input::GuestCount`](crate::Input::GuestCount) to the hub.
+    /// Pass [`Input::GuestCount`](crate::Input::GuestCount) to the hub.
     GuestCount {
         /// The peer's key in the hub.
         peer: PeerKey,
         /// The room's name.
         room: ByteString,
-        /// The number of the peer's members; 0 if there are none left.
+        /// The number of members on the peer; 0 if none are left.
         members: u32,
     },
-    /// Give [`Input::PeerBroadcast`](crate::Input::PeerBroadcast) to the hub.
+    /// Pass [`Input::PeerBroadcast`](crate::Input::PeerBroadcast) to the hub.
     Broadcast {
         /// The peer's key in the hub.
         peer: PeerKey,
-        /// The local connection that does not receive the message.
+        /// A local connection that should not receive the message.
         except: Option<ConnId>,
         /// The encoded packet.
         packet: Bytes,
     },
-    /// Give [`Input::PeerDirect`](crate::Input::PeerDirect) to the hub.
+    /// Pass [`Input::PeerDirect`](crate::Input::PeerDirect) to the hub.
     Direct {
         /// The peer's key in the hub.
         peer: PeerKey,
         /// The encoded packet.
         packet: Bytes,
     },
-    /// Give [`Input::Ordered`](crate::Input::Ordered) to the hub.
+    /// Pass [`Input::Ordered`](crate::Input::Ordered) to the hub.
     Ordered {
-        /// The connection that does not receive the message.
+        /// A connection that should not receive the message.
         except: Option<ConnId>,
         /// The encoded packet.
         packet: Bytes,
     },
-    /// Give [`Input::Renewed`](crate::Input::Renewed) to the hub.
+    /// Pass [`Input::Renewed`](crate::Input::Renewed) to the hub.
     Renewed {
         /// The member's id.
         id: ConnId,
         /// The room's name.
         room: ByteString,
     },
-    /// Carry out a command of a peer's application about a connection of this node.
+    /// Carry out a command of a peer's application for a connection of this node.
     Command {
         /// The connection's id.
         id: ConnId,
         /// The command, for the driver to carry out.
         command: Command,
     },
-    /// End the session of a connection of this node, if the proof is right: its client has connected to
-    /// a peer instead, and has a new session there.
+    /// End the session of a connection of this node, after verifying the proof: the client has
+    /// connected to a peer instead, and has a new session there.
     Elsewhere {
-        /// The peer's number.
+        /// The id of the peer.
         from: NodeId,
         /// The connection's id.
         id: ConnId,
         /// The proof that the client has presented the session's token.
         proof: SessionProof,
     },
-    /// Carry out a command of a peer's application about all of this node's connections of a user.
+    /// Carry out a command of a peer's application for all connections of a user on this node.
     User {
         /// The user's name.
         user: ByteString,
         /// The command, for the driver to carry out for each connection.
         command: UserCommand,
     },
-    /// Close this node's connections that may have missed messages of a peer
+    /// Close the connections of this node that may have missed messages of a peer
     /// ([`Loss::Close`](super::Loss::Close)), spread over some time.
     Close {
-        /// The room whose members may have missed some; `None` for every connection.
+        /// The room whose members may have missed messages; `None` for all connections.
         room: Option<ByteString>,
     },
-    /// Report an event, in logs, metrics or hooks.
+    /// Report an event to logs, metrics or hooks.
     Event(Event),
 }
 
 impl Effect {
-    /// Returns the input to give to the hub; `None` for commands, closes and ends of sessions, which the
-    /// driver carries out, and events.
+    /// Returns the input to pass to the hub. `None` for commands, closes and ends of sessions,
+    /// which the driver carries out itself, and for events.
     #[must_use]
     pub fn hub_input(&self) -> Option<crate::Input<'_>> {
         Some(match self {
@@ -258,7 +259,7 @@ impl Effect {
     }
 }
 
-/// A [`PeerCommand`] that owns its names.
+/// An owned [`PeerCommand`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Join the connection to a room.
@@ -271,7 +272,7 @@ pub enum Command {
         /// The room's name.
         room: Box<str>,
     },
-    /// Move the connection from one room to another in one step, if it is in the first one.
+    /// Move the connection from one room to another atomically, if it is in the first one.
     Move {
         /// The name of the room to leave.
         from: Box<str>,
@@ -302,67 +303,67 @@ impl From<PeerCommand<'_>> for Command {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The members of a peer are shown, and its name is known. Reported once until the peer is gone.
+    /// A peer's members are visible and its name is known. Reported once until the peer is dropped.
     PeerLive {
-        /// The peer's number.
+        /// The id of the peer.
         node: NodeId,
         /// The peer's name.
         name: Box<str>,
     },
-    /// A peer is gone, and its members with it.
+    /// A peer was dropped, together with its members.
     PeerGone {
-        /// The peer's number.
+        /// The id of the peer.
         node: NodeId,
         /// The peer's name.
         name: Box<str>,
-        /// The reason for which the peer counts as gone.
+        /// The reason that the peer was dropped.
         why: GoneCause,
     },
-    /// A peer starts over with its members, since messages from it may be missing.
+    /// A peer's stream restarts from its members, since messages from it may be missing.
     Reset {
-        /// The peer's number.
+        /// The id of the peer.
         node: NodeId,
-        /// The reason for which messages may be missing.
+        /// The reason for the restart.
         why: ResetCause,
     },
-    /// Messages of a peer may be lost, since it has started over, or since they were not given a place
-    /// in their room's order. Reported for each room of this node's connections with missing messages.
+    /// Messages of a peer may be lost, because its stream restarted or because they were not
+    /// assigned a place in their room's order. Reported for each room that has missing messages
+    /// and members on this node.
     Gap {
-        /// The peer, or this node itself for its own messages in a room with
+        /// The peer, or this node for its own messages in a room with
         /// [`Order::Room`](crate::Order::Room).
         node: NodeId,
         /// The node's name.
         name: Box<str>,
         /// The room with missing messages; `None` for direct messages, or if any message may be missing.
         room: Option<Box<str>>,
-        /// The number of missing frames, each with one or more items of any rooms; `None` if it is
-        /// unknown.
+        /// The number of missing frames, each with one or more items for any rooms; `None` if unknown.
         frames: Option<u64>,
     },
-    /// A missing frame of a peer arrived after all.
+    /// A missing frame of a peer was recovered.
     Repaired {
-        /// The peer's number.
+        /// The id of the peer.
         node: NodeId,
-        /// The time for which the later frames were held.
+        /// The time for which later frames were held.
         after: Duration,
     },
-    /// A peer speaks no version of frames that this node decodes. Reported once for each peer.
+    /// A peer and this node have no frame version in common. Reported once per peer.
     Foreign {
-        /// The peer's number.
+        /// The id of the peer.
         node: NodeId,
         /// The version of the frame that the peer sent.
         version: u8,
     },
-    /// The settings of a peer differ from this node's. Reported once for each peer.
+    /// The settings of a peer differ from those of this node. Reported once per peer.
     Settings {
-        /// The peer's number.
+        /// The id of the peer.
         node: NodeId,
         /// The peer's name.
         name: Box<str>,
     },
     /// A frame was dropped.
     Refused {
-        /// The reason for which it was dropped.
+        /// The reason that the frame was dropped.
         why: RefusedCause,
     },
 }

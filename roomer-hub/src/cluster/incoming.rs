@@ -1,4 +1,4 @@
-//! The stream from one peer to this node: the next frame, held frames and missing ones.
+//! Receiving a peer's stream: ordering frames, holding back early ones, and requesting missing ones.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use roomer_proto::cluster::{Beat, Demand, Resume};
 use super::profiles::GuestProfiles;
 use super::transfer::Transfer;
 
-/// The waits for a stream's first frame before its request is repeated; the last one applies again.
+/// The delays before the request for a stream is repeated; the last one is used from then on.
 const RETRIES: [Duration; 4] = [
     Duration::from_millis(100),
     Duration::from_millis(200),
@@ -17,52 +17,52 @@ const RETRIES: [Duration; 4] = [
     Duration::from_secs(1),
 ];
 
-/// The time between two requests for the same missing frames.
+/// The interval between requests for the same missing frames.
 const DEMAND_AGAIN: Duration = Duration::from_millis(100);
 
-/// The number of requests for the same missing frames.
+/// The maximum number of requests for the same missing frames.
 const DEMANDS: u32 = 3;
 
-/// The number of applied bytes after which this is reported to the peer, besides each beat.
+/// The number of applied bytes after which an acknowledgement is sent, in addition to each beat.
 const REPORT_BYTES: usize = 256 * 1024;
 
-/// The time for which the members at the start of a stream may make no progress.
+/// The timeout without progress while the members at the start of a stream arrive.
 const TRANSFER_WAIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
-    /// The number of the stream that was requested last; 0 before the first request.
+    /// The number of the most recently requested stream; 0 before the first request.
     wanted: u32,
-    /// The next request, until a frame of the wanted stream arrives.
+    /// The next repetition of the request, until a frame of the wanted stream arrives.
     retry: Option<Retry>,
-    /// The stream that is being applied; 0 if there is none.
+    /// The stream being applied; 0 if there is none.
     stream: u32,
     /// The number of the next frame to apply.
     next: u64,
-    /// The highest number that the peer is known to have reached.
+    /// The highest frame number that the peer is known to have sent.
     known: u64,
-    /// The beginning of an item that continues in the next frame.
+    /// The first part of an item that continues in the next frame.
     pub(super) partial: Vec<u8>,
     held: BTreeMap<u64, Bytes>,
     held_bytes: usize,
     hole: Option<Hole>,
-    /// The members at the start of the stream, until they are complete.
+    /// The members at the start of the stream, until the list is complete.
     pub(super) transfer: Option<Transfer>,
-    /// When the transfer last made progress.
+    /// The time at which the transfer last made progress.
     progress_at: Duration,
-    /// True from the end of the transfer on.
+    /// True once the transfer has ended.
     is_live: bool,
-    /// The position up to which the guests in the hub reflect the stream.
+    /// The stream position that the guests in the hub reflect.
     shown: Resume,
-    /// When the stream began, by the peer's uptime.
+    /// The start of the stream, in terms of the peer's uptime.
     pub(super) began_ms: u64,
-    /// The sum of the hashes of the seats that the peer has reported.
+    /// The sum of the hashes of the peer's seats, according to its stream.
     pub(super) digest: u64,
-    /// The info and users that the peer has reported.
+    /// The info and users of the peer's connections, according to its stream.
     pub(super) profiles: GuestProfiles,
-    /// The bytes that were applied since the last report to the peer.
+    /// The number of bytes applied since the last acknowledgement.
     unreported: usize,
-    /// The number of frames known to be missing after those that are shown.
+    /// The number of frames known to be lost after the position in `shown`.
     missing: Option<u64>,
 }
 
@@ -75,21 +75,22 @@ struct Retry {
 #[derive(Debug)]
 struct Hole {
     since: Duration,
-    /// The time of the last request, and the number of requests.
+    /// The time of the last request, and the number of requests so far.
     asked_at: Duration,
     asked: u32,
-    /// The last frame that was requested.
+    /// The last frame requested so far.
     asked_to: u64,
-    /// True if another hole was closed just before: the losses are scattered.
+    /// True if another hole was closed just before, which means that losses are scattered.
     is_scattered: bool,
 }
 
 impl Hole {
-    /// Returns when the frames count as lost. `None` before they were requested as often as
-    /// `repair_wait` allows: after a node was asleep, frames that still wait in its own socket must
-    /// not count as lost.
+    /// Returns the time at which the frames count as lost; `None` until they have been
+    /// requested as often as `repair_wait` allows. After a suspension, frames still in the
+    /// node's own socket buffer must not count as lost.
     fn lost_at(&self, repair_wait: Duration) -> Option<Duration> {
-        // The first request may be an interval late, and the last one needs an interval for an answer.
+        // The first request may be one interval late, and the last one needs one interval for a
+        // response.
         let intervals = repair_wait.as_millis() / DEMAND_AGAIN.as_millis();
         let demands = intervals.saturating_sub(2).min(DEMANDS.into());
         let end = self.since + repair_wait;
@@ -101,28 +102,28 @@ impl Hole {
     }
 }
 
-/// The use of a received frame.
+/// How to treat a received frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
-    /// The frame is the next of its stream: apply it.
+    /// Apply the frame: it is the next one of its stream.
     Next,
-    /// The frame was applied before, or belongs to a stream that is over.
+    /// Ignore the frame: it has already been applied, or its stream has ended.
     Stale,
-    /// The frame is held until the frames before it arrive.
+    /// Keep the frame until the frames before it arrive.
     Held,
-    /// Too many bytes are held.
+    /// Reset the stream: too many bytes would be held.
     Overflow,
 }
 
-/// The request that is due at a tick.
+/// The request that must be sent at a tick.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
-    /// Request the stream, or a new one.
+    /// Request the stream again, or a new one.
     Want,
     /// Request missing frames.
     Demand(Demand),
-    /// The missing frames did not arrive in time.
+    /// Reset the stream: missing frames did not arrive in time.
     GiveUp,
 }
 
@@ -131,12 +132,12 @@ impl Incoming {
         self.is_live
     }
 
-    /// Returns true if no stream was requested, or if the peer has died since.
+    /// Returns true if no stream has been requested since the peer was created or died.
     pub(super) fn is_idle(&self) -> bool {
         self.retry.is_none() && self.stream == 0
     }
 
-    /// Returns true if frames of a requested stream are still to come.
+    /// Returns true until a frame of the requested stream has arrived.
     pub(super) fn is_waiting(&self) -> bool {
         self.retry.is_some()
     }
@@ -154,9 +155,9 @@ impl Incoming {
         self.held_bytes + self.partial.len()
     }
 
-    /// Requests the stream with a new number. Returns the position that the hub's guests reflect.
+    /// Requests a stream under a new number. Returns the position that the hub's guests reflect.
     pub(super) fn want(&mut self, now: Duration, stream: u32) -> Resume {
-        // Only a live stream has changed the guests in the hub; an unfinished transfer has not.
+        // Only a live stream has changed the guests in the hub; an incomplete transfer has not.
         if self.is_live {
             self.shown = self.applied();
             self.missing = (self.next <= self.known).then(|| self.known + 1 - self.next);
@@ -169,7 +170,7 @@ impl Incoming {
         self.shown
     }
 
-    /// Forgets everything but the number of the stream, since the guests have left.
+    /// Resets everything except the number of the stream, after the guests have left.
     pub(super) fn forget(&mut self) {
         self.start(0);
         self.retry = None;
@@ -190,8 +191,8 @@ impl Incoming {
         self.is_live = false;
     }
 
-    /// Ends the transfer: the guests in the hub now show this stream. Returns the number of frames that
-    /// are known to be lost before it.
+    /// Ends the transfer: the guests in the hub now reflect this stream. Returns the number of
+    /// frames known to be lost before it.
     pub(super) fn went_live(&mut self) -> Option<u64> {
         self.is_live = true;
         self.transfer = None;
@@ -199,7 +200,7 @@ impl Incoming {
         self.missing.take()
     }
 
-    /// Decides what to do with a frame that has arrived.
+    /// Determines how to treat a received frame.
     pub(super) fn receive(
         &mut self,
         now: Duration,
@@ -207,7 +208,7 @@ impl Incoming {
         frame: &Bytes,
         max_held: usize,
     ) -> Received {
-        // The first frame to arrive, not necessarily number 1, ends the stream before.
+        // The first frame to arrive ends the previous stream, even if it is not number 1.
         if stream == self.wanted && self.retry.is_some() {
             self.start(stream);
             self.retry = None;
@@ -215,7 +216,7 @@ impl Incoming {
         }
         let is_current = stream == self.stream && stream != 0;
         if !is_current || number < self.next {
-            // A repeated frame was requested, and the missing ones follow it.
+            // This is a retransmission, so the missing frames will follow.
             self.hole.iter_mut().filter(|_| is_current).for_each(|hole| hole.since = now);
             return Received::Stale;
         }
@@ -229,8 +230,7 @@ impl Incoming {
         if self.held_bytes > max_held { Received::Overflow } else { Received::Held }
     }
 
-    /// Records that the frame with the next number was applied. Returns the frame after it if it was
-    /// held.
+    /// Records that the next frame was applied. Returns the frame after it, if it was held.
     pub(super) fn advance(&mut self, now: Duration, len: usize) -> Option<Bytes> {
         self.next += 1;
         self.unreported += len;
@@ -240,16 +240,16 @@ impl Incoming {
         Some(frame)
     }
 
-    /// Returns the applied position if it should be reported to the peer.
+    /// Returns the applied position if an acknowledgement is due.
     pub(super) fn report(&mut self) -> Option<Resume> {
         let is_due = self.unreported >= REPORT_BYTES;
         is_due.then(|| self.unreported = 0).map(|()| self.applied())
     }
 
-    /// Returns the time for which a hole lasted that has just been closed.
+    /// Returns the duration of a hole that has just been closed.
     pub(super) fn close_hole(&mut self, now: Duration) -> Option<Duration> {
         if self.next <= self.known {
-            // The frames missing after those get their full time. Requested ones are on their way.
+            // The remaining missing frames get the full timeout. Requested ones are on their way.
             if let Some(hole) = &mut self.hole {
                 let is_asked = hole.asked > 0 && self.next <= hole.asked_to;
                 (hole.since, hole.asked) = (now, u32::from(is_asked));
@@ -263,9 +263,9 @@ impl Incoming {
         self.hole.take().map(|hole| now.saturating_sub(hole.since))
     }
 
-    /// Handles the peer's report of its stream's last frame. Returns true if that is the last
-    /// applied one, false if frames are under way or missing, and `None` if the report is about
-    /// another stream.
+    /// Handles the last frame number of the peer's stream, as reported by a beat. Returns true
+    /// if that frame has been applied, false if frames are in flight or missing, and `None` if
+    /// the report is about another stream.
     pub(super) fn reported(&mut self, stream: u32, last: u64) -> Option<bool> {
         if stream != self.stream || stream == 0 {
             return None;
@@ -274,14 +274,15 @@ impl Incoming {
         Some(self.next == last + 1 && self.partial.is_empty())
     }
 
-    /// Returns true if the peer's members, info or users differ from those of its stream.
+    /// Returns true if the digests of the peer's members, infos or users differ from those of
+    /// its stream.
     pub(super) fn differs(&self, beat: &Beat<'_>, profiles: Option<u64>) -> bool {
-        // An earlier release does not report profiles.
+        // Earlier releases do not report a profile digest.
         self.digest != beat.digest
             || profiles.is_some_and(|digest| digest != self.profiles.digest())
     }
 
-    /// Returns the request that is due, if any.
+    /// Returns the request that is due now.
     pub(super) fn due(&mut self, now: Duration, repair_wait: Duration) -> Due {
         if let Some(retry) = &self.retry {
             return if retry.at <= now { Due::Want } else { Due::Nothing };
@@ -290,11 +291,11 @@ impl Incoming {
             return Due::Nothing;
         }
         if self.next > self.known {
-            // Nothing is known to be missing, but the last frames of the members may be lost.
+            // No frame is known to be missing, but the last frames of the member list may be lost.
             let is_stuck = !self.is_live && self.progress_at + TRANSFER_WAIT <= now;
             return if is_stuck { Due::Want } else { Due::Nothing };
         }
-        // A beat arrives on another subject, and may overtake the frames that it names.
+        // Beats use another subject, so a beat may overtake the frames that it refers to.
         let is_sure = !self.held.is_empty();
         let hole = self.hole.get_or_insert(Hole {
             since: now,
@@ -312,14 +313,15 @@ impl Incoming {
         }
         (hole.asked, hole.asked_at) = (hole.asked + 1, now);
         let first_held = self.held.keys().next();
-        // One hole after the other would take a round trip each; the frames between them are few.
+        // With scattered losses, requesting each hole separately would cost one round trip
+        // each. The frames in between are few, so requests the whole range.
         let first_held = first_held.filter(|_| !hole.is_scattered);
         let last = first_held.map_or(self.known, |held| held - 1);
         hole.asked_to = last;
         Due::Demand(Demand { stream: self.stream, first: self.next, last })
     }
 
-    /// Returns the time at which [`due`](Self::due) has work, unless a frame arrives earlier.
+    /// Returns the time at which [`due`](Self::due) has work, unless a frame arrives first.
     pub(super) fn due_at(&self, repair_wait: Duration) -> Option<Duration> {
         if let Some(retry) = &self.retry {
             return Some(retry.at);
@@ -331,7 +333,7 @@ impl Incoming {
         (self.stream != 0 && !self.is_live).then_some(self.progress_at + TRANSFER_WAIT)
     }
 
-    /// Makes a pending request due, since the link was down when it was sent, and is up again.
+    /// Makes a pending request due now, because it may have been lost while the link was down.
     pub(super) fn ask_at_once(&mut self, now: Duration) {
         if let Some(retry) = &mut self.retry {
             retry.at = now;
@@ -349,7 +351,7 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// Returns a live stream, of which the peer has reported a frame that has not arrived.
+    /// Returns a live stream with one missing frame, which the peer has reported.
     fn with_hole() -> Incoming {
         let mut incoming = Incoming::default();
         incoming.want(ms(0), 1);

@@ -1,9 +1,9 @@
-//! Rooms over several nodes, as a second pure state machine beside the hub.
+//! Rooms that span several nodes, as a second pure state machine next to the hub.
 //!
-//! Each node has the members of all rooms in its own hub: its own connections, and as *guests* those
-//! of its peers. So a join is answered at once, from one table, without a round trip to other nodes.
-//! [`Cluster`] decides what this node reports to its peers, and turns their reports into inputs of
-//! the hub.
+//! Each node's hub contains all members of its rooms: its own connections, and those of its
+//! peers as *guests*. A join is therefore answered immediately from local tables, without a
+//! round trip. [`Cluster`] determines what this node reports to its peers, and translates their
+//! reports into inputs of the hub.
 //!
 //! ```text
 //!  socket ──▶ Hub ──actions──▶ outboxes ──▶ sockets
@@ -14,22 +14,22 @@
 //!             └────── Input::Frame ◀───────┘
 //! ```
 //!
-//! # One stream for each direction of each pair
+//! # One stream per direction between two nodes
 //!
-//! All that node A reports to node B, joins, leaves and messages, is one stream of numbered frames. B
-//! applies them in the order of their numbers, each once. The broker has to keep the order of one
-//! publisher within one subject, and may lose frames.
+//! Everything that node A reports to node B (joins, leaves and messages) forms one stream of
+//! numbered frames, which B applies in order and exactly once. The broker must preserve the
+//! order of one publisher within one subject, but may lose frames.
 //!
-//! * **Start.** B receives a beat of A, and requests a stream ([`Item::Want`]) under a number of its
-//!   own choice. The stream begins with the members of A's rooms; changes follow as they happen.
-//! * **Hole.** A number is missing, or A's next beat names a higher one: B holds the frames after it,
-//!   and requests the missing ones, which A keeps in a journal for some seconds.
-//! * **Reset.** A frame is gone for good: B requests a new stream. Its first frame names the rooms and
-//!   senders whose messages B has missed; their members leave B's rooms and join them again, so that
-//!   the loss is visible to every client. Death and return take the same path; there is no third.
+//! * **Start.** B receives a beat from A, and requests a stream ([`Item::Want`]) under a number that
+//!   B chooses. The stream starts with the members of A's rooms; changes follow as they happen.
+//! * **Hole.** If a number is missing, or A's next beat reports a higher one, B holds later
+//!   frames and requests the missing ones, which A keeps in a journal for some seconds.
+//! * **Reset.** If a frame cannot be recovered, B requests a new stream. Its first frame lists the
+//!   rooms and senders whose messages B missed. The affected members leave B's rooms and rejoin,
+//!   so that every client sees the loss. The death and return of a node are handled the same way.
 //!
-//! The machine reads no clock, draws no random numbers and does no I/O. The same inputs always give
-//! the same effects and frames.
+//! The state machine reads no clock, draws no random numbers and does no I/O. The same inputs
+//! always produce the same effects and frames.
 
 mod beat;
 mod causes;
@@ -79,10 +79,10 @@ use self::profiles::OwnProfiles;
 use crate::keys::PeerKey;
 use crate::tables::Tables;
 
-/// The frame size that is assumed until the broker reports its own.
+/// The maximum frame size until the broker reports its limit.
 const DEFAULT_MAX_PAYLOAD: usize = 1 << 20;
 
-/// One node's part of a cluster. See the [module's page](self).
+/// One node's part of a cluster. See the [module documentation](self).
 #[derive(Debug)]
 pub struct Cluster {
     config: Config,
@@ -97,39 +97,40 @@ pub struct Cluster {
     is_stopped: bool,
     max_payload: usize,
     peers: BTreeMap<NodeId, Peer>,
-    /// When nodes announced their stop. Their last beats may arrive later, on another subject.
+    /// The times at which nodes announced their stop. Their last beats may arrive later, on
+    /// another subject.
     ended: BTreeMap<NodeId, Duration>,
-    /// The number of the last requested stream. One count for all peers, since a peer that was dead for
-    /// long is forgotten, and may know the earlier numbers.
+    /// The number of the last requested stream. Shared by all peers, since the state of a dead
+    /// peer is discarded, but that peer may still have seen earlier numbers.
     streams: u32,
-    /// The node of each key in the hub.
+    /// The node of each peer key in the hub.
     keys: Vec<Option<NodeId>>,
-    /// The frames without a number that wait to be published.
+    /// Control frames waiting to be published.
     control: VecDeque<(Subject, Bytes)>,
-    /// True if there may be something to publish.
+    /// True if there may be frames to publish.
     is_dirty: bool,
-    /// The peer whose stream is published next.
+    /// The peer whose stream is published next, in round-robin order.
     turn: NodeId,
-    /// The sum of the hashes of this node's seats in rooms with full presence.
+    /// The sum of the hashes of this node's seats, over all rooms with full presence.
     digest: u64,
-    /// The info and users of this node's connections in such rooms.
+    /// The info and users of this node's connections in rooms with full presence.
     profiles: OwnProfiles,
-    /// The rooms of this node without full presence, and those whose number changed since it was
-    /// reported.
+    /// This node's rooms without full presence, and those whose member count has changed since
+    /// it was last reported.
     counted: BTreeSet<Box<str>>,
     recount: BTreeSet<Box<str>>,
-    /// The numbers of this node's connections and rooms at the last tick.
+    /// The number of connections and of rooms on this node at the last tick.
     connections: u64,
     rooms: u64,
     effects: Vec<Effect>,
     statistics: Statistics,
-    /// The rooms with one order on all nodes.
+    /// The state of the rooms with a total message order.
     orders: Orders,
 }
 
 impl Cluster {
-    /// Creates the machine of the node `me`, a number drawn at random at each start. `now` is the time
-    /// on the clock of [`handle`](Self::handle).
+    /// Creates the state machine of node `me`, whose id must be random and new for each start.
+    /// `now` uses the same clock as [`handle`](Self::handle).
     #[must_use]
     pub fn new(config: Config, me: NodeId, now: Duration) -> Self {
         Cluster {
@@ -162,14 +163,15 @@ impl Cluster {
         }
     }
 
-    /// Handles one input at the time `now`. The hub has to receive all effects, in order, before its next
-    /// input and before the next call of any method. `tables` are the hub's.
+    /// Handles one input at time `now`. The driver must pass all effects to the hub, in order,
+    /// before the hub's next input and before any other call to this state machine. `tables`
+    /// are the hub's tables.
     ///
-    /// `now` counts from any fixed moment and never decreases.
+    /// `now` counts from any fixed origin and never decreases.
     pub fn handle(&mut self, now: Duration, tables: &Tables, input: Input) -> Drain<'_, Effect> {
         self.effects.clear();
         self.now = now;
-        // After its goodbye a node must not report anything more: its peers have forgotten it.
+        // After its goodbye, a node must not report anything: its peers have already dropped it.
         if !self.is_stopped {
             match input {
                 Input::Up { max_payload } => self.up(max_payload),
@@ -178,13 +180,13 @@ impl Cluster {
                 Input::Tick => self.tick(tables),
                 Input::Stop => self.stop(),
             }
-            // After each input: any of them may bring the last thing that a waiting message lacks.
+            // After every input, since any of them may complete a condition that messages wait for.
             self.advance_orders();
         }
         self.effects.drain(..)
     }
 
-    /// Returns this node's number.
+    /// Returns the id of this node.
     #[must_use]
     pub fn node(&self) -> NodeId {
         self.me
@@ -196,25 +198,25 @@ impl Cluster {
         self.is_up
     }
 
-    /// Returns true if the node has waited long enough for its peers
-    /// ([`Config::form_wait`]) to serve clients.
+    /// Returns true if the node has waited long enough for its peers ([`Config::form_wait`]) to
+    /// start serving clients.
     #[must_use]
     pub fn is_formed(&self, now: Duration) -> bool {
         now.saturating_sub(self.started_at) >= self.config.form_wait
     }
 
-    /// Returns the peers, by number.
+    /// Returns the peers in the order of their ids.
     pub fn peers(&self) -> impl Iterator<Item = PeerInfo> {
         self.peers.iter().map(|(node, peer)| peer.info(*node))
     }
 
-    /// Returns the node of a peer's key.
+    /// Returns the node that a peer key of the hub belongs to.
     #[must_use]
     pub fn peer_node(&self, peer: PeerKey) -> Option<NodeId> {
         self.keys.get(peer.index()).copied().flatten()
     }
 
-    /// Returns counts since the start.
+    /// Returns counters since the start.
     #[must_use]
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
@@ -223,7 +225,7 @@ impl Cluster {
     fn up(&mut self, max_payload: usize) {
         self.is_up = true;
         self.max_payload = max_payload;
-        // A beat at once, since peers may have declared this node dead meanwhile.
+        // Sends a beat immediately, since peers may have declared this node dead in the meantime.
         self.beat_at = self.now;
         for peer in self.peers.values_mut() {
             peer.incoming.ask_at_once(self.now);

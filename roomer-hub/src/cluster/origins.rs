@@ -1,13 +1,12 @@
-//! The rooms and senders of a frame's messages, so that a peer that misses the frame can show whose
-//! messages may be missing.
+//! Origins: the rooms and senders of a frame's messages, reported if a peer misses the frame.
 
 use roomer_proto::ConnId;
 use roomer_proto::cluster::{Item, OrderItem};
 
-/// The maximum number of rooms and senders that are listed; above it a frame counts as having any.
+/// The maximum number of rooms and senders listed. Above this, the frame counts as affecting all.
 const MAX: usize = 64;
 
-/// The rooms with messages, and the senders of direct messages, in some frames.
+/// The rooms with messages, and the senders of direct messages, in a set of frames.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Origins {
     rooms: Vec<Box<str>>,
@@ -21,7 +20,7 @@ impl Origins {
             Item::Broadcast { packet, .. } | Item::Order(OrderItem::Message { packet, .. }) => {
                 self.add_room(packet.room)
             }
-            // Without a sender a message is the server's own, and no member shows its loss.
+            // A message without a sender is the server's own, so no member can show its loss.
             Item::Direct { packet } => {
                 ConnId::parse(packet.src).iter().for_each(|id| self.add_sender(*id))
             }
@@ -44,7 +43,7 @@ impl Origins {
     }
 
     fn bound(&mut self) {
-        // The lists are searched for each message, so they have to stay short.
+        // The lists are searched linearly for each message, so they must stay short.
         if self.rooms.len() + self.senders.len() > MAX {
             *self = Origins { is_any: true, ..Origins::default() };
         }
@@ -56,7 +55,7 @@ impl Origins {
         self.is_any |= other.is_any;
     }
 
-    /// Returns the rooms and senders, or `None` if any of them may be affected.
+    /// Returns the rooms and senders, or `None` if any room or sender may be affected.
     pub(super) fn listed(&self) -> Option<(&[Box<str>], &[ConnId])> {
         (!self.is_any).then_some((&self.rooms, &self.senders))
     }

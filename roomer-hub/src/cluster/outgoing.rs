@@ -1,4 +1,4 @@
-//! The stream from this node to one peer: numbers, the frame that is being collected, the journal.
+//! Sending the stream to one peer: sequence numbers, the frame being collected, and the journal.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,23 +12,23 @@ use roomer_proto::cluster::{
 use super::config::Config;
 use super::origins::Origins;
 
-/// The maximum size of a frame. Larger frames would hold up others at the broker, and smaller ones cost
-/// more per message.
+/// The maximum size of a frame in bytes. Larger frames would delay others at the broker, and
+/// smaller ones would cost more per message.
 const MAX_FRAME: usize = 64 * 1024;
 
-/// The parameters of sealing a frame, besides the stream.
+/// Parameters for sealing a frame, besides the stream.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sealing {
     pub(super) now: Duration,
     pub(super) cluster: u64,
     pub(super) me: NodeId,
-    /// The maximum size of a message at the broker, in bytes.
+    /// The maximum payload of a broker message in bytes.
     pub(super) max_payload: usize,
 }
 
 impl Sealing {
     fn max_frame(&self) -> usize {
-        // A broker with a tiny limit receives frames above it and refuses them, which is reported.
+        // If a broker's limit is too small, frames exceed it and are dropped, which is counted.
         self.max_payload.clamp(2 * HEAD_MAX, MAX_FRAME)
     }
 }
@@ -36,30 +36,30 @@ impl Sealing {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) stream: u32,
-    /// The position that the peer had applied when the stream began, and the messages that it has
-    /// missed since. `None`: it may have missed any.
+    /// The position that the peer had applied when the stream began, and the messages it has
+    /// missed since; `None` if it may have missed any message.
     after: Resume,
     missed: Option<Origins>,
-    /// The frame that is being collected, with room for its head. Empty without an item.
+    /// The frame being collected, with space reserved for its head; empty if it has no items.
     open: Vec<u8>,
     open_origins: Origins,
-    /// The sealed frames that the peer may still need, by number; the last has the number `sealed`.
+    /// Sealed frames that the peer may still need. The numbers are consecutive and end at `sealed`.
     journal: VecDeque<Entry>,
     journal_bytes: usize,
     /// The number of the last sealed frame.
     sealed: u64,
     /// The number of the last published frame.
     published: u64,
-    /// The number of the last frame of the members with which the stream began.
+    /// The number of the last frame of the member list at the start of the stream.
     state_end: u64,
     is_confirmed: bool,
-    /// The bytes of the unpublished frames after those.
+    /// The bytes of unpublished frames after the member list.
     backlog: usize,
-    /// The number of the last frame that the peer has applied.
+    /// The number of the last frame applied by the peer.
     applied: u64,
-    /// The bytes of the frames in the journal after it.
+    /// The bytes of the journal's frames after `applied`.
     unapplied: usize,
-    /// The frames to publish again.
+    /// The range of frames to retransmit.
     again: Option<(u64, u64)>,
 }
 
@@ -96,26 +96,26 @@ impl Outgoing {
         self.sealed
     }
 
-    /// Returns true if the peer has confirmed the members with which the stream began. Before, it may
-    /// request another stream, with which all that follows them is lost.
+    /// Returns true if the peer has acknowledged the member list at the start of the stream.
+    /// Before that, it may request another stream, and everything after the list would be lost.
     pub(super) fn is_confirmed(&self) -> bool {
         self.is_confirmed
     }
 
-    /// Handles a report of what the peer has applied, after everything that the peer sent before it.
+    /// Handles an acknowledgement that did not overtake earlier frames of the peer's stream.
     pub(super) fn confirm(&mut self) {
         self.is_confirmed |= self.state_end > 0 && self.applied >= self.state_end;
     }
 
-    /// Returns the bytes that wait to be published or that the peer has not applied.
+    /// Returns the number of bytes that are unpublished, or not applied by the peer.
     pub(super) fn unapplied(&self) -> usize {
         self.unapplied + self.open.len()
     }
 
-    /// Adds an item.
+    /// Appends an item to the frame being collected, sealing frames as they fill up.
     pub(super) fn push(&mut self, item: &Item<'_>, sealing: &Sealing) {
         let max = sealing.max_frame();
-        // Only after other items: one that is larger than a frame begins a frame of its own.
+        // An item larger than a frame starts a new frame, so that as few parts as possible are needed.
         if self.open.len() > HEAD_MAX && self.open.len() + item.encoded_len() > max {
             self.seal(sealing);
         }
@@ -125,22 +125,22 @@ impl Outgoing {
         item.encode(&mut self.open);
         self.open_origins.add(item);
         while self.open.len() > max {
-            // A single item that is larger than a frame is split into parts.
+            // An item larger than a frame is split into several frames.
             let rest = self.open.split_off(max);
             let part = std::mem::replace(&mut self.open, rest);
             self.seal_frame(part, true, sealing);
-            // The rest begins with the item's bytes; its own frame needs room for a head in front
-            // of them.
+            // The rest starts with bytes of the item, so space for the head is inserted in
+            // front of them.
             self.open.splice(..0, [0; HEAD_MAX]);
         }
     }
 
-    /// Begins the stream with the list of the messages that the peer has missed.
+    /// Appends the first item of the stream, which lists the messages that the peer has missed.
     pub(super) fn begin(&mut self, uptime_ms: u64, sealing: &Sealing) {
         let Some((rooms, senders)) = self.missed.as_ref().and_then(Origins::listed) else {
             return self.push(&Item::Begin { lost: Lost::All, uptime_ms }, sealing);
         };
-        // Copied, since `push` changes the stream that the list is borrowed from.
+        // Copied, because `push` modifies the stream that the list is borrowed from.
         let rooms: Vec<Box<str>> = rooms.to_vec();
         let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
         let senders: Vec<[u8; 16]> = senders.iter().map(ConnId::to_bytes).collect();
@@ -148,16 +148,17 @@ impl Outgoing {
         self.push(&Item::Begin { lost: Lost::Some { rooms, senders }, uptime_ms }, sealing);
     }
 
-    /// Ends the members with which the stream begins.
+    /// Ends the member list at the start of the stream.
     pub(super) fn end_state(&mut self, sealing: &Sealing) {
         self.push(&Item::End, sealing);
         self.seal(sealing);
         self.state_end = self.sealed;
-        // The members do not count: a node with many could otherwise never start a stream.
+        // The member list does not count; otherwise, a node with many members could never start
+        // a stream.
         self.backlog = 0;
     }
 
-    /// Gives the collected items a number.
+    /// Seals the frame being collected, giving it the next number.
     pub(super) fn seal(&mut self, sealing: &Sealing) {
         if !self.open.is_empty() {
             let frame = std::mem::take(&mut self.open);
@@ -170,9 +171,9 @@ impl Outgoing {
         let kind = FrameKind::Stream { stream: self.stream, number: self.sealed, more };
         let mut head = Vec::with_capacity(HEAD_MAX);
         Head { cluster: sealing.cluster, from: sealing.me, kind }.encode(&mut head);
-        // The head of a stream's frame has exactly the length of the longest head.
+        // The head of a stream frame always has the maximum length.
         frame[..HEAD_MAX].copy_from_slice(&head);
-        // An item in parts is lost with any of its parts, so each of them lists its messages.
+        // A split item is lost if any of its parts is, so each part lists its origins.
         let origins = match more {
             true => self.open_origins.clone(),
             false => std::mem::take(&mut self.open_origins),
@@ -183,9 +184,9 @@ impl Outgoing {
         self.journal.push_back(Entry { at: sealing.now, frame: frame.into(), origins });
     }
 
-    /// Returns the position of a frame in the journal, `None` if it is not there.
+    /// Returns the index of a frame in the journal; `None` if the frame is not there.
     fn index(&self, number: u64) -> Option<usize> {
-        // The journal has consecutive numbers up to `sealed`, so this cannot be negative.
+        // Cannot underflow: the journal's numbers are consecutive and end at `sealed`.
         let first = self.sealed + 1 - self.journal.len() as u64;
         let index = usize::try_from(number.checked_sub(first)?).ok()?;
         (index < self.journal.len()).then_some(index)
@@ -194,22 +195,21 @@ impl Outgoing {
     /// Returns the next frame to publish.
     pub(super) fn next_frame(&mut self, sealing: &Sealing) -> Option<Bytes> {
         if let Some((first, _)) = self.again {
-            // These go first, since the peer holds all frames after them.
+            // Retransmissions go first, because the peer holds back all later frames.
             match self.index(first) {
                 Some(index) => return Some(self.journal[index].frame.clone()),
                 None => self.again = None,
             }
         }
         if self.published == self.sealed {
-            // Sealed only now, so that a broker that is slower than the node receives fewer, larger
-            // frames.
+            // Sealed as late as possible, so that a slow broker receives fewer and larger frames.
             self.seal(sealing);
         }
         let index = self.index(self.published + 1)?;
         Some(self.journal[index].frame.clone())
     }
 
-    /// Records that the frame of [`next_frame`](Self::next_frame) was published.
+    /// Records that the frame returned by [`next_frame`](Self::next_frame) was published.
     pub(super) fn frame_published(&mut self, len: usize) {
         if let Some((first, last)) = self.again {
             self.again = (first < last).then_some((first + 1, last));
@@ -221,7 +221,7 @@ impl Outgoing {
         }
     }
 
-    /// Publishes frames again. Returns false if they are no longer in the journal.
+    /// Schedules the retransmission of frames. Returns false if they are no longer in the journal.
     pub(super) fn resend(&mut self, demand: Demand) -> bool {
         let last = demand.last.min(self.published);
         if demand.first > last {
@@ -230,7 +230,7 @@ impl Outgoing {
         if self.index(demand.first).is_none() {
             return false;
         }
-        // One range covers both requests. Peers ignore the frames that they receive twice.
+        // Extends the pending range to cover both requests. Peers ignore duplicate frames.
         let (first, last) = match self.again {
             Some((first, end)) => (first.min(demand.first), end.max(last)),
             None => (demand.first, last),
@@ -239,7 +239,7 @@ impl Outgoing {
         true
     }
 
-    /// Forgets the frames that the peer has applied.
+    /// Handles an acknowledgement of applied frames.
     pub(super) fn applied(&mut self, applied: Resume) {
         if applied.stream != self.stream {
             return;
@@ -252,8 +252,8 @@ impl Outgoing {
         }
     }
 
-    /// Forgets frames that are applied, too old, or too many. Returns false if the stream has to be
-    /// dropped, because too many bytes are waiting to be published.
+    /// Removes frames from the journal that are applied, too old, or too many. Returns false if
+    /// the stream must be dropped, because too many bytes are unpublished.
     pub(super) fn trim(&mut self, now: Duration, config: &Config) -> bool {
         if self.backlog + self.open.len() > config.backlog_bytes {
             return false;
@@ -263,7 +263,7 @@ impl Outgoing {
             let is_old = now.saturating_sub(entry.at) > config.journal_time;
             let is_needed =
                 number > self.applied && !is_old && self.journal_bytes <= config.journal_bytes;
-            // An unpublished frame stays, however old: the peer cannot have it yet.
+            // An unpublished frame is kept, however old it is, because the peer cannot have received it.
             if number > self.published || is_needed {
                 break;
             }
@@ -276,11 +276,11 @@ impl Outgoing {
         true
     }
 
-    /// Returns the messages that a peer may have missed after it applied this part of the stream, if
-    /// the journal still has the later frames; otherwise `None`, which means any.
+    /// Returns the origins of the messages after a position that the peer has applied. Returns `None`,
+    /// which means any message, if the journal no longer contains all frames after that position.
     pub(super) fn origins_after(&self, applied: Resume) -> Option<Origins> {
-        // The peer has applied nothing of this stream: it misses what it missed before, and the
-        // whole stream.
+        // The peer has applied nothing of this stream, so it has missed all of it, besides what
+        // it had missed before.
         let is_unused = applied == self.after && applied.stream != self.stream;
         if !is_unused && (applied.stream != self.stream || applied.number < self.state_end) {
             return None;

@@ -1,4 +1,4 @@
-//! One peer: whether it lives, and the two streams.
+//! The state of one peer: liveness, both streams, congestion and bad frames.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,104 +10,103 @@ use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use crate::keys::PeerKey;
 
-/// The time after which earlier deaths no longer count.
+/// The time after which a peer's earlier deaths are disregarded.
 const FLAP_MEMORY: Duration = Duration::from_secs(60);
 
-/// The maximum number of beats that a peer that has died often must send before it is admitted.
+/// The maximum number of beats required from a peer that has died repeatedly, before it is readmitted.
 const MAX_PROBATION: u32 = 30;
 
-/// The silence after which a node counts as dead that has started again under its old name.
+/// The timeout of a node that was replaced by a restarted node of the same name.
 const REPLACED_AFTER: Duration = Duration::from_millis(1500);
 
-/// The time for which senders are held back for one peer, and the time after it for which they are
-/// not.
+/// The maximum time for which senders are paused because of one peer, and the minimum time
+/// between such pauses.
 const MAX_HOLD: Duration = Duration::from_secs(1);
 const HOLD_PAUSE: Duration = Duration::from_secs(10);
 
-/// The number of bad frames, and the time within which they make a peer count as dead; then for how
-/// long it does.
+/// The number of bad frames, and the time window within which they cause a peer to be banned;
+/// then the duration of the ban.
 const MAX_BAD: usize = 10;
 const BAD_WINDOW: Duration = Duration::from_secs(60);
 const BAN: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 pub(super) struct Peer {
-    /// The key in the hub, from the first complete transfer on.
+    /// The key in the hub, assigned after the first complete transfer.
     pub(super) key: Option<PeerKey>,
     pub(super) name: Box<str>,
     pub(super) uptime_ms: u64,
-    /// When the uptime was reported.
+    /// The time at which the uptime was reported.
     uptime_at: Duration,
     pub(super) connections: u64,
     pub(super) rooms: u64,
     pub(super) version: u8,
-    /// The time without a frame, counted only while this node was awake.
+    /// The time without received frames, not counting suspensions of this node.
     pub(super) silence: Duration,
-    /// The silence after which the peer counts as dead.
+    /// The timeout after which the peer counts as dead.
     pub(super) silence_limit: Duration,
     pub(super) liveness: Liveness,
     /// The time of the last death or revival, and the number of deaths in quick succession.
     since: Duration,
     deaths: u32,
-    /// The time for which the requests for members have been without a result.
+    /// The time for which requests for members have been unsuccessful.
     pub(super) stale: Duration,
     pub(super) incoming: Incoming,
     pub(super) outgoing: Option<Outgoing>,
-    /// The number of the last stream to the peer that was started, even if it has ended.
+    /// The number of the last stream started to the peer, even if that stream has ended.
     pub(super) started: u32,
     pub(super) has_other_settings: bool,
-    /// The number of its last message in an ordered room that has arrived or belongs to an earlier
-    /// stream.
+    /// The number of the peer's last ordered message that has arrived, or belongs to an earlier stream.
     pub(super) ordered: u64,
-    /// The time from which senders have been held back for the peer.
+    /// The time since when senders have been paused because of the peer.
     congested_since: Option<Duration>,
-    /// The time until which senders are not held back for the peer, since it was behind for too
-    /// long.
+    /// The time until which senders are not paused again, because the peer did not recover
+    /// during the last pause.
     ignored_until: Duration,
-    /// True from the first beat on, which has the peer's name.
+    /// True after the first beat, which contains the peer's name.
     pub(super) has_beat: bool,
     /// True if the peer was reported as live.
     pub(super) is_announced: bool,
-    /// The times of the last frames that could not be decoded or exceeded a bound.
+    /// The times of the last frames that could not be decoded or exceeded a limit.
     bad: VecDeque<Duration>,
-    /// The time until which the peer is not admitted because of them.
+    /// The end of the ban caused by bad frames.
     banned_until: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Liveness {
     Alive,
-    /// Silent for too long. Admitted again after this many beats.
+    /// No frame arrived before the timeout. Readmitted after this many beats.
     Dead {
         probation: u32,
     },
-    /// The peer has no version of frames in common with this node.
+    /// The peer and this node have no frame version in common.
     Foreign,
 }
 
-/// The state of a peer, as this node knows it.
+/// The state of a peer, as seen by this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerInfo {
-    /// The peer's number.
+    /// The id of the peer.
     pub node: NodeId,
     /// The peer's name.
     pub name: String,
     /// The state of its members on this node.
     pub state: PeerState,
-    /// The number of its connections, by its last beat.
+    /// The number of the peer's connections, from its last beat.
     pub connections: u64,
-    /// The number of its rooms, by its last beat.
+    /// The number of the peer's rooms, from its last beat.
     pub rooms: u64,
-    /// The time since its start, by its last beat.
+    /// The peer's uptime, from its last beat.
     pub uptime: Duration,
-    /// The newest version of frames that it decodes.
+    /// The newest frame version that the peer decodes.
     pub version: u8,
-    /// The time since its last frame.
+    /// The time since the peer's last frame.
     pub silence: Duration,
-    /// The bytes of frames that it has not applied yet, as far as this node knows.
+    /// The number of bytes sent to the peer that it has not acknowledged.
     pub unapplied_bytes: usize,
-    /// The bytes of its frames that are held on this node until an earlier one arrives.
+    /// The number of bytes of the peer's frames that are held until an earlier frame arrives.
     pub held_bytes: usize,
 }
 
@@ -117,22 +116,22 @@ pub struct PeerInfo {
 pub enum PeerState {
     /// The peer is alive, and its members are being transferred.
     Syncing,
-    /// The peer's members are shown, and its frames are applied as they arrive.
+    /// The peer's members are visible, and its frames are applied as they arrive.
     Live,
-    /// A frame is missing, and those after it are held.
+    /// A frame is missing, and later ones are held.
     Hole,
-    /// The peer is silent, and its members have left.
+    /// The peer has timed out, and its members have left.
     Dead,
-    /// The peer has no version of frames in common with this node.
+    /// The peer and this node have no frame version in common.
     Foreign,
 }
 
 impl PeerState {
-    /// All states, in the order of their declaration.
+    /// All states, in declaration order.
     pub const ALL: [PeerState; 5] =
         [PeerState::Syncing, PeerState::Live, PeerState::Hole, PeerState::Dead, PeerState::Foreign];
 
-    /// Returns a short name of the state, for metrics and people.
+    /// Returns a short name of the state, for metrics and display.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -175,7 +174,7 @@ impl Peer {
         }
     }
 
-    /// Records a frame that cannot be decoded or exceeds a bound.
+    /// Records a frame that could not be decoded or exceeded a limit.
     pub(super) fn record_bad(&mut self, now: Duration) {
         self.bad.push_back(now);
         while self.bad.len() > MAX_BAD {
@@ -183,21 +182,23 @@ impl Peer {
         }
     }
 
-    /// Returns true, and does not admit the peer for some time, if it sent too many bad frames.
+    /// Returns true and starts a ban if the peer has sent too many bad frames.
     pub(super) fn is_banned(&mut self, now: Duration) -> bool {
         let is_recent = |at: &Duration| now.saturating_sub(*at) < BAD_WINDOW;
-        // The oldest of the last ten within a minute: ten bad frames in a minute.
+        // Only the last ten times are kept, so the oldest one determines whether ten were
+        // within a minute.
         let is_banned = self.bad.len() >= MAX_BAD && self.bad.front().is_some_and(is_recent);
         if is_banned {
-            // Otherwise the first bad frame after the ban could start the next one.
+            // Otherwise, the first bad frame after the ban could trigger the next one.
             self.bad.clear();
             self.banned_until = now + BAN;
         }
         is_banned
     }
 
-    /// Returns true if senders should be held back since the peer has not applied `window` bytes: for
-    /// at most a second, and not again for ten. By then the frames that it misses are lost.
+    /// Returns true if senders should pause because the peer has not applied `window` bytes. A
+    /// pause lasts at most one second, with at least ten seconds between pauses. Afterwards,
+    /// frames that the peer cannot keep up with are lost.
     pub(super) fn is_congested(&mut self, now: Duration, window: usize) -> bool {
         let unapplied = self.outgoing.as_ref().map_or(0, Outgoing::unapplied);
         if unapplied < window || now < self.ignored_until {
@@ -205,7 +206,7 @@ impl Peer {
             return false;
         }
         let since = *self.congested_since.get_or_insert(now);
-        // A peer that does not recover must not hold back the clients of this node for long.
+        // A peer that does not recover must not block the clients of this node for long.
         if now.saturating_sub(since) > MAX_HOLD {
             self.ignored_until = now + HOLD_PAUSE;
         }
@@ -216,7 +217,7 @@ impl Peer {
         self.liveness == Liveness::Alive
     }
 
-    /// Returns the peer's uptime.
+    /// Returns the peer's estimated uptime.
     pub(super) fn uptime(&self, now: Duration) -> Duration {
         let last = Duration::from_millis(self.uptime_ms);
         last + now.saturating_sub(self.uptime_at)
@@ -234,9 +235,9 @@ impl Peer {
         self.version = beat.newest_version;
     }
 
-    /// Counts a beat of a dead peer. Returns true if the peer is admitted again.
+    /// Counts a beat of a dead peer. Returns true if the peer is readmitted.
     pub(super) fn revive(&mut self, now: Duration) -> bool {
-        // Beats during the ban do not count, so that it lasts its full time.
+        // Beats during a ban do not count, so that the ban lasts its full time.
         if now < self.banned_until {
             return false;
         }
@@ -250,7 +251,8 @@ impl Peer {
                 *probation -= 1;
                 false
             }
-            // A beat of a common version: the frame that made it foreign was damaged or forged.
+            // This beat has a common version, so the frame that made the peer foreign was
+            // damaged or forged.
             Liveness::Foreign => {
                 self.liveness = Liveness::Alive;
                 self.since = now;
@@ -260,12 +262,12 @@ impl Peer {
         }
     }
 
-    /// Declares the peer dead. After its first death its next beat admits it; after each further one
-    /// in quick succession it takes twice as many beats.
+    /// Declares the peer dead. After its first death, one beat is enough for readmission. Each
+    /// further death in quick succession doubles the number of beats.
     pub(super) fn die(&mut self, now: Duration) {
         let is_again = self.deaths > 0 && now.saturating_sub(self.since) < FLAP_MEMORY;
         self.deaths = if is_again { self.deaths + 1 } else { 1 };
-        // `deaths` is at least 1 here. A shift by 32 or more fails, far above the maximum.
+        // `deaths` is at least 1 here. Shifts by 32 or more fail, but are far above the maximum.
         let probation = 1_u32.checked_shl(self.deaths - 1).unwrap_or(MAX_PROBATION);
         self.liveness = Liveness::Dead { probation: probation.min(MAX_PROBATION) };
         self.since = now;
@@ -273,43 +275,42 @@ impl Peer {
         self.stale = Duration::ZERO;
         self.outgoing = None;
         self.is_announced = false;
-        // The guests leave with `PeerGone`, so a later stream has to begin from nothing.
+        // `PeerGone` removes the guests, so a later stream must start from nothing.
         self.incoming.forget();
     }
 
-    /// Starts the probation of a dead peer again, since it left out a beat.
+    /// Restarts the probation of a dead peer, after it missed a beat.
     pub(super) fn missed_beat(&mut self) {
         if let Liveness::Dead { probation } = &mut self.liveness
             && *probation > 1
         {
-            // A dead peer has died at least once, so the subtraction is safe.
+            // Cannot underflow: a dead peer has died at least once.
             let full = 1_u32.checked_shl(self.deaths - 1).unwrap_or(MAX_PROBATION);
             *probation = full.min(MAX_PROBATION);
         }
     }
 
-    /// Returns true if the peer has been dead for so long that it can be forgotten.
+    /// Returns true if the peer has been dead for so long that its state can be discarded.
     pub(super) fn is_forgettable(&self, now: Duration) -> bool {
         !self.is_alive()
-            // Not earlier, or a peer that dies again and again would always count as a new one.
+            // Not earlier, or a peer that dies repeatedly would always count as a new one.
             && now.saturating_sub(self.since) > FLAP_MEMORY
             && self.silence > self.silence_limit
     }
 
-    /// Shortens the silence that is tolerated, since another node has started under the peer's
-    /// name.
+    /// Shortens the timeout, because another node has started under the peer's name.
     pub(super) fn is_replaced(&mut self) {
-        // Not at once: the older node may be alive, and only have the same name.
+        // Not to zero: the older node may be alive, and only share the name.
         self.silence_limit = self.silence_limit.min(REPLACED_AFTER);
     }
 
-    /// Returns the reason to give up the peer, if there is one.
+    /// Returns the reason to drop the peer, if there is one.
     pub(super) fn gone_cause(&self, dead_after: Duration) -> Option<GoneCause> {
         if !self.is_alive() {
             None
         } else if self.silence >= self.silence_limit {
             Some(GoneCause::Silent)
-        // It beats but never sends its members: its guests here would be outdated for good.
+        // The peer sends beats but no members, so its guests would be outdated forever.
         } else if self.stale >= dead_after && self.key.is_some() {
             Some(GoneCause::NoState)
         } else {

@@ -1,4 +1,4 @@
-//! The items about profiles: reported to the peers, and applied when a peer has sent them.
+//! Profile items: reporting this node's profiles to peers, and applying those of peers.
 
 use roomer_proto::ConnId;
 use roomer_proto::cluster::{Item, NodeId};
@@ -12,8 +12,7 @@ use crate::keys::RoomKey;
 use crate::tables::Tables;
 
 impl Cluster {
-    /// Counts a join of a connection to a room with full presence. Reports its profile before the first
-    /// one.
+    /// Counts a join to a room with full presence. The connection's first such join reports its profile.
     pub(super) fn report_profile_of(&mut self, tables: &Tables, id: ConnId) {
         match self.profiles.get_mut(&id) {
             Some(seats) => *seats += 1,
@@ -21,8 +20,8 @@ impl Cluster {
         }
     }
 
-    /// Counts a leave of a connection from a room with full presence. Withdraws its profile with
-    /// the last one.
+    /// Counts a leave from a room with full presence. The connection's last such leave
+    /// withdraws its profile.
     pub(super) fn release_profile_of(&mut self, id: ConnId) {
         let Some(seats) = self.profiles.get_mut(&id) else { return };
         *seats -= 1;
@@ -32,10 +31,10 @@ impl Cluster {
         }
     }
 
-    /// Reports a changed profile of a connection that is in a room with full presence.
+    /// Reports a changed profile, if the connection is in a room with full presence.
     pub(super) fn profile_changed(&mut self, tables: &Tables, id: ConnId) {
         let seats = match self.profiles.get(&id) {
-            // Known, so its seats are counted already.
+            // The profile is known, so the seats have already been counted.
             Some(seats) => *seats,
             None => full_seats(tables, &id),
         };
@@ -50,7 +49,7 @@ impl Cluster {
         let Item::Profile { info, user, .. } = item else { return };
         if !(info.is_empty() && user.is_empty()) {
             self.profiles.insert(&id, self.hash.profile(&id, info, user), seats);
-        // The last part was removed: peers receive the empty profile once, and keep nothing.
+        // The profile has become empty: peers receive it once, and keep nothing.
         } else if self.profiles.get(&id).is_some() {
             self.profiles.remove(&id);
         } else {
@@ -59,7 +58,7 @@ impl Cluster {
         self.push_to_all(&item);
     }
 
-    /// Applies the profile of a peer's connection, during the transfer of the members or after it.
+    /// Applies the profile of a peer's connection, during or after the transfer of members.
     pub(super) fn profile_item(
         &mut self,
         from: NodeId,
@@ -74,21 +73,21 @@ impl Cluster {
         };
         let is_within = profiles.add(&self.hash, &self.config, profile)?;
         let id = profile.0;
-        // During a transfer the hub still shows the members of the previous stream; `finish` applies the
-        // differences.
+        // During a transfer, the hub still shows the members of the previous stream. `finish`
+        // applies the differences.
         if let Some(peer) = key.filter(|_| !is_transfer) {
             let profile = profiles.profile(&id);
             self.effects.push(Effect::GuestProfile { peer, id, profile });
         }
         if !is_within {
-            // Not a bad frame: the peer may allow a longer info than this node.
+            // Not counted as a bad frame, because the peer may allow longer infos than this node.
             self.report(Event::Refused { why: RefusedCause::TooLarge });
         }
         Ok(())
     }
 }
 
-/// Returns the number of a connection's rooms with full presence.
+/// Returns the number of rooms with full presence that a connection is in.
 fn full_seats(tables: &Tables, id: &ConnId) -> u32 {
     let rooms = tables.find_conn(id.as_str()).map(|conn| tables.rooms_of(conn));
     let is_full = |room: &RoomKey| tables.presence(*room) == Some(Presence::Full);

@@ -1,7 +1,7 @@
-//! The info and users of connections, as a node has reported them to its peers.
+//! Tables of the info and users that a node has reported to its peers.
 //!
-//! Both ends of a stream keep the sum of the hashes of what was reported, so that a difference shows by
-//! the next beat.
+//! Both ends of a stream maintain the sum of the hashes of all reported profiles, so that the
+//! next beat reveals a difference.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,18 +16,18 @@ use super::digest::Digest;
 use super::outgoing::{Outgoing, Sealing};
 use crate::tables::Tables;
 
-/// The profiles of the connections of one node that have one.
+/// The nonempty profiles of one node's connections.
 #[derive(Debug)]
 pub(super) struct Profiles<T> {
     known: BTreeMap<[u8; 16], (u64, T)>,
     digest: u64,
 }
 
-/// The profiles of this node's connections, each with the number of the connection's seats in rooms with
-/// full presence: at least one.
+/// The profiles of this node's connections, each with the number of the connection's seats in
+/// rooms with full presence, at least one.
 pub(super) type OwnProfiles = Profiles<u32>;
 
-/// The profiles of a peer's connections; `None` if all parts of a profile exceed their bounds.
+/// The profiles of a peer's connections; `None` if every part of a profile exceeds its limit.
 pub(super) type GuestProfiles = Profiles<Option<Arc<Profile>>>;
 
 impl<T> Default for Profiles<T> {
@@ -55,7 +55,7 @@ impl<T> Profiles<T> {
 
     pub(super) fn insert(&mut self, id: &ConnId, hash: u64, value: T) {
         let before = self.known.insert(id.to_bytes(), (hash, value));
-        // A profile that is replaced no longer counts.
+        // The hash of a replaced profile no longer counts.
         let before = before.map_or(0, |(hash, _)| hash);
         self.digest = self.digest.wrapping_sub(before).wrapping_add(hash);
     }
@@ -67,7 +67,7 @@ impl<T> Profiles<T> {
 }
 
 impl OwnProfiles {
-    /// Appends all profiles to the start of a stream.
+    /// Appends all profiles at the start of a stream.
     pub(super) fn send(&self, tables: &Tables, config: &Config, out: &mut Outgoing, how: &Sealing) {
         for id in self.known.keys().map(|id| ConnId::from_bytes(*id)) {
             let profile = tables.find_conn(id.as_str()).and_then(|conn| tables.profile(conn));
@@ -81,7 +81,8 @@ impl GuestProfiles {
         self.get(id).cloned().flatten()
     }
 
-    /// Adds an item of the peer. Returns false if a part of it exceeds a bound, and is left out.
+    /// Adds a profile reported by the peer. Returns false if a part of it exceeds a limit and
+    /// was dropped.
     pub(super) fn add<'a>(
         &mut self,
         hash: &Digest,
@@ -92,24 +93,23 @@ impl GuestProfiles {
             self.remove(&id);
             return Ok(true);
         }
-        // Each profile belongs to a seat, so a correct peer does not have more of them than seats.
+        // Each profile belongs to a seat, so a correct peer never has more profiles than seats.
         if self.len() >= config.max_seats && self.get(&id).is_none() {
             return Ok(false);
         }
-        // The lengths first, since a frame may have megabytes. Only the part that is too long is
-        // left out.
+        // Lengths are checked before parsing, since a frame may have megabytes. Only a part
+        // that is too long is dropped.
         let within = |text: &'a str, most| if text.len() <= most { text } else { "" };
         let (shown, named) = (within(info, config.max_info), within(user, config.max_name));
         let profile = Profile::from_json(shown, named).map_err(|_| ResetCause::Malformed)?;
         let profile = (!profile.is_empty()).then(|| Arc::new(profile));
-        // The hash is of what the peer sent, even if a part is left out here: its digest is
-        // compared.
+        // Hashes what the peer sent, even if a part was dropped, because the peer's digest includes it.
         self.insert(&id, hash.profile(&id, info, user), profile);
         Ok(shown.len() == info.len() && named.len() == user.len())
     }
 }
 
-/// Returns the item that reports a profile. A user's name above the limit of names is left out.
+/// Returns the item that reports a profile. A user name above the limit is dropped.
 pub(super) fn item<'a>(id: ConnId, profile: Option<&'a Profile>, config: &Config) -> Item<'a> {
     let info = profile.and_then(Profile::info).map_or("", Info::as_str);
     let user = profile.and_then(Profile::quoted_user).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The proof that a client has presented the token of a session of another node.
+//! Session proofs, which show another node that a client presented a session's token.
 
 use std::fmt;
 use std::hash::Hasher;
@@ -7,23 +7,24 @@ use roomer_proto::ConnId;
 use roomer_proto::cluster::NodeId;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-/// The proof that a client has presented the token of a session of another node.
+/// A proof that a client has presented the token of a session of another node.
 ///
-/// The proof is a keyed hash (SipHash-2-4, 128 bits), whose key is the token's secret. So frames do not
-/// contain the secret, and a reader of them cannot continue the session. Only the node of the session and
-/// the one that received the token can compute the proof, and each proof is for one session, one
-/// reporting node and one user.
+/// The proof is a keyed hash (SipHash-2-4, 128 bits) whose key is the token's secret. Frames
+/// therefore do not contain the secret, and reading them is not enough to resume the session.
+/// Only the session's node and the node that received the token can compute the proof. Each
+/// proof is bound to one session, one reporting node and one user.
 #[derive(Clone, Copy)]
 pub struct SessionProof(pub [u8; 16]);
 
 impl SessionProof {
-    /// Computes the proof for the session of the connection `id`, which the node `from` reports. `user` is
-    /// the user of the client's connection there.
+    /// Computes the proof for the session of connection `id`, as reported by node `from`.
+    /// `user` is the user of the client's connection to that node.
     #[must_use]
     pub fn new(secret: &[u8; 16], id: &ConnId, from: NodeId, user: Option<&str>) -> Self {
-        // The stronger variant of SipHash, since this is a proof and not the hash of a table.
+        // The stronger variant of SipHash, because this is a message authentication code, not a
+        // table hash.
         let mut hasher = SipHasher24::new_with_key(secret);
-        // All parts but the last have a fixed length, so that no two inputs hash the same bytes.
+        // Only the last part has a variable length, so the encoding is unambiguous.
         hasher.write(id.as_ref());
         hasher.write(&from.0.to_be_bytes());
         hasher.write(&[u8::from(user.is_some())]);
@@ -33,7 +34,7 @@ impl SessionProof {
 
     fn difference(&self, other: &Self) -> u8 {
         let pairs = self.0.iter().zip(&other.0);
-        // Keeps the compiler from ending the loop early.
+        // Keeps the compiler from exiting the loop early.
         pairs.fold(0, |seen, (one, other)| std::hint::black_box(seen | (one ^ other)))
     }
 }

@@ -1,4 +1,4 @@
-//! Publishing: frames on their way to the broker.
+//! Publishing queued frames to the broker, and queueing control frames.
 
 use std::time::Duration;
 
@@ -9,14 +9,15 @@ use super::Cluster;
 use super::outgoing::Sealing;
 
 impl Cluster {
-    /// Publishes frames until `send` returns false for one that it has not taken, which stays queued.
+    /// Publishes frames until `send` returns false, which leaves that frame queued.
     ///
-    /// Call it when the broker takes frames again, and when [`wants_to_publish`](Self::wants_to_publish)
-    /// turns true. The later it is called, the more messages share a frame.
+    /// Call this when the broker accepts frames again, and when
+    /// [`wants_to_publish`](Self::wants_to_publish) becomes true. Calling it later lets more
+    /// messages share a frame.
     pub fn publish(&mut self, now: Duration, mut send: impl FnMut(Subject, &Bytes) -> bool) {
         self.now = now;
         if !self.is_up {
-            // Beats and requests are out of date by the time the link is up again.
+            // Beats and requests will be outdated when the link is up again.
             self.control.clear();
             return;
         }
@@ -28,7 +29,7 @@ impl Cluster {
             }
             is_sent
         };
-        // Before the streams: a late beat counts as silence, and a late request prolongs a hole.
+        // Before the streams: a late beat looks like silence, and a late request prolongs a hole.
         while let Some((subject, frame)) = self.control.front() {
             if !send(*subject, frame) {
                 return;
@@ -37,11 +38,11 @@ impl Cluster {
         }
         let sealing =
             Sealing { now, cluster: self.hash.cluster, me: self.me, max_payload: self.max_payload };
-        // One frame of each stream in turn, so that a long one does not hold up the others.
+        // Round-robin over the streams, so that a long one does not delay the others.
         loop {
             let mut has_sent = false;
             let turn = self.turn;
-            // Copied, since the loop changes the peers.
+            // Copied, because the loop modifies the peers.
             let (first, others): (Vec<NodeId>, Vec<NodeId>) =
                 self.peers.keys().partition(|node| **node >= turn);
             for node in first.into_iter().chain(others) {
@@ -49,14 +50,14 @@ impl Cluster {
                 let Some(outgoing) = &mut peer.outgoing else { continue };
                 let Some(frame) = outgoing.next_frame(&sealing) else { continue };
                 if frame.len() > self.max_payload {
-                    // The frame was sealed for a broker that accepts larger ones. The peer notices by
-                    // the next beat that it is missing.
+                    // The frame was sealed for a broker with a larger limit. The next beat
+                    // shows the peer that the stream has ended.
                     self.statistics.overflows += 1;
                     peer.outgoing = None;
                     continue;
                 }
                 if !send(Subject::Node(node), &frame) {
-                    // The next call begins with the peer whose turn it was.
+                    // The next call starts with the peer that was interrupted.
                     self.turn = node;
                     return;
                 }
@@ -67,23 +68,23 @@ impl Cluster {
                 break;
             }
         }
-        // Only here, after a round in which no stream had a frame.
+        // Only after a round in which no stream had a frame.
         self.is_dirty = false;
     }
 
-    /// Returns true if there is something to [`publish`](Self::publish).
+    /// Returns true if there are frames to [`publish`](Self::publish).
     #[must_use]
     pub fn wants_to_publish(&self) -> bool {
         self.is_dirty && self.is_up
     }
 
-    /// Returns how to seal frames now.
+    /// Returns the current parameters for sealing frames.
     pub(super) fn sealing(&self) -> Sealing {
         let Cluster { now, me, max_payload, .. } = *self;
         Sealing { now, cluster: self.hash.cluster, me, max_payload }
     }
 
-    /// Queues a frame without a number.
+    /// Queues a control frame, which has no number.
     pub(super) fn control(&mut self, to: Subject, items: &[Item<'_>]) {
         if !self.is_up {
             return;
@@ -98,7 +99,7 @@ impl Cluster {
     }
 
     /// Queues [`Item::Bye`] for all peers, after everything else. The driver publishes what is
-    /// queued; the machine ignores all further inputs.
+    /// queued; the state machine ignores all further inputs.
     pub(super) fn stop(&mut self) {
         self.push_to_all(&Item::Bye);
         self.is_stopped = true;

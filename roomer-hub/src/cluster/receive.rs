@@ -1,4 +1,4 @@
-//! Frames from the broker.
+//! Handling frames from the broker: requests, acknowledgements, stream frames, and resets.
 
 use std::time::Duration;
 
@@ -27,21 +27,21 @@ impl Cluster {
                 return self.report(Event::Refused { why: RefusedCause::Malformed(error) });
             }
         };
-        // Before anything is recorded about the sender: two clusters may share a broker and a
-        // prefix.
+        // Checked before recording anything about the sender, because two clusters may share a
+        // broker and a prefix.
         if head.cluster != self.hash.cluster {
             return self.report(Event::Refused { why: RefusedCause::OtherCluster });
         }
         if head.from == self.me {
-            return; // The broker's echo.
+            return; // An echo from the broker.
         }
         if self.ended.contains_key(&head.from) {
-            return; // Late: it will not return under this number.
+            return; // Too late: the node will not return under this id.
         }
         self.statistics.frames_in += 1;
         self.statistics.bytes_in += frame.len() as u64;
         if let Some(peer) = self.peers.get_mut(&head.from) {
-            // Any frame is a sign of life, even one that is refused below.
+            // Any frame is a sign of life, even one that is rejected below.
             peer.silence = Duration::ZERO;
         }
         match head.kind {
@@ -49,7 +49,7 @@ impl Cluster {
                 let mut profiles = None;
                 for item in Items::new(body) {
                     match item {
-                        // The digest belongs to the beat that follows it in the frame.
+                        // The digest belongs to the next beat in the same frame.
                         Ok(Item::Profiles { digest }) => profiles = Some(digest),
                         Ok(Item::Beat(beat)) => self.beat(head.from, &beat, profiles.take()),
                         Ok(item) => self.request(tables, head.from, &item),
@@ -64,7 +64,7 @@ impl Cluster {
                 self.stream_frame(tables, head.from, (stream, number), frame);
             }
         }
-        // A bad frame is refused; a peer that sends many of them is given up.
+        // One bad frame is only dropped, but a peer that sends many of them is dropped too.
         let (from, now) = (head.from, self.now);
         let peer = self.peers.get_mut(&from).filter(|peer| peer.is_alive());
         if peer.is_some_and(|peer| peer.is_banned(now)) {
@@ -72,7 +72,7 @@ impl Cluster {
         }
     }
 
-    /// Refuses a frame of a peer, or an item in it.
+    /// Records and reports a bad frame of a peer, or a bad item in it.
     pub(super) fn bad_frame(&mut self, from: NodeId, why: RefusedCause) {
         let now = self.now;
         self.peers.entry(from).and_modify(|peer| peer.record_bad(now));
@@ -88,8 +88,8 @@ impl Cluster {
                 match outgoing.map(|outgoing| outgoing.resend(demand)) {
                     Some(true) => self.is_dirty = true,
                     Some(false) | None => {
-                        // No longer in the journal, or of an earlier stream: the peer requests a
-                        // new one.
+                        // The frames are no longer in the journal or belong to an earlier
+                        // stream. The peer will request a new stream.
                         let (stream, number) = (demand.stream, demand.first);
                         let missing = Item::Missing { stream, number };
                         self.control(Subject::Node(from), &[missing]);
@@ -98,7 +98,7 @@ impl Cluster {
             }
             Item::Missing { stream, number } => {
                 let applied = self.peers.get(&from).map(|peer| peer.incoming.applied());
-                // The frame may have arrived after the request was sent.
+                // The missing frame may have arrived since the request was sent.
                 let is_missing =
                     |applied: Resume| applied.stream == stream && applied.number < number;
                 if stream != 0 && applied.is_some_and(is_missing) {
@@ -110,8 +110,8 @@ impl Cluster {
         }
     }
 
-    /// Handles a peer's report of what it has applied. `is_in_order` is true if it has not overtaken
-    /// frames of the peer's stream.
+    /// Handles an acknowledgement from a peer. `is_in_order` is true if the acknowledgement has
+    /// not overtaken frames of the peer's stream.
     pub(super) fn applied(&mut self, from: NodeId, applied: Resume, is_in_order: bool) {
         let outgoing = self.peers.get_mut(&from).and_then(|peer| peer.outgoing.as_mut());
         let Some(outgoing) = outgoing else { return };
@@ -129,15 +129,15 @@ impl Cluster {
     fn start_stream(&mut self, tables: &Tables, from: NodeId, stream: u32, after: Resume) {
         let (sealing, uptime_ms) = (self.sealing(), self.uptime_ms());
         let Some(peer) = self.peer_for_want(from) else { return };
-        // An earlier request that arrived late, or a repeated one of a stream that was given up since: the
-        // peer would mistake the new frames for a continuation of the old ones.
+        // The request was delayed, or repeats one for a stream that has since been dropped. The
+        // peer would mistake new frames for a continuation of that stream.
         if stream <= peer.started {
             return;
         }
         peer.started = stream;
         let before = peer.outgoing.take();
-        // From the stream before, which knows what the peer has not applied. Without it: any
-        // message.
+        // The previous stream determines which messages the peer has missed; without it, any
+        // may be missing.
         let missed = before.and_then(|before| before.origins_after(after));
         let mut outgoing = Outgoing::new(stream, after, missed);
         outgoing.begin(uptime_ms, &sealing);
@@ -160,13 +160,13 @@ impl Cluster {
         }
     }
 
-    /// Applies a frame, and the held ones that follow it.
+    /// Applies a frame, and the held frames that follow it directly.
     fn apply_from(&mut self, tables: &Tables, from: NodeId, frame: Bytes) {
         let now = self.now;
         let mut next = Some(frame);
         while let Some(frame) = next {
             if let Err(why) = self.apply(tables, from, &frame) {
-                // Other causes may result from lost frames, so they do not count against the peer.
+                // Other causes may result from lost frames, so they do not count as bad frames.
                 let peer = self.peers.get_mut(&from).filter(|_| why == ResetCause::Malformed);
                 peer.into_iter().for_each(|peer| peer.record_bad(now));
                 return self.reset(from, why);
@@ -185,7 +185,7 @@ impl Cluster {
         self.repair(from);
     }
 
-    /// Sends a peer the request that is due.
+    /// Sends a peer the request that is due, if any.
     pub(super) fn repair(&mut self, from: NodeId) {
         let (now, wait) = (self.now, self.config.repair_wait);
         let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.is_alive()) else { return };
@@ -200,7 +200,7 @@ impl Cluster {
         }
     }
 
-    /// Requests a new stream of a peer, since frames of the current one are lost.
+    /// Requests a new stream from a peer, because frames of the current one are lost.
     pub(super) fn reset(&mut self, node: NodeId, why: ResetCause) {
         self.report(Event::Reset { node, why });
         self.want(node);
@@ -208,7 +208,7 @@ impl Cluster {
 
     pub(super) fn want(&mut self, node: NodeId) {
         let now = self.now;
-        // Messages that the peer holds as a home may have had their places in the lost frames.
+        // The lost frames may have contained places for messages submitted to this peer.
         self.order_stream_lost(node);
         let Some(peer) = self.peers.get_mut(&node) else { return };
         self.streams += 1;
@@ -217,19 +217,20 @@ impl Cluster {
         self.control(Subject::Node(node), &[Item::Want { stream, after }]);
     }
 
-    /// Declares a peer gone: its members leave.
+    /// Declares a peer dead, upon which its members leave.
     pub(super) fn gone(&mut self, node: NodeId, why: GoneCause) {
         let now = self.now;
         let Some(peer) = self.peers.get_mut(&node) else { return };
         peer.die(now);
         let (key, name) = (peer.key.take(), peer.name.clone());
-        // A stopped node returns under another number. A silent one may return under the same.
+        // A stopped node returns under a new id. A silent one may return under the same id.
         if why == GoneCause::Bye {
             self.peers.remove(&node);
             self.ended.insert(node, now);
         }
         if let Some(peer) = key {
-            // Free at once, since the hub receives `PeerGone` before any later input that uses the key.
+            // The key can be reused immediately, since the hub receives `PeerGone` before any
+            // later input that uses it.
             self.keys[peer.index()] = None;
             self.effects.push(super::Effect::PeerGone { peer });
         }

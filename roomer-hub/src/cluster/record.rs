@@ -1,4 +1,4 @@
-//! Changes of this node, for its peers.
+//! Recording changes of this node for its peers, and detecting congestion.
 
 use std::time::Duration;
 
@@ -16,12 +16,13 @@ use crate::peers::Peers;
 use crate::tables::Tables;
 
 impl Cluster {
-    /// Records a change that an input of the hub has made. `tables` are the hub's after that input.
+    /// Records a change that an input of the hub has made. `tables` are the hub's tables after
+    /// that input.
     ///
-    /// Changes are reported in the order in which they are recorded. It only copies bytes; the frames
-    /// are made by [`publish`](Self::publish). Messages and commands above
-    /// [`Config::max_packet`] or [`Config::max_name`], which peers would refuse, are dropped and counted
-    /// ([`Statistics::unsendable`]).
+    /// Changes are reported in the order in which they are recorded. This only copies bytes;
+    /// [`publish`](Self::publish) forms the frames. Messages and commands above
+    /// [`Config::max_packet`] or [`Config::max_name`], which peers would reject, are dropped
+    /// and counted ([`Statistics::unsendable`]).
     pub fn record(&mut self, now: Duration, tables: &Tables, change: Change<'_>) {
         self.now = now;
         if !self.may_send(&change) {
@@ -44,35 +45,35 @@ impl Cluster {
             Change::Elsewhere { peer, id, proof } => {
                 self.push(peer, &Item::Elsewhere { id, proof: proof.0 });
             }
-            // No table lists the nodes of a user, so each peer looks the user up itself.
+            // No table maps a user to nodes, so each peer must look up the user itself.
             Change::User { user, command } => self.push_to_all(&Item::User { user, command }),
         }
     }
 
-    /// Returns true if the sender of a message to these peers should wait: one of them has not applied
-    /// half of what may wait for it ([`Config::backlog_bytes`]).
+    /// Returns true if the sender of a message to these peers should pause, because one of them
+    /// has fallen behind by half of [`Config::backlog_bytes`].
     pub fn is_congested(&mut self, peers: Peers<'_>) -> bool {
         let (now, window) = (self.now, self.config.backlog_bytes / 2);
         let nodes = peers.iter().filter_map(|peer| self.keys.get(peer.index()).copied().flatten());
-        // All peers are asked, even after a congested one: each records when its congestion began.
+        // No short circuit: each peer must record the start of its congestion.
         nodes.fold(false, |is_congested, node| {
             let peer = self.peers.get_mut(&node);
             peer.is_some_and(|peer| peer.is_congested(now, window)) || is_congested
         })
     }
 
-    /// Returns true if [`is_congested`](Self::is_congested) is true for any peer.
+    /// Returns true if any peer is congested; see [`is_congested`](Self::is_congested).
     pub fn is_any_congested(&mut self) -> bool {
         let (now, window) = (self.now, self.config.backlog_bytes / 2);
         let mut peers = self.peers.values_mut();
         peers.any(|peer| peer.is_congested(now, window))
     }
 
-    /// Returns false if a message or a command exceeds what peers accept. What clients cause does not,
-    /// but an application may send anything.
+    /// Returns false if a message or command exceeds the limits of peers. Clients cannot cause
+    /// this, but an application can.
     fn may_send(&self, change: &Change<'_>) -> bool {
         let item = match *change {
-            // The hub has checked the names.
+            // The hub has validated the names.
             Change::Joined { .. }
             | Change::Left { .. }
             | Change::Profile { .. }
@@ -82,7 +83,8 @@ impl Cluster {
             Change::Command { id, command, .. } => Item::Command { id, command },
             Change::User { user, command } => Item::User { user, command },
         };
-        // A packet within its limit fits into an item; the reason of a command has no limit of its own.
+        // A packet within its limit always fits into an item, but the reason of a command has
+        // no separate limit.
         let fits = || item.encoded_len() <= max_item_len(&self.config);
         if let Change::User { command: UserCommand::Send { packet }, .. } = change
             && is_built_in(packet.event)
@@ -96,28 +98,26 @@ impl Cluster {
     fn joined(&mut self, tables: &Tables, id: ConnId, room: &str) {
         let key = tables.find_room(room);
         if key.and_then(|key| tables.presence(key)) == Some(Presence::Full) {
-            // A wrapping sum: joins and leaves in any order give the same digest.
+            // A wrapping sum, which is independent of the order of joins and leaves.
             self.digest = self.digest.wrapping_add(self.hash.seat(room, &id));
             self.report_profile_of(tables, id);
             self.push_to_all(&Item::Joined { id, room });
         } else if self.counted.insert(room.into()) {
-            // The first member at once, so that messages for it do not wait for a tick.
+            // The first member is reported immediately, so that messages for it do not wait for a tick.
             self.report_count(tables, room);
         } else {
-            // With the next tick, so that a room of thousands does not cause a report for each
-            // join.
+            // Reported at the next tick, so that a large room does not cause a report for every join.
             self.recount.insert(room.into());
         }
     }
 
     fn left(&mut self, tables: &Tables, id: ConnId, room: &str) {
-        // Decided by what was reported of the room, since the last leave has removed it from the
-        // tables.
+        // Depends on what was reported, because the last leave removes the room from the tables.
         if !self.counted.contains(room) {
             self.digest = self.digest.wrapping_sub(self.hash.seat(room, &id));
             self.push_to_all(&Item::Left { id, room });
             self.release_profile_of(id);
-        // At once, so that peers stop sending messages for the room here.
+        // Reported immediately, so that peers stop sending messages for the room to this node.
         } else if count(tables, room) == 0 {
             self.counted.remove(room);
             self.report_count(tables, room);
@@ -127,19 +127,19 @@ impl Cluster {
     }
 
     fn report_count(&mut self, tables: &Tables, room: &str) {
-        // Reported here, so the tick need not repeat it.
+        // Reported here, so the next tick need not repeat it.
         self.recount.remove(room);
         self.push_to_all(&Item::Count { members: count(tables, room), room });
     }
 
-    /// Reports the numbers that have changed.
+    /// Reports the member counts that have changed.
     pub(super) fn report_counts(&mut self, tables: &Tables) {
         for room in std::mem::take(&mut self.recount) {
             self.push_to_all(&Item::Count { members: count(tables, &room), room: &room });
         }
     }
 
-    /// Adds an item to every stream.
+    /// Appends an item to every stream.
     pub(super) fn push_to_all(&mut self, item: &Item<'_>) {
         let sealing = self.sealing();
         for peer in self.peers.values_mut() {
@@ -148,7 +148,7 @@ impl Cluster {
         self.is_dirty = true;
     }
 
-    /// Adds an item to the stream to a node.
+    /// Appends an item to the stream to a node.
     pub(super) fn push_to(&mut self, node: NodeId, item: &Item<'_>) {
         let sealing = self.sealing();
         if let Some(peer) = self.peers.get_mut(&node) {
@@ -157,7 +157,7 @@ impl Cluster {
         }
     }
 
-    /// Adds an item to the stream to a peer.
+    /// Appends an item to the stream to a peer.
     fn push(&mut self, peer: PeerKey, item: &Item<'_>) {
         if let Some(node) = self.peer_node(peer) {
             self.push_to(node, item);
@@ -165,7 +165,7 @@ impl Cluster {
     }
 }
 
-/// Adds an item to the stream to a peer, if the peer has requested one.
+/// Appends an item to the stream to a peer, if the peer has requested one.
 fn push(
     config: &Config,
     statistics: &mut Statistics,
@@ -173,18 +173,18 @@ fn push(
     item: &Item<'_>,
     sealing: &Sealing,
 ) {
-    // The stream that the peer will request begins with the members as they are then, and counts
-    // all messages before it as missed.
+    // Otherwise, the stream that the peer will request starts with the current members, and
+    // counts all earlier messages as missed.
     let Some(outgoing) = &mut peer.outgoing else { return };
     outgoing.push(item, sealing);
     if !outgoing.trim(sealing.now, config) {
-        // The peer learns from the next beat that the stream is gone, and requests a new one.
+        // The next beat shows the peer that the stream has ended, and it requests a new one.
         peer.outgoing = None;
         statistics.overflows += 1;
     }
 }
 
-/// Returns the number of this node's members of a room.
+/// Returns the number of members of a room on this node.
 fn count(tables: &Tables, room: &str) -> u32 {
     let members = tables.find_room(room).map_or(0, |room| tables.members(room).len());
     u32::try_from(members).unwrap_or(u32::MAX)

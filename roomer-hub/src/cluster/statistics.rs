@@ -1,41 +1,41 @@
-//! Counters of a node, for metrics.
+//! Counters of a cluster node, for metrics.
 
 use std::collections::BTreeMap;
 
 use super::causes::{GoneCause, ResetCause};
 use super::effect::Event;
 
-/// Counts since the start of the node.
+/// Counters since the start of the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {
-    /// Frames that were received, of this cluster.
+    /// Frames received from this cluster.
     pub frames_in: u64,
-    /// Frames that were published, including those that were published again.
+    /// Frames published, including retransmissions.
     pub frames_out: u64,
-    /// The bytes of the received frames.
+    /// Bytes in received frames.
     pub bytes_in: u64,
-    /// The bytes of the published frames.
+    /// Bytes in published frames.
     pub bytes_out: u64,
     /// Requests for missing frames.
     pub demands: u64,
-    /// Holes that were closed by frames that were sent again or arrived late.
+    /// Holes closed by retransmitted or delayed frames.
     pub repaired: u64,
-    /// Streams that started over, by cause.
+    /// Restarted streams, by cause.
     pub resets: BTreeMap<ResetCause, u64>,
-    /// Losses of peers' messages, in one room each ([`Event::Gap`]).
+    /// Reported losses of a node's messages, each for one room ([`Event::Gap`]).
     pub gaps: u64,
-    /// Peers that are gone, by cause.
+    /// Dropped peers, by cause.
     pub gone: BTreeMap<GoneCause, u64>,
-    /// Frames that were dropped, by [the name of the cause](super::RefusedCause::name).
+    /// Dropped frames, by [the name of the cause](super::RefusedCause::name).
     pub refused: BTreeMap<&'static str, u64>,
-    /// Streams that were dropped because too many bytes were waiting to be published.
+    /// Streams dropped because too many bytes were unpublished.
     pub overflows: u64,
-    /// Messages of rooms with one order that were dropped because too many bytes were waiting for their
-    /// places ([`Config::backlog_bytes`](super::Config::backlog_bytes)).
+    /// Messages of rooms with a total order that were dropped because too many bytes were
+    /// waiting for their places ([`Config::backlog_bytes`](super::Config::backlog_bytes)).
     pub unplaced: u64,
-    /// Messages and commands of this node's application that peers would refuse for their size, or for
-    /// an event of the protocol, and that were not sent to them.
+    /// Messages and commands of this node's application that were not sent, because peers would reject
+    /// their size or an event of the protocol.
     pub unsendable: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Frames of a peer's stream: their items become effects.
+//! Applying the frames of a peer's stream, by turning their items into effects.
 
 use bytes::Bytes;
 use roomer_proto::cluster::{
@@ -17,7 +17,7 @@ use super::{Cluster, Config, Loss};
 use crate::keys::PeerKey;
 use crate::tables::Tables;
 
-/// The bytes of an item besides its packet: lengths, names of the longest kind, ids.
+/// The maximum size of an item besides its packet: lengths, names and ids.
 const ITEM_OVERHEAD: usize = 64 * 1024;
 
 impl Cluster {
@@ -30,14 +30,13 @@ impl Cluster {
     ) -> Result<(), ResetCause> {
         let max_item = max_item_len(&self.config);
         let Some(peer) = self.peers.get_mut(&from) else { return Ok(()) };
-        // In range: a stream's head has exactly this length, and was decoded when the frame arrived.
+        // In range: the head of a stream frame always has this length, and was decoded on arrival.
         let mut body = frame.slice(HEAD_MAX..);
-        // Decoded again: frames that were held are kept as bytes only.
+        // Decoded again, because held frames are stored as bytes.
         let kind = Head::decode(frame).map(|(head, _)| head.kind);
         let is_part = matches!(kind, Ok(FrameKind::Stream { more: true, .. }));
         let partial = &mut peer.incoming.partial;
-        // An item above the size of a frame arrives in parts. The bound is checked before a part is
-        // kept.
+        // An item larger than a frame arrives in parts. The limit is checked before a part is stored.
         if is_part || !partial.is_empty() {
             if partial.len() + body.len() > max_item {
                 self.report(Event::Refused { why: RefusedCause::TooLarge });
@@ -47,7 +46,7 @@ impl Cluster {
             if is_part {
                 return Ok(());
             }
-            // The parts as one buffer, so that names and packets can be slices of it.
+            // Joined into one buffer, so that names and packets can be slices of it.
             body = std::mem::take(partial).into();
         }
         let mut items = Items::new(&body);
@@ -64,7 +63,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Applies one item, which ends where `bytes` ends.
+    /// Applies one item. The item ends at the end of `bytes`.
     fn item(
         &mut self,
         tables: &Tables,
@@ -92,17 +91,17 @@ impl Cluster {
         }
         if let Item::Profile { id, info, user } = *item {
             let (is_transfer, key) = (peer.incoming.transfer.is_some(), peer.key);
-            // Outside of a transfer only a live stream has profiles.
+            // Outside a transfer, profiles are valid only in a live stream.
             if !is_transfer && (key.is_none() || !peer.incoming.is_live()) {
                 return Err(ResetCause::Malformed);
             }
             return self.profile_item(from, (id, info, user));
         }
-        // Until `End` a stream carries only members, their info and counts.
+        // Until `End`, a stream contains only members, profiles, counts and order state.
         if let Some(transfer) = &mut peer.incoming.transfer {
             return match item {
                 Item::Order(order) => self.order_state(from, order),
-                // Checked before the item is added, so the bound is exceeded by one item at most.
+                // Checked before adding the item, so the limit is exceeded by one item at most.
                 Item::Members { room, ids } if transfer.len() < self.config.max_seats => {
                     transfer.add_members(&name(bytes, room), *ids);
                     Ok(())
@@ -118,7 +117,7 @@ impl Cluster {
             return Err(ResetCause::Malformed);
         };
         if !is_within(item, &self.config) {
-            // Only this item is refused: a peer with larger limits does not send malformed streams.
+            // Only this item is dropped: a peer with larger limits must not cause a reset.
             self.bad_frame(from, RefusedCause::TooLarge);
             return Ok(());
         }
@@ -128,7 +127,7 @@ impl Cluster {
         match live_item((from, key), item, bytes) {
             Some(mut effect) => {
                 if let Effect::GuestJoined { id, profile, .. } = &mut effect {
-                    // Its item has come before the join, and is kept for later rooms.
+                    // The profile item precedes the join, and is kept for later rooms.
                     *profile = peer.incoming.profiles.profile(id);
                 }
                 let hash = &self.hash;
@@ -140,7 +139,7 @@ impl Cluster {
         }
     }
 
-    /// Ends the transfer of a peer's members, which the hub shows from now on.
+    /// Ends the transfer of a peer's members, and makes them visible in the hub.
     fn end_transfer(&mut self, tables: &Tables, from: NodeId) -> Result<(), ResetCause> {
         let Some(peer) = self.peers.get_mut(&from) else { return Ok(()) };
         let transfer = peer.incoming.transfer.take().ok_or(ResetCause::Malformed)?;
@@ -148,19 +147,19 @@ impl Cluster {
         let key = match peer.key {
             Some(key) => key,
             None => {
-                // The lowest free key, since the hub's tables are indexed by them.
+                // The lowest free key, because the hub's tables are indexed by it.
                 let free = self.keys.iter().position(Option::is_none);
                 let index = free.unwrap_or(self.keys.len());
                 self.keys.resize(self.keys.len().max(index + 1), None);
                 self.keys[index] = Some(from);
-                // At most `max_peers` are in use, so the index is small.
+                // At most `max_peers` keys are in use, so the index fits.
                 let key = PeerKey::new(index as u16);
                 peer.key = Some(key);
                 self.effects.push(Effect::PeerUp { peer: key, tag: from.tag() });
                 key
             }
         };
-        // A peer whose members were not shown before has no messages that could be missing.
+        // No messages can be missing from a peer whose members were not visible before.
         let gaps = if was_shown { transfer.gaps(tables) } else { Vec::new() };
         let loss = self.config.loss;
         if loss == Loss::Close && was_shown {
@@ -180,7 +179,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Reports a peer whose members are shown and whose name is known.
+    /// Reports a peer as live once its members are visible and its name is known.
     pub(super) fn announce(&mut self, node: NodeId) {
         let Some(peer) = self.peers.get_mut(&node) else { return };
         if peer.key.is_some() && peer.has_beat && !peer.is_announced {
@@ -191,8 +190,7 @@ impl Cluster {
     }
 }
 
-/// Returns the effect of an item after the transfer; `None` for one that is malformed or does not belong
-/// there.
+/// Returns the effect of an item in a live stream; `None` if the item is malformed or not valid there.
 fn live_item((from, peer): (NodeId, PeerKey), item: &Item<'_>, bytes: &Bytes) -> Option<Effect> {
     Some(match item {
         Item::Joined { id, room } => {
@@ -220,12 +218,12 @@ fn live_item((from, peer): (NodeId, PeerKey), item: &Item<'_>, bytes: &Bytes) ->
     })
 }
 
-/// Keeps the digest of the seats that a peer has reported.
+/// Updates the digest of a peer's seats.
 fn count_seat(peer: &mut Peer, effect: &Effect, hash: impl Fn(&str, &roomer_proto::ConnId) -> u64) {
     let incoming = &mut peer.incoming;
     match effect {
         Effect::GuestJoined { room, id, .. } => {
-            // A sum of hashes may wrap: it does not depend on the order, and only equality matters.
+            // A wrapping sum, which is independent of the order of joins and leaves.
             incoming.digest = incoming.digest.wrapping_add(hash(room, id));
         }
         Effect::GuestLeft { room, id, .. } => {
@@ -235,12 +233,12 @@ fn count_seat(peer: &mut Peer, effect: &Effect, hash: impl Fn(&str, &roomer_prot
     }
 }
 
-/// Returns the maximum size in bytes of an item in parts.
+/// Returns the maximum size of an item in bytes.
 pub(super) fn max_item_len(config: &Config) -> usize {
     config.max_packet + ITEM_OVERHEAD
 }
 
-/// Returns true if the names, the packet and the info of an item do not exceed the limits.
+/// Returns true if the names, packet and info of an item are within the limits.
 pub(super) fn is_within(item: &Item<'_>, config: &Config) -> bool {
     let Config { max_name, max_packet, max_info, .. } = *config;
     match item {
@@ -248,7 +246,7 @@ pub(super) fn is_within(item: &Item<'_>, config: &Config) -> bool {
             room.len() <= max_name
         }
         Item::Broadcast { packet, .. } | Item::Direct { packet } => {
-            // The limit is on what a client sent; the server added `src` later.
+            // The limit applies to what a client sent; the server has added `src`.
             packet.encoded_len() <= max_packet + packet.src.len()
         }
         Item::Order(order) => match order {

@@ -1,4 +1,4 @@
-//! Ticks: deadlines, silence and beats.
+//! Periodic work: requests, timeouts of peers, counts and beats.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use super::peer::Peer;
 use super::{Cluster, Config};
 use crate::tables::Tables;
 
-/// The time between two ticks.
+/// The interval between ticks.
 const TICK: Duration = Duration::from_millis(250);
 
-/// The maximum time that one tick adds to a peer's silence, so that a node that was asleep does not
-/// declare its peers dead.
+/// The maximum time that one tick adds to a peer's silence, so that a node that was suspended
+/// does not declare its peers dead.
 const MAX_SILENCE: Duration = TICK.saturating_mul(2);
 
-/// The time after which no frame of a node that has announced its stop is under way.
+/// The time after which no frames of a stopped node can be in flight any more.
 const ENDED_MEMORY: Duration = Duration::from_secs(60);
 
 impl Cluster {
-    /// Returns the time at which the next [`Input::Tick`](super::Input::Tick) is due. Pass frames
-    /// that are waiting to the machine first.
+    /// Returns the time at which the next [`Input::Tick`](super::Input::Tick) is due. The
+    /// driver must pass pending frames to the state machine first.
     #[must_use]
     pub fn wake_at(&self) -> Duration {
         let wait = self.config.repair_wait;
@@ -39,7 +39,7 @@ impl Cluster {
             self.report_counts(tables);
             self.age_orders(tables, passed);
         }
-        // Even between two ticks: `wake_at` also returns the times of requests.
+        // Also between ticks, because `wake_at` includes the deadlines of requests.
         let nodes: Vec<NodeId> = self.peers.keys().copied().collect();
         for node in nodes {
             self.repair(node);
@@ -49,7 +49,7 @@ impl Cluster {
         self.send_beat_if_due();
     }
 
-    /// Adds to the silence of all peers, and gives up those that were silent for too long.
+    /// Advances the silence of all peers, and drops those that have timed out.
     fn age(&mut self, passed: Duration) {
         let (now, config) = (self.now, &self.config);
         let mut gone = Vec::new();
@@ -59,8 +59,7 @@ impl Cluster {
             peer.stale = if is_stale { peer.stale + passed } else { Duration::ZERO };
             gone.extend(peer.gone_cause(config.dead_after).map(|why| (*node, why)));
             if peer.silence >= config.beat * 2 {
-                // Two intervals, so that one beat that is a little late does not start the
-                // probation again.
+                // Two intervals, so that a slightly late beat does not restart the probation.
                 peer.missed_beat();
             }
             trim(peer, now, config);
@@ -76,7 +75,7 @@ impl Cluster {
 fn trim(peer: &mut Peer, now: Duration, config: &Config) {
     let outgoing = &mut peer.outgoing;
     if outgoing.as_mut().is_some_and(|outgoing| !outgoing.trim(now, config)) {
-        // The next beat reports no stream, upon which the peer requests a new one.
+        // The next beat reports no stream, whereupon the peer requests a new one.
         *outgoing = None;
     }
 }

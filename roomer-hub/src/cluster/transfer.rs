@@ -1,4 +1,4 @@
-//! The members of a node's rooms, sent to its peers at the start of a stream.
+//! Transfer of a node's members at the start of a stream: sending, and merging into the hub.
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
@@ -16,10 +16,10 @@ use crate::config::Presence;
 use crate::keys::PeerKey;
 use crate::tables::Tables;
 
-/// The number of ids in one item.
+/// The maximum number of ids per item.
 const IDS_PER_ITEM: usize = 2048;
 
-/// Appends the members of this node's rooms to a stream, and ends its start.
+/// Appends the members of this node's rooms to a stream, and ends its initial state.
 pub(super) fn send_members(
     tables: &Tables,
     outgoing: &mut Outgoing,
@@ -30,9 +30,9 @@ pub(super) fn send_members(
     for (key, room) in tables.rooms() {
         let members = tables.members(key);
         if members.is_empty() {
-            continue; // Only guests.
+            continue; // The room has only guests.
         }
-        // Such a room shows no names, so only its number is sent, however large it is.
+        // The room shows no names, so only the number of members is sent.
         if tables.presence(key) != Some(Presence::Full) {
             let members = u32::try_from(members.len()).unwrap_or(u32::MAX);
             outgoing.push(&Item::Count { members, room }, sealing);
@@ -52,17 +52,17 @@ pub(super) fn send_members(
     outgoing.end_state(sealing);
 }
 
-/// The members of a peer's rooms, while they arrive.
+/// The members of a peer's rooms, collected while they arrive.
 #[derive(Debug)]
 pub(super) struct Transfer {
-    /// The messages that may be missing since the previous stream; `None` means any.
+    /// The messages that may be missing since the previous stream; `None` means any message.
     lost: Option<Missed>,
     seats: Vec<(ByteString, [u8; 16])>,
     counts: Vec<(ByteString, u32)>,
     pub(super) profiles: GuestProfiles,
 }
 
-/// The messages that were missed before a stream.
+/// The origins of the messages missed before a stream.
 #[derive(Debug)]
 struct Missed {
     rooms: BTreeSet<Box<str>>,
@@ -100,8 +100,8 @@ impl Transfer {
         self.lost.as_ref().is_none_or(is_missed)
     }
 
-    /// Returns the rooms of this node's connections with messages that may be missing; `None` for direct
-    /// messages, or if any message may be missing.
+    /// Returns the affected rooms in which this node has members; `None` stands for direct
+    /// messages, or for any message.
     pub(super) fn gaps(&self, tables: &Tables) -> Vec<Option<Box<str>>> {
         let Some(missed) = &self.lost else { return vec![None] };
         let has_members = |room: &str| {
@@ -113,7 +113,7 @@ impl Transfer {
         gaps
     }
 
-    /// Appends the effects that close the connections that may have missed messages.
+    /// Appends the effects that close connections that may have missed messages.
     pub(super) fn close(&self, tables: &Tables, peer: PeerKey, effects: &mut Vec<Effect>) {
         let Some(missed) = &self.lost else {
             return effects.push(Effect::Close { room: None });
@@ -125,9 +125,9 @@ impl Transfer {
         effects.extend(rooms.into_iter().map(|room| Effect::Close { room: Some(room.into()) }));
     }
 
-    /// Compares the members with the guests that the hub shows, and appends the effects that make
-    /// them equal. With `rejoin`, a guest whose messages may be missing leaves and joins again. Returns
-    /// the digest of the seats, and the profiles.
+    /// Compares the members with the guests visible in the hub, and appends effects that remove
+    /// the differences. With `rejoin`, guests whose messages may be missing leave and rejoin.
+    /// Returns the digest of the seats, and the profiles.
     pub(super) fn finish(
         mut self,
         tables: &Tables,
@@ -138,17 +138,16 @@ impl Transfer {
     ) -> (u64, GuestProfiles) {
         let mut shown: Vec<(&str, [u8; 16])> =
             tables.guests_of(peer).map(|(room, id)| (room, id.to_bytes())).collect();
-        // The order of the hub's tables has no meaning.
+        // The hub returns guests in no particular order.
         shown.sort_unstable();
         self.seats.sort_unstable();
-        // A repeated entry is a fault of the peer, and would become a second join.
+        // A repeated entry is a fault of the peer, and would cause a second join.
         self.seats.dedup();
         let digest = self.seats.iter().fold(0_u64, |sum, (room, id)| {
             sum.wrapping_add(hash.seat(room, &ConnId::from_bytes(*id)))
         });
 
-        // Both lists are sorted, so one walk through both finds the differences. All leaves come
-        // before all joins.
+        // Both lists are sorted, so a single merge finds the differences. All leaves precede all joins.
         let mut joins = Vec::new();
         let mut leave = |room: &str, id: &[u8; 16]| {
             let (room, id) = (ByteString::from(room), ConnId::from_bytes(*id));
@@ -164,7 +163,7 @@ impl Transfer {
                     (*room, id).cmp(&(&**new_room, new_id))
                 }
             };
-            // For equal entries both lists advance.
+            // If the entries are equal, both lists advance.
             let was = if order.is_le() { old.next() } else { None };
             let is = if order.is_ge() { new.next() } else { None };
             let is_unharmed =
@@ -175,7 +174,7 @@ impl Transfer {
             was.iter().for_each(|(room, id)| leave(room, id));
             joins.extend(is);
         }
-        // The hub ignores the profiles of guests that have left above.
+        // The hub ignores profiles of guests that have just left.
         for (id, before) in tables.profiles_of(peer) {
             let profile = self.profiles.profile(&id);
             if profile.as_deref() != before {
@@ -192,7 +191,7 @@ impl Transfer {
         for (room, _) in tables.counts_of(peer).filter(|(room, _)| !counted.contains(room)) {
             effects.push(Effect::GuestCount { peer, room: room.into(), members: 0 });
         }
-        // It borrows the counts, which are moved below.
+        // Ends the borrow of the counts, which are moved below.
         drop(counted);
         let counts = self.counts.into_iter();
         effects.extend(counts.map(|(room, members)| Effect::GuestCount { peer, room, members }));

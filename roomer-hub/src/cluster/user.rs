@@ -1,4 +1,4 @@
-//! Commands of a peer's application about all connections of a user.
+//! Commands for all connections of a user, issued by a peer's application.
 
 use bytes::Bytes;
 use roomer_proto::cluster::UserCommand as UserCommandRef;
@@ -10,35 +10,36 @@ use crate::Command;
 use crate::keys::ConnKey;
 use crate::tables::Tables;
 
-/// A [`UserCommand`](UserCommandRef) that owns its parts.
+/// An owned [`UserCommand`](UserCommandRef).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UserCommand {
-    /// Send a message of the server to each of them.
+    /// Send a message from the server to each connection.
     Send {
         /// The encoded packet.
         packet: Bytes,
     },
-    /// Remove each of them from a room.
+    /// Remove each connection from a room.
     Leave {
         /// The room's name.
         room: Box<str>,
     },
-    /// Close each of them.
+    /// Close each connection.
     Close {
         /// The WebSocket close code.
         code: u16,
         /// The close reason.
         reason: Box<str>,
     },
-    /// Replace the info of each of them.
+    /// Replace the info of each connection.
     SetInfo {
-        /// The new info; `None` for none.
+        /// The new info; `None` removes it.
         info: Option<Info>,
     },
 }
 
 impl UserCommand {
-    /// Copies the command from a peer's item, which ends where `bytes` ends; `None` if its info is not JSON.
+    /// Copies the command from a peer's item, which ends at the end of `bytes`. Returns `None`
+    /// if its info is not valid JSON.
     pub(super) fn new(command: &UserCommandRef<'_>, bytes: &Bytes) -> Option<Self> {
         Some(match *command {
             UserCommandRef::Send { packet } => {
@@ -55,8 +56,8 @@ impl UserCommand {
         })
     }
 
-    /// Returns the command for one of the user's connections, which has this id; `None` if there is
-    /// nothing to do for it.
+    /// Returns the command for one of the user's connections, whose id is `id`; `None` if the
+    /// command does not apply to it.
     #[must_use]
     pub fn for_conn<'a>(
         &'a self,
@@ -74,7 +75,7 @@ impl UserCommand {
             }
             UserCommand::Leave { room } => {
                 let key = tables.find_room(room)?;
-                // Otherwise a connection that is not in the room would receive a `leave_ack`.
+                // A connection that is not in the room would otherwise receive a `leave_ack`.
                 tables.is_member(conn, key).then_some(Command::Leave { conn, room })?
             }
             UserCommand::Close { code, reason } => Command::Close { conn, code: *code, reason },

@@ -1,4 +1,4 @@
-//! The actions that only rooms with a history cause.
+//! Actions that occur only in rooms with history.
 
 use roomer_proto::PacketRef;
 use roomer_proto::extended::NUMBER;
@@ -8,7 +8,7 @@ use crate::keys::{ConnKey, RoomKey};
 use crate::peers::Peers;
 
 impl<'a> Actions<'a> {
-    /// Returns the action that sends a message of a room that remembers to its extended members.
+    /// Returns the action that sends a numbered message to a room's extended members.
     pub(crate) fn numbered(
         &self,
         key: RoomKey,
@@ -18,8 +18,8 @@ impl<'a> Actions<'a> {
         let room = &self.tables.rooms[key];
         let number = self.tables.histories.as_ref().map_or("", |histories| &histories.number);
         let packet = PacketRef { src: self.id, dst: number, ..self.context.packet };
-        // Either this record or the one for plain members names the peers, so that each gets the
-        // message once.
+        // Only one of the two records, this one or that for plain members, includes the peers,
+        // so that each peer receives the message once.
         let peers = if is_forwarded { room.peers() } else { Peers::default() };
         let except_guest = self.output.except_guest.as_ref().filter(|_| has_except && is_forwarded);
         let (members, except, audience) =
@@ -27,7 +27,7 @@ impl<'a> Actions<'a> {
         Action::Broadcast { room: key, members, except, audience, packet, peers, except_guest }
     }
 
-    /// Returns the action that sends a connection the number of the message that it is left out of.
+    /// Returns the action that sends the excluded connection only the number of a message.
     pub(crate) fn number(&self, room: RoomKey) -> Action<'a> {
         let number = self.tables.histories.as_ref().map_or("", |histories| &histories.number);
         self.number_for(self.context.except.unwrap_or_default(), room, number)
@@ -39,13 +39,14 @@ impl<'a> Actions<'a> {
         Action::Send { to, packet }
     }
 
-    /// Returns the action that sends the connection a message that it has missed.
+    /// Returns the action that sends the connection a message that it missed.
     pub(crate) fn missed(&self, room: RoomKey, back: u32) -> Action<'a> {
         let (to, name) = (self.context.conn, &*self.tables.rooms[room].name);
         let message = self.tables.histories.as_ref().and_then(|all| all.message(name, back));
-        // Always present: nothing is forgotten between the input and its actions.
+        // Always present: nothing is discarded between an input and its actions.
         let message = message.unwrap_or_default();
-        // The client has the message, and sent it itself; the number keeps its position complete.
+        // The client sent this message itself. It receives only the number, to keep its
+        // position up to date.
         if message.src == self.id {
             return self.number_for(to, room, message.dst);
         }

@@ -1,4 +1,4 @@
-//! The memory of one room.
+//! The stored history of one room: its latest messages, with limits on number, size and age.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -9,18 +9,18 @@ use roomer_proto::{ConnId, PacketRef};
 
 use crate::config::History;
 
-/// The last messages of a room, the oldest first.
+/// The latest messages of a room, oldest first.
 #[derive(Debug)]
 pub(super) struct Memory {
     history: History,
     epoch: u64,
-    /// The number of messages so far, which is the number of the newest one.
+    /// The number of messages ever sent, which is the number of the newest one.
     newest: u64,
     messages: VecDeque<Remembered>,
     bytes: usize,
 }
 
-/// A message of the memory.
+/// A stored message.
 #[derive(Debug)]
 struct Remembered {
     at: Duration,
@@ -28,24 +28,24 @@ struct Remembered {
     src: Option<ConnId>,
     dst_len: u8,
     event_len: u32,
-    /// The `dst`, the event and the payload.
+    /// The concatenation of `dst`, event and payload.
     text: Box<[u8]>,
 }
 
-/// The answer to a client that asks for what it has missed.
+/// The answer to a client that requests missed messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Recalled {
     pub(super) at: Position,
-    /// True if nothing is missing after the position that the client has named.
+    /// True if the messages after the client's position are complete.
     pub(super) is_complete: bool,
     /// The numbers of the messages to send.
     pub(super) numbers: Range<u64>,
 }
 
 impl Memory {
-    /// The bytes of a memory without messages, roughly.
+    /// The approximate size of an empty history in bytes.
     const EMPTY: usize = 256;
-    /// The overhead of a message in bytes: its entry, and the cost of an allocation.
+    /// The overhead per message in bytes: its entry and the cost of an allocation.
     const EACH: usize = size_of::<Remembered>() + 32;
 
     pub(super) fn new(history: History, epoch: u64) -> Self {
@@ -69,20 +69,21 @@ impl Memory {
         Position { epoch: self.epoch, number: self.newest }
     }
 
-    /// Returns the number of the oldest message, or of the next one if there is none.
+    /// Returns the number of the oldest message, or the next number if there are no messages.
     fn oldest(&self) -> u64 {
-        // Never below zero: each message had a number of its own, from 1 on.
+        // Cannot underflow: the stored messages are numbered consecutively, starting at 1 or later.
         self.newest + 1 - self.messages.len() as u64
     }
 
-    /// Remembers a message and returns its number.
+    /// Stores a message and returns its number.
     pub(super) fn push(&mut self, now: Duration, packet: &PacketRef<'_>) -> u64 {
         self.forget_old(now);
         self.newest += 1;
         let dst = number_text(self.newest);
         let len = dst.len() + packet.event.len() + packet.payload.len();
         if Self::EACH + len > self.history.bytes {
-            // The remaining messages must have consecutive numbers.
+            // A message that is not stored would leave a gap, but the stored numbers must be
+            // consecutive.
             (self.messages, self.bytes) = (VecDeque::new(), 0);
             return self.newest;
         }
@@ -93,11 +94,11 @@ impl Memory {
         self.bytes += Self::EACH + len;
         self.messages.push_back(Remembered {
             at: now,
-            // An empty `src` does not parse, and stands for the server.
+            // An empty `src` does not parse, and therefore stands for the server.
             src: packet.src.parse().ok(),
-            // At most 21: `#` and the digits of a `u64`.
+            // At most 21 bytes: `#` and the digits of a `u64`.
             dst_len: dst.len() as u8,
-            // Below 4 GiB, or the packet could not be encoded for its receivers.
+            // Below 4 GiB; otherwise, the packet could not be encoded for its receivers.
             event_len: packet.event.len() as u32,
             text: text.into(),
         });
@@ -107,7 +108,7 @@ impl Memory {
         self.newest
     }
 
-    /// Forgets the messages that have expired.
+    /// Discards the messages that have expired.
     pub(super) fn forget_old(&mut self, now: Duration) {
         let age = self.history.age;
         while self.messages.front().is_some_and(|first| now.saturating_sub(first.at) >= age) {
@@ -115,7 +116,7 @@ impl Memory {
         }
     }
 
-    /// Forgets the oldest messages until the memory has at most this many bytes, if it can.
+    /// Discards the oldest messages until at most this many bytes are left, or no messages.
     pub(super) fn shrink_to(&mut self, bytes: usize) {
         while self.bytes() > bytes && !self.messages.is_empty() {
             self.forget_oldest();
@@ -126,13 +127,13 @@ impl Memory {
         if let Some(oldest) = self.messages.pop_front() {
             self.bytes -= Self::EACH + oldest.text.len();
         }
-        // A burst must not keep its memory forever.
+        // Releases the space allocated during a burst.
         if self.messages.len() * 4 < self.messages.capacity() {
             self.messages.shrink_to_fit();
         }
     }
 
-    /// Returns the messages that a client missed, or asked for.
+    /// Returns the messages that a client has missed or asked for.
     pub(super) fn recall(&self, recall: &Recall) -> Recalled {
         let (oldest, next) = (self.oldest(), self.newest + 1);
         let is_complete = recall.at.is_some_and(|at| {
@@ -150,15 +151,15 @@ impl Memory {
         self.message(self.newest.checked_sub(back.into())?)
     }
 
-    /// Returns the last messages with their numbers, the oldest first, as packets without a room. Expired
-    /// messages are left out, even if no input has forgotten them yet.
+    /// Returns the latest messages with their numbers, oldest first, as packets without a room.
+    /// Expired messages are skipped, even if no input has discarded them yet.
     pub(super) fn recent(
         &self,
         now: Duration,
         last: usize,
     ) -> impl Iterator<Item = (u64, PacketRef<'_>)> {
         let is_expired = |message: &&Remembered| now.saturating_sub(message.at) >= self.history.age;
-        // They lie at the front, since messages are in the order of their times.
+        // Expired messages are at the front, because messages are ordered by time.
         let good = self.messages.len() - self.messages.iter().take_while(is_expired).count();
         let numbers = self.newest + 1 - good.min(last) as u64..=self.newest;
         numbers.filter_map(|number| Some((number, self.message(number)?)))
@@ -193,7 +194,7 @@ impl Memory {
     }
 }
 
-/// Returns the `dst` of the message with a number.
+/// Returns the `dst` of the message with this number.
 pub(super) fn number_text(number: u64) -> String {
     format!("#{number}")
 }
@@ -257,7 +258,7 @@ mod tests {
         assert_eq!(since(&memory, 4), (true, text(&["5"])));
         assert_eq!(since(&memory, 2), (true, text(&["3", "4", "5"])));
         assert_eq!(since(&memory, 1), (false, vec![]));
-        // Positions that this memory never had.
+        // Positions that this history has never had.
         assert_eq!(since(&memory, 6), (false, vec![]));
         assert_eq!(since(&memory, u64::MAX), (false, vec![]));
         let other = Recall { at: Some(Position { epoch: 8, number: 4 }), last: Some(2) };
@@ -293,7 +294,7 @@ mod tests {
         memory.forget_old(secs(70));
         assert_eq!(since(&memory, 2), (true, vec!["c".into()]));
         assert!(!since(&memory, 1).0);
-        // A message that is larger than the memory empties it, and is not kept either.
+        // A message above the size limit empties the history, and is not stored either.
         assert_eq!(push(&mut memory, 71, &[b'd'; 1000]), 4);
         assert_eq!(since(&memory, 4), (true, vec![]));
         assert!(!since(&memory, 3).0);

@@ -1,8 +1,8 @@
-//! Rooms that remember: the last messages of a room, for members that join later.
+//! Rooms with history: the latest messages of each room, kept for members that join later.
 //!
-//! A memory outlives its room for a while, so that a message is there for a client that returns when
-//! the others are gone too. Each message has a number, which extended members get as its `dst`
-//! (`#NUMBER`); a position in the memory is the memory's epoch and a number.
+//! A history outlives its room for a while, so that a returning client can receive messages even
+//! if all other members have left. Each message has a number, which extended members receive as
+//! its `dst` (`#NUMBER`). A position in a history consists of the history's epoch and a number.
 
 mod actions;
 mod memory;
@@ -20,42 +20,42 @@ use memory::{Memory, Recalled};
 use crate::config::{History, RoomPattern};
 use crate::hash::HashKey;
 
-/// The memories of a hub, by the names of their rooms.
+/// The histories of a hub, by room name.
 #[derive(Debug)]
 pub(crate) struct Histories {
-    /// The rooms that remember; the first matching pattern applies.
+    /// The rooms with history; the first matching pattern applies.
     patterns: Vec<(RoomPattern, History)>,
     memories: HashMap<Box<str>, Entry, HashKey>,
-    /// The memories of rooms without members, by the time at which they are forgotten.
+    /// Histories of rooms without members, ordered by expiry.
     idle: BTreeMap<(Duration, u64), Box<str>>,
-    /// The epoch of the next memory.
+    /// The epoch of the next history.
     next_epoch: u64,
-    /// The bytes of all memories.
+    /// The total size of all histories in bytes.
     bytes: usize,
-    /// The limit of `bytes`.
+    /// The limit on `bytes`.
     max_bytes: usize,
-    /// The time of the input.
+    /// The time of the current input.
     now: Duration,
-    /// The request of the input's client, if it joins a room.
+    /// The request of the current input's client, if it joins a room.
     pub(crate) request: Option<Recall>,
-    /// The `dst` of the input's message.
+    /// The `dst` of the current input's message.
     pub(crate) number: String,
-    /// The end of the input's `join_ack`, in a room with full presence.
+    /// The end of the current input's `join_ack`, in a room with full presence.
     pub(crate) ack_end: String,
 }
 
 #[derive(Debug)]
 struct Entry {
     memory: Memory,
-    /// The key of the room in the list of idle rooms, if it has no members.
+    /// The room's key in `idle`, if the room has no members.
     idle: Option<(Duration, u64)>,
 }
 
 impl Histories {
-    /// The maximum number of memories that one input forgets, so that an input takes bounded time.
+    /// The maximum number of histories discarded per input, which bounds the time of an input.
     const MOST_FORGOTTEN: usize = 4;
-    /// The epochs are below 2^53, which JavaScript represents exactly; the caller's first one is cut to
-    /// half of that.
+    /// The limit on the caller's first epoch. All epochs must stay below 2^53, which JavaScript
+    /// represents exactly, so half of that range is reserved for counting up.
     const FIRST_EPOCHS: u64 = 1 << 52;
 
     pub(crate) fn new(first_epoch: u64, max_bytes: usize, key: HashKey) -> Self {
@@ -77,19 +77,20 @@ impl Histories {
         self.patterns.push((RoomPattern::new(pattern), history));
     }
 
-    /// Returns the bytes of all memories.
+    /// Returns the total size of all histories in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Returns the number of memories.
+    /// Returns the number of histories.
     pub(crate) fn len(&self) -> usize {
         self.memories.len()
     }
 
-    /// Prepares the memory of a room that is created. Returns false if the room does not remember.
+    /// Prepares the history of a new room. Returns false if the room has no history.
     pub(crate) fn open(&mut self, name: &str) -> bool {
-        // The room is created again before its memory expired, which continues under its epoch.
+        // The room was created again before its history expired, which therefore continues
+        // under its epoch.
         if let Some(entry) = self.memories.get_mut(name) {
             if let Some(idle) = entry.idle.take() {
                 self.idle.remove(&idle);
@@ -97,7 +98,7 @@ impl Histories {
             return true;
         }
         let first = self.patterns.iter().find(|(pattern, _)| pattern.matches(name));
-        // With 0 messages a pattern exempts its rooms from a wider one after it.
+        // A pattern with 0 messages exempts its rooms from a broader pattern after it.
         let Some(&(_, history)) = first.filter(|(_, history)| history.messages > 0) else {
             return false;
         };
@@ -108,25 +109,25 @@ impl Histories {
         true
     }
 
-    /// Prepares for an input.
+    /// Prepares for an input at time `now`.
     pub(crate) fn begin(&mut self, now: Duration) {
         (self.now, self.request) = (now, None);
         self.forget_idle();
     }
 
-    /// Records that a room is closed: its memory expires after a while.
+    /// Records that a room was closed, which starts the expiry of its history.
     pub(crate) fn close(&mut self, name: &str) {
         let Some(entry) = self.memories.get_mut(name) else { return };
-        // With the epoch, which makes the key unique among rooms that close at the same time.
+        // The epoch makes the key unique among rooms that close at the same time.
         let key = (self.now.saturating_add(entry.memory.age()), entry.memory.epoch());
         entry.idle = Some(key);
         self.idle.insert(key, name.into());
     }
 
-    /// Remembers a message of a room, and returns its number; `None` if the room does not remember.
+    /// Stores a message of a room and returns its number; `None` if the room has no history.
     pub(crate) fn push(&mut self, packet: &PacketRef<'_>) -> Option<u64> {
         let entry = self.memories.get_mut(packet.room)?;
-        // Taken out and added again, since the message may push out others.
+        // Subtracted and added again, because the message may evict others.
         self.bytes -= entry.memory.bytes();
         let number = entry.memory.push(self.now, packet);
         self.number = memory::number_text(number);
@@ -137,8 +138,8 @@ impl Histories {
         Some(number)
     }
 
-    /// Enforces the limit on all memories: forgets those of rooms without members, the first to
-    /// expire first, and then messages of the room that has just grown.
+    /// Enforces the limit on the total size: first discards histories of rooms without members,
+    /// in the order of their expiry, then messages of the room that has just grown.
     #[cold]
     fn make_room(&mut self, name: &str) {
         while self.bytes > self.max_bytes
@@ -148,20 +149,20 @@ impl Histories {
         }
         let Some(entry) = self.memories.get_mut(name) else { return };
         self.bytes -= entry.memory.bytes();
-        // The others alone may exceed the limit, since empty memories count as well.
+        // The other histories alone may exceed the limit, because empty ones count too.
         let max = self.max_bytes.saturating_sub(self.bytes);
         entry.memory.shrink_to(max);
         self.bytes += entry.memory.bytes();
     }
 
     fn drop_memory(&mut self, name: &str) {
-        // Its entry in the list of idle rooms is removed by the caller, which has found it there.
+        // The caller has already removed its entry from `idle`.
         if let Some(entry) = self.memories.remove(name) {
             self.bytes -= entry.memory.bytes();
         }
     }
 
-    /// Answers the client of the input, which joins a room that remembers.
+    /// Answers the current input's client, which joins a room with history.
     fn answer(&mut self, name: &str) -> Option<Recalled> {
         let entry = self.memories.get_mut(name)?;
         self.bytes -= entry.memory.bytes();
@@ -174,12 +175,12 @@ impl Histories {
         self.memories.get(name).map(|entry| &entry.memory)
     }
 
-    /// Returns a message of a room; `back` counts from the newest one, which is 0.
+    /// Returns a message of a room; `back` counts backwards from the newest one, which is 0.
     pub(crate) fn message(&self, name: &str, back: u32) -> Option<PacketRef<'_>> {
         self.get(name)?.message_before(back)
     }
 
-    /// Returns the last messages of a room; see [`Memory::recent`].
+    /// Returns the latest messages of a room; see [`Memory::recent`].
     pub(crate) fn recent(
         &self,
         now: Duration,
@@ -189,7 +190,7 @@ impl Histories {
         self.get(name).into_iter().flat_map(move |memory| memory.recent(now, last))
     }
 
-    /// Forgets memories that have expired, a few at a time.
+    /// Discards expired histories, a few at a time.
     fn forget_idle(&mut self) {
         for _ in 0..Self::MOST_FORGOTTEN {
             let Some(first) = self.idle.first_entry().filter(|first| first.key().0 <= self.now)
@@ -201,7 +202,7 @@ impl Histories {
         }
     }
 
-    /// Checks that the tables agree; `has_room` returns true if a room exists.
+    /// Checks that the tables are consistent. `has_room` returns true if a room exists.
     pub(crate) fn audit(&self, has_room: impl Fn(&str) -> bool) -> Result<(), String> {
         let bytes: usize = self.memories.values().map(|entry| entry.memory.bytes()).sum();
         if bytes != self.bytes {
@@ -294,12 +295,12 @@ mod tests {
         histories.close("a");
         assert!(histories.open("b") && histories.open("c"));
         fill(&mut histories, "b");
-        // The memory of the room without members makes room.
+        // The history of the room without members is discarded first.
         fill(&mut histories, "c");
         assert_eq!((histories.get("a").is_none(), histories.len()), (true, 2));
         let len = |histories: &Histories, room| histories.get(room).unwrap().bytes();
         let (b, c) = (len(&histories, "b"), len(&histories, "c"));
-        // Then only the growing room loses messages.
+        // After that, only the growing room loses messages.
         fill(&mut histories, "c");
         assert_eq!(len(&histories, "b"), b);
         assert!(b > 9_000 && c > 8_000, "{b} {c}");

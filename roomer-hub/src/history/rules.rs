@@ -1,5 +1,4 @@
-//! Rooms that remember: messages get numbers, and clients that join get the messages that they
-//! have missed.
+//! Rules of rooms with history: numbering messages, and replaying missed ones to clients that join.
 
 use std::time::Duration;
 
@@ -13,16 +12,17 @@ use crate::keys::{ConnKey, RoomKey};
 use crate::record::{RareRecord, Record};
 
 impl Hub {
-    /// Lets rooms that are created from now on remember their messages. `pattern` is a room's name, or a
-    /// prefix of names followed by `*`. The first pattern that matches a name applies; without one the
-    /// room does not remember.
+    /// Gives rooms a history if they are created from now on and match a pattern. `pattern` is
+    /// a room's name, or a prefix followed by `*`. The first matching pattern applies; without
+    /// a match, a room has no history.
     pub fn remember(&mut self, pattern: &str, history: History) {
         let (config, key) = (self.config, self.tables.key);
         let new = || Box::new(Histories::new(config.first_epoch, config.max_history, key));
         self.tables.histories.get_or_insert_with(new).remember(pattern, history);
     }
 
-    /// See [`broadcast`](Self::broadcast). Extended members get the message with its number.
+    /// Like [`broadcast`](Self::broadcast), but stores the message and sends its number to
+    /// extended members.
     #[cold]
     #[inline(never)]
     pub(crate) fn broadcast_and_remember(
@@ -41,14 +41,14 @@ impl Hub {
             }
             _ => None,
         };
-        // Also without members of either kind: this record names the peers then.
+        // Also if there are no members of either kind, because the record then includes the peers.
         if number.is_none() || has_plain || !has_extended {
             self.output.records.push(record);
         }
         if number.is_none() || !has_extended {
             return;
         }
-        // Only one of the two actions names the peers, so that they get the message once.
+        // Only one of the two actions includes the peers, so that they receive the message once.
         let is_from_peer = matches!(record, Record::Rare(RareRecord::Broadcast(_)));
         let is_forwarded = !has_plain && !is_from_peer;
         let has_except = matches!(record, Record::Rare(RareRecord::BroadcastExcept(_)));
@@ -60,7 +60,7 @@ impl Hub {
         self.output.records.extend(number);
     }
 
-    /// Reads which messages a client requests with its join.
+    /// Parses which messages a client requests with its join.
     #[cold]
     #[inline(never)]
     pub(crate) fn request_recall(&mut self, now: Duration, conn: ConnKey, packet: &PacketRef<'_>) {
@@ -69,8 +69,8 @@ impl Hub {
             return;
         }
         let Some(recall) = Recall::parse(packet.payload) else { return };
-        // Above the rate the join is an ordinary one, so that a few bytes do not cause many again and
-        // again.
+        // Above the rate, the join is an ordinary one, so that a few received bytes cannot
+        // repeatedly cause many sent ones.
         if let Some(rate) = self.config.recall_rate
             && !self.tables.buckets_mut(conn).take_recall(rate, now)
         {
@@ -81,7 +81,8 @@ impl Hub {
         }
     }
 
-    /// Adds the position to the `join_ack` of an extended client, and records what it has missed.
+    /// Adds the position to the `join_ack` of an extended client, and records the missed
+    /// messages to send.
     #[cold]
     #[inline(never)]
     pub(crate) fn answer_recall(&mut self, room: RoomKey) {

@@ -1,4 +1,4 @@
-//! Delivers messages in the order of their places, and gives up those that are lost.
+//! Delivering ordered messages by place, and giving up lost ones.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::cluster::{Cluster, Loss};
 use crate::tables::Tables;
 
 impl Cluster {
-    /// Gives up, delivers and submits messages in the rooms that have changed.
+    /// Gives up, delivers, places and submits messages in all rooms with pending changes.
     pub(in crate::cluster) fn advance_orders(&mut self) {
         while let Some(name) = self.orders.dirty.pop_first() {
             self.bound_messages(&name);
@@ -21,12 +21,12 @@ impl Cluster {
             self.submit_waiting(&name);
             // As the home, this node may have just placed its own messages.
             self.deliver_placed(&name);
-            // `room_mut` has marked the room again, for changes that are handled by now.
+            // `room_mut` has marked the room dirty again, but the changes have been handled.
             self.orders.dirty.remove(&name);
         }
     }
 
-    /// Delivers the messages of a room whose turn it is.
+    /// Delivers the messages of a room that are next in its order.
     fn deliver_placed(&mut self, name: &str) {
         loop {
             let Some(room) = self.orders.rooms.get(name) else { return };
@@ -43,13 +43,13 @@ impl Cluster {
             room.places.pop_front();
             room.term = place.term;
             let message = if is_passed { None } else { room.remove(place.node, place.number) };
-            // The message, or a later one of its node, was delivered or given up before: it is too late
-            // to deliver it in order.
+            // This message, or a later one of its node, has already been delivered or given up,
+            // so it cannot be delivered in order.
             if is_passed {
                 self.lose(name, place.node, place.number);
             }
             let room = self.orders.room_mut(name);
-            // Messages of one node are delivered in its order, so earlier ones are lost.
+            // A node's messages are delivered in its send order, so earlier ones are lost.
             for number in room.numbers_of(place.node, place.number) {
                 self.lose(name, place.node, number);
             }
@@ -60,7 +60,7 @@ impl Cluster {
         }
     }
 
-    /// Returns true if a message is under way that has its place already.
+    /// Returns true if a message that already has a place is still in flight.
     fn is_to_come(&self, place: Place) -> bool {
         let peer = self.peers.get(&place.node).filter(|peer| peer.is_alive());
         peer.is_some_and(|peer| peer.ordered < place.number) && place.age < self.config.dead_after
@@ -71,12 +71,12 @@ impl Cluster {
         let key = self.peers.get(&node).and_then(|peer| peer.key);
         self.effects.push(match key {
             Some(peer) => Effect::Broadcast { peer, except, packet },
-            // This node's own message, or one of a peer that has announced its stop since.
+            // This node's own message, or that of a peer that has since stopped.
             None => Effect::Ordered { except, packet },
         });
     }
 
-    /// Gives up a message and reports the loss. Does nothing if the message is not here.
+    /// Gives up a message and reports the loss. Does nothing if the message is unknown.
     pub(super) fn lose(&mut self, name: &str, node: NodeId, number: u64) {
         let room = self.orders.room_mut(name);
         let Some(message) = room.remove(node, number) else { return };
@@ -84,20 +84,21 @@ impl Cluster {
         let name_of_node = match self.peers.get(&node) {
             Some(peer) => peer.name.clone(),
             None if node == self.me => self.config.node.as_str().into(),
-            // It has ended, and its name is forgotten.
+            // The peer has stopped, and its name is no longer known.
             None => node.to_string().into(),
         };
         let has_ended = node != self.me && !self.peers.contains_key(&node);
         match self.config.loss {
-            // Its members have left, which shows the loss of their messages.
+            // Its members have left, which already shows the loss.
             Loss::Rejoin if has_ended => {}
             Loss::Rejoin => {
-                // Without a sender it was the server's, whose loss no member can show.
+                // A message without a sender came from the server, so no member can show its loss.
                 let src = ConnId::parse(decode(&message.packet).src);
                 let room = || name.into();
                 self.effects.extend(src.map(|id| Effect::Renewed { id, room: room() }));
             }
-            // Also if it has ended: not all rooms show who leaves, and applications are not members.
+            // Applies to stopped peers too: not every room shows who leaves, and applications
+            // are not members.
             Loss::Close => self.effects.push(Effect::Close { room: Some(name.into()) }),
             Loss::Count => {}
         }
@@ -105,8 +106,8 @@ impl Cluster {
         self.report(Event::Gap { node, name: name_of_node, room, frames: None });
     }
 
-    /// Adds to the age of messages and places: gives up messages whose place does not arrive in time,
-    /// and forgets rooms without members.
+    /// Advances the age of messages and places. Gives up messages whose place did not arrive in
+    /// time, and removes the state of rooms without members.
     pub(in crate::cluster) fn age_orders(&mut self, tables: &Tables, passed: Duration) {
         let (me, dead_after) = (self.me, self.config.dead_after);
         let mut lost = Vec::new();
@@ -120,7 +121,7 @@ impl Cluster {
             }
             for ((node, number), message) in &mut room.messages {
                 message.age += passed;
-                // A placed one waits for those before it, which come or are given up.
+                // A placed message only waits for earlier ones, which arrive or are given up.
                 if message.age >= dead_after && !message.is_placed {
                     lost.push((name.clone(), *node, *number));
                 }
@@ -139,7 +140,7 @@ impl Cluster {
         let peers = &self.peers;
         for room in self.orders.rooms.values_mut() {
             let is_known = |node: &NodeId, _: &mut u64| *node == me || peers.contains_key(node);
-            // Nodes that are gone send nothing more: a node that starts again has another number.
+            // Dropped nodes send nothing any more, since a restarted node has a new id.
             room.delivered.retain(is_known);
             room.placed.retain(is_known);
             room.promised.retain(|node, _| peers.contains_key(node));

@@ -1,4 +1,4 @@
-//! The home of a room: which node it is, when it yields to another one, and when a term is over.
+//! Choosing the home of a room, yielding to another home, and deciding when a term is over.
 
 use std::time::Duration;
 
@@ -8,40 +8,40 @@ use super::{Place, Room, Term};
 use crate::cluster::Cluster;
 use crate::cluster::outgoing::Outgoing;
 
-/// The age at which a node may be a home, in beats.
+/// The conditions under which a node may become a home.
 #[derive(Clone, Copy)]
 struct Maturity {
-    /// The age from which a node may be a home.
+    /// The minimum age in beats.
     age: u32,
-    /// A node may be a home from its start if no other node is older by this many beats.
+    /// A node may become a home from its start if no other node is older by this many beats.
     founders: u32,
 }
 
-/// The age at which the current home of a room yields to a node, and the age at which others submit to
-/// that node, in a room without a known home. They differ by more than nodes' views of each other's age
-/// do, so that mostly one node begins the first term.
+/// Two thresholds, for a room without a known home: the age at which the current home yields to
+/// a node, and the age at which others submit to it. Their difference exceeds the typical error
+/// in estimating another node's age, so usually only one node starts the first term.
 const YIELDED: Maturity = Maturity { age: 2, founders: 2 };
 const CHOSEN: Maturity = Maturity { age: 4, founders: 1 };
 
-/// The silence of a home, in beats, after which a node does not submit to it until something
-/// arrives from it again.
+/// The time without frames from a home, in beats, after which a node stops submitting to it
+/// until the next frame arrives.
 const QUIET_BEATS: u32 = 2;
 
 impl Cluster {
-    /// Returns true if a node other than this one is alive, and its members are shown.
+    /// Returns true if `home` is another node that is alive and whose members are visible.
     pub(super) fn has_other_home(&self, home: NodeId) -> bool {
         let peer = self.peers.get(&home).filter(|_| home != self.me);
         peer.is_some_and(|peer| peer.is_alive() && peer.key.is_some())
     }
 
-    /// Returns the node to which messages of a room are submitted.
+    /// Returns the node to submit messages of a room to.
     pub(super) fn home(&self, name: &str) -> NodeId {
         let home = self.orders.known(name).home;
         let is_there = home == self.me || self.has_other_home(home);
         if is_there { home } else { self.preferred(name, CHOSEN) }
     }
 
-    /// Returns the node that should give the places of a room instead of this one.
+    /// Returns the node that should assign places in a room instead of this one, if any.
     pub(super) fn successor(&self, name: &str) -> Option<NodeId> {
         let home = self.orders.known(name).home;
         if self.has_other_home(home) {
@@ -51,7 +51,7 @@ impl Cluster {
         (preferred != self.me && !self.is_quiet(preferred)).then_some(preferred)
     }
 
-    /// Returns the node with the highest hash of those that are old enough.
+    /// Returns the node with the highest hash among those that are old enough.
     fn preferred(&self, room: &str, maturity: Maturity) -> NodeId {
         let (beat, now) = (self.config.beat, self.now);
         let others = self.peers.iter().filter(|(_, peer)| peer.is_alive() && peer.key.is_some());
@@ -66,24 +66,24 @@ impl Cluster {
         mature.max_by_key(|node| (self.hash.home(room, *node), *node)).unwrap_or(self.me)
     }
 
-    /// Returns true if a peer was silent for some beats.
+    /// Returns true if no frame has arrived from a peer for some beats.
     pub(super) fn is_quiet(&self, node: NodeId) -> bool {
         let quiet = self.config.beat * QUIET_BEATS;
         self.peers.get(&node).is_none_or(|peer| peer.silence >= quiet)
     }
 
-    /// Returns true if a peer has confirmed the members with which the stream to it began.
+    /// Returns true if a peer has acknowledged the start of this node's stream to it.
     pub(super) fn has_confirmed(&self, node: NodeId) -> bool {
         let outgoing = self.peers.get(&node).and_then(|peer| peer.outgoing.as_ref());
         outgoing.is_some_and(Outgoing::is_confirmed)
     }
 
-    /// Returns true if a place for all these nodes would reach them. A place before the start of a stream
-    /// is lost; `age` is that of the message, so that it does not wait without end.
+    /// Returns true if a place would reach all these nodes. A place sent before the start of a
+    /// stream is lost. `age` is the age of the message, which bounds the wait.
     pub(super) fn reaches(&self, nodes: &[NodeId], age: Duration) -> bool {
         let mut others = nodes.iter().filter(|node| **node != self.me);
         others.all(|node| match self.peers.get(node) {
-            // It may be so new that it is not known here.
+            // The peer may be too new to be known here.
             None => self.ended.contains_key(node) || age >= self.config.beat,
             Some(peer) if !peer.is_alive() || self.is_quiet(*node) => true,
             Some(peer) => {
@@ -93,8 +93,8 @@ impl Cluster {
         })
     }
 
-    /// Records a term that a peer has announced, and announces it to all if it is new: with it, each node
-    /// promises to give no more places in an earlier term.
+    /// Records a term that a peer has announced. If the term is new, announces it to all peers,
+    /// and thereby promises to assign no more places in earlier terms.
     pub(super) fn learn(&mut self, name: &str, from: NodeId, term: Term) {
         let room = self.orders.room_mut(name);
         let promised = room.promised.entry(from).or_default();
@@ -105,7 +105,7 @@ impl Cluster {
         }
     }
 
-    /// Returns the term in which this node would give a room's next place.
+    /// Returns the term in which this node would assign the next place in a room.
     pub(super) fn own_term(&self, name: &str) -> Term {
         let known = self.orders.known(name);
         match known.home == self.me {
@@ -114,8 +114,8 @@ impl Cluster {
         }
     }
 
-    /// Makes another node the home, in a term after `asked`, that of a submission to this node. Returns the
-    /// term.
+    /// Makes another node the home, in a term after `asked`, the term of a submission to this
+    /// node. Returns the new term.
     pub(super) fn yield_to(&mut self, name: &str, home: NodeId, asked: Term) -> Term {
         let known = self.orders.known(name);
         let is_new = known.home != home || known <= asked;
@@ -128,8 +128,8 @@ impl Cluster {
         term
     }
 
-    /// Gives a message the next place of its room, and sends it to the receivers and the message's
-    /// node.
+    /// Assigns the next place in a room to a message, and sends the place to the receivers and
+    /// the message's node.
     pub(super) fn give_place(
         &mut self,
         name: &str,
@@ -155,9 +155,9 @@ impl Cluster {
         self.push_to_all(&Item::Order(OrderItem::Term { room, epoch, home }));
     }
 
-    /// Returns true if places of an earlier term may be under way to this node: a peer that could give them
-    /// has not announced this term or a later one yet. `age` is the time for which a place of the term has
-    /// waited.
+    /// Returns true if places of an earlier term may still be in flight to this node, because a
+    /// peer that could have assigned them has not announced `term` or a later one. `age` is the
+    /// time for which a place of `term` has waited.
     pub(super) fn may_have_earlier(&self, room: &Room, term: Term, age: Duration) -> bool {
         if term == room.term {
             return false;
@@ -165,7 +165,7 @@ impl Cluster {
         self.peers.iter().any(|(node, peer)| {
             let promised = room.promised.get(node).copied().unwrap_or_default();
             let may_give = *node != term.home && self.has_other_home(*node) && promised < term;
-            // A node that never was the home has most likely nothing to send.
+            // A node that was never the home has most likely assigned nothing.
             let is_likely = *node == room.term.home || peer.incoming.has_hole();
             let wait = if is_likely { self.config.dead_after } else { self.config.beat };
             may_give && !self.is_quiet(*node) && age < wait

@@ -1,57 +1,61 @@
-//! Rooms whose messages have one order on all nodes ([`Order::Room`](crate::Order::Room)).
+//! Rooms with a total message order across all nodes ([`Order::Room`](crate::Order::Room)).
 //!
 //! # Message, submission, place
 //!
-//! A message goes from its sender's node to each node with members of the room, as in any other room, and
-//! waits there. The sender's node submits its number to the room's *home*, one of the live nodes, which
-//! answers all receivers, including the sender's node, with its *place*: the next message of this room is
-//! number 7 of node A. A node delivers the messages of a room in the order of the places.
+//! As in any other room, a message travels from its sender's node to each node with members of
+//! the room, where it is held. The sender's node submits the number of the message to the
+//! room's *home*, one of the live nodes. The home answers all receivers, including the sender's
+//! node, with the message's *place*: "the next message of this room is number 7 of node A".
+//! Each node delivers the messages of a room in the order of their places.
 //!
 //! # Terms
 //!
-//! A home gives places in a *term*: an epoch, and its own number. Terms are ordered. It begins a term with a
-//! higher epoch than any that it knows when another node was the room's home before. Each node delivers places in
-//! the order of their terms, and within a term in the order in which its home has given them. So two nodes that
-//! both consider themselves the home, as in two halves of a network, cannot give two members different orders:
-//! a place of a lower term than the last one is refused, and its message is shown as lost.
+//! A home assigns places in a *term*, which consists of an epoch and the home's id. Terms are totally
+//! ordered. When a node takes over from another home, it starts a term with a higher epoch than any
+//! known to it. Each node delivers places in the order of their terms, and within a term in the order
+//! in which the home assigned them. If two nodes both consider themselves the home, as in the halves
+//! of a partitioned network, they cannot deliver conflicting orders to two members: a place from a
+//! lower term than the last delivered one is rejected, and its message is reported as lost.
 //!
-//! That must not happen without a fault, however the homes change. So each node announces to all others
-//! each term that it learns of. An announcement is a promise: the node gives no place in an earlier term.
-//! It follows all its earlier places in its stream. Before a node delivers the first place of a term, it
-//! waits until each live node has promised that. Then no place of an earlier term can arrive, whichever
-//! nodes considered themselves the home, and however long frames take. The wait has a bound, for nodes that
-//! hang.
+//! Without a fault, this rejection must never occur, however the homes change. Each node therefore
+//! announces every term that it learns of to all others. The announcement is a promise to assign
+//! no more places in earlier terms, and it follows all earlier places in the node's stream. Before
+//! delivering the first place of a term, a node waits until every live node has made this promise.
+//! After that, no place of an earlier term can arrive, whichever nodes considered themselves the
+//! home, and however long frames take. The wait is bounded, in case a node hangs.
 //!
-//! Streams start with the known terms. A node that has forgotten a room, which has had no members for some
-//! time, begins its next term above all that it has forgotten.
+//! Streams start with the known terms. After a node has discarded the state of a room that had
+//! no members for some time, it starts its next term above all epochs that it has discarded.
 //!
 //! # The home
 //!
-//! The home is that of the highest known term while it lives. Otherwise, it is the node with the highest
-//! hash of room and node among the live ones that are not too young. A home that finds that another node
-//! should be the home *yields*: it begins a term for that node, announces it, and returns submissions.
+//! The home is that of the highest known term, as long as that node is alive. Otherwise, it is
+//! the node with the highest hash of room and node among the live nodes that are old enough. If
+//! a home finds that another node should be the home, it *yields*: it starts a term for that
+//! node, announces the term, and returns submissions.
 //!
 //! # At most one place
 //!
-//! A submission is with one node at a time. Its node takes it to another one if the first one has returned it, or
-//! has announced its stop, after which it places nothing, and none of its places was in a frame that this
-//! node has not received. If a home dies, its submissions are lost: another home could give them a second,
-//! contradicting place.
+//! A submission is held by one node at a time. Its node submits it elsewhere only if the holder
+//! has returned it, or if the holder has announced its stop (after which it assigns no places)
+//! and no frame that might contain the place is missing. If a home dies, its submissions are
+//! lost, since another home could assign them a second, conflicting place.
 //!
-//! Messages of one node are placed in its order. So a node that returns a submission also returns all later ones
-//! that were made before their node knew of it, which shows in the term of the submission. That node submits
-//! nothing again while a later message of it is with the old home, and nothing new in another term than its
-//! messages that wait for an answer.
+//! Messages of one node are placed in that node's send order. A node that returns a submission
+//! therefore also returns all later ones that were made before the sending node knew of the
+//! return, as shown by the term of the submission. The sending node does not resubmit a message
+//! while a later one is held by the old home, and does not submit a new message in a different
+//! term than those still waiting for an answer.
 //!
-//! A place reaches a node only in a stream whose start the node has confirmed. So a home gives no place before it
-//! has confirmed streams to all receivers.
+//! A place reaches a node only within a stream whose start that node has acknowledged. A home
+//! therefore assigns no place before all receivers have acknowledged their streams.
 //!
 //! # Losses
 //!
-//! A message is lost on a node if its place does not come within
-//! [`Config::dead_after`](super::Config::dead_after), if a later message of its node is placed first, if the
-//! home dies, or if its place is of a term that is over. [`Loss`](super::Loss) determines what clients see
-//! of it.
+//! A message is lost on a node if its place does not arrive within
+//! [`Config::dead_after`](super::Config::dead_after), if a later message of the same node is
+//! placed first, if the home dies, or if its place belongs to a term that is over.
+//! [`Loss`](super::Loss) determines how the loss is signalled to clients.
 
 mod deliver;
 mod home;
@@ -68,20 +72,21 @@ use roomer_proto::cluster::{Item, NodeId, OrderItem};
 use super::outgoing::{Outgoing, Sealing};
 use crate::config::{Order, RoomPattern};
 
-/// The rooms with one order, and the messages and places that wait in them.
+/// All rooms with a total order, with their pending messages and places.
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     patterns: Vec<(RoomPattern, Order)>,
-    /// The number of this node's last message, over all rooms.
+    /// The number of this node's last message, counted over all rooms.
     number: u64,
     rooms: BTreeMap<Box<str>, Room>,
-    /// The highest epoch of a room that was forgotten. Others may remember it, so new terms begin above.
+    /// The highest epoch among rooms whose state was discarded. Other nodes may still know it,
+    /// so new terms start above it.
     forgotten: u64,
-    /// The rooms in which something may be due.
+    /// The rooms with possible work.
     dirty: BTreeSet<Box<str>>,
 }
 
-/// The time in which a node was a room's home. Terms are ordered.
+/// A period in which one node is a room's home. Terms are totally ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Term {
     epoch: u64,
@@ -89,65 +94,66 @@ struct Term {
 }
 
 impl Default for Term {
-    /// Returns the term before any other, which has no home.
+    /// Returns the lowest term, which has no home.
     fn default() -> Self {
         Term { epoch: 0, home: NodeId(0) }
     }
 }
 
-/// One room. Kept for as long as it has members on any node, and for as long after as places may be
-/// under way.
+/// The state of one room, kept while the room has members on any node, and afterwards for as
+/// long as places may be in flight.
 #[derive(Debug, Default)]
 struct Room {
-    /// The term of the last place that was delivered.
+    /// The term of the last delivered place.
     term: Term,
     /// The highest known term.
     known: Term,
-    /// The term with which this node last returned a submission.
+    /// The term in which this node last returned a submission.
     yielded: Term,
-    /// The highest term that each peer has announced.
+    /// The highest term announced by each peer.
     promised: BTreeMap<NodeId, Term>,
-    /// The submissions of peers to this node that wait for a place.
+    /// Submissions from peers that have no place yet.
     submissions: VecDeque<Submission>,
-    /// The messages that were not delivered, by node and number.
+    /// Messages not delivered yet, by node and number.
     messages: BTreeMap<(NodeId, u64), Message>,
-    /// The bytes of their packets.
+    /// The total size of the packets in `messages`.
     bytes: usize,
-    /// The places that were not delivered, in order.
+    /// Places not delivered yet, in order.
     places: VecDeque<Place>,
-    /// The number of each node's last message that was delivered or given up.
+    /// For each node, the number of the last message that was delivered or given up.
     delivered: BTreeMap<NodeId, u64>,
-    /// The number of each node's last message to which this node has given a place.
+    /// For each node, the number of the last message that this node has placed.
     placed: BTreeMap<NodeId, u64>,
-    /// The time for which it has been without members.
+    /// The time for which the room has been without members.
     unused: Duration,
 }
 
 /// A message that waits for its place, or for messages placed before it.
 #[derive(Debug)]
 struct Message {
-    /// The time since it arrived, counted while this node was awake.
+    /// The time since the message arrived, not counting suspensions of this node.
     age: Duration,
     except: Option<ConnId>,
     packet: Bytes,
-    /// True if its place has arrived, and waits as well.
+    /// True if the message's place is known.
     is_placed: bool,
-    /// Present if it is this node's own message.
+    /// Set if the message is this node's own.
     own: Option<Own>,
 }
 
-/// The state of an own message.
+/// The state of one of this node's own messages.
 #[derive(Debug, Default)]
 struct Own {
     /// The nodes that the message was sent to.
     to: Vec<NodeId>,
-    /// The holder: the node that it is submitted to.
+    /// The node that currently holds the submission.
     holder: Option<NodeId>,
-    /// The highest known term when it was submitted.
+    /// The highest known term at the time of the submission.
     term: Term,
-    /// The home that the last holder has named.
+    /// The home named by the last holder when it returned the submission.
     hint: Option<NodeId>,
-    /// True if the holder's stream has started over since: it may have had the message's place.
+    /// True if the holder's stream has restarted since the submission, which may have lost the
+    /// message's place.
     may_have_place: bool,
 }
 
@@ -156,7 +162,7 @@ struct Own {
 struct Submission {
     node: NodeId,
     number: u64,
-    /// The highest term that the peer knew.
+    /// The highest term known to the peer.
     term: Term,
     /// True if another node has named this one as the home.
     is_final: bool,
@@ -164,7 +170,7 @@ struct Submission {
     age: Duration,
 }
 
-/// A place that waits for its message, for the places before, or for the end of an earlier term.
+/// A place that waits for its message, for earlier places, or for the end of an earlier term.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     term: Term,
@@ -180,14 +186,15 @@ impl Orders {
         Orders { patterns, ..Orders::default() }
     }
 
-    /// Returns true if the messages of a room have one order on all nodes.
+    /// Returns true if a room has a total message order.
     fn includes(&self, room: &str) -> bool {
         let first = self.patterns.iter().find(|(pattern, _)| pattern.matches(room));
         first.is_some_and(|(_, order)| *order == Order::Room)
     }
 
-    /// Appends to the start of a stream the number of the last message of earlier streams, and the
-    /// known terms, so that the homes in two halves of a network do not contradict each other.
+    /// Appends the state for the start of a stream: the number of the last message of earlier
+    /// streams, and the known terms. The terms keep homes in two halves of a partitioned
+    /// network from contradicting each other.
     pub(super) fn send_state(&self, outgoing: &mut Outgoing, sealing: &Sealing) {
         let terms = self.rooms.iter().map(|(name, room)| (name, room.known));
         for (room, Term { epoch, home }) in terms.filter(|(_, term)| term.epoch > 0) {
@@ -204,18 +211,18 @@ impl Orders {
         self.rooms.get(room).map(|room| room.known).unwrap_or_default()
     }
 
-    /// Returns the first term of a node after another term.
+    /// Returns the first term of `home` after `known`.
     fn term_after(&self, known: Term, home: NodeId) -> Term {
         Term { epoch: known.epoch.max(self.forgotten) + 1, home }
     }
 
-    /// Records that something may be due in any room in which something waits.
+    /// Marks all rooms with pending messages, places or submissions as dirty.
     pub(super) fn wake(&mut self) {
         let waiting = self.rooms.iter().filter(|(_, room)| !room.is_empty());
         self.dirty.extend(waiting.map(|(name, _)| name.clone()));
     }
 
-    /// Returns a room for a change, after which something may be due in it.
+    /// Returns a room for modification, and marks it dirty.
     fn room_mut(&mut self, name: &str) -> &mut Room {
         if !self.dirty.contains(name) {
             self.dirty.insert(name.into());
@@ -226,7 +233,7 @@ impl Orders {
 
 impl Room {
     fn insert(&mut self, node: NodeId, number: u64, mut message: Message) {
-        // The place may have come first: it takes another way, by the home.
+        // The place may have arrived first, since it takes a different path, through the home.
         message.is_placed = self.places.iter().any(|place| place.is_of(node, number));
         self.bytes += message.packet.len();
         self.messages.insert((node, number), message);
@@ -238,15 +245,15 @@ impl Room {
         Some(message)
     }
 
-    /// Returns the numbers of the messages of a node below `below`.
+    /// Returns the numbers of a node's pending messages below `below`.
     fn numbers_of(&self, node: NodeId, below: u64) -> Vec<u64> {
-        // Copied, since the caller removes them one by one.
+        // Copied, because the caller removes the messages.
         self.messages.range((node, 0)..(node, below)).map(|((_, number), _)| *number).collect()
     }
 
-    /// Records that no more messages of a node up to this number will be delivered.
+    /// Records that no messages of a node up to this number will be delivered any more.
     fn pass(&mut self, node: NodeId, number: u64) {
-        // The number must never go back, in whatever order messages are given up.
+        // The number must never decrease, in whichever order messages are given up.
         let passed = self.delivered.entry(node).or_default();
         *passed = number.max(*passed);
     }
@@ -255,7 +262,7 @@ impl Room {
         self.delivered.get(&node).is_some_and(|passed| number <= *passed)
     }
 
-    /// Returns true if nothing waits.
+    /// Returns true if nothing is pending.
     fn is_empty(&self) -> bool {
         self.places.is_empty() && self.messages.is_empty() && self.submissions.is_empty()
     }

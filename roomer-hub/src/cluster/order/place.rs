@@ -1,4 +1,4 @@
-//! Handles peers' items about ordered rooms, and places messages in rooms whose home is this node.
+//! Handling order items from peers, and assigning places in rooms whose home is this node.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::cluster::slice::last_packet;
 use crate::cluster::{Cluster, GoneCause, ResetCause};
 
 impl Cluster {
-    /// Applies an item of a peer's stream, the last of `bytes`.
+    /// Applies an order item of a peer's stream. The item ends at the end of `bytes`.
     pub(in crate::cluster) fn order_item(
         &mut self,
         from: NodeId,
@@ -31,7 +31,7 @@ impl Cluster {
                 };
                 let room = self.orders.room_mut(packet.room);
                 let is_late = room.is_passed(from, number);
-                // Also a late one, since `lose` reports what it removes.
+                // Inserted even if late, since `lose` reports only what it removes.
                 room.insert(from, number, message);
                 if is_late {
                     self.lose(packet.room, from, number);
@@ -49,7 +49,7 @@ impl Cluster {
                 let place = Place { term, node, number, age: Duration::ZERO };
                 self.learn(name, from, term);
                 if !self.enqueue(name, place) {
-                    // No other home gives it a place.
+                    // The message will not get a place from another home.
                     self.lose(name, node, number);
                     self.orders.room_mut(name).pass(node, number);
                 }
@@ -65,13 +65,13 @@ impl Cluster {
             OrderItem::Term { room: name, epoch, home } => {
                 self.learn(name, from, Term { epoch, home });
             }
-            // This item belongs to the start of a stream.
+            // This kind of item may only occur at the start of a stream.
             _ => return Err(ResetCause::Malformed),
         }
         Ok(())
     }
 
-    /// Applies an item at the start of a peer's stream.
+    /// Applies an order item at the start of a peer's stream.
     pub(in crate::cluster) fn order_state(
         &mut self,
         from: NodeId,
@@ -90,14 +90,15 @@ impl Cluster {
         Ok(())
     }
 
-    /// Places the submissions of a room that wait, in order, or returns them if another node is the home.
+    /// Places the pending submissions of a room, in order, or returns them if another node is the home.
     pub(super) fn place_submitted(&mut self, name: &str) {
         loop {
             let Some(room) = self.orders.rooms.get(name) else { return };
             let Some(first) = room.submissions.front() else { return };
             let (node, number, term) = (first.node, first.number, first.term);
             let is_placed = room.placed.get(&node).is_some_and(|placed| number <= *placed);
-            // An earlier one of its node was returned, which its node did not know yet.
+            // An earlier submission of the same node was returned, and the node did not know of
+            // that yet.
             let is_behind = term < room.yielded;
             let successor = match is_behind {
                 true => Some(room.known.home),
@@ -109,7 +110,7 @@ impl Cluster {
             }
             let room = self.orders.room_mut(name);
             let Some(Submission { to, .. }) = room.submissions.pop_front() else { return };
-            // A repeated request has its answer already.
+            // A repeated request has already been answered.
             if is_placed {
                 continue;
             }
@@ -126,7 +127,7 @@ impl Cluster {
         }
     }
 
-    /// Adds a place to those of its room. Returns false if its term is over.
+    /// Inserts a place in the order of its room. Returns false if its term is over.
     pub(super) fn enqueue(&mut self, name: &str, place: Place) -> bool {
         let room = self.orders.room_mut(name);
         if place.term < room.term {
@@ -135,28 +136,28 @@ impl Cluster {
         if let Some(message) = room.messages.get_mut(&(place.node, place.number)) {
             message.is_placed = true;
         }
-        // Late places of the previous term are inserted before those of a term that waits for them.
+        // Late places of an earlier term go before those of the term that waits for them.
         let at = room.places.partition_point(|other| other.term <= place.term);
         room.places.insert(at, place);
         true
     }
 
-    /// Handles the restart of a peer's stream: the places in the lost frames are unknown.
+    /// Handles the restart of a peer's stream, after which the places in lost frames are unknown.
     pub(in crate::cluster) fn order_stream_lost(&mut self, node: NodeId) {
         let messages = self.orders.rooms.values_mut().flat_map(|room| room.messages.values_mut());
         let own = messages.filter_map(|message| message.own.as_mut());
         own.filter(|own| own.holder == Some(node)).for_each(|own| own.may_have_place = true);
     }
 
-    /// Handles the end of a peer, whose members have left. If it announced its stop, its waiting messages
-    /// may still receive their places, and it has placed no message that it still held as a home.
+    /// Handles the end of a peer, after its members have left. If it announced its stop, its pending
+    /// messages may still get places, and it has not placed any submission that it held as a home.
     pub(in crate::cluster) fn order_peer_gone(&mut self, node: NodeId, why: GoneCause) {
         let me = self.me;
         let names: Vec<Box<str>> = self.orders.rooms.keys().cloned().collect();
         for name in names {
             let room = self.orders.room_mut(&name);
             if why != GoneCause::Bye {
-                // Without `lose`: the members of a dead node leave, which shows the loss.
+                // Without `lose`: the members of a dead node leave, which already shows the loss.
                 for number in room.numbers_of(node, u64::MAX) {
                     room.remove(node, number);
                     room.pass(node, number);

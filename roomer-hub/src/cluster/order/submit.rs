@@ -1,4 +1,4 @@
-//! This node's own messages: when they are sent, and to which home they are submitted.
+//! Sending this node's own ordered messages, and submitting them to a room's home.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -15,34 +15,35 @@ use crate::cluster::Config;
 use crate::tables::Tables;
 
 impl Cluster {
-    /// Returns true if a broadcast of a client's or the application's input is a message to a room with one
-    /// order on all nodes, and not a notice: the driver passes it to [`submit`](Self::submit) instead of the
-    /// members.
+    /// Returns true if a broadcast caused by a client or the application is a message to a room
+    /// with a total order, not a notice. The driver must pass it to [`submit`](Self::submit)
+    /// instead of sending it to the members.
     #[must_use]
     pub fn is_ordered_message(&self, packet: &PacketRef<'_>) -> bool {
         let is_notice = is_built_in(packet.event) || packet.event == MEMBERS;
         !is_notice && self.is_ordered(packet.room)
     }
 
-    /// Returns true if the messages of a room have one order on all nodes.
+    /// Returns true if a room has a total message order.
     #[must_use]
     pub fn is_ordered(&self, room: &str) -> bool {
         self.orders.includes(room)
     }
 
-    /// Returns the number of messages that wait for their place in their room's order.
+    /// Returns the number of messages waiting for a place in their room's order.
     #[must_use]
     pub fn waiting_messages(&self) -> usize {
         self.orders.rooms.values().map(|room| room.messages.len()).sum()
     }
 
-    /// Takes a message of this node for a room with one order. `tables` are the hub's, `except` is the
-    /// connection that does not receive the message.
+    /// Sends a message of this node to a room with a total order. `tables` are the hub's
+    /// tables; `except` is a connection that should not receive the message.
     ///
-    /// Returns true if this node is the room's home and nothing waits there: the driver sends the message to
-    /// this node's members at once. Otherwise an [`Effect::Ordered`](crate::cluster::Effect::Ordered)
-    /// follows once it has its place. A message above [`Config::max_packet`], which peers would refuse, is
-    /// dropped and counted ([`Statistics::unsendable`](crate::cluster::Statistics::unsendable)).
+    /// Returns true if this node is the room's home and nothing is pending there, in which case
+    /// the driver must send the message to this node's members immediately. Otherwise, an
+    /// [`Effect::Ordered`](crate::cluster::Effect::Ordered) follows once the message has its
+    /// place. A message above [`Config::max_packet`], which peers would reject, is dropped and
+    /// counted ([`Statistics::unsendable`](crate::cluster::Statistics::unsendable)).
     pub fn submit(
         &mut self,
         now: Duration,
@@ -55,13 +56,12 @@ impl Cluster {
             self.statistics.unsendable += 1;
             return false;
         }
-        // One count for all rooms, so that a receiver sees by it which messages of a stream have
-        // passed.
+        // One counter for all rooms, which tells a receiver which messages of a stream have passed.
         self.orders.number += 1;
         let number = self.orders.number;
         let name = packet.room;
-        // At once, even if it cannot be submitted yet: receivers notice its loss if it does not get a
-        // place.
+        // Sent immediately, even if the message cannot be submitted yet: if it never gets a
+        // place, receivers can report the loss.
         let to = self.receivers(tables, name);
         for node in &to {
             self.push_to(*node, &Item::Order(OrderItem::Message { number, except, packet }));
@@ -90,20 +90,20 @@ impl Cluster {
         false
     }
 
-    /// Returns true if this node may place and deliver its own message to these nodes at once.
+    /// Returns true if this node may place and deliver its own message immediately.
     fn is_home_at_rest(&self, name: &str, to: &[NodeId]) -> bool {
         let is_home = self.is_formed(self.now) && self.home(name) == self.me;
         if !is_home || self.successor(name).is_some() || !self.reaches(to, Duration::ZERO) {
             return false;
         }
-        // Nothing waits in a room without an entry.
+        // A room without an entry has nothing pending.
         let (unused, term) = (Room::default(), self.own_term(name));
         let room = self.orders.rooms.get(name).unwrap_or(&unused);
         let has_own = room.messages.range((self.me, 0)..=(self.me, u64::MAX)).next().is_some();
         !has_own && room.places.is_empty() && !self.may_have_earlier(room, term, Duration::ZERO)
     }
 
-    /// Returns the peers with members in a room that have a stream.
+    /// Returns the peers that have members in a room and a stream from this node.
     fn receivers(&self, tables: &Tables, name: &str) -> Vec<NodeId> {
         let peers = tables.find_room(name).map(|room| tables.peers(room));
         let nodes =
@@ -113,8 +113,8 @@ impl Cluster {
             .collect()
     }
 
-    /// Submits this node's messages of a room that have no holder, in order, as far as that is possible
-    /// now.
+    /// Submits this node's messages of a room that have no holder, in order, as far as
+    /// currently possible.
     pub(super) fn submit_waiting(&mut self, name: &str) {
         let me = self.me;
         loop {
@@ -138,21 +138,21 @@ impl Cluster {
             let age =
                 room.messages.get(&(me, number)).map_or(Duration::ZERO, |message| message.age);
             let hint = own_message.hint;
-            // A home that was named and has died since cannot give a place.
+            // A named home that has since died cannot assign a place.
             let named = hint.filter(|hint| self.has_other_home(*hint) || *hint == me);
             let target = named.unwrap_or_else(|| self.home(name));
-            // As the home, this node returns its own messages too.
+            // As the home, this node must return its own messages too.
             let successor = self.successor(name).filter(|_| hint.is_none() && target == me);
             let is_final = hint.is_some() || successor.is_some();
             let target = successor.unwrap_or(target);
-            // Two homes would place the messages of one sender in any order. One home returns this message
-            // with those before it only if they were submitted in the same term.
+            // Two homes could place the messages of one sender in either order. A home returns
+            // this message together with earlier ones only if all were submitted in the same term.
             let submitted = (target, room.known);
             if pending.iter().any(|before| *before != submitted || successor.is_some()) {
                 return;
             }
             let is_ready = match target == me {
-                // Before, it may not know the home yet, and would contradict it.
+                // Before it is formed, this node may not know the home yet, and could contradict it.
                 true => self.is_formed(self.now) && self.reaches(&own_message.to, age),
                 false => !self.is_quiet(target) && self.has_confirmed(target),
             };
@@ -185,7 +185,7 @@ impl Cluster {
         }
     }
 
-    /// Gives up the oldest messages of a room if too many bytes wait.
+    /// Gives up the oldest messages of a room if too many bytes are pending.
     pub(super) fn bound_messages(&mut self, name: &str) {
         loop {
             let most = self.config.backlog_bytes;
@@ -193,8 +193,8 @@ impl Cluster {
                 return;
             };
             let unplaced = room.messages.iter().filter(|(_, message)| !message.is_placed);
-            // Of messages of one age, take the first of its node: giving up a message also gives up
-            // those before it.
+            // Among messages of the same age, takes the first one of its node, since giving up
+            // a message also gives up those before it.
             let oldest =
                 unplaced.max_by_key(|((_, number), message)| (message.age, Reverse(*number)));
             let Some(((node, number), _)) = oldest else { return };
@@ -204,7 +204,7 @@ impl Cluster {
     }
 }
 
-/// Returns the packet of a message.
+/// Decodes the packet of a message, which was validated when it arrived.
 pub(super) fn decode(packet: &Bytes) -> PacketRef<'_> {
     PacketRef::decode(packet).unwrap_or_default()
 }
