@@ -145,8 +145,7 @@ impl RoomGuests {
     /// Modifies the entry of a peer, which exists as long as one of its numbers is not 0.
     fn update(&mut self, peer: PeerKey, change: impl FnOnce(&mut RoomPeer)) {
         let known = self.peers.iter().position(|entry| entry.peer == peer);
-        // Searched, since a cluster has few nodes and a room fewer; a map would cost each room
-        // more.
+        // A linear search is enough: a room spans few nodes, and a map would use more memory per room.
         let index = known.unwrap_or_else(|| {
             // Reserves exactly one entry, because most rooms are shared with few peers.
             self.peers.reserve_exact(1);

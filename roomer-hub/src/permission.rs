@@ -1,20 +1,20 @@
-//! The permissions that an application gives to packets.
+//! Permissions that the application may be asked for, and whether a packet has been granted one.
 
-/// A permission that an application can be asked for.
+/// A permission that the application may be asked to grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Permission {
-    /// To join the packet's room.
+    /// Join the packet's room.
     Join,
-    /// To send the packet into its room, to a handler or to the members.
+    /// Send the packet to its room, for the members or a handler.
     Publish,
-    /// To send the packet to the connection `dst`.
+    /// Send the packet to the connection `dst`.
     Direct,
-    /// To set the sender's info to the packet's payload, which is valid.
+    /// Set the sender's info to the packet's payload, which has been validated.
     Info,
 }
 
-/// The state of a packet's permission: whether it still has to be authorized, if the configuration
-/// demands it.
+/// Whether a packet has already been authorized. If it has not, a permission may be required,
+/// depending on the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Authorization {
     Required,

@@ -1,14 +1,14 @@
-//! Rates, and token buckets that limit them.
+//! Token bucket rate limiting.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// One token, in the unit of [`Bucket`]: a nanosecond at a rate of `n` tokens per second adds `n`
-/// units.
+/// One token in the unit of [`Bucket`], in which a rate of `n` tokens per second adds `n` units
+/// per nanosecond.
 const TOKEN: u128 = 1_000_000_000;
 
-/// A rate of a token bucket: `per_second` tokens on average, `burst` at once. The bucket starts
-/// full.
+/// The rate of a token bucket, which starts full: `per_second` tokens on average, with bursts
+/// of up to `burst`.
 ///
 /// ```
 /// use roomer_hub::Rate;
@@ -24,8 +24,8 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// Creates a rate. Returns `None` if either argument is zero, which would reject every token,
-    /// or every token after the first burst.
+    /// Creates a rate. Returns `None` if either argument is zero, since that would reject all
+    /// tokens, or all tokens after the first burst.
     #[must_use]
     pub const fn new(per_second: u32, burst: u32) -> Option<Self> {
         match (NonZeroU32::new(per_second), NonZeroU32::new(burst)) {
@@ -34,45 +34,45 @@ impl Rate {
         }
     }
 
-    /// Returns the number of tokens that are added per second.
+    /// Returns the number of tokens added per second.
     #[must_use]
     pub const fn per_second(self) -> u32 {
         self.per_second.get()
     }
 
-    /// Returns the number of tokens in a full bucket.
+    /// Returns the capacity of the bucket, in tokens.
     #[must_use]
     pub const fn burst(self) -> u32 {
         self.burst.get()
     }
 }
 
-/// A token bucket, stored as the time at which it will be full again: the theoretical arrival time
-/// of the generic cell rate algorithm. The unit is nanoseconds times tokens per second, in which
-/// every value is a whole number, so nothing is rounded; no [`Duration`] overflows it.
+/// A token bucket, stored as the time at which it will be full again, which is the theoretical arrival
+/// time of the generic cell rate algorithm. The unit is nanoseconds times tokens per second. In that
+/// unit, all values are integers, so nothing is rounded, and no [`Duration`] causes an overflow.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bucket {
     full_at: u128,
 }
 
 impl Bucket {
-    /// Takes `count` tokens. Returns false, and takes none, if there are fewer.
+    /// Takes `count` tokens. Returns false, without taking any, if there are fewer.
     ///
-    /// A clock that has visibly jumped back fills the bucket: admitting one burst is better than
-    /// closing every connection.
+    /// If the clock has visibly jumped back, the bucket is refilled: admitting a burst is
+    /// better than closing every connection.
     pub(crate) fn take(&mut self, rate: Rate, now: Duration, count: usize) -> bool {
-        // At most 2^94 nanoseconds times 2^32, so neither the product nor the sum below overflows.
+        // At most 2^94 nanoseconds times 2^32, so neither this product nor the sum below can overflow.
         let now = now.as_nanos() * u128::from(rate.per_second());
         let capacity = u128::from(rate.burst()) * TOKEN;
         let missing = self.full_at.saturating_sub(now);
-        // A bucket never misses more than its capacity, unless the clock has jumped back.
+        // The deficit never exceeds the capacity, unless the clock has jumped back.
         let missing = if missing > capacity { 0 } else { missing };
         let missing = missing + count as u128 * TOKEN;
         if missing > capacity {
             return false;
         }
-        // Only on success, so that a client that keeps sending above the rate is still admitted now
-        // and then.
+        // Only updated on success, so that a client that keeps exceeding the rate is still
+        // admitted occasionally.
         self.full_at = now + missing;
         true
     }

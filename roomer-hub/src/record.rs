@@ -1,4 +1,4 @@
-//! The output of one input, from which its actions are resolved.
+//! Records: the compact output of one input, from which its actions are derived.
 
 use std::ops::Range;
 
@@ -12,8 +12,8 @@ use crate::permission::Permission;
 use crate::room::Room;
 use crate::snapshot::MemberList;
 
-/// An action before it is resolved against the tables, so that a message to a room of thousands
-/// is recorded in two words and nothing is allocated for it.
+/// An action in compact form, resolved against the tables when the driver takes it. Even a
+/// message to a room with thousands of members takes only two words, without an allocation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Record {
     Opened,
@@ -36,22 +36,22 @@ pub(crate) enum Record {
     Extended(ExtendedRecord),
 }
 
-/// The kinds of notices for extended members, which differ in their receivers.
+/// The kinds of notices for extended members. They differ in their receivers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum NoticeKind {
-    /// A notice about a join or a leave, for the other members.
+    /// A join or leave, sent to the other members.
     Membership,
-    /// A notice about a change of info, for all members.
+    /// A change of info, sent to all members.
     Info,
-    /// A notice about a change of the subject's info, for the subject alone, in a room that does not
-    /// show other members.
+    /// A change of the subject's info, sent only to the subject, in a room that does not show
+    /// other members.
     Own,
-    /// A notice about the number of members.
+    /// The number of members.
     Count,
 }
 
-/// The records that only a hub with peers or extended members makes, apart from the others so that
-/// these stay fast.
+/// Records that occur only with peers or extended members. They are separate, so that the
+/// common records stay fast.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RareRecord {
     BroadcastExcept(RoomKey),
@@ -63,55 +63,54 @@ pub(crate) enum RareRecord {
     Forward(PeerKey),
     /// The info of a connection was replaced.
     InfoChanged(ConnKey),
-    /// A notice for the extended members of a room; `text` is the index of its payload in
-    /// [`Output::texts`].
+    /// A notice for the extended members of a room. Its payload is the text `text` in [`Output::texts`].
     Members {
         room: RoomKey,
         text: u32,
         kind: NoticeKind,
     },
-    /// A message for the extended members of a room that remembers, with its number.
+    /// A message for the extended members of a room with history, including its number.
     Numbered {
         room: RoomKey,
-        /// True if the peers get it too.
+        /// True if peers should receive it too.
         is_forwarded: bool,
-        /// True if [`Output::except_guest`] is left out.
+        /// True if [`Output::except_guest`] should not receive it.
         has_except: bool,
     },
-    /// The number of the message, for the connection that is left out.
+    /// Only the number of the message, for the excluded connection.
     Number(RoomKey),
-    /// A message that the connection has missed; `back` counts from the newest one.
+    /// A message that the connection has missed; `back` counts backwards from the newest one.
     Missed {
         room: RoomKey,
         back: u32,
     },
 }
 
-/// The records about requests and errors, apart from the others for the same reason. Short, so that
-/// they do not make all records longer.
+/// Records of requests and errors, separate for the same reason. They are kept short, because
+/// the longest variant determines the size of all records.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ExtendedRecord {
-    /// A request for the handler of [`Output::request_handler`].
+    /// A request for the handler in [`Output::request_handler`].
     Request,
-    /// The request of the server that [`Output::request_dst`] names.
+    /// A request of the server, for the receiver in [`Output::request_dst`].
     Ask,
-    /// The answer to a request, an index into [`Output::requests`].
+    /// An answered request; `request` is an index into [`Output::requests`].
     Answered { request: u32, is_error: bool },
-    /// The end of a request, an index into [`Output::requests`].
+    /// A request that ended without an answer; `request` is an index into [`Output::requests`].
     Unanswered { request: u32, code: ErrorCode },
-    /// An index into [`Output::errors`].
+    /// An error to send, an index into [`Output::errors`].
     Error(u32),
 }
 
-/// An error to send, without the parts that the input's packet has.
+/// An error to send, without the fields that it takes from the input's packet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ErrorPacket {
     pub(crate) to: ErrorReceiver,
-    /// True if the error belongs to the room of the input's packet; otherwise it belongs to `root`.
+    /// True if the error is sent in the room of the input's packet, and false if it is sent in `root`.
     in_room: bool,
     /// `None` if the error is not about a request.
     dst: Option<TaggedId>,
-    /// The place of its payload in [`Output::error_text`].
+    /// The range of its payload in [`Output::error_text`].
     start: usize,
     end: usize,
 }
@@ -119,12 +118,12 @@ pub(crate) struct ErrorPacket {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ErrorReceiver {
     Conn(ConnKey),
-    /// The peer with the connection that `dst` names.
+    /// The peer that has the connection named by `dst`.
     Peer(PeerKey),
 }
 
 impl ErrorPacket {
-    /// Returns the packet; `room` is that of the input's packet.
+    /// Returns the error as a packet. `room` is the room of the input's packet.
     pub(crate) fn packet<'a>(&'a self, room: &'a str, text: &'a [u8]) -> PacketRef<'a> {
         let room = if self.in_room { room } else { ROOT };
         let dst = self.dst.as_ref().map_or("", TaggedId::as_str);
@@ -133,38 +132,37 @@ impl ErrorPacket {
     }
 }
 
-/// The records of the last input, and what they need that is not in the tables.
+/// The records of the last input, with their data that is not in the tables.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     pub(crate) records: Vec<Record>,
-    /// The id of the connection that the input is about, which may be gone by now.
+    /// The id of the connection that the input is about. The connection may be gone.
     pub(crate) subject: Option<ConnId>,
-    /// The ids of the guests that the input removed, for [`RareRecord::GuestLeft`].
+    /// The ids of the guests removed by the input, for [`RareRecord::GuestLeft`].
     pub(crate) subjects: Vec<ConnId>,
-    /// The id of [`RareRecord::BroadcastExcept`], which alone reads it.
+    /// The excluded guest. Only valid with [`RareRecord::BroadcastExcept`].
     pub(crate) except_guest: Option<ConnId>,
-    /// The rooms that the input closed, because their last member left.
+    /// The rooms closed by the input, whose last member has left.
     pub(crate) closed_rooms: Vec<(RoomKey, Box<str>)>,
-    /// The payload of the input's `join_ack` in a room without full presence, which is made for
-    /// its receiver alone.
+    /// The payload of a `join_ack` that cannot be shared, because the room does not have full presence.
     pub(crate) own_payload: Vec<u8>,
-    /// The text of the guests in the input's `join_ack` for an extended client.
+    /// The entries of guests in a `join_ack` for an extended client.
     pub(crate) guest_list: MemberList,
-    /// The payloads of [`RareRecord::Members`], from this input if it has one.
+    /// The payloads of [`RareRecord::Members`]. Stale if the input has no such record.
     pub(crate) texts: Texts,
-    /// The errors of [`ExtendedRecord::Error`], from this input if it has one.
+    /// The errors of [`ExtendedRecord::Error`]. Stale if the input has no such record.
     pub(crate) errors: Vec<ErrorPacket>,
-    /// The payloads of `errors`, one after the other.
+    /// The concatenated payloads of `errors`.
     pub(crate) error_text: Vec<u8>,
-    /// The numbers of the server's requests that have ended, from this input if it has one.
+    /// The numbers of requests of the server that have ended. Stale if the input has no such record.
     pub(crate) requests: Vec<u64>,
-    /// The handler of [`ExtendedRecord::Request`], which alone reads it.
+    /// The handler to call. Only valid with [`ExtendedRecord::Request`].
     pub(crate) request_handler: Option<HandlerKey>,
-    /// The receiver of [`ExtendedRecord::Ask`], which alone reads it.
+    /// The receiver of the request. Only valid with [`ExtendedRecord::Ask`].
     pub(crate) request_dst: Option<TaggedId>,
 }
 
-/// Texts in one buffer, by index.
+/// A list of texts in a single buffer.
 #[derive(Debug, Default)]
 pub(crate) struct Texts {
     bytes: Vec<u8>,
@@ -172,7 +170,7 @@ pub(crate) struct Texts {
 }
 
 impl Texts {
-    /// Removes all texts, and frees their memory if there were unusually many.
+    /// Removes all texts, and frees excess memory.
     fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(4096);
@@ -180,10 +178,10 @@ impl Texts {
         self.ends.shrink_to(64);
     }
 
-    /// Adds a text that `write` appends, and returns its index.
+    /// Adds the text that `write` appends, and returns its index.
     fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> u32 {
         write(&mut self.bytes);
-        // Texts of one input are far below 4 GiB: each is one member's entry or a number.
+        // The texts of one input are far below 4 GiB: each is the entry of one member or a number.
         self.ends.push(self.bytes.len() as u32);
         self.ends.len() as u32 - 1
     }
@@ -196,25 +194,25 @@ impl Texts {
 }
 
 impl Output {
-    /// The number of records that stay allocated between inputs.
+    /// The number of records for which memory is kept between inputs.
     const SPARE_RECORDS: usize = 64;
 
     /// Prepares for the next input.
     #[inline]
     pub(crate) fn clear(&mut self) {
         self.records.clear();
-        // One input may have made thousands, such as the end of a peer. Shrinking does nothing
-        // otherwise.
+        // A single input may cause thousands of records, such as the end of a peer. Otherwise,
+        // this does nothing.
         self.records.shrink_to(Self::SPARE_RECORDS);
         self.closed_rooms.clear();
-        // Checked here, so that the common input without guests does not call a cold function.
+        // Checked here, so that the common case without guests avoids a call of a cold function.
         if !self.subjects.is_empty() {
             self.release_subjects();
         }
         self.subject = None;
     }
 
-    /// Writes the payload of a plain client's `join_ack` in a room without full presence.
+    /// Writes the payload of a plain client's `join_ack`, for a room without full presence.
     #[inline]
     pub(crate) fn write_plain_payload(&mut self, room: &Room) {
         let payload = &mut self.own_payload;
@@ -226,7 +224,7 @@ impl Output {
             }
             Presence::Off => {
                 let id = self.subject.as_ref().map_or("", ConnId::as_str);
-                // An id needs no escaping: it has hexadecimal digits and hyphens only.
+                // An id needs no escaping, because it consists of hexadecimal digits and hyphens.
                 payload.extend_from_slice(b"[\"");
                 payload.extend_from_slice(id.as_bytes());
                 payload.extend_from_slice(b"\"]");
@@ -234,7 +232,7 @@ impl Output {
         }
     }
 
-    /// Records a notice for the extended members of a room, whose payload `write` appends.
+    /// Records a notice for the extended members of a room. `write` appends its payload.
     pub(crate) fn notify(
         &mut self,
         room: RoomKey,
@@ -245,9 +243,10 @@ impl Output {
         self.records.push(Record::Rare(RareRecord::Members { room, text, kind }));
     }
 
-    /// Adds the payload of notices that the caller records.
+    /// Adds a payload for notices, which the caller must record, and returns its index.
     pub(crate) fn add_text(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> u32 {
-        // Not cleared with every input, which would cost hubs without extended members.
+        // Old texts are removed here and not in `clear`, which would slow down hubs without
+        // extended members.
         let is_notice =
             |record: &Record| matches!(record, Record::Rare(RareRecord::Members { .. }));
         if !self.records.iter().rev().any(is_notice) {
@@ -256,7 +255,7 @@ impl Output {
         self.texts.add(write)
     }
 
-    /// Records an error.
+    /// Records an error to send.
     pub(crate) fn push_error(
         &mut self,
         to: ErrorReceiver,
@@ -264,12 +263,13 @@ impl Output {
         in_room: bool,
         failure: &Failure<'_>,
     ) {
-        // Not cleared with every input, which would slow down connections that do not get errors.
+        // Old errors are removed here and not in `clear`, which would slow down inputs without errors.
         let is_error =
             |record: &Record| matches!(record, Record::Extended(ExtendedRecord::Error(_)));
         if !self.records.iter().rev().any(is_error) {
             self.errors.clear();
-            // One packet causes few errors, but the end of a connection one for each request to it.
+            // A packet causes few errors, but a connection that ends may cause one for each
+            // request to it.
             self.errors.shrink_to(4);
             self.error_text.clear();
             self.error_text.shrink_to(4096);
@@ -282,7 +282,7 @@ impl Output {
         self.records.push(Record::Extended(record));
     }
 
-    /// Frees the ids of the guests of a peer that is gone, which may be many thousands.
+    /// Frees the ids of the guests of a dropped peer, of which there may be many thousands.
     #[cold]
     #[inline(never)]
     fn release_subjects(&mut self) {
@@ -290,24 +290,24 @@ impl Output {
     }
 }
 
-/// The properties that all actions of one input share.
+/// Data shared by all actions of one input.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {
-    /// The connection that the input is about; null for a command without a sender.
+    /// The connection that the input is about; the null key for a command without a sender.
     pub(crate) conn: ConnKey,
-    /// The connection to leave out of broadcasts.
+    /// The connection that is excluded from broadcasts.
     pub(crate) except: Option<ConnKey>,
-    /// Room, event, destination and payload of the packets to send.
+    /// The room, event, `dst` and payload of the packets to send.
     pub(crate) packet: PacketRef<'a>,
 }
 
 impl<'a> Context<'a> {
-    /// Creates the context of an input whose actions are only notices of guests.
+    /// Creates the context of an input that causes only notices about guests.
     pub(crate) fn empty() -> Self {
         Context { conn: ConnKey::default(), except: None, packet: PacketRef::default() }
     }
 
-    /// Creates the context of an input whose connection does not receive its own broadcasts.
+    /// Creates the context of an input whose connection is excluded from broadcasts.
     #[inline]
     pub(crate) fn of(conn: ConnKey, packet: PacketRef<'a>) -> Self {
         Context { conn, except: Some(conn), packet }

@@ -1,4 +1,4 @@
-//! Requests and their answers: between clients, and between a client and the server.
+//! Requests between clients, and between clients and the server, and their answers.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::permission::{Authorization, Permission};
 use crate::record::{Context, ErrorReceiver, ExtendedRecord, Output, Record};
 
 impl Hub {
-    /// Handles a message to an id without a connection: a request, or a message to another node.
+    /// Handles a message to an id without a local connection: a request, or a message to another node.
     #[cold]
     #[inline(never)]
     pub(crate) fn route_unknown(
@@ -24,7 +24,7 @@ impl Hub {
         packet: &PacketRef<'_>,
         authorization: Authorization,
     ) -> Result<(), RejectReason> {
-        // A plain client knows no tags, so its `dst` is an id, whatever it contains.
+        // Plain clients do not use tags, so their `dst` is always an id.
         if !packet.dst.contains(':') || !self.tables.is_extended(conn) {
             return self.forward_packet(conn, packet.dst, authorization);
         }
@@ -35,7 +35,7 @@ impl Hub {
         }
     }
 
-    /// Has a request handler answer a client's request.
+    /// Passes a client's request to a request handler.
     fn request_to_server(
         &mut self,
         conn: ConnKey,
@@ -43,8 +43,7 @@ impl Hub {
         packet: &PacketRef<'_>,
         authorization: Authorization,
     ) -> Result<(), RejectReason> {
-        // Only checked here: if a rule is asked, the request is recorded once the rule has allowed
-        // it.
+        // Only checked here. If a rule is asked, the request is recorded once the rule has allowed it.
         self.tables.may_call(conn, tag, self.config.max_requests)?;
         let room = self.tables.find_room(packet.room);
         let is_member = room.is_some_and(|room| self.tables.is_member(conn, room));
@@ -63,7 +62,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Sends a client's request to another client, by the rules of direct messages.
+    /// Sends a client's request to another client, subject to the rules for direct messages.
     fn request_to_client(
         &mut self,
         now: Duration,
@@ -71,7 +70,7 @@ impl Hub {
         (id, tag): (&str, Tag),
         authorization: Authorization,
     ) -> Result<(), RejectReason> {
-        // In the one form of an id: the answer is compared with it as bytes.
+        // Only the canonical form is accepted, because answers are matched by the bytes of the id.
         let to = ConnId::parse(id).ok_or(RejectReason::UnknownDst)?;
         let receiver = self.tables.find_conn(id);
         match receiver {
@@ -79,13 +78,13 @@ impl Hub {
             Some(to) if self.config.shared_room_only && !self.may_reach(conn, to) => {
                 return Err(RejectReason::NoSharedRoom);
             }
-            // Only after the rule, since the error reveals which protocol a client speaks.
+            // Checked after that rule, because the error reveals which protocol the receiver speaks.
             Some(to) if !self.tables.is_extended(to) => return Err(RejectReason::PlainReceiver),
             Some(_) => {}
         }
         let max = self.config.max_requests;
-        // Only checked here, and again once a rule has allowed it: the limit may be reached by
-        // then.
+        // Only checked here, and again after a rule has allowed the request, since the limit
+        // may be reached in the meantime.
         self.tables.may_ask(conn, tag, receiver, now, max)?;
         if self.config.authorize_direct && authorization == Authorization::Required {
             self.output.records.push(Record::Authorize(Permission::Direct));
@@ -99,15 +98,15 @@ impl Hub {
         Ok(())
     }
 
-    /// Handles a client's answer. Only the client that was asked can answer, and only once: another
-    /// answer would be a forged one.
+    /// Handles a client's answer. Only the client that received the request can answer it, and
+    /// only once. Any other answer is a forgery.
     pub(crate) fn answer(
         &mut self,
         conn: ConnKey,
         packet: &PacketRef<'_>,
     ) -> Result<(), RejectReason> {
-        // An answer does not pass the rules for messages, which check this, and is sent on with its
-        // room.
+        // Answers bypass the rules for messages, which check this limit, but are forwarded with
+        // their room.
         if packet.room.len() > self.config.max_name {
             return Err(RejectReason::LongName);
         }
@@ -119,7 +118,7 @@ impl Hub {
             if self.tables.peer_of(id).is_none() {
                 return Err(RejectReason::UnknownDst);
             }
-            // The client that asked is on another node, which knows its requests and checks the tag.
+            // The requester is on another node, which has the request and checks the tag.
             self.forward(id);
             return Ok(());
         };
@@ -137,8 +136,8 @@ impl Hub {
         is_error: bool,
     ) -> Result<(), RejectReason> {
         let number: u64 = tag.as_str().parse().map_err(|_| RejectReason::Unasked)?;
-        // A number that was never given is a fault; one that was given and is gone was answered too
-        // late.
+        // A number that was never used is a fault. If the number was used but the request has
+        // ended, the answer is only late.
         if tag != Tag::from_number(number) || number >= self.next_request {
             return Err(RejectReason::Unasked);
         }
@@ -151,7 +150,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Sends the answer of a handler to the asker, unless it has had one.
+    /// Sends a handler's answer to the requester, unless the request has already been answered.
     #[cold]
     pub(crate) fn handler_answer<'a>(
         &mut self,
@@ -179,10 +178,10 @@ impl Hub {
         context
     }
 
-    /// Sends a request of the server to a client.
+    /// Sends a request from the server to a client.
     #[cold]
     pub(crate) fn server_request(&mut self, conn: ConnKey, number: u64) {
-        // Before the request can fail, since its number is used up in any case.
+        // Recorded before the request can fail, because its number is used up in any case.
         self.next_request = self.next_request.max(number + 1);
         let Some(id) = self.tables.conn_id(conn) else {
             return self.unanswered(number, ErrorCode::Gone);
@@ -203,8 +202,8 @@ impl Hub {
         self.output.records.push(Record::Extended(record));
     }
 
-    /// Ends the requests of a connection that is being removed: its own cost nothing more, and the
-    /// askers of others get an error.
+    /// Ends all requests of a connection that is being removed. Requesters that wait for its
+    /// answer receive an error.
     #[cold]
     #[inline(never)]
     pub(crate) fn end_exchange(&mut self, conn: ConnKey, id: ConnId) {
@@ -219,8 +218,8 @@ impl Hub {
         }
     }
 
-    /// Handles a direct message of a peer to an id without a connection: a request or an answer of one
-    /// of its connections, or one that comes too late.
+    /// Handles a direct message from a peer to an id without a local connection. It is a
+    /// request, an answer, or a message that arrived too late.
     #[cold]
     #[inline(never)]
     pub(crate) fn peer_to_unknown(&mut self, peer: PeerKey, packet: &PacketRef<'_>) {
@@ -230,8 +229,8 @@ impl Hub {
         };
         let receiver = self.tables.find_conn(id);
         let from = self.output.subject;
-        // An error from the asked connection's server has no sender, and ends a request to any
-        // connection with this tag.
+        // An error generated by the other node has no sender. It ends the request with this tag
+        // to any connection.
         if matches!(packet.event, REPLY | ERROR) {
             match receiver {
                 None => self.rejected_peer_inputs.unknown_dst += 1,
@@ -242,14 +241,14 @@ impl Hub {
             }
             return;
         }
-        // The server of another node does not send requests.
+        // The servers of other nodes do not send requests to clients of this node.
         let Some(asker) = from else {
             self.rejected_peer_inputs.foreign_id += 1;
             return;
         };
         let reason = match receiver {
             Some(to) if self.tables.is_extended(to) => {
-                // Not recorded as asked: the asker's node knows the request, and checks the answer.
+                // Not recorded here: the requester's node has the request, and checks the answer.
                 return self.output.records.push(Record::Direct(to));
             }
             Some(_) => RejectReason::PlainReceiver,
@@ -262,7 +261,8 @@ impl Hub {
 impl Output {
     /// Adds the number of a request that has ended, and returns its index.
     fn ended_request(&mut self, number: u64) -> u32 {
-        // Not cleared with every input, which would cost connections without requests.
+        // Old numbers are removed here and not in `clear`, which would slow down inputs without
+        // requests.
         let is_end = |record: &Record| {
             use ExtendedRecord::{Answered, Unanswered};
             matches!(record, Record::Extended(Answered { .. } | Unanswered { .. }))
@@ -283,7 +283,7 @@ impl<'a> Actions<'a> {
         let packet = PacketRef { src: self.id, ..self.context.packet };
         match record {
             ExtendedRecord::Request => {
-                // Always present with this record; the fallback is a key that no handler has.
+                // Always set with this record; the fallback is a key without a handler.
                 let handler = self.output.request_handler.unwrap_or(HandlerKey(usize::MAX));
                 Action::Request { conn, handler, packet }
             }

@@ -1,7 +1,7 @@
-//! Rooms and seats: the membership from both sides.
+//! Rooms, their members, and the audience of notices.
 //!
-//! A room's members and a connection's seats point at each other by index, so that leaving is a
-//! `swap_remove` on either side and neither list is searched.
+//! A room's members and a connection's seats refer to each other by index. Leaving is therefore
+//! a `swap_remove` on either side, without searching a list.
 
 use roomer_proto::ConnId;
 
@@ -11,7 +11,7 @@ use crate::keys::{ConnKey, PeerKey};
 use crate::peers::{Peers, RoomGuests};
 use crate::snapshot::{MemberList, Snapshot};
 
-/// A connection in a room, as the room has it.
+/// An entry in a room's list of members.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Member {
     pub(crate) conn: ConnKey,
@@ -19,7 +19,7 @@ pub(crate) struct Member {
     pub(crate) seat_index: u32,
 }
 
-/// The members of a room that are connections of this hub, borrowed from it.
+/// The members of a room that are connections of this hub. Borrows the hub.
 #[derive(Clone, Copy)]
 pub struct Members<'a>(pub(crate) &'a Vec<Member>);
 
@@ -32,13 +32,13 @@ impl<'a> Members<'a> {
         self.0.len()
     }
 
-    /// Returns true if there are no members: the room does not exist, or has only guests.
+    /// Returns true if there are no members, because the room does not exist or has only guests.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Returns the members' keys. Their order has no meaning, but is reproducible.
+    /// Returns the keys of the members in an unspecified but reproducible order.
     pub fn iter(&self) -> MembersIter<'a> {
         MembersIter(self.0.iter())
     }
@@ -86,15 +86,15 @@ impl Iterator for MembersIter<'_> {
 
 impl ExactSizeIterator for MembersIter<'_> {}
 
-/// The members of a room that a packet is for. Plain and extended members get different notices; where
-/// a room has both, the two follow each other.
+/// The members of a room that should receive a packet. Plain and extended members receive
+/// different notices. In a room with both, one is sent after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
     /// All members, of both kinds.
     All,
-    /// The members that speak the plain protocol. The room also has others.
+    /// The members that speak the plain protocol. The room also has extended members.
     Plain,
-    /// The members that speak the extended protocol. The room also has others.
+    /// The members that speak the extended protocol. The room also has plain members.
     Extended,
 }
 
@@ -102,16 +102,16 @@ pub enum Audience {
 pub(crate) struct Room {
     pub(crate) name: Box<str>,
     pub(crate) presence: Presence,
-    /// True if the room remembers its messages.
+    /// True if the room has a history.
     pub(crate) remembers: bool,
     /// The number of members that speak the extended protocol.
     extended: u32,
     members: Vec<Member>,
-    /// The ids in the order of `members`; empty without full presence.
+    /// The ids in the order of `members`; empty unless the room has full presence.
     list: MemberList,
-    /// The chunks of the members with their info; `None` until an extended member needs them.
+    /// The members and their infos as JSON; `None` until an extended member needs them.
     pub(crate) entries: Option<Box<EntryChunks>>,
-    /// The members on other nodes; `None` if there are none.
+    /// The members on other nodes; `None` if there are no such members.
     guests: Option<Box<RoomGuests>>,
 }
 
@@ -130,7 +130,7 @@ impl Room {
         }
     }
 
-    /// Returns true if members are notified of each other.
+    /// Returns true if members are notified of each other's joins and leaves.
     pub(crate) fn has_full_presence(&self) -> bool {
         self.presence == Presence::Full
     }
@@ -162,7 +162,7 @@ impl Room {
         if self.has_plain_members() { Audience::Extended } else { Audience::All }
     }
 
-    /// Returns the text of the room's own members, without the guests.
+    /// Returns the list of the room's members on this node, without the guests.
     pub(crate) fn own_snapshot(&self) -> Snapshot<'_> {
         self.list.snapshot()
     }
@@ -174,9 +174,9 @@ impl Room {
         }
     }
 
-    /// Returns true if there are no members, on any node.
+    /// Returns true if there are no members on any node.
     pub(crate) fn is_empty(&self) -> bool {
-        // `drop_empty_guests` has removed guests without entries.
+        // `drop_empty_guests` ensures that `guests` is never empty.
         self.members.is_empty() && self.guests.is_none()
     }
 
@@ -184,12 +184,12 @@ impl Room {
         self.guests.as_deref()
     }
 
-    /// Returns the guests for a change: a new one, or another state of a known one.
+    /// Returns the guests for modification, allocating the list if necessary.
     pub(crate) fn guests_mut(&mut self) -> &mut RoomGuests {
         self.guests.get_or_insert_default()
     }
 
-    /// Frees the memory for guests if there are none.
+    /// Frees the list of guests if it is empty.
     pub(crate) fn drop_empty_guests(&mut self) {
         if self.guests.as_ref().is_some_and(|guests| guests.is_empty()) {
             self.guests = None;
@@ -200,7 +200,7 @@ impl Room {
         self.guests().map_or(Peers::default(), RoomGuests::peers)
     }
 
-    /// Returns the members that a peer has counted.
+    /// Returns a peer's count of members.
     pub(crate) fn count_of(&self, peer: PeerKey) -> u32 {
         self.guests().map_or(0, |guests| guests.count_of(peer))
     }
@@ -210,8 +210,8 @@ impl Room {
         self.members.len().saturating_add(self.guests().map_or(0, RoomGuests::len))
     }
 
-    /// Returns the number of members, and of bytes after the last full chunk of the member list,
-    /// that memory is allocated for.
+    /// Returns the allocated capacity: the number of members, and the number of bytes after the
+    /// last full chunk of the member list.
     pub(crate) fn capacity(&self) -> (usize, usize) {
         (self.members.capacity(), self.list.capacity())
     }
@@ -223,31 +223,29 @@ impl Room {
     /// Adds a member and returns its index.
     pub(crate) fn push(&mut self, member: Member, id: &ConnId, extended: bool) -> u32 {
         self.extended += u32::from(extended);
-        // Kept only where it is shown: in other rooms an entry of 39 bytes each would be for
-        // nothing.
+        // Maintained only where the list is sent: in other rooms, 39 bytes per member would be wasted.
         if self.has_full_presence() {
             self.list.push(id, b'[');
         }
         self.members.push(member);
-        // Far below 2^32 members: each needs a connection of this process.
+        // Cannot truncate: each member requires a connection of this process.
         self.members.len() as u32 - 1
     }
 
-    /// Removes the member at an index and returns the one that has moved there, if any.
+    /// Removes the member at an index, and returns the member that has moved there, if any.
     pub(crate) fn swap_remove(&mut self, member_index: u32, extended: bool) -> Option<Member> {
         let index = member_index as usize;
         if self.extended > 0 {
-            // Never below zero: a connection's protocol does not change while it is a member.
+            // Cannot underflow: a connection's protocol never changes while it is a member.
             self.extended -= u32::from(extended);
-            // Before the removal, since the last member moves, and the chunk that has it changes as
-            // well.
+            // Before the removal, because the last member moves, which changes its chunk too.
             self.drop_entries(index);
         }
         if self.has_full_presence() {
             self.list.swap_remove(index);
         }
         self.members.swap_remove(index);
-        // Shrinking only at a quarter keeps the cost per leave constant on average.
+        // Shrinking only below a quarter makes the cost of a leave amortized constant.
         if self.members.len() * 4 < self.members.capacity() {
             self.members.shrink_to_fit();
             self.list.shrink();
@@ -255,11 +253,11 @@ impl Room {
         self.members.get(index).copied()
     }
 
-    /// Records that the member at an index leaves, for the text of extended members.
+    /// Invalidates the JSON entries of the member at an index, which is about to leave.
     #[cold]
     fn drop_entries(&mut self, index: usize) {
         let last = self.members.len() - 1;
-        // The text serves extended members only; the next one that joins makes it anew.
+        // Only extended members need the entries. The next one that joins causes them to be built again.
         if self.extended == 0 {
             self.entries = None;
             if let Some(guests) = &mut self.guests {

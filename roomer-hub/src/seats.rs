@@ -1,10 +1,10 @@
-//! The rooms of one connection, or of one guest.
+//! Seats: the rooms of one connection or guest.
 
 use std::ops::{Deref, DerefMut};
 
 use crate::keys::RoomKey;
 
-/// A connection in a room, as the connection has it. The default is the null seat.
+/// An entry in a connection's list of rooms. The default is the null seat.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Seat {
     pub(crate) room: RoomKey,
@@ -12,7 +12,7 @@ pub(crate) struct Seat {
     pub(crate) member_index: u32,
 }
 
-/// A list of seats. Most connections are in `root` and one more room, which needs no allocation.
+/// A list of seats. Most connections are in `root` and one other room, which needs no allocation.
 #[derive(Debug)]
 pub(crate) enum Seats {
     Few(u8, [Seat; 2]),
@@ -31,7 +31,7 @@ impl Seats {
         }
     }
 
-    /// Removes the seat at an index and moves the last one there.
+    /// Removes the seat at an index, and moves the last seat there.
     pub(crate) fn swap_remove(&mut self, index: usize) -> Seat {
         match self {
             Seats::Few(len, seats) => {
@@ -42,7 +42,8 @@ impl Seats {
             }
             Seats::Many(seats) => {
                 let removed = seats.swap_remove(index);
-                // Not at two, so that a change of rooms does not allocate each time.
+                // Converted at one seat, not at two, so that switching rooms does not allocate
+                // each time.
                 if let [last] = seats[..] {
                     *self = Seats::Few(1, [last, Seat::default()]);
                 }
@@ -89,7 +90,7 @@ mod tests {
         let (mut seats, mut expected) = (Seats::default(), Vec::new());
         let indices =
             |seats: &[Seat]| seats.iter().map(|seat| seat.member_index).collect::<Vec<_>>();
-        // Positive: a seat is added; otherwise the one at that index from the end is removed.
+        // Positive steps add a seat; negative ones remove the seat at that index from the end.
         for step in [1, 2, 3, -1, 4, 5, -3, -2, -2, -1, 6, 7, 8, -1, -1, -1] {
             if step > 0 {
                 seats.push(Seat { member_index: step as u32, ..Seat::default() });

@@ -1,4 +1,4 @@
-//! Tables by the hub's keys.
+//! `Slots`, a slot map with typed keys.
 
 use std::marker::PhantomData;
 use std::ops::{Index, IndexMut};
@@ -7,7 +7,7 @@ use slotmap::{DefaultKey, SlotMap};
 
 use crate::keys::TableKey;
 
-/// A table that gives its entries keys.
+/// A table that assigns keys to its entries.
 #[derive(Debug)]
 pub(crate) struct Slots<K, V> {
     slots: SlotMap<DefaultKey, V>,
@@ -51,7 +51,7 @@ impl<K: TableKey, V> Slots<K, V> {
         self.slots.values()
     }
 
-    /// Returns the number of entries that memory is allocated for.
+    /// Returns the number of entries for which memory is allocated.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
         self.slots.capacity()

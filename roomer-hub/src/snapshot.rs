@@ -1,47 +1,46 @@
-//! A room's member list as JSON text, kept up to date and shared by all its receivers.
+//! Member lists as JSON, updated in place and shared between receivers.
 //!
-//! Ten thousand ids are 390 KB. Sixty-four joiners that have not read theirs yet, each with a copy,
-//! would take 25 MB. So the text is kept in chunks that never change once they are full: a
-//! `join_ack` shares them and copies only the rest. A leave moves the last member into the gap, at
-//! the cost of copying that one chunk.
+//! A list of ten thousand ids takes 390 KB. If each of 64 joining clients that have not read
+//! theirs yet had a copy, these would take 25 MB. The list is therefore stored in chunks that
+//! are immutable once they are full: a `join_ack` shares them, and copies only the rest. A
+//! leave moves the last member into the gap, which requires copying only one chunk.
 
 use std::iter;
 
 use bytes::Bytes;
 use roomer_proto::ConnId;
 
-/// The length of an entry: a separator, two quotes and an id. Ids need no escaping and are all of
-/// one length.
+/// The length of an entry: a separator, two quotes and an id. Ids need no escaping and all have
+/// the same length.
 const ENTRY_LEN: usize = ConnId::LEN + 3;
 
-/// The number of entries in a full chunk, which is 3,900 bytes.
+/// The number of entries in a full chunk, which has 3,900 bytes.
 const ENTRIES_PER_CHUNK: usize = 100;
 
 /// The length of a full chunk in bytes.
 const CHUNK_LEN: usize = ENTRIES_PER_CHUNK * ENTRY_LEN;
 
-/// The text without its closing bracket.
+/// A JSON array of ids without its closing bracket.
 #[derive(Debug, Default)]
 pub(crate) struct MemberList {
     full: Vec<Bytes>,
-    /// The last chunk, which is copied for each receiver.
+    /// The last chunk, which is copied for every receiver.
     tail: Vec<u8>,
 }
 
 impl MemberList {
-    /// Appends an id. `begin` stands before the first one.
+    /// Appends an id. The first entry is preceded by `begin`, the others by a comma.
     #[inline]
     pub(crate) fn push(&mut self, id: &ConnId, begin: u8) {
         if self.tail.len() == CHUNK_LEN {
-            // Without spare capacity, since a full chunk never grows.
+            // A full chunk never grows, so spare capacity is released.
             let mut chunk = std::mem::replace(&mut self.tail, Vec::with_capacity(CHUNK_LEN));
             chunk.shrink_to_fit();
             self.full.push(chunk.into());
         }
-        // Derived from the text and not stored: the first entry may be removed and another one take
-        // its place.
+        // Determined from the lengths, because the first entry may be replaced by another one.
         let is_first = self.full.is_empty() && self.tail.is_empty();
-        // At once: a room's first entry would otherwise grow the memory three times.
+        // In one step; otherwise, the first entry would cause three reallocations.
         self.tail.reserve(ENTRY_LEN);
         self.tail.push(if is_first { begin } else { b',' });
         self.tail.push(b'"');
@@ -49,17 +48,17 @@ impl MemberList {
         self.tail.push(b'"');
     }
 
-    /// Removes the entry at `index` and moves the last one there.
+    /// Removes the entry at `index`, and moves the last entry there.
     #[inline]
     pub(crate) fn swap_remove(&mut self, index: usize) {
-        // Never below zero: the list is not empty, and its last entry always lies in the tail.
+        // Cannot underflow: the list is not empty, and its last entry is always in the tail.
         let last = self.tail.len() - ENTRY_LEN;
-        // Without the separator, which differs between the first entry and the others.
+        // Excludes the separator, which is different for the first entry.
         let id: [u8; ENTRY_LEN - 1] = std::array::from_fn(|at| self.tail[last + 1 + at]);
         let start = 1 + index % ENTRIES_PER_CHUNK * ENTRY_LEN;
         match self.full.get_mut(index / ENTRIES_PER_CHUNK) {
             Some(chunk) => {
-                // Copies if a receiver still shares the chunk.
+                // Copies only if a receiver still shares the chunk.
                 let mut copy = Vec::from(std::mem::take(chunk));
                 copy[start..start + id.len()].copy_from_slice(&id);
                 *chunk = copy.into();
@@ -70,8 +69,8 @@ impl MemberList {
         if last == 0
             && let Some(chunk) = self.full.pop()
         {
-            // Never empty while there are full chunks: the next removal takes the last entry from
-            // the tail.
+            // The tail must not be empty while there are full chunks, because the next removal
+            // takes the last entry from the tail.
             self.tail = chunk.into();
         }
     }
@@ -87,14 +86,14 @@ impl MemberList {
         self.full.shrink_to_fit();
     }
 
-    /// Returns the number of bytes that are allocated in total.
+    /// Returns the total number of allocated bytes.
     #[cfg(test)]
     pub(crate) fn allocated(&self) -> usize {
         let full: usize = self.full.iter().map(Bytes::len).sum();
         full + self.tail.capacity() + self.full.capacity() * size_of::<Bytes>()
     }
 
-    /// Returns the number of bytes that are allocated for the last chunk.
+    /// Returns the number of bytes allocated for the last chunk.
     pub(crate) fn capacity(&self) -> usize {
         self.tail.capacity()
     }
@@ -103,14 +102,14 @@ impl MemberList {
         Snapshot { full: &self.full, tail: &self.tail, rest: None, end: b"]" }
     }
 
-    /// Returns a snapshot in which the text of `rest`, which begins with a comma, follows this one.
+    /// Returns a snapshot of this list followed by `rest`, which starts with a comma.
     pub(crate) fn snapshot_with<'a>(&'a self, rest: &'a MemberList) -> Snapshot<'a> {
         Snapshot { rest: Some(rest), ..self.snapshot() }
     }
 }
 
-/// The payload of a `join_ack`, in chunks that can be shared: the members of a room as JSON, or their
-/// number, depending on the room's [`Presence`](crate::Presence) and on the receiver's protocol.
+/// The payload of a `join_ack`, in chunks that can be shared. It contains the members of a room as JSON
+/// or their number, depending on the room's [`Presence`](crate::Presence) and the receiver's protocol.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'a> {
     full: &'a [Bytes],
@@ -121,13 +120,12 @@ pub struct Snapshot<'a> {
 }
 
 impl<'a> Snapshot<'a> {
-    /// Creates a snapshot from a complete text.
+    /// Creates a snapshot of a complete text.
     pub(crate) fn plain(text: &'a [u8]) -> Self {
         Snapshot { full: &[], tail: text, rest: None, end: b"" }
     }
 
-    /// Creates a snapshot from the chunks and the tail of the members, and the list of the guests, both
-    /// with info.
+    /// Creates a snapshot of the members and the guests, both with infos.
     pub(crate) fn with_info(
         full: &'a [Bytes],
         tail: &'a [u8],
@@ -137,15 +135,15 @@ impl<'a> Snapshot<'a> {
         Snapshot { full, tail, rest: Some(guests), end }
     }
 
-    /// Returns the length of the whole text in bytes, which is never 0.
+    /// Returns the length of the text in bytes, which is never 0.
     #[allow(clippy::len_without_is_empty)]
     #[must_use]
     pub fn len(&self) -> usize {
         self.runs().map(Run::len).sum()
     }
 
-    /// Returns the runs that make up the text, in order: one for the members, and one for the
-    /// guests if there are any.
+    /// Returns the runs that make up the text: one for the members, followed by one for the
+    /// guests, if any.
     pub fn runs(&self) -> impl Iterator<Item = Run<'a>> + use<'a> {
         let (end, first_end) = (self.end, if self.rest.is_some() { b"" } else { self.end });
         let first = Run { full: self.full, tail: self.tail, end: first_end };
@@ -153,7 +151,7 @@ impl<'a> Snapshot<'a> {
         iter::once(first).chain(rest)
     }
 
-    /// Returns a copy of the whole text.
+    /// Returns a copy of the complete text.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
         let mut text = Vec::with_capacity(self.len());
@@ -165,7 +163,7 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-/// A part of a [`Snapshot`]: chunks to share, and the text after them to copy.
+/// A part of a [`Snapshot`]: chunks that can be shared, followed by a text to copy.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
     full: &'a [Bytes],
@@ -178,14 +176,14 @@ impl<'a> Run<'a> {
         self.full.iter().map(Bytes::len).sum::<usize>() + self.tail.len() + self.end.len()
     }
 
-    /// Returns the beginning of the text in chunks, which all snapshots of the room share for as
-    /// long as they do not change. Empty for a small room.
+    /// Returns the full chunks, which all snapshots of the room share until they change. Empty
+    /// for a small room.
     #[must_use]
     pub fn chunks(&self) -> &'a [Bytes] {
         self.full
     }
 
-    /// Appends the text after the chunks, which is shorter than a chunk.
+    /// Appends the text that follows the chunks, which is shorter than a chunk.
     pub fn write_tail(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.tail);
         out.extend_from_slice(self.end);
@@ -209,7 +207,7 @@ mod tests {
 
     #[test]
     fn the_text_equals_that_of_a_plain_list_after_any_leave() {
-        // Sizes at which chunks begin and end, and leaves at the edges and in the middle.
+        // Tests list sizes around the chunk boundaries, and leaves at the edges and in the middle.
         for size in [1, 2, 99, 100, 101, 200, 201, 350] {
             for index in [0, 1, 98, 99, 100, 101, 199, 200, size - 1] {
                 let mut ids: Vec<ConnId> = (0..size as u32).map(id).collect();

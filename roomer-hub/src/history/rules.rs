@@ -94,7 +94,7 @@ impl Hub {
         if entry.has_full_presence() {
             histories.ack_end.push(']');
         } else {
-            // The payload already is an object; the position goes before its closing brace.
+            // The payload is already an object, so the position is inserted before its closing brace.
             self.output.own_payload.pop();
             self.output.own_payload.extend_from_slice(end.as_bytes());
         }

@@ -1,4 +1,4 @@
-//! Peers and guests in the tables: look-ups, and the membership of guests.
+//! Queries about peers and guests, and changes of guests' membership.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -14,23 +14,22 @@ use crate::room::Room;
 use crate::seats::Seat;
 
 impl Tables {
-    /// Returns the ids of the guests in a room: connections of other nodes
-    /// ([`Input::GuestJoined`](crate::Input::GuestJoined)). Their order has no meaning, but is
-    /// reproducible.
+    /// Returns the ids of the guests in a room, which are connections of other nodes
+    /// ([`Input::GuestJoined`](crate::Input::GuestJoined)), in an unspecified but reproducible order.
     pub fn guests(&self, room: RoomKey) -> impl ExactSizeIterator<Item = ConnId> {
         let guests =
             self.rooms.get(room).and_then(Room::guests).map_or(&[][..], RoomGuests::members);
         guests.iter().map(|entry| self.guest_tables.guests[entry.guest].id())
     }
 
-    /// Returns the number of guests, each counted once however many rooms it is in.
+    /// Returns the number of guests. Each guest counts once, however many rooms it is in.
     #[must_use]
     pub fn guest_count(&self) -> usize {
         self.guest_tables.guests.len()
     }
 
-    /// Returns the number of members of a room on all nodes: connections of this one, guests and
-    /// counts. 0 if it is closed.
+    /// Returns the number of members of a room on all nodes: connections of this node, guests
+    /// and counts. Returns 0 if the room is closed.
     #[must_use]
     pub fn member_count(&self, room: RoomKey) -> usize {
         self.rooms.get(room).map_or(0, Room::member_count)
@@ -42,8 +41,8 @@ impl Tables {
         self.rooms.get(room).map_or(Peers::default(), Room::peers)
     }
 
-    /// Returns the guests of a peer, each with the name of a room, once for each of its rooms.
-    /// Visits the guests of all peers. The order has no meaning, but is reproducible.
+    /// Returns the guests of a peer, once for each of their rooms, with the name of the room.
+    /// Scans the guests of all peers. The order is unspecified but reproducible.
     pub fn guests_of(&self, peer: PeerKey) -> impl Iterator<Item = (&str, ConnId)> {
         let guests = self.guest_tables.guests.values().filter(move |guest| guest.peer == peer);
         guests.flat_map(|guest| {
@@ -52,42 +51,42 @@ impl Tables {
         })
     }
 
-    /// Returns the guests of a peer, each once, with the info and user.
-    /// Visits the guests of all peers. The order has no meaning, but is reproducible.
+    /// Returns the guests of a peer with their info and user. Scans the guests of all peers.
+    /// The order is unspecified but reproducible.
     pub fn profiles_of(&self, peer: PeerKey) -> impl Iterator<Item = (ConnId, Option<&Profile>)> {
         let guests = self.guest_tables.guests.values().filter(move |guest| guest.peer == peer);
         guests.map(|guest| (guest.id(), guest.profile.as_deref()))
     }
 
-    /// Returns the ids of the guests with this user. The order has no meaning, but is reproducible.
+    /// Returns the ids of the guests with this user, in an unspecified but reproducible order.
     pub fn guests_of_user(&self, user: &str) -> impl Iterator<Item = ConnId> {
         let profile = Profile::new(None, Some(user));
         let hash = self.key.hash_one(profile.quoted_user().unwrap_or_default());
         let keys = self.guest_tables.users.range((hash, GuestKey::least())..);
         let keys = keys.take_while(move |(other, _)| *other == hash);
         let guests = keys.map(|(_, guest)| &self.guest_tables.guests[*guest]);
-        // Names may have the same hash.
+        // Excludes other names with the same hash.
         let is_of_user = move |guest: &&Guest| {
             guest.profile.as_ref().and_then(|known| known.quoted_user()) == profile.quoted_user()
         };
         guests.filter(is_of_user).map(Guest::id)
     }
 
-    /// Returns the names of the rooms in which a peer has counted members, with their numbers.
-    /// Visits all rooms. The order has no meaning, but is reproducible.
+    /// Returns the rooms for which a peer has reported a count, by name, with the count. Scans
+    /// all rooms. The order is unspecified but reproducible.
     pub fn counts_of(&self, peer: PeerKey) -> impl Iterator<Item = (&str, u32)> {
         let counts = self.rooms.values().map(move |room| (&*room.name, room.count_of(peer)));
         counts.filter(|(_, count)| *count > 0)
     }
 
-    /// Returns the peer whose tag an id bears ([`Input::PeerUp`](crate::Input::PeerUp)). The id
-    /// does not have to belong to a guest.
+    /// Returns the peer whose tag matches an id ([`Input::PeerUp`](crate::Input::PeerUp)). The
+    /// id need not belong to a guest.
     #[must_use]
     pub fn peer_of(&self, id: &str) -> Option<PeerKey> {
         self.peers_of(id).next()
     }
 
-    /// Returns all peers whose tag an id bears: at most one, unless two have drawn the same.
+    /// Returns all peers whose tag matches an id: at most one, unless two peers have drawn the same tag.
     pub fn peers_of(&self, id: &str) -> impl Iterator<Item = PeerKey> + use<'_> {
         self.guest_tables.peers_of(id)
     }
@@ -96,7 +95,7 @@ impl Tables {
         self.guest_tables.find(self.key, id)
     }
 
-    /// Returns true if a connection and a guest are in one room other than `except`.
+    /// Returns true if a connection and a guest share a room other than `except`.
     pub(crate) fn share_room_with_guest(
         &self,
         conn: ConnKey,
@@ -113,7 +112,7 @@ impl Tables {
         seats.iter().position(|seat| seat.room == room)
     }
 
-    /// Adds a guest to a room that it is not in, and creates the guest if it is new.
+    /// Adds a guest to a room that it is not in, creating the guest if it is new.
     pub(crate) fn join_guest(
         &mut self,
         peer: PeerKey,
@@ -130,13 +129,13 @@ impl Tables {
         seats.push(Seat { room, member_index });
     }
 
-    /// Removes a guest's seat, and the room if that was its last member. Returns the room's key,
-    /// and true if it is closed. A guest without seats is for the caller to remove.
+    /// Removes a guest's seat, and closes the room if it has become empty. Returns the room's
+    /// key, and true if it was closed. The caller must remove a guest that has no seats left.
     pub(crate) fn leave_guest(&mut self, guest: GuestKey, seat_index: usize) -> (RoomKey, bool) {
         let Guest { peer, seats, .. } = &mut self.guest_tables.guests[guest];
         let peer = *peer;
         let Seat { room: key, member_index } = seats.swap_remove(seat_index);
-        // Two entries have moved into the gaps; the other side of each has to follow.
+        // Two entries have moved into the gaps, so the references to them must be updated.
         if let Some(&moved) = seats.get(seat_index) {
             self.rooms[moved.room].guests_mut().member_mut(moved.member_index).seat_index =
                 seat_index as u32;
@@ -150,11 +149,11 @@ impl Tables {
         (key, room.is_empty() && self.close(key).is_some())
     }
 
-    /// Sets the number of members that a peer has counted in a room, and closes the room if it is
-    /// empty then. Returns true if it is closed.
+    /// Sets a peer's count of members in a room, and closes the room if it has become empty.
+    /// Returns true if it was closed.
     pub(crate) fn set_guest_count(&mut self, peer: PeerKey, room: RoomKey, count: u32) -> bool {
         let entry = &mut self.rooms[room];
-        // A count of 0 may create what the next line removes again.
+        // A count of 0 may allocate a list that the next line frees again.
         entry.guests_mut().set_count(peer, count);
         entry.drop_empty_guests();
         entry.is_empty() && self.close(room).is_some()
@@ -183,10 +182,10 @@ mod tests {
         tables.join_guest(PeerKey::new(0), tables.find_guest(&id), room, &id, None);
     }
 
-    /// Returns the bytes that are allocated for guests and their rooms.
+    /// Returns the number of bytes allocated for guests and their rooms.
     fn allocated(tables: &Tables) -> usize {
         let GuestTables { guests, ids, .. } = &tables.guest_tables;
-        // A slot of the table has a version next to its content.
+        // Each slot has a version next to its content.
         let slot = (size_of::<Guest>() + size_of::<u32>()).next_multiple_of(align_of::<Guest>());
         let room = |room: &Room| {
             let guests = room.guests().map_or(0, |guests| size_of_val(guests) + guests.allocated());
@@ -197,8 +196,8 @@ mod tests {
             + tables.rooms.values().map(room).sum::<usize>()
     }
 
-    /// The target of a guest in `root` and one more room, of which 78 bytes are the two entries in
-    /// the rooms' snapshots.
+    /// The target for a guest in `root` and one other room. 78 of the bytes are the two entries
+    /// in the rooms' snapshots.
     #[test]
     fn fifty_thousand_guests_in_two_rooms_need_less_than_250_bytes_each() {
         let (mut tables, guests) = (tables(), 50_000);

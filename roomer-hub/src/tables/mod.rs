@@ -1,5 +1,5 @@
-//! The tables of connections and rooms, and the membership between them. Guests and requests, which
-//! most hubs do not have, are in files of their own.
+//! Tables of connections and rooms, and the membership between them. Guests and requests, which
+//! most hubs do not have, are in separate files.
 
 mod exchanges;
 mod guests;
@@ -21,38 +21,38 @@ use crate::room::{Member, Members, Room};
 use crate::seats::{Seat, Seats};
 use crate::slots::Slots;
 
-/// The connections and rooms of a hub, and which connection is a member of which room.
+/// The connections and rooms of a hub, and their membership.
 ///
-/// Look-ups by key take an array access, those by id or name one hash. Iteration follows the
-/// slots of the tables, so that its order depends on the hub's inputs alone.
+/// A lookup by key is an array access; a lookup by id or name computes one hash. Iteration
+/// follows the slots, so its order depends only on the hub's inputs.
 #[derive(Debug)]
 pub struct Tables {
     pub(crate) key: HashKey,
     pub(crate) conns: Slots<ConnKey, Conn>,
-    /// The connections by id.
+    /// An index of the connections by id.
     pub(crate) ids: HashTable<ConnKey>,
     pub(crate) rooms: Slots<RoomKey, Room>,
-    /// The rooms by name.
+    /// An index of the rooms by name.
     pub(crate) names: HashTable<RoomKey>,
     pub(crate) guest_tables: GuestTables,
-    /// The requests of connections that have any.
+    /// Unanswered requests, for connections that have some.
     pub(crate) exchanges: HashMap<ConnKey, Exchange, HashKey>,
-    /// The memories of rooms; `None` if no room remembers.
+    /// The histories of rooms; `None` if no room has a history.
     pub(crate) histories: Option<Box<Histories>>,
 }
 
-/// A connection of this hub.
+/// A connection of this hub and its seats.
 #[derive(Debug)]
 pub(crate) struct Conn {
     pub(crate) id: ConnId,
     /// True if the client speaks the extended protocol.
     pub(crate) extended: bool,
-    /// In nanoseconds, which is half the size of a [`Duration`].
+    /// In nanoseconds since the origin of the clock, which takes half the size of a [`Duration`].
     opened_at: u64,
     pub(crate) seats: Seats,
-    /// The info and the user. `None` if there is neither.
+    /// The info and user; `None` if there is neither.
     pub(crate) profile: Option<Box<Profile>>,
-    /// `None` until a bucket is used: most connections never need one.
+    /// `None` until a bucket is used, which most connections never do.
     buckets: Option<Box<Buckets>>,
 }
 
@@ -82,36 +82,36 @@ impl Tables {
         self.rooms.len()
     }
 
-    /// Finds the connection with exactly this id.
+    /// Returns the connection with this id.
     #[must_use]
     pub fn find_conn(&self, id: &str) -> Option<ConnKey> {
         let conns = &self.conns;
-        // The table has keys only; an id is compared where its connection keeps it, and is not
-        // stored twice.
+        // The index contains only keys. The id is compared with the one in the connection, so
+        // it is not stored twice.
         self.ids.find(self.key.hash(id), |&conn| conns[conn].id == *id).copied()
     }
 
-    /// Finds the room with exactly this name.
+    /// Returns the room with this name.
     #[must_use]
     pub fn find_room(&self, name: &str) -> Option<RoomKey> {
         let rooms = &self.rooms;
         self.names.find(self.key.hash(name), |&room| *rooms[room].name == *name).copied()
     }
 
-    /// Returns the id of a connection, `None` if it is gone.
+    /// Returns the id of a connection; `None` if it is gone.
     #[must_use]
     pub fn conn_id(&self, conn: ConnKey) -> Option<ConnId> {
         self.conns.get(conn).map(|conn| conn.id)
     }
 
     /// Returns the time at which a connection was opened, on the clock of
-    /// [`Hub::handle`](crate::Hub::handle); 584 years for any later time.
+    /// [`Hub::handle`](crate::Hub::handle). Saturates after 584 years.
     #[must_use]
     pub fn opened_at(&self, conn: ConnKey) -> Option<Duration> {
         self.conns.get(conn).map(|conn| Duration::from_nanos(conn.opened_at))
     }
 
-    /// Returns true if a connection's client speaks the extended protocol; false if it is gone.
+    /// Returns true if a connection speaks the extended protocol, and false if it is gone.
     #[must_use]
     pub fn is_extended(&self, conn: ConnKey) -> bool {
         self.conns.get(conn).is_some_and(|conn| conn.extended)
@@ -129,15 +129,15 @@ impl Tables {
         self.conns.get(conn)?.profile.as_ref()?.info()
     }
 
-    /// Returns the number of rooms that are remembered ([`Hub::remember`](crate::Hub::remember)),
-    /// including those without members.
+    /// Returns the number of rooms with a stored history
+    /// ([`Hub::remember`](crate::Hub::remember)), including those without members.
     #[must_use]
     pub fn history_count(&self) -> usize {
         self.histories.as_ref().map_or(0, |histories| histories.len())
     }
 
-    /// Returns the last messages that a room remembers, with their numbers, the oldest first. The
-    /// packets have no `room`, and their number as `dst`.
+    /// Returns the latest messages in a room's history with their numbers, oldest first. The
+    /// packets have an empty `room`, and the number as `dst`.
     pub fn history(
         &self,
         now: Duration,
@@ -148,44 +148,43 @@ impl Tables {
         histories.flat_map(move |histories| histories.recent(now, room, last))
     }
 
-    /// Returns the bytes of all memories of rooms.
+    /// Returns the total size of all histories in bytes.
     #[must_use]
     pub fn history_bytes(&self) -> usize {
         self.histories.as_ref().map_or(0, |histories| histories.bytes())
     }
 
-    /// Returns the number of a room's members that speak the extended protocol and are connections of
-    /// this hub.
+    /// Returns the number of a room's members on this node that speak the extended protocol.
     #[must_use]
     pub fn extended_members(&self, room: RoomKey) -> usize {
         self.rooms.get(room).map_or(0, Room::extended_members)
     }
 
-    /// Returns the name of a room, `None` if it is closed.
+    /// Returns the name of a room; `None` if it is closed.
     #[must_use]
     pub fn room_name(&self, room: RoomKey) -> Option<&str> {
         self.rooms.get(room).map(|room| &*room.name)
     }
 
-    /// Returns the presence of a room, `None` if it is closed.
+    /// Returns the presence of a room; `None` if it is closed.
     #[must_use]
     pub fn presence(&self, room: RoomKey) -> Option<Presence> {
         self.rooms.get(room).map(|room| room.presence)
     }
 
-    /// Returns the keys and names of all rooms. Their order has no meaning, but is reproducible.
+    /// Returns the keys and names of all rooms, in an unspecified but reproducible order.
     pub fn rooms(&self) -> impl Iterator<Item = (RoomKey, &str)> {
         self.rooms.iter().map(|(key, room)| (key, &*room.name))
     }
 
-    /// Returns the members of a room that are connections of this hub; none if it is closed.
-    /// [`guests`](Self::guests) are those on other nodes.
+    /// Returns the members of a room that are connections of this hub; empty if it is closed.
+    /// [`guests`](Self::guests) returns those on other nodes.
     #[must_use]
     pub fn members(&self, room: RoomKey) -> Members<'_> {
         self.rooms.get(room).map_or(Members::NONE, Room::members)
     }
 
-    /// Returns the rooms of a connection; none if it is gone.
+    /// Returns the rooms of a connection; empty if it is gone.
     pub fn rooms_of(&self, conn: ConnKey) -> impl ExactSizeIterator<Item = RoomKey> {
         let seats = self.conns.get(conn).map_or(&[][..], |conn| &*conn.seats);
         seats.iter().map(|seat| seat.room)
@@ -197,9 +196,9 @@ impl Tables {
         self.seat_index(conn, room).is_some()
     }
 
-    /// Returns true if two connections are members of one room other than `except`.
+    /// Returns true if two connections share a room other than `except`.
     pub(crate) fn share_room(&self, one: ConnKey, other: ConnKey, except: Option<RoomKey>) -> bool {
-        // Walk the shorter list of seats.
+        // Iterates over the shorter list of seats.
         let (few, many) = match self.rooms_of(one).len() <= self.rooms_of(other).len() {
             true => (one, other),
             false => (other, one),
@@ -211,7 +210,7 @@ impl Tables {
     pub(crate) fn seat_index(&self, conn: ConnKey, room: RoomKey) -> Option<usize> {
         let seats = &self.conns.get(conn)?.seats;
         let members = self.rooms.get(room)?.members().0;
-        // Search the shorter of the two lists.
+        // Searches the shorter of the two lists.
         if members.len() < seats.len() {
             let member = members.iter().find(|member| member.conn == conn)?;
             return Some(member.seat_index as usize);
@@ -219,15 +218,15 @@ impl Tables {
         seats.iter().position(|seat| seat.room == room)
     }
 
-    /// Returns the token buckets of a connection that is in the tables.
+    /// Returns the token buckets of a connection, which must exist.
     pub(crate) fn buckets_mut(&mut self, conn: ConnKey) -> &mut Buckets {
         self.conns[conn].buckets.get_or_insert_default()
     }
 
-    /// Inserts a connection without rooms. Returns `None` if its id is in use, by a connection or a
-    /// guest.
+    /// Inserts a connection without rooms. Returns `None` if its id is already in use by a
+    /// connection or a guest.
     pub(crate) fn insert(&mut self, id: ConnId, now: Duration, extended: bool) -> Option<ConnKey> {
-        // An id of a guest is in use as well: a direct message to it must have one receiver.
+        // Guests' ids count too, because a direct message must have exactly one receiver.
         if self.find_conn(id.as_str()).is_some() || self.find_guest(&id).is_some() {
             return None;
         }
@@ -242,23 +241,23 @@ impl Tables {
         Some(conn)
     }
 
-    /// Removes a connection that has left all its rooms.
+    /// Removes a connection, which must have left all its rooms.
     pub(crate) fn remove(&mut self, conn: ConnKey) {
         let Some(Conn { id, seats, .. }) = self.conns.remove(conn) else {
             return;
         };
         debug_assert!(seats.is_empty(), "{id} is still in {} rooms", seats.len());
-        // Compared by key: the id is no longer in the table of connections.
+        // Compared by key, because the id has already been removed from the table of connections.
         if let Ok(entry) = self.ids.find_entry(self.key.hash(id.as_str()), |&other| other == conn) {
             entry.remove();
         }
     }
 
-    /// Inserts a room without members, for the caller to [`join`](Self::join) at once.
+    /// Inserts a room without members. The caller must [`join`](Self::join) it immediately.
     pub(crate) fn insert_room(&mut self, name: &str, presence: Presence) -> RoomKey {
         let mut entry = Room::new(name, presence);
         if let Some(histories) = &mut self.histories {
-            // A memory that has outlived an earlier room of this name continues.
+            // Continues a history that has outlived an earlier room with this name.
             entry.remembers = histories.open(name);
         }
         let room = self.rooms.insert(entry);
@@ -267,17 +266,17 @@ impl Tables {
         room
     }
 
-    /// Makes a connection a member of a room that it is not in. Both are in the tables.
+    /// Makes a connection a member of a room that it is not in. Both must be in the tables.
     pub(crate) fn join(&mut self, conn: ConnKey, room: RoomKey) {
         let joiner = &mut self.conns[conn];
-        // Each side gets the index that the other is about to have.
+        // Each side receives the index that the other is about to have.
         let member = Member { conn, seat_index: joiner.seats.len() as u32 };
         let member_index = self.rooms[room].push(member, &joiner.id, joiner.extended);
         joiner.seats.push(Seat { room, member_index });
     }
 
-    /// Removes a connection's seat, and the room if that was its last member. Returns the room's
-    /// key, and its name if it is closed.
+    /// Removes a connection's seat, and closes the room if it has become empty. Returns the
+    /// room's key, and its name if it was closed.
     pub(crate) fn leave(
         &mut self,
         conn: ConnKey,
@@ -286,7 +285,7 @@ impl Tables {
         let Conn { seats, extended, .. } = &mut self.conns[conn];
         let extended = *extended;
         let Seat { room: key, member_index } = seats.swap_remove(seat_index);
-        // Two entries have moved into the gaps; the other side of each has to follow.
+        // Two entries have moved into the gaps, so the references to them must be updated.
         if let Some(&moved) = seats.get(seat_index) {
             self.rooms[moved.room].member_mut(moved.member_index).seat_index = seat_index as u32;
         }
@@ -300,9 +299,9 @@ impl Tables {
         (key, self.close(key))
     }
 
-    /// Removes a room without members, and returns its name.
+    /// Removes a room, which must have no members, and returns its name.
     pub(crate) fn close(&mut self, room: RoomKey) -> Option<Box<str>> {
-        // Before the room is removed, and its name with it.
+        // Computed before the room, and with it the name, is removed.
         let hash = self.key.hash(&self.rooms[room].name);
         if let Ok(entry) = self.names.find_entry(hash, |&other| other == room) {
             entry.remove();
@@ -319,7 +318,7 @@ impl Tables {
 mod tests {
     use super::*;
 
-    /// Each connection takes one slot, with four bytes of its own.
+    /// Each connection takes one slot, which adds four bytes.
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn a_connection_does_not_grow() {
