@@ -1,4 +1,4 @@
-//! Generates the seeds of all targets: `cargo run --example seeds` in this folder.
+//! Generates the seeds of all fuzz targets: run `cargo run --example seeds` in this folder.
 //!
 //! Packets come from the golden vectors; frames are generated here.
 
@@ -25,7 +25,7 @@ const PONG: u8 = FIN | 10;
 /// The masking key of all frames.
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// The chunk sizes of the session target's seeds, each minus one: a count, then the sizes.
+/// The chunk sizes in the seeds of the session target: a count, then each size minus one.
 const CUTS: &[u8] = b"\x05\x00\x06\x30\x01\xff";
 
 type Seeds = Vec<(String, Vec<u8>)>;
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     write("snapshot", comings_and_goings())
 }
 
-/// Valid and invalid requests.
+/// Returns valid and invalid upgrade requests.
 fn requests() -> Seeds {
     const LINES: [&str; 6] = [
         "GET /ws HTTP/1.1",
@@ -92,7 +92,7 @@ fn requests() -> Seeds {
     seeds.map(|(name, request)| (name, [CUTS, request.as_bytes()].concat())).collect()
 }
 
-/// Returns bytes of NATS servers, recorded and invented.
+/// Returns input from NATS servers, both recorded and constructed.
 fn servers() -> Result<Seeds, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = root.join("../roomer-hub/engine/src/cluster/nats/session/transcripts");
@@ -106,7 +106,7 @@ fn servers() -> Result<Seeds, Box<dyn Error>> {
             [b"\x05\x00\x00\x06\x30\x01\xff", &bytes[..]].concat(),
         ));
     }
-    // After a greeting with a `max_payload` of 100.
+    // Sent after a greeting with a `max_payload` of 100.
     let up: [(&str, String); 24] = [
         ("frame", "MSG chat.all 1 5\r\nhello\r\n".into()),
         ("frames", "MSG chat.all 1 1\r\na\r\nMSG chat.n.0 2 2\r\nbc\r\n".into()),
@@ -152,7 +152,7 @@ fn servers() -> Result<Seeds, Box<dyn Error>> {
     Ok(seeds)
 }
 
-/// Returns bytes of Redis servers, recorded and invented.
+/// Returns input from Redis servers, both recorded and constructed.
 fn redis_servers() -> Result<Seeds, Box<dyn Error>> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let folder = root.join("../roomer-hub/engine/src/cluster/redis/session/transcripts");
@@ -166,7 +166,7 @@ fn redis_servers() -> Result<Seeds, Box<dyn Error>> {
     }
     let message = ">3\r\n$7\r\nmessage\r\n$8\r\nchat.all\r\n";
     let other = ">3\r\n$7\r\nmessage\r\n$4\r\nchat\r\n";
-    // These follow a greeting.
+    // Sent after a greeting.
     let up: [(&str, String); 28] = [
         ("frame", format!("{message}$5\r\nhello\r\n")),
         ("frames", format!("{message}$1\r\na\r\n:1\r\n{message}$2\r\nbc\r\n")),
@@ -214,7 +214,7 @@ fn redis_servers() -> Result<Seeds, Box<dyn Error>> {
     Ok(seeds)
 }
 
-/// Arbitrary bytes, which are plans as well.
+/// Returns arbitrary bytes, which are also valid plans.
 fn noise(word: &[u8], count: u8, longest: usize) -> Seeds {
     let seed = |number: u8| {
         let mut state = word.iter().chain([&number]).fold(0xcbf2_9ce4_8422_2325, mix);
@@ -227,12 +227,12 @@ fn noise(word: &[u8], count: u8, longest: usize) -> Seeds {
     (0..count).map(seed).collect()
 }
 
-/// One round of FNV-1a.
+/// One step of FNV-1a.
 fn mix(state: u64, byte: &u8) -> u64 {
     (state ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
 }
 
-/// Arbitrary events after crowds of the sizes at which the chunks of a snapshot begin and end.
+/// Returns arbitrary events for rooms whose initial size is near a chunk boundary of the snapshot.
 fn comings_and_goings() -> Seeds {
     let sizes = [0, 1, 2, 5, 98, 99, 100, 101, 102, 150, 198, 199, 200, 201, 202, 250, 254, 255];
     let mut seeds = noise(b"snapshot", sizes.len() as u8, 400);
@@ -240,7 +240,7 @@ fn comings_and_goings() -> Seeds {
         seed.0 = format!("crowd-{size:03}");
         seed.1.insert(0, size);
     }
-    // All clients leave, from first to last and from last to first, and some join again.
+    // All clients leave, in ascending or descending order, and some rejoin.
     let ends = |order: &dyn Fn(u8) -> u8| {
         let gone = (0..=200).flat_map(|at| [3, order(at)]);
         [205].into_iter().chain(gone).chain([0, 1, 0, 2, 0, 3]).collect()
@@ -250,7 +250,7 @@ fn comings_and_goings() -> Seeds {
     seeds
 }
 
-/// Writes the seeds of a target. Other files of its corpus, such as findings, are kept.
+/// Writes the seeds of a target. Other files in its corpus, such as findings, are kept.
 fn write(target: &str, seeds: Seeds) -> Result<(), Box<dyn Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     fs::create_dir_all(&folder)?;
@@ -264,7 +264,7 @@ fn write(target: &str, seeds: Seeds) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// All valid packets of the vectors, and one for each decoding error.
+/// Returns all valid packets of the vectors, and one invalid packet per decoding error.
 fn packets(vectors: &Value) -> Result<Seeds, Box<dyn Error>> {
     let mut seeds = Vec::new();
     let mut reasons = BTreeSet::new();
@@ -290,14 +290,14 @@ fn packets(vectors: &Value) -> Result<Seeds, Box<dyn Error>> {
     Ok(seeds)
 }
 
-/// A masked frame with its length in the shortest form.
+/// Encodes a masked frame with the shortest form of its length.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     websocket::write(first, payload, KEY, &mut out);
     out
 }
 
-/// A frame header without its mask.
+/// Encodes a frame header without its masking key.
 fn header(first: u8, length: u64) -> Vec<u8> {
     let mut out = Vec::new();
     websocket::write_head(first, length, KEY, &mut out);
@@ -305,8 +305,8 @@ fn header(first: u8, length: u64) -> Vec<u8> {
     out
 }
 
-/// Valid and invalid client streams. The target's limits are 1,000 bytes and 5 fragments, plus one
-/// for every 200 bytes.
+/// Returns valid and invalid client streams. The target's limits are 1,000 bytes, and 5
+/// fragments plus one for every 200 bytes.
 fn streams(packets: &Seeds) -> Seeds {
     let mut seeds: Vec<(String, Vec<Vec<u8>>)> = Vec::new();
     let mut add = |name: &str, frames: &[Vec<u8>]| seeds.push((name.to_owned(), frames.to_vec()));

@@ -1,4 +1,4 @@
-//! Decodes packets. The body is [`roomer_fuzz::decode`].
+//! Fuzz target for the packet decoder; see [`roomer_fuzz::decode`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| roomer_fuzz::decode(data));

@@ -1,4 +1,4 @@
-//! The start of a connection. The body is [`roomer_fuzz::handshake`].
+//! Fuzz target for HTTP requests and upgrades; see [`roomer_fuzz::handshake`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| roomer_fuzz::handshake(data));

@@ -1,4 +1,4 @@
-//! The bytes of a Redis server. The body is [`roomer_fuzz::resp`].
+//! Fuzz target for the Redis protocol; see [`roomer_fuzz::resp`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| roomer_fuzz::resp(data));

@@ -1,4 +1,4 @@
-//! Gives arbitrary bytes to the codec of frames between nodes, and arbitrary frames of peers to a node.
+//! Fuzzes the codec of frames between nodes, and a node that receives frames from peers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,11 +16,12 @@ const MAX_PEERS: usize = 3;
 const HELD_BYTES: usize = 2000;
 const MAX_PACKET: usize = 1000;
 
-/// Checks for any bytes that the codec of frames reaches a stable form, and that a node that receives
-/// frames of peers, well-formed or not, keeps its tables intact and its bounds, and does not panic.
+/// Checks, for any bytes, that decoding and encoding a frame reaches a stable form. Also checks
+/// that a node that receives frames from peers, well-formed or not, keeps consistent tables,
+/// stays within its limits, and does not panic.
 ///
-/// The bytes are a frame for the codec, and steps for the node. The low three bits of a step's first
-/// byte are its kind, the next two the number of a peer.
+/// The bytes are both a frame for the codec and steps for the node. The low three bits of a
+/// step's first byte select its kind, the next two a peer.
 pub fn frame(data: &[u8]) {
     codec(data);
     if let Some((_, body)) = data.split_first() {
@@ -46,7 +47,7 @@ fn codec(frame: &[u8]) {
     items(body);
 }
 
-/// Decodes and encodes all items. Encoding what was decoded from an encoding changes nothing.
+/// Checks that encoding is stable: an encoded and decoded item encodes to the same bytes.
 fn items(body: &[u8]) {
     for item in Items::new(body).map_while(Result::ok) {
         let (mut once, mut twice) = (Vec::new(), Vec::new());
@@ -60,12 +61,12 @@ fn items(body: &[u8]) {
     }
 }
 
-/// The stream of a peer to the node.
+/// A peer's stream to the node.
 #[derive(Default)]
 struct Stream {
-    /// The number that the node has chosen last.
+    /// The stream number that the node requested last.
     wanted: u32,
-    /// The stream and the number of the next frame.
+    /// The current stream, and the number of its next frame.
     stream: u32,
     next: u64,
 }
@@ -74,7 +75,7 @@ struct Node {
     now: Duration,
     hub: Hub,
     cluster: Cluster,
-    /// The hash of the cluster's name in each frame.
+    /// The hash of the cluster's name, part of each frame.
     hash: u64,
     streams: BTreeMap<NodeId, Stream>,
     conns: u8,
@@ -85,14 +86,14 @@ fn peer(index: usize) -> NodeId {
     NodeId((index as u64 + 2) << 32 | 1)
 }
 
-/// Takes the next byte, 0 at the end.
+/// Takes the next byte, or 0 at the end.
 fn byte(bytes: &mut &[u8]) -> u8 {
     let Some((first, rest)) = bytes.split_first() else { return 0 };
     *bytes = rest;
     *first
 }
 
-/// Takes a part whose length is its first byte.
+/// Takes a part that is prefixed by a length byte.
 fn part<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
     let len = usize::from(byte(bytes)).min(bytes.len());
     let (part, rest) = bytes.split_at(len);
@@ -143,7 +144,8 @@ impl Node {
         }
     }
 
-    /// Sends a beat of a peer, and the stream that the node has requested, without members.
+    /// Sends a beat of a peer, followed by the stream that the node has requested, with an
+    /// empty member list.
     fn start(&mut self, from: NodeId) {
         let mut body = Vec::new();
         let beat = Beat {
@@ -192,7 +194,7 @@ impl Node {
         self.now = end;
     }
 
-    /// Lets a client of the node connect, join, leave, send or get another info.
+    /// Makes a client of the node connect, join, leave, send a message or change its info.
     fn client(&mut self, what: u8) {
         let id = |number: u8| ConnId::from_random_bytes([number; 16]);
         let room = ROOMS[usize::from(what >> 3) % ROOMS.len()];
@@ -254,7 +256,7 @@ impl Node {
         }
     }
 
-    /// Publishes at most `most` frames, and learns which streams the node requests.
+    /// Publishes at most `most` frames, and records which streams the node requests in them.
     fn publish(&mut self, most: usize) {
         let mut frames = Vec::new();
         self.cluster.publish(self.now, |to, frame| {
@@ -266,7 +268,7 @@ impl Node {
             let (head, body) = Head::decode(&frame).expect("a head of the node's own");
             self.hash = head.cluster;
             for item in Items::new(body) {
-                // An item in parts cannot be decoded from one frame.
+                // An item split into parts cannot be decoded from a single frame.
                 if let (Ok(Item::Want { stream, .. }), Subject::Node(to)) = (item, to)
                     && let Some(known) = self.streams.get_mut(&to)
                 {

@@ -1,19 +1,19 @@
-//! Gives arbitrary bytes to the real server as the start of a connection.
+//! Fuzzes the complete server with arbitrary bytes at the start of a connection.
 
 use std::time::Duration;
 
 use roomer_engine::Server;
 use roomer_testkit::{Clock, Tasks, frames, socket};
 
-/// The time that a handshake and a close may take together, with the server's defaults.
+/// The sum of the server's default timeouts for the handshake and for closing.
 const WAIT: Duration = Duration::from_secs(10 + 5);
 
-/// Checks that, for any bytes, the real server either sends one well-formed HTTP response and ends
-/// the connection in bounded time, or upgrades and continues with WebSocket frames. The result does
-/// not depend on how the bytes are split.
+/// Checks that the server, for any bytes, either sends one well-formed HTTP response and ends
+/// the connection in bounded time, or upgrades the connection and continues with WebSocket
+/// frames. The result must not depend on how the bytes are split into chunks.
 ///
-/// The low four bits of the first byte are the number of chunk sizes that follow, each a size minus
-/// one, used in a cycle; the rest is the client's input.
+/// The low four bits of the first byte give the number of chunk sizes that follow. Each is
+/// stored minus one, and they are used cyclically. The rest is the client's input.
 pub fn handshake(data: &[u8]) {
     let Some((count, rest)) = data.split_first() else {
         return;
@@ -28,7 +28,7 @@ pub fn handshake(data: &[u8]) {
     }
 }
 
-/// Returns true if the connection is upgraded.
+/// Returns true if the connection was upgraded.
 fn run(wire: &[u8], sizes: &[usize]) -> bool {
     let clock = Clock::new(0);
     let builder = Server::builder().page("/", "text/plain", "hello").environment(clock.clone());
@@ -53,7 +53,7 @@ fn run(wire: &[u8], sizes: &[usize]) -> bool {
     let is_upgraded = response.starts_with(b"HTTP/1.1 101 ");
     if is_upgraded {
         check_upgrade(&response);
-        // The client sends no more.
+        // The client sends nothing more.
         peer.end_stream(Ok(()));
     }
     let end = clock.now() + WAIT;
@@ -71,7 +71,7 @@ fn run(wire: &[u8], sizes: &[usize]) -> bool {
             Some((status, size)) => {
                 assert!(size == response.len() && matches!(status, 200 | 400..=499), "{shown}");
             }
-            // The response to HEAD contains the length of the body, but no body.
+            // The response to a HEAD request has the length of the body, but no body.
             None => {
                 let is_head = wire.trim_ascii_start().starts_with(b"HEAD ");
                 assert!(is_head && response.ends_with(b"\r\n\r\n"), "{shown}");
@@ -81,7 +81,7 @@ fn run(wire: &[u8], sizes: &[usize]) -> bool {
     is_upgraded
 }
 
-/// Checks that only complete frames follow the response.
+/// Checks that the response is followed only by complete frames.
 fn check_upgrade(response: &[u8]) {
     let (status, size) =
         frames::read_response(response).expect("a response").expect("a complete one");

@@ -1,9 +1,9 @@
-//! A second implementation of the server side of RFC 6455: slow, naive, and only for a complete
-//! stream.
+//! A second implementation of the server side of RFC 6455: slow, simple, and limited to
+//! complete streams.
 
 use roomer_proto::websocket::{Event, Kind, Limits, Violation};
 
-/// An owned event.
+/// An owned copy of an event or violation.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Seen {
     Text(Vec<u8>),
@@ -32,13 +32,13 @@ impl From<Result<Event<'_>, Violation>> for Seen {
     }
 }
 
-/// The expected result of a stream.
+/// The expected result of reading a stream.
 #[derive(Debug, Default)]
 pub(crate) struct Expected {
     pub(crate) seen: Vec<Seen>,
-    /// True if the stream has ended with a close frame or a violation.
+    /// True if the stream contains a close frame or a violation.
     pub(crate) over: bool,
-    /// The last position between two messages.
+    /// The last position that is between two messages.
     pub(crate) last_boundary: usize,
 }
 
@@ -57,7 +57,7 @@ struct Frame {
     payload: Vec<u8>,
 }
 
-/// Reads a stream; `deflate` is true if compression was negotiated.
+/// Reads a stream. `deflate` is true if compression was negotiated.
 pub(crate) fn read(wire: &[u8], limits: &Limits, deflate: bool) -> Expected {
     let mut expected = Expected::default();
     let mut unfinished = None;
@@ -87,8 +87,8 @@ pub(crate) fn read(wire: &[u8], limits: &Limits, deflate: bool) -> Expected {
     expected
 }
 
-/// Returns the frame at `at`, `None` if it is incomplete, or the close code if its header is
-/// invalid.
+/// Returns the frame at `at`, or `None` if it is incomplete. Returns the close code if its
+/// header is invalid.
 fn take_frame(
     wire: &[u8],
     at: &mut usize,
@@ -141,7 +141,7 @@ fn take_frame(
     Ok(Some(Frame { fin, opcode, compressed, payload }))
 }
 
-/// Returns the meaning of a complete frame: an event, nothing yet, or a close code.
+/// Interprets a complete frame. Returns an event, `None` if the message is incomplete, or a close code.
 fn meaning(
     frame: Frame,
     unfinished: &mut Option<Unfinished>,
@@ -180,7 +180,7 @@ fn meaning(
     Ok(Some(if message.text { Seen::Text(message.data) } else { Seen::Binary(message.data) }))
 }
 
-/// Returns true if the data is UTF-8, or the beginning of UTF-8.
+/// Returns true if the data is UTF-8 or, unless `complete`, a prefix of UTF-8.
 fn may_be_text(data: &[u8], complete: bool) -> bool {
     match std::str::from_utf8(data) {
         Ok(_) => true,

@@ -1,4 +1,4 @@
-//! Gives arbitrary bytes to a session with a NATS server, as those of the server.
+//! Fuzzes the client side of the NATS protocol with arbitrary bytes from the server.
 
 use std::io::IoSlice;
 use std::time::Duration;
@@ -9,10 +9,10 @@ use roomer_engine::cluster::nats::Session;
 use roomer_engine::cluster::{NodeId, Subject, Subjects};
 use serde_json::Value;
 
-/// Put before the input if its second byte is odd, so that it concerns a session that is up.
+/// Prepended to the input if its second byte is odd, so that the session is already up.
 const GREETING: &[u8] = b"INFO {\"version\":\"2.15.1\",\"max_payload\":100}\r\nPONG\r\n";
 
-/// An event, without the reasons for people.
+/// An event, without its textual reason.
 #[derive(Debug, PartialEq, Eq)]
 enum Seen {
     Secure,
@@ -21,12 +21,12 @@ enum Seen {
     Down,
 }
 
-/// Checks for any bytes that a session reports the events that a second, naive parser finds in them,
-/// answers each ping while it is not down, and does not panic. Nothing depends on how the bytes are
-/// split.
+/// Checks, for any bytes, that a session reports the same events as a second, simple parser,
+/// answers each ping until it is down, and does not panic. The result must not depend on how the
+/// bytes are split into chunks.
 ///
-/// The low four bits of the first byte are the number of chunk sizes that follow the second byte,
-/// each a size minus one, used in a cycle; the rest is the server's input.
+/// The low four bits of the first byte give the number of chunk sizes that follow the second
+/// byte. Each is stored minus one, and they are used cyclically. The rest is the server's input.
 pub fn nats(data: &[u8]) {
     let [count, is_up, rest @ ..] = data else {
         return;
@@ -48,7 +48,7 @@ pub fn nats(data: &[u8]) {
     }
 }
 
-/// Returns the events, and the bytes that the session sends.
+/// Returns the events, and the bytes sent by the session.
 fn run(wire: &[u8], sizes: &[usize]) -> (Vec<Seen>, Vec<u8>) {
     let address = "nats://user:password@broker".parse().expect("an address");
     let subjects = Subjects::new("chat", NodeId(1)).expect("a prefix");
@@ -86,10 +86,11 @@ fn run(wire: &[u8], sizes: &[usize]) -> (Vec<Seen>, Vec<u8>) {
         session.written(taken.len());
         sent.extend(taken);
     }
-    // A session that is not up does not take frames, and silence ends every session.
+    // A session that is not up does not accept frames, and every session times out without input.
     let is_up = seen.iter().any(|event| matches!(event, Seen::Up(_)));
     let is_down = seen.last() == Some(&Seen::Down);
-    // Where TLS is due, it rejects the plain text that arrives later, as the session does before.
+    // Once TLS is required, plain text that follows is rejected by TLS, or by the session if it
+    // arrived earlier.
     if seen.last() == Some(&Seen::Secure) && !rest.is_empty() {
         seen.pop();
         seen.push(Seen::Down);
@@ -109,7 +110,7 @@ fn count_of(bytes: &[u8], part: &[u8]) -> usize {
     bytes.windows(part.len()).filter(|window| *window == part).count()
 }
 
-/// Parses all bytes at once. Returns the events, and the number of pings.
+/// Parses all bytes in one pass. Returns the events, and the number of pings.
 fn model(mut wire: &[u8]) -> (Vec<Seen>, usize) {
     let (mut seen, mut pings) = (Vec::new(), 0);
     let (mut is_greeted, mut is_up, mut max) = (false, false, 0);

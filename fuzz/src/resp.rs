@@ -1,4 +1,4 @@
-//! Gives arbitrary bytes to a session with a Redis server, as those of the server.
+//! Fuzzes the client side of the Redis protocol with arbitrary bytes from the server.
 
 use std::io::IoSlice;
 use std::time::Duration;
@@ -11,19 +11,18 @@ use roomer_engine::cluster::broker::{BrokerSession, SessionEvent};
 use roomer_engine::cluster::redis::Session;
 use roomer_engine::cluster::{NodeId, Subject, Subjects};
 
-/// Put before the input if its second byte is odd, so that it concerns a session that is up.
+/// Prepended to the input if its second byte is odd, so that the session is already up.
 const GREETING: &[u8] =
     b"%1\r\n$5\r\nproto\r\n:3\r\n>3\r\n$9\r\nsubscribe\r\n$8\r\nchat.all\r\n:1\r\n\
     >3\r\n$9\r\nsubscribe\r\n$23\r\nchat.n.0000000000000001\r\n:2\r\n";
 
-/// The number of frames that are published as soon as the session is up.
+/// The number of frames published as soon as the session is up.
 const PUBLISHED: usize = 3;
 
-/// The maximum number of lists in an input that the second parser receives, since it recurses into
-/// each.
+/// The maximum number of lists in an input for the second parser, which handles them recursively.
 const MAX_LISTS: usize = 50;
 
-/// Parts of reasons that are about the form of the bytes, and not about their meaning.
+/// Parts of reasons that concern the syntax of the input, not its meaning.
 const FORM: [&str; 6] = [
     "this is not a Redis server: it sends ",
     "it expects TLS",
@@ -33,26 +32,27 @@ const FORM: [&str; 6] = [
     "it sends a string that does not end",
 ];
 
-/// An event, without the reasons for people.
+/// An event, without its textual reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Seen {
     Up,
     Frame(Bytes),
-    /// The meaning of an answer ends the session.
+    /// The session ended because of the meaning of a reply.
     Down,
-    /// Bytes that no server sends end the session.
+    /// The session ended because of malformed input.
     Malformed,
 }
 
-/// Checks for any bytes that a session reports the events that a second parser, the crate
-/// `redis-protocol`, finds in them, and does not panic. Nothing depends on how the bytes are split.
+/// Checks, for any bytes, that a session reports the same events as a second parser, the crate
+/// `redis-protocol`, and does not panic. The result must not depend on how the bytes are split
+/// into chunks.
 ///
 /// The session is stricter than the second parser about the ends of lines and strings, and more
-/// lenient about the contents of values that it does not use. So what it rejects must not be in the
-/// form in which that parser would write it.
+/// lenient about the contents of values that it does not use. Input that only the session
+/// rejects must therefore differ from the form that the second parser would write.
 ///
-/// The low four bits of the first byte are the number of chunk sizes that follow the second byte,
-/// each a size minus one, used in a cycle; the rest is the server's input.
+/// The low four bits of the first byte give the number of chunk sizes that follow the second
+/// byte. Each is stored minus one, and they are used cyclically. The rest is the server's input.
 pub fn resp(data: &[u8]) {
     let [count, is_up, rest @ ..] = data else {
         return;
@@ -112,7 +112,7 @@ fn run(wire: &[u8], sizes: &[usize]) -> Vec<Seen> {
                 SessionEvent::Down(reason) => {
                     let is_short = reason.len() < 2000 && !reason.contains(char::is_control);
                     assert!(is_short, "{reason:?}");
-                    // A server's own text may contain anything.
+                    // A text quoted from the server may contain anything.
                     let is_form = FORM.iter().any(|part| reason.contains(part));
                     let is_form = is_form && !reason.starts_with("it reports: ");
                     seen.push(if is_form { Seen::Malformed } else { Seen::Down });
@@ -127,7 +127,7 @@ fn run(wire: &[u8], sizes: &[usize]) -> Vec<Seen> {
         let size = slices[..count].iter().map(|slice| slice.len()).sum();
         session.written(size);
     }
-    // A session that is not up does not take frames, and silence ends any.
+    // A session that is not up does not accept frames, and every session times out without input.
     let is_up = seen.contains(&Seen::Up);
     let is_down = matches!(seen.last(), Some(Seen::Down | Seen::Malformed));
     assert_eq!(session.publish(Subject::All, Bytes::new()), is_up && !is_down);
@@ -139,13 +139,13 @@ fn run(wire: &[u8], sizes: &[usize]) -> Vec<Seen> {
     seen
 }
 
-/// The findings of the second parser.
+/// The result of the second parser.
 #[derive(Debug, Default)]
 struct Model {
     seen: Vec<Seen>,
-    /// The number of events before the first value that is not in its usual form.
+    /// The number of events before the first value in an unusual form.
     certain: usize,
-    /// True if the bytes end in an error of the parser.
+    /// True if the parser has reported an error at the end.
     is_error: bool,
     is_greeted: bool,
     confirmed: [bool; 2],
@@ -179,8 +179,8 @@ fn model(wire: &[u8]) -> Model {
     }
 }
 
-/// Returns true if a frame is written as the second parser would write it, without attributes, chunks
-/// and bare ends of lines.
+/// Returns true if a frame is encoded as the second parser would encode it: without attributes,
+/// chunks or bare line feeds.
 fn is_usual(frame: &BytesFrame, bytes: &[u8]) -> bool {
     let is_bare = |at: usize| bytes[at] == b'\n' && (at == 0 || bytes[at - 1] != b'\r');
     if bytes.iter().any(|byte| b"|;".contains(byte))

@@ -1,16 +1,16 @@
-//! Compares WebSocket sessions with the naive model.
+//! Fuzzes WebSocket sessions, compared with the simple model.
 
 use roomer_proto::websocket::deflate::{Agreement, Deflater, Inflater};
 use roomer_proto::websocket::{Feed, Kind, Limits, Session};
 
 use crate::model::{self, Expected, Seen};
 
-/// Checks that any byte stream gives the events of the naive model, however it is split into chunks
-/// and however lazily the events are read, with and without compression. A session does not panic, and
-/// does not hold more than it has received.
+/// Checks that any byte stream produces the events of the model, with and without compression,
+/// however the stream is split into chunks and however late the events are read. A session must
+/// not panic, and must not hold more memory than it has received bytes.
 ///
-/// The low four bits of the first byte are the number of chunk sizes that follow, each a size minus
-/// one, used in a cycle; the rest is the stream.
+/// The low four bits of the first byte give the number of chunk sizes that follow. Each is
+/// stored minus one, and they are used cyclically. The rest is the stream.
 pub fn session(data: &[u8]) {
     let Some((count, rest)) = data.split_first() else {
         return;
@@ -37,7 +37,7 @@ pub fn session(data: &[u8]) {
     compressed(wire);
 }
 
-/// Any bytes as an offer of compression, as compressed data, and as a message.
+/// Tests any bytes as an offer of compression, as compressed data, and as a message to compress.
 fn compressed(bytes: &[u8]) {
     const MAX: usize = 1000;
     if let Some(agreement) = Agreement::accept([bytes]) {
@@ -55,7 +55,7 @@ fn compressed(bytes: &[u8]) {
     }
 }
 
-/// Limits that a fuzzer can reach.
+/// Limits small enough for a fuzzer to reach.
 fn small_limits() -> Limits {
     let mut limits = Limits::default();
     limits.max_message = 1000;
@@ -71,7 +71,7 @@ fn check(
     expected: &Expected,
     new: impl Fn() -> Session,
 ) {
-    // Reads all events of each chunk.
+    // Reads all events of each chunk before the next chunk.
     let mut session = new();
     let (mut seen, mut received) = (Vec::new(), 0);
     for chunk in chunks(wire, sizes) {
@@ -85,7 +85,7 @@ fn check(
     assert_eq!(seen, expected.seen, "in chunks of {sizes:?}");
     check_end(&session, wire, expected);
 
-    // Reads one event of each chunk, and the others without new bytes.
+    // Reads only one event of each chunk, and the remaining ones at the end without new bytes.
     let mut session = new();
     let mut seen = Vec::new();
     for chunk in chunks(wire, sizes) {
@@ -106,7 +106,7 @@ fn check_end(session: &Session, wire: &[u8], expected: &Expected) {
     assert!(session.held() <= allowance(wire.len() - expected.last_boundary));
 }
 
-/// The memory that `bytes` of input may use, with doubling buffers.
+/// The maximum memory for `bytes` of input, given that buffers grow by doubling.
 fn allowance(bytes: usize) -> usize {
     2 * bytes + 64
 }

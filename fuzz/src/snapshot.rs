@@ -1,4 +1,4 @@
-//! Checks the member lists of `join_ack`.
+//! Fuzzes the member lists in `join_ack`, compared with the members of the hub.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,15 +7,15 @@ use bytes::Bytes;
 use roomer_hub::{Action, Config, ConnId, ConnKey, HashKey, Hub, Input};
 use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT};
 
-/// The maximum number of events of one input.
+/// The maximum number of events per input.
 const EVENTS: usize = 300;
 
-/// Checks that a `join_ack` is a JSON array with the ids of the room's members in their order,
+/// Checks that a `join_ack` contains a JSON array with the ids of the room's members in order,
 /// whichever clients join and leave in whichever order, and that chunks shared with an earlier
 /// snapshot do not change.
 ///
-/// The first byte is the initial number of connections. Every two bytes after it are one event: a
-/// join, a leave, an end or a new connection, and the index of the connection.
+/// The first byte is the initial number of connections. Every two bytes after it form one
+/// event: join, leave, close or open, and the index of a connection.
 pub fn snapshot(data: &[u8]) {
     let Some((&count, events)) = data.split_first() else { return };
     let mut crowd = Crowd::default();
@@ -40,7 +40,7 @@ struct Crowd {
     opened: u32,
     conns: Vec<(ConnId, ConnKey)>,
     members: BTreeSet<ConnId>,
-    /// The chunks of the last snapshot, and a copy of their text.
+    /// The chunks of the last snapshot, and a copy of their contents.
     shared: (Vec<Bytes>, Vec<u8>),
 }
 
@@ -84,7 +84,7 @@ impl Crowd {
         assert!(self.handle(Input::Gone { conn }).is_none());
     }
 
-    /// Gives an input to the hub. Returns the snapshot that it sends, if any.
+    /// Passes an input to the hub. Returns the snapshot that the hub sends, if any.
     fn handle(&mut self, input: Input<'_>) -> Option<Vec<u8>> {
         let mut snapshot_text = None;
         for action in self.hub.handle(Duration::ZERO, input) {

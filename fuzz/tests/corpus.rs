@@ -1,9 +1,9 @@
-//! Runs the targets on the committed corpus.
+//! Runs all fuzz targets on the committed corpus.
 
 use std::fs;
 use std::path::Path;
 
-/// Runs `body` on every file of a target's corpus, which must contain at least `count` files.
+/// Runs `body` on every file in a target's corpus, which must contain at least `count` files.
 fn replay(target: &str, count: usize, body: fn(&[u8])) {
     let folder = Path::new("corpus").join(target);
     let mut paths: Vec<_> = fs::read_dir(folder)
@@ -13,7 +13,7 @@ fn replay(target: &str, count: usize, body: fn(&[u8])) {
     paths.sort();
     assert!(paths.len() >= count, "{} files", paths.len());
     for path in paths {
-        // Printed with the failure if the body panics.
+        // Shown with the failure if the body panics.
         println!("{}", path.display());
         body(&fs::read(&path).expect("a readable file"));
     }

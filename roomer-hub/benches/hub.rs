@@ -1,6 +1,6 @@
-//! The cost of the hub without sockets: `cargo bench -p roomer-hub --bench hub`.
+//! Benchmarks of the hub without sockets: `cargo bench -p roomer-hub --bench hub`.
 //!
-//! Each benchmark takes all actions and visits all receivers, as a driver does.
+//! Each benchmark consumes all actions and visits all receivers, as a driver does.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn main() {
     divan::Divan::default().min_time(min_time).config_with_args().main();
 }
 
-/// A message to a room: the hub handles it, the driver visits the members.
+/// A message to a room, handled by the hub, after which the driver visits the members.
 #[divan::bench(args = [5, 100, 1_000, 10_000])]
 fn broadcast(bencher: Bencher<'_, '_>, members: usize) {
     let (mut hub, conns) = hub(members);
@@ -26,13 +26,13 @@ fn broadcast(bencher: Bencher<'_, '_>, members: usize) {
         .bench_local(|| handle(&mut hub, Input::Packet { conn: conns[0], packet }));
 }
 
-/// A leave and a join in a room with `others` members.
+/// A leave followed by a join, in a room with `others` other members.
 #[divan::bench(args = [1, 100, 10_000])]
 fn join_and_leave(bencher: Bencher<'_, '_>, others: usize) {
     let (mut hub, conns) = hub(others + 1);
     let conn = conns[others / 2];
     bencher.bench_local(|| {
-        // Without visiting the members, which `broadcast` measures.
+        // Does not visit the members, which `broadcast` measures.
         for event in [LEAVE, JOIN] {
             let packet = PacketRef { room: ROOT, event, ..empty() };
             for action in hub.handle(Duration::ZERO, Input::Packet { conn, packet }) {
@@ -42,8 +42,8 @@ fn join_and_leave(bencher: Bencher<'_, '_>, others: usize) {
     });
 }
 
-/// A repeated join: the snapshot of its `join_ack`, with its chunks shared and the rest copied, as
-/// a driver sends it.
+/// A repeated join, whose `join_ack` contains a snapshot. The chunks are shared and the rest is
+/// copied, as a driver would.
 #[divan::bench(args = [100, 10_000])]
 fn snapshot(bencher: Bencher<'_, '_>, members: usize) {
     let (mut hub, conns) = hub(members);
@@ -61,7 +61,7 @@ fn snapshot(bencher: Bencher<'_, '_>, members: usize) {
     });
 }
 
-/// The end of a connection in 100 rooms with nine other members each.
+/// The end of a connection that is in 100 rooms, with nine other members each.
 #[divan::bench]
 fn disconnect_from_100_rooms(bencher: Bencher<'_, '_>) {
     let names: Vec<String> = (1..100).map(|number| format!("room {number}")).collect();
@@ -79,7 +79,7 @@ fn disconnect_from_100_rooms(bencher: Bencher<'_, '_>) {
         .bench_local_refs(|(hub, conn)| handle(hub, Input::Gone { conn: *conn }));
 }
 
-/// A direct message, among `connections`.
+/// A direct message, with `connections` connections in the hub.
 #[divan::bench(args = [2, 10_000])]
 fn direct(bencher: Bencher<'_, '_>, connections: usize) {
     let (mut hub, conns) = hub(connections);
@@ -89,7 +89,7 @@ fn direct(bencher: Bencher<'_, '_>, connections: usize) {
     bencher.bench_local(|| handle(&mut hub, Input::Packet { conn: conns[0], packet }));
 }
 
-/// The start and end of a connection, with `others` in `root`.
+/// The opening and the end of a connection, with `others` other connections in `root`.
 #[divan::bench(args = [1, 10_000])]
 fn open_and_gone(bencher: Bencher<'_, '_>, others: usize) {
     let (mut hub, _) = hub(others);
@@ -114,7 +114,7 @@ fn id(number: usize) -> ConnId {
     ConnId::from_random_bytes((number as u128).to_be_bytes())
 }
 
-/// Creates a hub with `connections` in `root`.
+/// Creates a hub with `connections` connections, all in `root`.
 fn hub(connections: usize) -> (Hub, Vec<ConnKey>) {
     let mut hub = Hub::new(Config::default(), HashKey([7; 16]));
     let open = |number| {
@@ -146,8 +146,8 @@ fn handle(hub: &mut Hub, input: Input<'_>) {
     }
 }
 
-/// The members of a node for a new peer: encoded by one node, applied by the other. Each connection is
-/// in root and in a room of ten.
+/// The member list for a new peer, encoded by one node and applied by the other. Each
+/// connection is in `root` and in a room of ten.
 #[divan::bench(args = [1_000, 50_000])]
 fn state(bencher: Bencher<'_, '_>, connections: usize) {
     let now = Duration::ZERO;
@@ -161,13 +161,13 @@ fn state(bencher: Bencher<'_, '_>, connections: usize) {
     }
     let up = || cluster::Input::Up { max_payload: 1 << 20 };
     bencher.counter(ItemsCount::new(2 * connections)).bench_local(|| {
-        // The ids of these connections begin with zeros, as a node of this number gives them.
+        // The ids of these connections start with zeros, which matches the tag of this node.
         let mut from = Cluster::new(cluster::Config::new("bench", ""), NodeId(1), now);
         from.handle(now, hub.tables(), up());
         let mut other = Hub::new(Config::default(), HashKey([7; 16]));
         let mut to = Cluster::new(cluster::Config::new("bench", ""), NodeId(9 << 32), now);
         to.handle(now, other.tables(), up());
-        // A beat leads to a request, the request to the members.
+        // A beat causes a request, and the request causes the member list to be sent.
         for _ in 0..3 {
             let mut frames = Vec::new();
             from.publish(now, |_, frame| {

@@ -1,4 +1,4 @@
-//! Info and users of members on other nodes.
+//! Infos and users of members on other nodes.
 
 #[path = "support/net.rs"]
 mod net;
@@ -23,7 +23,7 @@ impl Net {
         self.nodes[node].hub(now, roomer_hub::Input::Command(command));
     }
 
-    /// Returns the members of `root`, as a client that joins it again gets them.
+    /// Returns the members of `root`, as listed for a client that rejoins it.
     fn list(&mut self, node: usize, conn: u8) -> String {
         self.say(node, conn, "root", "join", "");
         let (_, list) = self.nodes[node].acks.pop().expect("a list");
@@ -35,7 +35,7 @@ impl Net {
     }
 }
 
-/// Replaces a text in the frames of a node with another one of the same length, once.
+/// Replaces a text in the frames of a node with another text of the same length, once.
 fn replace_once(net: &mut Net, node: usize, old: &'static [u8], new: &'static [u8]) {
     let mut is_done = false;
     net.change = Box::new(move |from, frame| {
@@ -66,7 +66,7 @@ fn members_of_other_nodes_are_shown_with_info_and_user_in_the_order_of_their_mes
     net.set_info(0, 1, Some("Eve"));
     net.say(0, 1, "root", "chat", "as Eve");
     net.set_info(0, 1, None);
-    // Of a plain client, which has none so far.
+    // A change by a plain client, which had no info before.
     net.set_info(0, 3, Some("Zoe"));
     net.run(10);
     let changed = |entry: String| format!(r#"roomer:members root {{"changed":[{entry}]}}"#);
@@ -79,7 +79,7 @@ fn members_of_other_nodes_are_shown_with_info_and_user_in_the_order_of_their_mes
     ];
     assert_eq!(net.received(1, 2), expected);
 
-    // A node that the others had declared dead shows the current info when it returns.
+    // A node that the others had declared dead sends the current info when it returns.
     net.nodes[0].is_up = false;
     net.run(6000);
     net.set_info(0, 1, Some("Fay"));
@@ -91,7 +91,7 @@ fn members_of_other_nodes_are_shown_with_info_and_user_in_the_order_of_their_mes
     assert_eq!((net.resets(0), net.resets(1)), (vec![], vec![]));
 }
 
-/// A node of an earlier release skips the items, and sends none.
+/// Nodes of earlier releases skip these items, and do not send any.
 #[test]
 fn with_a_node_of_an_earlier_release_members_are_shown_without_info() {
     let mut net = Net::new(2);

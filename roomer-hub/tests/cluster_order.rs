@@ -1,4 +1,4 @@
-//! Rooms with one order on all nodes.
+//! Rooms with a total message order across nodes.
 
 #[path = "support/net.rs"]
 mod net;
@@ -15,7 +15,7 @@ fn configure(config: &mut Config) {
     config.backlog_bytes = 400;
 }
 
-/// Nodes that have known each other for some time, each with a member of the room.
+/// Creates nodes that have been connected for some time, each with a member of the room.
 fn nodes(count: u64) -> Net {
     let mut net = Net::configured(count, configure);
     net.run(6000);
@@ -27,13 +27,13 @@ fn nodes(count: u64) -> Net {
     net
 }
 
-/// Returns the messages that a member has received since the last call, without notices.
+/// Returns the messages that a member has received since the last call, excluding notices.
 fn messages(net: &mut Net, node: usize, conn: u8) -> Vec<String> {
     let received = net.received(node, conn).into_iter();
     received.filter_map(|line| line.strip_prefix("chat lobby ").map(String::from)).collect()
 }
 
-/// Returns the number of losses that a node has reported.
+/// Returns the number of losses reported by a node.
 fn losses(net: &Net, node: usize) -> usize {
     net.nodes[node].events.iter().filter(|event| matches!(event, Event::Gap { .. })).count()
 }
@@ -41,7 +41,7 @@ fn losses(net: &Net, node: usize) -> usize {
 #[test]
 fn too_many_bytes_that_wait_cost_the_first_messages_alone() {
     let mut net = nodes(2);
-    // The home begins its term with the first message.
+    // The home starts its term with the first message.
     net.say(0, 1, ROOM, "chat", "first");
     net.run(1000);
     assert_eq!(messages(&mut net, 1, 1), ["first"]);
@@ -51,17 +51,17 @@ fn too_many_bytes_that_wait_cost_the_first_messages_alone() {
         net.say(node, 2, ROOM, "join", "");
         for text in &texts {
             net.say(node, 1, ROOM, "chat", text);
-            // Nothing waits for the broker, only for answers.
+            // Frames do not wait for the broker, only messages wait for their places.
             net.publish();
         }
     }
-    // One of the two is the home, which delivers its own messages at once.
+    // The home delivers its own messages immediately, so only the other node has pending ones.
     let from = (0..2).find(|node| net.nodes[*node].cluster.waiting_messages() > 0);
     let from = from.expect("a node that is not the home");
     net.run(2000);
     assert_eq!(messages(&mut net, 1 - from, 1), texts, "those of the other node");
     assert_eq!(messages(&mut net, from, 1), texts, "those of the home");
-    // The second member has those of both.
+    // The second member receives the messages of both.
     let heard = messages(&mut net, from, 2);
     let lost = 2 * texts.len() - heard.len();
     assert!((1..texts.len()).contains(&lost), "{heard:?}");

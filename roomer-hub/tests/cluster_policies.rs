@@ -1,4 +1,4 @@
-//! A node's reaction to losses, and to peers that send bad frames.
+//! Policies of a node for lost messages, and for peers that send bad frames.
 
 #[path = "support/net.rs"]
 mod net;
@@ -10,12 +10,12 @@ use roomer_proto::cluster::{FrameKind, Head, Item};
 
 use net::Net;
 
-/// Returns true for frames of a stream.
+/// Returns true if the frame is part of a stream.
 fn is_numbered(frame: &[u8]) -> bool {
     Head::decode(frame).is_ok_and(|(head, _)| head.kind != FrameKind::Control)
 }
 
-/// Returns nodes of which the second has missed a message to `lobby` for good, and the packets that
+/// Returns two nodes, of which the second has lost a message to `lobby`, and the packets that
 /// its client received.
 fn after_a_loss(loss: Loss) -> (Net, Vec<String>) {
     let mut net = Net::with(2, loss);
@@ -27,7 +27,7 @@ fn after_a_loss(loss: Loss) -> (Net, Vec<String>) {
     net.run(10);
     net.received(1, 2);
     net.nodes[1].events.clear();
-    // Repeated frames are lost as well.
+    // Retransmitted frames are lost too.
     net.lose = Box::new(|from, _, frame| from == 0 && is_numbered(frame));
     net.say(0, 1, "lobby", "chat", "lost");
     net.run(3000);
@@ -73,7 +73,7 @@ fn a_loss_closes_the_members_of_its_rooms_if_so_chosen() {
     assert_eq!(received, [""; 0]);
     assert_eq!(gaps(&net), [gap(&net, Some("lobby"), Some(1))]);
     assert_eq!(net.nodes[1].closes, [Some("lobby".to_owned())]);
-    // A peer that returns from the dead has shown its loss by the leaves.
+    // If a dead peer returns, the leaves have already shown the loss.
     net.nodes[1].closes.clear();
     net.nodes[0].is_up = false;
     net.run(6000);
@@ -108,7 +108,7 @@ fn lost_direct_messages_close_the_members_of_their_senders_rooms() {
     assert_eq!(net.nodes[1].closes, rooms);
 }
 
-/// Returns a control frame of the first node that cannot be decoded.
+/// Returns a control frame from the first node that cannot be decoded.
 fn bad_frame(net: &Net) -> Bytes {
     let mut frame = Vec::new();
     let cluster = u64::from_be_bytes(net.own_frame(0)[3..11].try_into().expect("eight bytes"));
@@ -139,7 +139,7 @@ fn the_tenth_bad_frame_within_a_minute_makes_its_peer_dead_for_thirty_seconds() 
         let now = net.now;
         net.nodes[1].handle(now, Input::Frame(frame.clone()));
     }
-    // The first nine are forgotten after a minute.
+    // After a minute, the first nine no longer count.
     net.run(60_000);
     for _ in 0..9 {
         let now = net.now;
@@ -168,7 +168,7 @@ fn bad_frames_of_a_stream_count_as_well() {
     net.open(1, 2);
     net.run(1500);
     net.nodes[1].events.clear();
-    // Each frame of a stream ends within an item.
+    // Every stream frame is cut off within an item.
     net.change = Box::new(|from, frame| {
         let keep = frame.len() - usize::from(from == 0 && is_numbered(frame));
         frame.slice(..keep)
@@ -194,7 +194,7 @@ fn a_peer_is_reported_once_with_its_name_and_again_when_it_returns() {
         names
     };
     assert_eq!(live(&net), ["node 1", "node 3"]);
-    // A stream that starts over is not a return.
+    // A restart of the stream does not count as a return.
     net.open(0, 1);
     net.lose = Box::new(|from, _, frame| from == 0 && is_numbered(frame));
     net.run(3000);

@@ -1,4 +1,4 @@
-//! Reports of sessions whose clients are at other nodes, and commands about users.
+//! Sessions whose clients reconnect to another node, and commands for users.
 
 #[path = "support/net.rs"]
 mod net;
@@ -10,7 +10,7 @@ use roomer_proto::{ConnId, NEW_MEMBER, PacketRef, ROOT};
 
 use net::Net;
 
-/// Returns a formed cluster with connection 1 at the first node.
+/// Returns a formed cluster with connection 1 on the first node.
 fn net() -> Net {
     let mut net = Net::new(3);
     net.open(0, 1);
@@ -23,7 +23,8 @@ fn record(net: &mut Net, node: usize, change: Change<'_>) {
     node.cluster.record(now, node.hub.tables(), change);
 }
 
-/// Reports to the node of the tag of `id` that the client of that session is at `node`.
+/// Reports that the client of a session has connected to `node`, to the node that the tag of
+/// `id` refers to.
 fn report(net: &mut Net, node: usize, id: ConnId, secret: [u8; 16]) {
     let tables = net.nodes[node].hub.tables();
     let peer = tables.peers_of(id.as_str()).next().expect("the node of the id");
@@ -146,7 +147,7 @@ fn a_message_to_a_user_with_an_event_of_the_protocol_is_neither_sent_nor_deliver
     net.run(10);
     assert!(net.nodes[0].users.is_empty());
     assert_eq!(net.nodes[1].cluster.statistics().unsendable, 1);
-    // A peer may send it nevertheless.
+    // A faulty peer might send the packet nevertheless.
     let mut bytes = Vec::new();
     packet.encode(&mut bytes).expect("a packet");
     let (id, conn) = (net.nodes[0].id(1), net.nodes[0].key(1));
@@ -164,7 +165,7 @@ fn a_peer_that_sends_an_info_that_is_not_json_starts_over() {
     assert_eq!(net.nodes[0].cluster.statistics().resets.len(), 1);
 }
 
-/// An earlier release skips what it does not know, as this one skips what later ones add.
+/// Earlier releases skip unknown items, just as this release skips those of later ones.
 #[test]
 fn an_unknown_item_in_a_stream_does_not_end_it() {
     let mut net = net();

@@ -1,4 +1,4 @@
-//! Frames of versions that a node does not decode.
+//! Frames of versions that a node cannot decode.
 
 #[path = "support/net.rs"]
 mod net;
@@ -9,7 +9,7 @@ use roomer_proto::cluster::VERSION;
 
 use net::{Net, Node};
 
-/// The same frame in a later version.
+/// Returns the same frame in a later version.
 fn later(frame: &Bytes) -> Bytes {
     let mut frame = frame.to_vec();
     frame[2] = VERSION + 1;
@@ -52,7 +52,7 @@ fn a_frame_of_another_version_during_the_transfer_of_members_does_not_exclude_a_
     net.nodes.push(Node::new(2, net.now, Loss::Rejoin));
     net.nodes[1].handle(net.now, Input::Up { max_payload: 1 << 20 });
     net.open(1, 2);
-    // The first frame, a beat, arrives as it is; the next two, with the members, do not.
+    // The first frame, a beat, is delivered unchanged. The next two, with the members, are not.
     let mut frames = 0;
     net.change = Box::new(move |from, frame| {
         frames += usize::from(from == 1);

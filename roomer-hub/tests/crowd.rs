@@ -1,4 +1,4 @@
-//! Rooms of hundreds: the tables stay consistent while they grow, change and shrink.
+//! Rooms with hundreds of members: the tables stay consistent as rooms grow, change and shrink.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
 
 #[path = "support/check.rs"]
@@ -16,7 +16,7 @@ const ROOMS: [&str; 3] = ["root", "lobby", "attic"];
 struct Crowd {
     hub: Hub,
     conns: Vec<(ConnId, ConnKey)>,
-    /// The expected membership, as (room, connection).
+    /// The expected membership, as pairs of room and connection.
     seats: BTreeSet<(usize, usize)>,
     rooms: Vec<RoomKey>,
     state: u64,
@@ -55,7 +55,7 @@ impl Crowd {
         self.seats.retain(|seat| seat.1 != conn);
     }
 
-    /// Returns the next number below `end`, by xorshift, so that every run is the same.
+    /// Returns the next pseudo-random number below `end`, by xorshift, so that every run is the same.
     fn random(&mut self, end: usize) -> usize {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
@@ -103,7 +103,7 @@ fn the_tables_stay_consistent_while_a_crowd_opens_moves_and_closes() {
     check::tables(&crowd.hub, &crowd.conns, &crowd.rooms);
     assert!(crowd.seats.len() > CROWD, "too few seats are left");
 
-    // Close all connections in random order: some leave all rooms, the others end.
+    // Closes all connections in random order: some leave all rooms first, others just end.
     let mut open: Vec<usize> = (0..CROWD).collect();
     while !open.is_empty() {
         let at = crowd.random(open.len());

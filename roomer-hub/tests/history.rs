@@ -1,4 +1,4 @@
-//! Rooms that remember, with plain members and members on other nodes.
+//! Rooms with history, with plain members and members on other nodes.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
 
 #[path = "support/node.rs"]
@@ -13,7 +13,7 @@ use roomer_proto::{JOIN, PacketRef};
 
 const ROOM: &str = "chat";
 
-/// Opens a connection and joins it to the room.
+/// Opens a connection, and joins it to the room.
 fn open(node: &mut Node, number: u8, extended: bool) -> ConnKey {
     let input = Input::Open { id: id(0, number), extended };
     let opened = node.0.handle(Duration::ZERO, input).find_map(|action| match action {
@@ -24,8 +24,8 @@ fn open(node: &mut Node, number: u8, extended: bool) -> ConnKey {
     opened.unwrap()
 }
 
-/// Returns how a message is sent: its audience and `dst`, `forwarded` if other nodes get it, and the
-/// number for its sender.
+/// Describes how a message is sent: its audience and `dst`, `forwarded` if peers receive it,
+/// and the number for its sender.
 fn sent(node: &mut Node, input: Input<'_>) -> Vec<String> {
     let actions = node.0.handle(Duration::ZERO, input).map(|action| match action {
         Action::Broadcast { audience, packet, peers, except_guest, .. } => {
@@ -73,7 +73,7 @@ fn each_kind_of_member_gets_a_message_once_and_so_does_each_peer() {
     };
     assert_eq!(sent(&mut node, command(None)), ["All #6 forwarded"]);
     assert_eq!(sent(&mut node, command(Some(guest(7)))), ["All #7 forwarded except"]);
-    // Without members that speak the extended protocol, messages are still counted.
+    // Without extended members, messages are still numbered.
     node.leave(ann, ROOM);
     node.join(bob, ROOM);
     assert_eq!(sent(&mut node, say(bob)), ["All  forwarded"]);

@@ -1,4 +1,4 @@
-//! Lists of members with info at the edges of the chunks in which their text is kept.
+//! Lists of members with infos, around the chunk boundaries of the cached text.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not recognize
 
 use std::time::Duration;
@@ -18,7 +18,7 @@ struct Room {
 }
 
 impl Room {
-    /// Opens connections, of which the first is extended.
+    /// Opens connections, of which only the first is extended.
     fn new(count: u8) -> Self {
         let mut room = Room { hub: Hub::new(Config::default(), HashKey([1; 16])), conns: vec![] };
         for number in 0..count {
@@ -43,7 +43,7 @@ impl Room {
 fn a_chunk_is_made_again_after_its_last_member_has_moved() {
     for leaver in [0, 50, 99, 100, 150, 199] {
         let mut room = Room::new(200);
-        // A repeated join lists all members, in two full chunks.
+        // A repeated join is answered with all members, in two full chunks.
         room.send(0, "join");
         let leaver = if leaver == 0 { 1 } else { leaver };
         room.send(leaver, "leave");

@@ -1,4 +1,4 @@
-//! Peers: which of their inputs a hub accepts, and where messages between nodes go.
+//! Which inputs from peers a hub accepts, and where it routes messages between nodes.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
 
 #[path = "support/node.rs"]
@@ -18,7 +18,7 @@ fn a_peers_message_reaches_the_members_here_and_no_peer() {
         node.run(Input::PeerBroadcast { peer: peer(0), except, packet })
     };
     assert_eq!(send(guest(7).as_str(), None), ["to 01 02: root chat src=07 "]);
-    // The sender does not have to be a guest.
+    // The sender need not be a guest.
     assert_eq!(send(guest(9).as_str(), Some(id(0x11, 1))), ["to 02: root chat src=09 "]);
     assert_eq!(send("", None), ["to 01 02: root chat src= "]);
     assert_eq!(node.leave(bob, ROOT).len(), 3);
@@ -68,7 +68,7 @@ fn a_peer_that_is_gone_leaves_no_trace() {
 #[test]
 fn an_id_has_one_owner_in_the_cluster() {
     let mut node = Node::new(Config::default());
-    // Tags can clash; the bits after them do not.
+    // Tags may collide, but the remaining bits of an id do not.
     node.run(Input::PeerUp { peer: peer(1), tag: TAG });
     node.run(Input::PeerUp { peer: peer(2), tag: [0x11; 4] });
     node.open(1);
@@ -79,7 +79,7 @@ fn an_id_has_one_owner_in_the_cluster() {
     assert_eq!(node.guest_joined(1, "lobby", guest(7)), NOTHING);
     assert_eq!(node.guest_left(1, ROOT, guest(7)), NOTHING, "not its guest");
     assert_eq!(node.rejected().duplicate_id, 3);
-    // A connection of this node must not take the id of a guest.
+    // A connection of this node must not reuse the id of a guest.
     assert_eq!(node.run(Input::Open { id: guest(7), extended: false }), ["Rejected"]);
     node.guest_left(0, ROOT, guest(7));
     assert_eq!(node.run(Input::Open { id: guest(7), extended: false })[0], "opened 07");
@@ -143,7 +143,7 @@ fn an_input_about_a_peer_that_is_not_up_is_rejected() {
     assert_eq!(node.guest_joined(9, ROOT, id_of_9).len(), 1);
     node.run(Input::PeerGone { peer: peer(9) });
     attempts(&mut node);
-    // The key is free for another peer.
+    // The key can now be used for another peer.
     node.run(Input::PeerUp { peer: peer(9), tag: [0x98; 4] });
     assert_eq!(node.guest_joined(9, ROOT, id_of_9), NOTHING);
     assert_eq!(node.guest_joined(9, ROOT, id(0x98, 1)).len(), 1);
@@ -174,14 +174,14 @@ fn a_message_is_forwarded_to_each_peer_with_the_tag() {
     node.run(Input::PeerUp { peer: peer(4), tag: TAG });
     assert_eq!(node.direct(ann, guest(7)), to_both("01", "root", "chat"));
     assert_eq!(node.send(guest(7).as_str()), to_both("", "x", "news"));
-    // Only whole ids are forwarded.
+    // Only complete ids are forwarded.
     for dst in ["aaaaaaaa", &guest(7).as_str()[..35], &guest(7).as_str().to_uppercase()] {
         assert_eq!(node.send(dst), NOTHING);
         let packet = PacketRef { room: ROOT, event: "chat", dst, ..PacketRef::default() };
         assert_eq!(node.run(Input::Packet { conn: ann, packet }), NOTHING);
     }
     assert_eq!(node.0.rejected_packets().unknown_dst, 3);
-    // A connection of this node comes first, even if its id bears the tag.
+    // A connection of this node takes precedence, even if its id has the tag of a peer.
     let same_tag = guest(9);
     node.run(Input::Open { id: same_tag, extended: false });
     assert_eq!(node.direct(ann, same_tag), ["send to 09: root chat src=01 "]);
@@ -213,7 +213,7 @@ fn a_shared_room_is_one_that_both_are_seen_in_other_than_root() {
     node.0.set_presence("hall", Presence::Count);
     let ann = node.open(1);
     let to_guest = ["forward to 0: root chat src=01 "];
-    // A connection that this node does not see may have left a moment ago.
+    // Not a violation, because a connection that this node does not know may have just left.
     assert_eq!(node.direct(ann, guest(7)), NOTHING);
     node.join(ann, "hall");
     node.count(0, "hall", 1);
@@ -228,7 +228,7 @@ fn a_shared_room_is_one_that_both_are_seen_in_other_than_root() {
     node.guest_left(0, "lobby", guest(7));
     assert_eq!(node.direct(ann, guest(7)), NOTHING);
     assert_eq!(node.0.rejected_packets().no_shared_room, 2);
-    // The rule does not bind the server, nor messages that a peer has already checked.
+    // The rule applies neither to the server, nor to messages that a peer has already checked.
     assert_eq!(node.send(guest(7).as_str()).len(), 1);
     assert_eq!(node.peer_sends(0, "chat", guest(8).as_str(), id(0x11, 1).as_str()).len(), 1);
 }
@@ -291,7 +291,7 @@ fn many_guests_of_a_peer_leave_many_rooms_at_once() {
         notices.collect::<std::collections::BTreeSet<_>>().len()
     };
     assert_eq!((left("root"), left("lobby"), left("attic")), (200, 150, 0));
-    // The cellar; the other peer is still in the attic.
+    // The cellar was closed, but the other peer is still in the attic.
     assert_eq!(lines.iter().filter(|line| *line == "closed").count(), 1);
     assert_eq!(lines.len(), 351);
     assert_eq!((node.0.tables().guest_count(), node.member_count("attic")), (67, 67));

@@ -1,11 +1,11 @@
-//! Transcripts: the hub's actions for each input, as readable text.
+//! Transcripts: the actions of the hub for each input, as readable text.
 //!
-//! Each file in `transcripts/` is one scenario. A line at the margin is a comment (`#`) or a
-//! command; the indented lines below a command are all actions that follow, in order, and must
-//! match exactly. `UPDATE_TRANSCRIPTS=1 cargo test -p roomer-hub --test transcripts` rewrites the
-//! files; review the changes.
+//! Each file in `transcripts/` is one scenario. A line without indentation is a comment (`#`)
+//! or a command. The indented lines after a command are all the resulting actions, in order,
+//! and must match exactly. `UPDATE_TRANSCRIPTS=1 cargo test -p roomer-hub --test transcripts`
+//! rewrites the files; review the changes.
 //!
-//! The commands, in which an empty name or one with blanks is in quotes:
+//! The commands are listed below. A name that is empty or contains spaces must be quoted.
 //!
 //! | command | input |
 //! |---|---|
@@ -22,9 +22,9 @@
 //! | `command join ann ROOM`, `command leave ann ROOM`, `command close ann CODE "reason"` | |
 //! | `show` | none: prints the members of each room |
 //!
-//! `X` stands for the id of the connection of that name. Within other text `$ann` is the id, and
-//! `$ANN` the id in upper case. `lobby#2` is the second room of the name `lobby`: the same name, but
-//! a new key. After each command the hub's tables are checked against each other.
+//! `X` stands for the id of the connection with that name. Within other text, `$ann` is the id,
+//! and `$ANN` the id in upper case. `lobby#2` is the second room with the name `lobby`, which
+//! has a new key. After each command, the hub's tables are checked for consistency.
 #![allow(clippy::unwrap_used)] // a malformed transcript has to fail its test
 
 #[path = "support/check.rs"]
@@ -37,7 +37,7 @@ use std::path::Path;
 
 use interpreter::Interpreter;
 
-/// Declares a test for each file, and one that checks that no file is left out.
+/// Declares a test for each file, and one that checks that every file has a test.
 macro_rules! transcripts {
     ($($name:ident)*) => {
         $(#[test]
@@ -120,8 +120,8 @@ fn replay(name: &str) {
     );
 }
 
-/// Returns all lines, with a sign before those that only one side has. Uses the longest common
-/// subsequence, so that one missing line does not mark all that follow.
+/// Returns all lines, with a prefix on those that only one side has. Uses the longest common
+/// subsequence, so that one missing line does not mark all later ones.
 fn difference(expected: &str, actual: &str) -> String {
     let expected: Vec<&str> = expected.lines().collect();
     let actual: Vec<&str> = actual.lines().collect();

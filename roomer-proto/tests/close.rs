@@ -1,4 +1,4 @@
-//! The close codes: the table in Rust equals `close-codes.json`, which other languages read.
+//! The table of close codes must be the same as in `close-codes.json`, which other languages use.
 #![allow(clippy::unwrap_used)] // the table is part of the test; a broken one has to fail it
 
 use roomer_proto::close::{self, Close, Fault, Sender, TABLE, Wait};

@@ -1,4 +1,4 @@
-//! Frames between nodes: every item is decoded as it was encoded, and no bytes lead to a panic.
+//! Frames between nodes: all items survive encoding and decoding, and no input causes a panic.
 
 use proptest::prelude::*;
 use roomer_proto::cluster::{
@@ -14,7 +14,7 @@ fn id() -> ConnId {
     ConnId::from_bytes(IDS[0])
 }
 
-/// Calls `check` with an item of each kind and form.
+/// Calls `check` with an item of each kind and variant.
 fn with_each_item(mut check: impl FnMut(Item<'_>)) {
     let ends = [
         StreamEnd {
@@ -110,8 +110,8 @@ fn with_each_item(mut check: impl FnMut(Item<'_>)) {
     orders.into_iter().map(Item::Order).for_each(check);
 }
 
-/// The lists of an item are compared by their content: one is borrowed from the caller, the other
-/// from the frame.
+/// Formats an item with the contents of its lists, since one list is borrowed from the caller
+/// and the other from the frame.
 fn debug(item: &Item<'_>) -> String {
     match item {
         Item::Beat(beat) => {
@@ -154,7 +154,7 @@ fn unknown_items_are_skipped_and_bytes_after_an_item_are_an_error() {
     let body = [kind, wrong_len, 0, kind, 0];
     let items: Vec<_> = Items::new(&body).collect();
     assert_eq!(items, [Err(FrameError::TrailingBytes { extra: 1 })]);
-    // A command of a later release about a user.
+    // A user command from a later release.
     let mut body = Vec::new();
     let command = UserCommand::Close { code: 1, reason: "" };
     Item::User { user: "ann", command }.encode(&mut body);
@@ -230,7 +230,7 @@ proptest! {
         let mut body = vec![kind, bytes.len().min(127) as u8];
         body.extend_from_slice(&bytes[..bytes.len().min(127)]);
         for item in Items::new(&body).flatten() {
-            // What was decoded is encoded as something that is decoded to the same.
+            // A decoded item must survive another round trip.
             let mut again = Vec::new();
             item.encode(&mut again);
             let decoded: Vec<String> = Items::new(&again).flatten().map(|item| debug(&item)).collect();

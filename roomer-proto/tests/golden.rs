@@ -6,7 +6,7 @@ use roomer_proto::{DecodeError, Field, Packet, PacketRef};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// Returns a section of the vectors. The count detects a file that has lost entries.
+/// Returns a section of the vectors. The count detects missing entries.
 fn section(name: &str, count: usize) -> Vec<Value> {
     let vectors: Value = serde_json::from_str(include_str!("vectors.json")).unwrap();
     let entries = vectors[name].as_array().unwrap().clone();
@@ -38,9 +38,9 @@ fn field(word: &str) -> Option<Field> {
     }
 }
 
-/// Checks that both types decode `frame` to `packet` and encode it to exactly `frame`.
+/// Checks that both types decode `frame` into `packet`, and encode it to exactly `frame`.
 fn assert_both_ways(name: &str, packet: PacketRef<'_>, frame: &[u8]) {
-    // Not assert_eq, which would print 16 MiB.
+    // Not `assert_eq`, which would print 16 MiB.
     assert!(packet.to_bytes() == frame, "{name}: PacketRef encodes");
     assert_eq!(packet.encoded_len(), frame.len(), "{name}");
     let decoded = PacketRef::decode(frame);
@@ -122,7 +122,7 @@ fn invalid_packets_are_rejected_with_the_error_of_the_vectors() {
         assert_eq!(Packet::decode(frame.into()), Err(error), "{name}");
         assert_eq!(error.close_code(), 1002, "{name}");
 
-        // The vectors have names such as "cut inside the length of dst" or "dst length 0xffffffff".
+        // The vectors have names like "cut inside the length of dst" or "dst length 0xffffffff".
         let mut words = name.split(' ');
         let guilty = words.next().and_then(field).or(words.next_back().and_then(field));
         match why {

@@ -1,4 +1,4 @@
-//! Payloads as JSON: round trips, borrowing and errors.
+//! JSON payloads: round trips, borrowing and errors.
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -1,4 +1,4 @@
-//! The packet codec with arbitrary packets and bytes.
+//! Property tests of the packet codec, with arbitrary packets and bytes.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
 
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use roomer_proto::{DecodeError, Field, MIN_PACKET, Packet, PacketRef, is_built_i
 
 const FIELDS: [Field; 5] = [Field::Room, Field::Event, Field::Dst, Field::Src, Field::Payload];
 
-/// Generates short and long names, in ASCII and beyond.
+/// Generates short and long names, with and without non-ASCII characters.
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![Just(String::new()), "[a-z_]{1,12}", any::<String>(), "\\PC{0,300}"]
 }
@@ -35,7 +35,7 @@ fn fields<'a>(packet: &PacketRef<'a>) -> [&'a [u8]; 5] {
     ]
 }
 
-/// A second, independent implementation of the layout.
+/// A second, independent encoder.
 fn layout(packet: &PacketRef<'_>) -> Vec<u8> {
     fields(packet)
         .iter()
@@ -43,7 +43,7 @@ fn layout(packet: &PacketRef<'_>) -> Vec<u8> {
         .collect()
 }
 
-/// Returns the error for the first `cut` bytes of a packet.
+/// Returns the expected error for a packet truncated to `cut` bytes.
 fn error_of_cut(packet: &PacketRef<'_>, cut: usize) -> DecodeError {
     let mut at = 0;
     for (field, bytes) in FIELDS.into_iter().zip(fields(packet)) {
@@ -60,8 +60,8 @@ fn error_of_cut(packet: &PacketRef<'_>, cut: usize) -> DecodeError {
     panic!("nothing is cut");
 }
 
-/// Checks that nothing was copied: every field lies in `message`, in wire order, directly after its
-/// length. So decoding allocates nothing, whatever the announced lengths.
+/// Checks that nothing was copied: every field must be within `message`, in wire order, directly
+/// after its length. Decoding therefore allocates nothing, whatever lengths are announced.
 fn assert_borrowed(packet: &PacketRef<'_>, message: &[u8]) {
     let mut at = message.as_ptr() as usize;
     for bytes in fields(packet) {
@@ -123,7 +123,7 @@ proptest! {
         let within = bytes.as_ptr_range();
         let owned = Packet::decode(bytes.clone()).unwrap();
         for field in fields(&owned.borrowed()) {
-            // An empty Bytes does not point into the message.
+            // An empty `Bytes` does not point into the message.
             prop_assert!(field.is_empty() || within.contains(&field.as_ptr()));
         }
     }
@@ -133,7 +133,7 @@ proptest! {
         check_reading(&bytes);
     }
 
-    // Random bytes rarely contain a valid first length; small lengths reach later fields.
+    // Random bytes rarely start with a valid length. Small values reach the later fields.
     #[test]
     fn nearly_packets_never_panic_and_have_one_reading(
         bytes in vec(prop_oneof![8 => Just(0u8), 4 => 1..6u8, 1 => any::<u8>()], 0..60)
@@ -163,8 +163,8 @@ fn check_reading(bytes: &[u8]) {
     }
 }
 
-/// An announced length is compared, not allocated: the error reports it unchanged, and in a debug
-/// build an overflow in arithmetic on it would panic.
+/// An announced length is only compared, not allocated. The error contains the length
+/// unchanged; arithmetic that overflows would panic in debug builds.
 #[test]
 fn announced_lengths_above_the_rest_are_rejected_in_every_field() {
     let claims = [0xFFFF_FFFF, 0xFFFF_FFFC, 0x8000_0000, 0x7FFF_FFFF, 1 << 24, 6];
@@ -182,7 +182,7 @@ fn announced_lengths_above_the_rest_are_rejected_in_every_field() {
 
 #[test]
 fn the_first_error_in_wire_order_is_reported() {
-    // A room that is not UTF-8, then an event past the end.
+    // The room is not UTF-8, and the event is too long.
     let bytes = b"\0\0\0\x01\xff\0\0\0\x09e";
     let expected = DecodeError::NotUtf8 { field: Field::Room };
     assert_eq!(PacketRef::decode(bytes), Err(expected));
@@ -224,7 +224,7 @@ fn errors_name_the_fault_and_the_field() {
     assert_eq!(extra.to_string(), "2 bytes after the payload");
 }
 
-/// The zeros are never read, so they take address space only.
+/// The zeros are never read, so they take up address space only.
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn a_field_of_4_gib_is_rejected_and_leaves_the_output_unchanged() {

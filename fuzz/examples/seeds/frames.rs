@@ -1,4 +1,4 @@
-//! Seeds of frames between nodes: each kind of item alone, and short conversations.
+//! Seeds of the frame target: each kind of item alone, and short exchanges between nodes.
 
 use roomer_proto::cluster::{
     Beat, Demand, FrameKind, Head, Ids, Item, Lost, Names, NodeId, PeerCommand, Resume, StreamEnd,
@@ -8,7 +8,7 @@ use roomer_proto::{ConnId, PacketRef};
 
 use super::Seeds;
 
-/// The steps of the target: see `roomer_fuzz::frame`.
+/// The kinds of steps of the target; see `roomer_fuzz::frame`.
 const RAW: u8 = 0;
 const CONTROL: u8 = 1;
 const STREAM: u8 = 2;
@@ -18,7 +18,7 @@ const CLIENT: u8 = 5;
 const LINK: u8 = 6;
 const PUBLISH: u8 = 7;
 
-/// A client that connects, and one that joins a room.
+/// Opens a connection, and joins it to a room.
 const OPEN: [u8; 2] = [CLIENT, 0];
 const JOIN: [u8; 2] = [CLIENT, 8 + 3];
 
@@ -28,13 +28,13 @@ fn body(items: &[Item<'_>]) -> Vec<u8> {
     body
 }
 
-/// Returns a step with a part after its first bytes.
+/// Encodes a step, followed by a length-prefixed part.
 fn step(first: &[u8], part: &[u8]) -> Vec<u8> {
     [first, &[part.len() as u8], part].concat()
 }
 
 pub(super) fn seeds() -> Seeds {
-    // The first peer of the target, and one of its connections.
+    // The first peer of the target, and one of that peer's connections.
     let (peer, me) = (NodeId(2 << 32 | 1), NodeId(1 << 32 | 1));
     let id = peer.tag().id([7; 16]);
     let own = ConnId::from_random_bytes([1; 16]);

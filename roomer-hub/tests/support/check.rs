@@ -1,11 +1,11 @@
-//! Invariants of a hub's tables after any input, checked through its public look-ups.
+//! Invariants of a hub's tables that hold after any input, checked through its public lookups.
 
 use std::time::Duration;
 
 use roomer_hub::{Action, ConnId, ConnKey, Hub, Input, RoomKey};
 use roomer_proto::{JOIN, NEW_MEMBER, PacketRef};
 
-/// Checks that the tables agree with each other about all connections and rooms that ever existed.
+/// Checks that the tables are consistent, for all connections and rooms that have ever existed.
 pub(crate) fn tables(hub: &Hub, conns: &[(ConnId, ConnKey)], rooms: &[RoomKey]) {
     let tables = hub.tables();
     let is_open = |conn: ConnKey| tables.conn_id(conn).is_some();
@@ -52,8 +52,7 @@ pub(crate) fn tables(hub: &Hub, conns: &[(ConnId, ConnKey)], rooms: &[RoomKey]) 
     }
 }
 
-/// Checks that a repeated join of each room is answered with its members in their order, and
-/// changes nothing.
+/// Checks that a repeated join of each room is answered with its members in order, and changes nothing.
 pub(crate) fn snapshots(hub: &mut Hub, rooms: &[RoomKey]) {
     for &room in rooms {
         let tables = hub.tables();
@@ -81,7 +80,7 @@ pub(crate) fn snapshots(hub: &mut Hub, rooms: &[RoomKey]) {
     }
 }
 
-/// Returns the ids in a `join_ack` in their order.
+/// Returns the ids in a `join_ack`, in order.
 pub(crate) fn read_snapshot(payload: &[u8]) -> Vec<ConnId> {
     let text = std::str::from_utf8(payload).unwrap();
     let inside = text.strip_prefix("[\"").and_then(|rest| rest.strip_suffix("\"]"));

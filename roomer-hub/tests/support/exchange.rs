@@ -1,4 +1,4 @@
-//! A hub whose connections send requests, and whose actions are lines of text.
+//! A hub whose connections exchange requests, and whose actions are formatted as lines.
 #![allow(dead_code)] // not every test file uses all of it
 
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(crate) struct Exchanges {
     pub(crate) now: Duration,
 }
 
-/// Returns the id of the connection with this name, and a guest's if it is in upper case.
+/// Returns the id of the connection with this name, or of a guest if the name is in upper case.
 pub(crate) fn id(name: char) -> ConnId {
     let mut bytes = [name as u8; 16];
     if name.is_ascii_uppercase() {
@@ -57,7 +57,7 @@ impl Exchanges {
         Exchanges { hub, now: Duration::ZERO }
     }
 
-    /// Makes peer 0 known.
+    /// Adds peer 0.
     pub(crate) fn peer(&mut self) {
         self.run(Input::PeerUp { peer: PeerKey::new(0), tag: PEER_TAG });
     }
@@ -67,7 +67,7 @@ impl Exchanges {
         self.hub.tables().find_conn(id(name).as_str()).unwrap()
     }
 
-    /// Sends a packet in `root`; `@x` in `dst` stands for the id of `x`.
+    /// Sends a packet in `root`. `@x` in `dst` is replaced by the id of `x`.
     pub(crate) fn send(&mut self, conn: ConnKey, event: &str, dst: &str) -> Vec<String> {
         self.send_in(ROOT, conn, event, dst)
     }
@@ -93,7 +93,7 @@ impl Exchanges {
         self.run(Input::Command(Command::Request { conn, number, room, event, payload }))
     }
 
-    /// Gives the hub a packet of the peer.
+    /// Passes a packet from the peer to the hub.
     pub(crate) fn peer_sends(&mut self, event: &str, src: &str, dst: &str) -> Vec<String> {
         let (src, dst) = (with_ids(src), with_ids(dst));
         let packet = PacketRef { room: ROOT, event, dst: &dst, src: &src, payload: b"?" };
@@ -118,7 +118,7 @@ fn packet(packet: &PacketRef<'_>) -> String {
     short(&format!("{room} {event} dst={dst} src={src} {text}{names}"))
 }
 
-/// Returns an action as a line; none for those about membership.
+/// Formats an action as a line. Returns `None` for actions about membership.
 fn line(tables: &Tables, action: Action<'_>) -> Option<String> {
     let name =
         |conn: ConnKey| tables.conn_id(conn).map_or("gone".to_owned(), |id| short(id.as_str()));

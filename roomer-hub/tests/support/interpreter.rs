@@ -1,4 +1,4 @@
-//! An interpreter of commands to a hub, one a line. `transcripts.rs` describes the language.
+//! An interpreter of commands for a hub, one per line. `transcripts.rs` describes the language.
 
 use std::time::Duration;
 
@@ -13,13 +13,12 @@ use crate::check;
 #[derive(Default)]
 pub(crate) struct Interpreter {
     config: Config,
-    /// Created at the first command that is not `config`.
+    /// Created by the first command other than `config`.
     hub: Option<Hub>,
     names: Names,
 }
 
-/// The names under which a transcript shows connections, rooms and handlers, including those that
-/// are gone.
+/// The names by which a transcript refers to connections, rooms and handlers, including past ones.
 #[derive(Default)]
 struct Names {
     ids: Vec<(String, ConnId)>,
@@ -29,7 +28,7 @@ struct Names {
 }
 
 impl Interpreter {
-    /// Runs one command and returns what the hub did, one action a line.
+    /// Runs one command, and returns the hub's actions, one per line.
     pub(crate) fn run(&mut self, line: &str) -> Vec<String> {
         let words = words(line);
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -47,7 +46,7 @@ impl Interpreter {
         }
     }
 
-    /// Checks the hub's tables against each other.
+    /// Checks that the hub's tables are consistent.
     pub(crate) fn check(&mut self) {
         let Some(hub) = &mut self.hub else { return };
         let rooms: Vec<RoomKey> = self.names.rooms.iter().map(|room| room.0).collect();
@@ -178,7 +177,7 @@ impl Interpreter {
 }
 
 impl Names {
-    /// Returns the id of a name: always the same one, with letters in it.
+    /// Returns the id for a name. It is always the same, and contains letters.
     fn make_id(&mut self, name: &str) -> ConnId {
         if let Some(known) = self.ids.iter().find(|known| known.0 == name) {
             return known.1;
@@ -188,7 +187,7 @@ impl Names {
         id
     }
 
-    /// Returns the last key of a connection, which may be stale.
+    /// Returns the latest key of a connection, which may be stale.
     fn key(&self, name: &str) -> ConnKey {
         let id = self.ids.iter().find(|known| known.0 == name).map(|known| known.1);
         let of = |id| self.keys.iter().rev().find(|key| key.0 == id);
@@ -201,7 +200,7 @@ impl Names {
         &id.and_then(name).unwrap_or_else(|| panic!("an unknown key: {conn:?}")).0
     }
 
-    /// Replaces names with ids, in `X` and in payloads.
+    /// Replaces names by ids, in `X` and in payloads.
     fn with_ids(&self, word: &str) -> String {
         let mut text = String::from(word);
         for (name, id) in &self.ids {
@@ -215,7 +214,7 @@ impl Names {
         text
     }
 
-    /// Replaces ids with names, in `X` and in payloads.
+    /// Replaces ids by names, in `X` and in payloads.
     fn with_names(&self, text: &str) -> String {
         let mut shown = String::from(text);
         for (name, id) in &self.ids {
@@ -229,7 +228,7 @@ impl Names {
         format!("{shown:?}")
     }
 
-    /// Returns a room's name, with a number if an earlier room had the same name.
+    /// Returns a room's name, with a number appended if an earlier room had the same name.
     fn label(&mut self, tables: &Tables, room: RoomKey) -> &str {
         let known = self.rooms.iter().position(|known| known.0 == room);
         let at = known.unwrap_or_else(|| {
@@ -245,7 +244,7 @@ impl Names {
         &self.rooms[at].1
     }
 
-    /// Returns an action as a line.
+    /// Formats an action as a line.
     fn action(&mut self, tables: &Tables, action: Action<'_>) -> String {
         match action {
             Action::Opened { conn } => format!("opened {}", self.name(conn)),
@@ -306,7 +305,7 @@ impl Names {
     }
 }
 
-/// Returns the counters of rejected packets that changed.
+/// Returns the counters of rejected packets that have changed.
 fn counted(before: RejectedPackets, after: RejectedPackets) -> Vec<String> {
     let counters = [
         ("reserved", before.reserved, after.reserved),
@@ -323,14 +322,14 @@ fn counted(before: RejectedPackets, after: RejectedPackets) -> Vec<String> {
     changed.map(|(name, before, after)| format!("counted {name} +{}", after - before)).collect()
 }
 
-/// Returns a name, in quotes if it is empty or contains characters that are not visible.
+/// Returns a name, quoted if it is empty or contains characters that are not visible.
 fn plain(name: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_graphic() && letter != '"';
     if !name.is_empty() && name.chars().all(is_plain) { name.into() } else { format!("{name:?}") }
 }
 
-/// Splits a line at blanks outside of quotes. In quotes, a backslash escapes the next character; `\0`
-/// is the null character.
+/// Splits a line at spaces outside quotes. Within quotes, a backslash escapes the next
+/// character, and `\0` is the null character.
 fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted) = (Vec::new(), None::<String>, false);
     let mut letters = line.chars();

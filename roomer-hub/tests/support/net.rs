@@ -1,4 +1,4 @@
-//! Hubs and cluster machines over a broker in memory, in virtual time.
+//! Hubs and cluster state machines, connected by a broker in memory, in virtual time.
 #![allow(dead_code)] // not every test file uses all of it
 
 use std::collections::BTreeSet;
@@ -18,16 +18,16 @@ pub(crate) const MS: Duration = Duration::from_millis(1);
 pub(crate) struct Node {
     pub(crate) hub: Hub,
     pub(crate) cluster: Cluster,
-    /// The event, room and payload of each packet, by the connection that received it.
+    /// The event, room and payload of each packet, with the connection that received it.
     pub(crate) received: Vec<(ConnId, String)>,
-    /// The event, room and payload of each `join_ack`, by the connection that received it.
+    /// The event, room and payload of each `join_ack`, with the connection that received it.
     pub(crate) acks: Vec<(ConnId, String)>,
     pub(crate) events: Vec<Event>,
-    /// The rooms whose members are to be closed.
+    /// The rooms whose members should be closed.
     pub(crate) closes: Vec<Option<String>>,
-    /// The sessions whose clients are at other nodes, as these report.
+    /// The sessions whose clients, according to other nodes, have connected elsewhere.
     pub(crate) elsewhere: Vec<(NodeId, ConnId, SessionProof)>,
-    /// Commands about users.
+    /// The commands for users.
     pub(crate) users: Vec<(String, UserCommand)>,
     pub(crate) is_up: bool,
 }
@@ -38,13 +38,13 @@ type ChangeFrame = Box<dyn FnMut(usize, &Bytes) -> Bytes>;
 pub(crate) struct Net {
     pub(crate) now: Duration,
     pub(crate) nodes: Vec<Node>,
-    /// Frames under way: receiver and bytes.
+    /// Frames in flight, with the index of the receiver.
     pub(crate) wire: Vec<(usize, Bytes)>,
-    /// Returns true for frames to lose, by sender, receiver and bytes.
+    /// Given the sender, receiver and bytes of a frame, returns true to drop it.
     pub(crate) lose: Lose,
-    /// Changes the frames of a sender.
+    /// Given the sender and bytes of a frame, returns the frame to deliver.
     pub(crate) change: ChangeFrame,
-    /// The last frame of each node.
+    /// The last frame published by each node.
     last: Vec<Bytes>,
 }
 
@@ -104,7 +104,7 @@ impl Node {
                 } => {
                     let is_ordered = is_own && cluster.is_ordered_message(&packet);
                     let out = except.and_then(|conn| tables.conn_id(conn));
-                    // True if this node is the room's home and nothing waits there.
+                    // True if this node is the room's home and nothing is pending there.
                     if is_ordered && !cluster.submit(now, tables, out, packet) {
                         continue;
                     }
@@ -215,7 +215,7 @@ impl Net {
         self.nodes[node].hub(now, roomer_hub::Input::Packet { conn, packet });
     }
 
-    /// Returns the last frame that a node has published.
+    /// Returns the last frame published by a node.
     pub(crate) fn own_frame(&self, node: usize) -> &Bytes {
         &self.last[node]
     }
@@ -241,7 +241,7 @@ impl Net {
         }
     }
 
-    /// Lets some milliseconds pass.
+    /// Advances the time by some milliseconds, delivering frames.
     pub(crate) fn run(&mut self, ms: u32) {
         let end = self.now + MS * ms;
         loop {
@@ -267,7 +267,7 @@ impl Net {
         }
     }
 
-    /// Returns the members of a room as a node shows them.
+    /// Returns the members of a room according to a node.
     pub(crate) fn view(&self, node: usize, room: &str) -> BTreeSet<ConnId> {
         let tables = self.nodes[node].hub.tables();
         let Some(room) = tables.find_room(room) else { return BTreeSet::new() };

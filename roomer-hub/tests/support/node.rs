@@ -1,4 +1,4 @@
-//! A hub with peers, whose actions are lines of text.
+//! A hub with peers, whose actions are formatted as lines.
 #![allow(dead_code)] // not every test file uses all of it
 
 use std::time::Duration;
@@ -22,14 +22,14 @@ pub(crate) fn guest(number: u8) -> ConnId {
     id(0xaa, number)
 }
 
-/// Returns an id with the tag of four bytes `tag`.
+/// Returns an id whose first four bytes are `tag`.
 pub(crate) fn id(tag: u8, number: u8) -> ConnId {
     let mut bytes = [number; 16];
     bytes[..4].fill(tag);
     ConnId::from_random_bytes(bytes)
 }
 
-/// A hub with peer 0, whose actions are lines of text.
+/// A hub with peer 0.
 pub(crate) struct Node(pub(crate) Hub);
 
 impl Node {
@@ -78,13 +78,13 @@ impl Node {
         self.run(Input::GuestCount { peer: peer(of), room, members })
     }
 
-    /// Sends a message for the server to the connection with an id.
+    /// Sends a message from the server to the connection with an id.
     pub(crate) fn send(&mut self, dst: &str) -> Vec<String> {
         let (room, event, payload) = ("x", "news", &b""[..]);
         self.run(Input::Command(Command::Send { from: None, dst, room, event, payload }))
     }
 
-    /// Gives the hub a peer's message to `root`, or to `dst`.
+    /// Passes a peer's message to `root`, or to `dst`, to the hub.
     pub(crate) fn peer_sends(&mut self, of: u16, event: &str, src: &str, dst: &str) -> Vec<String> {
         let (peer, packet) = (peer(of), PacketRef { room: ROOT, event, dst, src, payload: b"" });
         match dst {
@@ -93,7 +93,7 @@ impl Node {
         }
     }
 
-    /// Returns the number of members of a room on all nodes; 0 without such a room.
+    /// Returns the number of members of a room on all nodes; 0 if the room does not exist.
     pub(crate) fn member_count(&self, room: &str) -> usize {
         let tables = self.0.tables();
         tables.find_room(room).map_or(0, |room| tables.member_count(room))
@@ -112,7 +112,7 @@ impl Node {
     }
 }
 
-/// Returns the last two digits of an id: its number.
+/// Returns the last two digits of an id, which are its number.
 fn short(id: &str) -> &str {
     id.get(34..).unwrap_or(id)
 }

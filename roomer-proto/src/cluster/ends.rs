@@ -10,6 +10,7 @@ use super::position::Resume;
 /// The last frame sent to one peer, and the last frame applied from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StreamEnd {
+    /// The receiving node.
     pub to: NodeId,
     /// The number of the stream; 0 if there is no stream.
     pub stream: u32,

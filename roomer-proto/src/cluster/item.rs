@@ -106,6 +106,7 @@ pub enum Item<'a> {
     Command {
         /// The connection's id.
         id: ConnId,
+        /// The command to carry out.
         command: PeerCommand<'a>,
     },
     /// An item about a room with a total message order.

@@ -1,4 +1,4 @@
-//! The answers of a client, and the data that it keeps and forgets.
+//! Pongs, acknowledgements and close frames of a client, and how much data it retains.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ fn a_close_of_the_server_ends_the_session() {
     }
 }
 
-/// Connects again after a loss, and returns what the client writes once it is in root.
+/// Reconnects after a loss, and returns what the client writes once it is in `root`.
 fn reconnect(client: &mut Client, first: &PacketRef<'_>) -> Vec<u8> {
     assert_eq!(client.poll(NOW, 0), Some(Need::Connect));
     client.connected(&"ws://h/ws".parse().unwrap(), KEY);
@@ -94,7 +94,7 @@ fn messages_that_were_not_written_wait_for_the_next_connection() {
     for _ in 0..4 {
         client.send(NOW, ROOT, "chat", None, &[7; 60_000]).unwrap();
     }
-    // About 64 KiB are passed to the network at once.
+    // At most about 64 KiB are passed to the network in one call.
     transmit(&mut client);
     let held = client.held();
     client.disconnected(NOW);
@@ -126,7 +126,7 @@ fn requests_that_were_not_written_wait_for_the_next_session() {
     assert!((120_000..130_000).contains(&written.len()), "{}", written.len());
 }
 
-/// `Duration::MAX` is how one writes that there is no limit.
+/// `Duration::MAX` is the usual way to specify no limit.
 #[test]
 fn times_without_a_limit_overflow_nothing() {
     let forever = Duration::MAX;
@@ -148,8 +148,8 @@ fn times_without_a_limit_overflow_nothing() {
     client.wake(NOW);
 }
 
-/// The network accepts nothing: the client cannot send its question, which is due, and must notice by the
-/// silence.
+/// The network accepts nothing, so a pending request for confirmation cannot be sent. The
+/// client must still time out.
 #[test]
 fn a_question_that_cannot_be_sent_does_not_hide_the_silence() {
     let mut client = upgraded();

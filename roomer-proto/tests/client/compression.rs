@@ -1,4 +1,4 @@
-//! A client that offers permessage-deflate.
+//! Clients that offer permessage-deflate.
 
 use roomer_proto::client::{Event, Failure, Options};
 use roomer_proto::websocket::deflate::{Deflater, Inflater, OFFER};
@@ -20,7 +20,7 @@ fn response(answer: &str) -> Vec<u8> {
     format!("{}Sec-WebSocket-Extensions: {answer}\r\n\r\n", &RESPONSE[..end]).into_bytes()
 }
 
-/// Compresses a packet as a server does.
+/// Compresses a packet like a server.
 fn compressed(packet: &PacketRef<'_>) -> Vec<u8> {
     let mut frame = Vec::new();
     Deflater::new().message_frame(Kind::Binary, &packet.to_bytes(), &mut frame);

@@ -1,4 +1,4 @@
-//! A client over a WebSocket of another implementation, which moves whole messages.
+//! The client over an external WebSocket implementation, which passes whole messages.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ const HELLO_OF_SERVER: PacketRef<'_> =
 const ROOT_OF_SERVER: PacketRef<'_> =
     PacketRef { room: ROOT, event: JOIN_ACK, src: ID, payload: b"[]", dst: "" };
 
-/// A client whose WebSocket is open, and whose server has sent its first packet.
+/// Returns a client whose WebSocket is open and whose server has sent its first packet.
 fn open(first: &PacketRef<'_>) -> Client {
     let mut client = Client::new(Options::default());
     assert_eq!(client.poll(NOW, 0), Some(Need::Connect));
@@ -29,7 +29,7 @@ fn receive(client: &mut Client, packet: &PacketRef<'_>) {
     client.receive_message(NOW, &packet.to_bytes());
 }
 
-/// Returns the rooms, events and receivers of the messages that the client sends, and its close code.
+/// Returns the room, event and receiver of each message that the client sends, and its close code.
 fn transmit(client: &mut Client) -> (Vec<String>, Option<u16>) {
     let (mut sent, mut closed) = (Vec::new(), None);
     client.transmit_messages(NOW, &mut |outgoing| match outgoing {
@@ -77,7 +77,7 @@ fn the_address_names_the_session_to_which_the_client_returns() {
 
 #[test]
 fn asks_where_it_would_ping() {
-    // There are no pings over such a WebSocket: an acknowledgement, or a probe, has an answer too.
+    // Such a WebSocket has no pings, but requests for acknowledgements and probes are answered too.
     let mut extended = open(&HELLO_OF_SERVER);
     extended.wake(NOW);
     assert_eq!(sent(&mut extended), [format!("{ROOT} {ACK} {ACK_NOW}")]);
@@ -95,7 +95,7 @@ fn a_server_that_does_not_answer_is_given_up_without_a_close_frame() {
     sent(&mut client);
     let mut now = NOW;
     for _ in 0..2 {
-        // The second time, since a program may have been suspended.
+        // Twice, because the first timeout might be due to a suspension.
         now = client.deadline(now).unwrap() + Duration::from_secs(60);
         if client.poll(now, 0) == Some(Need::Disconnect) {
             break;

@@ -1,5 +1,5 @@
-//! A server that sends anything: the client never panics, and what it holds is bounded by what it
-//! has received.
+//! Servers that send arbitrary data: the client must not panic, and its memory must be bounded
+//! by the received bytes.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use roomer_proto::{PacketRef, ROOT, websocket};
 
 use crate::support::*;
 
-/// The names that mean something to a client, and one that does not.
+/// Event names with a meaning for clients, and one without.
 const EVENTS: [&str; 13] = [
     "join_ack",
     "leave_ack",
@@ -46,7 +46,7 @@ fn payload() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// One thing that happens to a client.
+/// One event in the life of a client.
 #[derive(Clone, Debug)]
 enum Step {
     Packet { room: usize, event: usize, dst: bool, src: usize, payload: Vec<u8> },
@@ -72,7 +72,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Acts as the driver, and answers a new handshake.
+/// Acts as the driver, and answers the handshake of a new connection.
 fn drive(client: &mut Client, now: Duration) {
     for _ in 0..20 {
         match client.poll(now, now.as_nanos() as u64) {
@@ -135,7 +135,7 @@ proptest! {
             }
             prop_assert!(count < 400);
         }
-        // Whatever it was, the client ends, or reconnects within the longest delay.
+        // In any case, the client is closed, or reconnects within the longest delay.
         client.disconnected(now);
         drive(&mut client, now);
         if client.state() != State::Closed {

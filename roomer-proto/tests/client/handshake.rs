@@ -1,4 +1,4 @@
-//! The request of a client, and responses right and wrong.
+//! Handshakes of a client, with valid and invalid responses.
 
 use roomer_proto::client::{Address, Client, Event, Failure, Need, Options, State};
 use roomer_proto::extended::HELLO;
@@ -19,7 +19,7 @@ fn the_request_is_exactly_this() {
 fn a_token_may_be_offered_as_a_subprotocol_and_only_the_other_one_is_selected() {
     let address: Address = "ws://h/ws".parse().unwrap();
     let address = address.token_protocol("süß?>");
-    // As the JavaScript client encodes it.
+    // The same encoding as in the JavaScript client.
     assert_eq!(address.protocols().collect::<Vec<_>>(), ["roomer", "token.c8O8w58_Pg"]);
     assert!(!format!("{address:?} {}", address.to_url()).contains("c8O8"), "no log shows it");
     let select = |lines: &str| {
@@ -36,7 +36,7 @@ fn a_token_may_be_offered_as_a_subprotocol_and_only_the_other_one_is_selected() 
         events(&mut client).pop()
     };
     let selected = "Sec-WebSocket-Protocol: roomer\r\n";
-    // A server may select none (RFC 6455 section 4.2.2).
+    // A server need not select a subprotocol (RFC 6455 section 4.2.2).
     assert_eq!([select(selected), select("")], [None, None]);
     let (twice, name) = (selected.repeat(2), "Sec-WebSocket-Protocol");
     let both = format!("{name}: roomer, token.c8O8w58_Pg\r\n");
@@ -98,7 +98,7 @@ fn wrong_responses_are_rejected() {
     }
 }
 
-/// The same credentials would be rejected again; a new token may not be.
+/// The same credentials would be rejected again, but a new token may be accepted.
 #[test]
 fn a_rejection_is_final_unless_the_login_is_renewed() {
     for (status, renews_login, state) in [
@@ -123,7 +123,7 @@ fn unknown_parts_of_the_extended_protocol_are_ignored() {
     let packet =
         PacketRef { room: ROOT, event: HELLO, src: ID, payload: hello.as_bytes(), dst: "" };
     receive(&mut client, &packet);
-    // This `hello` cannot continue a session that the client does not have.
+    // This `hello` claims to resume a session that the client does not have.
     let id = ID.parse().unwrap();
     assert_eq!(events(&mut client), [Event::Opened { id, is_resumed: false }]);
     let payload = br#"{"x":1}"#;

@@ -1,4 +1,4 @@
-//! The client over memory: its handshake, and servers that send anything.
+//! Tests of the client without a network.
 #![allow(clippy::unwrap_used)]
 
 mod answers;

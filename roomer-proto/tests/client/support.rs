@@ -1,4 +1,4 @@
-//! A client whose server is the test.
+//! Helpers that drive a client and act as its server.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub(crate) const ID: &str = "07070707-0707-4707-8707-070707070707";
 pub(crate) const NOW: Duration = Duration::from_secs(100);
 pub(crate) const KEY: [u8; 16] = [7; 16];
 
-/// The response to the key [`KEY`].
+/// The response that matches the key [`KEY`].
 pub(crate) const RESPONSE: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: CdXSYUsvsaMthlEXWDNURGWA/1o=\r\n\r\n";
 
@@ -23,7 +23,7 @@ pub(crate) fn connecting(options: Options) -> (Client, Vec<u8>) {
     (client, request)
 }
 
-/// Returns a client with an answered handshake.
+/// Returns a client whose handshake is complete.
 pub(crate) fn upgraded() -> Client {
     let (mut client, _) = connecting(Options::default());
     client.receive(NOW, &mut RESPONSE.as_bytes().to_vec());
@@ -36,7 +36,7 @@ pub(crate) fn transmit(client: &mut Client) -> Vec<u8> {
     out
 }
 
-/// Lets a client receive a packet of the server.
+/// Passes a packet from the server to a client.
 pub(crate) fn receive(client: &mut Client, packet: &PacketRef<'_>) {
     let mut frame = Vec::new();
     packet_frame(packet, &mut frame).unwrap();

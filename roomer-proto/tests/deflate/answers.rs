@@ -1,4 +1,4 @@
-//! Which answers of servers a client accepts.
+//! Responses to an offer: which ones a client accepts.
 
 use roomer_proto::websocket::deflate::{Agreement, OFFER, WrongAnswer};
 
@@ -28,7 +28,7 @@ fn an_answer_with_anything_else_fails_the_connection() {
         ",",
         &format!("{OFFER}; server_max_window_bits"),
         &format!("{OFFER}; server_max_window_bits=16"),
-        // Not offered.
+        // Parameters that were not offered.
         &format!("{OFFER}; client_max_window_bits"),
         &format!("{OFFER}; client_max_window_bits=15"),
         &format!("{OFFER}; unknown"),

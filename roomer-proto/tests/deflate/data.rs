@@ -1,4 +1,4 @@
-//! Compressed data: the examples of RFC 7692 section 7.2.3, round trips, and what is not such data.
+//! Compressed data: the examples of RFC 7692 section 7.2.3, round trips, and invalid data.
 
 use proptest::prelude::*;
 use roomer_proto::websocket::Kind;
@@ -19,9 +19,9 @@ fn the_examples_of_the_rfc() {
     for (data, message) in [
         // 7.2.3.1: a message with one fixed block.
         (&b"\xf2\x48\xcd\xc9\xc9\x07\x00"[..], &b"Hello"[..]),
-        // 7.2.3.3: a block without compression.
+        // 7.2.3.3: an uncompressed block.
         (b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00", b"Hello"),
-        // 7.2.3.4: a last block, and the empty one behind it.
+        // 7.2.3.4: a final block, followed by the empty block.
         (b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00", b"Hello"),
         // 7.2.3.5: two blocks.
         (b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00", b"Hello"),
@@ -34,11 +34,11 @@ fn the_examples_of_the_rfc() {
 
 #[test]
 fn what_the_rfc_permits_and_zlib_would_not_send() {
-    // Nothing at all, from a compressor that has nothing to flush.
+    // No data, from a compressor that had nothing to flush.
     assert_eq!(inflate(b""), Ok(vec![]));
-    // A last block without the empty one behind it.
+    // A final block that is not followed by the empty block.
     assert_eq!(inflate(b"\xf3\x48\xcd\xc9\xc9\x07\x00").as_deref(), Ok(&b"Hello"[..]));
-    // Several last blocks.
+    // Several final blocks.
     let twice = b"\xf3\x48\xcd\xc9\xc9\x07\x00\xf3\x48\xcd\xc9\xc9\x07\x00\x00";
     assert_eq!(inflate(twice).as_deref(), Ok(&b"HelloHello"[..]));
 }
@@ -49,9 +49,9 @@ fn each_message_starts_with_an_empty_window() {
     let mut run =
         |data: &[u8]| inflater.inflate(Kind::Binary, data, MAX).map_err(|violation| violation.code);
     assert!(run(b"\xf2\x48\xcd\xc9\xc9\x07\x00").is_ok());
-    // The RFC's second "Hello" (7.2.3.2) refers to the first.
+    // The second "Hello" of the RFC (7.2.3.2) refers to the first one.
     assert_eq!(run(b"\xf2\x00\x11\x00\x00"), Err(1007));
-    // An error does not outlive its message.
+    // An error does not affect the next message.
     assert_eq!(run(b"\xf2\x48\xcd\xc9\xc9\x07\x00").as_deref(), Ok(&b"Hello"[..]));
 }
 
@@ -72,7 +72,7 @@ fn what_is_not_compressed_data_to_its_end_is_closed_with_1007() {
 
 #[test]
 fn a_bomb_ends_at_the_limit() {
-    // A thousand times its length.
+    // It expands to a thousand times its length.
     let zeros = vec![0; 8 << 20];
     let mut deflater = Deflater::new();
     let bomb = deflater.deflate(&zeros).unwrap().to_vec();
@@ -89,7 +89,7 @@ fn a_bomb_ends_at_the_limit() {
 
 #[test]
 fn a_message_of_empty_blocks_is_closed_with_1007() {
-    // Last blocks, after each of which the decompressor starts again, and blocks between flushes.
+    // Final blocks, each of which restarts the decompressor, and empty blocks between flushes.
     for block in [&b"\x03\x00"[..], b"\x00\x00\x00\xff\xff"] {
         let padded = |bytes: usize, end: &[u8]| [&block.repeat(bytes / block.len()), end].concat();
         assert_eq!(inflate(&padded(1000, b"\x00")), Ok(vec![]), "some are allowed");
@@ -97,7 +97,7 @@ fn a_message_of_empty_blocks_is_closed_with_1007() {
         let hello = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
         assert_eq!(inflate(&padded(1 << 20, hello)), Err(1007), "in front of a short message");
     }
-    // A compressor that flushes after each byte is wasteful, and no attacker.
+    // A compressor that flushes after every byte is inefficient, but not malicious.
     let mut flushed = b"\x4a\x04\x00\x00\x00\xff\xff".repeat(10_000);
     flushed.push(0);
     assert_eq!(inflate(&flushed), Ok(b"a".repeat(10_000)));
@@ -127,7 +127,7 @@ fn a_message_that_does_not_get_shorter_is_sent_as_it_is() {
     }
 }
 
-/// Returns bytes that do not repeat (splitmix64).
+/// Returns incompressible bytes (splitmix64).
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 7u64;
     let mut next = || {
@@ -166,7 +166,8 @@ proptest! {
         }
     }
 
-    /// Cut anywhere or with a wrong bit, a message is an error, or another message within the limit.
+    /// A message that is truncated or has a flipped bit is either an error, or another message
+    /// within the limit.
     #[test]
     fn damaged_data_stay_within_the_limit(
         message in "[a-h]{100,500}", cut in any::<prop::sample::Index>(), bit in 0..8u8,

@@ -1,4 +1,4 @@
-//! RSV1: where a session permits it (RFC 7692 section 6), and messages in fragments.
+//! The RSV1 bit: where a session accepts it (RFC 7692 section 6), and fragmented messages.
 
 use roomer_proto::websocket::deflate::{Deflater, Inflater};
 use roomer_proto::websocket::{Event, Kind, Limits, Session};
@@ -11,16 +11,16 @@ const PING: u8 = 9;
 /// "Hello" (section 7.2.3.1).
 const HELLO: &[u8] = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
 
-/// Encodes a frame of a client, masked with zeros.
+/// Encodes a client frame with a zero masking key.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     [&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0][..], payload].concat()
 }
 
-/// Returns the messages of a session, or the code that it is closed with.
+/// Returns the messages of a session, or the close code of its violation.
 fn messages(takes_compressed: bool, frames: &[Vec<u8>]) -> Result<Vec<(Kind, Vec<u8>)>, u16> {
     let limits = Limits::default();
     let mut all = Vec::new();
-    // Also byte by byte: what is compressed must not depend on where a read ends.
+    // Also byte by byte, because the state of compression must not depend on chunk boundaries.
     for size in [usize::MAX, 1] {
         let mut session = Session::new();
         if takes_compressed {
@@ -66,7 +66,7 @@ fn compressed_and_plain_messages_alternate() {
 
 #[test]
 fn fragments_are_inflated_together() {
-    // The text's fragments are not UTF-8, and need not be.
+    // Fragments of compressed text need not be valid UTF-8.
     for cut in 0..=HELLO.len() {
         let frames = [
             frame(RSV1 | TEXT, &HELLO[..cut]),

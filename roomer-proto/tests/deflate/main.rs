@@ -1,4 +1,4 @@
-//! permessage-deflate: the negotiation, the frames, the compressed data.
+//! permessage-deflate: negotiation, frames and compressed data.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
 
 mod answers;

@@ -1,4 +1,5 @@
-//! Which offers of clients a server accepts (RFC 7692 sections 5.1 and 7.1), and its answers.
+//! Offers of compression: which ones a server accepts (RFC 7692 sections 5.1 and 7.1), and its
+//! responses.
 
 use proptest::prelude::*;
 use roomer_proto::websocket::deflate::{Agreement, OFFER};
@@ -77,7 +78,7 @@ fn each_wrong_parameter_declines_its_offer() {
     ] {
         let offer = format!("permessage-deflate; {params}");
         assert_eq!(answer(&[&offer]), None, "{offer}");
-        // A client may offer the same extension again with parameters that suit more servers.
+        // A client may repeat the extension with parameters that more servers support.
         if !params.contains('"') && !params.ends_with([';', '=']) && !params.is_empty() {
             let with_fallback = format!("{offer}, permessage-deflate");
             let accepted = answer(&[&with_fallback]);

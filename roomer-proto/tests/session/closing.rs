@@ -1,4 +1,4 @@
-//! Close frames: their codes, their reasons, and the bytes after them, which are ignored.
+//! Close frames: codes, reasons, and bytes that follow them.
 
 use roomer_proto::websocket::{Limits, Session, Violation, code, valid_close_code};
 
@@ -8,7 +8,7 @@ fn body(code: u16, reason: &[u8]) -> Vec<u8> {
     [&code.to_be_bytes(), reason].concat()
 }
 
-/// The codes of RFC 6455 section 7.4 and PROTOCOL section 3; 1014 is unassigned there, and accepted.
+/// The codes of RFC 6455 section 7.4 and PROTOCOL section 3. 1014 is unassigned there, but accepted.
 fn for_the_wire(code: u16) -> bool {
     (1000..=1003).contains(&code) || (1007..=1014).contains(&code) || (3000..=4999).contains(&code)
 }
@@ -119,7 +119,7 @@ fn a_session_is_not_over_before_the_end() {
     assert!(session.is_over());
 }
 
-/// A driver answers a close of the peer differently than a violation.
+/// A driver responds differently to a close frame than to a violation.
 #[test]
 fn only_a_valid_close_counts_as_closed_by_the_peer() {
     let endings = [

@@ -1,4 +1,4 @@
-//! The session compared with tungstenite's own server side on the same streams.
+//! Compares the session with tungstenite's server side on the same streams.
 
 use std::io::{self, Read, Write};
 
@@ -10,7 +10,7 @@ use tungstenite::{Error, Message};
 use crate::streams::{any_stream, chunk_sizes, chunks};
 use crate::wire::*;
 
-/// A socket in memory: returns its chunks one by one, then ends; keeps the bytes that are written.
+/// A socket in memory, which returns chunks one at a time and records written bytes.
 struct Socket<'a, I: Iterator<Item = &'a [u8]>> {
     chunks: I,
     rest: &'a [u8],
@@ -36,16 +36,16 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Write for Socket<'a, I> {
     }
 }
 
-/// The result of tungstenite after its last event.
+/// The state in which tungstenite stopped.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
-    /// The stream ended.
+    /// The stream ended without a close frame.
     Stream,
     Close,
     Refused,
 }
 
-/// Returns the events that tungstenite reads, its result, and the bytes that it wrote.
+/// Returns the events that tungstenite reads, its final state, and the bytes that it writes.
 fn tungstenite<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Seen>, End, Vec<u8>) {
     let config = WebSocketConfig::default()
         .read_buffer_size(4096)
@@ -61,7 +61,7 @@ fn tungstenite<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Seen>, End, V
             Ok(Message::Ping(data)) => seen.push(Seen::Ping(data.to_vec())),
             Ok(Message::Pong(data)) => seen.push(Seen::Pong(data.to_vec())),
             Ok(Message::Close(frame)) => {
-                // A code that is not for the wire is reported as 1002 with a different reason.
+                // tungstenite replaces an invalid code with 1002 and a reason of its own.
                 if frame.as_ref().is_some_and(|f| f.reason == "Protocol violation") {
                     return (seen, End::Refused, socket.written);
                 }
@@ -80,7 +80,7 @@ fn tungstenite<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Seen>, End, V
     }
 }
 
-/// Returns the events, the result and the violation of this crate's session.
+/// Returns the events, the final state and the violation of this crate's session.
 fn ours(wire: &[u8]) -> (Vec<Seen>, End, Option<&'static str>) {
     // tungstenite does not limit fragments
     let limits = limits(16 << 20, u32::MAX);
@@ -104,7 +104,7 @@ proptest! {
         prop_assert_eq!(&ours, &theirs);
         prop_assert_eq!(&ours, &stream.expected);
 
-        // Both answer pings with the same bytes.
+        // Both answer pings with identical bytes.
         let mut pongs = Vec::new();
         for event in &ours {
             if let Seen::Ping(data) = event {
@@ -130,8 +130,9 @@ proptest! {
         match our_end {
             End::Refused => {
                 prop_assert!(theirs.starts_with(&ours));
-                // This crate needs only the header; tungstenite waits for a payload that may never arrive.
-                // tungstenite also accepts control frames with a longer form of a short length.
+                // This crate needs only the header, but tungstenite waits for the payload,
+                // which may never arrive. tungstenite also accepts control frames whose short
+                // length has an extended form.
                 let forgiven = reason == Some("control frame is above 125 bytes");
                 prop_assert!(forgiven || their_end != End::Close, "{:?}", reason);
                 prop_assert!(forgiven || ours == theirs, "{:?}", reason);

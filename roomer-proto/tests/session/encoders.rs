@@ -1,4 +1,4 @@
-//! The frames of a server, read by a decoder that shares no code with the encoders.
+//! Encoding of server frames, checked by a decoder that shares no code with the encoders.
 
 use proptest::prelude::*;
 use roomer_proto::websocket::{
@@ -9,8 +9,8 @@ use roomer_proto::{Field, PacketRef};
 
 use crate::wire::filler;
 
-/// Decodes a server's frame by RFC 6455 section 5.2: whole, unmasked, its length in the shortest
-/// form. Returns the opcode, the payload and the bytes after it.
+/// Decodes a server frame according to RFC 6455 section 5.2. It must be final, unmasked, and use
+/// the shortest form of its length. Returns the opcode, the payload and the bytes that follow.
 fn read_frame(wire: &[u8]) -> (u8, &[u8], &[u8]) {
     let (first, second) = (wire[0], wire[1]);
     assert_eq!(first & 0xf0, 0x80, "final, without reserved bits");
@@ -30,7 +30,7 @@ fn read_frame(wire: &[u8]) -> (u8, &[u8], &[u8]) {
     (first & 0x0f, payload, rest)
 }
 
-/// Runs an encoder on a buffer that already has content, which must not change.
+/// Runs an encoder on a buffer with existing content, which must not change.
 fn encoded(encode: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
     let mut out = b"before".to_vec();
     encode(&mut out);
@@ -100,7 +100,7 @@ fn a_pong_has_the_payload_of_the_ping() {
         let wire = encoded(|out| pong_frame(&data, out));
         assert_eq!(read_frame(&wire), (10, &data[..], &[][..]));
     }
-    // A longer payload would not be a valid frame.
+    // A longer payload would make the frame invalid.
     let wire = encoded(|out| pong_frame(&filler(CONTROL_MAX + 1), out));
     assert_eq!(read_frame(&wire), (10, &filler(CONTROL_MAX)[..], &[][..]));
 }
@@ -131,7 +131,7 @@ fn a_long_reason_is_truncated_at_a_character_boundary() {
     }
 }
 
-/// The zeros are never read, so they take address space only.
+/// The zeros are never read, so they take up address space only.
 #[cfg(target_pointer_width = "64")]
 #[test]
 fn a_packet_that_cannot_be_encoded_leaves_no_header_behind() {

@@ -1,4 +1,4 @@
-//! The limits: messages exactly at each limit, and one above.
+//! Limits on messages, tested at each limit and just above it.
 
 use roomer_proto::websocket::{Limits, Session};
 
@@ -7,7 +7,7 @@ use crate::wire::*;
 const TOO_BIG: Seen = Seen::Refused(1009, "message is above the limit");
 const TOO_MANY: Seen = Seen::Refused(1009, "message has too many fragments");
 
-/// Encodes a message in fragments of these lengths.
+/// Encodes a message in fragments of the given lengths.
 fn fragmented(payload: &[u8], sizes: &[usize]) -> Vec<u8> {
     let mut wire = Vec::new();
     let mut rest = payload;
@@ -74,7 +74,7 @@ fn text_has_the_same_limit() {
     assert_eq!(read_chunks(&limits, [&over[..]]), [TOO_BIG]);
 }
 
-/// The header of the first or of a later frame is enough.
+/// The header of any frame of the message is sufficient.
 #[test]
 fn the_limit_is_checked_before_the_payload_is_received() {
     let limits = limits(1000, 1024);
@@ -88,7 +88,7 @@ fn the_limit_is_checked_before_the_payload_is_received() {
     for (already, length) in [(1000, 1), (999, 2), (1, 1000), (1000, u64::MAX >> 1)] {
         let wire = [frame(BINARY, &filler(already)), header(FIN | CONTINUE, length, KEY)].concat();
         assert_eq!(read_chunks(&limits, [&wire[..]]), [TOO_BIG]);
-        // Without the last byte of the header nothing is known yet.
+        // Before the last byte of the header, the length is unknown.
         let mut session = Session::new();
         let (most, last) = wire.split_at(wire.len() - 1);
         assert_eq!(feed(&mut session, &limits, most), []);
@@ -148,7 +148,7 @@ fn large_messages_may_have_more_fragments() {
 fn the_number_of_fragments_may_grow_with_the_message() {
     let mut limits = limits(1000, 2);
     limits.mean_fragment = 100;
-    // Two, and one more per 100 bytes of the message so far.
+    // Two fragments, and one more per 100 bytes received so far.
     for (sizes, is_allowed) in [
         (&[1, 1, 98][..], true),
         (&[1, 1, 97][..], false),
@@ -178,7 +178,7 @@ fn endless_empty_fragments_are_rejected() {
     assert_eq!(read(&wire), [TOO_MANY]);
 }
 
-/// Limits are an argument of each feed, so that a driver may tighten them on an open connection.
+/// Limits are an argument of each feed, so a driver can tighten them on an open connection.
 #[test]
 fn the_limits_of_the_current_feed_apply() {
     let mut session = Session::new();

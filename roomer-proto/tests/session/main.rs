@@ -1,4 +1,4 @@
-//! The WebSocket session: its events, violations and memory, for any split of the bytes.
+//! The WebSocket session: events, violations and memory, for any chunk boundaries.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
 
 mod closing;

@@ -1,5 +1,5 @@
-//! Memory follows the bytes that were received, not the length that was announced, and an idle session
-//! owns none.
+//! Memory of a session: it follows the received bytes, not the announced length, and an idle
+//! session owns none.
 
 use proptest::prelude::*;
 use roomer_proto::websocket::{Limits, Session};
@@ -7,7 +7,7 @@ use roomer_proto::websocket::{Limits, Session};
 use crate::streams::{any_stream, chunk_sizes, chunks, large, small};
 use crate::wire::*;
 
-/// Returns the maximum amount of memory that doubling may take for `bytes` received.
+/// Returns the maximum memory for `bytes` received, given that buffers grow by doubling.
 fn allowance(bytes: usize) -> usize {
     2 * bytes + 64
 }
@@ -59,7 +59,7 @@ fn an_announced_frame_takes_memory_for_received_bytes_only() {
 
 #[test]
 fn a_whole_frame_is_held_once() {
-    // The largest frame, and one whose chunks never quite fill a buffer that has doubled.
+    // The largest frame, and one whose chunks never quite fill a buffer after it has doubled.
     for (size, first, step) in [(16 << 20, 0, 65_536), (1_000_003, 1000, 50_001)] {
         let (limits, mut session) = (Limits::default(), Session::new());
         let wire = frame(FIN | BINARY, &vec![1; size]);
@@ -89,7 +89,7 @@ fn unfinished_bytes_are_reported() {
     feed(&mut session, &limits, back);
     feed(&mut session, &limits, &[]);
     assert_eq!(session.unfinished(), 0);
-    // The session is over, with a frame in two chunks.
+    // A close frame in two chunks ends the session.
     let close = frame(FIN | CLOSE, b"");
     feed(&mut session, &limits, &close[..3]);
     assert_eq!(session.unfinished(), 3);
@@ -117,7 +117,7 @@ fn fragments_take_memory_for_received_bytes_only() {
     }
 }
 
-/// A driver that drops a feed early and then stays some messages behind.
+/// Tests a driver that drops one feed early, and then stays some messages behind.
 #[test]
 fn a_lagging_driver_takes_memory_for_its_backlog_only() {
     for backlog in 1..=4 {
@@ -146,7 +146,7 @@ fn the_end_of_a_session_frees_all_memory() {
         let (limits, mut session) = (Limits::default(), Session::new());
         feed(&mut session, &limits, &frame(BINARY, &filler(5000)));
         assert!(session.held() >= 5000);
-        // Byte by byte, so that the last frame was buffered too.
+        // Byte by byte, so that the last frame is buffered too.
         let seen: Vec<Seen> =
             ending.chunks(1).flat_map(|byte| feed(&mut session, &limits, byte)).collect();
         assert_eq!(seen.len(), 1, "{ending:?}");
@@ -166,7 +166,7 @@ proptest! {
             feed(&mut session, &limits, chunk);
             came += chunk.len();
             rested = stream.rests.iter().copied().rfind(|rest| *rest <= came).unwrap_or(rested);
-            // Bytes before the end of the last message no longer count.
+            // Bytes before the end of the last complete message no longer count.
             prop_assert!(session.held() <= allowance(came - rested));
         }
     }

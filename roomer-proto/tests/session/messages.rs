@@ -1,4 +1,4 @@
-//! The messages of well-behaved clients.
+//! Messages of conforming clients.
 
 use roomer_proto::websocket::{Event, Limits, Session};
 
@@ -13,7 +13,7 @@ fn the_examples_of_the_rfc() {
     assert_eq!(read(pong), [Seen::Pong(b"Hello".to_vec())]);
 }
 
-/// The other examples are frames of a server; from a client each is rejected because it is not masked.
+/// The other examples are server frames. Received from a client, each is rejected as unmasked.
 #[test]
 fn the_unmasked_examples_of_the_rfc_are_rejected() {
     let examples: [&[u8]; 6] = [
@@ -29,7 +29,7 @@ fn the_unmasked_examples_of_the_rfc_are_rejected() {
     }
 }
 
-/// The same examples, masked: fragments, and both longer forms of the length.
+/// The same examples, masked: fragments, and both extended forms of the length.
 #[test]
 fn the_examples_of_the_rfc_masked() {
     let fragments = [frame(TEXT, b"Hel"), frame(FIN | CONTINUE, b"lo")].concat();
@@ -49,8 +49,7 @@ fn every_length_around_the_forms_of_the_length() {
     }
 }
 
-/// RFC 6455 requires the shortest form of senders, but the Go original accepts any, and so does this
-/// crate.
+/// RFC 6455 requires senders to use the shortest form, but like the Go original, this crate accepts any.
 #[test]
 fn a_length_in_a_longer_form_is_accepted() {
     let mut medium = vec![FIN | BINARY, 0x80 | 126, 0, 2];

@@ -1,4 +1,4 @@
-//! The events of a stream do not depend on how it is split into chunks.
+//! The events of a stream must not depend on how it is split into chunks.
 
 use proptest::prelude::*;
 use roomer_proto::websocket::{Limits, Session};
@@ -31,7 +31,7 @@ fn in_two_at_every_position() {
     }
 }
 
-/// Two splits close to each other: a short chunk inside a header or a period of the mask.
+/// Tests two splits close together, with a short chunk inside a header or a period of the masking key.
 #[test]
 fn in_three_with_a_short_piece_in_the_middle() {
     let stream = small();
@@ -45,7 +45,7 @@ fn in_three_with_a_short_piece_in_the_middle() {
     }
 }
 
-/// All splits inside a long payload are alike, so only those at its ends are tried.
+/// All splits within a long payload are equivalent, so only those near its ends are tested.
 #[test]
 fn large_frames_in_two_around_every_header() {
     for stream in steps() {
@@ -64,7 +64,7 @@ fn empty_chunks_change_nothing() {
     assert_eq!(read_chunks(&Limits::default(), chunks), stream.expected);
 }
 
-/// A driver may drop a feed at any time: the events that it has not taken come with the next feed.
+/// If a driver drops a feed early, the next feed returns the remaining events.
 #[test]
 fn the_rest_of_a_dropped_feed_comes_with_the_next() {
     let limits = Limits::default();
@@ -77,7 +77,7 @@ fn the_rest_of_a_dropped_feed_comes_with_the_next() {
                 let mut feed = session.feed(&limits, &mut chunk);
                 seen.extend((0..drawn).map_while(|_| draw(&mut feed)));
             }
-            // The remaining events come one at a time, without new bytes.
+            // Reads the remaining events one at a time, without new bytes.
             while let Some(event) = draw(&mut session.feed(&limits, &mut [])) {
                 seen.push(event);
             }
@@ -112,7 +112,7 @@ proptest! {
         prop_assert_eq!(seen, stream.expected);
     }
 
-    /// The same for a damaged stream: the same events and the same violation.
+    /// A damaged stream must produce the same events and the same violation, however it is split.
     #[test]
     fn damaged_streams_in_random_cuts(
         stream in any_stream(), sizes in chunk_sizes(),

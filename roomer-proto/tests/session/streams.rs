@@ -1,4 +1,4 @@
-//! Valid streams of frames with the events expected of them.
+//! Valid streams of frames, with the expected events.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -6,14 +6,14 @@ use proptest::sample::Index;
 
 use crate::wire::*;
 
-/// A stream of frames, its events, and the positions of its parts.
+/// A stream of frames, its expected events, and the positions of its parts.
 #[derive(Clone, Default)]
 pub(crate) struct Stream {
     pub(crate) wire: Vec<u8>,
     pub(crate) expected: Vec<Seen>,
-    /// The start of each frame.
+    /// The start position of each frame.
     pub(crate) starts: Vec<usize>,
-    /// The positions between two messages.
+    /// The positions between messages.
     pub(crate) rests: Vec<usize>,
     frames: u32,
 }
@@ -25,7 +25,7 @@ impl std::fmt::Debug for Stream {
 }
 
 impl Stream {
-    /// Appends a frame with its own masking key.
+    /// Appends a frame with a masking key of its own.
     fn frame(&mut self, first: u8, payload: &[u8]) {
         self.starts.push(self.wire.len());
         self.frames += 1;
@@ -42,7 +42,7 @@ impl Stream {
         });
     }
 
-    /// Appends a message split at these positions, with a control frame before each part but the first.
+    /// Appends a message split at the given positions, with a control frame between the parts.
     fn message(&mut self, content: &Seen, cuts: &[usize], between: Option<(bool, usize)>) {
         let (mut opcode, payload) = match content {
             Seen::Text(text) => (TEXT, text.as_bytes()),
@@ -63,7 +63,7 @@ impl Stream {
         self.rests.push(self.wire.len());
     }
 
-    /// Appends a message of this length, once whole and once in fragments.
+    /// Appends a message of this length twice, unfragmented and fragmented.
     fn step(&mut self, length: usize) {
         self.message(&binary(&filler(length)), &[], None);
         self.control(true, &filler(length % 126));
@@ -78,7 +78,8 @@ impl Stream {
         self.rests.push(self.wire.len());
     }
 
-    /// Returns every position from one byte before each header to one byte after the longest header.
+    /// Returns all positions from one byte before each header to one byte after the longest
+    /// possible header.
     pub(crate) fn around_headers(&self) -> impl Iterator<Item = usize> {
         let end = self.wire.len();
         let around = |start: &usize| start.saturating_sub(1)..=start + 15;
@@ -86,7 +87,7 @@ impl Stream {
     }
 }
 
-/// Returns a stream of every kind of frame, small enough to be split everywhere.
+/// Returns a stream with every kind of frame, short enough to be split at every position.
 pub(crate) fn small() -> Stream {
     let mut stream = Stream::default();
     stream.message(&binary(b""), &[], None);
@@ -102,10 +103,10 @@ pub(crate) fn small() -> Stream {
     stream
 }
 
-/// The lengths on both sides of each boundary between forms of the length.
+/// The lengths on both sides of each boundary between encodings of the length.
 const STEPS: [usize; 8] = [124, 125, 126, 127, 65_534, 65_535, 65_536, 65_537];
 
-/// Returns one stream for each boundary between forms of the length.
+/// Returns one stream for each of these lengths.
 pub(crate) fn steps() -> impl Iterator<Item = Stream> {
     STEPS.into_iter().map(|length| {
         let mut stream = Stream::default();
@@ -115,7 +116,7 @@ pub(crate) fn steps() -> impl Iterator<Item = Stream> {
     })
 }
 
-/// Returns one stream with all boundaries between forms of the length.
+/// Returns one stream with all of these lengths.
 pub(crate) fn large() -> Stream {
     let mut stream = Stream::default();
     for length in STEPS {
@@ -156,7 +157,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Generates any valid stream, with or without a close frame at its end.
+/// Generates arbitrary valid streams, with or without a final close frame.
 pub(crate) fn any_stream() -> impl Strategy<Value = Stream> {
     let close = prop::option::of((prop_oneof![1000..1004u16, 3000..5000u16], "\\PC{0,30}"));
     (vec(step(), 0..12), close).prop_map(|(steps, close)| {
@@ -184,12 +185,12 @@ pub(crate) fn any_stream() -> impl Strategy<Value = Stream> {
     })
 }
 
-/// Generates lengths of chunks, to be repeated: tiny ones, and ones that hold whole frames.
+/// Generates lists of chunk sizes, used cyclically: tiny chunks, and chunks with several frames.
 pub(crate) fn chunk_sizes() -> impl Strategy<Value = Vec<usize>> {
     vec(prop_oneof![3 => 1..8usize, 2 => 1..200usize, 1 => 1..70_000usize], 1..20)
 }
 
-/// Splits `wire` into chunks of these lengths, repeatedly.
+/// Splits `wire` into chunks of these sizes, used cyclically.
 pub(crate) fn chunks<'a>(
     wire: &'a [u8],
     sizes: &'a [usize],

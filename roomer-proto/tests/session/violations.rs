@@ -1,11 +1,11 @@
-//! The protocol errors of PROTOCOL section 3, each with its close code.
+//! The protocol violations of PROTOCOL section 3, each with its close code.
 
 use roomer_proto::websocket::{Limits, Session};
 
 use crate::wire::*;
 
-/// Checks that the stream causes this violation after the events in `before`, and that bytes after it
-/// are ignored, in the same chunk and later.
+/// Checks that the stream causes this violation after the events in `before`, and that later
+/// bytes are ignored, in the same chunk and in later ones.
 fn refused_after(before: &[Seen], wire: &[u8], code: u16, reason: &'static str) {
     let mut expected = before.to_vec();
     expected.push(Seen::Refused(code, reason));
@@ -62,7 +62,7 @@ fn control_frames_above_125_bytes() {
     }
 }
 
-/// The length of a control frame has one byte and no other form, as in the Go original.
+/// As in the Go original, the length of a control frame must use the one-byte form.
 #[test]
 fn control_frames_with_a_long_form_of_a_short_length() {
     for first in [CLOSE, PING, PONG] {
@@ -118,7 +118,8 @@ fn a_length_with_its_top_bit_set() {
 
 #[test]
 fn text_that_is_not_utf8() {
-    // A lone continuation byte, overlong, a surrogate, above the last code point, truncated, Latin-1.
+    // A lone continuation byte, an overlong form, a surrogate, a value above the last code
+    // point, a truncated character, Latin-1.
     let broken: [&[u8]; 7] = [
         b"a\x80",
         b"\xc0\x80",
@@ -165,7 +166,7 @@ fn characters_may_be_split_over_fragments() {
     assert_eq!(read(&wire), [message(text)]);
 }
 
-/// A frame is checked by its header, before its payload is received.
+/// A frame is checked when its header arrives, before its payload.
 #[test]
 fn a_header_alone_is_enough() {
     let headers = [

@@ -1,4 +1,4 @@
-//! Frames of a client, and the events of a session for them.
+//! Encoding of client frames, and owned events of a session.
 
 use roomer_proto::websocket::{Event, Kind, Limits, Session};
 
@@ -10,10 +10,10 @@ pub(crate) const CLOSE: u8 = FIN | 8;
 pub(crate) const PING: u8 = FIN | 9;
 pub(crate) const PONG: u8 = FIN | 10;
 
-/// A key without a repeated byte, so that a wrong rotation is detected.
+/// A key without repeated bytes, so that a wrong rotation is detected.
 pub(crate) const KEY: [u8; 4] = [0x5a, 0xc3, 0x0f, 0x91];
 
-/// Encodes the header of a masked frame, its length in the shortest form (RFC 6455 section 5.2).
+/// Encodes the header of a masked frame with the shortest form of its length (RFC 6455 section 5.2).
 pub(crate) fn header(first: u8, length: u64, key: [u8; 4]) -> Vec<u8> {
     let mut out = vec![first];
     match length {
@@ -31,7 +31,7 @@ pub(crate) fn header(first: u8, length: u64, key: [u8; 4]) -> Vec<u8> {
     out
 }
 
-/// Encodes a whole masked frame.
+/// Encodes a complete masked frame.
 pub(crate) fn keyed(first: u8, payload: &[u8], key: [u8; 4]) -> Vec<u8> {
     let mut out = header(first, payload.len() as u64, key);
     out.extend(payload.iter().zip(key.iter().cycle()).map(|(p, k)| p ^ k));
@@ -42,7 +42,7 @@ pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     keyed(first, payload, KEY)
 }
 
-/// Returns bytes that depend on their position, so that lost, repeated or swapped ones are detected.
+/// Returns bytes that depend on their position, so that missing, repeated or swapped bytes are detected.
 pub(crate) fn filler(length: usize) -> Vec<u8> {
     (0..length).map(|i| (i * 7 + i / 251) as u8).collect()
 }
@@ -58,7 +58,7 @@ pub(crate) enum Seen {
     Refused(u16, &'static str),
 }
 
-/// Prints long payloads by their length.
+/// Shows only the length of long payloads.
 impl std::fmt::Debug for Seen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (name, data) = match self {
@@ -118,7 +118,7 @@ pub(crate) fn feed(session: &mut Session, limits: &Limits, chunk: &[u8]) -> Vec<
     seen
 }
 
-/// Returns all events of a stream in these chunks.
+/// Returns all events of a stream, split into these chunks.
 pub(crate) fn read_chunks<'a>(
     limits: &Limits,
     chunks: impl IntoIterator<Item = &'a [u8]>,
@@ -131,7 +131,7 @@ pub(crate) fn read_chunks<'a>(
     seen
 }
 
-/// Returns all events of a stream in one chunk.
+/// Returns all events of a stream, passed as one chunk.
 pub(crate) fn read(wire: &[u8]) -> Vec<Seen> {
     read_chunks(&Limits::default(), [wire])
 }
