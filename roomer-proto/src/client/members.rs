@@ -57,7 +57,7 @@ impl Members {
         self.details(id)?.user.as_deref()
     }
 
-    /// Adds a member of whom only the id is known. Returns false if it was already present.
+    /// Adds a member without details. Returns false if it was already present.
     pub(super) fn add(&mut self, id: ConnId) -> bool {
         self.insert(id, None)
     }
