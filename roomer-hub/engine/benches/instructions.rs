@@ -36,7 +36,7 @@ const ALL: [(&str, fn()); 12] = [
 
 /// Runs the benchmark named by the argument, or all of them as a test.
 fn main() -> ExitCode {
-    // Cargo passes flags of its own.
+    // Skip the flags that Cargo passes to benchmarks.
     let name = std::env::args().skip(1).find(|arg| !arg.starts_with('-'));
     let mut found = false;
     for (known, run) in ALL {
@@ -75,7 +75,7 @@ fn bench_packet_encode(packet: &PacketRef<'_>, out: &mut Vec<u8>) {
     }
 }
 
-/// Reads a single frame, as from a client that waits for a reply.
+/// Reads a single frame per call, as from a client that waits for each reply.
 fn session_read() {
     bench_session_read(&mut Session::new(), &Limits::default(), &mut frames(1));
 }
@@ -87,7 +87,7 @@ fn bench_session_read(session: &mut Session, limits: &Limits, chunk: &mut [u8]) 
     }
 }
 
-/// Reads 64 frames at once, as from a client that floods.
+/// Reads 64 frames per call, as from a client that floods.
 fn session_read_64() {
     bench_session_read_64(&mut Session::new(), &Limits::default(), &mut frames(64));
 }
@@ -112,7 +112,7 @@ fn bench_hub_fan_out(hub: &mut Hub, conn: ConnKey) {
     }
 }
 
-/// Leaves a room of 1,000 and joins it again, without iterating over the members.
+/// Leaves and rejoins a room of 1,000 without iterating over its members.
 fn hub_join_and_leave() {
     let (mut hub, conns) = hub(1_000);
     bench_hub_join_and_leave(&mut hub, conns[500]);
@@ -153,7 +153,8 @@ fn hub_snapshot() {
 #[inline(never)]
 fn bench_hub_snapshot(hub: &mut Hub, conn: ConnKey) {
     let packet = PacketRef { room: ROOT, event: JOIN, ..PacketRef::default() };
-    // Once: the allocator's state decides what a block of this size costs, and whether it grows in place.
+    // Allocated once: the cost of a block of this size, and whether it grows in place, depend on the
+    // allocator's state.
     let mut tail = Vec::with_capacity(4_000);
     for _ in 0..ROUNDS {
         for action in hub.handle(Duration::ZERO, Input::Packet { conn, packet }) {
@@ -170,7 +171,8 @@ fn bench_hub_snapshot(hub: &mut Hub, conn: ConnKey) {
     }
 }
 
-/// Handles a message whose room has a member at one other node, and publishes it in a frame.
+/// Handles a message to a room with a member on one other node, and publishes a frame with that
+/// message.
 fn cluster_send() {
     let [mut node, _] = nodes();
     bench_cluster_send(&mut node);
@@ -184,7 +186,7 @@ fn bench_cluster_send(node: &mut Node) {
     }
 }
 
-/// The same with 16 messages in a frame.
+/// Like [`cluster_send`], with 16 messages in the frame.
 fn cluster_send_16() {
     let [mut node, _] = nodes();
     bench_cluster_send_16(&mut node);
@@ -200,7 +202,7 @@ fn bench_cluster_send_16(node: &mut Node) {
     }
 }
 
-/// Handles a frame with one message, up to the action for the members of this node.
+/// Handles a received frame with one message, up to the action for the members of this node.
 fn cluster_receive() {
     let (mut node, frames) = received(1);
     bench_cluster_receive(&mut node, &frames);
@@ -213,7 +215,7 @@ fn bench_cluster_receive(node: &mut Node, frames: &[Bytes]) {
     }
 }
 
-/// The same with 16 messages in a frame.
+/// Like [`cluster_receive`], with 16 messages in the frame.
 fn cluster_receive_16() {
     let (mut node, frames) = received(16);
     bench_cluster_receive_16(&mut node, &frames);
@@ -221,11 +223,11 @@ fn cluster_receive_16() {
 
 #[inline(never)]
 fn bench_cluster_receive_16(node: &mut Node, frames: &[Bytes]) {
-    // Differs from the code above; otherwise the linker would merge the two functions.
+    // Differs from `bench_cluster_receive` on purpose: the linker would merge identical functions.
     frames.iter().take(ROUNDS).for_each(|frame| node.receive(frame.clone()));
 }
 
-/// A node of a cluster, with one connection.
+/// A cluster node with one connection.
 struct Node {
     hub: Hub,
     cluster: Cluster,
@@ -248,7 +250,7 @@ impl Node {
         Node { hub, cluster, conn: opened.expect("a new id") }
     }
 
-    /// The connection sends a message.
+    /// Handles a message that the connection has sent.
     fn say(&mut self) {
         let input = Input::Packet { conn: self.conn, packet: chat() };
         let actions = self.hub.handle(Duration::ZERO, input);
@@ -260,7 +262,7 @@ impl Node {
         }
     }
 
-    /// Publishes all queued frames. Returns their number.
+    /// Publishes all queued frames and returns their number.
     fn publish(&mut self, mut take: impl FnMut(Bytes)) -> usize {
         let mut count = 0;
         self.cluster.publish(Duration::ZERO, |_, frame| {
@@ -271,7 +273,7 @@ impl Node {
         count
     }
 
-    /// Handles a frame of the other node.
+    /// Handles a frame received from the other node.
     fn receive(&mut self, frame: Bytes) {
         let input = cluster::Input::Frame(black_box(frame));
         for effect in
@@ -285,14 +287,14 @@ impl Node {
     }
 }
 
-/// Creates two nodes that show each other's connection in root.
+/// Creates two nodes, each of which lists the other's connection as a member of root.
 fn nodes() -> [Node; 2] {
     let mut nodes = [Node::new(1), Node::new(2)];
     for node in &mut nodes {
         let up = cluster::Input::Up { max_payload: 1 << 20 };
         node.cluster.handle(Duration::ZERO, node.hub.tables(), up);
     }
-    // A beat, a request, the members.
+    // Three rounds: a beat, a request for the members, the members.
     for _ in 0..3 {
         for (from, to) in [(0, 1), (1, 0)] {
             let mut frames = Vec::new();
@@ -303,7 +305,7 @@ fn nodes() -> [Node; 2] {
     nodes
 }
 
-/// Returns a node, and frames for it with this many messages each.
+/// Returns a node, and frames for it with `messages` messages each.
 fn received(messages: usize) -> (Node, Vec<Bytes>) {
     let [mut from, to] = nodes();
     let mut frames = Vec::new();
@@ -322,15 +324,15 @@ fn chat() -> PacketRef<'static> {
     PacketRef { room: ROOT, event: "chat", payload: &[7; 68], ..PacketRef::default() }
 }
 
-/// Returns `count` masked binary frames of 64 bytes each. Each read unmasks them in place, so the
-/// payload alternates; its content does not matter.
+/// Returns `count` masked binary frames of 64 bytes each. Since each read unmasks them in place, the
+/// payload differs between reads; the benchmarks do not depend on its content.
 fn frames(count: usize) -> Vec<u8> {
     let mut frame = vec![0x82, 0x80 | 64, 1, 2, 3, 4];
     frame.extend_from_slice(&[7; 64]);
     frame.repeat(count)
 }
 
-/// Reads messages and returns their number.
+/// Reads all messages and returns their number.
 fn read(session: &mut Session, limits: &Limits, chunk: &mut [u8]) -> usize {
     let mut feed = session.feed(limits, chunk);
     let mut messages = 0;

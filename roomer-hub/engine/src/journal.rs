@@ -1,10 +1,10 @@
-//! The inputs of the hub in order, for a simulation that replays them.
+//! A record of the hub's inputs in order, which a simulation replays.
 
 use roomer_hub::ConnKey;
 use roomer_hub::{Command, Input};
 
 /// The kind of an input that the engine passed to its hub, and the connection. The content is not
-/// recorded; the simulation knows it.
+/// recorded, since the simulation has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordedInput {
@@ -18,9 +18,9 @@ pub enum RecordedInput {
     Denied(ConnKey),
     /// A connection ended.
     Gone(ConnKey),
-    /// A message was sent to a room, for a connection or for the server.
+    /// A message was sent to a room, on behalf of a connection or of the server.
     Broadcast(Option<ConnKey>),
-    /// A message was sent to a connection, for another one or for the server.
+    /// A message was sent to a connection, on behalf of another one or of the server.
     Send(Option<ConnKey>),
     /// A connection was added to a room.
     Join(ConnKey),
@@ -39,7 +39,8 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Records an input. An opening is recorded by [`opened`](Self::opened), once its key is known.
+    /// Records an input. The opening of a connection is recorded by [`opened`](Self::opened), once its
+    /// key is known.
     pub(crate) fn record(&mut self, input: &Input<'_>) {
         let Some(entries) = &mut self.entries else { return };
         entries.push(match *input {
@@ -55,12 +56,12 @@ impl Journal {
                 Command::Leave { conn, .. } => RecordedInput::Leave(conn),
                 Command::SetInfo { conn, .. } => RecordedInput::SetInfo(conn),
                 Command::Close { conn, code, .. } => RecordedInput::Close(conn, code),
-                // No simulation of the whole server has extended clients.
+                // Simulations of the whole server have no extended clients.
                 Command::Answer { .. } | Command::Request { .. } | Command::Withdraw { .. } => {
                     return;
                 }
             },
-            // No simulation of the whole server has peers.
+            // Simulations of the whole server have no peers.
             Input::PeerUp { .. }
             | Input::PeerGone { .. }
             | Input::GuestJoined { .. }

@@ -1,4 +1,4 @@
-//! The engine that both adapters share: everything a server does between a socket and the hub,
+//! The engine shared by both adapters: everything that a server does between a socket and the hub,
 //! independent of the async runtime.
 //!
 //! ```text
@@ -7,11 +7,11 @@
 //! ```
 //!
 //! An adapter accepts sockets, implements [`Transport`] for them, and spawns the [`Connection`] that
-//! [`Server::connect`] returns. It spawns [`Server::run_timers`] once per server
-//! and, on a runtime with several threads, [`Server::run_flush_worker`] once per thread. It does not
-//! contain any code about rooms, frames or limits.
+//! [`Server::connect`] returns. It spawns [`Server::run_timers`] once per server and, on a
+//! multi-threaded runtime, [`Server::run_flush_worker`] once per thread. It contains no code about
+//! rooms, frames or limits.
 //!
-//! A message takes three steps:
+//! A message is processed in three steps:
 //!
 //! 1. `connection/`: the sender's task reads bytes, decodes packets and passes them to the hub. It
 //!    also runs the application's rules and handlers, outside the lock.
@@ -20,16 +20,16 @@
 //! 3. `outbound/`: batches move to the members' outboxes, and the sender's task writes the outboxes
 //!    to the sockets (`shared/flush.rs`). A receiver's own task takes over only when its socket is full.
 //!
-//! Batching makes a busy room cost one write per member for many messages. The lock is never held
-//! across a system call, a wake-up or a handler.
+//! With batching, many messages to a busy room cost one write per member. The lock is never held across
+//! a system call, a wake-up or a handler.
 //!
-//! `server/` and the handles in `app/` are the public face. Behind it, `shared/` holds what the tasks of
-//! one server share; each part below takes from it only what it needs.
+//! `server/` and the handles in `app/` are the public API. Behind them, `shared/` contains the state
+//! shared by the tasks of one server, of which each part uses only what it needs.
 //!
 //! A connection that reads more slowly than messages arrive accumulates a backlog. Up to
-//! [`max_backlog`](Builder::max_backlog) this has no effect. Above it, reading from the senders is
-//! paused briefly, so that a prompt receiver catches up. A receiver that does not is closed with
-//! 1013, which bounds how long its senders wait.
+//! [`max_backlog`](Builder::max_backlog) this has no effect. Above it, reading from its senders is
+//! paused briefly, so that a prompt receiver catches up. If the receiver does not catch up, it is
+//! closed with 1013, which limits how long its senders wait.
 
 mod app;
 mod builder;
@@ -50,7 +50,7 @@ mod loom_models;
 mod metrics;
 mod options;
 mod outbound;
-// Its example needs the test kit: roomer-conformance runs it.
+// The example in its documentation needs the test kit, so roomer-conformance runs it.
 #[cfg_attr(not(doctest), doc = include_str!("../guide/scope.md"))]
 pub mod scope {}
 mod server;

@@ -1,4 +1,4 @@
-//! The task of a node's link: between the cluster's machine and the broker.
+//! The task of a node's broker link: connects the cluster's state machine and the carrier.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -15,13 +15,13 @@ use crate::metrics::warning::WarningCause;
 use crate::shared::Shared;
 use crate::timer::moment::Moment;
 
-/// The maximum number of the broker's events that are handled under one lock.
+/// The maximum number of broker events handled under one lock.
 const MAX_EVENTS: usize = 64;
 
-/// The maximum number of rounds in one poll, before other tasks get their turn.
+/// The maximum number of rounds in one poll before the task yields.
 const MAX_ROUNDS: usize = 8;
 
-/// The time in which a stopping node tries to publish its last frame.
+/// How long a stopping node tries to publish its last frame.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Runs the link of a node; see [`Server::run_cluster`](crate::Server::run_cluster).
@@ -33,7 +33,7 @@ where
     if shared.core().cluster.is_none() {
         return;
     }
-    // Until this future ends, or is dropped.
+    // Counted until this future ends or is dropped.
     let _linked = Linked::new(&shared.lifecycle);
     let mut link = LinkTask {
         shared,
@@ -49,7 +49,7 @@ where
 }
 
 impl Shared {
-    /// Wakes the link's task, which checks whether the server is closed.
+    /// Wakes the link's task, to check whether the server is closed.
     pub(crate) fn wake_link(&self) {
         let link = self.core().cluster.as_mut().and_then(|state| state.link.take());
         if let Some(link) = link {
@@ -58,7 +58,7 @@ impl Shared {
     }
 }
 
-/// Counts the link while it runs, so that a drain waits for its last frame.
+/// Counts a running link, so that a drain waits for its last frame.
 struct Linked<'s>(&'s Lifecycle);
 
 impl<'s> Linked<'s> {
@@ -78,13 +78,13 @@ struct LinkTask<'s, C, F, S> {
     shared: &'s Arc<Shared>,
     carrier: C,
     sleep: F,
-    /// The runtime's timer, and when it fires.
+    /// The runtime's timer and its deadline.
     timer: Option<(Duration, Pin<Box<S>>)>,
-    /// When to flush the rooms that the last flush has left.
+    /// When to flush the rooms left by the last flush.
     flush_at: Option<Moment>,
-    /// When a stopping node no longer tries to publish its last frame.
+    /// When a stopping node gives up publishing its last frame.
     goodbye: Option<Duration>,
-    /// True once nothing is left to publish, and the broker has to end the link.
+    /// True once everything is published and the link is being closed.
     is_closing: bool,
     events: Vec<CarrierEvent>,
 }
@@ -99,7 +99,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
             self.publish(cx);
             let is_written = self.carrier.poll_flush(cx).is_ready();
             if self.is_over(is_written) {
-                // Closed in this poll, since nothing may wake the task later.
+                // Closed within this poll, since nothing may wake the task later.
                 self.is_closing = true;
                 continue;
             }
@@ -107,15 +107,15 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
                 return Poll::Pending;
             }
         }
-        // A busy broker must not keep the runtime's other tasks waiting.
+        // Yields, since a busy broker must not keep the runtime's other tasks waiting.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Handles the broker's events, and the machine's deadlines. Returns true if there may be more
+    /// Handles the broker's events and the machine's deadlines. Returns true if there may be more
     /// events.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
-        // Collected before the lock is taken: many frames then cost one lock and one flush.
+        // Collected before the lock is taken, so that many frames cost one lock and one flush.
         while self.events.len() < MAX_EVENTS
             && let Poll::Ready(event) = self.carrier.poll_event(cx)
         {
@@ -136,11 +136,12 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
             }
         }
         let state = core.cluster.as_ref();
-        // Waiting frames are handled first, since each is a sign of life of its node.
+        // Waiting frames are handled first, since each proves that its node is alive.
         if !has_more && state.is_some_and(|state| state.machine.wake_at() <= now) {
             core.apply_cluster(now, Input::Tick);
         }
-        // Only after all connections have ended, so that peers receive each of these leaves first.
+        // Only after all connections have ended, so that peers receive their leaves before the last
+        // frame.
         let stops =
             self.goodbye.is_none() && shared.is_closing() && core.outbound.writers.is_empty();
         if stops {
@@ -160,24 +161,25 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
             }
         }
         shared.flush_after_input(now, core, &mut self.flush_at);
-        // After the unlock: a woken task, or a hook, may use the server at once.
+        // Woken after the lock is released, since a woken task or a hook may call the server
+        // immediately.
         senders.into_iter().for_each(Waker::wake);
         reports.into_iter().for_each(|report| report.make(shared));
         has_more
     }
 
-    /// Hands frames to the carrier until it is full, and registers the task for the next ones.
+    /// Passes frames to the carrier until it is full, and registers the task's waker for further ones.
     fn publish(&mut self, cx: &Context<'_>) {
         let now = self.shared.now();
         let mut core = self.shared.core();
         let Some(state) = &mut core.cluster else { return };
         // A clone shares the bytes, which the journal keeps until the peers have applied them.
         state.machine.publish(now, |to, frame| self.carrier.publish(to, frame.clone()));
-        // Under the lock, so that the next input with something to publish wakes this task.
+        // Registered under the lock, so that the next input with something to publish wakes this task.
         state.link = Some(cx.waker().clone());
     }
 
-    /// Returns true once the node has published its last frame or cannot.
+    /// Returns true if the last frame of the node was published, or cannot be.
     fn is_over(&self, is_written: bool) -> bool {
         let Some(deadline) = self.goodbye else { return false };
         let core = self.shared.core();
@@ -185,7 +187,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
         (is_written && !wants) || deadline <= self.shared.now()
     }
 
-    /// Closes the link; gives up at the deadline of the last frame.
+    /// Closes the link. Returns ready at the deadline of the last frame at the latest.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.goodbye else { return Poll::Ready(()) };
         match self.carrier.poll_close(cx).is_ready() || self.is_past(deadline, cx) {
@@ -194,7 +196,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
         }
     }
 
-    /// Sets the timer. Returns true if something is due already.
+    /// Sets the timer. Returns true if a deadline has already passed.
     fn is_due(&mut self, cx: &mut Context<'_>) -> bool {
         let core = self.shared.core();
         let state = core.cluster.as_ref();
@@ -206,7 +208,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
         at.is_some_and(|at| self.is_past(at, cx))
     }
 
-    /// Returns true once the time `at` is reached; otherwise sets the timer for it.
+    /// Returns true if the time `at` has passed; otherwise sets the timer for it.
     fn is_past(&mut self, at: Duration, cx: &mut Context<'_>) -> bool {
         let now = self.shared.now();
         if at <= now {
@@ -224,7 +226,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
     }
 }
 
-/// Returns what an event is for the cluster's machine, and what for the operator.
+/// Converts an event into an input for the cluster's machine and a report for the operator.
 fn read(event: CarrierEvent) -> (Option<Input>, Option<Report>) {
     match event {
         CarrierEvent::Up { max_payload } => (Some(Input::Up { max_payload }), Some(Report::Up)),
@@ -234,7 +236,7 @@ fn read(event: CarrierEvent) -> (Option<Input>, Option<Report>) {
     }
 }
 
-/// A report for the operator or the application, made without the lock.
+/// A report to the operator or the application, made without the lock.
 enum Report {
     Up,
     Down(String),

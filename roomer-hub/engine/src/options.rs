@@ -1,4 +1,4 @@
-//! The options of a built server.
+//! The validated options of a server.
 
 use std::any::Any;
 use std::fmt;
@@ -18,14 +18,14 @@ use crate::metrics::warning::OnWarning;
 use crate::outbound::flush_pool::Flush;
 use crate::outbound::outbox::WaterMarks;
 
-/// The longest time of an option, a century. Sums of it and the clock do not overflow, and none ends
-/// while a server runs.
+/// The maximum of every time option, a century. Adding it to the clock cannot overflow, and it does not
+/// elapse while a server runs.
 pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// The allowance above the backlog, as a multiple of it, unless a single message may be larger.
+/// The room above the high-water mark as a multiple of it, unless a single message may be larger.
 const SPARE_FACTOR: usize = 3;
 
-/// The checked options. Each is documented at its method of [`Builder`](crate::Builder).
+/// The validated options. Each field is documented at its method of [`Builder`](crate::Builder).
 pub(crate) struct Options {
     pub(crate) handshake: HandshakeOptions,
     pub(crate) max_connections_per_user: usize,
@@ -41,7 +41,7 @@ pub(crate) struct Options {
     pub(crate) accept_text: bool,
     pub(crate) max_backlog: usize,
     pub(crate) memory_budget: usize,
-    /// The part of the budget that is set aside for the memories of rooms.
+    /// The part of the memory budget reserved for the histories of rooms, in bytes.
     pub(crate) history_budget: usize,
     pub(crate) ping_interval: Duration,
     pub(crate) pong_timeout: Duration,
@@ -49,7 +49,7 @@ pub(crate) struct Options {
     pub(crate) handshake_timeout: Duration,
     pub(crate) message_timeout: Duration,
     pub(crate) extended: bool,
-    /// The hub's limits, as `hello` reports them.
+    /// The hub's limits as sent in `hello`.
     pub(crate) hub_limits: extended::Limits,
     pub(crate) resume_window: Duration,
     pub(crate) resume_buffer: usize,
@@ -107,7 +107,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Lowers all times to [`LONGEST`]: `Duration::MAX` stands for no limit.
+    /// Reduces all times to [`LONGEST`]. `Duration::MAX` means no limit.
     pub(crate) fn bound_times(&mut self) {
         let drain = self.drain_policy.as_mut().map(|policy| &mut policy.deadline);
         let times = [
@@ -125,9 +125,9 @@ impl Options {
         }
     }
 
-    /// Returns the policy of a drain; by default all connections are closed at once.
+    /// Returns the policy of a drain. By default all connections are closed immediately.
     pub(crate) fn drain_policy(&self) -> DrainPolicy {
-        // The second is for what tasks do before and after their connections close.
+        // One second is added for the tasks' work before and after their connections close.
         let deadline = self.close_timeout + Duration::from_secs(1);
         self.drain_policy.unwrap_or(DrainPolicy { deadline, per_second: usize::MAX })
     }
@@ -135,8 +135,8 @@ impl Options {
     /// Returns the water marks of one connection's outbox.
     pub(crate) fn water_marks(&self) -> WaterMarks {
         let high = self.max_backlog;
-        // Above the maximum the connection is closed at once, so there must be room for what senders
-        // queue before they are paused: the largest message, and reads full of small ones.
+        // Above the maximum the connection is closed immediately, so there must be room for what
+        // senders queue before they are paused: the largest message, or reads full of small ones.
         let spare = self.limits.max_message.max(high.saturating_mul(SPARE_FACTOR));
         WaterMarks { kept: self.resume_buffer, high, max: high.saturating_add(spare) }
     }

@@ -1,4 +1,4 @@
-//! Calls of the application's code: their errors, and their panics, which are caught.
+//! Error types of the application's code, and catching of its panics.
 
 use std::any::Any;
 use std::error::Error;
@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Any error. The `?` operator converts every error type to it, as well as text and the errors of
+/// Any error. The `?` operator converts every error type to this one, including text and the errors of
 /// anyhow and eyre.
 pub type HandlerError = Box<dyn Error + Send + Sync>;
 
@@ -15,8 +15,8 @@ pub type HandlerError = Box<dyn Error + Send + Sync>;
 /// connection stays open.
 pub type HandlerResult = Result<(), HandlerError>;
 
-/// A panic of a handler or a rule. It is reported to [`on_error`](crate::Builder::on_error) with
-/// the message that the handler ran for, and that connection is closed with 1011.
+/// A panic of a handler or a rule. The panic is reported to [`on_error`](crate::Builder::on_error)
+/// together with the message that was being handled, and the connection is closed with 1011.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the handler panicked: {message}")]
 #[non_exhaustive]
@@ -25,10 +25,10 @@ pub struct HandlerPanic {
     pub message: String,
 }
 
-/// A future of the application, to be polled in a connection's task.
+/// A future returned by the application, polled in a connection's task.
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Polls a future of the application, which may panic.
+/// Polls a future of the application and catches its panic.
 pub(crate) fn poll<T>(
     run: &mut BoxFuture<T>,
     cx: &mut Context<'_>,
@@ -40,8 +40,7 @@ pub(crate) fn poll<T>(
     }
 }
 
-/// Runs code of the application and catches a panic, which must not affect more than one
-/// connection.
+/// Runs code of the application and catches a panic, so that only one connection is affected.
 pub(crate) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, HandlerPanic> {
     // No lock of the engine is held here, so a panic can leave only the application's values half
     // changed.
@@ -50,7 +49,7 @@ pub(crate) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, HandlerPanic>
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {
-    // `panic!` has a `&str` if its text has no arguments, otherwise a `String`.
+    // The payload of `panic!` is a `&str` if the text has no arguments, otherwise a `String`.
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("the panic's payload is not text").to_owned()

@@ -13,8 +13,8 @@ use roomer_hub::{Info, Profile};
 /// The claims of a connection, from the [`authorize`](crate::Builder::authorize) hook or from the
 /// middleware of a framework that the server is mounted into.
 ///
-/// Claims are a map of names to values. In addition they carry values of the application's own
-/// types, the user, and the validity of the login, which the server enforces.
+/// Claims are a map of names to values. They also hold values of the application's own types, the user,
+/// and the validity of the login, which the server enforces.
 ///
 /// ```
 /// # use roomer_engine as roomer_tokio;
@@ -43,8 +43,8 @@ use roomer_hub::{Info, Profile};
 /// # Ok::<(), roomer_engine::BuildError>(())
 /// ```
 ///
-/// This is a separate type, so that a map which middleware leaves in a request's extensions for
-/// another purpose is never mistaken for a client's claims.
+/// A separate type, so that a map left in a request's extensions by middleware for another purpose is
+/// never mistaken for a client's claims.
 #[derive(Clone, Default)]
 pub struct Claims {
     names: BTreeMap<String, String>,
@@ -62,7 +62,8 @@ impl Claims {
     }
 
     /// Adds a value of one of the application's types, which handlers, rules and hooks read with
-    /// [`Conn::extension`](crate::Conn::extension). A second value of the same type replaces it.
+    /// [`Conn::extension`](crate::Conn::extension). A later value of the same type replaces the earlier
+    /// one.
     #[must_use]
     pub fn with<T: Any + Clone + Send + Sync>(mut self, value: T) -> Self {
         self.extensions.insert(value);
@@ -78,10 +79,10 @@ impl Claims {
         self
     }
 
-    /// Sets the info that the extended members of the connection's rooms get with its id, such as a name
-    /// to show: one JSON value of at most [`max_info`](crate::Builder::max_info) bytes. Without it they
-    /// get only the id and the user. [`Conn::set_info`](crate::Conn::set_info) changes it later. A
-    /// client that returns to its session keeps the info that it has.
+    /// Sets the info that extended members of the connection's rooms receive with its id, such as a
+    /// display name: one JSON value of at most [`max_info`](crate::Builder::max_info) bytes. Without an
+    /// info, those members receive only the id and the user. [`Conn::set_info`](crate::Conn::set_info)
+    /// changes the info later. A client that resumes its session keeps its current info.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -95,9 +96,9 @@ impl Claims {
         self
     }
 
-    /// Limits the validity of the login: after this time the connection is closed with 1008
-    /// `login expired`, unless it is [renewed](crate::Builder::renew_login); the client reconnects if
-    /// it has a function that returns tokens, otherwise it does not. With a time of zero the handshake is rejected with
+    /// Limits the validity of the login. After `time` the connection is closed with 1008 `login
+    /// expired`, unless the login is [renewed](crate::Builder::renew_login); the client reconnects only
+    /// if it has a function that returns tokens. With a time of zero the handshake is rejected with
     /// 401. Default: the login does not expire.
     #[must_use]
     pub fn good_for(mut self, time: Duration) -> Self {
@@ -105,15 +106,16 @@ impl Claims {
         self
     }
 
-    /// Adds other claims, which take precedence where both have the same name, the same type, a user
-    /// or an info. The login is valid for the shorter of the two times.
+    /// Merges `other` into these claims. Where both have the same name, the same type, a user or an
+    /// info, `other` takes precedence. The login is valid for the shorter of the two times.
     pub(crate) fn merge(&mut self, other: Claims) {
         let Claims { names, extensions, user, info, good_for } = other;
         self.names.extend(names);
         self.extensions.extend(extensions);
         self.user = user.or(self.user.take());
         self.info = info.or(self.info.take());
-        // Not `or`, as above: a hook must not extend what the framework in front of it has limited.
+        // The minimum instead of `or`: a hook must not extend a limit set by the framework in front of
+        // it.
         self.good_for = self.good_for.into_iter().chain(good_for).min();
     }
 }
@@ -168,20 +170,24 @@ pub(crate) struct Credentials {
 }
 
 impl Credentials {
-    /// Combines the claims with the request's extensions. Returns `None` if both are empty, so that
-    /// a connection without credentials needs no memory for them, and an error if the login has
-    /// already expired.
+    /// Combines the claims with the request's extensions. Returns `None` if both are empty, so that a
+    /// connection without credentials allocates nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Expired`] if the login has already expired.
     pub(crate) fn new(
         mut claims: Option<Claims>,
         mut extensions: Extensions,
         now: Duration,
     ) -> Result<Option<Arc<Self>>, Expired> {
-        // Middleware's claims are part of `claims` by now; handlers must not find a second version.
+        // The middleware's claims have been merged into `claims`; handlers must not find the unmerged
+        // version.
         extensions.remove::<Claims>();
         let mut expires = None;
         if let Some(claims) = &mut claims {
             extensions.extend(std::mem::take(&mut claims.extensions));
-            // Any time is allowed, also one that stands for no limit.
+            // Saturates, since `good_for` may be `Duration::MAX`, which stands for no limit.
             expires = claims.good_for.map(|time| now.saturating_add(time));
         }
         if expires.is_some_and(|at| at <= now) {
@@ -196,7 +202,7 @@ impl Credentials {
         self.claims.as_ref()?.user.as_ref()
     }
 
-    /// Returns the profile that members of the connection's rooms get; `None` if it is empty.
+    /// Returns the profile sent to members of the connection's rooms, or `None` if it is empty.
     pub(crate) fn profile(&self) -> Option<Profile> {
         let Claims { info, user, .. } = self.claims.as_ref()?;
         let profile = Profile::new(info.clone(), user.as_deref());
@@ -204,5 +210,5 @@ impl Credentials {
     }
 }
 
-/// The login has expired before the connection was established.
+/// The login expired before the connection was established.
 pub(crate) struct Expired;

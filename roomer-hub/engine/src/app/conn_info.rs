@@ -1,4 +1,4 @@
-//! The data of a connection, as the application sees it.
+//! Per-connection data behind the application's handles: id, credentials and stored values.
 
 use std::any::{Any, TypeId};
 use std::collections::BTreeMap;
@@ -11,14 +11,14 @@ use crate::app::claims::{Claims, Credentials};
 use crate::sync::{Mutex, lock};
 use crate::transport::peer::PeerAddress;
 
-/// The data of a connection, which lives as long as there is a handle to it.
+/// The data of a connection, kept as long as a handle to the connection exists.
 #[derive(Debug)]
 pub(crate) struct ConnInfo {
     pub(crate) key: ConnKey,
     pub(crate) id: ConnId,
     pub(crate) credentials: Option<Arc<Credentials>>,
     pub(crate) peer: PeerAddress,
-    /// The values that the application has stored. Boxed, since most connections have nothing.
+    /// The values stored by the application. Boxed, since most connections have none.
     data: Mutex<Option<Box<Data>>>,
 }
 
@@ -27,8 +27,8 @@ pub(crate) type Values = BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>;
 #[derive(Debug)]
 enum Data {
     Own(Values),
-    /// That of the session's first connection. Earlier handles stay valid, with the credentials of
-    /// their time.
+    /// The data of the session's first connection, which holds the values. Handles created before a
+    /// resume stay valid and keep the credentials of their own connection.
     OfFirst(Arc<ConnInfo>),
 }
 
@@ -42,19 +42,19 @@ impl ConnInfo {
         Arc::new(ConnInfo { key, id, credentials, peer, data: Mutex::default() })
     }
 
-    /// Creates the data of a session that continues on another socket, with that one's credentials.
+    /// Creates the data of a session resumed on another socket, with that socket's credentials.
     pub(crate) fn resumed(
         self: &Arc<Self>,
         credentials: Option<Arc<Credentials>>,
         peer: PeerAddress,
     ) -> Arc<Self> {
-        // Always the first itself: a session that returns often must not build a chain.
+        // Always refers to the first connection, so that repeated resumes do not build a chain.
         let first = Data::OfFirst(self.first().unwrap_or_else(|| self.clone()));
         let (key, id, data) = (self.key, self.id, Mutex::new(Some(Box::new(first))));
         Arc::new(ConnInfo { key, id, credentials, peer, data })
     }
 
-    /// Returns the data of the session's first connection, if this is a later one.
+    /// Returns the data of the session's first connection, or `None` if this is the first.
     fn first(&self) -> Option<Arc<ConnInfo>> {
         match lock(&self.data).as_deref() {
             Some(Data::OfFirst(first)) => Some(first.clone()),
@@ -62,7 +62,7 @@ impl ConnInfo {
         }
     }
 
-    /// Calls `run` with the values that the application has stored.
+    /// Calls `run` with the values stored by the application.
     pub(crate) fn with_values<T>(&self, run: impl FnOnce(&mut Values) -> T) -> T {
         let first = self.first();
         let mut data = lock(&first.as_deref().unwrap_or(self).data);
@@ -86,7 +86,7 @@ impl ConnInfo {
         self.credentials.as_ref()?.user()
     }
 
-    /// Returns the time at which the login expires, if it does.
+    /// Returns the time at which the login expires, or `None` if it does not.
     pub(crate) fn expires(&self) -> Option<Duration> {
         self.credentials.as_ref()?.expires
     }

@@ -1,4 +1,4 @@
-//! Why connections end.
+//! The reasons for which connections end.
 
 use std::fmt;
 
@@ -6,13 +6,13 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DisconnectReason {
-    /// The client closed it, with this code if the close frame contained one.
+    /// The client closed the connection, with this code if its close frame contained one.
     ByPeer(Option<u16>),
-    /// The connection ended without a close frame: the client or its network failed. Also, in a cluster,
-    /// a session whose client has returned to another node.
+    /// The connection ended without a close frame because the client or its network failed. In a
+    /// cluster, also: the client of this session has resumed it on another node.
     Lost,
-    /// The server closed it, with this code (RFC 6455 section 7.4): because of a protocol error, a
-    /// limit, a panic of a handler, a call of the application, or a shutdown.
+    /// The server closed the connection with this code (RFC 6455 section 7.4), because of a protocol
+    /// error, a limit, a panic of a handler, a call by the application, or a shutdown.
     ByServer(u16),
 }
 

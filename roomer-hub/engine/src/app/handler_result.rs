@@ -4,9 +4,8 @@ use crate::app::call::{HandlerError, HandlerResult};
 
 /// A return type of handlers: `()`, or a result whose error is the builder's
 /// [`error_type`](crate::Builder::error_type).
-///
-/// By default that is [`HandlerError`], to which `?` converts any error, text, and the errors of
-/// libraries such as anyhow and eyre. This trait is sealed and cannot be implemented.
+/// By default the error type is [`HandlerError`], to which `?` converts any error, text, and the errors
+/// of libraries such as anyhow and eyre. This trait is sealed and cannot be implemented.
 #[diagnostic::on_unimplemented(
     message = "a handler returns `()` or `Result<(), {E}>`, not `{Self}`",
     label = "this handler returns `{Self}`",
@@ -34,7 +33,7 @@ impl<E: Into<HandlerError>> IntoHandlerResult<E> for Result<(), E> {
     }
 }
 
-/// For handlers that never return, such as those that only panic.
+/// For handlers that never return, such as those that always panic.
 impl<E> IntoHandlerResult<E> for sealed::Never {
     fn into_handler_result(self) -> HandlerResult {
         self
@@ -49,7 +48,7 @@ mod sealed {
     impl<E: Into<super::HandlerError>> Sealed<E> for Result<(), E> {}
     impl<E> Sealed<E> for Never {}
 
-    /// The type `!`, which cannot be named yet.
+    /// The type `!`, which stable Rust cannot name yet.
     pub type Never = <fn() -> ! as Returns>::Type;
 
     pub trait Returns {

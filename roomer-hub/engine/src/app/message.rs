@@ -1,4 +1,4 @@
-//! Messages as handlers and rules receive them.
+//! The message type passed to handlers and rules.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,7 +10,7 @@ use roomer_proto::PacketRef;
 
 use roomer_hub::ConnId;
 
-/// A message from a client, as handlers and rules receive it.
+/// A message received from a client, as passed to handlers and rules.
 ///
 /// Synchronous handlers ([`on`](crate::Builder::on)) borrow it from the connection's read buffer:
 /// names are `&str`, the payload is `&[u8]`, and no byte is copied. Asynchronous handlers
@@ -44,11 +44,11 @@ pub struct Message<'a, S = &'a str, B = &'a [u8]> {
     pub room: S,
     /// The name of the event.
     pub event: S,
-    /// The id of a direct message's receiver, as the sender wrote it. Empty in a message to a room.
+    /// The receiver's id in a direct message, as written by the sender. Empty in a message to a room.
     pub dst: S,
     /// The sender's id. The server sets it, so a client cannot forge it.
     pub src: ConnId,
-    /// The bytes of the payload; see also [`text`](Self::text) and `json`.
+    /// The payload; see also [`text`](Self::text) and `json`.
     pub payload: B,
     lifetime: PhantomData<&'a ()>,
 }
@@ -64,7 +64,7 @@ impl<'a> Message<'a> {
 }
 
 impl<S: AsRef<str>, B: AsRef<[u8]>> Message<'_, S, B> {
-    /// Returns the sender's id, which is [`src`](Self::src).
+    /// Returns the sender's id. Same as [`src`](Self::src).
     #[must_use]
     pub fn sender(&self) -> ConnId {
         self.src
@@ -79,18 +79,18 @@ impl<S: AsRef<str>, B: AsRef<[u8]>> Message<'_, S, B> {
         std::str::from_utf8(self.payload.as_ref())
     }
 
-    /// Reads the payload as JSON, which may borrow from it (feature `json`).
+    /// Deserializes the payload as JSON, which may borrow from it (feature `json`).
     ///
     /// # Errors
     ///
-    /// Returns an error if the payload is not JSON, is JSON of another type, or is nested more than
-    /// 128 levels deep. The sender is at fault.
+    /// Returns an error if the payload is not JSON, does not match the type, or is nested more than 128
+    /// levels deep. In each case the sender is at fault.
     #[cfg(feature = "json")]
     pub fn json<'s, T: serde::Deserialize<'s>>(&'s self) -> Result<T, roomer_proto::JsonError> {
         PacketRef { payload: self.payload.as_ref(), ..PacketRef::default() }.json()
     }
 
-    /// Borrows the message, for functions that take the message of a synchronous handler.
+    /// Borrows the message, to call functions written for synchronous handlers.
     #[must_use]
     pub fn borrowed(&self) -> Message<'_> {
         Message {
@@ -103,7 +103,7 @@ impl<S: AsRef<str>, B: AsRef<[u8]>> Message<'_, S, B> {
         }
     }
 
-    /// Copies the message, to keep it after the handler has returned.
+    /// Copies the message, so that it can be kept after the handler has returned.
     #[must_use]
     pub fn to_owned(&self) -> OwnedMessage {
         Message {
@@ -111,7 +111,7 @@ impl<S: AsRef<str>, B: AsRef<[u8]>> Message<'_, S, B> {
             event: self.event.as_ref().into(),
             dst: self.dst.as_ref().into(),
             src: self.src,
-            // Copied, since the thread's read buffer is used for the next read.
+            // Copied, since the thread's read buffer is reused by the next read.
             payload: Bytes::copy_from_slice(self.payload.as_ref()),
             lifetime: PhantomData,
         }

@@ -1,4 +1,5 @@
-//! Values that the application and the server exchange: messages, claims, errors. Below all handles.
+//! Values exchanged between application and server: messages, claims, errors. No module here depends on
+//! the handles.
 
 pub(crate) mod call;
 pub(crate) mod claims;

@@ -1,8 +1,7 @@
 //! Reports panics, errors and pending futures of the application's code to a test.
 //!
-//! In production a handler that panics or never completes costs one connection and a line in the
-//! log. In a test it is the defect that the test looks for. Without the feature `audit` none of
-//! this is compiled.
+//! In production, a handler that panics or never completes costs one connection and a line in the log.
+//! In a test, it is the defect to be found. Without the feature `audit` the monitor is not compiled.
 
 use std::task::{Context, Poll};
 
@@ -11,7 +10,7 @@ use roomer_hub::ConnId;
 #[cfg(feature = "audit")]
 pub use self::recorder::{HandlerFailure, HandlerMonitor, PendingHandler};
 
-/// The application's function, in words, and the connection that it runs for.
+/// A description of the application's function, and the connection that it runs for.
 pub(crate) type CallOwner = (String, Option<ConnId>);
 
 /// The monitor of a server, if it was built with one.
@@ -29,7 +28,7 @@ impl From<HandlerMonitor> for Monitor {
 }
 
 impl Monitor {
-    /// Reports a panic of the application's code, or an error that a handler has returned.
+    /// Records a panic of the application's code, or an error returned by a handler.
     #[inline]
     pub(crate) fn report_failure(
         &self,
@@ -94,8 +93,8 @@ mod recorder {
 
     use super::CallOwner;
 
-    /// Records panics, errors and pending futures of the application's code in a server that was
-    /// built with it ([`Builder::monitor`](crate::Builder::monitor)). Clones share the record.
+    /// Records panics, errors and pending futures of the application's code. Pass it to
+    /// [`Builder::monitor`](crate::Builder::monitor). Clones share the record.
     #[derive(Clone, Debug, Default)]
     pub struct HandlerMonitor(Arc<Mutex<Record>>);
 
@@ -107,7 +106,7 @@ mod recorder {
         waits: u64,
     }
 
-    /// A panic of the application's code, or an error that a handler has returned.
+    /// A recorded panic of the application's code, or an error returned by a handler.
     #[derive(Clone, Debug, PartialEq, Eq)]
     #[non_exhaustive]
     pub struct HandlerFailure {
@@ -129,7 +128,7 @@ mod recorder {
         }
     }
 
-    /// A handler, a rule or an authorize hook whose future is pending.
+    /// A handler, a rule or an authorize hook with a pending future.
     #[derive(Clone, Debug, PartialEq, Eq)]
     #[non_exhaustive]
     pub struct PendingHandler {
@@ -137,10 +136,10 @@ mod recorder {
         pub part: String,
         /// The connection that it runs for; `None` before the connection is established.
         pub conn: Option<ConnId>,
-        /// True if something holds the future's waker: a channel, a timer, a socket, a thread. A
-        /// future without that is never woken again.
+        /// True if something holds the future's waker, such as a channel, a timer, a socket or a
+        /// thread. Otherwise the future is never woken again.
         pub can_wake: bool,
-        /// A number for this wait: a new one each time the future was woken and is pending again.
+        /// Identifies one wait: changes each time the future was woken and returned pending again.
         pub wait_id: u64,
     }
 
@@ -151,8 +150,8 @@ mod recorder {
             std::mem::take(&mut self.record_lock().failures)
         }
 
-        /// Removes and returns the functions whose futures were woken by a thread other than the one
-        /// that polls them, and the connections that they ran for.
+        /// Removes and returns the functions whose futures were woken by a thread other than the
+        /// polling one, together with the connections that they ran for.
         #[must_use]
         pub fn take_foreign_wakes(&self) -> Vec<(String, Option<ConnId>)> {
             std::mem::take(&mut self.record_lock().foreign_wakes)
@@ -164,8 +163,8 @@ mod recorder {
             let mut record = self.record_lock();
             record.observed.retain(|waker| waker.strong_count() > 0);
             let pending = record.observed.iter().filter_map(|weak| {
-                // The entry holds one reference; another one is a waker that something keeps.
-                // Counted before `upgrade` below, which adds one.
+                // The entry holds one reference, so any other one is a waker held elsewhere. Counted
+                // before `upgrade` below, which adds a reference.
                 let can_wake = weak.strong_count() > 1;
                 let waker = weak.upgrade().filter(|waker| waker.is_observed.load(Relaxed))?;
                 Some(PendingHandler {
@@ -188,7 +187,7 @@ mod recorder {
                 monitor: self.clone(),
                 task: Mutex::new((Waker::noop().clone(), thread::current().id())),
                 is_observed: AtomicBool::new(true),
-                // The first poll begins a wait too.
+                // Initially true, since the first poll also begins a wait.
                 was_woken: AtomicBool::new(true),
                 wait_id: AtomicU64::new(0),
             });
@@ -223,12 +222,12 @@ mod recorder {
         }
     }
 
-    /// The waker of one future of the application: it wakes the connection's task.
+    /// The waker of one future of the application. Wakes the connection's task.
     #[derive(Debug)]
     struct CallWaker {
         owner: CallOwner,
         monitor: HandlerMonitor,
-        /// The waker of the connection's task, and the thread that has polled it last.
+        /// The waker of the connection's task, and the thread that polled the future last.
         task: Mutex<(Waker, ThreadId)>,
         is_observed: AtomicBool,
         was_woken: AtomicBool,
@@ -247,7 +246,7 @@ mod recorder {
         }
 
         fn wake_by_ref(self: &Arc<Self>) {
-            // A clone, so that the task is woken without the lock.
+            // Cloned, so that the lock is not held while the task is woken.
             let (task, thread) = self.task().clone();
             self.was_woken.store(true, Relaxed);
             if thread != thread::current().id() && self.is_observed.load(Relaxed) {

@@ -1,4 +1,4 @@
-//! Results of request handlers, and the errors that their clients get.
+//! Return types of request handlers, and the errors sent to their clients.
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -6,11 +6,11 @@ pub use roomer_proto::extended::ErrorCode;
 
 use crate::app::call::HandlerError;
 
-/// The answer of a request handler.
+/// The result of a request handler: the payload of the reply, or an error.
 pub(crate) type ReplyResult = Result<Bytes, HandlerError>;
 
-/// An error of a request handler whose code and text the client gets. All other errors are reported to
-/// [`on_error`](crate::Builder::on_error), and the client gets only that the request has failed.
+/// An error of a request handler whose code and text are sent to the client. Any other error is
+/// reported to [`on_error`](crate::Builder::on_error), and the client only receives the code `failed`.
 ///
 /// ```
 /// # use roomer_engine as roomer_tokio;
@@ -29,9 +29,9 @@ pub(crate) type ReplyResult = Result<Bytes, HandlerError>;
 #[error("{code}: {message}")]
 #[non_exhaustive]
 pub struct ReplyError {
-    /// The code that the client gets.
+    /// The code sent to the client.
     pub code: ErrorCode,
-    /// The text that the client gets.
+    /// The text sent to the client.
     pub message: String,
 }
 
@@ -51,19 +51,19 @@ impl ReplyError {
         ReplyError::new(ErrorCode::Refused, message)
     }
 
-    /// Creates an error with the code `failed`, for all other causes.
+    /// Creates an error with the code `failed`, for any other cause.
     pub fn failed(message: impl Into<String>) -> Self {
         ReplyError::new(ErrorCode::Failed, message)
     }
 }
 
-/// A return type of request handlers: a payload, or a result with one whose error is the builder's
+/// A return type of request handlers: a payload, or a `Result` of a payload and the builder's
 /// [`error_type`](crate::Builder::error_type).
 ///
 /// Payloads are `()`, `String`, `&'static str`, `Vec<u8>`, [`Bytes`], [`ByteString`] and, with the
-/// feature `json`, `Json`. By default `?` converts any error, and a [`ReplyError`] reaches the client
-/// with its text; after `error_type`, only where that type converts to the same box of an error. This
-/// trait is sealed and cannot be implemented.
+/// feature `json`, `Json`. By default `?` converts any error, and the text of a [`ReplyError`] is sent
+/// to the client. After `error_type`, the text is sent only if that type converts to a boxed
+/// `ReplyError`. This trait is sealed and cannot be implemented.
 #[diagnostic::on_unimplemented(
     message = "a request handler returns a payload or `Result<payload, {E}>`, not `{Self}`",
     label = "this handler returns `{Self}`",
@@ -90,7 +90,7 @@ impl<E: Into<HandlerError>, T: sealed::Payload> IntoReply<E> for Result<T, E> {
     }
 }
 
-/// A reply as JSON (feature `json`).
+/// A reply serialized as JSON (feature `json`).
 ///
 /// ```
 /// # use roomer_engine as roomer_tokio;
@@ -146,7 +146,8 @@ mod sealed {
     #[cfg(feature = "json")]
     impl<T: serde::Serialize> Payload for super::Json<T> {
         fn into_payload(self) -> ReplyResult {
-            // As text: a `JsonError` of a handler means that the client's payload is wrong.
+            // Converted to text: a `JsonError` from a handler is taken for an invalid payload of the
+            // client.
             let json = roomer_proto::json(&self.0).map_err(|error| error.to_string())?;
             Ok(json.into())
         }

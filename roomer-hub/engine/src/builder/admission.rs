@@ -1,4 +1,4 @@
-//! Admission: the clients that may connect, their number, and the end of the server.
+//! Options of admission: authorization, origins, proxies, limits of connections, and draining.
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use crate::lifecycle::drain::DrainPolicy;
 use crate::metrics::warning::Warning;
 
 impl<E> Builder<E> {
-    /// Decides by the HTTP request, before the upgrade, whether a client may connect: the hook
-    /// returns the connection's [`Claims`](crate::Claims), or a rejection. It is called for each
-    /// `GET` of the WebSocket's path, even without a request for an upgrade, unless the server is
-    /// full. It should return quickly, since it runs in the connection's task. A panic is answered
-    /// with 500.
+    /// Sets the hook that decides by the HTTP request, before the upgrade, whether a client may
+    /// connect. It returns the connection's [`Claims`](crate::Claims), or a rejection. The hook is
+    /// called for each `GET` of the WebSocket's path, even one that does not request an upgrade, unless
+    /// the server is full. It runs in the connection's task and should return quickly. A panic is
+    /// answered with 500.
     pub fn authorize<F>(self, hook: F) -> Self
     where
         F: Fn(&Request) -> AuthResult + Send + Sync + 'static,
@@ -23,11 +23,11 @@ impl<E> Builder<E> {
         self.set_authorize(Authorize::Sync(Box::new(hook)))
     }
 
-    /// Like [`authorize`](Self::authorize), for a hook that waits for a database or another
-    /// service. Only that client waits, at most until its handshake times out
-    /// ([`handshake_timeout`](Self::handshake_timeout)), which is answered with 503. The hook's
-    /// future is dropped when the client disconnects. A server has only one of the two hooks; if
-    /// you need both, call the first from this one.
+    /// Like [`authorize`](Self::authorize), for a hook that waits for a database or another service.
+    /// Only that client waits. If the hook is still pending when the handshake times out
+    /// ([`handshake_timeout`](Self::handshake_timeout)), the request is answered with 503. The future
+    /// is dropped when the client disconnects. A server has only one of the two hooks; if you need
+    /// both, call the first from this one.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -65,15 +65,14 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Adds a subprotocol that the server selects if a client offers it in
-    /// `Sec-WebSocket-Protocol`; call it once for each. If a client offers several that the server
-    /// knows, the client's first is selected. A browser that offers some and gets none closes the
-    /// connection.
+    /// Adds a subprotocol that the server selects if a client offers it in `Sec-WebSocket-Protocol`;
+    /// call it once for each. If a client offers several of them, the client's first is selected. A
+    /// browser that offers some and gets none closes the connection.
     ///
-    /// Default: only `roomer`, which the Go original does not select. A client offers it together
-    /// with its token, written `token.` and the token's UTF-8 in Base64 for URLs without padding,
-    /// so that the token does not appear in URLs and proxies' logs; [`Request::token`] returns it.
-    /// Names that begin with `token.` are never selected.
+    /// Default: only `roomer`, which the Go original does not select. A client offers it together with
+    /// its token, written as `token.` followed by the token's UTF-8 in URL-safe Base64 without padding,
+    /// so that the token does not appear in URLs and in the logs of proxies. [`Request::token`] returns
+    /// it. Names that begin with `token.` are never selected.
     pub fn subprotocol(mut self, name: &str) -> Self {
         if !self.options.handshake.subprotocols.add(name) {
             self.fail(BuildError::Subprotocol(name.into()));
@@ -81,11 +80,11 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Calls `hook` for conditions that the operator should know: rejected handshakes with the
-    /// reason and the remedy, options that cannot apply, a low limit of open files. At most one
-    /// warning of each kind in ten seconds. The hook should return quickly, since it runs in a
-    /// connection's task. Default: none. With the feature `tracing` the subscriber gets the same
-    /// warnings at `WARN`.
+    /// Calls `hook` for conditions that the operator should know about: rejected handshakes with the
+    /// reason and the remedy, options that cannot apply, a low limit of open files. At most one warning
+    /// of each kind is reported in ten seconds. The hook runs in a connection's task and should return
+    /// quickly. Default: none. With the feature `tracing` the same warnings are emitted as events at
+    /// `WARN`.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -103,10 +102,10 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Allows pages of another origin to connect, written as `https://example.com`; `any` allows
-    /// all. Default: only pages of the host that the request names, since a browser sends the
-    /// user's cookies with the requests of any page. Clients that do not send `Origin` are not
-    /// browsers and may connect.
+    /// Allows pages of another origin to connect, written as `https://example.com`; `any` allows all.
+    /// Default: only pages of the host that the request names, since a browser sends the user's cookies
+    /// with the requests of any page. Clients that do not send `Origin` are not browsers and may
+    /// connect.
     pub fn allow_origin(mut self, origin: &str) -> Self {
         match Origin::parse(origin) {
             _ if origin == "any" => self.options.handshake.origins = Origins::Any,
@@ -125,9 +124,9 @@ impl<E> Builder<E> {
     /// If an address or a network is trusted, a request without an address is answered with 500 and
     /// a [warning](Self::on_warning), unless `unix` is trusted too.
     ///
-    /// The client is found in `X-Forwarded-For`, which is read from its end, where the proxy has
-    /// appended the address of its peer. Trusted addresses are skipped; the first that is not
-    /// trusted is the client. An entry that is not an address ends the search.
+    /// The client's address is taken from `X-Forwarded-For`, which is read from its end, where each
+    /// proxy appends the address of its peer. Trusted addresses are skipped; the first that is not
+    /// trusted is the client's. An entry that is not an address ends the search.
     pub fn trust_proxy(mut self, proxy: &str) -> Self {
         if !self.options.handshake.proxies.trust(proxy) {
             self.fail(BuildError::Proxy(proxy.into()));
@@ -142,25 +141,24 @@ impl<E> Builder<E> {
     /// `X-Forwarded-For` counts. A header from another peer is answered with 400, and so is a
     /// trusted proxy without one. Default: no connection begins with a header.
     ///
-    /// The header comes before the TLS handshake, so a listener with roomer's own TLS cannot read
-    /// it and refuses to serve with this option: terminate TLS at the proxy.
+    /// The header comes before the TLS handshake, so a listener with roomer's own TLS cannot read it
+    /// and returns an error if this option is set: terminate TLS at the proxy.
     pub fn proxy_protocol(mut self) -> Self {
         self.options.handshake.proxy_protocol = true;
         self
     }
 
-    /// Limits the connections at one time, including those that are closing. Default 100,000,
-    /// which need some hundred megabytes. Above it an upgrade is answered with 503, and the server
-    /// is not [ready](crate::Server::is_ready).
+    /// Limits the number of open connections, including those that are closing. Default 100,000, which
+    /// need some hundred megabytes. Above the limit an upgrade is answered with 503, and the server is
+    /// not [ready](crate::Server::is_ready).
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.options.handshake.admission.connections.total = connections;
         self
     }
 
-    /// Limits the connections of one client address; for IPv6, of one network of 64 bits. Default
-    /// 20,000, or [`max_connections`](Self::max_connections) if that is lower: enough for an
-    /// office behind one address, and not all of the server. Above it an upgrade is answered with
-    /// 429.
+    /// Limits the connections of one client address; for IPv6, of one /64 network. Default 20,000, or
+    /// [`max_connections`](Self::max_connections) if that is lower: enough for an office behind one
+    /// address, but not the whole server. Above the limit an upgrade is answered with 429.
     ///
     /// Behind a [trusted](Self::trust_proxy) proxy, the address is that of the proxy's client.
     pub fn max_connections_per_address(mut self, connections: usize) -> Self {
@@ -169,19 +167,19 @@ impl<E> Builder<E> {
     }
 
     /// Limits the connections of one user ([`Claims::user`](crate::Claims::user)) on this node; each
-    /// node of a cluster counts its own. Default: no limit. A new connection above it is accepted,
-    /// and the user's oldest is closed with 1008 `replaced by a newer connection`, which its client
-    /// treats as final. So a client that reconnects after its network failed is not locked out by
-    /// its own old connection.
+    /// node of a cluster counts its own. Default: no limit. A new connection above the limit is
+    /// accepted, and the user's oldest one is closed with 1008 `replaced by a newer connection`, after
+    /// which its client does not reconnect. A client that reconnects after a network failure is
+    /// therefore not locked out by its own old connection.
     pub fn max_connections_per_user(mut self, connections: usize) -> Self {
         self.options.max_connections_per_user = connections;
         self
     }
 
-    /// Limits the sockets at one time that have not completed the handshake, or were rejected and
-    /// still read the response. Default 16,384: each costs a file descriptor and a few kilobytes,
-    /// for up to [`handshake_timeout`](Self::handshake_timeout). A socket above it is answered with
-    /// 503 at once, regardless of its request, and closed after a second; with TLS it is closed
+    /// Limits the number of sockets that have not completed the handshake, or that still receive the
+    /// response to a rejected one. Default 16,384: each costs a file descriptor and a few kilobytes,
+    /// for up to [`handshake_timeout`](Self::handshake_timeout). A socket above the limit is answered
+    /// with 503 immediately, whatever its request, and closed after a second; with TLS it is closed
     /// without a response.
     pub fn max_handshakes(mut self, handshakes: usize) -> Self {
         self.options.handshake.admission.handshakes.total = handshakes;
@@ -190,29 +188,29 @@ impl<E> Builder<E> {
     }
 
     /// Limits the handshakes of one address, as
-    /// [`max_connections_per_address`](Self::max_connections_per_address) limits its connections;
-    /// but a trusted proxy, which connects for many clients, is not limited. Default 8,192, or
+    /// [`max_connections_per_address`](Self::max_connections_per_address) limits its connections. A
+    /// trusted proxy, which connects for many clients, is exempt. Default 8,192, or
     /// [`max_handshakes`](Self::max_handshakes) if that is lower, so that thousands of clients can
-    /// reconnect at once after an outage. A handshake above it is answered with 429.
+    /// reconnect simultaneously after an outage. A handshake above the limit is answered with 429.
     pub fn max_handshakes_per_address(mut self, handshakes: usize) -> Self {
         self.max_handshakes_per_address = Some(handshakes);
         self
     }
 
-    /// Sets how [`drain`](crate::Server::drain), and with it `serve_until`, ends the server:
-    /// `connections_per_second` are closed until the deadline, when the rest is aborted, so that
-    /// reconnecting clients do not arrive all at once. Default: all are closed at once, and have
-    /// [`close_timeout`](Self::close_timeout) and one second more to complete.
+    /// Sets how [`drain`](crate::Server::drain), and therefore `serve_until`, ends the server. Up to
+    /// `connections_per_second` are closed per second, so that clients do not reconnect all at the same
+    /// time; those left at the deadline are aborted. Default: all are closed immediately, and have
+    /// [`close_timeout`](Self::close_timeout) plus one second to complete.
     pub fn drain(mut self, deadline: Duration, connections_per_second: usize) -> Self {
         self.options.drain_policy =
             Some(DrainPolicy { deadline, per_second: connections_per_second });
         self
     }
 
-    /// Answers health checks at two paths of the server's own port: with 200, or with 503 while it
-    /// is not [live](crate::Server::is_live) or not [ready](crate::Server::is_ready). Default:
-    /// none. For [`max_handshakes`](Self::max_handshakes) a check counts as a handshake. A server
-    /// within a framework uses the framework's routes instead.
+    /// Answers health checks at two paths on the server's own port: with 200, or with 503 while the
+    /// server is not [live](crate::Server::is_live) or not [ready](crate::Server::is_ready). Default:
+    /// none. A check counts as a handshake for [`max_handshakes`](Self::max_handshakes). A server
+    /// mounted into a framework uses the framework's routes instead.
     pub fn health(mut self, live: impl Into<String>, ready: impl Into<String>) -> Self {
         self.options.handshake.health = Some(Health { live: live.into(), ready: ready.into() });
         self

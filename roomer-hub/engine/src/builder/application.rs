@@ -1,4 +1,4 @@
-//! The application's code and state: handlers, rules, hooks.
+//! Options of the application: handlers, rules, hooks and shared state.
 
 use std::any::Any;
 use std::future::Future;
@@ -12,9 +12,9 @@ use crate::callbacks::handler::{Callback, Rule};
 use crate::server::conn::Conn;
 
 impl<E> Builder<E> {
-    /// Runs `handler` when a client sends `event` to a room, instead of broadcasting the message.
-    /// It runs in the connection's own task and delays only that connection's later messages. A
-    /// panic closes that connection with 1011.
+    /// Registers a handler that is called when a client sends `event` to a room, instead of
+    /// broadcasting the message. The handler runs in the connection's own task and delays only that
+    /// connection's later messages. A panic closes that connection with 1011.
     ///
     /// The handler returns `()` or a result: an error is reported to [`on_error`](Self::on_error)
     /// and the connection stays open. `?` converts any error.
@@ -33,8 +33,8 @@ impl<E> Builder<E> {
     /// # Ok::<(), roomer_engine::BuildError>(())
     /// ```
     ///
-    /// Handlers receive neither direct messages nor, by default, messages to rooms that the sender
-    /// is not in.
+    /// Handlers do not receive direct messages, nor, by default, messages to rooms that the sender is
+    /// not in.
     pub fn on<F, R>(mut self, event: impl Into<String>, handler: F) -> Self
     where
         F: Fn(&Conn, &Message<'_>) -> R + Send + Sync + 'static,
@@ -46,8 +46,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Like [`on`](Self::on), for a handler that waits for a database or another service. While
-    /// its future is pending, only its connection's later messages wait; pings are still sent. The
+    /// Like [`on`](Self::on), for a handler that waits for a database or another service. While its
+    /// future is pending, only later messages of the same connection wait; pings are still sent. The
     /// future is dropped when the connection ends.
     ///
     /// The handler is cloned for each message, so that an `async move` closure may use a captured
@@ -84,9 +84,9 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets the error type of handlers that are added after this call. Default: [`HandlerError`],
-    /// which any error converts to. With another type, functions that return it can be handlers,
-    /// and macros such as anyhow's `bail!` work in them.
+    /// Sets the error type of handlers added after this call. Default: [`HandlerError`], to which any
+    /// error converts. With another type, functions that return that type can be handlers, and macros
+    /// such as anyhow's `bail!` work in them.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -145,10 +145,10 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets the rule that decides whether a client may send a message to a room, for its members or for a
-    /// handler. If the rule returns false, the message is dropped and counted. By default the rule is
-    /// called only for members, since other clients' messages are dropped anyway. A panic closes that
-    /// connection with 1011.
+    /// Sets the rule that decides whether a client may send a message to a room, for its members or for
+    /// a handler. If the rule returns false, the message is dropped and counted. By default the rule is
+    /// called only for members, since messages of other clients are dropped in any case. A panic closes
+    /// that connection with 1011.
     pub fn may_publish<F>(mut self, rule: F) -> Self
     where
         F: Fn(&Conn, &Message<'_>) -> bool + Send + Sync + 'static,
@@ -191,9 +191,9 @@ impl<E> Builder<E> {
 
     /// Calls `hook` for each new connection, after it has joined `root`.
     ///
-    /// The hooks for connections, joins and leaves run one at a time, in the order of the events,
-    /// so a slow one delays the others; sending and receiving are not affected. A panic closes the
-    /// connection that the event is about with 1011.
+    /// The hooks for connections, joins and leaves run one at a time, in the order of the events, so a
+    /// slow hook delays the others; sending and receiving are not affected. A panic closes the
+    /// connection of the event with 1011.
     pub fn on_connect<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Conn) + Send + Sync + 'static,
@@ -202,8 +202,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Calls `hook` for each join, including that of `root`, after the room's members were
-    /// notified. Order and panics are as for [`on_connect`](Self::on_connect).
+    /// Calls `hook` for each join, including that of `root`, after the room's members have been
+    /// notified. For order and panics see [`on_connect`](Self::on_connect).
     pub fn on_join<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Conn, &str) + Send + Sync + 'static,
@@ -212,8 +212,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Calls `hook` for each leave, including that of `root`, for any reason. Order and panics are
-    /// as for [`on_connect`](Self::on_connect).
+    /// Calls `hook` for each leave, including that of `root`, for any reason. For order and panics see
+    /// [`on_connect`](Self::on_connect).
     pub fn on_leave<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Conn, &str) + Send + Sync + 'static,
@@ -222,8 +222,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Calls `hook` with the reason when a connection has ended and left all its rooms. Order and
-    /// panics are as for [`on_connect`](Self::on_connect).
+    /// Calls `hook` with the reason when a connection has ended and left all its rooms. For order and
+    /// panics see [`on_connect`](Self::on_connect).
     pub fn on_disconnect<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Conn, DisconnectReason) + Send + Sync + 'static,
@@ -232,8 +232,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Adds state that handlers, rules and hooks share; [`Conn::state`] returns it by its type. If
-    /// a type is added twice, the first value is used.
+    /// Adds state shared by handlers, rules and hooks. [`Conn::state`] returns it by its type. If a
+    /// type is added twice, the first value is used.
     pub fn state<T: Any + Send + Sync>(mut self, state: T) -> Self {
         self.options.state.push(Box::new(state));
         self

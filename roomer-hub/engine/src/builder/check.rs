@@ -1,4 +1,4 @@
-//! Checks of the complete set of options, one function per topic.
+//! Validation of the complete set of options.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use crate::builder::BuildError;
 use crate::lifecycle::admission::AdmissionLimits;
 use crate::options::Options;
 
-/// Returns the first contradiction between the options.
+/// Returns an error for the first contradiction between the options.
 pub(super) fn check(options: &Options, config: &Config) -> Result<(), BuildError> {
     not_zero(options, config)?;
     memory_budget(options)?;
@@ -49,7 +49,7 @@ fn not_zero(options: &Options, config: &Config) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// Checks that one connection alone can stay within the budget.
+/// Checks that a single connection cannot exceed the memory budget.
 fn memory_budget(options: &Options) -> Result<(), BuildError> {
     let least = options.water_marks().max.saturating_add(options.history_budget);
     let budget = options.memory_budget;
@@ -59,7 +59,7 @@ fn memory_budget(options: &Options) -> Result<(), BuildError> {
     }
 }
 
-/// Checks that a client is pinged before its silence counts as a failure.
+/// Checks that a silent client is pinged before its pong times out.
 fn ping_interval(options: &Options) -> Result<(), BuildError> {
     let (interval, timeout) = (options.ping_interval, options.pong_timeout);
     match interval >= timeout {
@@ -80,7 +80,7 @@ fn per_address(admission: AdmissionLimits) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// Checks that pages, health checks and the WebSocket have different paths.
+/// Checks that the WebSocket, the pages and the health checks have different paths.
 fn paths(options: &Options) -> Result<(), BuildError> {
     let health = options.handshake.health.iter().flat_map(|health| [&health.live, &health.ready]);
     let mut seen = BTreeSet::new();
@@ -95,8 +95,8 @@ fn paths(options: &Options) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// Checks that the burst of `byte_rate` admits the largest message, which would never be accepted
-/// otherwise.
+/// Checks that the burst of `byte_rate` admits a message of the maximum length, which could otherwise
+/// never be sent.
 fn byte_burst(options: &Options, config: &Config) -> Result<(), BuildError> {
     let max_message = options.limits.max_message;
     match config.byte_rate.map(Rate::burst) {

@@ -1,12 +1,12 @@
-//! Rooms whose messages are compressed.
+//! Options of compression per room.
 
 use crate::builder::Builder;
 
 impl<E> Builder<E> {
-    /// Compresses the messages of rooms, by permessage-deflate (RFC 7692). `pattern` is a room's name, or a
-    /// prefix of names followed by `*`; the first matching pattern applies. A message is compressed if it
-    /// is at least `threshold` bytes long and becomes shorter; `usize::MAX` turns it off for the room.
-    /// Default: no room, and then no client can negotiate compression.
+    /// Compresses the messages of rooms with permessage-deflate (RFC 7692). `pattern` is a room's name,
+    /// or a name prefix followed by `*`; the first matching pattern applies. A message is compressed if
+    /// it has at least `threshold` bytes and becomes shorter; `usize::MAX` disables compression for the
+    /// room. Default: no room, in which case compression is not negotiated.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -19,18 +19,18 @@ impl<E> Builder<E> {
     /// ```
     ///
     /// A message to a room is compressed once, by the task that writes it, for all members that have
-    /// negotiated compression; browsers do so by themselves. For a kilobyte of JSON that takes some 20 µs,
-    /// whatever the number of members. Direct messages, answers and lists of members stay as they are, and
-    /// so do messages above 1 MiB. No connection owns memory for compression.
+    /// negotiated compression, as browsers do by default. Compressing a kilobyte of JSON takes about 20
+    /// µs, independent of the number of members. Direct messages, replies, lists of members and
+    /// messages above 1 MiB are not compressed. No per-connection memory is allocated for compression.
     ///
-    /// Clients that have negotiated compression may compress what they send, to any room.
+    /// Clients that have negotiated compression may compress the messages that they send, to any room.
     /// [`max_message`](Self::max_message) limits the inflated length, and
-    /// [`byte_rate`](Self::byte_rate) counts it: a client can make the server inflate a thousand times what
-    /// it sends, so set both.
+    /// [`byte_rate`](Self::byte_rate) counts inflated bytes. Set both, since a message may inflate to a
+    /// thousand times its length.
     ///
-    /// The length of a compressed message reveals something about its content. Do not compress rooms in
-    /// whose messages a secret stands together with text of others, if the connection's bytes can be
-    /// counted (the attacks CRIME and BREACH).
+    /// The length of a compressed message reveals something about its content. If an attacker can
+    /// observe the number of bytes on the connection, do not compress rooms whose messages combine a
+    /// secret with text chosen by others (the CRIME and BREACH attacks).
     pub fn deflate(mut self, pattern: impl Into<String>, threshold: usize) -> Self {
         self.options.handshake.compression.push((pattern.into(), threshold));
         self

@@ -13,10 +13,10 @@ use crate::builder::Builder;
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// An event cannot have a handler.
+    /// The event cannot have a handler.
     #[error(transparent)]
     Register(#[from] RegisterError),
-    /// Clients that are silent but healthy would be closed before they are pinged.
+    /// Idle but healthy clients would be closed before they are pinged.
     #[error(
         "ping_interval ({interval:?}) must be shorter than pong_timeout ({timeout:?}): lower the first, \
          or raise the second"
@@ -27,13 +27,13 @@ pub enum BuildError {
         /// The value of [`pong_timeout`](Builder::pong_timeout).
         timeout: Duration,
     },
-    /// A limit or a timeout is zero and would reject every client.
+    /// A limit or a timeout is zero, which would reject every client.
     #[error("{option} must not be zero: leave it out to use its default")]
     Zero {
         /// The builder's method.
         option: &'static str,
     },
-    /// One connection alone could exceed the memory budget.
+    /// The maximum for a single connection exceeds the memory budget.
     #[error(
         "memory_budget ({budget}) must not be below the limit of one connection ({least}), which \
          follows from max_backlog and max_message: raise it, or lower these"
@@ -44,7 +44,7 @@ pub enum BuildError {
         /// The maximum number of bytes that may be queued for one connection.
         least: usize,
     },
-    /// A client could never send a message of the permitted size.
+    /// Messages of up to `max_message` bytes are permitted, but the burst does not admit the longest.
     #[error(
         "the burst of byte_rate ({burst}) must not be below max_message ({max_message}), or no \
          message of that size is ever accepted; raise one or lower the other"
@@ -61,10 +61,10 @@ pub enum BuildError {
     /// A proxy is not an address or a network.
     #[error("{0:?} is not a proxy; write it as 10.0.0.1, 10.0.0.0/8, fd00::/8 or unix")]
     Proxy(String),
-    /// The PROXY protocol is enabled and no proxy is trusted, so no connection could use it.
+    /// The PROXY protocol is enabled but no proxy is trusted, so every connection would be rejected.
     #[error("proxy_protocol needs a trusted proxy: call trust_proxy with the proxy's address")]
     ProxyProtocol,
-    /// A subprotocol is not a token of HTTP, or has the prefix for clients' tokens.
+    /// A subprotocol is not an HTTP token, or has the prefix reserved for clients' tokens.
     #[error(
         "{0:?} is not a subprotocol's name; use letters, digits and the like, without spaces, \
          commas and slashes, and not beginning with \"token.\""
@@ -73,23 +73,23 @@ pub enum BuildError {
     /// Two options exclude each other.
     #[error("{0} and {1} exclude each other; remove one")]
     Exclusive(&'static str, &'static str),
-    /// A limit per address is above the total, and so would never apply.
+    /// A limit per address is above the total, so it would never apply.
     #[error(
         "{option}_per_address ({per_address}) must not be above {option} ({total}): lower the first, or \
          raise the second"
     )]
     PerAddress {
-        /// The builder's method for the total.
+        /// The builder's method that sets the total.
         option: &'static str,
         /// The limit per address.
         per_address: usize,
         /// The limit of all addresses together.
         total: usize,
     },
-    /// Two of the WebSocket, the pages and the health checks have the same path.
+    /// Two of the WebSocket, the pages and the health checks share a path.
     #[error("the path {0:?} is used twice; choose another")]
     DuplicatePath(String),
-    /// A cluster's name cannot be part of the broker's subjects.
+    /// The cluster's name cannot be part of the broker's subjects.
     #[error("the name of the cluster: {0}")]
     Cluster(#[from] ParsePrefixError),
     /// A path does not begin with a slash.
@@ -97,7 +97,7 @@ pub enum BuildError {
     Path(String),
 }
 
-/// Formats like `Display`, since a `main` that returns the error prints it in this form.
+/// Formats like `Display`, since an error returned by `main` is printed with `Debug`.
 impl fmt::Debug for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

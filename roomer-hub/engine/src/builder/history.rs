@@ -1,4 +1,4 @@
-//! Rooms that remember their last messages.
+//! Options of room history.
 
 use roomer_hub::History;
 
@@ -11,13 +11,13 @@ use crate::server::conn::Conn;
 const MAX_HISTORY: (usize, usize) = (64 << 20, 4);
 
 impl<E> Builder<E> {
-    /// Lets rooms remember their last messages, for extended clients that join later or that were away
-    /// for too long for their session. `pattern` is a room's name, or a prefix of names followed by
-    /// `*`; the first matching pattern applies. Default: no room remembers.
+    /// Keeps the last messages of rooms, for extended clients that join later or whose session has
+    /// expired while they were disconnected. `pattern` is a room's name, or a name prefix followed by
+    /// `*`; the first matching pattern applies. Default: no room keeps messages.
     ///
-    /// A client asks for what it missed when it joins, and receives it after its `join_ack` and before
-    /// anything new, each message as it was. Messages of handlers and of the application count too,
-    /// direct ones do not. Plain clients notice nothing.
+    /// A client requests the missed messages when it joins. They follow its `join_ack`, unchanged,
+    /// before any new message. Messages sent by handlers and by the application are kept too, direct
+    /// messages are not. Plain clients are not affected.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -30,25 +30,27 @@ impl<E> Builder<E> {
     /// # Ok::<(), roomer_engine::BuildError>(())
     /// ```
     ///
-    /// The memory is that of this process, and of this node in a cluster. It outlives the room's last
-    /// member by the history's age. A room that a pattern of [`Cluster::order`](crate::Cluster::order) with
-    /// [`Order::Room`](crate::Order::Room) matches does not remember.
+    /// Messages are kept in the memory of this process, so each node of a cluster has its own history.
+    /// After the last member has left, they are kept until they reach the history's age. A room that
+    /// matches a pattern of [`Cluster::order`](crate::Cluster::order) with
+    /// [`Order::Room`](crate::Order::Room) has no history.
     pub fn history(mut self, pattern: impl Into<String>, history: History) -> Self {
         self.histories.push((pattern.into(), history));
         self
     }
 
-    /// Limits the bytes that all rooms together remember. Default 64 MiB, or a quarter of the
-    /// [`memory_budget`](Self::memory_budget) if that is less; they are part of it. Above the limit
-    /// rooms without members are forgotten, and a room that grows forgets its oldest messages.
+    /// Limits the total bytes kept for all rooms. Default 64 MiB, or a quarter of the
+    /// [`memory_budget`](Self::memory_budget), of which they are a part, if that is less. Above the
+    /// limit, histories of rooms without members are dropped, and a room that grows drops its oldest
+    /// messages.
     pub fn max_history(mut self, bytes: usize) -> Self {
         self.max_history = Some(bytes);
         self
     }
 
-    /// Sets the rule that decides whether a client that joins a room receives what the room remembers, if
-    /// it asks for it. If the rule returns false, the join is an ordinary one; whether that is permitted is
-    /// decided by [`may_join`](Self::may_join). Default: each client that may join may have it. A panic
+    /// Sets the rule that decides whether a client that joins a room and requests its history receives
+    /// it. If the rule returns false, the join continues without history; the join itself is decided by
+    /// [`may_join`](Self::may_join). Default: every client that may join receives the history. A panic
     /// closes that connection with 1011.
     ///
     /// ```
@@ -70,7 +72,7 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Returns the bytes of the memory budget that are set aside for the memories of rooms.
+    /// Returns the part of the memory budget reserved for the histories of rooms, in bytes.
     pub(super) fn history_budget(&self) -> usize {
         if self.histories.is_empty() {
             return 0;

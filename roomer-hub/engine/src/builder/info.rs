@@ -1,4 +1,4 @@
-//! The info of members: its length, and whether clients may set their own.
+//! Options of members' info: its maximum length, and whether clients may set their own.
 
 use std::future::Future;
 
@@ -10,25 +10,25 @@ use crate::callbacks::handler::Callback;
 use crate::server::conn::Conn;
 
 impl<E> Builder<E> {
-    /// Limits the bytes of a member's info ([`Claims::info`](crate::Claims::info)). Default 1 KiB: each
-    /// extended member of a room receives the info of all of them when it joins.
+    /// Limits the length of a member's info ([`Claims::info`](crate::Claims::info)) in bytes. Default 1
+    /// KiB, since each extended member that joins a room receives the info of all members.
     pub fn max_info(mut self, bytes: usize) -> Self {
         self.config.max_info = bytes;
         self
     }
 
-    /// Limits how often an extended client may set its own info
-    /// ([`may_set_info`](Self::may_set_info)): `per_second` on average, `burst` at once. Above it the
-    /// change is rejected and counted. Default 1 and 16, since each change is sent to all extended
-    /// members of all the client's rooms. The application's own changes are not limited.
+    /// Limits how often an extended client may set its own info ([`may_set_info`](Self::may_set_info)):
+    /// `per_second` on average, in bursts of up to `burst`. A change above the limit is rejected and
+    /// counted. Default 1 and 16, since each change is sent to all extended members of all the client's
+    /// rooms. Changes by the application are not limited.
     pub fn info_rate(mut self, per_second: u32, burst: u32) -> Self {
         self.config.info_rate = self.rate("info_rate", per_second, burst);
         self
     }
 
-    /// Sets the rule that decides whether an extended client may set its own info to this value. Without a
-    /// rule it may not. If the rule returns false, the change is dropped and counted. A panic closes that
-    /// connection with 1011.
+    /// Sets the rule that decides whether an extended client may set its own info to this value.
+    /// Without a rule, clients may not set it. If the rule returns false, the change is dropped and
+    /// counted. A panic closes that connection with 1011.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -43,7 +43,7 @@ impl<E> Builder<E> {
     where
         F: Fn(&Conn, &Info) -> bool + Send + Sync + 'static,
     {
-        // The hub asks only about info that is valid.
+        // The hub requests permission only for valid info.
         let rule = move |conn: &Conn, message: &Message<'_>| {
             Info::from_payload(message.payload).is_ok_and(|info| rule(conn, &info))
         };

@@ -1,4 +1,4 @@
-//! Limits of size and memory.
+//! Options of message sizes, buffers and memory.
 
 use crate::builder::Builder;
 
@@ -10,35 +10,35 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Limits the fragments of one message from a client: `count`, and one more for each `mean`
-    /// bytes of the message. Default 1,024 and 256, so that clients that split messages into
-    /// fragments of a kilobyte may send large ones, and floods of tiny or empty fragments end.
-    /// Above it the connection is closed with 1009. With a `mean` of 0 only `count` applies.
+    /// Limits the fragments of one message from a client to `count`, plus one for each `mean` bytes of
+    /// the message. Default 1,024 and 256: a client that splits messages into fragments of a kilobyte
+    /// may send large ones, while a flood of tiny or empty fragments is stopped. Above the limit the
+    /// connection is closed with 1009. With a `mean` of 0 only `count` applies.
     pub fn max_fragments(mut self, count: u32, mean: usize) -> Self {
         self.options.limits.max_fragments = count;
         self.options.limits.mean_fragment = mean;
         self
     }
 
-    /// Sets the number of bytes that may be queued for one connection, not counting the newest
-    /// message, before connections that send to it are paused briefly. Default 1 MiB.
+    /// Sets the high-water mark of a connection: the number of queued bytes, not counting the newest
+    /// message, above which connections that send to it are paused briefly. Default 1 MiB.
     ///
-    /// A connection above it that accepts nothing for a second, or less than half of it in four, is
-    /// closed with 1013; in a flood, at three times the backlog, much sooner, so that senders do
-    /// not wait for it. A message above 64 KiB whose transmission has begun is not counted here: it
-    /// may take a slow link as long as necessary, if it progresses
-    /// ([`write_timeout`](Self::write_timeout)). Above four times the backlog, or the sum of the
-    /// backlog and [`max_message`](Self::max_message) if that is more, the connection is closed
+    /// A connection above the mark is closed with 1013 if it accepts nothing for a second, or less than
+    /// half of the mark in four seconds. At three times the mark, as in a flood, it is closed much
+    /// sooner, so that senders do not wait for it. A message above 64 KiB whose transmission has begun
+    /// is not counted here: on a slow link it may take as long as necessary, provided that it
+    /// progresses ([`write_timeout`](Self::write_timeout)). Above four times the mark, or the sum of
+    /// the mark and [`max_message`](Self::max_message) if that is more, the connection is closed
     /// immediately.
     pub fn max_backlog(mut self, bytes: usize) -> Self {
         self.options.max_backlog = bytes;
         self
     }
 
-    /// Limits the bytes that all connections together may hold in memory: queued output, and
-    /// messages that are received in part. A buffer that is queued or kept for many connections
-    /// counts once. Above the limit the connections that hold most are closed with 1013, the largest
-    /// first, until an eighth of it is free; one that cannot even take its close frame is aborted.
+    /// Limits the bytes held in memory for all connections together: queued output and partly received
+    /// messages. A buffer shared by many connections counts once. Above the limit, connections are
+    /// closed with 1013 in descending order of the bytes they hold, until an eighth of the budget is
+    /// free; a connection whose socket does not accept the close frame either is aborted.
     ///
     /// Default: a quarter of the memory that is available to the process, by the machine and the
     /// process's control groups
@@ -46,15 +46,15 @@ impl<E> Builder<E> {
     /// the rest is for the connections themselves, the system's buffers and the application.
     /// [`Server::memory_budget`](crate::Server::memory_budget) returns the value in use.
     ///
-    /// The system's socket buffers are not included, nor is what one poll of a task queues before
-    /// it writes.
+    /// The operating system's socket buffers are not included, nor are the bytes that one poll of a
+    /// task queues before it writes.
     pub fn memory_budget(mut self, bytes: usize) -> Self {
         self.memory_budget = Some(bytes);
         self
     }
 
-    /// Limits the rooms that one connection may be in, including `root`. Default 1,100. A join
-    /// above it is answered with `leave_ack`.
+    /// Limits the rooms that one connection may be in, including `root`. Default 1,100. A join above
+    /// the limit is answered with `leave_ack`.
     pub fn max_rooms(mut self, rooms: usize) -> Self {
         self.config.max_rooms = rooms;
         self

@@ -56,7 +56,7 @@ use crate::shared::Shared;
 /// # Ok::<(), roomer_engine::BuildError>(())
 /// ```
 ///
-/// A time of `Duration::MAX` stands for no limit; times above a century are taken as a century.
+/// `Duration::MAX` means no limit; times above a century are reduced to a century.
 #[must_use = "a builder does nothing until `build` is called"]
 pub struct Builder<E = HandlerError> {
     config: Config,
@@ -66,7 +66,7 @@ pub struct Builder<E = HandlerError> {
     presences: Vec<(String, Presence)>,
     histories: Vec<(String, History)>,
     max_history: Option<usize>,
-    /// The first invalid argument of a method, which [`build`](Builder::build) returns.
+    /// The first invalid argument passed to a method, returned by [`build`](Builder::build).
     error: Option<BuildError>,
     // Options whose defaults depend on other options: `None` until they are set.
     ping_interval: Option<Duration>,
@@ -84,8 +84,8 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Creates a builder with roomer's defaults: the Go original's protocol without its security
-    /// holes.
+    /// Creates a builder with roomer's defaults: the Go original's protocol with its security holes
+    /// closed.
     pub fn new() -> Self {
         Builder {
             config: Config::default(),
@@ -108,9 +108,9 @@ impl Builder {
 
 impl<E> Builder<E> {
     /// Changes the rules to the Go original's: clients may send to rooms that they are not in, a
-    /// repeated join is announced again, text messages are accepted as packets, and pages of any
-    /// origin may connect; the extended protocol is off. Even so, the six reserved events are never
-    /// forwarded, names must be UTF-8, and a malformed packet is answered with a close frame.
+    /// repeated join is announced again, text messages are accepted as packets, pages of any origin may
+    /// connect, and the extended protocol is off. As without this option, the six reserved events are
+    /// never forwarded, names must be UTF-8, and a malformed packet is answered with a close frame.
     pub fn compat(mut self) -> Self {
         let compat = Config::compat();
         self.config.members_only = compat.members_only;
@@ -122,10 +122,10 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets how much the members of a room learn of each other. `pattern` is a room's name, or a
-    /// prefix of names followed by `*`; the first matching pattern applies. Default:
-    /// [`Presence::Full`], as in the original, which costs bytes for each pair of members; with
-    /// more than some thousand connections, choose another value for `root`.
+    /// Sets which presence events the members of a room receive. `pattern` is a room's name, or a name
+    /// prefix followed by `*`; the first matching pattern applies. Default: [`Presence::Full`], as in
+    /// the original, which sends bytes for each pair of members. With more than some thousand
+    /// connections, choose another value for `root`.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -142,9 +142,9 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Makes the server a node of a cluster: rooms span all nodes. Its link to the broker has to run,
-    /// by the adapter's `cluster` or [`Server::run_cluster`]; the server serves its own clients with
-    /// or without it.
+    /// Makes the server a node of a cluster, in which rooms span all nodes. Run the link to the broker
+    /// with the adapter's `cluster` or with [`Server::run_cluster`]; the server serves its own clients
+    /// whether the link is up or not.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -165,8 +165,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Serves a page over plain HTTP, for servers that deliver their own front end. If `path` ends
-    /// with a slash, requests for the path without it are redirected.
+    /// Serves a page over plain HTTP, for servers that deliver their own front end. If `path` ends with
+    /// a slash, requests for the path without the slash are redirected.
     pub fn page(
         mut self,
         path: impl Into<String>,
@@ -178,8 +178,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Creates a WebSocket echo server instead of a room server: each message is returned as it was
-    /// received, including text. For conformance tests of the WebSocket layer.
+    /// Creates a WebSocket echo server instead of a room server: each message, including text, is
+    /// returned unchanged. For conformance tests of the WebSocket layer.
     #[doc(hidden)]
     pub fn echo(mut self) -> Self {
         self.options.echo = true;
@@ -198,31 +198,30 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets the number of connections that one poll of a task writes to before it yields, and the
-    /// number that a worker takes from a larger flush at a time. Default 256 and 32. For
-    /// simulations with few connections.
+    /// Sets the maximum number of connections that one poll of a task writes to before it yields, and
+    /// the number that a worker takes from a larger flush at a time. Default 256 and 32. Simulations
+    /// lower both to reach these paths with few connections.
     #[cfg(feature = "audit")]
     pub fn flush_sizes(mut self, max_per_poll: usize, chunk: usize) -> Self {
         self.options.flush = Flush { max_per_poll: max_per_poll.max(1), chunk: chunk.max(1) };
         self
     }
 
-    /// Reports panics, errors and pending futures of the application's code to `monitor`, for
-    /// tests.
+    /// Reports panics, errors and pending futures of the application's code to `monitor`. For tests.
     #[cfg(feature = "audit")]
     pub fn monitor(mut self, monitor: HandlerMonitor) -> Self {
         self.options.monitor = monitor.into();
         self
     }
 
-    /// Records an invalid argument, unless there was one before.
+    /// Records an invalid argument, unless one has been recorded already.
     fn fail(&mut self, error: BuildError) {
         self.error.get_or_insert(error);
     }
 
     fn with_error_type<N>(self) -> Builder<N> {
         Builder {
-            // Field by field, since the type changes.
+            // Moved field by field, since the type parameter changes.
             config: self.config,
             options: self.options,
             handlers: self.handlers,
@@ -258,21 +257,22 @@ impl<E> Builder<E> {
         (hub_limits.name, hub_limits.rooms) = (config.max_name, config.max_rooms);
         (hub_limits.info, hub_limits.requests) = (config.max_info, config.max_requests);
         check::check(&options, &config)?;
-        // Without a rule the hub need not ask, which saves a lookup for each packet.
+        // Without a rule the hub does not request permission, which saves a lookup for each packet.
         config.authorize_join = options.rules.join.is_some();
         config.authorize_publish = options.rules.publish.is_some();
         config.authorize_direct = options.rules.direct.is_some();
         config.authorize_info = options.rules.info.is_some();
-        // The order of these draws is fixed: with another one the seed of a simulation means
-        // another run.
+        // The order of these draws is fixed, since it determines the run that belongs to a simulation's
+        // seed.
         let key = HashKey(env.random());
         if !histories.is_empty() {
             config.first_epoch = u128::from_le_bytes(env.random()) as u64;
             config.max_history = options.history_budget;
         }
         let mut hub = Hub::new(config, key);
-        // A message gets its number when it is sent, and in such a room its place only later. These
-        // come before the histories, as the first pattern that matches a name applies.
+        // Messages of an ordered room are numbered when they are sent, but placed later, so they cannot
+        // be kept. These patterns precede the histories, since the first pattern that matches a name
+        // applies.
         let ordered = options.cluster.iter().flat_map(Cluster::ordered_rooms);
         for pattern in ordered.filter(|_| !histories.is_empty()) {
             hub.remember(pattern, History::last(0));
@@ -283,7 +283,7 @@ impl<E> Builder<E> {
         for (pattern, presence) in &presences {
             hub.set_presence(pattern, *presence);
         }
-        // The hub numbers the events from zero, so a handler's index is its key.
+        // The hub numbers events from zero in order of registration, so a handler's index is its key.
         let mut callbacks = Vec::with_capacity(handlers.len());
         for (event, handler) in handlers {
             hub.register(&event)?;
@@ -310,8 +310,8 @@ impl<E> Builder<E> {
         options.bound_times();
         let ping_interval = self.ping_interval.unwrap_or(options.pong_timeout / 10 * 9);
         options.ping_interval = ping_interval.min(LONGEST);
-        // A default for each address is lowered to the total; a value that was set is checked
-        // against it instead.
+        // A default per address is lowered to the total. A value set by the caller is checked against
+        // the total instead.
         let AdmissionLimits { handshakes, connections } = &mut options.handshake.admission;
         for (limit, chosen) in [
             (handshakes, self.max_handshakes_per_address),
@@ -326,7 +326,7 @@ impl<E> Builder<E> {
         options.memory_budget = self.memory_budget.unwrap_or_else(|| {
             available_memory::budget(env.available_memory(), options.water_marks().max)
         });
-        // After the budget, of which it is a part.
+        // Set after the budget, on which it depends.
         self.options.history_budget = self.history_budget();
     }
 }

@@ -1,14 +1,14 @@
-//! Rates that limit a single client.
+//! Options of rate limits per connection.
 
 use roomer_hub::Rate;
 
 use crate::builder::{BuildError, Builder};
 
 impl<E> Builder<E> {
-    /// Limits the messages that one connection may send: `per_second` on average, `burst` at once
-    /// after a pause. Joins and leaves count too. Default: no limit. A client that exceeds it is
-    /// closed with 1008 and the reason `rate`: single messages are never dropped, since a client
-    /// could not know which.
+    /// Limits the messages that one connection may send: `per_second` on average, in bursts of up to
+    /// `burst`. Joins and leaves count too. Default: no limit. A client that exceeds the rate is closed
+    /// with 1008 and the reason `rate`. Single messages are never dropped, since the client could not
+    /// know which.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -26,26 +26,26 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Limits the bytes of messages that one connection may send, without the headers of their
-    /// frames, as [`message_rate`](Self::message_rate) limits their number. `burst` must not be
-    /// below [`max_message`](Self::max_message). Default: no limit.
+    /// Limits the bytes of messages that one connection may send, excluding frame headers. Average and
+    /// burst work as in [`message_rate`](Self::message_rate). `burst` must not be below
+    /// [`max_message`](Self::max_message). Default: no limit.
     pub fn byte_rate(mut self, per_second: u32, burst: u32) -> Self {
         self.config.byte_rate = self.rate("byte_rate", per_second, burst);
         self
     }
 
-    /// Limits the joins that one connection may send, as [`message_rate`](Self::message_rate)
-    /// limits all messages. A join costs more than a message: each, even a repeated one, is
-    /// answered with the list of the room's members, and announced to them. Default: no limit.
-    /// Choose a burst above the number of rooms that a client joins again after it reconnects.
+    /// Limits the joins that one connection may send. Average and burst work as in
+    /// [`message_rate`](Self::message_rate). A join costs more than a message: each, even a repeated
+    /// one, is answered with the list of the room's members, and announced to them. Default: no limit.
+    /// Choose a burst above the number of rooms that a client rejoins when it reconnects.
     pub fn join_rate(mut self, per_second: u32, burst: u32) -> Self {
         self.config.join_rate = self.rate("join_rate", per_second, burst);
         self
     }
 
-    /// Limits the rejected messages of one connection, `burst` at once and `per_second` on average;
-    /// above it the connection is closed with 1008 and the reason `too many violations`. Default 1
-    /// per second and 256 at once: far more than a client has in flight when it is removed from a
+    /// Limits the rejected messages of one connection: `per_second` on average, in bursts of up to
+    /// `burst`. Above the limit the connection is closed with 1008 and the reason `too many
+    /// violations`. Default 1 and 256: far more than a client has in flight when it is removed from a
     /// room, and far less than an abusive client sends.
     /// [`Config::violation_rate`](roomer_hub::Config::violation_rate) lists what counts.
     pub fn violation_rate(mut self, per_second: u32, burst: u32) -> Self {
@@ -59,8 +59,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Allows direct messages only between clients that share a room; `root` does not count, since
-    /// all connections start there. Others are dropped and counted. Default: a client can send to
+    /// Allows direct messages only between clients that share a room other than `root`, which all
+    /// connections join. Other direct messages are dropped and counted. Default: a client can send to
     /// each id that it knows, as in the Go original. Handlers are not restricted.
     pub fn shared_room_only(mut self) -> Self {
         self.config.shared_room_only = true;

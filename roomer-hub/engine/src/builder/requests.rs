@@ -1,4 +1,4 @@
-//! Requests of clients, which handlers answer.
+//! Options of request handlers.
 
 use std::future::Future;
 
@@ -9,10 +9,10 @@ use crate::callbacks::handler::Callback;
 use crate::server::conn::Conn;
 
 impl<E> Builder<E> {
-    /// Answers requests with `event` by the handler's return value. Only clients that speak the
-    /// extended protocol send requests; the rules for messages to rooms apply to them
-    /// ([`may_publish`](Self::may_publish), and by default membership). Messages with the same event
-    /// that are not requests do not reach the handler: [`on`](Self::on) is for them.
+    /// Registers a handler that answers requests with `event`. Its return value is sent as the reply.
+    /// Only clients that use the extended protocol send requests. The rules for messages to rooms apply
+    /// to requests too ([`may_publish`](Self::may_publish), and by default membership). Messages with
+    /// the same event that are not requests are passed to the handler of [`on`](Self::on).
     ///
     /// The handler returns a payload or a result, see [`IntoReply`]. An error is reported to
     /// [`on_error`](Self::on_error), and the client receives the code `failed` without its text, or
@@ -42,13 +42,13 @@ impl<E> Builder<E> {
     }
 
     /// Like [`on_request`](Self::on_request), for a handler that waits for a database or another
-    /// service. It is cloned for each request, as that of [`on_async`](Self::on_async) is for each
-    /// message.
+    /// service. The handler is cloned for each request, as a handler of [`on_async`](Self::on_async) is
+    /// for each message.
     ///
-    /// Unlike a handler of messages, it does not delay what its connection sends next: handlers start
-    /// in the order of their requests, and answer when they are done. A connection may have
-    /// [`max_requests`](Self::max_requests) of them. They are dropped when the connection, or the
-    /// session of an extended client, ends.
+    /// Unlike message handlers, a pending request handler does not delay later messages of its
+    /// connection. Handlers start in the order of their requests and reply in the order in which they
+    /// complete. At most [`max_requests`](Self::max_requests) per connection are pending. They are
+    /// dropped when the connection, or the session of an extended client, ends.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -79,10 +79,10 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets how many requests of a connection may be without an answer, of each kind: of its client to
-    /// handlers, of its client to other clients, and of the server to its client. Further ones fail
-    /// with the code `busy`. Default 64: each may keep a future or some hundred bytes. Other clients
-    /// may together have 16 times as many to one client.
+    /// Limits the unanswered requests of a connection, separately for each kind: from its client to
+    /// handlers, from its client to other clients, and from the server to its client. A request above
+    /// the limit fails with the code `busy`. Default 64, since each may keep a future or some hundred
+    /// bytes. All other clients together may have 16 times as many unanswered requests to one client.
     pub fn max_requests(mut self, requests: usize) -> Self {
         self.config.max_requests = requests;
         self

@@ -1,4 +1,4 @@
-//! Handlers and rules: the application's functions that run for a client's message.
+//! Application functions that run for a client's message: handlers and rules.
 
 use roomer_hub::Permission;
 
@@ -23,7 +23,7 @@ pub(crate) type Rule = Callback<bool>;
 /// The result of starting a [`Callback`].
 pub(crate) enum CallResult<T> {
     Done(T),
-    /// A future that is to be polled, and the message, which is needed when it completes.
+    /// A future to poll, and the message, which is needed when the future completes.
     Pending(BoxFuture<T>, OwnedMessage),
     Panicked(HandlerPanic),
 }
@@ -38,7 +38,7 @@ impl<T> Callback<T> {
             },
             Callback::Async(run) => {
                 let message = message.to_owned();
-                // Kept for the report of the result; the clone shares the names and the payload.
+                // The clone is kept to report the result; clones share the names and the payload.
                 match catch_panic(|| run(conn.clone(), message.clone())) {
                     Ok(future) => CallResult::Pending(future, message),
                     Err(panic) => CallResult::Panicked(panic),
@@ -52,7 +52,8 @@ impl<T> Callback<T> {
 #[derive(Default)]
 pub(crate) struct Rules {
     pub(crate) join: Option<Rule>,
-    /// Unlike the others, not asked for by the hub: the engine takes the request out of the join.
+    /// Called by the engine, not on request of the hub: the engine removes the request for history from
+    /// the join.
     pub(crate) recall: Option<Rule>,
     pub(crate) publish: Option<Rule>,
     pub(crate) direct: Option<Rule>,

@@ -16,7 +16,7 @@ type Hook = Box<dyn Fn(&Conn) + Send + Sync>;
 type RoomHook = Box<dyn Fn(&Conn, &str) + Send + Sync>;
 type EndHook = Box<dyn Fn(&Conn, DisconnectReason) + Send + Sync>;
 
-/// The application's hooks.
+/// The registered hooks, each of which may be absent.
 #[derive(Default)]
 pub(crate) struct Hooks {
     pub(crate) connect: Option<Hook>,

@@ -1,4 +1,4 @@
-//! The builder of a client.
+//! The builder of a client: address, token, TLS and limits.
 
 use std::fmt;
 use std::future::Future;
@@ -21,23 +21,23 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type TokenSource = Arc<dyn Fn() -> BoxFuture<Result<String, String>> + Send + Sync>;
 type Dial = Arc<dyn Fn() -> BoxFuture<io::Result<BoxStream>> + Send + Sync>;
 
-/// The options of a client; [`connect`](Self::connect) starts it.
+/// The options of a client. [`connect`](Self::connect) starts it.
 #[must_use]
 pub struct Builder<R> {
     pub(super) target: Target,
     pub(super) handlers: Handlers,
     options: Options,
-    /// True if each attempt may have another token.
+    /// True if each attempt may use a different token.
     has_fresh_tokens: bool,
     runtime: PhantomData<fn() -> R>,
 }
 
-/// The way to open a connection: by TCP and TLS, or by the application's function.
+/// The means of opening a connection: TCP and TLS, or a function of the application.
 #[derive(Clone)]
 pub(super) struct Target {
     pub(super) address: Address,
     pub(super) token: Option<TokenSource>,
-    /// True if the token is sent as a subprotocol, and not in the address.
+    /// True if the token is sent as a subprotocol instead of in the URL's query.
     pub(super) has_token_protocol: bool,
     pub(super) dial: Option<Dial>,
     #[cfg(feature = "tls")]
@@ -74,7 +74,7 @@ impl<R: Runtime> Builder<R> {
     /// If it is called outside the runtime, and the runtime needs to be entered.
     pub fn connect(self) -> Result<Client<R>, InvalidAddress> {
         let Builder { target, handlers, mut options, has_fresh_tokens, runtime } = self;
-        // Here, since `options` may be called after `token`.
+        // Combined here, since `options` may be called after `token`.
         options.renews_login |= has_fresh_tokens;
         let has_tls = cfg!(feature = "tls") || R::HAS_WEBSOCKETS;
         if target.address.is_tls() && target.dial.is_none() && !has_tls {
@@ -92,7 +92,7 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// Adds a parameter to the query of the address.
+    /// Adds a parameter to the URL's query.
     pub fn query(mut self, key: &str, value: &str) -> Self {
         self.target.address = self.target.address.query(key, value);
         self
@@ -102,17 +102,18 @@ impl<R: Runtime> Builder<R> {
     ///
     /// # Errors
     ///
-    /// [`InvalidAddress`] if the header belongs to the handshake, or if a line cannot contain it.
+    /// [`InvalidAddress`] if the header is reserved for the handshake, or is not valid in HTTP.
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidAddress> {
         self.target.address = self.target.address.header(name, value)?;
         Ok(self)
     }
 
-    /// Sets a function that returns a token, which is sent as `?token=…`. It is called for each attempt,
-    /// so a token may expire. An error costs one attempt. It is also called when the server reports that
-    /// the login expires ([`Event::Expiring`](super::Event::Expiring)): the client sends the new token.
-    /// An error then costs the connection, and the next attempt asks again. For the same reason, 1008
-    /// `login expired` and a response of 401 or 403 are not final for a client with such a function.
+    /// Sets a function that returns a token, which is sent as `?token=…`. The function is called for
+    /// each attempt, so tokens may expire; if it returns an error, that attempt fails. It is also
+    /// called when the server reports that the login is about to expire
+    /// ([`Event::Expiring`](super::Event::Expiring)), and the client sends the new token. If it returns
+    /// an error then, the server closes the connection, and the next attempt calls it again. With such
+    /// a function, 1008 `login expired` and a response of 401 or 403 are therefore not final.
     pub fn token<F, E>(mut self, token: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<String, E>> + Send + 'static,
@@ -126,9 +127,9 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// Sets a token, which is sent as `?token=…` with each attempt, and again when the server reports that
-    /// the login expires: some servers accept it for longer by then. There will be no other one, so 1008
-    /// `login expired` and a response of 401 or 403 are final.
+    /// Sets a token, which is sent as `?token=…` with each attempt, and again when the server reports
+    /// that the login is about to expire, since the server may extend it. The token never changes, so
+    /// 1008 `login expired` and a response of 401 or 403 are final.
     pub fn fixed_token(mut self, token: impl Into<String>) -> Self {
         let token = token.into();
         self.has_fresh_tokens = false;
@@ -140,15 +141,16 @@ impl<R: Runtime> Builder<R> {
     }
 
     /// Sends the token of [`token`](Self::token) or [`fixed_token`](Self::fixed_token) as a subprotocol
-    /// (`Sec-WebSocket-Protocol: roomer, token.…`) and not as `?token=…`, since proxies log addresses. The
-    /// server selects `roomer`; its `Request::token` reads both. The Go original knows neither.
+    /// (`Sec-WebSocket-Protocol: roomer, token.…`) instead of as `?token=…`, since proxies log URLs.
+    /// The server selects `roomer`; its `Request::token` reads both forms. The Go original supports
+    /// neither.
     pub fn token_in_protocol(mut self) -> Self {
         self.target.has_token_protocol = true;
         self
     }
 
-    /// Sets a function that opens the stream to the server, in place of TCP and TLS: a pipe, a Unix
-    /// socket, a tunnel. It is called for each attempt.
+    /// Sets a function that opens the stream to the server in place of TCP and TLS, such as a pipe, a
+    /// Unix socket or a tunnel. It is called for each attempt.
     pub fn stream<F, S>(mut self, open: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = io::Result<S>> + Send + 'static,
@@ -161,24 +163,25 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// Sets the configuration of TLS (feature `tls`), for authorities or certificates of your own. By
-    /// default the client trusts the authorities that the system trusts.
+    /// Sets the TLS configuration (feature `tls`), for certificate authorities or client certificates
+    /// of your own. By default the client trusts the system's certificate authorities.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: impl Into<Arc<futures_rustls::rustls::ClientConfig>>) -> Self {
         self.target.tls = Some(config.into());
         self
     }
 
-    /// Sets whether the client asks for the extended protocol. Default true.
+    /// Sets whether the client requests the extended protocol. Default true.
     pub fn extended(mut self, enabled: bool) -> Self {
         self.options.extended = enabled;
         self
     }
 
-    /// Offers permessage-deflate to the server (RFC 7692): the client takes compressed messages, and
-    /// compresses its own packets of at least `threshold` bytes. A connection that has done both owns about
-    /// 350 KiB for it. Do not send a secret in one message with text of others: the length of the compressed
-    /// message reveals something about it. Default: no offer.
+    /// Offers permessage-deflate to the server (RFC 7692). If it is negotiated, the client accepts
+    /// compressed messages, and compresses its own packets of at least `threshold` bytes. A connection
+    /// that does both allocates about 350 KiB. Do not combine a secret with text from others in one
+    /// message, since the length of the compressed message reveals something about its content.
+    /// Default: no offer.
     #[cfg(feature = "deflate")]
     pub fn deflate(mut self, threshold: usize) -> Self {
         self.options.deflate = Some(threshold);
@@ -188,20 +191,20 @@ impl<R: Runtime> Builder<R> {
     /// Sets the maximum delay before the first reconnect, and before any later one. Default 500 ms and
     /// 30 s.
     pub fn delays(mut self, min: Duration, max: Duration) -> Self {
-        // If both contradict each other, the minimum counts.
+        // If `max` is below `min`, `min` applies to both.
         (self.options.min_delay, self.options.max_delay) = (min, max.max(min));
         self
     }
 
-    /// Sets the number of failed attempts in a row after which the client gives up. Default: it
-    /// never does.
+    /// Sets the number of consecutive failed attempts after which the client gives up. Default: no
+    /// limit.
     pub fn retries(mut self, retries: u32) -> Self {
         self.options.retries = Some(retries);
         self
     }
 
-    /// Sets the maximum number of messages that wait to be sent, and of their bytes. Default 1,000
-    /// and 1 MiB.
+    /// Limits the queue of messages that are not sent yet, by their number and their total bytes.
+    /// Default 1,000 and 1 MiB.
     pub fn queue(mut self, messages: usize, bytes: usize) -> Self {
         (self.options.queue_messages, self.options.queue_bytes) = (messages, bytes);
         self

@@ -1,4 +1,5 @@
-//! The task of a client: moves bytes between its machine and its connection, and keeps time.
+//! The task of a client: transfers bytes between its state machine and its connection, and runs its
+//! timer.
 
 use std::future::Future;
 use std::io;
@@ -17,7 +18,7 @@ use super::requests::{self, Handlers};
 use super::runtime::{Incoming, MessageSocket, Runtime};
 use super::shared::{Dispatched, Inner, Shared};
 
-/// The size of the read buffer, which is on the stack, so that an idle client owns none.
+/// The size of the read buffer. It is on the stack, so that an idle client allocates none.
 const READ_BYTES: usize = 16 * 1024;
 
 /// The number of steps after which the task yields.
@@ -32,13 +33,13 @@ pub(super) struct Driver<R> {
     target: Target,
     handlers: Handlers,
     link: Link,
-    /// Bytes to write, and how many of them are written.
+    /// Bytes to write, of which the first `written` have been written.
     out: Vec<u8>,
     written: usize,
     must_flush: bool,
-    /// The timer. It may fire before the deadline, and is then set again.
+    /// The timer. It may fire before the deadline, and is reset in that case.
     timer: Option<(Duration, Timer)>,
-    /// WebSockets of the platform that were given up while the server may keep the session: a close
+    /// Abandoned WebSockets of the platform, kept open while the server may keep the session: a close
     /// frame would end it.
     abandoned: Vec<Box<dyn MessageSocket>>,
     _watch: Option<Box<dyn Send>>,
@@ -52,13 +53,14 @@ enum Link {
     Messages(Messages),
 }
 
-/// A new connection.
+/// A newly opened connection.
 enum Dialed {
     Bytes(Address, BoxStream),
     Messages(Box<dyn MessageSocket>),
 }
 
-/// Ready once the client is closed. Not an async function, whose future would hold the driver twice.
+/// Completes when the client is closed. Implemented by hand, since the future of an async function
+/// would hold the driver twice.
 impl<R: Runtime> Future for Driver<R> {
     type Output = ();
 
@@ -69,7 +71,8 @@ impl<R: Runtime> Future for Driver<R> {
 
 impl<R: Runtime> Driver<R> {
     pub(super) fn new(shared: Arc<Shared>, target: Target, handlers: Handlers) -> Self {
-        // Weak: a client whose handles are gone ends, although the platform may still call this.
+        // A weak reference, so that a client without handles is dropped while the platform still holds
+        // the callback.
         let weak = Arc::downgrade(&shared);
         let watch = R::watch(Arc::new(move || {
             if let Some(shared) = weak.upgrade() {
@@ -94,14 +97,14 @@ impl<R: Runtime> Driver<R> {
     fn step(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..MOST_STEPS {
             let deadline = self.turn(cx);
-            // Not while there is a link, whose last bytes come first.
+            // An open link is kept until its last bytes are written.
             if matches!(self.link, Link::None) && self.shared.lock().closed.is_some() {
                 return Poll::Ready(());
             }
             let has_moved = match &self.link {
                 Link::None => false,
                 Link::Dialing(_) => self.dial(cx),
-                // Not `||`: both have to be polled, so that both wake this task.
+                // `|` instead of `||`: both must be polled, so that both register this task's waker.
                 Link::Open(_) => self.write(cx) | self.read(cx),
                 Link::Messages(_) => self.receive_messages(cx),
             };
@@ -113,8 +116,8 @@ impl<R: Runtime> Driver<R> {
         Poll::Pending
     }
 
-    /// Advances the machine to the current time, and passes its events on. Returns its deadline, if
-    /// that is in the future.
+    /// Advances the machine to the current time and dispatches its events. Returns its deadline if that
+    /// is in the future.
     fn turn(&mut self, cx: &mut Context<'_>) -> Option<Duration> {
         let shared = self.shared.clone();
         let now = shared.now();
@@ -123,7 +126,7 @@ impl<R: Runtime> Driver<R> {
             messages.progress(&mut inner.machine, now);
         }
         loop {
-            // Only the delay before an attempt is random.
+            // Random bytes are used only for the delay before an attempt.
             let is_waiting = inner.machine.state() == State::Waiting;
             let random = if is_waiting { random_u64(&shared) } else { 0 };
             let Some(need) = inner.machine.poll(now, random) else { break };
@@ -136,8 +139,8 @@ impl<R: Runtime> Driver<R> {
             }
         }
         match &mut self.link {
-            // Only once the last bytes are written: a packet that the machine still has can be
-            // withdrawn, or counts as unsent.
+            // Only after all earlier bytes are written: a packet that is still in the machine can be
+            // withdrawn, or is reported as unsent.
             Link::Open(_) if self.out.is_empty() => {
                 let mut keys = Keys::new(&shared);
                 inner.machine.transmit(now, &mut self.out, &mut || keys.next());
@@ -146,13 +149,12 @@ impl<R: Runtime> Driver<R> {
             _ => {}
         }
         if matches!(inner.machine.state(), State::Open | State::Closed) {
-            // The session has a new connection, or is not to be kept: they may close now.
+            // The session has a new connection or has ended, so the old sockets may now close.
             self.abandoned.clear();
         }
         let mut due = Dispatched::default();
         inner.dispatch(&mut due);
-        // Under the lock of the calls above, so that no call of a handle falls between them and
-        // this.
+        // Registered under the same lock as the calls above, so that no change by a handle is missed.
         if !inner.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             inner.driver = Some(cx.waker().clone());
         }
@@ -166,20 +168,20 @@ impl<R: Runtime> Driver<R> {
         deadline
     }
 
-    /// Sends a new token, in a task of its own.
+    /// Obtains a new token and sends it, in a separate task.
     fn renew(&self) {
         let Some(token) = self.target.token.clone() else { return };
         let shared = self.shared.clone();
         R::spawn(async move {
-            // Without a token, the server closes the connection when the login ends, and the next
-            // attempt asks for one. The same happens if the connection was lost meanwhile.
+            // Without a token, the server closes the connection when the login expires, and the next
+            // attempt requests one. The same applies if the connection was lost in the meantime.
             if let Ok(token) = token().await {
                 let _ = shared.call(|inner, now| inner.machine.renew(now, &token));
             }
         });
     }
 
-    /// Drops the connection, after as many of its last bytes as the socket accepts.
+    /// Drops the connection, after writing as many of its last bytes as the socket accepts.
     fn hang_up(&mut self, inner: &mut Inner, now: Duration, cx: &mut Context<'_>) {
         if let Link::Messages(messages) = &mut self.link {
             messages.transmit(&mut inner.machine, now);
@@ -189,12 +191,11 @@ impl<R: Runtime> Driver<R> {
             return;
         }
         let mut keys = Keys::new(&self.shared);
-        // After the rest of the bytes to write: a close frame after half a frame would be
-        // unreadable.
+        // Appended to the bytes not yet written: a close frame after half a frame could not be parsed.
         inner.machine.transmit(now, &mut self.out, &mut || keys.next());
         if let Link::Open(stream) = &mut self.link {
             let mut stream = Pin::new(stream);
-            // Whether or not it fits, the connection is over.
+            // The result is ignored, since the connection is dropped in either case.
             let _ = stream.as_mut().poll_write(cx, &self.out[self.written..]);
             let _ = stream.as_mut().poll_flush(cx);
             let _ = stream.as_mut().poll_close(cx);
@@ -231,7 +232,7 @@ impl<R: Runtime> Driver<R> {
         true
     }
 
-    /// Writes as much as the socket accepts. Returns true if something was written, or the
+    /// Writes as many bytes as the socket accepts. Returns true if any were written, or if the
     /// connection is lost.
     fn write(&mut self, cx: &mut Context<'_>) -> bool {
         let Link::Open(stream) = &mut self.link else { return false };
@@ -241,7 +242,7 @@ impl<R: Runtime> Driver<R> {
                 Poll::Ready(Ok(size)) if size > 0 => {
                     (self.written, has_moved) = (self.written + size, true);
                 }
-                // No accepted byte means a closed stream, as an error does.
+                // A write of zero bytes means that the stream is closed.
                 Poll::Ready(_) => return self.lost(),
                 Poll::Pending => break,
             }
@@ -251,7 +252,7 @@ impl<R: Runtime> Driver<R> {
             let now = self.shared.now();
             self.shared.lock().machine.progressed(now);
             if self.written == self.out.len() {
-                // An idle client owns no buffer.
+                // Freed, so that an idle client keeps no buffer.
                 (self.out, self.written) = (Vec::new(), 0);
             }
         }
@@ -265,8 +266,7 @@ impl<R: Runtime> Driver<R> {
         has_moved
     }
 
-    /// Reads the bytes that have arrived. Returns true if there were any, or if the connection is
-    /// lost.
+    /// Reads the bytes that have arrived. Returns true if there were any, or if the connection is lost.
     fn read(&mut self, cx: &mut Context<'_>) -> bool {
         let Link::Open(stream) = &mut self.link else { return false };
         let mut bytes = [0; READ_BYTES];
@@ -281,7 +281,7 @@ impl<R: Runtime> Driver<R> {
         }
     }
 
-    /// Takes what the platform's WebSocket has received. Returns true if there was something.
+    /// Processes messages received by the platform's WebSocket. Returns true if there were any.
     fn receive_messages(&mut self, cx: &mut Context<'_>) -> bool {
         let Link::Messages(messages) = &mut self.link else { return false };
         let Poll::Ready(incoming) = messages.poll_next(cx) else { return false };
@@ -308,10 +308,10 @@ impl<R: Runtime> Driver<R> {
         true
     }
 
-    /// Waits for the deadline. Ready if it has passed.
+    /// Waits until the deadline. Returns ready if it has passed.
     fn wait(&mut self, cx: &mut Context<'_>, deadline: Option<Duration>) -> Poll<()> {
         let Some(deadline) = deadline else { return Poll::Pending };
-        // A timer that fires too early costs one poll; resetting it would cost one timer operation for each
+        // A timer that fires early costs one poll. Resetting it would cost one timer operation per
         // message.
         if self.timer.as_ref().is_none_or(|(at, _)| *at > deadline) {
             let now = self.shared.now();
@@ -327,7 +327,7 @@ impl<R: Runtime> Driver<R> {
     }
 }
 
-/// Connects. `full` is the address with the query that the machine would add to that of the target.
+/// Opens a connection. `full` is the target's URL with the query that the machine adds.
 fn dialing<R: Runtime>(target: Target, full: Address) -> Dialing {
     Box::pin(async move {
         let token = match &target.token {
@@ -369,14 +369,14 @@ fn random_u64(shared: &Shared) -> u64 {
     ])
 }
 
-/// Masking keys, two from each call for random bytes.
+/// Generates masking keys, two from each call for random bytes.
 struct Keys<'a> {
     shared: &'a Shared,
     random: [u8; 16],
     used: usize,
 }
 
-/// The positions of two keys in a UUID of version 4, without the bytes of its version and variant.
+/// The offsets of two keys in a UUID of version 4 that avoid the bytes of its version and variant.
 const KEYS: [usize; 2] = [0, 12];
 
 impl<'a> Keys<'a> {

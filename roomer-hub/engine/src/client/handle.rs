@@ -1,4 +1,4 @@
-//! The handle of a client.
+//! The application's handle of a client.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -21,8 +21,8 @@ use super::streams::Events;
 
 /// A client that stays connected to a room server. Cheap to clone.
 ///
-/// When the last handle to it or to one of its rooms is dropped, the client is closed: what was sent
-/// is written first.
+/// When the last handle to the client or to one of its rooms is dropped, the client writes its queued
+/// messages and closes.
 pub struct Client<R> {
     pub(super) open: Arc<Open>,
     pub(super) runtime: PhantomData<fn() -> R>,
@@ -40,43 +40,44 @@ impl Drop for Open {
 }
 
 impl<R: Runtime> Client<R> {
-    /// Starts a client of the server at an address such as `wss://example.org/ws`, with the default
-    /// options. Returns at once: the client connects in a task of the runtime, and joins and messages
-    /// wait until it has.
+    /// Starts a client of the server at a URL such as `wss://example.org/ws`, with the default options.
+    /// Returns immediately: the client connects in a task of the runtime, and joins and messages are
+    /// queued until it is connected.
     ///
     /// # Errors
     ///
-    /// [`InvalidAddress`] if the address is not one of a WebSocket server.
+    /// [`InvalidAddress`] if `url` is not the URL of a WebSocket server.
     pub fn connect(url: &str) -> Result<Self, InvalidAddress> {
         Client::builder(url)?.connect()
     }
 
-    /// Returns a builder, for other options.
+    /// Returns a builder, to set other options.
     ///
     /// # Errors
     ///
-    /// [`InvalidAddress`] if the address is not one of a WebSocket server.
+    /// [`InvalidAddress`] if `url` is not the URL of a WebSocket server.
     pub fn builder(url: &str) -> Result<Builder<R>, InvalidAddress> {
         Ok(Builder::new(url.parse()?))
     }
 }
 
 impl<R> Client<R> {
-    /// Joins a room, now and after each reconnect. The same name gives a handle to the same room.
-    /// [`Room::joined`] waits for the result.
+    /// Joins a room, immediately and after each reconnect. Calls with the same name return handles to
+    /// the same room. [`Room::joined`] waits for the result.
     ///
-    /// In a room that remembers its messages ([`history`](crate::Builder::history)), the client gets
-    /// what it has missed while it had no session.
+    /// In a room with [`history`](crate::Builder::history), the client receives the messages that it
+    /// has missed while it had no session.
     pub fn join(&self, room: &str) -> Room {
         self.join_by(room, |machine, now| machine.join(now, room))
     }
 
-    /// Joins a room that remembers its messages, and asks for the last ones. They arrive before all
-    /// others, and again only if the server does not have all that the client has missed
-    /// ([`Event::Missed`](super::Event::Missed)). The first call for a room decides.
+    /// Joins a room with history, and requests its last messages. They arrive before any other message.
+    /// After a reconnect they are sent again only if the server no longer has everything that the
+    /// client has missed ([`Event::Missed`](super::Event::Missed)). Only the first call for a room
+    /// requests them.
     ///
-    /// A stream of [`Client::events`] that exists before this call has all of them. A stream of
-    /// [`Room::messages`] can begin too late, since the client runs in a task of its own.
+    /// A stream of [`Client::events`] created before this call receives all of them. A stream of
+    /// [`Room::messages`] may be created too late, since the client runs in a separate task.
     pub fn join_with_history(&self, room: &str, last: u32) -> Room {
         self.join_by(room, |machine, now| machine.join_with_history(now, room, last))
     }
@@ -87,7 +88,7 @@ impl<R> Client<R> {
         join: impl FnOnce(&mut Machine, Duration) -> Result<(), JoinError>,
     ) -> Room {
         self.open.shared.call(|inner, now| {
-            // `Room::joined` reports that the client is closed.
+            // If the client is closed, `Room::joined` reports it.
             if let Ok(()) | Err(JoinError::Closed) = join(&mut inner.machine, now) {
                 inner.refused.remove(room);
             }
@@ -107,7 +108,7 @@ impl<R> Client<R> {
         self.open.shared.lock().machine.rooms().map(Into::into).collect()
     }
 
-    /// Waits until there is a connection, and returns the client's id.
+    /// Waits until the client is connected, and returns its id.
     ///
     /// # Errors
     ///
@@ -121,7 +122,7 @@ impl<R> Client<R> {
             if let (State::Open, Some(id)) = (inner.machine.state(), inner.machine.id()) {
                 return Poll::Ready(Ok(id));
             }
-            // Under the lock of the check, so that a change in between is not missed.
+            // Registered under the lock of the check, so that no change in between is missed.
             inner.wait(cx.waker());
             Poll::Pending
         })
@@ -134,25 +135,25 @@ impl<R> Client<R> {
         self.open.shared.lock().machine.state()
     }
 
-    /// Returns the client's id: the last one, if there is no connection; `None` before the first.
+    /// Returns the client's id. Without a connection that is the last one; before the first, `None`.
     #[must_use]
     pub fn id(&self) -> Option<ConnId> {
         self.open.shared.lock().machine.id()
     }
 
-    /// Returns true if the server speaks the extended protocol: the client's session survives the
-    /// loss of a connection.
+    /// Returns true if the server supports the extended protocol, so that the client's session survives
+    /// the loss of a connection.
     #[must_use]
     pub fn is_extended(&self) -> bool {
         self.open.shared.lock().machine.is_extended()
     }
 
-    /// Returns all events from now on, of which at most 256 wait to be read.
+    /// Subscribes to all events from this call on, with a buffer of 256 events.
     pub fn events(&self) -> Events {
         self.events_with(BUFFER)
     }
 
-    /// Returns all events from now on, of which at most `buffer` wait to be read.
+    /// Like [`events`](Self::events), with a buffer of `buffer` events.
     pub fn events_with(&self, buffer: usize) -> Events {
         Events::new(&self.open.shared, buffer)
     }
@@ -166,24 +167,24 @@ impl<R> Client<R> {
         self.open.shared.call(|inner, now| inner.machine.renew(now, token))
     }
 
-    /// Changes the client's info, which members of its rooms get; `None` removes it. It is sent again in
-    /// each new session, and ignored by plain servers. If the server does not permit it
-    /// ([`may_set_info`](crate::Builder::may_set_info)), the result is
-    /// [`Event::Error`](super::Event::Error).
+    /// Changes the client's info, which members of its rooms receive; `None` removes it. The info is
+    /// sent again in each new session. Plain servers ignore it. If the server does not permit the
+    /// change ([`may_set_info`](crate::Builder::may_set_info)), [`Event::Error`](super::Event::Error)
+    /// follows.
     pub fn set_info(&self, info: Option<Info>) {
         self.open.shared.call(|inner, now| inner.machine.set_info(now, info));
     }
 
-    /// Probes a connection that seems open, and shortens a long delay before the next one. Call it if
-    /// there is a reason to doubt the connection or to stop waiting: the machine was suspended, or
-    /// its network has changed.
+    /// Probes a connection that seems open, and shortens a long delay before the next attempt. Call it
+    /// if the connection may have failed unnoticed or may now succeed, for example after the machine
+    /// was suspended or its network has changed.
     pub fn wake(&self) {
         self.open.shared.call(|inner, now| inner.machine.wake(now));
     }
 
-    /// Closes the client and waits until it is closed: what was sent is written first, and the server
-    /// has handled it once it answers, for which the client waits at most 5 s. Returns the cause, which
-    /// may be an earlier one.
+    /// Closes the client and waits until it is closed. Queued messages are written first; then the
+    /// client waits up to 5 s for the server's answer, which confirms that all of them were handled.
+    /// Returns the cause, which may be an earlier one.
     pub async fn close(&self) -> Closing {
         self.open.shared.call(|inner, now| inner.machine.close(now));
         self.closed().await

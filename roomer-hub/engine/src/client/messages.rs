@@ -12,7 +12,7 @@ pub(super) struct Messages {
     socket: Box<dyn MessageSocket>,
     /// True once the closing handshake has begun.
     is_closing: bool,
-    /// The bytes that the network had not taken at the last turn.
+    /// The bytes that the network had not accepted at the last turn.
     unsent: usize,
 }
 
@@ -25,7 +25,7 @@ impl Messages {
         self.socket.poll_next(cx)
     }
 
-    /// Reports to the machine whether the network takes bytes, before the machine judges a silent
+    /// Reports to the machine whether the network accepts bytes, before the machine checks for a silent
     /// server.
     pub(super) fn progress(&mut self, machine: &mut Machine, now: Duration) {
         let before = std::mem::replace(&mut self.unsent, self.socket.unsent());
@@ -34,7 +34,7 @@ impl Messages {
         }
     }
 
-    /// Sends what the machine has to send.
+    /// Sends the machine's pending output.
     pub(super) fn transmit(&mut self, machine: &mut Machine, now: Duration) {
         machine.transmit_messages(now, &mut |outgoing| match outgoing {
             Outgoing::Close(code) => {
@@ -44,11 +44,11 @@ impl Messages {
             Outgoing::Message(message) => self.socket.send(message),
             _ => {}
         });
-        // Never lowered here: what the network has taken since the last turn counts at the next.
+        // Never lowered here: bytes accepted since the last turn are counted in the next `progress`.
         self.unsent = self.unsent.max(self.socket.unsent());
     }
 
-    /// Gives the connection up. Returns its socket if it has to stay open for now, since a close frame
+    /// Abandons the connection. Returns the socket if it must stay open for now, since a close frame
     /// would end the session.
     pub(super) fn abandon(self) -> Option<Box<dyn MessageSocket>> {
         (!self.is_closing).then_some(self.socket)

@@ -1,4 +1,4 @@
-//! Requests of a client, and the handlers that answer those of others.
+//! Requests sent by a client, and its handlers for requests of others.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,7 +24,7 @@ type RequestHandler = Arc<dyn Fn(Request) -> BoxFuture<ReplyResult> + Send + Syn
 
 type Answer = Result<Bytes, RequestError>;
 
-/// The requests whose futures wait, by number.
+/// The pending requests by number, each with the waker or the answer of its future.
 #[derive(Default)]
 pub(super) struct Answers(BTreeMap<RequestId, Slot>);
 
@@ -34,8 +34,8 @@ struct Slot {
     waker: Option<Waker>,
 }
 
-/// The answer to a request, as a future. If it is dropped, the request is forgotten: it is not sent if
-/// it still waits, and a later answer is dropped.
+/// The answer to a request, as a future. Dropping it cancels the request: if it is still queued it is
+/// not sent, and a later answer is dropped.
 #[must_use = "the request is sent, but its answer is lost unless this future is awaited"]
 pub struct RequestFuture {
     shared: Arc<Shared>,
@@ -43,7 +43,7 @@ pub struct RequestFuture {
 }
 
 impl Answers {
-    /// Passes an answer to its future.
+    /// Stores an answer for its future to return.
     pub(super) fn put(&mut self, request: RequestId, answer: Answer, woken: &mut Vec<Waker>) {
         if let Some(slot) = self.0.get_mut(&request) {
             slot.answer = Some(answer);
@@ -54,8 +54,9 @@ impl Answers {
 
 impl Room {
     /// Sends a request to the server's handler of this event
-    /// ([`on_request`](crate::Builder::on_request)). Like a message, it waits for the connection and
-    /// for the room. The result is the answer's payload, after `timeout` at the latest.
+    /// ([`on_request`](crate::Builder::on_request)). Like a message, it is queued until the client is
+    /// connected and has joined the room. The future completes with the payload of the answer, or with
+    /// an error after `timeout` at the latest.
     ///
     /// # Errors
     ///
@@ -95,7 +96,7 @@ impl Room {
         let (shared, name) = (self.shared().clone(), self.name());
         let request = shared.call(|inner, now| {
             let request = inner.machine.request(now, name, event, to, payload, timeout)?;
-            // Under the same lock, so that an answer cannot come before its slot.
+            // Inserted under the same lock, so that no answer can arrive before its slot exists.
             inner.answers.0.insert(request, Slot::default());
             Ok(request)
         });
@@ -105,13 +106,13 @@ impl Room {
 
 #[cfg(feature = "json")]
 impl Room {
-    /// Sends a request with a value as JSON to the server, and reads the answer as JSON (feature
-    /// `json`).
+    /// Sends a request to the server with a value serialized as JSON, and deserializes the answer
+    /// (feature `json`).
     ///
     /// # Errors
     ///
-    /// [`RequestError::NotJson`] if the answer is not the JSON of such a value; otherwise the
-    /// errors of [`request`](Self::request).
+    /// [`RequestError::NotJson`] if the answer does not deserialize to `A`; otherwise the errors of
+    /// [`request`](Self::request).
     pub async fn request_json<T, A>(
         &self,
         event: &str,
@@ -138,7 +139,7 @@ impl Future for RequestFuture {
             Err(error) => return Poll::Ready(Err(RequestError::NotSent(error))),
         };
         let mut inner = self.shared.lock();
-        // An answer that was taken before was the only one: the future is not polled again.
+        // Without a slot the answer was returned already; a completed future is not polled again.
         let Some(slot) = inner.answers.0.get_mut(&request) else { return Poll::Pending };
         match slot.answer.take() {
             Some(answer) => {
@@ -157,7 +158,7 @@ impl Drop for RequestFuture {
     fn drop(&mut self) {
         if let Ok(request) = self.request {
             let mut inner = self.shared.lock();
-            // After the answer there is no slot, and nothing to cancel.
+            // After the answer the slot is gone, and there is nothing to cancel.
             if inner.answers.0.remove(&request).is_some() {
                 inner.machine.cancel(request);
             }
@@ -172,12 +173,12 @@ impl fmt::Debug for RequestFuture {
 }
 
 impl<R: Runtime> Builder<R> {
-    /// Answers the requests with this event, of the server and of other clients, by the return value
-    /// of a function: a payload or a result with one, see [`IntoReply`]. Each runs in a task of its
-    /// own. Requests without a handler are answered with the code `unknown`.
+    /// Registers a function that answers requests with this event from the server and from other
+    /// clients. Its return value is a payload or a `Result` of one, see [`IntoReply`]. Each call runs
+    /// in a separate task. Requests without a handler are answered with the code `unknown`.
     ///
-    /// The other side gets the code and the text of a [`ReplyError`]. Of any other error, and of a panic, it
-    /// learns only that the handler has failed.
+    /// The requester receives the code and the text of a [`ReplyError`]. For any other error, and for a
+    /// panic, it receives only the code `failed`.
     pub fn on_request<F, A>(mut self, event: impl Into<String>, handler: F) -> Self
     where
         F: Fn(Request) -> A + Send + Sync + 'static,
@@ -187,7 +188,7 @@ impl<R: Runtime> Builder<R> {
         let handler = Arc::new(handler);
         let handler = move |request| {
             let handler = handler.clone();
-            // The function itself may panic too: it runs when the task does.
+            // Called within the task, since the function itself may panic too.
             Box::pin(async move { handler(request).await.into_reply() }) as _
         };
         self.handlers.insert(event.into(), Arc::new(handler));
@@ -195,7 +196,7 @@ impl<R: Runtime> Builder<R> {
     }
 }
 
-/// Answers requests, each in a task of its own.
+/// Runs the handlers of requests, each in a separate task, and sends their answers.
 pub(super) fn answer<R: Runtime>(
     shared: &Arc<Shared>,
     handlers: &Handlers,
@@ -237,7 +238,7 @@ fn send(inner: &mut Inner, now: Duration, request: &Request, result: Result<Byte
     };
     if sent == Err(SendError::TooLarge) {
         let code = ErrorCode::Failed.as_str();
-        // Fails only if the session has ended, which the asker knows already.
+        // Fails only if the session has ended, in which case the requester has been notified.
         let _ = machine.fail(now, request, code, "the answer is too large");
     }
 }

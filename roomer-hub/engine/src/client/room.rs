@@ -50,7 +50,7 @@ impl Room {
     pub async fn joined(&self) -> Result<(), JoinError> {
         poll_fn(|cx| {
             let mut inner = self.open.shared.lock();
-            // First: a room that was joined counts, whatever has happened since.
+            // Checked first: if the room was ever joined, later changes do not matter.
             if inner.machine.members(&self.name).is_some() {
                 return Poll::Ready(Ok(()));
             }
@@ -69,13 +69,13 @@ impl Room {
         .await
     }
 
-    /// Sends a message to all other members of the room. Never waits: without a connection, or before
+    /// Sends a message to all other members of the room. Never blocks: without a connection, or before
     /// the room is joined, the message is queued.
     ///
     /// # Errors
     ///
-    /// [`SendError`] if the message is not accepted. An accepted message arrives, or is reported by
-    /// [`Event::Lost`](super::Event::Lost).
+    /// [`SendError`] if the message is not accepted. An accepted message is either delivered, or
+    /// reported in [`Event::Lost`](super::Event::Lost).
     pub fn send(&self, event: &str, payload: impl AsRef<[u8]>) -> Result<Sent, SendError> {
         self.send_packet(event, None, payload.as_ref())
     }
@@ -104,18 +104,18 @@ impl Room {
         self.open.shared.call(|inner, now| inner.machine.send(now, name, event, to, payload))
     }
 
-    /// Returns the room's messages from now on, of which at most 256 wait to be read.
+    /// Subscribes to the room's messages from this call on, with a buffer of 256 messages.
     pub fn messages(&self) -> Messages {
         self.messages_with(BUFFER)
     }
 
-    /// Returns the room's messages from now on, of which at most `buffer` wait to be read.
+    /// Like [`messages`](Self::messages), with a buffer of `buffer` messages.
     pub fn messages_with(&self, buffer: usize) -> Messages {
         Messages::new(&self.open.shared, &self.name, buffer)
     }
 
-    /// Returns the members, including the client: the last known ones, while there is no
-    /// connection; none before the room is joined.
+    /// Returns the members, including the client. Without a connection these are the last known ones;
+    /// before the room is joined there are none.
     #[must_use]
     pub fn members(&self) -> Vec<ConnId> {
         self.with_members(|members| members.ids().copied().collect())
@@ -127,8 +127,8 @@ impl Room {
         self.with_members(Members::count)
     }
 
-    /// Calls `look` with the members, without copying them. `look` must not use the client, whose lock
-    /// is held meanwhile: it would wait for itself.
+    /// Calls `look` with the members, without copying them. `look` must not call the client, whose lock
+    /// is held: that would deadlock.
     pub fn with_members<T: Default>(&self, look: impl FnOnce(&Members) -> T) -> T {
         self.open.shared.lock().machine.members(&self.name).map(look).unwrap_or_default()
     }
@@ -139,7 +139,7 @@ impl Room {
         self.open.shared.lock().machine.is_in(&self.name)
     }
 
-    /// Leaves the room, for all its handles. Messages that wait for it are reported as lost.
+    /// Leaves the room, for all its handles. Messages still queued for it are reported as lost.
     pub fn leave(&self) {
         self.open.shared.call(|inner, now| inner.machine.leave(now, &self.name));
     }
@@ -147,11 +147,11 @@ impl Room {
 
 #[cfg(feature = "json")]
 impl Room {
-    /// Sends a value as JSON to all other members of the room (feature `json`).
+    /// Sends a value serialized as JSON to all other members of the room (feature `json`).
     ///
     /// # Errors
     ///
-    /// [`SendError::NotJson`] if JSON cannot represent the value; otherwise the errors of
+    /// [`SendError::NotJson`] if the value cannot be serialized as JSON; otherwise the errors of
     /// [`send`](Self::send).
     pub fn send_json<T>(&self, event: &str, value: &T) -> Result<Sent, SendError>
     where
@@ -160,7 +160,7 @@ impl Room {
         self.send(event, roomer_proto::json(value).map_err(|_| SendError::NotJson)?)
     }
 
-    /// Sends a value as JSON only to the client with this id (feature `json`).
+    /// Sends a value serialized as JSON only to the client with this id (feature `json`).
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The interface between a client and a runtime.
+//! The interface that a client's runtime implements.
 
 use std::future::{Future, ready};
 use std::io;
@@ -9,57 +9,56 @@ use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-/// Opens streams, sleeps and spawns, on one runtime.
+/// Connects, sleeps and spawns tasks on a runtime.
 pub trait Runtime: Send + Sync + 'static {
-    /// Looks up a host, which is a name or an IP address, and connects to it by TCP.
+    /// Resolves a host, which is a name or an IP address, and connects to it by TCP.
     fn connect(
         host: String,
         port: u16,
     ) -> impl Future<Output = io::Result<Box<dyn ByteStream>>> + Send + 'static;
 
-    /// Completes after a time.
+    /// Completes after `time`.
     fn sleep(time: Duration) -> impl Future<Output = ()> + Send + 'static;
 
-    /// Runs a task until it completes.
+    /// Spawns a task, which runs until it completes.
     fn spawn(task: impl Future<Output = ()> + Send + 'static);
 
-    /// True if the platform has WebSockets, which do the handshake, the frames and TLS: the client then
-    /// connects by [`open`](Self::open), and not by [`connect`](Self::connect).
+    /// True if the platform provides WebSockets, which perform the handshake, framing and TLS. The
+    /// client then connects with [`open`](Self::open) instead of [`connect`](Self::connect).
     const HAS_WEBSOCKETS: bool = false;
 
-    /// Opens a WebSocket of the platform, if there are any, with an offer of these subprotocols. One of
-    /// them may be a token, which no error must show.
+    /// Opens a WebSocket of the platform, if it provides them, and offers these subprotocols. One of
+    /// them may contain a token, which must not appear in any error.
     fn open(url: String, protocols: Vec<String>) -> Opening {
         let _ = (url, protocols);
         Box::pin(ready(Err(io::ErrorKind::Unsupported.into())))
     }
 
-    /// Calls `wake` whenever the connection may have been lost unnoticed, or may be possible again: the
-    /// machine was suspended, or its network has changed. Ends when the returned value is dropped. By
-    /// default there are no such signs, and `wake` is never called.
+    /// Calls `wake` whenever the connection may have been lost unnoticed, or may be possible again,
+    /// because the machine was suspended or its network has changed. Stops when the returned value is
+    /// dropped. By default there is no such signal, and `wake` is never called.
     fn watch(wake: Arc<dyn Fn() + Send + Sync>) -> Option<Box<dyn Send>> {
         drop(wake);
         None
     }
 }
 
-/// The future of a WebSocket that is not open yet; see [`Runtime::open`].
+/// The future returned by [`Runtime::open`], which resolves to an open WebSocket.
 pub type Opening = Pin<Box<dyn Future<Output = io::Result<Box<dyn MessageSocket>>> + Send>>;
 
-/// A WebSocket of the platform, which moves whole messages. When it is dropped, it closes.
+/// A WebSocket of the platform, which transfers whole messages. Dropping it closes the connection.
 pub trait MessageSocket: Send + 'static {
-    /// Takes the next thing that has arrived; after [`Incoming::Closed`] and [`Incoming::Lost`] it is
-    /// not called again.
+    /// Returns the next event. Not called again after [`Incoming::Closed`] or [`Incoming::Lost`].
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming>;
 
-    /// Sends a binary message. One that cannot be sent is lost with the connection, which
+    /// Sends a binary message. If sending fails, the connection is lost, which
     /// [`poll_next`](Self::poll_next) reports.
     fn send(&mut self, message: &[u8]);
 
-    /// Begins the closing handshake.
+    /// Starts the closing handshake.
     fn close(&mut self, code: u16);
 
-    /// Returns the bytes that the network has not taken yet.
+    /// Returns the number of bytes that the network has not accepted yet.
     fn unsent(&self) -> usize;
 }
 
@@ -67,16 +66,16 @@ pub trait MessageSocket: Send + 'static {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Incoming {
-    /// The content of a binary message.
+    /// A binary message.
     Message(Vec<u8>),
-    /// A close frame: its code, unless it has none, and its reason.
+    /// A close frame, with its optional code and its reason.
     Closed {
-        /// The code of the close frame, if it has one.
+        /// The code of the close frame, if it contained one.
         code: Option<u16>,
         /// The reason of the close frame, which may be empty.
         reason: String,
     },
-    /// The connection is lost.
+    /// The connection was lost without a close frame.
     Lost,
 }
 

@@ -13,7 +13,7 @@ use super::requests::Answers;
 
 use crate::env::{Environment, SystemEnvironment};
 
-/// The state of a client, which its driver and its handles use under one lock.
+/// The state of a client, shared by its driver and its handles under one lock.
 pub(super) struct Shared {
     inner: Mutex<Inner>,
     environment: SystemEnvironment,
@@ -21,18 +21,18 @@ pub(super) struct Shared {
 
 pub(super) struct Inner {
     pub(super) machine: Machine,
-    /// Wakes the driver.
+    /// Waker of the driver's task.
     pub(super) driver: Option<Waker>,
-    /// The joins that the server has rejected, until they are repeated.
+    /// Rejected joins, kept until the room is joined again.
     pub(super) refused: BTreeMap<ByteString, JoinError>,
     pub(super) closed: Option<Closing>,
-    /// Futures of handles that wait for a change.
+    /// Wakers of handles' futures that wait for a change.
     waiters: Vec<Waker>,
     pub(super) answers: Answers,
     subscribers: Vec<Arc<Subscriber>>,
 }
 
-/// Work that is left to do without the lock, after events were dispatched.
+/// Work to do after events were dispatched and the lock is released.
 #[derive(Default)]
 pub(super) struct Dispatched {
     pub(super) woken: Vec<Waker>,
@@ -40,9 +40,9 @@ pub(super) struct Dispatched {
     pub(super) is_expiring: bool,
 }
 
-/// The queue of one stream of events.
+/// The queue of one stream of events or messages.
 pub(super) struct Subscriber {
-    /// `None` for all events.
+    /// The room whose messages are queued, or `None` for all events.
     room: Option<ByteString>,
     capacity: usize,
     queue: Mutex<Queue>,
@@ -84,13 +84,13 @@ impl Shared {
         self.environment.random()
     }
 
-    /// Calls the machine, then wakes the driver.
+    /// Calls `act` with the locked state, then wakes the driver.
     pub(super) fn call<T>(&self, act: impl FnOnce(&mut Inner, Duration) -> T) -> T {
         let now = self.now();
         let mut inner = self.lock();
         let result = act(&mut inner, now);
-        // Taken, since the driver registers again when it runs, and needs no further wake-up until
-        // then.
+        // Taken, since the driver registers its waker again when it runs, and needs no wake-up before
+        // that.
         let driver = inner.driver.take();
         drop(inner);
         driver.into_iter().for_each(Waker::wake);
@@ -99,7 +99,7 @@ impl Shared {
 }
 
 impl Inner {
-    /// Registers a future that waits for a change.
+    /// Registers the waker of a future that waits for a change.
     pub(super) fn wait(&mut self, waker: &Waker) {
         if !self.waiters.iter().any(|other| other.will_wake(waker)) {
             self.waiters.push(waker.clone());
@@ -108,7 +108,7 @@ impl Inner {
 
     pub(super) fn subscribe(&mut self, room: Option<&str>, capacity: usize) -> Arc<Subscriber> {
         let queue = Queue { is_over: self.closed.is_some(), ..Queue::default() };
-        // With no places at all, each event would count as missed.
+        // With a capacity of zero every event would be counted as missed.
         let (room, capacity) = (room.map(ByteString::from), capacity.max(1));
         let subscriber = Arc::new(Subscriber { room, capacity, queue: Mutex::new(queue) });
         self.subscribers.push(subscriber.clone());
@@ -119,12 +119,12 @@ impl Inner {
         self.subscribers.retain(|other| !Arc::ptr_eq(other, subscriber));
     }
 
-    /// Passes the machine's events on.
+    /// Distributes the machine's events to streams, answers and handlers.
     pub(super) fn dispatch(&mut self, due: &mut Dispatched) {
         let woken = &mut due.woken;
         while let Some(event) = self.machine.next_event() {
             match &event {
-                // Usually no future of a handle is concerned.
+                // A message usually completes no future of a handle.
                 Event::Message(_) => {}
                 Event::Request(request) => due.requests.push(request.clone()),
                 Event::Answered { request, result } => {
@@ -144,14 +144,14 @@ impl Inner {
             let mut event = Some(event);
             let count = self.subscribers.len();
             for (number, subscriber) in self.subscribers.iter().enumerate() {
-                // The last queue gets the event itself, not a copy.
+                // The last queue takes the event itself, the others a clone.
                 let copy = if number + 1 == count { event.take() } else { event.clone() };
                 if let Some(copy) = copy {
                     subscriber.push(copy, woken);
                 }
             }
         }
-        // No event follows; streams keep what is queued.
+        // No event follows, so the subscriptions end; streams still return what is queued.
         if self.closed.is_some() {
             self.subscribers.clear();
         }

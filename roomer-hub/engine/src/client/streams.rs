@@ -1,4 +1,4 @@
-//! Streams of events and of messages.
+//! Streams of a client's events and of a room's messages.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -11,7 +11,7 @@ use roomer_proto::client::{Event, Message};
 
 use super::shared::{Shared, Subscriber};
 
-/// The queue of a stream, which ends with the stream.
+/// A stream's end of its queue. Dropping it ends the subscription.
 struct Subscription {
     shared: Arc<Shared>,
     subscriber: Arc<Subscriber>,
@@ -26,7 +26,7 @@ impl Subscription {
         if queue.is_over {
             return Poll::Ready(None);
         }
-        // An idle stream owns no memory.
+        // An idle stream keeps no memory.
         queue.events = Default::default();
         queue.reader = Some(cx.waker().clone());
         Poll::Pending
@@ -43,20 +43,19 @@ impl Drop for Subscription {
     }
 }
 
-/// All events of a client, in order, from the call of `events()` on.
+/// All events of a client since the call of `events()`, in order.
 ///
-/// If the application reads more slowly than events arrive, the buffer keeps its capacity and drops
-/// the oldest, which are [counted](Self::take_missed). The stream ends after
-/// [`Event::Closed`].
+/// If events arrive faster than the application reads them, the oldest in the buffer are dropped and
+/// [counted](Self::take_missed). The stream ends after [`Event::Closed`].
 #[must_use]
 pub struct Events(Subscription);
 
-/// The messages of one room, in order, from the call of `messages()` on: those to the room, and those
-/// that were sent through it to this client alone.
+/// The messages of one room since the call of `messages()`, in order: those sent to the room, and those
+/// sent through it to this client alone.
 ///
-/// If the application reads more slowly than messages arrive, the buffer keeps its capacity and drops
-/// the oldest, which are [counted](Self::take_missed). The stream ends when the client
-/// has left the room, or is closed; a reconnect does not end it.
+/// If messages arrive faster than the application reads them, the oldest in the buffer are dropped and
+/// [counted](Self::take_missed). The stream ends when the client has left the room or is closed. A
+/// reconnect does not end it.
 #[must_use]
 pub struct Messages(Subscription);
 
@@ -66,7 +65,7 @@ impl Events {
         Events(Subscription { shared: shared.clone(), subscriber })
     }
 
-    /// Waits for the next event; `None` after the last.
+    /// Waits for the next event. Returns `None` after the last.
     pub async fn next(&mut self) -> Option<Event> {
         poll_fn(|cx| self.0.poll(cx)).await
     }
@@ -83,7 +82,7 @@ impl Messages {
         Messages(Subscription { shared: shared.clone(), subscriber })
     }
 
-    /// Waits for the next message; `None` after the last.
+    /// Waits for the next message. Returns `None` after the last.
     pub async fn next(&mut self) -> Option<Message> {
         poll_fn(|cx| self.poll(cx)).await
     }
@@ -97,7 +96,7 @@ impl Messages {
         loop {
             return match self.0.poll(cx) {
                 Poll::Ready(Some(Event::Message(message))) => Poll::Ready(Some(message)),
-                // Not reached: the queue of a room's stream has messages only.
+                // Unreachable: the queue of a room's stream contains only messages.
                 Poll::Ready(Some(_)) => continue,
                 Poll::Ready(None) => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,

@@ -1,4 +1,4 @@
-//! TLS to a server.
+//! TLS from a client to a server.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use futures_rustls::rustls::{ClientConfig, RootCertStore};
 use super::builder::BoxStream;
 use super::runtime::ByteStream;
 
-/// Runs the TLS handshake with the server.
+/// Performs the TLS handshake with the server.
 pub(super) async fn secure(
     config: Option<Arc<ClientConfig>>,
     host: &str,
@@ -18,7 +18,8 @@ pub(super) async fn secure(
 ) -> Result<BoxStream, String> {
     let config = match config {
         Some(config) => config,
-        // Read again for each connection: authorities change, and a client connects rarely.
+        // Loaded for each connection, since the system's authorities change and a client connects
+        // rarely.
         None => Arc::new(system()?),
     };
     let name = ServerName::try_from(host.to_owned());
@@ -29,13 +30,14 @@ pub(super) async fn secure(
 
 fn system() -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
-    // Skip certificates of the system that rustls does not accept.
+    // Skips certificates of the system that rustls does not accept.
     let (count, _) =
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if count == 0 {
         return Err("the system has no certificates of authorities".into());
     }
-    // Not the builder that chooses a provider: it panics if the application has enabled a second one.
+    // `ClientConfig::builder` would choose a provider itself, and panics if the application has enabled
+    // a second one.
     let provider = CryptoProvider::get_default().cloned();
     let provider = provider.unwrap_or_else(|| Arc::new(ring::default_provider()));
     let builder =

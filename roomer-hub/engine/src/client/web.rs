@@ -1,7 +1,7 @@
-//! Clients in a browser, over its WebSocket (feature `web`, on wasm32).
+//! Clients in a browser, over the browser's WebSocket (feature `web`, on wasm32).
 //!
-//! A page cannot send headers with the handshake ([`Builder::header`](super::Builder::header) has no
-//! effect), or see the status of a response that rejects it.
+//! A page can neither send headers with the handshake ([`Builder::header`](super::Builder::header) has
+//! no effect) nor see the status of a response that rejects it.
 
 use std::collections::VecDeque;
 use std::io;
@@ -23,7 +23,7 @@ use web_sys::{
 use super::runtime::{ByteStream, Incoming, MessageSocket, Opening, Runtime};
 
 /// The runtime of a client in a page or a worker: `Client::<Web>::connect("wss://example.org/ws")`. Its
-/// values stay in the thread that created them.
+/// values must stay on the thread that created them.
 #[derive(Clone, Copy, Debug)]
 pub enum Web {}
 
@@ -45,8 +45,8 @@ impl Runtime for Web {
     }
 
     fn sleep(time: Duration) -> impl Future<Output = ()> + Send + 'static {
-        // Rounded up: a timer that is early costs another turn. A longer one than setTimeout takes
-        // is early too.
+        // Rounded up, since a timer that fires early costs another turn. A time above the maximum of
+        // setTimeout also fires early.
         let millis = i32::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
         SendWrapper::new(TimeoutFuture::new(millis.unsigned_abs()))
     }
@@ -60,7 +60,7 @@ impl Runtime for Web {
     }
 }
 
-/// The state of a WebSocket, as its events have reported it.
+/// The state of a WebSocket, updated by its event listeners.
 #[derive(Default)]
 struct State {
     is_open: bool,
@@ -76,7 +76,7 @@ impl State {
     }
 }
 
-/// A listener, which ends when it is dropped.
+/// An event listener, removed when dropped.
 struct Listener {
     target: EventTarget,
     event: &'static str,
@@ -86,7 +86,7 @@ struct Listener {
 impl Listener {
     fn new(target: &EventTarget, event: &'static str, act: impl FnMut(Event) + 'static) -> Self {
         let closure = Closure::new(act);
-        // Fails only if the arguments are wrong.
+        // Fails only if the arguments are invalid.
         let _ = target.add_event_listener_with_callback(event, closure.as_ref().unchecked_ref());
         Listener { target: target.clone(), event, closure }
     }
@@ -105,8 +105,8 @@ type Act = Box<dyn FnMut(&Event, &mut State)>;
 struct Socket {
     socket: WebSocket,
     state: Rc<RefCell<State>>,
-    /// Fields are dropped in their order: the socket closes before its listeners end, but none of them
-    /// runs before this task does.
+    /// Fields are dropped in order: the socket closes before its listeners are removed. No listener
+    /// runs in between, since events are dispatched only after the current task.
     _listeners: [Listener; 3],
 }
 
@@ -121,8 +121,8 @@ impl Socket {
             Listener::new(&socket, event, move |event| {
                 let mut state = state.borrow_mut();
                 act(&event, &mut state);
-                // While the state is borrowed, which is safe: a woken task runs later, never within
-                // this call.
+                // Woken while the state is borrowed, which is safe: the woken task runs later, never
+                // within this call.
                 state.changed();
             })
         };
@@ -140,8 +140,8 @@ impl Socket {
                 "close",
                 Box::new(|event, state| {
                     state.incoming.push_back(match event.dyn_ref::<CloseEvent>() {
-                        // 1006 stands for a connection that was lost, 1005 for a frame without a code
-                        // (RFC 6455 section 7.1.5).
+                        // The browser reports 1006 if the connection was lost, and 1005 if the close
+                        // frame had no code (RFC 6455 section 7.1.5).
                         Some(event) if event.code() != 1006 => Incoming::Closed {
                             code: Some(event.code()).filter(|code| *code != 1005),
                             reason: event.reason(),
@@ -154,14 +154,14 @@ impl Socket {
         Ok(Socket { socket, state, _listeners: listeners })
     }
 
-    /// Ready once the socket is open, or cannot be opened.
+    /// Ready when the socket is open, or has failed to open.
     fn poll_open(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.state.borrow_mut();
         if state.is_open {
             return Poll::Ready(Ok(()));
         }
         if !state.incoming.is_empty() {
-            // Browsers do not show a page the reason.
+            // Browsers hide the reason from the page.
             return Poll::Ready(Err(io::Error::other("the browser cannot connect")));
         }
         state.waker = Some(cx.waker().clone());
@@ -185,7 +185,7 @@ impl MessageSocket for SendWrapper<Socket> {
     }
 
     fn close(&mut self, code: u16) {
-        // Pages may not send the codes of the protocol except this one.
+        // Of the codes defined by RFC 6455, pages may send only 1000.
         let _ = match code {
             1000 => self.socket.close_with_code(code),
             _ => self.socket.close(),
@@ -203,7 +203,7 @@ impl Drop for Socket {
     }
 }
 
-/// Listeners for what may have changed the network.
+/// Listeners for events after which the network may have changed.
 struct Watch {
     _listeners: Vec<Listener>,
 }
@@ -226,7 +226,7 @@ impl Watch {
             })
         };
         let mut listeners = Vec::new();
-        // A window, or the global scope of a worker.
+        // The global object is a window, or the global scope of a worker.
         if let Some(target) = js_sys::global().dyn_ref::<EventTarget>() {
             listeners.extend(["online", "pageshow"].map(|event| listen(target, event)));
         }
@@ -237,7 +237,7 @@ impl Watch {
     }
 }
 
-/// Returns the bytes of a message. A text message is as good as a binary one.
+/// Returns the bytes of a message. A text message is accepted like a binary one.
 fn bytes_of(data: &JsValue) -> Vec<u8> {
     match data.dyn_ref::<ArrayBuffer>() {
         Some(buffer) => Uint8Array::new(buffer).to_vec(),

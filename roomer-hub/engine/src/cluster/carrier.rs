@@ -1,4 +1,4 @@
-//! The interface between a node and a broker.
+//! The interface between a node and its broker.
 
 use std::task::{Context, Poll};
 
@@ -8,31 +8,32 @@ use super::Subject;
 
 /// A link to a broker that carries the frames of a cluster.
 ///
-/// A carrier delivers a frame at most once, and the frames of one node on one subject in the order in
-/// which it published them. Frames may be lost whenever the link is down. It subscribes to the two
+/// A carrier delivers a frame at most once, and the frames of one node on one subject in the order of
+/// publication. Frames may be lost whenever the link is down. The carrier subscribes to the two
 /// [subjects](super::Subjects) of its node. It may return the node's own frames, which are ignored.
 pub trait Carrier: Send + 'static {
-    /// Returns the next event. It never ends: after a failure the carrier connects again by itself.
+    /// Returns the next event. The events never end, since the carrier reconnects after a failure.
     ///
-    /// Also writes what waits for the broker, so one task has to poll it all the time.
+    /// Also writes the queued frames, so one task has to poll it continuously.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<CarrierEvent>;
 
-    /// Queues a frame, and never waits. Returns false, without an effect, while the link is down, if
-    /// the frame is larger than the broker accepts, or if too many bytes wait for the broker.
+    /// Queues a frame without blocking. Returns false without an effect if the link is down, if the
+    /// frame is larger than the broker accepts, or if too many bytes are queued.
     fn publish(&mut self, to: Subject, frame: Bytes) -> bool;
 
     /// Writes the queued frames. Returns ready when all of them are written, or when the link is down.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Ends the link so that the broker receives all that was published: a link that is dropped while
-    /// frames arrive is reset, which may remove frames on their way. Returns ready when the broker has
-    /// ended the link as well; the caller bounds the wait. Only `poll_close` is called after it.
+    /// Closes the link so that the broker receives everything that was published. Dropping a link while
+    /// frames arrive would reset it, which may discard frames in transit. Returns ready when the broker
+    /// has closed the link as well; the caller applies a timeout. Only `poll_close` is called after
+    /// this.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_flush(cx)
     }
 }
 
-/// A change of the link, or a frame.
+/// A change of the link's state, or a received frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CarrierEvent {
     /// The link is up, and the broker has confirmed the subscriptions.
@@ -40,10 +41,10 @@ pub enum CarrierEvent {
         /// The largest frame that the broker accepts, in bytes.
         max_payload: usize,
     },
-    /// The link is down, for the reason in this sentence. Reported once for each outage.
+    /// The link is down, for the reason in this sentence. Reported once per outage.
     Down(String),
-    /// A remark for the operator about a link that works, such as an old version of the broker.
+    /// A notice for the operator about a working link, such as an outdated version of the broker.
     Notice(String),
-    /// A frame that a node has published.
+    /// A frame published by a node.
     Frame(Bytes),
 }

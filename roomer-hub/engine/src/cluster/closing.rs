@@ -11,7 +11,7 @@ use crate::lifecycle::drain::{DRAIN_STEP, DrainPolicy};
 #[derive(Debug, Default)]
 pub(crate) struct Closing {
     conns: BTreeSet<ConnKey>,
-    /// When the next connections are due to be closed.
+    /// The time at which the next connections are due.
     at: Duration,
 }
 
@@ -25,14 +25,14 @@ impl Closing {
         (!self.conns.is_empty()).then_some(self.at)
     }
 
-    /// Removes and returns the connections that are due now, but at most `most` of them.
+    /// Removes and returns up to `most` of the connections that are due.
     pub(crate) fn take(&mut self, now: Duration, policy: DrainPolicy, most: usize) -> Vec<ConnKey> {
         if now < self.at {
             return Vec::new();
         }
         let due = policy.due(Duration::ZERO).min(most as u64);
         let conns: Vec<ConnKey> = (0..due).map_while(|_| self.conns.pop_first()).collect();
-        // Without a rate, the next ones are due as soon as other tasks had their turn.
+        // Without a rate, the next ones are due as soon as other tasks have run.
         self.at = if policy.per_second == usize::MAX { now } else { now + DRAIN_STEP };
         conns
     }

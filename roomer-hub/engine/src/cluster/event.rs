@@ -1,6 +1,6 @@
-//! Hooks for events of other nodes.
+//! Events of other nodes, and the calls of their hooks.
 //!
-//! The task of the link calls them, one at a time and without the server's lock, in the order of the
+//! The link's task calls the hooks one at a time, without the server's lock, in the order of the
 //! events.
 
 use std::collections::BTreeSet;
@@ -8,15 +8,15 @@ use std::collections::BTreeSet;
 use roomer_hub::cluster::{Event, GoneCause};
 use roomer_proto::cluster::NodeId;
 
-/// The arrival or the end of another node, for [`Builder::on_peer`](crate::Builder::on_peer).
+/// The arrival or the departure of another node, for [`Builder::on_peer`](crate::Builder::on_peer).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerEvent {
-    /// The node's number, new at each start.
+    /// The node's id, new at each start.
     pub node: NodeId,
     /// The node's name.
     pub name: String,
-    /// Why its members were removed; `None` if they were added.
+    /// The reason why its members were removed, or `None` if they were added.
     pub gone: Option<GoneCause>,
 }
 
@@ -24,19 +24,19 @@ pub struct PeerEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
-    /// The number of the node whose messages may be missing.
+    /// The id of the node whose messages may be missing.
     pub node: NodeId,
     /// The node's name.
     pub name: String,
-    /// The room of this node's members that may have missed messages; `None` for direct messages, or if
-    /// any message may be missing.
+    /// The room in which members on this node may have missed messages. `None` for direct messages, or
+    /// if any message may be missing.
     pub room: Option<String>,
-    /// The number of missing frames, each with one or more messages, joins or leaves of any rooms;
+    /// The number of missing frames, each with one or more messages, joins or leaves of any rooms.
     /// `None` if it is unknown.
     pub frames: Option<u64>,
 }
 
-/// A call of a hook.
+/// A pending call of a hook.
 #[derive(Debug)]
 pub(crate) enum ClusterEvent {
     Peer(PeerEvent),
@@ -44,8 +44,8 @@ pub(crate) enum ClusterEvent {
 }
 
 impl ClusterEvent {
-    /// Creates the event of a change in the cluster. `shown` has the nodes that were reported to the
-    /// application; the end of other nodes is not reported.
+    /// Creates the hook call for a change in the cluster. `shown` contains the nodes whose arrival was
+    /// reported; the departure of other nodes is not reported.
     pub(crate) fn new(event: &Event, shown: &mut BTreeSet<NodeId>) -> Option<Self> {
         let (node, name, gone) = match event {
             Event::PeerLive { node, name } if shown.insert(*node) => (*node, name, None),

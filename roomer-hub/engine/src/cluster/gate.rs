@@ -1,17 +1,17 @@
-//! Holds senders back while other nodes, or the broker, take less than is sent to them.
+//! Backpressure on senders while other nodes or the broker lag behind.
 
 use std::task::{Context, Poll, Waker};
 
 use crate::sync::{Mutex, lock};
 
-/// Closed while a peer has not applied too much of what was sent to it.
+/// A gate that is closed while a peer has too many unapplied frames.
 #[derive(Debug, Default)]
 pub(crate) struct LinkGate(Mutex<Gate>);
 
 #[derive(Debug, Default)]
 struct Gate {
     is_closed: bool,
-    /// Tasks of senders that wait.
+    /// Wakers of the waiting senders' tasks.
     waiting: Vec<Waker>,
 }
 
@@ -20,17 +20,17 @@ impl LinkGate {
         lock(&self.0).is_closed = true;
     }
 
-    /// Opens the gate and returns the tasks to wake, once the server's lock is released.
+    /// Opens the gate and returns the wakers, to be called after the server's lock is released.
     pub(crate) fn open(&self) -> Vec<Waker> {
         let mut gate = lock(&self.0);
         gate.is_closed = false;
         std::mem::take(&mut gate.waiting)
     }
 
-    /// Polls until the gate is open, for a sender's task.
+    /// Returns ready if the gate is open, otherwise registers the sender's task.
     pub(crate) fn poll_open(&self, cx: &Context<'_>) -> Poll<()> {
         let mut gate = lock(&self.0);
-        // Under the lock that opens it, so that an opening in between is not missed.
+        // Registered under the gate's lock, so that an opening in between is not missed.
         if !gate.is_closed {
             return Poll::Ready(());
         }

@@ -1,13 +1,13 @@
-//! The cluster as the application sees it.
+//! A snapshot of the cluster for the application.
 
 use roomer_hub::cluster::{PeerInfo, PeerState, Statistics};
 use roomer_proto::cluster::NodeId;
 
-/// A cluster, as one of its nodes sees it; see [`Server::cluster`](crate::Server::cluster).
+/// The state of a cluster as seen by one of its nodes; see [`Server::cluster`](crate::Server::cluster).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClusterInfo {
-    /// The number of this node, drawn at its start.
+    /// The id of this node, drawn at its start.
     pub node: NodeId,
     /// The cluster's name.
     pub cluster: String,
@@ -15,7 +15,7 @@ pub struct ClusterInfo {
     pub is_up: bool,
     /// The other nodes.
     pub peers: Vec<PeerInfo>,
-    /// Counts since the start.
+    /// Counters since the start.
     pub statistics: Statistics,
 }
 
@@ -26,8 +26,8 @@ impl ClusterInfo {
         self.peers.iter().filter(|peer| peer.state == state).count()
     }
 
-    /// Returns the number of connections of all nodes, by their last beats; those of this node are
-    /// `own`.
+    /// Returns the number of connections on all nodes: `own` on this node, and those of the others
+    /// according to their last beats.
     #[must_use]
     pub fn connections(&self, own: usize) -> u64 {
         let others = self.peers.iter().filter(|peer| peer.state != PeerState::Dead);

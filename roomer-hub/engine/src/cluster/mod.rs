@@ -1,7 +1,7 @@
-//! Rooms over several nodes: this node's link to the broker, and the application's view of the
-//! cluster.
+//! Clustering: the link from this node to the broker, and the application's view of the cluster.
 //!
-//! The rules are in [`roomer_hub::cluster`], a pure machine beside the hub. Here it gets what it needs:
+//! The rules are in [`roomer_hub::cluster`], a state machine without I/O beside the hub. This module
+//! connects it to the server and to a carrier:
 //!
 //! ```text
 //!              under the server's lock            one task for each server
@@ -9,8 +9,8 @@
 //!  Core::apply ◀── effects ◀── Cluster::handle ◀── link ◀── Carrier ◀── broker
 //! ```
 //!
-//! Recording copies bytes and nothing else. The link's task is woken after the lock is released, and
-//! makes frames of the items recorded by then.
+//! Recording only copies bytes. The link's task is woken after the lock is released, and packs the
+//! items recorded so far into frames.
 
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod address;

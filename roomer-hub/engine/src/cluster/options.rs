@@ -1,4 +1,4 @@
-//! The options of a server in a cluster, and the broker's address.
+//! The options of a node in a cluster.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use roomer_hub::Order;
 use roomer_hub::cluster::{Config, Loss};
 use roomer_proto::cluster::{NodeId, ParsePrefixError, Subjects};
 
-/// A node's membership of a cluster, for [`Builder::cluster`](crate::Builder::cluster): the servers
-/// with the same name at one broker share their rooms.
+/// The options of a cluster's node, for [`Builder::cluster`](crate::Builder::cluster). Servers with the
+/// same cluster name at one broker share their rooms.
 ///
 /// ```
 /// # use roomer_engine as roomer_tokio;
@@ -26,54 +26,56 @@ pub struct Cluster {
 
 impl Cluster {
     /// Creates the default options for a node of the cluster `name`. The name becomes part of the
-    /// broker's subjects `roomer.<name>.…`: letters, digits, `-`, `_`, and dots between them.
+    /// broker's subjects `roomer.<name>.…`, so it consists of letters, digits, `-`, `_`, and dots
+    /// between them.
     pub fn named(name: impl AsRef<str>) -> Self {
         let node = format!("{}-{}", host_name(), std::process::id());
         Cluster { config: Config::new(name.as_ref(), &node), ready_needs_broker: false }
     }
 
-    /// Sets the node's name, which people see. Default: the host's name and the number of the process.
-    /// A node that starts again under its old name replaces the old one within two seconds.
+    /// Sets the node's display name. Default: the host's name and the process id. A node that restarts
+    /// with the same name replaces its predecessor within two seconds.
     pub fn node(mut self, name: impl Into<String>) -> Self {
         self.config.node = name.into();
         self
     }
 
-    /// Sets the time between two signs of life, and the silence after which a peer counts as dead and
+    /// Sets the interval between a node's beats, and the silence after which a peer counts as dead and
     /// its members leave. Default 1 s and 5 s.
     pub fn beat(mut self, every: Duration, dead_after: Duration) -> Self {
         (self.config.beat, self.config.dead_after) = (every, dead_after);
         self
     }
 
-    /// Sets how much is kept for each peer until it confirms it, so that a broker restart loses
-    /// nothing. Default 4 MiB and 10 s.
+    /// Limits the bytes kept for each peer until it confirms them, and how long they are kept, so that
+    /// no message is lost when the broker restarts. Default 4 MiB and 10 s.
     pub fn journal(mut self, bytes: usize, time: Duration) -> Self {
         (self.config.journal_bytes, self.config.journal_time) = (bytes, time);
         self.config.backlog_bytes = bytes;
         self
     }
 
-    /// Sets how long a missing message may hold up the other messages of its node. Default 500 ms.
+    /// Sets how long a missing message may delay later messages of its node. Default 500 ms.
     pub fn repair_wait(mut self, wait: Duration) -> Self {
         self.config.repair_wait = wait;
         self
     }
 
-    /// Sets how clients see that messages of another node may be lost, because they could not be
-    /// repaired. Default [`Loss::Rejoin`]: the members whose messages may be missing leave and join
-    /// again. With [`Loss::Close`], this node's connections that may have missed a message are closed with
-    /// 1012, at the rate of [`Builder::drain`](crate::Builder::drain), or at once without one.
+    /// Sets how clients are notified that messages of another node may have been lost and could not be
+    /// repaired. Default [`Loss::Rejoin`]: the members whose messages may be missing leave and rejoin.
+    /// With [`Loss::Close`], this node's connections that may have missed a message are closed with
+    /// 1012, at the rate of [`Builder::drain`](crate::Builder::drain), or immediately if no rate is
+    /// set.
     pub fn loss(mut self, loss: Loss) -> Self {
         self.config.loss = loss;
         self
     }
 
-    /// Sets the order of the messages in a room. `pattern` is a room's name, or a prefix of names followed
-    /// by `*`; the first matching pattern applies. Default: [`Order::Sender`]. With [`Order::Room`] all
-    /// members on all nodes receive the room's messages in one order, for which each message waits for
-    /// the answer of one node. Give all nodes the same patterns. Rooms of a pattern with
-    /// [`Order::Room`] do not remember ([`Builder::history`](crate::Builder::history)).
+    /// Sets the order of the messages in a room. `pattern` is a room's name, or a name prefix followed
+    /// by `*`; the first matching pattern applies. Default: [`Order::Sender`]. With [`Order::Room`],
+    /// all members on all nodes receive the room's messages in one order; each message is delayed until
+    /// one node has assigned its place. All nodes must have the same patterns. Rooms with
+    /// [`Order::Room`] have no [`history`](crate::Builder::history).
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -88,22 +90,22 @@ impl Cluster {
         self
     }
 
-    /// Sets how long the server is not [ready](crate::Server::is_ready) after its start, so that its
-    /// first clients find the other nodes' members. Default 2 s.
+    /// Sets how long after its start the server is not [ready](crate::Server::is_ready), so that its
+    /// first clients see the other nodes' members. Default 2 s.
     pub fn form_wait(mut self, wait: Duration) -> Self {
         self.config.form_wait = wait;
         self
     }
 
     /// Makes the server [ready](crate::Server::is_ready) only while the broker is reachable. Default
-    /// `false`: otherwise a failure of the broker would take all nodes out of the load balancer at
-    /// once.
+    /// `false`, since a failure of the broker would otherwise remove all nodes from the load balancer
+    /// at the same time.
     pub fn ready_needs_broker(mut self, needed: bool) -> Self {
         self.ready_needs_broker = needed;
         self
     }
 
-    /// Returns the patterns of rooms whose messages have one order on all nodes.
+    /// Returns the patterns of rooms with [`Order::Room`].
     pub(crate) fn ordered_rooms(&self) -> impl Iterator<Item = &str> {
         let orders = self.config.orders.iter().filter(|(_, order)| *order == Order::Room);
         orders.map(|(pattern, _)| pattern.as_str())
@@ -114,7 +116,7 @@ impl Cluster {
     }
 }
 
-/// Returns the host's name, as people know the machine.
+/// Returns the host's name.
 fn host_name() -> String {
     #[cfg(unix)]
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();

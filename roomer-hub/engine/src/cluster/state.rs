@@ -1,4 +1,4 @@
-//! The part of the cluster under the server's lock.
+//! The cluster's state under the server's lock.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,21 +13,21 @@ use roomer_proto::cluster::NodeId;
 use super::closing::Closing;
 use super::gate::LinkGate;
 
-/// The cluster's machine, and the events that the link's task waits for.
+/// The state machine of the cluster, and the events for the link's task.
 #[derive(Debug)]
 pub(crate) struct ClusterState {
     pub(crate) machine: Cluster,
-    /// The link's task, to be woken when there is something to publish.
+    /// Waker of the link's task, woken when there is something to publish.
     pub(crate) link: Option<Waker>,
-    /// The gate at which senders wait while peers are behind.
+    /// The gate at which senders wait while peers lag behind.
     pub(crate) gate: Arc<LinkGate>,
-    /// Events that the link's task reports once it has released the lock.
+    /// Events that the link's task reports after it has released the lock.
     pub(crate) events: Vec<Event>,
-    /// The nodes that were reported to the application.
+    /// The nodes whose arrival was reported to the application.
     pub(crate) shown: BTreeSet<NodeId>,
-    /// Connections that may have missed messages.
+    /// Connections to close, since they may have missed messages.
     pub(crate) closing: Closing,
-    /// Kept between inputs for its memory.
+    /// Kept empty between inputs, to reuse its allocation.
     pub(crate) effects: Vec<Effect>,
 }
 
@@ -44,10 +44,10 @@ impl ClusterState {
         }
     }
 
-    /// Records an action of the hub that peers have to know of. `is_own` is true unless it follows from an
-    /// effect of the machine. Returns true if the action must not be carried out, since it is a message
-    /// that waits for its place in its room's order; and the gate that the sender has to wait for if
-    /// peers have not applied too much of what was sent before.
+    /// Records an action of the hub that peers must be informed of. `is_own` is false if the action
+    /// results from an effect of the machine. Returns true if the action must not be carried out, since
+    /// it is a message that waits for its place in its room's order, and the gate that the sender must
+    /// wait at if peers have not applied too many of the earlier messages.
     pub(crate) fn record(
         &mut self,
         now: Duration,
@@ -94,7 +94,7 @@ impl ClusterState {
         self.gate_for(*peers)
     }
 
-    /// Returns the gate, closed, if one of these peers has not applied too much.
+    /// Returns the gate, closed, if one of these peers has too many unapplied frames.
     fn gate_for(&mut self, peers: Peers<'_>) -> Option<Arc<LinkGate>> {
         self.machine.is_congested(peers).then(|| {
             self.gate.close();
@@ -102,10 +102,10 @@ impl ClusterState {
         })
     }
 
-    /// Returns the link's task if it has something to publish, for the caller to wake once it has
-    /// released the lock.
+    /// Returns the waker of the link's task if there is something to publish. The caller wakes it after
+    /// releasing the lock.
     pub(crate) fn take_link(&mut self) -> Option<Waker> {
-        // Taken, since the task registers again once it has published.
+        // Taken, since the task registers its waker again after publishing.
         self.link.take_if(|_| self.machine.wants_to_publish())
     }
 }

@@ -1,4 +1,4 @@
-//! The state that a connection has only while there is something to do for it.
+//! State of a connection that is allocated only while it is in use.
 
 use std::sync::Arc;
 use std::task::Context;
@@ -11,21 +11,21 @@ use crate::connection::slow_consumer::SlowConsumer;
 use crate::core::congestion::Congestion;
 use crate::outbound::socket_writer::SocketWriter;
 
-/// The state that an idle connection does not have: all of it is one pointer there.
+/// State that idle connections do not need. For those it is a single null pointer.
 #[derive(Default)]
 pub(crate) struct Activity(Option<Box<Parts>>);
 
 #[derive(Default)]
 pub(crate) struct Parts {
-    /// The progress of a message that has not arrived completely.
+    /// The progress of a partly received message.
     pub(crate) progress: MessageProgress,
-    /// The bytes that the session buffers, as reported to the memory budget.
+    /// The bytes buffered by the session, as last reported to the memory budget.
     pub(crate) buffered: usize,
     /// Present while the socket is full.
     pub(crate) slow_consumer: Option<SlowConsumer>,
-    /// Present while nothing is read because a receiver is congested.
+    /// Present while reading is paused because a receiver is congested.
     pub(crate) pause: Option<Box<Pause>>,
-    /// A handler or rule whose future is pending. Further messages wait for it.
+    /// A handler or rule whose future is pending. Later messages wait for it.
     pub(crate) pending: Option<Box<PendingCall>>,
 }
 
@@ -34,12 +34,12 @@ impl Activity {
         self.0.as_deref()
     }
 
-    /// Returns the parts, if there are any.
+    /// Returns the parts, if allocated.
     pub(crate) fn existing(&mut self) -> Option<&mut Parts> {
         self.0.as_deref_mut()
     }
 
-    /// Returns the parts, for the caller to set one.
+    /// Returns the parts, allocating them if necessary.
     pub(crate) fn begin(&mut self) -> &mut Parts {
         self.0.get_or_insert_default()
     }
@@ -52,21 +52,21 @@ impl Activity {
         self.get().is_some_and(|parts| parts.pause.is_some())
     }
 
-    /// Lets further messages wait for a handler or rule.
+    /// Makes later messages wait for a handler or rule.
     pub(crate) fn wait_for(&mut self, call: Option<Box<PendingCall>>) {
         if call.is_some() {
             self.begin().pending = call;
         }
     }
 
-    /// Returns true while the connection does not read because a receiver is congested.
+    /// Returns true while reading is paused because a receiver is congested.
     pub(crate) fn poll_paused(&mut self, now: Duration, cx: &Context<'_>) -> bool {
         let Some(parts) = self.existing() else { return false };
         parts.pause.take_if(|pause| pause.poll_is_over(now, cx));
         parts.pause.is_some()
     }
 
-    /// Pauses until a receiver is not congested.
+    /// Pauses reading until the receiver is no longer congested.
     pub(crate) fn pause(
         &mut self,
         receiver: Option<Congestion>,
@@ -78,22 +78,22 @@ impl Activity {
         }
     }
 
-    /// Records the progress of a message that is still arriving ([`MessageProgress::record`]).
+    /// Records the progress of a partly received message ([`MessageProgress::record`]).
     pub(crate) fn record_progress(&mut self, now: Duration, unfinished: usize, is_new: bool) {
-        // A connection without a message under way gets no memory for one.
+        // Does not allocate for a connection without a partly received message.
         if unfinished > 0 || self.0.is_some() {
             self.begin().progress.record(now, unfinished, is_new);
         }
     }
 
-    /// Grants a message that is still arriving its full time again ([`MessageProgress::restart`]).
+    /// Restarts the time limit of a partly received message ([`MessageProgress::restart`]).
     pub(crate) fn restart_progress(&mut self, now: Duration) {
         if let Some(parts) = self.existing() {
             parts.progress.restart(now);
         }
     }
 
-    /// Frees the memory if no part is left.
+    /// Frees the allocation if no part is in use.
     pub(crate) fn free_if_over(&mut self) {
         self.0.take_if(|parts| parts.are_over());
     }
@@ -101,7 +101,7 @@ impl Activity {
 
 impl Parts {
     fn are_over(&self) -> bool {
-        // Taken apart, so that the compiler asks for each new part here.
+        // Destructured, so that the compiler reports a part that is missing here.
         let Parts { progress, buffered, slow_consumer, pause, pending } = self;
         progress.is_none()
             && *buffered == 0

@@ -1,4 +1,4 @@
-//! A session without a socket: it is kept for a while, and handed over when its client returns.
+//! Sessions without a socket: kept for a while, and handed over when the client returns.
 
 use std::task::Context;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::outbound::outbox::OutboxPhase;
 use crate::session::handover::HandedOver;
 
 impl Connection {
-    /// Keeps the session of a connection whose socket is lost, or ends the connection.
+    /// Detaches the session of a connection whose socket is lost, or ends the connection.
     pub(super) fn lost(&mut self, now: Duration) -> Step {
         match self.detach(now) {
             true => Step::Again,
@@ -22,7 +22,7 @@ impl Connection {
         }
     }
 
-    /// Drops the socket and keeps the session. Returns false if there is none to keep.
+    /// Drops the socket and keeps the session. Returns false if there is no session to keep.
     pub(super) fn detach(&mut self, now: Duration) -> bool {
         let window = self.shared.options().resume_window;
         let may_keep = !window.is_zero() && self.shared.lifecycle.is_open();
@@ -30,7 +30,7 @@ impl Connection {
         let Some(session) = open.session_state.as_mut().filter(|_| may_keep) else { return false };
         let key = open.conn.info.key;
         let mut core = self.shared.core();
-        // A client that is back already may take its session over, however many are detached.
+        // If the client has already returned, it may take over its session, however many are detached.
         let is_full = core.sessions.detached >= self.shared.options().max_detached;
         let is_kept = self.writer.is_superseded() || !(is_full || core.sessions.has_to_end(key));
         if !is_kept {
@@ -38,7 +38,7 @@ impl Connection {
         }
         let Some(detached) = core.outbound.detach(key, &self.writer) else { return false };
         core.sessions.detached(key);
-        // The lost writer has left the table, whose entries are counted when they are removed.
+        // The lost writer is no longer in the table, whose entries are counted when they are removed.
         core.counts.bytes_out += self.writer.count_written();
         drop(core);
         session.detached(now + window);
@@ -56,17 +56,17 @@ impl Connection {
         true
     }
 
-    /// Takes one step of a session without a socket.
+    /// Performs one step of a detached session.
     pub(super) fn detached(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Detached(open) = &mut self.state else {
             return Step::Again;
         };
         let (shared, writer) = (&self.shared, &self.writer);
-        // Whatever becomes of the session, receivers wait for this flush.
+        // Runs even if the session ends now, since receivers in other connections wait for this flush.
         if open.flush_at.is_some_and(|at| now >= at) {
             open.flush_at = shared.flush().then_some(now.into());
         }
-        // Closed by the hub, or more was sent to the client than the session may keep.
+        // The hub has closed the session, or its replay buffer has overflowed.
         if writer.poll_status(cx).phase != OutboxPhase::Detached {
             return Step::Done;
         }
@@ -91,7 +91,7 @@ impl Connection {
             shared.flush_after_input(now, core, &mut open.flush_at);
             return Step::Done;
         }
-        // There is a state, since only sessions are detached.
+        // `session_state` is present, since only connections with a session are detached.
         let until = open.session_state.as_ref().map_or(now, |session| session.until());
         if now >= until {
             return Step::Done;
@@ -100,10 +100,10 @@ impl Connection {
         Step::Wait(next.fold(until, Duration::min))
     }
 
-    /// Gives the session to the task of the client's new socket.
+    /// Hands the session over to the task of the client's new socket.
     pub(super) fn hand_over(&mut self, now: Duration) -> Step {
         if matches!(self.state, State::Established(_)) && !self.detach(now) {
-            // The end of the connection refuses the waiting task.
+            // The waiting task is notified when this connection ends.
             return Step::Done;
         }
         let State::Detached(open) = std::mem::replace(&mut self.state, State::HandedOver) else {
@@ -117,7 +117,7 @@ impl Connection {
         };
         match given {
             Ok(()) => Step::Done,
-            // That task no longer waits: its client has not returned after all.
+            // The other task has stopped waiting, so the client has not returned.
             Err(session) => {
                 let HandedOver { open, writer } = *session;
                 writer.keep();

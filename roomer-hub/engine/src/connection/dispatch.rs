@@ -1,8 +1,8 @@
-//! The way of a packet: the hub's rules, the application's rule, the event's handler.
+//! Dispatch of a packet: the hub's rules, the application's rule, the event's handler.
 //!
-//! The hub decides. Where it needs the application, it returns that as an action, and the rule or
-//! handler runs without the lock. If its future is pending, the connection's further messages wait for
-//! it; other connections do not.
+//! The hub decides. If it needs the application, it returns an action, and the rule or handler runs
+//! without the lock. If its future is pending, later messages of that connection wait for it; other
+//! connections are not affected.
 
 use std::fmt::Display;
 use std::task::{Context, Poll};
@@ -25,27 +25,27 @@ use crate::shared::Shared;
 use crate::sync::MutexGuard;
 use roomer_hub::{Command, Input};
 
-/// The sender of the packets.
+/// Dispatches the packets of one sender.
 pub(crate) struct Dispatcher<'p, 's> {
     pub(crate) shared: &'s Shared,
     pub(crate) conn: &'p Conn,
     pub(crate) now: Duration,
 }
 
-/// The result of a packet.
+/// The result of dispatching a packet.
 #[derive(Default)]
 pub(crate) struct Dispatched {
-    /// The handler or rule returned a future that is still pending.
+    /// A handler or rule whose future is still pending.
     pub(crate) pending: Option<Box<PendingCall>>,
-    /// A request handler has returned a future that is to be polled.
+    /// A request handler whose future has to be polled.
     pub(crate) request: Option<Box<RunningRequest>>,
     /// A receiver above its high-water mark; the sender should pause reading.
     pub(crate) congested: Option<Congestion>,
-    /// True if the hub closed the sender: its further packets are not handled.
+    /// True if the hub has closed the sender, whose later packets are not handled.
     pub(crate) is_closed: bool,
 }
 
-/// A handler or rule whose future is pending, and the message that it is about.
+/// A handler or rule whose future is pending, and the message that it was called with.
 pub(crate) struct PendingCall {
     future: CallFuture,
     observed: ObservedCall,
@@ -58,7 +58,7 @@ pub(crate) enum CallFuture {
     Renewal(BoxFuture<AuthResult>),
 }
 
-/// The result of a pending handler, rule or hook.
+/// The outcome of a pending handler, rule or hook.
 pub(crate) enum CallOutcome {
     Handled(HandlerResult),
     Judged(bool),
@@ -66,7 +66,7 @@ pub(crate) enum CallOutcome {
     Panicked(HandlerPanic),
 }
 
-/// The answer of a rule.
+/// The result of calling a rule.
 enum RuleAnswer {
     Allowed,
     Denied,
@@ -88,8 +88,8 @@ impl PendingCall {
 }
 
 impl<'s> Dispatcher<'_, 's> {
-    /// Gives the hub an input about a packet and runs the rule or handler that it names, until the
-    /// packet is done or a future is pending.
+    /// Passes an input about a packet to the hub, and runs the rules and handlers that it requests,
+    /// until the packet is done or a future is pending.
     pub(crate) fn dispatch(
         &self,
         mut core: MutexGuard<'s, Core>,
@@ -99,7 +99,7 @@ impl<'s> Dispatcher<'_, 's> {
         let (conn, shared) = (self.conn.info.key, self.shared);
         let mut dispatched = Dispatched::default();
         let (mut input, mut packet): (Input<'_>, PacketRef<'_>) = (input, packet);
-        // Once, when the packet arrives: afterwards it has no such request any more.
+        // Done once when the packet arrives: the request for history is removed from it below.
         if let Some(rule) = shared.options().rules.recall.as_ref()
             && packet.event == JOIN
             && !packet.payload.is_empty()
@@ -138,7 +138,7 @@ impl<'s> Dispatcher<'_, 's> {
             };
             let answer;
             (core, answer) = self.ask(core, rule, &message);
-            // The rule's answer goes back to the hub, which may name a handler now.
+            // Returns the rule's answer to the hub, which may then request a handler.
             input = match answer {
                 RuleAnswer::Allowed => Input::Allowed { conn, packet },
                 RuleAnswer::Denied => Input::Denied { conn, packet },
@@ -151,7 +151,7 @@ impl<'s> Dispatcher<'_, 's> {
         }
     }
 
-    /// Asks the rule about a request for a room's past; `None` if it panicked.
+    /// Calls the rule about a request for a room's history. Returns `None` if it panicked.
     #[cold]
     fn ask_recall(
         &self,
@@ -164,26 +164,26 @@ impl<'s> Dispatcher<'_, 's> {
         let may_recall = match answer {
             RuleAnswer::Allowed => Some(true),
             RuleAnswer::Panicked => None,
-            // The rule is never asynchronous.
+            // Unreachable for `Pending`: this rule is never asynchronous.
             RuleAnswer::Denied | RuleAnswer::Pending(_) => Some(false),
         };
         (core, may_recall)
     }
 
-    /// Returns the packet with the sender's id.
+    /// Returns the packet with the sender's id as `src`.
     fn sent<'m>(&'m self, packet: PacketRef<'m>) -> PacketRef<'m> {
-        // Never the client's own value, which could name another sender.
+        // A value of `src` sent by the client is ignored, since it could name another sender.
         PacketRef { src: self.conn.info.id.as_str(), ..packet }
     }
 
-    /// Runs a handler. Returns the call if its future is pending.
+    /// Runs a handler. Returns the pending call if its future has not completed.
     fn run_handler(
         &self,
         core: MutexGuard<'s, Core>,
         handler: &Handler,
         message: &Message<'_>,
     ) -> (MutexGuard<'s, Core>, Option<Box<PendingCall>>) {
-        // The application's code runs without the lock.
+        // Application code must run without the lock.
         drop(core);
         let ran = self.shared.run_callback(|| handler.run(self.conn, message));
         let core = self.shared.core();
@@ -196,14 +196,14 @@ impl<'s> Dispatcher<'_, 's> {
         }
     }
 
-    /// Asks a rule about a message.
+    /// Calls a rule with a message.
     fn ask(
         &self,
         core: MutexGuard<'s, Core>,
         rule: &Rule,
         message: &Message<'_>,
     ) -> (MutexGuard<'s, Core>, RuleAnswer) {
-        // The application's code runs without the lock.
+        // Application code must run without the lock.
         drop(core);
         let ran = self.shared.run_callback(|| rule.run(self.conn, message));
         let core = self.shared.core();
@@ -227,13 +227,13 @@ impl<'s> Dispatcher<'_, 's> {
         message: OwnedMessage,
     ) -> Box<PendingCall> {
         let id = self.conn.info.id;
-        // A closure: only a test's monitor needs the text.
+        // Built lazily, since only a test's monitor needs the text.
         let owner = || (format!("the {kind} `{}`", message.event), Some(id));
         let observed = self.shared.monitor().observe(owner);
         Box::new(PendingCall { future, observed, message })
     }
 
-    /// Reports the error of a handler, if it returned one.
+    /// Reports the error returned by a handler, if any.
     pub(crate) fn handled(
         &self,
         mut core: MutexGuard<'s, Core>,
@@ -256,7 +256,7 @@ impl<'s> Dispatcher<'_, 's> {
         self.report(core, message, panic.into())
     }
 
-    /// Closes the connection because code of the application panicked.
+    /// Closes the connection with 1011 after a panic of the application's code.
     fn close_failed(&self, mut core: MutexGuard<'s, Core>) -> MutexGuard<'s, Core> {
         let conn = self.conn.info.key;
         core.counts.panics += 1;
@@ -274,11 +274,11 @@ impl<'s> Dispatcher<'_, 's> {
     ) -> MutexGuard<'s, Core> {
         let shared = self.shared;
         let hook = shared.options().on_error.as_ref();
-        // Without a reader of the report, the lock need not be released.
+        // If nothing receives the report, the lock need not be released.
         if hook.is_none() && !cfg!(any(feature = "tracing", feature = "audit")) {
             return core;
         }
-        // The hook may use the server, so it runs without the lock.
+        // The hook may call the server, so it runs without the lock.
         drop(core);
         let id = Some(self.conn.info.id);
         let panic = error.downcast_ref::<HandlerPanic>();
@@ -289,7 +289,7 @@ impl<'s> Dispatcher<'_, 's> {
         trace::failed(&self.conn.info, message.event, &*error);
         let run_hook = || hook.map(|hook| hook(self.conn, message, error));
         let result = shared.run_callback(|| call::catch_panic(run_hook));
-        // The hook's own panic can only go to the trace and the monitor.
+        // A panic of the hook itself is reported only to `tracing` and the monitor.
         let result = result.inspect_err(|panic| {
             trace::hook_failed(&self.conn.info, panic);
             shared.monitor().report_failure(

@@ -1,4 +1,4 @@
-//! An established connection: its state, and the handler for which its messages wait.
+//! An established connection: its state, and resumption of a pending handler.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -20,10 +20,10 @@ use crate::server::conn::Conn;
 use crate::shared::Shared;
 use crate::timer::moment::Moment;
 
-/// The change of buffered bytes that is worth reporting to the memory budget.
+/// The minimum change of buffered bytes that is reported to the memory budget.
 const REPORT_THRESHOLD: usize = 4096;
 
-/// The state of an established connection, except for its reader and writer.
+/// The state of an established connection, without its reader and writer.
 pub(crate) struct Established {
     pub(crate) conn: Conn,
     pub(crate) session: Session,
@@ -31,19 +31,19 @@ pub(crate) struct Established {
     pub(crate) activity: Activity,
     /// When the connection's task has to flush large rooms.
     pub(crate) flush_at: Option<Moment>,
-    /// Present if the client speaks the extended protocol.
+    /// Present if the client uses the extended protocol.
     pub(crate) session_state: Option<Box<SessionState>>,
 }
 
-/// The result of polling a pending handler or rule.
+/// The result of resuming a pending handler or rule.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ResumeResult {
     /// The handler or rule is still pending.
     Pending,
-    /// The handler or rule is done. The messages after it were handled, until another became
-    /// pending, if one did.
+    /// The handler or rule has completed. Messages after it were handled, up to the next one whose
+    /// handler is pending.
     Continue,
-    /// The handler or rule is done, and a message after it ended the session.
+    /// The handler or rule has completed, and a later message has ended the session.
     Ended,
 }
 
@@ -59,17 +59,18 @@ impl Established {
         }
     }
 
-    /// Prepares for the session's next socket, on which the client sends unfinished messages again.
+    /// Resets the per-socket state for the session's next socket, on which the client retransmits
+    /// incomplete messages.
     pub(crate) fn reset_socket(&mut self, compression: Compression, now: Duration) {
         self.session = compression.session();
         self.keep_alive = KeepAlive::new(now);
-        // A handler that is pending stays.
+        // A pending handler is kept.
         let pending = self.activity.existing().and_then(|parts| parts.pending.take());
         self.activity = Activity::default();
         self.activity.wait_for(pending);
     }
 
-    /// Polls a pending handler or rule, and handles the messages after it once it is done.
+    /// Polls a pending handler or rule. If it has completed, handles the messages after it.
     pub(crate) fn resume_call(
         &mut self,
         writer: &Arc<SocketWriter>,
@@ -81,7 +82,7 @@ impl Established {
         let Poll::Ready((outcome, owned)) = self.poll_call(&shared, now, cx) else {
             return ResumeResult::Pending;
         };
-        // Taken after the future is dropped, which may use the server.
+        // Locked after the future is dropped, since dropping it may call the server.
         let mut core = shared.core();
         let (message, packet) = (owned.borrowed(), owned.packet());
         let dispatcher = Dispatcher { shared: &shared, conn: &self.conn, now };
@@ -104,7 +105,7 @@ impl Established {
             CallOutcome::Panicked(panic) => {
                 core = dispatcher.panicked(core, &message, panic);
                 shared.flush_after_input(now, core, &mut self.flush_at);
-                // The close frame is queued: the next step finds the outbox closing.
+                // The close frame is queued. The next step observes that the outbox is closing.
                 return ResumeResult::Continue;
             }
         };
@@ -115,7 +116,7 @@ impl Established {
         self.report_buffered(writer);
         shared.flush_after_input(now, core, &mut self.flush_at);
         match is_pending {
-            // Not `Pending`, since the new future was not polled yet: only that makes it wake this
+            // Not `Pending`, since the new future has not been polled yet and has no waker of this
             // task.
             true => ResumeResult::Continue,
             false if is_closed => ResumeResult::Ended,
@@ -123,7 +124,7 @@ impl Established {
         }
     }
 
-    /// Polls a pending handler or rule. Once it is done, drops it and returns its message too.
+    /// Polls a pending handler or rule. If it has completed, drops it and returns its message as well.
     fn poll_call(
         &mut self,
         shared: &Arc<Shared>,
@@ -134,9 +135,9 @@ impl Established {
         let Some(call) = parts.and_then(|parts| parts.pending.as_mut()) else {
             return Poll::Pending;
         };
-        // The application's code is polled without the lock.
+        // Application code is polled without the lock.
         let Poll::Ready(outcome) = shared.run_callback(|| call.poll(cx)) else {
-            // The handler may have sent something before it returned `Pending`.
+            // The handler may have sent messages before it returned `Pending`.
             shared.flush_after_input(now, shared.core(), &mut self.flush_at);
             return Poll::Pending;
         };
@@ -147,14 +148,14 @@ impl Established {
         Poll::Ready((outcome, message))
     }
 
-    /// Handles the messages that the session buffered while a handler was pending.
+    /// Handles the messages buffered by the session while a handler was pending.
     fn handle_buffered(
         &mut self,
         shared: &Arc<Shared>,
         writer: &Arc<SocketWriter>,
         now: Duration,
     ) -> ResumeResult {
-        // The client could not finish a message meanwhile, so its time starts again.
+        // The server was not reading, so the time limit of a partly received message restarts.
         self.activity.restart_progress(now);
         match self.on_bytes(shared, writer, &mut [], now) {
             true => ResumeResult::Ended,
@@ -162,13 +163,13 @@ impl Established {
         }
     }
 
-    /// Reports the bytes that the session and a pending call hold.
+    /// Reports the bytes held by the session and by pending calls to the memory budget.
     pub(crate) fn report_buffered(&mut self, writer: &SocketWriter) {
         let pending = self.activity.get().and_then(|parts| parts.pending.as_ref());
         let waiting = pending.map_or(0, |call| call.message.payload.len());
         let requests = self.session_state.as_ref().map_or(0, |session| session.requests.held());
         let buffered = self.session.held() + waiting + requests;
-        // Small changes are not reported: each report takes the writer's lock.
+        // Small changes are not reported, since each report takes the writer's lock.
         let reported = self.activity.get().map_or(0, |parts| parts.buffered);
         if buffered != reported && buffered.max(reported) > REPORT_THRESHOLD {
             self.activity.begin().buffered = buffered;
@@ -176,14 +177,14 @@ impl Established {
         }
     }
 
-    /// Skips received messages up to the peer's close frame, once the connection is closed.
+    /// Discards received messages up to the peer's close frame. Called once the connection is closed.
     pub(crate) fn skip_to_close(&mut self) {
         let limits = &self.conn.server.0.options().limits;
         let mut feed = self.session.feed(limits, &mut []);
         while feed.next().is_some() {}
     }
 
-    /// Returns true if something comes before the next read: a handler, or a receiver.
+    /// Returns true if a handler or a congested receiver has to be waited for before the next read.
     pub(crate) fn must_wait(&self) -> bool {
         let has_new = |session: &SessionState| session.requests.has_new();
         self.activity.is_paused()
@@ -191,12 +192,12 @@ impl Established {
             || self.session_state.as_deref().is_some_and(has_new)
     }
 
-    /// Returns true if the connection does not read because of its own state.
+    /// Returns true if the connection's own state keeps it from reading.
     pub(crate) fn is_reading_suspended(&self, status: Status) -> bool {
         status.is_above() || self.activity.is_pending() || self.activity.is_paused()
     }
 
-    /// Returns what to do about a full socket; `None` if it is not full.
+    /// Returns the deadlines of a full socket, or `None` if it is not full.
     pub(crate) fn poll_slow(
         &mut self,
         now: Duration,

@@ -1,4 +1,4 @@
-//! The path of received bytes: the session's events, their packets, the hub.
+//! The inbound path: from received bytes through session events and packets to the hub.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +20,14 @@ use crate::server::conn::Conn;
 use crate::shared::Shared;
 use crate::sync::MutexGuard;
 
-/// The longest pause of a sender after each read, for each [`READ_QUANTUM`] that it read, if it
-/// sent to a receiver above its high-water mark.
+/// The maximum pause of a sender per [`READ_QUANTUM`] that was read from it, if it sent to a receiver
+/// above its high-water mark.
 const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(20);
 
-/// The bytes of a read for which a sender pauses once ([`BACKPRESSURE_PAUSE`]).
+/// The number of bytes read for which a sender pauses once ([`BACKPRESSURE_PAUSE`]).
 const READ_QUANTUM: usize = 64 * 1024;
 
-/// The parts of an established connection that handle its events.
+/// The parts of an established connection that are needed to handle its events.
 pub(super) struct Inbound<'c, 's> {
     shared: &'s Arc<Shared>,
     writer: &'c Arc<SocketWriter>,
@@ -35,25 +35,25 @@ pub(super) struct Inbound<'c, 's> {
     activity: &'c mut Activity,
     session_state: &'c mut Option<Box<SessionState>>,
     now: Duration,
-    /// The end of the pause if a receiver is above its high-water mark.
+    /// When the pause ends, if a receiver is above its high-water mark.
     pause_until: Duration,
 }
 
-/// Why a session ends.
+/// The reason why a session ends.
 enum End {
-    /// The client broke a rule: close code and reason.
+    /// The client violated a rule: close code and reason.
     Violation(u16, String),
-    /// The client sent a close frame, with this code.
+    /// The client sent a close frame, with this code if it contained one.
     ByPeer(Option<u16>),
     /// The hub closed the connection.
     ByHub,
 }
 
-/// The lock, and why the session ends, if it does.
+/// The lock, and the reason if the session ends.
 type Handled<'s> = (MutexGuard<'s, Core>, Option<End>);
 
 impl Established {
-    /// Handles received bytes; without any, the messages that the session has buffered. Returns true
+    /// Handles received bytes or, if there are none, the messages buffered by the session. Returns true
     /// if the session has ended.
     pub(crate) fn on_bytes(
         &mut self,
@@ -62,12 +62,14 @@ impl Established {
         bytes: &mut [u8],
         now: Duration,
     ) -> bool {
-        // Even without bytes: nothing was read while the handler was pending, which is not silence.
+        // Also without bytes: while a handler was pending nothing was read, which must not count as
+        // silence.
         self.keep_alive.received(now);
-        // Without bytes, a handler has ended: the client has not shown that its new token arrived.
+        // Without bytes, a handler has completed, which does not show that the client has received its
+        // new token.
         let has_received = !bytes.is_empty();
-        // The lock is held while the messages of one read are handled: their broadcasts are then one
-        // batch. Dispatching releases it around each handler.
+        // The lock is held while the messages of one read are handled, so that their broadcasts form
+        // one batch. Dispatching releases it around each handler.
         let mut core = shared.core();
         core.counts.bytes_in += bytes.len() as u64;
         let (session, mut inbound) = self.inbound(shared, writer, bytes.len(), now);
@@ -80,7 +82,7 @@ impl Established {
             has_message |= matches!(event, Ok(Event::Message { .. } | Event::Compressed { .. }));
             (core, end) = inbound.on_event(core, event);
         }
-        // Moves what is left of the chunk into the session's buffer, before that is measured below.
+        // Moves the rest of the chunk into the session's buffer, which is measured below.
         drop(feed);
         inbound.acknowledge(&mut core, has_received);
         let has_ended = end.is_some();
@@ -92,8 +94,7 @@ impl Established {
         has_ended
     }
 
-    /// Returns the session, and apart from it what handles its events. `read` is the number of bytes
-    /// that were read.
+    /// Splits the session from the parts that handle its events. `read` is the number of bytes read.
     pub(super) fn inbound<'c, 's>(
         &'c mut self,
         shared: &'s Arc<Shared>,
@@ -112,8 +113,8 @@ impl<'s> Inbound<'_, 's> {
     /// Returns false while further events have to wait.
     fn takes_more(&self) -> bool {
         !self.activity.is_pending()
-            // Another socket's task may have announced how many packets were handled, while a handler
-            // ran without the lock. The client sends the others there again.
+            // While a handler ran without the lock, the task of a newer socket may have sent the number
+            // of handled packets in `hello`. The client retransmits the others there.
             && (self.session_state.is_none() || !self.writer.is_superseded())
     }
 
@@ -129,7 +130,7 @@ impl<'s> Inbound<'_, 's> {
             Ok(Event::Ping(payload)) => {
                 let mut pong = Vec::new();
                 websocket::pong_frame(payload, &mut pong);
-                // A client that does not read its pongs gets no more of them.
+                // If the client does not read its pongs, further ones are not queued.
                 core.outbound.send_control(self.conn.info.key, pong);
                 (core, None)
             }
@@ -146,7 +147,7 @@ impl<'s> Inbound<'_, 's> {
         kind: Kind,
         data: &[u8],
     ) -> Handled<'s> {
-        // Without the lock: the client controls how long this takes, up to the limit.
+        // Inflated without the lock, since the client controls how long this takes, up to the limit.
         drop(core);
         let inflated = compressed::inflate(kind, data, self.shared.options().limits.max_message);
         let core = self.shared.core();
@@ -156,7 +157,7 @@ impl<'s> Inbound<'_, 's> {
         }
     }
 
-    /// Decodes a message, and decides whether its packet is for the session or for the hub.
+    /// Decodes a message, and passes its packet to the session or to the hub.
     #[inline]
     fn on_message(
         &mut self,
@@ -199,7 +200,7 @@ impl<'s> Inbound<'_, 's> {
         }
     }
 
-    /// Gives the hub a packet.
+    /// Passes a packet to the hub.
     #[inline]
     fn on_packet(&mut self, mut core: MutexGuard<'s, Core>, packet: PacketRef<'_>) -> Handled<'s> {
         core.counts.messages_in += 1;
@@ -211,7 +212,7 @@ impl<'s> Inbound<'_, 's> {
         (core, end)
     }
 
-    /// Renews the login by the token that the client was asked for.
+    /// Renews the login with the token requested from the client.
     fn on_token(&mut self, mut core: MutexGuard<'s, Core>, packet: PacketRef<'_>) -> Handled<'s> {
         core.counts.messages_in += 1;
         let renewed;
@@ -229,7 +230,7 @@ impl<'s> Inbound<'_, 's> {
         Dispatcher { shared: self.shared, conn: self.conn, now: self.now }
     }
 
-    /// Records what a packet has left to wait for.
+    /// Records the pending future and the congested receiver left by a packet.
     #[inline]
     pub(super) fn record(&mut self, dispatched: Dispatched) {
         self.activity.wait_for(dispatched.pending);
@@ -241,7 +242,7 @@ impl<'s> Inbound<'_, 's> {
         self.activity.pause(dispatched.congested, self.writer, self.pause_until);
     }
 
-    /// Continues with the credentials of a new login, if there are any.
+    /// Continues with the credentials of a renewed login, if there are any.
     pub(super) fn renewed(&mut self, renewed: Renewed) {
         if let (Renewed::Login(info), Some(session)) = (renewed, &mut self.session_state) {
             session.renewal.schedule(self.now, info.expires(), self.shared.options());
@@ -249,7 +250,8 @@ impl<'s> Inbound<'_, 's> {
         }
     }
 
-    /// Records that the client has received its token, and acknowledges its packets if that is due.
+    /// Records that the client has received its token, and acknowledges its packets if an
+    /// acknowledgement is due.
     fn acknowledge(&mut self, core: &mut Core, has_received: bool) {
         let Some(session) = &mut self.session_state else { return };
         let key = self.conn.info.key;
@@ -261,7 +263,7 @@ impl<'s> Inbound<'_, 's> {
         }
     }
 
-    /// Ends the session, if there is a reason to.
+    /// Ends the session if there is a reason.
     fn end(&self, core: &mut Core, end: Option<End>) {
         let key = self.conn.info.key;
         match end {
@@ -269,8 +271,8 @@ impl<'s> Inbound<'_, 's> {
                 let close = Command::Close { conn: key, code, reason: &reason };
                 core.apply(self.now, Input::Command(close), None);
             }
-            // RFC 6455 section 5.5.1: a close frame is answered with one, usually with the same
-            // code.
+            // RFC 6455 section 5.5.1: a close frame is answered with a close frame, usually with the
+            // same code.
             Some(End::ByPeer(code)) => {
                 core.gone(self.now, key, DisconnectReason::ByPeer(code));
                 self.writer.close(code, "", false);
@@ -282,7 +284,7 @@ impl<'s> Inbound<'_, 's> {
 }
 
 impl End {
-    /// The client broke a rule of the extended protocol.
+    /// Returns the end of a session whose client has violated the extended protocol.
     fn protocol(reason: &str) -> Self {
         End::Violation(close::PROTOCOL.code, reason.into())
     }

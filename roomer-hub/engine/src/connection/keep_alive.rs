@@ -1,4 +1,4 @@
-//! Pings, and how long a client may be silent. Pure: time comes in as an argument.
+//! Pings, and the timeout of a silent client. Does not read a clock: the time is an argument.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use crate::timer::moment::Moment;
 /// The times of the last sign of life from a client, and of the last ping to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepAlive {
-    /// When bytes were last received, or a full socket accepted some.
+    /// When bytes were last received, or a full socket last accepted some.
     last_received: Moment,
-    /// The writer's count of the latter at that time.
+    /// The writer's count of how often a full socket had accepted bytes by then.
     relieved: u32,
     last_ping: Moment,
-    /// When the first ping was sent that nothing has answered.
+    /// When the first unanswered ping was sent.
     unanswered_since: Option<Moment>,
 }
 
@@ -22,29 +22,30 @@ impl KeepAlive {
         KeepAlive { last_received: now, relieved: 0, last_ping: now, unanswered_since: None }
     }
 
-    /// Records that bytes were received. Any bytes answer a ping.
+    /// Records that bytes were received. Any bytes count as the answer to a ping.
     pub(crate) fn received(&mut self, now: Duration) {
         (self.last_received, self.unanswered_since) = (now.into(), None);
     }
 
-    /// Records how often a full socket has accepted bytes again. A ping that is queued after a
-    /// large message arrives only after it, so accepting bytes counts as a sign of life.
+    /// Records how often a full socket has accepted bytes again. A ping queued behind a large message
+    /// is delivered only after it, so accepting bytes counts as a sign of life.
     pub(crate) fn relieved(&mut self, now: Duration, count: u32) {
         if self.relieved != count {
             (self.relieved, self.last_received) = (count, now.into());
         }
     }
 
-    /// Returns the time at which the client counts as dead, unless something arrives before.
+    /// Returns the time at which the client counts as dead unless bytes arrive before. `None` if no
+    /// ping is unanswered.
     pub(crate) fn timeout_at(&self, interval: Duration, timeout: Duration) -> Option<Duration> {
         let unanswered = Duration::from(self.unanswered_since?);
-        // Silence counts once a ping has been unanswered for the difference of `timeout` and
-        // `interval`, of which the builder has checked that it is the shorter one: a process that was
-        // stopped for a while must not mistake its own pause for the client's silence.
+        // Silence counts only after a ping has been unanswered for `timeout - interval`, which the
+        // builder has checked to be positive. Otherwise a process that was suspended would mistake its
+        // own pause for the client's silence.
         Some((Duration::from(self.last_received) + timeout).max(unanswered + timeout - interval))
     }
 
-    /// Returns the time since the last bytes arrived.
+    /// Returns the time since bytes last arrived.
     pub(crate) fn silence(&self, now: Duration) -> Duration {
         now.saturating_sub(self.last_received.into())
     }
@@ -57,7 +58,8 @@ impl KeepAlive {
     /// Records that a ping was sent.
     pub(crate) fn pinged(&mut self, now: Duration) {
         self.last_ping = now.into();
-        // A further ping gives a silent client no more time.
+        // The time of the first unanswered ping is kept: further pings give a silent client no more
+        // time.
         self.unanswered_since.get_or_insert(self.last_ping);
     }
 }
@@ -88,7 +90,7 @@ mod tests {
     #[test]
     fn a_late_ping_leaves_the_client_time_to_answer() {
         let mut keep_alive = KeepAlive::new(secs(0));
-        // The server's process was stopped for ten minutes.
+        // The server's process was suspended for ten minutes.
         keep_alive.pinged(secs(600));
         assert_eq!(keep_alive.timeout_at(INTERVAL, TIMEOUT), Some(secs(606)));
     }

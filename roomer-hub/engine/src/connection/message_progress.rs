@@ -1,45 +1,45 @@
-//! How fast a message must arrive. Pure: time comes in as an argument.
+//! The minimum rate at which a message must arrive. Does not read a clock: the time is an argument.
 
 use std::time::Duration;
 
 use crate::timer::moment::Moment;
 
-/// The bytes of a message that have to arrive within each `message_timeout`: some 17 kbit/s with
-/// the default.
+/// The bytes of a message that have to arrive within each `message_timeout`: about 17 kbit/s with the
+/// default timeout.
 const MIN_PROGRESS: usize = 64 * 1024;
 
-/// The progress of a message that has not arrived completely, if there is one.
+/// The progress of a partly received message, if there is one.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct MessageProgress {
-    /// The number of its bytes at the last progress that counted, and when that was.
+    /// When progress was last counted, and the number of bytes received by then.
     unfinished: Option<(Moment, usize)>,
 }
 
 impl MessageProgress {
-    /// Records that `bytes` of an unfinished message are buffered. `is_new`: another message was
-    /// completed since the last call, so this one began after it.
+    /// Records that `bytes` of an unfinished message are buffered. `is_new` is true if another message
+    /// was completed since the last call, so that this one began after it.
     pub(crate) fn record(&mut self, now: Duration, bytes: usize, is_new: bool) {
         self.unfinished = match self.unfinished {
             _ if bytes == 0 => None,
-            // Too little to count: single bytes must not keep a message alive.
+            // Too few bytes to count: single bytes must not extend the time limit.
             Some(earlier) if !is_new && bytes < earlier.1 + MIN_PROGRESS => Some(earlier),
             _ => Some((now.into(), bytes)),
         };
     }
 
-    /// Returns true if there is no such message.
+    /// Returns true if no message is partly received.
     pub(crate) fn is_none(&self) -> bool {
         self.unfinished.is_none()
     }
 
-    /// Restarts the time: while the server does not read, the client cannot make progress.
+    /// Restarts the time limit, since the client cannot make progress while the server does not read.
     pub(crate) fn restart(&mut self, now: Duration) {
         if let Some((since, _)) = &mut self.unfinished {
             *since = now.into();
         }
     }
 
-    /// Returns the time at which the message has taken too long.
+    /// Returns the time at which the message times out.
     pub(crate) fn timeout_at(&self, timeout: Duration) -> Option<Duration> {
         self.unfinished.map(|(since, _)| Duration::from(since) + timeout)
     }

@@ -5,11 +5,11 @@
 //!                    └────────── rejected ──────────────────▶┘
 //! ```
 //!
-//! A session of the extended protocol goes from Established to Detached when its socket is lost, and
-//! is handed over to the task of the client's next socket, which is Resuming ([`crate::session`]).
+//! When its socket is lost, a session of the extended protocol goes from Established to Detached. It is
+//! handed over to the task of the client's next socket, which is in Resuming ([`crate::session`]).
 //!
-//! A step checks everything that may have changed since the last one, always in the same order: what
-//! other tasks decided about this connection, its outbox, its socket, the clock.
+//! Each step checks everything that may have changed since the last one, always in the same order:
+//! decisions of other tasks about this connection, its outbox, its socket, the clock.
 
 mod activity;
 mod closing;
@@ -61,17 +61,17 @@ use crate::timer::Timer;
 use crate::transport::Transport;
 use crate::transport::peer::PeerAddress;
 
-/// The number of reads in one poll before the task yields to others.
+/// The maximum number of reads in one poll before the task yields.
 const MAX_READS_PER_POLL: usize = 4;
 
-/// The task of one connection, to be spawned. See
+/// The task of one connection, to be spawned by the caller. See
 /// [`Server::connect`](crate::Server::connect).
 #[must_use = "a connection does nothing unless its future is polled"]
 pub struct Connection {
     pub(crate) shared: Arc<Shared>,
-    /// The socket: this task reads from it, and any task writes to it.
+    /// The socket. Only this task reads from it, but any task may write to it.
     writer: Arc<SocketWriter>,
-    /// The address of the client: that of the socket, or the one that a proxy has named.
+    /// The client's address: that of the socket, or the one reported by a proxy.
     peer: PeerAddress,
     timer: Timer,
     place: SocketKind,
@@ -82,39 +82,39 @@ pub struct Connection {
 enum State {
     /// The server has too many sockets; the request is not read.
     RejectedEarly(StatusCode),
-    /// A trusted proxy sends the client's address first.
+    /// Waiting for a trusted proxy's header with the client's address.
     ProxyHeader {
         header: ProxyHeader,
         until: Duration,
     },
-    /// The request's head is being read.
+    /// Reading the head of the request.
     Handshake {
         parser: RequestParser,
         until: Duration,
     },
-    /// The application's `authorize_async` hook decides about the request.
+    /// Waiting for the application's `authorize_async` hook.
     Authorizing(Box<Authorizing>),
-    /// A framework has done the handshake.
+    /// A framework has performed the handshake.
     Upgraded(Box<Opening>),
-    /// The client is back, and the task that has its session has not handed it over yet.
+    /// The client has returned; waiting for the task with its session to hand it over.
     Resuming(Box<Resuming>),
     Established(Established),
-    /// The session has no socket; its client may return.
+    /// The session has no socket, but its client may return.
     Detached(Established),
-    /// The task of the client's new socket has the session.
+    /// The session was handed over to the task of the client's new socket.
     HandedOver,
     Closing(Box<Closing>),
     Done,
 }
 
-/// The next action of the task, after a step.
+/// The task's next action after a step.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// Takes another step at once.
+    /// Performs another step immediately.
     Again,
-    /// Yields to other tasks, then takes another step.
+    /// Yields to other tasks, then performs another step.
     Later,
-    /// Waits until it is woken, or until this time.
+    /// Waits until the task is woken, or until this time.
     Wait(Duration),
     Done,
 }
@@ -139,7 +139,8 @@ impl Connection {
         Connection::begin(shared, socket, peer, (place, state))
     }
 
-    /// Creates a connection whose handshake a framework has done. The connection is counted already.
+    /// Creates a connection whose handshake was performed by a framework. The caller has already
+    /// counted it.
     pub(crate) fn upgraded(
         shared: Arc<Shared>,
         socket: impl Transport,
@@ -161,10 +162,10 @@ impl Connection {
         Connection { shared, writer, peer, timer, place, state, span }
     }
 
-    /// Takes one step in the current state.
+    /// Performs one step in the current state.
     fn step(&mut self, cx: &mut Context<'_>) -> Step {
         let now = self.shared.now();
-        // A timer that has fired is out of the queue, and the next one has to be set.
+        // A timer that has fired is no longer queued, so the next one has to be set.
         self.timer.expire(now);
         match &mut self.state {
             State::RejectedEarly(status) => {
@@ -186,14 +187,14 @@ impl Connection {
         }
     }
 
-    /// Takes one step of an established connection.
+    /// Performs one step of an established connection.
     fn established(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
         };
         let (shared, writer) = (&self.shared, &self.writer);
-        // Before the connection's own state: receivers of other connections wait for this flush, even
-        // if this connection ends now.
+        // Checked first, even if this connection ends now, since receivers in other connections wait
+        // for the flush.
         if open.flush_at.is_some_and(|at| now >= at) {
             open.flush_at = shared.flush().then_some(now.into());
         }
@@ -216,8 +217,8 @@ impl Connection {
         if open.has_requests() {
             open.poll_requests(writer, now, cx);
         }
-        // Polled while a handler is pending too: the time of a pause passes, and the receiver is
-        // released when it has passed.
+        // Also polled while a handler is pending, so that the receiver is released when the pause has
+        // expired.
         let is_paused = open.activity.poll_paused(now, cx);
         if open.activity.is_pending() {
             return match open.resume_call(writer, now, cx) {
@@ -232,7 +233,7 @@ impl Connection {
         self.read(now, status, cx)
     }
 
-    /// Reads and handles what the socket has, up to [`MAX_READS_PER_POLL`] times.
+    /// Reads from the socket and handles the bytes, up to [`MAX_READS_PER_POLL`] times.
     fn read(&mut self, now: Duration, status: Status, cx: &mut Context<'_>) -> Step {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
@@ -249,17 +250,17 @@ impl Connection {
             });
             match read {
                 Poll::Pending => {
-                    // The socket is empty, and wakes the task when there is more.
+                    // The socket is empty, and has registered the task's waker.
                     has_more = false;
                     break;
                 }
                 Poll::Ready(Ok((0, _)) | Err(_)) => return self.lost(now),
                 Poll::Ready(Ok((_, true))) => return self.close_open(now),
-                // The next step waits for the handler or the receiver and does not read.
+                // The next step waits for the handler or the receiver, without reading.
                 Poll::Ready(Ok(_)) if open.must_wait() => return Step::Again,
                 Poll::Ready(Ok(_)) => has_more = true,
             }
-            // A full buffer is enough for one poll, and a flush that is due comes before more input.
+            // A full buffer is enough for one poll, and a due flush takes precedence over more input.
             if is_full || open.flush_at.is_some_and(|at| now >= at) {
                 break;
             }
@@ -267,7 +268,7 @@ impl Connection {
         self.check_timeouts(now, status, has_more)
     }
 
-    /// Closes a connection that does not read fast enough.
+    /// Closes a connection whose client reads too slowly.
     fn close_slow(&mut self, now: Duration) -> Step {
         if let State::Established(open) = &self.state {
             trace::lagged(&open.conn.info, self.writer.backlog().0);
@@ -275,7 +276,7 @@ impl Connection {
         self.end(now, &close::TOO_SLOW)
     }
 
-    /// Closes an established connection for a reason of the server's own.
+    /// Closes an established connection on the server's initiative.
     fn end(&mut self, now: Duration, why: &Close) -> Step {
         if let State::Established(open) = &mut self.state {
             let mut core = self.shared.core();
@@ -286,12 +287,12 @@ impl Connection {
         self.close_open(now)
     }
 
-    /// Begins to close a connection that the hub has removed; its close frame is queued.
+    /// Starts the close of a connection that the hub has removed. Its close frame is already queued.
     fn close_open(&mut self, now: Duration) -> Step {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
         };
-        // This task will no longer flush its rooms; the timer task does.
+        // This task no longer flushes its rooms, so the timer task takes over.
         if open.flush_at.is_some() {
             self.shared.timers.wake_drivers();
         }
@@ -319,8 +320,8 @@ impl Future for Connection {
                 }
                 Step::Wait(until) => {
                     this.timer.set(&this.shared.timers, until, cx.waker());
-                    // A shutdown wakes tasks in their handshake by their timers, and an abort wakes all.
-                    // This timer may have been set just after that.
+                    // A shutdown wakes tasks in their handshake through their timers, and an abort
+                    // wakes all tasks. This timer may have been set just after that.
                     let in_handshake = matches!(
                         this.state,
                         State::ProxyHeader { .. }
@@ -351,12 +352,12 @@ impl Connection {
         trace::Span::within(self, |this| &mut this.span, run)
     }
 
-    /// Releases everything, however the connection ended.
+    /// Releases all resources, however the connection ended.
     fn finish(&mut self) {
         if let State::Done = self.state {
             return;
         }
-        // First, so that no other task writes to the socket, and paused senders are released.
+        // Done first, so that no other task writes to the socket, and paused senders are released.
         self.abandon_handover();
         if !matches!(self.state, State::HandedOver) {
             self.writer.discard();
@@ -373,7 +374,8 @@ impl Connection {
             }
         }
         self.state = State::Done;
-        // Last: once the last socket is uncounted, a drain ends, and the process may exit.
+        // Done last: when the last socket is no longer counted, a drain completes and the process may
+        // exit.
         self.shared
             .lifecycle
             .leave(self.place, self.shared.options().handshake.address(self.peer.get()));

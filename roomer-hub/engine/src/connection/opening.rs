@@ -1,4 +1,4 @@
-//! The opening handshake: from the first byte to the room `root`, or to a rejection.
+//! The opening handshake: from the first byte to the join of `root`, or to a rejection.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -32,24 +32,24 @@ use crate::outbound::Chunk;
 use crate::server::conn::Conn;
 use roomer_hub::{Command, ConnId, ConnKey, Input, Profile};
 
-/// The time in which a client that was rejected early may read the response.
+/// How long a client that was rejected before its request was read has to receive the response.
 const REJECT_LINGER: Duration = Duration::from_secs(1);
 
-/// A connection whose handshake is accepted, until the hub opens it.
+/// A connection whose handshake is accepted but that is not open in the hub yet.
 #[derive(Default)]
 pub(crate) struct Opening {
-    /// The response, empty if a framework has sent it.
+    /// The response. Empty if a framework has sent it.
     pub(crate) response: Vec<u8>,
     pub(crate) compression: Compression,
     pub(crate) credentials: Option<Arc<Credentials>>,
     /// Bytes received after the request.
     pub(crate) leftover: Vec<u8>,
-    /// Present if the client speaks the extended protocol. Once its request to return is handled, that is
-    /// left only if it has the token of a session of another node, to be notified.
+    /// Present if the client requests the extended protocol. After its request to resume was handled,
+    /// `resume` is kept only for a token of another node's session, so that the node can be notified.
     pub(crate) session: Option<SessionRequest>,
 }
 
-/// A request about which the application decides.
+/// A request that waits for the application's decision.
 pub(super) struct Authorizing {
     auth: Box<PendingAuth>,
     /// Bytes received after the request.
@@ -58,14 +58,14 @@ pub(super) struct Authorizing {
 }
 
 impl Connection {
-    /// Responds before the request was read: the server has too many sockets.
+    /// Responds before the request is read, because the server has too many sockets.
     pub(super) fn reject_early(&mut self, now: Duration, status: StatusCode) -> Step {
-        // Counted already, together with the socket.
+        // The rejection was counted together with the socket.
         trace::rejected(self.peer.get(), status.as_u16());
         let handshake = self.shared.handshake();
         handshake.warnings.give(handshake.handshakes_full(status));
         self.writer.finish(Response::error(status).to_bytes(false).into(), false);
-        // Above the bound of lingering sockets as well: what fits into the socket now is sent.
+        // Even lingering sockets are above their limit, so only what fits into the socket now is sent.
         if self.place == SocketKind::Outside {
             self.writer.prepare_final_write();
             return Step::Done;
@@ -73,7 +73,7 @@ impl Connection {
         self.close_within(now, None, REJECT_LINGER.min(self.shared.options().close_timeout))
     }
 
-    /// Reads the request's head.
+    /// Reads the head of the request.
     pub(super) fn handshake(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Handshake { parser, until } = &mut self.state else {
             return Step::Again;
@@ -83,8 +83,8 @@ impl Connection {
             let read = self.writer.poll_read(cx, buffer);
             read.map_ok(|size| (size, parser.push(&buffer[..size], &options.handshake)))
         });
-        // The time counts only when nothing has arrived: a request that was complete in time is served,
-        // however late this task was polled.
+        // The timeout applies only if nothing has arrived: a request that was complete in time is
+        // served, however late this task is polled.
         match read {
             Poll::Ready(Ok((0, _)) | Err(_)) => Step::Done,
             Poll::Ready(Ok((_, None))) => Step::Again,
@@ -94,7 +94,7 @@ impl Connection {
             Poll::Ready(Ok((_, Some(Err(status))))) => {
                 self.reject(now, &Response::error(status), None, false)
             }
-            // A request that is not complete needs no answer.
+            // During a shutdown, an incomplete request needs no response.
             Poll::Pending if self.shared.is_closing() => Step::Done,
             Poll::Pending if now < until => Step::Wait(until),
             Poll::Pending => {
@@ -103,7 +103,7 @@ impl Connection {
         }
     }
 
-    /// Serves a page, rejects the request, or asks the application about it.
+    /// Serves a page, rejects the request, or calls the application's `authorize` hook.
     fn decide(
         &mut self,
         now: Duration,
@@ -144,7 +144,7 @@ impl Connection {
         let State::Authorizing(authorizing) = &mut self.state else {
             return Step::Again;
         };
-        // Before the clock: a decision counts, however late this task is polled.
+        // Polled before the timeout is checked: a decision counts, however late this task is polled.
         if let Poll::Ready(decided) = authorizing.auth.poll(|| self.shared.now(), cx) {
             let leftover = std::mem::take(&mut authorizing.leftover);
             return self.admit(now, decided, leftover);
@@ -157,11 +157,12 @@ impl Connection {
             let response = Response::error(StatusCode::SERVICE_UNAVAILABLE);
             return self.reject(now, &response, cause, false);
         }
-        // Reading continues, to notice when the client disconnects; what it sends early is bounded.
+        // Reading continues, in order to notice when the client disconnects. The bytes buffered are
+        // limited.
         let room =
             self.shared.options().handshake.max_head.saturating_sub(authorizing.leftover.len());
         let read = with_buffer(|buffer| match room.min(buffer.len()) {
-            // What comes beyond that stays in the socket until the hook has decided.
+            // Further bytes are left in the socket until the hook has decided.
             0 => Poll::Pending,
             most => self.writer.poll_read(cx, &mut buffer[..most]).map_ok(|size| {
                 authorizing.leftover.extend_from_slice(&buffer[..size]);
@@ -175,7 +176,7 @@ impl Connection {
         }
     }
 
-    /// Admits a client that was accepted, if the limits of connections still permit it.
+    /// Admits an accepted client if the connection limits still permit it.
     fn admit(
         &mut self,
         now: Duration,
@@ -188,7 +189,7 @@ impl Connection {
                 options.handshake.address(self.peer.get()),
                 options.handshake.address(accepted.peer),
             );
-            // Checked again, since others may have connected while the hook was pending.
+            // Checked again, since other clients may have connected while the hook was pending.
             let replaced = handshake.replaced(&accepted);
             match handshake.lifecycle.promote(from, to, &options.handshake.admission, replaced) {
                 Ok(()) => Ok(accepted),
@@ -210,7 +211,7 @@ impl Connection {
         }
     }
 
-    /// Rejects the request with a response, without a body for HEAD, and counts the rejection.
+    /// Rejects the request with a response, which has no body for HEAD, and counts the rejection.
     pub(super) fn reject(
         &mut self,
         now: Duration,
@@ -222,14 +223,14 @@ impl Connection {
         self.respond(now, response, is_head)
     }
 
-    /// Sends a response that is not an upgrade, and closes.
+    /// Sends a response other than an upgrade, and closes.
     fn respond(&mut self, now: Duration, response: &Response, is_head: bool) -> Step {
         self.writer.finish(response.to_bytes(is_head).into(), false);
         self.close(now, None)
     }
 
-    /// Sends the response, unless a framework has sent it, and opens the connection in the hub, in one
-    /// step.
+    /// Sends the response, unless a framework has sent it, and opens the connection in the hub, in a
+    /// single step.
     pub(super) fn establish(&mut self, now: Duration, opening: Opening) -> Step {
         let Opening { response, compression, credentials, leftover, session } = opening;
         let shared = &self.shared;
@@ -237,14 +238,15 @@ impl Connection {
         let random = shared.env.random();
         let mut core = shared.core();
         let id = core.new_id(random);
-        // Checked under the lock: a shutdown either finds this connection in the hub or is seen here.
+        // Checked under the lock: a shutdown either finds this connection in the hub, or is observed
+        // here.
         if shared.is_closing() {
             drop(core);
             return self.refuse_at_shutdown(now, response.is_empty());
         }
-        // Before the hub opens the connection, so that the response precedes its `join_ack`.
+        // Queued before the hub opens the connection, so that the response precedes `join_ack`.
         self.writer.push(Chunk::complete(response));
-        // `hello` precedes it too, and what follows belongs to the session.
+        // `hello` also precedes `join_ack`; the bytes after it belong to the session.
         if compression.is_shared {
             self.writer.take_compressed();
         }
@@ -256,7 +258,7 @@ impl Connection {
             Some(profile) => Input::OpenWithProfile { id, extended, profile },
         };
         let applied = core.apply(now, open, opening);
-        // Only if the id is taken, which its random bits make impossible in practice.
+        // Only if the id is already in use, which its random bits make impossible in practice.
         let Some(key) = applied.opened else {
             return Step::Done;
         };
@@ -267,7 +269,7 @@ impl Connection {
         core.counts.opened += 1;
         let info = ConnInfo::new(key, id, credentials, self.peer.clone());
         core.arrived(&info);
-        // After `arrived`, so that the new connection is counted, as the newest of its user.
+        // After `arrived`, so that the new connection is counted as the newest of its user.
         core.limit_user(now, &info, shared.options().max_connections_per_user);
         if let Some(token) = session.and_then(|session| session.resume?.token) {
             core.report_elsewhere(now, &token, info.user().map(|user| &**user));
@@ -281,7 +283,7 @@ impl Connection {
             established.session_state = Some(state);
         }
         shared.flush_after_input(now, core, &mut established.flush_at);
-        // After the unlock, since it calls the subscriber.
+        // After the lock is released, since it calls the `tracing` subscriber.
         self.span = trace::Span::begin(&established.conn.info);
         let has_ended = self.on_leftover(now, &mut established, leftover);
         self.state = State::Established(established);
@@ -291,16 +293,16 @@ impl Connection {
         }
     }
 
-    /// Takes a connection of the echo server, which has no rooms, out of its only one. It has no writer
-    /// yet, so it was sent nothing of root; it leaves without being sent anything either.
+    /// Removes a connection of the echo server, which has no rooms, from `root`. The connection has no
+    /// writer yet, so no packet about `root` is sent to it.
     fn leave_root(&self, now: Duration, core: &mut Core, key: ConnKey) {
         let leave = Command::Leave { conn: key, room: ROOT };
         core.apply(now, Input::Command(leave), None);
         core.outbound.writers.insert(key, self.writer.clone());
     }
 
-    /// Turns away a client whose request was accepted before the shutdown began. `is_upgraded` says
-    /// that a framework has sent the response.
+    /// Rejects a client whose request was accepted before the shutdown began. `is_upgraded` is true if
+    /// a framework has sent the response.
     fn refuse_at_shutdown(&mut self, now: Duration, is_upgraded: bool) -> Step {
         if is_upgraded {
             let (code, reason) = close::SHUTDOWN.frame();
@@ -324,8 +326,7 @@ impl Connection {
         secret
     }
 
-    /// Handles messages that the client sent right after its request. Returns true if the session has
-    /// ended.
+    /// Handles messages received together with the request. Returns true if the session has ended.
     fn on_leftover(
         &mut self,
         now: Duration,

@@ -1,4 +1,4 @@
-//! The pause of a sender whose receiver reads more slowly than messages arrive.
+//! Backpressure: the pause of a sender whose receiver is congested.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -7,7 +7,8 @@ use std::time::Duration;
 use crate::core::congestion::Congestion;
 use crate::outbound::socket_writer::SocketWriter;
 
-/// A sender's pause: nothing is read from it while the receiver is congested, until a time.
+/// A pause, during which nothing is read from the sender. It ends when the receiver is no longer
+/// congested, or at a given time.
 #[derive(Debug)]
 pub(crate) struct Pause {
     congestion: Congestion,
@@ -15,13 +16,13 @@ pub(crate) struct Pause {
 }
 
 impl Pause {
-    /// Returns the pause for a receiver. A connection does not pause for itself.
+    /// Returns the pause for a congested receiver, or `None` if the receiver is the connection itself.
     pub(crate) fn new(
         congestion: Option<Congestion>,
         own: &Arc<SocketWriter>,
         until: Duration,
     ) -> Option<Box<Self>> {
-        // Above its own mark a connection does not read anyway, whatever it sends itself.
+        // A connection above its own high-water mark does not read in any case.
         let is_own = |congestion: &Congestion| match congestion {
             Congestion::Receiver(receiver) => Arc::ptr_eq(receiver, own),
             Congestion::Link(_) => false,

@@ -1,4 +1,4 @@
-//! The profile of a client: its info and user, as the members of its rooms see them.
+//! The profile of a client: its info and user, as sent to members of its rooms.
 
 use roomer_hub::Profile;
 
@@ -6,14 +6,14 @@ use crate::app::claims::Credentials;
 use crate::metrics::warning::{WarningCause, Warnings};
 use crate::options::Options;
 
-/// Returns the info and user that members learn of a client with these credentials. An info that is
-/// too long is left out, with a warning.
+/// Returns the profile of a client with these credentials. An info that is too long is omitted with a
+/// warning.
 pub(super) fn profile(
     credentials: Option<&Credentials>,
     options: &Options,
     warnings: &Warnings,
 ) -> Option<Profile> {
-    // Only extended members get it.
+    // Only extended members receive a profile.
     let mut profile = credentials?.profile().filter(|_| options.extended)?;
     let bytes = profile.info().map_or(0, |info| info.as_str().len());
     let limit = options.hub_limits.info;

@@ -12,14 +12,15 @@ use crate::handshake::response::Response;
 use crate::metrics::warning::WarningCause;
 
 impl Connection {
-    /// Reads the header, and uses the address in it as the client's.
+    /// Reads the header, and uses its address as the client's.
     pub(super) fn read_proxy_header(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::ProxyHeader { header, until } = &mut self.state else {
             return Step::Again;
         };
         let until = *until;
         let read = with_buffer(|buffer| {
-            // The request's parser starts empty, so what is read beyond the header would be lost.
+            // Reads no further than the header, since the request's parser starts empty and the rest
+            // would be lost.
             let max = header.wanted().min(buffer.len());
             let read = self.writer.poll_read(cx, &mut buffer[..max]);
             read.map_ok(|size| (size, header.push(&buffer[..size])))
@@ -29,18 +30,20 @@ impl Connection {
             Poll::Ready(Ok((_, Ok(None)))) => Step::Again,
             Poll::Ready(Ok((_, Ok(Some(source))))) => {
                 self.state = State::Handshake { parser: RequestParser::default(), until };
-                // Without an address the connection is the proxy's own, such as a health check.
+                // A header without an address means that the proxy connects for itself, as for a health
+                // check.
                 let client = source.or(self.peer.get());
                 let options = self.shared.options();
                 let (from, to) =
                     (options.handshake.address(self.peer.get()), options.handshake.address(client));
                 match self.shared.lifecycle.reassign(from, to, &options.handshake.admission) {
-                    // After the counts: they know the socket by the proxy's address until now.
+                    // Set after the counts are updated, since the socket was counted for the proxy's
+                    // address until now.
                     Ok(()) => {
                         self.peer = client.into();
                         Step::Again
                     }
-                    // The writer keeps the proxy's address, for which the socket still counts.
+                    // The proxy's address is kept, since the socket is still counted for it.
                     Err(status) => {
                         let cause = self.shared.handshake().handshakes_full(status);
                         self.reject(now, &Response::error(status), Some(cause), false)

@@ -1,4 +1,4 @@
-//! The read buffer: one per thread, so that an idle connection owns none.
+//! The read buffer: one per thread, so that an idle connection allocates none.
 
 use std::cell::Cell;
 
@@ -9,12 +9,12 @@ thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Runs a function with this thread's read buffer. A call within a call gets a buffer of its own.
+/// Calls `run` with this thread's read buffer. A nested call allocates a separate buffer.
 pub(crate) fn with_buffer<T>(run: impl FnOnce(&mut [u8]) -> T) -> T {
-    // Taken rather than borrowed: a call within `run` finds it empty and allocates.
+    // Taken instead of borrowed: a nested call finds it empty and allocates.
     let mut buffer = BUFFER.take();
     if buffer.is_empty() {
-        // Zeroed once for each thread: `Transport` reads into initialised bytes.
+        // Zeroed once per thread, since `Transport` reads into initialized bytes.
         buffer = vec![0; SIZE];
     }
     let result = run(&mut buffer);

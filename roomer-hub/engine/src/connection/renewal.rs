@@ -1,4 +1,4 @@
-//! The renewal of a login: the client is asked for a new token before its login expires.
+//! Renewal of a login: requests a new token from the client before the login expires.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::outbound::{Outbound, encode};
 use crate::sync::MutexGuard;
 use crate::timer::moment::Moment;
 
-/// The pause before the next attempt to notify a client that reads too slowly.
+/// The delay before another request for a token if the client reads too slowly.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The state of a session's login.
@@ -29,11 +29,11 @@ pub(crate) struct Renewal {
     is_asked: bool,
 }
 
-/// The result of a client's token.
+/// The result of a token sent by the client.
 pub(crate) enum Renewed {
-    /// The login continues with other credentials.
+    /// The login is renewed, with new credentials.
     Login(Arc<ConnInfo>),
-    /// The hook has refused, and the login expires at its time.
+    /// The hook has rejected the token, and the login expires as before.
     Refused,
     /// The hook's future is pending.
     Pending(Box<PendingCall>),
@@ -42,19 +42,19 @@ pub(crate) enum Renewed {
 }
 
 impl Renewal {
-    /// Plans to ask for a token before a login expires.
+    /// Schedules the request for a token before the login expires.
     pub(crate) fn schedule(&mut self, now: Duration, expires: Option<Duration>, options: &Options) {
         let expires = expires.filter(|_| options.renew_login.is_some());
         let due_at = |at: Duration| at.saturating_sub(options.renew_login_before).max(now);
         self.due_at = expires.map(|at| due_at(at).into());
     }
 
-    /// Returns the time at which the client has to be asked for a token.
+    /// Returns the time at which a token has to be requested from the client.
     pub(crate) fn due_at(&self) -> Option<Duration> {
         self.due_at.map(Duration::from)
     }
 
-    /// Asks the client for a token.
+    /// Requests a token from the client.
     pub(crate) fn ask(&mut self, now: Duration, conn: &ConnInfo, outbound: &mut Outbound) {
         let left = conn.expires().unwrap_or_default().saturating_sub(now).as_millis();
         let payload = format!("{{\"in\":{left}}}");
@@ -62,20 +62,20 @@ impl Renewal {
         let expiring = PacketRef { room: ROOT, event: EXPIRING, payload, ..PacketRef::default() };
         match outbound.send_frame(conn.key, encode(&expiring)) {
             true => (self.is_asked, self.due_at) = (true, None),
-            // Its queue is full: the question waits until the client has read something.
+            // The client's queue is full, so the request is repeated later.
             false => self.due_at = Some((now + RETRY).into()),
         }
     }
 
-    /// Returns true once after each question: further tokens are events that clients may not send,
-    /// so that the hook does not run more often than the server has asked.
+    /// Returns true once per request. Further tokens are events that clients may not send, so that the
+    /// hook does not run more often than tokens were requested.
     pub(crate) fn takes_token(&mut self) -> bool {
         std::mem::take(&mut self.is_asked)
     }
 }
 
 impl<'s> Dispatcher<'_, 's> {
-    /// Asks the application about a client's token.
+    /// Calls the application's hook with the client's token.
     pub(crate) fn renew(
         &self,
         core: MutexGuard<'s, Core>,
@@ -85,7 +85,7 @@ impl<'s> Dispatcher<'_, 's> {
             return (core, Renewed::Refused);
         };
         let message = Message::new(&packet, self.conn.info.id);
-        // The application's code runs without the lock.
+        // Application code must run without the lock.
         drop(core);
         let ran = self.shared.run_callback(|| hook.run(self.conn, &message));
         let core = self.shared.core();
@@ -99,8 +99,8 @@ impl<'s> Dispatcher<'_, 's> {
         }
     }
 
-    /// Applies the application's answer. The claims replace the earlier ones; the extensions that
-    /// middleware left in the request stay.
+    /// Applies the result of the hook. The claims replace the earlier ones; extensions that middleware
+    /// left in the request are kept.
     pub(crate) fn renewed(
         &self,
         mut core: MutexGuard<'s, Core>,
@@ -113,7 +113,7 @@ impl<'s> Dispatcher<'_, 's> {
         });
         let user = |credentials: &Arc<Credentials>| credentials.user().cloned();
         let credentials = renewed.filter(|renewed| {
-            // A connection stays with its user, as its rooms and other members know it.
+            // The user of a connection cannot change, since rooms and other members know it.
             renewed.as_ref().and_then(user) == before.user().cloned()
         });
         let Some(credentials) = credentials else { return (core, Renewed::Refused) };

@@ -1,7 +1,7 @@
-//! Request handlers whose futures are pending.
+//! Pending request handlers of a connection.
 //!
-//! Unlike handlers of messages, they do not delay the packets after them: each request has a tag, so
-//! that answers may come in any order, and a handler may wait for another answer of its own client.
+//! Unlike message handlers, they do not delay later packets: each request has a tag, so that answers
+//! may be sent in any order, and a handler may wait for another answer from its own client.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -29,15 +29,15 @@ pub(crate) struct RunningRequest {
     message: OwnedMessage,
 }
 
-/// The request handlers of one connection whose futures are pending.
+/// The pending request handlers of one connection.
 #[derive(Default)]
 pub(crate) struct RunningRequests(Option<Box<RequestList>>);
 
-/// The list, while there are any: few connections have one.
+/// Allocated only while there are any, since few connections have one.
 #[derive(Default)]
 struct RequestList {
     requests: Vec<RunningRequest>,
-    /// True if one of them was not polled yet.
+    /// True if one of them has not been polled yet.
     has_new: bool,
 }
 
@@ -48,12 +48,12 @@ impl RunningRequests {
         list.has_new = true;
     }
 
-    /// Returns true if one of the handlers was not polled yet.
+    /// Returns true if one of the handlers has not been polled yet.
     pub(crate) fn has_new(&self) -> bool {
         self.0.as_ref().is_some_and(|list| list.has_new)
     }
 
-    /// Returns the bytes of the requests' payloads.
+    /// Returns the total size of the requests' payloads in bytes.
     pub(crate) fn held(&self) -> usize {
         self.iter().map(|request| request.message.payload.len()).sum()
     }
@@ -108,7 +108,7 @@ impl<'s> Dispatcher<'_, 's> {
         let answer = match &result {
             Ok(payload) => Answer::Reply(payload),
             Err(error) => {
-                // The text of an error that is not meant for clients may show the server's insides.
+                // The text of an error not intended for clients may reveal internals of the server.
                 let hidden = (code_of(error), "the handler has failed");
                 let (code, message) =
                     own.map_or(hidden, |error| (error.code, error.message.as_str()));
@@ -123,9 +123,9 @@ impl<'s> Dispatcher<'_, 's> {
     }
 }
 
-/// Returns the code of an error that is not meant for the client.
+/// Returns the error code for an error not intended for the client.
 fn code_of(error: &HandlerError) -> ErrorCode {
-    // Errors of reading the payload: the client is at fault.
+    // Reading the payload failed, so the client is at fault.
     #[cfg(feature = "json")]
     if error.is::<crate::JsonError>() {
         return ErrorCode::Invalid;
@@ -137,7 +137,7 @@ fn code_of(error: &HandlerError) -> ErrorCode {
 }
 
 impl Established {
-    /// Polls the request handlers that are pending, and sends the answers of those that are done.
+    /// Polls the pending request handlers, and sends the answers of those that have completed.
     #[cold]
     #[inline(never)]
     pub(crate) fn poll_requests(
@@ -149,12 +149,12 @@ impl Established {
         let shared = self.conn.server.0.clone();
         let Some(session) = &mut self.session_state else { return };
         let Some(list) = &mut session.requests.0 else { return };
-        // Each future is polled below, and wakes this task from then on.
+        // Each future is polled below, which registers this task's waker.
         list.has_new = false;
         let mut done: Vec<(OwnedMessage, Result<ReplyResult, HandlerPanic>)> = Vec::new();
         list.requests.retain_mut(|request| {
             let RunningRequest { future, observed, message } = request;
-            // The application's code is polled, and its future dropped, without the lock.
+            // Application code is polled, and its future dropped, without the lock.
             let poll = || observed.poll(cx, |cx| call::poll(future, cx));
             match shared.run_callback(poll) {
                 Poll::Pending => true,
@@ -174,12 +174,12 @@ impl Established {
                 Err(panic) => dispatcher.panicked(core, &message, panic),
             };
         }
-        // Even handlers that are still pending may have sent something.
+        // Handlers that are still pending may have sent messages too.
         shared.flush_after_input(now, core, &mut self.flush_at);
         self.report_buffered(writer);
     }
 
-    /// Returns true if a request handler is pending.
+    /// Returns true if there are pending request handlers.
     pub(crate) fn has_requests(&self) -> bool {
         self.session_state.as_ref().is_some_and(|session| session.requests.0.is_some())
     }

@@ -1,4 +1,4 @@
-//! A client on a new socket: its session is continued, or it gets a new one.
+//! Resumption on a new socket: continues the client's session, or starts a new one.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -19,11 +19,11 @@ use crate::options::Options;
 use crate::outbound::{Chunk, encode};
 use crate::session::handover::{HandedOver, Handover, HandoverError};
 
-/// How long the task that has the session may take to hand it over. Only a handler that blocks its
-/// thread can delay it.
+/// The timeout of the handover by the task that has the session. Only a handler that blocks its thread
+/// can delay the handover.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection that waits for the session of its client.
+/// A new connection that waits for the session of its client.
 pub(super) struct Resuming {
     handover: Arc<Handover>,
     opening: Opening,
@@ -33,7 +33,7 @@ pub(super) struct Resuming {
 }
 
 impl Connection {
-    /// Opens the connection in the hub, or first finds the client's session.
+    /// Opens the connection in the hub, or waits for the client's session first.
     pub(super) fn open(&mut self, now: Duration, mut opening: Opening) -> Step {
         let request = opening.session.as_mut().and_then(|session| session.resume.take());
         let Some(request) = request else {
@@ -50,8 +50,7 @@ impl Connection {
         let Some((conn, token, received)) = found else {
             if request.token.is_some_and(|token| core.is_of_peer(&token)) {
                 core.sessions.refused.other_node += 1;
-                // Kept for the report to the node of the old session, once the client has a new
-                // one.
+                // Kept for the report to the other node, after the client has received a new session.
                 opening.session.iter_mut().for_each(|session| session.resume = Some(request));
             } else {
                 core.sessions.refused.unknown += 1;
@@ -59,8 +58,8 @@ impl Connection {
             drop(core);
             return self.establish(now, opening);
         };
-        // The token names the session, and the login shows whose it is: a stolen token is not
-        // enough.
+        // The token names the session, and the login must be that of the session's user: a stolen token
+        // alone is not enough.
         if core.infos.get(conn).is_none_or(|info| info.user() != user) {
             core.sessions.refused.other_user += 1;
             drop(core);
@@ -80,7 +79,7 @@ impl Connection {
         Step::Again
     }
 
-    /// Waits for the session.
+    /// Polls the handover of the session.
     pub(super) fn resuming(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Resuming(resuming) = &mut self.state else {
             return Step::Again;
@@ -88,8 +87,8 @@ impl Connection {
         let is_over = now >= resuming.until || self.shared.is_closing();
         let session = match resuming.handover.poll(cx) {
             Poll::Ready(session) => session,
-            // The session may have been given since the poll, and would be lost if it were not
-            // taken.
+            // The session may have been handed over since the poll. It must be taken, or it would be
+            // lost.
             Poll::Pending if is_over => resuming.handover.abandon().ok_or(HandoverError::Ended),
             Poll::Pending => return Step::Wait(resuming.until),
         };
@@ -97,25 +96,25 @@ impl Connection {
         let (token, received) = (resuming.token, resuming.received);
         match session {
             Ok(session) => self.resume(now, opening, session, token, received),
-            // The client uses a newer socket and has given this one up.
+            // The client has opened a newer socket and abandoned this one.
             Err(HandoverError::Superseded) => Step::Done,
             Err(HandoverError::Ended) => self.start_over(now, opening),
         }
     }
 
-    /// Opens a new session instead of the one that was waited for, if the limits permit it: this socket
-    /// was admitted in the place of the session's old one, which may still be there.
+    /// Opens a new session instead of the expected one, if the limits permit it: this socket was
+    /// admitted in place of the session's old socket, which may still be open.
     fn start_over(&mut self, now: Duration, opening: Opening) -> Step {
         let (lifecycle, options) = (&self.shared.lifecycle, self.shared.options());
         let address = options.handshake.address(self.peer.get());
-        // This socket itself is counted as well.
+        // Excludes this socket, which is counted as well.
         let own = Some(Replaced { address });
         let Err(status) = lifecycle.check(address, &options.handshake.admission, own) else {
             self.shared.core().sessions.refused.unknown += 1;
             return self.establish(now, opening);
         };
         match opening.response.is_empty() {
-            // Without a response: a framework has sent one.
+            // No response is pending, since a framework has sent one.
             true => {
                 let (code, reason) = close::OVERLOADED.frame();
                 self.writer.close(Some(code), reason, false);
@@ -125,12 +124,13 @@ impl Connection {
                 self.writer.finish(Response::error(status).to_bytes(false).into(), false);
             }
         }
-        // Without a closing handshake, during which the socket would still be counted.
+        // Skips the closing handshake, during which the socket would still be counted.
         self.writer.prepare_final_write();
         Step::Done
     }
 
-    /// Continues a session on this connection's socket: `hello`, then what the client has missed.
+    /// Continues a session on this connection's socket: sends `hello`, then the packets the client has
+    /// missed.
     fn resume(
         &mut self,
         now: Duration,
@@ -149,7 +149,7 @@ impl Connection {
             core.sessions.refused.incomplete += 1;
             core.gone(now, key, DisconnectReason::Lost);
             shared.flush_after_input(now, core, &mut open.flush_at);
-            // The rest of a flush goes to the timer task, since the session's state is dropped here.
+            // The session's state is dropped here, so the timer task continues the flush.
             if open.flush_at.is_some() {
                 shared.timers.wake_drivers();
             }
@@ -159,8 +159,8 @@ impl Connection {
         let Opening { response, compression, credentials, mut leftover, .. } = opening;
         let token = core.sessions.renew(key, &presented, random);
         let handled = state.received.count();
-        // Neither the response nor `hello` is a packet that the client counts, so they are not
-        // logged.
+        // Neither the response nor `hello` is counted by the client as a packet, so they are not logged
+        // for replay.
         self.writer.push_unlogged(Chunk::complete(response));
         let hello = hello(shared.options(), Some(token), id.as_str(), Some(handled), None);
         self.writer.push_unlogged(Chunk::complete(hello));
@@ -169,7 +169,7 @@ impl Connection {
         }
         self.writer.continue_session(replay);
         core.outbound.writers.insert(key, self.writer.clone());
-        // The client has returned again while the session was on its way to this task.
+        // The client has returned again while the session was being handed over to this task.
         if core.sessions.has_successor(key) {
             self.writer.supersede();
         }
@@ -194,7 +194,7 @@ impl Connection {
 }
 
 impl Connection {
-    /// Stops waiting for a session; one that was handed over already ends here.
+    /// Stops waiting for a session. A session that was already handed over ends.
     pub(super) fn abandon_handover(&mut self) {
         let State::Resuming(resuming) = &mut self.state else { return };
         let Some(HandedOver { mut open, writer }) = resuming.handover.abandon() else { return };
@@ -208,8 +208,8 @@ impl Connection {
     }
 }
 
-/// Returns the frame of `hello`. `resumed` is the number of the client's packets that were handled
-/// if its session continues; `profile` is what it contains otherwise.
+/// Encodes the frame of `hello`. `resumed` is the number of the client's packets that were handled, if
+/// its session continues; otherwise `profile` is sent.
 pub(super) fn hello(
     options: &Options,
     session: Option<SessionToken>,

@@ -1,4 +1,4 @@
-//! The state of an established connection that only sessions have.
+//! The part of an established connection's state that only sessions have.
 
 use std::time::Duration;
 
@@ -12,50 +12,50 @@ use crate::outbound::replay::WrongCount;
 use crate::outbound::socket_writer::SocketWriter;
 use crate::timer::moment::Moment;
 
-/// The longest time in which the server sends nothing, as promised in `hello`. Browsers do not show
-/// pings to a page, so this is the page's sign that the server is alive.
+/// The maximum time without any packet from the server, as announced in `hello`. Browsers do not expose
+/// pings to a page, so the page detects a dead server by this.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(25);
 
-/// A client has no reason to send more acknowledgements in a row that acknowledge nothing new. They
-/// are not packets for the hub, so its rates do not count them.
+/// The maximum number of consecutive acknowledgements that acknowledge nothing new, which a client has
+/// no reason to send. They are not packets for the hub, so its rates do not count them.
 const MOST_IDLE_ACKS: u8 = 64;
-/// The pause that separates one row of acknowledgements from the next.
+/// A pause after which an acknowledgement no longer counts as consecutive.
 const ACK_PAUSE: Duration = Duration::from_secs(1);
 
-/// The session of one connection, apart from the packets to send.
+/// The state of a connection's session, without the packets to send.
 #[derive(Debug)]
 pub(crate) struct SessionState {
-    /// The client's packets that were handled, and when to acknowledge them.
+    /// The client's handled packets, and when to acknowledge them.
     pub(crate) received: AckSchedule,
-    /// When the server has to send something; without a socket, when the session ends.
+    /// When the server has to send something or, without a socket, when the session ends.
     deadline: Moment,
-    /// When the last acknowledgement arrived.
+    /// When the last acknowledgement was received.
     last_ack: Moment,
-    /// The acknowledgements in a row, each within [`ACK_PAUSE`] of the one before, that acknowledge
-    /// nothing new.
+    /// The number of consecutive acknowledgements, each within [`ACK_PAUSE`] of the previous one, that
+    /// acknowledge nothing new.
     idle_acks: u8,
     has_socket: bool,
-    /// True until the client has sent something on its current socket, which shows that it has
-    /// received its token.
+    /// True until a packet has arrived on the current socket, which shows that the client has received
+    /// its new token.
     is_unconfirmed: bool,
-    /// The request handlers that are pending.
+    /// The pending request handlers.
     pub(crate) requests: RunningRequests,
     pub(crate) renewal: Renewal,
 }
 
-/// A packet's meaning for the session.
+/// The meaning of a packet to the session.
 pub(crate) enum SessionPacket {
-    /// An ordinary packet.
+    /// An ordinary packet, for the hub.
     Other,
-    /// The token that the client was asked for.
+    /// The token requested from the client.
     Token,
     /// An acknowledgement of packets.
     Ack,
-    /// The client wants to be sent an acknowledgement.
+    /// A request by the client for an acknowledgement.
     AckNow,
-    /// The client acknowledges what it cannot have received: it has to be closed.
+    /// An acknowledgement of packets that were never sent. The connection has to be closed.
     Wrong,
-    /// The client sends acknowledgements without end: it has to be closed.
+    /// Too many acknowledgements that acknowledge nothing new. The connection has to be closed.
     TooMany,
 }
 
@@ -67,7 +67,7 @@ impl SessionState {
             last_ack: now.into(),
             idle_acks: 0,
             has_socket: true,
-            // The first token has no older one beside it that could stay valid.
+            // The first token replaces no older one that would have to stay valid.
             is_unconfirmed: false,
             requests: RunningRequests::default(),
             renewal: Renewal::default(),
@@ -82,22 +82,23 @@ impl SessionState {
         self.is_unconfirmed = true;
     }
 
-    /// Records that the session has lost its socket, and ends at `until`.
+    /// Records that the session has lost its socket and ends at `until`.
     pub(crate) fn detached(&mut self, until: Duration) {
         (self.deadline, self.has_socket) = (until.into(), false);
     }
 
-    /// Returns the time at which the session ends. It has no socket.
+    /// Returns the time at which a session without a socket ends.
     pub(crate) fn until(&self) -> Duration {
         self.deadline.into()
     }
 
-    /// Returns true once after each return of the client: its newest token has arrived.
+    /// Returns true once after each resume, when the first packet shows that the client has its newest
+    /// token.
     pub(crate) fn confirms(&mut self) -> bool {
         std::mem::take(&mut self.is_unconfirmed)
     }
 
-    /// Handles an acknowledgement; counts any other packet, which was `bytes` long.
+    /// Handles an acknowledgement. Any other packet, of `bytes` bytes, is counted as received.
     pub(crate) fn on_packet(
         &mut self,
         now: Duration,
@@ -106,7 +107,8 @@ impl SessionState {
         writer: &SocketWriter,
     ) -> SessionPacket {
         if packet.event != ACK {
-            // Packets are counted by the hub's rates, and the client may ask about each.
+            // Packets are limited by the hub's rates, and the client may request an acknowledgement for
+            // each.
             self.idle_acks = 0;
             self.received.received(now, bytes);
             return match packet.event == TOKEN && self.renewal.takes_token() {
@@ -126,7 +128,7 @@ impl SessionState {
         }
     }
 
-    /// Returns false if the client has sent too many acknowledgements of nothing new.
+    /// Returns false if too many consecutive acknowledgements have acknowledged nothing new.
     fn may_acknowledge(&mut self, now: Duration, is_new: bool) -> bool {
         let is_in_row = !is_new && now.saturating_sub(self.last_ack.into()) < ACK_PAUSE;
         self.idle_acks = if is_in_row { self.idle_acks.saturating_add(1) } else { 0 };
@@ -134,16 +136,16 @@ impl SessionState {
         self.idle_acks <= MOST_IDLE_ACKS
     }
 
-    /// Returns the time at which the server has to send an acknowledgement: one is due, or nothing
-    /// else shows the client that the server is alive.
+    /// Returns the time at which the server has to send an acknowledgement: because one is due, or
+    /// because it has sent nothing else for [`HEARTBEAT`].
     pub(crate) fn due_at(&self) -> Duration {
         let heartbeat = self.deadline.into();
         self.received.due_at().map_or(heartbeat, |at| at.min(heartbeat))
     }
 
-    /// Returns the frame of an acknowledgement to send now.
+    /// Returns the frame of an acknowledgement, to be sent now.
     pub(crate) fn acknowledge(&mut self, now: Duration) -> Vec<u8> {
-        // A handler that was pending when the socket was lost leads here too.
+        // Also called when a handler that was pending completes after the socket was lost.
         if self.has_socket {
             self.deadline = (now + HEARTBEAT).into();
         }

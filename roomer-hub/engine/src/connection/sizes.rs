@@ -1,5 +1,5 @@
-//! The bytes that each idle connection takes here. The rest is in the hub's tables and in the runtime;
-//! `BENCHMARKS.md` has the sum.
+//! Tests of the memory per idle connection in this crate. The rest is in the hub's tables and in the
+//! runtime; `BENCHMARKS.md` lists the total.
 
 use std::mem::size_of;
 
@@ -12,7 +12,7 @@ use crate::outbound::replay::Replay;
 use crate::outbound::socket_writer::SocketWriter;
 use crate::session::Sessions;
 
-/// A socket of smol's and tokio's size.
+/// The size of a socket of smol and tokio.
 type Socket = [usize; 5];
 
 #[test]
@@ -21,9 +21,9 @@ fn a_connection_does_not_grow() {
     let task = size_of::<Connection>() - size_of::<trace::Span>();
     let writer = size_of::<SocketWriter<Socket>>();
     let sizes = [task, writer, size_of::<ConnInfo>(), size_of::<Established>()];
-    // With tokio's 104 bytes around it, the task is rounded up to a multiple of 128 bytes: 256.
-    // With the 16 of its `Arc`, the application's data fits into the gap that glibc leaves between two blocks
-    // that are aligned to 128 bytes, such as tokio's tasks.
+    // With 104 bytes added by tokio, the task is rounded up to a multiple of 128 bytes: 256. With the
+    // 16 bytes of its `Arc`, the application's data fits into the gap that glibc leaves between two
+    // blocks aligned to 128 bytes, such as tokio's tasks.
     let limits = [152, if cfg!(feature = "deflate") { 216 } else { 208 }, 88, 88];
     assert!(
         sizes.iter().zip(limits).all(|(size, limit)| *size <= limit),
@@ -35,7 +35,8 @@ fn a_connection_does_not_grow() {
 #[cfg(target_pointer_width = "64")]
 fn a_session_does_not_grow() {
     let sizes = [size_of::<SessionState>(), size_of::<Replay>(), Sessions::SIZE];
-    // What an extended connection has besides, each with up to 15 bytes of the allocator's own.
+    // The additional allocations of an extended connection, each with up to 15 bytes of allocator
+    // overhead.
     let limits = [72, 24, 24];
     assert!(
         sizes.iter().zip(limits).all(|(size, limit)| *size <= limit),

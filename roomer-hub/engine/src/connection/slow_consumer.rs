@@ -1,53 +1,52 @@
-//! When a client that does not read fast enough is closed. Pure: time and the outbox's status come in
-//! as arguments.
+//! Closing of clients that read too slowly. Takes the time and the outbox's status as arguments.
 //!
-//! A socket that is full is normal for a moment. The connection is closed when the socket accepts
-//! nothing for `write_timeout`; sooner when more than the high-water mark waits, since other senders
-//! pause for it; and soonest when so much waits that the queue would grow without a useful bound.
+//! A socket may be full for a moment. The connection is closed if its socket accepts nothing for
+//! `write_timeout`. It is closed sooner if more than the high-water mark is queued, since other senders
+//! pause for it, and soonest if the queue would otherwise grow without a useful limit.
 
 use std::time::Duration;
 
 use crate::outbound::socket_writer::{Pressure, Status};
 
-/// Limits of a connection above half of `max_backlog`: how long it may accept nothing, and for how
-/// long it may accept less than half of `max_backlog`.
+/// The limits of a connection above half of `max_backlog`: how long it may accept nothing, and how long
+/// it may accept less than half of `max_backlog`.
 const SLOW_LIMITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 
-/// The limits of a connection with [`FLOOD_FACTOR`] times `max_backlog` in the queue. They bound its
-/// share of a flood.
+/// The limits of a connection whose queue exceeds [`FLOOD_FACTOR`] times `max_backlog`. They limit the
+/// memory it takes in a flood.
 const FLOOD_LIMITS: (Duration, Duration) = (STALL_AFTER, Duration::from_millis(500));
 
 /// The multiple of `max_backlog` at which a connection is flooded ([`FLOOD_LIMITS`]).
 const FLOOD_FACTOR: usize = 3;
 
 /// The time without an accepted byte after which senders no longer pause for a connection above the
-/// high-water mark: they should wait for a slow reader, not for one that has stopped.
+/// high-water mark: they wait for a slow reader, but not for a stalled one.
 const STALL_AFTER: Duration = Duration::from_millis(50);
 
-/// The progress of a socket that is full.
+/// The progress of a full socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SlowConsumer {
     /// When the socket last accepted bytes.
     moved: Duration,
-    /// The number of bytes that it had accepted then.
+    /// The number of bytes that it had accepted by then.
     written: u64,
-    /// When too much began to wait, and the number of bytes that the socket had accepted by then.
+    /// When the queue exceeded the limit, and the number of bytes that the socket had accepted by then.
     behind_since: Option<(Duration, u64)>,
 }
 
-/// The limits that the application chose.
+/// The limits set by the application.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Bytes that may wait.
+    /// The number of bytes that may be queued.
     pub(crate) max_backlog: usize,
-    /// The time for which a full socket may accept nothing.
+    /// How long a full socket may accept nothing.
     pub(crate) write_timeout: Duration,
 }
 
 /// The deadlines of a connection whose socket is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// When to close the connection if the socket stays as it is.
+    /// When to close the connection if its socket accepts nothing more.
     pub(crate) close_at: Duration,
     /// When to poll again.
     pub(crate) poll_at: Duration,
@@ -56,7 +55,7 @@ pub(crate) struct Verdict {
 }
 
 impl SlowConsumer {
-    /// Begins to watch a socket that has become full.
+    /// Starts to observe a socket that has become full.
     pub(crate) fn new(now: Duration, written: u64) -> Self {
         SlowConsumer { moved: now, written, behind_since: None }
     }
@@ -68,12 +67,13 @@ impl SlowConsumer {
         }
         let stalls_now = status.is_above() && now >= self.moved + STALL_AFTER;
         let is_stalled = stalls_now || status.pressure == Pressure::Stalled;
-        // A large message may take its time on a slow connection, whatever small ones wait after it.
+        // A large message may take its time on a slow connection, whatever small ones are queued behind
+        // it.
         let counted = status.queued.saturating_sub(status.large_message_left);
         if !status.is_above() || counted.saturating_sub(status.newest) <= max_backlog / 2 {
             self.behind_since = None;
             let close_at = self.moved + write_timeout;
-            // Polled sooner while senders pause: `STALL_AFTER` releases them.
+            // Polled sooner while senders pause, since they are released after `STALL_AFTER`.
             let poll_at = match status.is_above() && !is_stalled {
                 true => close_at.min(now + STALL_AFTER),
                 false => close_at,
@@ -81,12 +81,12 @@ impl SlowConsumer {
             return Verdict { close_at, poll_at, is_stalled };
         }
         let (since, written_then) = *self.behind_since.get_or_insert((now, status.written));
-        // Half a backlog in time is enough: the next one has the whole time again.
-        // A writer's count only grows, so the subtraction is safe.
+        // Half of `max_backlog` in time is enough, and starts a new period. A writer's count never
+        // decreases, so the subtraction cannot underflow.
         if status.written - written_then >= max_backlog as u64 / 2 {
             self.behind_since = Some((now, status.written));
         }
-        // The option has no upper bound.
+        // Saturates, since the option has no upper limit.
         let is_flooded = counted > max_backlog.saturating_mul(FLOOD_FACTOR);
         let (no_progress, little_progress) = if is_flooded { FLOOD_LIMITS } else { SLOW_LIMITS };
         let close_at = (self.moved + no_progress.min(write_timeout)).min(since + little_progress);
@@ -105,8 +105,7 @@ mod tests {
         Duration::from_millis(ms)
     }
 
-    /// Returns the status of a full socket with this many bytes waiting, above the high-water mark
-    /// or not.
+    /// Returns the status of a full socket with `queued` bytes.
     fn full(queued: usize, written: u64, pressure: Pressure) -> Status {
         Status {
             phase: OutboxPhase::Open,
@@ -149,7 +148,7 @@ mod tests {
             let verdict = slow.poll(ms(500 * step), &full(900, 10 * step, Pressure::Above), LIMITS);
             assert_eq!(verdict.close_at, ms(500 * step + 1000).min(ms(4000)));
         }
-        // Half of max_backlog begins a new period.
+        // Half of max_backlog starts a new period.
         slow.poll(ms(3900), &full(900, 600, Pressure::Above), LIMITS);
         let verdict = slow.poll(ms(3950), &full(900, 610, Pressure::Above), LIMITS);
         assert_eq!(verdict.close_at, ms(4950));

@@ -10,7 +10,7 @@ use crate::connection::{Connection, State, Step};
 use crate::options::Options;
 use crate::outbound::socket_writer::Status;
 
-/// What is due at a deadline.
+/// The event that is due at a deadline.
 #[derive(Clone, Copy, Debug)]
 enum Deadline {
     /// The client has been silent for too long.
@@ -19,15 +19,15 @@ enum Deadline {
     Login,
     /// A message takes too long to arrive.
     Message,
-    /// The client's packets have to be acknowledged, or a sign of life is due.
+    /// An acknowledgement of the client's packets, or a heartbeat, is due.
     Acknowledgement,
-    /// The client has to be asked for another token.
+    /// A token has to be requested from the client.
     Renewal,
     Ping,
 }
 
-/// The deadlines of a connection, in the order in which those that have passed are handled: first those
-/// that end the connection. A full socket has its own, which are determined last.
+/// The deadlines of a connection, in the order in which expired ones are handled: those that end the
+/// connection come first. The deadlines of a full socket are separate and checked last.
 type Deadlines = [(Deadline, Option<Duration>); 6];
 
 impl Established {
@@ -35,7 +35,7 @@ impl Established {
         let (activity, session) = (self.activity.get(), self.session_state.as_ref());
         let silence = match self.activity.is_pending() {
             false => self.keep_alive.timeout_at(options.ping_interval, options.pong_timeout),
-            // Nothing is read while a handler is pending: that is not the client's silence.
+            // Nothing is read while a handler is pending, which must not count as the client's silence.
             true => None,
         };
         let message = activity.and_then(|parts| parts.progress.timeout_at(options.message_timeout));
@@ -51,16 +51,16 @@ impl Established {
 }
 
 impl Connection {
-    /// Handles the deadlines that have passed, and determines when to poll next. Runs after reading,
-    /// so that a process that was stopped for a while does not mistake its own pause for the
-    /// client's silence: bytes that arrived meanwhile count. `status` is from before the reading: a change
-    /// that needs an action has woken the task, which then takes another step.
+    /// Handles expired deadlines, and determines when to poll next. Runs after reading, so that bytes
+    /// that arrived while the process was suspended count, and its own pause is not mistaken for the
+    /// client's silence. `status` dates from before the read: a later change that needs an action has
+    /// woken the task, which then performs another step.
     pub(super) fn check_timeouts(&mut self, now: Duration, status: Status, has_more: bool) -> Step {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
         };
         open.keep_alive.relieved(now, status.relieved);
-        // The client cannot finish a message that the server does not read.
+        // The client cannot complete a message while the server does not read.
         if open.is_reading_suspended(status) {
             open.activity.restart_progress(now);
         }
@@ -73,7 +73,7 @@ impl Connection {
         self.wait(now, status, has_more, &deadlines)
     }
 
-    /// Does what is due.
+    /// Handles an expired deadline.
     fn on_deadline(&mut self, now: Duration, deadline: Deadline) -> Step {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
@@ -83,8 +83,8 @@ impl Connection {
             Deadline::Silence => return self.detach_or_end(now, &close::SILENT),
             Deadline::Login => return self.end(now, &close::LOGIN_EXPIRED),
             Deadline::Message => {
-                // A message that stops in the middle is the first sign of a lost network, long before
-                // the silence is. The client of a session sends the message again on its next socket.
+                // An incomplete message that stops arriving indicates a lost network long before the
+                // pong timeout does. The client retransmits the message on the session's next socket.
                 let half = self.shared.options().message_timeout / 2;
                 return match open.keep_alive.silence(now) >= half {
                     true => self.detach_or_end(now, &close::UNFINISHED),
@@ -110,11 +110,11 @@ impl Connection {
                 self.shared.send_control(key, frame);
             }
         }
-        // What was sent may have filled the socket, so the status has to be read again.
+        // Sending may have filled the socket, so the status has to be read again.
         Step::Again
     }
 
-    /// Keeps the session of a client whose network seems lost, or closes the connection.
+    /// Detaches the session of a client whose network seems lost, or closes the connection.
     fn detach_or_end(&mut self, now: Duration, why: &Close) -> Step {
         match self.detach(now) {
             true => Step::Again,
@@ -144,18 +144,18 @@ impl Connection {
             };
         }
         let flush_at = open.flush_at.map(Duration::from);
-        // `Later` and not `Again`: other connections get their turn in between.
+        // `Later` instead of `Again`, so that other connections run in between.
         if has_more || flush_at.is_some_and(|at| now >= at) {
             return Step::Later;
         }
         let pause = open.activity.get().and_then(|parts| parts.pause.as_ref());
         let others =
             [slow.map(|verdict| verdict.poll_at), pause.map(|pause| pause.until), flush_at];
-        // Only now that the task waits: busy connections keep their memory between two steps.
+        // Only when the task waits, so that a busy connection does not free and allocate between steps.
         open.activity.free_if_over();
         let next = deadlines.iter().filter_map(|(_, at)| *at);
         let next = next.chain(others.into_iter().flatten());
-        // There is always one, that of the next ping.
+        // There is always a deadline: that of the next ping.
         next.min().map_or(Step::Again, Step::Wait)
     }
 }

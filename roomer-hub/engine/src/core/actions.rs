@@ -1,4 +1,4 @@
-//! Gives the hub an input, and carries out each of its actions: outboxes, tables, counts, hooks.
+//! Application of the hub's actions to outboxes, tables, counters and hooks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,8 +22,8 @@ use crate::outbound::Outbound;
 use crate::outbound::socket_writer::SocketWriter;
 use crate::session::Sessions;
 
-/// What the actions of one input change: the parts of [`Core`] beside the hub, which they borrow, and
-/// the result.
+/// The parts of [`Core`] that the actions of one input change, borrowed apart from the hub, and the
+/// result.
 pub(super) struct Effects<'c> {
     outbound: &'c mut Outbound,
     infos: &'c mut ConnTable,
@@ -33,7 +33,7 @@ pub(super) struct Effects<'c> {
     counts: &'c mut Counts,
     #[cfg(feature = "audit")]
     journal: &'c mut Journal,
-    /// The writer of a connection that opens.
+    /// The writer of a connection that is being opened.
     opening: Option<&'c Arc<SocketWriter>>,
     /// True after an [`Action::Joined`].
     has_joined: bool,
@@ -43,8 +43,8 @@ pub(super) struct Effects<'c> {
 }
 
 impl Core {
-    /// Gives the hub an input and carries out its actions. `opening` is the writer of a connection
-    /// that opens.
+    /// Passes an input to the hub and carries out its actions. `opening` is the writer of a connection
+    /// that is being opened.
     pub(crate) fn apply(
         &mut self,
         now: Duration,
@@ -53,13 +53,14 @@ impl Core {
     ) -> Applied {
         #[cfg(feature = "audit")]
         self.journal.record(&input);
-        // Messages of other inputs come from the cluster's machine, which has given them their places.
+        // Messages of other inputs come from the cluster's machine, which has already assigned their
+        // places.
         let is_own =
             matches!(input, Input::Packet { .. } | Input::Allowed { .. } | Input::Command(_));
         let (hub, mut cluster, mut effects) = self.effects(opening);
         let mut actions = hub.handle(now, input);
         while let Some(action) = actions.next() {
-            // Other nodes get the same actions in the same order.
+            // Other nodes receive the same actions in the same order.
             if let Some(cluster) = &mut cluster {
                 let (is_held, gate) = cluster.record(now, &actions, &action, is_own);
                 let congested = &mut effects.applied.congested;
@@ -73,7 +74,7 @@ impl Core {
         effects.finish(hub.tables())
     }
 
-    /// Returns the hub, the part in a cluster, and apart from them what the hub's actions change.
+    /// Splits the hub and the cluster's state from the parts that the hub's actions change.
     #[inline]
     pub(super) fn effects<'c>(
         &'c mut self,
@@ -98,7 +99,7 @@ impl Core {
 }
 
 impl Effects<'_> {
-    /// Carries out one action; `actions` are those after it.
+    /// Carries out one action. `actions` contains those after it.
     #[inline]
     pub(super) fn carry_out(&mut self, action: Action<'_>, actions: &Actions<'_>) {
         let tables = actions.tables();
@@ -130,15 +131,16 @@ impl Effects<'_> {
             Action::Unanswered { request, code } => self.requests.unanswered(request, code),
             Action::Authorize { permission, .. } => self.applied.ask = Some(permission),
             Action::Close { conn, code, reason } => self.close(conn, code, reason),
-            // The cluster has recorded what goes to other nodes.
+            // The cluster has already recorded these for other nodes.
             Action::Rejected | Action::Forward { .. } | Action::InfoChanged { .. } => {}
         }
     }
 
-    /// Returns the result, once all actions are carried out.
+    /// Returns the result after all actions were carried out.
     #[inline]
     pub(super) fn finish(mut self, tables: &Tables) -> Applied {
-        // Looked up once for each input: an input is about one room, but for the notices of an end.
+        // Looked up once per input: except for the notices at the end of a connection, an input
+        // concerns one room.
         if let Some(room) = self.broadcast_in {
             let receiver = self.outbound.congested_member(tables, room);
             self.applied.congested = receiver.map(Congestion::Receiver).or(self.applied.congested);
@@ -171,8 +173,7 @@ impl Effects<'_> {
         packet: PacketRef<'_>,
         snapshot: Snapshot<'_>,
     ) {
-        // Without a `Joined` before it, this answers the join of a connection that is a member
-        // already.
+        // Without a preceding `Joined`, this answers a repeated join.
         let rejoined = if self.has_joined { None } else { tables.find_room(packet.room) };
         let is_sent = self.outbound.join_ack(to, rejoined, packet, snapshot);
         self.counts.messages_out += u64::from(is_sent);
@@ -198,7 +199,7 @@ impl Effects<'_> {
         audience: Audience,
         packet: &PacketRef<'_>,
     ) {
-        // No batch for a room whose only member is the sender.
+        // Skips the batch for a room whose only member is the sender.
         if audience == Audience::All && members.iter().all(|member| Some(member) == except) {
             return;
         }
@@ -231,18 +232,18 @@ impl Effects<'_> {
     fn close(&mut self, conn: ConnKey, code: u16, reason: &str) {
         self.applied.is_closed = true;
         *self.counts.closes.entry(code).or_default() += 1;
-        // The hook needs the info, so it is queued before the info is removed.
+        // Queued before the info, which the hook needs, is removed.
         self.hook_queue.push_lifecycle(self.infos.get(conn), || {
             HookEvent::Gone(DisconnectReason::ByServer(code), reason.into())
         });
         self.infos.remove(conn);
-        // Also refuses a task that waits for the session.
+        // Also fails the handover to a task that waits for the session.
         self.sessions.end(conn);
         self.counts.bytes_out += self.outbound.close(conn, code, reason).unwrap_or_default();
     }
 }
 
-/// Returns the number of a room's members that a notice is for.
+/// Returns the number of members that receive a notice in a room.
 #[cold]
 fn receivers(tables: &Tables, room: RoomKey, except: Option<ConnKey>, audience: Audience) -> u64 {
     let (all, extended) = (tables.members(room).len(), tables.extended_members(room));
@@ -259,6 +260,6 @@ fn receivers(tables: &Tables, room: RoomKey, except: Option<ConnKey>, audience: 
         Audience::Plain => all - extended,
         Audience::Extended => extended,
     };
-    // The excluded member is among those that are counted, so this is not negative.
+    // The excluded member is one of those counted, so the subtraction cannot underflow.
     (count - usize::from(except.is_some_and(is_for))) as u64
 }

@@ -1,4 +1,4 @@
-//! The table of all open connections, by key and by user.
+//! The table of open connections, by key and by user.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,13 +6,13 @@ use std::sync::Arc;
 use crate::app::conn_info::ConnInfo;
 use roomer_hub::{ConnKey, KeyMap};
 
-/// All open connections.
+/// The open connections, with an index by user.
 #[derive(Debug, Default)]
 pub(crate) struct ConnTable {
     by_key: KeyMap<ConnKey, Arc<ConnInfo>>,
-    /// When the connections arrived that have a user.
+    /// The arrival numbers of connections that have a user.
     arrived: KeyMap<ConnKey, Arrival>,
-    /// The connections of each user that has one, the oldest first.
+    /// The connections of each user, oldest first.
     by_user: BTreeMap<Arc<str>, BTreeMap<Arrival, ConnKey>>,
     arrivals: Arrival,
 }
@@ -38,7 +38,7 @@ impl ConnTable {
             && let Some(connections) = self.by_user.get_mut(user)
         {
             connections.remove(&arrival);
-            // Or the table would grow by each user that was ever connected.
+            // Removed, since the table would otherwise keep every user that was ever connected.
             if connections.is_empty() {
                 self.by_user.remove(user);
             }
@@ -46,9 +46,9 @@ impl ConnTable {
         Some(info)
     }
 
-    /// Replaces the data of a connection, which keeps its place among its user's.
+    /// Replaces the data of a connection, which keeps its place in its user's order.
     pub(crate) fn replace(&mut self, info: &Arc<ConnInfo>) {
-        // A session keeps its user, so the other table stays as it is.
+        // A session keeps its user, so the index stays valid.
         if let Some(entry) = self.by_key.get_mut(info.key) {
             *entry = info.clone();
         }
@@ -62,12 +62,12 @@ impl ConnTable {
         self.by_key.values()
     }
 
-    /// Returns a user's connections, the oldest first.
+    /// Returns a user's connections, oldest first.
     pub(crate) fn of(&self, user: &str) -> impl ExactSizeIterator<Item = ConnKey> {
         self.by_user.get(user).map(BTreeMap::values).unwrap_or_default().copied()
     }
 
-    /// Checks that the tables agree; see [`Server::audit`](crate::Server::audit).
+    /// Checks that the indexes agree; see [`Server::audit`](crate::Server::audit).
     #[cfg(feature = "audit")]
     pub(crate) fn audit(&self) -> Result<(), String> {
         for (user, connections) in &self.by_user {

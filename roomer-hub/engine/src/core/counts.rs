@@ -1,15 +1,15 @@
-//! Counters since the start.
+//! Counters since the server's start, updated under the core's lock.
 
 use std::collections::BTreeMap;
 
-/// The counters that are updated under the core's lock.
+/// The counters; those of open connections' outboxes are added when statistics are read.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) opened: u64,
     pub(crate) messages_in: u64,
     pub(crate) bytes_in: u64,
     pub(crate) messages_out: u64,
-    /// Bytes written to connections that have ended; outboxes count for open ones.
+    /// Bytes written to connections that have ended. Outboxes count those of open connections.
     pub(crate) bytes_out: u64,
     pub(crate) closes: BTreeMap<u16, u64>,
     pub(crate) by_peer: u64,

@@ -1,8 +1,8 @@
-//! Hooks for new connections, joins, leaves and disconnects.
+//! The queue of hook calls for new connections, joins, leaves and disconnects.
 //!
-//! These events occur under the hub's lock, where the application's code must not run. So they are
-//! queued there, in order, and a task that has released the lock runs the hooks. Only one task
-//! does so at a time, so that a hook is never called for a leave before the join.
+//! These events occur under the hub's lock, where application code must not run. They are queued there
+//! in order, and a task that has released the lock calls the hooks. Only one task does so at a time, so
+//! that a hook is never called for a leave before the join.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(crate) enum HookEvent {
     Connected,
     Joined(Box<str>),
     Left(Box<str>),
-    /// The reason, and the text of the close frame.
+    /// The connection ended: the reason, and the text of the close frame.
     Gone(DisconnectReason, Box<str>),
 }
 
@@ -33,13 +33,13 @@ impl HookEvent {
     }
 }
 
-/// The events for which no hook has been called yet.
+/// The events whose hooks have not been called yet.
 #[derive(Debug, Default)]
 pub(crate) struct HookQueue {
     /// True if the application has set a hook.
     has_hooks: bool,
     pending: VecDeque<(Arc<ConnInfo>, HookEvent)>,
-    /// True while a task runs the hooks; it will handle events that are queued meanwhile too.
+    /// True while a task calls the hooks; it also handles events queued in the meantime.
     is_running: bool,
 }
 
@@ -48,16 +48,16 @@ impl HookQueue {
         HookQueue { has_hooks, ..HookQueue::default() }
     }
 
-    /// Queues an event of a room, if there are hooks.
+    /// Queues an event in a room, if there are hooks.
     pub(crate) fn push(&mut self, info: Option<&Arc<ConnInfo>>, event: impl FnOnce() -> HookEvent) {
         if self.has_hooks {
-            // A connection that is opening has no data yet: `Core::arrived` queues the events of
+            // A connection that is being opened has no data yet: `Core::arrived` queues the events of
             // its first rooms.
             self.pending.extend(info.map(|info| (info.clone(), event())));
         }
     }
 
-    /// Queues a new connection or the end of one, if there are hooks or a `tracing` subscriber.
+    /// Queues the start or the end of a connection, if there are hooks or a `tracing` subscriber.
     pub(crate) fn push_lifecycle(
         &mut self,
         info: Option<&Arc<ConnInfo>>,
@@ -68,7 +68,7 @@ impl HookQueue {
         }
     }
 
-    /// Returns true if the caller must call the hooks after it has released the lock
+    /// Returns true if the caller must call the hooks after releasing the lock
     /// ([`shared::hooks`](crate::shared)).
     pub(crate) fn try_start(&mut self) -> bool {
         !self.pending.is_empty() && !std::mem::replace(&mut self.is_running, true)
@@ -76,8 +76,8 @@ impl HookQueue {
 
     pub(crate) fn next(&mut self) -> Option<(Arc<ConnInfo>, HookEvent)> {
         let next = self.pending.pop_front();
-        // Reset under the lock that found the queue empty: a task that queues an event later sees
-        // that no task runs the hooks, and runs them.
+        // Reset under the lock under which the queue was found empty: a task that queues an event later
+        // observes that no task calls the hooks, and calls them.
         self.is_running = next.is_some();
         next
     }

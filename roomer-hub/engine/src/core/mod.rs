@@ -1,8 +1,7 @@
-//! The state under the server's one lock: the hub, and the consequences of its actions.
+//! The state under the server's single lock: the hub, and the effects of its actions.
 //!
-//! Everything here is bookkeeping in memory. Nothing writes to a socket, wakes a task or runs a
-//! handler: the task that took the lock does that after it has released it
-//! ([`flush`](crate::shared::flush)).
+//! Everything here is bookkeeping in memory. Writing to sockets, waking tasks and running handlers are
+//! left to the task that took the lock, after it has released it ([`flush`](crate::shared::flush)).
 
 mod actions;
 mod cluster;
@@ -36,32 +35,32 @@ use crate::session::Sessions;
 pub(crate) struct Core {
     pub(crate) hub: Hub,
     pub(crate) outbound: Outbound,
-    /// The open connections as the application sees them.
+    /// The application's view of the open connections.
     pub(crate) infos: ConnTable,
     pub(crate) sessions: Sessions,
     pub(crate) requests: Requests,
     pub(crate) hook_queue: HookQueue,
     pub(crate) counts: Counts,
-    /// This node's part of a cluster, if it is one.
+    /// This node's part of a cluster, or `None` for a single server.
     pub(crate) cluster: Option<Box<ClusterState>>,
     #[cfg(feature = "audit")]
     pub(crate) journal: Journal,
 }
 
-/// The result of an input, for the task that gave it.
+/// The result of an input, for the task that passed it.
 #[derive(Debug, Default)]
 pub(crate) struct Applied {
     /// The key of the connection that was opened.
     pub(crate) opened: Option<ConnKey>,
     /// A handler to run with the packet of the input.
     pub(crate) call: Option<HandlerKey>,
-    /// True if that handler is one of requests.
+    /// True if that handler is a request handler.
     pub(crate) is_request: bool,
-    /// A rule to ask about the packet of the input.
+    /// A rule to call with the packet of the input.
     pub(crate) ask: Option<Permission>,
     /// A receiver above its high-water mark; the sender should pause reading.
     pub(crate) congested: Option<Congestion>,
-    /// True if the hub closed the connection of the input.
+    /// True if the hub has closed the connection of the input.
     pub(crate) is_closed: bool,
 }
 
@@ -81,7 +80,7 @@ impl Core {
         }
     }
 
-    /// Creates the id of a new connection from random bytes. In a cluster it shows its node.
+    /// Creates the id of a new connection from random bytes. In a cluster, the id identifies its node.
     pub(crate) fn new_id(&self, random: [u8; 16]) -> ConnId {
         match &self.cluster {
             None => ConnId::from_random_bytes(random),
@@ -89,7 +88,7 @@ impl Core {
         }
     }
 
-    /// Registers the data of an open connection, and queues the hooks of its first events.
+    /// Registers the data of an opened connection, and queues the hooks of its first events.
     pub(crate) fn arrived(&mut self, info: &Arc<ConnInfo>) {
         self.infos.insert(info);
         let Core { hub, hook_queue, .. } = self;
@@ -105,7 +104,7 @@ impl Core {
     pub(crate) fn limit_user(&mut self, now: Duration, opening: &ConnInfo, most: usize) {
         let Some(user) = opening.user() else { return };
         let mut conns = self.infos.of(user);
-        // One is enough: each new connection adds one.
+        // One is enough, since each new connection adds one.
         if conns.len() > most
             && let Some(conn) = conns.next()
         {
@@ -115,13 +114,13 @@ impl Core {
         }
     }
 
-    /// Removes a connection that ended without a close by the hub.
+    /// Removes a connection that ended without being closed by the hub.
     pub(crate) fn gone(&mut self, now: Duration, conn: ConnKey, why: DisconnectReason) {
-        // The info stays until then: the hooks of the rooms that it leaves need it.
+        // The info is removed afterwards, since the hooks of the rooms that it leaves need it.
         self.apply(now, Input::Gone { conn }, None);
         self.counts.bytes_out += self.outbound.remove(conn).unwrap_or_default();
         self.sessions.end(conn);
-        // Not there if the hub had closed it: that end is counted already.
+        // Absent if the hub has closed the connection, in which case the end was already counted.
         if let Some(info) = self.infos.remove(conn) {
             self.counts.lost += u64::from(why == DisconnectReason::Lost);
             self.counts.by_peer += u64::from(why != DisconnectReason::Lost);
@@ -129,13 +128,13 @@ impl Core {
         }
     }
 
-    /// Closes a connection because the server ends. A client with a session learns when to return,
-    /// so that the next process meets a steady rate of clients.
+    /// Closes a connection because the server shuts down. A client with a session is told when to
+    /// reconnect, so that the next process receives connections at a steady rate.
     pub(crate) fn close_for_shutdown(&mut self, now: Duration, conn: ConnKey, window: Duration) {
         self.close_for_later(now, conn, (close::RESTART.code, &close::SHUTDOWN), window);
     }
 
-    /// Closes a connection for a reason of the server's own; `window` is that of
+    /// Closes a connection on the server's initiative. `window` is the
     /// [`retry_window`](crate::Builder::retry_window).
     pub(crate) fn close_for(
         &mut self,
@@ -150,8 +149,8 @@ impl Core {
         self.apply(now, Input::Command(Command::close(conn, why)), None);
     }
 
-    /// Closes a connection whose client should reconnect. One with a session gets a hint when to do
-    /// so; one without gets the code in the table of close codes.
+    /// Closes a connection whose client should reconnect. The close reason contains the delay for a
+    /// client with a session; other clients receive only the close code.
     pub(crate) fn close_for_later(
         &mut self,
         now: Duration,
@@ -168,7 +167,7 @@ impl Core {
         self.apply(now, Input::Command(close), None);
     }
 
-    /// Takes what has to be written; see [`Outbound::take`].
+    /// Takes the pending output; see [`Outbound::take`].
     pub(crate) fn take(&mut self, all: bool) -> FlushWork {
         let mut work = self.outbound.take(self.hub.tables(), all);
         work.wakers = self.requests.take_wakers();
@@ -176,14 +175,14 @@ impl Core {
         work
     }
 
-    /// Moves a connection from one room to another in one step. Returns false, and changes nothing,
-    /// if it is not in `from`.
+    /// Moves a connection from one room to another in one step. Returns false without an effect if it
+    /// is not in `from`.
     pub(crate) fn move_to(&mut self, now: Duration, conn: ConnKey, from: &str, to: &str) -> bool {
         let tables = self.hub.tables();
         if !tables.find_room(from).is_some_and(|room| tables.is_member(conn, room)) {
             return false;
         }
-        // Leaving comes first, so that a connection in as many rooms as it may be in can move.
+        // Leaves first, so that a connection that has reached its room limit can be moved.
         for command in [Command::Leave { conn, room: from }, Command::Join { conn, room: to }] {
             self.apply(now, Input::Command(command), None);
         }

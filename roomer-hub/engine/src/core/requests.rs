@@ -1,4 +1,4 @@
-//! The server's requests to clients that are not answered yet.
+//! The server's unanswered requests to clients.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::sync::{Mutex, lock};
 
 pub(crate) type Outcome = Result<OwnedMessage, RequestError>;
 
-/// The place where an answer waits for its future.
+/// The slot that receives an answer for its future.
 #[derive(Debug, Default)]
 pub(crate) struct Slot(pub(crate) Mutex<SlotState>);
 
@@ -24,17 +24,17 @@ pub(crate) struct SlotState {
     pub(crate) waker: Option<Waker>,
 }
 
-/// The server's requests without answers, under the server's lock.
+/// The server's unanswered requests, under the server's lock.
 #[derive(Debug, Default)]
 pub(crate) struct Requests {
     waiting: BTreeMap<u64, Arc<Slot>>,
     next: u64,
-    /// Tasks to be woken once the lock is released.
+    /// Wakers to call after the lock is released.
     wakers: Vec<Waker>,
 }
 
 impl Requests {
-    /// Begins a request. Returns its number, and the place where its answer will be.
+    /// Registers a request. Returns its number, and the slot of its answer.
     pub(crate) fn begin(&mut self) -> (u64, Arc<Slot>) {
         let (number, slot) = (self.next, Arc::new(Slot::default()));
         self.next += 1;
@@ -42,12 +42,12 @@ impl Requests {
         (number, slot)
     }
 
-    /// Ends a request whose answer is no longer of interest. Returns false if it had ended already.
+    /// Removes a request that is no longer awaited. Returns false if it had already ended.
     pub(crate) fn withdraw(&mut self, number: u64) -> bool {
         self.waiting.remove(&number).is_some()
     }
 
-    /// Ends a request with its answer.
+    /// Completes a request with its answer.
     #[cold]
     pub(crate) fn answered(
         &mut self,
@@ -66,7 +66,7 @@ impl Requests {
         self.end(number, outcome);
     }
 
-    /// Ends a request to which the hub no longer expects an answer.
+    /// Fails a request to which the hub no longer expects an answer.
     #[cold]
     pub(crate) fn unanswered(&mut self, number: u64, code: ErrorCode) {
         let error = match code {
@@ -84,7 +84,7 @@ impl Requests {
         self.wakers.extend(slot.waker.take());
     }
 
-    /// Takes the tasks that have to be woken once the lock is released.
+    /// Returns the wakers to call after the lock is released.
     pub(crate) fn take_wakers(&mut self) -> Vec<Waker> {
         std::mem::take(&mut self.wakers)
     }
@@ -100,7 +100,7 @@ impl Requests {
         }
     }
 
-    /// Returns the number of requests without answers.
+    /// Returns the number of unanswered requests.
     #[cfg(feature = "audit")]
     pub(crate) fn count(&self) -> usize {
         self.waiting.len()

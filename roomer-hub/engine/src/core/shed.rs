@@ -1,4 +1,4 @@
-//! Closing the connections that hold most memory when all together exceed the budget.
+//! Load shedding: closes the connections with the most memory when the total exceeds the budget.
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -14,19 +14,19 @@ use crate::outbound::closing::CLOSE_ALLOWANCE;
 pub(crate) struct Shed {
     /// The number of connections that were closed.
     pub(crate) closed: usize,
-    /// True if the caller has to flush again for their close frames.
+    /// True if the caller has to flush again, to write their close frames.
     pub(crate) is_over: bool,
 }
 
 impl Core {
-    /// Counts the memory of all connections, and closes those that hold most until the rest is within
+    /// Sums up the memory of all connections, and closes those with the most until the rest is within
     /// the budget.
     pub(crate) fn shed(&mut self, now: Duration, budget: &MemoryBudget, window: Duration) -> Shed {
         let mut buffers = BufferSet::new();
         let closing: Vec<_> =
             self.outbound.closing.take().map(|writer| (writer.usage(), writer)).collect();
-        // Bytes that are being written may be shared with counted buffers or not. No connection is
-        // closed for them, but the next look comes sooner.
+        // Bytes that are being written may share counted buffers. No connection is closed for them, but
+        // memory is checked again sooner.
         let mut in_flight = 0;
         for (usage, _) in &closing {
             buffers.add(usage);
@@ -41,7 +41,7 @@ impl Core {
         }
         let is_over = buffers.sum() > budget.limit();
         for (usage, writer) in closing {
-            // Connections that are closed already go before any open one.
+            // Connections that are already closing are aborted before any open one is closed.
             if is_over {
                 buffers.remove(&usage);
                 writer.abort();
@@ -61,8 +61,8 @@ impl Core {
             let writer = self.outbound.writers.get(conn).cloned();
             self.close_for(now, conn, &close::OUT_OF_MEMORY, window);
             closed += 1;
-            // The close has dropped what was not begun. A large message that was begun stays in
-            // memory until its peer reads it.
+            // The close has dropped messages whose transmission had not begun. A large message that has
+            // begun stays in memory until its peer reads it, so the connection is aborted.
             if let Some(writer) = writer.filter(|writer| writer.usage().size() > CLOSE_ALLOWANCE) {
                 writer.abort();
             }

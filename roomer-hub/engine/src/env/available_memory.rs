@@ -1,36 +1,37 @@
-//! The memory available to this process: the machine's, or the limit of its control groups. Inside a
-//! container, `/proc` has the machine's figures; the container's limit is in the control group's files.
+//! The memory available to the process: that of the machine, or the limit of its control groups. In a
+//! container, `/proc` shows the machine's memory; the container's limit is in the control group's
+//! files.
 
 use std::fs;
 
-/// The default budget is this part of the available memory. The rest is for the connections themselves,
-/// the system's buffers, the application and other processes.
+/// The default budget is one part in `PART` of the available memory. The rest is for the connections
+/// themselves, the system's buffers, the application and other processes.
 const PART: u64 = 4;
 
-/// The upper bound of the default budget.
+/// The upper limit of the default budget.
 const MAX: usize = 1024 * 1024 * 1024;
 
 /// Returns the default of [`memory_budget`](crate::Builder::memory_budget) for the available memory, if
-/// that is known. Never below `least`, which a single connection may need: otherwise a server in a small
-/// container could not be built with the defaults.
+/// known. The result is at least `least`, the maximum for a single connection: otherwise a server in a
+/// small container could not be built with the defaults.
 pub(crate) fn budget(memory: Option<u64>, least: usize) -> usize {
     let part = memory.and_then(|memory| usize::try_from(memory / PART).ok());
-    // The upper bound comes last: a `least` above it is a mistake that the builder reports.
+    // The upper limit is applied last: a `least` above it is an error that the builder reports.
     part.unwrap_or(MAX).max(least).min(MAX)
 }
 
-/// Returns the bytes of memory available to this process; `None` where the system does not report it.
+/// Returns the bytes of memory available to the process, or `None` if the system does not report it.
 pub(crate) fn available() -> Option<u64> {
     least(|path| fs::read_to_string(path).ok())
 }
 
-/// Returns the least of all limits, each read from its file.
+/// Returns the lowest of all limits. `read` returns the text of a file.
 fn least(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
     let machine = read("/proc/meminfo").and_then(|text| total(&text));
     let groups = read("/proc/self/cgroup").unwrap_or_default();
     let files = groups.lines().filter_map(limit_files).flatten();
-    // Version 2 has the word `max` where there is no limit, which does not parse; version 1 has a
-    // number beyond any machine's memory, which the minimum ignores.
+    // Without a limit, version 2 contains the word `max`, which does not parse, and version 1 a number
+    // beyond any machine's memory, which the minimum ignores.
     let limits = files.filter_map(|file| read(&file)?.trim().parse().ok());
     limits.chain(machine).min()
 }
@@ -42,8 +43,8 @@ fn total(meminfo: &str) -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// Returns the files with the limits of a control group and of its parents, from a line of
-/// `/proc/self/cgroup`. Inside a container, its own group may be mounted as the root.
+/// Returns the files with the limits of a control group and its parents, from a line of
+/// `/proc/self/cgroup`. In a container, its own group may be mounted as the root.
 fn limit_files(line: &str) -> Option<Vec<String>> {
     // A line is `id:controllers:path`; only the path may contain more colons.
     let mut parts = line.splitn(3, ':').skip(1);
@@ -72,7 +73,7 @@ mod tests {
 
     const MIB: u64 = 1024 * 1024;
 
-    /// Returns the memory that is found where these files exist.
+    /// Returns the result for a file system that contains only these files.
     fn found(files: &[(&str, &str)]) -> Option<u64> {
         let read = |path: &str| files.iter().find(|(name, _)| *name == path);
         least(|path| read(path).map(|(_, text)| (*text).into()))

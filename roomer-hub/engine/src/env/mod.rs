@@ -7,22 +7,22 @@ use std::time::Duration;
 use std::time::Instant;
 
 use uuid::Uuid;
-// The clock of the standard library panics in browsers.
+// `std::time::Instant` panics in browsers.
 #[cfg(all(feature = "web", target_family = "wasm"))]
 use web_time::Instant;
 
 /// The source of a server's time and randomness. Simulations implement it; production code uses
 /// [`SystemEnvironment`].
 pub trait Environment: Send + Sync + 'static {
-    /// Returns the time since a fixed point of the environment's choice. It never decreases.
+    /// Returns the time since an arbitrary fixed point. It never decreases.
     fn now(&self) -> Duration;
 
     /// Returns 16 unpredictable bytes, for a connection's id or a hash key.
     fn random(&self) -> [u8; 16];
 
-    /// Returns the bytes of memory that are available to the server, from which the default of
-    /// [`memory_budget`](crate::Builder::memory_budget) follows; `None` if unknown, which is the
-    /// default. Called once, when the server is built.
+    /// Returns the bytes of memory available to the server, or `None` if unknown, which is the default.
+    /// The default of [`memory_budget`](crate::Builder::memory_budget) is derived from it. Called once,
+    /// when the server is built.
     fn available_memory(&self) -> Option<u64> {
         None
     }
@@ -55,12 +55,12 @@ impl Environment for SystemEnvironment {
     }
 
     fn random(&self) -> [u8; 16] {
-        // All but the six bits of the version and the variant are random.
+        // All bits but the six of the version and the variant are random.
         Uuid::new_v4().into_bytes()
     }
 
-    /// Returns the machine's memory, or the lower limit of the process's control groups (version 1 or
-    /// 2), on Linux; `None` on other systems.
+    /// Returns the machine's memory, or the limit of the process's control groups (version 1 or 2) if
+    /// that is lower. Linux only; `None` on other systems.
     fn available_memory(&self) -> Option<u64> {
         available_memory::available()
     }

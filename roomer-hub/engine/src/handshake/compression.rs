@@ -10,8 +10,8 @@ use crate::handshake::options::HandshakeOptions;
 pub(crate) struct Compression {
     /// True if the client may send compressed messages.
     pub(crate) is_agreed: bool,
-    /// True if the client takes compressed messages too: its window is not smaller than the compressor's,
-    /// whose output all receivers share.
+    /// True if the client also accepts compressed messages: its window is at least as large as the
+    /// compressor's, whose output is shared by all receivers.
     pub(crate) is_shared: bool,
 }
 
@@ -26,8 +26,8 @@ impl Compression {
     }
 }
 
-/// Returns what is negotiated, and the value of `Sec-WebSocket-Extensions` in the response if it is
-/// something.
+/// Returns the negotiated compression, and the value of `Sec-WebSocket-Extensions` for the response, if
+/// any.
 #[cfg(feature = "deflate")]
 pub(crate) fn negotiate(
     headers: &HeaderMap,

@@ -1,6 +1,6 @@
-//! Decides about a request for an upgrade: rules, admission, and the application's `authorize`.
+//! The decision about an upgrade request: rules, admission, and the application's `authorize`.
 //!
-//! The order of the checks, and the responses, are those of the Go original.
+//! The order of the checks and the responses are those of the Go original.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -26,19 +26,19 @@ use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
 use crate::sync::lock;
 
-/// An accepted request: the response, and the state with which the connection starts.
+/// An accepted request: the response, and the initial state of the connection.
 pub(crate) struct Accepted {
-    /// The response of 101.
+    /// The response with status 101.
     pub(crate) response: Response,
     pub(crate) compression: Compression,
     pub(crate) credentials: Option<Arc<Credentials>>,
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) untrusted_proxy: Option<IpAddr>,
-    /// Present if the client asks for the extended protocol.
+    /// Present if the client requests the extended protocol.
     pub(crate) session: Option<SessionRequest>,
 }
 
-/// The decision about a request for an upgrade.
+/// The decision about an upgrade request.
 pub(crate) enum Decision {
     Ready(Result<Accepted, Rejected>),
     /// The application's `authorize_async` hook is still running.
@@ -50,17 +50,17 @@ pub(crate) struct PendingAuth {
     monitor: Monitor,
     run: BoxFuture<AuthResult>,
     observed: ObservedCall,
-    /// `None` once the decision was returned.
+    /// `None` after the decision was returned.
     candidate: Option<Candidate>,
 }
 
-/// A request that has passed the steps before `authorize`.
+/// A request that has passed the checks before `authorize`.
 struct Candidate {
     /// The claims that middleware left in the request's extensions.
     claims: Option<Claims>,
     extensions: Extensions,
-    /// The outcome of the protocol's rules. Clients learn of a violation only if `authorize` lets
-    /// them in.
+    /// The result of the protocol's checks. A violation is reported to the client only if `authorize`
+    /// accepts the request.
     checked: Result<(Response, Compression), Rejected>,
     peer: Option<SocketAddr>,
     untrusted_proxy: Option<IpAddr>,
@@ -69,7 +69,7 @@ struct Candidate {
 }
 
 impl PendingAuth {
-    /// Polls the hook; `now` is the time for a decision. Must not be polled again once it is ready.
+    /// Polls the hook. `now` returns the time of the decision. Must not be polled again once ready.
     pub(crate) fn poll(
         &mut self,
         now: impl FnOnce() -> Duration,
@@ -83,7 +83,7 @@ impl PendingAuth {
                     auth_result(&self.monitor, result, candidate.peer, candidate.has_token);
                 claims.and_then(|claims| candidate.accept(Some(claims), now()))
             }
-            // Only if it is polled again, which the caller must not do.
+            // Reached only if polled again after completion.
             None => Err(Rejected::with_status(StatusCode::INTERNAL_SERVER_ERROR)),
         })
     }
@@ -105,7 +105,7 @@ impl Candidate {
         if let Some(from_hook) = from_hook {
             claims.get_or_insert_default().merge(from_hook);
         }
-        // Before `checked`: like a rejection by the hook, an expired login hides a violation.
+        // Checked before `checked`: like a rejection by the hook, an expired login hides a violation.
         let credentials = Credentials::new(claims, extensions, now).map_err(|Expired| {
             let rejection = Rejection::unauthorized("the login has expired");
             let status = rejection.status().as_u16();
@@ -123,8 +123,7 @@ impl Candidate {
 }
 
 impl ServerHandshake<'_> {
-    /// Decides about a request for an upgrade. `is_mounted` is true if a framework has read the
-    /// request.
+    /// Decides about an upgrade request. `is_mounted` is true if a framework has read the request.
     pub(crate) fn decide(&self, request: Request, is_mounted: bool) -> Decision {
         self.try_decide(request, is_mounted)
             .unwrap_or_else(|rejected| Decision::Ready(Err(rejected)))
@@ -138,15 +137,15 @@ impl ServerHandshake<'_> {
         self.check_address(&request, is_mounted)?;
         let untrusted_proxy = untrusted_proxy(&request, options);
         let session = SessionRequest::of(&request).filter(|_| self.has_sessions);
-        // A full server rejects before it calls the hook, which may be expensive.
-        // Any user's session counts here, since the client's own user is known only after the hook.
-        // Admission checks again with it.
+        // A full server rejects before it calls the hook, which may be expensive. A session of any user
+        // counts here, since the client's own user is known only after the hook. Admission checks again
+        // with that user.
         let replaced = self.replaced_by(session.as_ref(), |_| true);
         let address = options.address(request.peer);
         let allowed = self.lifecycle.check(address, &options.admission, replaced);
         allowed.map_err(|status| self.full(status, untrusted_proxy))?;
         let (claims, peer) = (request.head.extensions().get::<Claims>().cloned(), request.peer);
-        // Only warnings about `authorize` mention it, so it is not looked for without a hook.
+        // Only warnings about `authorize` mention the token, so it is not searched for without a hook.
         let has_token = options.authorize.is_some() && request.token().is_some();
         let extensions = request.head.extensions().clone();
         let candidate = |checked| Candidate {
@@ -186,16 +185,16 @@ impl ServerHandshake<'_> {
         self.replaced_by(accepted.session.as_ref(), |of_session| of_session == user)
     }
 
-    /// Returns the socket that ends if a client with this request is admitted: its session's old one,
-    /// if that still looks open. So a client whose address is at its limit, or whose server is full,
-    /// can change its network. `is_user` is true for the user that the client has logged in as: the
-    /// session of another one stays, and so does its socket.
+    /// Returns the socket that ends if a client with this request is admitted: that of its session, if
+    /// it still looks open. This lets a client change its network although its address is at its limit
+    /// or the server is full. `is_user` is true for the user that the client has logged in as; a
+    /// session of another user, and its socket, are kept.
     fn replaced_by(
         &self,
         request: Option<&SessionRequest>,
         is_user: impl FnOnce(Option<&Arc<str>>) -> bool,
     ) -> Option<Replaced> {
-        // Without a count the session cannot continue, and its socket stays.
+        // Without a count the session cannot continue, and its socket is kept.
         let resume = request?.resume.as_ref().filter(|resume| resume.received.is_some())?;
         let token = resume.token?;
         let core = lock(self.core);

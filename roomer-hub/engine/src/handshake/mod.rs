@@ -30,16 +30,16 @@ use crate::lifecycle::Lifecycle;
 use crate::metrics::warning::Warnings;
 use crate::sync::Mutex;
 
-/// The parts of a server that decide about a request.
+/// The parts of a server that are needed to decide about a request.
 #[derive(Clone, Copy)]
 pub(crate) struct ServerHandshake<'s> {
     pub(crate) options: &'s HandshakeOptions,
-    /// True if clients may ask for the extended protocol.
+    /// True if clients may use the extended protocol.
     pub(crate) has_sessions: bool,
     pub(crate) monitor: &'s Monitor,
     pub(crate) lifecycle: &'s Lifecycle,
     pub(crate) warnings: &'s Warnings,
-    /// Locked only to find the session that a client wants to return to.
+    /// Locked only to look up the session that a client requests to resume.
     pub(crate) core: &'s Mutex<Core>,
     pub(crate) env: &'s dyn Environment,
 }

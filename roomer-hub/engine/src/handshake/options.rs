@@ -1,4 +1,4 @@
-//! The options of the handshake: where the WebSocket is, and which requests are accepted.
+//! Options of the handshake: the WebSocket's path, and the requests that are accepted.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::handshake::request::{AuthResult, Request};
 use crate::handshake::subprotocol::Subprotocols;
 use crate::lifecycle::admission::{Address, AdmissionLimit, AdmissionLimits};
 
-/// Each is documented at its method of [`Builder`](crate::Builder).
+/// Each field is documented at its method of [`Builder`](crate::Builder).
 pub(crate) struct HandshakeOptions {
     pub(crate) path: String,
     pub(crate) pages: BTreeMap<String, Page>,
@@ -26,12 +26,12 @@ pub(crate) struct HandshakeOptions {
     pub(crate) chosen: Chosen,
     pub(crate) max_head: usize,
     pub(crate) max_headers: usize,
-    /// The rooms whose messages are compressed, and from which length on.
+    /// Patterns of rooms whose messages are compressed, and the minimum length of a compressed message.
     pub(crate) compression: Vec<(String, usize)>,
 }
 
-/// Options that the application has set, as opposed to defaults. If one of them cannot apply, the
-/// server warns or fails, while a default is dropped silently.
+/// Options set by the application, as opposed to defaults. If one of them cannot apply, the server
+/// warns or fails, while a default is silently dropped.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Chosen {
     pub(crate) path: bool,
@@ -40,7 +40,7 @@ pub(crate) struct Chosen {
     pub(crate) max_connections_per_address: bool,
 }
 
-/// The application's hook that decides about handshakes.
+/// The application's hook that authorizes handshakes.
 pub(crate) enum Authorize {
     Sync(Box<dyn Fn(&Request) -> AuthResult + Send + Sync>),
     Async(Box<dyn Fn(Request) -> BoxFuture<AuthResult> + Send + Sync>),
@@ -84,14 +84,14 @@ impl Default for HandshakeOptions {
 }
 
 impl HandshakeOptions {
-    /// Returns the address that a socket counts for; `None` if it has no address, or is a trusted
+    /// Returns the address that a socket is counted for, or `None` if it has no address or is a trusted
     /// proxy, which connects for many clients.
     pub(crate) fn address(&self, peer: Option<SocketAddr>) -> Option<Address> {
         peer.filter(|peer| !self.proxies.trusts(Some(*peer))).map(|peer| Address::of(peer.ip()))
     }
 
-    /// Returns an option that the application has set and that needs the address of each client.
-    /// The limit on handshakes does not apply to a mounted server: the framework reads requests.
+    /// Returns an option set by the application that needs the address of each client. The limit of
+    /// handshakes does not apply to a mounted server, since the framework reads its requests.
     pub(crate) fn needs_address(&self, is_mounted: bool) -> Option<&'static str> {
         [
             ("max_connections_per_address", self.chosen.max_connections_per_address),
@@ -107,7 +107,7 @@ impl HandshakeOptions {
         self.proxy_protocol && self.proxies.trusts(peer)
     }
 
-    /// Returns the options that the application has set and that do not apply to a mounted server.
+    /// Returns the options set by the application that do not apply to a mounted server.
     pub(crate) fn not_for_frameworks(&self) -> Vec<&'static str> {
         [
             ("path", self.chosen.path),

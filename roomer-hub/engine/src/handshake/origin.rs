@@ -1,16 +1,16 @@
-//! The origins whose web pages may connect.
+//! The origins of web pages that may connect.
 
 use http::Uri;
 use http::uri::Authority;
 
-/// A rule for the `Origin` header, which browsers send and scripts cannot forge. Clients that do
-/// not send it are not browsers and are always admitted.
+/// A rule for the `Origin` header, which browsers send and scripts cannot forge. Clients that do not
+/// send it are not browsers and are always accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Origins {
     /// Only pages of the host in the request's `Host` header.
     #[default]
     SameHost,
-    /// Pages of that host and of these origins.
+    /// Pages of that host, and of these origins.
     List(Vec<Origin>),
     /// Pages of any origin.
     Any,
@@ -28,21 +28,22 @@ impl Origin {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let uri: Uri = text.parse().ok()?;
         let scheme = uri.scheme_str()?.to_ascii_lowercase();
-        // `Uri` has `/` as the path of an address that has none.
+        // `Uri` returns the path `/` for a URL that has none.
         let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
         let authority = uri.authority().filter(|authority| is_bare && !has_user(authority))?;
         let port = authority.port_u16().or_else(|| default_port(&scheme));
         Some(Origin { host: authority.host().to_ascii_lowercase(), port, scheme })
     }
 
-    /// Returns true if a `Host` header names this origin's host. The header does not contain a
-    /// scheme, so a missing port is the default port of the origin's scheme.
+    /// Returns true if a `Host` header names this origin's host. The header contains no scheme, so a
+    /// missing port means the default port of the origin's scheme.
     fn matches_host(&self, host: &str) -> bool {
         let Ok(authority) = host.parse::<Authority>() else {
             return false;
         };
         let port = authority.port_u16().or_else(|| default_port(&self.scheme));
-        // In `example.com@evil.org` the host is the second one, though it begins like ours.
+        // In `example.com@evil.org` the host is `evil.org`, although the text begins with the origin's
+        // host.
         !has_user(&authority)
             && authority.host().eq_ignore_ascii_case(&self.host)
             && port == self.port
@@ -58,13 +59,13 @@ impl Origins {
         }
     }
 
-    /// Returns true if a request with these headers is admitted.
+    /// Returns true if a request with these headers is accepted.
     pub(crate) fn admit(&self, origin: Option<&[u8]>, host: Option<&str>) -> bool {
         let (Some(origin), false) = (origin, *self == Origins::Any) else {
             return true;
         };
         let text = std::str::from_utf8(origin).ok();
-        // This includes `null`, the origin of sandboxed pages.
+        // `null`, the origin of sandboxed pages, is rejected here too.
         let Some(origin) = text.and_then(Origin::parse) else {
             return false;
         };

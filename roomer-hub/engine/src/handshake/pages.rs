@@ -1,4 +1,5 @@
-//! Responses to plain HTTP requests beside the WebSocket's path: pages, health checks, redirects.
+//! Responses to plain HTTP requests at paths other than the WebSocket's: pages, health checks,
+//! redirects.
 
 use http::{Method, StatusCode};
 
@@ -6,15 +7,15 @@ use crate::handshake::options::HandshakeOptions;
 use crate::handshake::request::Request;
 use crate::handshake::response::Response;
 
-/// A health check.
+/// The kind of a health check.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum HealthCheck {
     Live,
     Ready,
 }
 
-/// Returns the response to a request for a path other than the WebSocket's, or the status of
-/// its rejection. Returns `None` for the WebSocket's path. `is_healthy` carries out a health check.
+/// Returns the response to a request at a path other than the WebSocket's, or the status of its
+/// rejection. Returns `None` for the WebSocket's path. `is_healthy` performs a health check.
 pub(crate) fn page(
     options: &HandshakeOptions,
     request: &Request,
@@ -32,9 +33,9 @@ pub(crate) fn page(
         }
         (_, Some(_)) if is_options => Response::options("GET, HEAD, OPTIONS"),
         (_, Some(page)) => Response::page(page),
-        // Load balancers without a configured path probe these with OPTIONS.
+        // Load balancers without a configured path probe these two paths with OPTIONS.
         (_, None) if is_options && matches!(path, "/" | "*") => Response::options("OPTIONS"),
-        // Only to known pages: a redirect must not lead to an address that the client chooses.
+        // Redirects only to known pages: the client must not be able to choose the target.
         (_, None) if path.starts_with('/') && options.pages.contains_key(&folder(path)) => {
             let query = request.head.uri().query();
             let query = query.map(|query| format!("?{query}")).unwrap_or_default();
@@ -42,14 +43,14 @@ pub(crate) fn page(
         }
         (_, None) => return Some(Err(StatusCode::NOT_FOUND)),
     };
-    // After the path, so that an unknown one is 404 whatever the method.
+    // Checked after the path, so that an unknown path is answered with 404 whatever the method.
     Some(match *request.head.method() {
         Method::GET | Method::HEAD | Method::OPTIONS => Ok(response),
         _ => Err(StatusCode::METHOD_NOT_ALLOWED),
     })
 }
 
-/// Returns the path with a slash at its end.
+/// Returns the path with a trailing slash.
 fn folder(path: &str) -> String {
     format!("{path}/")
 }

@@ -1,30 +1,30 @@
-//! Parses the head of an HTTP/1 request that arrives in pieces.
+//! An incremental parser for the head of an HTTP/1 request.
 
 use http::{StatusCode, Version};
 
 use crate::handshake::options::HandshakeOptions;
 
-/// An incremental parser of one request head.
+/// The bytes received so far of a request's head.
 #[derive(Debug, Default)]
 pub(crate) struct RequestParser {
     head: Vec<u8>,
 }
 
-/// A parsed head and the bytes that followed it, or the status of the rejection.
+/// A parsed head and the bytes after it, or the status of the rejection.
 pub(crate) type ParsedHead = Result<(http::Request<()>, Vec<u8>), StatusCode>;
 
 impl RequestParser {
-    /// Adds bytes and returns the outcome, or `None` while the head is incomplete.
+    /// Appends bytes. Returns the outcome, or `None` while the head is incomplete.
     pub(crate) fn push(&mut self, bytes: &[u8], options: &HandshakeOptions) -> Option<ParsedHead> {
         let is_first = self.head.is_empty();
-        // An end of the head may span the old and the new bytes; it is at most three bytes long.
+        // The end of the head has up to three bytes, which may span old and new bytes.
         let scan_from = self.head.len().saturating_sub(2);
         let room = options.max_head.saturating_sub(self.head.len());
         let (bytes, excess) = bytes.split_at(bytes.len().min(room));
         self.head.extend_from_slice(bytes);
-        // Parse once at the start, so that bytes that are not HTTP are rejected immediately, and
-        // again when the head is complete. Parsing at each piece would cost quadratic time when a
-        // client sends single bytes.
+        // Parsed at the first bytes, so that bytes that are not HTTP are rejected immediately, and
+        // again when the head is complete. Parsing on each call would cost quadratic time if a client
+        // sends single bytes.
         if is_first || contains_end(&self.head[scan_from..]) {
             match parse(&self.head, options.max_headers) {
                 Ok(Some((size, head))) => {
@@ -37,7 +37,7 @@ impl RequestParser {
             }
         }
         if self.head.len() >= options.max_head {
-            // Without the end of a line, it is the request's target that is too long.
+            // If there is no line ending, the request target is too long.
             return Some(Err(match self.head.contains(&b'\n') {
                 true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 false => StatusCode::URI_TOO_LONG,
@@ -74,7 +74,7 @@ fn parse(
     for header in parsed.headers {
         request = request.header(header.name, header.value);
     }
-    // The builder kept its first error, such as a target that httparse accepts and `http` does not.
+    // The builder has kept its first error, such as a target accepted by httparse but not by `http`.
     request.body(()).map(|request| Some((size, request))).map_err(|_| StatusCode::BAD_REQUEST)
 }
 

@@ -1,9 +1,9 @@
-//! The client's address behind a proxy.
+//! Trusted proxies, and the client's address in `X-Forwarded-For`.
 //!
-//! A proxy appends the address of its peer to `X-Forwarded-For`; everything before that is what the
-//! peer sent, and may be forged. So the header is used only if it comes from a trusted proxy, and
-//! is read from its end: trusted addresses in it are further proxies, and the first address that
-//! is not trusted is the client.
+//! A proxy appends the address of its peer to the header. Everything before it was sent by the peer and
+//! may be forged. The header is therefore used only if it comes from a trusted proxy, and is read from
+//! its end: trusted addresses in it are further proxies, and the first address that is not trusted is
+//! the client's.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,7 +16,7 @@ pub(crate) const HEADER: &str = "x-forwarded-for";
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Proxies {
     networks: Vec<Network>,
-    /// True if peers without an address are trusted: those of Unix sockets.
+    /// True if peers without an address are trusted, which are those of Unix sockets.
     unix: bool,
 }
 
@@ -39,22 +39,22 @@ impl Proxies {
         network.is_some()
     }
 
-    /// Returns the client's address, given the peer's address and the headers that the peer sent.
+    /// Returns the client's address, given the peer's address and the received headers.
     pub(crate) fn client(
         &self,
         peer: Option<SocketAddr>,
         headers: &HeaderMap,
     ) -> Option<SocketAddr> {
         let mut client = peer;
-        // Several lines of a header are one list (RFC 9110 section 5.3).
+        // Several lines of a header form one list (RFC 9110 section 5.3).
         let values = headers.get_all(HEADER).iter().rev();
         let hops = values.flat_map(|value| value.as_bytes().rsplit(|byte| *byte == b','));
         for hop in hops.map(<[u8]>::trim_ascii) {
             if !self.trusts(client) {
                 break;
             }
-            // A proxy may write `unknown`. The entries before it cannot be attributed to a proxy,
-            // so the search ends at the last known address.
+            // A proxy may write `unknown`. The entries before it cannot be attributed to a proxy, so
+            // the search ends at the last known address.
             let Some(address) = std::str::from_utf8(hop).ok().and_then(parse_address) else {
                 break;
             };
@@ -73,7 +73,7 @@ impl Proxies {
         !self.networks.is_empty()
     }
 
-    /// Returns true if the peer is a trusted proxy, whose requests are those of other clients.
+    /// Returns true if the peer is a trusted proxy, which forwards the requests of others.
     pub(crate) fn trusts(&self, peer: Option<SocketAddr>) -> bool {
         match peer {
             Some(peer) => self.networks.iter().any(|network| network.contains(peer.ip())),
@@ -94,12 +94,13 @@ impl Network {
         (bits <= max).then_some(Network { address, bits })
     }
 
-    /// Returns true if the address is in the network. An IPv4 address that a dual-stack listener
-    /// has mapped into IPv6 counts as IPv4.
+    /// Returns true if the address is in the network. An IPv4-mapped IPv6 address, as reported by a
+    /// dual-stack listener, counts as IPv4.
     fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
-                // Not by a mask, which would be shifted by all bits for a network of 0 bits.
+                // Compares without a mask, since a network of 0 bits would require a shift by the full
+                // width.
                 let differ = u32::from(own) ^ u32::from(other);
                 differ.leading_zeros() >= self.bits
             }
@@ -112,10 +113,10 @@ impl Network {
     }
 }
 
-/// Parses an address as proxies write it: with or without a port, with or without brackets.
+/// Parses an address in the forms that proxies write: with or without port and brackets.
 fn parse_address(text: &str) -> Option<SocketAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    // Port 0 stands for an unknown one.
+    // Port 0 means that the port is unknown.
     let without_port = || bare.parse().ok().map(|ip: IpAddr| SocketAddr::new(ip, 0));
     text.parse().ok().or_else(without_port)
 }
@@ -126,7 +127,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns the client's address as text, with the port if there is one; `-` without an address.
+    /// Returns the client's address as text, with the port if known, or `-` without an address.
     fn client(trusted: &[&str], peer: &str, lines: &[&'static str]) -> String {
         let mut proxies = Proxies::default();
         assert!(trusted.iter().all(|text| proxies.trust(text)));
@@ -164,7 +165,7 @@ mod tests {
 
     #[test]
     fn addresses_that_a_client_forges_are_ignored() {
-        // The client at 6.6.6.6 sent everything before its address, which the proxy appended.
+        // The client at 6.6.6.6 sent the first entry; the proxy appended the client's address.
         let lines = ["1.2.3.4, 6.6.6.6"];
         assert_eq!(client(&["10.0.0.0/8"], "10.0.0.1", &lines), "6.6.6.6");
         let lines = ["1.2.3.4", "10.0.0.9, 6.6.6.6"];
@@ -178,7 +179,7 @@ mod tests {
         let trusted = ["10.0.0.0/8", "fd00::/8"];
         assert_eq!(client(&trusted, "10.0.0.1", &["1.2.3.4, fd00::3,10.0.0.2"]), "1.2.3.4");
         assert_eq!(client(&trusted, "10.0.0.1", &["1.2.3.4", "fd00::3", "10.0.0.2"]), "1.2.3.4");
-        // All hops are trusted: the request began within the network.
+        // All hops are trusted, so the request originates from within the network.
         assert_eq!(client(&trusted, "10.0.0.1", &["10.0.0.3, 10.0.0.2"]), "10.0.0.3");
     }
 
@@ -199,7 +200,7 @@ mod tests {
         ] {
             assert_eq!(client(&["10.0.0.1"], "10.0.0.1", &[text]), canonical);
         }
-        // A dual-stack listener reports IPv4 addresses as mapped.
+        // A dual-stack listener reports IPv4 addresses as IPv4-mapped IPv6 addresses.
         assert_eq!(client(&["10.0.0.1"], "::ffff:10.0.0.1", &["1.2.3.4"]), "1.2.3.4");
     }
 

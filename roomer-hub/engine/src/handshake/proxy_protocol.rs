@@ -1,36 +1,36 @@
-//! The PROXY protocol, versions 1 and 2: a line of text or a block of bytes with the client's
-//! address, which a proxy sends before the client's own bytes.
+//! Parser of the PROXY protocol, versions 1 and 2: a line of text or a binary block with the client's
+//! address, sent by a proxy before the client's own bytes.
 //!
-//! The parser works on memory and requests exactly the bytes of the header, since the bytes after
-//! it belong to the client.
+//! The parser does no I/O, and requests exactly the bytes of the header, since the bytes after it
+//! belong to the client.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The first bytes of version 2.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
-/// The longest line of version 1, including its end.
+/// The maximum length of a line in version 1, including its end.
 const MAX_LINE: usize = 107;
 
-/// The shortest line of version 1: `PROXY UNKNOWN`.
+/// The minimum length of a line in version 1: `PROXY UNKNOWN`.
 const MIN_LINE: usize = 15;
 
 /// The size of the fixed part of version 2.
 const FIXED: usize = 16;
 
-/// The largest accepted block after the fixed part of version 2: addresses, and the proxy's
-/// extensions (TLVs).
+/// The maximum size of the block after the fixed part of version 2, which contains addresses and the
+/// proxy's extensions (TLVs).
 const MAX_BLOCK: usize = 4096;
 
-/// An incremental parser of one header.
+/// The bytes received so far of a header.
 #[derive(Debug, Default)]
 pub(crate) struct ProxyHeader(Vec<u8>);
 
-/// The bytes are not a header of the PROXY protocol.
+/// The received bytes are not a header of the PROXY protocol.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct InvalidProxyHeader;
 
-/// The client's address; `None` if the connection is the proxy's own, or of a family without
+/// The client's address. `None` if the connection is the proxy's own, or of an address family without
 /// addresses.
 pub(crate) type ProxiedAddress = Option<SocketAddr>;
 
@@ -39,7 +39,8 @@ impl ProxyHeader {
     pub(crate) fn wanted(&self) -> usize {
         let have = self.0.len();
         match self.0.first() {
-            // The line may end with any byte from here on, and what follows it is the client's.
+            // From here on the line may end at any byte, and the bytes after its end belong to the
+            // client.
             Some(b'P') if have >= MIN_LINE => 1,
             Some(b'P') | None => MIN_LINE - have,
             // At least 1, since a read into an empty buffer looks like the end of the stream.
@@ -47,15 +48,15 @@ impl ProxyHeader {
         }
     }
 
-    /// Adds bytes, at most as many as are [wanted](Self::wanted). Returns `Ok(None)` while the
-    /// header is incomplete.
+    /// Appends bytes, at most as many as [`wanted`](Self::wanted). Returns `Ok(None)` while the header
+    /// is incomplete.
     pub(crate) fn push(
         &mut self,
         bytes: &[u8],
     ) -> Result<Option<ProxiedAddress>, InvalidProxyHeader> {
         self.0.extend_from_slice(bytes);
         let have = &self.0[..];
-        // The first byte decides the version: version 2 begins with a carriage return.
+        // The first byte determines the version: version 2 begins with a carriage return.
         if have.first() == Some(&b'P') {
             return match have.strip_suffix(b"\r\n") {
                 Some(line) => parse_line(line).map(Some),
@@ -74,14 +75,14 @@ impl ProxyHeader {
         }
     }
 
-    /// Returns the size of the block after the fixed part of version 2, once it is known.
+    /// Returns the size of the block after the fixed part of version 2, once known.
     fn block_size(&self) -> Option<usize> {
         let size = self.0.get(14..FIXED)?;
         Some(usize::from(u16::from_be_bytes(size.try_into().ok()?)))
     }
 }
 
-/// Returns true if one is a prefix of the other.
+/// Returns true if one of the two is a prefix of the other.
 fn is_prefix(have: &[u8], expected: &[u8]) -> bool {
     have.iter().zip(expected).all(|(have, expected)| have == expected)
 }
@@ -94,7 +95,7 @@ fn parse_line(line: &[u8]) -> Result<ProxiedAddress, InvalidProxyHeader> {
     };
     let words: Vec<&str> = words.collect();
     match (family, &words[..]) {
-        // The specification has receivers ignore the rest of such a line.
+        // The specification requires receivers to ignore the rest of such a line.
         ("UNKNOWN", _) => Ok(None),
         ("TCP4" | "TCP6", [source, _, port, _]) => {
             let ip: IpAddr = source.parse().map_err(|_| InvalidProxyHeader)?;
@@ -110,15 +111,15 @@ fn parse_line(line: &[u8]) -> Result<ProxiedAddress, InvalidProxyHeader> {
 
 fn parse_block(bytes: &[u8]) -> Result<ProxiedAddress, InvalidProxyHeader> {
     let (fixed, block) = bytes.split_at(FIXED);
-    // The version in the upper half, which must be 2, and the command in the lower.
+    // The upper half is the version, which must be 2, and the lower half the command.
     match fixed[12] {
-        // LOCAL: the proxy's own connection, a health check.
+        // LOCAL: the proxy connects for itself, as for a health check.
         0x20 => return Ok(None),
         0x21 => {}
         _ => return Err(InvalidProxyHeader),
     }
-    // The block: source address, destination address, source port, destination port.
-    // The lower half, the transport protocol, makes no difference here.
+    // The block consists of source address, destination address, source port and destination port. The
+    // lower half is the transport protocol, which is ignored.
     let (ip, port) = match fixed[13] >> 4 {
         1 if block.len() < 12 => return Err(InvalidProxyHeader),
         2 if block.len() < 36 => return Err(InvalidProxyHeader),
@@ -130,7 +131,7 @@ fn parse_block(bytes: &[u8]) -> Result<ProxiedAddress, InvalidProxyHeader> {
             let ip: [u8; 16] = array(block, 0)?;
             (IpAddr::V6(Ipv6Addr::from(ip)), array(block, 32)?)
         }
-        // Unix sockets, and unknown families.
+        // Unix sockets and unknown address families.
         _ => return Ok(None),
     };
     Ok(Some(SocketAddr::new(ip, u16::from_be_bytes(port))))
@@ -145,8 +146,8 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], InvalidProx
 mod tests {
     use super::*;
 
-    /// Reads a header as from a socket that returns at most `most` bytes at a time. Returns the
-    /// outcome and the number of bytes after the header; `None` if the header is incomplete.
+    /// Parses a header as read from a socket in pieces of at most `most` bytes. Returns the outcome and
+    /// the number of bytes after the header, or `None` if the header is incomplete.
     fn read(
         bytes: &[u8],
         most: usize,

@@ -9,14 +9,14 @@ use crate::handshake::request::Rejection;
 use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
 
-/// A rejected request.
+/// A rejected request, and the cause to warn about.
 pub(crate) struct Rejected {
     pub(crate) rejection: Rejection,
     pub(crate) cause: Option<WarningCause>,
 }
 
 impl Rejected {
-    /// Creates a rejection without a warning, since its status explains it.
+    /// Creates a rejection without a warning, since the status explains it.
     pub(crate) fn with_status(status: StatusCode) -> Self {
         Rejected { rejection: Rejection::new(status, ""), cause: None }
     }
@@ -37,7 +37,7 @@ impl ServerHandshake<'_> {
         }
     }
 
-    /// Returns the warning for a socket above the limit on handshakes.
+    /// Returns the warning for a socket above the limit of handshakes.
     pub(crate) fn handshakes_full(&self, status: StatusCode) -> WarningCause {
         let cap = self.options.admission.handshakes;
         let (option, limit) = match status {
@@ -47,7 +47,7 @@ impl ServerHandshake<'_> {
         WarningCause::Full { option, limit, untrusted_proxy: None }
     }
 
-    /// Returns the rejection of a request above the limit on connections, or during a shutdown.
+    /// Returns the rejection of a request above the limit of connections, or during a shutdown.
     pub(crate) fn full(&self, status: StatusCode, untrusted_proxy: Option<IpAddr>) -> Rejected {
         let cap = self.options.admission.connections;
         let (option, limit) = match status {

@@ -9,7 +9,7 @@ use crate::app::claims::Claims;
 use crate::handshake::options::HandshakeOptions;
 use crate::handshake::subprotocol;
 
-/// A request for an upgrade, as the [`authorize`](crate::Builder::authorize) hook receives it.
+/// A request to upgrade, as passed to the [`authorize`](crate::Builder::authorize) hook.
 #[derive(Debug)]
 pub struct Request {
     pub(crate) head: http::Request<()>,
@@ -32,9 +32,9 @@ impl Request {
         &self.head
     }
 
-    /// Returns the client's address, if the transport has addresses. Behind a proxy it is the
-    /// proxy's, unless the proxy is [trusted](crate::Builder::trust_proxy); the port is then 0 if
-    /// the proxy does not send it.
+    /// Returns the client's address, if the transport has addresses. Behind a
+    /// [trusted](crate::Builder::trust_proxy) proxy it is the address reported by the proxy, with port
+    /// 0 if the proxy does not report one; behind any other proxy it is the proxy's own.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
@@ -60,15 +60,15 @@ impl Request {
         self.headers().get(name)?.to_str().ok()
     }
 
-    /// Returns the client's token, from the first of these that is present: `Authorization: Bearer`,
-    /// which programs can send; a subprotocol, which browsers can send too and which does not
+    /// Returns the client's token, from the first of these that is present: the header `Authorization:
+    /// Bearer`, which browsers cannot send; a subprotocol, which browsers can send and which does not
     /// appear in URLs and logs (see [`subprotocol`](crate::Builder::subprotocol)); or the query
     /// parameter `token`.
     #[must_use]
     pub fn token(&self) -> Option<Cow<'_, str>> {
         let bearer = || {
             let (scheme, token) = self.header("authorization")?.split_once(' ')?;
-            // Schemes are compared without case (RFC 9110 section 11.1).
+            // Scheme names are case-insensitive (RFC 9110 section 11.1).
             scheme.eq_ignore_ascii_case("bearer").then(|| Cow::Borrowed(token.trim()))
         };
         let offered = || subprotocol::token(self.headers()).map(Cow::Owned);
@@ -105,7 +105,7 @@ impl Rejection {
         Rejection { status: StatusCode::FORBIDDEN, message: message.into() }
     }
 
-    /// Creates a rejection with any error status. A status below 400 is not an error and becomes
+    /// Creates a rejection with any error status. A status below 400 is not an error and is replaced by
     /// 403. If `message` is empty, the body is the status's standard text.
     #[must_use]
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {

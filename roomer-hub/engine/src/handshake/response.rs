@@ -1,4 +1,4 @@
-//! HTTP responses as data: written by the connection itself, or sent by a framework.
+//! HTTP responses as values, written by the connection itself or sent by a framework.
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
@@ -6,12 +6,12 @@ use http::{HeaderValue, StatusCode};
 use crate::handshake::options::Page;
 use crate::handshake::request::Rejection;
 
-/// The delay in seconds after which a client that was rejected by a limit may retry.
+/// The `Retry-After` in seconds for a client that was rejected because of a limit.
 const RETRY_AFTER: &str = "5";
 
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
-/// A complete response.
+/// A complete response: status, headers and body.
 #[derive(Clone, Debug)]
 pub(crate) struct Response {
     status: StatusCode,
@@ -20,7 +20,7 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    /// Returns 101, with the subprotocol and the extension that the server has selected, if any.
+    /// Returns a 101 response with the selected subprotocol and extension, if any.
     pub(crate) fn switching_protocols(
         accept_key: String,
         subprotocol: Option<String>,
@@ -50,8 +50,8 @@ impl Response {
         response
     }
 
-    /// Returns a redirect to a page's own path, since relative links in the page would not resolve
-    /// from another one.
+    /// Returns a redirect to a page's own path, since relative links in the page would not resolve from
+    /// another path.
     pub(crate) fn redirect(location: String) -> Self {
         let status = StatusCode::PERMANENT_REDIRECT;
         let mut response = Response::with_body(status, PLAIN_TEXT.into(), Bytes::new());
@@ -59,7 +59,7 @@ impl Response {
         response
     }
 
-    /// Returns the methods that a path supports, for load balancers that probe with OPTIONS.
+    /// Returns the response with the supported methods, for load balancers that probe with OPTIONS.
     pub(crate) fn options(allow: &str) -> Self {
         let headers = vec![("Allow", allow.into())];
         Response { status: StatusCode::OK, headers, body: Bytes::new() }
@@ -81,8 +81,8 @@ impl Response {
         let mut response = Response::with_body(status, PLAIN_TEXT.into(), body);
         match status {
             StatusCode::METHOD_NOT_ALLOWED => response.headers.push(("Allow", "GET".into())),
-            // The version that the server speaks (RFC 6455 section 4.4); the Go original's upgrader
-            // sends it with 403 too.
+            // The supported version (RFC 6455 section 4.4). The Go original's upgrader sends it with
+            // 403 too.
             StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN => {
                 response.headers.push(("Sec-WebSocket-Version", "13".into()));
             }
@@ -107,8 +107,8 @@ impl Response {
         self.status
     }
 
-    /// Encodes the response. All but 101 end the connection. A response to HEAD has all headers
-    /// and no body (RFC 9110 section 9.3.2).
+    /// Encodes the response. Every response but 101 closes the connection. A response to HEAD has all
+    /// headers and no body (RFC 9110 section 9.3.2).
     pub(crate) fn to_bytes(&self, is_head: bool) -> Vec<u8> {
         let reason = self.status.canonical_reason().unwrap_or("Rejected");
         let body = if is_head { &[][..] } else { &self.body };
@@ -129,13 +129,14 @@ impl Response {
         bytes
     }
 
-    /// Converts the response for a framework, which encodes it and decides about the connection.
+    /// Converts the response for a framework, which encodes it and decides whether to close the
+    /// connection.
     pub(crate) fn into_response(self) -> http::Response<String> {
         let mut response = http::Response::new(String::from_utf8_lossy(&self.body).into_owned());
         *response.status_mut() = self.status;
         for (name, value) in self.headers {
-            // Only a page's content type may be an invalid header value, and frameworks serve
-            // pages themselves.
+            // Only a page's content type may be an invalid header value, and frameworks serve pages
+            // themselves.
             if let Ok(value) = HeaderValue::try_from(value) {
                 response.headers_mut().insert(name, value);
             }

@@ -1,4 +1,4 @@
-//! The rules for a request for an upgrade (RFC 6455 section 4.2.1), in the order of the original.
+//! The rules for an upgrade request (RFC 6455 section 4.2.1), in the order of the Go original.
 
 use std::net::IpAddr;
 
@@ -20,8 +20,8 @@ use crate::handshake::subprotocol;
 use crate::metrics::warning::{WarningCause, shown};
 
 impl ServerHandshake<'_> {
-    /// Rejects a request without an address if an option needs one. A request of a trusted proxy
-    /// that does not name its client is accepted, since the proxy may connect for itself.
+    /// Rejects a request without an address if an option needs one. A trusted proxy's request that does
+    /// not name a client is accepted, since the proxy may connect for itself.
     pub(crate) fn check_address(
         &self,
         request: &Request,
@@ -29,8 +29,8 @@ impl ServerHandshake<'_> {
     ) -> Result<(), Rejected> {
         let options = self.options;
         let Some(option) = options.needs_address(is_mounted) else { return Ok(()) };
-        // `request.peer` is the client if a trusted proxy has named it, so a peer that is trusted
-        // itself means that it has not.
+        // If a trusted proxy has named its client, `request.peer` is the client. A trusted peer
+        // therefore means that no client was named.
         if options.proxies.trusts(request.peer) {
             if option != "trust_proxy" && has_token(request, UPGRADE, "websocket") {
                 let proxy = request.peer.map(|peer| peer.ip());
@@ -41,7 +41,7 @@ impl ServerHandshake<'_> {
         match request.peer {
             Some(_) => Ok(()),
             None => {
-                // The client cannot change this: the operator must configure the server.
+                // The client cannot fix this: the operator must configure the server.
                 let cause = WarningCause::NoAddress { option };
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 let rejection = Rejection::new(status, cause.to_string());
@@ -50,8 +50,8 @@ impl ServerHandshake<'_> {
         }
     }
 
-    /// Returns the response of 101 if the request complies with the rules, and the compression that it
-    /// negotiates; or the rejection.
+    /// Returns the 101 response and the negotiated compression if the request complies with the rules,
+    /// otherwise the rejection.
     pub(crate) fn check_upgrade(
         &self,
         request: &Request,
@@ -66,8 +66,8 @@ impl ServerHandshake<'_> {
         Ok((Response::switching_protocols(accept_key, subprotocol, extension), compression))
     }
 
-    /// Returns the warning for a request for an upgrade at a path without a WebSocket. Other
-    /// requests for unknown paths need none: browsers ask for icons and the like.
+    /// Returns the warning for an upgrade request at a path without a WebSocket. Other requests for
+    /// unknown paths cause no warning, since browsers request icons and the like.
     pub(crate) fn wrong_path(&self, request: &Request) -> Option<WarningCause> {
         has_token(request, UPGRADE, "websocket").then(|| WarningCause::Path {
             path: shown(request.path().as_bytes()),
@@ -76,7 +76,7 @@ impl ServerHandshake<'_> {
     }
 }
 
-/// Checks each rule and returns the value of `Sec-WebSocket-Accept`.
+/// Checks all rules and returns the value of `Sec-WebSocket-Accept`.
 fn check(request: &Request, options: &HandshakeOptions) -> Result<String, Rejected> {
     check_upgrade_headers(request)?;
     check_version_and_body(request)?;
@@ -96,8 +96,8 @@ fn check_upgrade_headers(request: &Request) -> Result<(), Rejected> {
     {
         return Ok(());
     }
-    // A proxy that does not support upgrades removes the hop-by-hop headers and no others, so the
-    // key is still there.
+    // A proxy that does not support upgrades removes only the hop-by-hop headers, so the key is still
+    // present.
     if request.headers().contains_key(SEC_WEBSOCKET_KEY) {
         let rejected = bad_request("a proxy before this server does not pass the upgrade on");
         return Err(Rejected { cause: Some(WarningCause::UpgradeRemoved), ..rejected });
@@ -117,15 +117,15 @@ fn check_version_and_body(request: &Request) -> Result<(), Rejected> {
     }
     let has_length = headers.get_all(CONTENT_LENGTH).iter().any(|length| length != "0");
     if has_length || headers.contains_key(TRANSFER_ENCODING) {
-        // A proxy before the server would take the client's frames for the request's body, and
-        // what follows them for the next request.
+        // A proxy in front of the server would treat the client's frames as the request's body, and the
+        // bytes after them as the next request.
         return Err(bad_request("a request for an upgrade has no body"));
     }
     Ok(())
 }
 
 fn check_origin(request: &Request, options: &HandshakeOptions) -> Result<(), Rejected> {
-    // A proxy in front may have checked the other one.
+    // Rejected, since a proxy in front may have checked the other one.
     if !is_single(request, HOST) {
         return Err(bad_request("there must be one Host"));
     }
@@ -146,12 +146,12 @@ fn bad_request(message: &str) -> Rejected {
     Rejected { rejection: Rejection::new(StatusCode::BAD_REQUEST, message), cause: None }
 }
 
-/// Returns the peer if it sends `X-Forwarded-For` and should perhaps be trusted: the operator may
-/// have forgotten [`trust_proxy`](crate::Builder::trust_proxy).
+/// Returns the peer if it sends `X-Forwarded-For` but is not trusted: the operator may have forgotten
+/// [`trust_proxy`](crate::Builder::trust_proxy).
 pub(crate) fn untrusted_proxy(request: &Request, options: &HandshakeOptions) -> Option<IpAddr> {
     let proxy = request.peer.filter(|_| request.headers().contains_key(proxy::HEADER));
-    // With a trusted proxy in front, the peer is the address of a client, which may have sent the
-    // header itself, or of a further proxy.
+    // If any proxy is trusted, the peer is the address of a client, which may have sent the header
+    // itself, or of another proxy.
     proxy.filter(|_| !options.proxies.has_networks()).map(|peer| peer.ip())
 }
 
@@ -160,8 +160,8 @@ fn is_single(request: &Request, name: HeaderName) -> bool {
     request.headers().get_all(name).iter().count() <= 1
 }
 
-/// Returns true if a header that is a list, in one or several lines, contains a token (RFC 9110
-/// section 5.6.1).
+/// Returns true if a list-valued header, in one or several lines, contains a token (RFC 9110 section
+/// 5.6.1).
 fn has_token(request: &Request, name: HeaderName, token: &str) -> bool {
     let values = request.headers().get_all(name);
     let mut tokens =

@@ -1,29 +1,30 @@
-//! The query of a client's address, which asks for the extended protocol and its session.
+//! The query parameters with which a client requests the extended protocol, and a session to resume.
 
 use roomer_proto::extended::{SessionToken, VERSION, parse_count};
 
 use crate::handshake::request::Request;
 
-/// A request for the extended protocol.
+/// A client's request for the extended protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SessionRequest {
-    /// Present if the client wants to return to a session.
+    /// Present if the client requests to resume a session.
     pub(crate) resume: Option<ResumeRequest>,
 }
 
-/// A request to return to a session.
+/// A request to resume a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ResumeRequest {
-    /// `None` if the text is not a token.
+    /// The session's token; `None` if the text is not a token.
     pub(crate) token: Option<SessionToken>,
-    /// The packets of the session that the client has received; `None` if that is not a count.
+    /// The number of the session's packets that the client has received; `None` if the text is not a
+    /// count.
     pub(crate) received: Option<u64>,
 }
 
 impl SessionRequest {
-    /// Returns the client's request; `None` if it speaks the plain protocol.
+    /// Parses the query. Returns `None` if the client uses the plain protocol.
     pub(crate) fn of(request: &Request) -> Option<Self> {
-        // Most requests have no query, and most queries do not have this parameter.
+        // Most requests have no query, and most queries lack this parameter.
         let query = request.head.uri().query().filter(|query| query.contains("roomer="))?;
         let (mut version, mut session, mut received) = (None, None, None);
         for (key, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -33,10 +34,10 @@ impl SessionRequest {
                 "received" => &mut received,
                 _ => continue,
             };
-            // The first parameter of a name counts, as in `Request::query`.
+            // The first parameter of a name applies, as in `Request::query`.
             parameter.get_or_insert(value);
         }
-        // Another version gets the plain protocol, which all clients speak.
+        // A client with another version gets the plain protocol, which all clients support.
         let is_extended = parse_count(version?.as_bytes()) == Some(u64::from(VERSION));
         is_extended.then(|| SessionRequest {
             resume: session.map(|token| ResumeRequest {

@@ -1,24 +1,24 @@
-//! Subprotocols (RFC 6455 section 1.9): which one the server selects, and the token that a client
-//! may put among its offers.
+//! Subprotocols (RFC 6455 section 1.9): selection by the server, and the token that a client may
+//! include among its offers.
 
 use http::HeaderMap;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 
-/// The name that every server selects, so that a client can offer it together with a token.
+/// The subprotocol that every server selects, so that a client can offer it together with a token.
 pub(crate) const ROOMER: &str = "roomer";
 
 /// The prefix of an offered name that carries a token.
 const TOKEN_PREFIX: &str = "token.";
 
-/// The names that a server selects, besides [`ROOMER`].
+/// The subprotocols that a server selects, in addition to [`ROOMER`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Subprotocols(Vec<String>);
 
 impl Subprotocols {
-    /// Adds a name. Returns false if it is not valid.
+    /// Adds a name. Returns false if it is invalid.
     pub(crate) fn add(&mut self, name: &str) -> bool {
         let is_token = !name.is_empty() && name.bytes().all(is_token_char);
-        // A selected name is repeated in the response, where a token must not appear.
+        // The selected name is repeated in the response, which must not contain a token.
         let is_valid = is_token && !name.starts_with(TOKEN_PREFIX);
         if is_valid {
             self.0.push(name.to_owned());
@@ -26,7 +26,8 @@ impl Subprotocols {
         is_valid
     }
 
-    /// Returns the first offered name that the server knows; the client's order is its preference.
+    /// Returns the first offered name that the server supports. Offers are in the client's order of
+    /// preference.
     pub(crate) fn select(&self, headers: &HeaderMap) -> Option<String> {
         offers(headers).find(|name| self.knows(name)).map(str::to_owned)
     }
@@ -41,7 +42,7 @@ pub(crate) fn offered(headers: &HeaderMap) -> usize {
     offers(headers).count()
 }
 
-/// Returns the token that a client offers: `token.`, then the token's UTF-8 in Base64 for URLs
+/// Returns the token that a client offers: `token.`, followed by the token's UTF-8 in URL-safe Base64
 /// without padding.
 pub(crate) fn token(headers: &HeaderMap) -> Option<String> {
     let encoded = offers(headers).find_map(|name| name.strip_prefix(TOKEN_PREFIX))?;
@@ -55,7 +56,7 @@ fn offers(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     values.flat_map(|value| value.split(',')).map(str::trim).filter(|name| !name.is_empty())
 }
 
-/// Returns true if a token may contain the byte (RFC 9110 section 5.6.2).
+/// Returns true if the byte may be part of an HTTP token (RFC 9110 section 5.6.2).
 fn is_token_char(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -1,14 +1,14 @@
 //! Admission: counts of sockets by kind and by address, and their limits.
 //!
-//! Counters only; [`Lifecycle`](crate::lifecycle::Lifecycle) keeps it under its lock.
+//! Contains only counters, which [`Lifecycle`](crate::lifecycle::Lifecycle) keeps under its lock.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use http::StatusCode;
 
-/// The address that a socket counts for: an IPv4 address, or the 64-bit prefix of an IPv6 address,
-/// since one customer gets at least a /64 network.
+/// The address that a socket is counted for: an IPv4 address, or the /64 prefix of an IPv6 address,
+/// since a customer usually gets at least a /64 network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Address {
     V4(Ipv4Addr),
@@ -17,7 +17,7 @@ pub(crate) enum Address {
 
 impl Address {
     pub(crate) fn of(ip: IpAddr) -> Self {
-        // A dual-stack listener reports IPv4 addresses as mapped into IPv6.
+        // A dual-stack listener reports IPv4 addresses as IPv4-mapped IPv6 addresses.
         match ip.to_canonical() {
             IpAddr::V4(ip) => Address::V4(ip),
             IpAddr::V6(ip) => {
@@ -28,8 +28,8 @@ impl Address {
     }
 }
 
-/// The maximum number of sockets of a kind, in total and per address. [`Builder`](crate::Builder)
-/// documents each limit.
+/// The maximum number of sockets of one kind, in total and per address. Each limit is documented at its
+/// method of [`Builder`](crate::Builder).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AdmissionLimit {
     pub(crate) total: usize,
@@ -49,16 +49,16 @@ pub(crate) enum SocketKind {
     /// The upgrade has not been requested yet, or was rejected.
     Handshake,
     Connection,
-    /// Rejected at once; stays open while the client may still read the response.
+    /// Rejected without reading its request; open while the client may still read the response.
     Lingering,
-    /// A session without a socket, which no limit of sockets counts.
+    /// A session without a socket, which does not count towards the limits of sockets.
     Detached,
-    /// Rejected while too many sockets linger already: ends at its first poll and is not counted.
+    /// Rejected while too many sockets are lingering. Not counted, and closed at its first poll.
     Outside,
 }
 
-/// The maximum number of lingering sockets. Above it a response may get lost, so that rejecting
-/// clients never costs as much as serving them.
+/// The maximum number of lingering sockets. Above it a response may be lost, so that rejecting clients
+/// never costs as much as serving them.
 const MOST_LINGERING: usize = 1024;
 
 /// The number of sockets of each kind.
@@ -74,8 +74,8 @@ pub(crate) struct SocketCounts {
     rejected: BTreeMap<u16, u64>,
 }
 
-/// A socket that a new one replaces, since its client returns to a session whose socket still looks
-/// open. It does not count against the limits for the new one.
+/// The old socket of a session that a new socket resumes, if it still looks open. It is not counted
+/// when the limits for the new one are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Replaced {
     pub(crate) address: Option<Address>,
@@ -103,12 +103,12 @@ impl SocketCounts {
         self.handshakes + self.connections + self.lingering
     }
 
-    /// Counts the tasks of connections: one for each socket, and for each session without one.
+    /// Returns the number of connection tasks: one for each socket, and for each session without one.
     pub(crate) fn tasks(&self) -> usize {
         self.sockets() + self.detached
     }
 
-    /// Counts the connections that a drain has to end.
+    /// Returns the number of connections that a drain has to end.
     pub(crate) fn to_drain(&self) -> usize {
         self.connections + self.detached
     }
@@ -121,8 +121,8 @@ impl SocketCounts {
         *self.rejected.entry(status.as_u16()).or_default() += 1;
     }
 
-    /// Returns the status with which to reject another socket, if it would exceed a limit. `replaced`
-    /// is a connection that ends for it.
+    /// Returns the status with which to reject a further socket, if it would exceed a limit. `replaced`
+    /// is a socket that ends when the new one is admitted.
     pub(crate) fn check(
         &self,
         kind: SocketKind,
@@ -134,12 +134,12 @@ impl SocketCounts {
             SocketKind::Handshake => (self.handshakes, admission.handshakes),
             SocketKind::Connection => (self.connections, admission.connections),
             SocketKind::Lingering => {
-                // The limit per address is not used: lingering sockets are not counted by address.
+                // The limit per address is unused: lingering sockets are not counted by address.
                 (self.lingering, AdmissionLimit { total: MOST_LINGERING, per_address: 0 })
             }
             SocketKind::Detached | SocketKind::Outside => return Ok(()),
         };
-        // The replaced connection is counted until this one is admitted.
+        // The replaced connection is still counted until the new one is admitted.
         if count >= limit.total.saturating_add(usize::from(replaced.is_some())) {
             return Err(StatusCode::SERVICE_UNAVAILABLE);
         }
@@ -147,7 +147,8 @@ impl SocketCounts {
         let count = own.unwrap_or_default().count(kind).copied();
         let replaces_own = replaced.is_some_and(|replaced| replaced.address == address);
         let per_address = limit.per_address.saturating_add(usize::from(replaces_own));
-        // Another server would help against a full one (503), but not against the client's own count.
+        // Another server may accept a client that a full one rejects (503), but not one that exceeds
+        // its own limit.
         match count.is_some_and(|count| count as usize >= per_address) {
             true => Err(StatusCode::TOO_MANY_REQUESTS),
             false => Ok(()),
@@ -158,7 +159,7 @@ impl SocketCounts {
         if let Some(count) = self.count(kind) {
             *count += 1;
         }
-        // A kind without a limit per address gets no entry in the map.
+        // A kind without a limit per address needs no entry in the map.
         if let Some(address) = address.filter(|_| PerAddress::default().count(kind).is_some())
             && let Some(count) = self.by_address.entry(address).or_default().count(kind)
         {
@@ -166,7 +167,7 @@ impl SocketCounts {
         }
     }
 
-    /// Reverts an [`enter`](Self::enter) with the same arguments.
+    /// Reverts [`enter`](Self::enter) with the same arguments.
     pub(crate) fn leave(&mut self, kind: SocketKind, address: Option<Address>) {
         if let Some(count) = self.count(kind) {
             *count -= 1;
@@ -176,7 +177,7 @@ impl SocketCounts {
             && let Some(count) = own.count(kind)
         {
             *count -= 1;
-            // Or the map would grow by each address that ever connected.
+            // Removed, since the map would otherwise keep every address that ever connected.
             if *own == PerAddress::default() {
                 self.by_address.remove(&address);
             }
@@ -272,7 +273,7 @@ mod tests {
         assert_eq!(status(&counts, one, two), Some(429), "another address is at its limit");
         counts.enter(SocketKind::Connection, three);
         assert_eq!((status(&counts, one, one), status(&counts, four, one)), (None, None));
-        // The successor is in, and its predecessor has not left yet.
+        // The successor is counted, and its predecessor has not left yet.
         counts.enter(SocketKind::Connection, one);
         assert_eq!(status(&counts, one, one), Some(503));
     }

@@ -1,4 +1,4 @@
-//! A drain: how fast it closes connections, and when it is over.
+//! A drain: its pace, its deadline and its result.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -8,16 +8,16 @@ use crate::env::Environment;
 use crate::lifecycle::Lifecycle;
 use crate::timer::{Timer, TimerQueue};
 
-/// The interval at which a drain closes some connections.
+/// The interval between the steps in which a drain closes connections.
 pub(crate) const DRAIN_STEP: Duration = Duration::from_millis(50);
 
 /// The result of a drain: how a server's connections ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DrainReport {
-    /// Connections that ended in time, closed by the server or by the client.
+    /// The connections that ended in time, closed by the server or by the client.
     pub closed: usize,
-    /// Connections that were still open at the deadline and were cut.
+    /// The connections that were still open at the deadline and were aborted.
     pub cut: usize,
 }
 
@@ -29,17 +29,17 @@ pub(crate) struct DrainPolicy {
 }
 
 impl DrainPolicy {
-    /// Returns how many connections are to be closed after `elapsed`.
+    /// Returns how many connections have to be closed by `elapsed`.
     pub(crate) fn due(self, elapsed: Duration) -> u64 {
-        // What is due until the next step is closed now, so the first connections are closed at
-        // once.
+        // Connections due before the next step are closed in this one, so the first are closed
+        // immediately.
         let millis = (elapsed + DRAIN_STEP).as_millis();
         let due = (self.per_second as u128).saturating_mul(millis).div_ceil(1000);
         due.try_into().unwrap_or(u64::MAX)
     }
 }
 
-/// A drain that waits; can be dropped at any point.
+/// A drain in progress. May be dropped at any point.
 pub(crate) struct DrainWait<'s> {
     lifecycle: &'s Lifecycle,
     timers: &'s TimerQueue,
@@ -56,14 +56,14 @@ impl<'s> DrainWait<'s> {
         DrainWait { lifecycle, timers, env, timer: Timer::default() }
     }
 
-    /// Waits until `at`, or until `ready` is.
+    /// Waits until `at`, or until `ready` returns ready.
     pub(crate) async fn until(
         &mut self,
         at: Duration,
         ready: fn(&Lifecycle, &Context<'_>) -> Poll<()>,
     ) {
         poll_fn(|cx| {
-            // Set again at each poll, since a different task may be waiting now.
+            // Set again at each poll, since the waiting task may have changed.
             self.timer.cancel(self.timers);
             if ready(self.lifecycle, cx).is_ready() || self.env.now() >= at {
                 return Poll::Ready(());

@@ -15,7 +15,7 @@ use crate::sync::{AtomicBool, Mutex, Ordering, lock};
 #[derive(Debug, Default)]
 pub(crate) struct Lifecycle {
     state: Mutex<State>,
-    /// True once every remaining task has to end at its next poll.
+    /// True once every remaining task must end at its next poll.
     is_aborted: AtomicBool,
 }
 
@@ -23,19 +23,19 @@ pub(crate) struct Lifecycle {
 struct State {
     counts: SocketCounts,
     phase: Phase,
-    /// When the drain began.
+    /// When the first drain began.
     since: Option<Duration>,
-    /// Connections that the drain has closed so far.
+    /// The number of connections that the drain has closed so far.
     closed_so_far: u64,
-    /// Connections that have ended since the drain began.
+    /// The connections that have ended since the drain began.
     report: DrainReport,
-    /// Futures that wait for the drain.
+    /// The number of futures that wait for the drain.
     drains: usize,
     /// The number of running links to brokers.
     links: usize,
     /// True while an on-demand timer task runs.
     has_timer_task: bool,
-    /// Tasks that wait until no connection, or no socket, is left.
+    /// Wakers of tasks that wait until no connection, or no socket, is left.
     waiting: Vec<Waker>,
 }
 
@@ -43,20 +43,22 @@ struct State {
 enum Phase {
     #[default]
     Open,
-    /// Existing connections stay for now; new ones are rejected.
+    /// Existing connections are kept for now; new ones are rejected.
     Draining,
     /// Pending handshakes end as well.
     Closed,
 }
 
 impl Lifecycle {
-    /// Counts a new socket. Returns its kind, and the status to reject it with if no handshake may begin.
+    /// Counts a new socket. Returns its kind, and the status with which to reject it if handshakes are
+    /// not allowed.
     pub(crate) fn enter(
         &self,
         address: Option<Address>,
         admission: &AdmissionLimits,
     ) -> (SocketKind, Result<(), StatusCode>) {
-        // Checked and counted under one lock: otherwise sockets that arrive together would all pass.
+        // Checked and counted under one lock: otherwise sockets that arrive at the same time would all
+        // be admitted.
         let mut state = lock(&self.state);
         let allowed = state.counts.check(SocketKind::Handshake, address, admission, None);
         let kind = match allowed {
@@ -73,7 +75,7 @@ impl Lifecycle {
         (kind, allowed)
     }
 
-    /// Returns the status with which to reject another connection, if none is allowed.
+    /// Returns the status with which to reject a further connection, if one would exceed a limit.
     pub(crate) fn check(
         &self,
         address: Option<Address>,
@@ -83,8 +85,7 @@ impl Lifecycle {
         lock(&self.state).check(address, admission, replaced)
     }
 
-    /// Counts a handshake as a connection from now on, possibly of another address, if the limits allow
-    /// it.
+    /// Counts a handshake as a connection, possibly of another address, if the limits permit it.
     pub(crate) fn promote(
         &self,
         from: Option<Address>,
@@ -93,7 +94,7 @@ impl Lifecycle {
         replaced: Option<Replaced>,
     ) -> Result<(), StatusCode> {
         let mut state = lock(&self.state);
-        // Checked and counted under one lock, so that two handshakes cannot take the last place.
+        // Checked and counted under one lock, so that two handshakes cannot both take the last place.
         state.check(to, admission, replaced)?;
         state.counts.leave(SocketKind::Handshake, from);
         state.counts.enter(SocketKind::Connection, to);
@@ -104,11 +105,11 @@ impl Lifecycle {
     pub(crate) fn detach(&self, from: SocketKind, address: Option<Address>) {
         let mut state = lock(&self.state);
         state.counts.leave(from, address);
-        // Not by address: its client may return from another one.
+        // Not counted by address, since its client may return from another one.
         state.counts.enter(SocketKind::Detached, None);
     }
 
-    /// Counts a handshake for another address from now on, if that address is below its limit.
+    /// Counts a handshake for another address, if that address is below its limit.
     pub(crate) fn reassign(
         &self,
         from: Option<Address>,
@@ -116,14 +117,14 @@ impl Lifecycle {
         admission: &AdmissionLimits,
     ) -> Result<(), StatusCode> {
         let mut state = lock(&self.state);
-        // Uncounted first, so that the socket does not count twice against the limits.
+        // Uncounted first, so that the socket is not counted twice against the limits.
         state.counts.leave(SocketKind::Handshake, from);
         let allowed = state.counts.check(SocketKind::Handshake, to, admission, None);
         state.counts.enter(SocketKind::Handshake, if allowed.is_ok() { to } else { from });
         allowed
     }
 
-    /// Counts a new connection whose handshake a framework has done, if the limits allow it.
+    /// Counts a new connection whose handshake was performed by a framework, if the limits permit it.
     pub(crate) fn reserve(
         &self,
         address: Option<Address>,
@@ -136,7 +137,7 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Uncounts a socket that is closed, and wakes the waiting tasks if it was the last.
+    /// Uncounts a closed socket, and wakes the waiting tasks if it was the last.
     pub(crate) fn leave(&self, kind: SocketKind, address: Option<Address>) {
         let mut state = lock(&self.state);
         state.counts.leave(kind, address);
@@ -146,12 +147,12 @@ impl Lifecycle {
                 false => state.report.closed += 1,
             }
         }
-        // A drain waits for the connections first; pending handshakes end after them.
+        // A drain waits for connections only; pending handshakes end after them.
         let is_drained = state.since.is_some() && state.counts.to_drain() == 0;
         if is_drained || state.counts.tasks() == 0 {
-            // All waiting tasks, whatever they wait for: each checks its own condition.
+            // All waiting tasks are woken, since each checks its own condition.
             let waiting = std::mem::take(&mut state.waiting);
-            // A woken task takes this lock.
+            // Released first, since a woken task takes this lock.
             drop(state);
             waiting.into_iter().for_each(Waker::wake);
         }
@@ -166,26 +167,26 @@ impl Lifecycle {
         read(&lock(&self.state).counts)
     }
 
-    /// Begins a drain: new connections are rejected from now on. Returns the time at which the first
+    /// Starts a drain, during which new connections are rejected. Returns the time at which the first
     /// drain began.
     pub(crate) fn drain(&self, now: Duration) -> Duration {
         let mut state = lock(&self.state);
-        // A server that was shut down does not reopen.
+        // A server that was shut down must not return to the draining phase.
         if state.phase == Phase::Open {
             state.phase = Phase::Draining;
         }
         state.drains += 1;
-        // Further callers wait for the deadline of the first.
+        // Later callers share the deadline of the first.
         *state.since.get_or_insert(now)
     }
 
-    /// Records that a future stopped waiting for the drain.
+    /// Records that a future no longer waits for the drain.
     pub(crate) fn end_drain(&self) {
         lock(&self.state).drains -= 1;
     }
 
-    /// Returns how many of `available` connections to close, so that the drain has closed `due` in total.
-    /// The caller closes them.
+    /// Returns how many of the `available` connections the caller has to close, so that the drain has
+    /// closed `due` in total.
     pub(crate) fn close_some(&self, due: u64, available: usize) -> usize {
         let mut state = lock(&self.state);
         let count = due.saturating_sub(state.closed_so_far).min(available as u64);
@@ -193,7 +194,7 @@ impl Lifecycle {
         count as usize
     }
 
-    /// Returns the result of the drain. Connections that are still open count as cut.
+    /// Returns the result of the drain. Connections that are still open count as aborted.
     pub(crate) fn drain_report(&self) -> DrainReport {
         let state = lock(&self.state);
         DrainReport { cut: state.report.cut + state.counts.to_drain(), ..state.report }
@@ -204,8 +205,8 @@ impl Lifecycle {
         lock(&self.state).phase = Phase::Closed;
     }
 
-    /// Ends every task at its next poll. A task sets its timer before it checks this flag, so it
-    /// either sees the flag or is woken by its timer.
+    /// Makes every task end at its next poll. A task sets its timer before it checks this flag, so it
+    /// either observes the flag or is woken by its timer.
     pub(crate) fn abort(&self) {
         self.is_aborted.store(true, Ordering::Release);
     }
@@ -222,7 +223,7 @@ impl Lifecycle {
         lock(&self.state).phase == Phase::Closed
     }
 
-    /// Returns true if the caller has to run the timers from now on.
+    /// Returns true if the caller has to run the timers.
     pub(crate) fn start_on_demand(&self) -> bool {
         !std::mem::replace(&mut lock(&self.state).has_timer_task, true)
     }
@@ -231,22 +232,22 @@ impl Lifecycle {
         lock(&self.state).has_timer_task = false;
     }
 
-    /// Polls until no socket is left. The on-demand timer task then counts as ended, so that the
+    /// Returns ready when no socket is left. The on-demand timer task then counts as ended, so that the
     /// next connection starts a new one.
     pub(crate) fn poll_idle(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         std::task::ready!(state.poll_empty(cx));
-        // Under the lock of the check: a connection that enters after it starts timers of its own.
+        // Reset under the lock of the check: a connection that enters later starts the timers again.
         state.has_timer_task = false;
         Poll::Ready(())
     }
 
-    /// Polls until no socket is left.
+    /// Returns ready when no socket is left.
     pub(crate) fn poll_empty(&self, cx: &Context<'_>) -> Poll<()> {
         lock(&self.state).poll_empty(cx)
     }
 
-    /// Polls until no connection is left, whatever handshakes there are. Only for use during a drain:
+    /// Returns ready when no connection is left, ignoring handshakes. Only for use during a drain:
     /// otherwise the last connection to leave does not wake the task.
     pub(crate) fn poll_drained(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
@@ -256,7 +257,7 @@ impl Lifecycle {
         }
     }
 
-    /// Counts a link to a broker that starts or ends.
+    /// Counts a broker link that starts or ends.
     pub(crate) fn link(&self, starts: bool) {
         let mut state = lock(&self.state);
         if starts {
@@ -269,7 +270,7 @@ impl Lifecycle {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// Polls until no link to a broker is left.
+    /// Returns ready when no broker link is left.
     pub(crate) fn poll_unlinked(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         match state.links {
@@ -278,7 +279,7 @@ impl Lifecycle {
         }
     }
 
-    /// Returns the maximum number of timers, which is the exact number while the server is idle. See
+    /// Returns the maximum number of timers, which is exact while the server is idle. See
     /// [`Server::audit`](crate::Server::audit).
     #[cfg(feature = "audit")]
     pub(crate) fn audit(&self) -> Result<usize, String> {

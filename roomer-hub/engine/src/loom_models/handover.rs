@@ -1,4 +1,4 @@
-//! Models the handover of a session to the task of its client's new socket.
+//! Loom models of the handover of a session to the task of its client's new socket.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use crate::outbound::socket_writer::SocketWriter;
 use crate::session::handover::{Handover, HandoverError};
 use crate::sync::{Mutex, lock};
 
-/// The session: there is one, which is not cloned.
+/// Stands for the session. Not `Clone`, so that it exists only once.
 struct Token;
 
 type Place = Arc<Handover<Token>>;
 
-/// The entry of a session in the server's table, under the server's lock.
+/// The session's entry in the server's table, under the server's lock.
 #[derive(Default)]
 struct Entry {
     successor: Option<Place>,
@@ -28,12 +28,12 @@ struct Entry {
 
 type Table = Arc<Mutex<Entry>>;
 
-/// Creates the writer of a task's socket, of which only the wake-ups matter here.
+/// Creates the writer of a task's socket, which is used only for wake-ups.
 fn writer() -> Arc<SocketWriter> {
     loom_models::writer(&Socket::with_room(0), 10)
 }
 
-/// Registers a waiting task, as `Connection::open` does for a client that returns.
+/// Registers a waiting task, as `Connection::open` does for a returning client.
 fn come_back(table: &Table) -> Option<Place> {
     let place = Place::default();
     let mut entry = lock(table);
@@ -49,8 +49,8 @@ fn come_back(table: &Table) -> Option<Place> {
     Some(place)
 }
 
-/// Waits for a successor, as the task with the session does, and hands the session over. Returns it if
-/// the successor no longer waits.
+/// Waits for a successor, as the task with the session does, and hands the session over. Returns the
+/// session if the successor no longer waits.
 fn hand_over(table: &Table, writer: &SocketWriter, session: Box<Token>) -> Result<(), Box<Token>> {
     block_on(poll_fn(|cx| {
         let _ = writer.poll_status(cx);
@@ -112,7 +112,7 @@ fn a_second_return_gets_the_session_wherever_it_is() {
         let holder = {
             let table = table.clone();
             thread::spawn(move || {
-                // An attempt that was refused meanwhile is followed by the next one.
+                // If the attempt was refused in the meantime, the next one follows.
                 let mut session = Box::new(Token);
                 while let Err(back) = hand_over(&table, &old, session) {
                     session = back;
@@ -147,7 +147,7 @@ fn a_return_to_a_session_that_ends_is_answered() {
         };
         let end = {
             let table = table.clone();
-            // As `Sessions::end` does, when the application closes the connection.
+            // Ends the session as `Sessions::end` does when the application closes the connection.
             thread::spawn(move || {
                 let mut entry = lock(&table);
                 entry.has_ended = true;

@@ -1,4 +1,4 @@
-//! Models of sockets that are admitted and leave, and of the end of a server.
+//! Loom models of the admission of sockets, and of a server's shutdown.
 
 use std::future::poll_fn;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Models of the engine's locks, atomics and wakers, which loom runs in every interleaving
-//! (CONTRIBUTING.md has the command). A lost wake-up becomes a deadlock, which loom reports.
+//! Loom models of the engine's locks, atomics and wakers, run in every interleaving (for the command
+//! see CONTRIBUTING). A lost wake-up becomes a deadlock, which loom reports.
 
 mod handover;
 mod lifecycle;
@@ -26,7 +26,7 @@ use crate::{Environment, Server, Transport};
 use roomer_hub::Input;
 use roomer_hub::{ConnId, ConnKey};
 
-/// The sending side of a socket, which accepts as many bytes as the test has made room for.
+/// The sending side of a socket, which accepts only as many bytes as the test permits.
 #[derive(Default)]
 struct Socket(Mutex<Kernel>);
 
@@ -35,7 +35,7 @@ struct Kernel {
     room: usize,
     taken: Vec<u8>,
     waiting: Option<Waker>,
-    /// The task that waits until a number of bytes is accepted.
+    /// Waker of the task that waits until a number of bytes is accepted.
     reader: Option<Waker>,
 }
 
@@ -108,7 +108,7 @@ fn writer(socket: &Arc<Socket>, high: usize) -> Arc<SocketWriter> {
     SocketWriter::new(Pipe(socket.clone()), Arc::new(budget))
 }
 
-/// Runs the writer's part of the connection's own task, until the last bytes are written.
+/// Runs the writer's part of the connection's own task until the last bytes are written.
 fn run_own_task(writer: &SocketWriter) {
     block_on(poll_fn(|cx| {
         loop {
@@ -126,7 +126,7 @@ fn run_own_task(writer: &SocketWriter) {
     }));
 }
 
-/// A stand-in for the engine's one lock, which decides the order: the bytes in that order.
+/// Stands for the engine's lock, and records the order in which bytes were queued under it.
 type Order = Mutex<Vec<u8>>;
 
 fn send(order: &Order, writer: &SocketWriter, bytes: &'static [u8]) {
@@ -353,7 +353,7 @@ fn a_parked_worker_is_woken_by_a_job() {
     });
 }
 
-/// An environment with a constant clock and constant random bytes.
+/// An environment with a constant time and constant random bytes.
 struct Constant;
 
 impl Environment for Constant {

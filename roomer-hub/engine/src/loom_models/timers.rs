@@ -1,4 +1,4 @@
-//! Models the timer queue and the task that drives it.
+//! Loom models of the timer queue and its driver task.
 
 use std::future::{pending, poll_fn};
 use std::pin::pin;
@@ -29,8 +29,8 @@ impl Flag {
     }
 }
 
-/// Drives the timers on a clock that stands still at ten seconds and whose sleeps never end, until the
-/// flag is set.
+/// Drives the timers until the flag is set. The clock stands still at ten seconds, and sleeps never
+/// complete.
 fn run_timers(timers: &TimerQueue, flag: &Flag, work: impl Fn() -> bool) {
     let mut driver = pin!(timers.run(|| Duration::from_secs(10), |_| pending::<()>(), work));
     block_on(poll_fn(|cx| {

@@ -1,4 +1,4 @@
-//! The statistics of a node of a cluster.
+//! Statistics of a cluster's node.
 
 use std::collections::BTreeMap;
 
@@ -7,54 +7,54 @@ use roomer_hub::cluster::{PeerState, Statistics};
 
 use crate::cluster::ClusterState;
 
-/// The state of a node's part of a cluster, and counters since its start; see
+/// The cluster state of a node, and counters since its start; see
 /// [`Stats::cluster`](crate::Stats::cluster).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClusterStats {
     /// True while the broker is reachable.
     pub link_up: bool,
-    /// The other nodes, by [state](PeerState::name).
+    /// The number of other nodes by [state](PeerState::name).
     pub peers: BTreeMap<&'static str, usize>,
     /// Connections of other nodes in rooms with full presence.
     pub guests: usize,
-    /// Bytes that are held until an earlier frame arrives.
+    /// Bytes buffered until an earlier frame arrives.
     pub held_bytes: usize,
-    /// Bytes that other nodes have not applied yet, as far as this node knows.
+    /// Bytes that other nodes have not applied yet, according to their last acknowledgements.
     pub unapplied_bytes: usize,
-    /// The longest silence of a node that counts as alive, in milliseconds.
+    /// The longest silence among nodes that count as alive, in milliseconds.
     pub lag_ms: u64,
     /// Frames received from other nodes.
     pub frames_in: u64,
     /// Frames published to other nodes.
     pub frames_out: u64,
-    /// Bytes received from the broker, in frames.
+    /// Bytes of frames received from the broker.
     pub bytes_in: u64,
-    /// Bytes published to the broker, in frames.
+    /// Bytes of frames published to the broker.
     pub bytes_out: u64,
     /// Requests for missing frames.
     pub demands: u64,
-    /// Holes that were closed without a loss.
+    /// Gaps in a stream that were repaired without a loss.
     pub repaired: u64,
-    /// Streams that started over, by [cause](roomer_hub::cluster::ResetCause::name). Messages may have
-    /// been lost, which clients see as leave and return of their senders; `divergence` is a bug in
-    /// roomer.
+    /// Streams that were reset, by [cause](roomer_hub::cluster::ResetCause::name). Messages may have
+    /// been lost, which clients observe as their senders leaving and rejoining. `divergence` indicates
+    /// a bug in roomer.
     pub resets: BTreeMap<&'static str, u64>,
-    /// Losses of other nodes' messages, in one room each; see
+    /// Rooms in which another node's messages may have been lost; see
     /// [`Builder::on_gap`](crate::Builder::on_gap).
     pub gaps: u64,
-    /// Nodes that are gone, by [cause](roomer_hub::cluster::GoneCause::name).
+    /// Departures of nodes, by [cause](roomer_hub::cluster::GoneCause::name).
     pub gone: BTreeMap<&'static str, u64>,
     /// Frames that were dropped, by [cause](roomer_hub::cluster::RefusedCause::name).
     pub refused: BTreeMap<&'static str, u64>,
-    /// Streams that were dropped because too many bytes were waiting for the broker.
+    /// Streams that were dropped because too many bytes were queued for the broker.
     pub overflows: u64,
 }
 
 impl ClusterStats {
     pub(crate) fn new(state: &ClusterState, tables: &Tables) -> Self {
         let machine = &state.machine;
-        // With the states of which there is no node, so that graphs show zeros instead of gaps.
+        // Includes states without a node, so that graphs show zeros instead of gaps.
         let mut peers: BTreeMap<_, _> =
             PeerState::ALL.into_iter().map(|state| (state.name(), 0)).collect();
         let (mut held_bytes, mut unapplied_bytes, mut lag) = (0, 0, std::time::Duration::ZERO);

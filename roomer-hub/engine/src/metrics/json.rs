@@ -9,7 +9,7 @@ use crate::metrics::stats::{Backlog, HistoryStats, SessionStats, Stats};
 use crate::session::RefusedSessions;
 use crate::session::release::ReleasedSessions;
 
-/// Implements `Serialize` for a struct of this crate. A missing field does not compile.
+/// Implements `Serialize` for a struct of this crate. A missing field is a compile error.
 macro_rules! serialize {
     ($name:ident { $($field:ident $(as $wrapper:ident)?),* $(,)? }) => {
         impl Serialize for $name {
@@ -78,7 +78,7 @@ serialize!(ClusterStats {
 
 serialize!(Backlog { id, bytes });
 
-/// Serializes the hub's counts as a map from name to count.
+/// Serializes the counts of rejected packets as a map from name to count.
 struct ByName<'a>(&'a RejectedPackets);
 
 impl Serialize for ByName<'_> {

@@ -1,7 +1,7 @@
-//! Statistics in the text format of Prometheus.
+//! Statistics in the Prometheus text format.
 //!
-//! Each field of [`Stats`] is a metric family. The struct is destructured without `..`, so that a
-//! new field without a metric does not compile.
+//! Each field of [`Stats`] is a metric family. The struct is destructured without `..`, so that a new
+//! field without a metric is a compile error.
 
 use std::fmt::{Display, Write};
 
@@ -9,9 +9,8 @@ use crate::metrics::cluster_stats::ClusterStats;
 use crate::metrics::stats::{HistoryStats, SessionStats, Stats};
 
 impl Stats {
-    /// Formats the statistics in the text format of Prometheus, version 0.0.4: the response to a
-    /// scrape of `/metrics`, with the content type `text/plain; version=0.0.4`. All names begin
-    /// with `roomer_`.
+    /// Formats the statistics in the Prometheus text format, version 0.0.4, as the response to a scrape
+    /// of `/metrics` with the content type `text/plain; version=0.0.4`. All names begin with `roomer_`.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -83,7 +82,7 @@ impl Stats {
     }
 }
 
-/// The text so far. Names and help texts are literals of this file that need no escaping.
+/// The text written so far. Names and help texts are literals of this file and need no escaping.
 struct Page(String);
 
 impl Page {
@@ -164,7 +163,7 @@ impl Page {
         self.line(format_args!("roomer_{name}_total {count}"));
     }
 
-    /// Appends a counter for each value of a label.
+    /// Appends a counter with one sample for each label value.
     fn counters<L: Display>(
         &mut self,
         name: &str,
@@ -185,12 +184,12 @@ impl Page {
     }
 
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(self.0, "{line}");
     }
 }
 
-/// Escapes the value of a label, which is written between quotes.
+/// Escapes a label value, which is written in quotes.
 fn escape(value: &str) -> String {
     value.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n")
 }

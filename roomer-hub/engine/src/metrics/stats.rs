@@ -1,4 +1,4 @@
-//! Statistics: the current state, and counters since the start.
+//! Statistics of a server: its current state, and counters since the start.
 
 use std::collections::BTreeMap;
 
@@ -21,12 +21,12 @@ pub struct Stats {
     pub memberships: usize,
     /// Open sockets: connections, handshakes and closing connections.
     pub sockets: usize,
-    /// Open sockets with a handshake in progress, or rejected with a response that is not yet read.
+    /// Open sockets with a pending handshake, or with a rejection that the client has not read yet.
     pub handshakes: usize,
-    /// Bytes queued for writing, of all connections.
+    /// Bytes queued for all connections.
     pub queued_bytes: usize,
-    /// Bytes held by connections, as [`memory_budget`](crate::Builder::memory_budget) counts them,
-    /// except that a buffer queued for many connections counts for each of them.
+    /// Bytes held by all connections. Counted as for [`memory_budget`](crate::Builder::memory_budget),
+    /// except that a buffer queued for many connections counts once for each.
     pub held_bytes: usize,
     /// Connections opened since the start.
     pub opened: u64,
@@ -41,7 +41,7 @@ pub struct Stats {
     /// Packets rejected by the hub, by reason.
     pub rejected_packets: RejectedPackets,
     /// Rejected handshakes and other HTTP requests, by status. Those above a limit such as
-    /// [`max_handshakes`](crate::Builder::max_handshakes) count as 429 and 503.
+    /// [`max_handshakes`](crate::Builder::max_handshakes) count as 429 or 503.
     pub rejected_requests: BTreeMap<u16, u64>,
     /// Connections closed by the server, by close code.
     pub closes: BTreeMap<u16, u64>,
@@ -53,38 +53,40 @@ pub struct Stats {
     pub handler_errors: u64,
     /// Panics of handlers, rules and hooks.
     pub panics: u64,
-    /// Failures of the system to accept a connection, for example for lack of file descriptors.
+    /// Errors returned by the system when accepting a connection, for example for lack of file
+    /// descriptors.
     pub accept_errors: u64,
     /// Sessions of extended clients.
     pub sessions: SessionStats,
-    /// The messages that rooms remember.
+    /// The histories of rooms.
     pub histories: HistoryStats,
-    /// The node's part of a cluster; `None` without one.
+    /// Statistics of this node in a cluster; `None` without one.
     pub cluster: Option<ClusterStats>,
 }
 
-/// Sessions of extended clients, which outlive their sockets; part of [`Stats`].
+/// Statistics of the extended clients' sessions, which outlive their sockets; part of [`Stats`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionStats {
-    /// Sessions that currently have no socket. They are among [`Stats::connections`], but not among
+    /// Sessions that currently have no socket. Included in [`Stats::connections`], but not in
     /// [`Stats::sockets`].
     pub detached: usize,
-    /// Sessions that were continued on a new socket.
+    /// Sessions that were resumed on a new socket.
     pub resumed: u64,
-    /// Clients that could not return to their sessions, by reason.
+    /// Failed attempts of clients to resume a session, by reason.
     pub refused: RefusedSessions,
-    /// Reports of other nodes of a cluster that a client has returned to them, by their effect.
+    /// Reports of other cluster nodes that a client has resumed there, by effect.
     pub released: ReleasedSessions,
 }
 
-/// The memories of rooms ([`Builder::history`](crate::Builder::history)); part of [`Stats`].
+/// Statistics of the rooms' histories ([`Builder::history`](crate::Builder::history)); part of
+/// [`Stats`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HistoryStats {
-    /// Rooms that are remembered, including those without members.
+    /// Rooms with a history, including those without members.
     pub rooms: usize,
-    /// Bytes of all memories.
+    /// Total bytes of all histories.
     pub bytes: usize,
 }
 
@@ -94,6 +96,6 @@ pub struct HistoryStats {
 pub struct Backlog {
     /// The connection's id.
     pub id: ConnId,
-    /// Bytes queued for writing.
+    /// Bytes queued for the connection.
     pub bytes: usize,
 }

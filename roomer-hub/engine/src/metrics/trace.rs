@@ -1,9 +1,8 @@
 //! Events and spans for `tracing` subscribers; compiled to nothing without that feature.
 //!
-//! A subscriber is the application's code, so these functions must not be called with the lock
-//! held, nor for each message. `WARN` is for events that the operator should act on, `INFO` and
-//! `DEBUG` for the others. Events contain neither payloads nor names of rooms, since clients choose
-//! these.
+//! A subscriber is application code, so these functions must not be called with the lock held, nor for
+//! each message. `WARN` is for events that the operator should act on, `INFO` and `DEBUG` for the
+//! others. Events contain neither payloads nor room names, since both are chosen by clients.
 
 use std::error::Error;
 use std::io;
@@ -15,7 +14,7 @@ use crate::app::conn_info::ConnInfo;
 use crate::app::disconnect::DisconnectReason;
 use crate::metrics::warning::Warning;
 
-/// Defines a function for each event, which does nothing without the feature.
+/// Defines one function per event, which does nothing without the feature.
 macro_rules! events {
     ($(#[doc = $doc:literal] $level:ident $name:ident($($arg:ident: $type:ty),*) { $($fields:tt)* })*) => {$(
         #[doc = $doc]
@@ -94,8 +93,8 @@ events! {
     }
 }
 
-/// The span of one connection, with its id and its client's address. The application's code for the
-/// connection runs in it too. Empty until the connection is established, and without the feature.
+/// The span of one connection, with its id and its client's address. Application code called for the
+/// connection runs within it. Empty before the connection is established, and without the feature.
 #[derive(Debug, Default)]
 pub(crate) struct Span(#[cfg(feature = "tracing")] Option<tracing::Span>);
 
@@ -115,7 +114,7 @@ impl Span {
         )
     }
 
-    /// Runs a part of the connection's poll within the span, which `run` may create.
+    /// Runs a part of the connection's poll within its span, which `run` may create.
     #[inline]
     pub(crate) fn within<T, O>(
         of: &mut T,
@@ -123,7 +122,7 @@ impl Span {
         run: impl FnOnce(&mut T) -> O,
     ) -> O {
         #[cfg(feature = "tracing")]
-        // Cloned, since `run` gets the value that has the span.
+        // Cloned, since the value that contains the span is passed to `run`.
         if let Some(span) = field(of).0.clone() {
             return span.in_scope(|| run(of));
         }

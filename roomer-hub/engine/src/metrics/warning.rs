@@ -12,30 +12,30 @@ use crate::metrics::trace;
 pub use crate::metrics::warning_cause::WarningCause;
 use crate::sync::{Mutex, lock};
 
-/// The shortest time between two warnings of one kind.
+/// The minimum time between two warnings of the same kind.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// The maximum number of bytes of a client's value that a warning contains.
+/// The maximum number of bytes of a client's value that are shown in a warning.
 const MAX_SHOWN: usize = 128;
 
-/// A condition that the operator of a server should know. `Display` writes a sentence with the
-/// condition, its place and the remedy. Warnings are passed to
-/// [`Builder::on_warning`](crate::Builder::on_warning) and, with the feature `tracing`, to the
-/// subscriber at `WARN`; at most one of each kind in ten seconds.
+/// A condition that the operator of a server should know about. `Display` writes a sentence with the
+/// condition, its location and the remedy. Warnings are passed to
+/// [`Builder::on_warning`](crate::Builder::on_warning) and, with the feature `tracing`, emitted as
+/// events at `WARN`. At most one of each kind is given in ten seconds.
 ///
-/// Values from a client are escaped and truncated to 128 bytes. Tokens and queries are left out.
+/// Values from a client are escaped and truncated to 128 bytes. Tokens and queries are omitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Warning {
-    /// The subject of the warning.
+    /// The cause of the warning.
     pub cause: WarningCause,
     /// The number of warnings of this kind that were suppressed since the last one.
     pub suppressed: u64,
 }
 
 impl WarningCause {
-    /// Returns the shortest time between two warnings of this kind. Warnings about the configuration
-    /// are given once, since it does not change.
+    /// Returns the minimum time between two warnings of this kind. Warnings about the configuration are
+    /// given only once, since it does not change.
     fn period(&self) -> Duration {
         match self {
             WarningCause::NotApplied { .. } | WarningCause::Descriptors { .. } => Duration::MAX,
@@ -56,7 +56,7 @@ impl fmt::Display for Warning {
 /// The application's hook for warnings.
 pub(crate) type OnWarning = Box<dyn Fn(&Warning) + Send + Sync>;
 
-/// Gives the warnings of one server.
+/// Emits the warnings of one server.
 pub(crate) struct Warnings {
     hook: Option<OnWarning>,
     monitor: Monitor,
@@ -64,7 +64,7 @@ pub(crate) struct Warnings {
     recent: RecentWarnings,
 }
 
-/// The last warning of each kind.
+/// The time of the last warning of each kind, and the number suppressed since.
 #[derive(Debug, Default)]
 struct RecentWarnings(Mutex<BTreeMap<&'static str, Recent>>);
 
@@ -75,12 +75,12 @@ struct Recent {
 }
 
 impl RecentWarnings {
-    /// Returns the number of warnings of this kind that were suppressed since the last one, or
-    /// `None` to suppress this one too.
+    /// Returns the number of warnings of this kind suppressed since the last one, or `None` to suppress
+    /// this one too.
     fn count(&self, kind: &'static str, now: Duration, period: Duration) -> Option<u64> {
         let mut recent = lock(&self.0);
         match recent.get_mut(kind) {
-            // The period may be `Duration::MAX`.
+            // Saturates, since the period may be `Duration::MAX`.
             Some(last) if now < last.at.saturating_add(period) => {
                 last.suppressed += 1;
                 None
@@ -106,8 +106,8 @@ impl Warnings {
         Warnings { hook, monitor, env, recent: RecentWarnings::default() }
     }
 
-    /// Gives a warning, unless there was one of its kind recently. This calls the application's
-    /// code, so no lock may be held.
+    /// Emits a warning, unless one of its kind was emitted recently. Calls application code, so no lock
+    /// may be held.
     pub(crate) fn give(&self, cause: WarningCause) {
         if let Some(warning) = self.warning(cause) {
             trace::warning(&warning);
@@ -115,8 +115,7 @@ impl Warnings {
         }
     }
 
-    /// Like [`give`](Self::give), for a condition that has a `tracing` event of its own: calls only
-    /// the hook.
+    /// Like [`give`](Self::give), for a condition with a separate `tracing` event: calls only the hook.
     pub(crate) fn give_to_hook(&self, cause: WarningCause) {
         if self.hook.is_some()
             && let Some(warning) = self.warning(cause)
@@ -147,7 +146,7 @@ impl Warnings {
 
 /// Formats a client's value for a warning: on one line, in ASCII, truncated.
 pub(crate) fn shown(value: &[u8]) -> String {
-    // Cut between any two bytes, since each is escaped for itself.
+    // May cut between any two bytes, since each is escaped separately.
     let start = &value[..value.len().min(MAX_SHOWN)];
     let rest = if value.len() > MAX_SHOWN { "..." } else { "" };
     format!("{}{rest}", start.escape_ascii())

@@ -3,29 +3,29 @@
 use std::fmt;
 use std::net::IpAddr;
 
-/// The subject of a [`Warning`](crate::Warning).
+/// The cause of a [`Warning`](crate::Warning).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WarningCause {
     /// A web page of an origin that is not allowed was rejected with 403.
     Origin {
-        /// The page's origin, as the browser sent it.
+        /// The page's origin, as sent by the browser.
         origin: String,
-        /// The host that the page connects to, as the browser or a proxy sent it.
+        /// The host that the page connects to, as sent by the browser or a proxy.
         host: String,
     },
-    /// A request for an upgrade at a path without a WebSocket was rejected with 404.
+    /// An upgrade request at a path without a WebSocket was rejected with 404.
     Path {
         /// The path of the request.
         path: String,
         /// The path of the WebSocket.
         websocket: String,
     },
-    /// A request with a WebSocket's key and without the headers of an upgrade was rejected with
-    /// 400. Proxies remove these headers unless they are configured to forward them.
+    /// A request with a WebSocket key but without the upgrade headers was rejected with 400. Proxies
+    /// remove these headers unless they are configured to forward them.
     UpgradeRemoved,
-    /// A client offers subprotocols and the server knows none of them, so browsers close the
-    /// connection. The names are left out, since clients put tokens there.
+    /// A client offers subprotocols of which the server supports none, so a browser closes the
+    /// connection. The names are omitted, since clients put tokens there.
     Subprotocol {
         /// The number of subprotocols that the client offers.
         offered: usize,
@@ -37,19 +37,18 @@ pub enum WarningCause {
         /// True if the client sent a token.
         has_token: bool,
     },
-    /// [`authorize_async`](crate::Builder::authorize_async) took longer than the handshake's
-    /// timeout; the client was rejected with 503.
+    /// [`authorize_async`](crate::Builder::authorize_async) exceeded the handshake timeout, and the
+    /// client was rejected with 503.
     AuthorizeTimeout,
-    /// The info of [`Claims::info`](crate::Claims::info) is above
-    /// [`max_info`](crate::Builder::max_info); the client was accepted without it.
+    /// An info of [`Claims::info`](crate::Claims::info) exceeds [`max_info`](crate::Builder::max_info).
+    /// The client was accepted without it.
     InfoTooLong {
         /// The length of the info in bytes.
         bytes: usize,
         /// [`max_info`](crate::Builder::max_info), in bytes.
         limit: usize,
     },
-    /// A limit was reached, and a client was rejected with 503, or with 429 for the limit per
-    /// address.
+    /// A limit was reached, and a client was rejected with 503, or with 429 for a limit per address.
     Full {
         /// The method of [`Builder`](crate::Builder) that sets the limit.
         option: &'static str,
@@ -58,65 +57,65 @@ pub enum WarningCause {
         /// The proxy whose `X-Forwarded-For` was ignored, since it is not trusted.
         untrusted_proxy: Option<IpAddr>,
     },
-    /// A request without an address was rejected with 500, since an option needs it.
+    /// A request without an address was rejected with 500, since an option needs the address.
     NoAddress {
-        /// The method of [`Builder`](crate::Builder) that was called.
+        /// The method of [`Builder`](crate::Builder) that sets the option.
         option: &'static str,
     },
-    /// A trusted proxy does not report its clients' addresses, so the limit per address does not
-    /// apply to them.
+    /// A trusted proxy does not report its clients' addresses, so the limit per address does not apply
+    /// to them.
     NoForwardedFor {
         /// The method of [`Builder`](crate::Builder) that sets the limit.
         option: &'static str,
         /// The proxy's address; `None` for a Unix socket.
         proxy: Option<IpAddr>,
     },
-    /// A connection of a trusted proxy began without the header that
-    /// [`proxy_protocol`](crate::Builder::proxy_protocol) expects; it was rejected with 400.
+    /// A trusted proxy's connection did not begin with the header that
+    /// [`proxy_protocol`](crate::Builder::proxy_protocol) requires, and was rejected with 400.
     InvalidProxyHeader {
         /// The proxy's address; `None` for a Unix socket.
         proxy: Option<IpAddr>,
     },
-    /// Options that were set do not apply to a mounted server, since the framework is responsible.
+    /// Some options were set that do not apply to a mounted server, since the framework is responsible
+    /// for them.
     NotApplied {
-        /// The methods of [`Builder`](crate::Builder) that were called.
+        /// The methods of [`Builder`](crate::Builder) that set the options.
         options: Vec<&'static str>,
     },
-    /// The system failed to accept a connection. The listener tries again after a tenth of a
-    /// second.
+    /// The system failed to accept a connection. The listener retries after a tenth of a second.
     AcceptFailed {
         /// The text of the error.
         error: String,
     },
-    /// All connections together held more than
-    /// [`memory_budget`](crate::Builder::memory_budget), and some were closed with 1013.
+    /// The connections together exceeded [`memory_budget`](crate::Builder::memory_budget), and some
+    /// were closed with 1013.
     MemoryBudget {
         /// The number of connections that were closed.
         closed: usize,
         /// The budget, in bytes.
         budget: usize,
     },
-    /// The limit of open files of the process is lower than what the server may need.
+    /// The process's limit of open files is lower than the server may need.
     Descriptors {
         /// The maximum number of files that the process may have open.
         limit: u64,
         /// The number of files that the server needs for `max_connections`.
         needed: u64,
     },
-    /// A link to a broker was started, and the server is not part of a cluster.
+    /// A broker link was started, but the server is not part of a cluster.
     NoCluster,
     /// The link to the cluster's broker is down.
     BrokerDown {
         /// The reason and the address, in one sentence.
         why: String,
     },
-    /// The cluster's broker works, but the operator should know something about it.
+    /// The cluster's broker works, but has sent a notice for the operator.
     BrokerNotice {
-        /// The notice, for the operator.
+        /// The text of the notice.
         text: String,
     },
-    /// The application sent a message for members on other nodes that is larger than these accept. It
-    /// was sent to no receiver.
+    /// The application sent a message for members on other nodes that exceeds their limit. It was not
+    /// delivered to any receiver.
     MessageTooLarge {
         /// The event of the message.
         event: String,
@@ -125,24 +124,25 @@ pub enum WarningCause {
         /// [`max_message`](crate::Builder::max_message), in bytes.
         limit: usize,
     },
-    /// Another node of the cluster has other settings, so clients see different rules.
+    /// Another node of the cluster has different settings, so its clients are subject to different
+    /// rules.
     PeerSettings {
         /// The node's name.
         peer: String,
     },
-    /// Another node of the cluster supports no version of the protocol between nodes that this one
-    /// supports.
+    /// Another node of the cluster supports none of the versions of the inter-node protocol that this
+    /// node supports.
     ForeignPeer {
-        /// The node's number.
+        /// The node's id.
         node: String,
-        /// The version that it speaks.
+        /// The version that it uses.
         version: u8,
     },
 }
 
 impl WarningCause {
-    /// Returns the name of the kind, by which warnings are limited. For
-    /// [`Full`](Self::Full) it is the option.
+    /// Returns the name of the kind by which warnings are limited. For [`Full`](Self::Full) it is the
+    /// option.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -207,7 +207,7 @@ impl fmt::Display for WarningCause {
             WarningCause::Full { option, limit, untrusted_proxy } => {
                 fmt_full(f, option, *limit, *untrusted_proxy)
             }
-            // This text is the body of the response too.
+            // This text is also the body of the response.
             WarningCause::NoAddress { option } => write!(
                 f,
                 "refused a request without the client's address (500), which {option} needs. \
@@ -315,7 +315,7 @@ fn fmt_full(
     }
 }
 
-/// A trusted proxy by its address, or at a Unix socket.
+/// Formats a trusted proxy: its address, or a Unix socket.
 struct TrustedProxy(Option<IpAddr>);
 
 impl fmt::Display for TrustedProxy {

@@ -1,4 +1,4 @@
-//! Checks of the outbound tables against each other and against the hub's.
+//! Consistency checks of the outbound tables.
 
 use roomer_hub::Tables;
 
@@ -6,8 +6,8 @@ use crate::outbound::budget::BufferSet;
 use crate::outbound::{FlushWork, Outbound};
 
 impl Outbound {
-    /// Returns the first contradiction; see [`Server::audit`](crate::Server::audit). `max` is that of one
-    /// connection's outbox, `budget` that of all together.
+    /// Returns an error for the first contradiction; see [`Server::audit`](crate::Server::audit). `max`
+    /// is the limit of one connection's outbox, `budget` that of all together.
     pub(crate) fn audit(
         &self,
         tables: &Tables,
@@ -24,7 +24,7 @@ impl Outbound {
             }
             writer.audit(at_rest, max).map_err(|error| format!("{conn:?}: {error}"))?;
         }
-        // Only at rest: bytes may exceed the budget until the flush under way has counted them.
+        // Only at rest: memory may exceed the budget until the current flush has counted it.
         if at_rest {
             let mut buffers = BufferSet::new();
             self.writers.values().for_each(|writer| buffers.add(&writer.usage()));
@@ -40,8 +40,8 @@ impl Outbound {
             };
             let is_dirty = self.dirty.contains(&room);
             let is_due = !batch.frames.is_empty();
-            // A room that a task is flushing is not on the dirty list; that task schedules it
-            // again.
+            // A room that is being flushed is not on the dirty list; the flushing task schedules it
+            // again if necessary.
             if is_due && !(batch.is_queued || is_dirty) {
                 return Err(format!("{name:?} is not scheduled for a flush"));
             }
@@ -65,7 +65,7 @@ impl Outbound {
         }
     }
 
-    /// Checks that the rooms of a flush under way are not scheduled for another.
+    /// Checks that the rooms of a flush in progress are not scheduled for another one.
     pub(crate) fn audit_work(&self, tables: &Tables, work: &FlushWork) -> Result<(), String> {
         for &room in &work.rooms {
             let Some(name) = tables.room_name(room) else { continue };

@@ -1,10 +1,10 @@
-//! The messages that a room has collected for its members.
+//! The batch of a room: messages collected for its members.
 //!
-//! A broadcast is encoded once, including the WebSocket header, after the messages that already wait.
-//! Delivering the batch then queues the same bytes for every member, however many messages they are. A
-//! member that must not get a part, such as the sender its own message or a new member the messages
-//! before its join, is recorded with the range to leave out. Plain and extended members get different
-//! notices: in a room with both, each is a range for the members of one kind.
+//! A broadcast is encoded once, including the WebSocket header, and appended to the batch. Delivering
+//! the batch queues the same bytes for every member, however many messages they contain. If a member
+//! must not receive a part, such as a sender its own message or a new member the messages before its
+//! join, the range is recorded as an exclusion. Plain and extended members receive different notices:
+//! in a room with both, each notice is a range restricted to the members of one kind.
 
 use std::cell::OnceCell;
 use std::num::NonZeroUsize;
@@ -19,28 +19,28 @@ use crate::outbound::compressed::CompressedBatch;
 use crate::outbound::mixed::{Count, Restriction, included_for};
 use crate::outbound::replay::MIN_SHARED;
 
-/// The most exclusions for which an empty batch keeps memory.
+/// The maximum number of exclusions for which an empty batch keeps memory.
 const MAX_SPARE: usize = 16;
 
 #[derive(Debug, Default)]
 pub(crate) struct RoomBatch {
-    /// Encoded messages, one after the other.
+    /// Encoded messages, concatenated.
     pub(crate) frames: Vec<u8>,
     exclusions: Vec<Exclusion>,
-    /// The ranges for one kind of members, in order. Empty in a room with members of one kind.
+    /// The ranges restricted to one kind of members, in order. Empty if all members are of one kind.
     restrictions: Vec<Restriction>,
-    /// The last number of members, if the batch has one.
+    /// The last member count, if the batch contains one.
     count: Option<Count>,
-    /// The length from which on frames are to be compressed, if there is such a frame.
+    /// The minimum length of frames to compress, if the batch contains such a frame.
     threshold: Option<NonZeroUsize>,
-    /// True while the room is on the list of dirty rooms, or is being flushed by a task that checks it
-    /// again afterwards.
+    /// True while the room is on the list of dirty rooms, or is being flushed by a task that will check
+    /// it again.
     pub(crate) is_queued: bool,
-    /// True once a task has been assigned to flush the room, which is large.
+    /// True if a task has been assigned to flush this large room.
     pub(crate) is_assigned: bool,
 }
 
-/// A range of the frames that one connection does not get.
+/// A range of the frames that is not delivered to one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Exclusion {
     conn: ConnKey,
@@ -65,14 +65,15 @@ impl RoomBatch {
         }
     }
 
-    /// Lets the frames of at least this length be compressed for receivers that have negotiated that.
+    /// Permits compression of the frames of at least this length, for receivers that have negotiated
+    /// it.
     pub(crate) fn compress_from(&mut self, threshold: usize) {
         self.threshold = NonZeroUsize::new(threshold.max(1));
     }
 
-    /// Removes the last frame if it is a number of members, which the next one replaces. Returns true
-    /// if it was one. A member that did not get it, since it joined after it or got it earlier, gets
-    /// the next one.
+    /// Removes the last frame if it is a member count, which the next one replaces. Returns true if it
+    /// was removed. Members excluded from it, which joined after it or have already received it,
+    /// receive the next one.
     pub(crate) fn take_count(&mut self) -> bool {
         let Some(Count { start, end }) = self.count.take() else { return false };
         if end != self.frames.len() {
@@ -80,7 +81,7 @@ impl RoomBatch {
         }
         self.frames.truncate(start);
         self.restrictions.pop_if(|last| last.end > start);
-        // Exclusions are in the order of their ends.
+        // Exclusions are sorted by their ends.
         let kept = self.exclusions.partition_point(|exclude| exclude.end <= start);
         let cut = self.exclusions.split_off(kept);
         let cut = cut.into_iter().map(|exclude| Exclusion { end: start, ..exclude });
@@ -88,15 +89,15 @@ impl RoomBatch {
         true
     }
 
-    /// Records that the frame between `start` and the end is a number of members.
+    /// Records that the frame between `start` and the end is a member count.
     pub(crate) fn mark_count(&mut self, start: usize) {
         self.count = Some(Count { start, end: self.frames.len() });
     }
 
-    /// Returns a copy of the frames of the batch that one connection gets.
+    /// Returns a copy of the batch's frames for one connection.
     pub(crate) fn pending_for(&self, conn: ConnKey, is_extended: bool) -> Bytes {
         // An exclusion from the start covers all earlier ones. A connection that joins and leaves a
-        // thousand times within one batch has thousands of them.
+        // thousand times within one batch has thousands of exclusions.
         let mut exclusions = Vec::new();
         for exclude in self.exclusions.iter().rev().filter(|exclude| exclude.conn == conn) {
             exclusions.push(*exclude);
@@ -114,11 +115,11 @@ impl RoomBatch {
         bytes.into()
     }
 
-    /// Empties the batch and returns its content, ready to be shared.
+    /// Empties the batch and returns its content in a form that can be shared.
     pub(crate) fn seal(&mut self) -> SealedBatch {
         let mut exclusions = std::mem::take(&mut self.exclusions);
-        // By connection, then by position: `chunks` searches for a connection and needs its ranges in
-        // order.
+        // Sorted by connection, then by position: `chunks` searches for a connection and needs its
+        // ranges in order.
         exclusions.sort_unstable();
         let restrictions = std::mem::take(&mut self.restrictions);
         self.count = None;
@@ -127,19 +128,19 @@ impl RoomBatch {
         SealedBatch { frames, exclusions, restrictions, threshold, starts: OnceCell::new() }
     }
 
-    /// Keeps the memory of a sealed batch that was delivered.
+    /// Reuses the allocations of a sealed batch that was delivered.
     pub(crate) fn reuse(&mut self, sealed: SealedBatch) {
         self.exclusions = emptied(sealed.exclusions);
     }
 
-    /// Prepares an empty batch for another room.
+    /// Resets an empty batch for use by another room.
     pub(crate) fn reset(&mut self) {
         let exclusions = emptied(std::mem::take(&mut self.exclusions));
         *self = RoomBatch { exclusions, ..RoomBatch::default() };
     }
 }
 
-/// Removes all exclusions. Keeps their memory, unless it is unusually large.
+/// Clears the exclusions. Keeps the allocation unless it is unusually large.
 fn emptied(mut exclusions: Vec<Exclusion>) -> Vec<Exclusion> {
     if exclusions.capacity() > MAX_SPARE {
         return Vec::new();
@@ -148,37 +149,39 @@ fn emptied(mut exclusions: Vec<Exclusion>) -> Vec<Exclusion> {
     exclusions
 }
 
-/// The content of a batch, ready to be shared.
+/// The content of a batch in a form that can be shared.
 #[derive(Debug)]
 pub(crate) struct SealedBatch {
     frames: Bytes,
     exclusions: Vec<Exclusion>,
     restrictions: Vec<Restriction>,
     threshold: Option<NonZeroUsize>,
-    /// Where each frame begins, once a member with a session has needed it.
+    /// The start of each frame, computed when a member with a session first needs it.
     starts: OnceCell<Vec<usize>>,
 }
 
 impl SealedBatch {
-    /// Returns true if members of different kinds get different ranges, or some members compressed ones.
+    /// Returns true if members receive different ranges or encodings, by their kind or their
+    /// compression.
     pub(crate) fn is_mixed(&self) -> bool {
         !self.restrictions.is_empty() || self.threshold.is_some()
     }
 
-    /// Returns the compressed form for those that take it, if there is something to compress.
+    /// Returns the compressed form for receivers that have negotiated compression, if there is
+    /// something to compress.
     pub(crate) fn compressed(&self) -> Option<CompressedBatch> {
         let threshold = self.threshold?;
         CompressedBatch::new(self.frames.clone(), threshold.get())
     }
 
-    /// Calls `push` with each part that a connection of this kind gets, in order.
+    /// Calls `push` with each part for a connection of this kind, in order.
     pub(crate) fn mixed_chunks(&self, conn: ConnKey, is_extended: bool, push: impl FnMut(Chunk)) {
         let ranges = included_ranges(self.exclusions_of(conn), self.frames.len());
         let included = |range| included_for(&self.restrictions, is_extended, range);
         self.push_parts(ranges.flat_map(included), is_extended, push);
     }
 
-    /// Calls `push` with each part that a connection gets, in order.
+    /// Calls `push` with each part for a connection, in order. All members are of one kind.
     #[inline]
     pub(crate) fn chunks(&self, conn: ConnKey, is_extended: bool, mut push: impl FnMut(Chunk)) {
         let exclusions = self.exclusions_of(conn);
@@ -198,7 +201,7 @@ impl SealedBatch {
         if !is_extended {
             return parts.for_each(|part| push(Chunk::complete(self.frames.slice(part))));
         }
-        // The session's log would keep the whole batch for the parts.
+        // Copied if small, since the session's log would otherwise keep the whole batch alive.
         let included: usize = parts.clone().map(|part| part.len()).sum();
         let is_copied = included < self.frames.len() / 2;
         for part in parts {
@@ -211,7 +214,7 @@ impl SealedBatch {
         }
     }
 
-    /// Counts the frames of a part; 0 if it is so small that logs copy it.
+    /// Counts the frames of a part. Returns 0 if it is so small that logs copy it.
     fn count(&self, part: Range<usize>) -> usize {
         if part.len() < MIN_SHARED {
             return 0;
@@ -229,7 +232,7 @@ impl SealedBatch {
     }
 
     fn exclusions_of(&self, conn: ConnKey) -> &[Exclusion] {
-        // The usual batch is one message, which its sender does not get.
+        // The usual batch contains one message, which is not delivered to its sender.
         if let [only] = &*self.exclusions {
             return if only.conn == conn { &self.exclusions } else { &[] };
         }
@@ -239,7 +242,7 @@ impl SealedBatch {
     }
 }
 
-/// Iterates over the ranges of `0..len` that sorted exclusions leave.
+/// Iterates over the ranges of `0..len` not covered by the sorted exclusions.
 fn included_ranges(
     exclusions: &[Exclusion],
     len: usize,
@@ -248,7 +251,7 @@ fn included_ranges(
     let last = Exclusion { conn: ConnKey::default(), start: len, end: len };
     exclusions.iter().copied().chain([last]).filter_map(move |exclude| {
         let range = at..exclude.start;
-        // Ranges may overlap: one from the start covers the earlier ones.
+        // Ranges may overlap: one from the start covers earlier ones.
         at = at.max(exclude.end);
         (!range.is_empty()).then_some(range)
     })
@@ -276,7 +279,8 @@ mod tests {
         batch.exclude(ann, 0);
         batch.frames.extend_from_slice(b"bb");
         batch.exclude(bob, 2);
-        // Eve joins here: excluded from all so far, then from the announcement of her own join.
+        // Eve joins here: she is excluded from all frames so far, then from the announcement of her own
+        // join.
         batch.exclude(eve, 0);
         batch.frames.extend_from_slice(b"ee");
         batch.exclude(eve, 4);
@@ -362,7 +366,7 @@ mod tests {
         let memory = batch.exclusions.as_ptr();
         let sealed = batch.seal();
         batch.reuse(sealed);
-        // As one that joined since.
+        // Excluded like a member that joined since.
         batch.exclude(bob, 0);
         batch.reset();
         assert!(!batch.is_queued && !batch.is_assigned && !batch.take_count());

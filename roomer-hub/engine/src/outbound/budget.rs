@@ -1,9 +1,9 @@
-//! The memory budget: how much all connections together may hold in outboxes and unfinished messages.
+//! The memory budget: the limit of all connections' outboxes and unfinished messages together.
 //!
-//! A bound per connection is not enough, since a thousand connections within it may hold a thousand
-//! times as much. The sum of what they hold is cheap to keep, but counts a shared message once per
-//! receiver. So the sum only shows when to count exactly; [`BufferSet`] then counts each buffer
-//! once, and that count decides which connections are closed ([`shed`](crate::core::shed)).
+//! A limit per connection is not enough, since a thousand connections below it may hold a thousand
+//! times as much. The sum of the connections' bytes is cheap to maintain, but counts a shared message
+//! once per receiver. It therefore only indicates when to count exactly. [`BufferSet`] then counts each
+//! buffer once, and that count decides which connections are closed ([`shed`](crate::core::shed)).
 
 use hashbrown::HashMap;
 
@@ -11,18 +11,18 @@ use crate::outbound::outbox::WaterMarks;
 use crate::sync::{AtomicUsize, Ordering};
 use roomer_hub::HashKey;
 
-/// The bytes that all connections hold, as last reported, and the bounds of what they may hold.
+/// The bytes held by all connections, as last reported, and their limits.
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     limit: usize,
-    /// The bounds of each outbox. Here, since every writer shares the budget.
+    /// The water marks of each outbox. Stored here, since every writer has a reference to the budget.
     pub(crate) marks: WaterMarks,
-    /// The sum over all connections, shared buffers counted for each.
+    /// The sum over all connections. A shared buffer counts for each of them.
     held: AtomicUsize,
-    /// The sum of all increases of `held`, ever. Memory in use cannot have grown by more since it was
-    /// last counted.
+    /// The sum of all increases of `held` since the start. Memory in use cannot have grown by more than
+    /// the difference since the last exact count.
     grown: AtomicUsize,
-    /// The value of `grown` above which counting again is worthwhile.
+    /// The value of `grown` above which an exact count is worthwhile.
     alert: AtomicUsize,
 }
 
@@ -33,15 +33,14 @@ impl MemoryBudget {
             marks,
             held: AtomicUsize::new(0),
             grown: AtomicUsize::new(0),
-            // Usage cannot be above the limit before as many bytes have been buffered.
+            // Usage cannot exceed the limit before that many bytes have been buffered.
             alert: AtomicUsize::new(limit),
         }
     }
 
     /// Records that a connection holds `after` bytes instead of `before`.
     pub(crate) fn change(&self, before: usize, after: usize) {
-        // Relaxed, here and below: the next flush corrects a count that is out of date for a
-        // moment.
+        // Relaxed, here and below: a count that is briefly out of date is corrected by the next flush.
         if after > before {
             self.held.fetch_add(after - before, Ordering::Relaxed);
             self.grown.fetch_add(after - before, Ordering::Relaxed);
@@ -54,29 +53,30 @@ impl MemoryBudget {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Returns true if the connections may hold more than the limit, so that counting is worthwhile.
+    /// Returns true if usage may exceed the limit, so that an exact count is worthwhile.
     pub(crate) fn may_exceed(&self) -> bool {
         // The sum counts shared buffers more than once, so it is never too low.
         self.held() > self.limit && {
             let above = self.grown.load(Ordering::Relaxed).wrapping_sub(self.alert_level());
-            // A difference that wrapped around is negative.
+            // In wrapping arithmetic, a difference above half of the range is negative.
             above != 0 && above <= usize::MAX / 2
         }
     }
 
-    /// Records the result of counting. If it is above the limit, counting is due again at once.
+    /// Records the result of an exact count. If it is above the limit, another count is due
+    /// immediately.
     pub(crate) fn record_counted(&self, counted: usize) {
         let grown = self.grown.load(Ordering::Relaxed);
         let alert = match self.limit.checked_sub(counted) {
-            // Usage cannot pass the limit before it has grown by what is left.
+            // Usage cannot exceed the limit before it has grown by the slack.
             Some(slack) => grown.wrapping_add(slack),
             None => grown.wrapping_sub(1),
         };
         self.alert.store(alert, Ordering::Relaxed);
     }
 
-    /// Returns the bytes to come down to once the limit is exceeded. Below the limit, so that the next
-    /// connection need not be closed for the next byte.
+    /// Returns the number of bytes to reduce usage to after the limit was exceeded. Lower than the
+    /// limit, so that the next byte does not require another close.
     pub(crate) fn target(&self) -> usize {
         self.limit - self.limit / 8
     }
@@ -90,11 +90,11 @@ impl MemoryBudget {
     }
 }
 
-/// Buffers, each counted once however many connections hold it.
+/// A set of buffers, each counted once however many connections hold it.
 #[derive(Debug)]
 pub(crate) struct BufferSet {
-    /// Maps the address at which a buffer ends, since its beginning moves as it is written, to the most bytes
-    /// that a holder still needs, and to the number of holders.
+    /// Maps the end address of a buffer, which unlike its start does not move during writes, to the
+    /// most bytes that a holder still needs, and to the number of holders.
     buffers: HashMap<usize, (usize, usize), HashKey>,
     sum: usize,
 }
@@ -112,8 +112,8 @@ impl BufferSet {
     pub(crate) fn add(&mut self, usage: &Usage) {
         self.sum += usage.own;
         for &(end, len) in &usage.buffers {
-            // The holders of a buffer have written different parts of it; the one that has written
-            // least decides.
+            // Holders have written different parts of a buffer; the one that has written the least
+            // determines its size.
             let (longest, holders) = self.buffers.entry(end).or_default();
             self.sum += len.saturating_sub(*longest);
             (*longest, *holders) = (len.max(*longest), *holders + 1);
@@ -121,12 +121,12 @@ impl BufferSet {
     }
 
     pub(crate) fn remove(&mut self, usage: &Usage) {
-        // Only what was added before is removed, so the sum cannot go below zero.
+        // Only added usage is removed, so the sum cannot underflow.
         self.sum -= usage.own;
         for &(end, _) in &usage.buffers {
             if let Some((longest, holders)) = self.buffers.get_mut(&end) {
-                // The longest part counts until the last holder is gone, since the others' parts
-                // are not kept.
+                // The longest part counts until the last holder is removed, since the parts of the
+                // others are not recorded.
                 *holders -= 1;
                 if *holders == 0 {
                     self.sum -= *longest;
@@ -137,19 +137,19 @@ impl BufferSet {
     }
 }
 
-/// The memory of one connection.
+/// The memory held by one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
     /// Bytes that are not shared with other connections.
     pub(crate) own: usize,
-    /// Bytes that a task is writing at this moment, of unknown buffers.
+    /// Bytes being written at this moment, in unknown buffers.
     pub(crate) in_flight: usize,
-    /// Each buffer's end, and how many bytes of it are left.
+    /// The end address of each buffer, and the number of its bytes still to be written.
     pub(crate) buffers: Vec<(usize, usize)>,
 }
 
 impl Usage {
-    /// Returns all its bytes, including shared ones.
+    /// Returns the total number of bytes, including shared ones.
     pub(crate) fn size(&self) -> usize {
         self.own + self.in_flight + self.buffers.iter().map(|(_, len)| len).sum::<usize>()
     }
@@ -168,7 +168,7 @@ mod tests {
         assert!(!budget.may_exceed());
         budget.change(0, 1);
         assert!(budget.may_exceed());
-        // The count shows one buffer that is held twice.
+        // The exact count contains a single buffer with two holders.
         budget.record_counted(60);
         assert!(!budget.may_exceed());
         budget.change(0, 40);

@@ -1,4 +1,4 @@
-//! Chunks of bytes on their way to sockets, and where frames begin and end in them.
+//! Chunks of bytes on their way to a socket, and the frame boundaries in them.
 
 use std::collections::VecDeque;
 
@@ -6,45 +6,46 @@ use bytes::{Buf, Bytes};
 
 use crate::outbound::compressed::CompressedBatch;
 
-/// Bytes to be written.
+/// Bytes to write, with information about the frames that they contain.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
     pub(crate) bytes: Bytes,
-    /// The number of written bytes. They are kept, since a frame's header shows where the frame ends.
+    /// The number of bytes already written. They are kept, since a frame's end is determined from its
+    /// header.
     taken: u32,
-    /// True if the bytes begin inside a frame that an earlier chunk began.
+    /// True if the bytes begin within a frame that started in an earlier chunk.
     pub(crate) continues: bool,
     /// True if the last frame continues in the next chunk.
     pub(crate) more_follows: bool,
-    /// The number of frames, if they are whole; 0 if they are not, or were not counted.
+    /// The number of frames if all are whole; 0 if not, or if they were not counted.
     pub(crate) frames: u16,
-    /// Present if the bytes are to be compressed when they are written.
+    /// Present if the bytes have to be compressed when they are written.
     pub(crate) compressed: Option<CompressedBatch>,
 }
 
 impl Chunk {
-    /// Creates a chunk that ends with the end of a frame.
+    /// Creates a chunk that ends at a frame boundary.
     pub(crate) fn complete(bytes: impl Into<Bytes>) -> Self {
         Chunk { bytes: bytes.into(), ..Chunk::default() }
     }
 
-    /// Creates a chunk of this many whole frames, so that they need not be counted again.
+    /// Creates a chunk of `count` whole frames, so that they need not be counted again.
     pub(crate) fn frames(bytes: impl Into<Bytes>, count: usize) -> Self {
-        // A number that does not fit is dropped: the log then walks the headers.
+        // A count that does not fit is dropped; the log then parses the headers.
         Chunk { frames: u16::try_from(count).unwrap_or(0), ..Chunk::complete(bytes) }
     }
 
-    /// Creates a chunk with a part of a frame, which the next chunk has to continue.
+    /// Creates a chunk that ends within a frame, which the next chunk has to continue.
     pub(crate) fn partial(bytes: impl Into<Bytes>) -> Self {
         Chunk { bytes: bytes.into(), more_follows: true, ..Chunk::default() }
     }
 
-    /// Counts the bytes that are left to write.
+    /// Returns the number of bytes left to write.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len() - self.taken as usize
     }
 
-    /// Returns the bytes that are left to write.
+    /// Returns the bytes left to write.
     pub(crate) fn left(&self) -> &[u8] {
         &self.bytes[self.taken as usize..]
     }
@@ -53,7 +54,7 @@ impl Chunk {
         let taken = self.taken as usize + written;
         match u32::try_from(taken) {
             Ok(taken) => self.taken = taken,
-            // A chunk of more than 4 GiB is one message, whose header is written.
+            // A chunk of more than 4 GiB is a single message, whose header has been written.
             Err(_) => {
                 self.bytes.advance(taken);
                 (self.taken, self.continues) = (0, true);
@@ -61,16 +62,15 @@ impl Chunk {
         }
     }
 
-    /// Counts the bytes that are left of the frame under way in this chunk.
+    /// Returns the number of bytes left of the current frame in this chunk.
     fn frame_left(&self) -> usize {
         let taken = self.taken as usize;
-        // Such a chunk contains no other frame, and no header.
+        // Such a chunk contains the rest of a frame, without any header.
         if self.continues {
             return self.len();
         }
         let mut end = 0;
-        // Only the headers show which frame the written bytes end in, so they are walked from the
-        // first.
+        // Frame boundaries can only be found by parsing the headers from the first one on.
         while end <= taken && end < self.bytes.len() {
             end = end.saturating_add(frame_len(&self.bytes[end..]));
         }
@@ -78,8 +78,8 @@ impl Chunk {
     }
 }
 
-/// Reads the length of the frame at the beginning of bytes that a server sends (RFC 6455 section
-/// 5.2; without a mask), including its header. A header that is cut counts as the end of the bytes.
+/// Returns the length of the first frame in unmasked bytes (RFC 6455 section 5.2), including its
+/// header. If the header is incomplete, the frame ends with the bytes.
 #[inline]
 pub(crate) fn frame_len(bytes: &[u8]) -> usize {
     match bytes {
@@ -87,7 +87,7 @@ pub(crate) fn frame_len(bytes: &[u8]) -> usize {
         [_, length, high, low, ..] if length & 0x7f == 126 => {
             4 + usize::from(u16::from_be_bytes([*high, *low]))
         }
-        // Checked, since 64 bits may exceed the address space of a 32-bit machine.
+        // Checked, since a 64-bit length may exceed the address space of a 32-bit machine.
         [_, _, rest @ ..] if rest.len() >= 8 => rest[..8]
             .iter()
             .try_fold(0_usize, |len, digit| Some(len.checked_mul(256)? | usize::from(*digit)))
@@ -96,7 +96,7 @@ pub(crate) fn frame_len(bytes: &[u8]) -> usize {
     }
 }
 
-/// Returns the payload of a whole frame that a server sends.
+/// Returns the payload of a whole, unmasked frame.
 #[cfg(feature = "deflate")]
 pub(crate) fn payload(frame: &[u8]) -> &[u8] {
     let header = match frame.get(1).map_or(0, |length| length & 0x7f) {
@@ -107,8 +107,8 @@ pub(crate) fn payload(frame: &[u8]) -> &[u8] {
     frame.get(header..).unwrap_or_default()
 }
 
-/// The chunks of an outbox after the first. Boxed, since most outboxes have none: each connection has one,
-/// and each write takes it out of its outbox.
+/// The chunks of an outbox after the first. Boxed, since each connection has an outbox, most have no
+/// further chunks, and each write moves this value out of the outbox.
 #[derive(Debug, Default)]
 pub(crate) struct ChunkQueue(Option<Box<Chunks>>);
 
@@ -137,7 +137,7 @@ impl ChunkQueue {
         self.0.get_or_insert_default().0.push_back(chunk);
     }
 
-    /// Appends the chunks of another queue.
+    /// Appends the chunks of a newer queue.
     pub(crate) fn append(&mut self, newer: ChunkQueue) {
         match (&mut self.0, newer.0) {
             (Some(chunks), Some(mut newer)) => chunks.0.append(&mut newer.0),
@@ -146,7 +146,7 @@ impl ChunkQueue {
         }
     }
 
-    /// Removes the chunks after the first `kept`, and returns the number of their bytes.
+    /// Removes the chunks after the first `kept`. Returns the number of removed bytes.
     pub(crate) fn truncate(&mut self, kept: usize) -> usize {
         let Some(chunks) = &mut self.0 else { return 0 };
         let kept = kept.min(chunks.0.len());
@@ -163,7 +163,7 @@ impl ChunkQueue {
     }
 
     fn drop_empty(&mut self) {
-        // `is_empty` relies on it: a queue without chunks has no box.
+        // `is_empty` relies on this: a queue without chunks must not have a box.
         self.0.take_if(|chunks| chunks.0.is_empty());
     }
 }
@@ -176,11 +176,11 @@ impl FromIterator<Chunk> for ChunkQueue {
     }
 }
 
-/// Advances by `written` bytes, and removes the chunks that are written. Returns false if nothing
-/// is left.
+/// Advances by `written` bytes and removes the chunks that are completely written. Returns false if
+/// nothing is left.
 #[inline]
 pub(crate) fn advance(first: &mut Chunk, rest: &mut ChunkQueue, mut written: usize) -> bool {
-    // Also if they are equal: a chunk that is written must not stay at the front.
+    // `>=`: a completely written chunk must not remain at the front.
     while written >= first.len() {
         written -= first.len();
         match rest.pop() {
@@ -192,11 +192,10 @@ pub(crate) fn advance(first: &mut Chunk, rest: &mut ChunkQueue, mut written: usi
     true
 }
 
-/// Counts the bytes that are left of the frame under way, which may continue in the chunks after
-/// the first.
+/// Returns the number of bytes left of the current frame, which may continue in chunks after the first.
 pub(crate) fn frame_left(first: &Chunk, rest: &ChunkQueue) -> usize {
     let mut left = first.frame_left();
-    // Only the last frame of a chunk continues in the next one.
+    // Only the last frame of a chunk can continue in the next one.
     let mut more_follows = first.more_follows && left == first.len();
     for chunk in rest.iter() {
         if !more_follows {
@@ -222,7 +221,7 @@ mod tests {
         bytes
     }
 
-    /// Returns the bytes that are left of the current frame after `written` bytes.
+    /// Returns the number of bytes left of the current frame after `written` bytes.
     fn left_after(mut first: Chunk, mut rest: ChunkQueue, written: usize) -> usize {
         assert!(advance(&mut first, &mut rest, written));
         frame_left(&first, &rest)

@@ -1,20 +1,20 @@
-//! Connections that are closed and still hold much memory.
+//! Closed connections that still hold much memory.
 
 use std::sync::{Arc, Weak};
 
 use crate::outbound::socket_writer::SocketWriter;
 
-/// The bytes that a closed connection may hold until its close frame is written.
+/// The maximum number of bytes that a closed connection may hold until its close frame is written.
 pub(crate) const CLOSE_ALLOWANCE: usize = 64 * 1024;
 
-/// Connections that the hub has closed while more than [`CLOSE_ALLOWANCE`] waited for them.
+/// Connections that the hub has closed while more than [`CLOSE_ALLOWANCE`] was queued for them.
 #[derive(Debug, Default)]
 pub(crate) struct ClosingWriters(Vec<Weak<SocketWriter>>);
 
 impl ClosingWriters {
     pub(crate) fn add(&mut self, writer: &Arc<SocketWriter>) {
         if writer.backlog().0 > CLOSE_ALLOWANCE {
-            // Cleaned before it would grow: most of these connections have ended by then.
+            // Pruned before it would grow, since most of these connections have ended by then.
             if self.0.len() == self.0.capacity() {
                 self.0.retain(|writer| writer.strong_count() > 0);
             }

@@ -1,7 +1,7 @@
-//! Delivers the rooms' batches to the outboxes of their members.
+//! Delivers rooms' batches to the outboxes of their members.
 //!
-//! That is the part of a flush that needs the server's lock. Which task flushes when is in
-//! [`shared::flush`](crate::shared::flush).
+//! This is the part of a flush under the server's lock. [`shared::flush`](crate::shared::flush)
+//! determines which task flushes, and when.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -13,38 +13,38 @@ use crate::outbound::socket_writer::SocketWriter;
 use crate::outbound::{Chunk, FlushList, FlushWork, Outbound, SMALL_ROOM};
 
 thread_local! {
-    /// An empty list with the memory of this thread's last flush, for the next flush: otherwise each message
-    /// would allocate and free a list.
+    /// An empty list with the allocation of this thread's last flush, for reuse by the next one:
+    /// otherwise each message would allocate and free a list.
     static SPARE_LIST: Cell<FlushList> = const { Cell::new(Vec::new()) };
 }
 
-/// The number of empty batches that are kept.
+/// The maximum number of empty batches kept for reuse.
 pub(super) const SPARE_BATCHES: usize = 16;
 
-/// The most connections that a list of [`SPARE_LIST`] has memory for.
+/// The maximum capacity of a list in [`SPARE_LIST`].
 const MAX_SPARE: usize = 64;
 
-/// Returns an empty list, with this thread's spare memory if it has any. A thread that ends has none: the
-/// runtime may drop connections then.
+/// Returns an empty list, with this thread's spare allocation if present. A terminating thread has
+/// none, since the runtime may drop connections while thread-locals are destroyed.
 pub(super) fn spare_list() -> FlushList {
     SPARE_LIST.try_with(Cell::take).unwrap_or_default()
 }
 
-/// Drops the connections of a list that was written, and keeps its memory.
+/// Clears a list that was written, and keeps its allocation.
 pub(crate) fn keep_spare(mut list: FlushList) {
     list.clear();
-    // A list without memory would replace one that has some, and a very long one would stay with
-    // its thread for good.
+    // An empty allocation would replace a useful one, and a very large one would be kept for the
+    // thread's lifetime.
     if (1..=MAX_SPARE).contains(&list.capacity()) {
         let _ = SPARE_LIST.try_with(|spare| spare.set(list));
     }
 }
 
 impl Outbound {
-    /// Delivers batches and takes what has to be written. With `all`, of every room; otherwise of the
-    /// small ones, and the first task that finds a large room dirty has to flush it later
-    /// ([`FlushWork::has_more`]). Other senders of that room need not: if all flushed, each would
-    /// write only what the one before it has just queued.
+    /// Delivers batches and takes the pending output: with `all`, of every room; otherwise of small
+    /// rooms only. The first task that finds a large room dirty then has to flush it later
+    /// ([`FlushWork::has_more`]). Other senders to that room do not: if each of them flushed, it would
+    /// write only the messages just queued by the one before.
     pub(crate) fn take(&mut self, tables: &Tables, all: bool) -> FlushWork {
         let Outbound { writers, batches, spare_batches, dirty, flush_list, .. } = self;
         let mut work = FlushWork::default();
@@ -53,15 +53,15 @@ impl Outbound {
                 return false;
             };
             let members = tables.members(room);
-            // Looked up here and not at the broadcast: the room may have grown since.
+            // Determined here and not at the broadcast, since the room may have grown in the meantime.
             let is_small = members.len() <= SMALL_ROOM;
             if !all && !is_small {
                 work.has_more |= !std::mem::replace(&mut batch.is_assigned, true);
                 return true;
             }
             deliver(batch, members, writers, flush_list);
-            // A small room is written in this poll. The batch of a large one stays, so that what arrives
-            // until its flush ends is collected and not flushed by each sender.
+            // A small room is written in this poll. The batch of a large one is kept, so that messages
+            // that arrive before its flush ends are collected instead of flushed by each sender.
             if is_small {
                 let batch = batches.remove(room).filter(|_| spare_batches.len() < SPARE_BATCHES);
                 spare_batches.extend(batch.map(|mut batch| {
@@ -79,20 +79,20 @@ impl Outbound {
         work
     }
 
-    /// Ends a flush: rooms that collected messages meanwhile become dirty again. Returns true if
+    /// Ends a flush. Rooms that collected messages in the meantime become dirty again. Returns true if
     /// there are any, which the caller has to flush later.
     pub(crate) fn finish(&mut self, work: &FlushWork) -> bool {
         let before = self.dirty.len();
         for &room in &work.rooms {
             match self.batches.get(room) {
-                // The next message to the room begins a batch of its own, and with it a new flush.
+                // The next message to the room creates a new batch and schedules a flush.
                 Some(batch) if batch.frames.is_empty() => {
                     self.batches.remove(room);
                 }
-                // The batch is still marked as queued and assigned, so its senders have scheduled
-                // nothing.
+                // The batch is still marked as queued and assigned, so its senders have not scheduled a
+                // flush.
                 Some(_) => self.dirty.push(room),
-                // The room has closed meanwhile.
+                // The room has been closed in the meantime.
                 None => {}
             }
         }
@@ -100,7 +100,7 @@ impl Outbound {
     }
 }
 
-/// Queues bytes for one connection, and has it written.
+/// Queues bytes for one connection, and schedules its writer.
 pub(super) fn schedule(
     conn: ConnKey,
     writer: &Arc<SocketWriter>,
@@ -112,24 +112,23 @@ pub(super) fn schedule(
     }
 }
 
-/// Queues for one connection what a room has collected for it so far.
+/// Queues for one connection the part of a room's batch collected so far.
 pub(super) fn deliver_to(
     batch: &mut RoomBatch,
     conn: ConnKey,
     writer: &Arc<SocketWriter>,
     flush_list: &mut FlushList,
 ) {
-    // A connection that takes nothing is spared the copy.
+    // Skips the copy for a connection that no longer accepts output.
     if !batch.frames.is_empty() && writer.is_open() {
         let pending = batch.pending_for(conn, writer.is_extended());
         schedule(conn, writer, Chunk::complete(pending), flush_list);
-        // The connection has the whole batch now, which the delivery to all members must not
-        // repeat.
+        // Excluded from the whole batch, so that the delivery to all members does not repeat it.
         batch.exclude(conn, 0);
     }
 }
 
-/// Queues for every member what a room has collected for it, and empties the batch.
+/// Queues a room's batch for every member, and empties it.
 pub(super) fn deliver(
     batch: &mut RoomBatch,
     members: Members<'_>,
@@ -140,7 +139,7 @@ pub(super) fn deliver(
         return;
     }
     let sealed = batch.seal();
-    // However many chunks a member gets, its writer is scheduled once.
+    // A writer is scheduled once, however many chunks its member receives.
     flush_list.reserve(members.len());
     if sealed.is_mixed() {
         let compressed = sealed.compressed();

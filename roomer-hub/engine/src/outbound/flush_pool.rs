@@ -1,10 +1,10 @@
-//! Large flushes, shared between threads.
+//! The pool of large flushes, which are shared between threads.
 //!
-//! Writing to ten thousand sockets takes tens of milliseconds. A thread that did it in one go would
-//! keep its other tasks waiting while the runtime's other threads idle. So a large flush becomes a job:
-//! the task that posts it and every flush worker take chunks of its connections, and yield in between.
-//! The order of messages is not affected: it was decided when they were queued, and only one thread at
-//! a time writes to a connection.
+//! Writing to ten thousand sockets takes tens of milliseconds. A thread that did it in one poll would
+//! keep its other tasks waiting while the runtime's other threads are idle. A large flush therefore
+//! becomes a job: the task that posts it and all flush workers take chunks of its connections, and
+//! yield in between. The order of messages is not affected: it was determined when they were queued,
+//! and only one thread at a time writes to a connection.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -14,17 +14,17 @@ use std::task::{Context, Waker};
 use crate::outbound::FlushWork;
 use crate::sync::{AtomicBool, AtomicUsize, Mutex, Ordering, lock};
 
-/// The number of connections that a task writes to before it yields.
+/// Sizes that determine how many connections a task writes to before it yields.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Flush {
-    /// The maximum in one poll. A flush of more connections is a large one.
+    /// The maximum number of connections in one poll. A flush of more connections is a large one.
     pub(crate) max_per_poll: usize,
-    /// The number of connections of a large flush that a task takes at a time.
+    /// The number of connections that a task takes from a large flush at a time.
     pub(crate) chunk: usize,
 }
 
 impl Default for Flush {
-    /// Returns the defaults, with which one poll is about a millisecond of work.
+    /// Returns the defaults, with which one poll takes about a millisecond.
     fn default() -> Self {
         Flush { max_per_poll: 256, chunk: 32 }
     }
@@ -39,7 +39,7 @@ pub(crate) struct FlushPool {
 #[derive(Debug, Default)]
 struct Queue {
     jobs: VecDeque<Arc<FlushJob>>,
-    /// Workers that wait for a job.
+    /// Wakers of workers that wait for a job.
     idle: Vec<Waker>,
 }
 
@@ -52,11 +52,11 @@ pub(crate) struct FlushJob {
 }
 
 impl FlushJob {
-    /// Takes the next connections to write to; `None` if all are taken.
+    /// Returns the next connections to write to, or `None` if all are taken.
     pub(crate) fn take(&self) -> Option<Range<usize>> {
-        // Relaxed is enough: the counter only divides the list, which the queue's lock published.
+        // Relaxed suffices: the counter only divides the list, which was published by the queue's lock.
         let start = self.next.fetch_add(self.chunk, Ordering::Relaxed);
-        // Calls after the end advance the counter too, so `start` may be beyond it.
+        // Calls after the end advance the counter too, so `start` may be beyond the end.
         let end = self.work.writers.len().min(start + self.chunk);
         (start < end).then_some(start..end)
     }
@@ -65,15 +65,16 @@ impl FlushJob {
         self.next.load(Ordering::Relaxed) >= self.work.writers.len()
     }
 
-    /// Returns how many connections are not taken yet.
+    /// Returns the number of connections that are not taken yet.
     #[cfg(feature = "audit")]
     pub(crate) fn left(&self) -> usize {
         self.work.writers.len().saturating_sub(self.next.load(Ordering::Relaxed))
     }
 
-    /// Returns true to exactly one caller, once all connections are taken: that one finishes the flush.
+    /// Returns true to exactly one caller after all connections are taken. That caller finishes the
+    /// flush.
     pub(crate) fn finish(&self) -> bool {
-        // Relaxed is enough: the flag chooses one of the callers and publishes nothing.
+        // Relaxed suffices: the flag selects one caller and publishes no data.
         self.is_exhausted() && !self.is_finished.swap(true, Ordering::Relaxed)
     }
 }
@@ -90,13 +91,13 @@ impl FlushPool {
         let mut queue = lock(&self.queue);
         queue.jobs.push_back(job.clone());
         let idle = std::mem::take(&mut queue.idle);
-        // A waker may run its task at once, which locks the queue.
+        // A waker may run its task immediately, and the task locks the queue.
         drop(queue);
         idle.into_iter().for_each(Waker::wake);
         job
     }
 
-    /// Returns the oldest job with connections to take.
+    /// Returns the oldest job with connections left to take.
     pub(crate) fn job(&self) -> Option<Arc<FlushJob>> {
         let mut queue = lock(&self.queue);
         // Taking a chunk does not lock the queue, so exhausted jobs are removed here.
@@ -106,17 +107,16 @@ impl FlushPool {
         queue.jobs.front().cloned()
     }
 
-    /// Returns all jobs with connections to take.
+    /// Returns all jobs with connections left to take.
     #[cfg(feature = "audit")]
     pub(crate) fn unfinished_jobs(&self) -> Vec<Arc<FlushJob>> {
         let queue = lock(&self.queue);
         queue.jobs.iter().filter(|job| job.left() > 0).cloned().collect()
     }
 
-    /// Registers a worker to be woken for the next job. Returns false if there is one already.
+    /// Registers a worker's waker for the next job. Returns false if a job is available.
     pub(crate) fn park(&self, cx: &Context<'_>) -> bool {
-        // This also removes exhausted jobs, so that an empty queue below means that there is no
-        // work.
+        // Also removes exhausted jobs, so that an empty queue below means that no work is left.
         if self.job().is_some() {
             return false;
         }

@@ -1,4 +1,4 @@
-//! The parts of a room's batch that only its plain or only its extended members get.
+//! Parts of a room's batch restricted to its plain or its extended members.
 
 use std::ops::Range;
 
@@ -7,33 +7,33 @@ use roomer_proto::PacketRef;
 
 use crate::outbound::Outbound;
 
-/// A range of the frames for the members of one kind.
+/// A range of the frames restricted to the members of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Restriction {
     pub(super) start: usize,
     pub(super) end: usize,
-    /// True if it is for the extended members, false if it is for the plain ones.
+    /// True if the range is for extended members, false if it is for plain ones.
     pub(super) is_extended: bool,
 }
 
-/// The place of a number of members in the frames.
+/// The position of a member count in the frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Count {
     pub(super) start: usize,
     pub(super) end: usize,
 }
 
-/// Iterates over the parts of a range that the members of one kind get. Restrictions are in order and
-/// do not overlap; each is a number of whole frames.
+/// Iterates over the parts of a range for the members of one kind. Restrictions are sorted, do not
+/// overlap, and each consists of whole frames.
 pub(super) fn included_for(
     restrictions: &[Restriction],
     is_extended: bool,
     range: Range<usize>,
 ) -> impl Iterator<Item = Range<usize>> + Clone {
-    // A binary search: a member that is excluded from many messages has many ranges.
+    // Binary search, since a member that is excluded from many messages has many ranges.
     let first = restrictions.partition_point(|restriction| restriction.end <= range.start);
     let others = restrictions[first..].iter().filter(move |other| other.is_extended != is_extended);
-    // An empty restriction at the end yields the part after the last real one.
+    // An empty restriction at the end yields the part after the last one.
     let end = range.end..range.end;
     let others = others.map(|other| other.start..other.end).chain(std::iter::once(end));
     let mut at = range.start;
@@ -50,8 +50,8 @@ pub(super) fn included_for(
 }
 
 impl Outbound {
-    /// Adds the number of a room's members to its batch. Returns false if it replaces one that was not
-    /// sent yet.
+    /// Adds a member count to the room's batch. Returns false if it replaces one that has not been sent
+    /// yet.
     pub(crate) fn count(
         &mut self,
         room: RoomKey,
@@ -63,7 +63,7 @@ impl Outbound {
         let has_replaced = self.batches.get_mut(room).is_some_and(|batch| batch.take_count());
         let start = self.batches.get(room).map_or(0, |batch| batch.frames.len());
         self.broadcast(room, members, except, audience, packet);
-        // Unless it was delivered at once.
+        // The batch is empty if the broadcast was delivered immediately.
         if let Some(batch) = self.batches.get_mut(room).filter(|batch| !batch.frames.is_empty()) {
             batch.mark_count(start);
         }
@@ -78,7 +78,7 @@ mod tests {
     use crate::outbound::Chunk;
     use crate::outbound::batch::RoomBatch;
 
-    /// A member as the list of all frames that it has to get.
+    /// A member with the list of all frames that it must receive.
     struct Receiver {
         conn: ConnKey,
         is_extended: bool,
@@ -101,7 +101,8 @@ mod tests {
         (1..5).map(ConnKey::from_u64).collect()
     }
 
-    /// Random messages, notices, joins and early deliveries: each member gets what is for it, in order.
+    /// Random messages, notices, joins and early deliveries: each member receives its own frames, in
+    /// order.
     #[test]
     fn each_kind_of_members_gets_its_own_notices_in_order() {
         for seed in 0..300 {
@@ -120,7 +121,7 @@ mod tests {
             for step in 0..40 {
                 let chosen = numbers.below(4);
                 let start = batch.frames.len();
-                // Frames of different lengths, each of one letter.
+                // Frames have different lengths, and each consists of one letter.
                 let frame = vec![b'a' + (step % 26) as u8; 1 + numbers.below(3)];
                 match numbers.below(6) {
                     kind @ 0..=2 => {
@@ -137,7 +138,7 @@ mod tests {
                         }
                     }
                     3 => {
-                        // A member leaves and joins again: it gets what was collected, now.
+                        // A member leaves and rejoins, so what was collected for it is delivered now.
                         let member = &mut members[chosen];
                         member.got.extend(batch.pending_for(member.conn, member.is_extended));
                         batch.exclude(member.conn, 0);
@@ -160,7 +161,7 @@ mod tests {
         }
     }
 
-    /// Numbers of members among messages and joins: each member that is for them ends with the last one.
+    /// Member counts among messages and joins: each member that receives counts ends with the last one.
     #[test]
     fn numbers_that_nothing_follows_become_one() {
         for seed in 0..300 {
@@ -168,7 +169,7 @@ mod tests {
             let (mut batch, members) = (RoomBatch::default(), keys());
             let is_extended = |at: usize| at.is_multiple_of(2);
             let audience = [Audience::All, Audience::Extended][seed as usize % 2];
-            // The last number that each member knows, and whether a message separates two numbers.
+            // The last count received by each member, and whether a message separates two counts.
             let (mut number, mut messages) = (0, 0);
             let mut known = [0; 4];
             let mut got: Vec<Vec<u8>> = vec![Vec::new(); 4];
@@ -183,7 +184,7 @@ mod tests {
                         batch.restrict(start, audience);
                         batch.exclude(members[chosen], start);
                         batch.mark_count(start);
-                        // The member has joined, and its `join_ack` has the number.
+                        // The member has joined, and its `join_ack` contains the count.
                         known[chosen] = number;
                     }
                     1 => {
@@ -207,7 +208,8 @@ mod tests {
                 assert_eq!(last, if is_for { number } else { known[at] }, "seed {seed}, {at}");
                 let received = got[at].iter().filter(|byte| **byte == 200).count();
                 assert_eq!(received, messages, "seed {seed}: no message is lost with a number");
-                // Between two messages there is one number, unless a member was served in between.
+                // There is only one count between two messages, unless a member received an early
+                // delivery in between.
                 let ordered = got[at].iter().filter(|byte| **byte < 200).is_sorted();
                 assert!(ordered, "seed {seed}: {:?}", got[at]);
             }

@@ -1,4 +1,4 @@
-//! Queues what the hub sends: messages of a room in its batch, all else in the receiver's outbox.
+//! Outbound queues: room messages in the room's batch, all others in the receiver's outbox.
 //!
 //! ```text
 //!  hub's action ──▶ RoomBatch ──▶ Outbox ──▶ socket
@@ -6,14 +6,14 @@
 //!   under the server's lock ───────────────▶│◀─── without it
 //! ```
 //!
-//! A broadcast is encoded once, after the messages that its room has already collected ([`batch`]). A
-//! flush seals the batch and queues the same bytes for every member ([`outbox`]); each outbox is then
-//! written to its socket without the server's lock ([`socket_writer`]), compressed for those that have
-//! negotiated it ([`compressed`]). So a busy room costs one write per member for many messages. [`deliver`]
-//! takes what has to be written, and large flushes are shared between threads
-//! ([`flush_pool`]). [`budget`] bounds the memory of all connections together.
+//! A broadcast is encoded once, and appended to the messages that its room has already collected
+//! ([`batch`]). A flush seals the batch and queues the same bytes for every member ([`outbox`]). Each
+//! outbox is then written to its socket without the server's lock ([`socket_writer`]), compressed if
+//! the receiver has negotiated it ([`compressed`]). Many messages to a busy room therefore cost one
+//! write per member. [`deliver`] takes the pending output, and large flushes are shared between threads
+//! ([`flush_pool`]). [`budget`] limits the memory of all connections together.
 //!
-//! [`Outbound`] is the part of this under the server's lock.
+//! [`Outbound`] is the part under the server's lock.
 
 pub(crate) mod batch;
 pub(crate) mod budget;
@@ -41,28 +41,28 @@ use crate::outbound::compressed::CompressionRules;
 use crate::outbound::deliver::{deliver, deliver_to, schedule};
 use crate::outbound::socket_writer::SocketWriter;
 
-/// The largest room that the sender's task flushes at once. A flush of a larger one takes long enough
-/// that it pays to let other senders that are ready add their messages first.
+/// The maximum number of members of a room that the sender's task flushes immediately. Flushing a
+/// larger room takes long enough to let other ready senders add their messages first.
 pub(crate) const SMALL_ROOM: usize = 8;
 
-/// A batch of this many bytes is delivered at once, so that a busy room does not collect without
-/// bound.
+/// A batch of this many bytes is delivered immediately, so that the batch of a busy room cannot grow
+/// without limit.
 const LARGE_BATCH: usize = 128 * 1024;
 
-/// Connections whose outboxes have to be written.
+/// Connections with outboxes to write.
 pub(crate) type FlushList = Vec<(ConnKey, Arc<SocketWriter>)>;
 
-/// The messages that wait to be sent, by receiver.
+/// Pending messages, by receiver.
 #[derive(Debug, Default)]
 pub(crate) struct Outbound {
     pub(crate) writers: KeyMap<ConnKey, Arc<SocketWriter>>,
     batches: KeyMap<RoomKey, Box<RoomBatch>>,
-    /// Empty batches, whose memory the next rooms use.
-    #[allow(clippy::vec_box)] // They move into the table of batches and back as they are.
+    /// Empty batches, whose allocations are reused by other rooms.
+    #[allow(clippy::vec_box)] // Moved into the table of batches and back without reallocation.
     spare_batches: Vec<Box<RoomBatch>>,
-    /// Rooms whose batches have to be delivered.
+    /// Rooms with batches to deliver.
     dirty: Vec<RoomKey>,
-    /// Connections whose outboxes no task is about to write.
+    /// Connections with outboxes to write that no task has taken yet.
     flush_list: FlushList,
     /// Connections that a flush left above the high-water mark.
     pub(crate) congested: Vec<ConnKey>,
@@ -70,18 +70,18 @@ pub(crate) struct Outbound {
     pub(crate) compression: CompressionRules,
 }
 
-/// Outboxes and other work for a task once it has released the lock.
+/// Outboxes to write and other work for a task that has released the lock.
 #[derive(Debug, Default)]
 pub(crate) struct FlushWork {
     pub(crate) writers: FlushList,
-    /// The large rooms whose batches were delivered. Messages that arrive meanwhile wait for this
-    /// flush to end.
+    /// The large rooms whose batches were delivered. New messages to them are collected until this
+    /// flush ends.
     rooms: Vec<RoomKey>,
     /// True if the caller has to flush the large rooms later.
     pub(crate) has_more: bool,
-    /// The tasks that wait for answers of clients that have arrived.
+    /// Wakers of tasks whose answers from clients have arrived.
     pub(crate) wakers: Vec<Waker>,
-    /// The task of the link to the broker, if it has something to publish.
+    /// Waker of the broker link's task, if there is something to publish.
     pub(crate) link: Option<Waker>,
 }
 
@@ -97,20 +97,20 @@ impl FlushWork {
 }
 
 impl Outbound {
-    /// Adds the writer of a connection that opened.
+    /// Adds the writer of a newly opened connection.
     pub(crate) fn opened(&mut self, conn: ConnKey, writer: Option<&Arc<SocketWriter>>) {
         self.writers.extend(writer.map(|writer| (conn, writer.clone())));
     }
 
-    /// Records that a connection joined a room: it does not get what the room has collected so far.
+    /// Records that a connection joined a room, and excludes it from the messages collected so far.
     pub(crate) fn joined(&mut self, conn: ConnKey, room: RoomKey) {
         if let Some(batch) = self.batches.get_mut(room) {
             batch.exclude(conn, 0);
         }
     }
 
-    /// Records that a connection left a room: it gets what the room has collected, and nothing
-    /// after that.
+    /// Records that a connection left a room. The messages collected so far are delivered to it, and
+    /// none after that.
     pub(crate) fn left(&mut self, conn: ConnKey, room: RoomKey) {
         let Outbound { writers, batches, flush_list, .. } = self;
         if let (Some(batch), Some(writer)) = (batches.get_mut(room), writers.get(conn)) {
@@ -122,8 +122,8 @@ impl Outbound {
         self.batches.remove(room);
     }
 
-    /// Queues a `join_ack`. `rejoined` is the room if the connection was a member before. Returns
-    /// false if the connection takes nothing.
+    /// Queues a `join_ack`. `rejoined` is the room if the connection was already a member. Returns
+    /// false if the connection does not accept output.
     pub(crate) fn join_ack(
         &mut self,
         to: ConnKey,
@@ -133,13 +133,13 @@ impl Outbound {
     ) -> bool {
         let Outbound { writers, batches, flush_list, .. } = self;
         let Some(writer) = writers.get(to) else { return false };
-        // A member gets first what the snapshot already contains.
+        // A member first receives the notices that the snapshot already reflects.
         if let Some(batch) = rejoined.and_then(|room| batches.get_mut(room)) {
-            // After the snapshot, it would show members as new that the list contains.
+            // After the snapshot, they would announce members that the list already contains.
             deliver_to(batch, to, writer, flush_list);
         }
         let packet = PacketRef { event: JOIN_ACK, ..packet };
-        // One chunk for a small room; for a large one, the chunks that all its snapshots share.
+        // A small room needs one chunk; a large one uses the chunks shared by all its snapshots.
         let mut chunk = Vec::new();
         let is_copied = snapshot.runs().all(|run| run.chunks().is_empty());
         let (len, copied) = (snapshot.len(), if is_copied { snapshot.len() } else { 0 });
@@ -147,7 +147,7 @@ impl Outbound {
         debug_assert!(encoded.is_ok(), "a room of a hundred million members");
         for run in snapshot.runs() {
             for shared in run.chunks() {
-                // The head of the frame, or the tail of the run before this chunk.
+                // Contains the frame's header, or the tail of the previous run.
                 if !chunk.is_empty() {
                     schedule(to, writer, Chunk::partial(std::mem::take(&mut chunk)), flush_list);
                 }
@@ -159,8 +159,8 @@ impl Outbound {
         true
     }
 
-    /// Queues a packet for one connection. `rooms` are the rooms that the receiver is in. Returns the
-    /// receiver, or `None` if it takes nothing.
+    /// Queues a packet for one connection, which is in the rooms `rooms`. Returns the receiver, or
+    /// `None` if it does not accept output.
     pub(crate) fn send(
         &mut self,
         to: ConnKey,
@@ -169,8 +169,8 @@ impl Outbound {
     ) -> Option<&Arc<SocketWriter>> {
         let Outbound { writers, batches, flush_list, .. } = self;
         let writer = writers.get(to)?;
-        // The batches of the receiver's rooms come before a direct message, so that a sender's
-        // messages keep their order whether or not they are direct.
+        // The batches of the receiver's rooms precede a direct message, so that a sender's messages
+        // stay in order whether they are direct or not.
         if !packet.dst.is_empty() && !batches.is_empty() {
             for room in rooms {
                 if let Some(batch) = batches.get_mut(room) {
@@ -182,7 +182,7 @@ impl Outbound {
         Some(writer)
     }
 
-    /// Adds a packet to a room's batch, for all members of one or both kinds but `except`.
+    /// Adds a packet to a room's batch, for all members of one or both kinds except `except`.
     pub(crate) fn broadcast(
         &mut self,
         room: RoomKey,
@@ -206,8 +206,8 @@ impl Outbound {
         if let Some(conn) = except {
             batch.exclude(conn, start);
         }
-        // The receivers are on the flush list then. If the room is on the dirty list too, its batch
-        // is found empty there.
+        // This puts the receivers on the flush list. If the room is on the dirty list too, its batch
+        // will be found empty there.
         if batch.frames.len() >= LARGE_BATCH {
             deliver(batch, members, writers, flush_list);
         } else if !std::mem::replace(&mut batch.is_queued, true) {
@@ -215,8 +215,8 @@ impl Outbound {
         }
     }
 
-    /// Queues a frame that is not a packet of a session: a ping, a pong. Nothing happens if the
-    /// connection is gone or above its high-water mark.
+    /// Queues a frame that is not a packet of a session, such as a ping or a pong. Has no effect if the
+    /// connection has ended or is above its high-water mark.
     pub(crate) fn send_control(&mut self, conn: ConnKey, frame: Vec<u8>) {
         if let Some(writer) = self.writers.get(conn).filter(|writer| !writer.is_above())
             && writer.push_unlogged(Chunk::complete(frame))
@@ -225,8 +225,8 @@ impl Outbound {
         }
     }
 
-    /// Queues a frame for one connection, outside all rooms. Returns false if the connection is gone
-    /// or above its high-water mark.
+    /// Queues a frame for one connection, independent of any room. Returns false if the connection has
+    /// ended or is above its high-water mark.
     pub(crate) fn send_frame(&mut self, conn: ConnKey, frame: Vec<u8>) -> bool {
         let Some(writer) = self.writers.get(conn).filter(|writer| !writer.is_above()) else {
             return false;
@@ -235,12 +235,12 @@ impl Outbound {
         true
     }
 
-    /// Queues a close frame for a connection and forgets it. Returns the bytes that were written to it
-    /// since they were last counted.
+    /// Queues a close frame for a connection and removes it. Returns the bytes written to it since they
+    /// were last counted.
     pub(crate) fn close(&mut self, conn: ConnKey, code: u16, reason: &str) -> Option<u64> {
         let writer = self.writers.remove(conn)?;
         let written = writer.count_written();
-        // What waits for a peer that does not read would only delay the close frame.
+        // Messages queued for a peer that does not read would only delay the close frame.
         let drop_unsent = code == websocket::code::TRY_AGAIN_LATER;
         writer.close(Some(code), reason, drop_unsent);
         self.closing.add(&writer);
@@ -248,7 +248,7 @@ impl Outbound {
         Some(written)
     }
 
-    /// Ends a connection without a close frame. The next flush wakes its task, which ends too.
+    /// Ends a connection without a close frame. The next flush wakes its task, which then ends.
     pub(crate) fn abort(&mut self, conn: ConnKey) {
         if let Some(writer) = self.writers.get(conn) {
             writer.kill();
@@ -256,9 +256,9 @@ impl Outbound {
         }
     }
 
-    /// Queues the acknowledgement of packets that were just read, even above the high-water mark: a
-    /// long list of members that was queued before it must not cost the client its answer. Nothing
-    /// more is read above the mark, so that few are queued there.
+    /// Queues an acknowledgement of packets that were just read, even above the high-water mark: a long
+    /// list of members queued before it must not suppress it. Nothing more is read above the mark, so
+    /// only few are queued.
     pub(crate) fn send_ack(&mut self, conn: ConnKey, frame: Vec<u8>) {
         if let Some(writer) = self.writers.get(conn)
             && writer.push_unlogged(Chunk::complete(frame))
@@ -267,7 +267,7 @@ impl Outbound {
         }
     }
 
-    /// Forgets a connection that ended. Returns the bytes that were written to it since they were last
+    /// Removes a connection that has ended. Returns the bytes written to it since they were last
     /// counted.
     pub(crate) fn remove(&mut self, conn: ConnKey) -> Option<u64> {
         let writer = self.writers.remove(conn)?;
@@ -275,8 +275,8 @@ impl Outbound {
         Some(writer.count_written())
     }
 
-    /// Takes a connection's socket away: what it gets is kept for its next one. Returns the writer
-    /// that keeps it, or `None` if the hub has closed the connection.
+    /// Detaches a connection from its socket; its messages are kept for the next one. Returns the
+    /// writer that keeps them, or `None` if the hub has closed the connection.
     pub(crate) fn detach(
         &mut self,
         conn: ConnKey,
@@ -287,12 +287,12 @@ impl Outbound {
         Some(writer.clone())
     }
 
-    /// Schedules a connection to be written.
+    /// Schedules a connection's outbox to be written.
     pub(crate) fn schedule(&mut self, conn: ConnKey, writer: &Arc<SocketWriter>) {
         self.flush_list.push((conn, writer.clone()));
     }
 
-    /// Returns a congested member of a room, if there is one: its senders should pause.
+    /// Returns a congested member of a room, if there is one. Senders to it should pause.
     pub(crate) fn congested_member(
         &mut self,
         tables: &Tables,
@@ -302,10 +302,10 @@ impl Outbound {
             return None;
         }
         let Outbound { writers, congested, .. } = self;
-        // The list is cleaned when it is read: pressure ends in a flush, without the server's lock.
+        // Pruned when read, since pressure ends in a flush, without the server's lock.
         congested.retain(|&conn| writers.get(conn).is_some_and(|writer| writer.is_above()));
         let members = congested.iter().filter(|&&conn| tables.is_member(conn, room));
-        // One that is stalled is above the mark too, and pauses no sender.
+        // A stalled member is above the mark too, but must not pause senders.
         members.map(|&conn| &writers[conn]).find(|writer| writer.is_congested()).cloned()
     }
 }

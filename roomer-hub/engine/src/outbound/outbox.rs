@@ -1,73 +1,73 @@
-//! The queue of bytes that wait for one connection's socket.
+//! The queue of bytes not yet written to one connection's socket.
 //!
-//! Pure: it knows nothing of sockets, locks and tasks, which are the business of
-//! [`SocketWriter`](super::socket_writer::SocketWriter). The queue has two water marks, counted
-//! without the newest message: above `high`, senders should pause; above `max`, the connection
-//! takes no more and has to be closed.
+//! Independent of sockets, locks and tasks, which are handled by
+//! [`SocketWriter`](super::socket_writer::SocketWriter). The queue has two water marks, which do not
+//! count the newest message: above `high`, senders should pause; above `max`, the connection accepts no
+//! more output and has to be closed.
 
 use bytes::Bytes;
 
 use crate::outbound::chunk::{Chunk, ChunkQueue, advance, frame_left};
 use crate::outbound::compressed::Saved;
 
-/// A message that may keep a slow connection busy for seconds: more than the system buffers.
+/// The size above which a message exceeds the system's buffers, and may occupy a slow connection for
+/// seconds.
 const LARGE_MESSAGE: usize = 64 * 1024;
 
-/// Bounds of the bytes that wait for one connection. The newest message does not count, so that a
-/// single message of any permitted size can always be queued.
+/// Limits of the bytes queued for one connection. The newest message is not counted, so that a single
+/// message of any permitted size can always be queued.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WaterMarks {
-    /// The bytes that a session keeps at most until its client acknowledges them.
+    /// The maximum number of unacknowledged bytes that a session keeps.
     pub(crate) kept: usize,
     /// Above this, senders pause.
     pub(crate) high: usize,
-    /// Above this, the queue takes no more and the connection is closed.
+    /// Above this, no more output is accepted and the connection is closed.
     pub(crate) max: usize,
 }
 
-/// The kinds of bytes that an outbox takes.
+/// The states of an outbox, by the output that it accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum OutboxPhase {
-    /// All bytes: the connection is open.
+    /// Accepts all output: the connection is open.
     #[default]
     Open,
-    /// Nothing more, because the queue passed [`WaterMarks::max`], or what a session without a
-    /// socket may keep.
+    /// Accepts no more output: the queue exceeded [`WaterMarks::max`], or a session without a socket
+    /// exceeded its replay limit.
     Overrun,
-    /// Nothing: there is no socket. What the session's log takes is kept there.
+    /// Has no socket. Output is kept only in the session's log.
     Detached,
-    /// Nothing more: the last bytes are in the queue.
+    /// Accepts no more output: the last bytes are queued.
     Closing,
-    /// Nothing more: the socket failed or the connection ended.
+    /// Accepts no more output: the socket failed or the connection ended.
     Dead,
 }
 
 #[derive(Default)]
 pub(crate) struct Outbox {
-    /// The oldest chunk, apart from the others so that a queue of one chunk, the usual one, needs no
-    /// allocation.
+    /// The oldest chunk. Stored separately, so that the usual queue of one chunk needs no allocation.
     front: Chunk,
     back: ChunkQueue,
-    /// Bytes that wait, including those that are being written.
+    /// The number of queued bytes, including those being written.
     queued: usize,
-    /// Bytes of the newest message.
+    /// The number of bytes of the newest message.
     newest: usize,
     /// True while the newest message is not queued completely.
     is_partial: bool,
     phase: OutboxPhase,
-    /// Bytes that the socket has accepted since the connection began.
+    /// The number of bytes accepted by the socket since the connection began.
     written: u64,
     /// True while the socket is full; the connection's own task waits for it.
     blocked: bool,
     /// True if the socket has been full since it last accepted bytes.
     was_full: bool,
-    /// The number of times that a full socket accepted bytes again. Only the peer's reading has
-    /// that effect, whereas a socket with room accepts bytes whether or not the peer is alive. Wraps
-    /// around: only changes matter.
+    /// How often a full socket has accepted bytes again. Only the peer's reading causes that, whereas a
+    /// socket with free space accepts bytes whether or not the peer is alive. Wraps around, since only
+    /// changes matter.
     relieved: u32,
 }
 
-/// A run of chunks that was taken out of an outbox for one write.
+/// Chunks taken out of an outbox for one write.
 pub(crate) struct InFlight {
     pub(crate) front: Chunk,
     pub(crate) back: ChunkQueue,
@@ -77,7 +77,7 @@ pub(crate) struct InFlight {
 /// The result of one write to the socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Written {
-    /// The socket accepted this many bytes of those that were offered.
+    /// The socket accepted `accepted` of the `offered` bytes.
     Some { accepted: usize, offered: usize },
     /// The write was interrupted before the socket accepted a byte.
     Interrupted,
@@ -92,7 +92,7 @@ impl Outbox {
         self.phase
     }
 
-    /// Returns the number of bytes that wait.
+    /// Returns the number of queued bytes.
     pub(crate) fn queued(&self) -> usize {
         self.queued
     }
@@ -102,18 +102,18 @@ impl Outbox {
         self.newest
     }
 
-    /// Returns the number of bytes that count against the water marks.
+    /// Returns the number of bytes counted against the water marks.
     pub(crate) fn counted(&self) -> usize {
         // The socket may have accepted a part of the newest message already.
         self.queued.saturating_sub(self.newest)
     }
 
-    /// Returns the number of bytes that the socket has ever accepted.
+    /// Returns the total number of bytes accepted by the socket.
     pub(crate) fn written(&self) -> u64 {
         self.written
     }
 
-    /// Returns how often a full socket accepted bytes again.
+    /// Returns how often a full socket has accepted bytes again.
     pub(crate) fn relieved(&self) -> u32 {
         self.relieved
     }
@@ -127,23 +127,23 @@ impl Outbox {
         self.is_partial
     }
 
-    /// Returns true if bytes wait and the socket is not known to be full.
+    /// Returns true if bytes are queued and the socket is not known to be full.
     pub(crate) fn is_writable(&self) -> bool {
-        // Empty chunks are not queued, so an empty first one means an empty queue.
+        // Empty chunks are never queued, so an empty first chunk means an empty queue.
         self.front.len() > 0 && !self.blocked
     }
 
-    /// Iterates over the chunks that wait and are not being written.
+    /// Iterates over the queued chunks that are not being written.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = &Chunk> {
         std::iter::once(&self.front).chain(self.back.iter()).filter(|chunk| chunk.len() > 0)
     }
 
-    /// Queues a chunk. Returns false, and changes nothing, if the outbox takes no more.
+    /// Queues a chunk. Returns false without an effect if the outbox accepts no more output.
     pub(crate) fn push(&mut self, chunk: Chunk, max: usize) -> bool {
         if self.phase != OutboxPhase::Open || chunk.bytes.is_empty() {
             return false;
         }
-        // A message that was begun is completed, or the peer would get half a frame.
+        // A message that has begun is completed; otherwise the peer would receive half a frame.
         if self.queued > max && !self.is_partial {
             self.phase = OutboxPhase::Overrun;
         } else {
@@ -152,8 +152,8 @@ impl Outbox {
         true
     }
 
-    /// Queues the last bytes and takes none after them. With `drop_unsent`, the frames that the socket
-    /// has not begun to take are dropped first. Returns false if an earlier end stands.
+    /// Queues the last bytes, after which no output is accepted. With `drop_unsent`, first drops the
+    /// frames whose transmission has not begun. Returns false if the outbox had ended earlier.
     pub(crate) fn finish(&mut self, last: Bytes, drop_unsent: bool) -> bool {
         if matches!(self.phase, OutboxPhase::Closing | OutboxPhase::Dead) {
             return false;
@@ -168,48 +168,48 @@ impl Outbox {
         true
     }
 
-    /// Drops everything that waits and takes no more.
+    /// Drops all queued bytes, and accepts no more output.
     pub(crate) fn kill(&mut self) {
-        // The chunks of a write under way are not here; `put_back` drops them.
+        // The chunks of a write in progress are not in the queue; `put_back` drops them.
         self.phase = OutboxPhase::Dead;
         self.front = Chunk::default();
         self.back = ChunkQueue::default();
         self.queued = 0;
     }
 
-    /// Takes nothing until the session has a socket again. Only for an outbox without a socket.
+    /// Accepts no output until the session has a socket again. Only for an outbox without a socket.
     pub(crate) fn detach(&mut self) {
         self.phase = OutboxPhase::Detached;
     }
 
-    /// Records that a session without a socket has to keep more than it may.
+    /// Records that a session without a socket has exceeded its replay limit.
     pub(crate) fn overrun(&mut self) {
         self.phase = OutboxPhase::Overrun;
     }
 
-    /// Marks the socket as one with room.
+    /// Marks the socket as no longer full.
     pub(crate) fn unblock(&mut self) {
         self.blocked = false;
     }
 
-    /// Takes all chunks for a write, whose result goes to [`put_back`](Self::put_back).
+    /// Takes all chunks for a write. The result is passed to [`put_back`](Self::put_back).
     pub(crate) fn take(&mut self) -> InFlight {
         let (front, back) = (std::mem::take(&mut self.front), std::mem::take(&mut self.back));
         InFlight { front, back, saved: Saved::default() }
     }
 
-    /// Records the result of a write and puts back what the socket did not accept, before what was
-    /// queued meanwhile.
+    /// Records the result of a write, and puts the unaccepted bytes back in front of those queued in
+    /// the meantime.
     pub(crate) fn put_back(&mut self, in_flight: InFlight, result: Written) {
         if self.phase == OutboxPhase::Dead {
-            // Killed during the write.
+            // The outbox was killed during the write.
             return;
         }
         let InFlight { mut front, mut back, saved } = in_flight;
-        // The bytes that compression has saved will not be written.
+        // Bytes saved by compression will not be written.
         self.queued -= saved.total;
         if self.front.len() == 0 {
-            // Nothing was queued meanwhile: the newest message is the last of the write.
+            // Nothing was queued in the meantime, so the newest message is the last one of the write.
             self.newest -= saved.last.min(self.newest);
         }
         let (accepted, offered) = match result {
@@ -225,8 +225,8 @@ impl Outbox {
         if accepted > 0 && std::mem::take(&mut self.was_full) {
             self.relieved = self.relieved.wrapping_add(1);
         }
-        // What the write took still counts until the socket has accepted it: the water marks would
-        // otherwise ignore a large write under way.
+        // Bytes being written count until the socket has accepted them; otherwise the water marks would
+        // ignore a large write in progress.
         self.queued -= accepted;
         if advance(&mut front, &mut back, accepted) {
             // A short write means that the socket is full.
@@ -242,18 +242,18 @@ impl Outbox {
         self.was_full |= self.blocked;
     }
 
-    /// Returns the number of bytes that are left of the oldest message if it is large
-    /// ([`LARGE_MESSAGE`]), otherwise 0.
+    /// Returns the number of bytes left of the oldest message if it is large ([`LARGE_MESSAGE`]),
+    /// otherwise 0.
     pub(crate) fn large_message_left(&self) -> usize {
         let left = frame_left(&self.front, &self.back);
         if left > LARGE_MESSAGE { left } else { 0 }
     }
 
     fn append(&mut self, mut chunk: Chunk) {
-        // Remembered apart from the chunk before, which a write may have taken out.
+        // Recorded in the chunk itself, since a write may have taken out the chunk before it.
         chunk.continues = self.is_partial;
         self.queued += chunk.len();
-        // A long list of members is one message in several chunks.
+        // A long list of members is a single message in several chunks.
         self.newest = chunk.len() + if self.is_partial { self.newest } else { 0 };
         self.is_partial = chunk.more_follows;
         if self.front.len() == 0 {
@@ -263,8 +263,8 @@ impl Outbox {
         }
     }
 
-    /// Drops all chunks but the first, which may be written in part or continue one that is being
-    /// written, and the rest of its frame.
+    /// Drops all chunks but the first and the rest of its frame: the first may be partly written, or
+    /// continue one that is being written.
     fn drop_unsent(&mut self) {
         let mut kept = 0;
         let mut more_follows = self.front.more_follows;
@@ -295,7 +295,7 @@ mod tests {
         outbox.chunks().map(Chunk::len).sum()
     }
 
-    /// Performs a write of which the socket accepts this many bytes.
+    /// Performs a write of which the socket accepts `accepted` bytes.
     fn write(outbox: &mut Outbox, accepted: usize) {
         let in_flight = outbox.take();
         let offered = in_flight.front.len() + in_flight.back.iter().map(Chunk::len).sum::<usize>();

@@ -1,4 +1,4 @@
-//! Addresses of brokers as text.
+//! The type of a broker's addresses, and the errors of parsing it.
 
 mod parse;
 #[cfg(test)]
@@ -11,29 +11,28 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// The addresses of a broker, which are tried in turn.
+/// The addresses of a broker, which are tried in order.
 ///
 /// | broker | address | with TLS | default port | login before the host | feature |
 /// |---|---|---|---|---|---|
 /// | NATS | `nats://host` | `tls://host` | 4222 | `user:password@` or `token@` | `nats` |
 /// | Redis, Valkey | `redis://host` | `rediss://host` | 6379 | `user:password@`, `:password@`, `user@` | `redis` |
 ///
-/// Special characters of a login are written in percent encoding. Several addresses are separated by
-/// commas, and are those of one kind of broker:
-/// `nats://user:password@one.example,nats://user:password@two.example:4333`. Each of these brokers has to
-/// pass on what is published at the others.
+/// Special characters of a login are percent-encoded. Several addresses of the same kind of broker are
+/// separated by commas: `nats://user:password@one.example,nats://user:password@two.example:4333`. Each
+/// of these brokers must forward what is published at the others.
 ///
 /// With the feature `tls`, `tls://host?ca=/etc/broker/ca.pem` verifies the broker's certificate
 /// against the authorities in that file, instead of the system's. `cert` and `key` name the files of
 /// the node's own certificate, for a broker that requires one. `rediss://` has the same options.
 ///
-/// The number of a database after the host, as in `redis://host/0`, is accepted and has no effect: Redis
+/// A database number after the host, as in `redis://host/0`, is accepted and has no effect, since Redis
 /// publishes to all databases.
 ///
-/// Neither `Debug` nor `Display` shows a login.
+/// `Debug` and `Display` do not print logins.
 #[derive(Clone, PartialEq, Eq)]
 pub struct BrokerAddress {
-    /// The addresses: at least one.
+    /// At least one address.
     brokers: Vec<Broker>,
 }
 
@@ -41,9 +40,9 @@ pub struct BrokerAddress {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Broker {
     pub(crate) protocol: Protocol,
-    /// True if TLS is used in any case; if false, only where the broker itself requires it.
+    /// True if TLS is always used; if false, only if the broker itself requires it.
     pub(crate) requires_tls: bool,
-    /// A name or an IP address, without brackets.
+    /// A host name or an IP address, without brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) login: Login,
@@ -69,16 +68,16 @@ pub(crate) enum Login {
     Token(String),
 }
 
-/// The files of the TLS options, in PEM.
+/// Paths of the PEM files in the TLS options.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct TlsFiles {
-    /// The authorities that may sign the broker's certificate; the system's if there is none.
+    /// Certificate authorities to verify the broker's certificate against; `None` for the system's.
     pub(crate) ca: Option<PathBuf>,
     pub(crate) cert: Option<PathBuf>,
     pub(crate) key: Option<PathBuf>,
 }
 
-/// A text is not a [`BrokerAddress`].
+/// The error of parsing a [`BrokerAddress`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ParseBrokerAddressError {
@@ -88,7 +87,7 @@ pub enum ParseBrokerAddressError {
     /// An address does not begin with a known scheme.
     #[error("the broker's address does not begin with nats://, tls://, redis:// or rediss://")]
     Scheme,
-    /// The feature that an address needs is off.
+    /// An address needs a feature that is not enabled.
     #[error("{scheme}:// needs the feature `{feature}`")]
     Feature {
         /// The text before `://`.
@@ -96,13 +95,13 @@ pub enum ParseBrokerAddressError {
         /// The feature's name, which is the same in all crates.
         feature: &'static str,
     },
-    /// Several addresses are those of different brokers.
+    /// The addresses are of different kinds of brokers.
     #[error("the addresses are those of different brokers: write those of NATS or of Redis alone")]
     Mixed,
     /// An address does not name a host.
     #[error("the broker's address has no host: write nats://host or redis://host")]
     Host,
-    /// The host contains a character that no host has.
+    /// The host contains a character that is not valid in a host.
     #[error(
         "the broker's host is neither a name nor an IP address: write @ and : of a login in percent \
          encoding (%40, %3A), and an IPv6 address in brackets"
@@ -111,13 +110,13 @@ pub enum ParseBrokerAddressError {
     /// The port is not a number from 1 to 65535.
     #[error("the broker's port is not a number from 1 to 65535")]
     Port,
-    /// A part of the login is empty, or is not UTF-8 in percent encoding.
+    /// A part of the login is empty, or is not valid percent-encoded UTF-8.
     #[error(
         "the broker's login is not valid: write user:password@ before the host, token@ for NATS or \
          :password@ for Redis, with special characters in percent encoding"
     )]
     Login,
-    /// Something that is not an option follows the host.
+    /// The host is followed by something other than options.
     #[error(
         "only options may follow the broker's host: ca, cert and key, with tls:// and rediss:// \
          alone, and cert and key together"
@@ -135,7 +134,7 @@ impl FromStr for BrokerAddress {
     type Err = ParseBrokerAddressError;
 
     fn from_str(text: &str) -> Result<Self, ParseBrokerAddressError> {
-        // A comma of a login is in percent encoding.
+        // Commas in a login are percent-encoded, so each plain comma is a separator.
         let brokers = text.split(',').map(|text| parse::broker(text.trim()));
         let brokers = brokers.collect::<Result<Vec<_>, _>>()?;
         match brokers.windows(2).all(|pair| pair[0].protocol == pair[1].protocol) {

@@ -1,4 +1,4 @@
-//! Reads the text of one address.
+//! Parses the text of one broker address.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ pub(super) fn broker(text: &str) -> Result<Broker, ParseBrokerAddressError> {
     let (scheme, rest) = text.split_once("://").ok_or(ParseBrokerAddressError::Scheme)?;
     let (protocol, requires_tls) = parse_scheme(scheme)?;
     let (rest, options) = rest.split_once('?').unwrap_or((rest, ""));
-    // A plain @ in a password shows as a character that no host has.
+    // An unencoded `@` in a password ends up in the host, where it is rejected as an invalid character.
     let (login, rest) = rest.split_once('@').map_or((None, rest), |(it, rest)| (Some(it), rest));
     let (host, port) = split_port(without_path(protocol, rest))?;
     let port = match port {
@@ -54,7 +54,7 @@ fn parse_scheme(text: &str) -> Result<(Protocol, bool), ParseBrokerAddressError>
     Ok((protocol, requires_tls))
 }
 
-/// Removes a last slash, and the number of a Redis database.
+/// Removes a trailing slash, and the number of a Redis database.
 fn without_path(protocol: Protocol, text: &str) -> &str {
     match (protocol, text.split_once('/')) {
         (_, Some((place, ""))) => place,
@@ -66,7 +66,7 @@ fn without_path(protocol: Protocol, text: &str) -> &str {
     }
 }
 
-/// Returns the host without brackets, and the port.
+/// Splits the host, without its brackets, from the port.
 fn split_port(place: &str) -> Result<(&str, Option<u16>), ParseBrokerAddressError> {
     let (host, port) = match place.strip_prefix('[') {
         Some(rest) => {
@@ -106,7 +106,7 @@ fn parse_login(protocol: Protocol, text: &str) -> Option<Login> {
     let decode = |text: &str| Some(percent_decode_str(text).decode_utf8().ok()?.into_owned());
     let some = |text: &str| decode(text).filter(|text| !text.is_empty());
     match (protocol, text.split_once(':')) {
-        // A password without a name is that of the user `default`, which always exists.
+        // A password without a user name is that of the user `default`, which always exists.
         #[cfg(feature = "redis")]
         (Protocol::Redis, Some(("", password))) => {
             Some(Login::Password { user: "default".into(), password: some(password)? })
@@ -133,12 +133,12 @@ fn parse_options(requires_tls: bool, text: &str) -> Result<TlsFiles, ParseBroker
             "key" => &mut files.key,
             _ => return Err(ParseBrokerAddressError::Options),
         };
-        // It would not be clear which of two values counts.
+        // A repeated option is rejected, since it is ambiguous which value applies.
         if value.is_empty() || file.replace(PathBuf::from(&*value)).is_some() {
             return Err(ParseBrokerAddressError::Options);
         }
     }
-    // Where TLS is left to the broker, the files might silently not apply.
+    // Rejected where TLS depends on the broker, since the files might silently be ignored.
     let is_plain = !requires_tls && files != TlsFiles::default();
     if is_plain || files.cert.is_some() != files.key.is_some() {
         return Err(ParseBrokerAddressError::Options);

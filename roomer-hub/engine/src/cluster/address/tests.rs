@@ -1,4 +1,4 @@
-//! Addresses as text.
+//! Tests of parsing broker addresses.
 
 use super::*;
 use ParseBrokerAddressError as E;
@@ -37,7 +37,7 @@ fn logins_are_decoded() {
     assert!(one("nats://ann:secret@broker").login == password("ann", "secret"));
     assert!(one("nats://a%40b:p%3A%2F%2C+%F0%9F%8F%A0@broker").login == password("a@b", "p:/,+🏠"));
     assert!(one("nats://s3cr%65t@broker").login == Login::Token("s3cret".into()));
-    // The first colon separates; a password may contain more of them.
+    // The first colon is the separator; a password may contain further ones.
     assert!(one("nats://a:b:c@broker").login == password("a", "b:c"));
     assert!(one("nats://a:b/c@broker").login == password("a", "b/c"));
 }

@@ -1,4 +1,4 @@
-//! The interface between a carrier and a runtime.
+//! The interface that a carrier's runtime implements.
 
 use std::future::Future;
 use std::io;
@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-/// Opens streams and sleeps, on one runtime.
+/// Connects and sleeps on a runtime.
 pub trait Dial: Send + 'static {
     /// A TCP stream.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// Looks up a host, which is a name or an IP address, and connects to it. The carrier drops the
-    /// future if that takes too long.
+    /// Resolves a host, which is a name or an IP address, and connects to it by TCP. On a timeout the
+    /// carrier drops the future.
     fn connect(
         &self,
         host: String,
         port: u16,
     ) -> impl Future<Output = io::Result<Self::Stream>> + Send + 'static;
 
-    /// Completes after a time.
+    /// Completes after `time`.
     fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send + 'static;
 }

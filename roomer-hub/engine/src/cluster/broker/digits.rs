@@ -1,12 +1,12 @@
-//! Numbers as text, without the machinery of `fmt`, which costs more than the rest of a small frame.
+//! Formats numbers as decimal text. `fmt` would cost more than the rest of a small frame.
 
 use std::array;
 
-/// Writes a number into `digits`. Returns the digits that it takes.
+/// Writes a number into `digits`. Returns the digits used.
 pub(in crate::cluster) fn decimal(mut number: usize, digits: &mut [u8; 20]) -> &[u8] {
     let mut start = digits.len();
     loop {
-        // The largest number of 64 bits has 20 digits.
+        // `u64::MAX` has 20 digits, so `start` does not underflow.
         start -= 1;
         digits[start] = b'0' + (number % 10) as u8;
         number /= 10;

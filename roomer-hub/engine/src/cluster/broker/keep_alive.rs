@@ -1,33 +1,33 @@
-//! How long a broker may be silent. Pure: time comes in as an argument.
+//! Timeouts of a broker's silence. Does not read a clock: the time is an argument.
 
 use std::time::Duration;
 
-/// The longest time until the subscriptions are confirmed.
+/// The timeout from the start of the greeting to the confirmation of the subscriptions.
 pub(in crate::cluster) const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The silence after which the broker is pinged, and the time that it has to answer. So a link whose
-/// other end has vanished is down after 4 s, before the other nodes count this one as dead.
+/// The silence after which the broker is pinged, and the timeout of its answer. A link whose other end
+/// has vanished is therefore down after 4 s, before the other nodes count this one as dead.
 pub(in crate::cluster) const PING_AFTER: Duration = Duration::from_secs(2);
 
-/// Tracks how long a session has waited for its broker.
+/// Tracks how long a session has been waiting for the broker.
 #[derive(Debug)]
 pub(in crate::cluster) struct KeepAlive {
     /// The time at which the wait for the greeting started.
     started: Duration,
     last_received: Duration,
-    /// The time of a ping that is not answered yet.
+    /// The time of the unanswered ping.
     pinged: Option<Duration>,
 }
 
-/// The result of a wait.
+/// The action due when a wait has expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cluster) enum Due {
     Nothing,
-    /// The broker is silent, and has to be pinged.
+    /// Ping the silent broker.
     Ping,
-    /// The broker has not confirmed the subscriptions in time.
+    /// Fail: the broker has not confirmed the subscriptions in time.
     NoGreeting,
-    /// The broker has not answered a ping in time.
+    /// Fail: the broker has not answered a ping in time.
     NoAnswer,
 }
 
@@ -39,11 +39,11 @@ impl KeepAlive {
 
     pub(in crate::cluster) fn received(&mut self, now: Duration) {
         self.last_received = now;
-        // Any bytes answer a ping.
+        // Any received bytes count as the answer to a ping.
         self.pinged = None;
     }
 
-    /// Returns the end of the current wait.
+    /// Returns the time at which the current wait expires.
     pub(in crate::cluster) fn deadline(&self, is_up: bool) -> Duration {
         match is_up {
             false => self.started + GREETING_TIMEOUT,

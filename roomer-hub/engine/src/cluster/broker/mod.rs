@@ -1,7 +1,7 @@
-//! The parts of a link that do not depend on the broker.
+//! The broker-independent part of a link.
 //!
-//! A [`BrokerCarrier`] connects, starts TLS, moves bytes and keeps time; a [`BrokerSession`] over
-//! memory, in `nats` or `redis`, knows the broker's protocol.
+//! A [`BrokerCarrier`] connects, starts TLS, transfers bytes and runs timers. A [`BrokerSession`], in
+//! `nats` or `redis`, implements the broker's protocol over memory.
 
 mod carrier;
 mod dial;

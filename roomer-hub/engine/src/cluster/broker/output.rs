@@ -1,19 +1,19 @@
-//! The bytes that wait for the broker.
+//! The queue of bytes not yet written to the broker.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-/// Frames of at least this size are written from their own buffer, and not copied after the others.
+/// Frames of at least this size are written from their own buffer instead of being copied.
 const SHARED_FROM: usize = 4096;
 
-/// A queue of bytes, written with few system calls: small frames are copied into one buffer.
+/// A byte queue that needs few system calls: small frames are copied into one buffer.
 #[derive(Debug, Default)]
 pub(in crate::cluster) struct Output {
-    /// The first bytes.
+    /// The bytes to write first.
     parts: VecDeque<Bytes>,
-    /// The bytes after them.
+    /// The bytes after `parts`.
     tail: BytesMut,
     length: usize,
 }
@@ -32,7 +32,7 @@ impl Output {
         if bytes.len() < SHARED_FROM {
             return self.push(&bytes);
         }
-        // What was copied before stays before it.
+        // Bytes copied earlier must be written before this frame.
         if !self.tail.is_empty() {
             self.parts.push_back(self.tail.split().freeze());
         }
@@ -40,7 +40,8 @@ impl Output {
         self.parts.push_back(bytes);
     }
 
-    /// Returns the first bytes as slices for one write, and their number.
+    /// Fills `slices` with the first queued bytes, for one vectored write. Returns the number of
+    /// slices.
     pub(in crate::cluster) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         let parts = self.parts.iter().map(|part| &part[..]).chain([&self.tail[..]]);
         let parts = parts.filter(|part| !part.is_empty());
@@ -52,7 +53,7 @@ impl Output {
         count
     }
 
-    /// Removes bytes that are written.
+    /// Removes bytes that have been written.
     pub(in crate::cluster) fn advance(&mut self, mut count: usize) {
         self.length -= count;
         while let Some(part) = self.parts.front_mut() {
@@ -63,7 +64,7 @@ impl Output {
             self.parts.pop_front();
         }
         if count == self.tail.len() {
-            // Keeps the memory for the next frames, which `advance` would not.
+            // `clear` keeps the allocation for the next frames, unlike `advance`.
             self.tail.clear();
         } else {
             self.tail.advance(count);

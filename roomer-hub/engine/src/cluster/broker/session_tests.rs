@@ -1,4 +1,4 @@
-//! The parts of the tests of sessions that do not depend on the broker.
+//! Broker-independent helpers for the tests of sessions.
 
 use std::io::IoSlice;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::{BrokerSession, SessionEvent};
 use crate::cluster::Subject;
 
-/// Receives bytes in pieces; returns all events, and all bytes that the session sends. Publishes as
-/// many `frames` as soon as the session is up, for recorded servers that answer them.
+/// Passes the bytes in pieces, and returns all events and all bytes that the session sends. When the
+/// session is up, publishes `frames`, for recorded servers that answer them.
 pub(in crate::cluster) fn run<'a>(
     session: &mut impl BrokerSession,
     pieces: impl IntoIterator<Item = &'a [u8]>,
@@ -28,7 +28,7 @@ pub(in crate::cluster) fn run<'a>(
     (events, sent(session))
 }
 
-/// Takes all that the session sends.
+/// Removes and returns all bytes that the session sends.
 pub(in crate::cluster) fn sent(session: &mut impl BrokerSession) -> String {
     let mut bytes = Vec::new();
     while session.has_output() {
@@ -41,7 +41,7 @@ pub(in crate::cluster) fn sent(session: &mut impl BrokerSession) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// Returns the reason for the end after these bytes.
+/// Returns the reason with which the session ends after these bytes.
 pub(in crate::cluster) fn end(session: &mut impl BrokerSession, bytes: &str) -> String {
     match run(session, [bytes.as_bytes()], 0).0.pop() {
         Some(SessionEvent::Down(reason)) => reason,
@@ -53,10 +53,10 @@ pub(in crate::cluster) fn frame(text: &'static str) -> SessionEvent {
     SessionEvent::Frame(Bytes::from_static(text.as_bytes()))
 }
 
-/// The recorded bytes of a server, by name.
+/// The name of a recorded server, and the bytes that it sent.
 pub(in crate::cluster) type Transcript = (&'static str, &'static [u8]);
 
-/// Checks that transcripts lead to the same events and answers however their bytes are split.
+/// Checks that transcripts yield the same events and answers however their bytes are split.
 pub(in crate::cluster) fn check_splits<S: BrokerSession>(
     transcripts: &[Transcript],
     session: impl Fn() -> S,
@@ -75,8 +75,8 @@ pub(in crate::cluster) fn check_splits<S: BrokerSession>(
     }
 }
 
-/// Receives each transcript with each byte replaced, removed and repeated. `special` is a byte that
-/// means something to the protocol.
+/// Passes each transcript with each byte replaced, removed and repeated. `special` is a byte with a
+/// meaning in the protocol.
 pub(in crate::cluster) fn receive_garbage<S: BrokerSession>(
     transcripts: &[Transcript],
     session: impl Fn() -> S,

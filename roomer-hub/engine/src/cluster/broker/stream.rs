@@ -1,4 +1,4 @@
-//! The stream to a broker: plain, or TLS.
+//! The stream to a broker, plain or TLS, with its session.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -10,12 +10,12 @@ use futures_rustls::client::TlsStream;
 
 use super::session::BrokerSession;
 
-/// The maximum number of buffers of one write.
+/// The maximum number of buffers in one vectored write.
 const MAX_SLICES: usize = 32;
 
 pub(super) enum BrokerStream<S> {
     Plain(S),
-    /// Boxed, since it is large.
+    /// Boxed, since it is much larger than a plain stream.
     #[cfg(feature = "tls")]
     Tls(Box<TlsStream<S>>),
 }
@@ -26,7 +26,7 @@ pub(super) struct BrokerConnection<S> {
     pub(super) session: Box<dyn BrokerSession>,
     /// True if written bytes may still be in the stream's own buffers.
     needs_flush: bool,
-    /// True if the writing direction is shut down.
+    /// True if the write direction is shut down.
     is_closed: bool,
 }
 
@@ -47,7 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BrokerConnection<S> {
         }
     }
 
-    /// Writes what the session has queued. Returns ready when all of it is written.
+    /// Writes the session's queued bytes. Returns ready when all of them are written.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.session.has_output() {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
@@ -66,7 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BrokerConnection<S> {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
             self.session.written(size);
-            // TLS has buffers of its own.
+            // TLS buffers writes, so the stream must be flushed.
             self.needs_flush = true;
         }
         if self.needs_flush {
@@ -80,11 +80,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BrokerConnection<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes what is queued, shuts the writing direction down, and reads until the broker has ended
-    /// the stream. Bytes that are left unread would make the system reset it.
+    /// Writes the queued bytes, shuts down the write direction, and reads until the broker has closed
+    /// the stream. If bytes were left unread, the system would reset the connection.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<()> {
         if !self.is_closed {
-            // After an error nothing can arrive at the broker any more.
+            // After an error no further bytes can reach the broker.
             if ready!(self.poll_write(cx)).is_err() {
                 return Poll::Ready(());
             }

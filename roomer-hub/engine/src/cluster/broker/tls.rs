@@ -14,8 +14,8 @@ use futures_rustls::rustls::{ClientConfig, RootCertStore};
 use super::carrier::describe;
 use crate::cluster::address::{Broker, TlsFiles};
 
-/// Starts TLS. Files are read again each time, so that a renewed certificate is used from the next
-/// connection on.
+/// Performs the TLS handshake. Files are read for each connection, so that a renewed certificate takes
+/// effect with the next one.
 pub(super) async fn secure<S>(broker: Broker, stream: S) -> Result<TlsStream<S>, String>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -32,7 +32,8 @@ fn config(files: &TlsFiles) -> Result<ClientConfig, String> {
         Some(file) => authorities(file)?,
         None => system()?,
     };
-    // Not the builder that chooses a provider: it panics if the application has enabled a second one.
+    // `ClientConfig::builder` would choose a provider itself, and panics if the application has enabled
+    // a second one.
     let provider = CryptoProvider::get_default().cloned();
     let provider = provider.unwrap_or_else(|| Arc::new(ring::default_provider()));
     let config = ClientConfig::builder_with_provider(provider)
@@ -70,11 +71,11 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-/// Returns the authorities that the system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` replace them.
+/// Returns the system's certificate authorities. `SSL_CERT_FILE` and `SSL_CERT_DIR` override them.
 fn system() -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
-    // Some of a system's certificates are in forms that rustls does not accept.
+    // Certificates of the system that rustls cannot parse are skipped.
     let (count, _) = roots.add_parsable_certificates(found.certs);
     if count == 0 {
         return Err("the system has no certificates of authorities: write ?ca=FILE".into());

@@ -1,17 +1,17 @@
-//! Decodes the operations of a NATS server from bytes in pieces of any size.
+//! Incremental decoder of a NATS server's operations.
 //!
-//! Written here because the available codec, `watermelon-proto` 0.2.1, rejects a server whose INFO
-//! names its host instead of an IP address, leaves an operation in its buffer if INFO arrives in
-//! unlucky pieces, drops the subject of a permissions violation, buffers 128 MiB if a length says so,
+//! Own code because the available codec, `watermelon-proto` 0.2.1, rejects a server whose INFO contains
+//! a host name instead of an IP address, leaves an operation in its buffer if INFO arrives in certain
+//! pieces, drops the subject of a permissions violation, buffers up to 128 MiB if a length requires it,
 //! and panics on some bytes in debug builds.
 
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 
-/// The longest line. INFO is the longest one that servers send: it lists all servers of a NATS cluster.
+/// The maximum length of a line. The longest line is INFO, which lists all servers of a NATS cluster.
 const MAX_LINE: usize = 64 * 1024;
 
-/// The largest number of bytes of a server's own text that is shown.
+/// The maximum number of bytes of a server's error text that are shown.
 const MAX_TEXT: usize = 300;
 
 /// One operation of the server.
@@ -31,7 +31,7 @@ pub(super) enum Operation {
     Ok,
 }
 
-/// Bytes that a NATS server does not send.
+/// An error in the bytes received from a NATS server.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(super) enum DecodeError {
     #[error("this is not a NATS server: it sends {0:?}")]
@@ -44,15 +44,16 @@ pub(super) enum DecodeError {
     End,
 }
 
-/// The bytes that are not decoded yet: at most one line or one message, and what was received with it.
+/// Buffers bytes that are not decoded yet: at most one line or one message, plus the rest of the last
+/// read.
 #[derive(Debug)]
 pub(super) struct Decoder {
     buffer: BytesMut,
-    /// The number of bytes in which there is no end of a line.
+    /// The length of the prefix already searched for the end of a line.
     searched: usize,
-    /// The message whose line is decoded already: its subscription and its length.
+    /// A message whose line is decoded: its subscription id and the length of its payload.
     message: Option<(u64, usize)>,
-    /// The largest message that is accepted.
+    /// The maximum length of an accepted message.
     pub(super) max_payload: usize,
 }
 
@@ -70,8 +71,8 @@ impl Decoder {
         self.buffer.is_empty() && self.message.is_none()
     }
 
-    /// Returns the next operation; `None` until more bytes are received. Do not call it again after
-    /// an error.
+    /// Returns the next operation, or `None` until more bytes are received. Must not be called again
+    /// after an error.
     pub(super) fn next(&mut self) -> Result<Option<Operation>, DecodeError> {
         if self.message.is_none() {
             let Some(line) = self.line()? else { return Ok(None) };
@@ -83,7 +84,7 @@ impl Decoder {
                         .filter(|length| *length <= self.max_payload)
                         .ok_or(DecodeError::Payload(length))?;
                     self.message = Some((sid, length));
-                    // Grows once for a large message, and not by doubling.
+                    // Reserves the whole message, instead of growing the buffer by doubling.
                     self.buffer.reserve((length + 2).saturating_sub(self.buffer.len()));
                 }
             }
@@ -91,9 +92,10 @@ impl Decoder {
         self.message()
     }
 
-    /// Returns the next line without its end.
+    /// Returns the next line without its line ending.
     fn line(&mut self) -> Result<Option<Bytes>, DecodeError> {
-        // Not from the start: a line in single bytes would cost quadratic time.
+        // Continues after the searched prefix: a line that arrives byte by byte would cost quadratic
+        // time.
         let end = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
         let Some(end) = end.map(|at| self.searched + at) else {
             self.searched = self.buffer.len();
@@ -130,7 +132,7 @@ impl Decoder {
 
 enum Line {
     Whole(Operation),
-    /// A message of `length` bytes follows.
+    /// The first line of a message with a payload of `length` bytes.
     Message {
         sid: u64,
         length: u64,
@@ -149,7 +151,7 @@ fn operation(line: Bytes) -> Result<Line, DecodeError> {
         b"PING" => Operation::Ping,
         b"PONG" => Operation::Pong,
         b"+OK" => Operation::Ok,
-        // HMSG as well: servers send it only if the client announces that it knows headers.
+        // This includes HMSG, which servers send only to clients that announce support for headers.
         _ => return Err(unknown(&line)),
     };
     Ok(Line::Whole(operation))
@@ -182,9 +184,9 @@ fn unknown(line: &[u8]) -> DecodeError {
     DecodeError::Unknown(text(line.trim_ascii_end()))
 }
 
-/// Returns a server's text as one line of bounded length.
+/// Returns a server's text as a single line of limited length.
 pub(super) fn text(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TEXT)]);
-    // It goes to logs and terminals, which control characters could deceive.
+    // Control characters are replaced, since the text is printed to logs and terminals.
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -1,4 +1,4 @@
-//! Encodes this node's operations for a NATS server.
+//! Encoder of a node's operations for a NATS server.
 
 use bytes::Bytes;
 use serde_json::json;
@@ -8,17 +8,17 @@ use crate::cluster::address::Login;
 use crate::cluster::broker::digits::{decimal, hexadecimal};
 use crate::cluster::{NodeId, Subject, Subjects};
 
-/// Appends CONNECT. `is_secure` is true if the stream is TLS.
+/// Appends CONNECT. `is_secure` is true if the stream uses TLS.
 pub(super) fn connect(output: &mut Output, login: &Login, is_secure: bool) {
     let mut options = json!({
         "verbose": false,
         "pedantic": false,
-        // A node does not receive its own frames.
+        // The server does not return a node's own frames.
         "echo": false,
         "headers": false,
         "no_responders": false,
         "tls_required": is_secure,
-        // 1: INFO may arrive at any time.
+        // 1 allows the server to send INFO at any time.
         "protocol": 1,
         "name": "roomer",
         "lang": "rust",
@@ -47,12 +47,12 @@ pub(super) fn pong(output: &mut Output) {
     output.push(b"PONG\r\n");
 }
 
-/// The names of subjects in parts, since creating a name for each frame costs as much as four small
+/// Precomputed parts of subject names: formatting a name for each frame costs as much as four small
 /// frames.
 #[derive(Debug)]
 pub(super) struct Names {
     all: String,
-    /// The name of a node's subject without the digits of its id.
+    /// The prefix of a node's subject, before the digits of its id.
     node: String,
 }
 

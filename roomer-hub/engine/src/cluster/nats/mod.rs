@@ -1,4 +1,4 @@
-//! NATS as the broker of a cluster: only core NATS, without headers, queue groups and streams.
+//! NATS as the broker of a cluster. Uses only core NATS, without headers, queue groups and streams.
 
 mod decoder;
 mod encoder;

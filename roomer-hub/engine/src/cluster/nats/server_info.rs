@@ -1,28 +1,28 @@
-//! INFO: the report of a NATS server about itself.
+//! INFO, in which a NATS server describes itself.
 
 use serde_json::Value;
 
 use super::decoder::text;
 
-/// The largest `max_payload` that is used. A NATS server rejects a configuration above it, since a
-/// message must fit into what may wait for a client.
+/// The upper bound for `max_payload`. A NATS server rejects a larger setting, since a message must fit
+/// into the bytes that may be pending for a client.
 const MAX_PAYLOAD: u64 = 64 * 1024 * 1024;
 
-/// Before this version, one client that does not read stalls the readers of all its subjects for
-/// seconds.
+/// Servers before this version let one client that does not read stall the other readers of its
+/// subjects for seconds.
 const GOOD_VERSION: (u32, u32) = (2, 11);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ServerInfo {
     pub(super) max_payload: usize,
     pub(super) requires_tls: bool,
-    /// True if the server accepts TLS, required or not.
+    /// True if the server accepts TLS, whether required or not.
     pub(super) offers_tls: bool,
     pub(super) version: String,
 }
 
 impl ServerInfo {
-    /// Returns `None` if the JSON is not that of INFO.
+    /// Parses the JSON of INFO. Returns `None` if it is not valid.
     pub(super) fn parse(json: &[u8]) -> Option<ServerInfo> {
         let info: Value = serde_json::from_slice(json).ok()?;
         let max_payload = info.get("max_payload")?.as_u64()?;
@@ -30,7 +30,7 @@ impl ServerInfo {
         let requires_tls = flag("tls_required");
         let version = info.get("version").and_then(Value::as_str).unwrap_or_default();
         Some(ServerInfo {
-            // Fits into 32 bits.
+            // The cast is lossless: the value is at most 64 MiB.
             max_payload: max_payload.min(MAX_PAYLOAD) as usize,
             requires_tls,
             offers_tls: requires_tls || flag("tls_available"),
@@ -38,7 +38,7 @@ impl ServerInfo {
         })
     }
 
-    /// Returns a remark for the operator if the server's version has a fault that matters.
+    /// Returns a notice for the operator if the server's version has a relevant fault.
     pub(super) fn notice(&self) -> Option<String> {
         let mut numbers = self.version.split('.').map(|part| part.parse::<u32>().ok());
         let version = numbers.next()?.zip(numbers.next()?)?;

@@ -1,37 +1,37 @@
-//! RESP3 as a Redis server sends it, from bytes in pieces of any size.
+//! Incremental RESP3 decoder of a Redis server's replies and pushes.
 //!
-//! Written here because the available codec, `redis-protocol` 6.0.0, recurses into nested lists, so
-//! that 4 KB of them overflow a debug build's stack, and 80 KB that of a release build; parses a value
-//! from its start again whenever more of it arrives; does not bound lengths; accepts strings that do
-//! not end where their length says; and brings 9 crates where none is necessary.
+//! Own code because the available codec, `redis-protocol` 6.0.0, recurses into nested lists, so that 4
+//! KB of them overflow the stack of a debug build, and 80 KB that of a release build; parses a value
+//! from its start again whenever more of it arrives; does not limit lengths; accepts strings that do
+//! not end at their length; and depends on 9 crates.
 
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 
-/// The largest frame. Each server accepts it, since 1 MiB is the smallest value of
-/// `proto-max-bulk-len`; a node's frames are smaller, except that an item may need a larger one.
+/// The maximum length of a frame. Every server accepts it, since 1 MiB is the smallest value of
+/// `proto-max-bulk-len`. A node's frames are smaller, unless a single item needs a larger one.
 pub(super) const MAX_PAYLOAD: usize = 1024 * 1024;
 
-/// The longest line: that of an error.
+/// The maximum length of a line. The longest lines are errors.
 const MAX_LINE: usize = 16 * 1024;
 
-/// The maximum size of a value, including its content: a frame with its channel, or the answer to
-/// HELLO, which lists the server's modules.
+/// The maximum size of a value including its content. The largest are a frame with its channel, and the
+/// answer to HELLO, which lists the server's modules.
 const MAX_VALUE: usize = MAX_PAYLOAD + 64 * 1024;
 
-/// The maximum number of values in one value.
+/// The maximum number of values nested in one value.
 const MAX_COUNT: usize = 4096;
 
-/// The largest number of bytes of a server's own text that is shown.
+/// The maximum number of bytes of a server's error text that are shown.
 const MAX_TEXT: usize = 300;
 
-/// The number of values in a value that are recorded: a push of a frame has its own head, its kind,
+/// The number of nested values that are recorded. The push of a frame consists of its head, its kind,
 /// the channel and the frame.
 const MAX_PARTS: usize = 4;
 
-/// Bytes that a Redis server does not send.
+/// An error in the bytes received from a Redis server.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(super) enum DecodeError {
     #[error("this is not a Redis server: it sends {0:?}")]
@@ -48,17 +48,17 @@ pub(super) enum DecodeError {
     End,
 }
 
-/// One complete value: an answer, or a push.
+/// One complete value: a reply or a push.
 #[derive(Debug)]
 pub(super) struct Value {
     bytes: Bytes,
-    /// The value and the first values in it, in the order in which they are sent.
+    /// The value itself and its first nested values, in the order received.
     parts: [Part; MAX_PARTS],
-    /// The number of values, with those that are not recorded.
+    /// The number of values, including those not recorded.
     count: usize,
 }
 
-/// The first byte of a value, and the place of its content.
+/// The type byte of a value, and the range of its content.
 #[derive(Clone, Copy, Debug, Default)]
 struct Part {
     kind: u8,
@@ -67,17 +67,17 @@ struct Part {
 }
 
 impl Value {
-    /// Returns the first byte, which is the type.
+    /// Returns the first byte, which is the value's type.
     pub(super) fn kind(&self) -> u8 {
         self.parts[0].kind
     }
 
-    /// Returns the text of a line or a string as one line of bounded length.
+    /// Returns the text of a line or a string as a single line of limited length.
     pub(super) fn text(&self) -> String {
         text(&self.bytes[self.parts[0].range()])
     }
 
-    /// Returns the kind of a push with two arguments, and the first of them, which are both strings.
+    /// Returns the kind and the first argument of a push with two arguments, if both are strings.
     pub(super) fn push(&self) -> Option<(&[u8], &[u8])> {
         let [head, kind, channel, _] = &self.parts;
         let is_push = self.count == 4 && head.kind == b'>';
@@ -85,7 +85,7 @@ impl Value {
             .then(|| (&self.bytes[kind.range()], &self.bytes[channel.range()]))
     }
 
-    /// Returns the second argument of such a push if it is a string.
+    /// Returns the second argument of a push with two arguments, if it is a string.
     pub(super) fn payload(&self) -> Option<Bytes> {
         let payload = &self.parts[3];
         (payload.kind == b'$').then(|| self.bytes.slice(payload.range()))
@@ -98,19 +98,19 @@ impl Part {
     }
 }
 
-/// The bytes of a value that is not complete yet, and what was received with them.
+/// Buffers the bytes of an incomplete value, plus the rest of the last read.
 #[derive(Debug, Default)]
 pub(super) struct Decoder {
     buffer: BytesMut,
-    /// The number of bytes that are decoded: whole lines and strings of the value.
+    /// The length of the decoded prefix: whole lines and strings of the current value.
     decoded: usize,
-    /// The number of bytes in which there is no end of a line after these.
+    /// The length after that prefix already searched for the end of a line.
     searched: usize,
-    /// A string whose line is decoded: its kind and its length.
+    /// A string whose line is decoded: its type and its length.
     string: Option<(u8, usize)>,
     parts: [Part; MAX_PARTS],
     count: usize,
-    /// The number of values that the whole value still lacks.
+    /// The number of nested values that the current value still lacks.
     due: usize,
 }
 
@@ -119,8 +119,8 @@ impl Decoder {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Returns the next value; `None` until more bytes are received. Do not call it again after an
-    /// error.
+    /// Returns the next value, or `None` until more bytes are received. Must not be called again after
+    /// an error.
     pub(super) fn next(&mut self) -> Result<Option<Value>, DecodeError> {
         loop {
             let part = match self.string {
@@ -128,7 +128,7 @@ impl Decoder {
                 None => self.line()?,
             };
             let Some(part) = part else { return Ok(None) };
-            // The line of a string is not a value yet; the string is decoded next.
+            // The line of a string is not a value by itself; the string's content is decoded next.
             if self.string.is_some() {
                 continue;
             }
@@ -136,7 +136,7 @@ impl Decoder {
                 *recorded = part;
             }
             self.count += 1;
-            // The first value is not announced by another one.
+            // The outermost value is not counted in `due`.
             self.due = self.due.max(1) - 1;
             self.due += self.members(part)?;
             if self.due == 0 {
@@ -148,9 +148,9 @@ impl Decoder {
         }
     }
 
-    /// Decodes a line. That of a string only begins the string.
+    /// Decodes a line. The line of a string only records the string's length.
     fn line(&mut self) -> Result<Option<Part>, DecodeError> {
-        // A record of TLS, which need not contain the end of a line.
+        // The first byte of a TLS record, which need not contain the end of a line.
         if self.count == 0 && matches!(self.buffer.first(), Some(0x15 | 0x16)) {
             return Err(DecodeError::Tls);
         }
@@ -174,7 +174,7 @@ impl Decoder {
             b'$' | b'!' | b'=' => {
                 let length = number(content).ok_or_else(|| unknown(line))?;
                 let is_bounded = |length: &usize| start + length <= MAX_VALUE;
-                // Checked alone first, so that the sum above cannot overflow.
+                // The length alone is checked first, so that the sum above cannot overflow.
                 let bounded = usize::try_from(length).ok().filter(|it| *it <= MAX_VALUE);
                 let bounded = bounded.filter(is_bounded).ok_or(DecodeError::Size(length))?;
                 self.string = Some((*kind, bounded));
@@ -187,7 +187,7 @@ impl Decoder {
             return Err(DecodeError::Size(self.decoded as u64));
         }
         if let Some((_, length)) = self.string {
-            // Grows once for a large string, and not by doubling.
+            // Reserves the whole string, instead of growing the buffer by doubling.
             self.buffer.reserve((self.decoded + length + 2).saturating_sub(self.buffer.len()));
         }
         Ok(Some(part))
@@ -208,14 +208,14 @@ impl Decoder {
     fn members(&self, part: Part) -> Result<usize, DecodeError> {
         let each = match part.kind {
             b'*' | b'~' | b'>' => 1,
-            // A key and a value.
+            // A map has a key and a value for each entry.
             b'%' => 2,
             _ => return Ok(0),
         };
-        // The kind is the byte before the content.
+        // The type is the byte before the content.
         let line = &self.buffer[part.start - 1..part.end];
         let number = number(&line[1..]).ok_or_else(|| unknown(line))?;
-        // With those that are due already, so that nested lists do not multiply.
+        // Counts the values already due, so that nested lists do not multiply the limit.
         let room = MAX_COUNT.saturating_sub(self.count + self.due);
         let fits = |count: &usize| *count <= room;
         let count = usize::try_from(number.saturating_mul(each)).ok().filter(fits);
@@ -235,9 +235,9 @@ fn unknown(line: &[u8]) -> DecodeError {
     DecodeError::Unknown(text(line.trim_ascii_end()))
 }
 
-/// Returns a server's text as one line of bounded length.
+/// Returns a server's text as a single line of limited length.
 fn text(bytes: &[u8]) -> String {
-    // It goes to logs and terminals: bounded, and without control characters.
+    // Limited and without control characters, since the text is printed to logs and terminals.
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TEXT)]);
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

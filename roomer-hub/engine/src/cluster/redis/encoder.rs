@@ -1,4 +1,4 @@
-//! Commands of this node for a Redis server.
+//! Encoder of a node's commands for a Redis server.
 
 use bytes::Bytes;
 
@@ -7,13 +7,13 @@ use crate::cluster::broker::digits::{decimal, hexadecimal};
 use crate::cluster::broker::output::Output;
 use crate::cluster::{NodeId, Subject, Subjects};
 
-/// Appends HELLO, which chooses RESP3, and logs in.
+/// Appends HELLO, which selects RESP3 and logs in.
 pub(super) fn hello(output: &mut Output, login: &Login) {
     let mut words = vec!["HELLO", "3"];
     if let Login::Password { user, password } = login {
         words.extend(["AUTH", user, password]);
     }
-    // Shown to the operator by CLIENT LIST.
+    // CLIENT LIST shows this name to the operator.
     words.extend(["SETNAME", "roomer"]);
     command(output, &words);
 }
@@ -33,13 +33,13 @@ fn command(output: &mut Output, words: &[&str]) {
     }
 }
 
-/// The beginnings of PUBLISH commands, kept since formatting the channel's name costs more than the
+/// Precomputed prefixes of PUBLISH commands, since formatting the channel's name costs more than the
 /// rest of a frame.
 #[derive(Debug)]
 pub(super) struct Publisher {
-    /// All before the digits of the length.
+    /// The bytes before the digits of the length.
     all: String,
-    /// All before the digits of the node.
+    /// The bytes before the digits of the node's id.
     node: String,
 }
 
@@ -47,7 +47,7 @@ impl Publisher {
     pub(super) fn new(subjects: &Subjects) -> Self {
         let start = |name: &str| format!("*3\r\n$7\r\nPUBLISH\r\n${}\r\n{name}", name.len());
         let mut node = start(&subjects.name(Subject::Node(NodeId(0))));
-        // The 16 digits of the id, which each frame appends.
+        // Without the 16 digits of the id, which are appended for each frame.
         node.truncate(node.len() - 16);
         Publisher { all: start(&subjects.all()), node }
     }

@@ -1,4 +1,4 @@
-//! Redis or Valkey as the broker of a cluster: publish and subscribe in RESP3, and nothing else of it.
+//! Redis or Valkey as the broker of a cluster. Uses only PUBLISH and SUBSCRIBE, in RESP3.
 
 mod decoder;
 mod encoder;

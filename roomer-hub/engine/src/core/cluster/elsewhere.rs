@@ -1,8 +1,8 @@
-//! Clients that return to a node other than that of their session.
+//! Clients that return to another node than that of their session.
 //!
-//! A token begins with the id of its session's connection, whose first digits name the node. A node
-//! without that session gives the client a new one, and reports this to the node of the old one, with a
-//! proof that the client has its token. That node ends the old session at once instead of after
+//! A token begins with the id of its session's connection, whose first digits identify the node. A node
+//! that does not have the session starts a new one, and notifies the node of the old session with a
+//! proof that the client has its token. That node ends the old session immediately instead of after
 //! [`resume_window`](crate::Builder::resume_window), so that the client is not a member twice.
 
 use std::time::Duration;
@@ -17,13 +17,13 @@ use crate::core::Core;
 use crate::session::release::Release;
 
 impl Core {
-    /// Returns true if a token is of a session of another node that is alive.
+    /// Returns true if a token belongs to a session of another live node.
     pub(crate) fn is_of_peer(&self, token: &SessionToken) -> bool {
         let tables = self.hub.tables();
         self.cluster.is_some() && tables.peers_of(token.id().as_str()).next().is_some()
     }
 
-    /// Reports to the node of a token that its client has a new session here, as this user.
+    /// Notifies the node of a token that its client has a new session here, as this user.
     pub(crate) fn report_elsewhere(
         &mut self,
         now: Duration,
@@ -33,14 +33,14 @@ impl Core {
         let Core { hub, cluster, .. } = self;
         let Some(cluster) = cluster else { return };
         let (tables, id) = (hub.tables(), token.id());
-        // Two nodes may share a tag; the one without the session cannot use the proof.
+        // Two nodes may share a tag; a node without that session ignores the proof.
         let proof = SessionProof::new(&token.secret(), &id, cluster.machine.node(), user);
         for peer in tables.peers_of(id.as_str()) {
             cluster.machine.record(now, tables, Change::Elsewhere { peer, id, proof });
         }
     }
 
-    /// Ends a session whose client has a new one at another node, if that proves it.
+    /// Ends a session whose client has a new one on another node, if the proof is valid.
     pub(super) fn client_is_elsewhere(
         &mut self,
         now: Duration,
@@ -49,7 +49,7 @@ impl Core {
         proof: &SessionProof,
     ) {
         let conn = self.hub.tables().find_conn(id.as_str());
-        // The session of another user stays, as if the client had returned to this node.
+        // If the user differs, the session is kept, as if the client had returned to this node.
         let user = conn.and_then(|conn| self.infos.get(conn)?.user());
         let is_proven = |secret: &[u8; 16]| {
             SessionProof::new(secret, id, from, user.map(|user| &**user)) == *proof
@@ -60,7 +60,8 @@ impl Core {
             sessions.released.unknown += u64::from(!matches!(release, Some((_, Release::Later))));
             return;
         };
-        // The writer first: a task that has just taken the session over finds it ended.
+        // The writer is aborted first, so that a task that has just received the session finds it
+        // ended.
         self.outbound.abort(conn);
         self.gone(now, conn, DisconnectReason::Lost);
     }

@@ -1,5 +1,4 @@
-//! The node's part of a cluster under the server's lock: what the cluster's machine decides, and what it
-//! has to know.
+//! The cluster's effects on the core, under the server's lock.
 
 mod elsewhere;
 mod remote;
@@ -14,10 +13,10 @@ use crate::core::Core;
 use crate::lifecycle::drain::DrainPolicy;
 
 impl Core {
-    /// Gives the cluster's machine an input and carries out its effects.
+    /// Passes an input to the cluster's state machine and carries out its effects.
     pub(crate) fn apply_cluster(&mut self, now: Duration, input: Input) {
         let Some(state) = &mut self.cluster else { return };
-        // Moved out, since an effect may need all of the core.
+        // Moved out of `state`, since an effect may need all of the core.
         let mut effects = std::mem::take(&mut state.effects);
         effects.extend(state.machine.handle(now, self.hub.tables(), input));
         for effect in effects.drain(..) {
@@ -39,14 +38,15 @@ impl Core {
             }
         }
         if let Some(state) = &mut self.cluster {
-            // The arrival or end of a peer has an effect for each of its members; that much memory
-            // is not kept.
+            // The arrival or departure of a peer has an effect for each of its members; the memory for
+            // so many is not kept.
             effects.shrink_to(64);
             state.effects = effects;
         }
     }
 
-    /// Closes the members of a room, or all connections, since they may have missed messages.
+    /// Schedules the close of a room's members, or of all connections, since they may have missed
+    /// messages.
     fn close_later(&mut self, room: Option<&str>) {
         let Core { hub, outbound, cluster, .. } = self;
         let Some(cluster) = cluster else { return };
@@ -60,7 +60,7 @@ impl Core {
         }
     }
 
-    /// Closes the connections that are due. Those that have ended meanwhile are skipped by the hub.
+    /// Closes the connections that are due. The hub ignores those that have already ended.
     pub(crate) fn close_lossy(&mut self, now: Duration, policy: DrainPolicy, most: usize) {
         let Some(cluster) = &mut self.cluster else { return };
         for conn in cluster.closing.take(now, policy, most) {

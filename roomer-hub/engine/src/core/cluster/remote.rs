@@ -1,4 +1,4 @@
-//! Messages and commands of the application for other nodes.
+//! Commands of the application for connections on other nodes.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use roomer_proto::cluster::{PeerCommand, UserCommand};
 use crate::core::Core;
 
 impl Core {
-    /// Passes a command about all connections of a user to the other nodes.
+    /// Forwards a command about all connections of a user to the other nodes.
     pub(crate) fn command_user_at_peers(
         &mut self,
         now: Duration,
@@ -22,7 +22,7 @@ impl Core {
         }
     }
 
-    /// Carries out a command that the application of another node gave about a user's connections.
+    /// Carries out another node's command about a user's connections.
     pub(super) fn user_command(
         &mut self,
         now: Duration,
@@ -40,8 +40,8 @@ impl Core {
         }
     }
 
-    /// Passes a command to the node of a connection that is not here. Returns false if no node that
-    /// lives has such ids; true does not mean that the connection exists.
+    /// Forwards a command to the node of a connection that is not on this one. Returns false if no live
+    /// node has such ids. True does not mean that the connection exists.
     pub(crate) fn command_peer(
         &mut self,
         now: Duration,
@@ -53,7 +53,7 @@ impl Core {
         let tables = hub.tables();
         let Some(parsed) = ConnId::parse(id) else { return false };
         let mut is_known = false;
-        // Two nodes may share a tag; the one without the connection ignores the command.
+        // Two nodes may share a tag; a node without that connection ignores the command.
         for peer in tables.peers_of(id) {
             is_known = true;
             cluster.machine.record(now, tables, Change::Command { peer, id: parsed, command });
@@ -61,7 +61,7 @@ impl Core {
         is_known
     }
 
-    /// Carries out a command that the application gave to another node.
+    /// Carries out another node's command about one connection.
     pub(super) fn peer_command(&mut self, now: Duration, id: &ConnId, command: &cluster::Command) {
         let Some(conn) = self.hub.tables().find_conn(id.as_str()) else { return };
         let mut command_of = |command| {

@@ -1,4 +1,4 @@
-//! A compressor and a decompressor for each thread, so that no connection owns one.
+//! One compressor and one decompressor per thread, so that connections need none.
 
 use std::cell::Cell;
 
@@ -11,7 +11,7 @@ thread_local! {
 
 /// Runs a function with this thread's compressor.
 pub(super) fn with_deflater<T>(run: impl FnOnce(&mut Deflater) -> T) -> T {
-    // Taken out, not borrowed: a nested call gets one of its own instead of a panic.
+    // Taken instead of borrowed: a nested call creates another one instead of panicking.
     let mut deflater = DEFLATER.take().unwrap_or_default();
     let result = run(&mut deflater);
     DEFLATER.set(Some(deflater));

@@ -1,24 +1,26 @@
-//! Room messages with two encodings: as they are, and compressed. Bytes without a compressed one pass through.
+//! Room messages in two encodings, plain and compressed. Chunks without a compressed form are written
+//! unchanged.
 //!
-//! A room's batch is encoded once, as plain frames. Everything that decides about it works with these:
-//! who is left out, the water marks of receivers, the logs of sessions. A receiver that has negotiated
-//! compression gets the same chunk of plain bytes as all others, with a reference to the batch's compressed
-//! form ([`CompressedBatch`]). That is made when the first of these chunks is about to be written, once for
-//! all receivers, and the chunk's bytes are replaced by their compressed form there.
+//! A room's batch is encoded once, as plain frames. Exclusions, the receivers' water marks and the
+//! sessions' logs all refer to these. A receiver that has negotiated compression gets the same chunk of
+//! plain bytes as all others, with a reference to the batch's compressed form ([`CompressedBatch`]).
+//! That form is created once for all receivers, when the first of these chunks is about to be written.
+//! The chunk's bytes are then replaced by their compressed form.
 //!
-//! | what | sees | because |
+//! | part | operates on | reason |
 //! |---|---|---|
-//! | a sender left out of its own message | plain ranges | a range of whole frames has its counterpart in the compressed form |
-//! | an outbox's water marks, the memory budget | plain lengths until the write, then compressed ones | a receiver that takes nothing costs no compression |
+//! | the exclusion of a sender from its own message | plain ranges | a range of whole frames has a counterpart in the compressed form |
+//! | an outbox's water marks, the memory budget | plain lengths until the write, then compressed ones | a receiver that accepts nothing costs no compression |
 //! | a session's log | plain bytes | the client's next connection may not have negotiated compression |
-//! | the hub, rooms that remember, a cluster's other nodes | packets | each node compresses for its own members |
+//! | the hub, rooms with history, other nodes of a cluster | packets | each node compresses for its own members |
 //!
-//! So compression happens without the server's lock, in the task that flushes, and never for a room without
-//! a receiver for it. Each frame is compressed for itself, since no receiver has the others of its sender.
-//! Messages to one connection (direct ones, `join_ack`, answers, what a member gets early because it
-//! leaves) stay plain: compressing them would cost the same work for one receiver.
+//! Compression therefore runs without the server's lock, in the task that flushes, and only if a room
+//! has a receiver for it. Each frame is compressed independently, since no receiver has all earlier
+//! frames of the sender. Messages to one connection (direct messages, `join_ack`, replies, and the part
+//! of a batch delivered early to a leaving member) stay plain: compressing them would be work for a
+//! single receiver.
 //!
-//! Without the feature `deflate`, [`CompressedBatch`] has no values, and costs nothing.
+//! Without the feature `deflate`, [`CompressedBatch`] is uninhabited and costs nothing.
 
 #[cfg(feature = "deflate")]
 mod codec;
@@ -41,23 +43,24 @@ use crate::outbound::chunk::Chunk;
 use crate::outbound::outbox::InFlight;
 use crate::outbound::{Outbound, schedule};
 
-/// The bytes that compression has taken off chunks.
+/// The number of bytes saved by compressing chunks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Saved {
     pub(crate) total: usize,
-    /// Those of the last chunk.
+    /// The bytes saved on the last chunk.
     pub(crate) last: usize,
 }
 
 impl Chunk {
-    /// Lets a chunk of a batch be written in its compressed form.
+    /// Makes a chunk of a batch compressible: its compressed form is used when it is written.
     pub(crate) fn compressible(mut self, batch: Option<&CompressedBatch>) -> Self {
-        // A part that was copied, as sessions get it, has no place in the compressed form.
+        // A part that was copied, as for sessions, cannot be located in the compressed form.
         self.compressed = batch.filter(|batch| batch.contains(&self.bytes)).cloned();
         self
     }
 
-    /// Replaces the bytes by their compressed form, if the chunk has one. Returns the difference.
+    /// Replaces the bytes by their compressed form, if the chunk has one. Returns the number of bytes
+    /// saved.
     #[inline]
     pub(crate) fn compress(&mut self) -> usize {
         match self.compressed.take() {
@@ -75,7 +78,7 @@ impl Chunk {
 }
 
 impl InFlight {
-    /// Compresses what is about to be written, at most so many chunks.
+    /// Compresses the first chunks, which are about to be written. `most` limits their number.
     #[inline]
     pub(crate) fn compress(&mut self, most: usize) {
         let mut compress = |chunk: &mut Chunk| {
@@ -83,13 +86,13 @@ impl InFlight {
             self.saved = Saved { total: self.saved.total + saved, last: saved };
         };
         compress(&mut self.front);
-        // The usual write is of one chunk.
+        // Usually a single chunk is written.
         if self.back.is_empty() {
             return;
         }
         let unwritten = self.back.len().saturating_sub(most);
         self.back.iter_mut().take(most).for_each(compress);
-        // The newest message is behind those that were compressed.
+        // The newest message is not among the compressed chunks.
         if unwritten > 0 {
             self.saved.last = 0;
         }
@@ -97,7 +100,7 @@ impl InFlight {
 }
 
 impl Outbound {
-    /// Sends a message back to its sender.
+    /// Returns a message to its sender, for the echo server.
     pub(crate) fn echo(&mut self, conn: ConnKey, kind: Kind, data: &[u8]) {
         let Some(writer) = self.writers.get(conn) else { return };
         let mut frame = Vec::new();

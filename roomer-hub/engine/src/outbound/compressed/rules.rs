@@ -1,18 +1,18 @@
-//! Which messages are compressed.
+//! The rules that select the messages to compress.
 
 use roomer_hub::RoomPattern;
 
-/// The rooms whose messages are compressed, and from which length on.
+/// The patterns of rooms whose messages are compressed, and the minimum length of a compressed message.
 #[derive(Debug)]
 pub(crate) struct CompressionRules {
     patterns: Vec<(RoomPattern, usize)>,
-    /// The smallest threshold, so that shorter messages cost one comparison.
+    /// The lowest threshold, so that a shorter message costs a single comparison.
     least: usize,
 }
 
 impl Default for CompressionRules {
     fn default() -> Self {
-        // Not derived: without rules the smallest threshold is the largest number, not 0.
+        // Not derived: without rules the lowest threshold is `usize::MAX`, not 0.
         CompressionRules::new(&[])
     }
 }
@@ -24,7 +24,7 @@ impl CompressionRules {
         CompressionRules { patterns: patterns.iter().map(new).collect(), least }
     }
 
-    /// Returns the threshold of a room if a frame of this length may be above it; usually `None`.
+    /// Returns the threshold of a room if a frame of this length may reach it; usually `None`.
     #[inline]
     pub(crate) fn threshold(&self, room: &str, len: usize) -> Option<usize> {
         if len < self.least {

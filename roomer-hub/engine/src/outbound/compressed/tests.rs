@@ -1,4 +1,4 @@
-//! One connection's queue and session log, whose messages have two encodings.
+//! Tests of a connection's queue and session log with messages in two encodings.
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::io::{self, ErrorKind, IoSlice};
@@ -15,7 +15,7 @@ use crate::outbound::outbox::WaterMarks;
 use crate::outbound::socket_writer::SocketWriter;
 use crate::transport::Transport;
 
-/// A socket with so much space, and what it has accepted.
+/// A socket with limited space, and the bytes that it has accepted.
 #[derive(Clone)]
 struct Socket(Arc<Mutex<(usize, Vec<u8>)>>);
 
@@ -61,14 +61,14 @@ impl Socket {
     }
 }
 
-/// Unblocks a writer: its socket has `space` more bytes of free space.
+/// Unblocks a writer after adding `space` bytes of free space to its socket.
 fn resume(socket: &Socket, writer: &SocketWriter, space: usize) {
     socket.0.lock().unwrap().0 += space;
     assert!(writer.poll_unblock(&mut Context::from_waker(std::task::Waker::noop())).is_ready());
     writer.flush();
 }
 
-/// A batch of one message that gets much shorter.
+/// Returns a batch of one message that compresses well.
 fn batch(letter: u8) -> (Bytes, CompressedBatch, usize) {
     let mut frames = Vec::new();
     message_frame(Kind::Binary, &[letter; 1000], &mut frames);
@@ -114,7 +114,7 @@ fn the_newest_message_counts_with_the_length_that_is_left_of_it() {
     assert_eq!((status().queued, status().newest), (2 * 1004, 1004));
     writer.flush();
     assert_eq!((status().queued, status().newest), (first.2 + second.2, second.2));
-    // A message that is queued while the write is under way is the newest, and not compressed yet.
+    // A message queued while the write is in progress is the newest, and not compressed yet.
     push(&writer, &batch(b'c'));
     assert_eq!(status().newest, 1004);
     resume(&socket, &writer, 1);
@@ -132,7 +132,7 @@ fn the_log_of_a_session_keeps_plain_bytes() {
     let detached = writer.detach();
     push(&detached, &second);
     assert!(second.1.made().is_none());
-    // The client has received the first message.
+    // The client has received only the first message.
     let (again, _) = detached.take_replay(1).unwrap();
     assert_eq!(again, second.0);
     let (_, other) = Socket::with_space(1 << 20);

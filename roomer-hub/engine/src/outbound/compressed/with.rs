@@ -1,4 +1,4 @@
-//! The compressed form of a batch.
+//! The compressed form of a batch, with the feature `deflate`.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -9,11 +9,11 @@ use roomer_proto::websocket::{Kind, Violation};
 use super::codec::{with_deflater, with_inflater};
 use crate::outbound::chunk::{frame_len, payload};
 
-/// The longest message that is compressed. It takes a thread some 20 ms, for which no other task of that
-/// thread runs.
+/// The maximum length of a message that is compressed. Compressing it takes about 20 ms, during which
+/// the thread's other tasks do not run.
 const LONGEST: usize = 1024 * 1024;
 
-/// A batch and its compressed form, which is made when it is first needed.
+/// A batch and its compressed form, which is created when first needed.
 #[derive(Clone, Debug)]
 pub(crate) struct CompressedBatch(Arc<Inner>);
 
@@ -21,16 +21,16 @@ pub(crate) struct CompressedBatch(Arc<Inner>);
 struct Inner {
     /// Plain binary frames of a server.
     frames: Bytes,
-    /// The length of a frame from which on it is compressed.
+    /// The minimum length of a frame that is compressed.
     threshold: usize,
     form: OnceLock<Form>,
 }
 
-/// Frames, those that are long enough and get shorter compressed.
+/// The encoded frames, compressed where they are long enough and become shorter.
 #[derive(Debug)]
 struct Form {
     frames: Bytes,
-    /// Where each frame begins in the batch, and where in this form; at the end, their lengths.
+    /// The start of each frame in the batch and in this form, followed by both total lengths.
     starts: Vec<(usize, usize)>,
 }
 
@@ -39,23 +39,23 @@ impl CompressedBatch {
         Some(CompressedBatch(Arc::new(Inner { frames, threshold, form: OnceLock::new() })))
     }
 
-    /// Returns true if these bytes are a part of the batch, and not a copy of one.
+    /// Returns true if these bytes are a slice of the batch, and not a copy.
     pub(crate) fn contains(&self, bytes: &Bytes) -> bool {
         let whole = self.0.frames.as_ptr_range();
         whole.contains(&bytes.as_ptr()) && bytes.as_ptr_range().end <= whole.end
     }
 
-    /// Returns the compressed form of a part of the batch, which consists of whole frames.
+    /// Returns the compressed form of a part of the batch that consists of whole frames.
     pub(crate) fn part(&self, plain: &Bytes) -> Bytes {
-        // A second thread waits for the first, which is shorter than to compress the same again.
+        // A second thread waits for the first, which is faster than compressing the same bytes again.
         let form = self.0.form.get_or_init(|| Form::of(&self.0.frames, self.0.threshold));
         let start = plain.as_ptr().addr() - self.0.frames.as_ptr().addr();
-        // Each receiver also accepts plain frames, so a part that does not begin and end with
-        // frames stays as it is.
+        // A part that is not aligned to frames is left plain, since each receiver also accepts plain
+        // frames.
         form.part(start..start + plain.len()).unwrap_or_else(|| plain.clone())
     }
 
-    /// Returns the compressed form, if it is made.
+    /// Returns the compressed form if it has been created.
     pub(crate) fn made(&self) -> Option<&Bytes> {
         self.0.form.get().map(|form| &form.frames)
     }
@@ -89,7 +89,7 @@ impl Form {
     }
 }
 
-/// Returns the message of a client of which `data` is the compressed form.
+/// Inflates a client's compressed message.
 pub(crate) fn inflate(kind: Kind, data: &[u8], max_message: usize) -> Result<Vec<u8>, Violation> {
     with_inflater(|inflater| inflater.inflate(kind, data, max_message))
 }
@@ -115,7 +115,7 @@ mod tests {
         (frames.into(), starts)
     }
 
-    /// Returns the messages in frames, and how many of them are compressed.
+    /// Returns the messages in the frames, and the number of compressed ones.
     fn read(frames: &[u8]) -> (Vec<Vec<u8>>, usize) {
         let (limits, mut bytes) = (Limits::default(), frames.to_vec());
         let mut session = Session::client();

@@ -1,4 +1,4 @@
-//! The engine without compression: no client can negotiate it.
+//! Stubs used without the feature `deflate`, when compression is never negotiated.
 
 use bytes::Bytes;
 use roomer_proto::websocket::{self, Kind, Violation};
@@ -25,7 +25,7 @@ impl CompressedBatch {
 }
 
 pub(crate) fn inflate(_: Kind, _: &[u8], _: usize) -> Result<Vec<u8>, Violation> {
-    // Never called: without an agreement, the session rejects compressed frames.
+    // Never called: without negotiation, the session rejects compressed frames.
     Ok(Vec::new())
 }
 

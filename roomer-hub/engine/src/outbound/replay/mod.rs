@@ -1,12 +1,13 @@
-//! The messages that a session's client has not acknowledged, to be sent again on its next socket.
+//! The replay log of a session: messages that its client has not acknowledged, to be retransmitted on
+//! the next socket.
 //!
-//! The log holds encoded frames. A batch is counted once for all of its receivers; the headers of other
-//! frames are walked when an acknowledgement counts them as received. So a broadcast costs a
-//! member with a session one more reference to the batch that its outbox has too.
+//! The log contains encoded frames. The frames of a batch are counted once for all receivers; the
+//! headers of other frames are parsed when an acknowledgement covers them. A broadcast therefore costs
+//! a member with a session only one more reference to the batch.
 //!
-//! A reference keeps its whole buffer alive. What that may cost is bounded: a member that gets less than
-//! half of a batch copies its part; and when the oldest buffer is acknowledged in part, all of it counts
-//! as held ([`Replay::held`]) until the rest is.
+//! A reference keeps its whole buffer alive. This cost is limited: a member that receives less than
+//! half of a batch copies its part, and when the oldest buffer is partly acknowledged, all of it counts
+//! as held ([`Replay::held`]) until the rest is acknowledged.
 
 use std::collections::VecDeque;
 
@@ -14,64 +15,64 @@ use bytes::Bytes;
 
 use crate::outbound::chunk::{Chunk, frame_len};
 
-/// The bytes of a segment in the log.
+/// The memory of one segment's entry in the log, in bytes.
 const SEGMENT: usize = size_of::<Segment>();
 
-/// Smaller chunks are copied, which takes fewer instructions than taking and returning a reference.
+/// Smaller chunks are copied, which takes fewer instructions than acquiring and releasing a reference.
 pub(crate) const MIN_SHARED: usize = 256;
 
-/// Chunks that no other connection gets are copied below this size, which saves an allocation that
-/// lives as long as the log.
+/// Chunks for a single connection are copied if they are smaller than this, which avoids an allocation
+/// with the lifetime of the log.
 const MIN_OWN: usize = 4 * 1024;
 
-/// Sent frames, from the first that the client has not acknowledged.
+/// Sent frames, starting with the first that the client has not acknowledged.
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
-    /// The frames that are kept. `None` if the client has acknowledged all of them, as most clients
-    /// have most of the time.
+    /// The unacknowledged frames. `None` if the client has acknowledged all of them, which is the usual
+    /// state.
     log: Option<Box<Log>>,
-    /// The frames before the first that is kept.
+    /// The number of frames before the first one kept.
     first: u64,
-    /// The frames that the client has acknowledged. Fewer than `first` if the log overflowed.
+    /// The number of frames acknowledged by the client. Less than `first` if the log overflowed.
     acknowledged: u64,
 }
 
 #[derive(Debug, Default)]
 struct Log {
-    /// All but the newest frames, one after the other; a frame may continue in the next segment.
+    /// All but the newest frames, in order. A frame may continue in the next segment.
     segments: VecDeque<Segment>,
     /// The newest frames, copied.
     tail: Vec<u8>,
-    /// The bytes of the first segment that are no longer needed.
+    /// The number of bytes at the start of the first segment that are no longer needed.
     skipped: usize,
-    /// Bytes of the frames that are kept.
+    /// The total number of bytes of the frames kept.
     len: usize,
 }
 
-/// Bytes that other connections may share.
+/// Bytes that may be shared with other connections.
 #[derive(Debug)]
 struct Segment {
     bytes: Bytes,
-    /// The number of frames from `skipped` on; 0 if it is not known, or the last one is not whole.
+    /// The number of frames from `skipped` on; 0 if unknown, or if the last one is incomplete.
     frames: u16,
 }
 
-/// The client acknowledges frames that were not sent, or takes an acknowledgement back.
+/// The client has acknowledged frames that were not sent, or has decreased its count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WrongCount;
 
 impl Replay {
-    /// Returns the number of bytes of the frames that are kept.
+    /// Returns the number of bytes of the frames kept.
     fn len(&self) -> usize {
         self.log.as_ref().map_or(0, |log| log.len)
     }
 
-    /// Returns the number of bytes in memory, including those of shared buffers.
+    /// Returns the number of bytes held in memory, including those of shared buffers.
     pub(crate) fn held(&self) -> usize {
         self.log.as_ref().map_or(0, |log| log.len + log.skipped + log.overhead())
     }
 
-    /// Returns the number of these that are not in [`buffers`](Self::buffers).
+    /// Returns the part of [`held`](Self::held) that is not in [`buffers`](Self::buffers).
     pub(crate) fn own(&self) -> usize {
         self.log.as_ref().map_or(0, |log| log.tail.len() + log.overhead())
     }
@@ -81,27 +82,27 @@ impl Replay {
         self.log.iter().flat_map(|log| &log.segments).map(|segment| &segment.bytes)
     }
 
-    /// Adds a sent chunk: whole frames, or a part of one that the next chunk continues. At most `max`
-    /// bytes are kept. Returns false if the log overflowed and therefore dropped frames that the
-    /// client has not acknowledged.
+    /// Appends a sent chunk, which contains whole frames or a part that the next chunk continues. At
+    /// most `max` bytes are kept. Returns false if the log has overflowed and dropped unacknowledged
+    /// frames.
     pub(crate) fn push(&mut self, chunk: &Chunk, max: usize) -> bool {
         let log = self.log.get_or_insert_default();
         log.push(chunk);
         if log.len <= max {
             return true;
         }
-        // A frame whose end is still to come cannot be dropped; it exceeds the bound until then.
+        // An incomplete frame cannot be dropped, and may exceed the limit until its end is appended.
         while self.len() > max && self.drop_frames(1) > 0 {}
         false
     }
 
-    /// Drops the frames that the client has received: the first `count` of the session. Returns true
-    /// if the client has not acknowledged all of them before.
+    /// Drops the frames that the client has received: the first `count` of the session. Returns true if
+    /// some of them were not acknowledged before.
     pub(crate) fn acknowledge(&mut self, count: u64) -> Result<bool, WrongCount> {
         if count < self.acknowledged {
             return Err(WrongCount);
         }
-        // After an overflow the client may acknowledge frames that are dropped already.
+        // After an overflow, the client may acknowledge frames that were already dropped.
         let surplus = count.saturating_sub(self.first);
         if self.drop_frames(surplus) < surplus {
             return Err(WrongCount);
@@ -109,10 +110,10 @@ impl Replay {
         Ok(std::mem::replace(&mut self.acknowledged, count) < count)
     }
 
-    /// Drops the frames that the client has received, and returns the others as bytes to send
-    /// again; an error if the client's count is wrong or the log has overflowed since.
+    /// Drops the frames that the client has received, and returns the remaining ones to retransmit.
+    /// Fails if the client's count is wrong or the log has overflowed.
     pub(crate) fn resume(&mut self, received: u64) -> Result<Bytes, WrongCount> {
-        // An overflow has dropped frames that this client lacks.
+        // Frames that the client lacks were dropped by an overflow.
         if received < self.first {
             return Err(WrongCount);
         }
@@ -120,8 +121,8 @@ impl Replay {
         Ok(self.log.as_ref().map_or_else(Bytes::new, |log| log.to_bytes()))
     }
 
-    /// Drops the oldest `count` frames; fewer if there are not as many, or only a part of the last.
-    /// Returns how many were dropped.
+    /// Drops the oldest `count` frames, or fewer if the log contains fewer whole frames. Returns the
+    /// number dropped.
     fn drop_frames(&mut self, count: u64) -> u64 {
         let Some(log) = &mut self.log else { return 0 };
         let mut dropped = log.drop_whole(count);
@@ -130,7 +131,7 @@ impl Replay {
             dropped += log.drop_whole(count - dropped);
         }
         self.first += dropped;
-        // An idle session holds no memory.
+        // An idle session keeps no memory.
         self.log.take_if(|log| log.len == 0);
         dropped
     }
@@ -147,7 +148,7 @@ impl Log {
         if is_copied {
             self.append(bytes);
         } else {
-            // Frames that were copied before come first.
+            // Frames copied earlier must come first.
             self.seal();
             self.segments.push_back(Segment { bytes: bytes.clone(), frames: chunk.frames });
         }
@@ -157,12 +158,12 @@ impl Log {
     fn append(&mut self, bytes: &[u8]) {
         let spare = self.tail.capacity() - self.tail.len();
         if spare < bytes.len() {
-            // In few steps: a client usually acknowledges 64 messages at once.
+            // Grown in few steps, since a client usually acknowledges 64 messages at a time.
             let room = (4 * self.tail.capacity()).clamp(MIN_SHARED, MIN_OWN);
             self.tail.reserve_exact(room.max(bytes.len()));
         }
         self.tail.extend_from_slice(bytes);
-        // A buffer is freed as a whole: an endless tail would keep what is acknowledged.
+        // A buffer is freed as a whole: an unlimited tail would keep acknowledged frames.
         if self.tail.len() >= MIN_OWN {
             self.seal();
         }
@@ -175,14 +176,14 @@ impl Log {
         }
     }
 
-    /// Returns the number of bytes of the list of segments.
+    /// Returns the number of bytes allocated for the list of segments.
     fn overhead(&self) -> usize {
         self.segments.len() * SEGMENT
     }
 
     fn to_bytes(&self) -> Bytes {
         let mut all = Vec::with_capacity(self.len);
-        // Only what comes first, a segment or the tail, begins with acknowledged bytes.
+        // Only the first segment, or the tail without segments, begins with acknowledged bytes.
         let mut skipped = self.skipped;
         for segment in &self.segments {
             all.extend_from_slice(&segment.bytes[std::mem::take(&mut skipped)..]);
@@ -191,14 +192,14 @@ impl Log {
         all.into()
     }
 
-    /// Returns what is left of the first segment.
+    /// Returns the bytes left in the first segment.
     fn front(&self) -> &[u8] {
         let first = self.segments.front().map_or(&self.tail[..], |segment| &segment.bytes);
         &first[self.skipped.min(first.len())..]
     }
 
-    /// Drops the oldest frames, at most `count`, up to one that continues in the next segment. Returns
-    /// their number.
+    /// Drops up to `count` of the oldest frames, stopping at one that continues in the next segment.
+    /// Returns the number dropped.
     fn drop_whole(&mut self, count: u64) -> u64 {
         let mut dropped = 0;
         while dropped < count && self.len > 0 {
@@ -212,12 +213,12 @@ impl Log {
             }
             let (frames, bytes, is_whole) = count_whole(self.front(), count - dropped);
             if let Some(first) = self.segments.front_mut() {
-                // Fewer than were counted, or they were not.
+                // The segment's count may be 0, if its frames were not counted.
                 first.frames -= u16::try_from(frames).map_or(0, |frames| frames.min(first.frames));
             }
             dropped += frames;
             self.skip(bytes);
-            // What is left of the segment is the beginning of a frame that the next one continues.
+            // The rest of the segment is the start of a frame that continues in the next one.
             if !is_whole {
                 break;
             }
@@ -226,9 +227,9 @@ impl Log {
     }
 
     /// Drops the oldest frame, which continues in the next segment. Returns false if there is none, or
-    /// only a part of it.
+    /// if it is incomplete.
     fn drop_split(&mut self) -> bool {
-        // A header never continues in the next segment: it is always queued with its first bytes.
+        // A header never spans two segments, since it is always queued in one piece.
         let front = self.front();
         let len = frame_len(front);
         if front.is_empty() || len > self.len {
@@ -238,7 +239,7 @@ impl Log {
         true
     }
 
-    /// Drops the oldest bytes, and the segments that end with them.
+    /// Drops the oldest bytes, and the segments that end within them.
     fn skip(&mut self, bytes: usize) {
         self.len -= bytes;
         self.skipped += bytes;
@@ -251,8 +252,8 @@ impl Log {
     }
 }
 
-/// Counts the whole frames at the beginning of bytes, at most `most`, and their bytes. Returns true
-/// with them if these are all bytes.
+/// Counts up to `most` whole frames at the start of `bytes`, and their length. The flag is true if they
+/// are all of the bytes.
 fn count_whole(bytes: &[u8], most: u64) -> (u64, usize, bool) {
     let (mut count, mut rest) = (0, bytes);
     while count < most

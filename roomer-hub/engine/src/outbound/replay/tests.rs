@@ -1,10 +1,10 @@
-//! Compares the log of a session with lists of frames.
+//! Tests that compare a session's log with a list of frames.
 
 use roomer_proto::websocket::{Kind, message_frame};
 
 use super::*;
 
-/// Returns a frame of `len` bytes of payload that begins with its number.
+/// Returns a frame with `len` bytes of payload, which begins with the frame's number.
 fn frame(number: usize, len: usize) -> Bytes {
     let mut payload = number.to_string().into_bytes();
     payload.resize(len.max(payload.len()), b'.');
@@ -33,7 +33,7 @@ fn frames_that_were_not_received_are_sent_again_whatever_their_sizes() {
         let again = log.resume(received as u64).unwrap();
         assert_eq!(again, frames[received..].concat(), "{received}");
         assert_eq!(log.len(), again.len());
-        // The client may lose this socket too.
+        // Resumes again, since the client may lose this socket too.
         assert_eq!(log.resume(received as u64).unwrap(), again);
     }
 }
@@ -85,7 +85,7 @@ fn a_log_that_overflows_drops_the_oldest_frames_and_reports_it() {
     assert_eq!(log.len(), 1000);
     assert_eq!(log.resume(0), Err(WrongCount), "the first frame is gone");
     assert_eq!(log.resume(1).unwrap(), frames[1..11].concat());
-    // Acknowledgements make the log complete again.
+    // After acknowledgements the log is complete again.
     assert_eq!(log.acknowledge(5), Ok(true));
     assert!(push(&mut log, &frames[11], 1000));
     assert_eq!(log.resume(5).unwrap(), frames[5..].concat());
@@ -129,7 +129,7 @@ fn a_shared_batch_counts_until_all_of_it_is_acknowledged() {
     assert_eq!((log.held(), log.own(), batch.is_unique()), (0, 0, true));
 }
 
-/// Random messages in batches, counted or not, or in parts; random acknowledgements and returns.
+/// Random messages in batches, counted or not, or in parts, with random acknowledgements and resumes.
 #[test]
 fn the_log_keeps_exactly_the_unacknowledged_frames() {
     for seed in 0..500_u64 {

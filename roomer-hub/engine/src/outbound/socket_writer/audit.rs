@@ -1,4 +1,4 @@
-//! Checks of a writer's queue against its counters and marks.
+//! Consistency checks of a writer's queue.
 
 use crate::outbound::chunk::Chunk;
 use crate::outbound::outbox::OutboxPhase;

@@ -1,4 +1,4 @@
-//! A deadline that is moved often.
+//! A timer for a deadline that moves often.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,15 +9,15 @@ use crate::Environment;
 
 type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A single sleep of the runtime for a deadline that usually moves further away. It is replaced only
-/// if the deadline moves nearer.
+/// A single sleep of the runtime for a deadline that usually moves later. The sleep is replaced only if
+/// the deadline moves earlier.
 #[derive(Default)]
 pub(super) struct DeadlineTimer {
     sleep: Option<(Duration, Sleep)>,
 }
 
 impl DeadlineTimer {
-    /// Polls until the time `due`.
+    /// Returns ready once the time `due` has passed.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,

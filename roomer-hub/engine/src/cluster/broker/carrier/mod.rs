@@ -1,4 +1,4 @@
-//! A carrier over any of the brokers: connects, greets, and connects again.
+//! A carrier over any supported broker: connects, starts TLS, runs the session, and reconnects.
 
 mod deadline_timer;
 #[cfg(test)]
@@ -22,12 +22,12 @@ use crate::Environment;
 use crate::cluster::address::Broker;
 use crate::cluster::{BrokerAddress, Carrier, CarrierEvent, Subject, Subjects};
 
-/// The longest time until a connection is accepted, and until TLS has started. The session has the
-/// same bound for its greeting.
+/// The timeout of connecting, and of starting TLS. The session applies the same timeout to its
+/// greeting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The pauses between attempts, doubled each time. The longest one bounds how long a cluster stays
-/// divided after its broker has returned.
+/// The pauses between attempts, doubled each time. The longest bounds how long a cluster stays
+/// partitioned after its broker is back.
 const MIN_PAUSE: Duration = Duration::from_millis(100);
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
@@ -41,17 +41,17 @@ pub struct BrokerCarrier<D: Dial> {
     environment: Arc<dyn Environment>,
     subjects: Subjects,
     address: BrokerAddress,
-    /// The position of the current broker in the address.
+    /// The index of the current broker in the address.
     current: usize,
-    /// Why brokers failed since the last pause.
+    /// The reasons for which brokers have failed since the last pause.
     failures: Vec<String>,
     pause: Duration,
     state: State<D::Stream>,
     timer: DeadlineTimer,
     buffer: Box<[u8]>,
-    /// True if this outage was reported.
+    /// True if this outage has been reported.
     is_reported: bool,
-    /// The last notice, which is not repeated after each outage.
+    /// The last notice, so that it is not repeated after each reconnect.
     notice: String,
     up_since: Option<Duration>,
 }
@@ -70,11 +70,11 @@ enum State<S> {
         until: Duration,
     },
     Open(BrokerConnection<S>),
-    /// Present while the next connection is made.
+    /// A placeholder while the connection is moved into the next state.
     Moving,
 }
 
-/// The result of a state.
+/// The result of polling a state.
 enum Step<S> {
     Next(State<S>),
     Event(SessionEvent),
@@ -82,7 +82,7 @@ enum Step<S> {
 }
 
 impl<D: Dial> BrokerCarrier<D> {
-    /// Creates a carrier that connects when it is first polled.
+    /// Creates a carrier, which connects when first polled.
     pub fn new(
         dial: D,
         environment: Arc<dyn Environment>,
@@ -97,7 +97,7 @@ impl<D: Dial> BrokerCarrier<D> {
             current: 0,
             failures: Vec::new(),
             pause: MIN_PAUSE,
-            // The first attempt is made at once.
+            // The first attempt is made immediately.
             state: State::Waiting { until: Duration::ZERO },
             timer: DeadlineTimer::default(),
             buffer: vec![0; READ_BUFFER].into(),
@@ -149,7 +149,8 @@ impl<D: Dial> BrokerCarrier<D> {
                 }
             },
             State::Open(link) => loop {
-                // Handled before more is read: after an event that starts TLS, bytes are not text.
+                // Handled before more is read: after an event that starts TLS, the next bytes are not
+                // plain text.
                 if let Some(event) = link.session.next_event() {
                     break Step::Event(event);
                 }
@@ -163,8 +164,8 @@ impl<D: Dial> BrokerCarrier<D> {
                     }
                     Poll::Ready(Err(error)) => break Step::Failed(describe(&error)),
                     Poll::Pending => {
-                        // Only once everything is read: the server's last message explains a failed
-                        // write.
+                        // A write error is reported only after all received bytes are read, since the
+                        // server's last message may explain it.
                         if let Poll::Ready(Err(error)) = written {
                             break Step::Failed(describe(&error));
                         }
@@ -183,7 +184,7 @@ impl<D: Dial> BrokerCarrier<D> {
         let State::Open(BrokerConnection { stream: BrokerStream::Plain(stream), session, .. }) =
             mem::replace(&mut self.state, State::Moving)
         else {
-            // Only a server that does not keep to its protocol asks for TLS within TLS.
+            // Only a server that violates its protocol requests TLS within TLS.
             return Step::Failed("it requires TLS twice".into());
         };
         let until = self.environment.now() + CONNECT_TIMEOUT;
@@ -191,19 +192,19 @@ impl<D: Dial> BrokerCarrier<D> {
         Step::Next(State::Securing { stream, session, until })
     }
 
-    /// Continues with the next broker, after a pause when all of them have failed.
+    /// Continues with the next broker, after a pause if all of them have failed.
     fn fail(&mut self, reason: &str) -> Option<CarrierEvent> {
         let failure = format!("{}: {reason}", self.broker());
         let now = self.environment.now();
         let count = self.address.brokers().len();
         self.current = (self.current + 1) % count;
         self.failures.push(failure);
-        // A broker that accepts a link and ends it at once keeps its growing pause.
+        // If a broker accepts a link and soon ends it, the pause keeps growing.
         let was_up = self.up_since.take();
         if was_up.is_some_and(|since| now - since >= MAX_PAUSE) {
             self.pause = MIN_PAUSE;
         }
-        // The next broker is tried at once; a pause follows only when all have failed.
+        // The next broker is tried immediately; a pause follows only when all have failed.
         if was_up.is_none() && self.failures.len() < count {
             self.state = self.connect();
             return None;
@@ -214,8 +215,8 @@ impl<D: Dial> BrokerCarrier<D> {
         (!mem::replace(&mut self.is_reported, true)).then_some(CarrierEvent::Down(reasons))
     }
 
-    /// Returns a random time between half of `pause` and all of it, so that the nodes of a cluster do
-    /// not connect all at once.
+    /// Returns a random time between half of `pause` and `pause`, so that the nodes of a cluster do not
+    /// all connect at the same time.
     fn jitter(&self, pause: Duration) -> Duration {
         let [first, second, ..] = self.environment.random();
         // Sixteen bits are enough to spread nodes over half a second.
@@ -228,7 +229,8 @@ impl<D: Dial> Carrier for BrokerCarrier<D> {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<CarrierEvent> {
         loop {
             let mut step = ready!(self.poll_step(cx));
-            // Here and not in the session: TLS takes the stream, so the state has to be replaced.
+            // Handled here and not in the session: TLS takes ownership of the stream, so the state is
+            // replaced.
             if matches!(step, Step::Event(SessionEvent::Secure)) {
                 step = self.secure();
             }
@@ -240,7 +242,7 @@ impl<D: Dial> Carrier for BrokerCarrier<D> {
                 Step::Event(SessionEvent::Frame(frame)) => Some(CarrierEvent::Frame(frame)),
                 Step::Event(SessionEvent::Notice(text)) => {
                     let notice = format!("{}: {text}", self.broker());
-                    // NATS repeats it with each connection; the operator gets it once.
+                    // NATS repeats its notice on each connection; the operator receives it once.
                     let last = mem::replace(&mut self.notice, notice.clone());
                     (last != notice).then_some(CarrierEvent::Notice(notice))
                 }
@@ -272,7 +274,7 @@ impl<D: Dial> Carrier for BrokerCarrier<D> {
             return Poll::Ready(());
         };
         if ready!(link.poll_write(cx)).is_err() {
-            // The next `poll_event` hits the error again, and reports it.
+            // Wakes the task, so that the next `poll_event` hits the error again and reports it.
             cx.waker().wake_by_ref();
         }
         Poll::Ready(())
@@ -318,7 +320,7 @@ fn secure<S>(_: Broker, _: S) -> Opening<BrokerStream<S>, String> {
     Box::pin(async { Err("it requires TLS, which needs the feature `tls`".into()) })
 }
 
-/// Returns an error as a part of a sentence.
+/// Returns an error's text in the form of a clause.
 pub(super) fn describe(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::ConnectionRefused => "it refuses connections: does it run there?".into(),

@@ -1,4 +1,4 @@
-//! The carrier over streams in memory, in virtual time.
+//! Tests of the carrier over in-memory streams, in virtual time.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
@@ -14,7 +14,7 @@ use CarrierEvent::{Down, Frame, Notice, Up};
 const GREETING: &[u8] = b"INFO {\"version\":\"2.15.1\",\"max_payload\":1048576}\r\nPONG\r\n";
 const UP: CarrierEvent = Up { max_payload: 1_048_576 };
 
-/// A network of one machine, with its clock.
+/// The network of one node, with a virtual clock.
 #[derive(Default)]
 struct World {
     now: Duration,
@@ -38,7 +38,7 @@ impl Shared {
         self.0.lock().unwrap()
     }
 
-    /// Accepts the next connection, with these bytes.
+    /// Lets the next connection succeed, with these bytes from the server.
     fn accept(&self, bytes: &[u8]) -> Pipe {
         let pipe = Pipe::default();
         pipe.ends().window = usize::MAX;
@@ -88,7 +88,7 @@ impl Dial for Shared {
     }
 }
 
-/// The server's end of a connection, and the node's.
+/// An in-memory connection, shared by the server's end and the node's.
 #[derive(Clone, Default)]
 struct Pipe(Arc<Mutex<Ends>>);
 
@@ -96,9 +96,9 @@ struct Pipe(Arc<Mutex<Ends>>);
 struct Ends {
     to_node: VecDeque<u8>,
     from_node: Vec<u8>,
-    /// The number of bytes that the server still reads.
+    /// The number of bytes that the server will still read.
     window: usize,
-    /// True if the node has ended its direction of the stream.
+    /// True if the node has shut down its direction of the stream.
     is_shut: bool,
     is_closed: bool,
 }
@@ -189,7 +189,7 @@ impl Node {
         self.carrier.poll_flush(&mut Context::from_waker(Waker::noop()))
     }
 
-    /// Returns all events until a time passes, in steps of 10 ms.
+    /// Advances the clock by `time` in steps of 10 ms, and returns all events.
     fn run(&mut self, time: Duration) -> Vec<CarrierEvent> {
         let end = self.world.now() + time;
         let mut events = self.poll();
@@ -204,7 +204,7 @@ impl Node {
         self.run(Duration::from_millis(time))
     }
 
-    /// Returns the pauses before attempts in milliseconds.
+    /// Returns the pauses before each attempt, in milliseconds.
     fn pauses(&self) -> Vec<u128> {
         let world = self.world.world();
         let pair = |pair: &[(Duration, String)]| (pair[1].0 - pair[0].0).as_millis();
@@ -249,7 +249,7 @@ fn a_broker_that_ends_each_link_at_once_is_asked_less_often() {
     let events = node.run_ms(3600);
     assert_eq!(events.len(), 12, "{events:?}");
     assert_eq!(node.pauses(), [100, 200, 400, 800, 1000, 1000]);
-    // A link that lasts makes the next pause short again.
+    // A link that lasts resets the pause.
     let link = node.world.accept(GREETING);
     assert_eq!(node.run_ms(3000), [UP]);
     link.close();
@@ -263,11 +263,11 @@ fn brokers_are_tried_in_turn() {
     let mut node = Node::new("nats://a,nats://b:1");
     let refused = format!("nats://a:4222: {REFUSED}; nats://b:1: {REFUSED}");
     assert_eq!(node.poll(), [Down(refused)]);
-    // The first is still down, and the second is back.
+    // The first broker is still down, and the second is back.
     node.world.world().plan.push_back(Outcome::Refuse);
     let second = node.world.accept(GREETING);
     assert_eq!(node.run_ms(100), [UP]);
-    // The next one is the first again.
+    // The next attempt is made to the first broker again.
     second.close();
     node.world.accept(GREETING);
     let events = node.run_ms(300);

@@ -1,4 +1,4 @@
-//! One connection to a NATS server, over memory: bytes and times come in, bytes and events come out.
+//! One connection to a NATS server, without I/O: takes bytes and times, returns bytes and events.
 
 #[cfg(test)]
 mod tests;
@@ -21,10 +21,10 @@ use crate::cluster::{Subject, Subjects};
 const SID_ALL: u64 = 1;
 const SID_OWN: u64 = 2;
 
-/// One connection to a NATS server.
+/// A [`BrokerSession`] with a NATS server.
 ///
-/// Its memory is bounded: a message that is larger than the server's `max_payload` is rejected before
-/// anything is allocated for it, and at most 1 MiB of frames wait.
+/// Its memory is bounded: a message larger than the server's `max_payload` is rejected before memory is
+/// allocated for it, and at most 1 MiB of frames are queued.
 pub struct Session {
     broker: Broker,
     subjects: Subjects,
@@ -34,17 +34,17 @@ pub struct Session {
     output: Output,
     info: Option<ServerInfo>,
     keep_alive: KeepAlive,
-    /// Returned before anything is decoded.
+    /// An event to return before more bytes are decoded.
     next: Option<SessionEvent>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// INFO is due.
+    /// Waiting for INFO.
     Greeting,
-    /// The caller starts TLS.
+    /// Waiting for the caller to start TLS.
     Securing,
-    /// PONG is due, which confirms the subscriptions before it.
+    /// Waiting for PONG, which confirms the subscriptions sent before the PING.
     Confirming,
     Up,
     Down,
@@ -99,7 +99,7 @@ impl BrokerSession for Session {
 
     fn secured(&mut self, now: Duration) {
         if self.state == State::Securing {
-            // The time for TLS was the carrier's to bound.
+            // The wait for the greeting restarts, since the carrier has its own timeout for TLS.
             self.keep_alive = KeepAlive::start(now);
             self.introduce(true);
         }
@@ -129,7 +129,8 @@ impl BrokerSession for Session {
     }
 
     fn publish(&mut self, to: Subject, frame: Bytes) -> bool {
-        // An empty queue takes a frame of any length, which could never be sent otherwise.
+        // A frame above the limit is accepted into an empty queue, since it could never be sent
+        // otherwise.
         let is_full = self.has_output() && self.output.len() + frame.len() > MAX_QUEUED;
         if self.state != State::Up || is_full || frame.len() > self.decoder.max_payload {
             return false;
@@ -155,15 +156,15 @@ impl Session {
     fn apply(&mut self, operation: Operation) -> Option<SessionEvent> {
         match operation {
             Operation::Info(json) => self.inform(&json),
-            // Also errors after which a server keeps the link, such as a missing permission: frames
-            // would be lost without a trace.
+            // This includes errors after which a server keeps the link open, such as a missing
+            // permission, since frames would otherwise be lost silently.
             Operation::Error(text) => Some(self.down(self.explain(&text))),
-            // INFO is first; a server that sends an error instead explains why.
+            // INFO must come first. A server that sends an error instead explains the reason.
             _ if self.state == State::Greeting => {
                 Some(self.down("this is not a NATS server: it does not greet".into()))
             }
             Operation::Ping => {
-                // If the server does not read, another answer would not reach it either.
+                // If the server does not read, further answers are not queued.
                 if self.output.len() <= MAX_QUEUED {
                     encoder::pong(&mut self.output);
                 }
@@ -175,7 +176,7 @@ impl Session {
                 Some(SessionEvent::Up { max_payload: self.decoder.max_payload })
             }
             Operation::Message { sid: SID_ALL | SID_OWN, payload } => {
-                // Between the subscriptions and their confirmation, frames may arrive already.
+                // Frames may arrive before the subscriptions are confirmed, and are dropped.
                 (self.state == State::Up).then_some(SessionEvent::Frame(payload))
             }
             Operation::Message { sid, .. } => {
@@ -185,12 +186,12 @@ impl Session {
         }
     }
 
-    /// Takes INFO, which comes first, and again when the server's situation changes.
+    /// Processes INFO, which comes first, and again when the server's state changes.
     fn inform(&mut self, json: &[u8]) -> Option<SessionEvent> {
         let Some(info) = ServerInfo::parse(json) else {
             return Some(self.down("its greeting is not that of a NATS server".into()));
         };
-        // Also later: an operator may change it while the server runs.
+        // Updated by later INFOs as well, since an operator may change it while the server runs.
         self.decoder.max_payload = info.max_payload;
         let (requires, offers) = (info.requires_tls, info.offers_tls);
         self.info = Some(info);
@@ -204,7 +205,8 @@ impl Session {
         if !offers {
             return Some(self.down("it does not offer TLS: write nats:// or configure it".into()));
         }
-        // What follows in plain text did not come from the server that TLS will verify.
+        // Plain text received before the TLS handshake cannot be attributed to the server that TLS
+        // verifies.
         if !self.decoder.is_empty() {
             return Some(
                 self.down("it sends plain text after its greeting, where TLS is due".into()),
@@ -219,7 +221,7 @@ impl Session {
         encoder::connect(&mut self.output, &self.broker.login, is_secure);
         encoder::subscribe(&mut self.output, &self.subjects.all(), SID_ALL);
         encoder::subscribe(&mut self.output, &self.subjects.own(), SID_OWN);
-        // Servers handle operations in order, so the PONG confirms the subscriptions before it.
+        // Servers process operations in order, so the PONG confirms the subscriptions before the PING.
         encoder::ping(&mut self.output);
     }
 
@@ -229,10 +231,10 @@ impl Session {
         SessionEvent::Down(reason)
     }
 
-    /// Returns the meaning of -ERR for the operator.
+    /// Returns an explanation of -ERR for the operator.
     fn explain(&self, text: &str) -> String {
         let is = |prefix: &str| {
-            // `get`, since the prefix may end within a character of the text.
+            // `get` instead of an index, since the prefix may end within a character of the text.
             text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         };
         if is("authorization violation") {

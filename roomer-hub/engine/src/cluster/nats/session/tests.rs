@@ -1,4 +1,4 @@
-//! Sessions over memory. `transcripts/` has recorded bytes of servers of two versions.
+//! Tests of NATS sessions in memory. `transcripts/` contains recorded bytes of two server versions.
 
 use super::*;
 use crate::cluster::NodeId;
@@ -23,7 +23,7 @@ fn run<'a>(
     session_tests::run(session, pieces, 0)
 }
 
-/// Returns a session that is up, after its greeting is sent.
+/// Returns a session that is up and whose greeting has been sent.
 fn up() -> Session {
     let mut session = session("nats://broker");
     let (events, _) = run(&mut session, [INFO.as_bytes(), b"PONG\r\n"]);
@@ -52,7 +52,7 @@ const TRANSCRIPTS: [Transcript; 12] = transcripts!(
     "2.15.1-unknown"
 );
 
-/// Returns the events of a transcript, chosen by its name.
+/// Returns the expected events of a transcript, by its name.
 fn due(name: &str) -> Vec<SessionEvent> {
     let (version, case) = name.split_once('-').unwrap();
     let payload = if case == "payload" { 8 } else { 1_048_576 };
@@ -125,7 +125,7 @@ fn frames_are_published_once_the_session_is_up() {
     assert!(session.publish(Subject::All, Bytes::from_static(b"a\r\nb")));
     assert!(session.publish(Subject::Node(NodeId(0x0123_4567_89ab_cdef)), Bytes::new()));
     assert!(session.publish(Subject::All, Bytes::from(vec![b'x'; 64])));
-    // A message that is larger than `max_payload`.
+    // This message is larger than `max_payload`.
     assert!(!session.publish(Subject::All, Bytes::from(vec![b'x'; 65])));
     let due = format!(
         "PUB chat.all 4\r\na\r\nb\r\nPUB chat.n.0123456789abcdef 0\r\n\r\nPUB chat.all 64\r\n{}\r\n",
@@ -149,7 +149,7 @@ fn large_and_small_frames_stay_in_order_and_are_bounded() {
         .collect();
     assert!(sent(&mut session) == due);
 
-    // A frame above the bound waits alone.
+    // A frame above the limit is accepted into an empty queue.
     assert!(session.publish(Subject::All, Bytes::from(vec![b'x'; MAX_QUEUED + 1])));
     assert!(!session.publish(Subject::All, Bytes::new()));
     sent(&mut session);
@@ -191,7 +191,7 @@ fn silence_is_pinged_and_ends_the_session() {
     assert!(!session.has_output());
     session.tick(at(2500));
     assert_eq!(sent(&mut session), "PING\r\n");
-    // Any bytes count, not only the answer.
+    // Any received bytes count as the answer, not only PONG.
     session.receive(b"MSG chat.all 1 5\r\nhello\r\n", at(4000));
     assert_eq!(session.next_event(), Some(frame("hello")));
     session.tick(at(4500));

@@ -1,4 +1,4 @@
-//! One connection to a Redis server, over memory: bytes and times come in, bytes and events come out.
+//! One connection to a Redis server, without I/O: takes bytes and times, returns bytes and events.
 
 #[cfg(test)]
 mod tests;
@@ -17,10 +17,10 @@ use crate::cluster::broker::{
 };
 use crate::cluster::{Subject, Subjects};
 
-/// One connection to a Redis server.
+/// A [`BrokerSession`] with a Redis server.
 ///
-/// Its memory is bounded: a value of more than 1 MiB and 64 KiB is rejected before anything is
-/// allocated for it, and at most 1 MiB of frames wait.
+/// Its memory is bounded: a value of more than 1 MiB and 64 KiB is rejected before memory is allocated
+/// for it, and at most 1 MiB of frames are queued.
 pub struct Session {
     login: Login,
     subjects: Subjects,
@@ -29,21 +29,21 @@ pub struct Session {
     decoder: Decoder,
     output: Output,
     keep_alive: KeepAlive,
-    /// The channels of this node, and true for each whose subscription is confirmed.
+    /// This node's channels, each with true once its subscription is confirmed.
     channels: [(String, bool); 2],
-    /// The number of commands that are not answered yet, without HELLO and SUBSCRIBE.
+    /// The number of unanswered commands, not counting HELLO and SUBSCRIBE.
     unanswered: u64,
-    /// Returned before anything is decoded.
+    /// An event to return before more bytes are decoded.
     next: Option<SessionEvent>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// The caller starts TLS.
+    /// Waiting for the caller to start TLS.
     Securing,
-    /// The answer to HELLO is due.
+    /// Waiting for the answer to HELLO.
     Greeting,
-    /// The subscriptions have to be confirmed.
+    /// Waiting for the confirmation of the subscriptions.
     Confirming,
     Up,
     Down,
@@ -79,7 +79,7 @@ impl Session {
     fn introduce(&mut self) {
         self.state = State::Greeting;
         encoder::hello(&mut self.output, &self.login);
-        // Sent with HELLO, which saves a round trip: Redis answers in order.
+        // Sent together with HELLO to save a round trip, since Redis answers in order.
         encoder::subscribe(&mut self.output, &self.subjects);
     }
 
@@ -94,7 +94,7 @@ impl Session {
                 Some(self.down("this is not a Redis server: it does not greet".into()))
             }
             (b'>', _) => self.push(value),
-            // The answer to PUBLISH is the number of receivers, and that to PING is a line.
+            // PUBLISH is answered with the number of receivers, PING with a line.
             (b':' | b'+', _) if self.unanswered > 0 => {
                 self.unanswered -= 1;
                 None
@@ -109,7 +109,7 @@ impl Session {
         let known = self.channels.iter_mut().find(is_same);
         match (kind, known) {
             (b"message", Some(_)) => {
-                // Between the subscriptions and their confirmation, frames may arrive already.
+                // Frames may arrive before the subscriptions are confirmed, and are dropped.
                 value.payload().filter(|_| self.state == State::Up).map(SessionEvent::Frame)
             }
             (b"subscribe", Some((_, is_confirmed))) => {
@@ -124,7 +124,7 @@ impl Session {
             (b"message" | b"subscribe", None) => {
                 Some(self.down("it sends messages of another channel, unasked".into()))
             }
-            // Other kinds are about features of the server that are not used.
+            // Other kinds belong to features of the server that are not used.
             _ => None,
         }
     }
@@ -135,7 +135,7 @@ impl Session {
         SessionEvent::Down(reason)
     }
 
-    /// Returns the meaning of an error for the operator.
+    /// Returns an explanation of an error for the operator.
     fn explain(&self, text: &str) -> String {
         match text.split(' ').next().unwrap_or_default() {
             "NOAUTH" => {
@@ -143,7 +143,7 @@ impl Session {
             }
             "WRONGPASS" => "it rejects the login".into(),
             "NOPROTO" => too_old(),
-            // Before version 6 there is no HELLO.
+            // HELLO was added in version 6.
             "ERR" if self.state == State::Greeting && text.contains("unknown command") => too_old(),
             "NOPERM" => {
                 let all = self.subjects.all();
@@ -189,7 +189,7 @@ impl BrokerSession for Session {
 
     fn secured(&mut self, now: Duration) {
         if self.state == State::Securing {
-            // The time for TLS was the carrier's to bound.
+            // The wait for the greeting restarts, since the carrier has its own timeout for TLS.
             self.keep_alive = KeepAlive::start(now);
             self.introduce();
         }
@@ -205,7 +205,7 @@ impl BrokerSession for Session {
         }
         match self.keep_alive.poll(now, self.state == State::Up) {
             Due::Nothing => {}
-            // Its answer is a line, which counts like those of PUBLISH.
+            // PING is answered with a line, which is counted like the answers to PUBLISH.
             Due::Ping => {
                 self.unanswered += 1;
                 encoder::ping(&mut self.output);
@@ -223,7 +223,8 @@ impl BrokerSession for Session {
     }
 
     fn publish(&mut self, to: Subject, frame: Bytes) -> bool {
-        // An empty queue takes a frame of any length, which could never be sent otherwise.
+        // A frame above the limit is accepted into an empty queue, since it could never be sent
+        // otherwise.
         let is_full = self.has_output() && self.output.len() + frame.len() > MAX_QUEUED;
         if self.state != State::Up || is_full || frame.len() > MAX_PAYLOAD {
             return false;

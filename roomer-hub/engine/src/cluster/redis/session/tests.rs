@@ -1,4 +1,4 @@
-//! Sessions over memory. `transcripts/` has recorded bytes of a server.
+//! Tests of Redis sessions in memory. `transcripts/` contains recorded bytes of a server.
 
 use super::*;
 use crate::cluster::NodeId;
@@ -17,7 +17,7 @@ fn session(address: &str) -> Session {
     Session::new(&address.parse().unwrap(), &subjects, Duration::ZERO)
 }
 
-/// The number of frames that the recorded servers answered.
+/// The number of frames that the recorded servers have answered.
 const FRAMES: usize = 5;
 
 fn run<'a>(
@@ -27,7 +27,7 @@ fn run<'a>(
     session_tests::run(session, pieces, FRAMES)
 }
 
-/// Returns a session that is up, after its greeting is sent, without unanswered commands.
+/// Returns a session that is up, whose greeting has been sent, and which has no unanswered commands.
 fn up() -> Session {
     let mut session = session("redis://broker");
     session.receive([HELLO, SUBSCRIBED].concat().as_bytes(), Duration::ZERO);
@@ -54,7 +54,7 @@ const TRANSCRIPTS: [Transcript; 9] = transcripts!(
     "unknown"
 );
 
-/// Returns the events of a transcript, chosen by its name.
+/// Returns the expected events of a transcript, by its name.
 fn due(name: &str) -> Vec<SessionEvent> {
     let down = |reason: &str| Down(reason.to_owned());
     let allow = "allow the user the commands hello, subscribe, publish and ping, and the channels \
@@ -135,7 +135,7 @@ fn frames_are_published_once_the_session_is_up() {
          {start}$23\r\nchat.n.0123456789abcdef\r\n$0\r\n\r\n"
     );
     assert_eq!(sent(&mut session), due);
-    // Above the bound of one frame, and of all that wait.
+    // Above the limit of one frame, and above that of the queue.
     let largest = Bytes::from(vec![b'x'; MAX_PAYLOAD]);
     assert!(!session.publish(Subject::All, vec![b'x'; MAX_PAYLOAD + 1].into()));
     assert!(session.publish(Subject::All, largest));
@@ -215,7 +215,7 @@ fn a_server_that_does_not_answer_is_given_up() {
 #[test]
 fn tls_starts_before_anything_is_sent() {
     let address: BrokerAddress = "redis://u:x@broker".parse().unwrap();
-    // As `rediss://`, which needs the feature `tls`.
+    // Set directly instead of using `rediss://`, which needs the feature `tls`.
     let broker = Broker { requires_tls: true, ..address.brokers()[0].clone() };
     let subjects = Subjects::new("chat", NodeId(1)).unwrap();
     let mut session = Session::with(&broker, &subjects, Duration::ZERO);
@@ -249,7 +249,7 @@ fn lengths_are_checked_before_anything_is_buffered() {
 
 #[test]
 fn the_size_and_the_depth_of_a_value_are_bounded() {
-    // Nested lists are not a recursion.
+    // Nested lists are decoded without recursion.
     let found = end(&mut up(), &"*1\r\n".repeat(100_000));
     assert_eq!(found, "it sends a list of 1 values, more than any answer has");
     let part = format!("$400000\r\n{}\r\n", "x".repeat(400_000));
