@@ -1,5 +1,5 @@
-//! The engine's locks and atomics: the standard library's, or loom's if `--cfg roomer_loom` is set,
-//! with which the tests explore every interleaving.
+//! The engine's locks and atomics: those of the standard library or, with `--cfg roomer_loom`, of loom,
+//! which explores every interleaving.
 
 #[cfg(all(test, roomer_loom))]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize};
@@ -12,8 +12,8 @@ pub(crate) use std::sync::atomic::{AtomicBool, AtomicUsize};
 #[cfg(not(all(test, roomer_loom)))]
 pub(crate) use std::sync::{Mutex, MutexGuard};
 
-/// Acquires a lock and ignores poisoning: no lock of the engine is held where a panic could leave a
-/// change half done.
+/// Acquires a lock and ignores poisoning: no code that may panic halfway through a change runs with a
+/// lock held.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

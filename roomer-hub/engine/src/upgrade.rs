@@ -1,4 +1,4 @@
-//! The entry for frameworks, which read the request and send the response themselves.
+//! Entry point for frameworks that read the request and send the response themselves.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -17,7 +17,7 @@ use crate::lifecycle::admission::SocketKind;
 use crate::metrics::warning::WarningCause;
 use crate::transport::Transport;
 
-/// An accepted request: the response to send, and the connection to start once it is sent.
+/// An accepted upgrade: the response to send, and the connection to start after it was sent.
 ///
 /// ```
 /// use http::Request;
@@ -39,33 +39,33 @@ use crate::transport::Transport;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// Until it is connected or dropped, it counts as an open connection, and a shutdown waits for it.
+/// Until it is connected or dropped, an `Upgrade` counts as an open connection, and a shutdown waits
+/// for it.
 #[must_use = "dropping an upgrade gives up the connection"]
 pub struct Upgrade {
     server: Server,
     accepted: Accepted,
-    /// True while the upgrade itself holds the connection's place in the counts.
+    /// True while the upgrade itself is counted as the connection.
     is_reserved: bool,
 }
 
 impl Server {
-    /// Decides about a request that a framework has read, by the rules of
-    /// [`connect`](Self::connect) except for the path and the limits on handshakes, which are the
-    /// framework's responsibility.
+    /// Decides about a request that a framework has read, by the rules of [`connect`](Self::connect)
+    /// except for the path and the limits of handshakes, which are the framework's responsibility.
     ///
-    /// `peer` is the address at the other end of the connection, if it is known. The request's
-    /// extensions, which middleware fills, stay with the connection
-    /// ([`Conn::extension`](crate::Conn::extension)); a [`Claims`](crate::Claims) among them
-    /// becomes the connection's claims. If the server has an
-    /// [`authorize`](crate::Builder::authorize) hook too, both apply: the hook finds the
-    /// middleware's claims in [`Request::head`](crate::Request::head), and its own take precedence
-    /// where both have the same name.
+    /// `peer` is the address of the remote end of the connection, if known. The request's extensions,
+    /// which middleware fills, are kept with the connection
+    /// ([`Conn::extension`](crate::Conn::extension)); a [`Claims`](crate::Claims) among them becomes
+    /// the connection's claims. If the server also has an [`authorize`](crate::Builder::authorize)
+    /// hook, both apply: the hook finds the middleware's claims in
+    /// [`Request::head`](crate::Request::head), and its own claims take precedence where both have the
+    /// same name.
     ///
     /// # Errors
     ///
-    /// Returns the response to send instead: an error that concerns this client alone, 503 or 429
-    /// if the server is full or shuts down, 500 if it was built with
-    /// [`authorize_async`](crate::Builder::authorize_async), which needs
+    /// Returns the response to send instead: an error caused by this request, 503 or 429 if the server
+    /// is full or shuts down, or 500 if it was built with
+    /// [`authorize_async`](crate::Builder::authorize_async), which requires
     /// [`upgrade_async`](Self::upgrade_async).
     #[allow(
         clippy::result_large_err,
@@ -82,7 +82,7 @@ impl Server {
             .decide(Request::new(request, peer, &self.0.options().handshake), true)
         {
             Decision::Ready(decided) => decided,
-            // A mistake of the application, not of the client: this hook needs `upgrade_async`.
+            // An error of the application, not of the client: this hook requires `upgrade_async`.
             Decision::PendingAuth(_) => {
                 Err(Rejected::with_status(StatusCode::INTERNAL_SERVER_ERROR))
             }
@@ -91,9 +91,8 @@ impl Server {
     }
 
     /// Like [`upgrade`](Self::upgrade), for servers that may have an
-    /// [`authorize_async`](crate::Builder::authorize_async) hook. To end the hook early, drop the
-    /// future: when the client disconnects, or after
-    /// [`handshake_timeout`](Self::handshake_timeout).
+    /// [`authorize_async`](crate::Builder::authorize_async) hook. Drop the future to cancel the hook
+    /// when the client disconnects, or after [`handshake_timeout`](Self::handshake_timeout).
     ///
     /// # Errors
     ///
@@ -116,7 +115,7 @@ impl Server {
         self.reserve(peer, decided)
     }
 
-    /// Counts an accepted request as a connection; records a rejected one.
+    /// Counts an accepted request as a connection, and records a rejected one.
     #[allow(
         clippy::result_large_err,
         reason = "a response either way; with 32 bits it is not large"
@@ -127,7 +126,7 @@ impl Server {
         decided: Result<Accepted, Rejected>,
     ) -> Result<Upgrade, http::Response<String>> {
         let (handshake, options) = (self.0.handshake(), self.0.options());
-        // The decision has checked the limits too, but others may have connected since.
+        // The decision has checked the limits too, but other clients may have connected since.
         let reserved = decided.and_then(|accepted| {
             let replaced = handshake.replaced(&accepted);
             let address = options.handshake.address(accepted.peer);
@@ -145,8 +144,8 @@ impl Server {
         }
     }
 
-    /// Records that [`upgrade_async`](Self::upgrade_async) took longer than
-    /// [`handshake_timeout`](Self::handshake_timeout), and returns the response to send: 503.
+    /// Records that [`upgrade_async`](Self::upgrade_async) exceeded
+    /// [`handshake_timeout`](Self::handshake_timeout). Returns the 503 response to send.
     #[must_use = "the response is to be sent to the client"]
     pub fn authorize_timed_out(&self, peer: Option<SocketAddr>) -> http::Response<String> {
         let status = StatusCode::SERVICE_UNAVAILABLE;
@@ -156,22 +155,22 @@ impl Server {
 }
 
 impl Upgrade {
-    /// Returns the response to send: 101 with its headers.
+    /// Returns the 101 response to send, with its headers.
     #[must_use]
     pub fn response(&self) -> http::Response<String> {
         self.accepted.response.clone().into_response()
     }
 
-    /// Starts serving the connection, once the response is sent. `leftover` are the bytes that were
-    /// read after the request's head, usually none. As with [`Server::connect`], spawn the returned
-    /// future.
+    /// Starts serving the connection after the response was sent. `leftover` contains the bytes that
+    /// were read after the request's head, usually none. As with [`Server::connect`], the caller spawns
+    /// the returned future.
     pub fn connect(mut self, transport: impl Transport, leftover: &[u8]) -> Connection {
-        // The connection takes over the place in the counts.
+        // From now on the connection is counted instead of the upgrade.
         self.is_reserved = false;
-        // Taken field by field, since a type with `Drop` cannot be moved out of.
+        // Moved field by field, since a type that implements `Drop` cannot be destructured.
         let (shared, credentials) = (self.server.0.clone(), self.accepted.credentials.take());
         let opening = Opening {
-            // The framework has sent it.
+            // Empty, since the framework has sent the response.
             response: Vec::new(),
             compression: self.accepted.compression,
             credentials,
@@ -181,8 +180,8 @@ impl Upgrade {
         Connection::upgraded(shared, transport, self.accepted.peer, opening)
     }
 
-    /// Returns the time limit for sending the response, the one for handshakes. Drop the upgrade
-    /// when it has passed.
+    /// Returns the time limit for sending the response, which is that of handshakes. Drop the upgrade
+    /// when it has expired.
     #[must_use]
     pub fn handshake_timeout(&self) -> Duration {
         self.server.0.options().handshake_timeout

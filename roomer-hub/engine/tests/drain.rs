@@ -1,5 +1,5 @@
-//! Draining a server: its rate, its deadline, and the counts in its result. In virtual time, with
-//! an audit of the server each time it settles.
+//! Tests of a server's drain: its rate, its deadline, and the counts in its result. In virtual time,
+//! with an audit whenever the server is at rest.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::cell::Cell;
@@ -14,7 +14,7 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Starts a drain. Returns its task, and its result once it has ended.
+/// Starts a drain. Returns its task, and the result once the drain has ended.
 fn drain(world: &mut World) -> (usize, Rc<Cell<Option<DrainReport>>>) {
     let (server, result) = (world.server().clone(), Rc::new(Cell::new(None)));
     let shared = result.clone();
@@ -77,7 +77,7 @@ fn connections_left_at_the_deadline_are_aborted() {
     world.advance(ms(1_999));
     assert_eq!((result.get(), open(&clients)), (None, vec![true, false, true, true, true]));
     world.advance(ms(1));
-    // Two had been closed, of which one has ended; the others have no time left.
+    // Two had been closed, of which one has ended. The others were still open at the deadline.
     assert_eq!(count(result.get()), Some((1, 4)));
     assert_eq!(world.server().stats().sockets, 0);
     assert_eq!(clients[4].closed().unwrap().code, Some(1001));
@@ -105,7 +105,7 @@ fn a_drain_rejects_new_connections_and_keeps_serving_open_ones() {
 #[test]
 fn clients_that_leave_count_as_closed_and_the_drain_ends_with_the_last() {
     let (mut world, clients) = world(Server::builder().drain(ms(60_000), 1), 3);
-    // A connection in its handshake does not count.
+    // A connection in its handshake is not counted.
     world.connect_raw(b"GET /ws".to_vec());
     let (_, result) = drain(&mut world);
     world.settle();

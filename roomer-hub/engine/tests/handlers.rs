@@ -1,5 +1,5 @@
-//! The forms of handlers: closures and functions, synchronous and asynchronous, with and without
-//! results and captures. Compiling this file is half of the test.
+//! Tests of all forms of handlers: closures and functions, synchronous and asynchronous, with and
+//! without results and captures. That this file compiles is half of the test.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::future::ready;
@@ -29,7 +29,7 @@ async fn store(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends each event with the payloads `fine` and `full`. Returns the events whose handler failed,
+/// Sends each event with the payloads `fine` and `full`. Returns the events whose handler has failed,
 /// with the error.
 fn failures<E: 'static>(builder: Builder<E>, events: &[&str]) -> Vec<String> {
     let errors = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -45,7 +45,7 @@ fn failures<E: 'static>(builder: Builder<E>, events: &[&str]) -> Vec<String> {
     }
     world.settle();
     assert!(client.is_open());
-    // Every message was received, and none was taken for a violation.
+    // Every message was received, and none was counted as a violation.
     assert_eq!(world.server().stats().messages_in, 2 * events.len() as u64);
     std::mem::take(&mut *errors.lock().unwrap())
 }
@@ -216,7 +216,7 @@ fn handlers_return_errors_of_the_type_set_in_the_builder() {
     assert_eq!(failures(builder, &events), expected.map(full));
 }
 
-/// A body that compiles in both kinds of handlers, with every way to pass on parts of a message.
+/// A body that compiles in both kinds of handlers, and passes on parts of a message in every way.
 macro_rules! body {
     ($conn:ident, $message:ident) => {{
         let text = $message.text()?.to_owned();

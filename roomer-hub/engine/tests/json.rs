@@ -1,4 +1,4 @@
-//! JSON payloads, and ids and statistics as JSON.
+//! Tests of JSON payloads, and of ids and statistics as JSON.
 #![cfg(feature = "json")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 

@@ -1,5 +1,5 @@
-//! How connections are accepted and how they end: sockets, transports, upgrades and timers. In virtual
-//! time, with an audit of the server each time it settles.
+//! Tests of how connections are accepted and end: sockets, transports, upgrades and timers. In virtual
+//! time, with an audit whenever the server is at rest.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::cell::Cell;
@@ -30,7 +30,7 @@ fn world(builder: Builder, clients: usize) -> (World, Vec<Client>) {
     (world, clients)
 }
 
-/// An upgrade request that a framework has parsed.
+/// Returns an upgrade request that a framework has parsed.
 fn request() -> http::Request<()> {
     http::Request::get("/ws")
         .header("Connection", "Upgrade")
@@ -48,7 +48,7 @@ fn an_upgrade_that_is_never_dropped_is_reported_as_aborted() {
     let server = builder.build().unwrap();
     let (driver, sleeper) = (server.clone(), clock.clone());
     tasks.spawn(async move { driver.run_timers(|wait| sleeper.sleep(wait)).await });
-    // A framework that keeps the upgrade without connecting it.
+    // The framework keeps the upgrade without connecting it.
     let upgrade = server.upgrade(request(), None).unwrap();
     let (drained, result) = (server.clone(), Rc::new(Cell::new(None)));
     let shared = result.clone();
@@ -116,7 +116,7 @@ fn debug_output_contains_the_id_or_the_peer() {
     assert_eq!(format!("{connection:?}"), "Connection { peer: Some(10.0.0.7:80), .. }");
 }
 
-/// A socket that accepts no bytes and reports that it is writable.
+/// A socket that accepts no bytes but reports that it is writable.
 struct Shut(Socket);
 
 impl Transport for Shut {
@@ -150,13 +150,13 @@ fn a_socket_that_is_writable_and_accepts_nothing_is_lost() {
     assert_eq!(world.server().stats().sockets, 0);
 }
 
-/// A socket behind a transport that continues to write after the shutdown.
+/// A socket behind a transport that is still writing after the shutdown.
 struct Buffered {
     socket: Socket,
     buffer: Arc<Buffer>,
 }
 
-/// True once everything is written; and the waiting task.
+/// True once everything is written, and the waker of the waiting task.
 #[derive(Default)]
 struct Buffer(Mutex<(bool, Option<Waker>)>);
 
@@ -272,7 +272,7 @@ fn five_thousand_connections_from_one_address_are_accepted_by_default() {
         let (socket, peer) = socket();
         (server.connect(socket, Some(address)), peer)
     };
-    // All at the same time, next to thousands of open connections.
+    // All exist at the same time, next to thousands of open connections.
     let upgrades: Vec<_> =
         (0..5_000).map(|_| server.upgrade(request(), Some(address)).unwrap()).collect();
     let silent: Vec<_> = (0..5_000).map(connect).collect();
@@ -341,7 +341,7 @@ fn a_client_returns_to_its_session_while_its_old_socket_counts() {
     let hello = String::from_utf8_lossy(&received).into_owned();
     assert!(hello.contains(r#""resumed":false"#), "{hello}");
     let token = hello.split('"').skip_while(|part| *part != "session").nth(2).unwrap();
-    // The first socket is silent, as one of a network that is gone.
+    // The first socket is silent, like one whose network has failed.
     assert_eq!(with("&session=x&received=1".into()).unwrap_err(), 503);
     let (second, new) = socket();
     let upgrade = with(format!("&session={token}&received=1")).unwrap();

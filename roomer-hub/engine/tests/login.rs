@@ -1,4 +1,4 @@
-//! Claims of a connection: user, extensions and expiry, and all connections of one user.
+//! Tests of a connection's claims: user, extensions and expiry, and all connections of one user.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::future::pending;

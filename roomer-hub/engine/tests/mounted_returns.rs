@@ -1,4 +1,4 @@
-//! Returns to a session on the connection of a framework.
+//! Tests of resuming a session on a framework's connection.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::future::Future;
@@ -33,7 +33,7 @@ fn a_return_whose_session_ends_meanwhile_is_closed_by_a_full_server() {
     let token = hello.split("\"session\":\"").nth(1).unwrap().split('"').next().unwrap();
     let (mut second, peer) = connect(&format!("&session={token}&received=0"));
     assert!(second.as_mut().poll(&mut cx).is_pending());
-    // Its old socket counts until the closing handshake is over.
+    // The old socket is counted until its closing handshake is complete.
     server.conn(&token[..36]).unwrap().close(4000, "bye");
     assert!(first.as_mut().poll(&mut cx).is_pending());
     assert!(second.as_mut().poll(&mut cx).is_ready());

@@ -1,4 +1,4 @@
-//! Logins that are renewed before they expire.
+//! Tests of the renewal of logins before they expire.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use roomer_testkit::{Client, Handshake, World};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Reads a token, `USER:ROLE:SECONDS`.
+/// Parses a token, `USER:ROLE:SECONDS`.
 fn log_in(token: &str) -> AuthResult {
     let mut parts = token.split(':');
     let (Some(user), Some(role), Some(seconds)) = (parts.next(), parts.next(), parts.next()) else {
@@ -38,7 +38,7 @@ fn connect(world: &mut World, token: &str) -> Client {
     client
 }
 
-/// Returns the payloads of the questions for a token.
+/// Returns the payloads of the requests for a token.
 fn asked(client: &Client) -> Vec<String> {
     client.texts("root", EXPIRING)
 }
@@ -72,7 +72,7 @@ fn a_login_is_renewed_in_time_and_again() {
     assert_eq!(asked(&ann).len(), 1);
     world.advance(SECOND);
     assert_eq!(asked(&ann).len(), 2);
-    // No answer this time.
+    // The client does not answer this time.
     world.advance(59 * SECOND);
     assert!(ann.is_open());
     world.advance(2 * SECOND);
@@ -198,7 +198,7 @@ fn a_client_that_does_not_read_is_asked_once_it_does() {
     let ann = connect(&mut world, "ann:guest:62");
     let bob = connect(&mut world, "bob:guest:600");
     ann.stall(0);
-    // More than the high-water mark in one message: its receiver may take its time.
+    // A single message above the high-water mark: its receiver may take its time.
     bob.send("root", "chat", [b'x'; 200_000]);
     bob.send("root", "chat", "behind it");
     world.advance(5 * SECOND);

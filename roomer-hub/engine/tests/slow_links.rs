@@ -1,5 +1,5 @@
-//! Large messages over slow connections: progress in either direction counts as a sign of life, and
-//! only a standstill is a timeout. In virtual time.
+//! Tests of large messages over slow connections: progress in either direction counts as a sign of
+//! life, and only a stall is a timeout. In virtual time.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::future::poll_fn;
@@ -34,7 +34,7 @@ fn send(world: &World, to: &Client, bytes: usize) {
     assert!(world.server().send(id, "state", vec![7; bytes]));
 }
 
-/// Lets a client's socket accept `bytes` in every `period` until `count` bytes have passed.
+/// Lets a client's socket accept `bytes` in every `period` until it has accepted `count` bytes.
 fn trickle(world: &mut World, client: &Client, count: usize, bytes: usize, period: Duration) {
     for _ in 0..count.div_ceil(bytes) {
         client.stall(bytes);
@@ -52,7 +52,7 @@ fn assert_closed(world: &mut World, client: &Client, why: &Close) {
 #[test]
 fn five_megabytes_arrive_over_one_megabit_a_second() {
     let (mut world, _, bob) = pair(Server::builder());
-    // The ping that is due at 54 s is queued after the message, and so are some short messages.
+    // The ping due at 54 s is queued behind the message, and so are some short messages.
     world.advance(ms(40_000));
     bob.stall(0);
     send(&world, &bob, 5_000 * KIB);
@@ -72,7 +72,7 @@ fn a_large_message_arrives_over_64_kilobits_a_second() {
     let (mut world, _, bob) = pair(Server::builder());
     bob.stall(0);
     send(&world, &bob, 2_000 * KIB);
-    // More than four minutes: several pings, none of which arrives before the message.
+    // More than four minutes, with several pings, none of which is delivered before the message.
     trickle(&mut world, &bob, 2_010 * KIB, 64 * KIB, ms(8192));
     assert!(world.server().stats().closes.is_empty(), "{:?}", world.server().stats());
     bob.resume();
@@ -125,7 +125,7 @@ fn a_message_that_arrives_slowly_counts_as_a_sign_of_life() {
     let (mut world, ann, bob) =
         pair(Server::builder().ping_interval(ms(500)).pong_timeout(ms(1_000)));
     let bytes = wire(1_250 * KIB);
-    // The client does not even receive the pings; its pongs would be queued after the message.
+    // The client does not even receive the pings, and its pongs would be queued behind the message.
     ann.stall(usize::MAX);
     for piece in bytes.chunks(12 * KIB) {
         ann.send_bytes(piece);
@@ -154,7 +154,7 @@ fn half_a_message_without_the_rest_times_out() {
     assert_closed(&mut world, &ann, &close::SILENT);
 }
 
-/// The system accepts pings for a peer that is gone as long as its buffer has space.
+/// The system accepts pings for a dead peer as long as its buffer has space.
 #[test]
 fn bytes_that_a_socket_with_space_accepts_are_not_a_sign_of_life() {
     let (mut world, ann, _) =
@@ -234,7 +234,7 @@ fn a_large_message_may_be_received_over_64_kilobits_a_second() {
     assert_eq!(bob.messages("room")[0].payload.len(), 1_000 * KIB);
 }
 
-/// Each read ends inside a message, but not inside the same one for long.
+/// Each read ends within a message, but never for long within the same one.
 #[test]
 fn reads_that_always_end_inside_a_message_do_not_time_out() {
     let (mut world, ann, bob) = pair(Server::builder().message_timeout(ms(5_000)));
@@ -251,7 +251,7 @@ fn reads_that_always_end_inside_a_message_do_not_time_out() {
     assert_eq!(bob.messages("room").len(), 100);
 }
 
-/// Nothing is read while a handler is pending; the client is not responsible for that time.
+/// Nothing is read while a handler is pending, so that time is not attributed to the client.
 #[test]
 fn a_message_after_a_pending_handler_does_not_time_out() {
     let gate = Arc::new(Mutex::new((false, None::<Waker>)));
@@ -289,7 +289,7 @@ fn queued_output_and_the_close_frame_arrive_over_a_slow_connection() {
     send(&world, &bob, 1_000 * KIB);
     let id = ConnId::parse(&bob.id()).unwrap();
     assert!(world.server().disconnect(id, 4000, "enough"));
-    // One megabit per second: 8 s, while the close timeout is 5 s without progress.
+    // One megabit per second: 8 s in total, while the close timeout is 5 s without progress.
     trickle(&mut world, &bob, 1_000 * KIB, 64 * KIB, ms(524));
     bob.resume();
     world.settle();

@@ -1,5 +1,5 @@
-//! Slow readers: which senders are paused for them, for how long, and when they are closed. In
-//! virtual time, with an audit of the server each time it settles.
+//! Tests of slow readers: which senders are paused for them, for how long, and when they are closed. In
+//! virtual time, with an audit whenever the server is at rest.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// Connects clients that are in one room without presence.
+/// Connects clients that share a room without presence.
 fn room<const N: usize>(builder: Builder) -> (World, [Client; N]) {
     let builder = builder.presence("*", Presence::Off);
     let mut world = World::with_faults(3, Faults::none(), builder);
@@ -34,8 +34,8 @@ fn bytes_in(world: &World) -> usize {
     world.server().stats().bytes_in as usize
 }
 
-/// A client sends 2.4 MB to another that has stopped reading. Also returns the bytes received
-/// before.
+/// A client sends 2.4 MB to another one that has stopped reading. Also returns the number of bytes
+/// received before.
 fn flood(max_backlog: usize) -> (World, Client, usize) {
     let builder = Server::builder().max_backlog(max_backlog).max_message(1024 * KIB);
     let (world, [reader, sender]) = room(builder);
@@ -59,7 +59,7 @@ fn the_sender_to_a_slow_reader_is_paused_for_a_while() {
 
 #[test]
 fn a_large_flush_pauses_the_sender_whichever_task_writes_to_the_slow_reader() {
-    // Each poll writes to two connections; only the last poll sees the end of the flush.
+    // Each poll writes to two connections, and only the last poll observes the end of the flush.
     let builder = Server::builder().max_backlog(64 * KIB).max_message(1024 * KIB);
     let (mut world, members) = room::<6>(builder.flush_sizes(2, 1));
     let [stuck, .., sender] = &members;
@@ -109,8 +109,8 @@ fn no_sender_is_paused_for_a_reader_that_has_read_nothing_for_a_while() {
     assert!(world.server().stats().closes.is_empty(), "the reader is not closed yet");
 }
 
-/// A client with a high-water mark of 1,000 bytes that has stopped reading, with this many bytes
-/// queued. Above 125 bytes, a frame's length takes two more bytes.
+/// A client with a high-water mark of 1,000 bytes that has stopped reading, with `bytes` bytes queued.
+/// For a payload above 125 bytes, the frame's length field is two bytes longer.
 fn queued(bytes: usize, max_message: usize) -> (World, Client, usize) {
     let builder = Server::builder().max_backlog(1_000).max_message(max_message);
     let (mut world, [reader]) = room(builder);
@@ -118,7 +118,7 @@ fn queued(bytes: usize, max_message: usize) -> (World, Client, usize) {
     let queued_bytes = |world: &World| world.server().stats().queued_bytes;
     send_message(&mut world, &reader, 0);
     let around = queued_bytes(&world);
-    // In several messages, since the newest one does not count.
+    // Sent as several messages, since the newest one is not counted.
     let (piece, rest) = ((bytes - around) / 4, (bytes - around) % 4);
     for piece in [piece, piece, piece, piece + rest] {
         send_message(&mut world, &reader, piece - around - 2);
@@ -139,7 +139,7 @@ fn closed_as_slow(world: &World) -> u64 {
 
 #[test]
 fn the_hard_limit_may_be_met_and_then_passed_by_one_message() {
-    // The hard limit is four times the soft one.
+    // The hard limit is four times the high-water mark.
     let (mut world, reader, around) = queued(4_000, 100);
     send_message(&mut world, &reader, 0);
     assert_eq!((world.server().stats().queued_bytes, closed_as_slow(&world)), (4_000 + around, 0));
@@ -168,11 +168,10 @@ fn a_sender_does_not_wait_for_a_reader_that_has_stopped() {
     assert_eq!(world.server().stats().closes.get(&1013), Some(&1));
 }
 
-/// A client with two and a half times its limit queued, which reads this many bytes every half
-/// second.
+/// A client with two and a half times its limit queued, which reads `bytes` bytes every half second.
 fn trickle(bytes: usize) -> (World, Client) {
     let (mut world, [reader]) = room(Server::builder().max_backlog(64 * KIB));
-    // Bytes that were read long ago do not count.
+    // Bytes read long ago must not count as progress.
     world.server().broadcast("room", "before", [7; 64 * KIB]);
     world.settle();
     reader.stall(0);

@@ -1,4 +1,4 @@
-//! Several servers in one process are independent.
+//! Tests that several servers in one process are independent.
 
 use roomer_engine::Server;
 use roomer_testkit::World;
@@ -18,7 +18,7 @@ fn a_message_sent_by_a_handler_of_another_server_is_written_at_once() {
     world.settle();
     sender.send("root", "relay", "hello");
     world.settle();
-    // This wakes no task of the other server, so the message has to be written already.
+    // This wakes no task of the first server, so its message must have been written already.
     other.settle();
     assert_eq!(listener.texts("root", "news"), ["hello"]);
 }

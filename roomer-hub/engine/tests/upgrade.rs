@@ -1,5 +1,5 @@
-//! Upgrades of requests that a framework has parsed: the same rules as on the server's own port,
-//! with responses as values.
+//! Tests of upgrade requests parsed by a framework: the same rules as on the server's own port, with
+//! responses as values.
 #![allow(clippy::unwrap_used, clippy::result_large_err, reason = "helpers of tests")]
 
 use std::future::Future;

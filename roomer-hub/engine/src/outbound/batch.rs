@@ -167,8 +167,7 @@ impl SealedBatch {
         !self.restrictions.is_empty() || self.threshold.is_some()
     }
 
-    /// Returns the compressed form for receivers that have negotiated compression, if there is
-    /// something to compress.
+    /// Returns the compressed form, unless there is nothing to compress.
     pub(crate) fn compressed(&self) -> Option<CompressedBatch> {
         let threshold = self.threshold?;
         CompressedBatch::new(self.frames.clone(), threshold.get())

@@ -1,4 +1,4 @@
-//! The order of the frames that each connection gets, without real sockets.
+//! Tests of the order of the frames that each connection receives, without real sockets.
 
 use std::io::{self, IoSlice};
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use crate::transport::Transport;
 use roomer_hub::{Config, ConnId, HashKey, Hub, Input};
 use std::time::Duration;
 
-/// A socket that accepts everything.
+/// A socket that accepts all bytes and records them.
 #[derive(Clone, Default)]
 struct Tape(Arc<Mutex<Vec<u8>>>);
 
@@ -38,7 +38,7 @@ impl Transport for Tape {
     fn shutdown(&self) {}
 }
 
-/// A room with more members than a small one has, so that messages wait for a flush.
+/// A room with more members than [`SMALL_ROOM`], so that its messages wait for a flush.
 struct LargeRoom {
     core: Core,
     keys: Vec<ConnKey>,
@@ -227,7 +227,7 @@ fn a_thread_keeps_the_memory_of_a_short_list_but_not_its_connections() {
     let memory = short.as_ptr();
     keep_spare(short);
     assert_eq!(Arc::strong_count(&writer), 1);
-    // Neither an empty list, which has no memory, nor a long one takes its place.
+    // Neither an empty list, which has no allocation, nor a very long one replaces the spare one.
     keep_spare(Vec::new());
     keep_spare(list(1000));
     let spare = spare_list();

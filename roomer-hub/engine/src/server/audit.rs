@@ -1,12 +1,12 @@
-//! Consistency checks of the engine's tables, queues and counts, for tests.
+//! Consistency checks across the engine's tables, queues and counters, for tests.
 
 use crate::lifecycle::admission::SocketCounts;
 use crate::{RecordedInput, Server};
 
 impl Server {
-    /// Compares all redundant data of the engine. With `at_rest`, also checks the invariants of a
-    /// state in which no task is ready: no bytes wait for a write that no task will make, and each
-    /// socket has a timer.
+    /// Cross-checks all redundant data of the engine. With `at_rest`, also checks the invariants of a
+    /// state in which no task is ready: each queued byte has a task that will write it, and each socket
+    /// has a timer.
     ///
     /// # Errors
     ///
@@ -31,7 +31,7 @@ impl Server {
         if timers > sockets + requests || (at_rest && timers < sockets) {
             return Err(format!("{timers} timers for {sockets} sockets and drains"));
         }
-        // A connection is counted before it is in the hub, and until its socket is closed.
+        // A connection is counted before it is added to the hub, and until its socket is closed.
         let (open, counted) = (
             self.0.core().outbound.writers.len(),
             self.0.lifecycle.with_counts(SocketCounts::to_drain),
@@ -48,11 +48,12 @@ impl Server {
         Ok(())
     }
 
-    /// Returns the number of connections of each unfinished large flush that no worker has taken yet.
+    /// Returns, for each unfinished large flush, the number of connections that no worker has taken
+    /// yet.
     ///
     /// # Errors
     ///
-    /// Returns a description of a room that two tasks are to flush.
+    /// Returns a description of a room that is scheduled for two flushes.
     pub fn large_flushes(&self) -> Result<Vec<usize>, String> {
         let jobs = self.0.flush_pool.unfinished_jobs();
         let core = self.0.core();
@@ -63,12 +64,12 @@ impl Server {
         Ok(jobs.iter().map(|job| job.left()).collect())
     }
 
-    /// Starts to record the hub's inputs, for [`take_journal`](Self::take_journal).
+    /// Starts recording the hub's inputs, to be read with [`take_journal`](Self::take_journal).
     pub fn keep_journal(&self) {
         self.0.core().journal.entries.get_or_insert_default();
     }
 
-    /// Appends to `into` the inputs since the last call.
+    /// Moves the inputs recorded since the last call to the end of `into`.
     pub fn take_journal(&self, into: &mut Vec<RecordedInput>) {
         if let Some(entries) = &mut self.0.core().journal.entries {
             into.append(entries);

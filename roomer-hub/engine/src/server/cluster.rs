@@ -1,4 +1,4 @@
-//! Methods of [`Server`] for its cluster.
+//! Methods of [`Server`] for the cluster that it belongs to.
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use crate::link;
 use crate::metrics::warning::WarningCause;
 
 impl Server {
-    /// Returns the cluster as this node sees it now; `None` if the server was built without
-    /// [`Builder::cluster`](crate::Builder::cluster).
+    /// Returns a snapshot of the cluster as seen by this node, or `None` if the server was built
+    /// without [`Builder::cluster`](crate::Builder::cluster).
     #[must_use]
     pub fn cluster(&self) -> Option<ClusterInfo> {
         let name = self.0.options().cluster.as_ref()?.config.cluster.clone();
@@ -27,8 +27,8 @@ impl Server {
         })
     }
 
-    /// Returns the names of this node's subjects at the broker, for carriers; `None` without a
-    /// cluster.
+    /// Returns the names of this node's subjects at the broker, for use by carriers, or `None` without
+    /// a cluster.
     #[must_use]
     pub fn cluster_subjects(&self) -> Option<Subjects> {
         let options = self.0.options().cluster.as_ref()?;
@@ -36,11 +36,12 @@ impl Server {
         options.subjects(node).ok()
     }
 
-    /// Runs this node's link to its broker, with the runtime's `sleep`. Spawn it once. It ends when the
-    /// server is closed and its last connection is gone; until then it connects again whenever the
-    /// broker was away. The server serves its own clients with or without it.
+    /// Runs this node's link to its broker, with the runtime's `sleep`. Spawn the future once. It
+    /// completes when the server is closed and its last connection has ended. Before that, it
+    /// reconnects whenever the broker becomes reachable again. The server serves its own clients
+    /// whether the link is up or not.
     ///
-    /// Without [`Builder::cluster`](crate::Builder::cluster) it ends at once.
+    /// Without [`Builder::cluster`](crate::Builder::cluster) it completes immediately.
     pub async fn run_cluster<C, S>(&self, carrier: C, sleep: impl Fn(Duration) -> S)
     where
         C: Carrier,
@@ -49,7 +50,7 @@ impl Server {
         link::run(&self.0, carrier, sleep).await;
     }
 
-    /// Warns of a link to a broker whose server is not part of a cluster; for adapters.
+    /// Warns that a broker link was started for a server that is not part of a cluster. For adapters.
     pub fn warn_without_cluster(&self) {
         self.0.warnings.give(WarningCause::NoCluster);
     }

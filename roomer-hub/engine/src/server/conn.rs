@@ -1,4 +1,4 @@
-//! Handles to connections, for handlers, rules, hooks and the application's own tasks.
+//! The handle of a connection, for handlers, rules, hooks and the application's own tasks.
 
 use std::any::{Any, TypeId};
 use std::fmt;
@@ -16,8 +16,8 @@ use crate::app::conn_info::ConnInfo;
 use crate::app::message::Message;
 use crate::shared::Shared;
 
-/// A handle to one connection. It is cheap to clone, usable from any thread, and remains valid
-/// after the connection has ended: messages sent through it then are dropped.
+/// A handle to one connection. It is cheap to clone, can be used from any thread, and stays valid after
+/// the connection has ended: messages sent through it are then dropped.
 #[derive(Clone)]
 pub struct Conn {
     pub(crate) server: Server,
@@ -29,24 +29,23 @@ impl Conn {
         Conn { server: Server(shared.clone()), info }
     }
 
-    /// Returns the connection's id, which is the `src` of its messages and the `dst` of direct
+    /// Returns the connection's id, which is the `src` of messages from it and the `dst` of direct
     /// messages to it.
     #[must_use]
     pub fn id(&self) -> ConnId {
         self.info.id
     }
 
-    /// Returns the connection's claims, from [`authorize`](crate::Builder::authorize) or
-    /// middleware; `None` if neither has provided any.
+    /// Returns the connection's claims, from [`authorize`](crate::Builder::authorize) or middleware, or
+    /// `None` if neither has provided any.
     #[must_use]
     pub fn claims(&self) -> Option<&Claims> {
         self.info.claims()
     }
 
-    /// Returns the value of this type from the handshake: from [`Claims::with`], or from
-    /// middleware, which puts it into the extensions of the request. It lives as long as there is a
-    /// handle to the connection. For values that handlers store themselves, see
-    /// [`set`](Self::set) and [`get`](Self::get).
+    /// Returns the value of this type from the handshake: from [`Claims::with`], or from the request's
+    /// extensions, as set by middleware. The value is kept as long as a handle to the connection
+    /// exists. For values stored by handlers, see [`set`](Self::set) and [`get`](Self::get).
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -92,8 +91,8 @@ impl Conn {
         self.server.0.core().hub.tables().conn_id(self.info.key).is_some()
     }
 
-    /// Stores a value with the connection, one for each type, and returns the previous value. It
-    /// lives as long as there is a handle to the connection.
+    /// Stores a value with the connection, one per type, and returns the previous value of that type.
+    /// The value is kept as long as a handle to the connection exists.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -120,7 +119,7 @@ impl Conn {
         before.and_then(|before| before.downcast().ok())
     }
 
-    /// Returns the value of this type that was stored by [`set`](Self::set).
+    /// Returns the value of this type stored by [`set`](Self::set).
     #[must_use]
     pub fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         let value = self.info.with_values(|values| values.get(&TypeId::of::<T>()).cloned());
@@ -131,13 +130,13 @@ impl Conn {
     ///
     /// # Panics
     ///
-    /// Panics if the server was built without state of this type, which is a bug of the application.
+    /// Panics if the server was built without state of this type, which is a bug in the application.
     #[must_use]
     pub fn state<T: Any + Send + Sync>(&self) -> &T {
         self.server.state()
     }
 
-    /// Returns the names of the rooms that the connection is in; none after it has ended.
+    /// Returns the names of the rooms that the connection is in. Empty after it has ended.
     #[must_use]
     pub fn rooms(&self) -> Vec<String> {
         let core = self.server.0.core();
@@ -146,21 +145,21 @@ impl Conn {
         rooms.filter_map(|room| tables.room_name(room).map(String::from)).collect()
     }
 
-    /// Adds the connection to a room, as if its client had joined. Rules are not called.
+    /// Adds the connection to a room, as if its client had joined, but without calling rules.
     pub fn join(&self, room: impl AsRef<str>) {
         self.server.0.command(Command::Join { conn: self.info.key, room: room.as_ref() });
     }
 
-    /// Removes the connection from a room. It receives `leave_ack`, and the members are notified. The
-    /// same as [`Server::kick`], which takes an id.
+    /// Removes the connection from a room. The connection receives `leave_ack`, and the members are
+    /// notified. Same as [`Server::kick`], which takes an id.
     #[doc(alias = "kick")]
     pub fn leave(&self, room: impl AsRef<str>) {
         self.server.0.command(Command::Leave { conn: self.info.key, room: room.as_ref() });
     }
 
     /// Sends a message to all members of a room except this connection, which need not be a member.
-    /// `src` is this connection's id. If the room does not exist, the message is dropped. In a cluster
-    /// it has the limit of [`Server::broadcast`].
+    /// `src` is this connection's id. If the room does not exist, the message is dropped. In a cluster,
+    /// the limit of [`Server::broadcast`] applies.
     pub fn send_to_room(
         &self,
         room: impl AsRef<str>,
@@ -180,8 +179,8 @@ impl Conn {
     }
 
     /// Sends a message to the connection with this id, as a packet of the room `root`. `src` is this
-    /// connection's id. If the connection does not exist, the message is dropped. For a connection of
-    /// another node it has the limit of [`Server::send`].
+    /// connection's id. If the connection does not exist, the message is dropped. For a connection on
+    /// another node, the limit of [`Server::send`] applies.
     pub fn send_to_client(
         &self,
         id: impl AsRef<str>,
@@ -194,13 +193,13 @@ impl Conn {
     }
 
     /// Sends a message from the server (`src` is empty) to this connection, as a packet of the room
-    /// `root`. To answer a message in its room, use [`reply`](Self::reply).
+    /// `root`. To reply to a message in its room, use [`reply`](Self::reply).
     pub fn send(&self, event: impl AsRef<str>, payload: impl AsRef<[u8]>) {
         self.send_in(ROOT, event.as_ref(), payload.as_ref());
     }
 
-    /// Answers a message: sends a message from the server (`src` is empty) to this connection, as a
-    /// packet of the answered message's room.
+    /// Replies to a message: sends a message from the server (`src` is empty) to this connection, as a
+    /// packet of the original message's room.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -227,9 +226,9 @@ impl Conn {
     }
 
     /// Queues raw bytes for this connection as one binary message, without checking that they are a
-    /// packet. Returns true if the message was queued, which does not mean delivered, and false if
-    /// the connection has ended or has more than [`max_backlog`](crate::Builder::max_backlog)
-    /// queued. Never waits.
+    /// packet. Returns true if the message was queued, which does not mean that it was delivered.
+    /// Returns false if the connection has ended or has more than
+    /// [`max_backlog`](crate::Builder::max_backlog) queued. Never blocks.
     #[must_use = "false means that the message was not queued"]
     pub fn send_raw(&self, message: impl AsRef<[u8]>) -> bool {
         let mut frame = Vec::new();
@@ -237,8 +236,8 @@ impl Conn {
         self.server.0.send_frame(self.info.key, frame)
     }
 
-    /// Closes this connection: it leaves all rooms, and its queued messages are sent, followed by a
-    /// close frame with this code and reason. The same as [`Server::disconnect`], which takes an id.
+    /// Closes this connection. It leaves all rooms, and its queued messages are sent, followed by a
+    /// close frame with this code and reason. Same as [`Server::disconnect`], which takes an id.
     #[doc(alias = "disconnect")]
     pub fn close(&self, code: u16, reason: &str) {
         self.server.0.command(Command::Close { conn: self.info.key, code, reason });

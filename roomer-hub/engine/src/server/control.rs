@@ -1,9 +1,9 @@
 //! Methods of [`Server`] for rooms and connections, callable from any task.
 //!
-//! Connections are named by their ids, as a [`ConnId`] or as text; for an unknown id, methods return
-//! `false`. In a [cluster](crate::Builder::cluster), rooms and their members are those of all nodes,
-//! and an id may belong to another node: `true` then means that a node of such ids is alive. [`conn`],
-//! [`conns`], rules and hooks are about this node's own connections.
+//! Connections are identified by their ids, given as a [`ConnId`] or as text. For an unknown id,
+//! methods return `false`. In a [cluster](crate::Builder::cluster), rooms and members are those of all
+//! nodes, and an id may belong to another node: `true` then only means that a live node has such ids.
+//! [`conn`], [`conns`], rules and hooks are limited to this node's own connections.
 //!
 //! [`conn`]: Server::conn
 //! [`conns`]: Server::conns
@@ -20,10 +20,10 @@ use crate::server::user::User;
 use roomer_hub::{Command, ConnId, Info, Input};
 
 impl Server {
-    /// Sends to every member of a room, in the server's own name: `src` is empty. Does nothing if
-    /// there is no such room. In a [cluster](crate::Builder::cluster), a message that is larger as a
-    /// packet than [`max_message`](crate::Builder::max_message) is sent to no member, and a
-    /// [warning](crate::Builder::on_warning) names it, since other nodes accept no larger one.
+    /// Sends a message from the server (`src` is empty) to every member of a room. Has no effect if the
+    /// room does not exist. In a [cluster](crate::Builder::cluster), a message whose packet exceeds
+    /// [`max_message`](crate::Builder::max_message) is not sent to any member and causes a
+    /// [warning](crate::Builder::on_warning), since other nodes would reject it.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -49,7 +49,7 @@ impl Server {
         });
     }
 
-    /// Sends like [`broadcast`](Self::broadcast), but not to the member `except`.
+    /// Like [`broadcast`](Self::broadcast), but excludes the member `except`.
     pub fn broadcast_except(
         &self,
         except: impl AsRef<str>,
@@ -60,9 +60,9 @@ impl Server {
         let (room, event, payload) = (room.as_ref(), event.as_ref(), payload.as_ref());
         let guest = except.as_ref();
         let except = self.0.core().hub.tables().find_conn(guest);
-        // An id that is not here may be that of another node's client.
+        // An unknown id may belong to a client of another node.
         let except_guest = if except.is_none() { ConnId::parse(guest) } else { None };
-        // If the connection ends meanwhile, its key is stale, and no other receiver is left out.
+        // If the connection has ended in the meantime, its key is stale and excludes no other receiver.
         self.0.command(Command::Broadcast {
             from: None,
             except,
@@ -73,10 +73,10 @@ impl Server {
         });
     }
 
-    /// Sends to one connection, in the server's own name, as a packet of the room `root`. Returns
-    /// false if there is no such connection; true does not mean that the message has arrived. Also
-    /// returns false, with a [warning](crate::Builder::on_warning), if the connection is of another
-    /// node and the message is larger as a packet than [`max_message`](crate::Builder::max_message).
+    /// Sends a message from the server to one connection, as a packet of the room `root`. Returns false
+    /// if the connection does not exist. True does not mean that the message was delivered. Also
+    /// returns false, with a [warning](crate::Builder::on_warning), if the connection is on another
+    /// node and the packet exceeds [`max_message`](crate::Builder::max_message).
     pub fn send(
         &self,
         to: impl AsRef<str>,
@@ -88,7 +88,7 @@ impl Server {
         if self.0.refuses(&command) {
             return false;
         }
-        // Found and sent under one lock: true means that the message was queued.
+        // Looked up and sent under one lock, so that true means that the message was queued.
         let mut core = self.0.core();
         let tables = core.hub.tables();
         if tables.find_conn(dst).is_none() && tables.peer_of(dst).is_none() {
@@ -100,19 +100,19 @@ impl Server {
         true
     }
 
-    /// Adds a connection to a room, as if it had requested this, but without applying rules. Returns
-    /// false if there is no such connection. [`members`](Self::members) shows whether it was allowed
-    /// in one more room.
+    /// Adds a connection to a room, as if its client had joined, but without calling rules. Returns
+    /// false if the connection does not exist. If the connection has reached its room limit, the join
+    /// is rejected; [`is_member`](Self::is_member) shows the result.
     pub fn join(&self, conn: impl AsRef<str>, room: impl AsRef<str>) -> bool {
         let room = room.as_ref();
         let join = |conn| Command::Join { conn, room };
         self.0.command_about(conn.as_ref(), join, PeerCommand::Join { room })
     }
 
-    /// Removes a connection from a room: it receives `leave_ack`, and the other members are notified.
-    /// It stays connected and may join again, unless a rule
-    /// ([`may_join`](crate::Builder::may_join)) prevents it. Returns false if there is no such
-    /// connection. The same as [`Conn::leave`](crate::Conn::leave).
+    /// Removes a connection from a room. The connection receives `leave_ack`, and the other members are
+    /// notified. It stays connected and may rejoin, unless a rule
+    /// ([`may_join`](crate::Builder::may_join)) prevents that. Returns false if the connection does not
+    /// exist. Same as [`Conn::leave`](crate::Conn::leave).
     #[doc(alias = "leave")]
     pub fn kick(&self, conn: impl AsRef<str>, room: impl AsRef<str>) -> bool {
         let room = room.as_ref();
@@ -120,9 +120,8 @@ impl Server {
         self.0.command_about(conn.as_ref(), leave, PeerCommand::Leave { room })
     }
 
-    /// Moves a connection from one room to another in one step: it is never observed in neither room
-    /// or in both. Returns false, and changes nothing, if there is no such connection or it is not in
-    /// `from`.
+    /// Moves a connection from one room to another atomically: no observer sees it in both rooms or in
+    /// neither. Returns false without an effect if the connection does not exist or is not in `from`.
     pub fn move_to(
         &self,
         conn: impl AsRef<str>,
@@ -141,8 +140,8 @@ impl Server {
         has_moved
     }
 
-    /// Closes a connection: it leaves all its rooms, receives the messages queued for it, then a close
-    /// frame with this code and reason. Returns false if there is no such connection. The same as
+    /// Closes a connection: it leaves all its rooms, and receives its queued messages, followed by a
+    /// close frame with this code and reason. Returns false if the connection does not exist. Same as
     /// [`Conn::close`](crate::Conn::close).
     #[doc(alias = "close")]
     pub fn disconnect(&self, conn: impl AsRef<str>, code: u16, reason: &str) -> bool {
@@ -162,7 +161,7 @@ impl Server {
         rooms
     }
 
-    /// Returns the number of a room's members; 0 if there is no such room.
+    /// Returns the number of a room's members, or 0 if the room does not exist.
     #[must_use]
     pub fn member_count(&self, room: impl AsRef<str>) -> usize {
         let core = self.0.core();
@@ -170,7 +169,7 @@ impl Server {
         tables.find_room(room.as_ref()).map_or(0, |room| tables.member_count(room))
     }
 
-    /// Returns the ids of a room's members; empty if there is no such room.
+    /// Returns the ids of a room's members. Empty if the room does not exist.
     #[must_use]
     pub fn members(&self, room: impl AsRef<str>) -> Vec<ConnId> {
         let core = self.0.core();
@@ -180,7 +179,7 @@ impl Server {
         members.chain(tables.guests(room)).collect()
     }
 
-    /// Returns true if a connection is a member of a room, without the list of all of them.
+    /// Returns true if a connection is a member of a room. Cheaper than [`members`](Self::members).
     #[must_use]
     pub fn is_member(&self, conn: impl AsRef<str>, room: impl AsRef<str>) -> bool {
         let core = self.0.core();
@@ -192,7 +191,7 @@ impl Server {
         }
     }
 
-    /// Returns a handle to a connection: its claims, its data, its rooms.
+    /// Returns a handle to a connection of this node, or `None` if it does not exist.
     #[must_use]
     pub fn conn(&self, id: impl AsRef<str>) -> Option<Conn> {
         let core = self.0.core();
@@ -200,7 +199,7 @@ impl Server {
         Some(Conn::new(&self.0, info))
     }
 
-    /// Returns handles to all connections, in no particular order.
+    /// Returns handles to all connections of this node, in no particular order.
     #[must_use]
     pub fn conns(&self) -> Vec<Conn> {
         let core = self.0.core();
@@ -208,14 +207,14 @@ impl Server {
         infos.map(|info| Conn::new(&self.0, info)).collect()
     }
 
-    /// Returns a handle to all connections of the user with this name, which need not be connected.
+    /// Returns a handle to all connections of the user with this name, who need not be connected.
     #[must_use]
     pub fn user(&self, name: impl AsRef<str>) -> User {
         User::new(self, name.as_ref())
     }
 
-    /// Replaces the info of a connection of this node, as [`Conn::set_info`] does. Returns false if
-    /// there is no such connection.
+    /// Replaces the info of a connection of this node, like [`Conn::set_info`]. Returns false if the
+    /// connection does not exist.
     ///
     /// # Errors
     ///
@@ -227,7 +226,7 @@ impl Server {
     ) -> Result<bool, InfoTooLong> {
         let info = InfoTooLong::check(info.into(), self.0.options())?;
         let conn = self.0.core().hub.tables().find_conn(conn.as_ref());
-        // If the connection ends meanwhile, its key is stale and nothing happens.
+        // If the connection has ended in the meantime, its key is stale and the command has no effect.
         if let Some(conn) = conn {
             self.0.command(Command::SetInfo { conn, info: info.as_ref() });
         }
@@ -238,7 +237,7 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// If the server was built without a state of this type, which is a bug of the application.
+    /// Panics if the server was built without state of this type, which is a bug in the application.
     #[must_use]
     pub fn state<T: Any + Send + Sync>(&self) -> &T {
         match self.0.options().state.iter().find_map(|state| state.downcast_ref()) {

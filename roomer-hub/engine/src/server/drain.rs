@@ -12,27 +12,27 @@ use crate::lifecycle::drain::{DRAIN_STEP, DrainReport, DrainWait};
 use crate::metrics::trace;
 use crate::timer::yield_once;
 
-/// The time in which tasks have to end after an abort.
+/// How long tasks have to end after an abort.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
 
-/// The time in which the link to the broker has to end. Usually it ends earlier, by itself.
+/// How long the broker link has to end. Usually it ends earlier.
 const LINK_GRACE: Duration = Duration::from_secs(2);
 
 impl Server {
-    /// Closes the server gradually. From now on upgrade requests are answered 503. Connections keep
-    /// working until they are closed with 1001 (extended clients with 1012 and a hint,
-    /// [`Builder::retry_window`](crate::Builder::retry_window)), each after the messages queued for
-    /// it, at the rate of [`Builder::drain`](crate::Builder::drain) and in the order of the
-    /// server's table. At the deadline the remaining connections are cut. Returns how the
-    /// connections ended.
+    /// Closes the server gradually. From now on upgrade requests are answered with 503. Existing
+    /// connections keep working until they are closed with 1001 (extended clients with 1012 and a
+    /// delay, see [`Builder::retry_window`](crate::Builder::retry_window)). They are closed at the rate
+    /// of [`Builder::drain`](crate::Builder::drain), in the order of the server's table, each after its
+    /// queued messages were sent. Connections that are still open at the deadline are aborted. Returns
+    /// how the connections ended.
     ///
-    /// Adapters' `serve_until` calls this and keeps accepting sockets meanwhile, so that a load
-    /// balancer receives 503 instead of a refused connection. Further calls, during the drain or
-    /// after it, wait for the same deadline and return the same result. Dropping the future leaves a
-    /// server that still rejects new connections and keeps the existing ones, until `drain` or
+    /// The adapters' `serve_until` calls this method and keeps accepting sockets during the drain, so
+    /// that a load balancer receives 503 instead of a refused connection. Further calls, during the
+    /// drain or after it, wait for the same deadline and return the same result. If the future is
+    /// dropped, the server keeps rejecting new connections and serving existing ones until `drain` or
     /// [`shutdown`](Self::shutdown) is called.
     ///
-    /// Like connections, a drain needs a running timer task ([`run_timers`](Self::run_timers)).
+    /// Like connections, a drain requires a running timer task ([`run_timers`](Self::run_timers)).
     pub async fn drain(&self) -> DrainReport {
         let lifecycle = &self.0.lifecycle;
         let drain_policy = self.0.options().drain_policy();
@@ -45,20 +45,20 @@ impl Server {
             if now >= deadline {
                 break;
             }
-            // What is due is computed from the start and not per step, so that a late timer does not
-            // lower the rate.
+            // The number due is computed from the start instead of per step, so that a late timer does
+            // not lower the rate.
             while self.close_due(drain_policy.due(now - since)) {
                 yield_once().await;
             }
             wait.until(deadline.min(now + DRAIN_STEP), Lifecycle::poll_drained).await;
         }
-        // Wakes pending handshakes, which then see that the server is closing.
+        // Wakes pending handshakes, which then observe that the server is closing.
         lifecycle.close();
         self.0.timers.fire_all();
         wait.until(deadline, Lifecycle::poll_empty).await;
         if lifecycle.with_counts(SocketCounts::tasks) > 0 {
-            // The tasks end at their next poll. Close frames that still fit into the sockets are sent
-            // before.
+            // The tasks end at their next poll. Before that, close frames that still fit into the
+            // sockets are sent.
             while self.close_due(u64::MAX) {
                 yield_once().await;
             }
@@ -66,7 +66,7 @@ impl Server {
             self.0.timers.fire_all();
             wait.until(deadline + ABORT_GRACE, Lifecycle::poll_empty).await;
         }
-        // The other nodes learn of each connection's end, and then that this node stops.
+        // The other nodes receive the leaves of each connection, and then the departure of this node.
         self.0.wake_link();
         wait.until(self.0.now() + LINK_GRACE, Lifecycle::poll_unlinked).await;
         let report = lifecycle.drain_report();
@@ -74,37 +74,36 @@ impl Server {
         report
     }
 
-    /// Returns true if the server accepts new connections: it is not being drained or shut down, not
-    /// full ([`max_connections`](crate::Builder::max_connections)), and in a cluster has waited for the
-    /// other nodes ([`Cluster::form_wait`](crate::cluster::Cluster::form_wait)). Meant for a load balancer's
-    /// readiness check.
+    /// Returns true if the server accepts new connections: it is not draining or shut down, has not
+    /// reached [`max_connections`](crate::Builder::max_connections), and in a cluster has waited for
+    /// the other nodes ([`Cluster::form_wait`](crate::cluster::Cluster::form_wait)). For the readiness
+    /// check of a load balancer.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.0.is_ready()
     }
 
-    /// Returns true until a drain has ended or [`shutdown`](Self::shutdown) was called; a server that
-    /// is full or being drained is live. Meant for the liveness check of a supervisor that restarts
-    /// failed processes.
+    /// Returns true until a drain has ended or [`shutdown`](Self::shutdown) was called. A full or
+    /// draining server is live. For the liveness check of a supervisor that restarts failed processes.
     #[must_use]
     pub fn is_live(&self) -> bool {
         !self.0.is_closing()
     }
 
-    /// Closes some more connections and flushes them. Returns false if there are none to close.
+    /// Closes the connections that are due and flushes them. Returns false if there were none.
     fn close_due(&self, due: u64) -> bool {
         let options = self.0.options();
         let (max, window) = (options.flush.max_per_poll, options.retry_window);
         let count =
             close_some(&self.0.lifecycle, &mut self.0.core(), self.0.now(), due, max, window);
-        // After the unlock: the flush takes the lock itself.
+        // Called after the lock is released, since the flush takes it.
         self.0.flush_unless_in_callback();
         count > 0
     }
 }
 
-/// Closes some more connections, at most `max` and up to `due` since the drain began. Returns their
-/// number.
+/// Closes at most `max` connections, up to a total of `due` since the drain began. Returns the number
+/// closed.
 fn close_some(
     lifecycle: &Lifecycle,
     core: &mut Core,
@@ -114,7 +113,7 @@ fn close_some(
     retry_window: Duration,
 ) -> usize {
     let count = lifecycle.close_some(due, core.outbound.writers.len().min(max));
-    // Each close removes its connection from the table, so the next call finds others.
+    // Each close removes its connection from the table, so the next call finds other ones.
     let keys: Vec<ConnKey> = core.outbound.writers.keys().take(count).collect();
     for conn in keys {
         core.close_for_shutdown(now, conn, retry_window);

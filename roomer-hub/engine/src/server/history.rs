@@ -1,4 +1,4 @@
-//! The messages that rooms remember, for the application.
+//! Access of the application to rooms' histories.
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -6,26 +6,26 @@ use roomer_hub::ConnId;
 
 use crate::Server;
 
-/// A message that a room remembers ([`Server::history`]).
+/// A message in a room's history ([`Server::history`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PastMessage {
-    /// Its number in the room: one more than that of the message before.
+    /// The message's number in the room. Numbers are consecutive.
     pub number: u64,
     /// The name of the event.
     pub event: ByteString,
-    /// The sender; `None` for a message of the server itself.
+    /// The sender's id, or `None` for a message from the server.
     pub src: Option<ConnId>,
     /// The payload, as it was sent.
     pub payload: Bytes,
 }
 
 impl Server {
-    /// Returns the last messages that a room remembers ([`Builder::history`](crate::Builder::history)),
-    /// the oldest first, and at most `last` of them. Empty if the room does not remember. They are
-    /// copied while the server waits, so ask for as few as possible.
+    /// Returns up to `last` of the newest messages in a room's history
+    /// ([`Builder::history`](crate::Builder::history)), oldest first. Empty if the room has no history.
+    /// They are copied under the server's lock, so request as few as possible.
     ///
-    /// The memory is that of this process, and of this node in a cluster.
+    /// The history is that of this process, and therefore of this node in a cluster.
     #[must_use]
     pub fn history(&self, room: impl AsRef<str>, last: usize) -> Vec<PastMessage> {
         let core = self.0.core();

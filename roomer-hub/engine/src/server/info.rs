@@ -1,4 +1,4 @@
-//! The info of members, as the application sets it.
+//! Access of the application to members' info.
 
 use roomer_hub::{Command, Info};
 use roomer_proto::cluster::UserCommand;
@@ -7,7 +7,7 @@ use crate::options::Options;
 use crate::server::conn::Conn;
 use crate::server::user::User;
 
-/// The info is above [`max_info`](crate::Builder::max_info). The caller is at fault.
+/// The info exceeds [`max_info`](crate::Builder::max_info). The caller is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an info of {bytes} bytes is above max_info({limit}): shorten it, or raise max_info")]
 pub struct InfoTooLong {
@@ -16,7 +16,7 @@ pub struct InfoTooLong {
 }
 
 impl InfoTooLong {
-    /// Returns the info, unless it is above the limit.
+    /// Returns the info, or an error if it exceeds the limit.
     pub(crate) fn check(info: Option<Info>, options: &Options) -> Result<Option<Info>, Self> {
         let bytes = info.as_ref().map_or(0, |info| info.as_str().len());
         let limit = options.hub_limits.info;
@@ -25,16 +25,16 @@ impl InfoTooLong {
 }
 
 impl Conn {
-    /// Returns the info that the extended members of the connection's rooms get with its id.
+    /// Returns the info that extended members of the connection's rooms receive with its id.
     #[must_use]
     pub fn info(&self) -> Option<Info> {
         self.server.0.core().hub.tables().info(self.info.key).cloned()
     }
 
-    /// Replaces the info; `None` removes it. The extended members of the connection's rooms, itself
-    /// included, are notified at once; where a room's [`Presence`](crate::Presence) is off, only the
-    /// connection itself, and in a room that counts its members, none.
-    /// Plain clients are not notified.
+    /// Replaces the info; `None` removes it. The extended members of the connection's rooms, including
+    /// itself, are notified immediately. In a room whose [`Presence`](crate::Presence) is off, only the
+    /// connection itself is notified, and in a room that only counts its members, none. Plain clients
+    /// are not notified.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -51,7 +51,7 @@ impl Conn {
     ///
     /// # Errors
     ///
-    /// [`InfoTooLong`] if the info is above [`max_info`](crate::Builder::max_info).
+    /// [`InfoTooLong`] if the info exceeds [`max_info`](crate::Builder::max_info).
     pub fn set_info(&self, info: impl Into<Option<Info>>) -> Result<(), InfoTooLong> {
         let info = InfoTooLong::check(info.into(), self.server.0.options())?;
         self.server.0.command(Command::SetInfo { conn: self.info.key, info: info.as_ref() });
@@ -60,15 +60,15 @@ impl Conn {
 }
 
 impl User {
-    /// Replaces the info of each of the user's connections on all nodes, as [`Conn::set_info`] does.
-    /// Returns the number of connections on this node.
+    /// Replaces the info of all the user's connections on all nodes, like [`Conn::set_info`]. Returns
+    /// the number of connections on this node.
     ///
     /// # Errors
     ///
-    /// [`InfoTooLong`] if the info is above [`max_info`](crate::Builder::max_info).
+    /// [`InfoTooLong`] if the info exceeds [`max_info`](crate::Builder::max_info).
     pub fn set_info(&self, info: impl Into<Option<Info>>) -> Result<usize, InfoTooLong> {
         let info = InfoTooLong::check(info.into(), self.server.0.options())?;
-        // Empty text stands for no info.
+        // Empty text means no info.
         let at_peers = info.as_ref().map_or("", Info::as_str);
         self.at_peers(UserCommand::SetInfo { info: at_peers });
         Ok(self.for_each(|_| true, |conn| Command::SetInfo { conn, info: info.as_ref() }))

@@ -1,15 +1,15 @@
-//! Methods of the handles that send values as JSON.
+//! Methods of the handles that send values serialized as JSON.
 
 use serde::Serialize;
 
 use crate::{Conn, JsonError, Message, Server, User, json};
 
 impl Server {
-    /// Like [`broadcast`](Self::broadcast), with a value as JSON.
+    /// Like [`broadcast`](Self::broadcast), with a value serialized as JSON.
     ///
     /// # Errors
     ///
-    /// Returns an error if the value cannot be represented as JSON. Nothing is sent then.
+    /// Returns an error if the value cannot be serialized as JSON. Nothing is sent in that case.
     pub fn broadcast_json<T: Serialize + ?Sized>(
         &self,
         room: impl AsRef<str>,
@@ -20,7 +20,7 @@ impl Server {
         Ok(())
     }
 
-    /// Like [`broadcast_except`](Self::broadcast_except), with a value as JSON.
+    /// Like [`broadcast_except`](Self::broadcast_except), with a value serialized as JSON.
     ///
     /// # Errors
     ///
@@ -36,7 +36,7 @@ impl Server {
         Ok(())
     }
 
-    /// Like [`send`](Self::send), with a value as JSON.
+    /// Like [`send`](Self::send), with a value serialized as JSON.
     ///
     /// # Errors
     ///
@@ -52,7 +52,7 @@ impl Server {
 }
 
 impl Conn {
-    /// Like [`send`](Self::send), with a value as JSON.
+    /// Like [`send`](Self::send), with a value serialized as JSON.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -69,7 +69,7 @@ impl Conn {
     ///
     /// # Errors
     ///
-    /// Returns an error if the value cannot be represented as JSON. Nothing is sent then.
+    /// Returns an error if the value cannot be serialized as JSON. Nothing is sent in that case.
     pub fn send_json<T: Serialize + ?Sized>(
         &self,
         event: impl AsRef<str>,
@@ -79,7 +79,7 @@ impl Conn {
         Ok(())
     }
 
-    /// Like [`reply`](Self::reply), with a value as JSON.
+    /// Like [`reply`](Self::reply), with a value serialized as JSON.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ impl Conn {
         Ok(())
     }
 
-    /// Like [`send_to_room`](Self::send_to_room), with a value as JSON.
+    /// Like [`send_to_room`](Self::send_to_room), with a value serialized as JSON.
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ impl Conn {
         Ok(())
     }
 
-    /// Like [`send_to_client`](Self::send_to_client), with a value as JSON.
+    /// Like [`send_to_client`](Self::send_to_client), with a value serialized as JSON.
     ///
     /// # Errors
     ///
@@ -126,11 +126,11 @@ impl Conn {
 }
 
 impl User {
-    /// Like [`send`](Self::send), with a value as JSON.
+    /// Like [`send`](Self::send), with a value serialized as JSON.
     ///
     /// # Errors
     ///
-    /// Returns an error if the value cannot be represented as JSON. Nothing is sent then.
+    /// Returns an error if the value cannot be serialized as JSON. Nothing is sent in that case.
     pub fn send_json<T: Serialize + ?Sized>(
         &self,
         event: impl AsRef<str>,

@@ -1,4 +1,4 @@
-//! Requests of the server to a client.
+//! Requests from the server to a client.
 
 use std::fmt;
 use std::future::Future;
@@ -18,7 +18,8 @@ use crate::shared::Shared;
 use crate::sync::lock;
 use crate::timer::Timer;
 
-/// The answer to a [`Conn::request`], as a future. If it is dropped, a later answer is dropped too.
+/// The answer to a [`Conn::request`], as a future. If the future is dropped, the answer is dropped when
+/// it arrives.
 #[must_use = "the request is sent, but its answer is lost unless this future is awaited"]
 pub struct RequestFuture {
     shared: Arc<Shared>,
@@ -27,17 +28,17 @@ pub struct RequestFuture {
     slot: Arc<Slot>,
     until: Duration,
     timer: Timer,
-    /// The task that the timer wakes.
+    /// Waker of the task that the timer wakes.
     waker: Option<Waker>,
 }
 
 impl Conn {
     /// Sends a request from the server to this connection, as a packet of the room `root`, and returns
-    /// its answer as a future. The request is sent now, in the order of other messages to the
+    /// its answer as a future. The request is sent immediately, in order with other messages to the
     /// connection, and not when the future is first polled.
     ///
-    /// Only clients of the extended protocol answer requests. A session that loses its socket keeps
-    /// the request: the answer may arrive on the next socket, if that is in time.
+    /// Only clients of the extended protocol answer requests. A session that loses its socket keeps the
+    /// request: the answer may arrive on the next socket, if it does so within the timeout.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -53,9 +54,9 @@ impl Conn {
     /// # Ok::<(), roomer_engine::BuildError>(())
     /// ```
     ///
-    /// In a handler of [`on_async`](crate::Builder::on_async) do not await the answer of the
-    /// connection that it runs for: that connection's messages, the answer among them, wait for the
-    /// handler. Handlers of requests may.
+    /// A handler of [`on_async`](crate::Builder::on_async) must not await the answer of its own
+    /// connection: later messages of the connection, including the answer, wait for the handler.
+    /// Request handlers may await it.
     pub fn request(
         &self,
         event: impl AsRef<str>,
@@ -66,7 +67,8 @@ impl Conn {
         let (event, payload) = (event.as_ref(), payload.as_ref());
         let now = shared.now();
         let mut core = shared.core();
-        // Before the command, which ends the request at once if the connection is gone.
+        // Registered before the command, which immediately ends the request if the connection has
+        // ended.
         let (number, slot) = core.requests.begin();
         let command = Command::Request { conn, number, room: ROOT, event, payload };
         core.apply(now, Input::Command(command), None);
@@ -76,12 +78,12 @@ impl Conn {
         RequestFuture { shared, conn, number, slot, until, timer, waker: None }
     }
 
-    /// Like [`request`](Self::request), with a value as JSON. The answer's
-    /// [`json`](crate::Message::json) reads it.
+    /// Like [`request`](Self::request), with a value serialized as JSON. Read the answer with
+    /// [`json`](crate::Message::json).
     ///
     /// # Errors
     ///
-    /// Returns an error if the value cannot be represented as JSON. Nothing is sent then.
+    /// Returns an error if the value cannot be serialized as JSON. Nothing is sent in that case.
     #[cfg(feature = "json")]
     pub fn request_json<T: serde::Serialize + ?Sized>(
         &self,
@@ -100,12 +102,13 @@ impl Future for RequestFuture {
         let this = self.get_mut();
         let now = this.shared.now();
         let mut slot = lock(&this.slot.0);
-        // Before the clock: an answer that is there counts, however late this is polled.
+        // Checked before the timeout: an answer that has arrived counts, however late this is polled.
         if let Some(outcome) = slot.outcome.take() {
             return Poll::Ready(outcome);
         }
         if now >= this.until {
-            // `withdraw` takes the server's lock, under which an answer takes this one.
+            // Unlocked first: `withdraw` takes the server's lock, and an answer takes this lock while
+            // it holds that one.
             drop(slot);
             this.withdraw();
             return Poll::Ready(Err(RequestError::TimedOut));
@@ -117,7 +120,7 @@ impl Future for RequestFuture {
         drop(slot);
         let timers = &this.shared.timers;
         if !is_same {
-            // A timer wakes the task that has set it.
+            // A timer wakes the task that has set it, so a different task has to set it again.
             this.timer.cancel(timers);
             this.waker = Some(cx.waker().clone());
         }

@@ -1,24 +1,24 @@
-//! Checks before a server starts: the chosen options must be able to apply.
+//! Checks when a server starts: whether the options can be applied, and the limit of open descriptors.
 
 use std::io::{self, ErrorKind};
 
 use crate::Server;
 use crate::metrics::warning::WarningCause;
 
-/// Descriptors for uses other than connections: listeners, the reactor, files, logs.
+/// Descriptors reserved for uses other than connections: listeners, the reactor, files, logs.
 const RESERVE: u64 = 64;
 
 impl Server {
-    /// Prepares the server for a listener; for adapters. `has_addresses` is true if the listener
-    /// knows its clients' addresses, `is_tls` if each connection starts with TLS. Raises the
-    /// process's limit of open descriptors to the number that the server may need, as far as the
-    /// system allows, and warns if that is too few.
+    /// Prepares the server for a listener. For adapters. `has_addresses` is true if the listener knows
+    /// its clients' addresses, `is_tls` if each connection starts with TLS. Raises the process's limit
+    /// of open descriptors to the number that the server may need, as far as the system permits, and
+    /// warns if that is too low.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` when an option was chosen that needs clients' addresses, the listener has
-    /// none, and no proxy at a Unix socket is [trusted](crate::Builder::trust_proxy) to name them;
-    /// or when [`proxy_protocol`](crate::Builder::proxy_protocol) meets TLS.
+    /// `InvalidInput` if an option was set that needs clients' addresses, the listener has none, and no
+    /// proxy at a Unix socket is [trusted](crate::Builder::trust_proxy) to report them; or if
+    /// [`proxy_protocol`](crate::Builder::proxy_protocol) is combined with TLS.
     pub fn start_listening(&self, has_addresses: bool, is_tls: bool) -> io::Result<()> {
         let options = self.0.options();
         if is_tls && options.handshake.proxy_protocol {
@@ -41,9 +41,9 @@ impl Server {
         Ok(())
     }
 
-    /// Prepares the server for a framework; for adapters. Warns about chosen options that cannot
-    /// apply there, and raises the limit of open descriptors as
-    /// [`start_listening`](Self::start_listening) does.
+    /// Prepares the server for a framework. For adapters. Warns about options that were set but do not
+    /// apply there, and raises the limit of open descriptors like
+    /// [`start_listening`](Self::start_listening).
     pub fn start_mounted(&self) {
         let options = self.0.options().handshake.not_for_frameworks();
         if !options.is_empty() {
@@ -52,13 +52,14 @@ impl Server {
         self.raise_descriptor_limit();
     }
 
-    /// Raises the limit. Connections need a descriptor each, and so do pending or rejected handshakes.
+    /// Raises the limit. Each connection needs a descriptor, and so does each pending or rejected
+    /// handshake.
     fn raise_descriptor_limit(&self) {
         let admission = self.0.options().handshake.admission;
         let count = |sockets: usize| u64::try_from(sockets).unwrap_or(u64::MAX);
         let needed = count(admission.connections.total).saturating_add(RESERVE);
-        // More is wanted than is needed: a server works with fewer handshakes at a time, but not
-        // with fewer connections than it may accept.
+        // More descriptors are requested than are required: the server works with fewer concurrent
+        // handshakes, but not with fewer connections than it may accept.
         let wanted = needed.saturating_add(count(admission.handshakes.total));
         if let Some(limit) = raise(wanted).filter(|limit| *limit < needed) {
             self.0.warnings.give(WarningCause::Descriptors { limit, needed });
@@ -67,14 +68,14 @@ impl Server {
 }
 
 /// Raises the soft limit of open descriptors; never lowers it. Returns the resulting limit, or `None`
-/// if there is no limit.
+/// if there is none.
 #[cfg(unix)]
 fn raise(wanted: u64) -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let current = current?;
-    // Only a privileged process may go beyond the hard limit.
+    // Only a privileged process can exceed the hard limit.
     let goal = maximum.map_or(wanted, |maximum| wanted.min(maximum));
     if goal <= current {
         return Some(current);

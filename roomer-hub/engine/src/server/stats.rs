@@ -1,15 +1,15 @@
-//! Statistics, as [`Server`] collects them from its parts.
+//! Collection of a server's statistics from its parts.
 
 use crate::Server;
 use crate::metrics::cluster_stats::ClusterStats;
 use crate::metrics::stats::{Backlog, HistoryStats, SessionStats, Stats};
 
 impl Server {
-    /// Returns statistics. This visits each connection, so call it every few seconds rather than for
-    /// each message.
+    /// Returns statistics. The call visits each connection, so make it every few seconds rather than
+    /// for each message.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        // The two locks are held one after the other, so the figures may be from different moments.
+        // The two locks are taken in turn, so the figures may be from different moments.
         let (sockets, handshakes, rejected_requests) = self
             .0
             .lifecycle
@@ -62,8 +62,8 @@ impl Server {
         self.0.options().memory_budget
     }
 
-    /// Returns the connections with the most queued bytes, the largest first, at most `max` of them.
-    /// Connections without queued bytes are left out.
+    /// Returns up to `max` connections in descending order of their queued bytes. Connections without
+    /// queued bytes are omitted.
     #[must_use]
     pub fn slowest(&self, max: usize) -> Vec<Backlog> {
         let core = self.0.core();
@@ -76,7 +76,7 @@ impl Server {
             })
             .filter(|backlog| backlog.bytes > 0)
             .collect();
-        // The id makes the order of equal ones the same in each call.
+        // Ties are broken by id, so that each call returns the same order.
         all.sort_unstable_by_key(|backlog| (std::cmp::Reverse(backlog.bytes), backlog.id));
         all.truncate(max);
         all

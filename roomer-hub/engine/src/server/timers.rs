@@ -1,4 +1,4 @@
-//! Runs the timers of all connections: for as long as the server, or only while there are connections.
+//! The task that runs the timers: for the lifetime of the server, or only while there are connections.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -8,11 +8,11 @@ use std::time::Duration;
 use crate::{Connection, Server};
 
 impl Connection {
-    /// Serves the connection, and starts the server's timers at the first poll unless they run. Meant
-    /// for connections that do not come from an adapter's accept loop.
+    /// Serves the connection, and at the first poll starts the server's timers if they are not running.
+    /// For connections that do not come from an adapter's accept loop.
     ///
-    /// `sleep` is the runtime's. `spawn` receives the server and the future to be spawned, which runs the
-    /// timers until the server has no connection.
+    /// `sleep` is the runtime's. `spawn` receives the server and a future to spawn, which runs the
+    /// timers until the server has no connections.
     pub fn with_timer<F, S>(
         mut self,
         sleep: F,
@@ -24,8 +24,8 @@ impl Connection {
     {
         let mut unstarted = Some((sleep, spawn));
         poll_fn(move |cx| {
-            // Not before the first poll: a future that is dropped unpolled leaves nothing behind, and
-            // a runtime's `spawn` works only within the runtime.
+            // Started at the first poll, so that a future that is never polled leaves nothing behind; a
+            // runtime's `spawn` also works only within the runtime.
             if let Some((sleep, spawn)) = unstarted.take() {
                 let server = Server(self.shared.clone());
                 if let Some(timers) = server.run_timers_on_demand(sleep) {
@@ -38,15 +38,15 @@ impl Connection {
 }
 
 impl Server {
-    /// Runs the timers of all connections, with the runtime's `sleep`. Spawn it once; it never
-    /// returns.
+    /// Runs the timers of all connections, with the runtime's `sleep`. Spawn the future once; it never
+    /// completes.
     pub async fn run_timers<S: Future>(&self, sleep: impl Fn(Duration) -> S) {
         self.0.timers.run(|| self.0.now(), sleep, || self.0.flush()).await;
     }
 
-    /// Runs the timers like [`run_timers`](Self::run_timers), but only while there are connections.
-    /// Returns `None` while such a future exists already. [`Connection::with_timer`] calls it for each
-    /// connection that does not come from an adapter's accept loop.
+    /// Like [`run_timers`](Self::run_timers), but only while there are connections. Returns `None` if
+    /// such a future already exists. [`Connection::with_timer`] calls this for each connection that
+    /// does not come from an adapter's accept loop.
     #[must_use]
     pub fn run_timers_on_demand<F, S>(
         &self,
@@ -62,7 +62,7 @@ impl Server {
             let server = guard.server.clone();
             let mut time = pin!(server.run_timers(sleep));
             poll_fn(|cx| {
-                // Never ready: it runs until this future ends.
+                // Never ready: the timers run until this future ends.
                 let _ = time.as_mut().poll(cx);
                 ready!(server.0.lifecycle.poll_idle(cx));
                 guard.is_over = true;
@@ -73,7 +73,7 @@ impl Server {
     }
 }
 
-/// Marks the timers as run on demand. When a runtime ends and drops the future early, the mark is
+/// Marks the timers as run on demand. If a runtime that ends drops the future early, the mark is
 /// removed, so that the next connection starts a new one.
 struct TimerGuard {
     server: Server,

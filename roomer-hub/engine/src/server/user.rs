@@ -1,4 +1,4 @@
-//! Handles to all connections of one user.
+//! The handle of all connections of one user.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,14 +11,15 @@ use crate::server::conn::Conn;
 use roomer_hub::{Command, Input};
 use roomer_hub::{ConnId, ConnKey};
 
-/// A handle to all connections of one user ([`Claims::user`](crate::Claims::user)). Each method
-/// applies to the connections that are open at the time of the call. The handle is cheap to clone,
-/// usable from any thread, and valid even while the user is not connected.
+/// A handle to all connections of one user ([`Claims::user`](crate::Claims::user)). Each method applies
+/// to the connections that are open at the time of the call. The handle is cheap to clone, can be used
+/// from any thread, and is valid even if the user is not connected.
 ///
 /// In a [cluster](crate::Builder::cluster), [`send`](Self::send), [`kick`](Self::kick),
-/// [`disconnect`](Self::disconnect) and [`set_info`](Self::set_info) also reach the user's connections on
-/// all other nodes that this node shows, at most once and in the order of the calls; what they return is
-/// about the connections on this node. [`count`](Self::count) and [`ids`](Self::ids) are about all nodes.
+/// [`disconnect`](Self::disconnect) and [`set_info`](Self::set_info) also reach the user's connections
+/// on all other nodes known to this one, at most once and in the order of the calls. Their return
+/// values refer to the connections on this node. [`count`](Self::count) and [`ids`](Self::ids) refer to
+/// all nodes.
 ///
 /// ```
 /// # fn ban(server: &roomer_engine::Server) {
@@ -45,17 +46,17 @@ impl User {
         &self.name
     }
 
-    /// Returns the number of the user's connections; 0 if the user is not connected. In a
-    /// [cluster](crate::Builder::cluster), those on other nodes count while they are in a room with full
-    /// [`Presence`](crate::Presence), as `root` has by default.
+    /// Returns the number of the user's connections, or 0 if the user is not connected. In a
+    /// [cluster](crate::Builder::cluster), connections on other nodes are counted while they are in a
+    /// room with full [`Presence`](crate::Presence), which `root` has by default.
     #[must_use]
     pub fn count(&self) -> usize {
         let core = self.server.0.core();
         core.infos.of(&self.name).len() + core.hub.tables().guests_of_user(&self.name).count()
     }
 
-    /// Returns the ids of the connections that [`count`](Self::count) counts: first those on this node, the
-    /// oldest first.
+    /// Returns the ids of the connections counted by [`count`](Self::count), starting with those on
+    /// this node, oldest first.
     #[must_use]
     pub fn ids(&self) -> Vec<ConnId> {
         let core = self.server.0.core();
@@ -64,7 +65,7 @@ impl User {
         own.chain(tables.guests_of_user(&self.name)).collect()
     }
 
-    /// Returns handles to the user's connections on this node, the oldest first.
+    /// Returns handles to the user's connections on this node, oldest first.
     #[must_use]
     pub fn conns(&self) -> Vec<Conn> {
         let core = self.server.0.core();
@@ -72,10 +73,10 @@ impl User {
         infos.map(|info| Conn::new(&self.server.0, info)).collect()
     }
 
-    /// Sends a message from the server to each of the user's connections on all nodes, as a packet of
-    /// the room `root` with an empty `src`. Returns the number of connections on this node. In a
-    /// cluster, a message that is larger as a packet than [`max_message`](crate::Builder::max_message) is
-    /// sent to none, and a [warning](crate::Builder::on_warning) names it.
+    /// Sends a message from the server to all the user's connections on all nodes, as a packet of the
+    /// room `root` with an empty `src`. Returns the number of connections on this node. In a cluster, a
+    /// message whose packet exceeds [`max_message`](crate::Builder::max_message) is not sent to any of
+    /// them and causes a [warning](crate::Builder::on_warning).
     pub fn send(&self, event: impl AsRef<str>, payload: impl AsRef<[u8]>) -> usize {
         let (event, payload) = (event.as_ref(), payload.as_ref());
         let packet = PacketRef { room: ROOT, event, payload, ..PacketRef::default() };
@@ -92,8 +93,8 @@ impl User {
         conns.len()
     }
 
-    /// Removes each of the user's connections on all nodes from a room, as [`Server::kick`] does.
-    /// Returns the number of connections on this node that were in it.
+    /// Removes all the user's connections on all nodes from a room, like [`Server::kick`]. Returns the
+    /// number of connections on this node that were in it.
     pub fn kick(&self, room: impl AsRef<str>) -> usize {
         let room = room.as_ref();
         self.at_peers(UserCommand::Leave { room });
@@ -105,19 +106,19 @@ impl User {
         self.for_each(is_in, |conn| Command::Leave { conn, room })
     }
 
-    /// Closes each of the user's connections on all nodes, as [`Server::disconnect`] does. Returns the
-    /// number of connections on this node.
+    /// Closes all the user's connections on all nodes, like [`Server::disconnect`]. Returns the number
+    /// of connections on this node.
     pub fn disconnect(&self, code: u16, reason: &str) -> usize {
         self.at_peers(UserCommand::Close { code, reason });
         self.for_each(|_| true, |conn| Command::Close { conn, code, reason })
     }
 
-    /// Passes a command to the other nodes; the caller flushes.
+    /// Forwards a command to the other nodes. The caller flushes.
     pub(crate) fn at_peers(&self, command: UserCommand<'_>) {
         self.server.0.core().command_user_at_peers(self.server.0.now(), &self.name, command);
     }
 
-    /// Applies a command to each of the user's connections on this node that the filter selects, and returns
+    /// Applies a command to the user's connections on this node that match the filter, and returns
     /// their number.
     pub(crate) fn for_each<'a>(
         &self,
@@ -125,14 +126,14 @@ impl User {
         command: impl Fn(ConnKey) -> Command<'a>,
     ) -> usize {
         let conns: Vec<ConnKey> = self.server.0.core().infos.of(&self.name).collect();
-        // Without the lock, which the filter takes itself.
+        // Filtered without the lock, which the filter takes itself.
         let conns: Vec<ConnKey> = conns.into_iter().filter(filter).collect();
         conns.iter().for_each(|&conn| self.command(command(conn)));
         self.server.0.flush_unless_in_callback();
         conns.len()
     }
 
-    /// Applies a command; the caller flushes.
+    /// Applies a command. The caller flushes.
     fn command(&self, command: Command<'_>) {
         self.server.0.core().apply(self.server.0.now(), Input::Command(command), None);
     }

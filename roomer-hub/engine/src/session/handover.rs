@@ -1,4 +1,4 @@
-//! Hands a session over from the task that has it to the task of its client's new socket.
+//! Handover of a session from its task to the task of the client's new socket.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,24 +8,23 @@ use crate::connection::established::Established;
 use crate::outbound::socket_writer::SocketWriter;
 use crate::sync::{Mutex, lock};
 
-/// The session that is handed over: the connection's state, and the detached writer that keeps its
-/// packets.
+/// The session to hand over: the connection's state, and the detached writer that keeps its packets.
 pub(crate) struct HandedOver {
     pub(crate) open: Established,
     pub(crate) writer: Arc<SocketWriter>,
 }
 
-/// Why a waiting task does not get the session.
+/// The reason why a waiting task does not receive the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HandoverError {
     /// The session has ended.
     Ended,
-    /// The client is back on yet another socket, and therefore does not use this one.
+    /// The client has returned on yet another socket, and no longer uses this one.
     Superseded,
 }
 
-/// A place for one session. The old task fills it at its next poll, the new task waits for it.
-/// `T` is the session, of which the models of loom have a simpler one.
+/// A slot for one session, filled by the old task at its next poll, while the new task waits for it.
+/// `T` is the session; the loom models use a simpler type.
 pub(crate) struct Handover<T = HandedOver>(Mutex<Slot<T>>);
 
 #[derive(Default)]
@@ -46,7 +45,7 @@ impl<T> Default for Handover<T> {
 }
 
 impl<T> Handover<T> {
-    /// Gives the session to the waiting task; returns it if that no longer waits.
+    /// Passes the session to the waiting task, or returns it if that task no longer waits.
     pub(crate) fn give(&self, session: Box<T>) -> Result<(), Box<T>> {
         let mut slot = lock(&self.0);
         if let Slot::Abandoned | Slot::Refused(_) = *slot {
@@ -54,15 +53,15 @@ impl<T> Handover<T> {
         }
         let before = std::mem::replace(&mut *slot, Slot::Given(session));
         drop(slot);
-        // After the unlock: the woken task takes the lock at once.
+        // Woken after the lock is released, since the woken task takes it immediately.
         before.wake();
         Ok(())
     }
 
-    /// Ends the wait: the task does not get the session.
+    /// Ends the wait without a session.
     pub(crate) fn refuse(&self, why: HandoverError) {
         let mut slot = lock(&self.0);
-        // A session that was given stays given, and its new task ends it.
+        // A session that was already passed stays in the slot, and the new task ends it.
         if let Slot::Empty | Slot::Waiting(_) = *slot {
             let before = std::mem::replace(&mut *slot, Slot::Refused(why));
             drop(slot);
@@ -70,7 +69,7 @@ impl<T> Handover<T> {
         }
     }
 
-    /// Polls for the session.
+    /// Returns ready with the session, or with the reason why there is none.
     pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Result<T, HandoverError>> {
         let mut slot = lock(&self.0);
         match std::mem::take(&mut *slot) {
@@ -90,9 +89,9 @@ impl<T> Handover<T> {
         }
     }
 
-    /// Stops waiting, and takes the session if it was given already.
+    /// Stops waiting, and returns the session if it was already passed.
     pub(crate) fn abandon(&self) -> Option<T> {
-        // In one step, so that the session is either taken here or returned to the task that gives
+        // A single step, so that the session is either taken here or returned to the task that passes
         // it.
         match std::mem::replace(&mut *lock(&self.0), Slot::Abandoned) {
             Slot::Given(session) => Some(*session),

@@ -7,10 +7,10 @@
 //!       └──── Handover ◀─────┘ (or the old socket only looks open)
 //! ```
 //!
-//! For the hub a session is a connection, and losing a socket is not an event: memberships stay, and
-//! no member is notified. The connection's task keeps the session without a socket, polls a pending
-//! handler, and hands everything over to the task of the client's new socket ([`handover`]). What the
-//! client has to get meanwhile is kept by a writer without a socket
+//! For the hub a session is a connection, and losing its socket is not an event: memberships are kept,
+//! and no member is notified. The connection's task keeps the session without a socket, polls a pending
+//! handler, and hands everything over to the task of the client's new socket ([`handover`]). Packets
+//! sent to the client in the meantime are kept by a writer without a socket
 //! ([`SocketWriter::detach`](crate::outbound::socket_writer::SocketWriter::detach)).
 
 pub(crate) mod handover;
@@ -25,60 +25,59 @@ use roomer_proto::extended::SessionToken;
 use crate::session::handover::{Handover, HandoverError};
 use crate::session::release::ReleasedSessions;
 
-/// The number of newest tokens that are kept while none is known to have arrived, apart from the one
+/// The number of newest tokens kept while none is known to have been received, in addition to the one
 /// with which the client returned.
 const MOST_UNCONFIRMED: usize = 3;
 
-/// The golden ratio's fraction, in units of 2^-32.
+/// The fractional part of the golden ratio, in units of 2^-32.
 const GOLDEN_RATIO: u32 = 0x9e37_79b9;
 
-/// The sessions of all connections that have one, under the server's lock.
+/// The table of all sessions, under the server's lock.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     by_key: KeyMap<ConnKey, Session>,
-    /// Sessions without a socket.
+    /// The number of sessions without a socket.
     pub(crate) detached: usize,
-    /// Sessions that were continued on a new socket.
+    /// The number of sessions that were resumed on a new socket.
     pub(crate) resumed: u64,
     pub(crate) refused: RefusedSessions,
     pub(crate) released: ReleasedSessions,
-    /// The number of hints that clients were given.
+    /// The number of reconnect delays sent to clients.
     hints: u32,
 }
 
-/// The clients that could not return to their sessions, by reason; each got a new one.
+/// Failed attempts of clients to resume their sessions, by reason; each client received a new session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RefusedSessions {
-    /// The session does not exist: it has ended, is one of another process, or the token is wrong.
+    /// The session does not exist: it has ended, belongs to another process, or the token is wrong.
     pub unknown: u64,
     /// The session belongs to another node of the cluster, which was notified.
     pub other_node: u64,
     /// The session belongs to another user ([`Claims::user`](crate::Claims::user)).
     pub other_user: u64,
-    /// The session does not have what the client has missed, or never sent what the client claims
-    /// to have received.
+    /// The session no longer has the packets that the client has missed, or never sent those that the
+    /// client claims to have received.
     pub incomplete: u64,
 }
 
 #[derive(Debug)]
 struct Session {
-    /// The newest secret of the client.
+    /// The newest secret sent to the client.
     secret: [u8; 16],
-    /// Present while the session has no socket, changes it, or has just changed it.
+    /// Present while the session has no socket, is changing it, or has just changed it.
     change: Option<Box<Change>>,
 }
 
-/// The state of a session that changes its socket.
+/// The state of a session while it changes its socket.
 #[derive(Debug, Default)]
 struct Change {
-    /// Further secrets that the client may have, the newest last. There are some if it returned and has
-    /// not yet shown that it knows the newest one, since the socket that carried that one may have been
-    /// lost too.
+    /// Older secrets that the client may still use, newest last. Kept after a resume until the client
+    /// has confirmed the newest one, since the socket that carried it may have been lost too.
     older: Vec<[u8; 16]>,
     is_detached: bool,
-    /// True if another node has reported that the client has a new session there. It may have been
-    /// before the client's return to this node.
+    /// True if another node has reported that the client has a new session there. The report may
+    /// predate the client's return to this node.
     is_elsewhere: bool,
     /// The task of the client's new socket, which waits for the session.
     successor: Option<Successor>,
@@ -96,7 +95,7 @@ impl Session {
         Session { secret, change: None }
     }
 
-    /// Returns the secrets that the client may have, the newest last.
+    /// Returns the secrets that the client may use, newest last.
     fn secrets(&self) -> impl Iterator<Item = &[u8; 16]> {
         self.change.iter().flat_map(|change| &change.older).chain([&self.secret])
     }
@@ -114,11 +113,11 @@ impl Session {
         let Some(change) = &mut self.change else { return };
         (change.older, change.is_elsewhere) = (Vec::new(), false);
         self.refuse_outdated();
-        // Most sessions have no change, and so no memory for one.
+        // Freed, since most sessions have no change in progress.
         self.change.take_if(|change| !change.is_detached && change.successor.is_none());
     }
 
-    /// Refuses a task that waits with an outdated token. Its client is back with a newer one, and
+    /// Refuses a task that waits with an outdated token. Its client has returned with a newer one, and
     /// the count in the task's request is outdated too.
     fn refuse_outdated(&mut self) {
         let Session { secret, change } = self;
@@ -132,19 +131,19 @@ impl Session {
 }
 
 impl Sessions {
-    /// The bytes of an entry of the table.
+    /// The size of a table entry in bytes.
     #[cfg(test)]
     pub(crate) const SIZE: usize = size_of::<Session>();
 
-    /// Begins the session of a connection, with 16 random bytes.
+    /// Starts the session of a connection, with 16 random bytes as its secret.
     pub(crate) fn begin(&mut self, conn: ConnKey, id: ConnId, secret: [u8; 16]) -> SessionToken {
         self.by_key.insert(conn, Session::new(secret));
         SessionToken::new(id, secret)
     }
 
-    /// Finds the session that a token belongs to.
+    /// Returns the session that a token belongs to.
     pub(crate) fn find(&self, tables: &Tables, token: &SessionToken) -> Option<ConnKey> {
-        // The id is known to other members; only the secret shows whose session it is.
+        // The id is known to other members; only the secret proves the ownership of the session.
         let conn = tables.find_conn(token.id().as_str())?;
         let session = self.by_key.get(conn)?;
         session.secrets().any(|secret| token.has_secret(secret)).then_some(conn)
@@ -156,8 +155,8 @@ impl Sessions {
         self.by_key.get(conn).is_some_and(|session| !session.is_detached()).then_some(conn)
     }
 
-    /// Replaces the secret of a session that is continued. The client has either the token that it
-    /// presented, or the new one.
+    /// Replaces the secret of a resumed session. The client has either the token that it presented, or
+    /// the new one.
     pub(crate) fn renew(
         &mut self,
         conn: ConnKey,
@@ -165,8 +164,8 @@ impl Sessions {
         secret: [u8; 16],
     ) -> SessionToken {
         if let Some(session) = self.by_key.get_mut(conn) {
-            // A client that has received a token never presents an older one. A request with one
-            // was sent earlier and is late: its count is outdated.
+            // A client that has received a token never presents an older one. A request with an older
+            // one was sent earlier and has been delayed, so its count is outdated.
             let before = std::mem::replace(&mut session.secret, secret);
             let change = session.change();
             let secrets = &mut change.older;
@@ -176,7 +175,7 @@ impl Sessions {
                 Some(at) => drop(secrets.drain(..at)),
                 None => secrets.insert(0, presented.secret()),
             }
-            // Keep the presented one, which the client certainly has, and the newest ones.
+            // Keeps the presented secret, which the client certainly has, and the newest ones.
             let surplus = secrets.len().saturating_sub(1 + MOST_UNCONFIRMED);
             secrets.drain(1..1 + surplus);
             self.detached -= usize::from(std::mem::take(&mut change.is_detached));
@@ -202,7 +201,7 @@ impl Sessions {
         }
     }
 
-    /// Registers the task that waits for a session. One that waited before is refused: its client
+    /// Registers the task that waits for a session. Refuses a task that waited before, since its client
     /// has returned again.
     pub(crate) fn supersede(
         &mut self,
@@ -218,28 +217,28 @@ impl Sessions {
         }
     }
 
-    /// Returns true if a task waits for a session.
+    /// Returns true if a task waits for the session.
     pub(crate) fn has_successor(&self, conn: ConnKey) -> bool {
         let change = self.by_key.get(conn).and_then(|session| session.change.as_ref());
         change.is_some_and(|change| change.successor.is_some())
     }
 
-    /// Takes the task that waits for a session.
+    /// Removes and returns the task that waits for the session.
     pub(crate) fn take_successor(&mut self, conn: ConnKey) -> Option<Arc<Handover>> {
         Some(self.by_key.get_mut(conn)?.change.as_mut()?.successor.take()?.handover)
     }
 
-    /// Returns how long a client with a session should wait before it connects to the next process:
-    /// the waits of all clients are spread evenly over the window.
+    /// Returns how long a client with a session should wait before it connects to the next process. The
+    /// delays of all clients are spread evenly over the window.
     pub(crate) fn retry_hint(&mut self, conn: ConnKey, window: Duration) -> Option<Duration> {
         self.by_key.get(conn)?;
         self.hints = self.hints.wrapping_add(1);
-        // Multiples of the golden ratio, modulo 1, fill the window evenly however many there are.
+        // Multiples of the golden ratio, modulo 1, fill the window evenly for any number of clients.
         let share = self.hints.wrapping_mul(GOLDEN_RATIO);
         Some(window.mul_f64(f64::from(share) / f64::from(u32::MAX)))
     }
 
-    /// Checks the table; see [`Server::audit`](crate::Server::audit).
+    /// Checks the table against the hub's; see [`Server::audit`](crate::Server::audit).
     #[cfg(feature = "audit")]
     pub(crate) fn audit(&self, tables: &Tables) -> Result<(), String> {
         if let Some(conn) = self.by_key.keys().find(|conn| tables.conn_id(*conn).is_none()) {
@@ -254,12 +253,12 @@ impl Sessions {
         }
     }
 
-    /// Ends the session of a connection that is gone, if it has one.
+    /// Ends the session of a connection that has ended, if it has one.
     pub(crate) fn end(&mut self, conn: ConnKey) {
         if let Some(session) = self.by_key.remove(conn) {
             self.detached -= usize::from(session.is_detached());
             if let Some(successor) = session.change.and_then(|change| change.successor) {
-                // Its task opens a new session then.
+                // The waiting task then opens a new session.
                 successor.handover.refuse(HandoverError::Ended);
             }
         }
@@ -267,7 +266,7 @@ impl Sessions {
 }
 
 impl RefusedSessions {
-    /// Returns each count with its field's name.
+    /// Returns each count with the name of its field.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         let RefusedSessions { unknown, other_node, other_user, incomplete } = *self;
         let counts = [("unknown", unknown), ("other_node", other_node)];
@@ -281,7 +280,7 @@ mod tests {
 
     use super::*;
 
-    /// Returns true if the task that waits is refused.
+    /// Returns true if the waiting task has been refused.
     fn is_refused(handover: &Handover) -> bool {
         let polled = handover.poll(&Context::from_waker(Waker::noop()));
         matches!(polled, Poll::Ready(Err(HandoverError::Ended)))
@@ -293,15 +292,14 @@ mod tests {
         let mut sessions = Sessions::default();
         let first = sessions.begin(conn, id, [2; 16]);
         let second = sessions.renew(conn, &first, [3; 16]);
-        // A request that is late waits for the session while it is on its way to the client's third
-        // socket.
+        // A delayed request waits for the session while it is handed over to the client's third socket.
         let late = Arc::new(Handover::default());
         sessions.supersede(conn, &first, &late);
         assert!(!is_refused(&late) && sessions.has_successor(conn));
         sessions.renew(conn, &second, [4; 16]);
         assert!(is_refused(&late) && !sessions.has_successor(conn));
         assert!(sessions.by_key[conn].secrets().eq(&[[3; 16], [4; 16]]));
-        // So is a request that waits while the client shows that it has its newest token.
+        // A request is also outdated if it waits while the client confirms its newest token.
         let late = Arc::new(Handover::default());
         sessions.supersede(conn, &second, &late);
         sessions.confirm(conn);

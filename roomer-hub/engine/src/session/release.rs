@@ -1,36 +1,37 @@
-//! The end of sessions whose clients have new ones at other nodes.
+//! Release of sessions whose clients have new ones on other nodes.
 
 use roomer_hub::ConnKey;
 
 use super::Sessions;
 
-/// Reports by other nodes of a cluster that a client of this node now has a session there; part of
-/// [`SessionStats`](crate::SessionStats).
+/// Reports of other cluster nodes that a client of this node now has a session there, by their effect;
+/// part of [`SessionStats`](crate::SessionStats).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReleasedSessions {
-    /// Sessions without a socket that ended because of it.
+    /// Sessions without a socket that ended because of a report.
     pub detached: u64,
-    /// Sessions that ended because of it while their old socket looked open, or when it was lost.
+    /// Sessions that ended because of a report while their old socket looked open, or when it was lost.
     pub attached: u64,
-    /// Reports without effect: the session had ended, belongs to another user, or the proof is wrong.
+    /// Reports without an effect: the session had ended or belongs to another user, or the proof is
+    /// wrong.
     pub unknown: u64,
 }
 
-/// The consequence of a report that a client is at another node.
+/// The effect of a report that a client is on another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Release {
-    /// Nothing happens: the report does not prove that the client has a token of the session.
+    /// None: the report does not prove that the client has a token of the session.
     Unproven,
-    /// The session ends.
+    /// The session ends immediately.
     Now,
-    /// The session ends when its socket is lost, unless the client shows before that it uses it.
+    /// The session ends when its socket is lost, unless the client is active on it before that.
     Later,
 }
 
 impl Sessions {
-    /// Records a report that the client of a session is at another node, with a proof of its token's
-    /// secret. If the session ends now, the caller removes it.
+    /// Records a report that the client of a session is on another node, with a proof of its token's
+    /// secret. If the session ends immediately, the caller removes it.
     pub(crate) fn release(
         &mut self,
         conn: ConnKey,
@@ -40,8 +41,8 @@ impl Sessions {
         if !session.secrets().any(&is_proven) {
             return Release::Unproven;
         }
-        // A client that returned here with the same token, and has not yet shown that it received the
-        // next one, is at either node: the report may be from before that.
+        // A client that returned here with the same token and has not confirmed the next one may be on
+        // either node, since the report may predate its return.
         let is_detached = session.is_detached();
         if !is_detached && !is_proven(&session.secret) {
             session.change().is_elsewhere = true;
@@ -52,7 +53,8 @@ impl Sessions {
         Release::Now
     }
 
-    /// Returns true if a session whose socket is lost has to end, since its client is at another node.
+    /// Returns true if a session that has lost its socket must end, since its client is on another
+    /// node.
     pub(crate) fn has_to_end(&mut self, conn: ConnKey) -> bool {
         let change = self.by_key.get(conn).and_then(|session| session.change.as_ref());
         let is_elsewhere = change.is_some_and(|change| change.is_elsewhere);
@@ -62,7 +64,7 @@ impl Sessions {
 }
 
 impl ReleasedSessions {
-    /// Returns each count with its field's name.
+    /// Returns each count with the name of its field.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         let ReleasedSessions { detached, attached, unknown } = *self;
         [("detached", detached), ("attached", attached), ("unknown", unknown)].into_iter()
@@ -114,10 +116,10 @@ mod tests {
         assert_eq!(sessions.release(conn, |secret| *secret == [2; 16]), Release::Later);
         assert!(sessions.has_to_end(conn));
         assert_eq!(sessions.released.attached, 1);
-        // The client has returned to this node after all.
+        // The client has returned to this node.
         sessions.renew(conn, &second, [4; 16]);
         assert!(!sessions.has_to_end(conn));
-        // Without a socket there is nothing to wait for.
+        // Without a socket, the session ends immediately.
         sessions.detached(conn);
         assert_eq!(sessions.release(conn, |secret| *secret == [3; 16]), Release::Now);
     }

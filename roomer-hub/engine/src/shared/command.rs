@@ -1,4 +1,4 @@
-//! Commands of the application, on its own threads or in its handlers.
+//! Execution of the application's commands, from its own threads or from handlers.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::metrics::warning::{WarningCause, shown};
 use crate::shared::Shared;
 
 impl Shared {
-    /// Executes a command. Inside a handler of this server, the connection's own poll flushes later,
-    /// so that messages from handlers are batched like all others.
+    /// Executes a command. Within a handler of this server, the connection's own poll flushes later, so
+    /// that messages from handlers are batched like all others.
     pub(crate) fn command(self: &Arc<Self>, command: Command<'_>) {
         if self.refuses(&command) {
             return;
@@ -20,8 +20,8 @@ impl Shared {
         self.flush_unless_in_callback();
     }
 
-    /// Executes a command about a connection, given by id: here, or at the node whose tag the id
-    /// bears. Returns false if there is neither.
+    /// Executes a command about the connection with this id: on this node, or on the node whose tag the
+    /// id contains. Returns false if neither exists.
     pub(crate) fn command_about<'a>(
         self: &Arc<Self>,
         id: &str,
@@ -42,16 +42,16 @@ impl Shared {
         is_known
     }
 
-    /// Returns true, after a warning, if a message of the application is larger than other nodes
-    /// accept. Messages to connections of this node, and without a cluster, have no limit.
+    /// Returns true, after a warning, if an application's message exceeds the limit of other nodes.
+    /// Messages to connections of this node are not limited, nor are messages without a cluster.
     pub(crate) fn refuses(&self, command: &Command<'_>) -> bool {
         let (room, event, dst, payload) = match *command {
             Command::Broadcast { room, event, payload, .. } => (room, event, "", payload),
             Command::Send { room, event, dst, payload, .. } => (room, event, dst, payload),
             _ => return false,
         };
-        // The limit does not depend on where a room's members are: a message must not begin to fail
-        // when a client connects to another node.
+        // The limit does not depend on the location of a room's members: a message must not start to
+        // fail when a client connects to another node.
         let is_far = || {
             let core = self.core();
             let tables = core.hub.tables();
@@ -62,8 +62,7 @@ impl Shared {
         self.is_too_large(&packet, || is_for_room || is_far())
     }
 
-    /// Returns true, after a warning, if a message of the application that is for other nodes is larger
-    /// than these accept.
+    /// Returns true, after a warning, if an application's message for other nodes exceeds their limit.
     pub(crate) fn is_too_large(
         &self,
         packet: &PacketRef<'_>,

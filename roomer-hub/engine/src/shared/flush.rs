@@ -1,16 +1,16 @@
-//! Flushes: which task writes which bytes, and when.
+//! Flush scheduling: which task writes which bytes, and when.
 //!
-//! | who flushes | when | what |
+//! | task | when | what it writes |
 //! |---|---|---|
-//! | the task whose input queued something | once its input is handled ([`Shared::flush_after_input`]) | connections and small rooms |
+//! | the task whose input queued output | after its input was handled ([`Shared::flush_after_input`]) | connections and small rooms |
 //! | the first task that queued for a large room | at its next poll, after `coalesce` ([`FlushWork::has_more`]) | all rooms ([`Shared::flush`]) |
-//! | a handle outside all connections' tasks | at once ([`Shared::flush_unless_in_callback`]) | all rooms |
-//! | a worker, and every task that flushes | while a large flush is under way | a chunk of its connections ([`FlushPool`](crate::outbound::flush_pool::FlushPool)) |
-//! | the connection's own task | when its full socket has room again | its own outbox |
+//! | a handle outside the connections' tasks | immediately ([`Shared::flush_unless_in_callback`]) | all rooms |
+//! | a worker, and every task that flushes | while a large flush is in progress | a chunk of its connections ([`FlushPool`](crate::outbound::flush_pool::FlushPool)) |
+//! | the connection's own task | when its full socket is writable again | its own outbox |
 //!
-//! A task that writes releases the server's lock first. It writes to at most
-//! [`max_per_poll`](crate::outbound::flush_pool::Flush) connections in one poll and returns true if it has to
-//! continue in its next one, so that other tasks get their turn.
+//! A task releases the server's lock before it writes. It writes to at most
+//! [`max_per_poll`](crate::outbound::flush_pool::Flush) connections in one poll, and returns true if it
+//! has to continue in the next one, so that other tasks can run.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -33,13 +33,13 @@ use crate::sync::MutexGuard;
 use crate::timer::moment::Moment;
 
 thread_local! {
-    /// The address of the server whose callback this thread is running.
+    /// The address of the server for which this thread is running a callback.
     static CURRENT_SERVER: Cell<usize> = const { Cell::new(0) };
 }
 
 impl Shared {
-    /// Writes what an input has queued and runs the hooks of its events. Sets `flush_at` to the time
-    /// at which the connection's task has to [`flush`](Self::flush), if it has to.
+    /// Writes the output queued by an input, and runs the hooks of its events. Sets `flush_at` if the
+    /// connection's task has to [`flush`](Self::flush) at that time.
     pub(crate) fn flush_after_input<'s>(
         self: &'s Arc<Self>,
         now: Duration,
@@ -49,28 +49,28 @@ impl Shared {
         loop {
             let work = core.take(false);
             let has_events = core.hook_queue.try_start();
-            // System calls and hooks take long; the lock is for bookkeeping only.
+            // The lock is held only for bookkeeping, since system calls and hooks take long.
             drop(core);
             let has_duty = work.has_more;
             if self.write(work) {
                 *flush_at = Some(now.into());
             } else if has_duty && flush_at.is_none() {
-                // An earlier time stays: a sender that never pauses must not postpone the flush.
+                // An earlier time is kept: a sender that never pauses must not postpone the flush.
                 *flush_at = Some((now + self.options().coalesce).into());
             }
             if !has_events {
                 return;
             }
-            // Hooks may queue more.
+            // Hooks may have queued more output.
             self.run_hooks();
             core = self.core();
         }
     }
 
-    /// Writes what waits, of all rooms, and runs the hooks of queued events. Returns true if the
+    /// Writes the pending output of all rooms, and runs the hooks of queued events. Returns true if the
     /// caller has to call it again in its next poll.
     pub(crate) fn flush(self: &Arc<Self>) -> bool {
-        // A large flush under way comes first: newer messages are queued after it.
+        // A large flush in progress is continued first, since newer messages were queued after it.
         if let Some(job) = self.flush_pool.job()
             && self.work_on(&job)
         {
@@ -90,35 +90,35 @@ impl Shared {
         }
     }
 
-    /// Flushes, unless a callback of the application is running on this thread: its connection's
-    /// task flushes afterwards.
+    /// Flushes, unless an application callback is running on this thread, in which case its
+    /// connection's task flushes afterwards.
     pub(crate) fn flush_unless_in_callback(self: &Arc<Self>) {
         if CURRENT_SERVER.get() != self.address() && self.flush() {
-            // A plain method has no next poll of its own; the timer task continues the flush.
+            // A plain method has no next poll, so the timer task continues the flush.
             self.timers.wake_drivers();
         }
     }
 
-    /// Runs a callback of the application's. What it queues is left to the caller to flush.
+    /// Runs an application callback. The caller flushes the output that it queues.
     pub(crate) fn run_callback<T>(&self, run: impl FnOnce() -> T) -> T {
-        // A callback may use a second server, whose callback may run on the same thread: the outer
-        // one is restored, not cleared.
+        // A callback may call a second server, whose callback may run on the same thread. The outer
+        // address is therefore restored instead of cleared.
         let outer = CURRENT_SERVER.replace(self.address());
         let result = run();
         CURRENT_SERVER.set(outer);
         result
     }
 
-    /// Queues a frame for one connection and flushes. Returns false if the connection is gone or above
-    /// its high-water mark.
+    /// Queues a frame for one connection and flushes. Returns false if the connection has ended or is
+    /// above its high-water mark.
     pub(crate) fn send_frame(self: &Arc<Self>, conn: ConnKey, frame: Vec<u8>) -> bool {
-        // The lock is released with the statement: the flush takes it again.
+        // The lock is released at the end of the statement, since the flush takes it.
         let is_queued = self.core().outbound.send_frame(conn, frame);
         self.flush_unless_in_callback();
         is_queued
     }
 
-    /// Queues a frame that is not a packet and flushes; see
+    /// Queues a frame that is not a session packet, and flushes; see
     /// [`Outbound::send_control`](crate::outbound::Outbound::send_control).
     pub(crate) fn send_control(self: &Arc<Self>, conn: ConnKey, frame: Vec<u8>) {
         self.core().outbound.send_control(conn, frame);
@@ -129,11 +129,11 @@ impl Shared {
     pub(crate) async fn run_flush_worker(self: &Arc<Self>) {
         let mut has_more = false;
         poll_fn(|cx| {
-            // The worker that finishes a job flushes again, since messages may have been queued
-            // meanwhile.
+            // The worker that finishes a job flushes again, since messages may have been queued in the
+            // meantime.
             has_more = (has_more || self.flush_pool.job().is_some()) && self.flush();
-            // `park` looks again after it has registered: a job that was posted in between would
-            // otherwise wake nothing.
+            // `park` checks again after it has registered, since a job posted in between has not woken
+            // this worker.
             if has_more || !self.flush_pool.park(cx) {
                 cx.waker().wake_by_ref();
             }
@@ -142,8 +142,8 @@ impl Shared {
         .await
     }
 
-    /// Writes, without the lock; of a large flush only a part. Returns true as
-    /// [`flush`](Self::flush) does.
+    /// Writes without the lock; of a large flush only a part. Returns true under the same condition as
+    /// [`flush`](Self::flush).
     fn write(&self, mut work: FlushWork) -> bool {
         if let Some(link) = work.link.take() {
             link.wake();
@@ -152,8 +152,7 @@ impl Shared {
             waker.wake();
         }
         let has_more = self.write_work(work);
-        // In this order, since the budget is checked after each flush, also after a part of a large
-        // one.
+        // In this order, since the budget is checked after each flush, including a part of a large one.
         self.shed() || has_more
     }
 
@@ -164,7 +163,7 @@ impl Shared {
         }
         let congested = write_to(&work.writers);
         keep_spare(std::mem::take(&mut work.writers));
-        // Usually the lock is not needed a second time.
+        // Usually the lock is not needed again.
         if congested.is_empty() && !work.has_rooms() {
             return false;
         }
@@ -173,20 +172,20 @@ impl Shared {
         core.outbound.finish(&work)
     }
 
-    /// Writes to as many connections of a large flush as one poll may. Returns true as
-    /// [`flush`](Self::flush) does.
+    /// Writes to as many connections of a large flush as one poll permits. Returns true under the same
+    /// condition as [`flush`](Self::flush).
     fn work_on(&self, job: &FlushJob) -> bool {
         let mut congested = Vec::new();
         let mut left = self.options().flush.max_per_poll;
         while left > 0
             && let Some(chunk) = job.take()
         {
-            // The last chunk may be larger than what is left: chunks are not divided.
+            // The last chunk may exceed the remaining number, since chunks are not divided.
             left = left.saturating_sub(chunk.len());
             congested.append(&mut write_to(&job.work.writers[chunk]));
         }
-        // Other tasks may still be writing their chunks. The rooms may be flushed again even so: a
-        // busy writer writes newer bytes after the older ones.
+        // Other tasks may still be writing their chunks. The rooms may be flushed again nevertheless,
+        // since a busy writer writes newer bytes after the older ones.
         let is_last = job.finish();
         let mut has_more = false;
         if is_last || !congested.is_empty() {
@@ -194,21 +193,22 @@ impl Shared {
             core.outbound.congested.extend(congested);
             has_more = is_last && core.outbound.finish(&job.work);
         }
-        // A runtime of one thread has no flush workers, so each task that flushes continues until
-        // no job is left.
+        // A single-threaded runtime has no flush workers, so each task that flushes continues until no
+        // job is left.
         has_more || self.flush_pool.job().is_some()
     }
 
-    /// Closes the connections that hold most if all together hold more than the budget. Returns true if
-    /// the caller has to flush again for their close frames.
+    /// Closes the connections with the most memory if the total exceeds the budget. Returns true if the
+    /// caller has to flush again, to write their close frames.
     fn shed(&self) -> bool {
         let budget = &self.budget;
-        // Runs after each flush, so the usual case costs one atomic load. Only if the reported sum is
-        // high are all outboxes visited, to count shared buffers once.
+        // Runs after each flush, so the usual case costs a single atomic load. Only if the reported sum
+        // is above the limit are all outboxes visited, to count shared buffers once.
         if !budget.may_exceed() {
             return false;
         }
-        // The lock is released at the end of the statement: the warning's hook may use the server.
+        // The lock is released at the end of the statement, since the warning's hook may call the
+        // server.
         let Shed { closed, is_over } =
             self.core().shed(self.now(), budget, self.options().retry_window);
         if closed > 0 {
@@ -219,13 +219,13 @@ impl Shared {
         is_over
     }
 
-    /// Returns a number that distinguishes this server from the others in the process.
+    /// Returns a number that identifies this server within the process.
     pub(crate) fn address(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
 }
 
-/// Writes to each connection and returns those that this left above the high-water mark.
+/// Writes to each connection. Returns those that are now above the high-water mark and were not before.
 fn write_to(writers: &[(ConnKey, Arc<SocketWriter>)]) -> Vec<ConnKey> {
     let congested = writers.iter().filter(|(_, writer)| writer.flush());
     congested.map(|(conn, _)| *conn).collect()

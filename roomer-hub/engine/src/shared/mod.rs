@@ -1,6 +1,6 @@
-//! The state that the tasks and handles of one server share.
+//! The state shared by the tasks and handles of one server.
 //!
-//! What a task does once it has changed it is in the submodules: [`flush`] writes what was queued, [`hooks`]
+//! The submodules contain the work after a change of it: [`flush`] writes the queued output, [`hooks`]
 //! calls the application.
 
 mod command;
@@ -48,7 +48,7 @@ impl Shared {
         (handlers, request_handlers): (Vec<Handler>, Vec<RequestHandler>),
         env: Arc<dyn Environment>,
     ) -> Self {
-        // Not negative: the builder requires a budget above that of the history.
+        // Cannot underflow: the builder requires a budget above that of the history.
         let budget = options.memory_budget - options.history_budget;
         let budget = Arc::new(MemoryBudget::new(budget, options.water_marks()));
         let flush_pool = FlushPool::new(options.flush.chunk);
@@ -98,7 +98,7 @@ impl Shared {
         lock(&self.core)
     }
 
-    /// Returns the parts that decide about requests.
+    /// Returns the parts needed to decide about requests.
     pub(crate) fn handshake(&self) -> ServerHandshake<'_> {
         ServerHandshake {
             options: &self.options.handshake,
@@ -120,7 +120,7 @@ impl Shared {
             && self.lifecycle.with_counts(|counts| counts.connections < max)
     }
 
-    /// Returns true unless the server still waits for its cluster before it serves clients.
+    /// Returns false while the server waits for its cluster before it serves clients.
     fn is_formed(&self) -> bool {
         let Some(options) = &self.options.cluster else { return true };
         let core = self.core();

@@ -1,7 +1,7 @@
-//! One queue of wake-up times for all connections of a server.
+//! A queue of wake-up times shared by all connections of a server.
 //!
-//! A runtime timer in each connection would cost some hundred bytes per connection. Here a timer is
-//! an entry in an ordered map, and one task per server sleeps until the first entry is due.
+//! A runtime timer in each connection would cost some hundred bytes per connection. Here a timer is an
+//! entry in an ordered map, and one task per server sleeps until the first entry is due.
 
 pub(crate) mod moment;
 
@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::sync::{Mutex, lock};
 use crate::timer::moment::Moment;
 
-/// The sleep of the timer task when no timer is set.
+/// How long the timer task sleeps if no timer is set.
 const IDLE: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ pub(crate) struct TimerQueue(Mutex<Deadlines>);
 struct Deadlines {
     due: BTreeMap<Key, Waker>,
     serial: Serial,
-    /// The tasks that run the timers, to be woken when a new timer is due before all others.
+    /// Wakers of the tasks that run the timers, called when a new timer is the first one due.
     drivers: Vec<Waker>,
     called: bool,
 }
@@ -37,8 +37,8 @@ pub(crate) struct Timer {
     set: Option<Key>,
 }
 
-/// The place of a timer in the queue: its time, and a number that distinguishes timers of the same time,
-/// in the order in which they were set. In parts, so that it takes 12 bytes.
+/// The key of a timer in the queue: its time, and a serial number that orders timers with the same
+/// time. Split into parts, so that it takes 12 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     high: u32,
@@ -57,7 +57,7 @@ impl Key {
     }
 }
 
-/// The number of the next timer. After the last one it begins again.
+/// The serial number of the next timer. Wraps around.
 #[derive(Debug)]
 struct Serial(NonZeroU32);
 
@@ -78,7 +78,7 @@ impl Deadlines {
     fn insert(&mut self, at: Moment, waker: &Waker) -> Key {
         loop {
             let key = Key::new(at, self.serial.take());
-            // Taken if the numbers have begun again while an old timer waits.
+            // Occupied if the serial numbers have wrapped around while an old timer waits.
             if let Entry::Vacant(free) = self.due.entry(key) {
                 free.insert(waker.clone());
                 return key;
@@ -92,7 +92,7 @@ impl Deadlines {
 }
 
 impl Timer {
-    /// Schedules `waker` to be woken at `at`. An earlier wake-up time stays: the task then checks
+    /// Schedules `waker` to be called at `at`. An earlier wake-up time is kept: the task then checks
     /// the clock and sets the next one.
     pub(crate) fn set(&mut self, timers: &TimerQueue, at: Duration, waker: &Waker) {
         let at = Moment::from(at);
@@ -107,8 +107,8 @@ impl Timer {
         self.set = Some(key);
         let is_first = table.first() == Some(key);
         let drivers = if is_first { std::mem::take(&mut table.drivers) } else { Vec::new() };
-        // Wakers run after the unlock, here and below: a runtime may poll the task at once, and the
-        // task sets its timer under this lock.
+        // Here and below, wakers are called after the lock is released: a runtime may immediately poll
+        // the task, which sets its timer under this lock.
         drop(table);
         drivers.into_iter().for_each(Waker::wake);
     }
@@ -128,10 +128,10 @@ impl Timer {
 }
 
 impl TimerQueue {
-    /// Wakes the tasks whose timers are due, and returns the time at which the next timer is due.
+    /// Wakes the tasks whose timers are due. Returns the time at which the next timer is due.
     pub(crate) fn fire_due(&self, now: Duration) -> Option<Duration> {
         let mut table = lock(&self.0);
-        // Splits after all timers of `now` itself, whatever their serial.
+        // Splits after all timers of `now`, whatever their serial numbers.
         let after = Key::new((now + Duration::from_nanos(1)).into(), NonZeroU32::MIN);
         let mut later = table.due.split_off(&after);
         std::mem::swap(&mut table.due, &mut later);
@@ -147,14 +147,14 @@ impl TimerQueue {
         lock(&self.0).due.len()
     }
 
-    /// Wakes all tasks with a timer before it is due.
+    /// Wakes all tasks that have a timer, even if it is not due.
     pub(crate) fn fire_all(&self) {
-        // The entries stay: a task whose timer is set does not set it again for a later time.
+        // The entries are kept: a task with a timer does not set it again for a later time.
         let wakers: Vec<Waker> = lock(&self.0).due.values().cloned().collect();
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Wakes the timer tasks, so that they look for work at once.
+    /// Wakes the timer tasks, so that they check for work immediately.
     pub(crate) fn wake_drivers(&self) {
         let mut table = lock(&self.0);
         table.called = true;
@@ -163,8 +163,8 @@ impl TimerQueue {
         drivers.into_iter().for_each(Waker::wake);
     }
 
-    /// Fires timers forever, with the runtime's `sleep`. Calls `work` first after each wake-up, until
-    /// it returns false.
+    /// Fires timers forever, with the runtime's `sleep`. After each wake-up it first calls `work` until
+    /// that returns false.
     pub(crate) async fn run<S: Future>(
         &self,
         now: impl Fn() -> Duration,

@@ -1,22 +1,22 @@
-//! A time on the server's clock in eight bytes, half of what a [`Duration`] takes. Each connection
+//! A compact time on the server's clock: eight bytes, half the size of a [`Duration`]. Each connection
 //! stores several.
 
 use std::cmp::Ordering;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-/// The nanoseconds since the clock began, plus one, so that an `Option` takes eight bytes too. Ends
-/// after 584 years.
+/// Nanoseconds since the clock's start, plus one, so that an `Option` takes eight bytes too. The range
+/// is 584 years.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(NonZeroU64);
 
 impl Moment {
-    /// Returns a number in the order of the moments.
+    /// Returns an integer that is ordered like the moments.
     pub(crate) fn to_bits(self) -> u64 {
         self.0.get()
     }
 
-    /// Returns the moment of a number from [`to_bits`](Self::to_bits).
+    /// Returns the moment for an integer from [`to_bits`](Self::to_bits).
     pub(crate) fn from_bits(bits: u64) -> Moment {
         Moment(NonZeroU64::new(bits).unwrap_or(NonZeroU64::MIN))
     }
@@ -24,7 +24,7 @@ impl Moment {
 
 impl From<Duration> for Moment {
     fn from(at: Duration) -> Self {
-        // A later time is as good as never.
+        // A time beyond the range saturates, since it will never be reached.
         let nanos = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
         Moment(NonZeroU64::MIN.saturating_add(nanos))
     }

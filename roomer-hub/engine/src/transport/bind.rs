@@ -1,10 +1,10 @@
-//! The error of a listener that cannot be opened.
+//! The error of opening a listener.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
 
-/// The error of an adapter's `bind`. The text names the address, the cause and, if there is one, the
-/// remedy. As an [`io::Error`] it keeps its kind.
+/// The error of an adapter's `bind`. The text contains the address, the cause and, if known, the
+/// remedy. Converted to an [`io::Error`], it keeps its kind.
 #[derive(thiserror::Error)]
 #[error("cannot listen on {address}: {cause}{}", advice(.cause))]
 pub struct BindError {
@@ -14,7 +14,7 @@ pub struct BindError {
 }
 
 impl BindError {
-    /// Creates the error for an address.
+    /// Creates an error from an address and the system's error.
     pub fn new(address: impl fmt::Display, cause: io::Error) -> Self {
         BindError { address: address.to_string(), cause }
     }
@@ -33,7 +33,7 @@ fn advice(cause: &io::Error) -> &'static str {
     }
 }
 
-/// Formats like `Display`, since a `main` that returns the error prints it in this form.
+/// Formats like `Display`, since an error returned by `main` is printed with `Debug`.
 impl fmt::Debug for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

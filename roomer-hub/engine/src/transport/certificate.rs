@@ -1,4 +1,4 @@
-//! A certificate and its key from files.
+//! TLS configuration from a certificate file and a key file.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use futures_rustls::rustls::pki_types::pem::{self, PemObject};
 use futures_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use futures_rustls::rustls::{self, ServerConfig};
 
-/// Returns the configuration of TLS for a certificate (with those that sign it, if any) and its key,
-/// both files in PEM. Clients need no certificate. For other rules build a [`ServerConfig`].
+/// Loads a TLS configuration from PEM files: a certificate, with its chain if any, and its key. Clients
+/// need no certificate. For other rules, build a [`ServerConfig`].
 ///
 /// # Errors
 ///
@@ -41,37 +41,37 @@ pub enum TlsFileError {
     /// The certificate cannot be read.
     #[error("cannot read the certificate {}: {cause}", path.display())]
     Certificate {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The reason.
         #[source]
         cause: pem::Error,
     },
-    /// The file has no certificate.
+    /// The file contains no certificate.
     #[error("there is no certificate in {}; it must be PEM", path.display())]
     NoCertificate {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
     /// The key cannot be read.
     #[error("cannot read the key {}: {cause}", path.display())]
     Key {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
         /// The reason.
         #[source]
         cause: pem::Error,
     },
-    /// The two do not belong together, or are of an unknown kind.
+    /// Certificate and key do not match, or are of an unsupported kind.
     #[error(
         "the certificate {} and the key {} cannot be used: {cause}",
         certificate.display(),
         key.display()
     )]
     Pair {
-        /// The file of the certificate.
+        /// The path of the certificate file.
         certificate: PathBuf,
-        /// The file of the key.
+        /// The path of the key file.
         key: PathBuf,
         /// The reason.
         #[source]
@@ -79,7 +79,7 @@ pub enum TlsFileError {
     },
 }
 
-/// Formats like `Display`, since a `main` that returns the error prints it in this form.
+/// Formats like `Display`, since an error returned by `main` is printed with `Debug`.
 impl fmt::Debug for TlsFileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

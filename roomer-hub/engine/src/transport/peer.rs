@@ -1,10 +1,10 @@
-//! The address of a client, as each connection stores it.
+//! The compact form in which each connection stores its client's address.
 
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;
 
-/// An address in half the bytes of an `Option<SocketAddr>`. The longer ones are shared by the two
-/// places that store one for each connection.
+/// An address in half the size of an `Option<SocketAddr>`. IPv6 addresses are allocated, and shared by
+/// the two places per connection that store them.
 #[derive(Clone, Debug, Default)]
 pub(crate) enum PeerAddress {
     #[default]

@@ -1,4 +1,4 @@
-//! TLS by [rustls], for adapters and for applications with a listener of their own.
+//! TLS with [rustls], for adapters and for applications with their own listeners.
 //!
 //! The TLS handshake is part of the connection's handshake: it begins with the first read, and the
 //! same [timeout](crate::Builder::handshake_timeout) applies.
@@ -18,14 +18,14 @@ pub use super::certificate::{TlsFileError, tls_config};
 /// Wraps a listener so that an adapter's `serve` uses TLS on each of its connections. A TLS handshake
 /// does not delay other connections.
 ///
-/// `config` contains the certificate and the rules for clients' certificates. rustls needs a
-/// [provider](rustls::crypto) of cryptography; the feature enables `ring`. Offer no protocol by ALPN
-/// except `http/1.1`.
+/// `config` contains the certificate and the rules for client certificates. rustls needs a cryptography
+/// [provider](rustls::crypto); the feature enables `ring`. The only ALPN protocol, if any, must be
+/// `http/1.1`.
 pub fn tls<L>(listener: L, config: impl Into<Arc<rustls::ServerConfig>>) -> TlsListener<L> {
     TlsListener { listener, config: config.into() }
 }
 
-/// A listener that speaks TLS; see [`tls`].
+/// A listener whose connections use TLS; see [`tls`].
 #[derive(Debug)]
 #[must_use]
 pub struct TlsListener<L> {
@@ -39,14 +39,14 @@ impl<L> TlsListener<L> {
         &self.listener
     }
 
-    /// Starts TLS on a connection that the wrapped listener has accepted.
+    /// Starts TLS on a connection accepted by the wrapped listener.
     pub fn wrap<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> TlsStream<S> {
         TlsStream::accept(stream, self.config.clone())
     }
 }
 
-/// The server's side of TLS over a stream. If the client does not speak TLS, the first read returns
-/// an error.
+/// The server side of TLS over a stream. If the client does not use TLS, the first read returns an
+/// error.
 pub struct TlsStream<S>(State<S>);
 
 enum State<S> {
@@ -57,16 +57,16 @@ enum State<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
-    /// Creates the server's side of TLS. The handshake begins with the first read.
+    /// Creates the server side of TLS. The handshake starts with the first read.
     pub fn accept(stream: S, config: Arc<rustls::ServerConfig>) -> Self {
         TlsStream(State::Accepting(Box::new(TlsAcceptor::from(config).accept(stream))))
     }
 
-    /// Returns the stream after the handshake.
+    /// Returns the stream, or an error before the handshake has completed.
     fn open(&mut self) -> io::Result<Pin<&mut server::TlsStream<S>>> {
         match &mut self.0 {
             State::Open(stream) => Ok(Pin::new(&mut **stream)),
-            // The engine writes before the handshake only to reject a socket, which then closes.
+            // Before the handshake, the engine writes only to reject a socket, which is then closed.
             State::Accepting(_) | State::Failed => Err(ErrorKind::NotConnected.into()),
         }
     }
@@ -82,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
             match ready!(Pin::new(&mut **accept).poll(cx)) {
                 Ok(stream) => self.0 = State::Open(Box::new(stream)),
                 Err(error) => {
-                    // A handshake that has failed must not be polled again.
+                    // A failed handshake must not be polled again.
                     self.0 = State::Failed;
                     return Poll::Ready(Err(error));
                 }

@@ -1,9 +1,9 @@
-//! One connection's sending side as the other tasks see it: an outbox behind a lock, and the socket.
+//! One connection's sending side, shared with other tasks: an outbox behind a lock, and the socket.
 //!
-//! [`SocketWriter::push`] decides the order of what a connection gets; the engine calls it under the
-//! hub's lock. [`SocketWriter::flush`] then writes, outside that lock and from the task that has
-//! something to send. When two tasks flush at once, the second leaves its bytes to the first. When the
-//! socket is full, the connection's own task waits for it and continues.
+//! [`SocketWriter::push`] determines the order of a connection's output; the engine calls it under the
+//! hub's lock. [`SocketWriter::flush`] then writes, without that lock and from the task that has
+//! output. If two tasks flush at the same time, the first also writes the bytes of the second. If the
+//! socket is full, the connection's own task waits until it is writable and continues.
 
 #[cfg(feature = "audit")]
 mod audit;
@@ -30,20 +30,20 @@ use crate::outbound::socket_writer::paused::PausedSenders;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering, lock};
 use crate::transport::Transport;
 
-/// The maximum number of slices of one vectored write.
+/// The maximum number of slices in one vectored write.
 const MAX_IOVECS: usize = 64;
 
 pub(crate) struct SocketWriter<T: ?Sized = dyn Transport> {
     state: Mutex<State>,
-    /// True while more than the high-water mark waits.
+    /// True while the queue is above the high-water mark.
     is_above: AtomicBool,
-    /// True if the socket has accepted none of that for a while.
+    /// True if the queue is above the mark and the socket has accepted nothing for a while.
     is_stalled: AtomicBool,
-    /// True if the session's client is back on another socket, whose task waits for the session.
+    /// True if the session's client has returned on another socket, whose task waits for the session.
     is_superseded: AtomicBool,
-    /// True if the client speaks the extended protocol.
+    /// True if the client uses the extended protocol.
     is_extended: AtomicBool,
-    /// True if the client takes compressed messages.
+    /// True if the client accepts compressed messages.
     takes_compressed: AtomicBool,
     budget: Arc<MemoryBudget>,
     socket: T,
@@ -52,21 +52,21 @@ pub(crate) struct SocketWriter<T: ?Sized = dyn Transport> {
 #[derive(Default)]
 struct State {
     outbox: Outbox,
-    /// Bytes of frames and messages that the session buffers.
+    /// The number of bytes of frames and messages that the session buffers.
     buffered: usize,
-    /// The bytes that the memory budget knows of.
+    /// The number of bytes last reported to the memory budget.
     reported: usize,
-    /// Written bytes that the server's statistics contain.
+    /// The number of written bytes already added to the server's statistics.
     counted: u64,
     /// True while a task writes.
     is_writing: bool,
     /// True while the connection is on a list of connections to flush.
     is_scheduled: bool,
-    /// The connection's own task.
+    /// Waker of the connection's own task.
     task: Option<Waker>,
-    /// Tasks of senders that wait until the connection is no longer congested.
+    /// Wakers of senders that wait until the connection is no longer congested.
     paused_senders: PausedSenders,
-    /// The packets that the client of a session has not acknowledged.
+    /// The packets that a session's client has not acknowledged.
     replay: Option<Box<Replay>>,
 }
 
@@ -75,10 +75,10 @@ struct State {
 pub(crate) enum Pressure {
     /// The queue is below the high-water mark.
     Normal,
-    /// The queue is above it, and the socket accepts bytes: senders should pause.
+    /// The queue is above the mark, and the socket accepts bytes. Senders should pause.
     Above,
-    /// The queue is above it, and the socket has accepted nothing for a while: senders do not wait
-    /// for a peer that has stopped reading.
+    /// The queue is above the mark, and the socket has accepted nothing for a while. Senders do not
+    /// wait for a peer that has stopped reading.
     Stalled,
 }
 
@@ -96,8 +96,8 @@ impl SocketWriter {
         })
     }
 
-    /// Queues bytes of packets. Returns true if the caller has to schedule a flush; otherwise one is
-    /// scheduled already, or the connection takes no more.
+    /// Queues bytes of packets. Returns true if the caller has to schedule a flush; false if one is
+    /// already scheduled, or if the connection accepts no more output.
     pub(crate) fn push(&self, chunk: Chunk) -> bool {
         let mut state = lock(&self.state);
         if state.replay.is_some() {
@@ -112,17 +112,17 @@ impl SocketWriter {
     }
 
     fn push_locked(&self, state: &mut State, chunk: Chunk) -> bool {
-        // A queue that this overruns is flushed too: that wakes the connection's task, which closes.
+        // A queue that this overruns is flushed too, which wakes the connection's task to close it.
         state.outbox.push(chunk, self.budget.marks.max)
             && !std::mem::replace(&mut state.is_scheduled, true)
     }
 
-    /// Queues the last bytes and takes none after them. The caller has to flush. With `drop_unsent`,
-    /// frames that the socket has not begun to take are dropped first.
+    /// Queues the last bytes, after which no output is accepted. The caller has to flush. With
+    /// `drop_unsent`, first drops the frames whose transmission has not begun.
     pub(crate) fn finish(&self, last: Bytes, drop_unsent: bool) {
         let mut state = lock(&self.state);
         if state.outbox.finish(last, drop_unsent) {
-            // After a close frame there is nothing to return to.
+            // A session cannot be resumed after a close frame.
             (state.buffered, state.replay) = (0, None);
         }
     }
@@ -134,23 +134,24 @@ impl SocketWriter {
         self.finish(frame.into(), drop_unsent);
     }
 
-    /// Writes until the socket is full or nothing waits. Returns true if this left the queue above the
-    /// high-water mark for the first time.
+    /// Writes until the socket is full or the queue is empty. Returns true if the queue is now above
+    /// the high-water mark and was not before.
     pub(crate) fn flush(&self) -> bool {
         let mut state = lock(&self.state);
-        // Cleared before the write, so that bytes pushed from now on schedule a flush of their own.
+        // Cleared before the write, so that bytes pushed from now on schedule another flush.
         state.is_scheduled = false;
-        // Two writes at once could interleave their bytes. The other task finds the new bytes when it
+        // Concurrent writes could interleave their bytes. The other task finds the new bytes when it
         // takes the lock again.
         if !state.is_writing && !state.outbox.is_blocked() {
             state = self.write_all(state);
         }
-        // The connection's task is not woken for each write: it has to act only if the socket is full,
-        // which it alone can wait for, or if the connection has to end.
+        // The connection's task is not woken for each write, but only if the socket is full, since no
+        // other task can wait for it, or if the connection has to end.
         let concerns_task = state.outbox.is_blocked() || state.outbox.phase() != OutboxPhase::Open;
         let task = if concerns_task { state.task.clone() } else { None };
         let (is_newly_above, resumed) = self.update_pressure(&mut state);
-        // After the unlock: a woken task may run at once on another thread, and locks the state first.
+        // Woken after the lock is released: a woken task may immediately run on another thread, where
+        // it first locks the state.
         drop(state);
         if let Some(task) = task {
             task.wake();
@@ -163,20 +164,20 @@ impl SocketWriter {
         state.is_writing = true;
         while state.outbox.is_writable() {
             let mut in_flight = state.outbox.take();
-            // The system call happens without the lock, so that other tasks can queue meanwhile.
+            // The system call is made without the lock, so that other tasks can queue in the meantime.
             drop(state);
             in_flight.compress(MAX_IOVECS);
             let result = self.write(&in_flight);
             state = lock(&self.state);
-            // A store is avoided in the usual case: it would take the flag's cache line from the
-            // threads of senders, which read it.
+            // The store is skipped in the usual case, since it would invalidate the cache line of the
+            // flag that senders on other threads read.
             let accepts = matches!(result, Written::Some { .. });
             if accepts && self.is_stalled.load(Ordering::Relaxed) {
                 self.is_stalled.store(false, Ordering::Release);
             }
-            // Before what was pushed meanwhile, so that the order of the bytes holds.
+            // Put back in front of the chunks pushed in the meantime, so that the bytes stay in order.
             state.outbox.put_back(in_flight, result);
-            // The log stays: a session outlives its socket.
+            // The log is kept, since a session outlives its socket.
             if state.outbox.phase() == OutboxPhase::Dead {
                 state.buffered = 0;
             }
@@ -192,7 +193,7 @@ impl SocketWriter {
         } else {
             let mut slices = [IoSlice::new(&[]); MAX_IOVECS];
             let (mut count, mut offered) = (0, 0);
-            // Chunks beyond the slices are for the next write.
+            // Chunks beyond the slices are left to the next write.
             for (slice, chunk) in slices.iter_mut().zip(std::iter::once(front).chain(back.iter())) {
                 *slice = IoSlice::new(chunk.left());
                 count += 1;
@@ -204,14 +205,14 @@ impl SocketWriter {
             Ok(accepted) if accepted > 0 => Written::Some { accepted, offered },
             Err(error) if error.kind() == ErrorKind::Interrupted => Written::Interrupted,
             Err(error) if error.kind() == ErrorKind::WouldBlock => Written::Full,
-            // Nothing empty is offered, so 0 accepted bytes mean a closed socket.
+            // No empty buffer is offered, so 0 accepted bytes mean a closed socket.
             Ok(_) | Err(_) => Written::Failed,
         }
     }
 
     /// Compares the queue with the high-water mark. Pressure ends at half the mark, so that small
-    /// writes do not make it flutter. Returns true if the queue has just exceeded the mark, and the
-    /// tasks to wake because it no longer does.
+    /// writes do not toggle it. Returns true if the queue has just exceeded the mark, and the wakers to
+    /// call if pressure has ended.
     fn update_pressure(&self, state: &mut State) -> (bool, Vec<Waker>) {
         self.report_usage(state);
         // Changed only under the lock that the caller holds.
@@ -226,12 +227,12 @@ impl SocketWriter {
         (is_above && !was_above, resumed)
     }
 
-    /// Returns true if the connection takes packets, even if only to keep them.
+    /// Returns true if the connection accepts packets, even if only to keep them for a later socket.
     pub(crate) fn is_open(&self) -> bool {
         lock(&self.state).is_open()
     }
 
-    /// Returns how often a full socket accepted bytes again.
+    /// Returns how often a full socket has accepted bytes again.
     pub(crate) fn relieved(&self) -> u32 {
         lock(&self.state).outbox.relieved()
     }
@@ -244,7 +245,7 @@ impl SocketWriter {
         }
     }
 
-    /// Returns true while more than the high-water mark waits.
+    /// Returns true while the queue is above the high-water mark.
     pub(crate) fn is_above(&self) -> bool {
         self.is_above.load(Ordering::Acquire)
     }
@@ -254,20 +255,20 @@ impl SocketWriter {
         self.pressure() == Pressure::Above
     }
 
-    /// Ends the wait of senders for a connection whose socket has accepted nothing for a while.
+    /// Releases senders that wait for a connection whose socket has accepted nothing for a while.
     pub(crate) fn mark_stalled(&self) {
         if !self.is_stalled.swap(true, Ordering::AcqRel) {
-            // After the flag is set: a sender that checks it under the lock either sees it or is in
-            // the list.
+            // Taken after the flag is set: a sender that checks the flag under the lock either observes
+            // it or is in the list.
             let resumed = lock(&self.state).paused_senders.take();
             resumed.into_iter().for_each(Waker::wake);
         }
     }
 
-    /// Polls until the connection is not congested or has ended, for a sender's task.
+    /// For a sender's task: returns ready if the connection is not congested or has ended.
     pub(crate) fn poll_uncongested(&self, cx: &Context<'_>) -> Poll<()> {
-        // Checked under the lock under which the wakers are taken: otherwise one could be added just
-        // after, and would not be woken.
+        // Checked under the lock under which the wakers are taken: otherwise a waker could be added
+        // just after, and would never be called.
         let mut state = lock(&self.state);
         if !self.is_congested() || state.outbox.phase() != OutboxPhase::Open {
             return Poll::Ready(());
@@ -276,7 +277,7 @@ impl SocketWriter {
         Poll::Pending
     }
 
-    /// Drops what waits: the connection has ended.
+    /// Drops all queued bytes, since the connection has ended.
     pub(crate) fn discard(&self) {
         let mut state = lock(&self.state);
         state.kill();
@@ -285,7 +286,8 @@ impl SocketWriter {
         resumed.into_iter().for_each(Waker::wake);
     }
 
-    /// Drops what waits, including the close frame, and wakes the connection's own task to end.
+    /// Drops all queued bytes, including the close frame, and wakes the connection's own task, which
+    /// then ends.
     pub(crate) fn abort(&self) {
         self.discard();
         let task = lock(&self.state).task.clone();
@@ -302,7 +304,7 @@ impl State {
     fn is_open(&self) -> bool {
         match self.outbox.phase() {
             OutboxPhase::Open | OutboxPhase::Detached => true,
-            // The socket has failed. The session's task has not noticed yet.
+            // The socket has failed, but the session's task has not observed it yet.
             OutboxPhase::Dead => self.replay.is_some(),
             OutboxPhase::Overrun | OutboxPhase::Closing => false,
         }

@@ -1,8 +1,8 @@
-//! The tasks of senders that wait for a congested receiver.
+//! The list of senders that wait for a congested receiver.
 
 use std::task::Waker;
 
-/// Tasks to wake; boxed, since few connections have any.
+/// Wakers of the waiting senders. Boxed, since few connections have any.
 #[derive(Default)]
 pub(super) struct PausedSenders(Option<Box<Senders>>);
 

@@ -1,4 +1,4 @@
-//! The part of a session that stays when its socket is lost: the packets that the client has not
+//! The part of a session that survives the loss of its socket: the packets that the client has not
 //! acknowledged.
 
 use std::io::{self, ErrorKind, IoSlice};
@@ -15,25 +15,25 @@ use crate::sync::{MutexGuard, Ordering, lock};
 use crate::transport::Transport;
 
 impl SocketWriter {
-    /// Begins a session: packets are kept from now on until the client acknowledges them.
+    /// Starts a session: from now on packets are kept until the client acknowledges them.
     pub(crate) fn begin_session(&self) {
         lock(&self.state).replay = Some(Box::default());
         self.is_extended.store(true, Ordering::Relaxed);
     }
 
-    /// Returns true if the client speaks the extended protocol.
+    /// Returns true if the client uses the extended protocol.
     pub(crate) fn is_extended(&self) -> bool {
-        // Written before the writer is in the server's table, and read under the server's lock.
+        // Written before the writer is added to the server's table, and read under the server's lock.
         self.is_extended.load(Ordering::Relaxed)
     }
 
-    /// Records that the client takes compressed messages. Called before the writer is in the server's
-    /// table.
+    /// Records that the client accepts compressed messages. Must be called before the writer is added
+    /// to the server's table.
     pub(crate) fn take_compressed(&self) {
         self.takes_compressed.store(true, Ordering::Relaxed);
     }
 
-    /// Returns true if the client takes compressed messages.
+    /// Returns true if the client accepts compressed messages.
     pub(crate) fn takes_compressed(&self) -> bool {
         self.takes_compressed.load(Ordering::Relaxed)
     }
@@ -47,24 +47,24 @@ impl SocketWriter {
         match state.outbox.phase() {
             OutboxPhase::Detached => {}
             OutboxPhase::Dead => {
-                // The socket has failed, so no flush follows that would report what is kept.
+                // The socket has failed, so no flush follows that would report the kept bytes.
                 self.report_usage(&mut state);
                 return false;
             }
-            // With a socket, a log that has overflowed does not end the session: it only keeps the
-            // client from returning until it has acknowledged more.
+            // With a socket, an overflow of the log does not end the session. It only prevents the
+            // client from resuming until it has acknowledged more.
             _ => return self.push_locked(&mut state, chunk),
         }
         if !is_kept {
-            // The flush wakes the session's task, which ends it.
+            // The flush wakes the session's task, which ends the session.
             state.outbox.overrun();
         }
-        // The flush reports to the memory budget too.
+        // The flush also reports to the memory budget.
         !std::mem::replace(&mut state.is_scheduled, true)
     }
 
     /// Drops the packets that the client has received: the first `count` of the session. Returns true
-    /// if there were any.
+    /// if any were dropped.
     pub(crate) fn acknowledge(&self, count: u64) -> Result<bool, WrongCount> {
         let mut state = lock(&self.state);
         let result = state.replay.as_mut().map_or(Ok(false), |replay| replay.acknowledge(count));
@@ -72,27 +72,27 @@ impl SocketWriter {
         result
     }
 
-    /// Returns a writer without a socket that keeps the packets of this one's session, which ends
-    /// here. The caller puts it in this one's place under the server's lock.
+    /// Moves the packets of this writer's session to a new writer without a socket, and returns it. The
+    /// caller replaces this writer in the server's table.
     pub(crate) fn detach(&self) -> Arc<SocketWriter> {
         let detached = SocketWriter::new(NoSocket, self.budget.clone());
         detached.is_extended.store(true, Ordering::Relaxed);
-        // Released at once, so that the locks of two writers are never held together.
+        // Unlocked immediately, so that the locks of two writers are never held at the same time.
         let replay = lock(&self.state).replay.take();
         let mut state = lock(&detached.state);
         state.outbox.detach();
         state.replay = replay;
         detached.report_usage(&mut state);
         drop(state);
-        // The client may be back before the server has noticed that its socket was lost.
+        // The client may have returned before the server observed that its socket was lost.
         if self.is_superseded() {
             detached.is_superseded.store(true, Ordering::Release);
         }
         detached
     }
 
-    /// Takes the log out of a detached writer, with the packets that the client has not received.
-    /// Returns an error if the client's count is wrong, or the session has overflowed or ended.
+    /// Takes the log of a detached writer, and the packets that the client has not received. Returns an
+    /// error if the client's count is wrong, or if the session has overflowed or ended.
     pub(crate) fn take_replay(&self, received: u64) -> Result<(Bytes, Box<Replay>), WrongCount> {
         let mut state = lock(&self.state);
         if state.outbox.phase() != OutboxPhase::Detached {
@@ -103,43 +103,43 @@ impl SocketWriter {
         Ok((replay.resume(received)?, replay))
     }
 
-    /// Continues a session on this writer's socket: sends again what the client has not received, and
-    /// keeps it until it is acknowledged.
+    /// Continues a session on this writer's socket: retransmits the packets that the client has not
+    /// received, and keeps them until they are acknowledged.
     pub(crate) fn continue_session(&self, (again, replay): (Bytes, Box<Replay>)) {
         self.is_extended.store(true, Ordering::Relaxed);
         let mut state = lock(&self.state);
-        // Before the log is put back, which already has these packets.
+        // Queued before the log is restored, which already contains these packets.
         self.push_locked(&mut state, Chunk::complete(again));
         state.replay = Some(replay);
     }
 
-    /// Drops what waits, and the packets of the session, which has ended. The caller flushes, which wakes
-    /// the connection's task.
+    /// Drops all queued bytes, and the packets of the session, which has ended. The caller flushes,
+    /// which wakes the connection's task.
     pub(crate) fn kill(&self) {
         lock(&self.state).kill();
     }
 
-    /// Reverts [`supersede`](Self::supersede), since that task no longer waits.
+    /// Reverts [`supersede`](Self::supersede), since the other task no longer waits.
     pub(crate) fn keep(&self) {
         self.is_superseded.store(false, Ordering::Release);
     }
 
-    /// Marks the session as one whose client is back on another socket, and wakes its task.
+    /// Marks the session as one whose client has returned on another socket, and wakes its task.
     pub(crate) fn supersede(&self) {
         self.is_superseded.store(true, Ordering::Release);
-        // After the flag is set: the task registers before it checks the flag, so it is either
-        // woken or sees it.
+        // Woken after the flag is set: the task registers its waker before it checks the flag, so it is
+        // either woken or observes the flag.
         let task = lock(&self.state).task.clone();
         task.into_iter().for_each(std::task::Waker::wake);
     }
 
-    /// Returns true if the session's client is back on another socket.
+    /// Returns true if the session's client has returned on another socket.
     pub(crate) fn is_superseded(&self) -> bool {
         self.is_superseded.load(Ordering::Acquire)
     }
 }
 
-/// The socket of a session that has none.
+/// Stands for the socket of a detached session.
 struct NoSocket;
 
 impl Transport for NoSocket {

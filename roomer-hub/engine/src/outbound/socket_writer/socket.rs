@@ -1,4 +1,4 @@
-//! What only the connection's own task does with its socket: reads, waits for room, shuts it down.
+//! Operations reserved for the connection's own task: reading, waiting for writability, shutting down.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -13,32 +13,33 @@ pub(crate) struct Status {
     pub(crate) phase: OutboxPhase,
     /// True while the socket is full.
     pub(crate) is_blocked: bool,
-    /// Bytes that wait.
+    /// The number of queued bytes.
     pub(crate) queued: usize,
-    /// Bytes of the newest message.
+    /// The number of bytes of the newest message.
     pub(crate) newest: usize,
-    /// Bytes that are left of the oldest message if it is a large one.
+    /// The number of bytes left of the oldest message if it is large.
     pub(crate) large_message_left: usize,
-    /// Bytes that the socket has ever accepted.
+    /// The total number of bytes accepted by the socket.
     pub(crate) written: u64,
-    /// The number of times that a full socket accepted bytes again.
+    /// How often a full socket has accepted bytes again.
     pub(crate) relieved: u32,
     pub(crate) pressure: Pressure,
 }
 
 impl Status {
-    /// Returns true while more than the high-water mark waits.
+    /// Returns true while the queue is above the high-water mark.
     pub(crate) fn is_above(&self) -> bool {
         self.pressure != Pressure::Normal
     }
 }
 
 impl SocketWriter {
-    /// Returns the status to the connection's own task, which is woken when the socket becomes full
-    /// or the phase changes.
+    /// Returns the status, and registers the connection's own task, which is woken when the socket
+    /// becomes full or the phase changes.
     pub(crate) fn poll_status(&self, cx: &Context<'_>) -> Status {
         let mut state = lock(&self.state);
-        // The task is polled often and its waker rarely changes; a clone is an atomic operation.
+        // The task is polled often and its waker rarely changes, so the atomic operation of a clone is
+        // avoided.
         if !state.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             state.task = Some(cx.waker().clone());
         }
@@ -48,7 +49,7 @@ impl SocketWriter {
             is_blocked: outbox.is_blocked(),
             queued: outbox.queued(),
             newest: outbox.newest(),
-            // Asked only of a full socket, which saves the walk over the headers.
+            // Determined only for a full socket, since it requires parsing the headers.
             large_message_left: if outbox.is_blocked() { outbox.large_message_left() } else { 0 },
             written: outbox.written(),
             relieved: outbox.relieved(),
@@ -56,13 +57,13 @@ impl SocketWriter {
         }
     }
 
-    /// Polls until a full socket has room again or has failed, for the connection's own task.
+    /// For the connection's own task: returns ready if a full socket is writable again or has failed.
     pub(crate) fn poll_unblock(&self, cx: &mut Context<'_>) -> Poll<()> {
         let result = std::task::ready!(self.socket.poll_writable(cx));
         let mut state = lock(&self.state);
         state.outbox.unblock();
         if result.is_err() {
-            // The session, if there is one, survives the socket.
+            // The session, if there is one, survives the loss of the socket.
             state.outbox.kill();
             state.buffered = 0;
         }
@@ -79,25 +80,25 @@ impl SocketWriter {
         self.socket.poll_read(cx, buf)
     }
 
-    /// Lets other ready tasks run first.
+    /// Wakes the task again after other ready tasks have run.
     pub(crate) fn yield_now(&self, cx: &mut Context<'_>) {
         self.socket.yield_now(cx);
     }
 
-    /// Lets the socket buffer more than before and flushes: the last bytes are due.
+    /// Before the last bytes: lets the socket buffer more, and flushes.
     pub(crate) fn prepare_final_write(&self) {
         self.socket.prepare_final_write();
-        // The socket has room for more now, which no event of the runtime reports.
+        // The socket now accepts more bytes, which the runtime does not report as an event.
         lock(&self.state).outbox.unblock();
         self.flush();
     }
 
-    /// Ends the socket's writing direction.
+    /// Shuts down the write direction of the socket.
     pub(crate) fn shutdown(&self) {
         self.socket.shutdown();
     }
 
-    /// Polls until the socket may be dropped, once everything is written.
+    /// Returns ready if the socket may be dropped, after everything was written.
     pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.socket.poll_closed(cx)
     }

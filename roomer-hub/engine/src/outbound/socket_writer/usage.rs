@@ -1,4 +1,4 @@
-//! The bytes that a connection holds in memory, and those that it has written.
+//! Accounting of the bytes that a connection holds and has written.
 
 use super::{SocketWriter, State};
 use crate::outbound::budget::Usage;
@@ -6,7 +6,7 @@ use crate::outbound::outbox::OutboxPhase;
 use crate::sync::lock;
 
 impl SocketWriter {
-    /// Reports to the memory budget what the connection holds.
+    /// Reports the bytes held by the connection to the memory budget.
     pub(super) fn report_usage(&self, state: &mut State) {
         let holds = state.holds();
         if holds != state.reported {
@@ -14,18 +14,17 @@ impl SocketWriter {
         }
     }
 
-    /// Sets the number of bytes that the connection's session buffers.
+    /// Sets the number of bytes buffered by the connection's session.
     pub(crate) fn set_buffered(&self, bytes: usize) {
         let mut state = lock(&self.state);
-        // A connection that has ended has dropped its buffers; a late report must not count them
-        // again.
+        // A connection that has ended has dropped its buffers. A late report must not count them again.
         if state.outbox.phase() == OutboxPhase::Open {
             state.buffered = bytes;
             self.report_usage(&mut state);
         }
     }
 
-    /// Returns what the connection holds in memory.
+    /// Returns the memory held by the connection.
     pub(crate) fn usage(&self) -> Usage {
         let state = lock(&self.state);
         let buffers = state.outbox.chunks().map(|chunk| {
@@ -33,17 +32,17 @@ impl SocketWriter {
             (range.end.addr(), chunk.len())
         });
         let mut buffers: Vec<_> = buffers.collect();
-        // A write has taken its chunks out of the outbox, whose count still includes them.
+        // The chunks of a write in progress are not in the outbox, but are included in its count.
         let seen: usize = buffers.iter().map(|(_, len)| len).sum();
         let in_flight = state.outbox.queued().saturating_sub(seen);
-        // A batch keeps its compressed form for those that have not written it yet.
+        // A batch keeps its compressed form for the connections that have not written it yet.
         let pending = state.outbox.chunks().filter_map(|chunk| chunk.compressed.as_ref()?.made());
         buffers.extend(pending.map(|form| (form.as_ptr_range().end.addr(), form.len())));
         let mut own = state.buffered;
         if let Some(replay) = &state.replay {
             own += replay.own();
-            // All of each buffer: acknowledged frames stay in memory as long as one after them is
-            // kept.
+            // Each buffer counts as a whole: acknowledged frames stay in memory as long as a later one
+            // in the same buffer is kept.
             buffers.extend(replay.buffers().map(|bytes| {
                 let range = bytes.as_ptr_range();
                 (range.end.addr(), bytes.len())
@@ -52,13 +51,14 @@ impl SocketWriter {
         Usage { own, in_flight, buffers }
     }
 
-    /// Returns the bytes that wait, and those written since [`count_written`](Self::count_written).
+    /// Returns the number of queued bytes, and of those written since
+    /// [`count_written`](Self::count_written).
     pub(crate) fn backlog(&self) -> (usize, u64) {
         let state = lock(&self.state);
         (state.outbox.queued(), state.outbox.written() - state.counted)
     }
 
-    /// Returns the bytes that were written since the last call.
+    /// Returns the number of bytes written since the last call.
     pub(crate) fn count_written(&self) -> u64 {
         let mut state = lock(&self.state);
         let written = state.outbox.written();
@@ -67,7 +67,7 @@ impl SocketWriter {
 }
 
 impl State {
-    /// Returns the bytes that the connection holds.
+    /// Returns the number of bytes held by the connection.
     pub(super) fn holds(&self) -> usize {
         let kept = self.replay.as_ref().map_or(0, |replay| replay.held());
         self.outbox.queued() + self.buffered + kept

@@ -1,7 +1,8 @@
-//! Any byte stream as a transport, for adapters: TLS, Unix sockets, pipes.
+//! An adapter from any byte stream to a transport: TLS, Unix sockets, pipes.
 //!
-//! A socket can be written to from any task, while a stream is polled and remembers only one waker.
-//! So it is behind a lock, and is polled with one waker, which wakes the connection's own task: whichever task writes, the owner is woken when there is room again.
+//! A socket can be written to from any task, while a stream is polled and stores only one waker. The
+//! stream is therefore behind a lock, and is always polled with the same waker, which wakes the
+//! connection's own task: whichever task writes, that task is woken when the stream is writable again.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -13,10 +14,10 @@ use futures_io::{AsyncRead, AsyncWrite};
 use crate::sync::{Mutex, lock};
 use crate::transport::Transport;
 
-/// Makes a transport of a stream.
+/// Converts a stream into a transport.
 ///
-/// Several buffers are written as one vectored write; a stream that accepts only the first buffer
-/// of it gets one write for each. Each write is followed by a flush.
+/// Several buffers are written with one vectored write. A stream that accepts only the first buffer of
+/// a vectored write receives one write for each. Each write is followed by a flush.
 pub fn share<S>(stream: S) -> impl Transport
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -30,7 +31,7 @@ where
 struct Shared<S> {
     pipe: Mutex<Pipe<S>>,
     owner: Arc<OwnerWaker>,
-    /// The same, as the stream's waker.
+    /// The same owner, as the waker that the stream stores.
     waker: Waker,
 }
 
@@ -39,7 +40,7 @@ struct Pipe<S> {
     pending: Pending,
 }
 
-/// The operation that the stream has to complete for the bytes that it has accepted.
+/// The operation that must complete before the accepted bytes are flushed or the stream is closed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Pending {
     Nothing,
@@ -48,14 +49,14 @@ enum Pending {
     Closed,
 }
 
-/// The waker that the stream stores. It wakes the connection's own task, which may not have been
-/// polled yet.
+/// The state of the waker that the stream stores. It wakes the connection's own task, which may not
+/// have been polled yet.
 #[derive(Default)]
 struct OwnerWaker(Mutex<OwnerState>);
 
 #[derive(Default)]
 struct OwnerState {
-    /// True if the last write found no room and the stream has not called the waker since.
+    /// True if the last write was pending and the stream has not called the waker since.
     is_full: bool,
     task: Option<Waker>,
 }
@@ -66,7 +67,7 @@ impl Wake for OwnerWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Woken without the lock, since a waker may poll the task at once.
+        // Called without the lock, since a waker may immediately poll the task.
         let task = {
             let mut state = lock(&self.0);
             state.is_full = false;
@@ -81,7 +82,7 @@ impl OwnerWaker {
         lock(&self.0).is_full = is_full;
     }
 
-    /// Registers the connection's own task to be woken. Returns ready unless the stream is full.
+    /// Registers the waker of the connection's own task. Returns ready unless the stream is full.
     fn register(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.0);
         if !state.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
@@ -92,7 +93,7 @@ impl OwnerWaker {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Pipe<S> {
-    /// Continues the pending flush or close.
+    /// Continues a pending flush or close.
     fn poll_pending(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.pending {
             Pending::Nothing | Pending::Closed => {}
@@ -115,8 +116,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pipe<S> {
         self.poll_pending(cx)
     }
 
-    /// Writes until all bytes are accepted or the stream accepts no more. Returns the number of bytes
-    /// and how the last write ended.
+    /// Writes until all bytes are accepted or the stream accepts no more. Returns the number of
+    /// accepted bytes and the result of the last write.
     fn write(
         &mut self,
         cx: &mut Context<'_>,
@@ -125,11 +126,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pipe<S> {
         if matches!(self.pending, Pending::Close | Pending::Closed) {
             return (0, Poll::Ready(Err(ErrorKind::BrokenPipe.into())));
         }
-        // `offset` bytes of the buffer `next` are written already.
+        // `offset` bytes of the buffer `next` have already been written.
         let (mut next, mut offset, mut total) = (0, 0, 0);
         while next < bufs.len() {
             let stream = Pin::new(&mut self.stream);
-            // A started buffer is written alone, since the caller's list of buffers cannot be advanced.
+            // A partly written buffer is written alone, since the caller's slices cannot be advanced.
             let polled = match offset {
                 0 => stream.poll_write_vectored(cx, &bufs[next..]),
                 _ => stream.poll_write(cx, &bufs[next][offset..]),
@@ -142,7 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pipe<S> {
                 Poll::Ready(Err(error)) => return (total, Poll::Ready(Err(error))),
                 Poll::Pending => return (total, Poll::Pending),
             }
-            // The stream may only have buffered them, as TLS does.
+            // The stream may have only buffered the bytes, as TLS does.
             self.pending = Pending::Flush;
             while next < bufs.len() && offset >= bufs[next].len() {
                 offset -= bufs[next].len();
@@ -158,9 +159,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Shared<S>
         let mut pipe = lock(&self.pipe);
         let has_room = self.owner.register(cx).is_ready();
         let mut cx = Context::from_waker(&self.waker);
-        // Only the owner continues a flush that could not complete. A full stream is not flushed: a
-        // flush may replace the waker that it stores for writing, and its next operation is a write
-        // anyway.
+        // Only the owner continues a pending flush. A full stream is not flushed: a flush may replace
+        // the waker stored for writing, and the next operation is a write in any case.
         if (has_room || pipe.pending != Pending::Flush)
             && let Poll::Ready(Err(error)) = pipe.poll_pending(&mut cx)
         {
@@ -180,7 +180,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Shared<S>
         let (taken, end) = pipe.write(&mut cx, bufs);
         if end.is_ready() {
             self.owner.set_full(false);
-            // A flush that cannot complete now continues when the owner reads next.
+            // If the flush is pending, it is continued when the owner reads next.
             if let Poll::Ready(Err(error)) = pipe.poll_pending(&mut cx) {
                 return Err(error);
             }
@@ -188,8 +188,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Shared<S>
         match end {
             Poll::Ready(Err(error)) if error.kind() != ErrorKind::Interrupted => Err(error),
             Poll::Pending if taken == 0 => Err(ErrorKind::WouldBlock.into()),
-            // What was accepted comes first; the caller finds out about the rest when it writes
-            // again.
+            // Accepted bytes are reported first; the caller receives the error when it writes again.
             _ if taken > 0 => Ok(taken),
             _ => Err(ErrorKind::Interrupted.into()),
         }
@@ -201,14 +200,14 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Shared<S>
 
     fn shutdown(&self) {
         let mut cx = Context::from_waker(&self.waker);
-        // What does not complete now continues in `poll_closed`.
+        // If the close is pending, it is continued in `poll_closed`.
         let _ = lock(&self.pipe).poll_close(&mut cx);
     }
 
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let _ = self.owner.register(cx);
         let mut cx = Context::from_waker(&self.waker);
-        // After an error there is nothing that could still be written.
+        // After an error nothing more can be written.
         lock(&self.pipe).poll_close(&mut cx).map(|_| ())
     }
 }

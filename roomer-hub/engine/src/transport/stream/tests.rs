@@ -1,4 +1,4 @@
-//! Tests with a stream whose capacity the test controls.
+//! Tests with a stream whose capacity is controlled by the test.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -7,13 +7,13 @@ use crate::transport::stream::*;
 
 #[derive(Default)]
 struct State {
-    /// The number of bytes that the stream accepts, and the bytes that it has accepted.
+    /// The number of bytes that the stream still accepts.
     room: usize,
     accepted: Vec<u8>,
     calls: usize,
-    /// Bytes to be read.
+    /// Bytes for the transport to read.
     inbox: Vec<u8>,
-    /// True while flushes do not complete.
+    /// True while flushes are pending.
     is_flush_blocked: bool,
     is_flushed: bool,
     is_closed: bool,
@@ -186,10 +186,10 @@ fn the_owner_is_woken_by_room_after_a_write_of_any_task() {
     assert!(transport.poll_read(&mut cx, &mut [0; 8]).is_pending());
     stream.change(|state| {
         state.room = 3;
-        // Change the stream without a wake-up.
+        // Changes the stream without a wake-up.
         (state.reading, state.writing) = (None, None);
     });
-    // Write from another thread, whose waker the stream never gets.
+    // Writes from another thread, whose waker is never passed to the stream.
     thread::scope(|scope| {
         scope.spawn(|| {
             assert_eq!(transport.try_write(b"abcdef").unwrap(), 3);
@@ -338,7 +338,7 @@ fn a_write_error_is_returned_and_the_stream_counts_as_writable() {
     stream.change(|state| state.is_broken = true);
     let error = transport.try_write(b"abc").unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-    // The owner must not wait for room that a broken stream never has.
+    // The owner must not wait for writability of a broken stream.
     let owner = Arc::new(Task::default());
     let waker = owner.waker();
     assert!(transport.poll_writable(&mut Context::from_waker(&waker)).is_ready());
