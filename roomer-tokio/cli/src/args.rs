@@ -1,4 +1,4 @@
-//! The commands and their options.
+//! The command line: commands and their options.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::serve::config::flags::Flags;
 #[derive(Parser)]
 #[command(name = "roomer", version, after_help = EXIT_CODES)]
 pub(crate) struct Args {
-    /// Print one line of JSON for each thing.
+    /// Print each result as one line of JSON.
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(subcommand)]
@@ -23,7 +23,7 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Print the messages of rooms until it is stopped; reconnects by itself.
+    /// Print the messages of rooms until stopped; reconnects after failures.
     #[command(after_help = "\
 Examples:
   roomer tail ws://localhost:8080/ws lobby
@@ -68,7 +68,7 @@ Examples:
   tcpdump -x -r capture.pcap | roomer decode
   roomer decode page.har")]
     Decode(Decode),
-    /// Run a server, as a file, the environment and flags describe it.
+    /// Run a server that a file, the environment and flags configure.
     #[command(after_help = "\
 A value is taken from the flag, else from the environment (ROOMER_LIMITS_MAX_ROOMS for
 limits.max_rooms), else from the file, else it is the default. SIGTERM drains the server.
@@ -79,15 +79,15 @@ Examples:
   ROOMER_LISTEN=0.0.0.0:8080 roomer serve roomer.toml
   roomer serve --print-config > roomer.toml")]
     Serve(Serve),
-    /// Check the configuration of a server, with what the environment adds to it.
+    /// Check the configuration of a server, including what the environment adds to it.
     #[command(after_help = "\
 Each mistake is a line with its place, the key, and what to write instead.
 
 Example:
   roomer check roomer.toml && systemctl restart roomer")]
     Check(Check),
-    /// Put load on a server and measure it (--help lists the scenarios).
-    // The load generator has a `--help` of its own.
+    /// Generate load on a server and measure it (--help lists the scenarios).
+    // The load generator has its own `--help`.
     #[command(disable_help_flag = true)]
     Bench {
         /// The arguments of the load generator.
@@ -96,7 +96,7 @@ Example:
     },
     /// Print the completions for a shell.
     Completions {
-        /// The shell that reads the completions.
+        /// The shell to generate completions for.
         shell: Shell,
     },
 }
@@ -108,19 +108,19 @@ pub(crate) struct Tail {
     /// The names of the rooms.
     #[arg(required = true)]
     pub(crate) rooms: Vec<String>,
-    /// Only messages of this event; may be given several times.
+    /// Only print messages of this event; may be given several times.
     #[arg(long = "event", value_name = "EVENT")]
     pub(crate) events: Vec<String>,
-    /// First the last N messages that the room remembers.
+    /// First print the last N messages in the room's history.
     #[arg(long, value_name = "N")]
     pub(crate) history: Option<u32>,
     /// Stop after N messages.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
-    /// Also print who joins and leaves.
+    /// Also print joins and leaves of members.
     #[arg(long)]
     pub(crate) members: bool,
-    /// Keep trying if there is no connection at the start.
+    /// Keep trying if the server cannot be reached at the start.
     #[arg(long)]
     pub(crate) wait: bool,
 }
@@ -138,7 +138,7 @@ pub(crate) struct Send {
     /// Send only to this member.
     #[arg(long, value_name = "ID")]
     pub(crate) to: Option<String>,
-    /// Send each line of standard input as a message, as they come.
+    /// Send each line of standard input as a message as soon as it is read.
     #[arg(long, conflicts_with = "payload")]
     pub(crate) lines: bool,
 }
@@ -153,7 +153,7 @@ pub(crate) struct Request {
     pub(crate) event: String,
     #[command(flatten)]
     pub(crate) payload: Payload,
-    /// Ask this member instead of the server.
+    /// Send the request to this member instead of the server.
     #[arg(long, value_name = "ID")]
     pub(crate) to: Option<String>,
 }
@@ -164,7 +164,7 @@ pub(crate) struct Members {
     pub(crate) connect: Connect,
     /// The name of the room.
     pub(crate) room: String,
-    /// Continue, and print who joins and leaves.
+    /// Keep running, and print joins and leaves of members.
     #[arg(long)]
     pub(crate) watch: bool,
 }
@@ -175,31 +175,31 @@ pub(crate) struct Talk {
     pub(crate) connect: Connect,
     /// The name of the room.
     pub(crate) room: String,
-    /// The name that the other members see, where the server keeps infos of members.
+    /// The name shown to other members, if the server supports members' infos.
     #[arg(long)]
     pub(crate) name: Option<String>,
     /// The event of the messages.
     #[arg(long, default_value = "chat")]
     pub(crate) event: String,
-    /// First the last N messages that the room remembers.
+    /// First print the last N messages in the room's history.
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) history: u32,
 }
 
 #[derive(clap::Args)]
 pub(crate) struct Decode {
-    /// The file; standard input without it.
+    /// The file to read; standard input by default.
     pub(crate) file: Option<PathBuf>,
-    /// How to read the bytes that the hexadecimal digits stand for.
+    /// How to interpret the bytes.
     #[arg(long, value_enum, default_value_t = Bytes::Auto)]
     pub(crate) bytes: Bytes,
 }
 
 #[derive(clap::Args)]
 pub(crate) struct Serve {
-    /// The file of the configuration, in TOML.
+    /// The configuration file, in TOML.
     pub(crate) file: Option<PathBuf>,
-    /// Print the whole configuration as a file, and end.
+    /// Print the whole configuration as a file, and exit.
     #[arg(long)]
     pub(crate) print_config: bool,
     #[command(flatten)]
@@ -208,7 +208,7 @@ pub(crate) struct Serve {
 
 #[derive(clap::Args)]
 pub(crate) struct Check {
-    /// The file of the configuration, in TOML.
+    /// The configuration file, in TOML.
     pub(crate) file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) flags: Flags,

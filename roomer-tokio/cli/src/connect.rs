@@ -1,4 +1,4 @@
-//! Connects a command to its server.
+//! Options of the connection to a server, and opening it.
 
 use std::fs;
 use std::io::Read;
@@ -14,9 +14,9 @@ use rustls_pki_types::pem::PemObject;
 
 use crate::failure::Failure;
 
-/// The maximum number of events that wait while the output is slow.
+/// The capacity of the event buffer, which fills while the output is slow.
 const BUFFER: usize = 8192;
-/// The messages that wait to be sent, and their bytes: the server decides how large one may be.
+/// The limits of the send queue: messages and bytes. The server limits the size of a single message.
 const QUEUE: (usize, usize) = (1000, 64 << 20);
 
 #[derive(clap::Args)]
@@ -32,17 +32,17 @@ pub(crate) struct Connect {
     /// Trust the certificates of this PEM file, and no others.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Speak the plain protocol: without sessions, requests and infos of members.
+    /// Use the plain protocol: without sessions, requests and infos of members.
     #[arg(long)]
     plain: bool,
-    /// The seconds that an answer of the server may take.
+    /// The timeout in seconds for an answer of the server.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub(crate) timeout: Duration,
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    // Refuses what `f64` also reads: negative and infinite numbers, and `nan`.
+    // Rejects what `f64` also parses: negative and infinite numbers, and `nan`.
     Duration::try_from_secs_f64(seconds)
         .ok()
         .filter(|duration| !duration.is_zero())
@@ -51,7 +51,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 #[derive(clap::Args)]
 pub(crate) struct Payload {
-    /// The content; `-` takes all of standard input.
+    /// The payload; `-` reads all of standard input.
     payload: Option<String>,
 }
 
@@ -70,20 +70,20 @@ impl Payload {
     }
 }
 
-/// A client and its events.
+/// A client and the stream of its events.
 pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) events: Events,
 }
 
 impl Connect {
-    /// Starts a client, which connects.
+    /// Creates a client, which connects in the background.
     pub(crate) fn start(&self) -> Result<Connection, Failure> {
         let wrong = |error: InvalidAddress| Failure::Input(format!("{}: {error}", self.url));
         let mut builder = Client::builder(&self.url).map_err(wrong)?.extended(!self.plain);
         builder = builder.queue(QUEUE.0, QUEUE.1);
         for header in &self.headers {
-            // At the first colon: a value may contain more of them, as an origin does.
+            // Splits at the first colon: a value may contain further ones, as an origin does.
             let (name, value) = header.split_once(':').ok_or_else(|| {
                 Failure::Input(format!("--header {header:?} is not of the form 'NAME: VALUE'"))
             })?;
@@ -96,12 +96,12 @@ impl Connect {
             builder = builder.tls(trusting(file)?);
         }
         let client = builder.connect().map_err(wrong)?;
-        // The client's task has not run yet, so these are all of its events.
+        // The client's task has not run yet, so the stream contains all events.
         let events = client.events_with(BUFFER);
         Ok(Connection { client, events })
     }
 
-    /// Starts a client and waits for its connection. The first failure ends it.
+    /// Creates a client and waits until it is connected. The first failure is returned.
     pub(crate) async fn open(&self) -> Result<Connection, Failure> {
         let mut connection = self.start()?;
         let opened = async {
@@ -109,7 +109,8 @@ impl Connect {
                 match connection.events.next().await {
                     Some(Event::Opened { .. }) => return Ok(()),
                     Some(Event::Suspended(failure)) => {
-                        // The client would try again; a script learns at once, and decides itself.
+                        // The client would retry. Returned instead, so that a script can decide for
+                        // itself.
                         return Err(Failure::lost(&self.url, &failure));
                     }
                     Some(Event::Closed(closing)) => {
@@ -126,7 +127,7 @@ impl Connect {
         }
     }
 
-    /// Joins a room and waits until it is joined.
+    /// Joins a room and waits for the result.
     pub(crate) async fn join(&self, client: &Client, room: &str) -> Result<Room, Failure> {
         let room = client.join(room);
         match tokio::time::timeout(self.timeout, room.joined()).await {
@@ -144,7 +145,7 @@ impl Connect {
     }
 }
 
-/// Returns a configuration that trusts the certificates in a file.
+/// Returns a TLS configuration that trusts only the certificates in a file.
 fn trusting(file: &PathBuf) -> Result<Arc<ClientConfig>, Failure> {
     let wrong = |why: String| Failure::Input(format!("--ca {}: {why}", file.display()));
     let pem = fs::read(file).map_err(|error| wrong(error.to_string()))?;
@@ -153,7 +154,7 @@ fn trusting(file: &PathBuf) -> Result<Arc<ClientConfig>, Failure> {
         let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
         roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
     }
-    // A file with only a key is valid PEM, and no server would be trusted.
+    // Checked, since a file with only a key is valid PEM, but then no server would be trusted.
     if roots.is_empty() {
         return Err(wrong("there is no certificate in it".into()));
     }

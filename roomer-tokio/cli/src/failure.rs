@@ -1,25 +1,25 @@
-//! The failures of commands, and their exit codes.
+//! Failures of commands, and their exit codes.
 
 use std::io;
 use std::process::ExitCode;
 
 use roomer_tokio::client::{Closing, Failure as Lost, JoinError, RequestError};
 
-/// The reason why a command ends early.
+/// The reason why a command fails.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// The server, another client or the network did not fulfil the request.
+    /// The server, another client or the network has not fulfilled the request.
     #[error("{0}")]
     Refused(String),
-    /// The command line, or the input, is wrong.
+    /// The command line or the input is invalid.
     #[error("{0}")]
     Input(String),
-    /// There is no connection to the server.
+    /// The server cannot be reached.
     #[error("{0}")]
     NoConnection(String),
     #[error("no answer in time: {0}")]
     TimedOut(&'static str),
-    /// The configuration of a server is wrong, in one or several places.
+    /// The configuration of a server has one or more errors.
     #[error("{}", .0.join("; "))]
     Config(Vec<String>),
     #[error("cannot write the output: {0}")]
@@ -46,9 +46,9 @@ impl Failure {
         })
     }
 
-    /// Creates the failure for a connection that could not be made or was lost for good.
+    /// Creates the failure for a connection that could not be opened or was lost.
     pub(crate) fn lost(url: &str, failure: &Lost) -> Failure {
-        // Only for what another command line may mend.
+        // Hints only at causes that another command line may fix.
         let hint = match failure {
             Lost::Rejected { status: 401 } => ": the server wants credentials (--token, --header)",
             Lost::Rejected { status: 403 } => {

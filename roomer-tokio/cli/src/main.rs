@@ -1,11 +1,11 @@
 //! `roomer`, a command line for room servers.
 //!
-//! | file | what it knows |
+//! | file | contents |
 //! |---|---|
 //! | `args` | the commands and their options |
-//! | `connect` | how a command gets its connection |
-//! | `output` | lines for people and lines of JSON |
-//! | `failure` | what can go wrong, and the exit code of it |
+//! | `connect` | options of the connection to a server |
+//! | `output` | output as text or as lines of JSON |
+//! | `failure` | failures and their exit codes |
 //! | `serve` | a server: its configuration, its listeners, its log |
 //! | `tail`, `send`, `request`, `members`, `talk` | one command each |
 //! | `decode` | captured bytes as packets: `decode/source` finds the bytes, `decode/packets` reads them |
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     let output = Output::new(args.json);
     match run(args.command, &output) {
         Ok(code) => code,
-        // The program that reads the output has enough of it, as `head` does.
+        // The reader of the output has closed the pipe, as `head` does.
         Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }
@@ -67,7 +67,7 @@ fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Check(args) => serve::check(&args, output)?,
         Command::Bench { args } => return Ok(roomer_load::run("roomer bench", args)),
         Command::Completions { shell } => {
-            // Not to standard output at once: the generator panics if that is closed.
+            // Generated into a buffer, since the generator panics if standard output is closed.
             let mut script = Vec::new();
             generate(shell, &mut Args::command(), "roomer", &mut script);
             std::io::stdout().lock().write_all(&script)?;
@@ -79,7 +79,7 @@ fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
 fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(command);
-    // A thread may wait for a line of standard input that never arrives.
+    // Does not wait for a thread that is blocked reading standard input.
     runtime.shutdown_background();
     result
 }

@@ -1,4 +1,4 @@
-//! `roomer members`: the members of a room, without this client.
+//! `roomer members`: prints the members of a room, without this client.
 
 use std::pin::pin;
 
@@ -13,7 +13,7 @@ use crate::output::{Output, Profile};
 
 pub(crate) async fn run(args: Members, output: &Output) -> Result<(), Failure> {
     let Connection { client, mut events } = args.connect.open().await?;
-    // From here on: until there is a connection, a signal ends the process at once.
+    // Installed only now, so that a signal during connecting ends the process immediately.
     let mut stop = pin!(shutdown_signal());
     let room = args.connect.join(&client, &args.room).await?;
     let own = client.id();
@@ -23,7 +23,7 @@ pub(crate) async fn run(args: Members, output: &Output) -> Result<(), Failure> {
         (members.count().saturating_sub(1), others)
     });
     others.sort_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
-    // A room that counts its members does not list them.
+    // A room that only counts its members does not list them.
     if others.is_empty() && total > 0 {
         output.either(&json!({ "on": "count", "members": total }), || {
             format!("{total} members, whose ids the server does not tell")

@@ -1,4 +1,4 @@
-//! Lines for people and lines of JSON.
+//! Output as text for people or as lines of JSON.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 
-/// The characters of an id that people see.
+/// The number of characters of an id that are shown.
 const SHORT_ID: usize = 8;
 
-/// Where the output goes. Colours are left out unless standard output is a terminal that shows them
-/// (`NO_COLOR`, `CLICOLOR_FORCE`).
+/// The format of the output. Colours are omitted unless standard output is a terminal that supports
+/// them (`NO_COLOR`, `CLICOLOR_FORCE`).
 pub(crate) struct Output {
     pub(crate) is_json: bool,
 }
@@ -25,14 +25,14 @@ impl Output {
         Output { is_json }
     }
 
-    /// Writes a line without buffering, since a reader may wait for it.
+    /// Writes a line without buffering, since a reader may be waiting for it.
     pub(crate) fn line(&self, line: &str) -> Result<(), Failure> {
         let mut out = anstream::stdout().lock();
         writeln!(out, "{line}")?;
         Ok(out.flush()?)
     }
 
-    /// Writes a value as JSON, or else what the function returns.
+    /// Writes `json`, or the text that the function returns.
     pub(crate) fn either(
         &self,
         value: &Value,
@@ -67,7 +67,7 @@ impl Output {
         })
     }
 
-    /// Writes who joined, left or changed.
+    /// Writes a line about a member that joined, left or changed.
     fn member(&self, on: &str, room: &str, id: &ConnId, profile: &Profile) -> Result<(), Failure> {
         let mut value = json!({ "on": on, "room": room, "id": id.as_str() });
         profile.put(&mut value);
@@ -81,8 +81,8 @@ impl Output {
         })
     }
 
-    /// Writes that a member of a room joined, left or changed. Returns false if the event is of
-    /// another kind.
+    /// Writes a line if the event is about a member of the room that joined, left or changed. Returns
+    /// false for any other event.
     pub(crate) fn members(&self, event: &Event, room: &Room) -> Result<bool, Failure> {
         let (on, id) = match event {
             Event::MemberJoined { id, .. } => ("joined", id),
@@ -96,7 +96,7 @@ impl Output {
         Ok(true)
     }
 
-    /// Writes events of the connection to standard error.
+    /// Reports an event of the connection on standard error.
     pub(crate) fn connection(&self, event: &Event) {
         match event {
             Event::Opened { id, is_resumed: false } => self.notice(&format!("connected as {id}")),
@@ -115,7 +115,7 @@ impl Output {
         }
     }
 
-    /// Writes a line for people on standard error. It is JSON too if the output is.
+    /// Writes a notice to standard error, as JSON if the output is JSON.
     pub(crate) fn notice(&self, text: &str) {
         let text = escape(text);
         match self.is_json {
@@ -141,7 +141,7 @@ impl Output {
         }
     }
 
-    /// Writes an answer, unchanged if a program reads it.
+    /// Writes a reply, unchanged unless standard output is a terminal.
     pub(crate) fn answer(&self, payload: &[u8]) -> Result<(), Failure> {
         if self.is_json {
             let mut value = json!({ "on": "answer" });
@@ -150,7 +150,7 @@ impl Output {
         }
         let mut out = io::stdout().lock();
         if out.is_terminal() {
-            // `line` locks it itself.
+            // Released first, since `line` locks standard output.
             drop(out);
             return self.line(&readable(payload));
         }
@@ -167,23 +167,23 @@ pub(crate) fn styled(text: &str, style: Style) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Returns the sender as people see it.
+/// Returns the short form of a sender's id.
 pub(crate) fn sender(from: &str) -> String {
     match from {
         "" => styled("server", AnsiColor::Magenta.on_default()),
         id => {
-            // By characters: on other servers an id may be any text.
+            // Cut by characters, since on other servers an id may be any text.
             let short: String = id.chars().take(SHORT_ID).collect();
             styled(&escape(&short), AnsiColor::Green.on_default())
         }
     }
 }
 
-/// Returns the text without characters that could command the terminal, or turn the line around.
+/// Escapes characters that could control the terminal or reverse the line.
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        // These marks reverse the direction of text, and could show another line than was sent.
+        // Bidirectional controls could make the line look different from what was sent.
         let turns = matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         match c {
             '\t' => out.push(c),
@@ -194,7 +194,7 @@ pub(crate) fn escape(text: &str) -> String {
     out
 }
 
-/// Returns a payload as people read it: text, or its bytes.
+/// Formats a payload for people: as text, or else as bytes.
 pub(crate) fn readable(payload: &[u8]) -> String {
     if let Ok(text) = std::str::from_utf8(payload) {
         return escape(text);
@@ -208,7 +208,7 @@ pub(crate) fn readable(payload: &[u8]) -> String {
     out
 }
 
-/// Adds a payload: `text` if it is UTF-8, else `base64`.
+/// Adds a payload as `text` if it is UTF-8, else as `base64`.
 pub(crate) fn put_payload(value: &mut Value, payload: &[u8]) {
     match std::str::from_utf8(payload) {
         Ok(text) => value["text"] = text.into(),
@@ -216,7 +216,7 @@ pub(crate) fn put_payload(value: &mut Value, payload: &[u8]) {
     }
 }
 
-/// The details of a member that the server sends with its id.
+/// The details of a member that the server sends together with its id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Profile {
     user: Option<String>,
@@ -225,7 +225,7 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
-    /// Copies it, since nothing may be written while the members are borrowed from the client.
+    /// Copied, since nothing may be written while the members are borrowed from the client.
     pub(crate) fn of(members: &Members, id: &ConnId) -> Profile {
         Profile {
             user: members.user(id).map(Into::into),
@@ -233,7 +233,7 @@ impl Profile {
         }
     }
 
-    /// Returns the `name` in the info, under which people know the member.
+    /// Returns the `name` in the info, which is shown to people.
     pub(crate) fn name(&self) -> Option<String> {
         let info: Value = serde_json::from_str(self.info.as_deref()?).ok()?;
         Some(info.get("name")?.as_str()?.to_owned())
@@ -243,15 +243,15 @@ impl Profile {
         if let Some(user) = &self.user {
             value["user"] = user.as_str().into();
         }
-        // The info is valid JSON, but may be nested too deeply for this reader: then it is left
-        // out.
+        // The info is valid JSON, but may be nested too deeply for serde_json, in which case it is
+        // omitted.
         if let Some(Ok(info)) = self.info.as_deref().map(serde_json::from_str::<Value>) {
             value["info"] = info;
         }
     }
 }
 
-/// Formats the details for people, to follow the id.
+/// Formats the details for output after the id.
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(user) = &self.user {

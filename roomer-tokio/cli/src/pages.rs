@@ -1,4 +1,4 @@
-//! Test: the commands on pages, and in the examples of `--help`, are accepted by the command line.
+//! Tests that the command line accepts the commands on pages and in the examples of `--help`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
@@ -42,20 +42,20 @@ fn wrong_commands_are_found() {
     assert_eq!(commands(text), ["roomer send 'a b'", "roomer x > y", "roomer z # why"]);
 }
 
-/// Returns why a command is rejected, if it is.
+/// Returns the reason for which a command is rejected, or `None`.
 fn rejected(line: &str) -> Option<String> {
     let error = Args::try_parse_from(words(line)).err()?;
     let is_asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
     (!is_asked).then(|| error.to_string())
 }
 
-/// Returns the examples of a command as a page: in their help they are indented by two columns.
+/// Returns the examples in a command's help, which are indented by two columns, as a page.
 fn examples(command: &clap::Command) -> String {
     let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     help.lines().map(|line| format!("  {line}\n")).collect()
 }
 
-/// Collects the pages of a folder, each with its text.
+/// Collects the text of all pages in a folder.
 fn find_pages(folder: &Path, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
         let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
@@ -69,7 +69,7 @@ fn find_pages(folder: &Path, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// Returns the commands of `roomer` in the blocks of code of a page.
+/// Returns the `roomer` commands in the code blocks of a page.
 fn commands(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut is_code = false;
@@ -83,7 +83,7 @@ fn commands(text: &str) -> Vec<String> {
     found
 }
 
-/// Returns the command in a part of a line, without the variables before it.
+/// Returns the command in a part of a line, without preceding variables.
 fn command(part: &str) -> Option<String> {
     let (before, _) = part.split_once("roomer ").filter(|(before, _)| {
         before.split_whitespace().all(|word| word.contains('=')) && !before.ends_with(['/', '-'])
@@ -91,7 +91,7 @@ fn command(part: &str) -> Option<String> {
     Some(part[before.len()..].to_owned())
 }
 
-/// Splits a command into words, as a shell does, up to a redirection or a comment.
+/// Splits a command into words like a shell, up to a redirection or a comment.
 fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
     for c in line.chars() {

@@ -1,4 +1,4 @@
-//! `roomer request`: a question and its answer.
+//! `roomer request`: sends a request and prints the answer.
 
 use crate::args::Request;
 use crate::connect::Connection;
@@ -15,7 +15,8 @@ pub(crate) async fn run(args: Request, output: &Output) -> Result<(), Failure> {
         Some(to) => room.request_to(to, &args.event, payload, timeout).await?,
         None => room.request(&args.event, payload, timeout).await?,
     };
-    // Before the close, which may take its time: what reads the output has it at once.
+    // Written before the close, which may take a while, so that a reader of the output has it
+    // immediately.
     output.answer(&answer)?;
     client.close().await;
     Ok(())

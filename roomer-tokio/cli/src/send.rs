@@ -1,4 +1,4 @@
-//! `roomer send`: messages to a room, or to one member.
+//! `roomer send`: sends messages to a room, or to one member.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::connect::Connection;
 use crate::failure::Failure;
 use crate::output::Output;
 
-/// The delay before another attempt to queue a message, while the queue is full.
+/// The delay before another attempt to queue a message while the queue is full.
 const RETRY: Duration = Duration::from_millis(10);
 
 pub(crate) async fn run(args: Send, output: &Output) -> Result<(), Failure> {
     let to = args.connect.receiver(args.to.as_deref())?;
-    // Read before the connection is opened, which would otherwise wait for the input.
+    // Read before the connection is opened, so that the connection does not wait for the input.
     let payload = if args.lines { None } else { Some(args.payload.read()?) };
     let Connection { client, events } = args.connect.open().await?;
     let room = args.connect.join(&client, &args.room).await?;
@@ -26,7 +26,7 @@ pub(crate) async fn run(args: Send, output: &Output) -> Result<(), Failure> {
         Some(payload) => sender.send(&args.event, &payload).await.map(|()| 1),
         None => sender.lines(&args.event).await,
     };
-    // Returns when the server has handled all messages, including those before a wrong one.
+    // Returns when the server has handled all messages, including those before a rejected one.
     client.close().await;
     while let Some(event) = sender.events.next().await {
         sender.note(&event)?;
@@ -45,16 +45,17 @@ struct Sender<'a> {
     room: Room,
     to: Option<ConnId>,
     events: Events,
-    /// The messages after a lost one are still sent.
+    /// True if messages after a lost one are still sent.
     goes_on: bool,
-    /// The first loss, for the exit code.
+    /// The first loss, which determines the exit code.
     lost: Option<Failure>,
     output: &'a Output,
 }
 
 impl Sender<'_> {
-    /// Sends each line of standard input, and returns how many there were. Events are read meanwhile:
-    /// the input may never end, and messages of others would push out the errors.
+    /// Sends each line of standard input, and returns the number of lines. Events are read
+    /// concurrently, since the input may never end, and messages from others would push errors out of
+    /// the buffer.
     async fn lines(&mut self, event: &str) -> Result<u64, Failure> {
         let mut input = BufReader::new(tokio::io::stdin());
         let mut line = Vec::new();
@@ -62,15 +63,15 @@ impl Sender<'_> {
         loop {
             let read = loop {
                 tokio::select! {
-                    // Events first, so that endless input does not hide an error.
+                    // Events take precedence, so that endless input does not hide an error.
                     biased;
                     Some(event) = self.events.next() => self.note(&event)?,
-                    // What was read before another event stays in `line`.
+                    // Bytes read before an event interrupted the read are kept in `line`.
                     read = input.read_until(b'\n', &mut line) => break read,
                 }
             };
             read.map_err(|error| Failure::Input(format!("standard input: {error}")))?;
-            // At the end of the input, `line` may have bytes that were read before an event.
+            // At the end of the input, `line` may contain bytes that were read before an event.
             if line.is_empty() {
                 return Ok(sent);
             }
@@ -82,7 +83,7 @@ impl Sender<'_> {
         }
     }
 
-    /// Records the effect of an event on the messages.
+    /// Updates the state of the messages by an event.
     fn note(&mut self, event: &Event) -> Result<(), Failure> {
         let checked = check(event);
         if !self.goes_on {
@@ -101,7 +102,7 @@ impl Sender<'_> {
         Ok(())
     }
 
-    /// Sends a message, as soon as there is room in the client's queue.
+    /// Sends a message as soon as the client's queue has room.
     async fn send(&mut self, event: &str, payload: &[u8]) -> Result<(), Failure> {
         loop {
             let sent = match self.to {
@@ -123,7 +124,7 @@ impl Sender<'_> {
     }
 }
 
-/// Returns the effect of an event on the messages.
+/// Returns an error if the event reports a loss of messages.
 fn check(event: &Event) -> Result<(), Failure> {
     match event {
         Event::Error(error) => Err(Failure::Refused(format!(

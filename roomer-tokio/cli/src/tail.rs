@@ -1,4 +1,4 @@
-//! `roomer tail`: the messages of rooms, as they come.
+//! `roomer tail`: prints the messages of rooms as they arrive.
 
 use std::pin::pin;
 
@@ -14,7 +14,7 @@ pub(crate) async fn run(args: Tail, output: &Output) -> Result<(), Failure> {
     let url = &args.connect.url;
     let Connection { client, mut events } =
         if args.wait { args.connect.start()? } else { args.connect.open().await? };
-    // From here on: until there is a connection, a signal ends the process at once.
+    // Installed only now, so that a signal during connecting ends the process immediately.
     let mut stop = pin!(shutdown_signal());
     let join = |room: &String| match args.history {
         Some(last) => client.join_with_history(room, last),
@@ -48,7 +48,7 @@ pub(crate) async fn run(args: Tail, output: &Output) -> Result<(), Failure> {
                     output.members(&event, room)?;
                 }
             }
-            // The server puts each client into root, which the command may not be about.
+            // Every client is in root, even if the command is not about it.
             Event::Missed { room } | Event::Removed { room }
                 if !args.rooms.iter().any(|known| **known == **room) => {}
             event => output.connection(event),

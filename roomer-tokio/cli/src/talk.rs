@@ -1,4 +1,4 @@
-//! `roomer talk`: a conversation, line by line.
+//! `roomer talk`: an interactive conversation, line by line.
 
 use std::io::{IsTerminal, Write};
 use std::pin::pin;
@@ -23,7 +23,7 @@ use crate::output::{Output, Profile, escape, readable, sender, styled};
 
 const PASTE_OFF: &str = "\x1b[?2004l";
 
-/// Writes lines above the one that is being edited.
+/// Prints lines above the one that is being edited.
 type Printer = Option<Box<dyn ExternalPrinter + Send>>;
 
 pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
@@ -31,7 +31,7 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
         return Err(Failure::Input("talk is for people: tail and send have --json".into()));
     }
     let Connection { client, mut events } = args.connect.open().await?;
-    // From here on: until there is a connection, a signal ends the process at once.
+    // Installed only now, so that a signal during connecting ends the process immediately.
     let mut stop = pin!(shutdown_signal());
     if let Some(name) = &args.name {
         let info = Info::new(&json!({ "name": name }).to_string());
@@ -39,7 +39,7 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
     }
     let room = client.join_with_history(&args.room, args.history);
     args.connect.join(&client, &args.room).await?;
-    // Before the editor changes it.
+    // Saved before the editor changes it.
     let _terminal = Terminal::new();
     let (printer, mut lines) = editor()?;
     let mut talk = Talker { client, room, event: args.event, printer, output };
@@ -64,8 +64,8 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The terminal as it was. The editor changes it while it waits for keys, and cannot restore it when
-/// the conversation ends meanwhile.
+/// The terminal's settings before the editor changed them. The editor cannot restore them itself if the
+/// conversation ends while it waits for keys.
 struct Terminal(Option<Termios>);
 
 impl Terminal {
@@ -77,22 +77,22 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
-            // A terminal that is gone needs nothing.
+            // Fails only if the terminal is gone.
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
-            // Also ends the mode in which pasted text is marked, and the line with the prompt.
+            // Also disables bracketed paste, and ends the line with the prompt.
             let _ = writeln!(std::io::stdout(), "{PASTE_OFF}");
         }
     }
 }
 
-/// Reads lines in a thread of its own, since the editor waits for keys.
+/// Reads lines in a separate thread, since the editor blocks while it waits for keys.
 fn editor() -> Result<(Printer, UnboundedReceiver<String>), Failure> {
     let unusable = |error: ReadlineError| Failure::Input(format!("the terminal: {error}"));
     let (sender, lines) = mpsc::unbounded_channel();
     if !std::io::stdin().is_terminal() {
-        // In a thread, since waiting for a line cannot be ended.
+        // In a thread, since a blocking read cannot be cancelled.
         thread::spawn(move || {
-            // An error ends the input, as its end does.
+            // An error ends the input like its end does.
             for line in std::io::stdin().lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
                     return;
@@ -146,7 +146,7 @@ impl Talker<'_> {
             for id in members.ids().filter(|id| Some(**id) != own) {
                 lines.push(format!("  {id}{}", Profile::of(members, id)));
             }
-            // Without this client, which is a member too.
+            // Excludes this client, which is a member too.
             members.count().saturating_sub(1)
         });
         lines.sort();
@@ -157,7 +157,7 @@ impl Talker<'_> {
         lines.into_iter().try_for_each(|line| self.line(line))
     }
 
-    /// Carries out a line. Returns false if the conversation ends.
+    /// Executes a line of input. Returns false if it ends the conversation.
     fn take(&mut self, line: &str) -> Result<bool, Failure> {
         let words = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
         match words {
@@ -193,11 +193,11 @@ impl Talker<'_> {
         error.map_or(Ok(()), |error| self.line(format!("not sent: {}", error.to_string())))
     }
 
-    /// Finds the member whose id begins with this text.
+    /// Returns the only member whose id begins with this text.
     fn member(&self, start: &str) -> Option<roomer_proto::ConnId> {
         self.room.with_members(|members| {
             let mut found = members.ids().filter(|id| id.as_str().starts_with(start));
-            // Only one that is alone: a whisper must not reach another member by chance.
+            // Only if it is unique: a direct message must not reach another member by accident.
             found.next().filter(|_| found.next().is_none()).copied()
         })
     }

@@ -1,4 +1,5 @@
-//! The page for operators, without a browser; `js/test/browser/admin.browser.test.js` has one.
+//! Tests of the operators' page without a browser; for those with one see
+//! `js/test/browser/admin.browser.test.js`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -10,7 +11,7 @@ use support::{Answer, Serving, TempFile, roomer};
 
 const KEY: &str = "the-key-of-an-operator-1";
 
-/// A server with a page, and with room for what a client does not read.
+/// A server with the page enabled, and room for output that a client does not read.
 fn start(page: &str) -> (Serving, [TempFile; 2]) {
     let key = TempFile::new("key", KEY);
     let text = format!(
@@ -65,7 +66,7 @@ fn the_page_loads_nothing_from_elsewhere_and_is_in_no_frame() {
         short.head
     );
     assert_eq!(serving.request("POST", "/admin/", &[], b"").status, 405);
-    // Clients do not reach it.
+    // The page is not served on the clients' listener.
     let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws");
     let mut public = TcpStream::connect(host).unwrap();
     write!(public, "GET /admin/ HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
@@ -76,7 +77,7 @@ fn the_page_loads_nothing_from_elsewhere_and_is_in_no_frame() {
 fn there_is_no_page_unless_it_is_configured() {
     let (serving, _files) = start("false");
     for path in ["/admin", "/admin/", "/admin/main.js"] {
-        // The API asks for its key before it reveals which paths exist.
+        // The API requires its key before it reveals which paths exist.
         assert_eq!(serving.get(path).status, 401, "{path}");
     }
 }

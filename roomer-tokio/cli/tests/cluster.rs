@@ -1,5 +1,5 @@
-//! Two `roomer serve` that share their rooms: the HTTP API and webhooks of one node about connections of
-//! the other.
+//! Tests of two `roomer serve` processes that share their rooms: the HTTP API and the webhooks of one
+//! node, with connections of the other.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -19,7 +19,7 @@ use support::{Answer, Serving, TempFile, roomer};
 const KEY: &str = "the-key-of-the-backend-1";
 const HOOK_SECRET: &str = "a-secret-that-both-sides-know-----";
 
-/// One node, and the service that gets its events.
+/// A node, and the service that receives its events.
 struct Node {
     serving: Serving,
     hook: Hook,
@@ -59,7 +59,7 @@ impl Node {
         answer.json()
     }
 
-    /// Waits until this node counts so many members.
+    /// Waits until this node counts `members` members.
     #[track_caller]
     fn counts(&self, room: &str, members: usize) {
         until("a node counts other members", || {
@@ -109,7 +109,8 @@ fn about_all([one, two]: [Node; 2]) {
         client.expect("lobby", "news", "", "", b"two");
     }
 
-    // Messages to a connection of the other node, and to a user; the counts are of this node.
+    // Messages to a connection on the other node, and to a user; the returned counts are those of this
+    // node.
     let mail = format!("/v1/connections/{bob_id}/messages/mail");
     let to_bob = "/v1/users/bob/messages/mail";
     for (node, path, text, here) in
@@ -118,7 +119,7 @@ fn about_all([one, two]: [Node; 2]) {
         assert_eq!(node.good("POST", path, text), json!({ "connections": here }));
         bob.expect("root", "mail", &bob_id, "", text);
     }
-    // Other nodes would refuse a message above the limit, names included.
+    // Other nodes would reject a message above the limit, which includes names.
     let fits = vec![b'x'; 1000];
     for path in [publish, &mail, to_bob] {
         let answer = one.call("POST", path, &fits);
@@ -136,7 +137,7 @@ fn about_all([one, two]: [Node; 2]) {
     assert_eq!(elsewhere.status, 404, "{}", elsewhere.text());
     assert!(elsewhere.text().contains("on this node"), "{}", elsewhere.text());
 
-    // Removals, also from rooms whose members other nodes do not know.
+    // Removals, including from rooms whose members are not known to other nodes.
     let kick = |node: &Node, room: &str| {
         node.good("DELETE", &format!("/v1/rooms/{room}/members/{bob_id}"), b"")
     };
@@ -157,14 +158,14 @@ fn about_all([one, two]: [Node; 2]) {
     bob.expect_left("lobby");
     ann.expect_member_left("lobby", &bob_id);
     for path in [format!("lobby/members/{bob_id}"), format!("root/members/{bob_id}")] {
-        // The node of the connection knows better than any other.
+        // Only the node of the connection knows its memberships.
         let answer = two.call("DELETE", &format!("/v1/rooms/{path}"), b"");
         assert_eq!(answer.status, 404, "{}", answer.text());
     }
     let stranger = format!("/v1/rooms/lobby/members/{}", "0".repeat(8) + &bob_id[8..]);
     assert_eq!(one.call("DELETE", &stranger, b"").status, 404);
 
-    // Ends of connections.
+    // Closes of connections.
     let end = format!("/v1/connections/{bob_id}?code=4321&reason=enough");
     assert_eq!(one.good("DELETE", &end, b""), json!({ "connections": 1 }));
     assert_eq!(bob.expect_close(4321), "enough");

@@ -1,4 +1,4 @@
-//! The commands as programs, against a server in this process.
+//! Tests of the commands as programs, with a server in this process.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use support::{roomer, run, run_with, succeeds};
 
-/// A server that ends when it is dropped.
+/// A server that is stopped when dropped.
 struct Running {
     url: String,
     server: Server,
@@ -71,14 +71,14 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     }
 }
 
-/// A command that keeps running, and its output line by line.
+/// A command that keeps running, whose output is read line by line.
 struct Watch {
     child: Child,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
 }
 
 impl Watch {
-    /// Starts a command with `--json`, and waits until it is in its room.
+    /// Starts a command with `--json`, and waits until it has joined its room.
     fn start(running: &Running, room: &str, args: &[&str]) -> Watch {
         let members = running.server.member_count(room);
         let mut command = roomer(args);
@@ -92,7 +92,7 @@ impl Watch {
         serde_json::from_str(&self.lines.next().unwrap().unwrap()).unwrap()
     }
 
-    /// Ends the command as a service manager does.
+    /// Terminates the command as a service manager does.
     fn terminate(mut self) {
         let process = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
@@ -285,7 +285,7 @@ fn a_signal_ends_a_command_that_has_no_connection_yet() {
         let connection = silent.accept().unwrap();
         let process = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
-        // Not the code for a timeout.
+        // Ended by the signal, and not with the exit code of a timeout.
         assert_eq!(child.wait().unwrap().code(), None);
         drop(connection);
     }

@@ -1,11 +1,11 @@
-//! The configuration of `roomer serve`: its sources, and the reports of mistakes.
+//! Tests of the configuration of `roomer serve`: its sources, and the reports of errors.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
 
 use support::{TempFile, roomer, run, succeeds};
 
-/// Mistakes, each with the line, the key and words of the remedy.
+/// Invalid configurations, each with the line, the key and a part of the remedy.
 const MISTAKES: &[(&str, usize, &str, &str)] = &[
     ("listen = \"localhost\"", 1, "listen", "write 127.0.0.1:8080"),
     ("\n\nlisten = \"0.0.0.0:80\"", 3, "listen", "no login is configured"),
@@ -188,7 +188,7 @@ fn mistakes_cannot_command_the_terminal_and_are_json_where_it_is_wanted() {
     assert!(!error.contains('\u{1b}'), "{error:?}");
     let error = run(&["check", file.path(), "--json"]).stderr;
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&error).unwrap()["on"], "failure");
-    // Texts that are not configuration files.
+    // Paths that are not configuration files.
     for path in ["/", "/nowhere", "/dev/zero"] {
         assert_eq!(run(&["check", path]).status.code(), Some(2), "{path}");
     }
@@ -202,7 +202,7 @@ fn flags_come_before_variables_and_variables_before_the_file() {
         TempFile::new("sources.toml", "path = \"/a\"\n[limits]\nmax_rooms = 1\nmax_name = 9\n");
     let mut print = roomer(&["serve", file.path(), "--print-config", "--limits-max-name", "7"]);
     print.env("ROOMER_LIMITS_MAX_ROOMS", "2").env("ROOMER_LIMITS_MAX_NAME", "8");
-    // Variables of other programs, or of Kubernetes.
+    // Variables of other programs, and of Kubernetes.
     print.env("ROOMER_PORT", "tcp://10.0.0.1:80").env("ROOMER_TOKEN", "x");
     let printed = succeeds(&print.output().unwrap());
     assert!(printed.contains(&format!("path = \"/a\" # {}:1\n", file.path())), "{printed}");

@@ -1,4 +1,4 @@
-//! The dashboard of `deploy/grafana.json`: its queries against the metrics of a server.
+//! Tests that the queries of `deploy/grafana.json` match the metrics of a server.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -12,7 +12,7 @@ use support::{Answer, Serving, Tail, TempFile};
 
 const KEY: &str = "the-key-of-a-dashboard";
 
-/// The metrics of a page: the type and the labels of each.
+/// Parses metrics: the type and the labels of each.
 fn metrics(page: &str) -> BTreeMap<&str, (&str, BTreeSet<&str>)> {
     let mut metrics = BTreeMap::new();
     for line in page.lines() {
@@ -28,7 +28,7 @@ fn metrics(page: &str) -> BTreeMap<&str, (&str, BTreeSet<&str>)> {
     metrics
 }
 
-/// All values of a key, at any depth.
+/// Collects all values of a key, at any depth.
 fn all<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a Value>) {
     match value {
         Value::Object(map) => {
@@ -40,7 +40,7 @@ fn all<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a Value>) {
     }
 }
 
-/// The names of metrics in a query.
+/// Returns the names of metrics in a query.
 fn names(query: &str) -> impl Iterator<Item = &str> {
     let words = query.split(|char: char| !char.is_ascii_alphanumeric() && char != '_');
     words.filter(|word| word.starts_with("roomer_"))
@@ -53,7 +53,7 @@ fn each_query_is_about_a_metric_of_the_server_with_its_labels() {
         "dashboard.toml",
         format!("[[api_key]]\nname = \"a\"\nfile = {:?}\n", key.path()),
     );
-    // With a broker and a webhook, which need not exist, there are the metrics of these too.
+    // Configures a broker and a webhook, which need not exist, so that their metrics are present.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let (broker, hook) =
         (format!("nats://127.0.0.1:{port}"), format!("http://127.0.0.1:{port}/events"));
@@ -61,7 +61,7 @@ fn each_query_is_about_a_metric_of_the_server_with_its_labels() {
     let cluster = ["--cluster-url", &broker, "--cluster-node", "a"];
     let webhook = ["--webhooks-events", &hook, "--webhooks-secret", secret.path()];
     let serving = Serving::start(&[&[file.path()][..], &cluster, &webhook].concat());
-    // Codes and states are shown once there are some: a connection that is closed, a rejected request.
+    // Codes and states appear once they occur, so a connection is closed and a request rejected.
     let tail = Tail::start(&serving, "lobby", &[]);
     let authorization = format!("Authorization: Bearer {KEY}");
     let path = format!("/v1/connections/{}", tail.id());
@@ -86,11 +86,11 @@ fn each_query_is_about_a_metric_of_the_server_with_its_labels() {
     for query in queries.iter().map(|query| query.as_str().unwrap()) {
         let name = names(query).next().unwrap_or_else(|| panic!("no metric: {query}"));
         let (kind, labels) = metrics.get(name).unwrap_or_else(|| panic!("no such metric: {query}"));
-        // Only the rate of a counter is meaningful, and a gauge has none.
+        // Only the rate of a counter is meaningful, and only counters have a rate.
         assert_eq!(query.contains("rate("), *kind == "counter", "{query}");
         let (_, by) = query.split_once(" by (").unwrap();
         for label in by.split_once(')').unwrap().0.split(", ") {
-            // The states of other nodes are shown once there are some.
+            // The states of other nodes appear only once there are some.
             assert!(labels.contains(label) || label == "state", "{label}: {query}");
         }
     }
@@ -99,7 +99,7 @@ fn each_query_is_about_a_metric_of_the_server_with_its_labels() {
     for name in variables.iter().flat_map(|query| names(query.as_str().unwrap())) {
         assert!(metrics.contains_key(name), "{name}");
     }
-    // Legends name labels by which their query groups.
+    // Legends may name only labels by which their query groups.
     let mut targets = Vec::new();
     all(&dashboard, "targets", &mut targets);
     for target in targets.iter().flat_map(|targets| targets.as_array().unwrap()) {

@@ -1,4 +1,4 @@
-//! `roomer decode`: the packets that it finds in captured bytes.
+//! Tests of `roomer decode`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::Write;
@@ -38,7 +38,7 @@ fn packet() -> Vec<u8> {
     out
 }
 
-/// Returns the packet as a frame of the server, or as one of the client, masked with zeros.
+/// Returns the packet as a frame of the server, or as a client's frame masked with zeros.
 fn frame(is_masked: bool) -> Vec<u8> {
     let mut out = Vec::new();
     packet_frame(&CHAT, &mut out).unwrap();
@@ -60,7 +60,7 @@ fn expected(to: Option<&str>) -> Value {
     value
 }
 
-/// Writes bytes as `hexdump -C` and Wireshark do.
+/// Formats bytes like `hexdump -C` and Wireshark.
 fn dump(bytes: &[u8], indent: &str) -> String {
     let line = |(number, line): (usize, &[u8])| {
         let digits: Vec<String> = line
@@ -130,7 +130,7 @@ fn a_followed_stream_is_read_across_its_blocks_and_after_its_handshake() {
 
 #[test]
 fn the_packets_of_a_network_are_read_after_their_headers() {
-    // tcpdump -x: the IPv4 header has 20 bytes, and the TCP header 32.
+    // In the format of `tcpdump -x`: the IPv4 header has 20 bytes, and the TCP header 32.
     let mut segment = vec![0; 52];
     segment[0] = 0x45;
     segment[9] = 6;
@@ -179,7 +179,7 @@ fn wrong_input_is_named() {
     fails("00000000ff", "one part cannot be decoded");
     let done = decode(&["/nowhere"], "");
     assert!(String::from_utf8_lossy(&done.stderr).contains("/nowhere: "), "{done:?}");
-    // A frame whose end is missing is not an error, but is reported.
+    // An incomplete frame at the end is not an error, but is reported.
     let half = HEXLOWER.encode(&frame(false)[..12]);
     let done = decode(&["--bytes", "frames"], &half);
     assert!(String::from_utf8_lossy(&done.stderr).contains("1 streams end inside"), "{done:?}");

@@ -1,4 +1,4 @@
-//! Rooms of `roomer serve` whose messages are compressed.
+//! Tests of `roomer serve` with compressed rooms.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -36,7 +36,7 @@ fn messages_of_the_rooms_of_a_pattern_are_compressed_from_a_size_on() {
     let (long, short) = ("hello ".repeat(200), "hello ".repeat(20));
     for room in rooms {
         for text in [&long, &short] {
-            // A message can only arrive once the member is there.
+            // A message can only be received after the member has joined.
             while !succeeds(&run(&["members", &serving.url, room, "--json"])).contains("\"id\"") {}
             succeeds(&run(&["send", &serving.url, room, "item", text]));
             let is_compressed = room == "news" && text == &long;

@@ -1,4 +1,5 @@
-//! `roomer serve` under a supervisor such as systemd, by notifications and sockets; the files of `deploy`.
+//! Tests of `roomer serve` under a supervisor such as systemd, with notifications and passed sockets,
+//! and of the files in `deploy`.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -14,7 +15,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use support::{Answer, Serving, TempFile, roomer, run, succeeds};
 
-/// A file of the folder `deploy`.
+/// Reads a file of the folder `deploy`.
 fn deployed(name: &str) -> String {
     let path = format!("{}/deploy/{name}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(path).unwrap()
@@ -27,7 +28,7 @@ impl Notifications {
     fn at(path: &TempFile) -> Notifications {
         std::fs::remove_file(path.path()).unwrap();
         let socket = UnixDatagram::bind(path.path()).unwrap();
-        // A server that never notifies fails the test.
+        // Lets the test fail if the server never sends a notification.
         socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         Notifications(socket)
     }
@@ -38,7 +39,7 @@ impl Notifications {
         std::str::from_utf8(&buffer[..length]).unwrap().trim().to_owned()
     }
 
-    /// Returns the next one that is not about the watchdog.
+    /// Returns the next notification that is not from the watchdog.
     fn next_state(&self) -> String {
         std::iter::repeat_with(|| self.next()).find(|state| state != "WATCHDOG=1").unwrap()
     }
@@ -64,8 +65,8 @@ fn the_supervisor_is_notified_of_the_state_of_the_server() {
     assert!(serving.wait().success());
 }
 
-/// A command that is `roomer serve` with these sockets as descriptors 3 and 4, as systemd passes them. A
-/// shell does so, since it needs no unsafe code.
+/// Returns a command that runs `roomer serve` with these sockets as descriptors 3 and 4, as systemd
+/// passes them. A shell moves the descriptors, since that needs no unsafe code.
 fn activated(clients: &TcpListener, operators: Option<&TcpListener>) -> Command {
     let of = |listener: &TcpListener| Stdio::from(OwnedFd::from(listener.try_clone().unwrap()));
     let count = if operators.is_some() { 2 } else { 1 };
@@ -82,7 +83,7 @@ fn activated(clients: &TcpListener, operators: Option<&TcpListener>) -> Command 
 fn clients_and_operators_come_by_the_sockets_of_the_supervisor() {
     let (clients, operators) =
         (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
-    // A client may come before the server does.
+    // A client may connect before the server is started.
     let mut early = TcpStream::connect(clients.local_addr().unwrap()).unwrap();
     write!(early, "GET /live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let serving = Serving::start_with(&mut activated(&clients, Some(&operators)));
@@ -91,7 +92,7 @@ fn clients_and_operators_come_by_the_sockets_of_the_supervisor() {
     assert_eq!(serving.operator, operators.local_addr().unwrap().to_string());
     succeeds(&run(&["send", &serving.url, "lobby", "chat", "hello"]));
     assert_eq!(serving.get("/ready").text(), "ok\n");
-    // Without a second socket, operators have the listener of the configuration.
+    // Without a second socket, operators use the configured listener.
     let serving = Serving::start_with(&mut activated(&clients, None));
     assert_ne!(serving.operator, operators.local_addr().unwrap().to_string());
     assert_eq!(serving.get("/ready").text(), "ok\n");
@@ -100,7 +101,7 @@ fn clients_and_operators_come_by_the_sockets_of_the_supervisor() {
 #[test]
 fn a_socket_that_strangers_reach_needs_a_login_too() {
     let clients = TcpListener::bind("0.0.0.0:0").unwrap();
-    // The first line alone: a server that does not refuse would not end.
+    // Reads only the first line, since a server that does not reject the sockets would not end.
     let mut child = activated(&clients, None).stderr(Stdio::piped()).spawn().unwrap();
     let error = BufReader::new(child.stderr.take().unwrap()).lines().next().unwrap().unwrap();
     child.kill().unwrap();
@@ -125,7 +126,7 @@ fn systemd_accepts_the_units_and_their_commands_are_of_roomer() {
     let folder = std::env::temp_dir().join(format!("roomer-units-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let service = deployed("roomer.service");
-    // The program and the user are those of the machine.
+    // Adapts the paths of the program and the user to this machine.
     let here = service.replace("/usr/local/bin/roomer", env!("CARGO_BIN_EXE_roomer"));
     std::fs::write(folder.join("roomer.service"), here.replace("User=roomer", "User=root"))
         .unwrap();
@@ -137,7 +138,8 @@ fn systemd_accepts_the_units_and_their_commands_are_of_roomer() {
     match done {
         Ok(done) => {
             let error = String::from_utf8(done.stderr).unwrap();
-            // It warns of what it ignores, without failing. Other units of the machine are not ours.
+            // systemd-analyze warns about ignored settings without failing. Warnings about other units
+            // are not relevant.
             assert!(done.status.success() && !error.contains("roomer."), "{error}");
         }
         Err(error) => eprintln!("skipped: systemd-analyze: {error}"),
@@ -170,7 +172,7 @@ fn the_image_is_built_from_what_exists_and_starts() {
             copied.push((from, to));
         }
     }
-    // The package and the program are those of this test.
+    // The package and the program must be those of this test.
     assert!(
         image.contains(&format!("cargo build --release --locked -p {}\n", env!("CARGO_PKG_NAME")))
     );
@@ -180,7 +182,7 @@ fn the_image_is_built_from_what_exists_and_starts() {
     );
     let (file, _) = copied.iter().find(|(_, to)| *to == "/etc/roomer/roomer.toml").unwrap();
     let file = format!("{root}/{file}");
-    // Its address is that of all machines, so a login is needed.
+    // The file listens on all addresses, so a login is required.
     let error = String::from_utf8(run(&["check", &file]).stderr).unwrap();
     assert!(error.contains("other machines reach 0.0.0.0:8080"), "{error}");
     assert!(image.contains("\nEXPOSE 8080\n"));

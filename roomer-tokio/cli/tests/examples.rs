@@ -1,4 +1,4 @@
-//! The examples in other languages, as programs against `roomer serve`.
+//! Tests of the examples in other languages, as programs with `roomer serve`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -53,7 +53,7 @@ fn scripts_sign_tokens_and_publish() {
     for tail in [&mut tail, &mut other] {
         assert_eq!(tail.message()["text"], r#"{"text":"by Node"}"#);
     }
-    // A refusal is a failure of each of them.
+    // Each of them must report a rejection as a failure.
     for (program, file, args) in [
         ("sh", "publish.sh", vec![api, "news", "join", "x"]),
         ("python3", "publish.py", vec![api, "news", "join", "x"]),
@@ -85,14 +85,14 @@ fn a_receiver_of_webhooks_decides_and_refuses_forged_requests() {
     assert_eq!(told, ["1 connected ", "2 joined lobby", "3 left lobby", "4 disconnected "]);
     assert!(!send("secret", "of-ann"));
     assert!(!send("lobby", "of-bob"));
-    // A server with another secret.
+    // A server with a different secret.
     let other = TempFile::new("other", "x".repeat(32));
     let forged = ["--webhooks-secret", other.path(), "--webhooks-authorize", &address];
     let forging = Serving::start(&forged);
     assert_eq!(support::handshake(&forging, "?token=of-ann", "").0, 503);
 }
 
-/// A process that ends with the test.
+/// A process that is killed when dropped.
 struct Ending(Child);
 
 impl Drop for Ending {

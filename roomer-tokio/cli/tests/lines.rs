@@ -1,4 +1,4 @@
-//! Commands with unusual input and output.
+//! Tests of commands with unusual input and output.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::oneshot;
 
-/// Runs a test against a server whose rooms remember their messages, and where `full` refuses all.
+/// Runs a test with a server whose rooms have a history, and in which `full` rejects all messages.
 fn with_server(test: impl FnOnce(&str)) {
     let server = Server::builder()
         .history("*", History::last(10))
@@ -37,7 +37,7 @@ fn spawn(args: &[&str]) -> Child {
     command.spawn().unwrap()
 }
 
-/// Returns the payloads that a room remembers.
+/// Returns the payloads in a room's history.
 fn remembered(url: &str, room: &str, count: &str) -> Vec<Value> {
     let tail = spawn(&["tail", url, room, "--history", count, "--count", count, "--json"]);
     let out = tail.wait_with_output().unwrap().stdout;
@@ -54,7 +54,7 @@ fn lines_are_bytes_and_those_before_a_wrong_one_are_sent() {
     with_server(|url| {
         let mut send = spawn(&["send", url, "lobby", "line", "--lines"]);
         let mut input = b"a\r\n\xff\n\nlast\n".to_vec();
-        // More than the server permits.
+        // More bytes than the server permits.
         input.extend(vec![b'x'; 17 << 20]);
         send.stdin.take().unwrap().write_all(&input).unwrap();
         let done = send.wait_with_output().unwrap();
@@ -71,7 +71,7 @@ fn a_refusal_ends_lines_whose_input_continues() {
         let mut send = spawn(&["send", url, "full", "line", "--lines"]);
         let mut input = send.stdin.take().unwrap();
         input.write_all(b"a\n").unwrap();
-        // The input stays open.
+        // The input is still open.
         let error = BufReader::new(send.stderr.take().unwrap()).lines().next().unwrap().unwrap();
         assert!(error.contains("the server refuses it"), "{error}");
         assert_eq!(send.wait().unwrap().code(), Some(1));

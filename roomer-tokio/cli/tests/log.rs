@@ -1,4 +1,4 @@
-//! The log of `roomer serve`.
+//! Tests of the log of `roomer serve`.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -20,7 +20,7 @@ fn metric(serving: &Serving, name: &str) -> u64 {
 fn a_log_that_is_not_read_delays_no_client() {
     let mut serving = Serving::start(&["--log-level", "debug"]);
     let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws").to_owned();
-    // From here on the test reads nothing, and each request that is not a handshake is a line.
+    // The log is not read from here on, and each request that is not a handshake writes a line.
     while metric(&serving, "roomer_log_lines_dropped_total") == 0 {
         for _ in 0..500 {
             let mut stream = TcpStream::connect(&host).unwrap();
@@ -30,7 +30,7 @@ fn a_log_that_is_not_read_delays_no_client() {
         }
     }
     assert_eq!(support::handshake(&serving, "", "").0, 101);
-    // Nor does the end wait for a reader.
+    // The shutdown does not wait for a reader either.
     serving.signal(Signal::TERM);
     assert!(serving.wait().success());
 }

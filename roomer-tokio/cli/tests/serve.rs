@@ -1,4 +1,4 @@
-//! `roomer serve` as a program, over real sockets.
+//! Tests of `roomer serve` as a program, over real sockets.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -20,12 +20,12 @@ fn clients_talk_operators_watch_and_a_signal_drains() {
     assert!(metrics.text().contains("\nroomer_opened_total 1\n"), "{}", metrics.text());
     for path in ["/live", "/ready"] {
         assert_eq!(serving.get(path).text(), "ok\n");
-        // The port of clients answers them too, for load balancers.
+        // The clients' listener answers health checks too, for load balancers.
         let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws");
         let mut public = TcpStream::connect(host).unwrap();
         write!(public, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         assert_eq!(Answer::read(&mut public).status, 200);
-        // The port of clients does not show the state of the server.
+        // The clients' listener does not expose metrics.
         let mut public = TcpStream::connect(host).unwrap();
         write!(public, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         assert_eq!(Answer::read(&mut public).status, 404);
@@ -75,7 +75,7 @@ fn clients_connect_by_tls_with_the_certificate_of_the_files() {
     assert!(serving.url.starts_with("wss://"));
     let url = serving.url.replace("127.0.0.1", "localhost");
     succeeds(&run(&["send", &url, "lobby", "chat", "x", "--ca", certificate.path()]));
-    // A key that does not belong to the certificate is rejected.
+    // A key that does not match the certificate is rejected.
     let (_, other) = support::certificate();
     let files = ["--tls-certificate", certificate.path(), "--tls-key", other.path()];
     let done = run(&[&["check"][..], &files].concat());
@@ -120,7 +120,7 @@ fn slow_and_strange_requests_of_operators_end() {
         stream.write_all(head.as_bytes()).unwrap();
         stream
     });
-    // The server closes those that send no more, whether or not a request came before.
+    // The server closes connections that send nothing more, whether or not a request came before.
     for mut stream in streams {
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).unwrap();

@@ -1,4 +1,4 @@
-//! `roomer talk` in a terminal.
+//! Test of `roomer talk` in a terminal.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs::{File, OpenOptions};
@@ -40,7 +40,7 @@ fn the_terminal_is_given_back_when_a_signal_ends_the_conversation() {
     };
     let mut keys = File::from(master);
     let mut shown = Vec::new();
-    // The prompt: the editor waits for keys.
+    // Reads up to the prompt, when the editor waits for keys.
     while !shown.windows(2).any(|two| two == b"> ") {
         let mut some = [0; 256];
         let read = keys.read(&mut some).unwrap();

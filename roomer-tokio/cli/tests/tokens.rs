@@ -1,4 +1,4 @@
-//! Logins of `roomer serve` by JSON Web Token, and the rights of rooms.
+//! Tests of logins to `roomer serve` with JSON Web Tokens, and of rights in rooms.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -65,7 +65,7 @@ fn a_token_that_is_not_good_is_refused_with_the_reason_and_not_logged() {
     let mut forged: Vec<u8> = key.token(&good()).into();
     let dot = forged.iter().rposition(|byte| *byte == b'.').unwrap();
     forged[dot + 1] = if forged[dot + 1] == b'A' { b'B' } else { b'A' };
-    // The public key, which is known to everyone, used as a secret.
+    // Uses the public key, which is not secret, as a secret.
     let confused = Signer::Secret(include_bytes!("support/keys/rsa.pem").to_vec());
     let refused: Vec<(String, &str)> = vec![
         (String::from_utf8(forged).unwrap(), wrong),
@@ -126,7 +126,7 @@ fn keys_that_cannot_be_used_are_refused_at_the_start() {
     refused(&run(&["check", "--jwt-secret", short.path()]), "HS256 needs 32 or more");
     refused(&run(&["check", "--jwt-secret", "/nowhere"]), "No such file");
     refused(&run(&["check", "--jwt-keys", short.path()]), "no public key in PEM");
-    // A key of a kind that is not accepted, truncated keys, and one with bytes after its end.
+    // A key of an unsupported kind, truncated keys, and one with trailing bytes.
     let Signer::Ed25519(key) = Signer::ed25519() else { panic!() };
     let key = ring::signature::KeyPair::public_key(&key).as_ref().to_vec();
     let start = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
@@ -218,14 +218,15 @@ fn rules_and_rights_decide_together_by_room() {
     let id = tail.id();
     let whisper = |room: &str| run(&["send", url, room, "chat", "x", "--to", &id]);
     refused(&whisper("quiet"), "forbids it");
-    // Naming a room that permits it, but does not contain the receiver, does not help.
+    // Naming a room that permits it but does not contain the receiver does not help.
     refused(&whisper("lobby"), "forbids it");
-    // Two messages at once are permitted, but no third.
+    // A burst of two messages is permitted, but no third one.
     let lines = support::run_with(&["send", url, "slow", "chat", "--lines"], b"1\n2\n3\n4\n5\n");
     refused(&lines, "forbids it");
 }
 
-/// A server of keys, which counts requests. It answers each request with the current set, or 500 without one.
+/// A server of key sets, which counts requests. It answers with the current set, or with 500 if there
+/// is none.
 fn keys(set: Arc<Mutex<Option<Value>>>, asked: Arc<AtomicU32>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/keys.json", listener.local_addr().unwrap());
@@ -263,16 +264,16 @@ fn keys_of_an_address_are_read_again_when_a_token_has_a_new_one() {
     assert_eq!(with_token(&serving, &first.token_of("1", &claims)).0, 101);
     // A key of the same kind with another name is not tried.
     assert_eq!(with_token(&serving, &first.token_of("x", &claims)).0, 401);
-    // The keys change one after the other. Keys of unknown kinds are ignored.
+    // The keys are replaced one by one. Keys of unknown kinds are ignored.
     let unknown = json!({ "kty": "new", "kid": "3" });
     *set.lock().unwrap() = Some(json!({ "keys": [unknown, second.jwk("2")] }));
     let token = second.token_of("2", &claims);
-    // Readings have a pause between them.
+    // The server pauses between fetches.
     while with_token(&serving, &token).0 != 101 {
         thread::yield_now();
     }
     assert_eq!(with_token(&serving, &first.token_of("1", &claims)).0, 401);
-    // Keys that cannot be read again stay.
+    // If a fetch fails, the keys are kept.
     *set.lock().unwrap() = None;
     let before = asked.load(Ordering::Relaxed);
     while asked.load(Ordering::Relaxed) == before {
@@ -317,7 +318,7 @@ fn the_past_of_a_room_is_for_those_with_the_right() {
     for room in ["lobby", "team", "vault"] {
         succeeds(&run(&["send", url, room, "chat", "past"]));
     }
-    // A client without the right waits for a message of now.
+    // A client without the right waits for a new message.
     let reads = |room: &str, claims: Option<Value>| {
         let mut tail = support::roomer(&["tail", url, room, "--history", "900", "--count", "1"]);
         if let Some(mut claims) = claims {
@@ -338,9 +339,9 @@ fn the_past_of_a_room_is_for_those_with_the_right() {
     let with = |rights: Value| Some(json!({ "sub": "ann", "rooms": { "vault": rights } }));
     assert!(!reads("vault", with(json!(["join"]))));
     assert!(reads("vault", with(json!(["join", "history"]))));
-    // A list gives all rights.
+    // A list grants all rights.
     assert!(reads("vault", Some(json!({ "rooms": ["vault"] }))));
-    // A token that names rights limits, where the rules do not.
+    // A token that names rights restricts its client, even where the rules do not.
     assert!(!reads("team", Some(json!({ "sub": "ann", "rooms": { "team": ["join"] } }))));
 }
 
@@ -356,7 +357,7 @@ fn direct_messages_and_joins_have_rates_too() {
     let tail = support::Tail::start(&serving, "slow", &[]);
     let send = ["send", url, "slow", "chat", "--lines", "--to", &tail.id()];
     refused(&support::run_with(&send, b"1\n2\n3\n4\n5\n"), "forbids it");
-    // One connection that opens a door after the other.
+    // A single connection joins the rooms in turn.
     let socket = &mut support::socket::Socket::open(&serving);
     let doors = ["door-1", "door-2", "door-3", "door-4", "door-5"];
     doors.iter().for_each(|door| socket.join(door));

@@ -1,4 +1,4 @@
-//! `roomer decode`: the packets in captured bytes.
+//! `roomer decode`: prints the packets in captured bytes.
 
 mod packets;
 mod source;
@@ -30,18 +30,18 @@ pub(crate) fn run(args: &Decode, output: &Output) -> Result<(), Failure> {
     reader.end()
 }
 
-/// The direction of bytes.
+/// The direction of captured bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Direction {
     ToServer,
     ToClient,
 }
 
-/// Bytes that were captured.
+/// A piece of captured bytes.
 #[derive(Debug, PartialEq, Eq)]
 enum Piece {
-    /// The next bytes of a stream of WebSocket frames, perhaps after an HTTP handshake. Streams are
-    /// distinguished by their number.
+    /// The next bytes of a stream of WebSocket frames, possibly preceded by an HTTP handshake. Streams
+    /// are identified by their number.
     Stream(u64, Direction, Vec<u8>),
     /// The content of one message.
     Message(Option<Direction>, Vec<u8>),

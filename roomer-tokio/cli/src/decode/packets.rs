@@ -1,4 +1,4 @@
-//! Turns captured bytes into lines of output.
+//! Decodes captured bytes into lines of output.
 
 use std::collections::BTreeMap;
 
@@ -12,24 +12,24 @@ use super::{Direction, Piece};
 use crate::failure::Failure;
 use crate::output::{Output, escape, put_payload, readable, styled};
 
-/// The largest message that is assembled. A capture that a person reads has no larger one.
+/// The maximum length of a reassembled message, far above that in any capture that a person reads.
 const MAX_MESSAGE: usize = 64 << 20;
 
 pub(super) struct Reader<'a> {
     output: &'a Output,
     streams: BTreeMap<(u64, Direction), Stream>,
-    /// The number of parts that cannot be decoded.
+    /// The number of parts that could not be decoded.
     wrong: usize,
 }
 
-/// One direction of a connection.
+/// The decoder of one direction of a connection.
 struct Stream {
-    /// The bytes of an HTTP head that has not ended.
+    /// The bytes of an incomplete HTTP head.
     head: Vec<u8>,
     is_open: bool,
     session: Frames,
     inflater: Inflater,
-    /// After bytes that break the protocol, the limits of the frames are unknown.
+    /// True after a protocol violation, since frame boundaries are unknown from then on.
     is_broken: bool,
 }
 
@@ -65,11 +65,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reports how many streams end early, and how many parts could not be decoded.
+    /// Reports how many streams are incomplete, and how many parts could not be decoded.
     pub(super) fn end(self) -> Result<(), Failure> {
         let open = self.streams.values().filter(|stream| stream.is_inside()).count();
         if open > 0 {
-            // Not a failure: most captures end somewhere.
+            // Not a failure, since most captures end in the middle of a stream.
             self.output.notice(&format!("{open} streams end inside a frame or message"));
         }
         match self.wrong {
@@ -115,13 +115,14 @@ impl<'a> Reader<'a> {
     }
 
     fn wrong(&mut self, direction: Option<Direction>, why: &str) -> Result<(), Failure> {
-        // The rest is read as well: other messages of a capture are often whole.
+        // Decoding continues, since other messages of a capture are often intact.
         self.wrong += 1;
         let mut value = json!({ "on": "wrong", "why": why });
         put_direction(&mut value, direction);
         self.output.either(&value, || {
             let red = AnsiColor::Red.on_default();
-            // The reason may contain captured bytes, and these a command for the terminal.
+            // Escaped, since the reason may contain captured bytes, including terminal control
+            // sequences.
             format!("{}{}", arrow(direction), styled(&escape(why), red))
         })
     }
@@ -145,7 +146,7 @@ fn arrow(direction: Option<Direction>) -> &'static str {
 
 impl Stream {
     fn new(direction: Direction) -> Stream {
-        // A capture may begin after the handshake, so whether compression was negotiated is not asked.
+        // The capture may begin after the handshake, so compressed frames are accepted in any case.
         let session = match direction {
             Direction::ToServer => {
                 let mut session = Session::new();
@@ -162,7 +163,7 @@ impl Stream {
         Stream { head, is_open: false, session, inflater, is_broken: false }
     }
 
-    /// Returns true if the capture ends inside a frame, a message or an HTTP head.
+    /// Returns true if the capture ends within a frame, a message or an HTTP head.
     fn is_inside(&self) -> bool {
         let held = match &self.session {
             Frames::OfClient(session) => session.held(),
@@ -173,7 +174,7 @@ impl Stream {
 
     fn read(&mut self, bytes: &[u8]) -> Vec<Item> {
         let mut items = Vec::new();
-        // A copy, since a session removes masks in place.
+        // Copied, since the session unmasks in place.
         let mut bytes = bytes.to_vec();
         if !self.is_open {
             self.head.append(&mut bytes);
@@ -211,7 +212,7 @@ impl Stream {
     }
 }
 
-/// Adds an event. Returns true if the stream is broken.
+/// Appends the item of an event. Returns true if the stream is broken.
 fn push(
     event: Result<Event<'_>, roomer_proto::websocket::Violation>,
     inflater: &mut Inflater,
@@ -221,7 +222,7 @@ fn push(
         Ok(Event::Message { data, .. }) => Item::Message(data.to_vec()),
         Ok(Event::Compressed { kind, data }) => match inflater.inflate(kind, data, MAX_MESSAGE) {
             Ok(data) => Item::Message(data),
-            // As of other servers, whose compressed messages refer to earlier ones.
+            // For example from other servers, whose compressed messages refer to earlier ones.
             Err(violation) => {
                 Item::Wrong(format!("cannot be inflated on its own: {}", violation.reason))
             }
@@ -250,7 +251,7 @@ fn push(
     false
 }
 
-/// Returns true if the bytes are an HTTP request or response, or may be the beginning of one.
+/// Returns true if the bytes are an HTTP request or response, or may be the start of one.
 fn is_head(bytes: &[u8]) -> bool {
     ["GET ", "HTTP/1."].iter().any(|start| {
         let common = start.len().min(bytes.len());

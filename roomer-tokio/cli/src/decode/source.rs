@@ -1,4 +1,4 @@
-//! Finds captured bytes in hexadecimal digits, hex dumps and HAR files.
+//! Extracts captured bytes from hexadecimal digits, hex dumps and HAR files.
 
 use data_encoding::{BASE64, HEXLOWER_PERMISSIVE};
 use serde_json::Value;
@@ -6,12 +6,12 @@ use serde_json::Value;
 use super::{Direction, Piece};
 use crate::args::Bytes;
 
-/// The bit of a frame's second byte that marks it as masked.
+/// The bit of a frame's second byte that indicates masking.
 const MASKED: u8 = 0x80;
-/// Wireshark indents the bytes of the second speaker.
+/// Wireshark indents the bytes of the side that sent second.
 const INDENT: &str = "    ";
 
-/// Finds the captured bytes in a text.
+/// Extracts the captured bytes from a text.
 pub(super) fn pieces(text: &str, bytes: Bytes) -> Result<Vec<Piece>, String> {
     if text.trim_start().starts_with('{') {
         return har(text);
@@ -26,7 +26,7 @@ pub(super) fn pieces(text: &str, bytes: Bytes) -> Result<Vec<Piece>, String> {
                 Ok(())
             }
             None if is_dump => {
-                // Headings between the packets of a dump.
+                // A heading between the packets of a dump.
                 dump.end_of_block(&mut pieces);
                 Ok(())
             }
@@ -45,7 +45,7 @@ pub(super) fn pieces(text: &str, bytes: Bytes) -> Result<Vec<Piece>, String> {
     }
 }
 
-/// Reads hexadecimal digits; spaces, colons, commas and `0x` may be between bytes.
+/// Parses hexadecimal digits; spaces, colons, commas and `0x` may separate bytes.
 fn digits(line: &str) -> Result<Vec<u8>, String> {
     let line = line.replace("0x", " ").replace("\\x", " ");
     let digits: String = line.chars().filter(|c| !matches!(c, ' ' | '\t' | ':' | ',')).collect();
@@ -53,7 +53,7 @@ fn digits(line: &str) -> Result<Vec<u8>, String> {
     HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).map_err(wrong)
 }
 
-/// Decides whether the bytes of one line are frames or a packet.
+/// Determines whether the bytes of one line are frames or a packet.
 fn plain(stream: u64, found: Vec<u8>, bytes: Bytes) -> Piece {
     let is_masked = found.get(1).is_some_and(|second| second & MASKED != 0);
     let direction = if is_masked { Direction::ToServer } else { Direction::ToClient };
@@ -68,8 +68,8 @@ fn plain(stream: u64, found: Vec<u8>, bytes: Bytes) -> Piece {
     }
 }
 
-/// Returns true if the bytes are whole frames and nothing else. A packet is not, since its first byte is
-/// the length of a room's name, and frames begin with 0x80 and above or, in a message of several frames,
+/// Returns true if the bytes consist of whole frames. A packet does not: its first byte is the length
+/// of a room name, while frames begin with a byte of at least 0x80 or, within a fragmented message,
 /// with 0.
 fn are_whole_frames(mut bytes: &[u8]) -> bool {
     if bytes.first().is_none_or(|first| first & 0x80 == 0) {
@@ -101,24 +101,24 @@ struct DumpLine {
     bytes: Vec<u8>,
 }
 
-/// Reads a line such as `0x0010:  4500 003c` or `00000010  45 00 00 3c  E..<`.
+/// Parses a line such as `0x0010:  4500 003c` or `00000010  45 00 00 3c  E..<`.
 fn dump_line(line: &str) -> Option<DumpLine> {
     let is_indented = line.starts_with(INDENT);
     let (offset, rest) = line.trim_start().split_once([' ', ':', '\t'])?;
     let is_marked = offset.starts_with("0x");
     let offset = offset.strip_prefix("0x").unwrap_or(offset);
-    // Eight digits, or four after 0x; a byte has two.
+    // An offset has eight digits, or four after 0x, while a byte has two.
     if !(is_marked && offset.len() >= 4 || offset.len() == 8) {
         return None;
     }
     let offset = usize::from_str_radix(offset, 16).ok()?;
     let rest = rest.trim_start_matches([':', ' ', '\t']);
     let mut bytes = Vec::new();
-    // Three spaces, or two and then a column of characters, end the bytes.
+    // The bytes end at three spaces, or at two spaces followed by a column of characters.
     let mut has_gap = false;
     for group in rest.split(' ') {
         if group.is_empty() {
-            // The gap in the middle of sixteen bytes, once: after eight bytes, the column of
+            // A gap in the middle of sixteen bytes is skipped once; after eight bytes, the column of
             // characters may follow.
             if bytes.len() != 8 || has_gap {
                 break;
@@ -132,7 +132,7 @@ fn dump_line(line: &str) -> Option<DumpLine> {
         }
         bytes.append(&mut group);
     }
-    // tcpdump indents its lines by a tab, which does not mean the second speaker.
+    // tcpdump indents its lines with a tab, which does not indicate the second side.
     (!bytes.is_empty()).then_some(DumpLine {
         offset,
         is_indented: is_indented && !is_marked,
@@ -140,15 +140,15 @@ fn dump_line(line: &str) -> Option<DumpLine> {
     })
 }
 
-/// A dump whose lines are read one after the other.
+/// The state of parsing a dump line by line.
 #[derive(Default)]
 struct Dump {
     is_indented: bool,
     block: Vec<u8>,
-    /// True if the dump shows the packets of the network, and not the content of a stream.
+    /// True if the dump shows network packets instead of the content of a stream.
     has_packets: bool,
-    /// The direction of the speaker that is not indented, once its first bytes show whether it is
-    /// the client.
+    /// The direction of the side that is not indented. Determined from its first bytes, which show
+    /// whether it is the client.
     first: Option<Direction>,
 }
 
@@ -168,7 +168,7 @@ impl Dump {
         }
         self.has_packets |= self.first.is_none() && tcp(&block).is_some();
         if self.has_packets {
-            // Only those of TCP with content; the side with the greater port is the client.
+            // Only TCP segments with content. The side with the higher port is the client.
             if let Some((source, target, content)) = tcp(&block).filter(|tcp| !tcp.2.is_empty()) {
                 let to_server = source > target;
                 let direction = if to_server { Direction::ToServer } else { Direction::ToClient };
@@ -201,29 +201,29 @@ fn opposite(direction: Direction) -> Direction {
     }
 }
 
-/// Reads the ports and the content of a TCP segment in an IP packet.
+/// Returns the ports and the content of a TCP segment in an IP packet.
 fn tcp(packet: &[u8]) -> Option<(u16, u16, &[u8])> {
     let (total, head) = match packet.first()? >> 4 {
         4 if *packet.get(9)? == 6 => {
             let total = u16::from_be_bytes([*packet.get(2)?, *packet.get(3)?]);
-            // The length of the head is given in words of four bytes.
+            // The length of the header is given in words of four bytes.
             (usize::from(total), usize::from(packet.first()? & 15) * 4)
         }
-        // Without extension headers, which TCP rarely has.
+        // Extension headers, which are rare with TCP, are not supported.
         6 if *packet.get(6)? == 6 => {
             let content = u16::from_be_bytes([*packet.get(4)?, *packet.get(5)?]);
             (usize::from(content) + 40, 40)
         }
         _ => return None,
     };
-    // Short packets are padded on the network.
+    // Excludes the padding of short packets.
     let segment = packet.get(head..total.min(packet.len()))?;
     let port = |at: usize| Some(u16::from_be_bytes([*segment.get(at)?, *segment.get(at + 1)?]));
     let content = segment.get(usize::from(segment.get(12)? >> 4) * 4..)?;
     Some((port(0)?, port(2)?, content))
 }
 
-/// Reads the WebSocket messages that a browser has exported.
+/// Extracts the WebSocket messages from a browser's HAR export.
 fn har(text: &str) -> Result<Vec<Piece>, String> {
     let har: Value = serde_json::from_str(text).map_err(|error| format!("not JSON: {error}"))?;
     let entries = har.pointer("/log/entries").and_then(Value::as_array);
@@ -233,7 +233,7 @@ fn har(text: &str) -> Result<Vec<Piece>, String> {
         let messages = entry.get("_webSocketMessages").and_then(Value::as_array);
         for message in messages.into_iter().flatten() {
             let text = |key: &str| message.get(key).and_then(Value::as_str);
-            // Chrome exports the errors of a connection as messages of this type.
+            // Chrome exports connection errors as messages of this type.
             if text("type") == Some("error") {
                 continue;
             }
@@ -245,7 +245,7 @@ fn har(text: &str) -> Result<Vec<Piece>, String> {
             let data = text("data").unwrap_or_default();
             let bytes = match message.get("opcode").and_then(Value::as_u64) {
                 Some(1) => data.as_bytes().to_vec(),
-                // Browsers export other messages than text in Base64.
+                // Browsers export messages other than text in Base64.
                 _ => BASE64
                     .decode(data.as_bytes())
                     .map_err(|error| format!("a message is not base64: {error}"))?,

@@ -1,7 +1,7 @@
-//! The page for people at the operators' listener: rooms, members, slow connections, live figures.
+//! The operators' page: rooms, members, slow connections, live figures.
 //!
-//! The files are part of the program, and contain nothing of the server: the page asks for a key of the
-//! API, and gets everything else there.
+//! The files are embedded in the program and contain no data of the server. The page asks for an API
+//! key, and requests all data through the API.
 
 use axum::Router;
 use axum::extract::Request;
@@ -18,7 +18,7 @@ use crate::serve::config::Config;
 use crate::serve::config::rooms::ApiRight;
 use crate::serve::config::values::Problem;
 
-/// The page may load its own files and the API beside it, and other pages may not show it in a frame.
+/// The page may load its own files and the API beside it, and must not be framed by other pages.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -28,7 +28,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 macro_rules! files {
     ($($name:literal as $path:literal: $kind:expr),* $(,)?) => {
-        /// Each file, by its path.
+        /// Path, content type and content of each file.
         const FILES: &[(&str, &str, &str)] =
             &[$(($path, $kind, include_str!(concat!("../../../../js/admin/", $name)))),*];
     };
@@ -46,7 +46,7 @@ files! {
     "text.js" as "/admin/text.js": SCRIPT,
 }
 
-/// Checks that the page could show something.
+/// Checks that the API, from which the page gets its data, is enabled.
 pub(crate) fn check(config: &Config) -> Result<(), Problem> {
     let reads = |rights: &[ApiRight]| rights.contains(&ApiRight::Read);
     let has_reader = config.lists.api_keys.iter().any(|key| reads(&key.value.rights));
@@ -65,11 +65,11 @@ pub(crate) fn routes() -> Router {
         router.route(path, get(async move || ([(CONTENT_TYPE, kind)], text)))
     };
     let files = FILES.iter().fold(Router::new(), add);
-    // Without the slash, the page's relative addresses would lead beside its folder.
+    // Without the trailing slash, the page's relative URLs would resolve outside its folder.
     files.route("/admin", get(async || Redirect::permanent("/admin/"))).layer(from_fn(protect))
 }
 
-/// Adds what keeps other pages, and text that is taken for a program, away.
+/// Adds headers that prevent framing and content sniffing.
 async fn protect(request: Request, next: Next) -> Response {
     const HEADERS: [(HeaderName, &str); 6] = [
         (CONTENT_SECURITY_POLICY, POLICY),

@@ -1,4 +1,4 @@
-//! Requests to other services, with a limit for each wait and each size.
+//! HTTP requests to other services, with limits for each wait and each size.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
 
-/// How long a request may take, including the whole response.
+/// The timeout of a request, including the whole response.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long a connection is kept for further requests. Servers close theirs after a few seconds; a request
-/// that crosses the close would fail.
+/// How long an idle connection is kept for further requests. Servers close theirs after a few seconds,
+/// and a request that crosses the close would fail.
 const IDLE: Duration = Duration::from_secs(2);
 
 /// The size of the buffer for the head of a response.
 const MAX_HEAD: usize = 64 << 10;
 
-/// An HTTP client, which keeps its connections.
+/// An HTTP client with a connection pool.
 pub(crate) struct Fetcher(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
-/// Checks the address of a service. Its documents are trusted, so they must be protected on their way.
+/// Validates the URL of a service. Its documents are trusted, so they must be protected in transit.
 pub(crate) fn check_address(address: &str) -> Result<Uri, String> {
     match parse_address(address)? {
         (uri, true) => Ok(uri),
@@ -32,13 +32,13 @@ pub(crate) fn check_address(address: &str) -> Result<Uri, String> {
     }
 }
 
-/// Parses the address of a service. Returns true with it if it is protected on its way, by TLS or because
-/// it does not leave this machine.
+/// Parses the URL of a service. The flag is true if requests are protected in transit, by TLS or
+/// because they do not leave this machine.
 pub(crate) fn parse_address(address: &str) -> Result<(Uri, bool), String> {
     let wrong = || format!("{address:?} is not an address: write https://HOST/PATH");
     let uri: Uri = address.parse().map_err(|_| wrong())?;
     let host = uri.host().ok_or_else(wrong)?;
-    // An IPv6 address is in brackets here.
+    // IPv6 addresses are in brackets here.
     let name = host.trim_matches(['[', ']']);
     let is_here = name == "localhost"
         || name.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback());
@@ -54,7 +54,7 @@ impl Fetcher {
         let connector = HttpsConnectorBuilder::new()
             .with_native_roots()
             .map_err(|error| format!("the authorities of the system cannot be read: {error}"))?
-            // Addresses are checked when they are read; `http` is permitted for some.
+            // The scheme was checked when the URL was parsed; plain `http` is permitted for some.
             .https_or_http()
             .enable_http1()
             .build();
@@ -63,7 +63,8 @@ impl Fetcher {
         Ok(Fetcher(client.build(connector)))
     }
 
-    /// Gets a document. A redirection is an error, since it would lead past [`check_address`].
+    /// Fetches a document. A redirect is an error, since its target would not be checked by
+    /// [`check_address`].
     pub(crate) async fn get(&self, address: &Uri, max: usize) -> Result<Bytes, String> {
         let mut request = Request::new(Full::default());
         *request.uri_mut() = address.clone();
@@ -77,7 +78,7 @@ impl Fetcher {
         timeout(PATIENCE, read).await.map_err(|_| "no response in time".to_owned())?
     }
 
-    /// Sends a request, and returns the response, whatever its status. The caller limits the time.
+    /// Sends a request, and returns the response whatever its status. The caller applies a timeout.
     pub(crate) async fn send(
         &self,
         request: Request<Full<Bytes>>,
@@ -86,13 +87,13 @@ impl Fetcher {
     }
 }
 
-/// Reads the body of a response, of at most so many bytes.
+/// Reads the body of a response, up to `max` bytes.
 pub(crate) async fn read(response: Response<Incoming>, max: usize) -> Result<Bytes, String> {
     let body = Limited::new(response.into_body(), max).collect().await;
     body.map(|body| body.to_bytes()).map_err(|error| error.to_string())
 }
 
-/// Returns the text of an error and its causes, since the error's own text is short of details.
+/// Returns the text of an error and its causes, since the error's own text lacks details.
 fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,5 +1,5 @@
-//! Connections of the operators' listener. Each wait has a limit here too: a client that sends or reads
-//! slowly holds one of a bounded number of connections for a bounded time.
+//! Connections of the operators' listener, with a limit for each wait: a client that sends or reads
+//! slowly occupies one of a limited number of connections for a limited time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,32 +16,31 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-/// Connections at one time. Further ones wait until the system accepts them.
+/// The maximum number of open connections. Further ones stay in the listener's backlog.
 const MAX_CONNECTIONS: usize = 256;
 
-/// How long the head of a request may take.
+/// The timeout for the head of a request.
 const HEAD: Duration = Duration::from_secs(5);
 
-/// How long a request may take, including its body.
+/// The timeout of a request, including its body.
 const REQUEST: Duration = Duration::from_secs(20);
 
-/// How long a connection may be used for one request after another, and how long the last response
-/// may take after that.
+/// How long a connection may be used for consecutive requests. A last response may take longer.
 const CONNECTION: Duration = Duration::from_secs(300);
 const LAST_RESPONSE: Duration = Duration::from_secs(30);
 
-/// The size of the buffer for the head of a request: the minimum that hyper accepts.
+/// The size of the buffer for the head of a request, the minimum permitted by hyper.
 const MAX_HEAD: usize = 16 << 10;
 
-/// The pause after the system failed to accept a connection.
+/// The delay after the system failed to accept a connection.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
-/// Serves until the task is aborted.
+/// Accepts and serves connections until the task is aborted.
 pub(crate) async fn serve(listener: TcpListener, routes: Router) {
     let routes = routes.layer(from_fn(limit));
     let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        // The semaphore is never closed.
+        // Fails only if the semaphore is closed, which never happens.
         let Ok(permit) = free.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
@@ -67,13 +66,13 @@ async fn connection(stream: TcpStream, routes: Router) {
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
     let mut connection = std::pin::pin!(connection);
     if timeout(CONNECTION, connection.as_mut()).await.is_err() {
-        // The response under way is completed, and no further request is read.
+        // The response in progress is completed, and no further request is read.
         connection.as_mut().graceful_shutdown();
         let _ = timeout(LAST_RESPONSE, connection).await;
     }
 }
 
-/// Ends a request that takes too long, in particular one whose body does not arrive.
+/// Responds with an error to a request that takes too long, such as one whose body does not arrive.
 async fn limit(request: Request, next: Next) -> Response {
     match timeout(REQUEST, next.run(request)).await {
         Ok(response) => response,

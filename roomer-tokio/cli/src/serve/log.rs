@@ -1,7 +1,8 @@
 //! The log on standard error.
 //!
-//! A thread of its own writes it, so that no client waits for the reader of the log: a terminal on which
-//! one selects text, a pipe whose other end is busy. Lines that find no place are dropped and counted.
+//! A separate thread writes it, so that no client waits for a blocked reader of the log, such as a
+//! terminal with selected text or a full pipe. Lines for which the queue has no room are dropped and
+//! counted.
 
 use std::io;
 
@@ -14,18 +15,18 @@ use tracing_subscriber::{Registry, fmt, registry};
 
 use crate::serve::config::options::{LogFormat, LogLevel, Options};
 
-/// The lines that may wait for their reader.
+/// The maximum number of queued lines.
 const MAX_LINES: usize = 8_192;
 
-/// The level of the log, which may change.
+/// The level of the log, which can be changed while the server runs.
 pub(crate) struct Level(Handle<Targets, Registry>);
 
-/// The number of lines that were dropped.
+/// The counter of dropped lines.
 #[derive(Clone)]
 pub(crate) struct Dropped(ErrorCounter);
 
 impl Dropped {
-    /// Returns the number in the text format of Prometheus.
+    /// Returns the counter in the Prometheus text format.
     pub(crate) fn to_prometheus(&self) -> String {
         const NAME: &str = "roomer_log_lines_dropped_total";
         let count = self.0.dropped_lines();
@@ -36,30 +37,30 @@ impl Dropped {
     }
 }
 
-/// A log that has been started.
+/// A started log.
 pub(crate) struct Log {
     pub(crate) level: Level,
     pub(crate) dropped: Dropped,
-    /// Writes what waits when it is dropped, unless that takes more than a second.
+    /// When dropped, writes the queued lines, for at most a second.
     pub(crate) end: WorkerGuard,
 }
 
 impl Level {
     pub(crate) fn set(&self, options: &Options) {
-        // It fails only if there is another log, which is not this one's to change.
+        // Fails only if another subscriber is installed, whose level is not changed.
         let _ = self.0.reload(targets(options));
     }
 }
 
-/// Starts the log. Names that clients choose are escaped by the subscriber: by the rules of JSON in
-/// JSON, and otherwise by those of Rust.
+/// Starts the log. The subscriber escapes names chosen by clients: by the rules of JSON in the JSON
+/// format, and otherwise by those of Rust.
 pub(crate) fn start(options: &Options) -> Log {
     let (levels, handle) = reload::Layer::new(targets(options));
     let writer = NonBlockingBuilder::default().buffered_lines_limit(MAX_LINES).lossy(true);
     let (writer, end) = writer.thread_name("log").finish(io::stderr());
     let dropped = Dropped(writer.error_counter());
     let log = fmt::layer().with_writer(writer);
-    // A subscriber that is there already can only be that of an earlier call.
+    // A subscriber that is already installed can only be that of an earlier call.
     let _ = match options.log_format {
         LogFormat::Plain => registry().with(log.with_ansi(false).with_filter(levels)).try_init(),
         LogFormat::Json => {
@@ -76,6 +77,6 @@ fn targets(options: &Options) -> Targets {
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
     };
-    // Below warnings, other crates log details that only help their authors.
+    // Below the level of warnings, other crates log only details for their authors.
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("roomer", level)
 }

@@ -1,21 +1,21 @@
-//! `roomer serve`: a server that a configuration describes.
+//! `roomer serve`: runs a server from a configuration.
 //!
 //! | file | contents |
 //! |---|---|
-//! | `config` | the options, and the places where they are written |
+//! | `config` | the options and their sources |
 //! | `rooms` | builds the server from the configuration |
 //! | `operator` | the second listener, for operators: metrics and health |
-//! | `admin` | the page for people at that listener |
-//! | `api` | the HTTP API of that listener |
+//! | `admin` | the operators' page on that listener |
+//! | `api` | the HTTP API on that listener |
 //! | `http` | connections of that listener, and their limits |
 //! | `login` | logins by JSON Web Token |
-//! | `reload` | the configuration, with its certificates and keys, read again on SIGHUP |
-//! | `rights` | who may do what in which room |
-//! | `webhooks` | what other services decide, and the events that they get |
+//! | `reload` | the configuration, with its certificates and keys, reloaded on SIGHUP |
+//! | `rights` | the rights of clients in rooms |
+//! | `webhooks` | decisions by other services, and events sent to them |
 //! | `fetch` | requests to other services |
 //! | `systemd` | sockets and notifications of a supervisor |
 //! | `tls` | certificates from files |
-//! | `log` | lines for people, or lines of JSON |
+//! | `log` | the log, as text or as lines of JSON |
 
 mod admin;
 mod api;
@@ -77,13 +77,13 @@ pub(crate) fn run(args: &Serve, output: &Output) -> Result<(), Failure> {
             runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?
         }
     };
-    // The end of the log is written before this returns, also after an error.
+    // The log is flushed before this returns, including after an error.
     let ran = runtime.block_on(plan.run(config, sockets, source, log.dropped));
     drop(log.end);
     ran.map_err(|problem| failure(vec![problem]))
 }
 
-/// Checks a configuration as far as this is possible without listening.
+/// Checks a configuration as far as possible without opening listeners.
 pub(crate) fn check(args: &Check, output: &Output) -> Result<(), Failure> {
     let config = Config::read(args.file.as_deref(), &args.flags).map_err(failure)?;
     Plan::new(&config).map_err(|problem| failure(vec![problem]))?;
@@ -94,7 +94,7 @@ fn failure(problems: Vec<Problem>) -> Failure {
     Failure::Config(problems.iter().map(ToString::to_string).collect())
 }
 
-/// The parts of a server that a valid configuration describes.
+/// The parts of a server built from a valid configuration.
 struct Plan {
     server: Server,
     rules: Rules,
@@ -118,7 +118,7 @@ impl Plan {
         Ok(Plan { api: Api::new(config, &server)?, server, rules, login, tls, webhooks })
     }
 
-    /// Returns true if a login may limit what its client does.
+    /// Returns true if a login may restrict its client's rights.
     fn has_login(&self) -> bool {
         self.login.is_some() || self.webhooks.authorize.is_some()
     }
@@ -139,8 +139,8 @@ impl Plan {
             }
             None => None,
         };
-        // From here on a signal is noticed, so that a supervisor may send one as soon as it reads that
-        // the server listens.
+        // Installed before the log line, so that a supervisor may send a signal as soon as it reads
+        // that the server listens.
         let stop = shutdown_signal();
         let stop = async {
             stop.await;
@@ -150,7 +150,7 @@ impl Plan {
         let scheme = if self.tls.is_some() { "wss" } else { "ws" };
         let path = &options.path;
         let url = format!("{scheme}://{}{path}", address(&listener));
-        // By default it depends on the machine or the container.
+        // Logged, since the default depends on the machine or the container.
         let memory_budget = format!("{} MiB", self.server.memory_budget() >> 20);
         tracing::info!(%url, %memory_budget, "listening");
         let operator = operator.map(|listener| {
@@ -178,11 +178,11 @@ impl Plan {
             Some(tls) => serve_until(tls_listener(listener, tls.config()), self.server, stop).await,
             None => serve_until(listener, self.server, stop).await,
         };
-        // After the server: the end of each connection is an event too.
+        // After the server has ended, since the end of each connection is an event too.
         if let Some(events) = events {
             events.finish().await;
         }
-        // Kept until now, so that operators see the drain.
+        // Kept until now, so that operators can observe the drain.
         if let Some(operator) = operator {
             operator.abort();
         }
@@ -191,7 +191,7 @@ impl Plan {
     }
 }
 
-/// Opens a listener, unless the supervisor has done so.
+/// Opens a listener, unless it was passed by the supervisor.
 async fn bind(
     config: &Config,
     key: &str,
@@ -200,7 +200,7 @@ async fn bind(
 ) -> Result<TcpListener, Problem> {
     let listener = match inherited {
         Some(listener) => {
-            // tokio requires it, and supervisors pass listeners that block.
+            // Required by tokio, while supervisors pass blocking listeners.
             listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener))
         }
         None => TcpListener::bind(address).await,
@@ -208,7 +208,7 @@ async fn bind(
     listener.map_err(|error| config.problem(key, format!("cannot listen at {address}: {error}")))
 }
 
-/// The address with the port that the system has chosen, if it was left to it.
+/// Returns the listener's address, with the port chosen by the system if the configured one is 0.
 fn address(listener: &TcpListener) -> String {
     listener.local_addr().map_or_else(|_| "?".into(), |address| address.to_string())
 }

@@ -1,4 +1,4 @@
-//! The responses of the operators' listener: metrics and health.
+//! Routes of the operators' listener for metrics and health.
 
 use std::sync::Arc;
 
@@ -13,15 +13,15 @@ use crate::serve::api::{self, Api};
 use crate::serve::log::Dropped;
 use crate::serve::webhooks::Webhooks;
 
-/// The content type of metrics in the text format of Prometheus.
+/// The content type of the Prometheus text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The parts that the listener serves besides the state of the server.
+/// The parts served in addition to the state of the server.
 pub(crate) struct Parts {
     pub(crate) api: Option<Arc<Api>>,
     pub(crate) webhooks: Webhooks,
     pub(crate) log: Dropped,
-    /// Whether there is a page for people.
+    /// True if the operators' page is enabled.
     pub(crate) has_page: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The configuration, read again on SIGHUP, with the files of certificates and keys that it names.
+//! Reload of the configuration on SIGHUP, with the certificate and key files that it names.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use crate::serve::systemd::{self, State};
 use crate::serve::tls::Certificate;
 use crate::serve::webhooks::Webhooks;
 
-/// Where the configuration comes from, with the addresses that a supervisor has chosen, and the log, which
-/// is older than the server.
+/// The sources of the configuration, the addresses chosen by a supervisor, and the log, which is
+/// started before the server.
 pub(crate) struct Source {
     pub(crate) file: Option<PathBuf>,
     pub(crate) flags: Flags,
@@ -35,7 +35,7 @@ pub(crate) struct Source {
 #[cfg_attr(not(unix), allow(dead_code, reason = "there is no such signal"))]
 pub(crate) struct Reloads {
     source: Source,
-    /// The configuration of the start, by which everything else works.
+    /// The configuration at the start, which applies to everything else.
     started: Arc<Config>,
     denies: Denies,
     has_login: bool,
@@ -44,7 +44,7 @@ pub(crate) struct Reloads {
     login: Option<Arc<Login>>,
     api: Option<Arc<Api>>,
     webhooks: Webhooks,
-    /// Caught from the start, since the signal would end the process. `None` if the system refuses.
+    /// Installed at the start, since the signal would otherwise end the process. `None` if that failed.
     #[cfg(unix)]
     signal: Option<Signal>,
 }
@@ -66,7 +66,7 @@ impl Reloads {
         }
     }
 
-    /// Reads the configuration whenever the signal comes.
+    /// Reloads the configuration whenever the signal is received.
     #[cfg(unix)]
     pub(crate) async fn run(mut self) {
         let Some(mut signal) = self.signal.take() else { return };
@@ -80,28 +80,29 @@ impl Reloads {
     #[cfg(not(unix))]
     pub(crate) async fn run(self) {}
 
-    /// Applies what can change. The whole configuration is checked as at a start, files of certificates
-    /// and keys included, before any of it applies: with one mistake nothing changes.
+    /// Applies all changes that are possible at run time. The whole configuration, including
+    /// certificate and key files, is validated as at a start before any of it applies: if it has an
+    /// error, nothing changes.
     #[cfg_attr(not(unix), allow(dead_code, reason = "there is no such signal"))]
     fn reload(&self) {
         let (config, plan) = match self.read() {
             Ok(read) => read,
             Err(problems) => return problems.iter().for_each(report),
         };
-        // Nothing fails from here on, so no half of a configuration applies.
+        // Nothing can fail from here on, so a configuration is never applied in part.
         self.source.level.set(&config.options);
         self.rules.replace(config.rooms());
         if let (Some(tls), Some(new)) = (&self.tls, &plan.tls) {
             tls.adopt(new);
         }
         if let (Some(login), Some(new)) = (&self.login, &plan.login)
-            // Keys from another address would need another task that reads them.
+            // Keys from another URL would need another task that fetches them.
             && login.can_become(&config)
         {
             login.adopt(new);
         }
         if let Some(api) = &self.api {
-            // Also if there are no keys any more: the earlier ones must not stay valid.
+            // Also called if the new configuration has no keys: the earlier ones must not stay valid.
             api.adopt(plan.api.as_deref());
         }
         self.webhooks.adopt(&plan.webhooks);
@@ -112,17 +113,17 @@ impl Reloads {
         }
     }
 
-    /// Reads the configuration with its files, and builds from it what a restart would.
+    /// Reads the configuration with its files, and builds the plan of a restart.
     fn read(&self) -> Result<(Config, Plan), Vec<Problem>> {
         let mut config = Config::read(self.source.file.as_deref(), &self.source.flags)?;
-        // The supervisor's listeners stay, whatever is in the file.
+        // The supervisor's listeners are kept, whatever the file contains.
         self.source.inherited.replace(&mut config);
-        // Its server never runs: building it finds the mistakes.
+        // The plan's server never runs; building it detects errors.
         let plan = Plan::new(&config).map_err(|problem| vec![problem])?;
         Ok((config, plan))
     }
 
-    /// Returns the keys whose changes since the start have no effect on a running server.
+    /// Returns the keys whose changes take effect only after a restart.
     fn waiting(&self, config: &Config) -> Vec<&'static str> {
         let value = |config: &Config, key| config.values.raw(key).map(|(raw, _)| raw.clone());
         let keys = TABLE.iter().map(|entry| entry.key);
@@ -133,10 +134,10 @@ impl Reloads {
         if remembering(&self.started) != remembering(config) {
             waiting.push("[[room]] presence, history, deflate");
         }
-        // A server that runs gets no rules of a kind that it had not at its start.
+        // Kinds of rules that a server lacked at its start cannot be added while it runs.
         let denies = self.rules.denies(self.has_login, self.webhooks.may_join.is_some());
         waiting.extend(denies.beyond(self.denies));
-        // The routes are those of the start.
+        // The routes are fixed at the start.
         if self.api.is_none() && !config.lists.api_keys.is_empty() {
             waiting.push("[[api_key]]");
         }
@@ -146,7 +147,7 @@ impl Reloads {
     fn can_change(&self, key: &str, config: &Config) -> bool {
         match key {
             "log.level" => true,
-            // A listener stays one with TLS, or without.
+            // A listener cannot switch between TLS and plain TCP.
             "tls.certificate" | "tls.key" => {
                 self.tls.is_some() && config.options.tls_certificate.is_some()
             }
@@ -166,9 +167,9 @@ fn report(problem: &Problem) {
     tracing::error!(%problem, "cannot read the configuration again: all of the old one stays");
 }
 
-/// The rules by room that the hub itself applies.
+/// Returns the rules by room that the hub itself applies.
 fn remembering(config: &Config) -> Vec<Room> {
-    // The others are rules of this program, which apply at once.
+    // The other rules are checked by this program, and take effect immediately.
     let own = |room: &Room| Room {
         join: None,
         publish: None,

@@ -1,4 +1,4 @@
-//! The rights of clients in rooms: by the rules of the file and by the rights in the token.
+//! Rights of clients in rooms, by the rules of the file and by the rights in the token.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::serve::config::rooms::{Room, Who};
 use crate::serve::config::setting::{Rate, Setting};
 use crate::serve::webhooks::Webhooks;
 
-/// Something that a client does in a room.
+/// An action of a client in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Right {
     Join,
@@ -19,14 +19,14 @@ pub(crate) enum Right {
     History,
 }
 
-/// The actions that the rates of a rule count.
+/// The actions that are limited by rates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Counted {
     Messages,
     Joins,
 }
 
-/// A name, or the beginning of names with `*` at the end.
+/// A room's name, or a name prefix followed by `*`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Pattern {
     text: String,
@@ -63,17 +63,17 @@ impl Setting for Pattern {
     }
 }
 
-/// The rights that a token gives, by room. A client whose token has none is limited only by the
+/// The rights granted by a token, by room. A client whose token grants none is restricted only by the
 /// rules.
 #[derive(Clone, Debug)]
 pub(crate) struct Grants(Arc<[(Pattern, Vec<Right>)]>);
 
 impl Grants {
-    /// Reads the claim: a list of patterns, each of which gives all rights, or an object with the
-    /// rights for each pattern.
+    /// Parses the claim: a list of patterns, each with all rights, or an object that maps patterns to
+    /// rights.
     pub(crate) fn read(claim: &Value) -> Option<Grants> {
         const ALL: [Right; 4] = [Right::Join, Right::Publish, Right::Whisper, Right::History];
-        // With one wrong entry the login fails: what it should have limited is not known.
+        // An invalid entry fails the login, since it is unknown what it was meant to restrict.
         let grants: Option<Vec<_>> = match claim {
             Value::Array(patterns) => {
                 let grant = |pattern: &Value| Some((Pattern::new(pattern.as_str()?), ALL.into()));
@@ -103,11 +103,11 @@ impl Grants {
     }
 }
 
-/// The rules of the file, in its order. They may be replaced while the server runs.
+/// The rules of the file, in order. They may be replaced while the server runs.
 #[derive(Clone)]
 pub(crate) struct Rules {
     rules: Arc<RwLock<Vec<Rule>>>,
-    /// True if there was a rate at the start; only then messages are counted.
+    /// True if there was a rate at the start; messages are counted only then.
     has_rates: bool,
 }
 
@@ -117,13 +117,13 @@ struct Rule {
     publish: Option<Who>,
     whisper: Option<Who>,
     history: Option<Who>,
-    /// The rate at which one client may send messages to rooms of the pattern.
+    /// The maximum rate of one client's messages to rooms that match the pattern.
     rate: Option<Rate>,
-    /// The rate at which one client may join them.
+    /// The maximum rate of one client's joins of these rooms.
     join_rate: Option<Rate>,
 }
 
-/// The actions that rules may deny, by the keys of the file.
+/// The actions that rules may deny. The fields are named like the keys of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Denies {
     join: bool,
@@ -135,7 +135,7 @@ pub(crate) struct Denies {
 }
 
 impl Denies {
-    /// Returns the keys by which these rules deny what those of the start never do.
+    /// Returns the keys of the actions that these rules may deny and those of `start` never do.
     pub(crate) fn beyond(self, start: Denies) -> impl Iterator<Item = &'static str> {
         let keys = [
             ("[[room]] join", self.join && !start.join),
@@ -156,7 +156,7 @@ impl Rules {
         Rules { rules: Arc::new(RwLock::new(rules)), has_rates }
     }
 
-    /// Replaces all rules. A client's rates so far count for the rule in the same place.
+    /// Replaces all rules. The state of a client's rates is kept for the rule at the same position.
     pub(crate) fn replace<'a>(&self, rooms: impl Iterator<Item = &'a Room>) {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) =
             rooms.map(Rule::new).collect();
@@ -166,8 +166,8 @@ impl Rules {
         self.rules.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns what the rules may deny. With `has_login`, logins may limit clients as well; with
-    /// `has_webhook`, that about joins may.
+    /// Returns the actions that the rules may deny. With `has_login`, logins may restrict clients as
+    /// well; with `has_webhook`, so may the webhook for joins.
     pub(crate) fn denies(&self, has_login: bool, has_webhook: bool) -> Denies {
         let rules = self.read();
         let denies = |of: fn(&Rule) -> Option<Who>| {
@@ -183,9 +183,9 @@ impl Rules {
         }
     }
 
-    /// Adds the rules to a server. A rule that can never deny is left out, since the server asks
-    /// each rule about every message. With `has_login`, logins may limit clients as well; the webhooks
-    /// are asked about joins that all others permit, and receive events of messages.
+    /// Adds the rules to a server. A rule that can never deny is omitted, since the server calls each
+    /// rule for every message. With `has_login`, logins may restrict clients as well. The webhooks
+    /// decide about joins that all other rules permit, and receive events of messages.
     pub(crate) fn add(
         &self,
         mut builder: Builder,
@@ -198,7 +198,7 @@ impl Rules {
         if let Some(webhook) = webhook {
             let rules = self.clone();
             builder = builder.may_join_async(async move |conn, room| {
-                // The rules first, which cost no request.
+                // The rules are checked first, since they cost no request.
                 rules.permit_join(&conn, &room) && webhook.permits(&conn, &room).await
             });
         } else if denies.join || denies.join_rate {
@@ -213,7 +213,7 @@ impl Rules {
         if denies.publish || denies.rate || told.is_some() {
             let rules = self.clone();
             builder = builder.may_publish(move |conn, message| {
-                // In this order, so that a message that is denied anyway does not count.
+                // In this order, so that a message that is denied in any case is not counted.
                 let is_permitted = rules.permit(conn, message.room, Right::Publish)
                     && rules.is_in_time(conn, message.room, Counted::Messages);
                 if is_permitted && let Some(events) = &told {
@@ -246,7 +246,7 @@ impl Rules {
             Who::Token => is_granted == Some(true),
             Who::None => false,
         };
-        // A token that names rooms limits its client where the rules permit all, too.
+        // A token that names rooms restricts its client, even where the rules permit all.
         is_allowed && is_granted != Some(false)
     }
 
@@ -271,7 +271,7 @@ impl Rules {
             && is_in(message.dst)
     }
 
-    /// Counts something. Returns true if its rate permits it.
+    /// Counts an action. Returns true if its rate permits it.
     fn is_in_time(&self, conn: &Conn, room: &str, counted: Counted) -> bool {
         let rules = self.read();
         let rate = |rule: &Rule| match counted {
@@ -286,7 +286,7 @@ impl Rules {
         buckets.is_none_or(|buckets| buckets.take(index, counted, rate, Instant::now()))
     }
 
-    /// Returns an empty count for a new connection, if there is a rate.
+    /// Returns the initial rate state of a new connection, if there are rates.
     pub(crate) fn buckets(&self) -> Option<Buckets> {
         let rules = self.read().len();
         self.has_rates.then(|| Buckets(Arc::new(Mutex::new(vec![Times::default(); rules]))))
@@ -307,11 +307,11 @@ impl Rule {
     }
 }
 
-/// The rates of one client, for each rule.
+/// The rate state of one client, by rule.
 #[derive(Clone)]
 pub(crate) struct Buckets(Arc<Mutex<Vec<Times>>>);
 
-/// The times at which nothing of the rates of one rule will be used up.
+/// The theoretical arrival times of one rule's rates.
 #[derive(Clone, Copy, Default)]
 struct Times {
     messages: Option<Instant>,
@@ -319,17 +319,17 @@ struct Times {
 }
 
 impl Buckets {
-    /// Returns unused rates, for another client with the same rules.
+    /// Returns an initial state for another client with the same rules.
     pub(crate) fn empty(&self) -> Buckets {
         let rules = self.0.lock().unwrap_or_else(PoisonError::into_inner).len();
         Buckets(Arc::new(Mutex::new(vec![Times::default(); rules])))
     }
 
-    /// The generic cell rate algorithm: each message postpones the time by its share of a second.
+    /// The generic cell rate algorithm: each message advances the time by its share of a second.
     fn take(&self, rule: usize, counted: Counted, rate: Rate, now: Instant) -> bool {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() <= rule {
-            // The rules have become more since the client came.
+            // Rules were added since the client connected.
             buckets.resize(rule + 1, Times::default());
         }
         let Some(times) = buckets.get_mut(rule) else { return true };
@@ -337,12 +337,12 @@ impl Buckets {
             Counted::Messages => &mut times.messages,
             Counted::Joins => &mut times.joins,
         };
-        // Not a division by zero: a rate is read from positive numbers only.
+        // The divisor is not zero, since rates are parsed from positive numbers only.
         let share = Duration::from_secs(1) / rate.per_second;
-        // From now on at the earliest: a pause saves up no more than the burst.
+        // Starts at `now` at the earliest, so that a pause accumulates no more than the burst.
         let next = bucket.unwrap_or(now).max(now) + share;
         let is_in_time = next - now <= share * rate.burst;
-        // A message that is refused does not delay the next one.
+        // A rejected message does not delay the next one.
         if is_in_time {
             *bucket = Some(next);
         }
@@ -364,7 +364,7 @@ mod tests {
         assert_eq!(taken(now + Duration::from_millis(499)), 0);
         assert_eq!(taken(now + Duration::from_millis(500)), 1);
         assert_eq!(taken(now + Duration::from_secs(60)), 3);
-        // Joins are counted apart.
+        // Joins are counted separately.
         assert!(buckets.take(0, Counted::Joins, rate, now));
     }
 

@@ -1,4 +1,4 @@
-//! The configuration as a server with rooms.
+//! Builds the server from the configuration, with the rules for its rooms.
 
 use std::sync::Arc;
 
@@ -13,7 +13,6 @@ use crate::serve::login::{self, Login};
 use crate::serve::rights::Rules;
 use crate::serve::webhooks::Webhooks;
 
-/// Creates the server.
 pub(crate) fn server(
     config: &Config,
     login: Option<&Arc<Login>>,
@@ -42,7 +41,7 @@ pub(crate) fn server(
     if options.client_info {
         builder = builder.may_set_info(|_, _| true);
     }
-    // Before the default for `root`, since the first pattern that matches applies.
+    // Added before the default for `root`, since the first matching pattern applies.
     for room in &config.lists.rooms {
         check(&room.value).map_err(|text| Problem {
             place: room.place.clone(),
@@ -53,8 +52,8 @@ pub(crate) fn server(
     }
     builder = match options.compat {
         true => builder.compat(),
-        // Every client is in `root`, so its members are strangers to each other and need no list of
-        // all of them.
+        // Every client is in `root`, whose members are strangers to each other and need no list of
+        // members.
         false => builder.presence("root", Presence::Off),
     };
     let has_login = login.is_some() || webhooks.authorize.is_some();
@@ -67,7 +66,7 @@ pub(crate) fn server(
     } else if let Some(authorize) = &webhooks.authorize {
         builder = authorize.add(builder);
     } else if let Some(buckets) = rules.buckets() {
-        // Permits all, and gives each client counts of its own.
+        // Accepts all clients, and adds the state of the rate limits to each.
         builder = builder.authorize(move |_| Ok(Claims::new().with(buckets.empty())));
     }
     if options.cluster_url.is_some() {
@@ -79,19 +78,19 @@ pub(crate) fn server(
     }
     builder = builder
         .path(&options.path)
-        // `compat` turns it off, which this call must not revert.
+        // `compat` disables the extended protocol, which this call must not revert.
         .extended(options.extended && !options.compat)
         .health("/live", "/ready")
         .drain(options.drain, options.drain_rate);
     builder.build().map_err(|error| problem(config, &error))
 }
 
-/// Reports a server that lets in all clients and that other machines can reach, which is more often
-/// a mistake than intended.
+/// Reports a server that accepts all clients and is reachable from other machines, which is usually a
+/// mistake.
 fn admit_anonymous(config: &Config) -> Result<(), Problem> {
     let options = &config.options;
     match options.anonymous {
-        // With tokens, the option is about clients without one.
+        // With tokens, the option applies to clients without one.
         _ if login::is_configured(options) => Ok(()),
         Some(true) if options.webhooks_authorize.is_some() => Err(config.problem(
             "anonymous",
@@ -171,7 +170,7 @@ fn timeouts(builder: Builder, options: &Options) -> Builder {
     }
 }
 
-/// Finds rules that would have no effect.
+/// Reports rules that would have no effect.
 fn check(room: &Room) -> Result<(), &'static str> {
     let has_bound = room.history_age.is_some() || room.history_bytes.is_some();
     match has_bound && room.history.is_none() {
@@ -180,7 +179,7 @@ fn check(room: &Room) -> Result<(), &'static str> {
     }
 }
 
-/// Applies the rules that the hub itself knows by pattern.
+/// Passes on the rules that the hub itself applies by pattern.
 fn remember(mut builder: Builder, room: &Room) -> Builder {
     if let Some(presence) = room.presence {
         let presence = match presence {
@@ -212,7 +211,7 @@ fn remember(mut builder: Builder, room: &Room) -> Builder {
     builder
 }
 
-/// Finds the option that an error of the builder is about.
+/// Returns the option that caused an error of the builder.
 fn problem(config: &Config, error: &BuildError) -> Problem {
     let key = match error {
         BuildError::PingInterval { .. } => "timeouts.ping",
@@ -232,7 +231,7 @@ fn problem(config: &Config, error: &BuildError) -> Problem {
         BuildError::Zero { option } => key_of(option),
         _ => "",
     };
-    // The builder's own texts name its methods, which a file does not have.
+    // The builder's error texts name its methods instead of the keys of a file.
     let text = match error {
         BuildError::PingInterval { interval, timeout } => {
             format!("must be shorter than timeouts.silence: {interval:?} is not below {timeout:?}")
@@ -247,7 +246,7 @@ fn problem(config: &Config, error: &BuildError) -> Problem {
     config.problem(key, text)
 }
 
-/// Returns the key of an option of the builder that must not be zero.
+/// Returns the configuration key for a builder option that must not be zero.
 fn key_of(option: &str) -> &'static str {
     match option {
         "max_message" => "limits.max_message",

@@ -1,5 +1,5 @@
-//! Sockets from systemd or a supervisor like it, and notifications to it. Without such a supervisor
-//! nothing of this has an effect.
+//! Sockets from systemd or a similar supervisor, and notifications to it. Without a supervisor this
+//! module has no effect.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -7,23 +7,23 @@ use roomer_tokio::Server;
 
 use crate::serve::config::Config;
 
-/// A state of which a supervisor is notified.
+/// A state that is reported to the supervisor.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum State {
-    /// The server listens, or has finished to read its files again.
+    /// The server listens, or has completed a reload.
     Ready,
     Reloading,
     Stopping,
 }
 
-/// The listeners that the supervisor has opened: the first is for clients, the second for operators.
+/// The listeners passed by the supervisor: the first is for clients, the second for operators.
 #[derive(Debug, Default)]
 pub(crate) struct Sockets {
     pub(crate) clients: Option<TcpListener>,
     pub(crate) operators: Option<TcpListener>,
 }
 
-/// The addresses of the listeners that the supervisor has opened.
+/// The addresses of the listeners passed by the supervisor.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Addresses {
     clients: Option<SocketAddr>,
@@ -31,7 +31,7 @@ pub(crate) struct Addresses {
 }
 
 impl Sockets {
-    /// Takes the listeners.
+    /// Takes the passed listeners.
     pub(crate) fn take() -> Result<Sockets, String> {
         inherited()
     }
@@ -43,8 +43,7 @@ impl Sockets {
 }
 
 impl Addresses {
-    /// Replaces the addresses of the configuration, so that what depends on these is checked for the
-    /// real ones.
+    /// Replaces the configured addresses, so that checks that depend on them apply to the real ones.
     pub(crate) fn replace(self, config: &mut Config) {
         if let Some(address) = self.clients {
             config.options.listen = address;
@@ -76,14 +75,14 @@ fn inherited() -> Result<Sockets, String> {
     Ok(Sockets::default())
 }
 
-/// Notifies the supervisor.
+/// Reports a state to the supervisor.
 #[cfg(target_os = "linux")]
 pub(crate) fn notify(state: State) {
     use sd_notify::NotifyState;
     let notified = match state {
         State::Ready => sd_notify::notify(&[NotifyState::Ready]),
         State::Stopping => sd_notify::notify(&[NotifyState::Stopping]),
-        // With the time, by which systemd recognises the end of this reload.
+        // Includes the time, by which systemd identifies the end of this reload.
         State::Reloading => NotifyState::monotonic_usec_now()
             .and_then(|now| sd_notify::notify(&[NotifyState::Reloading, now])),
     };
@@ -95,18 +94,18 @@ pub(crate) fn notify(state: State) {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn notify(_: State) {}
 
-/// Reports the server as alive for as long as it is, if the supervisor restarts it otherwise.
+/// Sends watchdog notifications while the server is live, if the supervisor expects them.
 #[cfg(target_os = "linux")]
 pub(crate) async fn watchdog(server: Server) {
     let Some(limit) = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero()) else {
         return;
     };
-    // Twice within the limit, as systemd advises.
+    // Sent twice per limit, as systemd recommends.
     let mut interval = tokio::time::interval(limit / 2);
     loop {
         interval.tick().await;
         if server.is_live() {
-            // Not logged each time: `notify` has reported an error at the start.
+            // The result is ignored: an error was already reported by `notify` at the start.
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         }
     }

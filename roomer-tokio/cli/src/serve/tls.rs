@@ -1,4 +1,4 @@
-//! Certificates from files.
+//! The TLS certificate, loaded from files and replaceable at run time.
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -12,17 +12,17 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use crate::serve::config::Config;
 use crate::serve::config::values::Problem;
 
-/// The certificate of new connections, which may be replaced.
+/// The certificate of new connections, which can be replaced.
 #[derive(Debug)]
 pub(crate) struct Certificate(RwLock<Arc<CertifiedKey>>);
 
 impl Certificate {
-    /// Reads the files, if the configuration names them.
+    /// Reads the files, if the configuration names any.
     pub(crate) fn new(config: &Config) -> Result<Option<Arc<Certificate>>, Problem> {
         Ok(read(config)?.map(|key| Arc::new(Certificate(RwLock::new(Arc::new(key))))))
     }
 
-    /// Takes over another certificate. Open connections keep the one that they have.
+    /// Replaces the certificate. Open connections keep the old one.
     pub(crate) fn adopt(&self, new: &Certificate) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = new.current();
     }
@@ -53,7 +53,7 @@ fn read(config: &Config) -> Result<Option<CertifiedKey>, Problem> {
     let chain = chain(certificate).map_err(|text| config.problem("tls.certificate", text))?;
     let key = PrivateKeyDer::from_pem_file(key)
         .map_err(|error| config.problem("tls.key", in_file(key, &error, "private key")))?;
-    // It checks that they go together.
+    // `from_der` checks that certificate and key match.
     let key = CertifiedKey::from_der(chain, key, ServerConfig::builder().crypto_provider());
     let key = key.map_err(|error| {
         config.problem("tls.key", format!("does not go with the certificate: {error}"))
@@ -65,7 +65,7 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let chain =
         CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match chain {
-        // A file without a certificate is not an error for the iterator.
+        // An iterator over a file without a certificate yields no error.
         Ok(chain) if chain.is_empty() => {
             Err(in_file(path, &pem::Error::NoItemsFound, "certificate"))
         }

@@ -1,4 +1,4 @@
-//! A service that webhooks call, which answers as a test decides, or does not.
+//! A service called by webhooks, whose answers are determined by the test.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,7 +11,7 @@ use data_encoding::HEXLOWER;
 use ring::hmac;
 use serde_json::Value;
 
-/// A request that has arrived.
+/// A received request.
 #[derive(Clone, Debug)]
 pub struct Asked {
     pub head: String,
@@ -28,7 +28,7 @@ impl Asked {
         lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Checks the signature, as the page describes.
+    /// Verifies the signature as the documentation describes.
     pub fn is_signed_with(&self, secret: &[u8]) -> bool {
         let time = self.header("roomer-timestamp").unwrap();
         let signature = self.header("roomer-signature").unwrap().strip_prefix("v1=").unwrap();
@@ -40,19 +40,19 @@ impl Asked {
     }
 }
 
-/// What the service does with a request.
+/// The service's reaction to a request.
 pub enum Reply {
     Json(u16, Value),
-    /// These bytes, head included, and no end.
+    /// Sends these bytes, including the head, and keeps the connection open.
     Raw(Vec<u8>),
-    /// Nothing, until the other side gives up.
+    /// Sends nothing until the client gives up.
     Hang,
     Close,
 }
 
 type Decide = dyn Fn(&Asked) -> Reply + Send + Sync;
 
-/// The service.
+/// A running service.
 pub struct Hook {
     pub address: String,
     decide: Arc<Mutex<Arc<Decide>>>,
@@ -64,7 +64,7 @@ impl Hook {
         Hook::start_with(decide, Some)
     }
 
-    /// Starts a service whose sockets are wrapped, as in TLS.
+    /// Starts a service whose sockets are wrapped, for example in TLS.
     pub fn start_with<S: Read + Write>(
         decide: impl Fn(&Asked) -> Reply + Send + Sync + 'static,
         wrap: impl Fn(std::net::TcpStream) -> Option<S> + Send + Sync + 'static,
@@ -81,7 +81,7 @@ impl Hook {
                     let Some(stream) = wrap(stream.unwrap()) else { return };
                     let mut stream = BufReader::new(stream);
                     let Some(asked) = receive(&mut stream) else { return };
-                    // The test may have ended.
+                    // Fails if the test has ended.
                     let _ = sender.send(asked.clone());
                     let decide = deciding.lock().unwrap().clone();
                     answer(&mut stream, decide(&asked));
@@ -91,7 +91,7 @@ impl Hook {
         Hook { address, decide, asked }
     }
 
-    /// Changes the answers.
+    /// Replaces the function that determines the answers.
     pub fn decides(&self, decide: impl Fn(&Asked) -> Reply + Send + Sync + 'static) {
         *self.decide.lock().unwrap() = Arc::new(decide);
     }
@@ -101,7 +101,7 @@ impl Hook {
         self.asked.recv().unwrap()
     }
 
-    /// Returns the requests that have arrived.
+    /// Returns the requests received so far.
     pub fn arrived(&self) -> Vec<Asked> {
         self.asked.try_iter().collect()
     }

@@ -1,4 +1,4 @@
-//! `roomer serve` as a program, and HTTP by hand.
+//! Test helpers: runs `roomer serve` as a program, and sends plain HTTP requests.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::Value;
 
-/// Returns a command without the environment variables that would change its behaviour.
+/// Returns a command without environment variables that would change its behaviour.
 pub fn roomer(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_roomer"));
     command.args(args).stdin(Stdio::null());
@@ -35,7 +35,7 @@ pub fn run(args: &[&str]) -> Output {
     roomer(args).output().unwrap()
 }
 
-/// Runs a command with this standard input.
+/// Runs a command with the given standard input.
 pub fn run_with(args: &[&str], input: &[u8]) -> Output {
     let mut command = roomer(args);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -50,7 +50,7 @@ pub fn succeeds(done: &Output) -> String {
     String::from_utf8(done.stdout.clone()).unwrap()
 }
 
-/// A file that is removed with the test.
+/// A temporary file, removed when dropped.
 pub struct TempFile(pub PathBuf);
 
 impl TempFile {
@@ -74,22 +74,22 @@ impl Drop for TempFile {
     }
 }
 
-/// A certificate for `localhost`, and its key.
+/// Creates a certificate for `localhost` and its key.
 pub fn certificate() -> (TempFile, TempFile) {
     let made = rcgen::generate_simple_self_signed(["localhost".into()]).unwrap();
     let key = made.signing_key.serialize_pem();
     (TempFile::new("cert.pem", made.cert.pem()), TempFile::new("key.pem", key))
 }
 
-/// A server that is killed with the test.
+/// A running server, killed when dropped.
 pub struct Serving {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
-    /// The address of the WebSocket.
+    /// The URL of the WebSocket.
     pub url: String,
     /// Host and port of the operators' listener.
     pub operator: String,
-    /// The memory budget that the log tells.
+    /// The memory budget as logged.
     pub memory_budget: String,
 }
 
@@ -98,7 +98,7 @@ impl Serving {
         Serving::start_with(roomer(&["serve"]).args(args))
     }
 
-    /// Starts a command that is `roomer serve`.
+    /// Starts a command that runs `roomer serve`.
     pub fn start_with(command: &mut Command) -> Serving {
         let ports = ["--listen", "127.0.0.1:0", "--operator-listen", "127.0.0.1:0"];
         command.args(ports).args(["--log-format", "json"]).stderr(Stdio::piped());
@@ -157,7 +157,7 @@ impl Serving {
         }
         head += "\r\n";
         stream.write_all(head.as_bytes()).unwrap();
-        // A server that refuses the head may close before the body is sent.
+        // Ignored, since a server that rejects the head may close before the body is sent.
         let _ = stream.write_all(body);
         Answer::read(&mut stream)
     }
@@ -170,7 +170,7 @@ impl Drop for Serving {
     }
 }
 
-/// A process that is killed with the test.
+/// A process that is killed when dropped.
 pub struct Running(pub Child);
 
 impl Drop for Running {
@@ -180,7 +180,7 @@ impl Drop for Running {
     }
 }
 
-/// `roomer tail` in a room, which is killed with the test.
+/// A `roomer tail` in a room, killed when dropped.
 pub struct Tail {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -193,7 +193,7 @@ impl Tail {
         let mut command = roomer(&["tail", &serving.url, room, "--members", "--json"]);
         let mut child = command.args(args).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        // From here on it is killed, whatever fails.
+        // Created here, so that the process is killed whatever fails below.
         let mut tail = Tail { child, lines, id: String::new() };
         let members = [&["members", &serving.url, room, "--json"], args].concat();
         while tail.id.is_empty() {
@@ -232,7 +232,8 @@ impl Drop for Tail {
     }
 }
 
-/// Asks for an upgrade, and returns the response, or 101.
+/// Requests an upgrade, and returns the status and the body of the response; the body is empty with
+/// 101.
 pub fn handshake(serving: &Serving, query: &str, header: &str) -> (u16, String) {
     let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws");
     let mut stream = TcpStream::connect(host).unwrap();
@@ -264,7 +265,7 @@ impl Answer {
     /// Reads until the server closes the connection.
     pub fn read(stream: &mut TcpStream) -> Answer {
         let mut bytes = Vec::new();
-        // A reset after the response is not an error of the response.
+        // A reset after the response does not make the response invalid.
         let _ = stream.read_to_end(&mut bytes);
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
         let end = end.unwrap_or_else(|| panic!("{:?}", String::from_utf8_lossy(&bytes)));
@@ -273,7 +274,7 @@ impl Answer {
         Answer { status, head: head.to_lowercase(), body: bytes[end + 4..].into() }
     }
 
-    /// Reads what follows the first line, and returns the body.
+    /// Reads the response after its first line, and returns the body.
     pub fn read_rest(reader: &mut impl BufRead) -> String {
         let mut rest = String::new();
         reader.read_to_string(&mut rest).unwrap();

@@ -1,4 +1,4 @@
-//! A client of which a test sees each frame.
+//! A client that gives a test access to each frame.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{Read, Write};
@@ -9,16 +9,16 @@ use roomer_proto::{JOIN, JOIN_ACK, LEAVE_ACK, PacketRef};
 
 use super::Serving;
 
-/// The first byte of a frame with a whole message that is compressed.
+/// The first byte of an unfragmented, compressed binary frame.
 const COMPRESSED: u8 = 0xc2;
 
 pub struct Socket {
     stream: TcpStream,
-    /// The response, in small letters.
+    /// The head of the response, in lower case.
     pub head: String,
 }
 
-/// A message as it came.
+/// A received message.
 pub struct Frame {
     pub is_compressed: bool,
     pub content: Vec<u8>,

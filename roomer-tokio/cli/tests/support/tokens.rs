@@ -1,4 +1,4 @@
-//! Tokens, signed with keys of each kind.
+//! Creates tokens signed with keys of each kind.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,7 +22,7 @@ pub enum Signer {
     Rsa(RsaKeyPair),
     P256(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
-    /// No signature at all.
+    /// Without a signature.
     None,
 }
 
@@ -136,7 +136,7 @@ pub fn pem(info: &[u8]) -> String {
     format!("-----BEGIN PUBLIC KEY-----\n{text}-----END PUBLIC KEY-----\n")
 }
 
-/// Returns the time `more` seconds from now, in seconds since 1970.
+/// Returns the Unix time `more` seconds from now.
 pub fn now(more: i64) -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     i64::try_from(now).unwrap() + more

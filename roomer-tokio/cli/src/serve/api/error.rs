@@ -1,4 +1,4 @@
-//! The answers to failed requests: a code for programs, and a text for people.
+//! Errors of the API: a status, a code for programs and a text for people.
 
 use axum::Json;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-/// The status, the code and the text.
+/// An error response.
 #[derive(Debug)]
 pub(super) struct Error {
     status: StatusCode,
@@ -15,14 +15,14 @@ pub(super) struct Error {
 }
 
 impl Error {
-    /// `status` is an HTTP status.
+    /// Creates an error. `status` must be a valid HTTP status.
     pub(super) fn new(status: u16, code: &'static str, text: impl Into<String>) -> Error {
-        // Callers pass only valid ones.
+        // The fallback is unreachable, since callers pass valid ones.
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Error { status, code, text: text.into() }
     }
 
-    /// The request itself is wrong.
+    /// Creates an error with the code `invalid`: the request itself is wrong.
     pub(super) fn invalid(text: impl Into<String>) -> Error {
         Error::new(400, "invalid", text)
     }

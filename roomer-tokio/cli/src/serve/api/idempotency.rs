@@ -1,5 +1,5 @@
-//! Requests that are repeated, since their sender does not know whether the first one has arrived: a
-//! repeated request gets the answer of the first.
+//! Idempotency of repeated requests: a sender that does not know whether its request arrived may repeat
+//! it, and receives the answer to the first one.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -13,32 +13,31 @@ use serde_json::Value;
 use super::Answer;
 use super::error::Error;
 
-/// The time for which an answer is kept.
+/// How long an answer is kept.
 const KEPT: Duration = Duration::from_secs(600);
 
-/// The maximum number of answers that are kept; above it the oldest are forgotten.
+/// The maximum number of answers kept; above it the oldest are dropped.
 const MAX_ANSWERS: usize = 10_000;
 
 /// The maximum length of an `Idempotency-Key`.
 const MAX_KEY: usize = 128;
 
-/// The answers of the last minutes, by the name of the API's key and the request's
-/// `Idempotency-Key`.
+/// The recent answers, by the name of the API key and the request's `Idempotency-Key`.
 #[derive(Default)]
 pub(super) struct Answers(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
     answers: HashMap<Id, (Vec<u8>, Value)>,
-    /// The answers in the order in which they are forgotten.
+    /// Expiry times and keys of the answers, oldest first.
     order: VecDeque<(Instant, Id)>,
 }
 
 type Id = (String, String);
 
 impl Answers {
-    /// Runs a request, or returns the answer that it got before. `parts` are all parts of the
-    /// request. A request that has failed runs again.
+    /// Runs a request, or returns the answer of its first run. `parts` are all parts of the request. A
+    /// request that failed is run again.
     pub(super) fn once(
         &self,
         owner: &str,
@@ -55,8 +54,8 @@ impl Answers {
         })?;
         let id = (owner.to_owned(), key.to_owned());
         let print = fingerprint(parts);
-        // The lock is held until the answer is known, so that the same request does not run twice
-        // at the same time.
+        // The lock is held until the answer is known, so that concurrent repetitions do not run the
+        // request twice.
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         kept.forget(now);
@@ -94,7 +93,7 @@ impl Kept {
 fn fingerprint(parts: &[&[u8]]) -> Vec<u8> {
     let mut context = Context::new(&SHA256);
     for part in parts {
-        // Without it, the same bytes in other parts would be the same request.
+        // Without the length, a different division of the same bytes would have the same hash.
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
     }

@@ -1,4 +1,4 @@
-//! The keys of the API, and the rights of each.
+//! API keys and their rights.
 
 use std::sync::Arc;
 
@@ -16,26 +16,26 @@ use crate::serve::rights::Pattern;
 /// The minimum number of characters of a key in a file.
 const MIN_KEY: usize = 20;
 
-/// All keys. Keys are compared by a code under a secret of this process, so that the time of a
+/// All keys. They are compared by their MACs under a secret of this process, so that the timing of a
 /// comparison reveals nothing about a key.
 pub(super) struct Keys {
     secret: hmac::Key,
     keys: Vec<(hmac::Tag, Arc<Key>)>,
 }
 
-/// Without keys: each request is refused.
+/// Without keys, each request is rejected.
 impl Default for Keys {
     fn default() -> Self {
         Keys { secret: hmac::Key::new(hmac::HMAC_SHA256, &[]), keys: Vec::new() }
     }
 }
 
-/// The rights of one key.
+/// A key's name and rights.
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) name: String,
     rights: Vec<ApiRight>,
-    /// All rooms without one.
+    /// Patterns of permitted rooms; empty for all rooms.
     rooms: Vec<Pattern>,
 }
 
@@ -52,7 +52,7 @@ impl Keys {
             let fail =
                 |text: String| Problem { place: placed.place.clone(), key: "api_key".into(), text };
             let hash = hash(&placed.value).map_err(fail)?;
-            // Answers to repeated requests are kept by this name, too.
+            // The name must be unique, since answers to repeated requests are stored under it.
             if keys.iter().any(|(_, key)| key.name == *name) {
                 return Err(fail(format!("the name {name:?} is used twice; choose another")));
             }
@@ -71,7 +71,7 @@ impl Keys {
         self.keys.is_empty()
     }
 
-    /// Finds the key of a request.
+    /// Returns the key in a request's headers.
     pub(super) fn find(&self, headers: &HeaderMap) -> Option<Arc<Key>> {
         let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         let (scheme, given) = value.split_once(' ')?;
@@ -79,7 +79,7 @@ impl Keys {
             return None;
         }
         let given = digest::digest(&digest::SHA256, given.trim().as_bytes());
-        // Compares all keys, even after one has matched, so that the time does not depend on the
+        // Compares all keys, even after a match, so that the time does not depend on the key's
         // position.
         let is_it =
             |tag: &hmac::Tag| hmac::verify(&self.secret, given.as_ref(), tag.as_ref()).is_ok();
@@ -114,7 +114,7 @@ fn hash(key: &ApiKey) -> Result<Vec<u8>, String> {
 }
 
 impl Key {
-    /// Checks that the key permits something, whatever the room.
+    /// Returns an error unless the key has a right, for whichever rooms.
     pub(super) fn require(&self, right: ApiRight) -> Result<(), Error> {
         match self.rights.contains(&right) {
             true => Ok(()),
@@ -122,7 +122,7 @@ impl Key {
         }
     }
 
-    /// Checks that the key permits something in a room.
+    /// Returns an error unless the key has a right in a room.
     pub(super) fn require_in(&self, right: ApiRight, room: &str) -> Result<(), Error> {
         self.require(right)?;
         match self.permits_room(room) {
@@ -131,7 +131,7 @@ impl Key {
         }
     }
 
-    /// Checks that the key permits something that concerns all rooms.
+    /// Returns an error unless the key has a right in all rooms.
     pub(super) fn require_everywhere(&self, right: ApiRight) -> Result<(), Error> {
         self.require(right)?;
         match self.rooms.is_empty() {

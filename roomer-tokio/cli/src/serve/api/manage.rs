@@ -1,4 +1,4 @@
-//! Removes connections from rooms, and closes connections.
+//! Routes that remove connections from rooms and close connections.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use super::read;
 use super::{Answer, Api, Shared};
 use crate::serve::config::rooms::ApiRight;
 
-/// The default close code: one of the application, which clients treat as final.
+/// The default close code. It is in the range for applications, so clients do not reconnect.
 const DISCONNECTED: u16 = 4000;
 
 /// The maximum length of a close frame's reason in bytes.
@@ -37,8 +37,8 @@ async fn kick(State(api): Shared, Extension(key): Extension<Arc<Key>>, names: Na
     let Path((room, id)) = names?;
     key.require_in(ApiRight::Manage, &room)?;
     api.check_id(&id)?;
-    // `kick` alone is true for a connection that is not in the room, too. Of one on another node, only the
-    // members of rooms with full presence are known here.
+    // `kick` also returns true for a connection that is not in the room. For a connection on another
+    // node, only memberships of rooms with full presence are known here.
     let is_elsewhere = api.server.conn(&id).is_none();
     let may_be_member = is_elsewhere || api.server.is_member(&id, &room);
     match may_be_member && api.server.kick(&id, &room) {
@@ -70,7 +70,7 @@ impl Close {
     fn read(query: Result<Query<Close>, QueryRejection>) -> Result<(u16, String), Error> {
         let Query(Close { code, reason }) = query?;
         let code = code.unwrap_or(DISCONNECTED);
-        // The others are the protocol's own (RFC 6455 section 7.4.2).
+        // Other codes are reserved for the protocol (RFC 6455 section 7.4.2).
         if code != 1000 && !(3000..5000).contains(&code) {
             return Err(Error::invalid("the code is 1000, or one from 3000 to 4999"));
         }

@@ -1,11 +1,11 @@
-//! The HTTP API for backends, at the operators' listener.
+//! The HTTP API for backends, on the operators' listener.
 //!
 //! | file | contents |
 //! |---|---|
 //! | `keys` | the keys of callers, and their rights |
 //! | `error` | the errors, as responses |
 //! | `input` | names and payloads in requests |
-//! | `idempotency` | requests that are sent again |
+//! | `idempotency` | repeated requests |
 //! | `send`, `manage`, `read` | the routes |
 
 mod error;
@@ -33,20 +33,21 @@ use self::keys::Keys;
 use crate::serve::config::Config;
 use crate::serve::config::values::Problem;
 
-/// The description of the routes, in the form of OpenAPI.
+/// The OpenAPI description of the routes.
 const OPENAPI: &str = include_str!("openapi.json");
 
-/// The bytes that a request may have besides its payload: names in JSON, and what Base64 adds.
+/// The maximum size of a request in addition to its payload, for names in JSON and the overhead of
+/// Base64.
 const JSON_ALLOWANCE: usize = 64 << 10;
 
-/// The state that all routes share.
+/// The state shared by all routes.
 pub(crate) struct Api {
     server: Server,
     keys: RwLock<Arc<Keys>>,
     answers: Answers,
     max_message: usize,
     max_name: usize,
-    /// True in a cluster.
+    /// True if the server is part of a cluster.
     has_peers: bool,
 }
 
@@ -56,7 +57,7 @@ type Shared = State<Arc<Api>>;
 type Answer = Result<Json<Value>, Error>;
 
 impl Api {
-    /// Returns the API, if a key for it is configured.
+    /// Creates the API if a key for it is configured.
     pub(crate) fn new(config: &Config, server: &Server) -> Result<Option<Arc<Api>>, Problem> {
         let keys = Keys::read(config)?;
         Ok((!keys.is_empty()).then(|| {
@@ -71,7 +72,7 @@ impl Api {
         }))
     }
 
-    /// Takes over the keys of another configuration: none, if that has no API.
+    /// Replaces the keys by those of another configuration, or removes them if it has no API.
     pub(crate) fn adopt(&self, new: Option<&Api>) {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) =
             new.map_or_else(Arc::default, Api::keys);
@@ -82,13 +83,13 @@ impl Api {
     }
 }
 
-/// The routes by path. A test compares them with the description.
+/// Returns the routes by path. A test compares them with the description.
 fn table() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
     [send::routes(), manage::routes(), read::routes()].into_iter().flatten().collect()
 }
 
 pub(crate) fn routes(api: Arc<Api>) -> Router {
-    // Escapes in JSON and Base64 make a payload longer.
+    // Escapes in JSON and Base64 increase the length of a payload.
     let longest = api.max_message.saturating_mul(2).saturating_add(JSON_ALLOWANCE);
     let add = |router: Router<Arc<Api>>, (path, route)| router.route(path, route);
     let closed = table().into_iter().fold(Router::new(), add);
@@ -97,11 +98,11 @@ pub(crate) fn routes(api: Arc<Api>) -> Router {
         .method_not_allowed_fallback(async || {
             Error::new(405, "method", "the route has other methods: see /v1/openapi.json")
         })
-        // The last layer runs first: without a key, not even the body is read.
+        // The last layer runs first, so that without a key not even the body is read.
         .layer(DefaultBodyLimit::max(longest))
         .layer(from_fn_with_state(api.clone(), authenticate))
         .with_state(api)
-        // After the layers, so that it needs no key.
+        // Added after the layers, so that it requires no key.
         .route("/v1/openapi.json", axum::routing::get(openapi))
 }
 
@@ -109,8 +110,8 @@ async fn openapi() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], OPENAPI)
 }
 
-/// Lets only requests with a key through, even for routes that do not exist: an attacker without a
-/// key learns nothing.
+/// Passes on only requests with a key, even for routes that do not exist, so that the set of routes is
+/// not revealed to an attacker without a key.
 async fn authenticate(State(api): Shared, mut request: Request, next: Next) -> Response {
     match api.keys().find(request.headers()) {
         Some(key) => {

@@ -1,4 +1,4 @@
-//! Reads the state of the server: rooms, members, connections, counts.
+//! Routes that return the state of the server: rooms, members, connections, counts.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use super::{Answer, Api, Shared};
 use crate::output::put_payload;
 use crate::serve::config::rooms::ApiRight;
 
-/// The default and the maximum number of entries of one answer.
+/// The default number of entries in one answer.
 const DEFAULT_LIMIT: usize = 1_000;
 const MAX_LIMIT: usize = 10_000;
 
 /// The default number of slow connections.
 const DEFAULT_SLOWEST: usize = 10;
 
-/// The maximum number of messages of one answer.
+/// The maximum number of messages in one answer.
 const MAX_MESSAGES: usize = 100;
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
@@ -37,7 +37,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
     ]
 }
 
-/// The route of one connection, to which `manage` adds another method.
+/// Returns the route of one connection, to which `manage` adds another method.
 pub(super) fn connection_route() -> MethodRouter<Arc<Api>> {
     get(connection)
 }
@@ -45,22 +45,22 @@ pub(super) fn connection_route() -> MethodRouter<Arc<Api>> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Part {
-    /// Only names that begin with this text.
+    /// Only names that begin with this text are returned.
     #[serde(default)]
     prefix: String,
-    /// Only the entries after this one, which is the last of the previous answer.
+    /// The last entry of the previous answer; only entries after it are returned.
     #[serde(default)]
     after: String,
     limit: Option<usize>,
 }
 
-/// Which rooms come first.
+/// The order of rooms in the answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Order {
     #[default]
     Name,
-    /// Those with most members.
+    /// By descending number of members.
     Members,
 }
 
@@ -95,11 +95,11 @@ async fn rooms(
         if !after.is_empty() {
             return Err(Error::invalid("after: needs order=name; the order of members changes"));
         }
-        // Rooms of as many members stay in the order of their names.
+        // The sort is stable, so rooms with the same number of members stay sorted by name.
         rooms.sort_by_key(|(_, members)| std::cmp::Reverse(*members));
     }
     let limit = limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
-    // Reported, since an answer with as many entries as permitted may be the last one.
+    // Reported explicitly, since an answer with the maximum number of entries may be the last one.
     let has_more = rooms.len() > limit;
     let list: Vec<Value> = rooms
         .into_iter()
@@ -117,7 +117,7 @@ async fn room(State(api): Shared, Extension(key): Extension<Arc<Key>>, room: Nam
     Ok(Json(json!({ "room": room, "members": api.server.member_count(&room) })))
 }
 
-/// The members with their users and infos, which are known for connections of this node.
+/// Returns the members, with user and info for connections on this node.
 async fn members(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,
@@ -127,7 +127,7 @@ async fn members(
     let (Path(room), Query(part)) = (room?, query?);
     key.require_in(ApiRight::Read, &room)?;
     let mut ids = api.server.members(&room);
-    // The next answer continues after the last id of this one.
+    // Sorted, so that the next answer can continue after the last id of this one.
     ids.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
     let ids = ids.iter().map(|id| id.as_str());
     let mut ids = ids.filter(|id| *id > &*part.after && id.starts_with(&part.prefix)).peekable();
@@ -136,7 +136,7 @@ async fn members(
         .take(part.limit())
         .map(|id| match api.server.conn(id) {
             Some(conn) => describe(&conn),
-            // At another node, or ended in the meantime.
+            // The connection is on another node, or has ended in the meantime.
             None => json!({ "id": id }),
         })
         .collect();
@@ -146,12 +146,12 @@ async fn members(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Last {
-    /// The maximum number of messages.
+    /// The maximum number of messages to return.
     last: Option<usize>,
 }
 
-/// Returns the last messages that a room remembers. Few, since they are copied while the server
-/// waits.
+/// Returns the last messages in a room's history. Limited to few, since they are copied under the
+/// server's lock.
 async fn history(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,
@@ -172,7 +172,7 @@ async fn history(
 
 async fn connection(State(api): Shared, Extension(key): Extension<Arc<Key>>, id: Name) -> Answer {
     let Path(id) = id?;
-    // A connection is in several rooms, of which a key may not permit some.
+    // A connection is in several rooms, some of which the key may not permit.
     key.require_everywhere(ApiRight::Read)?;
     api.check_id(&id)?;
     let conn = api.server.conn(&id);
@@ -190,7 +190,7 @@ fn describe(conn: &Conn) -> Value {
     if let Some(user) = conn.user() {
         value["user"] = user.into();
     }
-    // An info that is nested too deeply for this reader is left out.
+    // An info that is nested too deeply for serde_json is omitted.
     if let Some(Ok(info)) = conn.info().map(|info| serde_json::from_str::<Value>(info.as_str())) {
         value["info"] = info;
     }
@@ -203,7 +203,7 @@ struct Most {
     limit: Option<usize>,
 }
 
-/// Returns the connections for which most bytes wait, those that read too slowly.
+/// Returns the connections with the most queued bytes, which are those that read too slowly.
 async fn slowest(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,
@@ -215,7 +215,7 @@ async fn slowest(
     let slowest = slowest.into_iter().map(|backlog| {
         let mut value = match api.server.conn(backlog.id) {
             Some(conn) => describe(&conn),
-            // It has ended in the meantime.
+            // The connection has ended in the meantime.
             None => json!({ "id": backlog.id.as_str() }),
         };
         value["waiting_bytes"] = backlog.bytes.into();

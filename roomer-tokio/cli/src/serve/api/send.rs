@@ -1,4 +1,4 @@
-//! Messages: to rooms, connections and users.
+//! Routes that send messages to rooms, connections and users.
 
 use std::sync::Arc;
 
@@ -18,10 +18,10 @@ use super::keys::Key;
 use super::{Answer, Api, Shared};
 use crate::serve::config::rooms::ApiRight;
 
-/// The maximum number of rooms of one broadcast.
+/// The maximum number of rooms in one broadcast.
 const MAX_ROOMS: usize = 100;
 
-/// The room of messages to connections.
+/// The room in which messages to connections are sent.
 const ROOT: &str = "root";
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
@@ -39,11 +39,11 @@ type Payload = Result<Bytes, BytesRejection>;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Except {
-    /// A member that does not get the message.
+    /// The id of a member that is excluded.
     except: Option<String>,
 }
 
-/// Sends the body itself to a room.
+/// Sends the request's body to a room.
 async fn publish(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,
@@ -53,14 +53,14 @@ async fn publish(
     body: Payload,
 ) -> Answer {
     let (Path((room, event)), Query(Except { except })) = (names?, query?);
-    // First, so that other errors reveal nothing to a key without the right.
+    // Checked first, so that other errors reveal nothing to a key without the right.
     key.require_in(ApiRight::Publish, &room)?;
     api.check_room(&room)?;
     api.check_event(&event)?;
     let payload = api.payload(body?)?;
     api.check_message(&to_room(&room, &event, &payload))?;
     let but = except.as_deref().unwrap_or_default();
-    // With the route, so that a key of one route is not a repetition on another.
+    // Includes the route, so that a repeated `Idempotency-Key` on another route is an error.
     let parts = [b"publish", room.as_bytes(), event.as_bytes(), but.as_bytes(), &payload[..]];
     api.answers.once(&key.name, &headers, &parts, || {
         Ok(Json(
@@ -91,7 +91,7 @@ async fn broadcast(
     api.answers.once(&key.name, &headers, &[b"broadcast", &whole], || {
         let mut members = serde_json::Map::new();
         for room in &body.rooms {
-            // It fails at the first room or at none: `except` is the same for all.
+            // Fails at the first room or not at all, since `except` is the same for all.
             let count = api.send_to_room(room, &body.event, &payload, body.except.as_deref())?;
             members.insert(room.clone(), count.into());
         }
@@ -99,7 +99,7 @@ async fn broadcast(
     })
 }
 
-/// Sends the body to one connection.
+/// Sends the request's body to one connection.
 async fn to_connection(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,
@@ -120,7 +120,7 @@ async fn to_connection(
     })
 }
 
-/// Sends the body to all connections of a user.
+/// Sends the request's body to all connections of a user.
 async fn to_user(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,
@@ -144,7 +144,7 @@ fn to_room<'a>(room: &'a str, event: &'a str, payload: &'a [u8]) -> PacketRef<'a
 }
 
 impl Api {
-    /// Returns the number of the room's members.
+    /// Sends a message to a room, and returns the number of members.
     fn send_to_room(
         &self,
         room: &str,

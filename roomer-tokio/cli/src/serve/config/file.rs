@@ -1,4 +1,4 @@
-//! The configuration file: TOML, whose values keep their lines.
+//! Parser of the configuration file: TOML, with the line of each value.
 
 use std::io::Read;
 use std::path::Path;
@@ -12,30 +12,30 @@ use crate::serve::config::rooms::{ApiKey, Room};
 use crate::serve::config::setting::Raw;
 use crate::serve::config::values::{Place, Problem, Values, sections, unknown};
 
-/// The content of a file other than options.
+/// The tables of a file that are not options.
 #[derive(Default)]
 pub(crate) struct Lists {
     pub(crate) rooms: Vec<Placed<Room>>,
     pub(crate) api_keys: Vec<Placed<ApiKey>>,
 }
 
-/// One table of a list, and the place at which it begins.
+/// A table of a list, and the place where it begins.
 pub(crate) struct Placed<T> {
     pub(crate) value: T,
     pub(crate) place: Place,
 }
 
-/// A file that is being read.
+/// The state of reading a file.
 struct File<'a> {
     name: String,
     text: &'a str,
     problems: &'a mut Vec<Problem>,
 }
 
-/// The largest file that is read: a device or a wrong file must not fill the memory.
+/// The maximum size of a file: reading a device or a wrong file must not exhaust the memory.
 const MAX_FILE: u64 = 4 << 20;
 
-/// Reads a file into the values of options.
+/// Reads a file into `values`. Reports all problems.
 pub(crate) fn read(path: &Path, values: &mut Values, problems: &mut Vec<Problem>) -> Lists {
     let text = match read_text(path) {
         Ok(text) => text,
@@ -60,7 +60,7 @@ pub(crate) fn read(path: &Path, values: &mut Values, problems: &mut Vec<Problem>
 fn read_text(path: &Path) -> Result<String, String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
-    // One byte more than is permitted shows that there are too many.
+    // Reads one byte more than permitted, to detect a file that is too long.
     let read =
         file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if read as u64 > MAX_FILE {
@@ -71,7 +71,7 @@ fn read_text(path: &Path) -> Result<String, String> {
 
 impl File<'_> {
     fn place(&self, at: usize) -> Place {
-        // Counted for each value: such files are short.
+        // The lines are counted again for each value, since such files are short.
         let before = self.text.as_bytes().get(..at).unwrap_or_default();
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
         Place::File { name: self.name.clone(), line }
@@ -82,7 +82,7 @@ impl File<'_> {
         self.problems.push(Problem { place, key: key.into(), text: text.into() });
     }
 
-    /// Reads the options of a section, or of the top.
+    /// Reads the options of a section, or of the top level.
     fn table(&mut self, section: &str, table: DeTable<'_>, values: &mut Values, lists: &mut Lists) {
         for (name, value) in table {
             let at = name.span().start;
@@ -114,7 +114,7 @@ impl File<'_> {
         }
     }
 
-    /// Reads the tables of a list, as `[[room]]`.
+    /// Reads the tables of a list such as `[[room]]`.
     fn list<T: DeserializeOwned>(
         &mut self,
         key: &str,
@@ -144,9 +144,9 @@ fn raw(value: &DeValue<'_>) -> Result<Raw, String> {
     Ok(match value {
         DeValue::String(text) => Raw::Text(text.to_string()),
         DeValue::Integer(number) if number.radix() == 10 => Raw::Number(number.as_str().into()),
-        // Its digits are without their prefix, and would be read as decimal ones.
+        // The digits are stored without their prefix, and would be parsed as decimal.
         DeValue::Integer(_) => return Err("write the number in decimal digits".into()),
-        // As it is written: the option decides which numbers it takes.
+        // Kept as written, since the option determines which numbers it accepts.
         DeValue::Float(number) => Raw::Number(number.as_str().into()),
         DeValue::Boolean(toggle) => Raw::Toggle(*toggle),
         DeValue::Array(items) => {

@@ -1,12 +1,12 @@
 //! The configuration: a file, the environment and flags, from one table of options.
 //!
-//! | file | what it knows |
+//! | file | contents |
 //! |---|---|
-//! | `options` | the table |
-//! | `setting` | the kinds of values, and how each is written |
-//! | `values` | where each value was written |
-//! | `file` | TOML |
-//! | `rooms` | `[[room]]` |
+//! | `options` | the table of options |
+//! | `setting` | the kinds of values, and their syntax |
+//! | `values` | values with the places where they were written |
+//! | `file` | the TOML file |
+//! | `rooms` | the lists `[[room]]` and `[[api_key]]` |
 //! | `flags` | the command line |
 //! | `print` | the whole configuration as a file |
 
@@ -47,7 +47,7 @@ impl Config {
         match options {
             Some(options) if problems.is_empty() => Ok(Config { options, lists, values }),
             _ => {
-                // In the order of the file; the sort keeps the order of the others.
+                // In the order of the file. The sort is stable, so other problems keep their order.
                 problems.sort_by_key(|problem| match problem.place {
                     Place::File { line, .. } => line,
                     _ => usize::MAX,
@@ -57,12 +57,12 @@ impl Config {
         }
     }
 
-    /// Returns the tables `[[room]]`.
+    /// Iterates over the tables `[[room]]`.
     pub(crate) fn rooms(&self) -> impl Iterator<Item = &Room> {
         self.lists.rooms.iter().map(|room| &room.value)
     }
 
-    /// Returns a problem with an option, at the place where it was written.
+    /// Returns a problem with an option, with the place where it was written.
     pub(crate) fn problem(&self, key: &str, text: impl Into<String>) -> Problem {
         self.values.problem(key, text)
     }

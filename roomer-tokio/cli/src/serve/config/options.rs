@@ -1,4 +1,4 @@
-//! The table of options: each is a key of the file, a variable of the environment and a flag.
+//! The table of options. Each is a key of the file, an environment variable and a flag.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -10,15 +10,15 @@ use crate::serve::config::setting::{Rate, Setting, Size, choice};
 use crate::serve::config::values::{Problem, Values};
 use crate::serve::rights::Pattern;
 
-/// One option, as the table describes it.
+/// An option in the table.
 pub(crate) struct Entry {
-    /// The key in the file, as `limits.max_message`.
+    /// The key in the file, such as `limits.max_message`.
     pub(crate) key: &'static str,
-    /// How help names the value.
+    /// The placeholder for the value in help texts.
     pub(crate) form: &'static str,
     /// True if the option takes several values.
     pub(crate) is_list: bool,
-    /// The default as text; empty if there is none.
+    /// The default as text; empty if there is no default.
     pub(crate) default: &'static str,
     pub(crate) help: &'static str,
 }
@@ -32,30 +32,31 @@ impl Entry {
         format!("ROOMER_{}", self.key.replace('.', "_").to_uppercase())
     }
 
-    /// Returns the section of the file and the name there; the section is empty at the top.
+    /// Splits the key into the section of the file and the name in it. The section is empty at the top
+    /// level.
     pub(crate) fn split(&self) -> (&'static str, &'static str) {
         self.key.split_once('.').unwrap_or(("", self.key))
     }
 }
 
 choice! {
-    /// How lines of the log are written.
+    /// The format of log lines.
     LogFormat { Plain = "plain", Json = "json" }
 }
 
 choice! {
-    /// The least important events that are logged.
+    /// The lowest level of events that are logged.
     LogLevel { Error = "error", Warn = "warn", Info = "info", Debug = "debug" }
 }
 
 choice! {
-    /// The events that a webhook gets.
+    /// A kind of event that is sent to the events webhook.
     EventKind {
         Connected = "connected",
         Joined = "joined",
         Left = "left",
         Disconnected = "disconnected",
-        /// Not by default: it is asked for with each message.
+        /// Not enabled by default, since it occurs for each message.
         Message = "message",
     }
 }
@@ -67,7 +68,7 @@ macro_rules! options {
             $(pub(crate) $field: $type,)*
         }
 
-        /// All options, in the order in which they are shown.
+        /// All options, in the order in which they are printed.
         pub(crate) const TABLE: &[Entry] = &[$(Entry {
             key: $key,
             form: <$type as Setting>::FORM,
@@ -77,10 +78,9 @@ macro_rules! options {
         }),*];
 
         impl Options {
-            /// Reads all values, and reports each that is not valid.
+            /// Parses all values, and reports each invalid one.
             pub(crate) fn read(values: &Values, problems: &mut Vec<Problem>) -> Option<Options> {
-                // All of them, before the first that is missing ends this: each mistake is
-                // reported.
+                // All are parsed before a missing one returns `None`, so that each error is reported.
                 $(let $field = values.get::<$type>($key, problems);)*
                 Some(Options { $($field: $field?),* })
             }
@@ -89,7 +89,7 @@ macro_rules! options {
 }
 
 options! {
-    // Only for this machine, as long as no login is chosen.
+    // Reachable only from this machine by default, since no login is configured.
     "listen" listen: SocketAddr = "127.0.0.1:8080",
         "where clients connect";
     "path" path: String = "/ws",

@@ -1,4 +1,4 @@
-//! The whole configuration as a file, for `--print-config`.
+//! The whole configuration formatted as a file, for `--print-config`.
 
 use std::fmt;
 
@@ -8,8 +8,7 @@ use crate::serve::config::rooms::{ApiKey, Room, Who};
 use crate::serve::config::setting::{Rate, Raw, Setting, Threshold, to_toml};
 use crate::serve::config::values::Place;
 
-/// The file that has the same effect as all sources together. Lines of options without a value are
-/// comments.
+/// Formats a file with the effect of all sources combined. Options without a value are commented out.
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut last = "";
@@ -27,7 +26,7 @@ impl fmt::Display for Config {
             };
             match raw {
                 Raw::Text(text) if text.is_empty() => writeln!(f, "# {name} = {}", entry.form)?,
-                // A login at the broker must not be shown on the screen.
+                // Formatted by `Display`, which omits the login at the broker.
                 _ if entry.key == "cluster.url" => {
                     let url = self.options.cluster_url.iter().map(ToString::to_string);
                     let url = to_toml(&Raw::Text(url.collect()));
@@ -62,7 +61,7 @@ impl fmt::Display for ApiKey {
     }
 }
 
-/// Text is written as a value of its kind would be: numbers and switches without quotation marks.
+/// Formats text like a value of its kind: numbers and switches are written without quotation marks.
 fn written(raw: &Raw, entry: &Entry) -> String {
     match raw {
         Raw::Text(text) if entry.is_list => {
@@ -85,7 +84,7 @@ impl fmt::Display for Room {
         line("pattern", text(&self.pattern))?;
         line("presence", self.presence.and_then(|presence| text(presence.name())))?;
         line("history", self.history.map(|messages| messages.to_string()))?;
-        // In the smallest unit that is read back.
+        // In milliseconds, the smallest unit that can be parsed back.
         line("history_age", self.history_age.map(|age| format!("\"{}ms\"", age.as_millis())))?;
         line("history_bytes", self.history_bytes.map(|bytes| bytes.0.to_string()))?;
         line(

@@ -1,4 +1,4 @@
-//! The lists of the file: rules for rooms by pattern, `[[room]]`, and keys of the API, `[[api_key]]`.
+//! The lists in the file: `[[room]]`, rules for rooms by pattern, and `[[api_key]]`, keys of the API.
 
 use std::path::PathBuf;
 
@@ -8,36 +8,36 @@ use serde::de::{self, Deserializer};
 use crate::serve::config::setting::{Rate, Setting, Size, Threshold, choice};
 use crate::serve::rights::Pattern;
 
-/// The rules for the rooms that a pattern matches. For each rule, the first pattern that matches and
-/// has the rule applies.
+/// The rules for rooms that match a pattern. Each rule is taken from the first matching pattern that
+/// sets it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Room {
-    /// A name, or the beginning of names followed by `*`.
+    /// A room's name, or a name prefix followed by `*`.
     #[serde(deserialize_with = "pattern")]
     pub(crate) pattern: String,
     pub(crate) presence: Option<Presence>,
-    /// The maximum number of last messages that a room remembers.
+    /// The maximum number of messages in the room's history.
     pub(crate) history: Option<usize>,
-    /// The time for which a room remembers a message.
+    /// How long a message stays in the room's history.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) history_age: Option<std::time::Duration>,
-    /// The maximum size in bytes of the messages that a room remembers.
+    /// The maximum size of the room's history in bytes.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) history_bytes: Option<Size>,
-    /// The size from which messages are compressed.
+    /// The minimum length of compressed messages.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) deflate: Option<Threshold>,
     pub(crate) join: Option<Who>,
     pub(crate) publish: Option<Who>,
     /// The clients that may send direct messages to other members of the room.
     pub(crate) whisper: Option<Who>,
-    /// The clients that get what the room remembers.
+    /// The clients that may receive the room's history.
     pub(crate) history_for: Option<Who>,
-    /// The rate of one client's messages, direct ones included; messages above it are dropped.
+    /// The rate of messages from one client, including direct ones; messages above it are dropped.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) rate: Option<Rate>,
-    /// The rate of one client's joins; joins above it are refused.
+    /// The rate of joins by one client; joins above it are rejected.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) join_rate: Option<Rate>,
 }
@@ -48,25 +48,25 @@ pub(crate) struct Room {
 pub(crate) struct ApiKey {
     /// The name of the key in errors and logs.
     pub(crate) name: String,
-    /// A file that contains the key.
+    /// The path of a file that contains the key.
     pub(crate) file: Option<PathBuf>,
-    /// Or the hash of the key.
+    /// The SHA-256 of the key, as an alternative to `file`.
     pub(crate) sha256: Option<String>,
     #[serde(default = "all_rights")]
     pub(crate) rights: Vec<ApiRight>,
-    /// Patterns; all rooms without one.
+    /// Patterns of permitted rooms; empty for all rooms.
     #[serde(default, deserialize_with = "patterns")]
     pub(crate) rooms: Vec<String>,
 }
 
 choice! {
-    /// A right that a key of the API grants.
+    /// A right granted to an API key.
     ApiRight {
-        /// Messages to rooms, connections and users.
+        /// Sending messages to rooms, connections and users.
         Publish = "publish",
-        /// Rooms, members and counts.
+        /// Reading rooms, members and counts.
         Read = "read",
-        /// Removals from rooms, and ends of connections.
+        /// Removing connections from rooms, and closing connections.
         Manage = "manage",
     }
 }
@@ -76,20 +76,20 @@ fn all_rights() -> Vec<ApiRight> {
 }
 
 choice! {
-    /// The clients that a rule permits. The rooms in a client's token limit it as well.
+    /// The clients permitted by a rule. The rooms in a client's token are an additional restriction.
     Who {
         All = "all",
         /// Clients whose token names a user.
         Users = "users",
         /// Clients whose token has the right for this room.
         Token = "token",
-        /// No client, only the HTTP API.
+        /// No client; only the HTTP API.
         None = "none",
     }
 }
 
 choice! {
-    /// How much the members of a room learn of each other.
+    /// The presence events that members of a room receive.
     Presence { Full = "full", Count = "count", Off = "off" }
 }
 
@@ -106,12 +106,13 @@ fn check_pattern<E: de::Error>(pattern: String) -> Result<String, E> {
     Ok(pattern)
 }
 
-/// Reads a value as options of this kind are written.
+/// Deserializes a value with the syntax of options.
 fn setting<'de, D: Deserializer<'de>, T: Setting>(deserializer: D) -> Result<Option<T>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "write a number, or text in quotation marks")]
     enum Written {
-        // Negative ones too: the kind of value refuses them, and its error shows a valid one.
+        // Includes negative numbers, which the kind of value rejects with an error that shows a valid
+        // one.
         Number(i64),
         Fraction(f64),
         Text(String),

@@ -1,4 +1,4 @@
-//! The kinds of values that options have, and how each is written.
+//! The kinds of option values, and their syntax.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use roomer_tokio::BrokerAddress;
 
-/// A value as it is written: text in a flag or a variable, typed in the file.
+/// An unparsed value: text from a flag or a variable, or a typed value from the file.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Raw {
     Text(String),
@@ -16,9 +16,9 @@ pub(crate) enum Raw {
     List(Vec<String>),
 }
 
-/// A kind of value. Its errors show how to write a valid one.
+/// A kind of value. Its errors show a valid value.
 pub(crate) trait Setting: Sized {
-    /// How help names the value.
+    /// The placeholder for the value in help texts.
     const FORM: &str;
     const IS_LIST: bool = false;
 
@@ -47,7 +47,7 @@ impl Setting for String {
     fn read(raw: &Raw) -> Result<Self, String> {
         match raw {
             Raw::Text(text) => Ok(text.clone()),
-            // A number or a switch where text is due is more often a mistake.
+            // A number or a switch where text is expected is usually a mistake.
             _ => Err("write text, in quotation marks".into()),
         }
     }
@@ -80,7 +80,7 @@ impl Setting for usize {
     const FORM: &str = "N";
 
     fn parse(text: &str) -> Result<Self, String> {
-        // As TOML writes large numbers.
+        // TOML permits underscores in numbers.
         let number = text.replace('_', "");
         number.parse().map_err(|_| wrong(text, "a number: write digits, as 1000"))
     }
@@ -100,7 +100,7 @@ impl Setting for BrokerAddress {
     const FORM: &str = "URL";
 
     fn parse(text: &str) -> Result<Self, String> {
-        // The text is not repeated, since it may contain a password.
+        // The error must not contain the text, which may include a password.
         text.parse().map_err(|error| format!("{error}"))
     }
 }
@@ -123,12 +123,12 @@ impl Setting for Size {
             _ => return Err(error()),
         };
         let number: usize = number.replace('_', "").parse().map_err(|_| error())?;
-        // A product that wraps around would be a small limit, or none.
+        // Checked, since an overflow would wrap to a small limit, or to none.
         number.checked_mul(factor).map(Size).ok_or_else(error)
     }
 }
 
-/// The number of bytes from which something is done.
+/// The minimum number of bytes for which something is done, or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Threshold {
     From(Size),
@@ -166,12 +166,12 @@ impl Setting for Duration {
             _ => return Err(error()),
         };
         let number: f64 = number.parse().map_err(|_| error())?;
-        // Rejects what `f64` also reads: negative and infinite numbers, and `nan`.
+        // Rejects what `f64` also parses: negative and infinite numbers, and `nan`.
         Duration::try_from_secs_f64(number * factor).map_err(|_| error())
     }
 }
 
-/// A rate of one client: on average, and at once after a pause.
+/// A rate per client: an average, and the size of a burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
     pub(crate) per_second: u32,
@@ -189,7 +189,7 @@ impl Setting for Rate {
             )
         };
         let number = |text: &str| match text.trim().replace('_', "").parse() {
-            // At 0, nothing would ever be sent: the rule `publish = "none"` expresses this more clearly.
+            // A rate of 0 would permit no message; `publish = "none"` expresses that more clearly.
             Ok(number) if number > 0 => Ok(number),
             _ => Err(error()),
         };
@@ -203,7 +203,7 @@ impl Setting for Rate {
     }
 }
 
-/// Empty text is the absence of a value.
+/// Empty text means that there is no value.
 impl<T: Setting> Setting for Option<T> {
     const FORM: &str = T::FORM;
 
@@ -222,13 +222,13 @@ impl<T: Setting> Setting for Option<T> {
     }
 }
 
-/// A list is written with commas where it is text.
+/// In text, the items of a list are separated by commas.
 impl<T: Setting> Setting for Vec<T> {
     const FORM: &str = T::FORM;
     const IS_LIST: bool = true;
 
     fn parse(text: &str) -> Result<Self, String> {
-        // Empty text is an empty list: a flag or variable can so replace a list of the file.
+        // Empty text is an empty list, so that a flag or variable can clear a list of the file.
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
         items.map(T::parse).collect()
     }
@@ -242,7 +242,7 @@ impl<T: Setting> Setting for Vec<T> {
     }
 }
 
-/// A choice between names, which is an enum elsewhere.
+/// Defines an enum whose values are written as names.
 macro_rules! choice {
     ($(#[$doc:meta])* $name:ident { $($(#[$about:meta])* $variant:ident = $text:literal),* $(,)? }) => {
         $(#[$doc])*
@@ -250,7 +250,7 @@ macro_rules! choice {
         pub(crate) enum $name { $($(#[$about])* #[serde(rename = $text)] $variant),* }
 
         impl $name {
-            /// Returns the name as it is written.
+            /// Returns the name in configuration files.
             #[allow(dead_code, reason = "not all choices are printed")]
             pub(crate) fn name(self) -> &'static str {
                 match self { $($name::$variant => $text),* }
@@ -258,7 +258,7 @@ macro_rules! choice {
         }
 
         impl $crate::serve::config::setting::Setting for $name {
-            // `concat!` cannot write the separator between the names only.
+            // `concat!` cannot omit the separator before the first name.
             const FORM: &str = $crate::serve::config::setting::strip_first(concat!($("|", $text),*));
 
             fn parse(text: &str) -> Result<Self, String> {
@@ -283,7 +283,7 @@ fn split_unit(text: &str) -> (&str, &str) {
     (text[..unit].trim_end(), &text[unit..])
 }
 
-/// Writes a value as TOML.
+/// Formats a value as TOML.
 pub(crate) fn to_toml(raw: &Raw) -> String {
     match raw {
         Raw::Text(text) => quoted(text),
@@ -299,7 +299,7 @@ fn quoted(text: &str) -> String {
     let mut out = String::from("\"");
     for c in text.chars() {
         match c {
-            // Each of them would end the text or begin an escape.
+            // Unescaped, either would end the string or begin an escape.
             '"' | '\\' => out.extend(['\\', c]),
             c if c.is_control() => {
                 // Writing to a string cannot fail.

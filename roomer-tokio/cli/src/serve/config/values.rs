@@ -1,4 +1,4 @@
-//! The values of options as they were written, and the place of each.
+//! Unparsed option values with the places where they were written.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -7,11 +7,11 @@ use std::fmt;
 use crate::serve::config::options::{Entry, TABLE};
 use crate::serve::config::setting::{Raw, Setting};
 
-/// A problem of the configuration: its place, and the remedy.
+/// A problem in the configuration: its place, and a text with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub(crate) place: Place,
-    /// The key, if it is about one.
+    /// The key that the problem is about, or empty.
     pub(crate) key: String,
     pub(crate) text: String,
 }
@@ -47,7 +47,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The value of each option. A later source replaces an earlier one: defaults, the file, the
+/// The value of each option. A later source overrides an earlier one: defaults, the file, the
 /// environment, flags.
 pub(crate) struct Values(BTreeMap<&'static str, (Raw, Place)>);
 
@@ -64,9 +64,8 @@ impl Values {
         self.0.insert(entry.key, (raw, place));
     }
 
-    /// Reads the variables of the environment. A variable that begins like those of a section, but is
-    /// none of them, is a mistake; others may belong to other programs, like `ROOMER_PORT` of
-    /// Kubernetes.
+    /// Reads the environment variables. A variable with the prefix of a section that is not an option
+    /// is an error; other variables may belong to other programs, such as `ROOMER_PORT` of Kubernetes.
     pub(crate) fn read_environment(
         &mut self,
         variables: impl Iterator<Item = (OsString, OsString)>,
@@ -75,7 +74,7 @@ impl Values {
         let known: BTreeMap<String, &Entry> =
             TABLE.iter().map(|entry| (entry.variable(), entry)).collect();
         for (name, value) in variables {
-            // A name that is not UTF-8 is none of ours.
+            // Names of options are ASCII, so a name that is not UTF-8 is ignored.
             let Ok(name) = name.into_string() else { continue };
             let place = Place::Variable(name.clone());
             let problem = |text: String| Problem { place: place.clone(), key: String::new(), text };
@@ -84,7 +83,8 @@ impl Values {
                     Ok(value) => self.set(entry, Raw::Text(value), place),
                     Err(_) => problems.push(problem("is not UTF-8".into())),
                 },
-                // Likely misspelled, and a limit that is not set would be noticed late.
+                // Reported, since the name is probably misspelled, and a missing limit would be noticed
+                // late.
                 None => {
                     let section = sections().find(|section| {
                         name.starts_with(&format!("ROOMER_{}_", section.to_uppercase()))
@@ -95,14 +95,14 @@ impl Values {
         }
     }
 
-    /// Returns the value of an option, and reports it if it is not valid.
+    /// Parses the value of an option, and reports it if it is invalid.
     pub(crate) fn get<T: Setting>(&self, key: &str, problems: &mut Vec<Problem>) -> Option<T> {
         let (raw, _) = self.0.get(key)?;
         let read = T::read(raw);
         read.map_err(|text| problems.push(self.problem(key, text))).ok()
     }
 
-    /// Returns a problem with the value of an option, at its place.
+    /// Returns a problem with the value of an option, with its place.
     pub(crate) fn problem(&self, key: &str, text: impl Into<String>) -> Problem {
         let place = self.0.get(key).map_or(Place::Default, |(_, place)| place.clone());
         Problem { place, key: key.into(), text: text.into() }
@@ -113,15 +113,15 @@ impl Values {
     }
 }
 
-/// Returns the sections of the file that consist of options.
+/// Returns the sections of the file that contain options.
 pub(crate) fn sections() -> impl Iterator<Item = &'static str> {
     let mut sections: Vec<_> = TABLE.iter().map(|entry| entry.split().0).collect();
-    // The options of a section stand together in the table.
+    // Options of one section are adjacent in the table, so duplicates are consecutive.
     sections.dedup();
     sections.into_iter().filter(|section| !section.is_empty())
 }
 
-/// Returns the remedy for an unknown key of a section.
+/// Returns the remedy for an unknown key in a section.
 pub(crate) fn unknown(section: &str) -> String {
     let names = TABLE.iter().map(Entry::split).filter(|(of, _)| *of == section);
     let names: Vec<_> = names.map(|(_, name)| name).collect();

@@ -1,4 +1,4 @@
-//! The content of a login, from a token or a webhook: user, info, rooms and lifetime.
+//! Conversion of a login from a token or a webhook into claims: user, info, rooms and validity.
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ use serde_json::Value;
 use crate::serve::config::Config;
 use crate::serve::rights::{Grants, Rules};
 
-/// The maximum length of a user's name in bytes.
+/// The maximum length of a user name in bytes.
 const MAX_USER: usize = 256;
 
-/// Turns the content of a login into claims.
+/// Converts logins into claims.
 pub(crate) struct Reader {
     max_info: usize,
     rules: Rules,
 }
 
-/// The content of a login. A value of `null` counts as absent.
+/// The fields of a login. A value of `null` counts as absent.
 #[derive(Default)]
 pub(crate) struct Said<'a> {
     pub(crate) user: Option<&'a Value>,
     pub(crate) info: Option<&'a Value>,
     pub(crate) rooms: Option<&'a Value>,
-    /// How long the login stays valid.
+    /// The remaining validity of the login.
     pub(crate) rest: Option<Duration>,
 }
 
@@ -32,7 +32,7 @@ impl Reader {
         Reader { max_info: config.options.max_info.0, rules }
     }
 
-    /// Returns the claims that every client has: the counters of its rate limits.
+    /// Returns the claims of every client: the state of its rate limits.
     pub(crate) fn empty(&self) -> Claims {
         match self.rules.buckets() {
             Some(buckets) => Claims::new().with(buckets),
@@ -40,7 +40,7 @@ impl Reader {
         }
     }
 
-    /// Reads all values. An error contains nothing of them.
+    /// Converts all fields. Errors do not contain their values.
     pub(crate) fn read(&self, said: &Said<'_>) -> Result<Claims, &'static str> {
         let mut claims = self.empty();
         if let Some(rest) = said.rest {
@@ -50,10 +50,10 @@ impl Reader {
             Some(Value::String(user)) if !user.is_empty() && user.len() <= MAX_USER => {
                 claims = claims.user(user);
             }
-            // Many services number their users.
+            // Many services identify users by numbers.
             Some(Value::Number(user)) => claims = claims.user(user.to_string()),
             None | Some(Value::Null) => {}
-            // Without its user it would escape the limits for users.
+            // Rejected, since a client without a user would escape the limits per user.
             Some(_) => return Err("the user of the login is not a short text"),
         }
         match said.info {
@@ -73,8 +73,8 @@ impl Reader {
     }
 }
 
-/// Returns the time until a second since 1970, which may have a fraction.
+/// Returns the time until a Unix time, which may have a fraction.
 pub(crate) fn until(second: f64, now: f64) -> Duration {
-    // A time that is too long for a `Duration` never ends.
+    // A time beyond the range of `Duration` is treated as unlimited.
     Duration::try_from_secs_f64((second - now).max(0.0)).unwrap_or(Duration::MAX)
 }

@@ -1,5 +1,4 @@
-//! The verification of tokens' signatures with ring, for the crate `jsonwebtoken`: TLS uses ring as
-//! well.
+//! Verification of token signatures for the crate `jsonwebtoken`, using ring, as TLS does.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
@@ -11,7 +10,7 @@ use ring::signature::{
 };
 use signature::{Error, Verifier};
 
-/// Installs this module as the provider of `jsonwebtoken`. Further calls have no effect.
+/// Installs this module as the provider of `jsonwebtoken`. Has no effect if called again.
 pub(super) fn install() {
     static PROVIDER: CryptoProvider = CryptoProvider {
         signer_factory: signer,
@@ -21,12 +20,12 @@ pub(super) fn install() {
     let _ = PROVIDER.install_default();
 }
 
-/// Returns an error, since the server signs no tokens.
+/// Returns an error, since the server does not sign tokens.
 fn signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
     Err(ErrorKind::UnsupportedAlgorithm.into())
 }
 
-/// A key, for the one algorithm of its family.
+/// A verification key for the supported algorithm of its family.
 struct Key {
     algorithm: Algorithm,
     key: DecodingKey,
@@ -62,7 +61,7 @@ impl Verifier<Vec<u8>> for Key {
                 let algorithm: &dyn VerificationAlgorithm = match family {
                     AlgorithmFamily::Rsa => &RSA_PKCS1_2048_8192_SHA256,
                     AlgorithmFamily::Ec => &ECDSA_P256_SHA256_FIXED,
-                    // Secrets were handled above.
+                    // Secrets were handled above, which leaves Ed25519.
                     _ => &ED25519,
                 };
                 UnparsedPublicKey::new(algorithm, key).verify(message, signature)

@@ -1,4 +1,4 @@
-//! A key set fetched from a URL, and fetched again because its owner rotates the keys.
+//! A key set fetched from a URL, and refreshed since its owner rotates the keys.
 
 use std::time::Duration;
 
@@ -9,29 +9,29 @@ use tokio::time::{Instant, sleep, timeout};
 use super::keys::{self, Key};
 use crate::serve::fetch::{Fetcher, check_address};
 
-/// The minimum time between two readings, whatever tokens clients present.
+/// The minimum time between two fetches, whatever tokens clients present.
 const MIN_PAUSE: Duration = Duration::from_secs(3);
 
-/// How long a client with an unknown key waits for the next reading.
+/// How long a client with an unknown key waits for the next fetch.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The maximum size of a set in bytes.
+/// The maximum size of a key set in bytes.
 const MAX_SET: usize = 1 << 20;
 
-/// Reads the set. A reading that fails leaves the keys as they are.
+/// Fetches the key set periodically and on demand. A failed fetch leaves the keys unchanged.
 pub(crate) struct Refresher {
     address: Uri,
     every: Duration,
     fetcher: Fetcher,
-    /// Notified when a client needs the set to be read.
+    /// Notified to request a fetch for a client with an unknown key.
     wanted: Notify,
-    /// The number of readings so far.
+    /// The number of completed fetches.
     readings: watch::Sender<u64>,
     last: Mutex<Option<Instant>>,
 }
 
 impl Refresher {
-    /// Returns true if this is the address from which the set is read.
+    /// Returns true if the set is fetched from this URL.
     pub(super) fn is_at(&self, address: &str) -> bool {
         address.parse::<Uri>().is_ok_and(|address| address == self.address)
     }
@@ -62,11 +62,11 @@ impl Refresher {
                 }
             };
             *self.last.lock().await = Some(Instant::now());
-            // After the keys are in place, with which a client that waits is checked.
+            // Incremented after the keys are stored, since a waiting client is then checked with them.
             self.readings.send_modify(|readings| *readings += 1);
             sleep(MIN_PAUSE).await;
-            // `every` is not below the pause. A request during the pause is kept, and ends the wait
-            // at once.
+            // `every` is not below the pause. A request during the pause is stored, and ends the wait
+            // immediately.
             let rest = if is_read { self.every - MIN_PAUSE } else { Duration::ZERO };
             tokio::select! {
                 () = sleep(rest) => {}
@@ -75,16 +75,16 @@ impl Refresher {
         }
     }
 
-    /// Requests a reading and waits for it, unless the last one was too recent.
+    /// Requests a fetch and waits for it, unless the last one was too recent.
     pub(super) async fn read_again(&self) {
         let is_recent = self.last.lock().await.is_some_and(|last| last.elapsed() < MIN_PAUSE);
         if is_recent {
             return;
         }
-        // Before the request, so that a reading cannot end unnoticed in between.
+        // Subscribed before the request, so that the end of the fetch is not missed.
         let mut readings = self.readings.subscribe();
         self.wanted.notify_one();
-        // If the reading fails, the token is refused as before.
+        // If the fetch fails, the token is rejected as before.
         let _ = timeout(PATIENCE, readings.changed()).await;
     }
 }

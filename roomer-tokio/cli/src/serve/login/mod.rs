@@ -1,11 +1,11 @@
 //! Logins by JSON Web Token: the keys, and how claims become users, infos and rights.
 //!
-//! | file | what it knows |
+//! | file | contents |
 //! |---|---|
-//! | `claims` | what a login gives a client |
+//! | `claims` | conversion of a login into claims |
 //! | `keys` | keys from files and from sets |
-//! | `crypto` | signatures, by ring |
-//! | `jwks` | a set of keys at an address, which changes |
+//! | `crypto` | verification of signatures with ring |
+//! | `jwks` | a key set fetched from a URL |
 
 pub(crate) mod claims;
 mod crypto;
@@ -36,9 +36,9 @@ const MAX_TOKEN: usize = 8 << 10;
 pub(crate) struct Login {
     /// The keys from files.
     own: RwLock<Arc<[Key]>>,
-    /// The keys from an address; `None` until they have been read.
+    /// The keys fetched from a URL; `None` until the first fetch has succeeded.
     fetched: RwLock<Option<Arc<[Key]>>>,
-    /// Reads the keys from an address, if one is configured.
+    /// Fetches the keys from a URL, if one is configured.
     refresher: Option<Refresher>,
     issuer: Option<String>,
     audience: Option<String>,
@@ -56,7 +56,7 @@ pub(crate) fn is_configured(options: &Options) -> bool {
 }
 
 impl Login {
-    /// Reads the keys from files. [`Login::refresh`] reads those from an address.
+    /// Reads the keys from files. [`Login::refresh`] fetches those from a URL.
     pub(crate) fn new(config: &Config, rules: Rules) -> Result<Login, Problem> {
         crypto::install();
         let options = &config.options;
@@ -82,8 +82,8 @@ impl Login {
         })
     }
 
-    /// Returns true if [`adopt`](Self::adopt) makes these logins those of a configuration: if it has
-    /// logins, and its keys come from the same address, if from any.
+    /// Returns true if [`adopt`](Self::adopt) can apply a configuration: it has a login, and fetches
+    /// keys from the same URL, if any.
     pub(crate) fn can_become(&self, config: &Config) -> bool {
         let jwks = config.options.jwt_jwks.as_deref();
         let address = jwks.filter(|place| place.contains("://"));
@@ -94,7 +94,7 @@ impl Login {
         is_same && is_configured(&config.options)
     }
 
-    /// Takes over the keys of another login that come from files.
+    /// Replaces the keys from files by those of another login.
     pub(crate) fn adopt(&self, new: &Login) {
         *self.own.write().unwrap_or_else(PoisonError::into_inner) = new.own();
     }
@@ -103,7 +103,7 @@ impl Login {
         self.own.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Makes a server admit only clients with a token, and renew their logins.
+    /// Makes a server accept only clients with a token, and renew their logins.
     pub(crate) fn add(self: &Arc<Self>, builder: Builder) -> Builder {
         let (login, renewing) = (self.clone(), self.clone());
         let renew = async move |token: &str| renewing.check_again(token).await;
@@ -125,7 +125,7 @@ impl Login {
             })
     }
 
-    /// Reads the keys from an address periodically, as long as the future is polled.
+    /// Fetches the keys from the URL periodically, for as long as the future is polled.
     pub(crate) async fn refresh(&self) {
         let Some(refresher) = &self.refresher else { return };
         let put = |keys: Vec<Key>| {
@@ -134,8 +134,7 @@ impl Login {
         refresher.run(put).await;
     }
 
-    /// Checks a token. If its key is unknown, reads the keys from the address and checks it once
-    /// more.
+    /// Checks a token. If its key is unknown, fetches the keys and checks the token again.
     async fn check_again(&self, token: &str) -> AuthResult {
         match (self.check(token), &self.refresher) {
             (Err(Refused::UnknownKey), Some(refresher)) => {
@@ -151,7 +150,7 @@ impl Login {
             return Err(Refused::Invalid("the token is too long"));
         }
         let header = decode_header(token).map_err(|error| Refused::of(&error))?;
-        // Clones of the lists, so that no lock is held while signatures are checked.
+        // The lists are cloned, so that no lock is held while signatures are verified.
         let fetched = self.fetched.read().unwrap_or_else(PoisonError::into_inner).clone();
         let own = self.own();
         if self.refresher.is_some() && fetched.is_none() && own.is_empty() {
@@ -159,7 +158,7 @@ impl Login {
         }
         let keys = own.iter().chain(fetched.iter().flat_map(|keys| keys.iter()));
         let is_candidate = |key: &&Key| {
-            // A key from a file has no id, and fits any.
+            // A key from a file has no id, and matches any.
             let is_named = |id: &String| header.kid.as_ref().is_none_or(|kid| kid == id);
             key.algorithm == header.alg && key.id.as_ref().is_none_or(is_named)
         };
@@ -167,11 +166,11 @@ impl Login {
         for key in keys.filter(is_candidate) {
             match decode::<Map<String, Value>>(token, &key.key, &self.validation(header.alg)) {
                 Ok(token) => return self.read(&token.claims),
-                // The token may be signed with another of the keys.
+                // The token may be signed with another one of the keys.
                 Err(error) if *error.kind() == ErrorKind::InvalidSignature => {
                     refused = Refused::Invalid("the signature of the token is wrong");
                 }
-                // The signature was right, so another key cannot change the result.
+                // The signature was valid, so another key cannot change the result.
                 Err(error) => return Err(Refused::of(&error)),
             }
         }
@@ -180,12 +179,12 @@ impl Login {
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm);
-        // A token that does not expire could never be taken back.
+        // Required, since a token without an expiry could never be revoked.
         let mut required = vec!["exp"];
         validation.leeway = self.leeway.as_secs();
-        // Off by default.
+        // Not validated by default.
         validation.validate_nbf = true;
-        // On by default, which would reject each token for an audience.
+        // Validated by default, which would reject every token that has an audience.
         validation.validate_aud = self.audience.is_some();
         if let Some(audience) = &self.audience {
             validation.set_audience(&[audience]);
@@ -200,9 +199,9 @@ impl Login {
     }
 
     fn read(&self, token: &Map<String, Value>) -> Result<Claims, Refused> {
-        // It is there, since `decode` requires it.
+        // Present, since `decode` requires it.
         let expires = token.get("exp").and_then(Value::as_f64).unwrap_or_default();
-        // As `decode` counts: the login is valid until the leeway after `exp` has passed.
+        // As in `decode`, the login is valid until the leeway after `exp` has passed.
         let now = get_current_timestamp() as f64 - self.leeway.as_secs_f64();
         let said = Said {
             user: token.get(&self.user_claim),
@@ -232,7 +231,8 @@ fn read_files(config: &Config) -> Result<Vec<Key>, Problem> {
     Ok(own)
 }
 
-/// Why a token is refused. The texts are for the client, and contain nothing of the token.
+/// The reason why a token is rejected. The texts are sent to the client, and contain nothing of the
+/// token.
 enum Refused {
     Invalid(&'static str),
     Expired,
@@ -266,7 +266,7 @@ impl Refused {
             Refused::Invalid(text) => Rejection::unauthorized(text),
             Refused::Expired => Rejection::unauthorized("the token has expired"),
             Refused::UnknownKey => Rejection::unauthorized("the key of the token is unknown"),
-            // Not 401, after which a client gives up: its token may be valid.
+            // Not 401, which clients treat as final: the token may be valid.
             Refused::NoKeys => Rejection::new(unavailable, "the keys of tokens are not loaded yet"),
         }
     }

@@ -1,4 +1,4 @@
-//! The decision about a client, before the upgrade and when its login expires.
+//! The webhook that decides about a client, before the upgrade and when its login expires.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,13 +15,13 @@ use serde_json::Value;
 use super::call::Call;
 use crate::serve::login::claims::{Reader, Said, until};
 
-/// Parameters of the query that are secrets or the protocol's own.
+/// Query parameters that are secret or belong to the protocol, and are not sent to the webhook.
 const HIDDEN: [&str; 4] = ["token", "roomer", "session", "received"];
 
-/// The maximum length of the text of a refusal, in characters.
+/// The maximum length of a rejection's text, in characters.
 const MAX_MESSAGE: usize = 200;
 
-/// The webhook that decides about clients.
+/// The state of the authorize webhook.
 pub(crate) struct Authorize {
     pub(super) call: Arc<Call>,
     headers: Vec<HeaderName>,
@@ -45,8 +45,8 @@ enum Question<'a> {
     },
 }
 
-/// The answer for a client that may connect. An unknown key is a mistake: it may have been meant to
-/// limit the client.
+/// The answer if the client may connect. An unknown key is an error, since it may have been meant to
+/// restrict the client.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Accepted {
@@ -54,14 +54,14 @@ struct Accepted {
     user: Value,
     #[serde(default)]
     info: Value,
-    /// Seconds since 1970.
+    /// The expiry of the login, as a Unix time.
     exp: Option<f64>,
-    // `null` is not the absence of a limit.
+    // `null` does not mean that the login is unrestricted.
     #[serde(default, deserialize_with = "some")]
     rooms: Option<Value>,
 }
 
-/// The answer for a client that may not.
+/// The answer if the client may not connect.
 #[derive(Default, Deserialize)]
 struct Refused {
     message: Option<String>,
@@ -92,7 +92,7 @@ impl Authorize {
         let mut parameters = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if !HIDDEN.contains(&&*name) {
-                // The first of a name counts, as for the server itself.
+                // The first parameter of a name applies, as in the server itself.
                 parameters.entry(name.into_owned()).or_insert(value.into_owned());
             }
         }
@@ -113,11 +113,11 @@ impl Authorize {
         self.decide(&Question::Renew { id, user: conn.user(), token }).await
     }
 
-    /// Calls the webhook. A webhook that does not decide, for whatever reason, admits no client.
+    /// Calls the webhook. If it fails for any reason, the client is rejected.
     async fn decide(&self, question: &Question<'_>) -> AuthResult {
         let decided = match self.call.ask(question).await {
             Ok((StatusCode::OK, body)) => self.read(&body).map(Ok),
-            // Any other status is a failure of the webhook, and not its decision.
+            // Any other status is a failure of the webhook, not a decision.
             Ok((status, body)) => match status {
                 StatusCode::UNAUTHORIZED
                 | StatusCode::FORBIDDEN
@@ -146,7 +146,7 @@ impl Authorize {
 
     fn read(&self, body: &[u8]) -> Result<Claims, String> {
         let accepted: Accepted = serde_json::from_slice(body).map_err(|error| {
-            // The error's own text could contain the answer.
+            // The error's own text could contain parts of the answer.
             let (line, column) = (error.line(), error.column());
             format!(
                 "the answer is not an object of user, info, exp and rooms: line {line}, column {column}"
@@ -166,7 +166,7 @@ impl Authorize {
 fn refusal(status: StatusCode, body: &[u8]) -> Rejection {
     let refused: Refused = serde_json::from_slice(body).unwrap_or_default();
     let message = refused.message.unwrap_or_default();
-    // It goes into a response, and from there to logs and terminals.
+    // Filtered, since the text is sent in a response, and may reach logs and terminals.
     let is_shown = |c: &char| !c.is_control();
     Rejection::new(status, message.chars().filter(is_shown).take(MAX_MESSAGE).collect::<String>())
 }

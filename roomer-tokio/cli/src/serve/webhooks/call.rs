@@ -1,4 +1,4 @@
-//! One request to a webhook: signed, with a limit for its time and for its answer.
+//! A signed request to a webhook, with limits for its time and its answer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,26 +16,26 @@ use super::secret::Secret;
 use crate::serve::config::options::Options;
 use crate::serve::fetch::{Fetcher, read};
 
-/// The maximum size of an answer.
+/// The maximum size of an answer in bytes.
 const MAX_ANSWER: usize = 64 << 10;
 
-/// The minimum time between two lines of the log about failures.
+/// The minimum time between two log lines about failures.
 const LOG_PAUSE: Duration = Duration::from_secs(10);
 
-/// One webhook of the configuration, and the client that calls it.
+/// A configured webhook, and the client that calls it.
 pub(super) struct Call {
     pub(super) name: &'static str,
     address: Uri,
     secret: Arc<Secret>,
     fetcher: Arc<Fetcher>,
     timeout: Duration,
-    /// Each address has its own, so that clients who connect do not keep others from joining.
+    /// One semaphore per webhook, so that connecting clients do not keep others from joining.
     free: Semaphore,
     pub(super) counts: Counts,
     log: Mutex<Option<Instant>>,
 }
 
-/// How requests ended.
+/// Counts of requests by outcome.
 #[derive(Default)]
 pub(super) struct Counts {
     pub(super) accepted: AtomicU64,
@@ -57,36 +57,35 @@ impl Call {
             secret,
             fetcher,
             timeout: options.webhooks_timeout,
-            // More than the semaphore can count is not a limit.
+            // A number above the semaphore's maximum means no limit.
             free: Semaphore::new(options.webhooks_concurrency.min(Semaphore::MAX_PERMITS)),
             counts: Counts::default(),
             log: Mutex::new(None),
         }
     }
 
-    /// Asks, and returns the status and the body of the answer.
+    /// Sends a question, and returns the status and the body of the answer.
     pub(super) async fn ask(
         &self,
         question: &impl Serialize,
     ) -> Result<(StatusCode, Bytes), String> {
         let body = serde_json::to_vec(question).map_err(|error| error.to_string())?;
         let asked = async {
-            // The semaphore is never closed.
+            // Fails only if the semaphore is closed, which never happens.
             let _permit = self.free.acquire().await;
-            // The permit is held until the answer is read.
+            // The permit is held until the answer has been read.
             let response = self.send(body.into()).await?;
             Ok((response.status(), read(response, MAX_ANSWER).await?))
         };
         timeout(self.timeout, asked).await.map_err(|_| self.late())?
     }
 
-    /// Sends events, and returns an error unless the answer's status is a success. The body of the
-    /// answer is not read: a receiver that answers with too much has still received the
-    /// events.
+    /// Sends events, and returns an error unless the status of the answer is a success. The body is not
+    /// read: a receiver that answers with too many bytes has received the events nevertheless.
     pub(super) async fn tell(&self, body: Bytes) -> Result<(), String> {
-        // Without a permit, since one task sends all events, one request after another.
+        // Needs no permit, since a single task sends all events, one request at a time.
         let sent = timeout(self.timeout, self.send(body)).await.map_err(|_| self.late())?;
-        // A redirection is a failure too: the address is that of the configuration.
+        // A redirect is a failure too, since only the configured URL is trusted.
         match sent?.status() {
             status if status.is_success() => Ok(()),
             status => Err(format!("the answer is {status}")),
@@ -110,7 +109,8 @@ impl Call {
         format!("no answer within {:?}", self.timeout)
     }
 
-    /// Counts a failure and logs it, but not each of many: clients choose how often they connect.
+    /// Counts a failure and logs it, unless one was logged recently: clients determine how often
+    /// failures occur.
     pub(super) fn fail(&self, error: &str) {
         self.counts.failed.fetch_add(1, Ordering::Relaxed);
         let mut last = self.log.lock().unwrap_or_else(PoisonError::into_inner);

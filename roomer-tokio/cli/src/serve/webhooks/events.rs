@@ -1,4 +1,4 @@
-//! Events of connections and members: a bounded queue, and one task that delivers it in order.
+//! Events of connections and members: a bounded queue, and one task that delivers them in order.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,43 +17,44 @@ use super::call::Call;
 use crate::serve::config::options::{EventKind, Options};
 use crate::serve::rights::Pattern;
 
-/// The longest pause before a repetition.
+/// The maximum delay before a retry.
 const MAX_RETRY_PAUSE: Duration = Duration::from_secs(30);
 
-/// The room that every client is in; `connected` stands for its join.
+/// The room that every client joins; `connected` stands for this join.
 const ROOT: &str = "root";
 
-/// The webhook that gets events.
+/// The webhook that receives events.
 pub(crate) struct Events {
     pub(super) call: Arc<Call>,
     kinds: Vec<EventKind>,
-    /// The rooms about whose members it gets events; all without one.
+    /// Patterns of rooms for whose members events are sent; empty for all rooms.
     rooms: Arc<[Pattern]>,
-    /// The events whose messages it receives; all without one.
+    /// Patterns of message events that are reported; empty for all.
     message_events: Vec<Pattern>,
-    /// The most bytes of messages that may wait.
+    /// The maximum number of queued bytes of messages.
     queue_bytes: u64,
-    /// The number of the last event. The lock keeps numbers in the order of the queue.
+    /// The number of the last event. Locked while queueing, so that numbers are in the order of the
+    /// queue.
     last: Mutex<u64>,
     queue: mpsc::Sender<Event>,
     /// Taken when the delivery starts.
     receiver: Mutex<Option<mpsc::Receiver<Event>>>,
     end: Notify,
-    /// Names this process, since numbers begin anew with each.
+    /// Identifies this process, since numbers restart with each process.
     process: String,
     batch: usize,
     retries: usize,
     retry_after: Duration,
     patience: Duration,
     pub(super) counts: EventCounts,
-    /// Dropped since the last line of the log about it.
+    /// The number of events dropped since the last log line about it.
     unlogged: AtomicU64,
 }
 
 #[derive(Default)]
 pub(super) struct EventCounts {
     pub(super) waiting: AtomicU64,
-    /// The bytes of the messages among them.
+    /// The bytes of messages among the queued events.
     waiting_bytes: AtomicU64,
     pub(super) delivered: AtomicU64,
     pub(super) dropped: AtomicU64,
@@ -61,9 +62,9 @@ pub(super) struct EventCounts {
 
 #[derive(Serialize)]
 struct Event {
-    /// Has a gap where events were dropped.
+    /// Consecutive, except for a gap where events were dropped.
     number: u64,
-    /// Milliseconds since 1970.
+    /// Unix time in milliseconds.
     at: u64,
     id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,7 +97,7 @@ enum Content {
     },
 }
 
-/// A payload as the rest of the HTTP API writes it.
+/// A payload in the encoding of the HTTP API.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Payload {
@@ -114,7 +115,7 @@ impl Payload {
 }
 
 impl Event {
-    /// The bytes that clients decide about.
+    /// Returns the number of bytes controlled by clients.
     fn message_bytes(&self) -> u64 {
         match &self.content {
             Content::Message {
@@ -132,7 +133,7 @@ struct Batch<'a> {
     events: &'a [Event],
 }
 
-/// The delivery of events, in a task of its own.
+/// The delivery of events in a separate task.
 pub(crate) struct Delivery {
     events: Arc<Events>,
     task: JoinHandle<()>,
@@ -146,7 +147,7 @@ impl Events {
     ) -> Result<Events, String> {
         let process = rand::generate::<[u8; 16]>(&SystemRandom::new());
         let process = process.map_err(|_| "the system has no randomness")?.expose();
-        // More than a semaphore can count is not a limit.
+        // A number above the semaphore's maximum means no limit.
         let places = options.webhooks_queue.min(tokio::sync::Semaphore::MAX_PERMITS);
         let (queue, receiver) = mpsc::channel(places);
         Ok(Events {
@@ -169,7 +170,7 @@ impl Events {
         })
     }
 
-    /// Makes a server put its events into the queue.
+    /// Makes a server queue its events.
     pub(crate) fn add(self: &Arc<Self>, mut builder: Builder) -> Builder {
         for kind in &self.kinds {
             let events = self.clone();
@@ -192,19 +193,20 @@ impl Events {
                     let (by, code) = match reason {
                         DisconnectReason::ByPeer(code) => ("client", code),
                         DisconnectReason::ByServer(code) => ("server", Some(code)),
-                        // Lost, and what later versions may add.
+                        // A lost connection, or a reason added by a later version.
                         _ => ("network", None),
                     };
                     events.push(conn, Content::Disconnected { by, code });
                 }),
-                // The rules of rooms see all messages, and tell of those that they permit.
+                // Reported by the rules of rooms, which see all messages and pass on the permitted
+                // ones.
                 EventKind::Message => builder,
             };
         }
         builder
     }
 
-    /// Returns true if it receives events of messages.
+    /// Returns true if events of messages are sent.
     pub(crate) fn has_messages(&self) -> bool {
         self.kinds.contains(&EventKind::Message)
     }
@@ -230,10 +232,9 @@ impl Events {
             && (self.rooms.is_empty() || self.rooms.iter().any(|pattern| pattern.matches(room)))
     }
 
-    /// Puts an event into the queue, or drops it if the queue is full: a server must not wait for a
-    /// webhook.
+    /// Queues an event, or drops it if the queue is full: the server must not wait for a webhook.
     fn push(&self, conn: &Conn, content: Content) {
-        // The time of the event; its delivery may be much later.
+        // The time of the event, which may be delivered much later.
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         *last += 1;
@@ -244,7 +245,7 @@ impl Events {
             user: conn.user().map(str::to_owned),
             content,
         };
-        // Before it is in the queue: the delivery may subtract it at once.
+        // Added before the event is queued, since the delivery may subtract it immediately.
         let bytes = event.message_bytes();
         self.counts.waiting.fetch_add(1, Ordering::Relaxed);
         let before = self.counts.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -261,7 +262,7 @@ impl Events {
         self.counts.dropped.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Starts the delivery.
+    /// Starts the delivery task.
     pub(crate) fn start(self: Arc<Self>) -> Delivery {
         let receiver = self.receiver.lock().unwrap_or_else(PoisonError::into_inner).take();
         let events = self.clone();
@@ -276,11 +277,11 @@ impl Events {
     async fn deliver_all(&self, mut queue: mpsc::Receiver<Event>) {
         let mut batch = Vec::new();
         loop {
-            // `recv_many` is cancel safe: the other branch loses no event.
+            // `recv_many` is cancel safe, so no event is lost if the other branch completes.
             let count = tokio::select! {
                 count = queue.recv_many(&mut batch, self.batch) => count,
                 () = self.end.notified() => {
-                    // What is in the queue is still received.
+                    // Events that are already queued are still received.
                     queue.close();
                     continue;
                 }
@@ -302,12 +303,12 @@ impl Events {
         }
     }
 
-    /// Delivers a batch, or drops it after the last repetition. The batches after it wait, so that events
-    /// arrive in order.
+    /// Delivers a batch, or drops it after the last retry. Later batches wait, so that events arrive in
+    /// order.
     async fn deliver(&self, batch: &[Event]) {
         let count = batch.len() as u64;
         let content = Batch { r#type: "events", process: &self.process, events: batch };
-        // Once for all repetitions.
+        // Serialized once for all retries.
         let body = match serde_json::to_vec(&content) {
             Ok(body) => hyper::body::Bytes::from(body),
             Err(error) => {
@@ -336,9 +337,9 @@ impl Events {
 }
 
 impl Delivery {
-    /// Delivers the events that are left, as far as they are accepted soon.
+    /// Delivers the remaining events within the time limit.
     pub(crate) async fn finish(mut self) {
-        // Kept for the task, if it does not wait at this moment.
+        // The notification is stored if the task is not waiting at this moment.
         self.events.end.notify_one();
         if timeout(self.events.patience, &mut self.task).await.is_err() {
             self.task.abort();

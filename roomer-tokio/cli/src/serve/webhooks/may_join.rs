@@ -1,4 +1,4 @@
-//! The decision about a join.
+//! The webhook that decides about joins.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::call::Call;
 use crate::serve::rights::Pattern;
 
-/// The webhook that decides about joins.
+/// The state of the webhook for joins.
 #[derive(Clone)]
 pub(crate) struct MayJoin {
     pub(super) call: Arc<Call>,
-    /// The rooms about which it is asked; all without one.
+    /// Patterns of rooms whose joins the webhook decides about; empty for all rooms.
     rooms: Arc<[Pattern]>,
 }
 
@@ -37,10 +37,10 @@ impl MayJoin {
         MayJoin { call, rooms }
     }
 
-    /// Calls the webhook. A webhook that does not decide, for whatever reason, permits nothing.
+    /// Calls the webhook. If it fails for any reason, the join is denied.
     pub(crate) async fn permits(&self, conn: &Conn, room: &str) -> bool {
         if !self.rooms.is_empty() && !self.rooms.iter().any(|pattern| pattern.matches(room)) {
-            // The rules have permitted it before.
+            // The rules have already permitted the join.
             return true;
         }
         let id = conn.id();
@@ -62,7 +62,7 @@ impl MayJoin {
                 false
             }
             Err(error) => {
-                // A service that does not answer must not open rooms that it protects.
+                // A failing service must not open the rooms that it protects.
                 self.call.fail(&error);
                 false
             }

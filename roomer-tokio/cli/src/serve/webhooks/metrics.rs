@@ -1,4 +1,4 @@
-//! Counts of webhooks, in the text format of Prometheus.
+//! Counters of webhooks in the Prometheus text format.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use super::Webhooks;
 use super::call::Call;
 
 impl Webhooks {
-    /// Returns the counts of the webhooks that are configured.
+    /// Returns the counters of the configured webhooks.
     pub(crate) fn to_prometheus(&self) -> String {
         let calls = [
             self.authorize.as_ref().map(|webhook| &webhook.call),

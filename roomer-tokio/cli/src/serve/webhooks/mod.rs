@@ -1,12 +1,12 @@
-//! Webhooks: what other services decide, and the events that they get.
+//! Webhooks: decisions by other services, and events sent to them.
 //!
-//! | file | what it knows |
+//! | file | contents |
 //! |---|---|
-//! | `call` | one signed request, with a limit for its time and its answer |
+//! | `call` | a signed request, with limits for its time and its answer |
 //! | `secret` | the signature |
-//! | `authorize`, `may_join` | decisions, and how an answer becomes one |
+//! | `authorize`, `may_join` | decisions, and how they are derived from answers |
 //! | `events` | the queue of events, and their delivery |
-//! | `metrics` | counts |
+//! | `metrics` | counters |
 
 mod authorize;
 mod call;
@@ -33,7 +33,7 @@ use crate::serve::login;
 use crate::serve::login::claims::Reader;
 use crate::serve::rights::Rules;
 
-/// The webhooks that are configured.
+/// The configured webhooks.
 #[derive(Clone, Default)]
 pub(crate) struct Webhooks {
     secret: Option<Arc<Secret>>,
@@ -43,7 +43,7 @@ pub(crate) struct Webhooks {
 }
 
 impl Webhooks {
-    /// Checks the options, and reads the secret.
+    /// Validates the options, and reads the secret.
     pub(crate) fn new(config: &Config, rules: &Rules) -> Result<Webhooks, Problem> {
         let options = &config.options;
         let keys = [
@@ -60,7 +60,7 @@ impl Webhooks {
                 )),
             };
         };
-        // Without a signature, a service could not distinguish this server's requests from others.
+        // Without a signature, a service could not distinguish this server's requests from forged ones.
         let Some(path) = &options.webhooks_secret else {
             let text = "needs webhooks.secret: write the path of a file with 32 bytes or more";
             return Err(config.problem(first, text));
@@ -73,7 +73,7 @@ impl Webhooks {
         let secret = Secret::read(path).map_err(|text| config.problem("webhooks.secret", text))?;
         let secret = Arc::new(secret);
         let fetcher = Fetcher::new().map_err(|text| config.problem(first, text))?;
-        // Shared, since it keeps connections for further requests.
+        // Shared, since it has a connection pool.
         let fetcher = Arc::new(fetcher);
         let call = |name: &'static str, key: &str, address: &Option<String>| match address {
             Some(address) => {
@@ -107,7 +107,7 @@ impl Webhooks {
         })
     }
 
-    /// Takes over the secret of another configuration, if both have one.
+    /// Replaces the secret by that of another configuration, if both have one.
     pub(crate) fn adopt(&self, new: &Webhooks) {
         if let (Some(secret), Some(new)) = (&self.secret, &new.secret) {
             secret.adopt(new);
@@ -115,10 +115,10 @@ impl Webhooks {
     }
 }
 
-/// Checks the address of a webhook. Its answers are trusted, and its requests contain tokens.
+/// Validates the URL of a webhook. Its answers are trusted, and requests to it contain tokens.
 fn check_address(address: &str, permits_plain: bool) -> Result<Uri, String> {
     if address.contains('@') {
-        // The text is not repeated, since it may contain a password.
+        // The error must not repeat the URL, which may contain a password.
         return Err("has a login, which is not sent: the signature shows who asks".into());
     }
     match parse_address(address)? {
