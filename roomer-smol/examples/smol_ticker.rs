@@ -1,5 +1,5 @@
-//! A game's server on smol: `cargo run -p roomer-smol-examples --example smol_ticker`. The game is
-//! exactly that of the example `ticker`; only the timer differs.
+//! A game server on smol: `cargo run -p roomer-smol-examples --example smol_ticker`. The game is that
+//! of the example `ticker`; only the timer differs.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::future::Future;
@@ -29,7 +29,7 @@ async fn start() -> Outcome {
 
 pub async fn run(listener: TcpListener, stop: impl Future) -> Outcome {
     let server = game::server()?;
-    // Dropped, and so ended, with this function.
+    // The task is cancelled when this handle is dropped at the end of the function.
     let _clock = smol::spawn(keep_ticking(server.clone()));
     Ok(serve_until(listener, server, stop).await?)
 }

@@ -1,9 +1,10 @@
 //! Clients of room servers, on smol (feature `client`).
 //!
-//! A [`Client`] connects in a task of its own and stays connected: it reconnects with backoff and full
-//! jitter, rejoins its rooms, and sends what was queued meanwhile. Where the server speaks the extended
-//! protocol, its session survives the loss of a connection, and nothing is lost or duplicated.
-//! Otherwise, a message that may not have arrived is reported.
+//! A [`Client`] connects in a separate task and stays connected: it reconnects with exponential backoff
+//! and full jitter, rejoins its rooms, and sends the messages queued in the meantime. If the server
+//! supports the extended protocol, the client's session survives the loss of a connection without
+//! losing or duplicating a message. Otherwise, each message that may not have been delivered is
+//! reported.
 //!
 //! ```
 //! use roomer_smol::client::Client;
@@ -30,9 +31,9 @@
 //!
 //! # Events
 //!
-//! [`Client::events`] is a stream of everything that happens: connections that are lost and made,
-//! joins that are rejected, members that come and go, messages of all rooms, and messages that may not
-//! have arrived. [`Room::messages`] has the messages of one room. Both implement `Stream`.
+//! [`Client::events`] is a stream of all events: connections lost and opened, rejected joins, joins and
+//! leaves of members, messages of all rooms, and messages that may not have been delivered.
+//! [`Room::messages`] is a stream of the messages of one room. Both implement `Stream`.
 //!
 //! ```no_run
 //! use roomer_smol::client::{Client, Event};
@@ -83,8 +84,8 @@
 //!
 //! # TLS and other streams
 //!
-//! With the feature `tls`, an address may start with `wss://`. The client trusts the authorities that the
-//! system trusts; `Builder::tls` takes another configuration. [`Builder::stream`] takes any other
+//! With the feature `tls`, a URL may start with `wss://`. The client trusts the system's certificate
+//! authorities; `Builder::tls` sets another configuration. [`Builder::stream`] accepts any other
 //! stream.
 
 use std::io;

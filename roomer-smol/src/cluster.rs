@@ -1,4 +1,4 @@
-//! The link to a broker, on smol.
+//! The link of a cluster's node to its broker, on smol.
 
 use std::io;
 use std::sync::Arc;
@@ -25,8 +25,8 @@ use smol::net::TcpStream;
 /// # Ok(()) }) }
 /// ```
 ///
-/// It ends when the server is closed. While the broker cannot be reached the server serves its own
-/// clients, [warns](crate::Builder::on_warning), and reconnects automatically.
+/// The future completes when the server is closed. While the broker is unreachable, the server serves
+/// its own clients and [warns](crate::Builder::on_warning), and the link reconnects automatically.
 pub async fn cluster(server: Server, address: BrokerAddress) {
     match server.cluster_subjects() {
         Some(subjects) => {

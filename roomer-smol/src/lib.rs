@@ -1,7 +1,8 @@
 //! Room servers on [smol].
 //!
 //! This crate is the adapter between [`roomer_engine`] and smol: it accepts, reads, writes and sleeps.
-//! Everything about rooms, rules and slow clients is in the engine and is the same on every runtime.
+//! Rooms, rules and the handling of slow clients are implemented in the engine, and are the same on
+//! every runtime.
 //!
 //! # A server
 //!
@@ -24,9 +25,9 @@
 //!
 //! # Requests
 //!
-//! Clients of the extended protocol send requests, which a handler answers by what it returns. The
-//! server asks them in turn by [`Conn::request`]. An error reaches the client with its text only as a
-//! [`ReplyError`]:
+//! Clients of the extended protocol send requests, which a handler answers with its return value. The
+//! server sends requests to clients with [`Conn::request`]. Only the text of a [`ReplyError`] is sent
+//! to the client; the texts of other errors are not:
 //!
 //! ```
 //! use std::time::Duration;
@@ -50,9 +51,9 @@
 //!
 //! # Shutdown
 //!
-//! [`serve_until`] stops when a future completes: [`shutdown_signal`], a channel, or, as here, a future
-//! that is ready at once. Each connection then receives what is queued for it and is closed with 1001:
-//! all connections at once, or at the rate set by [`Builder::drain`].
+//! [`serve_until`] stops when a future completes: [`shutdown_signal`], a channel or, as here, a future
+//! that is immediately ready. Each connection then receives its queued messages and is closed with
+//! 1001: all connections at the same time, or at the rate set by [`Builder::drain`].
 //!
 //! ```
 //! use roomer_smol::Server;
@@ -70,13 +71,13 @@
 //! # Threads
 //!
 //! [`serve`] spawns tasks on smol's global executor, which has one thread unless the environment
-//! variable `SMOL_THREADS` sets another number. [`serve_on`] uses an executor of your own; each thread
-//! that runs it serves connections.
+//! variable `SMOL_THREADS` sets another number. [`serve_on`] uses your own executor; each thread that
+//! runs it serves connections.
 //!
 //! # Payloads as JSON
 //!
-//! The feature `json` decodes and encodes payloads with serde. A payload that cannot be decoded is an
-//! error with the reason, reported to [`Builder::on_error`].
+//! With the feature `json`, payloads are deserialized and serialized with serde. A payload that cannot
+//! be deserialized is an error with the reason, which is reported to [`Builder::on_error`].
 #![cfg_attr(feature = "json", doc = "```")]
 #![cfg_attr(not(feature = "json"), doc = "```ignore")]
 //! use roomer_smol::{Server, json};
@@ -93,30 +94,31 @@
 //!
 //! # Clients
 //!
-//! The feature `client` has clients of room servers, which reconnect and keep their rooms: see the module
-//! `client`.
+//! The feature `client` provides clients of room servers that reconnect and rejoin their rooms; see the
+//! module `client`.
 //!
 //! # Metrics and logs
 //!
 //! [`Server::stats`] returns all counters. With the feature `prometheus`,
 //! `server.stats().to_prometheus()` is the response to a scrape. With the feature `tracing`, the server
-//! emits events under the target `roomer`, never with payloads, rooms or tokens:
+//! emits events with the target `roomer`, which never contain payloads, room names or tokens:
 //!
 //! | level | events |
 //! |---|---|
-//! | `WARN` | failing handlers, a failing listener, an exhausted memory budget, and problems that an operator should look at, such as a rejected origin |
+//! | `WARN` | failing handlers, a failing listener, an exhausted memory budget, and problems that need an operator's attention, such as a rejected origin |
 //! | `INFO` | slow clients, drains, shutdowns |
 //! | `DEBUG` | the start and the end of each connection, rejected handshakes |
 //!
-//! Handlers and rules run in the span of their connection, `connection`, with its id and address.
-//! Without `tracing`, [`Builder::on_warning`] receives the problems that an operator should look at.
+//! Handlers and rules run in the span of their connection, `connection`, which contains its id and
+//! address. Without `tracing`, [`Builder::on_warning`] receives the problems that need an operator's
+//! attention.
 //!
 //! # Several machines
 //!
-//! Servers that share a name at one broker share their rooms ([`Builder::cluster`]): NATS with the feature
-//! `nats`, Redis or Valkey with `redis`. The page about clusters of the
-//! [guide](https://docs.rs/roomer-tokio/latest/roomer_tokio/guide/cluster/) describes what is
-//! promised, and what to watch.
+//! Servers with the same cluster name at one broker share their rooms ([`Builder::cluster`]). The
+//! broker is NATS with the feature `nats`, and Redis or Valkey with `redis`. The page about clusters of
+//! the [guide](https://docs.rs/roomer-tokio/latest/roomer_tokio/guide/cluster/) describes the
+//! guarantees and the metrics to monitor.
 #![cfg_attr(feature = "nats", doc = "```no_run")]
 #![cfg_attr(not(feature = "nats"), doc = "```ignore")]
 //! use roomer_smol::{Cluster, Server, cluster};
@@ -131,7 +133,8 @@
 //! # TLS and other streams
 //!
 //! [`serve`] accepts connections from a TCP listener, a Unix listener or, with the feature `tls`, TLS
-//! over TCP with [rustls](https://docs.rs/rustls). One timeout covers the TLS and the HTTP handshake.
+//! over TCP using [rustls](https://docs.rs/rustls). One timeout covers the TLS handshake and the HTTP
+//! handshake.
 #![cfg_attr(feature = "tls", doc = "```no_run")]
 #![cfg_attr(not(feature = "tls"), doc = "```ignore")]
 //! use roomer_smol::{Server, bind, serve_until, shutdown_signal, tls, tls_config};
@@ -147,29 +150,30 @@
 //! # }
 //! ```
 //!
-//! [`connect`] serves any other stream: a pipe, another TLS implementation, the stream of an upgrade.
+//! [`connect`] serves any other stream: a pipe, another TLS implementation, or the stream of an
+//! upgrade.
 //!
 //! # Behind a proxy
 //!
-//! [`Builder::trust_proxy`] names the proxies whose `X-Forwarded-For` is trusted, so that
-//! [`Request::peer`] is the address of the client.
+//! [`Builder::trust_proxy`] sets the proxies whose `X-Forwarded-For` is trusted, so that
+//! [`Request::peer`] returns the client's address.
 //!
 //! # Tests
 //!
-//! The feature `testkit` runs your handlers, rules and hooks in the real server with scripted clients
-//! and without sockets: in virtual time, in an order that depends on a seed only. smol's timers,
-//! sockets and `unblock` use threads of their own, which a seed cannot order: a handler that waits for
-//! one of them fails the test, and the message names the handler. Test such handlers over a real
+//! With the feature `testkit`, your handlers, rules and hooks run in the real server with scripted
+//! clients and without sockets: in virtual time, in an order that depends only on a seed. smol's
+//! timers, sockets and `unblock` use separate threads, which a seed cannot order: a handler that waits
+//! for one of them fails the test, and the message names the handler. Test such handlers over a real
 //! socket.
 //!
 //! # Further reading
 //!
 //! Every option is a method of [`Builder`], documented with its default and the reason for it. The
-//! guarantees are in [`contract`](roomer_engine::contract); what roomer does not do and what to use
-//! instead is in [`scope`](roomer_engine::scope). The pages about rooms over several machines, many
-//! connections, proxies and the migration from the Go original are in the
-//! [guide](https://docs.rs/roomer-tokio/latest/roomer_tokio/guide/) of `roomer-tokio`; except for what
-//! concerns tokio, they apply here too.
+//! guarantees are described in [`contract`](roomer_engine::contract); what roomer does not do and what
+//! to use instead in [`scope`](roomer_engine::scope). The pages about rooms on several machines, many
+//! connections, proxies and migration from the Go original are in the
+//! [guide](https://docs.rs/roomer-tokio/latest/roomer_tokio/guide/) of `roomer-tokio`. They apply here
+//! too, except for the parts about tokio.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod bind;

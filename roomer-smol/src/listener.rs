@@ -1,4 +1,4 @@
-//! Listeners: TCP, Unix, and TLS over TCP.
+//! Listeners that can be served: TCP, Unix, and TLS over TCP.
 
 use std::future::Future;
 use std::io;
@@ -13,7 +13,7 @@ use smol::net::unix::UnixListener;
 use crate::{Server, transport};
 
 /// A source of connections for [`serve`](crate::serve): a [`TcpListener`], a `UnixListener`, or TLS
-/// over TCP, which the function `tls` of the feature `tls` returns.
+/// over TCP, as returned by the function `tls` (feature `tls`).
 pub trait Listener: Accept {}
 
 impl<L: Accept> Listener for L {}
@@ -21,7 +21,7 @@ impl<L: Accept> Listener for L {}
 /// The private part of [`Listener`], so that methods can be added without a breaking change.
 #[allow(unreachable_pub)]
 pub trait Accept: Send + Sync + 'static {
-    /// Returns true if the listener knows the addresses of clients.
+    /// Returns true if the listener reports the addresses of clients.
     fn has_addresses(&self) -> bool {
         true
     }
@@ -75,7 +75,7 @@ impl Accept for TlsListener<TcpListener> {
         server: &Server,
     ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
         let (stream, peer) = self.get_ref().accept().await?;
-        // Before the stream is wrapped, since the engine does not see the socket inside.
+        // Done before the stream is wrapped, since the engine cannot access the socket inside.
         socket::prepare(&stream);
         let stream = self.wrap(stream);
         let transport = stream::share(stream);

@@ -1,4 +1,4 @@
-//! Serving a listener, and serving single streams.
+//! Serves listeners and single streams.
 
 use std::future::{Future, pending};
 use std::io;
@@ -18,33 +18,33 @@ use smol::{Executor, Task, Timer};
 use crate::{Builder, socket};
 use crate::{Listener, Server, Upgrade};
 
-/// The pause after the system failed to accept, for example because no file descriptor is left.
-/// Open connections are served meanwhile.
+/// The delay after the system failed to accept a connection, for example for lack of file descriptors.
+/// Open connections are served in the meantime.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Serves on smol's global executor until the future is dropped.
 ///
-/// Raises the process's soft limit of open descriptors to what the server may need
-/// ([`max_connections`](Builder::max_connections) and
-/// [`max_handshakes`](Builder::max_handshakes)) or to the hard limit, and
-/// [warns](Builder::on_warning) if that is too low for `max_connections`.
+/// Raises the process's soft limit of open descriptors to the number that the server may need
+/// ([`max_connections`](Builder::max_connections) plus [`max_handshakes`](Builder::max_handshakes)), or
+/// to the hard limit if that is lower, and [warns](Builder::on_warning) if it is too low for
+/// `max_connections`.
 ///
 /// # Errors
 ///
 /// Returns `InvalidInput` if a configured option needs the addresses of clients and the listener has
 /// none (a Unix socket), unless [`trust_proxy("unix")`](Builder::trust_proxy) was called. A failure to
-/// accept is not returned: the server accepts again after a pause.
+/// accept a connection is not returned: the server retries after a delay.
 pub async fn serve(listener: impl Listener, server: Server) -> io::Result<()> {
     serve_until(listener, server, pending::<()>()).await
 }
 
 /// Serves on smol's global executor until `stop` completes, then [drains](Server::drain) the server:
-/// answers new clients with 503, closes all connections with 1001, and waits for them for a bounded
+/// answers new clients with 503, closes all connections with 1001, and waits for them for a limited
 /// time. [`Builder::drain`] sets the rate; [`Server::drain`] returns the report afterwards.
 ///
 /// # Errors
 ///
-/// As [`serve`].
+/// Same as [`serve`].
 pub async fn serve_until(
     listener: impl Listener,
     server: Server,
@@ -53,12 +53,12 @@ pub async fn serve_until(
     run(listener, server, stop, Global).await
 }
 
-/// Serves like [`serve_until`], on an executor of your own: a `&'static Executor<'static>` or an
+/// Like [`serve_until`], on your own executor: a `&'static Executor<'static>` or an
 /// `Arc<Executor<'static>>`. Your threads have to run it; each of them serves connections.
 ///
 /// # Errors
 ///
-/// As [`serve`].
+/// Same as [`serve`].
 pub async fn serve_on(
     executor: impl Deref<Target = Executor<'static>> + Clone + Send + Sync + 'static,
     listener: impl Listener,
@@ -68,15 +68,15 @@ pub async fn serve_on(
     run(listener, server, stop, executor).await
 }
 
-/// Serves one connection over any stream, for example TLS or a pipe, from the HTTP request on.
-/// `peer` is the address of the client, if there is one.
+/// Serves one connection over any stream, such as TLS or a pipe, starting with the HTTP request. `peer`
+/// is the client's address, if it has one.
 ///
 /// Spawn the returned future: it completes when the connection ends, and dropping it ends the
-/// connection. smol's global executor runs a task for the server's timers as long as there are
-/// connections. To close all of them, await [`Server::drain`].
+/// connection. smol's global executor runs a task for the server's timers while there are connections.
+/// To close all of them, await [`Server::drain`].
 ///
-/// Prefer [`serve`] for TCP: it needs no lock around the socket, and it bounds what the system buffers
-/// for a slow reader. To have that bound here, call [`socket::prepare`] first.
+/// Prefer [`serve`] for TCP: it needs no lock around the socket, and limits the bytes that the system
+/// buffers for a slow reader. For the same limit here, call [`socket::prepare`] first.
 pub fn connect<S>(
     stream: S,
     server: &Server,
@@ -89,8 +89,8 @@ where
     with_timer(server.connect(transport, peer))
 }
 
-/// Serves one connection whose HTTP request a framework has read and answered. `leftover` is what the
-/// framework has read after the request, usually nothing.
+/// Serves one connection whose HTTP request was read and answered by a framework. `leftover` contains
+/// the bytes that the framework has read after the request, usually none.
 ///
 /// [`Server::upgrade`] decides about the request. Spawn the returned future, as with [`connect`].
 pub fn connect_upgraded<S>(
@@ -117,11 +117,11 @@ async fn run(
     executor: impl Spawn,
 ) -> io::Result<()> {
     server.start_listening(listener.has_addresses(), listener.is_tls())?;
-    // Each part is a task of its own. A busy executor polls the future passed to its `run` only once
-    // every 200 polls of its tasks; neither new clients nor timers can wait that long.
+    // Each part is a separate task. A busy executor polls the future passed to `run` only once in 200
+    // polls of its tasks, which is too late for new clients and timers.
     let timers = server.clone();
     let timers = executor.spawn(async move { timers.run_timers(Timer::after).await });
-    // An executor does not show how many threads run it, so there may be more workers than threads.
+    // An executor does not report how many threads run it, so there may be more workers than threads.
     let workers: Vec<Task<()>> = (0..available_parallelism().map_or(1, NonZero::get))
         .map(|_| server.clone())
         .map(|server| executor.spawn(async move { server.run_flush_worker().await }))
@@ -130,19 +130,19 @@ async fn run(
     let accepting = accept(listener, server.clone(), executor.clone(), is_stopping.clone());
     let accepting = executor.spawn(accepting);
     stop.await;
-    // Accepting continues during the drain, as long as the server is live.
+    // Connections are accepted during the drain, for as long as the server is live.
     is_stopping.store(true, Ordering::Relaxed);
-    // A task too, for the same reason.
+    // A separate task, for the same reason as above.
     executor.spawn(async move { _ = server.drain().await }).await;
     accepting.cancel().await;
-    // After the drain, which uses the timers for its waits.
+    // After the drain, whose waits need the timers.
     timers.cancel().await;
-    // A task of smol is cancelled when its handle is dropped.
+    // A smol task is cancelled when its handle is dropped.
     drop(workers);
     Ok(())
 }
 
-/// Accepts connections, even during a drain, so that new clients are rejected with 503; never
+/// Accepts connections, including during a drain, in order to reject new clients with 503; never
 /// returns.
 async fn accept(
     listener: impl Listener,
@@ -152,7 +152,7 @@ async fn accept(
 ) {
     while !is_stopping.load(Ordering::Relaxed) || server.is_live() {
         match listener.accept(&server).await {
-            // Detached: a drain ends it, not the end of this task.
+            // Detached, since connections outlive this task and are ended by the drain.
             Ok(connection) => executor.spawn(connection).detach(),
             Err(error) => {
                 server.record_accept_error(&error);
@@ -160,11 +160,11 @@ async fn accept(
             }
         }
     }
-    // Not returned from: `run` cancels this task after the drain.
+    // Never returns: the caller cancels this task after the drain.
     pending().await
 }
 
-/// An executor: smol's global one, or one of the application's.
+/// An executor: smol's global one, or one of the application.
 trait Spawn: Clone + Send + Sync + 'static {
     fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Task<()>;
 }

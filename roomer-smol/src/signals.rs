@@ -1,4 +1,4 @@
-//! Shutdown by a signal.
+//! Shutdown on a signal.
 
 use std::future::{Future, pending};
 use std::io;
@@ -8,22 +8,21 @@ use std::thread;
 use async_signal::Signal;
 use smol::stream::StreamExt;
 
-/// Completes when the process receives Ctrl-C (`SIGINT`) or, on Unix, `SIGTERM`, which service
-/// managers and containers send. Pass it to [`serve_until`](crate::serve_until). The signals are
-/// handled from this call on, even in a process with id 1, which has no default action for them.
+/// Completes when the process receives Ctrl-C (`SIGINT`) or, on Unix, `SIGTERM`, which service managers
+/// and containers send. Pass it to [`serve_until`](crate::serve_until). The signals are handled from
+/// this call on, including in a process with id 1, which has no default action for them.
 ///
-/// A second signal ends the process at once with exit code 130 or 143, as the signal alone would
-/// have done.
+/// A second signal ends the process immediately with exit code 130 or 143, which shells report for
+/// these signals.
 ///
-/// If the system does not allow the signals to be handled, the future never completes, and the
-/// signals keep their default action.
+/// If handling the signals is not permitted by the system, the future never completes, and the signals
+/// keep their default action.
 pub fn shutdown_signal() -> impl Future<Output = ()> + Send + 'static {
     let signals = Signals::catch();
     async move {
         let Ok(mut signals) = signals else { return pending().await };
         signals.next().await;
-        // The second signal needs a thread of its own, since its reason may be a handler that blocks
-        // the executor.
+        // The second signal needs a separate thread, since a handler may be blocking the executor.
         let _ = thread::Builder::new()
             .name("second signal".into())
             .spawn(move || process::exit(128 + smol::block_on(signals.next())));
@@ -41,14 +40,14 @@ impl Signals {
         Ok(Signals(async_signal::Signals::new(signals)?))
     }
 
-    /// Waits for the next signal; returns its number.
+    /// Waits for the next signal. Returns its number.
     async fn next(&mut self) -> i32 {
         loop {
             match self.0.next().await {
                 #[cfg(unix)]
                 Some(Ok(Signal::Term)) => return 15,
                 Some(Ok(_)) => return 2,
-                // Not a signal; the next one may be read.
+                // An error of reading; the next signal may be read.
                 Some(Err(_)) => {}
                 None => pending().await,
             }

@@ -1,9 +1,9 @@
-//! Implements the engine's transport for smol's TCP streams.
+//! The engine's transport over smol's TCP streams.
 //!
-//! Neither direction may wait with `Async::poll_readable` or `Async::poll_writable` alone. They ignore
-//! events of the reactor's current turn, and each call starts a new wait. While one thread sleeps in
-//! the reactor and the others are busy, every event belongs to the current turn: the task would be
-//! woken forever without learning that its socket is ready.
+//! Neither direction may wait with `Async::poll_readable` or `Async::poll_writable` alone. Both ignore
+//! events of the reactor's current tick, and each call starts a new wait. While one thread sleeps in
+//! the reactor and the others are busy, every event belongs to the current tick: the task would be
+//! woken forever without observing that its socket is ready.
 
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -23,11 +23,11 @@ type Wait = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 pub(crate) struct Socket {
     stream: Stream,
     /// True if the socket may have data. A read that does not fill its buffer has emptied the socket,
-    /// so the next one waits first. The poll after that wait reads in any case, and therefore does not
-    /// depend on the reactor's turns.
+    /// so the next one waits first. The poll after that wait always reads, and therefore does not
+    /// depend on the reactor's ticks.
     is_ready: AtomicBool,
-    /// True if bytes were read since the last wait. The reactor may still report the event that announced
-    /// them: answered with a read, it would cost a system call for each message.
+    /// True if bytes were read since the last wait. The reactor may still report the event for these
+    /// bytes; reading again because of it would cost a system call per message.
     has_read: AtomicBool,
     /// Present while the socket is full.
     wait: Mutex<Option<Wait>>,
@@ -43,13 +43,13 @@ impl Socket {
 }
 
 impl Transport for Socket {
-    // Only the connection's own task reads, so the flags are ordered by its polls.
+    // Only the connection's own task reads, so its polls order the accesses to the flags.
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             if self.is_ready.load(Relaxed) {
                 match self.stream.get_ref().read(buf) {
                     Ok(size) => {
-                        // A full buffer may have left bytes in the socket.
+                        // A full buffer means that bytes may be left in the socket.
                         self.is_ready.store(size == buf.len(), Relaxed);
                         self.has_read.store(true, Relaxed);
                         return Poll::Ready(Ok(size));
@@ -64,7 +64,7 @@ impl Transport for Socket {
             if self.has_read.load(Relaxed) {
                 self.has_read.store(false, Relaxed);
                 if readable.is_ready() {
-                    // If there are new bytes after all, the wait that this begins ends at once.
+                    // If new bytes have arrived, the wait started here completes immediately.
                     readable = self.stream.poll_readable(cx);
                 }
             }
@@ -81,7 +81,8 @@ impl Transport for Socket {
     }
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // The same wait is polled until it completes: it remembers in which turn of the reactor it began.
+        // The same wait is polled until it completes, since it stores the reactor's tick in which it
+        // began.
         let mut slot = self.wait.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = slot.get_or_insert_with(|| Box::pin(self.stream.clone().writable_owned()));
         let result = wait.as_mut().poll(cx);
@@ -111,8 +112,8 @@ mod tests {
 
     const ROUNDS: usize = 200;
 
-    /// The maximum number of wake-ups of a task for one event: one in the same turn of the reactor,
-    /// which does not count, and one in the next turn.
+    /// The maximum number of wake-ups of a task per event: one in the same tick of the reactor, which
+    /// is ignored, and one in the next tick.
     const WAKES: usize = 2;
 
     struct Unpark {
@@ -127,8 +128,8 @@ mod tests {
         }
     }
 
-    /// Polls until the effect of `event` arrives, on a thread that does not run the reactor. Returns the
-    /// number of wake-ups.
+    /// Polls until `event` takes effect, on a thread that does not run the reactor. Returns the number
+    /// of wake-ups.
     fn wakes<T>(
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
         event: impl FnOnce(),
@@ -142,7 +143,7 @@ mod tests {
             while !unpark.woken.swap(false, Ordering::Acquire) {
                 thread::park();
             }
-            // Lets the reactor's thread sleep again first, as it does while other threads are busy.
+            // Lets the reactor's thread sleep first, as it does while other threads are busy.
             thread::yield_now();
             if let Poll::Ready(result) = poll(&mut cx) {
                 result.unwrap();

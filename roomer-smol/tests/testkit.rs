@@ -1,4 +1,4 @@
-//! The test kit with handlers that use smol: handlers that wait for smol's threads are named.
+//! Tests of the test kit with handlers that use smol: those that wait for smol's threads are reported.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,8 +1,8 @@
-//! Rooms as a part of an axum application, which shares its state and its middleware with them:
-//! `ADMIN_TOKEN=secret cargo run -p roomer-tokio-examples --example axum`, then connect to
-//! `ws://127.0.0.1:8080/ws`, with a header `X-Name` or without, look at
-//! `http://127.0.0.1:8080/stats`, and remove a client from a room:
-//! `curl -X POST -H 'Authorization: Bearer secret' http://127.0.0.1:8080/rooms/lobby/kick/ID`.
+//! Rooms in an axum application, sharing its state and its middleware: run `ADMIN_TOKEN=secret cargo
+//! run -p roomer-tokio-examples --example axum`, then connect to `ws://127.0.0.1:8080/ws` with or
+//! without a header `X-Name`. `http://127.0.0.1:8080/stats` shows statistics. To remove a client from a
+//! room, run `curl -X POST -H 'Authorization: Bearer secret'
+//! http://127.0.0.1:8080/rooms/lobby/kick/ID`.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::future::Future;
@@ -66,7 +66,7 @@ pub async fn run(
         .with_state(App { rooms: rooms.clone(), admin: token.into() })
         .into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, app).with_graceful_shutdown(stop).await?;
-    // axum does not close upgraded connections; the rooms do.
+    // axum does not close upgraded connections; the room server does.
     rooms.shutdown();
     let _ = timeout(rooms.drain_timeout(), rooms.drained()).await;
     Ok(())
@@ -77,7 +77,7 @@ async fn stats(State(app): State<App>) -> String {
     format!("{} connections in {} rooms\n", stats.connections, stats.rooms)
 }
 
-/// Removes a connection from a room, for administrators.
+/// Removes a connection from a room. For administrators.
 async fn kick(
     State(app): State<App>,
     Path((room, id)): Path<(String, String)>,
@@ -93,7 +93,7 @@ async fn kick(
     }
 }
 
-/// Passes the user of a request to the rooms. They find its address themselves.
+/// Adds the user's claims to a request. The client's address is found by `mount` itself.
 async fn introduce(mut request: Request, next: Next) -> Response {
     // A real application would read a session cookie.
     let name = request.headers().get("x-name").and_then(|name| name.to_str().ok());

@@ -1,6 +1,7 @@
 //! A TCP load balancer: `cargo run -p roomer-tokio-examples --example balance -- HOST:PORT HOST:PORT`
-//! forwards each connection to the next of these backends in turn. A WebSocket is one connection, so
-//! it stays with its backend until either side closes it. `cluster/run` puts this in front of two chats.
+//! forwards each connection to the next of these backends in turn. A WebSocket is a single connection,
+//! so it stays with its backend until either side closes it. `cluster/run` starts it in front of two
+//! chat servers.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::path::Path;
@@ -14,7 +15,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-/// A backend that takes longer to accept a connection is skipped.
+/// The timeout of connecting to a backend, after which the next one is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[tokio::main]
@@ -57,14 +58,15 @@ pub async fn run(listener: TcpListener, backends: Arc<[String]>) {
             }
             Err(error) => {
                 eprintln!("cannot accept a connection: {error}");
-                // Without descriptors each attempt fails at once.
+                // Without free descriptors, each attempt fails immediately.
                 sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-/// Connects the client to the first backend in turn that accepts it. Without one the client is closed.
+/// Connects the client to the first backend in turn that accepts the connection. If none does, the
+/// client is closed.
 async fn forward(mut client: TcpStream, backends: Arc<[String]>, first: usize) {
     for backend in backends[first..].iter().chain(&backends[..first]) {
         let mut server = match timeout(CONNECT_TIMEOUT, TcpStream::connect(backend)).await {
@@ -78,7 +80,8 @@ async fn forward(mut client: TcpStream, backends: Arc<[String]>, first: usize) {
                 continue;
             }
         };
-        // Small messages must not wait for more. An error only means that either end has closed.
+        // Disables Nagle's algorithm, so that small messages are not delayed. Errors only mean that
+        // either end has closed.
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let _ = copy_bidirectional(&mut client, &mut server).await;
         return;

@@ -1,6 +1,6 @@
-//! A server that accepts clients with a valid JSON Web Token:
-//! `JWT_SECRET=secret cargo run -p roomer-tokio-examples --example jwt`. It prints an address with a
-//! token for an hour. Programs send it as `Authorization: Bearer …`; browsers, which cannot, as a
+//! A server that accepts clients with a valid JSON Web Token: `JWT_SECRET=secret cargo run -p
+//! roomer-tokio-examples --example jwt`. It prints a URL with a token that is valid for an hour.
+//! Programs send tokens as `Authorization: Bearer …`; browsers, which cannot set headers, as a
 //! subprotocol or as `?token=…`.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
@@ -39,7 +39,7 @@ async fn start() -> Outcome {
 struct Token {
     /// The name of the user.
     sub: String,
-    /// The end of its validity, in seconds since 1970.
+    /// The expiry, as a Unix time.
     exp: u64,
 }
 
@@ -53,7 +53,7 @@ pub fn issue(secret: &[u8], name: &str, until: u64) -> Outcome<String> {
 pub async fn run(listener: TcpListener, secret: &[u8], stop: impl Future) -> Outcome {
     hs256::install();
     let key = DecodingKey::from_secret(secret);
-    // `exp` is required, clocks may differ by a minute, and no other algorithm is accepted, in
+    // Requires `exp`, permits clocks to differ by a minute, and accepts no other algorithm, in
     // particular not `none`.
     let rules = Validation::new(Algorithm::HS256);
     let server = Server::builder()
@@ -62,7 +62,7 @@ pub async fn run(listener: TcpListener, secret: &[u8], stop: impl Future) -> Out
                 request.token().ok_or_else(|| Rejection::unauthorized("a token, please"))?;
             match jsonwebtoken::decode::<Token>(&*token, &key, &rules) {
                 Ok(token) => {
-                    // The connection ends when the token expires, at the latest.
+                    // The connection is closed when the token expires.
                     let rest = token.claims.exp + rules.leeway;
                     let rest = rest.saturating_sub(jsonwebtoken::get_current_timestamp());
                     Ok(Claims::new().user(token.claims.sub).good_for(Duration::from_secs(rest)))

@@ -1,4 +1,4 @@
-//! Opening a listener.
+//! Opens a TCP listener.
 
 use std::fmt::Display;
 
@@ -9,8 +9,8 @@ use tokio::net::{TcpListener, ToSocketAddrs};
 ///
 /// # Errors
 ///
-/// [`BindError`], which names the address, unlike the system's error. A `main` that returns it prints
-/// its sentence.
+/// Returns a [`BindError`] which, unlike the system's error, contains the address. A `main` that
+/// returns it prints a readable sentence.
 pub async fn bind(address: impl ToSocketAddrs + Display) -> Result<TcpListener, BindError> {
     let name = address.to_string();
     TcpListener::bind(address).await.map_err(|error| BindError::new(name, error))

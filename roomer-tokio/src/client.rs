@@ -1,9 +1,10 @@
 //! Clients of room servers, on tokio (feature `client`).
 //!
-//! A [`Client`] connects in a task of its own and stays connected: it reconnects with backoff and full
-//! jitter, rejoins its rooms, and sends what was queued meanwhile. Where the server speaks the extended
-//! protocol, its session survives the loss of a connection, and nothing is lost or duplicated.
-//! Otherwise, a message that may not have arrived is reported.
+//! A [`Client`] connects in a separate task and stays connected: it reconnects with exponential backoff
+//! and full jitter, rejoins its rooms, and sends the messages queued in the meantime. If the server
+//! supports the extended protocol, the client's session survives the loss of a connection without
+//! losing or duplicating a message. Otherwise, each message that may not have been delivered is
+//! reported.
 //!
 //! ```
 //! use roomer_tokio::client::Client;
@@ -32,9 +33,9 @@
 //!
 //! # Events
 //!
-//! [`Client::events`] is a stream of everything that happens: connections that are lost and made,
-//! joins that are rejected, members that come and go, messages of all rooms, and messages that may not
-//! have arrived. [`Room::messages`] has the messages of one room. Both implement `Stream`.
+//! [`Client::events`] is a stream of all events: connections lost and opened, rejected joins, joins and
+//! leaves of members, messages of all rooms, and messages that may not have been delivered.
+//! [`Room::messages`] is a stream of the messages of one room. Both implement `Stream`.
 //!
 //! ```no_run
 //! use roomer_tokio::client::{Client, Event};
@@ -85,7 +86,7 @@
 //!
 //! # Requests
 //!
-//! A request is answered by a handler of the server, or by that of another client, and survives the loss
+//! A request is answered by a handler of the server, or by that of another client. It survives the loss
 //! of the connection:
 //!
 //! ```no_run
@@ -112,8 +113,8 @@
 //!
 //! # TLS and other streams
 //!
-//! With the feature `tls`, an address may start with `wss://`. The client trusts the authorities that the
-//! system trusts; `Builder::tls` takes another configuration. [`Builder::stream`] takes any other
+//! With the feature `tls`, a URL may start with `wss://`. The client trusts the system's certificate
+//! authorities; `Builder::tls` sets another configuration. [`Builder::stream`] accepts any other
 //! stream, which [`stream`] adapts.
 
 use std::io;
@@ -131,7 +132,7 @@ pub use roomer_engine::client::{
 
 use crate::transport::Futures;
 
-/// A client on tokio. Start it inside a runtime.
+/// A client on tokio. Must be started within a runtime.
 pub type Client = roomer_engine::client::Client<Tokio>;
 
 /// The options of a client on tokio.
@@ -153,12 +154,12 @@ impl roomer_engine::client::Runtime for Tokio {
     }
 
     fn spawn(task: impl Future<Output = ()> + Send + 'static) {
-        // A task of tokio runs on when its handle is dropped.
+        // A tokio task continues when its handle is dropped.
         drop(tokio::spawn(task));
     }
 }
 
-/// Adapts a stream of tokio for [`Builder::stream`].
+/// Adapts a tokio stream for [`Builder::stream`].
 pub fn stream<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S) -> impl ByteStream {
     Futures(stream)
 }

@@ -1,4 +1,4 @@
-//! The link to a broker, on tokio.
+//! The link of a cluster's node to its broker, on tokio.
 
 use std::io;
 use std::sync::Arc;
@@ -28,8 +28,8 @@ use crate::transport::Futures;
 /// # }
 /// ```
 ///
-/// It ends when the server is closed. While the broker cannot be reached the server serves its own
-/// clients, [warns](crate::Builder::on_warning), and reconnects automatically.
+/// The future completes when the server is closed. While the broker is unreachable, the server serves
+/// its own clients and [warns](crate::Builder::on_warning), and the link reconnects automatically.
 pub async fn cluster(server: Server, address: BrokerAddress) {
     match server.cluster_subjects() {
         Some(subjects) => {
@@ -40,7 +40,7 @@ pub async fn cluster(server: Server, address: BrokerAddress) {
     }
 }
 
-/// Creates a link to a broker, for [`Server::run_cluster`]. Poll it on tokio.
+/// Creates a link to a broker, for [`Server::run_cluster`]. Must be polled within a tokio runtime.
 #[doc(hidden)]
 pub fn broker_carrier(subjects: Subjects, address: BrokerAddress) -> impl Carrier {
     BrokerCarrier::new(Tokio, Arc::new(SystemEnvironment::new()), subjects, address)

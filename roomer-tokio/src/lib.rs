@@ -1,7 +1,8 @@
 //! Room servers on [tokio].
 //!
 //! This crate is the adapter between [`roomer_engine`] and tokio: it accepts, reads, writes and sleeps.
-//! Everything about rooms, rules and slow clients is in the engine and is the same on every runtime.
+//! Rooms, rules and the handling of slow clients are implemented in the engine, and are the same on
+//! every runtime.
 //!
 //! # A server
 //!
@@ -21,15 +22,15 @@
 //! }
 //! ```
 //!
-//! Clients connect to `ws://127.0.0.1:8080/ws` and are members of the room `root` at once. An event
-//! without a handler is broadcast to the room to which it was sent, so a server without any handler
-//! is a working chat.
+//! Clients connect to `ws://127.0.0.1:8080/ws` and immediately are members of the room `root`. An event
+//! without a handler is broadcast to the room it was sent to, so a server without any handlers is a
+//! working chat.
 //!
 //! # Authentication
 //!
 //! [`Builder::authorize`] receives the HTTP request before the upgrade and returns [`Claims`] or a
-//! [`Rejection`]. Claims name the user, limit how long the login is valid, and carry values of your
-//! own types, which handlers, rules and hooks read with [`Conn::extension`]:
+//! [`Rejection`]. Claims contain the user, the validity of the login, and values of your own types,
+//! which handlers, rules and hooks read with [`Conn::extension`]:
 //!
 //! ```
 //! use std::time::Duration;
@@ -61,10 +62,10 @@
 //!
 //! # Members with info
 //!
-//! Clients of the extended protocol get more of each member of their rooms than its id: the user, and
-//! one JSON value, such as the name to show. [`Claims::info`] gives it to a new connection,
-//! [`Conn::set_info`] changes it, and a client may change its own where [`Builder::may_set_info`]
-//! permits it. Each change comes in the order of the room's messages. Plain clients get only the ids.
+//! Clients of the extended protocol receive more about each member of their rooms than its id: the
+//! user, and one JSON value, such as a display name. [`Claims::info`] sets it for a new connection,
+//! [`Conn::set_info`] changes it, and a client may change its own if [`Builder::may_set_info`] permits
+//! it. Changes are delivered in order with the room's messages. Plain clients receive only the ids.
 //!
 //! ```
 //! use roomer_tokio::{Claims, Info, Server};
@@ -86,8 +87,8 @@
 //!
 //! # Rules, hooks and the server handle
 //!
-//! Rules decide what clients may do, and hooks are notified of what has happened. An asynchronous
-//! handler delays only its own connection. A [`Server`] is a handle that any task or thread can use:
+//! Rules decide what clients may do, and hooks are called for events. An asynchronous handler delays
+//! only its own connection. A [`Server`] is a handle that can be used from any task or thread:
 //!
 //! ```
 //! use roomer_tokio::{Presence, Server};
@@ -118,9 +119,9 @@
 //!
 //! # Requests
 //!
-//! Clients of the extended protocol send requests, which a handler answers by what it returns. The
-//! server asks them in turn by [`Conn::request`]. An error reaches the client with its text only as a
-//! [`ReplyError`]:
+//! Clients of the extended protocol send requests, which a handler answers with its return value. The
+//! server sends requests to clients with [`Conn::request`]. Only the text of a [`ReplyError`] is sent
+//! to the client; the texts of other errors are not:
 //!
 //! ```
 //! use std::time::Duration;
@@ -144,9 +145,9 @@
 //!
 //! # Shutdown
 //!
-//! [`serve_until`] stops when a future completes: [`shutdown_signal`], a channel, or, as here, a future
-//! that is ready at once. Each connection then receives what is queued for it and is closed with 1001:
-//! all connections at once, or at the rate set by [`Builder::drain`].
+//! [`serve_until`] stops when a future completes: [`shutdown_signal`], a channel or, as here, a future
+//! that is immediately ready. Each connection then receives its queued messages and is closed with
+//! 1001: all connections at the same time, or at the rate set by [`Builder::drain`].
 //!
 //! ```
 //! use roomer_tokio::Server;
@@ -163,15 +164,15 @@
 //!
 //! # Inside axum or any tower service
 //!
-//! With the feature `axum`, or `tower` for other frameworks, `mount` turns a server into a service next
-//! to other routes. It answers the handshake and then owns the connection. Middleware may put
-//! [`Claims`] into the request's extensions. No task has to be started: timers run as long as there
+//! With the feature `axum`, or `tower` for other frameworks, `mount` turns a server into a service that
+//! can be combined with other routes. It answers the handshake and then owns the connection. Middleware
+//! may add [`Claims`] to the request's extensions. No task has to be started: timers run while there
 //! are connections.
 //!
 //! Limits per address and [`Builder::trust_proxy`] need the client's address. It is taken from a
 //! `SocketAddr` in the extensions or, with the feature `axum`, from axum's `ConnectInfo`, which is
-//! present if the application is served as below. If such a limit is configured and no address is
-//! found, the response is 500, and its body describes the solution.
+//! present if the application is served as below. If such a limit is configured and a request has no
+//! address, the response is 500, and its body describes the remedy.
 #![cfg_attr(feature = "tower", doc = "```no_run")]
 #![cfg_attr(not(feature = "tower"), doc = "```ignore")]
 //! use std::net::SocketAddr;
@@ -198,8 +199,8 @@
 //!
 //! # Payloads as JSON
 //!
-//! The feature `json` decodes and encodes payloads with serde. A payload that cannot be decoded is an
-//! error with the reason, reported to [`Builder::on_error`].
+//! With the feature `json`, payloads are deserialized and serialized with serde. A payload that cannot
+//! be deserialized is an error with the reason, which is reported to [`Builder::on_error`].
 #![cfg_attr(feature = "json", doc = "```")]
 #![cfg_attr(not(feature = "json"), doc = "```ignore")]
 //! use roomer_tokio::{Server, json};
@@ -216,29 +217,30 @@
 //!
 //! # Clients
 //!
-//! The feature `client` has clients of room servers, which reconnect and keep their rooms: see the module
-//! `client`.
+//! The feature `client` provides clients of room servers that reconnect and rejoin their rooms; see the
+//! module `client`.
 //!
 //! # Metrics and logs
 //!
 //! [`Server::stats`] returns all counters. With the feature `prometheus`,
 //! `server.stats().to_prometheus()` is the response to a scrape. With the feature `tracing`, the server
-//! emits events under the target `roomer`, never with payloads, rooms or tokens:
+//! emits events with the target `roomer`, which never contain payloads, room names or tokens:
 //!
 //! | level | events |
 //! |---|---|
-//! | `WARN` | failing handlers, a failing listener, an exhausted memory budget, and problems that an operator should look at, such as a rejected origin |
+//! | `WARN` | failing handlers, a failing listener, an exhausted memory budget, and problems that need an operator's attention, such as a rejected origin |
 //! | `INFO` | slow clients, drains, shutdowns |
 //! | `DEBUG` | the start and the end of each connection, rejected handshakes |
 //!
-//! Handlers and rules run in the span of their connection, `connection`, with its id and address.
-//! Without `tracing`, [`Builder::on_warning`] receives the problems that an operator should look at.
+//! Handlers and rules run in the span of their connection, `connection`, which contains its id and
+//! address. Without `tracing`, [`Builder::on_warning`] receives the problems that need an operator's
+//! attention.
 //!
 //! # Several machines
 //!
-//! Servers that share a name at one broker share their rooms ([`Builder::cluster`]): NATS with the feature
-//! `nats`, Redis or Valkey with `redis`. The page [`guide::cluster`] describes what is promised,
-//! and what to watch.
+//! Servers with the same cluster name at one broker share their rooms ([`Builder::cluster`]). The
+//! broker is NATS with the feature `nats`, and Redis or Valkey with `redis`. The page
+//! [`guide::cluster`] describes the guarantees and the metrics to monitor.
 #![cfg_attr(feature = "nats", doc = "```no_run")]
 #![cfg_attr(not(feature = "nats"), doc = "```ignore")]
 //! use roomer_tokio::{Cluster, Server, cluster};
@@ -254,7 +256,8 @@
 //! # TLS and other streams
 //!
 //! [`serve`] accepts connections from a TCP listener, a Unix listener or, with the feature `tls`, TLS
-//! over TCP with [rustls](https://docs.rs/rustls). One timeout covers the TLS and the HTTP handshake.
+//! over TCP using [rustls](https://docs.rs/rustls). One timeout covers the TLS handshake and the HTTP
+//! handshake.
 #![cfg_attr(feature = "tls", doc = "```no_run")]
 #![cfg_attr(not(feature = "tls"), doc = "```ignore")]
 //! use roomer_tokio::{Server, bind, serve_until, shutdown_signal, tls, tls_config};
@@ -269,25 +272,26 @@
 //! # }
 //! ```
 //!
-//! [`connect`] serves any other stream: a pipe, another TLS implementation, the stream of an upgrade.
+//! [`connect`] serves any other stream: a pipe, another TLS implementation, or the stream of an
+//! upgrade.
 //!
 //! # Behind a proxy
 //!
-//! [`Builder::trust_proxy`] names the proxies whose `X-Forwarded-For` is trusted, so that
-//! [`Request::peer`] is the address of the client.
+//! [`Builder::trust_proxy`] sets the proxies whose `X-Forwarded-For` is trusted, so that
+//! [`Request::peer`] returns the client's address.
 //!
 //! # Tests
 //!
-//! The feature `testkit` runs your handlers, rules and hooks in the real server with scripted clients
-//! and without sockets: in virtual time, in an order that depends on a seed only, and with tokio's
-//! paused clock where they need tokio. See the module `testkit`.
+//! With the feature `testkit`, your handlers, rules and hooks run in the real server with scripted
+//! clients and without sockets: in virtual time, in an order that depends only on a seed, and with
+//! tokio's paused clock if they need tokio. See the module `testkit`.
 //!
 //! # Further reading
 //!
 //! Every option is a method of [`Builder`], documented with its default and the reason for it. The
 //! guide has five pages: the guarantees ([`guide::contract`]), what roomer does not do and what to use
-//! instead ([`guide::scope`]), rooms over several machines ([`guide::cluster`]), many connections and
-//! proxies ([`guide::tuning`]), and the migration from the Go original ([`guide::migration`]).
+//! instead ([`guide::scope`]), rooms on several machines ([`guide::cluster`]), many connections and
+//! proxies ([`guide::tuning`]), and migration from the Go original ([`guide::migration`]).
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod bind;

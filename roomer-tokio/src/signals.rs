@@ -1,4 +1,4 @@
-//! Shutdown by a signal.
+//! Shutdown on a signal.
 
 use std::future::{Future, pending};
 use std::io;
@@ -7,15 +7,15 @@ use std::thread;
 
 use tokio::runtime;
 
-/// Completes when the process receives Ctrl-C (`SIGINT`) or, on Unix, `SIGTERM`, which service
-/// managers and containers send. Pass it to [`serve_until`](crate::serve_until). The signals are
-/// handled from this call on, even in a process with id 1, which has no default action for them.
+/// Completes when the process receives Ctrl-C (`SIGINT`) or, on Unix, `SIGTERM`, which service managers
+/// and containers send. Pass it to [`serve_until`](crate::serve_until). The signals are handled from
+/// this call on, including in a process with id 1, which has no default action for them.
 ///
-/// A second signal ends the process at once with exit code 130 or 143, as the signal alone would
-/// have done.
+/// A second signal ends the process immediately with exit code 130 or 143, which shells report for
+/// these signals.
 ///
-/// If the system does not allow the signals to be handled, the future never completes, and the
-/// signals keep their default action.
+/// If handling the signals is not permitted by the system, the future never completes, and the signals
+/// keep their default action.
 ///
 /// # Panics
 ///
@@ -25,8 +25,8 @@ pub fn shutdown_signal() -> impl Future<Output = ()> + Send + 'static {
     async move {
         let Ok(mut signals) = signals else { return pending().await };
         signals.next().await;
-        // The second signal needs a thread and a runtime of its own, since its reason may be a
-        // handler that blocks the threads of the main runtime.
+        // The second signal needs a separate thread and runtime, since a handler may be blocking the
+        // threads of the main runtime.
         let _ = thread::Builder::new().name("second signal".into()).spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_io().build();
             if let Ok(runtime) = runtime {
@@ -51,7 +51,7 @@ impl Signals {
         Ok(Signals { interrupt, terminate: signal(SignalKind::terminate())? })
     }
 
-    /// Waits for the next signal; returns its number.
+    /// Waits for the next signal. Returns its number.
     async fn next(&mut self) -> i32 {
         tokio::select! {
             _ = self.interrupt.recv() => 2,
@@ -69,7 +69,7 @@ impl Signals {
         Ok(Signals(tokio::signal::windows::ctrl_c()?))
     }
 
-    /// Waits for the next signal; returns its number.
+    /// Waits for the next signal. Returns its number.
     async fn next(&mut self) -> i32 {
         self.0.recv().await;
         2

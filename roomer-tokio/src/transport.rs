@@ -1,4 +1,4 @@
-//! Implements the engine's transport for tokio's TCP streams and for any other stream.
+//! The engine's transport over tokio's TCP streams and over any other stream.
 
 use std::future::{Future, poll_fn};
 use std::io::{self, ErrorKind, IoSlice};
@@ -11,11 +11,11 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::coop::unconstrained;
 
-/// A TCP socket, which any task can write to without a lock.
+/// A TCP socket. Any task can write to it without a lock.
 pub(crate) struct Socket {
     stream: TcpStream,
     /// True if the next write bypasses tokio's cached readiness: the send limit of the socket has just
-    /// been raised, and tokio still considers it full.
+    /// been raised, but tokio still considers it full.
     is_last: AtomicBool,
 }
 
@@ -26,13 +26,13 @@ impl Socket {
     }
 }
 
-/// A read that does not fill its buffer has emptied the socket: where the system reports only new
-/// readiness, the next read would find nothing. As tokio's own reads do.
+/// True if a read that does not fill its buffer has emptied the socket. Where the system reports only
+/// new readiness, the next read would return no bytes. tokio's own reads use the same rule.
 const EMPTIES: bool =
     cfg!(any(target_os = "linux", target_os = "android", target_vendor = "apple"));
 
 impl Transport for Socket {
-    // Not by tokio's reads, which take the stream exclusively.
+    // Not implemented with tokio's reads, which need exclusive access to the stream.
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.stream.poll_read_ready(cx))?;
@@ -41,7 +41,7 @@ impl Transport for Socket {
                 let size = socket::read(&self.stream, buf)?;
                 if EMPTIES && 0 < size && size < buf.len() {
                     partial = Some(size);
-                    // Clears tokio's readiness.
+                    // Clears tokio's cached readiness.
                     return Err(ErrorKind::WouldBlock.into());
                 }
                 Ok(size)
@@ -82,19 +82,19 @@ impl Transport for Socket {
 
     fn prepare_final_write(&self) {
         socket::prepare_final_write(&self.stream);
-        // Relaxed is enough: the engine locks the writer between this and the next write.
+        // Relaxed suffices: the engine locks the writer between this store and the next write.
         self.is_last.store(true, Ordering::Relaxed);
     }
 }
 
-/// Yields with tokio's own `yield_now`, which lets it poll the sockets first: while tasks are runnable it
-/// polls them only once in a while, and a task that wakes itself is always runnable.
+/// Yields with tokio's own `yield_now`, after which tokio polls the sockets first. While tasks are
+/// runnable, tokio polls sockets only occasionally, and a task that wakes itself is always runnable.
 fn yield_now(cx: &mut Context<'_>) {
     let yielded = pin!(tokio::task::yield_now()).poll(cx);
     debug_assert!(yielded.is_pending());
 }
 
-/// Makes a transport of any other stream. It can only be polled, so it is behind a lock.
+/// Creates a transport from any other stream. The stream can only be polled, so it is behind a lock.
 pub(crate) fn share<S>(stream: S) -> impl Transport
 where
     S: futures_io::AsyncRead + futures_io::AsyncWrite + Send + Unpin + 'static,
@@ -180,7 +180,7 @@ fn without_budget<T>(
     cx: &mut Context<'_>,
     poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
-    // A task that flushes a large room would exhaust it after about a hundred streams, and all
+    // A task that flushes a large room would exhaust the budget after about a hundred streams, and all
     // further ones would appear full.
     pin!(unconstrained(poll_fn(poll))).poll(cx)
 }

@@ -1,4 +1,4 @@
-//! The test kit with tokio under the handlers, as tests of an application use it.
+//! Tests of the test kit with handlers that use tokio, in the way an application's tests use it.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{Read, Write};
@@ -18,11 +18,11 @@ use tokio::time::{Instant, interval, sleep, timeout};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The patience of worlds whose handlers wait for threads: a busy machine may take longer than the
-/// default patience to run these.
+/// The patience of worlds whose handlers wait for threads, which may take longer than the default
+/// patience on a busy machine.
 const FOR_THREADS: Duration = Duration::from_secs(60);
 
-/// Starts a server outside roomer that returns what it reads in capitals, once per connection.
+/// Starts a server outside roomer that returns its input in upper case, once per connection.
 fn shouter() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -127,7 +127,7 @@ async fn time_is_tokio_s_time() {
     assert_eq!(bob.texts("root", "said"), ["ding"]);
     assert_eq!((world.now(), start.elapsed()), (5 * SECOND, 5 * SECOND));
 
-    // Pings are answered meanwhile; a client that has vanished is detected.
+    // Pings are answered in the meantime, and a client that has vanished is detected.
     bob.vanish();
     ann.send("root", "timer", "dong");
     world.advance(300 * SECOND).await;
@@ -200,7 +200,7 @@ async fn one_handler_may_wait_for_another() {
     assert_eq!(bob.texts("root", "told"), [""]);
 }
 
-/// Database drivers often have a thread of their own.
+/// Database drivers often use their own thread.
 #[tokio::test(start_paused = true)]
 async fn the_world_waits_for_a_thread_of_the_application() {
     let (queries, asked) = std::sync::mpsc::channel::<(String, oneshot::Sender<String>)>();
@@ -234,7 +234,7 @@ async fn the_world_waits_for_a_thread_of_the_application() {
     database.join().unwrap();
 }
 
-/// A task of the application, next to its handlers.
+/// A task of the application that runs beside its handlers.
 #[tokio::test(start_paused = true)]
 async fn a_background_task_ticks_in_virtual_time() {
     let mut world = TokioWorld::new(5, Server::builder());
@@ -252,7 +252,7 @@ async fn a_background_task_ticks_in_virtual_time() {
     ticker.abort();
 }
 
-/// tokio limits what a task does per poll, and a world of many connections is one task.
+/// tokio limits the work of a task per poll, and a world of many connections is a single task.
 #[tokio::test(start_paused = true)]
 async fn many_connections_are_not_starved_by_tokio_s_budget() {
     let (sender, mut receiver) = mpsc::unbounded_channel();
@@ -275,7 +275,7 @@ async fn many_connections_are_not_starved_by_tokio_s_budget() {
     world.settle().await;
     clients.iter().for_each(|client| client.send("root", "ask", ""));
     world.settle().await;
-    // All except its own.
+    // All messages except the client's own.
     assert_eq!(clients[0].texts("root", "answered").len(), 299);
 }
 
@@ -364,7 +364,7 @@ fn a_world_without_tokio_reports_it() {
     }
 }
 
-/// A plain world inside a runtime's task: tokio runs nothing while the world settles.
+/// A plain world within a runtime's task: tokio runs nothing while the world settles.
 #[test]
 fn a_plain_world_in_a_runtime_ends_and_names_the_pending_calls() {
     let message = panic_message(|| {

@@ -1,4 +1,4 @@
-//! The examples, run as they are, over real sockets. That of TLS is in the conformance tests.
+//! Tests that run the examples over real sockets. The conformance tests contain that of TLS.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::thread;

@@ -1,4 +1,4 @@
-//! The examples as programs. The cases are in `roomer_conformance::programs`.
+//! Tests of the examples' command lines. The cases are in `roomer_conformance::programs`.
 #![cfg(unix)]
 
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! Events that `roomer serve` delivers to a webhook.
+//! Tests of the events that `roomer serve` delivers to a webhook.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -36,7 +36,7 @@ fn ok() -> Reply {
     Reply::Json(200, json!({}))
 }
 
-/// Receives batches until an event is the last of them, and returns all events.
+/// Receives batches until the last event matches, and returns all events.
 fn events_until(hook: &Hook, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
     let mut events = Vec::new();
     while !events.last().is_some_and(&is_last) {
@@ -47,7 +47,7 @@ fn events_until(hook: &Hook, is_last: impl Fn(&Value) -> bool) -> Vec<Value> {
     events
 }
 
-/// Returns what is the same in each run: event, room, who and code.
+/// Formats the fields that are the same in each run: event, room, user and code.
 fn outline(event: &Value) -> String {
     let text = |key: &str| match &event[key] {
         Value::Null => String::new(),
@@ -69,7 +69,7 @@ fn events_of_a_connection_arrive_in_order() {
     assert!(last.starts_with("disconnected client"), "{last}");
     let id = &events[0]["id"];
     assert!(events.iter().all(|event| event["id"] == *id && event["at"].is_u64()));
-    // Another client, in a room without events.
+    // Another client, in a room whose events are not sent.
     succeeds(&run(&["send", &serving.url, "other", "chat", "hello"]));
     let more = events_until(&hook, |event| event["event"] == "disconnected");
     assert_eq!(more.len(), 2, "{more:?}");
@@ -78,7 +78,7 @@ fn events_of_a_connection_arrive_in_order() {
     assert_eq!(numbers, (1..=6).collect::<Vec<_>>());
     wait_for(&serving, DELIVERED, 6);
     wait_for(&serving, WAITING, 0);
-    // The end of the server is reported as well.
+    // The shutdown of the server is reported as well.
     let tail = Tail::start(&serving, "team-1", &[]);
     let id = tail.id();
     serving.signal(Signal::TERM);
@@ -112,7 +112,7 @@ fn a_request_that_failed_is_sent_again_before_later_events() {
         2 => Reply::Raw(b"HTTP/1.1 302 X\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n".into()),
         3 => Reply::Raw(b"garbage\r\n\r\n".into()),
         4 => Reply::Hang,
-        // A receiver that answers with too much has still received the events.
+        // A receiver that answers with too many bytes has received the events nevertheless.
         5 => Reply::Json(202, json!("x".repeat(200_000))),
         _ => ok(),
     });
@@ -127,7 +127,7 @@ fn a_request_that_failed_is_sent_again_before_later_events() {
     let (_secret, serving) = start(&hook, &args);
     assert_eq!(handshake(&serving, "", "").0, 101);
     let first = hook.next();
-    // The batches do not grow while they are repeated.
+    // Batches do not grow while they are retried.
     for _ in 0..5 {
         let again = hook.next().json();
         assert_eq!(again, first.json());
@@ -140,7 +140,7 @@ fn a_request_that_failed_is_sent_again_before_later_events() {
     add(&first);
     wait_for(&serving, WAITING, 0);
     hook.arrived().iter().for_each(add);
-    // On a busy machine an answer can be late.
+    // On a busy machine an answer may be late, which causes a retry.
     numbers.dedup();
     assert_eq!(numbers, [1, 2]);
     wait_for(&serving, DROPPED, 0);
@@ -193,7 +193,7 @@ fn a_full_queue_drops_events_and_delays_no_client() {
     let logged = serving.logged("events dropped, since webhooks.queue or queue_bytes was full");
     assert_eq!(logged["dropped"], 7, "{logged}");
     assert_eq!(handshake(&serving, "", "").0, 101);
-    // The gap shows how many are missing.
+    // The gap shows how many events are missing.
     assert_eq!(hook.next().json()["events"][0]["number"], 12);
 }
 

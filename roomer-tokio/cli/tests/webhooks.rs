@@ -1,4 +1,4 @@
-//! Webhooks of `roomer serve` that decide: about clients, and about joins.
+//! Tests of the webhooks of `roomer serve` that decide about clients and joins.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -27,7 +27,7 @@ fn start(secret: &TempFile, args: &[&str]) -> Serving {
     Serving::start(&[&["--webhooks-secret", secret.path()], args].concat())
 }
 
-/// Asks for an upgrade.
+/// Requests an upgrade.
 fn connect(serving: &Serving, query: &str) -> TcpStream {
     let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws");
     let mut stream = TcpStream::connect(host).unwrap();
@@ -78,7 +78,7 @@ fn a_webhook_gets_what_it_needs_and_its_answer_is_the_login() {
         "query": { "a": "1", "b": "ä" }, "headers": { "cookie": "sid=1" },
     });
     assert_eq!(asked.json(), expected);
-    // The answer is the login.
+    // The answer of the webhook determines the login.
     let _tail = support::Tail::start(&serving, "lobby", &["--token", "ann"]);
     let listed = run(&["members", &serving.url, "lobby", "--json", "--token", "guest"]);
     let listed: Value = serde_json::from_str(&succeeds(&listed)).unwrap();
@@ -86,7 +86,7 @@ fn a_webhook_gets_what_it_needs_and_its_answer_is_the_login() {
     let elsewhere = run(&["send", &serving.url, "other", "x", "y", "--token", "ann"]);
     let error = String::from_utf8(elsewhere.stderr).unwrap();
     assert!(error.contains("rejected the join"), "{error}");
-    // Refusals.
+    // Rejections.
     assert_eq!(handshake(&serving, "?token=bob", ""), (401, "who are you?".into()));
     assert_eq!(handshake(&serving, "?token=late", "").0, 401);
     for status in [403, 429] {
@@ -114,7 +114,7 @@ fn a_login_that_expires_is_renewed_by_the_webhook() {
     drop(tail);
 }
 
-/// Answers that decide nothing.
+/// Returns answers that are not decisions.
 fn failures(elsewhere: &str) -> Vec<Reply> {
     let raw = |text: String| Reply::Raw(text.into_bytes());
     let moved = |status: u16| {
@@ -169,7 +169,7 @@ fn a_webhook_that_does_not_decide_lets_in_no_client_and_nothing_secret_is_logged
     }
     assert_eq!(requests(&serving, "authorize", "failed"), count);
     assert!(other.arrived().is_empty(), "a redirection was followed");
-    // It is asked again each time.
+    // The webhook is called for each client.
     hook.decides(|_| Reply::Json(200, json!({})));
     assert_eq!(handshake(&serving, "", "").0, 101);
     serving.signal(Signal::TERM);
@@ -234,7 +234,7 @@ fn requests_above_the_limit_wait_and_joins_have_their_own() {
     let more = ["--webhooks-concurrency", "2", "--webhooks-timeout", "1m"];
     let times = ["--timeouts-handshake", "1m"];
     let serving = start(&secret, &[&args[..], &more, &times].concat());
-    // It is connected before the others, and joins while they wait.
+    // Connects before the others, and joins while they wait.
     let mut talk = roomer(&["send", &serving.url, "lobby", "chat", "--lines", "--token", "fast"]);
     let mut talk = talk.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let (first, second) = (hook.next(), hook.next());
@@ -247,7 +247,8 @@ fn requests_above_the_limit_wait_and_joins_have_their_own() {
     let waiting = [(); 3].map(|()| connect(&serving, "?token=slow"));
     let both = [hook.next(), hook.next()];
     assert!(both.iter().all(|asked| asked.json()["token"] == "slow"));
-    // Each response takes a turn of the server's only thread, which has seen the third client then.
+    // Each response takes a turn of the server's only thread, which has then processed the third
+    // client.
     for _ in 0..50 {
         serving.get("/metrics");
     }
@@ -316,7 +317,7 @@ fn a_join_is_permitted_by_the_rules_and_then_by_the_webhook() {
         assert!(!joins(&format!("team-{room}")), "{room}");
         assert_eq!(hook.next().json()["room"], format!("team-{room}"));
     }
-    // It is asked neither about joins that a rule denies, nor about other rooms.
+    // It is not called for joins that a rule denies, nor for other rooms.
     assert!(!joins("team-none") && joins("lobby"));
     assert!(hook.arrived().is_empty());
     assert_eq!(requests(&serving, "may_join", "accepted"), 1);

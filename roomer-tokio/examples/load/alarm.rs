@@ -1,11 +1,11 @@
-//! Wakes the poll loop at a moment more exactly than its timeout in whole milliseconds can.
+//! A timer that wakes the poll loop with a higher resolution than its timeout in whole milliseconds.
 
 use std::io;
 use std::time::Duration;
 
 use mio::{Registry, Token};
 
-/// The token that the poll loop gets when the alarm rings. No connection has this number.
+/// The token of the alarm's events. No connection has this number.
 pub const ALARM: Token = Token(usize::MAX);
 
 #[cfg(target_os = "linux")]
@@ -27,10 +27,10 @@ impl Alarm {
         Ok(Alarm(timer))
     }
 
-    /// Rings after `wait`, once; the time set before is forgotten.
+    /// Sets the alarm to expire once after `wait`, replacing an earlier setting.
     pub fn set(&self, wait: Duration) -> io::Result<Option<Duration>> {
         use rustix::time::{Itimerspec, TimerfdTimerFlags, Timespec, timerfd_settime};
-        // Zero would mean never.
+        // Zero would disarm the timer.
         let wait = wait.max(Duration::from_nanos(1));
         let it_value =
             Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
@@ -54,7 +54,7 @@ impl Alarm {
         Ok(Alarm)
     }
 
-    /// Returns the wait, which the poll loop has to keep itself where there is no alarm.
+    /// Returns the wait for the poll loop to apply, since this system has no alarm.
     pub fn set(&self, wait: Duration) -> io::Result<Option<Duration>> {
         Ok(Some(wait))
     }

@@ -1,4 +1,4 @@
-//! Connections that join a room of their own and leave it again, as fast as they are answered.
+//! The scenario `churn`: connections join and leave new rooms as fast as the server answers.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::process::{Process, Watch};
 use crate::report::{Progress, Report};
 
 struct Churn {
-    /// Each connection's room, a new one each time, and how many it had before.
+    /// The current room of each connection, and the number of its earlier rooms.
     rooms: Vec<(String, u64)>,
     inside: Vec<bool>,
     stopped: bool,

@@ -1,5 +1,5 @@
-//! Many connections in `root`: the cost of an idle one, and whether all see one another while they
-//! join as fast as they can.
+//! The scenarios of many connections in `root`: the cost of an idle one, and whether their member lists
+//! converge while they join as fast as they can.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -15,11 +15,11 @@ use crate::options::Options;
 use crate::process::{Process, Watch};
 use crate::report::{Progress, Report};
 
-/// Direct messages under way at once while every idle connection is woken.
+/// The maximum number of direct messages in flight while every idle connection is woken.
 const AT_ONCE: usize = 256;
 
-/// A set of ids as two numbers: their count, and the sum of their hashes. An id that is in it
-/// twice, or missing, changes either; ten thousand lists of ten thousand ids fit into 160 KB.
+/// A set of ids, represented by their count and the sum of their hashes. A duplicate or missing id
+/// changes both; ten thousand lists of ten thousand ids fit into 160 KB.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Set {
     count: u64,
@@ -51,7 +51,7 @@ fn hash(id: &[u8]) -> u64 {
     state
 }
 
-/// The members of `root` as each connection knows them.
+/// The members of `root` according to each connection.
 struct Lists {
     lists: Vec<Set>,
     notices: u64,
@@ -78,12 +78,12 @@ impl Listener for Lists {
 }
 
 impl Lists {
-    /// Returns how many of some connections have the correct list.
+    /// Returns how many of the connections have the correct list.
     fn true_ones(&self, conns: std::ops::Range<usize>, truth: Set) -> usize {
         self.lists[conns].iter().filter(|list| **list == truth).count()
     }
 
-    /// Waits until all of some connections have the correct list, or until nothing more arrives.
+    /// Waits until all of the connections have the correct list, or until nothing more arrives.
     fn converge(
         &mut self,
         net: &mut Net,
@@ -133,7 +133,7 @@ pub fn joinstorm(options: &Options) -> Outcome {
     report.put("rss_peak_kib", server.peak());
     report.put("rss_end_kib", server.rss());
 
-    // The last ones leave, and the others must notice.
+    // The last ones leave, and the others must be notified.
     let stay = conns - options.leave;
     for conn in stay..conns {
         net.leave(conn)?;
@@ -145,7 +145,7 @@ pub fn joinstorm(options: &Options) -> Outcome {
     Ok((report, lists.faults))
 }
 
-/// Counts the direct messages that arrive.
+/// Counts received direct messages.
 #[derive(Default)]
 struct Woken {
     got: usize,
@@ -173,9 +173,9 @@ pub fn idle(options: &Options) -> Outcome {
     let start_kib = server.rss();
     let each = |kib: Option<u64>| Some((kib? as f64 - start_kib? as f64) * 1024.0 / conns as f64);
     let mut net = Net::new(options)?;
-    // Each newcomer is announced to all before; here only the server's memory counts.
+    // Each new connection is announced to all earlier ones, but here only the server's memory matters.
     net.skim = true;
-    // The packets that a session keeps until they are acknowledged, at most 5 s later, are not part of
+    // Packets that a session keeps until they are acknowledged, up to 5 s later, do not count towards
     // the cost of an idle connection.
     net.eager_acks = true;
     let watch = Watch::start(&server);
@@ -190,7 +190,7 @@ pub fn idle(options: &Options) -> Outcome {
     report.put("rss_idle_kib", idle_kib);
     report.put("rss_per_idle_conn_bytes", each(idle_kib));
 
-    // Each one gets a message and sends one.
+    // Each connection receives a message and sends one.
     net.skim = false;
     let mut woken = Woken::default();
     let (payload, mut sent) = (vec![b'.'; options.size], 0);

@@ -1,4 +1,4 @@
-//! Pairs that answer each other's direct messages as soon as they arrive.
+//! The scenario `direct`: pairs of connections that immediately answer each other's direct messages.
 
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,7 @@ pub fn run(options: &Options) -> Outcome {
     watch.stop(got, &mut report);
     report.put("delivered", got);
     report.put("delivered_per_s", got as f64 / wall);
-    // Latency: there and back.
+    // The latency of a round trip.
     pairs.trips.put(&mut report);
     pairs.stopped = true;
     while pairs.missing() > 0 && net.quiet_for() < options.patience {
@@ -85,7 +85,7 @@ impl Pairs {
         out.send(conn, &PacketRef { room: ROOT, event: EVENT, dst, src: "", payload });
     }
 
-    /// Returns the number of messages that were sent and have not arrived.
+    /// Returns the number of messages in flight.
     fn missing(&self) -> u64 {
         let to = |conn: usize| self.ledger.missing(conn, 0, self.sent[conn ^ 1]);
         (0..self.sent.len()).map(to).sum()
@@ -127,7 +127,7 @@ impl Listener for Pairs {
             return;
         }
         self.got += 1;
-        // The first of a pair starts each round trip and measures its duration.
+        // The first connection of a pair starts each round trip and measures its duration.
         let due = if conn.is_multiple_of(2) {
             self.trips.add(out.now.saturating_sub(stamp.due));
             out.now

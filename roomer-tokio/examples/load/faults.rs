@@ -1,8 +1,8 @@
-//! Violations of the protocol by the server.
+//! Faults: violations of the protocol by the server.
 
 use roomer_proto::PacketRef;
 
-/// Counts faults, and keeps a description of the first.
+/// Counts faults, and describes the first one.
 #[derive(Debug, Default)]
 pub struct Faults {
     count: u64,

@@ -1,9 +1,9 @@
-//! Checks of delivery: nothing lost, nothing duplicated, each sender's messages in order.
+//! Checks of delivery: no loss, no duplicate, and each sender's messages in order.
 
 use crate::faults::Faults;
 
-/// For each listener and each sender that it receives from, the number of the message that has to
-/// come next. One comparison per delivery finds a loss, a duplicate and a swap alike.
+/// The number of the next expected message, for each listener and each sender that it receives from. A
+/// single comparison per delivery detects losses, duplicates and reordering.
 #[derive(Debug)]
 pub struct Ledger {
     senders: usize,
@@ -17,7 +17,7 @@ impl Ledger {
         Ledger { senders, next: vec![0; listeners * senders], lost: 0, again: 0 }
     }
 
-    /// Records a message that a listener received. Returns true if it is the first time.
+    /// Records a message received by a listener. Returns true if it was received for the first time.
     #[inline]
     pub fn hear(
         &mut self,
@@ -45,7 +45,7 @@ impl Ledger {
         true
     }
 
-    /// Returns how many of a sender's messages a listener has not received, if it sent this many.
+    /// Returns how many of a sender's `sent` messages a listener has not received.
     pub fn missing(&self, listener: usize, sender: usize, sent: u64) -> u64 {
         sent.saturating_sub(self.next[listener * self.senders + sender])
     }

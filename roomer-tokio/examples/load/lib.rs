@@ -1,23 +1,23 @@
-//! A load generator for any server that speaks roomer's protocol: one thread, one poll loop.
+//! A load generator for servers that implement roomer's protocol: one thread with one poll loop.
 //!
 //! `cargo run --release -p roomer-load -- --url ws://127.0.0.1:8080/ws --pid PID
 //! fanout --members 100 --window 16`
 //!
-//! It measures the server from outside (CPU of all threads, memory, by its pid) and checks what it
-//! receives while it does: nothing lost, nothing duplicated, each sender's messages in order,
-//! member lists true. Each run prints one line of JSON on stdout and a progress line on a terminal.
-//! Exit code 1: the server broke a promise; 2: the run could not be made.
+//! It measures the server from outside (CPU of all threads and memory, by its process id) and checks
+//! what it receives: no loss, no duplicate, each sender's messages in order, correct lists of members.
+//! Each run prints one line of JSON on stdout, and its progress if stderr is a terminal. Exit code 1
+//! means that the server has violated a guarantee, 2 that the run could not be made.
 //!
-//! | file | what it knows |
+//! | file | contents |
 //! |---|---|
 //! | `options` | the command line |
-//! | `wire` | a client's frames, the stamp in a payload |
-//! | `net`, `listener`, `opening`, `alarm` | connections: reading, sending, how they are opened, when to wake |
+//! | `wire` | encoding of a client's frames, and the stamp in a payload |
+//! | `net`, `listener`, `opening`, `alarm` | connections: reading, sending, opening, and precise wake-ups |
 //! | `process` | CPU and memory of a process |
-//! | `faults`, `report` | what went wrong; the JSON line, latencies, progress |
-//! | `talk`, `ledger` | rooms in which members talk: `fanout`, `rooms`, `slow` |
+//! | `faults`, `report` | violations; the line of JSON, latencies, progress |
+//! | `talk`, `ledger` | scenarios in which members of rooms send: `fanout`, `rooms`, `slow` |
 //! | `direct`, `churn`, `crowd`, `resume` | the other scenarios |
-//! | `members`, `net/session` | the extended protocol: notices; acknowledgements, returns |
+//! | `members`, `net/session` | the extended protocol: notices about members; acknowledgements and resumes |
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 mod alarm;
@@ -75,7 +75,7 @@ pub fn run(name: &str, args: impl IntoIterator<Item = OsString>) -> ExitCode {
             if let Some(first) = faults.first() {
                 report.put("violation", first);
             }
-            // An output that was closed early does not change what was measured.
+            // A closed output does not invalidate the measurement.
             let _ = writeln!(std::io::stdout(), "{}", report.line());
             match faults.first() {
                 None => ExitCode::SUCCESS,
@@ -94,7 +94,7 @@ fn unable(name: &str, error: &dyn Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Raises the limit of descriptors to one per connection and a few more.
+/// Raises the limit of descriptors to one per connection plus a reserve.
 fn raise_descriptor_limit(connections: usize) -> Result<(), Box<dyn Error>> {
     let wanted = connections as u64 + 64;
     let limit = getrlimit(Resource::Nofile);

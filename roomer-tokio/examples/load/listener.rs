@@ -1,4 +1,4 @@
-//! The receiving side of the load generator, and the messages that it sends in answer.
+//! The interface that scenarios implement to receive packets, and to answer them.
 
 use std::io::Write as _;
 
@@ -7,39 +7,39 @@ use roomer_proto::PacketRef;
 
 use crate::wire;
 
-/// The receiving side of the load generator.
+/// The receiving side of a scenario.
 pub trait Listener {
-    /// Handles a packet that arrives after the connection has joined `root`.
+    /// Handles a packet received after the connection has joined `root`.
     fn packet(&mut self, out: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>);
 
-    /// Handles the acknowledgement of the join of `root`: the connection is open.
+    /// Handles the `join_ack` of `root`, after which the connection is open.
     fn opened(&mut self, _conn: usize, _packet: &PacketRef<'_>) {}
 
-    /// Handles the continuation of a session after a return. `received` is the number of the
-    /// connection's packets that the server has handled.
+    /// Handles the resume of a session. `received` is the number of the connection's packets that the
+    /// server has handled.
     fn resumed(&mut self, _out: &mut Out<'_>, _conn: usize, _received: u64) {}
 }
 
-/// A receiving side that ignores all packets.
+/// A listener that ignores all packets.
 pub struct IgnoreAll;
 
 impl Listener for IgnoreAll {
     fn packet(&mut self, _: &mut Out<'_>, _: usize, _: &PacketRef<'_>) {}
 }
 
-/// The address from which a listener sends, at any time.
+/// Sends packets on behalf of a listener, at any time.
 pub struct Out<'n> {
     pub(crate) sockets: &'n [TcpStream],
     pub(crate) pending: &'n mut [Vec<u8>],
     pub(crate) scratch: &'n mut Vec<u8>,
-    /// Each connection's id, as the server has assigned it.
+    /// The id of each connection, as assigned by the server.
     pub ids: &'n [String],
-    /// Nanoseconds since the generator started, as of the last read.
+    /// Nanoseconds since the generator started, updated at each read.
     pub now: u64,
 }
 
 impl Out<'_> {
-    /// Sends one packet, at once if the socket accepts it.
+    /// Sends one packet, immediately if the socket accepts it.
     pub fn send(&mut self, conn: usize, packet: &PacketRef<'_>) {
         let pending = &mut self.pending[conn];
         if !pending.is_empty() {
@@ -47,7 +47,7 @@ impl Out<'_> {
         }
         self.scratch.clear();
         wire::packet(packet, self.scratch);
-        // An error of the socket shows when it is read.
+        // An error of the socket is detected by the next read.
         let written = (&self.sockets[conn]).write(self.scratch).unwrap_or(0);
         pending.extend(&self.scratch[written..]);
     }

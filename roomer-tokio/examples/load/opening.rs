@@ -1,4 +1,4 @@
-//! The opening of a connection: its socket and the WebSocket handshake.
+//! Opening a connection: the socket and the WebSocket handshake.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -9,20 +9,20 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::options::Target;
 
-/// The key of RFC 6455's example, and the answer that the server has to compute.
+/// The key in the example of RFC 6455, and the accept value that the server has to compute.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// How many connections share one source address, and their first port. A server admits 8,192
-/// handshakes at once from one address by default.
+/// The number of connections per source address, and their first port. By default a server permits
+/// 8,192 concurrent handshakes per address.
 const PER_ADDRESS: usize = 8_000;
 const FIRST_PORT: usize = 10_000;
 
-/// The maximum length of a response's head, in bytes.
+/// The maximum length of a response's head in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// Source addresses of this run's own, in 127/8, and ports counted by hand: otherwise earlier runs'
-/// ports in TIME_WAIT make the kernel's search for a free one slow, or fail.
+/// Source addresses in 127/8 that are unique to this run, with ports assigned here. Otherwise ports of
+/// earlier runs in TIME_WAIT would make the kernel's search for a free port slow, or make it fail.
 #[derive(Clone, Copy, Debug)]
 pub struct Source {
     second: u8,
@@ -50,12 +50,12 @@ pub fn socket(target: &Target) -> io::Result<TcpStream> {
     Ok(TcpStream::from_std(socket.into()))
 }
 
-/// Makes a socket end by a reset when it is dropped: unsent bytes are lost, and its port is free.
+/// Makes a socket send a reset when it is dropped: unsent bytes are discarded, and its port is free.
 pub fn reset(socket: &TcpStream) -> io::Result<()> {
     SockRef::from(socket).set_linger(Some(Duration::ZERO))
 }
 
-/// Creates a socket that is connecting to the server.
+/// Creates a socket and starts to connect it to the server.
 pub fn connect(target: &Target, source: Source, conn: usize) -> io::Result<TcpStream> {
     let socket = Socket::new(Domain::for_address(target.addr), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
@@ -63,7 +63,8 @@ pub fn connect(target: &Target, source: Source, conn: usize) -> io::Result<TcpSt
     let local = matches!(target.addr.ip(), IpAddr::V4(ip) if ip.is_loopback());
     if local && cfg!(target_os = "linux") {
         socket.set_reuse_address(true)?;
-        // Another program may listen on this port on every address: then try the next one.
+        // Another program may listen on this port on all addresses, in which case the next port is
+        // tried.
         let mut attempts = 0..4;
         attempts
             .try_for_each(|attempt| match socket.bind(&source.address(conn, attempt).into()) {
@@ -84,7 +85,7 @@ pub fn connect(target: &Target, source: Source, conn: usize) -> io::Result<TcpSt
     }
 }
 
-/// Returns the remedy for a connection that failed.
+/// Adds the remedy to the error of a failed connection.
 pub fn explain(error: io::Error, target: &Target) -> io::Error {
     let words = match error.kind() {
         io::ErrorKind::ConnectionRefused => format!(
@@ -96,7 +97,7 @@ pub fn explain(error: io::Error, target: &Target) -> io::Error {
     io::Error::new(error.kind(), words)
 }
 
-/// Returns the request for a WebSocket.
+/// Returns the request of the WebSocket handshake.
 pub fn request(target: &Target) -> Vec<u8> {
     format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -106,8 +107,8 @@ pub fn request(target: &Target) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Returns the length of the response's head, once it is complete. Fails if it is not the expected
-/// one.
+/// Returns the length of the response's head, or `None` while it is incomplete. Fails if it is not the
+/// expected response.
 pub fn response(data: &[u8], target: &Target) -> io::Result<Option<usize>> {
     let Some(end) = data.windows(4).position(|window| window == b"\r\n\r\n") else {
         return match data.len() {

@@ -1,4 +1,4 @@
-//! The command line.
+//! Parser of the load generator's command line.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -69,12 +69,13 @@ pub enum Scenario {
     Resume,
 }
 
-/// The scenario and its figures. Zero means the scenario's default until [`Options::from_args`] has
-/// filled it in.
+/// The scenario and its parameters. Zero means the scenario's default until [`Options::from_args`] has
+/// replaced it.
 #[derive(Debug)]
 pub struct Options {
     pub scenario: Scenario,
-    /// The servers: one, or the nodes of a cluster, among which the connections take turns.
+    /// The servers: a single one, or the nodes of a cluster, over which connections are distributed in
+    /// turn.
     pub targets: Vec<Target>,
     pub pids: Vec<u32>,
     pub members: usize,
@@ -93,11 +94,11 @@ pub struct Options {
     pub secs: Duration,
     pub warmup: Duration,
     pub timeout: Duration,
-    /// The maximum time without any packet while some are missing.
+    /// The maximum time without any packet while packets are missing.
     pub patience: Duration,
 }
 
-/// The address of the server.
+/// The address of a server.
 #[derive(Clone, Debug)]
 pub struct Target {
     pub addr: SocketAddr,
@@ -106,7 +107,7 @@ pub struct Target {
 }
 
 impl Options {
-    /// Reads the command line. `None` when it only asked for help.
+    /// Parses the command line. Returns `None` if it only requests help.
     pub fn from_args(
         name: &str,
         args: impl IntoIterator<Item = OsString>,
@@ -232,7 +233,7 @@ impl Options {
         Ok(())
     }
 
-    /// Returns how many connections the run needs.
+    /// Returns the number of connections that the run needs.
     pub fn connections(&self) -> usize {
         match self.scenario {
             Scenario::Fanout | Scenario::Slow => self.members,

@@ -1,22 +1,23 @@
-//! CPU time and memory of a process, seen from outside (Linux; elsewhere nothing is known).
+//! CPU time and memory of a process, measured from outside (Linux only; unknown on other systems).
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::report::Report;
 
-/// How much the counters of ended threads may lag before the precise figure is given up.
+/// The difference to the coarse CPU time at which the precise one is discarded, since threads have
+/// ended.
 const TOLERANCE: f64 = 0.05;
 
-/// The processes of the server, or of a cluster's nodes; none if they are not known.
+/// The processes of the server, or of a cluster's nodes. Empty if unknown.
 #[derive(Clone, Debug)]
 pub struct Process(Vec<u32>);
 
 #[derive(Clone, Copy, Debug)]
 struct Cpu {
-    /// The run time of the threads that are alive, to the nanosecond.
+    /// The run time of the live threads in seconds, with nanosecond resolution.
     precise: f64,
-    /// User and system time of the whole process, in clock ticks of 10 ms.
+    /// The user and system time of the whole process in seconds, in clock ticks of 10 ms.
     coarse: f64,
 }
 
@@ -32,7 +33,7 @@ impl Process {
         Process(vec![std::process::id()])
     }
 
-    /// Returns the CPU time of all processes so far.
+    /// Returns the CPU time used by all processes so far.
     fn cpu(&self) -> Option<Cpu> {
         let mut all = self.0.iter().map(|pid| cpu(*pid));
         let sum = |sum: Cpu, one: Option<Cpu>| {
@@ -43,7 +44,7 @@ impl Process {
         if self.0.is_empty() { None } else { all.try_fold(none, sum) }
     }
 
-    /// Sums a figure over all processes.
+    /// Sums a value of `/proc/PID/status` over all processes.
     fn status_kib(&self, key: &str) -> Option<u64> {
         let each = self.0.iter().map(|pid| -> Option<u64> {
             let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -63,7 +64,7 @@ impl Process {
         self.status_kib("VmHWM:")
     }
 
-    /// Resets the peak, where the system allows it.
+    /// Resets the peak, if the system permits it.
     pub fn forget_peak(&self) {
         for pid in &self.0 {
             let _ = fs::write(format!("/proc/{pid}/clear_refs"), "5");
@@ -75,10 +76,10 @@ impl Process {
     }
 }
 
-/// Returns the CPU time of a process so far.
+/// Returns the CPU time used by a process so far.
 fn cpu(pid: u32) -> Option<Cpu> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may contain anything; user and system time are fields 14 and 15.
+    // The name in parentheses may contain any character. User and system time are fields 14 and 15.
     let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
     let mut ticks = || fields.next()?.parse::<f64>().ok();
     let coarse = (ticks()? + ticks()?) / rustix::param::clock_ticks_per_second() as f64;
@@ -90,7 +91,7 @@ fn cpu(pid: u32) -> Option<Cpu> {
     Some(Cpu { precise: nanos / 1e9, coarse })
 }
 
-/// A period of time, and the resources that the server and the generator used in it.
+/// A period of time, and the resources used by the server and the generator in it.
 #[derive(Debug)]
 pub struct Watch {
     server: Process,
@@ -105,7 +106,7 @@ impl Watch {
         Watch { server: server.clone(), at: Instant::now(), cpu, own: Process::own().cpu() }
     }
 
-    /// Returns the server's CPU seconds so far.
+    /// Returns the CPU time used by the server so far, in seconds.
     pub fn server_cpu(&self) -> Option<f64> {
         used(self.cpu, self.server.cpu())
     }
@@ -114,7 +115,7 @@ impl Watch {
         self.at.elapsed()
     }
 
-    /// Ends the stretch: writes its figures and gives the CPU per unit of work as `cpu_us`.
+    /// Ends the period: reports its measurements, and the CPU time per unit of work as `cpu_us`.
     pub fn stop(&self, units: u64, report: &mut Report) {
         let wall = self.at.elapsed().as_secs_f64();
         let server = self.server_cpu();
@@ -129,7 +130,7 @@ impl Watch {
     }
 }
 
-/// Threads that ended take their precise figure with them; then the coarse one is the better.
+/// The precise value excludes threads that have ended; in that case the coarse value is used.
 fn used(from: Option<Cpu>, to: Option<Cpu>) -> Option<f64> {
     let (from, to) = (from?, to?);
     let (precise, coarse) = (to.precise - from.precise, to.coarse - from.coarse);

@@ -1,8 +1,9 @@
-//! All clients lose their sockets at once, as when a balancer restarts, and return to their sessions.
+//! The scenario `resume`: all clients lose their sockets at the same time, as when a balancer restarts,
+//! and resume their sessions.
 //!
-//! The clients sit in small rooms. Observers keep their sockets: one that speaks plain and one that
-//! speaks extended in each room. They send to the rooms while the clients are away, and must not
-//! be notified of anything.
+//! The clients are in small rooms, each with two observers that keep their sockets: one uses the plain
+//! protocol, and one the extended protocol. They send to the rooms while the clients are disconnected,
+//! and must not be notified of any change.
 
 use std::io;
 use std::ops::Range;
@@ -23,36 +24,37 @@ use crate::wire::Stamp;
 
 const EVENT: &str = "m";
 
-/// A message to `root`, after which no earlier notice of `root` can arrive.
+/// The event of a message to `root`, after which no earlier notice of `root` can arrive.
 const MARK: &str = "mark";
 
-/// Rooms of one observer; a server permits 1,100 by default.
+/// The number of rooms per observer; a server permits 1,100 by default.
 const ROOMS_EACH: usize = 1000;
 
-/// Joins under way at once.
+/// The maximum number of joins in flight.
 const JOINS: usize = 64;
 
-/// The time for which the server's CPU has to stand still before it has noticed all that was cut.
+/// How long the server's CPU time must not change before all lost sockets count as detected.
 const STILL: Duration = Duration::from_millis(200);
 
 struct Returns {
     names: Vec<String>,
     members: usize,
-    /// Connections before the clients: this many plain ones, then as many extended ones.
+    /// The number of plain observers, which come before the clients. The same number of extended ones
+    /// follows.
     observers: usize,
     clients: Range<usize>,
     payload: Vec<u8>,
     joined: usize,
-    /// The number of messages that were sent to each room.
+    /// The number of messages sent to each room.
     sent: u64,
     received: u64,
-    /// The number of [`MARK`]s that were received.
+    /// The number of [`MARK`]s received.
     marks: usize,
-    /// True while nothing changes for the observers.
+    /// True while observers must not receive notices.
     is_quiet: bool,
-    /// The notices that plain and extended observers and clients received in that time.
+    /// The notices received in that time by plain observers, extended observers and clients.
     notices: [u64; 3],
-    /// One listener for each observer and room, and one for each client.
+    /// One entry for each observer in each room, and one for each client.
     ledger: Ledger,
     faults: Faults,
 }
@@ -76,13 +78,13 @@ pub fn run(options: &Options) -> Outcome {
     net.settle(Duration::from_millis(150), options.timeout, &mut IgnoreAll)?;
     net.skim = false;
     returns.join(&mut net, options.timeout)?;
-    // After these, no notices of the clients that have joined arrive.
+    // After these, no notices of earlier joins arrive.
     returns.talk(&mut net, 1, away, options.timeout)?;
     returns.mark(&mut net, options.timeout)?;
     net.settle_sessions(Duration::from_millis(150), &mut returns)?;
     report.put("rss_ready_kib", server.rss());
 
-    // The cut: the cost of noticing it, and the memory of the kept sessions.
+    // Cuts all sockets. Measures the cost of detecting that, and the memory of the kept sessions.
     returns.is_quiet = true;
     let watch = Watch::start(&server);
     net.cut(clients.clone())?;
@@ -96,7 +98,7 @@ pub fn run(options: &Options) -> Outcome {
     report.put("kept_cpu_us", watch.server_cpu().map(|cpu| cpu / away as f64 * 1e6));
     report.put("rss_kept_kib", server.rss());
 
-    // The return, until each client has the messages that it missed.
+    // Resumes, and waits until each client has received the messages that it missed.
     net.inflight = options.inflight;
     let deadline = Instant::now() + options.timeout;
     let (watch, mut progress) = (Watch::start(&server), Progress::new());
@@ -115,7 +117,7 @@ pub fn run(options: &Options) -> Outcome {
     report.put("refused", net.sessions.refused);
     report.put("rss_back_kib", server.rss());
 
-    // All sessions live: one more message reaches each member once.
+    // If all sessions were resumed, one more message must reach each member once.
     if net.sessions.refused == 0 {
         returns.talk(&mut net, 1, away, options.timeout)?;
     }
@@ -148,14 +150,14 @@ impl Returns {
         }
     }
 
-    /// Returns the connections that are members of a room: both observers, then clients.
+    /// Iterates over the connections in a room: both observers, then clients.
     fn members(&self, room: usize) -> impl Iterator<Item = usize> + use<> {
         let (observer, first) = (room / ROOMS_EACH, self.clients.start + room * self.members);
         let clients = first..(first + self.members).min(self.clients.end);
         [observer, self.observers + observer].into_iter().chain(clients)
     }
 
-    /// Returns the place of a room's member in the ledger, if the connection is one.
+    /// Returns the ledger index of a room's member, or `None` if the connection is not a member.
     fn place(&self, room: usize, conn: usize) -> Option<usize> {
         let at = self.members(room).position(|member| member == conn)?;
         Some(match at {
@@ -185,8 +187,8 @@ impl Returns {
         Ok(())
     }
 
-    /// Lets the plain observers send messages to all rooms, which the members with a socket receive: the
-    /// other observers, and this many clients.
+    /// Lets the plain observers send messages to all rooms. Members with a socket receive them: the
+    /// other observers, and `clients` clients.
     fn talk(
         &mut self,
         net: &mut Net,
@@ -216,8 +218,8 @@ impl Returns {
         Ok(())
     }
 
-    /// Sends a message to `root`, and waits until all other connections have it: they also have all
-    /// earlier notices then.
+    /// Sends a message to `root`, and waits until all other connections have received it, and therefore
+    /// all earlier notices.
     fn mark(&mut self, net: &mut Net, timeout: Duration) -> io::Result<()> {
         let deadline = Instant::now() + timeout;
         let all = self.marks + self.clients.end - 1;
@@ -230,7 +232,7 @@ impl Returns {
         Ok(())
     }
 
-    /// Waits until the server is idle; without its pid, for a fixed time.
+    /// Waits until the server is idle or, without its process id, for a fixed time.
     fn stand_still(&mut self, net: &mut Net, watch: &Watch, timeout: Duration) -> io::Result<()> {
         let deadline = Instant::now() + timeout;
         loop {
@@ -243,8 +245,7 @@ impl Returns {
         }
     }
 
-    /// Returns the number of messages that have arrived once every member but their senders has all
-    /// of them.
+    /// Returns the number of deliveries if every member except the senders has received all messages.
     fn received_by_all(&self) -> u64 {
         self.sent * (self.names.len() + self.clients.len()) as u64
     }
@@ -253,7 +254,7 @@ impl Returns {
     fn finish(&mut self, net: &Net, report: &mut Report) {
         let mut missing = 0;
         for room in 0..self.names.len() {
-            // The plain observer is the sender.
+            // Skips the plain observer, which is the sender.
             for place in self.members(room).skip(1).filter_map(|conn| self.place(room, conn)) {
                 missing += self.ledger.missing(place, 0, self.sent);
             }
@@ -304,7 +305,7 @@ impl Listener for Returns {
     }
 
     fn resumed(&mut self, _: &mut Out<'_>, conn: usize, received: u64) {
-        // Each has sent one packet: its join.
+        // Each client has sent one packet, its join.
         if received != 1 {
             self.faults
                 .add(|| format!("connection {conn}: {received} packets were handled instead of 1"));

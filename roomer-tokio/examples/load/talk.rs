@@ -1,4 +1,5 @@
-//! Rooms in which members talk: one room, many small rooms, one room in which some stop reading.
+//! The scenarios `fanout`, `rooms` and `slow`: members send to one room, to many small rooms, or to one
+//! room in which some stop reading.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -16,16 +17,16 @@ use crate::process::{Process, Watch};
 use crate::report::{Latencies, Progress, Report};
 use crate::wire::Stamp;
 
-/// An event without a handler: the server passes it on to the room.
+/// An event without a handler, so that the server broadcasts it to the room.
 const EVENT: &str = "m";
 
-/// Joins under way at once.
+/// The maximum number of joins in flight.
 const JOINS: usize = 32;
 
-/// The messages in flight at a fixed rate above which the server counts as overrun.
+/// At a fixed rate, the number of messages in flight above which the server counts as overloaded.
 const OVERRUN: usize = 1 << 20;
 
-/// A message under way.
+/// A message in flight.
 struct Slot {
     room: usize,
     /// The number of listeners that have not received it yet.
@@ -37,13 +38,13 @@ struct Talk {
     members: usize,
     senders: usize,
     conns: usize,
-    /// The number of members that read; further ones, if there are any, are stuck.
+    /// The number of members that read. Further members, if any, have stopped.
     hearing: usize,
-    /// True if the next message is sent only when one has reached all members.
+    /// True if the next message is sent only after one has reached all members.
     closed_loop: bool,
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// How many messages each sender of each room has sent.
+    /// The number of messages sent by each sender of each room.
     sent: Vec<u64>,
     turn: Vec<usize>,
     dice: u64,
@@ -92,7 +93,7 @@ pub fn run(options: &Options) -> Outcome {
         let delivered = (talk.delivered - before) as f64;
         report.put("before_per_s", delivered / watch.elapsed().as_secs_f64());
         report.put("before_cpu_us", watch.server_cpu().map(|cpu| cpu / delivered * 1e6));
-        // First receive the messages under way, which count on all members.
+        // First receives the messages in flight, which are expected by all members.
         talk.drain(&mut net)?;
         talk.hearing = talk.members - options.slow;
         for member in talk.hearing..talk.members {
@@ -131,7 +132,7 @@ fn settle(net: &mut Net, talk: &mut Talk) -> io::Result<()> {
     net.settle(Duration::from_millis(150), Duration::from_secs(30), talk)
 }
 
-/// The times at which messages are due that are sent at a fixed rate.
+/// The times at which messages are due at a fixed rate.
 struct Pace {
     step: u64,
     due: u64,
@@ -169,7 +170,7 @@ impl Talk {
         (room * self.members + member) % self.conns
     }
 
-    /// Returns which member of a room a connection is, if it is one.
+    /// Returns the index of a connection in a room, or `None` if it is not a member.
     fn member(&self, room: usize, conn: usize) -> Option<usize> {
         let member = (conn + self.conns - room * self.members % self.conns) % self.conns;
         (member < self.members).then_some(member)
@@ -193,7 +194,7 @@ impl Talk {
         Ok(())
     }
 
-    /// Sends a message that was due at `due`, now or late.
+    /// Sends a message that was due at `due`, or immediately.
     fn say(&mut self, out: &mut Out<'_>, due: Option<u64>) {
         let room = match self.names.len() {
             1 => 0,
@@ -265,7 +266,7 @@ impl Talk {
         self.slots.len() - self.free.len()
     }
 
-    /// Sends nothing more, and waits for the messages under way.
+    /// Stops sending, and waits for the messages in flight.
     fn drain(&mut self, net: &mut Net) -> io::Result<()> {
         self.stopped = true;
         let start = Instant::now();
@@ -275,7 +276,8 @@ impl Talk {
         Ok(())
     }
 
-    /// Counts the copies that some members of all rooms have not received; each is a fault.
+    /// Counts the deliveries that the given members of all rooms have not received, each of which is a
+    /// fault.
     fn lost(&mut self, members: std::ops::Range<usize>) -> u64 {
         let mut missing = 0;
         for room in 0..self.names.len() {
@@ -290,7 +292,8 @@ impl Talk {
         self.ledger.lost + missing
     }
 
-    /// Lets the stuck members read again. They must receive everything, or a part and a close.
+    /// Resumes reading of the stopped members. They must receive everything, or a part followed by a
+    /// close.
     fn wake_the_stuck(&mut self, net: &mut Net, report: &mut Report) -> io::Result<()> {
         let stuck = self.hearing..self.members;
         report.put("stuck", stuck.len());
@@ -311,8 +314,8 @@ impl Talk {
         Ok(())
     }
 
-    /// Handles a message: finds its sender, checks that the message was due, and notes whether it
-    /// was the last copy.
+    /// Handles a message: finds its sender, checks that it was expected, and records whether it was the
+    /// last copy.
     #[inline]
     fn hear(&mut self, out: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>) -> Option<()> {
         let stamp = Stamp::read(packet.payload)?;

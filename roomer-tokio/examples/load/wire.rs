@@ -1,5 +1,5 @@
-//! A client's side of the wire: masked frames out, the heads of frames in, and the stamp at the
-//! start of each payload.
+//! The client's encoding: masked frames, the headers of received frames, and the stamp at the start of
+//! each payload.
 
 use roomer_proto::PacketRef;
 use roomer_testkit::frames::write_head;
@@ -10,22 +10,22 @@ pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 pub const BINARY: u8 = 2;
 
-/// Clients must mask; any key will do for a server.
+/// The masking key, which clients must use. Servers accept any value.
 const KEY: [u8; 4] = [0x9d, 0x41, 0xe7, 0x0a];
 
-/// Bytes of a [`Stamp`].
+/// The length of a [`Stamp`] in bytes.
 pub const STAMP: usize = 24;
 
 /// The fields of a message that identify it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// The index under which the sending side counts the receivers of the message.
+    /// The index under which the sending side counts the receivers of this message.
     pub slot: u32,
-    /// The index of the sender among its room's members.
+    /// The index of the sender in its room.
     pub sender: u32,
-    /// The number of messages that the sender had sent before.
+    /// The number of earlier messages of the sender.
     pub number: u64,
-    /// The time at which it was due, in nanoseconds since the generator started.
+    /// The time at which the message was due, in nanoseconds since the generator started.
     pub due: u64,
 }
 
@@ -51,7 +51,7 @@ impl Stamp {
     }
 }
 
-/// Appends a packet as one masked binary message.
+/// Appends a packet as one masked binary frame.
 pub fn packet(packet: &PacketRef<'_>, out: &mut Vec<u8>) {
     head(BINARY, packet.encoded_len(), out);
     let start = out.len();
@@ -83,18 +83,18 @@ fn mask(data: &mut [u8]) {
     }
 }
 
-/// The head of a frame that a server sent.
+/// The header of a frame sent by the server.
 pub struct Head {
     pub last: bool,
     pub opcode: u8,
-    /// The size of the head in bytes.
+    /// The size of the header in bytes.
     pub bytes: usize,
-    /// The size of the payload after it.
+    /// The size of the payload in bytes.
     pub length: usize,
 }
 
 impl Head {
-    /// Reads the head at the start of `data`, if it is complete.
+    /// Parses the header at the start of `data`. Returns `None` if it is incomplete.
     pub fn read(data: &[u8]) -> Option<Head> {
         let [first, second, rest @ ..] = data else { return None };
         let (bytes, length) = match second & 0x7f {

@@ -1,4 +1,4 @@
-//! The chat server on either runtime: its flags, its page and its handlers.
+//! The runtime-independent part of the chat server: its flags, its page and its handlers.
 
 use lexopt::prelude::*;
 use roomer_engine::cluster::BrokerAddress;
@@ -60,24 +60,25 @@ A chat server with its page, and the gallery of the JavaScript client at /galler
 TIME is in seconds: 2, 0.5, 2s or 500ms.
 ";
 
-/// Maximum bytes of a member's info: each member of a room gets the info of all of them.
+/// The maximum length of a member's info in bytes, since each member of a room receives the info of
+/// all.
 const MAX_INFO: usize = 512;
 
-/// The server that the command line describes, and how to run it.
+/// A chat server configured by its command line.
 #[derive(Debug)]
 pub struct Chat {
     pub server: Server,
     pub listen: String,
     pub threads: usize,
     pub quiet: bool,
-    /// The broker to share rooms by.
+    /// The address of the cluster's broker.
     pub broker: Option<BrokerAddress>,
 }
 
 impl Chat {
-    /// Reads the command line. `None` when it only asked for help.
+    /// Parses the command line. Returns `None` if it only requests help.
     pub fn from_args() -> Outcome<Option<Chat>> {
-        // The page sets an object with the name of its user as the info.
+        // The page sets a JSON object with the user's name as the info.
         let mut builder = Server::builder()
             .max_info(MAX_INFO)
             .may_set_info(|_, info| info.as_str().starts_with('{'));
@@ -185,7 +186,7 @@ impl Chat {
             let burst = u32::try_from(max_message).map_or(u32::MAX, |most| most.max(at_once(rate)));
             builder = builder.byte_rate(rate, burst);
         }
-        // After those of the trial, since the first pattern that matches applies.
+        // Added after the patterns of the trial, since the first matching pattern applies.
         builder = match compat {
             true => builder.compat(),
             false => remember(builder, remembered),
@@ -213,7 +214,7 @@ impl Chat {
                 Ok(())
             })
             .on("ping", |conn, message| {
-                // The Go original's quick start answers in this room, whichever room the request
+                // Like the Go original's quick start, replies in this room, whichever room the request
                 // names.
                 let pong = roomer_engine::PacketRef {
                     room: "util",
@@ -230,7 +231,7 @@ impl Chat {
         Ok(Some(Chat { server: pages::add(builder).build()?, listen, threads, quiet, broker }))
     }
 
-    /// Prints the address of the server, for people and for tests that wait for this line.
+    /// Prints the URL of the server, for users and for tests that wait for this line.
     pub fn announce(&self, addr: std::net::SocketAddr) {
         println!("listening on http://{addr}");
         if !self.quiet {
@@ -239,7 +240,7 @@ impl Chat {
         }
     }
 
-    /// Prints how the server ended.
+    /// Prints a summary when the server has ended.
     pub fn farewell(&self) {
         if !self.quiet {
             eprintln!("stopped");
@@ -247,8 +248,7 @@ impl Chat {
     }
 }
 
-/// Lets rooms remember their last messages. Those of the gallery do not: a position or a count is of
-/// no use later.
+/// Enables history, except for rooms of the gallery, where an old position or count has no use.
 fn remember(builder: Builder, messages: usize) -> Builder {
     builder.history("gallery *", History::last(0)).history("*", History::last(messages))
 }
@@ -258,7 +258,7 @@ fn at_once(per_second: u32) -> u32 {
     per_second.saturating_mul(4)
 }
 
-/// Formats a warning, with the flag that the option has here.
+/// Formats a warning, with the flag of this program that sets the option.
 fn advice(warning: &Warning) -> String {
     let flag = match &warning.cause {
         WarningCause::Origin { origin, .. } if origin == "null" => "--allow-origin any".into(),

@@ -1,5 +1,5 @@
-//! HS256 for `jsonwebtoken` with ring, which TLS needs anyway. In a program of your own, leave this
-//! file out and turn on that crate's feature `aws_lc_rs` or `rust_crypto`.
+//! HS256 for `jsonwebtoken` using ring, which TLS requires anyway. In your own program, omit this file
+//! and enable the crate's feature `aws_lc_rs` or `rust_crypto`.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
@@ -7,7 +7,7 @@ use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
 use ring::hmac::{self, HMAC_SHA256};
 use signature::{Error, Signer, Verifier};
 
-/// Installs this module as the provider of `jsonwebtoken`. Further calls have no effect.
+/// Installs this module as the provider of `jsonwebtoken`. Has no effect if called again.
 pub fn install() {
     static PROVIDER: CryptoProvider = CryptoProvider {
         signer_factory: signer,
@@ -19,7 +19,7 @@ pub fn install() {
 
 struct Hs256(hmac::Key);
 
-/// Returns a key for HS256, and an error for other algorithms.
+/// Returns a key for HS256, or an error for other algorithms.
 fn key(algorithm: Algorithm, family: AlgorithmFamily, secret: &[u8]) -> Result<Box<Hs256>> {
     if (algorithm, family) != (Algorithm::HS256, AlgorithmFamily::Hmac) {
         return Err(ErrorKind::InvalidAlgorithm.into());

@@ -1,4 +1,4 @@
-//! The parts that the examples have in common on every runtime.
+//! The runtime-independent parts of the examples.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 #[cfg(feature = "chat")]

@@ -1,4 +1,4 @@
-//! The embedded pages of the chat servers: the chat, the gallery and the JavaScript client.
+//! The embedded files of the chat servers: the chat page, the gallery and the JavaScript client.
 
 use roomer_engine::Builder;
 
@@ -6,15 +6,15 @@ const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
 
-/// A file of the client's folder, under the address it has there.
+/// Embeds a file of the JavaScript client's folder, with its path in that folder.
 macro_rules! file {
     ($kind:ident, $path:literal) => {
         (concat!("/", $path), $kind, include_bytes!(concat!("../../../js/", $path)).as_slice())
     };
 }
 
-/// The modules and styles of the chat page, the gallery, and the client that both import, at the
-/// paths that they have in the repository, so that the gallery works from there too.
+/// The modules and styles of the chat page, of the gallery, and of the client that both import. Their
+/// paths are those in the repository, so that the gallery also works from there.
 const FILES: &[(&str, &str, &[u8])] = &[
     file!(CSS, "chat/chat.css"),
     file!(JS, "chat/connection.js"),
@@ -64,7 +64,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     file!(JS, "src/tracing.js"),
 ];
 
-/// Adds all pages to a server.
+/// Adds all files to a server.
 pub fn add(builder: Builder) -> Builder {
     let builder = builder.page("/", HTML, &include_bytes!("../../../js/chat/index.html")[..]).page(
         "/gallery/",

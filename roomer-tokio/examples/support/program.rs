@@ -1,5 +1,4 @@
-//! Command lines of the examples, on either runtime, and their error messages: one sentence on standard
-//! error.
+//! Command lines of the examples on both runtimes, and their errors: one sentence on standard error.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -13,13 +12,13 @@ use lexopt::prelude::*;
 
 pub type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
-/// Ends a program: prints the error, if there is one, with its causes.
+/// Ends a program. Prints the error with its causes, if there is one.
 pub fn finish(outcome: Outcome) -> ExitCode {
     let Err(error) = outcome else { return ExitCode::SUCCESS };
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        // Some errors include their cause.
+        // Some errors include the text of their cause.
         let own = error.to_string();
         if !text.contains(&own) {
             text = format!("{text}: {own}");
@@ -30,25 +29,25 @@ pub fn finish(outcome: Outcome) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The command line of an example that listens on an address, or does not, and perhaps takes files.
+/// The command line of an example: an optional listening address, and files.
 pub struct Program {
     /// A sentence that describes the program.
     pub about: &'static str,
-    /// The address to listen on by default; empty for a client.
+    /// The default listening address; empty for a client.
     pub listen: &'static str,
-    /// The files that it needs: a name for each. A last name with `...` stands for at least one.
+    /// The required files, each with a name for the help. A last name with `...` means one or more.
     pub files: &'static [&'static str],
 }
 
-/// The choices on the command line.
+/// The parsed command line.
 pub struct Args {
     pub listen: String,
-    /// The files, as many as the program needs, in order.
+    /// The files, as many as the program requires, in order.
     pub files: Vec<PathBuf>,
 }
 
 impl Program {
-    /// Reads the command line. Returns `None` if it only asks for help or the version.
+    /// Parses the command line. Returns `None` if it only requests help or the version.
     pub fn args(&self) -> Outcome<Option<Args>> {
         let mut args = Args { listen: self.listen.into(), files: Vec::new() };
         let mut parser = lexopt::Parser::from_env();
@@ -77,7 +76,7 @@ impl Program {
         }
     }
 
-    /// Returns true if the command line may name another file.
+    /// Returns true if the command line may contain another file.
     fn takes_file(&self, given: usize) -> bool {
         given < self.files.len() || self.files.last().is_some_and(|name| name.ends_with("..."))
     }
@@ -121,13 +120,13 @@ pub fn text(parser: &mut lexopt::Parser, option: &str) -> Outcome<String> {
     value.into_string().map_err(|value| format!("--{option}: {value:?} is not UTF-8").into())
 }
 
-/// Returns the value of an option, parsed as the type that it should have.
+/// Returns the value of an option, parsed as the requested type.
 pub fn value<T: FromStr<Err: Display>>(parser: &mut lexopt::Parser, option: &str) -> Outcome<T> {
     let text = text(parser, option)?;
     text.parse().map_err(|error| format!("--{option}: cannot read {text:?}: {error}").into())
 }
 
-/// Returns the value of an option, parsed as a time: `2`, `0.5`, `2s` or `500ms`.
+/// Returns the value of an option, parsed as a duration: `2`, `0.5`, `2s` or `500ms`.
 pub fn time(parser: &mut lexopt::Parser, option: &str) -> Outcome<Duration> {
     let text = text(parser, option)?;
     let (number, unit) = match text.strip_suffix("ms") {

@@ -1,4 +1,4 @@
-//! The examples, run as they are, over real sockets. That of TLS is in the conformance tests.
+//! Tests that run the examples over real sockets. The conformance tests contain that of TLS.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{Read, Write};
@@ -22,7 +22,7 @@ struct Example {
 }
 
 impl Example {
-    /// Runs an example until the future that it receives is ready.
+    /// Runs an example until the future passed to it is ready.
     fn start<E: ToString>(
         run: impl AsyncFnOnce(TcpListener, Stop) -> Result<(), E> + Send + 'static,
     ) -> Example {
@@ -44,7 +44,7 @@ impl Example {
         Example { addr, stop, thread }
     }
 
-    /// Connects a client that has left root, and so receives no notices about others.
+    /// Connects a client that has left `root`, and therefore receives no notices about others.
     fn roomless_client(&self) -> Client {
         let mut client = Client::connect(self.addr);
         client.send_to_room("root", "leave", b"");
@@ -56,7 +56,7 @@ impl Example {
         Client::upgrade(dial(self.addr), ask)
     }
 
-    /// Sends a plain request and reads the whole answer.
+    /// Sends an HTTP request and reads the whole response.
     fn ask(&self, ask: &HttpRequest, body: &str) -> (u16, String) {
         let ask = ask.clone().add("Connection", "close");
         let ask = ask.add("Content-Length", &body.len().to_string());
@@ -76,7 +76,7 @@ impl Example {
             .0
     }
 
-    /// Stops the example: all connected clients are notified.
+    /// Stops the example, and checks that all connected clients are closed.
     fn stop<const N: usize>(self, clients: [&mut Client; N]) {
         self.stop.send(()).unwrap();
         for client in clients {
@@ -87,7 +87,7 @@ impl Example {
                 }
             };
             assert_eq!(close, Received::Close(Some(1001), "server is going away".into()));
-            // The connection may have ended before the answer is sent.
+            // Ignored, since the connection may have ended before the close frame is sent.
             let _ = client.stream.write_all(&roomer_conformance::wire::close(1001, ""));
         }
         self.thread.join().unwrap().unwrap();
@@ -192,7 +192,7 @@ fn a_private_room_is_for_invited_clients() {
         uninvited.send_to_room(den, "join", b"");
         uninvited.expect_left(den);
     }
-    // Only the owner invites, and only by an id.
+    // Only the owner can invite, and only by id.
     ann.send_to_room(den, "invite", b"bob");
     ann.send_to_room(den, "invite", bob.id.as_bytes());
     bob.expect("root", "invited", &bob.id.clone(), &ann.id, den.as_bytes());
@@ -202,14 +202,14 @@ fn a_private_room_is_for_invited_clients() {
     bob.expect_nothing();
     eve.send_to_room(den, "join", b"");
     eve.expect_left(den);
-    // A guest may join and leave; other rooms are open to all.
+    // A guest may join and leave; other rooms are open to all clients.
     bob.send_to_room(den, "leave", b"");
     bob.expect_left(den);
     ann.expect_member_left(den, &bob.id);
     assert_eq!(bob.join(den).len(), 2);
     ann.expect_new_member(den, &bob.id);
     eve.join("lobby");
-    // The owner leaves: the room and its invitations end, and the next client to join owns it.
+    // When the owner leaves, the room and its invitations end, and the next client that joins owns it.
     ann.send_to_room(den, "leave", b"");
     ann.expect_left(den);
     bob.expect_member_left(den, &ann.id);
@@ -260,7 +260,7 @@ fn administrators_see_slow_connections() {
         admin::run(listener, "secret", stop).await.map_err(|error| error.to_string())
     });
     let (stuck, mut sender) = (example.roomless_client(), example.roomless_client());
-    // More than the sockets between them hold, and less than the server may queue.
+    // More bytes than the sockets buffer, but fewer than the server may queue.
     let is_shown = (0..100).any(|_| {
         sender.send_to_client(&stuck.id, "root", "note", &[0; 128 * 1024]);
         sender.expect_nothing();
@@ -283,7 +283,7 @@ fn the_ticker_ticks() {
     example.stop([]);
 }
 
-/// A server of which the bot is a client.
+/// Runs the server that the bot connects to.
 async fn chat(listener: TcpListener, stop: Stop) -> std::io::Result<()> {
     roomer_tokio::serve_until(listener, roomer_tokio::Server::builder().build().unwrap(), stop)
         .await
@@ -311,7 +311,7 @@ fn the_bot_answers_and_is_back_when_the_server_is() {
     let enter = |server: &Example| {
         let mut client = server.roomless_client();
         client.send_to_room("lobby", "join", b"");
-        // The bot tells its name to all that are there, and to each that comes.
+        // The bot announces its name to all members, and to each that joins.
         loop {
             let packet = client.expect_packet();
             if packet.event == "nick" {
@@ -330,7 +330,7 @@ fn the_bot_answers_and_is_back_when_the_server_is() {
     let again = Example::start_at(addr, chat);
     let mut ben = enter(&again);
     assert_eq!(ask(&mut ben, "!who"), "2 of us, me included");
-    // Its memory is its own, and not that of a connection.
+    // The count belongs to the bot, not to a connection.
     assert_eq!(ask(&mut ben, "!count"), "6 messages");
     drop(stop);
     bot.join().unwrap().unwrap();

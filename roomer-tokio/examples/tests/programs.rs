@@ -1,4 +1,4 @@
-//! The examples as programs. The cases are in `roomer_conformance::programs`.
+//! Tests of the examples' command lines. The cases are in `roomer_conformance::programs`.
 #![cfg(unix)]
 
 use std::process::ExitCode;
@@ -18,10 +18,10 @@ const EXAMPLES: &[Example] = &[
     ("tls", tls::main),
 ];
 
-/// The script that starts two chats behind a balancer.
+/// The script that starts two chat servers behind a load balancer.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster/run");
 
-/// The Compose file that starts two chats behind a balancer, in containers.
+/// The Compose file that starts two chat servers behind a load balancer, in containers.
 const COMPOSE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/cluster/compose.yaml");
 
 const NAMES: &[&str] = &["admin", "axum", "balance", "chat", "invitation", "jwt", "ticker", "tls"];

@@ -23,12 +23,12 @@ use crate::{Server, Upgrade, connect_upgraded};
 /// A server as a [`tower` service](Service), for axum's `route_service`, for hyper, and for other
 /// frameworks.
 ///
-/// It answers a handshake with 101 and then owns the connection; it rejects all other requests as
-/// [`serve`](crate::serve) does. The framework is responsible for routes, pages and unfinished requests:
-/// [`path`](crate::Builder::path), [`page`](crate::Builder::page),
-/// [`health`](crate::Builder::health), [`max_handshakes`](crate::Builder::max_handshakes) and
+/// It answers a handshake with 101 and then owns the connection; it rejects all other requests, like
+/// [`serve`](crate::serve). The framework is responsible for routes, pages and unfinished requests:
+/// [`path`](crate::Builder::path), [`page`](crate::Builder::page), [`health`](crate::Builder::health),
+/// [`max_handshakes`](crate::Builder::max_handshakes) and
 /// [`max_handshakes_per_address`](crate::Builder::max_handshakes_per_address) have no effect, and
-/// [`mount`] [warns](crate::Builder::on_warning) about them.
+/// [`mount`] [warns](crate::Builder::on_warning) if they are set.
 ///
 /// Middleware passes values in the request's extensions:
 ///
@@ -42,14 +42,14 @@ use crate::{Server, Upgrade, connect_upgraded};
 ///   [`peer_from`](Mount::peer_from).
 ///
 /// If one of these options is configured and a request has no address, the response is 500, and a
-/// [warning](crate::Builder::on_warning) describes the solution.
+/// [warning](crate::Builder::on_warning) describes the remedy.
 ///
-/// The runtime runs a task for the server's timers as long as there are connections, so no task has to
-/// be started. To shut down, stop the framework and await [`Server::drain`].
+/// The runtime runs a task for the server's timers while there are connections, so no task has to be
+/// started. To shut down, stop the framework and await [`Server::drain`].
 ///
 /// # Panics
 ///
-/// A call panics outside a tokio runtime.
+/// Calling the service panics outside a tokio runtime.
 #[derive(Clone)]
 pub struct Mount {
     server: Server,
@@ -59,7 +59,7 @@ pub struct Mount {
 type FindPeer = Arc<dyn Fn(&Extensions) -> Option<SocketAddr> + Send + Sync>;
 
 /// Turns a server into a [`tower` service](Service). Raises the process's soft limit of open
-/// descriptors as [`serve`](crate::serve) does.
+/// descriptors, like [`serve`](crate::serve).
 #[must_use]
 pub fn mount(server: Server) -> Mount {
     server.start_mounted();
@@ -67,10 +67,10 @@ pub fn mount(server: Server) -> Mount {
 }
 
 impl Mount {
-    /// Sets the function that finds the client's address in the extensions of a request. Default: a
+    /// Sets the function that returns the client's address from the extensions of a request. Default: a
     /// [`SocketAddr`], or axum's `ConnectInfo`.
     ///
-    /// With hyper alone each connection has a service of its own, so the address is known:
+    /// With hyper alone, each connection has its own service, so the address is known:
     ///
     /// ```
     /// # use roomer_tokio::{Mount, Server, mount};
@@ -94,7 +94,7 @@ impl fmt::Debug for Mount {
     }
 }
 
-/// Returns the client's address from the places where frameworks and middleware put it.
+/// Returns the client's address from the extensions set by frameworks and middleware.
 fn peer(extensions: &Extensions) -> Option<SocketAddr> {
     let plain = extensions.get::<SocketAddr>().copied();
     #[cfg(feature = "axum")]
@@ -102,7 +102,7 @@ fn peer(extensions: &Extensions) -> Option<SocketAddr> {
         use axum::extract::connect_info::{ConnectInfo, MockConnectInfo};
 
         let real = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
-        // Tests of axum applications set this one instead.
+        // Tests of axum applications set this extension instead.
         real.or_else(|| extensions.get::<MockConnectInfo<SocketAddr>>().map(|mock| mock.0))
     });
     plain
@@ -118,9 +118,9 @@ impl<B> Service<http::Request<B>> for Mount {
     }
 
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
-        // First: hyper keeps the upgrade in the extensions, which become the connection's.
+        // Taken first: hyper stores the upgrade in the extensions, which become the connection's.
         let stream = hyper::upgrade::on(&mut request);
-        // Without the body, which a request for an upgrade may not have.
+        // The body is dropped, since an upgrade request must not have one.
         let (head, _) = request.into_parts();
         let peer = (self.find_peer)(&head.extensions);
         let (server, request) = (self.server.clone(), http::Request::from_parts(head, ()));
@@ -151,7 +151,7 @@ async fn take_over(upgrade: Upgrade, stream: OnUpgrade) {
 
 /// Serves the stream of an upgraded connection.
 fn start(upgrade: Upgrade, stream: Upgraded) {
-    // The socket alone saves hyper's wrappers around it, in particular a read buffer.
+    // Using the socket directly saves hyper's wrappers around it, in particular a read buffer.
     let (socket, leftover) = match unwrap(stream) {
         Ok(parts) => parts,
         Err(stream) => {
@@ -163,8 +163,8 @@ fn start(upgrade: Upgrade, stream: Upgraded) {
     tokio::spawn(with_timer(upgrade.connect(socket, &leftover)));
 }
 
-/// Returns the socket and the bytes read after the request, or the stream if it is not a socket. Knows
-/// the wrappers of hyper-util's `auto`, which `axum::serve` uses, and of hyper's `http1`.
+/// Returns the socket and the bytes read after the request, or the stream if it is not a socket.
+/// Supports the wrappers of hyper-util's `auto`, which `axum::serve` uses, and of hyper's `http1`.
 fn unwrap(stream: Upgraded) -> Result<(TcpStream, Vec<u8>), Upgraded> {
     let stream = match downcast::<TokioIo<TcpStream>>(stream) {
         Ok(parts) => return Ok((parts.io.into_inner(), parts.read_buf.into())),

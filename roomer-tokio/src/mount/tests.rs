@@ -1,4 +1,4 @@
-//! The socket is found inside the wrappers of the frameworks.
+//! Tests that the socket is found inside the wrappers of the frameworks.
 
 use std::future::{Ready, ready};
 use std::io::Write;

@@ -1,13 +1,13 @@
-//! Tests your handlers in the real server, with scripted clients and injected network faults, without
-//! sockets.
+//! Tests of your handlers in the real server, with scripted clients and injected network faults,
+//! without sockets.
 //!
 //! Enable the feature `testkit` in `[dev-dependencies]`; `#[tokio::test(start_paused = true)]` needs
 //! tokio's feature `test-util`.
 //!
-//! This module re-exports [`roomer_testkit`], whose page has the tutorial. Its [`World`] runs on one
-//! thread, without a runtime, in an order that depends on the seed only. Handlers that need tokio
-//! (timers, `spawn_blocking`, `tokio::spawn`, sockets, and so sqlx and reqwest) need a [`TokioWorld`]
-//! instead, inside `#[tokio::test(start_paused = true)]`:
+//! This module re-exports [`roomer_testkit`], whose page contains the tutorial. Its [`World`] runs on
+//! one thread without a runtime, in an order that depends only on the seed. Handlers that need tokio
+//! (timers, `spawn_blocking`, `tokio::spawn`, sockets, and therefore sqlx and reqwest) need a
+//! [`TokioWorld`] instead, within `#[tokio::test(start_paused = true)]`:
 //!
 //! ```
 //! use std::time::Duration;
@@ -50,22 +50,22 @@
 //!
 //! # When `settle` returns
 //!
-//! [`settle`](TokioWorld::settle) returns when no connection has anything to do and no handler, rule
-//! or hook is running. If one is still pending, it waits for a second of real time without any event
-//! ([`set_patience`](TokioWorld::set_patience)); after that it assumes that the handler waits for
-//! virtual time or for another client. Each such wait costs the test that second once. Tasks that you
-//! have spawned are polled, but `settle` does not wait for them. For them, and for longer work, wait
-//! for the result with [`until`](TokioWorld::until).
+//! [`settle`](TokioWorld::settle) returns when no connection has work and no handler, rule or hook is
+//! running. If one is still pending, it waits for a second of real time without any event
+//! ([`set_patience`](TokioWorld::set_patience)), and then assumes that the handler waits for virtual
+//! time or for another client. Each such wait costs the test that second once. Tasks that you have
+//! spawned are polled, but `settle` does not wait for them. For them, and for longer work, wait for the
+//! result with [`until`](TokioWorld::until).
 //!
-//! [`advance`](TokioWorld::advance) moves both clocks from one timer to the next and settles each
-//! time. As always with tokio's paused clock, a timeout around real I/O that takes longer than the
-//! patience fires early, because time advances while nothing else happens.
+//! [`advance`](TokioWorld::advance) moves both clocks from one timer to the next, and settles after
+//! each step. As always with tokio's paused clock, a timeout around real I/O that takes longer than the
+//! patience fires early, since time advances while nothing else happens.
 //!
 //! As in every [`World`], a panic of a handler, a rule or a hook fails the test, and a failing test
 //! prints the pending calls.
 //!
-//! [`run`] and [`find`] take a synchronous function. Use a loop here: the message of a failure
-//! contains the seed.
+//! [`run`] and [`find`] take a synchronous function. With a `TokioWorld`, use a loop: the message of a
+//! failure contains the seed.
 //!
 //! ```
 //! # use roomer_tokio::{Server, testkit::TokioWorld};

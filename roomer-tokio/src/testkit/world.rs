@@ -1,4 +1,4 @@
-//! A world inside a tokio runtime, on tokio's paused clock.
+//! A test world within a tokio runtime, on tokio's paused clock.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -16,8 +16,8 @@ use tokio::time::{self, Instant, sleep};
 
 use crate::Builder;
 
-/// The real time without any event after which a pending handler is assumed to wait for virtual
-/// time or for another client. Most blocking work takes a fraction of it.
+/// The real time without any event after which a pending handler is assumed to wait for virtual time or
+/// for another client. Most blocking work takes a fraction of it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The timeout of [`TokioWorld::until`], as a multiple of the patience.
@@ -27,22 +27,22 @@ const UNTIL_FACTOR: u32 = 10;
 const CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The number of yields after which spawned tasks are assumed to be idle. The runtime polls dozens of
-/// them each time.
+/// tasks per yield.
 const YIELDS: usize = 32;
 
 /// The resolution of tokio's timers.
 const TICK: Duration = Duration::from_millis(1);
 
-/// A [`World`] inside a tokio runtime, on tokio's paused clock: handlers may use tokio. See the
+/// A [`World`] within a tokio runtime, on tokio's paused clock, so that handlers may use tokio. See the
 /// [module's page](super).
 ///
-/// It dereferences to [`World`], for methods that only inspect the world
-/// ([`clients`](World::clients), [`errors`](World::errors), [`waiting`](World::waiting)).
+/// Dereferences to [`World`], for methods that only inspect the world ([`clients`](World::clients),
+/// [`errors`](World::errors), [`waiting`](World::waiting)).
 pub struct TokioWorld {
     world: World,
     /// tokio's time at the world's time zero.
     start: Instant,
-    /// True if `start` is the beginning of one of tokio's ticks.
+    /// True if `start` is aligned to one of tokio's ticks.
     is_aligned: bool,
     patience: Duration,
     /// The ids of the waits that have exhausted the patience.
@@ -50,11 +50,11 @@ pub struct TokioWorld {
 }
 
 impl TokioWorld {
-    /// Creates a world like [`World::new`]. Pauses tokio's clock, unless it is paused already.
+    /// Creates a world like [`World::new`], and pauses tokio's clock if it is not paused.
     ///
     /// # Panics
     ///
-    /// Panics if the server cannot be built, and outside a tokio runtime of one thread, which
+    /// Panics if the server cannot be built, or outside a single-threaded tokio runtime, which
     /// `#[tokio::test(start_paused = true)]` creates.
     #[must_use]
     pub fn new(seed: u64, builder: Builder) -> Self {
@@ -65,7 +65,7 @@ impl TokioWorld {
     ///
     /// # Panics
     ///
-    /// As [`new`](Self::new).
+    /// Same as [`new`](Self::new).
     #[must_use]
     pub fn with_faults(seed: u64, faults: Faults, builder: Builder) -> Self {
         let is_aligned = !pause();
@@ -76,19 +76,19 @@ impl TokioWorld {
     }
 
     /// Sets how long in real time [`settle`](Self::settle) waits for a handler, a rule or a hook
-    /// without any event; one second by default. Increase it for slow external work; decrease it if
-    /// handlers wait for timers only.
+    /// without any event; one second by default. Increase it for slow external work. Decrease it if
+    /// handlers wait only for timers.
     pub fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
     }
 
-    /// Runs everything that can run without advancing virtual time, including work on other threads
-    /// and real I/O, and waits for running handlers, rules and hooks. The [module's page](super)
-    /// describes for how long.
+    /// Runs everything that can run without advancing virtual time, including work on other threads and
+    /// real I/O, and waits for running handlers, rules and hooks. The [module's page](super) describes
+    /// for how long.
     ///
     /// # Panics
     ///
-    /// As [`World::settle`].
+    /// Same as [`World::settle`].
     pub async fn settle(&mut self) {
         loop {
             self.run_until_idle().await;
@@ -107,12 +107,12 @@ impl TokioWorld {
         }
     }
 
-    /// Advances tokio's clock and the world's clock by `span`, from timer to timer, and settles each
-    /// time.
+    /// Advances tokio's clock and the world's clock by `span`, from timer to timer, and settles after
+    /// each step.
     ///
     /// # Panics
     ///
-    /// As [`World::settle`].
+    /// Same as [`World::settle`].
     pub async fn advance(&mut self, span: Duration) {
         let end = self.world.now() + span;
         loop {
@@ -124,19 +124,19 @@ impl TokioWorld {
             let due = self.world.next_due().map_or(end, |due| due.min(end));
             let wait = due.saturating_sub(now);
             if wait > TICK {
-                // tokio advances its paused clock to the next timer once the runtime is idle.
+                // tokio advances its paused clock to the next timer when the runtime is idle.
                 let woken = poll_fn(|cx| self.world.poll_woken(cx));
                 tokio::select! { biased; () = woken => {} () = sleep(wait - TICK) => {} }
             } else {
-                // tokio's timers are not more exact than a tick, so the rest is advanced by hand.
+                // tokio's timers have a resolution of one tick, so the rest is advanced explicitly.
                 time::advance(wait).await;
             }
             self.sync_clock();
         }
     }
 
-    /// Runs the world, as [`settle`](Self::settle) does, until a condition holds: for the results of
-    /// spawned tasks, other processes or slow work.
+    /// Runs the world like [`settle`](Self::settle) until a condition holds. For results of spawned
+    /// tasks, other processes or slow work.
     ///
     /// ```
     /// # use roomer_tokio::{Server, testkit::TokioWorld};
@@ -180,72 +180,72 @@ impl TokioWorld {
         }
     }
 
-    /// Calms the network and settles the world, as [`World::calm`] does.
+    /// Calms the network and settles the world, like [`World::calm`].
     ///
     /// # Panics
     ///
-    /// As [`World::settle`].
+    /// Same as [`World::settle`].
     pub async fn calm(&mut self) {
         without_budget(|| self.world.calm()).await;
         self.settle().await;
     }
 
-    /// Connects a client, as [`World::connect`] does.
+    /// Connects a client, like [`World::connect`].
     pub fn connect(&mut self) -> Client {
         self.world.connect()
     }
 
-    /// Connects a client with this target and these headers, as [`World::connect_to`] does.
+    /// Connects a client with this target and these headers, like [`World::connect_to`].
     pub fn connect_to(&mut self, target: &str, headers: &str) -> Client {
         self.world.connect_to(target, headers)
     }
 
-    /// Connects a client with this address, as [`World::connect_from`] does.
+    /// Connects a client with this address, like [`World::connect_from`].
     pub fn connect_from(&mut self, address: SocketAddr) -> Client {
         self.world.connect_from(address)
     }
 
-    /// Connects a client with these options, as [`World::connect_with`] does.
+    /// Connects a client with these options, like [`World::connect_with`].
     ///
     /// # Panics
     ///
-    /// As [`World::connect_with`].
+    /// Same as [`World::connect_with`].
     pub fn connect_with(&mut self, handshake: Handshake) -> Client {
         self.world.connect_with(handshake)
     }
 
-    /// Connects a client that sends these bytes, as [`World::connect_raw`] does.
+    /// Connects a client that sends these bytes, like [`World::connect_raw`].
     pub fn connect_raw(&mut self, bytes: Vec<u8>) -> Client {
         self.world.connect_raw(bytes)
     }
 
-    /// Spawns a future, as [`World::spawn`] does: unlike with `tokio::spawn`, the seed determines when
-    /// it is polled.
+    /// Spawns a future, like [`World::spawn`]. Unlike with `tokio::spawn`, the seed determines when it
+    /// is polled.
     pub fn spawn(&mut self, future: impl Future<Output = ()> + 'static) -> usize {
         self.world.spawn(future)
     }
 
-    /// Drops a spawned future, as [`World::abort`] does.
+    /// Drops a spawned future, like [`World::abort`].
     pub fn abort(&mut self, task: usize) {
         self.world.abort(task);
     }
 
-    /// Replaces the faults of the network, as [`World::set_faults`] does.
+    /// Replaces the faults of the network, like [`World::set_faults`].
     pub fn set_faults(&mut self, faults: Faults) {
         self.world.set_faults(faults);
     }
 
-    /// Returns the world's random numbers, as [`World::rng`] does.
+    /// Returns the world's random number generator, like [`World::rng`].
     pub fn rng(&mut self) -> &mut Rng {
         self.world.rng()
     }
 
-    /// Lets the application's code panic, as [`World::allow_panics`] does.
+    /// Permits panics of the application's code, like [`World::allow_panics`].
     pub fn allow_panics(&mut self) {
         self.world.allow_panics();
     }
 
-    /// Lets handlers be pending at the end, as [`World::allow_waiting`] does.
+    /// Permits handlers to be pending at the end, like [`World::allow_waiting`].
     pub fn allow_waiting(&mut self) {
         self.world.allow_waiting();
     }
@@ -270,14 +270,14 @@ impl TokioWorld {
         }
     }
 
-    /// Advances the world's clock to the time of tokio's.
+    /// Advances the world's clock to tokio's time.
     fn sync_clock(&mut self) {
         let now = self.start.elapsed();
         self.world.jump(now.saturating_sub(self.world.now()));
     }
 
-    /// Waits in real time, while tokio's clock stands still, until a connection has something to do.
-    /// Returns false after `most`.
+    /// Waits in real time, while tokio's clock stands still, until a connection has work. Returns false
+    /// after `most`.
     async fn woken_within(&self, most: Duration) -> bool {
         let (end, ended) = mpsc::channel::<()>();
         // tokio does not advance its paused clock while blocking work is running.
@@ -314,13 +314,13 @@ impl fmt::Debug for TokioWorld {
     }
 }
 
-/// Runs many tasks of the world within one poll of tokio, without its cooperative budget. The budget is
-/// meant for one task: once it is exhausted, all further tasks of the world would stay pending.
+/// Runs many tasks of the world within one poll of tokio, without the cooperative budget. The budget is
+/// meant for a single task: once it is exhausted, all further tasks of the world would stay pending.
 async fn without_budget<T>(mut run: impl FnMut() -> T) -> T {
     unconstrained(poll_fn(|_| Poll::Ready(run()))).await
 }
 
-/// Pauses tokio's clock. Returns false if it was paused already.
+/// Pauses tokio's clock. Returns false if it was already paused.
 fn pause() -> bool {
     let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
     assert!(
@@ -328,7 +328,7 @@ fn pause() -> bool {
         "a TokioWorld needs a tokio runtime of one thread: write \
          #[tokio::test(start_paused = true)] above the test"
     );
-    // `time::pause` panics if the clock is paused already, which only shows in that it stands
+    // `time::pause` panics if the clock is already paused, which can only be detected by its standing
     // still.
     let (real, paused) = (std::time::Instant::now(), Instant::now());
     while real.elapsed() < Duration::from_micros(1) {}
@@ -339,10 +339,10 @@ fn pause() -> bool {
     is_running
 }
 
-/// Advances the paused clock to the beginning of one of tokio's ticks, with a precision of a
-/// nanosecond. Timers would fire up to a tick late otherwise.
+/// Advances the paused clock to the start of one of tokio's ticks, with nanosecond precision. Otherwise
+/// timers would fire up to a tick late.
 async fn align() {
-    // An upper bound of the time since the beginning of the tick; each round reduces it.
+    // An upper bound of the time since the start of the tick, reduced by each round.
     let mut late = TICK;
     for step in [50_000, 1_000, 20, 1].map(Duration::from_nanos) {
         let mut tick = pin!(sleep(Duration::from_nanos(1)));

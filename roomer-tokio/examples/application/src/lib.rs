@@ -1,4 +1,4 @@
-//! Rooms in a whole application on axum, apart from its command line: `main.rs` shows how to use it.
+//! The example application: rooms in an axum application. `main.rs` contains its command line.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 mod login;
@@ -52,7 +52,7 @@ pub async fn run(
         .with_state(App { rooms: rooms.clone(), permissions })
         .into_make_service_with_connect_info::<Peer>();
     axum::serve(listener, app).with_graceful_shutdown(stop).await?;
-    // axum does not close upgraded connections; the rooms do, at a limited rate.
+    // axum does not close upgraded connections; the room server closes them, at a limited rate.
     let report = rooms.drain().await;
     tracing::info!(closed = report.closed, cut = report.cut, "the rooms are closed");
     Ok(())
@@ -84,7 +84,7 @@ async fn metrics(State(app): State<App>) -> String {
     app.rooms.stats().to_prometheus()
 }
 
-/// Lets a user into a room, if an administrator says so.
+/// Permits a user to enter a room. For administrators.
 async fn allow(
     State(app): State<App>,
     Extension(account): Extension<Account>,
@@ -99,7 +99,7 @@ async fn allow(
     }
 }
 
-/// Removes all of a user's connections from a room, and keeps them out.
+/// Removes all of a user's connections from a room and denies further joins. For administrators.
 async fn kick(
     State(app): State<App>,
     Extension(account): Extension<Account>,
@@ -108,7 +108,7 @@ async fn kick(
     if !account.is_admin {
         return StatusCode::FORBIDDEN;
     }
-    // The permission first, so that a kicked user cannot rejoin in between.
+    // The permission is removed first, so that the user cannot rejoin in between.
     if let Err(error) = app.permissions.forbid(&room, &user).await {
         return failed(&error);
     }
@@ -123,7 +123,7 @@ fn failed(error: &permissions::Error) -> StatusCode {
     StatusCode::INTERNAL_SERVER_ERROR
 }
 
-/// The address at the other end of a connection.
+/// The address of the remote end of a connection.
 #[derive(Clone, Copy)]
 struct Peer(SocketAddr);
 

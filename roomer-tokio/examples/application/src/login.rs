@@ -1,4 +1,4 @@
-//! Logins by JSON Web Tokens, checked by middleware before any route is reached.
+//! Logins with JSON Web Tokens, checked by middleware in front of all routes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use roomer_example_support::hs256;
 use roomer_example_support::program::Outcome;
 
-/// The user who is logged in, for the routes of axum, and for the rules and handlers of the rooms.
+/// The logged-in user, for the routes of axum and for the rules and handlers of the rooms.
 #[derive(Clone)]
 pub struct Account {
     pub name: String,
@@ -28,11 +28,11 @@ struct Token {
     /// The user's name.
     sub: String,
     admin: bool,
-    /// The end of the login, in seconds since 1970.
+    /// The expiry of the login, as a Unix time.
     exp: u64,
 }
 
-/// The key and the rules by which tokens are checked.
+/// The key and the rules for validating tokens.
 pub struct Logins {
     key: DecodingKey,
     rules: Validation,
@@ -42,7 +42,7 @@ impl Logins {
     pub fn new(secret: &[u8]) -> Self {
         hs256::install();
         let mut rules = Validation::new(Algorithm::HS256);
-        // The rooms close a connection at this very second.
+        // No leeway, since the room server closes a connection exactly at the expiry.
         rules.leeway = 0;
         Logins { key: DecodingKey::from_secret(secret), rules }
     }
@@ -56,7 +56,7 @@ pub fn issue(secret: &[u8], name: &str, is_admin: bool, good_for: Duration) -> O
     Ok(jsonwebtoken::encode(&Header::default(), &token, &EncodingKey::from_secret(secret))?)
 }
 
-/// Browsers cannot send headers with a WebSocket.
+/// The query parameters. Browsers cannot send headers with a WebSocket handshake.
 #[derive(Deserialize)]
 pub struct Parameters {
     token: Option<String>,

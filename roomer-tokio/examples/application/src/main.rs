@@ -1,14 +1,13 @@
-//! Rooms in a whole application on axum: logins by JSON Web Tokens in middleware, permissions in
-//! SQLite, routes for administrators, figures for Prometheus, a log, TLS, and an orderly end.
+//! Example of a complete application: rooms on axum with JSON Web Tokens, permissions in SQLite, routes
+//! for administrators, Prometheus metrics, a log, TLS and graceful shutdown.
 //!
-//! `JWT_SECRET=secret cargo run -p roomer-application -- cert.pem key.pem`. It prints a token
-//! for an administrator, `root`. Then, with `-k` where the certificate is not a known one:
-//!
+//! `JWT_SECRET=secret cargo run -p roomer-application -- cert.pem key.pem` prints a token for an
+//! administrator, `root`. Then, with `-k` if the certificate is self-signed:
 //! - `curl -H "Authorization: Bearer $TOKEN" -X PUT https://127.0.0.1:8443/rooms/staff/allow/ann`
-//!   lets ann into the room `staff`, from now on and after a restart;
-//! - `curl -H … -X POST https://127.0.0.1:8443/rooms/staff/kick/ann` takes her out and forbids it;
+//!   permits ann to join the room `staff`, permanently;
+//! - `curl -H … -X POST https://127.0.0.1:8443/rooms/staff/kick/ann` removes her and denies further joins;
 //! - clients connect to `wss://127.0.0.1:8443/ws`, with the header or with `?token=…`;
-//! - `https://127.0.0.1:8443/metrics` is for Prometheus.
+//! - Prometheus scrapes `https://127.0.0.1:8443/metrics`.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout)]
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! TLS for `axum::serve`, by rustls.
+//! TLS for `axum::serve`, using rustls.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,16 +14,16 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// How long a TLS handshake may take.
+/// The timeout of a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// How many connections may wait until axum takes them.
+/// The maximum number of connections that wait for axum.
 const WAITING: usize = 64;
 
 type Accepted = (TlsStream<TcpStream>, SocketAddr);
 
-/// A listener whose connections have done their TLS handshakes, each in a task of its own, so that
-/// a slow one holds up no other.
+/// A listener whose connections have completed their TLS handshakes. Each handshake runs in a separate
+/// task, so that a slow one does not delay others.
 pub struct TlsListener {
     address: SocketAddr,
     accepted: Receiver<Accepted>,
@@ -32,7 +32,7 @@ pub struct TlsListener {
 
 impl TlsListener {
     pub fn new(listener: TcpListener, config: ServerConfig) -> Self {
-        // If the system does not report the address, any will do: only axum's log would show it.
+        // The fallback is harmless, since the address appears only in axum's log.
         let address = listener.local_addr().unwrap_or(SocketAddr::from(([0, 0, 0, 0], 0)));
         let (sender, accepted) = mpsc::channel(WAITING);
         let acceptor = TlsAcceptor::from(Arc::new(config));
@@ -70,7 +70,7 @@ impl Listener for TlsListener {
     async fn accept(&mut self) -> Accepted {
         match self.accepted.recv().await {
             Some(accepted) => accepted,
-            // Never happens: the task with the sender ends only with this listener.
+            // Unreachable: the task with the sender ends only with this listener.
             None => std::future::pending().await,
         }
     }

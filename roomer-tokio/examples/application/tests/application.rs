@@ -1,4 +1,4 @@
-//! The example of a whole application, run as it is: over TLS, with a database in a file.
+//! Tests of the example application over TLS, with a database in a file.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{Read, Write};
@@ -24,7 +24,7 @@ type Tls = StreamOwned<ClientConnection, TcpStream>;
 const SECRET: &[u8] = b"a secret of the test's";
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// The application, running.
+/// A running application.
 struct Application {
     addr: SocketAddr,
     trust: Arc<ClientConfig>,
@@ -67,7 +67,7 @@ impl Application {
         StreamOwned::new(ClientConnection::new(self.trust.clone(), name).unwrap(), stream)
     }
 
-    /// Sends a plain request. Returns the status and the body of the answer.
+    /// Sends an HTTP request. Returns the status and the body of the response.
     fn ask(&self, method: &str, target: &str, token: Option<&str>) -> (u16, String) {
         let login = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
         let request = format!(
@@ -105,7 +105,7 @@ impl Application {
         }
     }
 
-    /// Stops the application: all connected clients are notified.
+    /// Stops the application, and checks that all connected clients are closed.
     fn stop<const N: usize>(self, clients: [Client; N]) {
         self.stop.send(()).unwrap();
         for mut client in clients {
@@ -123,7 +123,7 @@ impl Client {
         self.0.send(Message::binary(packet.to_bytes())).unwrap();
     }
 
-    /// Reads until a packet with this room and event, and returns its payload.
+    /// Reads up to a packet with this room and event, and returns its payload.
     fn expect(&mut self, room: &str, event: &str) -> Vec<u8> {
         loop {
             match self.0.read().unwrap() {
@@ -139,7 +139,7 @@ impl Client {
         }
     }
 
-    /// Asks to join. Returns true if the server permits it.
+    /// Sends a join. Returns true if the server permits it.
     fn join(&mut self, room: &str) -> bool {
         self.say(room, "join");
         loop {
@@ -156,7 +156,7 @@ impl Client {
         loop {
             match self.0.read() {
                 Ok(Message::Close(Some(frame))) => {
-                    // The stream may be over before our answer is out.
+                    // The stream may have ended before the client's close frame is sent.
                     while !matches!(self.0.read(), Err(Error::ConnectionClosed | Error::Io(_))) {}
                     return frame.code.into();
                 }
@@ -171,7 +171,7 @@ fn token(name: &str, is_admin: bool) -> String {
     roomer_application::issue(SECRET, name, is_admin, HOUR).unwrap()
 }
 
-/// A path in the folder for tests at which there is no database.
+/// Returns a path in the test folder at which no database exists.
 fn database(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_file(&path);

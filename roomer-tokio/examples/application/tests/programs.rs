@@ -1,4 +1,4 @@
-//! The application as a program. The cases are in `roomer_conformance::programs`.
+//! Tests of the application's command line. The cases are in `roomer_conformance::programs`.
 #![cfg(unix)]
 
 #[path = "../src/main.rs"]

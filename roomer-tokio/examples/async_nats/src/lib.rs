@@ -1,4 +1,4 @@
-//! A carrier over the official client of NATS, as an example of a [`Carrier`] over any client of a broker:
+//! A carrier over the official NATS client, as an example of a [`Carrier`] over any broker client:
 //!
 //! ```no_run
 //! use roomer_async_nats::NatsCarrier;
@@ -14,8 +14,8 @@
 //! # }
 //! ```
 //!
-//! The features `nats` of `roomer-tokio` and `roomer-smol` have a carrier of their own, which needs fewer
-//! crates and less time for each frame.
+//! The feature `nats` of `roomer-tokio` and `roomer-smol` provides another carrier, with fewer
+//! dependencies and a lower cost per frame.
 #![forbid(unsafe_code)]
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,39 +28,39 @@ use futures_util::stream::select;
 use roomer_tokio::{Bytes, Carrier, CarrierEvent, Subject, Subjects};
 use tokio::sync::mpsc::{self, Receiver, Sender, UnboundedReceiver, UnboundedSender};
 
-/// The maximum number of bytes that wait for the client.
+/// The maximum number of bytes queued for the client.
 const MAX_QUEUED: usize = 1 << 20;
 
-/// The maximum number of events that wait for the server.
+/// The maximum number of events queued for the server.
 const MAX_EVENTS: usize = 1024;
 
-/// The delay before the client connects again, which grows with each attempt.
+/// The initial delay before the client reconnects, which grows with each attempt.
 const MIN_DELAY: Duration = Duration::from_millis(100);
 const MAX_DELAY: Duration = Duration::from_secs(1);
 
-/// The payload of a message to this node itself; no frame begins with it. Its return shows that the
-/// broker has processed the subscriptions before it.
+/// The prefix of a message that the node publishes to itself; no frame begins with it. When the message
+/// arrives, the broker has processed the subscriptions before it.
 const PROBE: &[u8] = b"probe ";
 
-/// A link to a NATS server by the official client.
+/// A link to a NATS server over the official client.
 pub struct NatsCarrier {
     subjects: Subjects,
     link: Arc<Link>,
-    /// Frames for the client; `None` once the link is being closed.
+    /// The queue of frames for the client; `None` after the close has begun.
     frames: Option<UnboundedSender<(String, Bytes)>>,
     events: Receiver<CarrierEvent>,
 }
 
-/// The state that the carrier and the task of the client share.
+/// The state shared by the carrier and the client's task.
 #[derive(Default)]
 struct Link(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// The largest frame that the broker accepts; 0 while the link is down.
+    /// The maximum length of a frame; 0 while the link is down.
     max_payload: usize,
     queued: usize,
-    /// The task that waits until all frames are handed to the client.
+    /// Waker of the task that waits until all frames are passed to the client.
     flusher: Option<Waker>,
 }
 
@@ -71,8 +71,8 @@ impl Link {
 }
 
 impl NatsCarrier {
-    /// Creates a link to the server at `address`, for a node with these subjects. It runs in a task of the
-    /// current tokio runtime, and connects again by itself.
+    /// Creates a link to the server at `address` for a node with these subjects. The link runs in a
+    /// task of the current tokio runtime, and reconnects automatically.
     #[must_use]
     pub fn connect(address: &str, subjects: Subjects) -> Self {
         let (frames, queue) = mpsc::unbounded_channel();
@@ -130,7 +130,7 @@ impl Carrier for NatsCarrier {
     }
 }
 
-/// The task of the client.
+/// The task that runs the client.
 struct Task {
     own: String,
     all: String,
@@ -149,11 +149,11 @@ impl Task {
                 MIN_DELAY.saturating_mul(u32::try_from(tries).unwrap_or(u32::MAX)).min(MAX_DELAY)
             })
             .event_callback(move |event| {
-                // Without a receiver the task has ended.
+                // Fails only if the task with the receiver has ended.
                 let _ = tell.send(event);
                 std::future::ready(())
             });
-        // The client subscribes again whenever it has reconnected.
+        // After a reconnect, the client restores its subscriptions itself.
         let subscribed = async {
             let client = options.connect(&address).await?;
             let (own, all) = (&self.own, &self.all);
@@ -172,7 +172,7 @@ impl Task {
                 frame = queue.recv() => {
                     let Some((subject, frame)) = frame else { break };
                     let len = frame.len();
-                    // A frame that the client cannot take counts as lost.
+                    // A frame that the client does not accept counts as lost.
                     if self.is_up() {
                         let _ = client.publish(subject, frame).await;
                     }
@@ -187,7 +187,7 @@ impl Task {
         self.link.state().max_payload > 0
     }
 
-    /// Handles a change of the client's connection.
+    /// Handles an event of the client's connection.
     async fn changed(&mut self, client: &Client, event: Event) {
         match event {
             Event::Connected => {
@@ -212,12 +212,12 @@ impl Task {
                 self.link.state().max_payload = max_payload;
                 self.event(CarrierEvent::Up { max_payload }).await;
             }
-            // The event belongs to an earlier connection.
+            // The probe belongs to an earlier connection.
             Some(_) => {}
         }
     }
 
-    /// Reports the end of the link, if it was up.
+    /// Reports that the link is down, if it was up.
     async fn down(&self, why: &str) {
         let was_up = std::mem::take(&mut self.link.state().max_payload) > 0;
         if was_up {
@@ -226,7 +226,7 @@ impl Task {
     }
 
     async fn event(&self, event: CarrierEvent) {
-        // Without a receiver the carrier is dropped, and the queue ends as well.
+        // Fails only if the carrier was dropped, after which the queue of frames ends too.
         let _ = self.events.send(event).await;
     }
 

@@ -1,4 +1,4 @@
-//! Two servers over the official client and a real NATS server.
+//! Test of two servers that use the official client and a real NATS server.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::net::SocketAddr;
@@ -66,7 +66,7 @@ fn two_servers_share_their_rooms_over_the_official_client() {
     let mut b = Client::connect(nodes[1].addr);
     a.expect_new_member("root", &b.id);
     talk(&mut a, &mut b, 5);
-    // Sent in parts, since it is larger than a frame.
+    // Sent in parts, since it exceeds the length of a frame.
     talk(&mut b, &mut a, 900_000);
     for _ in 0..100 {
         talk(&mut a, &mut b, 100);
@@ -76,14 +76,14 @@ fn two_servers_share_their_rooms_over_the_official_client() {
     until("the end of the broker is not noticed", || {
         nodes.iter().all(|node| !node.server.cluster().unwrap().is_up).then_some(())
     });
-    // The message waits in the journal.
+    // The message is kept in the journal.
     a.send_to_room("root", "chat", b"meanwhile");
     broker.restart();
     formed(&nodes);
     b.expect("root", "chat", "", &a.id, b"meanwhile");
     talk(&mut b, &mut a, 5);
 
-    // A node announces its stop.
+    // A stopping node announces its departure.
     let [one, two] = nodes;
     assert!(two.stop.send(()).is_ok());
     b.expect_close(1001);

@@ -1,4 +1,4 @@
-//! The connections and the one loop that reads them all.
+//! The connections, and the poll loop that reads all of them.
 
 mod receive;
 mod session;
@@ -20,10 +20,10 @@ use crate::report::{Progress, Report};
 use crate::wire;
 use session::{Session, Sessions};
 
-/// All connections are read into one buffer; each holds only incomplete frames.
+/// The size of the shared read buffer. Connections keep only incomplete frames.
 const BUFFER: usize = 256 * 1024;
 
-/// The capacity that a connection may keep of a buffer that has become empty.
+/// The maximum capacity that a connection keeps of an empty buffer.
 const KEEP: usize = 64 * 1024;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,12 +39,12 @@ enum Phase {
 #[derive(Default)]
 struct Conn {
     phase: Phase,
-    /// The beginning of a frame whose rest has not arrived.
+    /// The start of an incomplete frame.
     held: Vec<u8>,
-    /// The beginning of a message in several frames.
+    /// The earlier fragments of a message.
     parts: Vec<u8>,
     deaf: bool,
-    /// Present if the connection speaks the extended protocol.
+    /// Present if the connection uses the extended protocol.
     session: Option<Box<Session>>,
 }
 
@@ -64,21 +64,21 @@ pub struct Net {
     scratch: Vec<u8>,
     ids: Vec<String>,
     wanted: usize,
-    /// How many handshakes may be under way at once.
+    /// The maximum number of concurrent handshakes.
     pub inflight: usize,
-    /// How many connections are open.
+    /// The number of open connections.
     opened: usize,
-    /// How many are connecting.
+    /// The number of connections that are being opened.
     starting: usize,
-    /// Further connections speak the extended protocol.
+    /// True if new connections use the extended protocol.
     pub extended: bool,
-    /// Extended connections acknowledge the first packet of their session at once, so that the server
-    /// keeps nothing for them.
+    /// True if extended connections acknowledge the first packet of their session immediately, so that
+    /// the server keeps no packets for them.
     pub eager_acks: bool,
     pub sessions: Sessions,
-    /// Only counts messages instead of reading them, for connections that are open.
+    /// True to only count messages on open connections instead of parsing them.
     pub skim: bool,
-    /// How connections ended that the server closed: by the code, or why there was none.
+    /// The number of connections closed by the server, by close code or by the reason for its absence.
     pub closings: BTreeMap<String, u64>,
     pub reads: u64,
     pub messages: u64,
@@ -118,7 +118,7 @@ impl Net {
         })
     }
 
-    /// Nanoseconds since the generator started.
+    /// Returns the nanoseconds since the generator started.
     pub fn now(&self) -> u64 {
         self.start.elapsed().as_nanos() as u64
     }
@@ -127,18 +127,18 @@ impl Net {
         &self.ids
     }
 
-    /// How many connections the server has closed.
+    /// Returns the number of connections closed by the server.
     fn closed(&self) -> u64 {
         self.closings.values().sum()
     }
 
-    /// Reports how many connections the server has closed; each is a fault.
+    /// Reports the number of connections closed by the server, each of which is a fault.
     pub fn tell_closed(&self, report: &mut Report, faults: &mut Faults) {
         report.put("disconnected", self.closed());
         faults.add_many(self.closed(), || format!("connections were closed: {}", self.ways()));
     }
 
-    /// How connections were closed, in words.
+    /// Describes how connections were closed.
     pub fn ways(&self) -> String {
         let ways = self.closings.iter().map(|(how, count)| format!("{how}: {count}"));
         ways.collect::<Vec<_>>().join(", ")
@@ -148,12 +148,12 @@ impl Net {
         self.conns[conn].phase == Phase::Open
     }
 
-    /// Returns how long nothing has arrived.
+    /// Returns the time since a packet last arrived.
     pub fn quiet_for(&self) -> Duration {
         self.last_heard.elapsed()
     }
 
-    /// Returns a sender, for use outside of a [`Listener`].
+    /// Returns a sender for use outside a [`Listener`].
     pub fn out(&mut self) -> Out<'_> {
         let now = self.now();
         Out {
@@ -165,13 +165,13 @@ impl Net {
         }
     }
 
-    /// Asks for more connections; they open in the following turns.
+    /// Requests more connections, which are opened in the following turns.
     pub fn want(&mut self, more: usize) -> io::Result<()> {
         self.wanted += more;
         self.start_more()
     }
 
-    /// Opens this many connections and waits until all are in `root`.
+    /// Opens `more` connections and waits until all have joined `root`.
     pub fn open(
         &mut self,
         more: usize,
@@ -194,7 +194,7 @@ impl Net {
         Ok(())
     }
 
-    /// Waits until nothing has arrived for some time, but not forever.
+    /// Waits until nothing has arrived for some time, up to a limit.
     pub fn settle(
         &mut self,
         quiet: Duration,
@@ -208,12 +208,12 @@ impl Net {
         Ok(())
     }
 
-    /// Waits for the server, at most this long, and handles what it sent.
+    /// Waits for the server for up to `wait`, and handles received packets.
     pub fn turn(&mut self, wait: Duration, listener: &mut impl Listener) -> io::Result<()> {
         self.wait(Some(wait), listener)
     }
 
-    /// Waits like `wait`, but exactly, even below a millisecond.
+    /// Like [`turn`](Self::turn), with a resolution below a millisecond.
     pub fn exact_turn(&mut self, wait: Duration, listener: &mut impl Listener) -> io::Result<()> {
         let wait = self.alarm.set(wait)?;
         self.wait(wait, listener)
@@ -242,7 +242,7 @@ impl Net {
         self.start_more()
     }
 
-    /// The server of a connection.
+    /// Returns the server that a connection belongs to.
     fn target(&self, conn: usize) -> &Target {
         &self.targets[conn % self.targets.len()]
     }
@@ -272,7 +272,7 @@ impl Net {
         Ok(())
     }
 
-    /// A connection is open.
+    /// Records that a connection is open.
     fn is_up(&mut self, conn: usize) {
         self.conns[conn].phase = Phase::Open;
         self.opened += 1;
@@ -297,7 +297,7 @@ impl Net {
             match socket.write(pending) {
                 Ok(written) => drop(pending.drain(..written)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // If it is more than a full buffer, reading returns the error.
+                // If more bytes are pending than fit into the buffer, the next read returns the error.
                 Err(_) => break,
             }
         }
@@ -310,7 +310,8 @@ impl Net {
         self.read(conn, true, l)
     }
 
-    /// Closes a connection: with a close frame if it has a session, which would be kept otherwise.
+    /// Closes a connection. Sends a close frame if it has a session, which the server would keep
+    /// otherwise.
     pub fn leave(&mut self, conn: usize) -> io::Result<()> {
         if self.conns[conn].session.is_some() {
             wire::control(wire::CLOSE, &1000u16.to_be_bytes(), &mut self.pending[conn]);
@@ -320,7 +321,7 @@ impl Net {
         Ok(())
     }
 
-    /// Ends a connection without a word.
+    /// Closes a connection without a close frame.
     pub fn hang_up(&mut self, conn: usize) {
         self.conns[conn].phase = Phase::Closed;
         let _ = self.poll.registry().deregister(&mut self.sockets[conn]);

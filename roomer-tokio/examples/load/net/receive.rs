@@ -1,4 +1,4 @@
-//! Received frames, and the packets in them.
+//! The inbound path: received frames, and the packets in them.
 
 use std::io::{self, Read as _};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::opening;
 use crate::wire::{self, Head};
 
 impl Net {
-    /// Reads until the socket is empty. A short read means that too, unless the end of the stream
+    /// Reads until the socket is empty. A short read also indicates that, unless the end of the stream
     /// may follow.
     pub(super) fn read(
         &mut self,
@@ -54,7 +54,7 @@ impl Net {
         result
     }
 
-    /// Takes the whole frames at the start of `data`; returns the number of their bytes.
+    /// Processes the whole frames at the start of `data`. Returns the number of their bytes.
     fn take(&mut self, conn: usize, data: &[u8], l: &mut impl Listener) -> io::Result<usize> {
         let mut at = 0;
         if self.conns[conn].phase == Phase::Upgrading {
@@ -122,7 +122,7 @@ impl Net {
                 self.greeted(conn, &packet, listener)?
             }
             Phase::Open if is_own => {
-                // The server's acknowledgements show which packets need not be sent again.
+                // The server's acknowledgements indicate which packets need not be retransmitted.
                 if packet.dst == ACK_NOW {
                     self.acknowledge(conn);
                 }

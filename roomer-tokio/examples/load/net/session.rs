@@ -1,4 +1,4 @@
-//! The client's side of the extended protocol: `hello`, acknowledgements, lost sockets and returns.
+//! The client side of the extended protocol: `hello`, acknowledgements, lost sockets and resumes.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,37 +13,37 @@ use crate::listener::{Listener, Out};
 use crate::opening;
 use crate::options::Target;
 
-/// The session of a connection that speaks the extended protocol.
+/// The session of a connection that uses the extended protocol.
 #[derive(Debug, Default)]
 pub(super) struct Session {
-    /// The key to the next return; empty before the first `hello`.
+    /// The token for the next resume; empty before the first `hello`.
     token: String,
-    /// The packets of the session that were received.
+    /// The number of the session's received packets, and when to acknowledge them.
     received: AckSchedule,
-    /// True while the next `hello` has to continue the session.
+    /// True while the next `hello` has to resume the session.
     is_returning: bool,
 }
 
-/// The sessions' timers and figures.
+/// Timers and statistics of all sessions.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    /// The connections that have to acknowledge something, and when. All delays are the same, so that
-    /// the list is in order; an entry whose packets are acknowledged already has no effect.
+    /// The connections that have to send an acknowledgement, with the deadline. The list is sorted,
+    /// since all delays are equal. An entry whose packets were already acknowledged has no effect.
     pub(super) due: VecDeque<(Duration, usize)>,
-    /// The connections that are to return, from the next one on.
+    /// The connections that still have to resume.
     pub(super) returning: std::ops::Range<usize>,
-    /// Sessions that were continued on a new socket.
+    /// The number of sessions resumed on a new socket.
     pub resumed: u64,
-    /// Returns that got a new session.
+    /// The number of resumes that were refused and got a new session.
     pub refused: u64,
-    /// Acknowledgements that were sent.
+    /// The number of acknowledgements sent.
     pub acks: u64,
 }
 
 /// The content of the server's `hello`.
 pub(super) struct Hello {
     pub(super) resumed: bool,
-    /// The client's packets that the server has handled.
+    /// The number of the client's packets that the server has handled.
     pub(super) received: u64,
     session: String,
 }
@@ -61,7 +61,7 @@ impl Hello {
 }
 
 impl Session {
-    /// Appends the query of a connection's address.
+    /// Appends the query parameters of the session to a path.
     pub(super) fn add_to(&self, path: &mut String) {
         path.push(if path.contains('?') { '&' } else { '?' });
         path.push_str("roomer=2");
@@ -71,17 +71,17 @@ impl Session {
         }
     }
 
-    /// Applies the server's `hello`.
+    /// Processes the server's `hello`.
     pub(super) fn greet(&mut self, payload: &[u8]) -> Option<Hello> {
         let mut hello = Hello::read(payload)?;
         self.token = std::mem::take(&mut hello.session);
         if hello.resumed {
-            // The count in the address was the acknowledgement.
+            // The count in the query was an acknowledgement.
             self.received.acknowledge();
         } else {
             self.received = AckSchedule::default();
         }
-        // A session that was not asked for cannot be continued.
+        // Resuming a session that was not requested is a fault.
         let is_wrong = hello.resumed && !self.is_returning;
         self.is_returning = false;
         (!is_wrong).then_some(hello)
@@ -102,7 +102,7 @@ impl Net {
         }
     }
 
-    /// Counts a packet of a session, and acknowledges when it is time.
+    /// Counts a packet of a session, and schedules or sends its acknowledgement.
     pub(super) fn count(&mut self, conn: usize, bytes: usize, now: Duration) {
         let Some(session) = &mut self.conns[conn].session else { return };
         let had_none = session.received.due_at().is_none();
@@ -136,7 +136,7 @@ impl Net {
         }
     }
 
-    /// Acknowledges everything that was received, and waits until nothing more arrives.
+    /// Acknowledges all received packets, and waits until nothing more arrives.
     pub fn settle_sessions(&mut self, quiet: Duration, l: &mut impl Listener) -> io::Result<()> {
         while let Some((_, conn)) = self.sessions.due.pop_front() {
             let state = &self.conns[conn];
@@ -148,7 +148,7 @@ impl Net {
         self.settle(quiet, Duration::from_secs(60), l)
     }
 
-    /// Cuts sockets without a close frame: the server gets a reset.
+    /// Closes sockets without a close frame: the server receives a reset.
     pub fn cut(&mut self, conns: std::ops::Range<usize>) -> io::Result<()> {
         for conn in conns {
             let unconnected = opening::socket(self.target(conn))?;
@@ -162,8 +162,8 @@ impl Net {
         Ok(())
     }
 
-    /// Lets connections whose sockets were cut return to their sessions, as many at once as
-    /// handshakes may be under way. They open in the following turns.
+    /// Lets connections whose sockets were cut resume their sessions, up to the limit of concurrent
+    /// handshakes. They are opened in the following turns.
     pub fn come_back(&mut self, conns: std::ops::Range<usize>) -> io::Result<()> {
         for session in self.conns[conns.clone()].iter_mut().filter_map(|c| c.session.as_mut()) {
             session.is_returning = true;
@@ -172,7 +172,7 @@ impl Net {
         self.start_more()
     }
 
-    /// Returns true once all connections are open.
+    /// Returns true if all connections are open.
     pub fn all_open(&self) -> bool {
         self.opened == self.wanted
     }

@@ -1,5 +1,5 @@
-//! The generator with few connections, against a server in this process: each scenario that speaks the
-//! extended protocol ends without a violation, and notices what it has to.
+//! Tests of the generator with few connections and a server in this process: each scenario with the
+//! extended protocol ends without a violation, and detects the violations that it should.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::process::{Command, Output};
@@ -12,12 +12,12 @@ use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::oneshot;
 
-/// Runs the generator against a server with these options.
+/// Runs the generator with a server with these options.
 fn load(set: impl FnOnce(Builder) -> Builder, args: &str) -> Output {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let url = format!("ws://{}/ws", listener.local_addr().unwrap());
-    // A machine that is busy for a while must not look like a client that is away too long.
+    // A long window, so that a busy machine cannot let a session expire.
     let builder = Server::builder().resume_window(Duration::from_secs(600));
     let server = set(builder).build().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -35,7 +35,7 @@ fn load(set: impl FnOnce(Builder) -> Builder, args: &str) -> Output {
     done
 }
 
-/// Returns the figures of a run, which must have no violation.
+/// Returns the results of a run, which must have no violation.
 fn figures(done: &Output) -> Value {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     serde_json::from_slice(&done.stdout).unwrap()
@@ -83,8 +83,8 @@ fn sessions_continue_after_all_sockets_are_cut() {
     let report = figures(&load(|it| it, "resume --conns 12 --members 3 --meanwhile 2"));
     let keys = ["resumed", "refused", "plain_notices", "extended_notices", "client_notices"];
     assert_eq!(keys.map(|key| report[key].as_u64()), [12, 0, 0, 0, 0].map(Some), "{report}");
-    // A message before the cut, two while the clients were away and one after, to three clients and an
-    // observer in each of four rooms.
+    // One message before the cut, two while the clients were disconnected and one after, to three
+    // clients and an observer in each of four rooms.
     let keys = ["received", "lost_copies", "doubled_copies"];
     assert_eq!(keys.map(|key| report[key].as_u64()), [4 * 4 * 4, 0, 0].map(Some), "{report}");
 }
