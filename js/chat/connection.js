@@ -1,5 +1,5 @@
 /**
- * The connection to the server of this page.
+ * Connects to the server of this page.
  *
  * @module connection
  */
@@ -8,16 +8,16 @@ import { connect } from "../src/index.js";
 
 const token = new URLSearchParams(location.search).get("token");
 
-/** Statuses after which another request would fail too. */
+/** Statuses for which a retry would fail too. */
 const REFUSALS = [401, 403];
 
 /**
- * Returns true for errors that do not concern the user: a payload of a peer that does not fit, a message to a member that has just
- * left, and a name that the server does not keep, which is sent as a message then.
+ * Returns true for errors that the user need not see: a peer's payload that does not decode, a message to a member that has just
+ * left, and a name that the server does not keep, which is then sent as a message.
  */
 const isExpected = ({ code, kind, event }) => code === "payload" || (code === "rejected" && (kind === "gone" || event === "roomer:info"));
 
-/** A browser hides why a WebSocket was rejected; a plain request to the same address shows it. */
+/** Returns why a WebSocket was rejected: browsers hide it, but a plain request to the same address shows it. */
 async function whyRefused() {
     const address = new URL("/ws", location.href);
     if (token !== null) {
@@ -27,17 +27,17 @@ async function whyRefused() {
         const answer = await fetch(address, { cache: "no-store" });
         return REFUSALS.includes(answer.status) ? (await answer.text()).trim().slice(0, 200) || `status ${answer.status}` : "";
     } catch {
-        // The server is not there at all: the client keeps trying.
+        // The server is unreachable, so the client keeps trying.
         return "";
     }
 }
 
 /**
- * Connects, and reconnects by itself.
+ * Creates the connection, which reconnects automatically.
  *
  * @param {object} hooks
- * @param {(state: string, problem: string) => void} hooks.changed the state of the client, and why it is closed
- * @param {(client: object) => void} hooks.started there is a new client, before it connects
+ * @param {(state: string, problem: string) => void} hooks.changed receives the client's state, and the reason if it is closed
+ * @param {(client: object) => void} hooks.started receives each new client before it connects
  * @returns {{ start: () => void, client: object }}
  */
 export function createConnection({ changed, started }) {

@@ -1,10 +1,10 @@
 /**
- * One room as the user sees it: its place in the list of rooms, its log, what is being written, and its receiver.
+ * One room in the user interface: its entry in the list of rooms, its log, its typing indicator, and the receiver of whispers.
  *
  * Messages of this page: "chat" (text to the room), "whisper" (text to one member), "typing" (see typing.js), "nick" (the name of
- * this client) and the request "seen" (see seen.js). The name is the client's info; "nick" is for those that do not know it: members
- * and servers with the plain protocol, which get it when the client joins and when they join, and the memory of the room, which
- * outlives its members.
+ * this client) and the request "seen" (see seen.js). The name is also the client's info. "nick" serves members and servers with
+ * the plain protocol, which receive it when the client joins and when they join, and the room's history, which outlives its
+ * members.
  *
  * @module conversation
  */
@@ -14,25 +14,27 @@ import { cleanName, forget, hasTold, learn, learnPast, me, nameIn, nameOf } from
 import { createReceipts } from "./seen.js";
 import { createTyping } from "./typing.js";
 
-/** Characters shown of one message. */
+/** The maximum number of characters of a message that are shown. */
 const MAX_TEXT = 4000;
 
 /** The time for which new members are collected before one message sends them this client's name, in milliseconds. */
 const TELL_DELAY = 250;
 
-/** Number of messages that the client asks for when it joins: of a room's memory of 100. */
+/** The number of messages that the client requests when it joins; the room's history keeps 100. */
 const RECALLED = 90;
 
-/** In a room that remembers, the number of messages after which the client sends its name again, so that the memory has it. */
+/**
+ * In a room with a history, the number of messages after which the client sends its name again, so that the history contains it.
+ */
 const NAME_INTERVAL = 40;
 
-/** The time that the past of a room may take to arrive, in milliseconds: it does not always end with a message. */
+/** The time within which a room's history arrives, in milliseconds, since no message marks its end. */
 const RECALLING = 500;
 
-/** The time after a reconnect until members that are back and missing are shown, in milliseconds. */
+/** The delay after a reconnect before returned and missing members are shown, in milliseconds. */
 const SETTLING = 5_000;
 
-/** Maximum number of members that receive the name one by one; beyond it, it is sent to the room. */
+/** The maximum number of members that receive the name individually; with more of them, it is sent to the room. */
 const MOST_TOLD = 8;
 
 const template = document.getElementById("room-template").content.firstElementChild;
@@ -45,12 +47,12 @@ const company = (others) => (others === 0 ? "nobody else is here" : others === 1
  * @param {(conversation: object) => void} page.open shows this conversation
  * @param {(conversation: object) => void} page.leave
  * @param {(conversation: object) => void} page.changed
- * @param {() => void} page.unread a message has arrived that the user does not see yet
- * @param {(conversation: object) => void} page.opened the client has entered the room
- * @param {(conversation: object, change: string, id: string) => void} page.member of "add", "remove"
- * @param {(id: string, before?: string) => void} page.renamed a member of some rooms has another name
+ * @param {() => void} page.unread called when a message has arrived that the user has not seen
+ * @param {(conversation: object) => void} page.opened called when the client has entered the room
+ * @param {(conversation: object, change: string, id: string) => void} page.member called with "add" or "remove"
+ * @param {(id: string, before?: string) => void} page.renamed called when a member of a room has another name
  * @param {(id: string) => boolean} page.knows returns true if the client shares a room with a peer
- * @param {(conversation: object) => boolean} page.isWatched whether the user is looking at it
+ * @param {(conversation: object) => boolean} page.isWatched returns true if the conversation is on screen and the page has focus
  * @param {() => void} page.write moves the focus to the message
  */
 export function createConversation(name, page) {
@@ -64,17 +66,17 @@ export function createConversation(name, page) {
     leaveButton.addEventListener("click", () => page.leave(self));
     document.getElementById("rooms").append(tab);
 
-    /** True if the connection is broken. */
+    /** True while the connection is broken. */
     let isReturning = false;
     let settling;
     let newcomers = new Set();
     let telling;
-    /** Messages of the room since it was sent the client's name. */
+    /** The number of messages in the room since the client's name was last sent to it. */
     let sinceName = Infinity;
-    /** True once the client has entered the room, and once it has entered it again in a new session. */
+    /** True once the client has entered the room, followed by true once it has re-entered it in a new session. */
     let wasOpen = false;
     let wasReopened = false;
-    /** The line after the past of the room, and the timer that adds it at the latest. */
+    /** The line shown after the room's history, followed by the timer that shows it at the latest. */
     let greeting = "";
     let recalling;
 
@@ -85,7 +87,7 @@ export function createConversation(name, page) {
         room: null,
         draft: "",
         whisperTo: null,
-        /** The receiver's name when the whisper began: the name of a member that leaves is forgotten. */
+        /** The receiver's name when the whisper began, since names of members that leave are dropped. */
         whisperName: "",
         unread: 0,
         get isOpen() {
@@ -98,7 +100,7 @@ export function createConversation(name, page) {
         join,
         send,
         startWhisper,
-        /** Handles a change of the text that the user is writing. */
+        /** Handles a change of the text in the input field. */
         wrote: (text) => void (self.room && self.typing.wrote(self.room, text, self.whisperTo)),
         stopWhisper() {
             self.whisperTo = null;
@@ -111,22 +113,22 @@ export function createConversation(name, page) {
                 log.isQuiet = true;
                 clearTimeout(settling);
                 self.typing.clear();
-                // Before the queued messages, since members do not know the name of the next id.
+                // Send the name before the queued messages, since members do not have a name for the next id.
                 self.tellName();
             }
         },
-        /** Handles the return to the session, after which nothing is missing. */
+        /** Handles the resumption of the session, in which no message was lost. */
         resumed() {
             isReturning = false;
             log.isQuiet = false;
             sentQueued();
         },
-        /** Sends the name to members and servers that do not support the info of members. */
+        /** Sends the name to members and servers without support for info. */
         tellName() {
             sinceName = Infinity;
             self.room && hasPlain() && sendName();
         },
-        /** Shows that a member has another name; `before` is undefined if it did not have one. */
+        /** Shows the new name of a member; `before` is undefined if it had none. */
         renamed(id, before) {
             if (self.members.has(id)) {
                 before ? log.renamed(id, before) : log.named();
@@ -136,9 +138,9 @@ export function createConversation(name, page) {
         lost({ payload, to, reason }) {
             const isUnsent = reason === "unsent";
             const states = isUnsent ? ["sent", "queued"] : ["queued", "sent"];
-            // Prefer the latest one in the likelier state. A queued message counts as sent once its room is open.
+            // Prefer the latest line in the likelier state. A queued message counts as sent once its room is open.
             const line = states.flatMap((state) => log.own(state)).findLast((each) => each.text === payload && each.to === (to || undefined));
-            // A message that a member has seen has arrived.
+            // A message that any member has seen has arrived.
             line && !line.seenBy?.size && log.mark(line, isUnsent ? "unsent" : "lost");
         },
         remove() {
@@ -160,7 +162,7 @@ export function createConversation(name, page) {
         sinceName = 0;
     }
 
-    /** Returns true if there are members whose info the server does not keep. */
+    /** Returns true if the server keeps no info for any of the other members. */
     const hasPlain = () => self.room.members().some((id) => id !== me.id && !self.room.member(id).info);
 
     function join(client) {
@@ -170,7 +172,7 @@ export function createConversation(name, page) {
         }
         self.room = room;
         const on = (event, handler) => room.on(event, (...args) => void (self.room === room && handler(...args)));
-        /** Listens to messages; the last argument is true for those from before the client has entered the room. */
+        /** Adds a listener for messages; its last argument is true for messages sent before the client entered the room. */
         const listen = (event, handler) => on(event, (text, src, isDirect, number) => {
             const newest = room.history?.number;
             handler(text, src, isDirect, number <= newest);
@@ -218,7 +220,7 @@ export function createConversation(name, page) {
         self.tellName();
     }
 
-    /** Ends the past of the room. */
+    /** Ends the display of the room's history. */
     function greet() {
         clearTimeout(recalling);
         greeting && log.notice(greeting);
@@ -248,7 +250,7 @@ export function createConversation(name, page) {
 
     function tellNewcomers() {
         telling = undefined;
-        // By now the info of the others has arrived.
+        // The info of these members has arrived by now, if they have any.
         const told = [...newcomers].filter((id) => self.room?.member(id)?.info === null);
         newcomers = new Set();
         if (told.length > MOST_TOLD) {
@@ -288,7 +290,7 @@ export function createConversation(name, page) {
         sinceName++;
         self.typing.stop(src);
         isPast || greet();
-        // A message of the previous session, which has arrived after all.
+        // A message of the previous session that was marked as lost has arrived.
         const known = isOwn && log.own("lost").find((line) => line.text === text && !line.to);
         if (known) {
             log.mark(known, "sent");
@@ -310,10 +312,10 @@ export function createConversation(name, page) {
         }
     }
 
-    /** Sends a message; returns true if it was accepted. */
+    /** Sends a message. Returns true if the client accepted it. */
     function send(text) {
         const to = self.whisperTo ?? undefined;
-        // A whisper to a member that has left, or may have left, is not sent: it must not vanish or become public.
+        // Refuse to whisper to a member that has left, or may have left: the message must neither get lost nor become public.
         if (!self.room || self.room.state === "closed" || (to && !(self.isOpen && self.members.has(to)))) {
             return false;
         }
@@ -324,7 +326,7 @@ export function createConversation(name, page) {
         const state = to ? self.room.send("whisper", text, to) : self.room.send("chat", text);
         const line = log.message({ src: me.id, name: me.name, text, to, isOwn: true, isDirect: !!to, state });
         state === "dropped" || receipts.sent(self.room, line, to);
-        // Make the server confirm it soon: messages that are not confirmed when a session ends count as lost.
+        // Request an early confirmation: messages that are unconfirmed when a session ends count as lost.
         void self.room.sent;
         self.typing.sent();
         return true;

@@ -1,5 +1,5 @@
 /**
- * In narrow windows the panels at the sides are drawers.
+ * Turns the side panels into drawers in narrow windows.
  *
  * @module drawers
  */
@@ -15,7 +15,7 @@ function openDrawer(which) {
     panel(which).querySelector(".close").focus();
 }
 
-/** Closes the open drawer; returns true if there was one. */
+/** Closes the open drawer. Returns true if there was one. */
 export function closeDrawer() {
     const which = document.body.dataset.drawer;
     if (which) {

@@ -1,42 +1,42 @@
 /**
- * Work for the next animation frame. Changes of the page come first, scrolling comes last: scrolling measures the page, so there is
- * one layout for each frame, however much has happened since the last one. In a flood of changes there are fewer frames.
+ * Batches DOM work for the next animation frame. Changes run first and scrolling last: scrolling measures the page, so each frame
+ * needs only one layout, however many changes it contains. In a flood of changes there are fewer frames.
  *
  * @module frame
  */
 
-/** How long a page that is not on screen collects work, in milliseconds: browsers render no frames for it. */
+/** The time for which a hidden page collects work, in milliseconds, since browsers render no frames for it. */
 const HIDDEN_DELAY = 250;
 
-/** More changes than this within a pause are a flood: more than a reader can follow. A join is up to three changes. */
+/** More changes than this within a pause count as a flood, which a reader cannot follow. A join causes up to three changes. */
 const FLOOD = 6;
 
-/** The time without frames after each frame of a flood, in milliseconds. */
+/** The minimum time between frames in a flood, in milliseconds. */
 const PAUSE = 200;
 
 const changes = new Set();
-/** By function, the number of changes that it shows. */
+/** The number of changes that each function will show. */
 const news = new Map();
 const scrolls = new Set();
 let cancel = null;
-/** The number of changes shown since `since`. */
+/** The number of changes shown since the time `since`. */
 let recent = 0;
 let since = -PAUSE;
 let isPaused = false;
 
-/** Runs a function before the next frame, once, however often it is requested. */
+/** Runs a function once before the next frame, however often it is requested. */
 export function paint(change) {
     changes.add(change);
     cancel ?? schedule();
 }
 
-/** Runs a function before the next frame that may show changes: the next one, but in a flood a later one. */
+/** Runs a function before the next frame, or before a later one in a flood. */
 export function paintNews(change) {
     news.set(change, (news.get(change) ?? 0) + 1);
     isPaused || (cancel ?? schedule());
 }
 
-/** Runs a function before the next frame, after all changes. */
+/** Runs a function before the next frame, after all changes of the page. */
 export function scroll(action) {
     scrolls.add(action);
     cancel ?? schedule();
@@ -52,7 +52,7 @@ function schedule() {
     }
 }
 
-/** Counts the changes of this frame. */
+/** Returns the functions for this frame, and counts their changes. */
 function takeNews() {
     const now = performance.now();
     if (now - since >= PAUSE) {
@@ -73,7 +73,7 @@ function run() {
     if (news.size && !isPaused) {
         takeNews();
     }
-    // Until the end `cancel` prevents a request for one more frame by the functions that run here.
+    // Until `cancel` runs below, the functions cannot request another frame.
     for (const tasks of [changes, scrolls]) {
         const due = [...tasks];
         tasks.clear();

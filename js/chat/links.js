@@ -1,12 +1,12 @@
 /**
- * Turns addresses in messages into links. Everything stays text: nothing is read as HTML.
+ * Turns web addresses in messages into links. Messages stay text and are never parsed as HTML.
  *
  * @module links
  */
 
 const ADDRESS = /\bhttps?:\/\/[^\s<>"]+/giu;
 
-/** Punctuation at the end of an address belongs to the sentence, and so does a bracket that was opened before it. */
+/** Removes trailing punctuation, and a closing bracket that was opened before the address. */
 function trim(address) {
     let end = address.replace(/[.,:;!?'*…]+$/u, "");
     while (end.endsWith(")") && end.split(")").length > end.split("(").length) {
@@ -17,11 +17,11 @@ function trim(address) {
 
 function parse(address) {
     const url = URL.canParse?.(address) === false ? null : new URL(address);
-    // An address with a user in it looks like that of another host.
+    // Reject addresses with user information, which can imitate another host.
     return url && /^https?:$/.test(url.protocol) && !url.username && !url.password ? url : null;
 }
 
-/** Creates the nodes of a text: text nodes, and links for the web addresses in it. */
+/** Converts a text to nodes: text nodes, and links for its web addresses. */
 export function withLinks(text) {
     const nodes = [];
     let end = 0;
@@ -31,7 +31,7 @@ export function withLinks(text) {
         try {
             url = parse(address);
         } catch {
-            // The text is not an address after all.
+            // The match is not a valid address.
         }
         if (url) {
             const link = document.createElement("a");

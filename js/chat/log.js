@@ -1,6 +1,6 @@
 /**
- * The log of one room: messages, and notices of events between them. Lines are collected, and become elements once in each
- * frame, the newest first: a line that a flood pushes out before its turn never becomes an element.
+ * The log of one room: messages, and lines about events between them. New lines are collected and become elements once per frame,
+ * the newest first. A line that a flood removes before its turn never becomes an element.
  *
  * @module log
  */
@@ -12,16 +12,16 @@ import { nameElement, showFace, showName } from "./names.js";
 import { forgetElement, whenSeen } from "./seen.js";
 import { createSummary } from "./summary.js";
 
-/** Messages that are kept. Between two there are at most two other lines. */
+/** The maximum number of messages kept. Between two of them there are at most two other lines. */
 const MAX_MESSAGES = 300;
 
-/** Messages of one sender within this time stand together, in milliseconds. */
+/** Messages of one sender within this time are grouped, in milliseconds. */
 const TOGETHER = 180_000;
 
-/** Maximum number of lines that become elements in one frame: more would delay it, so older ones wait for the next. */
+/** The maximum number of lines that become elements in one frame; older ones wait for the next frame. */
 const MOST_NEW = 60;
 
-/** More lines than this at once appear without an animation. */
+/** If more lines than this appear together, they are not animated. */
 const MOST_MOVING = 3;
 
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
@@ -32,11 +32,11 @@ const template = document.getElementById("message-template").content.firstElemen
 const headTemplate = document.getElementById("head-template").content;
 const labelTemplate = document.getElementById("label-template").content.firstElementChild;
 
-/** The log on screen, and whether its end is in view, and to be kept there. */
+/** The log on screen, followed by whether it is scrolled to its end and should stay there. */
 let shown = null;
 let isFollowing = true;
 
-/** The latest minute that was written out. */
+/** The last formatted minute. */
 let minute = { number: NaN, text: "" };
 
 function fillTime(element, date) {
@@ -57,7 +57,7 @@ function toEnd() {
     box.scrollTop = box.scrollHeight;
 }
 
-/** Scrolls to the end, and stays there. */
+/** Scrolls to the end of the log and keeps it in view. */
 export function follow() {
     isFollowing = true;
     latest.hidden = true;
@@ -71,7 +71,7 @@ box.addEventListener("scroll", () => {
 latest.addEventListener("click", follow);
 new ResizeObserver(() => isFollowing && toEnd()).observe(box);
 
-/** The text of a message's element about its delivery, by state. */
+/** The text about a message's delivery, by state. */
 const FATES = {
     queued: "waits for the connection",
     lost: "may not have arrived",
@@ -96,9 +96,9 @@ export function createLog(name, { whisper }) {
     /** All lines, oldest first: { kind, element?, isStale, … }. */
     let lines = [];
     let messages = 0;
-    /** Elements of removed lines. */
+    /** The elements of removed lines, to be removed from the page. */
     let gone = [];
-    /** The lines of events since the last message, by kind: at most one each. */
+    /** The lines about events since the last message, at most one per kind. */
     let since = {};
     let last = null;
     let isQuiet = false;
@@ -106,7 +106,7 @@ export function createLog(name, { whisper }) {
     function push(line) {
         lines.push(line);
         if (line.kind === "message" && ++messages > MAX_MESSAGES) {
-            // Remove the lines before the oldest message with it.
+            // Also remove the lines before the oldest message.
             const end = lines.findIndex(({ kind }) => kind === "message") + 1;
             const old = lines.splice(0, end);
             old.forEach(forgetReaders);
@@ -117,7 +117,7 @@ export function createLog(name, { whisper }) {
         return line;
     }
 
-    /** Handles a line that is removed: it can no longer be seen. */
+    /** Stops waiting for a removed line to be seen. */
     function forgetReaders(line) {
         line.element && forgetElement(line.element);
         line.readers?.forEach(([, fail]) => fail(new RoomerError("gone", "the message is not on the page")));
@@ -128,7 +128,7 @@ export function createLog(name, { whisper }) {
         (line.kind === "people" ? paintNews : paint)(update);
     }
 
-    /** The line of this kind since the last message, moved to the end. */
+    /** Returns the line of this kind since the last message, moved to the end. */
     function event(kind, make) {
         const line = since[kind] ?? make();
         since[kind] = line;
@@ -160,7 +160,7 @@ export function createLog(name, { whisper }) {
         text.append(...withLinks(line.text));
         item.classList.toggle("past", !line.time);
         line.time ? fillTime(time, line.time) : time.remove();
-        // The client's own message has a head only if it is a whisper, and then without its name.
+        // An own message has a head only if it is a whisper, and then without the author's name.
         if (!line.isFollowing && (!isOwn || isDirect)) {
             item.prepend(...makeHead(line));
         }
@@ -181,7 +181,7 @@ export function createLog(name, { whisper }) {
         return isOwn ? [head] : [face, head];
     }
 
-    /** Returns the text below a message: its delivery state, and which members have seen it. */
+    /** Returns the text below a message: its delivery state, and the members that have seen it. */
     function noteOf({ state, seenBy, receivers }) {
         if (FATES[state] || !seenBy?.size) {
             return FATES[state] ? [FATES[state]] : [];
@@ -190,7 +190,7 @@ export function createLog(name, { whisper }) {
         return ["Seen", ...names.flatMap((name, n) => [n ? " and " : " by ", name])];
     }
 
-    /** Creates a message's element, once, and shows its delivery state. */
+    /** Creates a message's element on the first call, and updates its delivery state. */
     function fillMessage(line) {
         line.element ??= makeMessage(line);
         line.readers?.length && whenSeen(line.element, () => line.readers.splice(0).forEach(([seen]) => seen()));
@@ -252,8 +252,8 @@ export function createLog(name, { whisper }) {
 
     return {
         /**
-         * Adds a message; `to` is the receiver of the client's own whisper. Of a past one the time is not known. Returns the message, to
-         * be marked.
+         * Adds a message; `to` is the receiver of an own whisper. A past message is shown without its time, which is unknown.
+         * Returns the message, for `mark`.
          */
         message({ src, name: author, text, to, isOwn, isDirect = false, isPast = false, state = "sent" }) {
             const time = isPast ? null : new Date();
@@ -262,14 +262,14 @@ export function createLog(name, { whisper }) {
             since = {};
             return (last = push({ kind: "message", key, time, src, name: author, text, to, isOwn, isDirect, state, isFollowing }));
         },
-        /** Shows the delivery state of the client's own message. */
+        /** Shows the delivery state of an own message. */
         mark(line, state) {
             line.state = state;
             changed(line);
         },
-        /** Shows which members have seen the client's own message. */
+        /** Shows which members have seen an own message. */
         seen: changed,
-        /** Resolves when the latest message of a member has been on the screen; rejects if it is removed before. */
+        /** Resolves once a member's latest message has been on the screen; rejects if it is removed before. */
         whenSeen: (src) => new Promise((...functions) => {
             const line = lines.findLast((each) => each.kind === "message" && each.src === src);
             if (line) {
@@ -279,12 +279,12 @@ export function createLog(name, { whisper }) {
                 functions[1](new RoomerError("gone", "there is no such message"));
             }
         }),
-        /** Returns the client's own messages that are in this state, oldest first. */
+        /** Returns the client's own messages in this state, oldest first. */
         own: (state) => lines.filter((line) => line.isOwn && line.state === state),
         came: (id) => people().summary.came(id),
         left: (id) => people().summary.left(id),
         renamed: (id, before) => people().summary.renamed(id, before),
-        /** Shows a change of the connection, or of the client's membership in this room. */
+        /** Shows a line about the connection, or about the client's membership in this room. */
         notice(text) {
             event("notice", () => ({ kind: "notice" })).text = text;
         },
@@ -293,7 +293,7 @@ export function createLog(name, { whisper }) {
             isQuiet = value;
             lines.filter(({ kind }) => kind === "people").forEach(changed);
         },
-        /** Handles the name of a member, which may be one that has reconnected. */
+        /** Handles a new name of a member, which may identify it as one that has reconnected. */
         named: () => since.people && changed(since.people),
         set isOpen(isOpen) {
             list.dataset.open = isOpen;

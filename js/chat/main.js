@@ -12,23 +12,23 @@ import { createMembers } from "./members.js";
 import { chooseName, me, nameElement, nameOf, recallName, showFace } from "./names.js";
 import { showTyping } from "./typing.js";
 
-/** The time without a connection that is not shown, in milliseconds: the session usually continues. */
+/** The time for which a lost connection is not shown, in milliseconds, since the session usually resumes. */
 const BLINK = 2_500;
 
-/** The time after which a name that the server has refused, because there were too many, is sent again, in milliseconds. */
+/** The time after which a name is sent again that the server rejected because of its rate limit, in milliseconds. */
 const NAME_DELAY = 2_000;
 
 const $ = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
 
-/** By name of the room, in the order of joining. */
+/** Conversations by the name of the room, in order of joining. */
 const conversations = new Map();
-/** The conversation on screen. */
+/** The conversation that is shown. */
 let active = null;
 let state = "connecting";
 let problem = "";
 let wasOpen = false;
-/** The timer that ends a blink, and true after it. */
+/** The timer for showing a lost connection, followed by true once it has fired. */
 let blinking;
 let isLong = false;
 
@@ -115,7 +115,7 @@ const page = {
     }
 };
 
-/** Joins a room by name, or goes to it if it is there. Returns the fault of the name, if it has one. */
+/** Joins the named room, or shows it if it is already joined. Returns an error text if the name is invalid. */
 function enter(name) {
     if (name === "root") {
         return "Everybody is in root already; please pick another name.";
@@ -151,7 +151,7 @@ function activate(conversation, focus = false) {
     members.reset(active?.members ?? []);
     history.replaceState(null, "", params.size ? `?${params}` : location.pathname);
     refresh();
-    // On a touch screen this would bring up the keyboard.
+    // On a touch screen, the focus would open the keyboard.
     if (focus && active && matchMedia("(hover: hover)").matches) {
         $("message").focus();
     }
@@ -167,14 +167,14 @@ function refreshNews() {
     paintNews(update);
 }
 
-/** Sets a text if it differs. */
+/** Sets an element's text if it differs. */
 function say(id, text) {
     if ($(id).textContent !== text) {
         $(id).textContent = text;
     }
 }
 
-/** Brings everything but the log and the list of members up to date. */
+/** Updates the whole page except for the log and the list of members. */
 function update() {
     const connecting = wasOpen ? "reconnecting…" : "connecting…";
     const online = connection.client.root.memberSet.size;
@@ -248,7 +248,7 @@ function updateComposer() {
     const isGone = to !== null && !here.has(to);
     $("composer").dataset.mode = to ? "whisper" : "chat";
     $("whisper").hidden = !to;
-    // Only when it changes: a screen reader reads out this text.
+    // Update the text only if it changes, since screen readers announce it.
     const key = `${to} ${isGone}`;
     if (to && $("whisper-text").dataset.key !== key) {
         $("whisper-text").replaceChildren(...(isGone ? [nameElement(to, active.whisperName), " is not here any more"] : ["Only ", nameElement(to), " will see this"]));
@@ -258,7 +258,7 @@ function updateComposer() {
     $("send").disabled = !room || (to !== null && (isGone || !active.isOpen));
 }
 
-/** Sends the user's name to the server, and to members and servers that do not know the info of members. */
+/** Sends the user's name to the server, and to members and servers without support for info. */
 function tellName() {
     connection.client.setInfo({ name: me.name });
     conversations.forEach((each) => each.tellName());

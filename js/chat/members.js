@@ -1,6 +1,6 @@
 /**
- * The list of members: one stop for the Tab key, with arrows, letters and Enter inside. Only rows in view have
- * elements, and only differences are applied, so that two thousand members cost as little as twenty.
+ * The list of members. It is a single Tab stop, with arrow keys, letters and Enter inside. Only rows in view have elements, and
+ * only differences are applied, so that two thousand members cost as little as twenty.
  *
  * @module members
  */
@@ -8,20 +8,20 @@
 import { paint, paintNews, scroll } from "./frame.js";
 import { me, nameOf, showFace, showName } from "./names.js";
 
-/** Height of a row in pixels, as in the style sheet. */
+/** The height of a row in pixels, as in the style sheet. */
 const ROW = 44;
 
-/** Rows beyond the view, above and below. */
+/** The number of rows rendered beyond the view, above and below. */
 const MARGIN = 6;
 
-/** Letters typed within this time are one word, in milliseconds. */
+/** Letters typed within this time form one prefix, in milliseconds. */
 const TYPING = 700;
 
 const collator = new Intl.Collator();
 const list = document.getElementById("members");
 const template = document.getElementById("member-template").content.firstElementChild;
 
-/** Ourselves first, then by name; equal names by id, so that the order is unique. */
+/** Orders the user first, then by name; equal names by id, so that the order is total. */
 function compare(a, b) {
     return (b.id === me.id) - (a.id === me.id) || collator.compare(a.name, b.name) || (a.id < b.id ? -1 : 1);
 }
@@ -34,16 +34,16 @@ function compare(a, b) {
 export function createMembers({ whisper, receiver }) {
     /** All members in order: { id, name }. */
     let entries = [];
-    /** The ids of those in `entries`. */
+    /** The ids of the members in `entries`. */
     let known = new Set();
-    /** The receiver of whispers that the rows show. */
+    /** The receiver of whispers that the rows currently show. */
     let shownReceiver = null;
     /** Members that were added, removed or renamed since the last frame. */
     const fresh = new Set();
     const gone = new Set();
-    /** Rows by id. */
+    /** The elements of rows, by id. */
     const rows = new Map();
-    /** The row that Tab leads to, as an id. */
+    /** The id of the row that Tab focuses. */
     let current = "";
     let top = 0;
     let height = 0;
@@ -58,7 +58,7 @@ export function createMembers({ whisper, receiver }) {
             for (const id of fresh) {
                 entries.push({ id, name: nameOf(id) });
             }
-            // The list is nearly sorted already, so this is cheap.
+            // The list is already nearly sorted, so sorting is cheap.
             entries.sort(compare);
             known = new Set(entries.map(({ id }) => id));
             gone.clear();
@@ -84,7 +84,7 @@ export function createMembers({ whisper, receiver }) {
         const before = indexOf(current);
         sort();
         if (indexOf(current) < 0) {
-            // A member that has left passes the focus to the next one.
+            // If the focused member has left, the focus moves to the next one.
             current = entries[Math.max(0, Math.min(before, entries.length - 1))]?.id ?? "";
         }
         list.firstElementChild.style.height = `${entries.length * ROW}px`;
@@ -104,7 +104,7 @@ export function createMembers({ whisper, receiver }) {
         let next = list.firstElementChild.firstElementChild;
         for (const [id, index] of [...wanted].sort(([, a], [, b]) => a - b)) {
             const row = rows.get(id) ?? makeRow(id);
-            // In the same order as on the screen, for screen readers.
+            // The order of elements must be that on the screen, for screen readers.
             if (row === next) {
                 next = next.nextElementSibling;
             } else {
@@ -121,7 +121,7 @@ export function createMembers({ whisper, receiver }) {
         }
     }
 
-    /** Changes an attribute only if it differs. */
+    /** Sets an attribute only if its value differs. */
     function set(row, name, value) {
         if (row.getAttribute(name) !== String(value)) {
             row.setAttribute(name, value);
@@ -130,7 +130,7 @@ export function createMembers({ whisper, receiver }) {
 
     const refresh = () => paint(update);
 
-    /** Moves the focus to another row, and brings it into view. */
+    /** Moves the focus to another row and scrolls it into view. */
     function go(index) {
         const entry = entries[Math.max(0, Math.min(index, entries.length - 1))];
         if (entry) {
@@ -142,7 +142,7 @@ export function createMembers({ whisper, receiver }) {
         }
     }
 
-    /** Finds the next name that begins with what is being typed. */
+    /** Finds the next name that begins with the typed prefix. */
     function find(letter, now) {
         typed = now - typedAt < TYPING ? typed + letter : letter;
         typedAt = now;
@@ -191,7 +191,7 @@ export function createMembers({ whisper, receiver }) {
     }).observe(list);
 
     return {
-        /** Shows these members, and no others. */
+        /** Replaces the shown members. */
         reset(ids) {
             entries = [];
             known.clear();
@@ -212,14 +212,14 @@ export function createMembers({ whisper, receiver }) {
             gone.add(id);
             paintNews(update);
         },
-        /** Sorts a member by its new name. */
+        /** Moves a member to the position of its new name. */
         renamed(id) {
             if (known.has(id)) {
                 fresh.add(id);
                 paintNews(update);
             }
         },
-        /** Shows the receiver of whispers, if it has changed. */
+        /** Updates the receiver of whispers if it has changed. */
         refresh: () => receiver() === shownReceiver || refresh()
     };
 }

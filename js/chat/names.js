@@ -1,7 +1,7 @@
 /**
- * Names of clients. The server keeps them as the info of its members. Where it does not, as with the plain protocol, peers send
- * their names as messages; a peer without a name is shown with one made from its id. Info and messages come from other clients:
- * they can have any type.
+ * The names of clients. The server keeps them as the info of its members. With the plain protocol, peers send their names as
+ * messages instead. A peer without a name is shown with one derived from its id. Info and messages come from other clients, so
+ * their values can have any type.
  *
  * @module names
  */
@@ -14,19 +14,19 @@ const KEY = "roomer name";
 const ADJECTIVES = "amber brave calm clever cosy daring eager fuzzy gentle happy jolly keen lucky merry mighty nimble olive plucky quiet rapid rosy silver snowy sunny swift teal tidy vivid warm witty young zesty".split(" ");
 const ANIMALS = "badger beaver bison crane dingo dolphin falcon ferret finch fox gecko goose hare heron ibis jackal koala lemur lynx magpie marten moose newt ocelot otter owl panda puffin raven robin seal sparrow stoat swan tapir toad turtle walrus wombat wren".split(" ");
 
-/** Maximum number of names of authors that have left; beyond it the oldest are dropped. */
+/** The maximum number of stored names of authors that have left; the oldest are dropped. */
 const MOST_PAST = 500;
 
-/** This client: its id in this session, those of earlier ones, and its name, which survives reconnects and reloads. */
+/** This client: its id in the current session, its earlier ids, and its name, which survives reconnects and reloads. */
 export const me = { id: "", former: new Set(), name: "", isChosen: false };
 
-/** Names of peers, by id. */
+/** The names of peers, by id. */
 const told = new Map();
 
-/** Names of authors that have left, by id: rooms remember their messages. */
+/** The names of authors that have left, by id, since a room's history contains their messages. */
 const past = new Map();
 
-/** Ids whose names on screen are out of date. */
+/** The ids whose names on screen are outdated. */
 const stale = new Set();
 
 function hash(text) {
@@ -49,16 +49,16 @@ export function nameOf(id) {
     return (id === me.id || me.former.has(id) ? me.name : told.get(id) ?? past.get(id)) || inventName(id);
 }
 
-/** Returns the name in the info of a member, "" if there is none. */
+/** Returns the name in a member's info, or "" if it has none. */
 export function nameIn(info) {
     const name = typeof info === "object" ? info?.name : undefined;
     return typeof name === "string" ? cleanName(name.slice(0, 10 * MAX_NAME)) : "";
 }
 
-/** Returns true if the name of a peer is known. */
+/** Returns true if a peer has a name. */
 export const hasTold = (id) => told.has(id);
 
-/** Stores the name of a peer; returns true if it is new. */
+/** Stores a peer's name. Returns true if it differs from the previous one. */
 export function learn(id, name) {
     const before = nameOf(id);
     if (name) {
@@ -84,13 +84,13 @@ export function learnPast(id, name) {
     }
 }
 
-/** Handles a peer that has left. */
+/** Removes a peer that has left. */
 export function forget(id) {
     learnPast(id, told.get(id));
     told.delete(id);
 }
 
-/** Removes control characters, and marks that change the direction of the surrounding text. */
+/** Removes control characters, and marks that change the text direction around them. */
 export function cleanName(text) {
     const plain = text.replace(/[\p{Cc}\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu, " ").replace(/\s+/gu, " ").trim();
     return [...plain].slice(0, MAX_NAME).join("").trim();
@@ -99,7 +99,7 @@ export function cleanName(text) {
 /* Our own name. A chosen one is kept for all windows, an invented one for this window alone, so that two windows of one
    browser are two people until they say otherwise. */
 
-/** Reads or writes the browser's storage, which may forbid both. */
+/** Reads or writes the browser's storage, access to which may be denied. */
 function kept(storage, value) {
     try {
         return value === undefined ? window[storage].getItem(KEY) : window[storage].setItem(KEY, value);
@@ -108,7 +108,7 @@ function kept(storage, value) {
     }
 }
 
-/** Finds the name of the last visit, or invents one. */
+/** Restores the name of the last visit, or generates one. */
 export function recallName() {
     const chosen = cleanName(kept("localStorage") ?? "");
     const ofWindow = cleanName(kept("sessionStorage") ?? "");
@@ -117,7 +117,7 @@ export function recallName() {
     kept("sessionStorage", me.name);
 }
 
-/** Sets the name that the user has typed; an empty one asks for an invented one. */
+/** Sets the name that the user has typed; an empty one is replaced by a generated one. */
 export function chooseName(text) {
     const name = cleanName(text);
     me.isChosen = name !== "";
@@ -134,25 +134,25 @@ function initials(name) {
 }
 
 function fill(element, name) {
-    // By name and not by id: a client looks the same after a reconnect.
+    // Hash the name instead of the id, so that a client looks the same after a reconnect.
     element.style.setProperty("--hue", hash(`hue ${name}`) % 360);
     element.textContent = element.dataset.faceOf === undefined ? name : initials(name);
     return element;
 }
 
-/** Puts the name of a peer into an element, and keeps it up to date. */
+/** Shows a peer's name in an element, and keeps it up to date. */
 export function showName(element, id, name = nameOf(id)) {
     element.dataset.nameOf = id;
     return fill(element, name);
 }
 
-/** Puts the face of a peer into an element, and keeps it up to date. */
+/** Shows a peer's avatar in an element, and keeps it up to date. */
 export function showFace(element, id) {
     element.dataset.faceOf = id;
     return fill(element, nameOf(id));
 }
 
-/** Makes an element with the name of a peer. */
+/** Creates an element with a peer's name. */
 export function nameElement(id, name) {
     const span = document.createElement("span");
     span.className = "name";
@@ -164,7 +164,7 @@ function renew(id) {
     paintNews(renewAll);
 }
 
-/** Updates all changed names in one pass over the page. */
+/** Updates all outdated names in one pass over the page. */
 function renewAll() {
     for (const element of document.querySelectorAll("[data-name-of], [data-face-of]")) {
         const id = element.dataset.nameOf ?? element.dataset.faceOf;

@@ -1,17 +1,17 @@
 /**
- * Receipts: which messages other members have seen. The sender asks the receiver by a request, which the receiver's page answers when the
- * message is on the screen. Pages of servers without requests neither ask nor answer.
+ * Read receipts. The sender sends a request to the receiver, whose page answers when the message is on the screen. With servers
+ * that do not support requests there are no receipts.
  *
  * @module seen
  */
 
-/** The time limit of a request, in milliseconds: the receiver may be looking at another tab. */
+/** The time limit of a request in milliseconds. It is long because the receiver may be looking at another tab. */
 const PATIENCE = 3_600_000;
 
-/** Above this number of other members no member is asked. */
+/** The maximum number of other members to which a request is sent. */
 const MOST_ASKED = 3;
 
-/** By element of a message, the function to call when it has been seen. */
+/** The function to call when a message has been seen, by the message's element. */
 const waiting = new Map();
 const observer = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) {
@@ -26,7 +26,7 @@ const observer = new IntersectionObserver((entries) => {
 
 document.addEventListener("visibilitychange", () => {
     if (!document.hidden) {
-        // An observer first reports the current state of each element.
+        // A new observation first reports the current state of each element, so observe all of them again.
         for (const element of waiting.keys()) {
             observer.unobserve(element);
             observer.observe(element);
@@ -34,20 +34,20 @@ document.addEventListener("visibilitychange", () => {
     }
 });
 
-/** Calls a function once an element of the log is on the screen, and the page is visible. */
+/** Calls a function once an element of the log is visible on a visible page. */
 export function whenSeen(element, action) {
     waiting.set(element, action);
     observer.observe(element);
 }
 
-/** Forgets an element that is removed. */
+/** Stops observing an element that is removed. */
 export function forgetElement(element) {
     observer.unobserve(element);
     waiting.delete(element);
 }
 
 /**
- * Creates the receipts of a conversation: each other member has seen the client's messages up to one line.
+ * Creates the receipts of a conversation. Each other member has seen the client's messages up to some line.
  *
  * @param {(line: object) => void} changed called when `line.seenBy` has changed
  */
@@ -56,7 +56,7 @@ export function createReceipts(changed) {
     const sent = new Map();
     /** The latest line that each member has seen, by the member's id. */
     const seen = new Map();
-    /** The members with a request that is not answered: one each, however many messages there are. */
+    /** The members with a pending request: at most one each, regardless of the number of messages. */
     const asked = new Set();
 
     function move(id, line) {
@@ -77,7 +77,7 @@ export function createReceipts(changed) {
             await room.request("seen", undefined, { to: id, timeout: PATIENCE });
             move(id, line);
         } catch {
-            // The receiver has left, or has another page. There is no receipt then.
+            // The receiver has left or uses another page, so there is no receipt.
         }
         asked.delete(id);
         const latest = sent.get(id);
@@ -87,18 +87,18 @@ export function createReceipts(changed) {
     }
 
     return {
-        /** Asks the receiver of a whisper, or the other members of a small room. */
+        /** Sends requests to the receiver of a whisper, or to the other members of a small room. */
         sent(room, line, to) {
             const others = to ? [to] : room.count - 1 > MOST_ASKED ? [] : room.members().filter((id) => id !== room.id);
             line.receivers = others.length;
             line.seenBy = new Set();
-            // A member without info has another page, or the server does not have requests.
+            // A member without info uses another page, or the server does not support requests.
             for (const id of others.filter((each) => room.member(each)?.info)) {
                 sent.set(id, line);
                 asked.has(id) || ask(room, id);
             }
         },
-        /** Handles the end of the session, in which members had their ids. */
+        /** Handles the end of the session, after which members have new ids. */
         clear() {
             sent.clear();
             seen.clear();

@@ -1,16 +1,16 @@
 /**
- * Joins, leaves and changed names between two messages, in one line: a thousand joins must not push the
- * conversation out of sight.
+ * Summarizes joins, leaves and changed names between two messages in one line, so that a thousand joins do not push the
+ * conversation out of view.
  *
  * @module summary
  */
 
 import { hasTold, nameElement, nameOf } from "./names.js";
 
-/** The number of members that are named; further ones are counted. */
+/** The maximum number of members that are named; further ones are only counted. */
 const MOST_NAMES = 3;
 
-/** Maximum number of stored names of members that have left; beyond it the oldest are dropped. */
+/** The maximum number of stored names of members that have left; the oldest are dropped. */
 const MOST_KEPT = 2_000;
 
 function keep(names, id, name) {
@@ -20,16 +20,18 @@ function keep(names, id, name) {
     }
 }
 
-/** Combines events: a member that joins and leaves again was here briefly, one that leaves and joins again has no line. */
+/**
+ * Combines events: a member that joins and leaves is reported as a brief visit, and one that leaves and rejoins is not reported.
+ */
 export function createSummary() {
-    /** Names by id, as they were then: those of members that leave are forgotten. */
+    /** Names by id at the time of the event, since names of members that leave are dropped. */
     const came = new Map();
     const left = new Map();
     const passed = new Map();
-    /** First name by id. */
+    /** The first name of each renamed member, by id. */
     const renamed = new Map();
 
-    /** Members that joined and left, without those that have reconnected: on a new connection they have another id. */
+    /** Returns the joins and leaves without reconnected members, which have another id on a new connection. */
     function withoutReturned() {
         if (!left.size || !came.size) {
             return [came, left];
@@ -66,13 +68,13 @@ export function createSummary() {
             renamed.delete(id);
             keep(came.delete(id) ? passed : left, id, name);
         },
-        /** A change of a member that has just joined, or is about to leave, is not shown. */
+        /** Records a changed name, except that of a member that has just joined. */
         renamed(id, before) {
             if (!came.has(id)) {
                 renamed.set(id, renamed.get(id) ?? before);
             }
         },
-        /** The line, as texts and elements. */
+        /** Returns the line as texts and elements. */
         parts() {
             const all = [];
             const [newcomers, missing] = withoutReturned();
@@ -88,7 +90,7 @@ export function createSummary() {
             }
             if (renamed.size === 1) {
                 const [[id, before]] = renamed;
-                // On its own, so that its direction does not change that of the line.
+                // Isolate the name, so that its text direction does not affect the line.
                 const old = document.createElement("bdi");
                 old.textContent = before;
                 add(old, " is now ", nameElement(id));

@@ -1,44 +1,44 @@
 /**
- * Who is typing in a room. A message "typing" with "on" is valid for a few seconds and is repeated while the user types, so an
- * indicator ends by itself if its sender is gone. "off", or a message, ends it at once.
+ * Typing indicators. A message "typing" with "on" is valid for a few seconds and is repeated while the user types, so an
+ * indicator expires if its sender disappears. "off", or a chat message, ends it immediately.
  *
  * @module typing
  */
 
 import { nameElement } from "./names.js";
 
-/** The time after which an indicator ends by itself, in milliseconds. */
+/** The time after which an indicator expires, in milliseconds. */
 const VALID = 8_000;
 
-/** The time between two messages "on", in milliseconds: to single members, and to a room. */
+/** The time between two "on" messages in milliseconds, to single members and to a room. */
 const REPEAT_DIRECT = 3_000;
 const REPEAT_ROOM = 6_000;
 
-/** Up to this number of other members each gets a direct message: a room would remember a message to itself. */
+/** Up to this number, other members receive direct messages, which a room does not keep in its history. */
 const MOST_DIRECT = 8;
 
-/** Above this number of other members nothing is sent. */
+/** The maximum number of other members above which no indicator is sent. */
 const MOST_OTHERS = 50;
 
-/** Maximum number of indicators that are stored for a room. */
+/** The maximum number of indicators stored per room. */
 const MOST_STORED = 20;
 
-/** The time between two announcements to screen readers, in milliseconds. */
+/** The minimum time between two announcements to screen readers, in milliseconds. */
 const QUIET = 20_000;
 
 const shown = document.getElementById("typing");
 const spoken = document.getElementById("typing-news");
 let spokenAt = -QUIET;
-/** The indicator on the page, as text. */
+/** The text of the indicator on the page. */
 let current = "";
 
 /**
- * Creates the state of a conversation.
+ * Creates the typing state of a conversation.
  *
  * @param {() => void} changed called when members start or stop typing
  */
 export function createTyping(changed) {
-    /** Timers by the ids of the members that type, in the order in which they began. */
+    /** Timers by the ids of typing members, in the order in which they began. */
     const timers = new Map();
     let sentAt = -Infinity;
 
@@ -48,10 +48,10 @@ export function createTyping(changed) {
     }
 
     return {
-        /** Returns the ids of the members that type. */
+        /** Returns the ids of the typing members. */
         ids: () => [...timers.keys()],
         stop,
-        /** Handles a message "typing" of another member. */
+        /** Handles another member's "typing" message. */
         heard(id, isOn) {
             if (!isOn) {
                 return stop(id);
@@ -64,7 +64,7 @@ export function createTyping(changed) {
             }
         },
         clear: () => [...timers.keys()].forEach(stop),
-        /** Reports what the user has written so far to the receiver of the whisper, or to all. */
+        /** Sends the user's typing state to the receiver of the whisper, or to all members. */
         wrote(room, text, to) {
             const isOn = text.trim() !== "";
             const others = to ? 1 : room.count - 1;
@@ -78,7 +78,7 @@ export function createTyping(changed) {
             const receivers = to ? [to] : isDirect ? room.members().filter((id) => id !== room.id) : [undefined];
             receivers.forEach((id) => room.send("typing", isOn ? "on" : "off", id));
         },
-        /** Records that the message was sent, which ends the indicator on the pages of others. */
+        /** Records that the message was sent, which ends the indicator for other members. */
         sent() {
             sentAt = -Infinity;
         }
@@ -93,7 +93,7 @@ function describe([one, two, ...others]) {
         : [];
 }
 
-/** Shows who types in the conversation on screen. */
+/** Shows the typing members of the conversation on screen. */
 export function showTyping(ids) {
     const key = ids.length > 2 ? String(ids.length) : ids.join();
     if (key === current) {
@@ -102,7 +102,7 @@ export function showTyping(ids) {
     const wasEmpty = current === "";
     current = key;
     shown.replaceChildren(...describe(ids));
-    // Once in a while: a screen reader would interrupt its user with each change.
+    // Announce changes only occasionally, since a screen reader would interrupt the user each time.
     if (!wasEmpty || ids.length === 0) {
         spoken.textContent = "";
     } else if (performance.now() - spokenAt >= QUIET) {

@@ -1,24 +1,24 @@
 /**
- * The address of an attempt. Works on text where it can: the URL of React Native does not have setters.
+ * Computes the address of an attempt. Uses text operations where possible, since the URL class of React Native has no setters.
  *
  * @module address
  */
 
-/** Returns true if only a page can complete the address. */
+/** Returns true if the address is relative, so that it needs a page to complete it. */
 export const isRelative = (url) => typeof url === "string" && /^(?!\w+:)./.test(url);
 
-/** Adds a parameter to an address. */
+/** Adds a query parameter to an address. */
 export const addQuery = (address, part) => address + (address.includes("?") ? "&" : "?") + part;
 
 /**
- * Returns the address to connect to: relative ones belong to the page, http becomes ws, and the token is added to the query.
- * Throws TypeError if there is none.
+ * Returns the address to connect to: resolves relative ones against the page, replaces http by ws, and adds the token to the
+ * query. Throws TypeError if the address is invalid.
  */
 export function toAddress(url, token) {
     const whole = isRelative(url) ? new URL(url, globalThis.document?.baseURI ?? location).href : url;
-    // Without the fragment, which a WebSocket does not accept.
+    // Drop the fragment, which WebSocket does not accept.
     const [address] = /^wss?:[^#]*/i.exec(`${whole}`.replace(/^http/i, "ws"));
     new URL(address);
-    // The token replaces those in the address.
+    // The token replaces any tokens in the address.
     return token == null ? address : addQuery(address.replace(/([?&])(token=[^&]*(&|$))+/g, "$1").replace(/[?&]$/, ""), `token=${encodeURIComponent(token)}`);
 }

@@ -1,9 +1,9 @@
 /**
- * A client: its rooms, and which of them a packet belongs to.
+ * The client: its rooms, and the dispatch of packets to them.
  *
- * An acknowledgement does not name its request, and the server sends the same packets when it moves clients on its own. So an
- * acknowledgement that contradicts an unconfirmed request is held, with the packets after it, until a probe confirms the request
- * (see the outbox). The last acknowledgement then shows whether the client is in the room.
+ * An acknowledgement does not name its request, and the server sends the same packets when it moves clients without a request. An
+ * acknowledgement that contradicts an unconfirmed request is therefore held, with the packets after it, until a probe confirms
+ * the request (see the outbox). The last acknowledgement then shows whether the client is in the room.
  *
  * @module client
  */
@@ -25,7 +25,7 @@ const realClock = {
 };
 
 /**
- * Connects to a roomer server, and stays connected.
+ * Connects to a roomer server and reconnects when necessary.
  *
  * @param {string | URL | (() => string | URL | Promise<string | URL>)} url
  * @param {import("./core.js").CoreOptions} [options]
@@ -34,16 +34,16 @@ const realClock = {
 export function connect(url, { features = [], codec = bytes, queue = {}, lazy, debug, clock = realClock, ...others } = {}) {
     /** The rooms that the application wants to be in, by name. */
     const rooms = new Map();
-    /** By room name: an acknowledgement of uncertain meaning, and the packets after it. */
+    /** By room name, an acknowledgement of uncertain meaning and the packets after it. */
     const held = new Map();
-    /** The id of this client on this connection, "" until the server has sent it. */
+    /** The id of this client on the current connection, "" until the server has sent it. */
     let id = "";
-    /** The time at which the connection was lost, until there is a new one. */
+    /** The time at which the connection was lost, until a new one is open. */
     let lostAt;
-    /** The time from which queued messages no longer wait for other members. */
+    /** The time until which queued messages wait for other members. */
     let graceEnd;
 
-    /** Reports an error; one of a listener for errors is not passed to that listener again. */
+    /** Reports an error. An error of an "error" listener is not passed to that listener again. */
     const report = (error, event) => {
         (event !== "error" && emit("error", error)) || console.error(error);
     };
@@ -57,12 +57,12 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         token: others.token,
         emit,
         report,
-        /** Emits an event about a message. A request reports its failure itself. */
+        /** Emits an event about a message. Requests report their failures themselves. */
         tell({ room, event, payload, to, tag }, name, reason) {
             tag || emit(name, { room, event, payload, to, ...reason });
         },
         lost: (item, reason) => core.tell(item, "lost", { reason }),
-        /** Handles items that the server has handled, or that were in flight when the connection was lost. */
+        /** Handles items that the server has handled, or that were in flight when the connection broke. */
         settled(items, isLost) {
             items.forEach((item) => {
                 item.event === "leave" && item.owner?.close();
@@ -82,12 +82,12 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
             }
             core.handle(packet, data);
         },
-        /** Handles what has arrived; a packet unless it was something else. */
+        /** Handles received data, which is undefined if it was not a packet. */
         handle(packet) {
             packet && route(packet);
         },
         isOpen: (room) => room.isOpen(clock.now() >= graceEnd),
-        /** Passes a packet on to its room, if there is one. Returns true if a feature has handled it. */
+        /** Passes a packet to its room, if there is one. Returns true if a feature has handled it. */
         deliver(packet, room) {
             room?.received(packet);
         },
@@ -102,17 +102,17 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
             }
             emit("state", state, error);
         },
-        /** Begins on a new connection. */
+        /** Starts to use a new connection. */
         begin() {
-            // A session that was kept until now has ended.
+            // A session that was kept has ended.
             core.end();
             id = "";
             graceEnd = clock.now() + Math.min(LONGEST_GRACE, GRACE + GRACE_FACTOR * (clock.now() - lostAt));
-            // The server puts every client into root by itself.
+            // The server puts every client into `root` without a request.
             rooms.forEach((room, name) => name === ROOT || enter(room));
             rooms.has(ROOT) || join(ROOT).leave();
         },
-        /** Handles the end of what the server knows about the client. */
+        /** Handles the end of the state that the server kept for this client. */
         end(error) {
             held.clear();
             rooms.forEach((room) => room.suspend(lostAt));
@@ -125,7 +125,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         },
         /** Leaves a room whose last user has left it in this turn. */
         leave(room) {
-            // Not if the room was joined again, or has closed since.
+            // Skip this if the room has been joined again or has closed.
             if (room.api.state === "leaving" && rooms.get(room.name) === room) {
                 remove(room);
                 core.request(room, "leave") || room.close();
@@ -145,7 +145,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
 
     const enter = (room) => core.request(room, "join", room.recall?.());
 
-    /** Removes a room from those that the application wants to be in, and its queued messages. */
+    /** Removes a room from those that the application wants to be in, together with its queued messages. */
     const remove = (room) => {
         rooms.delete(room.name);
         core.queue.forEach((item) => {
@@ -168,28 +168,28 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
             throw createClosedError();
         }
         const room = rooms.get(name) ?? create(name, roomCodec, { history });
-        // Also after a leave() that was undone: the server may have removed the client meanwhile.
+        // Join again even after an undone leave(), since the server may have removed the client in between.
         room.join() || enter(room);
         return room.api;
     };
 
-    /** Passes a packet on, or holds it until its meaning is certain. */
+    /** Dispatches a packet, or holds it until its meaning is certain. */
     const route = (packet) => {
         const { room: name, event, to, from, payload } = packet;
         const isJoin = event === "join_ack";
         if (isJoin || event === "leave_ack") {
-            // A peer that forges an acknowledgement must set a receiver, or is the sender.
+            // A forged acknowledgement of a peer has a receiver, or the peer as its sender.
             if (to || (id && from !== id)) {
                 return;
             }
             id = from;
             if (name === PROBE) {
-                // Up to the first probe; packets after it are confirmed by the next one.
+                // Confirm the packets up to the first probe; the next probe confirms those after it.
                 return core.confirmed([...core.sent].findIndex((item) => item.room === PROBE) + 1);
             }
             if (!isJoin) {
                 rooms.get(name)?.suspend();
-                // The packets still count, but not as messages.
+                // Count these packets, but no longer report them as messages.
                 for (const item of [...core.sent]) {
                     if (item.room === name && "payload" in item) {
                         core.lost(item, "unconfirmed");
@@ -206,14 +206,14 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         if (held.get(name)?.push(packet)) {
             return;
         }
-        // Until a leave is answered, packets of that name belong to the room that is being left.
+        // Until a leave is acknowledged, packets with the room's name belong to the room being left.
         const left = core.find(name, "leave");
         let room = left?.api.state === "leaving" ? left : rooms.get(name);
         if (event === "leave_ack") {
             room && close(room);
         } else if (isJoin) {
             if (!room) {
-                // The server has put the client into a room that it did not join.
+                // The server has put the client into a room that it had not joined.
                 room = create(name);
                 emit("room", room.api);
             }
@@ -221,7 +221,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         } else {
             core.deliver(packet, room);
         }
-        // A room may be open now, or have members that its messages wait for.
+        // The packet may have opened a room, or added a member that messages wait for.
         core.pump();
     };
 
@@ -244,7 +244,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
     try {
         lazy || core.start();
     } catch (error) {
-        // On a server that renders pages the client stays idle; start() throws there.
+        // During server-side rendering the client stays idle; start() throws there.
         if (error.code === "argument" && !isRelative(url)) {
             throw error;
         }

@@ -1,5 +1,5 @@
 /**
- * Conversion of payloads to bytes and back.
+ * Codecs, which convert payloads to bytes and back.
  *
  * @module codec
  */
@@ -15,7 +15,7 @@ function encodeText(text) {
 export const bytes = {
     encode: (value) =>
         ArrayBuffer.isView(value) || value instanceof ArrayBuffer ? new Uint8Array(value.buffer ?? value, value.byteOffset, value.byteLength) : encodeText(value),
-    /** Copies: the packet's own memory holds more than the payload. */
+    /** Copy the payload, so that the memory of the whole packet can be freed. */
     decode: (data) => data.slice()
 };
 
@@ -23,6 +23,6 @@ export const text = { encode: encodeText, decode: toText };
 
 export const json = {
     encode: (value) => encodeText(JSON.stringify(value)),
-    /** An empty payload is `undefined`: other clients send it. */
+    /** An empty payload decodes to `undefined`, since other clients may send one. */
     decode: (data) => (data.length ? JSON.parse(toText(data)) : undefined)
 };

@@ -1,10 +1,10 @@
 /**
- * The lifecycle of the connection: attempts, waits, signs of life, the end. This module knows nothing about rooms.
+ * The lifecycle of the connection: attempts, delays, keep-alive and close. This module does not deal with rooms.
  *
  *     idle ──▶ connecting ──▶ open ──▶ suspended ──▶ connecting …        any ──▶ closed
  *
- * Each state waits for one thing at a time, so there is one timer: in `connecting` for the attempt's time limit, in `open`
- * for the next sign of life, in `suspended` for the next attempt.
+ * Each state waits for one event at a time, so a single timer suffices: in `connecting` for the timeout of the attempt, in `open`
+ * for the next heartbeat check, in `suspended` for the next attempt.
  *
  * @module connection
  */
@@ -14,16 +14,16 @@ import { RoomerError, createClosedError, rejectUnknown, wrap } from "./error.js"
 import { LONGEST_ANSWER, LONGEST_DELAY, SLOWEST_NETWORK } from "./limits.js";
 
 /**
- * Returns the rule by which the close codes of the client's own fault and of the application are final; the README has the reasons.
- * A program that slept could not renew its login in time, but a function has another token. Older servers also send 1008 to a
- * client that was too fast or suspended.
+ * Returns the default rule for final close codes: those for an error of the client, and those of the application. The README
+ * explains each. After a suspension, a program could not renew its login in time, but a token function can provide a new one.
+ * Older servers also send 1008 to a client that exceeded a rate or was suspended.
  */
 const createRule = (token) => (code, reason) => {
     const end = `${code} ${reason}`;
     return /^(10(0[0237]|08(?! (rate|no sign of life)$)|10)|[3-9])/.test(end) && !(typeof token === "function" && end === "1008 login expired");
 };
 
-/** Returns an option that may be a function, also an async one. */
+/** Resolves an option that may be a value, a function or an async function. */
 export const resolve = async (option) => (typeof option === "function" ? option() : option);
 
 /**
@@ -31,24 +31,24 @@ export const resolve = async (option) => (typeof option === "function" ? option(
  *
  * @param {object} core see core.js
  * @param {string | URL | (() => any)} url
- * @param {object} options of connect(), those for the connection
+ * @param {object} options the options of connect() for the connection
  */
 export function createConnection(core, url, options) {
     const { token, tokenIn, signal, timeout, heartbeat = 30_000, isFinal = createRule(token), random = Math.random, reconnect, WebSocket, ...others } = options;
     const { minDelay = 500, maxDelay = 30_000, minUptime = 5_000, retries = reconnect === false ? 0 : Infinity, ...unknown } = reconnect || {};
     rejectUnknown({ ...others, ...unknown });
-    /** A message is visible only once it is complete, so the default leaves time for a large one on a slow network. */
+    /** A message is visible only once it is complete, so the default allows for a large one on a slow network. */
     const answerTime = timeout ?? 20_000;
 
     let Socket;
-    /** The socket, or before there is one an object for the current attempt; results of older attempts are ignored. */
+    /** The socket, or an object for the current attempt before there is one. Results of older attempts are ignored. */
     let socket;
     let timer;
     let timerEnd;
     let failures = 0;
     let openedAt;
     let isProbing;
-    /** Factor of the time limit of an answer: doubled by each connection that timed out. */
+    /** The factor of the answer timeout, doubled by each connection that times out. */
     let patience = 1;
     let largest = 0;
 
@@ -59,16 +59,16 @@ export function createConnection(core, url, options) {
         timer = core.clock.setTimeout(action, Math.min(delay, LONGEST_DELAY));
     };
 
-    /** Ends the connection, or the attempt, if the server does not answer in time. */
+    /** Ends the connection or the attempt if the server does not answer in time. */
     const expectAnswer = () => {
-        // The time limit has four parts: a suspended program, however long it was, loses only one of them. Two more parts without a delay let the
-        // socket's events run before the connection counts as lost.
+        // The timeout is divided into four parts, since a suspension of the program, however long, consumes only one of them. Two
+        // more parts without a delay let pending socket events run before the connection counts as lost.
         let parts = 7;
         let backlog;
         (function wait() {
             const before = backlog;
             backlog = socket?.bufferedAmount;
-            // While the network accepts bytes, the server may still answer.
+            // While the network still accepts bytes, the server may still answer.
             parts = backlog < before ? 6 : parts - 1;
             const isOpen = core.state === "open";
             if (parts) {
@@ -88,20 +88,20 @@ export function createConnection(core, url, options) {
         core.changed(state, error);
     };
 
-    /** Ends the connection, or the attempt. Waits for the next one, unless the end is final. */
+    /** Ends the connection or the attempt, and schedules the next one unless the end is final. */
     const stop = (error, isFinalError) => {
         const old = socket;
         if (core.state === "closed") {
             return;
         }
-        // False if it has never been open: then `openedAt` is undefined.
+        // If the connection was never open, `openedAt` is undefined and the comparison is false.
         if (core.clock.now() - openedAt >= minUptime) {
             failures = 0;
         }
         socket = openedAt = undefined;
         core.clock.clearTimeout(timer);
         if (old) {
-            // Some classes throw if there is no listener for errors.
+            // Some WebSocket classes throw if there is no error listener.
             old.onopen = old.onmessage = old.onclose = old.onerror = () => {};
             core.hangUp(old, isFinalError ? 1000 : undefined);
         }
@@ -109,7 +109,8 @@ export function createConnection(core, url, options) {
             listen("removeEventListener");
             setState("closed", isFinalError ? error : wrap("gave_up", error));
         } else {
-            // Full jitter after the cap, so that the clients of a restarted server do not reconnect at once. Longer after `rate`.
+            // Full jitter after the cap, so that the clients of a restarted server reconnect at different times. The delay is
+            // longer after `rate`.
             core.retryIn((error.reason === "rate" ? 1_000 : 0) + random() * Math.min(maxDelay, minDelay * 2 ** failures++));
             setState("suspended", error);
         }
@@ -141,17 +142,17 @@ export function createConnection(core, url, options) {
         };
         fresh.onmessage = ({ data }) => {
             largest = Math.max(largest, data?.byteLength || 0);
-            // Any message is as good as the answer.
+            // Any message counts as the answer to a probe.
             if (isProbing) {
                 patience = 1;
             }
-            // A timer costs more than a message: in a busy room it is set at most ten times a second.
+            // Setting a timer costs more than handling a message, so in a busy room it is set at most ten times a second.
             (isProbing || core.clock.now() + core.silence - timerEnd > 100) && scheduleHeartbeat();
             core.received(data);
         };
         fresh.onclose = ({ code = 1006, reason = "" }) => {
             const final = isFinal(code, reason);
-            // Browsers hide why a connection does not open.
+            // Browsers do not expose why a connection fails to open.
             const hint = openedAt >= 0 ? reason : "refused or unreachable";
             stop(new RoomerError(final ? "ended" : "lost", `${code} ${hint}`, { closeCode: code, reason }), final);
         };
@@ -159,14 +160,14 @@ export function createConnection(core, url, options) {
         fresh.onerror = () => core.state === "connecting" && fresh.onclose({});
     };
 
-    /** Waits until the server has been silent for too long, then probes. */
+    /** Waits until the server has been silent for too long, then sends a probe. */
     const scheduleHeartbeat = () => {
         isProbing = false;
         core.silence ? setTimer(core.silence, sendProbe) : core.clock.clearTimeout(timer);
     };
 
     const sendProbe = () => {
-        // A second probe would extend the time limit of the first.
+        // A second probe would extend the timeout of the first.
         if (!isProbing) {
             isProbing = true;
             core.probe();
@@ -174,7 +175,7 @@ export function createConnection(core, url, options) {
         }
     };
 
-    /** Handles a page that is visible, restored from the page cache, or online again. */
+    /** Handles a page that becomes visible, is restored from the page cache, or goes online. */
     const wake = () => {
         if (globalThis.document?.hidden) {
             return;
@@ -195,29 +196,29 @@ export function createConnection(core, url, options) {
     };
 
     Object.assign(core, {
-        /** How long the server may be silent. */
+        /** The time for which the server may be silent, in milliseconds. */
         silence: heartbeat,
         toAddress,
         state: "idle",
         isReady: () => core.state === "open" && socket.readyState === 1,
-        /** Handles a connection that may be used. */
+        /** Handles an open connection that is ready for use. */
         opened() {
             scheduleHeartbeat();
             core.state === "open" || setState("open");
         },
         transmit: ({ data }) => socket.send(data),
-        /** Sets the time of the next attempt. */
+        /** Sets the delay until the next attempt. */
         retryIn: (delay) => setTimer(delay, attempt),
-        /** Closes a socket that is no longer used. */
+        /** Closes an abandoned socket. */
         hangUp(old, code) {
             try {
                 old.close(code);
             } catch {
-                // Some classes throw, and an attempt may not have a socket yet.
+                // Some WebSocket classes throw, and an attempt may not have a socket yet.
             }
         },
         close: () => stop(undefined, true),
-        /** Connects, if that has not begun; throws if it is impossible. */
+        /** Connects unless that has already begun. Throws if it is impossible. */
         start() {
             if (core.state !== "idle") {
                 return;

@@ -1,10 +1,10 @@
 /**
- * Errors that code can distinguish.
+ * Error classes and checks.
  *
  * @module error
  */
 
-/** An error of this client. `code` is its kind; the table in the README has the cause and the remedy of each. */
+/** An error of this client. `code` is its kind; the table in the README lists the cause and the remedy of each. */
 export class RoomerError extends Error {
     name = "RoomerError";
 
@@ -22,7 +22,7 @@ export class RoomerError extends Error {
 /** Returns the error for a client or a room that is closed. */
 export const createClosedError = (cause) => wrap("closed", cause, "join or connect anew");
 
-/** Returns an error with a cause, which is also its message unless there is a better one. */
+/** Wraps a cause in an error. The cause is also the message, unless another one is given. */
 export const wrap = (code, cause, message = cause) => new RoomerError(code, message, { cause });
 
 /** Throws an `argument` error unless the condition holds. */
@@ -32,7 +32,7 @@ export function check(condition, message) {
     }
 }
 
-/** Rejects the options that are left after the known ones, so that a misspelled name is noticed. */
+/** Throws for options that remain after the known ones, so that misspelled names are noticed. */
 export function rejectUnknown(others) {
     const [name] = Object.keys(others);
     check(!name, `there is no option "${name}"`);

@@ -1,5 +1,5 @@
 /**
- * Listeners by event. An error that a listener throws does not affect the other listeners.
+ * A registry of event listeners. An error thrown by one listener does not affect the others.
  *
  * @module events
  */
@@ -7,14 +7,14 @@
 import { check, rejectUnknown, wrap } from "./error.js";
 
 /**
- * @param {(error: RoomerError, event: string) => void} report receives what listeners throw, and the rejections of promises
+ * @param {(error: RoomerError, event: string) => void} report receives errors that listeners throw, and rejections of promises
  *   that they return
  */
 export function createEvents(report) {
     const entries = new Set();
     let isOver;
 
-    /** Adds a listener; returns the function that removes it. `ended` is called once the listener is removed, in any way. */
+    /** Adds a listener. Returns the function that removes it. `ended` is called once the listener has been removed in any way. */
     const on = (event, listener, { once, signal, ...others } = {}, ended) => {
         rejectUnknown(others);
         check(typeof listener === "function", "not a function");
@@ -29,14 +29,14 @@ export function createEvents(report) {
         return remove;
     };
 
-    /** Returns a copy, so that listeners may be added and removed while it is in use. */
+    /** Returns a copy of the entries, so that listeners may be added and removed during an iteration. */
     const find = (event) => [...entries].filter((entry) => entry.event === event);
 
     return {
         on,
         /** Removes every registration of a listener for an event. */
         off: (event, listener) => find(event).forEach((entry) => entry.listener === listener && entry.remove()),
-        /** Calls the current listeners in order; returns their number. */
+        /** Calls the current listeners in order. Returns their number. */
         emit(event, ...args) {
             const failed = (cause) => report(wrap("listener", cause, event), event);
             const found = find(event);
@@ -54,7 +54,7 @@ export function createEvents(report) {
             return found.length;
         },
         count: (event) => find(event).length,
-        /** Removes all listeners, including those that are added later. */
+        /** Removes all listeners, and from now on ignores new ones. */
         end() {
             isOver = true;
             entries.forEach((entry) => entry.remove());

@@ -1,10 +1,10 @@
 /**
- * How most features extend the core.
+ * Helpers with which features extend the core.
  *
  * @module feature
  */
 
-/** Has `extend(room, options)` called with each new room and the options of join(). */
+/** Registers a function that is called with each new room and the options of join(). */
 export function extendRooms(core, extend) {
     const { createRoom } = core;
     core.createRoom = (name, codec, options) => {
@@ -14,7 +14,10 @@ export function extendRooms(core, extend) {
     };
 }
 
-/** Has `take(packet, room)` called with each packet that is not an acknowledgement; it returns true if the packet is done. */
+/**
+ * Registers a function that is called with each packet that is not an acknowledgement; it returns true if it has handled the
+ * packet.
+ */
 export function takePackets(core, take) {
     const { deliver } = core;
     core.deliver = (packet, room) => take(packet, room) || deliver(packet, room);

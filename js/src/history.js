@@ -1,7 +1,8 @@
 /**
- * The feature of rooms that remember: the option `history` of join(), and `room.history`.
+ * The feature of rooms with a message history: the option `history` of join(), and `room.history`.
  *
- * Such a room numbers its messages. A client that joins names the last one that it has seen, and receives the later messages.
+ * Such a room numbers its messages. A joining client sends the number of the last message that it has received, and receives the
+ * later ones.
  *
  * @module history
  */
@@ -16,12 +17,15 @@ export function history(core) {
     extendRooms(core, (room, { history: last } = {}) => {
         check(last === undefined || last >= 0, "history");
         let found;
-        /** The memory, 0 until it is known, and the number of the message that this client has seen last. */
+        /**
+         * The epoch of the room's history, 0 until it is known, followed by the number of the last message that this client has
+         * received.
+         */
         let epoch = 0;
         let seen = 0;
         Object.defineProperty(room.api, "history", { get: () => found });
         room.recall = () => {
-            // A new session may have another memory.
+            // In a new session the room may have another history.
             seen = epoch && seen;
             return toBytes(last >= 0 ? JSON.stringify({ at: epoch ? [epoch, seen] : undefined, last }) : "");
         };
@@ -30,7 +34,7 @@ export function history(core) {
                 const before = epoch;
                 const [now, number] = list.at;
                 epoch = now;
-                // Messages may have arrived between the join and its answer.
+                // Messages may have arrived between the join and its acknowledgement.
                 const isWhole = list.recovered || (before === epoch && seen >= number);
                 found = Object.freeze({ epoch, number, recovered: isWhole });
                 if (!isWhole) {
@@ -39,7 +43,7 @@ export function history(core) {
                 }
             }
         };
-        /** Returns true if the client has seen the message with a number before. */
+        /** Returns true if the client has already received the message with this number. */
         room.isOld = (number) => {
             const isOld = last >= 0 && number <= seen;
             seen = Math.max(seen, number);

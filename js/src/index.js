@@ -1,5 +1,5 @@
 /**
- * The client of a roomer server: rooms over one WebSocket that reconnects by itself.
+ * The client of a roomer server: rooms over one WebSocket that reconnects automatically.
  *
  *     import { connect } from "roomer";
  *
@@ -26,7 +26,7 @@ import { tracing } from "./tracing.js";
 
 export { RoomerError } from "./error.js";
 
-/** Codecs by name. */
+/** Adds the codecs that have names. */
 const namedCodecs = (core) => {
     const { findCodec } = core;
     core.findCodec = (name) => findCodec({ bytes, text, json }[name] ?? name);
@@ -34,5 +34,5 @@ const namedCodecs = (core) => {
 
 const features = [namedCodecs, sessions, streams, receipts, requests, history, ownInfo, refusals, renewal, directs, tracing];
 
-/** Connects with all features; see core.js for a smaller client. */
+/** Connects with all features. See core.js for a smaller client. */
 export const connect = (url, { tokenIn, ...options } = {}) => connectWith(url, { features, tokenIn: tokenIn === "protocol" ? toProtocol : undefined, ...options });

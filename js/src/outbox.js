@@ -1,10 +1,10 @@
 /**
- * The queue of outgoing packets: their order, their rate, and which of them the server has handled.
+ * The queue of outgoing packets: their order and rate, and which of them the server has handled.
  *
- * The plain protocol does not acknowledge messages. But a server handles the packets of one client in order, and answers each
- * request to leave a room, even one that does not exist. Such a request is the probe: its answer confirms all packets before
- * it. In a session, the server acknowledges by itself, and a probe is a request to do so at once. Unconfirmed packets outlive the
- * socket there, and are sent again.
+ * The plain protocol does not acknowledge messages. But a server handles the packets of a client in order, and answers each
+ * request to leave a room, even a room that does not exist. Such a request serves as the probe: its answer confirms all packets
+ * before it. In a session the server acknowledges automatically, and a probe requests an immediate acknowledgement. There,
+ * unconfirmed packets outlive the socket and are retransmitted.
  *
  * @module outbox
  */
@@ -13,7 +13,7 @@ import { rejectUnknown } from "./error.js";
 import { FIRST_PACE, FIRST_WINDOW, LARGEST_WINDOW, PACKET_BYTES, PROBE, PROBE_BYTES, PROBE_DELAY, RELAX_TIME, ROOT, SLOWEST_PACE } from "./limits.js";
 import { encode } from "./packet.js";
 
-/** A set of items, oldest first, with the sum of their bytes. */
+/** A set of items, oldest first, with their total size in bytes. */
 class Items extends Set {
     bytes = 0;
 
@@ -30,19 +30,19 @@ class Items extends Set {
 }
 
 /**
- * Returns an item with a packet.
+ * Returns an item that contains a packet.
  *
  * @param {Uint8Array} [bytes] the payload
  */
 export const createItem = (event, bytes, room = ROOT, to, owner) => ({ owner, room, event, to, data: encode(room, event, to, "", bytes) });
 
 /**
- * Adds the outbox to the core. An item is `{ owner, room, event, data }`, with `payload` and `to` if it is a message: the room
- * object, the room's name and the packet.
+ * Adds the outbox to the core. An item is `{ owner, room, event, data }`: the room object, the room's name, the event and the
+ * encoded packet. Messages also have `payload` and `to`.
  *
- * It calls these methods of the core: `isReady()`, which returns true if the socket takes packets; `isOpen(room)`, true if messages
- * may be sent to a room; `transmit(item)`; `settled(items, isLost)` with the items that the server has handled, or that were in
- * flight when the connection was lost; `lost(item, reason)` with a message that was accepted and may not arrive.
+ * It calls these methods of the core: `isReady()`, which returns true if the socket accepts packets; `isOpen(room)`, which
+ * returns true if messages may be sent to a room; `transmit(item)`; `settled(items, isLost)` with items that the server has
+ * handled, or that were in flight when the connection broke; `lost(item, reason)` with an accepted message that may not arrive.
  *
  * @param {object} core see core.js
  * @param {{messages?: number, bytes?: number}} limits of the queue
@@ -50,16 +50,16 @@ export const createItem = (event, bytes, room = ROOT, to, owner) => ({ owner, ro
 export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others }) {
     rejectUnknown(others);
     const { clock } = core;
-    /** Joins, leaves and probes that wait for their turn; `mark` stands for a probe. */
+    /** The queued joins, leaves and probes; `mark` represents a probe. */
     let requests = [];
     const mark = {};
-    /** Joins and leaves that the server has not confirmed, waiting or sent. */
+    /** The joins and leaves that the server has not confirmed, queued or sent. */
     const pending = new Set();
-    /** Messages that wait. */
+    /** The queued messages. */
     const queue = new Items();
-    /** Packets of this connection, or session, that the server has not confirmed. */
+    /** The packets sent on this connection, or in this session, that the server has not confirmed. */
     const sent = new Items();
-    /** The bytes after the latest probe; a small packet counts as PACKET_BYTES. */
+    /** The number of bytes sent after the latest probe, where a small packet counts as PACKET_BYTES. */
     let unprobed = 0;
     let window = FIRST_WINDOW;
     let pace = 0;
@@ -81,7 +81,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         unprobed = 0;
     };
 
-    /** Removes the next item that may be sent. */
+    /** Removes and returns the next item that may be sent. */
     const next = () => {
         if (requests.length) {
             return requests.shift();
@@ -94,7 +94,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         }
     };
 
-    /** Sends what may be sent now, and sets the timer for the rest. With a pace, each tick sends one packet. */
+    /** Sends all items that may be sent now, and sets the timer for the rest. With a pace, each tick sends one packet. */
     const pump = (isTick) => {
         if (!core.isReady()) {
             return;
@@ -117,13 +117,15 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         pump(true);
     };
 
-    /** Sends a probe after all unconfirmed packets. */
+    /** Queues a probe after all unconfirmed packets. */
     const fence = () => {
         (unprobed || requests.length) && requests.push(mark);
         pump();
     };
 
-    /** Sends a packet before the messages that wait; returns undefined without a connection, and a session that may continue. */
+    /**
+     * Sends a packet before queued messages. Returns undefined if there is neither a connection nor a session that may resume.
+     */
     const post = (...args) => {
         if (core.isReady() || core.isKept?.()) {
             const item = createItem(...args);
@@ -134,7 +136,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         }
     };
 
-    /** Begins anew, on a new socket. */
+    /** Resets the state for a new socket. */
     const reset = () => {
         clock.clearTimeout(timer);
         timer = undefined;
@@ -151,17 +153,17 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         fence,
         post,
         reset,
-        /** Asks for an answer that confirms all packets before. */
+        /** Requests an answer that confirms all packets sent before it. */
         ask: () => send(createItem("leave", undefined, PROBE)),
-        /** Returns the room of an unconfirmed request. */
+        /** Returns the room of an unconfirmed join or leave. */
         find: (name, event) => [...pending].find((item) => item.room === name && item.event === event)?.owner,
-        /** Queues a join or leave; returns undefined if there is neither a connection nor a session that may continue. */
+        /** Queues a join or leave. Returns undefined if there is neither a connection nor a session that may resume. */
         request(owner, event, payload) {
-            // A leave_ack means that the room's unconfirmed messages may be lost, so a probe confirms them first.
+            // Any unconfirmed message of the room may be lost when leave_ack arrives, so a probe confirms them first.
             event === "leave" && fence();
             return post(event, payload, owner.name, undefined, owner);
         },
-        /** Sends or queues a message; returns the result for the application. */
+        /** Sends or queues a message. Returns the result for the application. */
         send(item) {
             if (core.isReady() && core.isOpen(item.owner) && !pace && !queue.size && sent.bytes <= bytes) {
                 send(item);
@@ -174,7 +176,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
             pump();
             return queue.has(item) ? "queued" : "sent";
         },
-        /** Handles an answer, which confirms this many of the packets. */
+        /** Handles an answer that confirms this number of packets. */
         confirmed(count) {
             const items = [...sent].slice(0, count);
             items.forEach((item) => {
@@ -190,7 +192,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
             core.settled(items);
             pump();
         },
-        /** Handles the loss of the connection: unconfirmed messages may or may not have arrived. */
+        /** Handles the loss of the connection, after which it is unknown whether unconfirmed messages have arrived. */
         disconnected(isTooFast) {
             const items = [...sent, ...requests];
             reset();

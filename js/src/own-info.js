@@ -1,5 +1,5 @@
 /**
- * The feature `client.setInfo()`.
+ * The feature behind `client.setInfo()`.
  *
  * @module own-info
  */

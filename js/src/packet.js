@@ -1,5 +1,6 @@
 /**
- * The packet: room, event, receiver, sender and payload, each preceded by its length as a big-endian 32-bit integer.
+ * Encodes and decodes packets: room, event, receiver, sender and payload, each preceded by its length as a big-endian 32-bit
+ * integer.
  *
  * @module packet
  */
@@ -11,7 +12,7 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 export const toBytes = (text) => encoder.encode(text);
 export const toText = (bytes) => decoder.decode(bytes);
 
-/** Returns the bytes of a packet. */
+/** Encodes a packet. */
 export function encode(room, event, to = "", from = "", payload = []) {
     const fields = [...[room, event, to, from].map(toBytes), payload];
     const packet = new Uint8Array(fields.reduce((size, field) => size + field.length, 20));
@@ -24,7 +25,7 @@ export function encode(room, event, to = "", from = "", payload = []) {
 }
 
 /**
- * Reads a packet without copying its payload. Throws RangeError unless the buffer is exactly one packet.
+ * Decodes a packet without copying its payload. Throws RangeError unless the buffer contains exactly one packet.
  *
  * @param {ArrayBuffer} buffer
  */

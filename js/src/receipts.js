@@ -1,5 +1,5 @@
 /**
- * The feature `room.sent`.
+ * The feature behind `room.sent`.
  *
  * @module receipts
  */

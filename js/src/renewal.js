@@ -1,5 +1,5 @@
 /**
- * The feature that renews logins: the server asks for a new token before the login expires.
+ * The feature that renews logins: the server requests a new token before the login expires.
  *
  * @module renewal
  */
@@ -17,7 +17,7 @@ export function renewal(core) {
         try {
             const pass = await resolve(core.token);
             check(pass != null, "no token");
-            // A session that has begun meanwhile has its own login.
+            // A session that has started in the meantime has its own login.
             askedAs === core.client.id && core.post(TOKEN, toBytes(pass));
         } catch (cause) {
             core.report(wrap("token", cause));

@@ -1,7 +1,7 @@
 /**
- * The feature `room.request()` and `room.handle()`: questions that have one answer each, to the server and to other clients.
+ * The feature behind `room.request()` and `room.handle()`: requests with one answer each, to the server and to other clients.
  *
- * A request is a message whose receiver ends in a colon and a tag, by which its answer finds it.
+ * A request is a message whose receiver ends with a colon and a tag, which matches it with its answer.
  *
  * @module requests
  */
@@ -14,13 +14,13 @@ import { checkName, isReserved } from "./room.js";
 
 /** @param {object} core see core.js */
 export function requests(core) {
-    /** The requests without an answer, by tag. */
+    /** Requests without an answer, by tag. */
     const pending = new Map();
     let lastTag = 0;
 
     const failAll = (code, fits, cause) => pending.forEach((request) => fits(request) && request.fail(code, cause));
 
-    /** Has a handler answer a request; it starts at once. */
+    /** Answers a request with a handler, which starts immediately. */
     const answer = async ({ room: name, event, from, payload }, tag, room) => {
         const askedAs = core.client.id;
         const handler = room?.handlers.get(event);
@@ -37,18 +37,18 @@ export function requests(core) {
             }
         } catch (error) {
             if (error?.name === "RoomerError") {
-                // This text is meant for the asker. The text of any other error may be a secret.
+                // The text of a RoomerError is meant for the requester. The text of any other error may be confidential.
                 code = error.kind ?? error.code;
                 message = error.message;
             } else {
                 core.report(wrap("listener", error, event));
             }
         }
-        // A request ends with its session.
+        // The request is no longer valid if its session has ended.
         askedAs === core.client.id && core.post(reply ? REPLY : ERROR, reply ?? toBytes(JSON.stringify({ code, message })), name, `${from}:${tag}`);
     };
 
-    // Requests that wait for their turn are sent in the new session, and those that leave() has discarded fail with their room.
+    // In a new session, queued requests are sent, and requests discarded by leave() fail together with their room.
     core.client.on(HELLO, (hello) => hello?.resumed || failAll(hello ? "unknown" : "plain", ({ item, room }) => !hello || !(core.queue.has(item) || room.api.state === "leaving")));
 
     extendRooms(core, (room) => {
@@ -99,7 +99,7 @@ export function requests(core) {
                 fail("dropped");
             }
         });
-        // The first of its listeners, and not one that can be removed.
+        // This listener runs before those of the application, and cannot be removed by it.
         room.api.on("close", (error) => failAll("closed", (request) => request.room === room, error));
     });
     takePackets(core, (packet, room) => {

@@ -1,5 +1,5 @@
 /**
- * One room: its state, its members and its messages.
+ * A room: its state, members and messages.
  *
  * @module room
  */
@@ -10,15 +10,15 @@ import { GRACE } from "./limits.js";
 import { createItem } from "./outbox.js";
 import { toBytes, toText } from "./packet.js";
 
-/** Returns true for events that only the server or this client may cause: a peer's message of such a name is dropped. */
+/** Returns true for events that only the server or this client may emit. A message of a peer with such a name is dropped. */
 export const isReserved = (event) => /^((close|history_lost|join|join_ack|leave|leave_ack|member_changed|member_left|new_member|open|reopen)$|roomer:)/.test(event);
 
-/** Rejects reserved names, and names that UTF-8 cannot express: the server would read a different name. */
+/** Rejects reserved names, and names that UTF-8 cannot represent, which the server would read as different names. */
 export function checkName(name, isWrong) {
     check(toText(toBytes(name)) === name && !isWrong, `name "${name}"`);
 }
 
-/** Decodes the payload of a packet and passes it to `use`, or reports that it does not fit the codec. */
+/** Decodes the payload of a packet and passes it to `use`, or reports that the codec cannot decode it. */
 export function decodePayload(core, codec, { room, event, from, payload }, use) {
     let value;
     try {
@@ -30,8 +30,8 @@ export function decodePayload(core, codec, { room, event, from, payload }, use) 
 }
 
 /**
- * Returns members by id. The server's list has their ids and, in a session, a list for each: the id, the info and the user. The
- * last entry may be anything.
+ * Converts the server's list of members to a map by id. Without sessions an entry is an id; in a session it is a list of the id,
+ * the info and the user. Further values may be of any type.
  */
 export function toMembers(list) {
     const members = new Map();
@@ -43,28 +43,28 @@ export function toMembers(list) {
 }
 
 /**
- * Creates a room. It calls `core.leave(room)` at the end of the turn in which the last user has left the room.
+ * Creates a room. Calls `core.leave(room)` at the end of the turn in which its last user has left it.
  *
  * @param {object} core see core.js
  * @param {string} name
  * @param {any} codec
  */
 export function createRoom(core, name, codec) {
-    /** "leaving" or "closed"; "" before, when `isIn` decides. */
+    /** "leaving" or "closed"; "" before that, when `isIn` determines the state. */
     let phase = "";
     let isIn;
-    /** True if the room has been open. */
+    /** True once the room has been open. */
     let wasIn;
-    /** Calls of join() that no leave() has taken back. */
+    /** The number of calls of join() that no leave() has undone. */
     let joins = 0;
-    /** True if queued messages wait for other members, which lost their connections at the same time. */
+    /** True if queued messages wait for other members, whose connections broke at the same time. */
     let isWaiting;
     /** The last time at which there were other members. */
     let othersAt;
     let id = "";
-    /** The members by id. */
+    /** The members of the room, by id. */
     let members = new Map();
-    /** The number of members, where the server does not send their ids. */
+    /** The number of members, if the server does not send their ids. */
     let counted;
     let setLeft;
     let left = Promise.resolve();
@@ -74,10 +74,10 @@ export function createRoom(core, name, codec) {
         on("open", () => resolve(api));
         on("close", (error) => reject(error ?? createClosedError()));
     });
-    // An application that does not use the promise must not see an unhandled rejection.
+    // Without this handler, an application that ignores the promise would cause an unhandled rejection.
     opened.catch(() => {});
 
-    /** Returns a message for the outbox; one with a tag is a request. */
+    /** Returns the outbox item of a message; with a tag it is a request. */
     const createMessage = (event, payload, to, tag = "") => {
         checkName(event, isReserved(event));
         // An empty receiver would make a private message public.
@@ -122,14 +122,14 @@ export function createRoom(core, name, codec) {
         off
     };
 
-    /** Emits what has changed about a member. */
+    /** Emits the changes of a member. */
     const compare = (id, before, now) => {
         if (JSON.stringify(before) !== JSON.stringify(now)) {
             emit(!before ? "new_member" : now ? "member_changed" : "member_left", id, now ?? before);
         }
     };
 
-    /** Sets a member, or removes it. */
+    /** Sets or removes a member. */
     const change = (now, id) => {
         const before = members.get(id);
         now ? members.set(id, now) : members.delete(id);
@@ -142,11 +142,11 @@ export function createRoom(core, name, codec) {
         codec,
         createMessage,
         change,
-        /** Sets the number of members, where the server does not send their ids. */
+        /** Sets the number of members, if the server does not send their ids. */
         setCount: (number) => (counted = number),
         /**
-         * Handles a join_ack. Emits the differences between the members before and now, so that lists which the application
-         * keeps stay correct.
+         * Handles a join_ack. Emits the differences between the previous and the new members, so that lists kept by the
+         * application stay correct.
          */
         joined(ownId, payload) {
             const before = members;
@@ -158,12 +158,12 @@ export function createRoom(core, name, codec) {
             } catch {
                 // A server may send an empty payload.
             }
-            // In a session it is an object.
+            // In a session the payload is an object.
             counted = list?.count ?? list;
             const now = (members = toMembers(list?.members ?? list));
             id = ownId;
             isIn = true;
-            // Before any listener runs, since a listener may send.
+            // Do this before any listener runs, since a listener may send.
             isWaiting &&= api.count < 2;
             room.recalled?.(list, emit);
             if (!wasIn) {
@@ -171,20 +171,20 @@ export function createRoom(core, name, codec) {
                 emit("open");
                 return;
             }
-            // The client itself neither leaves nor joins.
+            // This client itself neither leaves nor joins.
             before.delete(previousId);
             before.set(id, now.get(id));
             new Map([...before, ...now]).forEach((_, each) => compare(each, before.get(each), now.get(each)));
             wasOpen || emit("reopen", previousId);
         },
-        /** Handles a message or a change of the members. */
+        /** Handles a message or a membership notice. */
         received(packet, ...numbers) {
             const { event, from, to, payload } = packet;
             if (api.count > 1) {
                 othersAt = core.clock.now();
             }
             if (!isReserved(event)) {
-                // A room that remembers sends its messages with a number, "#7", which is not a receiver.
+                // A room with a history sends a number such as "#7" in place of a receiver.
                 count(event) && decodePayload(core, codec, packet, (value) => emit(event, value, from, to > "$", ...numbers));
             } else if (!from) {
                 if (!to && event === "new_member") {
@@ -194,21 +194,24 @@ export function createRoom(core, name, codec) {
                 }
             }
         },
-        /** Returns true if messages may be sent. `isLate` means that the time for waiting is over. */
+        /** Returns true if messages may be sent. `isLate` is true once the time for waiting is over. */
         isOpen: (isLate) => !phase && isIn && (!isWaiting || isLate || api.count > 1),
-        /** Counts one user more, and undoes a leave() of the same turn. Returns the number of users before. */
+        /** Counts one more user, and undoes a leave() in the same turn. Returns the previous number of users. */
         join() {
             phase = "";
             setLeft?.();
             return joins++;
         },
-        /** Handles a lost connection, and an acknowledgement after which membership is uncertain. */
+        /** Handles a lost connection, or an acknowledgement after which the membership is uncertain. */
         suspend(now) {
-            // A server that shuts down may close the connections of others first.
+            // A server that shuts down may close the connections of other members first.
             isWaiting ||= isIn && (api.count > 1 || now - othersAt < GRACE);
             isIn = false;
         },
-        /** Closes the room for good; without an error if the application has left it. By default the server has closed it. */
+        /**
+         * Closes the room permanently. Without an error, the application has left it; the default error means that the server
+         * closed it.
+         */
         close(error = phase ? undefined : new RoomerError(wasIn ? "removed" : "refused", name)) {
             if (phase !== "closed") {
                 phase = "closed";

@@ -1,6 +1,6 @@
 /**
- * The feature of sessions, in the extended protocol: what was received in a session, when to acknowledge that, and the way back to
- * it on a new socket. It does nothing on a server that speaks the plain protocol.
+ * The feature of sessions in the extended protocol: counts received packets, acknowledges them, and resumes the session on a new
+ * socket. It has no effect on a server with the plain protocol.
  *
  * @module session
  */
@@ -14,26 +14,26 @@ import { decodePayload, toMembers } from "./room.js";
 /** @param {object} core see core.js */
 export function sessions(core) {
     const { silence } = core;
-    /** The core without sessions. */
+    /** The methods of the core without sessions. */
     const plain = { ...core };
-    /** True once the socket's first packet has shown which protocol the server speaks. */
+    /** True once the socket's first packet has shown which protocol the server uses. */
     let isGreeted;
-    /** Finds the session on the next socket; undefined if none is kept. */
+    /** The token that resumes the session on the next socket; undefined if there is none. */
     let token;
-    /** The number of packets that the server has handled, if the session continues on the current socket. */
+    /** The number of packets that the server had handled when it resumed the session on the current socket. */
     let resumedAt;
-    /** The number of packets that the server has confirmed in the session. */
+    /** The number of packets that the server has confirmed in this session. */
     let settled;
     let received;
     let acknowledged;
-    /** The bytes of the packets since the last acknowledgement. */
+    /** The number of bytes received since the last acknowledgement. */
     let bytes;
     /** The time for which the server keeps the session without a socket. */
     let window;
     let timer;
-    /** The time at which the connection was lost, until there is a new one. */
+    /** The time at which the connection was lost, until a new one is open. */
     let lostAt;
-    /** Sockets that were given up for silence while the server may keep the session: a close frame would end it. */
+    /** Sockets abandoned because of silence while the server may keep the session, which a close frame would end. */
     const abandoned = [];
 
     const pause = () => {
@@ -48,15 +48,18 @@ export function sessions(core) {
         core.transmit({ event: ACK, to, data: encode(ROOT, ACK, to, "", toBytes(`${received}`)) });
     };
 
-    /** Begins a session, or continues it, by the payload of `hello`; false: the server speaks the plain protocol. Undefined: ends it. */
+    /**
+     * Starts or resumes a session with the payload of `hello`. The argument false means a plain server; undefined ends the
+     * session.
+     */
     const meet = (hello) => {
         resumedAt = token && hello?.resumed ? hello.received : undefined;
         if (!(resumedAt >= 0)) {
             received = settled = 0;
         }
-        // Undefined until the server has shown which protocol it speaks.
+        // The value is undefined until the server has shown which protocol it uses.
         core.isOn = hello && true;
-        // A tenth more than promised, for the network.
+        // Add a tenth to the announced interval, for delays in the network.
         core.silence = silence && Math.max(core.isOn ? ASK_INTERVAL : 0, Math.min(silence, hello?.heartbeat * 1.1 || Infinity));
         window = hello?.resume;
         token = hello?.session;
@@ -79,11 +82,11 @@ export function sessions(core) {
     };
 
     Object.assign(core, {
-        /** Returns true if the server may keep the session, without a socket for this time. */
+        /** Returns true if the server may keep the session after this time without a socket. */
         isKept: (time = 0) => time <= window && token,
-        /** Returns an address that asks for a session, or for the one to return to. */
+        /** Returns an address that requests a new session, or the resumption of the current one. */
         toAddress: (...args) => addQuery(plain.toAddress(...args), `roomer=2${token ? `&session=${encodeURIComponent(token)}&received=${received}` : ""}`),
-        // A client that returns to a session learns from the first packet whether that continues, and sends nothing before.
+        // A client that wants to resume sends nothing before the first packet shows whether its session has resumed.
         opened: () => core.isKept() || plain.opened(),
         /** Leaves a socket open if the server may still keep the session, which a close frame would end. */
         hangUp: (old, code) => (!code && core.isKept() && old.readyState === 1 ? abandoned.push(old) : plain.hangUp(old, code)),
@@ -111,7 +114,7 @@ export function sessions(core) {
             settled += Math.min(count, core.sent.size);
             plain.confirmed(count);
         },
-        /** In a session, the server answers a question with an acknowledgement. */
+        /** In a session, requests an acknowledgement from the server. */
         ask() {
             core.isAwaited = false;
             core.isOn ? acknowledge("?") : plain.ask();
@@ -119,33 +122,36 @@ export function sessions(core) {
         changed(state, error) {
             const time = core.clock.now() - lostAt;
             lostAt = state === "open" ? undefined : lostAt ?? core.clock.now();
-            // A server that ends spreads its clients over a time that it chooses.
+            // A server that shuts down spreads the reconnections of its clients over a period that it chooses.
             const delay = +/^retry=(\d+)$/.exec(error?.reason)?.[1];
             delay && state === "suspended" && core.retryIn(delay);
             plain.changed(state, error);
             state === "open" && resumedAt >= 0 && core.emit("resumed", time);
         },
-        /** Continues the session: sends again what the server has not handled. The rest is not confirmed yet, as answers may still arrive. */
+        /**
+         * Resumes the session by retransmitting the packets that the server has not handled. The others stay unconfirmed, as
+         * answers may still arrive.
+         */
         begin() {
             if (!(resumedAt >= 0)) {
                 return plain.begin();
             }
             core.reset();
-            // Only if needed, since the server closes clients that ask without end.
+            // Probe only if necessary, since the server closes clients that request acknowledgements constantly.
             resumedAt > settled && core.probe();
             [...core.sent].slice(resumedAt - settled).forEach((item, n) => {
-                // As in request().
+                // Send a probe before a leave, as request() does.
                 n && item.event === "leave" && core.probe();
                 core.write(item);
             });
             core.pump();
         },
-        /** Handles the loss of the socket, after which nothing is acknowledged on it. */
+        /** Handles the loss of the socket, on which no more packets are acknowledged. */
         end(error, state) {
             if (state) {
                 isGreeted = false;
                 pause();
-                // The server ends the session with these close codes, and after the time for which it keeps one.
+                // The server ends the session with these close codes, or once its resume window has passed.
                 if (state === "closed" || error.closeCode > 1006 || !core.isKept(core.clock.now() - lostAt)) {
                     meet();
                 }
@@ -154,7 +160,7 @@ export function sessions(core) {
         },
         deliver(packet, room) {
             const isDone = plain.deliver(packet, room);
-            // Applies the changes of the members, which the server sends together.
+            // Applies membership changes, several of which the server may combine.
             const decode = (payload) => {
                 const { left = [], joined = [], changed = [], count } = JSON.parse(toText(payload));
                 count === undefined || room.setCount(count);

@@ -1,5 +1,5 @@
 /**
- * Messages for `for await`.
+ * Async iterators over messages, for `for await`.
  *
  * @module stream
  */
@@ -9,8 +9,8 @@ import { extendRooms } from "./feature.js";
 import { checkName, isReserved } from "./room.js";
 
 /**
- * Collects messages from now on, even before the first read, until its listener is removed. When more than `buffer` wait, the
- * oldest is dropped, and the next one carries the count in `missed`. This is not a generator: a generator can end neither
+ * Collects messages from now on, even before the first read, until its listener is removed. If more than `buffer` are queued, the
+ * oldest is dropped, and the next one contains the count in `missed`. This is not a generator, since a generator can end neither
  * before its first read nor while a read is pending.
  *
  * @param {(event: string, listener: Function, options: object, ended: () => void) => () => void} on
@@ -40,7 +40,7 @@ function createStream(on, event, { signal, buffer = 256, ...others } = {}) {
         serve();
     });
 
-    /** Gives the oldest messages to the oldest reads. Messages that wait at the end can still be read. */
+    /** Passes the oldest messages to the oldest reads. Messages still queued at the end can be read. */
     function serve() {
         while (readers.length && (messages.length || isOver)) {
             const message = messages.shift();
@@ -65,7 +65,7 @@ function createStream(on, event, { signal, buffer = 256, ...others } = {}) {
     };
 }
 
-/** The feature `room.messages()`. */
+/** The feature behind `room.messages()`. */
 export function streams(core) {
     extendRooms(core, ({ api }) => {
         api.messages = (event, options) => {

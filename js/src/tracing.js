@@ -1,5 +1,5 @@
 /**
- * The feature behind the option `debug`: a record of each step.
+ * The feature behind the option `debug`, which records each step.
  *
  * @module tracing
  */
@@ -11,9 +11,9 @@ export function tracing(core) {
     const { debug } = core;
     const plain = { ...core };
     if (debug) {
-        // A listener like others, so that an error in it is reported.
+        // Registered like other listeners, so that an error in it is reported.
         core.client.on(PROBE, debug === true ? console.debug : debug);
-        // Without the payload, which may be a secret.
+        // The payload is omitted, since it may be confidential.
         const trace = (what, { payload, ...details }) => core.emit(PROBE, { what, ...details });
         core.client.on("lost", (message) => trace("lost", message));
         core.client.on("overflow", (message) => trace("dropped", message));

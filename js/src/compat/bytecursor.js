@@ -1,5 +1,5 @@
 /**
- * A cursor for reading and writing binary data.
+ * A cursor that reads and writes binary data.
  *
  * @module bytecursor
  */
@@ -7,7 +7,7 @@
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** The integer and the floating point types by name, with their size in bytes. */
+/** The integer and floating-point types by name, with their sizes in bytes. */
 const INTEGERS = { Uint8: 1, Int8: 1, Uint16: 2, Int16: 2, Uint32: 4, Int32: 4 };
 const FLOATS = { Float32: 4, Float64: 8 };
 
@@ -33,11 +33,11 @@ const FLOATS = { Float32: 4, Float64: 8 };
  * @property {(little?: boolean) => number} getInt32
  * @property {(little?: boolean) => number} getFloat32
  * @property {(little?: boolean) => number} getFloat64
- * @property {(count?: number) => Uint8Array} getBytes a copy of the next bytes, of all that are left by default
- * @property {(count?: number) => string} getString the same as text: UTF-8, errors replaced, a byte order mark dropped
+ * @property {(count?: number) => Uint8Array} getBytes a copy of the next bytes, by default of all remaining ones
+ * @property {(count?: number) => string} getString the same bytes as text: UTF-8, errors replaced, a byte order mark dropped
  * @property {(start?: number, end?: number) => ArrayBuffer} slice a copy of a part; does not move the cursor
- * @property {(value: number, little?: boolean) => Cursor} writeUint8 TypeError unless it is an integer, RangeError
- *   outside the type's range; the other integers alike
+ * @property {(value: number, little?: boolean) => Cursor} writeUint8 TypeError unless the value is an integer, RangeError if it
+ *   exceeds the type's range; the same holds for the other integer types
  * @property {(value: number, little?: boolean) => Cursor} writeInt8
  * @property {(value: number, little?: boolean) => Cursor} writeUint16
  * @property {(value: number, little?: boolean) => Cursor} writeInt16
@@ -49,7 +49,7 @@ const FLOATS = { Float32: 4, Float64: 8 };
  * @property {(text: string) => Cursor} writeString as UTF-8; TypeError unless it is a string
  */
 
-/** Throws a TypeError with the expected type unless the condition holds. */
+/** Throws a TypeError with the expected type if the condition is false. */
 function expect(condition, what) {
     if (!condition) {
         throw new TypeError(`bytecursor: ${what} expected`);
@@ -69,7 +69,7 @@ function within(value, max) {
  * Returns a cursor over a buffer or a part of it.
  *
  * @param {ArrayBuffer} buffer
- * @param {number} [offset] where the window begins, 0 by default
+ * @param {number} [offset] start of the window, 0 by default
  * @param {number} [length] bytes in the window, the rest of the buffer by default
  * @returns {Readonly<Cursor>}
  * @throws {TypeError} if an argument has the wrong type
@@ -83,7 +83,7 @@ function bytecursor(buffer, offset = 0, length = undefined) {
     const bytes = new Uint8Array(buffer, offset, length);
     let position = 0;
 
-    /** Advances by a number of bytes; returns the position of the first. */
+    /** Advances by a number of bytes. Returns the position of the first one. */
     function take(count) {
         const start = position;
         position += within(count, length - position);
@@ -132,7 +132,7 @@ function bytecursor(buffer, offset = 0, length = undefined) {
         }
     };
 
-    /** Adds get… and write… for one number type; `check` rejects values that cannot be written. */
+    /** Adds the get… and write… methods of one number type; `check` rejects values that cannot be written. */
     function addNumber(type, size, check) {
         self["get" + type] = (little) => view["get" + type](take(size), !!little);
         self["write" + type] = (value, little) => {

@@ -12,7 +12,7 @@ export interface Emitter {
     off(type: string, listener: Listener): this;
     /** Removes all listeners of one event, or of all. */
     removeAllListeners(type?: string): this;
-    /** Calls the listeners in order; returns true if there was one. An exception stops the calls and propagates. */
+    /** Calls the listeners in order. Returns true if there was one. An exception stops the calls and propagates. */
     emit(type: string, ...args: any[]): boolean;
     listeners(type?: string): Listener[];
 }

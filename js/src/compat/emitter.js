@@ -1,10 +1,10 @@
 /**
- * Events for frozen objects.
+ * Adds event listeners to frozen objects.
  *
  * @module emitter
  */
 
-/** Events that an emitter emits when listeners are added and removed. */
+/** The events emitted when listeners are added and removed. */
 const ADDED = "newListener";
 const REMOVED = "removeListener";
 
@@ -16,7 +16,7 @@ const REMOVED = "removeListener";
  * @property {boolean} once true to remove it before it runs
  * @property {boolean} [done] true if a `once` listener has been called
  *
- * @typedef {Map<string, Entry[]>} Registry listeners by event; the lists are never changed, only replaced
+ * @typedef {Map<string, Entry[]>} Registry listeners by event; lists are replaced, never changed
  */
 
 /**
@@ -41,7 +41,7 @@ const REMOVED = "removeListener";
  *
  * @template {object} T
  * @param {T} [target] properties of the new object
- * @param {Registry} [registry] stores the listeners; an owner that passes its own map can see which events have listeners
+ * @param {Registry} [registry] stores the listeners; a caller that passes its own map can see which events have listeners
  * @returns {Readonly<T & Emitter>}
  */
 function emitter(target, registry = new Map()) {
@@ -95,7 +95,7 @@ function emitter(target, registry = new Map()) {
 
     function removeAllListeners(type) {
         const types = type === undefined ? [...registry.keys()] : [type];
-        // Listeners of removals are removed last, so that they receive all other removals.
+        // Remove the listeners for removals last, so that they are notified of all other removals.
         types.sort((a, b) => Number(a === REMOVED) - Number(b === REMOVED));
         for (const each of types) {
             for (const entry of entriesOf(each)) {

@@ -1,6 +1,6 @@
 import type { Emitter } from "./emitter.js";
 
-/** One decoded packet. */
+/** A decoded packet. */
 export interface Packet {
     room: string;
     event: string;
@@ -9,7 +9,7 @@ export interface Packet {
     payload: Uint8Array;
 }
 
-/** A room of the original client. Frozen, and an event emitter as well. */
+/** A room of the original client. Frozen, and an event emitter. */
 export interface Room extends Emitter {
     readonly name: string;
     open(): boolean;

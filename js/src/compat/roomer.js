@@ -1,5 +1,5 @@
 /**
- * Rooms over one WebSocket: the client of a roomer server.
+ * The original client of a roomer server: rooms over one WebSocket.
  *
  *     import roomer from "./roomer.js";
  *
@@ -19,10 +19,10 @@ import emitter from "./emitter.js";
 const ROOT = "root";
 const SOCKET_OPEN = 1;
 
-/** Events that only the server or this client may cause. */
+/** Events that only the server or this client may emit. */
 const RESERVED = ["close", "join", "join_ack", "leave", "leave_ack", "member_left", "new_member", "open"];
 
-/** Events of the emitter itself: legal names on the wire, but a peer must not be able to forge them. */
+/** Events of the emitter, which are valid names on the wire but must not be forged by a peer. */
 const EMITTER_EVENTS = ["newListener", "removeListener"];
 
 const encoder = new TextEncoder();
@@ -39,7 +39,7 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
  */
 
 /**
- * A room. Frozen, and an event emitter as well.
+ * A room. Frozen, and an event emitter.
  *
  * Its events: "open"() when the client has entered the room; "close"() when it has left, after leave(), forceClose(), a
  * rejection by the server or the end of the connection; "new_member"(id) and "member_left"(id) when others join and leave;
@@ -69,7 +69,7 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
  * @typedef {Readonly<RoomMethods & import("./emitter.js").Emitter>} Room
  */
 
-/** Returns the bytes of a payload or a name. */
+/** Converts a payload or a name to bytes. */
 function toBytes(value) {
     if (ArrayBuffer.isView(value)) {
         return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
@@ -83,7 +83,7 @@ function toBytes(value) {
     return encoder.encode(["string", "number", "boolean"].includes(typeof value) ? String(value) : "");
 }
 
-/** Returns a packet: room, event, dst, src and payload, each preceded by its length. */
+/** Encodes a packet: room, event, dst, src and payload, each preceded by its length. */
 function encode(...fields) {
     const parts = fields.map(toBytes);
     const size = parts.reduce((sum, part) => sum + 4 + part.length, 0);
@@ -94,7 +94,7 @@ function encode(...fields) {
     return cursor.buffer;
 }
 
-/** Reads a packet. Throws RangeError if it is truncated; ignores bytes after it. */
+/** Decodes a packet. Throws RangeError if it is truncated, and ignores bytes after it. */
 function decode(buffer) {
     const cursor = bytecursor(buffer);
     const bytes = () => cursor.getBytes(cursor.getUint32());
@@ -102,7 +102,7 @@ function decode(buffer) {
     return { room: text(), event: text(), dst: text(), src: text(), payload: bytes() };
 }
 
-/** Returns the ids in the payload of a join_ack. */
+/** Parses the ids in the payload of a join_ack. */
 function parseIds(payload) {
     try {
         const ids = JSON.parse(decoder.decode(payload));
@@ -112,14 +112,14 @@ function parseIds(payload) {
     }
 }
 
-/** Rejects names that UTF-8 cannot express: the server would read a different name. */
+/** Rejects names that UTF-8 cannot represent, which the server would read as different names. */
 function checkName(name) {
     if (/\p{Surrogate}/u.test(name)) {
         throw new TypeError("roomer: lone surrogate in a name");
     }
 }
 
-/** Runs a handler of incoming data: its errors, even those of listeners, must not reach the socket. */
+/** Runs a handler of received data, so that its errors, including those of listeners, do not reach the socket. */
 function guard(action) {
     try {
         action();
@@ -148,10 +148,13 @@ function roomer(url) {
     const known = new Map();
     /** All rooms that are open or pending. @type {Set<Room>} */
     const alive = new Set();
-    /** Rooms whose leave_ack has not arrived, by name: until then they receive the packets of that name. @type {Map<string, Room>} */
+    /**
+     * Rooms whose leave_ack is pending, by name: until it arrives they receive the packets with that name. @type {Map<string,
+     * Room>}
+     */
     const leaving = new Map();
 
-    /** Sends a packet if the socket is open; returns true if it was. */
+    /** Sends a packet if the socket is open. Returns true if it was. */
     function transmit(...fields) {
         const data = encode(...fields);
         const ready = socket.readyState === SOCKET_OPEN;
@@ -173,7 +176,7 @@ function roomer(url) {
             members = new Set();
         }
 
-        /** Emits "close" and removes the room, once. */
+        /** Emits "close" and removes the room, at most once. */
         function close() {
             if (!alive.delete(room)) {
                 return;
@@ -240,7 +243,7 @@ function roomer(url) {
                 }
                 checkName(other);
                 const found = known.get(other);
-                // A room that is leaving cannot be joined.
+                // A room that is being left cannot be joined.
                 if (alive.has(found) && leaving.get(other) !== found) {
                     return found;
                 }
@@ -249,7 +252,7 @@ function roomer(url) {
             },
             leave() {
                 checkOpen();
-                // Only once: a second request could leave a room that was joined in between.
+                // Send a single request: a second one could leave a room that was joined in between.
                 if (leaving.get(name) !== room && transmit(name, "leave", id, id, id)) {
                     leaving.set(name, room);
                 }
@@ -263,7 +266,7 @@ function roomer(url) {
                 if (RESERVED.includes(event)) {
                     throw new Error(`roomer: the event "${event}" is reserved`);
                 }
-                // A wrong receiver must not make a private message public.
+                // An invalid receiver must not make a private message public.
                 if (typeof (dst ?? "") !== "string") {
                     throw new TypeError("roomer: dst must be a string");
                 }
@@ -314,7 +317,7 @@ function roomer(url) {
         return room;
     }
 
-    /** Passes a packet to its room. */
+    /** Dispatches a packet to its room. */
     function route(packet) {
         const room = leaving.get(packet.room) ?? known.get(packet.room);
         if (packet.event === "leave_ack") {
@@ -327,7 +330,7 @@ function roomer(url) {
 
     socket.binaryType = "arraybuffer";
     socket.onmessage = ({ data }) => guard(() => route(decode(data)));
-    // Node 20 emits only "error" if it cannot connect. After either event the socket is no longer used.
+    // Node 20 emits only "error" if it cannot connect. The socket is unusable after either event.
     socket.onclose = socket.onerror = () => {
         for (const room of alive) {
             guard(room.forceClose);

@@ -4,7 +4,7 @@ import type { Address, AnyEvents, Client, ClientEvents, Codec, CodecName, JoinOp
 
 export type RoomerProviderProps = { children?: ReactNode } & (
     | {
-          /** A client of the application: the provider starts it if it is idle, and does not close it. */
+          /** A client owned by the application. The provider starts it if it is idle, but does not close it. */
           client: Client<any>;
           url?: undefined;
           options?: undefined;
@@ -12,11 +12,11 @@ export type RoomerProviderProps = { children?: ReactNode } & (
     | {
           client?: undefined;
           /**
-           * Address of the connection while the provider is mounted; not used on a server. A different value makes a new
-           * connection, so a function or a `URL` should be the same object at each rendering.
+           * Address of the connection while the provider is mounted; not used during server-side rendering. A different value
+           * opens a new connection, so pass the same function or `URL` object in each render.
            */
           url: Address;
-          /** Options of `connect()`, read when it connects. */
+          /** Options of `connect()`, read when the provider connects. */
           options?: Options;
       }
 );
@@ -24,41 +24,44 @@ export type RoomerProviderProps = { children?: ReactNode } & (
 /** Provides a client to its children. */
 export function RoomerProvider(props: RoomerProviderProps): ReactElement;
 
-/** Returns the client of the nearest provider; undefined before the first effects, on a server, and without a provider. */
+/**
+ * Returns the client of the nearest provider; undefined before the first effects, in server-side rendering, and without a
+ * provider.
+ */
 export function useClient<E = AnyEvents<unknown>>(): Client<E> | undefined;
 
-/** State of the connection. The same object until it changes. */
+/** The state of the connection. The same object until a change. */
 export interface Connection {
     readonly state: State;
-    /** Cause of `suspended` or `closed`. */
+    /** The cause of `suspended` or `closed`. */
     readonly error: RoomerError | undefined;
 }
 
-/** Returns the state and the latest error of the connection; `idle` on a server. */
+/** Returns the connection's state and latest error; `idle` during server-side rendering. */
 export function useConnection(): Connection;
 
 /**
- * Joins a room, and leaves it when the last component that uses it is unmounted. Renders again when its state changes.
+ * Joins a room, and leaves it when the last component that uses it unmounts. Renders again when the room's state changes.
  *
  * @typeParam E the payload of each event
  * @param name without a name, no room is joined
  * @param options options of `client.join()`; those of the first component apply
- * @returns the room; undefined at the first rendering, and on a server
+ * @returns the room; undefined in the first render, and during server-side rendering
  */
 export function useRoom<E = AnyEvents<unknown>>(name: string | null | undefined, options?: JoinOptions & { codec?: CodecName | Codec }): Room<E> | undefined;
 
-/** Calls the listener of the latest rendering for each event of a room. It is never added twice. */
+/** Calls the listener of the latest render for each event of a room. The listener is registered only once. */
 export function useEvent<K extends keyof RoomEvents>(room: Room<any> | undefined, event: K, listener: (...args: RoomEvents[K]) => unknown): void;
 export function useEvent<E, K extends keyof E & string>(
     room: Room<E> | undefined,
     event: K,
     listener: (payload: E[K], from: string, direct: boolean, number?: number) => unknown
 ): void;
-/** Calls the listener of the latest rendering for each event of a client. */
+/** Calls the listener of the latest render for each event of a client. */
 export function useEvent<E, K extends keyof ClientEvents<E>>(client: Client<E> | undefined, event: K, listener: (...args: ClientEvents<E>[K]) => unknown): void;
 
-/** Returns the ids of all members, including this client; the same array until it changes. Empty before the room opens, and on a server. */
+/** Returns the ids of all members, including this client; the same array until a change. Empty before the room opens. */
 export function useMembers(room: Room<any> | undefined): readonly string[];
 
-/** Returns all members with their info and their users; the same array until a member joins, leaves or changes. */
+/** Returns all members with their info and users; the same array until a member joins, leaves or changes. */
 export function useMemberInfo(room: Room<any> | undefined): readonly Member[];

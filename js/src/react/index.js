@@ -1,8 +1,8 @@
 /**
- * Rooms in React 18 and 19: hooks over connect().
+ * React 18 and 19 hooks for connect() and its rooms.
  *
- * All work happens in effects: rendering does not join, connect or start a timer, so a server can render, and React may
- * render any number of times. In a page the effects are layout effects: a room has its listeners before a message arrives.
+ * All side effects are in effects: rendering does not join, connect or start a timer, so it works on a server, and React may
+ * render any number of times. In a page the effects are layout effects, so a room has its listeners before a message arrives.
  *
  * @module react
  */
@@ -18,7 +18,7 @@ const nothing = () => {};
 
 /* The connection */
 
-/** State and error per client: a new object for each change, as useSyncExternalStore requires. */
+/** State and error of each client, as a new object per change, which useSyncExternalStore requires. */
 const connections = new WeakMap();
 const START = { state: "idle", error: undefined };
 
@@ -42,13 +42,13 @@ function watch(client, changed) {
     });
 }
 
-/** Provides a client to its children: the given one, or one of its own, which it closes when it is unmounted. */
+/** Provides a client to its children: the given one, or its own, which it closes when it unmounts. */
 export function RoomerProvider({ client: given, url, options, children }) {
     const [own, setOwn] = useState();
     const kept = useRef();
     useEarlyEffect(() => {
         if (given) {
-            // The client was made with `lazy`, or on a server.
+            // The client was created with `lazy`, or during server-side rendering.
             given.state === "idle" && given.start();
             return undefined;
         }
@@ -58,7 +58,7 @@ export function RoomerProvider({ client: given, url, options, children }) {
         clearTimeout(mine.end);
         setOwn(mine.client);
         return () => {
-            // StrictMode undoes and repeats all effects within one turn.
+            // StrictMode undoes and repeats all effects within one turn, so close only afterwards.
             mine.end = setTimeout(() => {
                 mine.client.close();
                 kept.current = kept.current === mine ? undefined : kept.current;
@@ -70,10 +70,10 @@ export function RoomerProvider({ client: given, url, options, children }) {
     return createElement(Context.Provider, { value: client }, children);
 }
 
-/** Returns the client of the nearest provider; undefined before the first effects, and on a server. */
+/** Returns the client of the nearest provider; undefined before the first effects, and during server-side rendering. */
 export const useClient = () => useContext(Context);
 
-/** Returns the state and the latest error of the connection. */
+/** Returns the connection's state and latest error. */
 export function useConnection() {
     const client = useClient();
     return useSyncExternalStore(
@@ -92,7 +92,9 @@ function listen(room, events, changed) {
     return () => offs.forEach((off) => off());
 }
 
-/** Returns a room, joined while a component uses it; undefined before it is joined, and on a server. */
+/**
+ * Returns a room that stays joined while a component uses it; undefined before it is joined, and during server-side rendering.
+ */
 export function useRoom(name, options) {
     const client = useClient();
     const [joined, setJoined] = useState();
@@ -100,13 +102,13 @@ export function useRoom(name, options) {
         if (!client || name == null || client.state === "closed") {
             return undefined;
         }
-        // The client counts the users of a room: the last one leaves, at the end of its turn.
+        // The client counts the users of a room: when the last one leaves, the room is left at the end of the turn.
         const room = client.join(name, options);
         setJoined({ client, room });
         return () => void room.leave();
     }, [client, name]);
     const room = joined?.client === client && joined?.room.name === name ? joined.room : undefined;
-    // Renders again when the room opens or closes, and when the connection breaks: rooms do not have an event for that.
+    // Render again when the room opens or closes, and when the connection breaks, for which rooms have no event.
     useSyncExternalStore(
         useCallback((changed) => {
             const offs = [listen(room, CHANGES, changed), client?.on("state", changed)];
@@ -118,7 +120,7 @@ export function useRoom(name, options) {
     return room;
 }
 
-/** Calls the listener of the latest rendering for each event of a room or of a client. */
+/** Calls the listener of the latest render for each event of a room or client. */
 export function useEvent(source, event, listener) {
     const latest = useRef(listener);
     useInsertionEffect(() => {
@@ -130,7 +132,7 @@ export function useEvent(source, event, listener) {
 const NONE = Object.freeze([]);
 const MEMBERSHIP = [...CHANGES, "new_member", "member_left", "member_changed"];
 
-/** The latest lists of each room: the same array until a member joins or leaves. */
+/** The current lists of each room: the same arrays until a member joins, leaves or changes. */
 const idLists = new WeakMap();
 const memberLists = new WeakMap();
 
@@ -158,5 +160,5 @@ function useList(room, lists, toEntry) {
 /** Returns the ids of all members of a room, including this client. */
 export const useMembers = (room) => useList(room, idLists, (id) => id);
 
-/** Returns all members of a room with info and user. */
+/** Returns all members of a room with their info and users. */
 export const useMemberInfo = (room) => useList(room, memberLists, (id) => room.member(id));

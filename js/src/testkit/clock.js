@@ -1,27 +1,30 @@
 /**
- * A clock whose time passes only in `advance()` and `sleep()`.
+ * A virtual clock, whose time passes only in `advance()` and `sleep()`.
  *
  * @module testkit/clock
  */
 
-/** The real function, even if a test framework replaces the global one later. */
+/** The real function, even if a test framework later replaces the global one. */
 const { setTimeout: realTimeout } = globalThis;
 
-/** Lets pending promises run; a turn of the event loop runs all that do not wait for time. */
+/** Waits for pending promises: one turn of the event loop runs all that do not depend on time. */
 function realTurn() {
     return new Promise((resolve) => realTimeout(resolve, 0));
 }
 
-/** @param {{settle?: () => Promise<void>}} [settings] waits for promises that do not belong to the clock; by default for a turn of the event loop */
+/**
+ * @param {{settle?: () => Promise<void>}} [settings] settle waits for promises outside this clock; by default, for a turn of the
+ *   event loop
+ */
 export function createClock({ settle = realTurn } = {}) {
     let now = 0;
     let lastId = 0;
-    /** Errors of timers, until advance() throws the first. */
+    /** Errors thrown by timers, the first of which advance() rethrows. */
     const errors = [];
-    /** In the order in which they were set: timers of the same moment run in that order. */
+    /** The timers in the order in which they were set. Timers that are due at the same time run in this order. */
     const timers = new Map();
 
-    /** Returns the timer that is due first, not later than a moment. */
+    /** Returns the timer that is due first, if that is not later than the given time. */
     function nextDue(until) {
         let found;
         for (const timer of timers.values()) {
@@ -41,7 +44,7 @@ export function createClock({ settle = realTurn } = {}) {
         }
     }
 
-    /** Runs the timers that are due until a moment, with some turns for promises in between. Returns true if there was one. */
+    /** Runs the timers that are due up to a time, with turns for promises in between. Returns true if any timer ran. */
     async function run(until) {
         let ran = false;
         for (let timer = nextDue(until); timer; timer = nextDue(until)) {
@@ -68,7 +71,7 @@ export function createClock({ settle = realTurn } = {}) {
         clearTimeout: (id) => void timers.delete(id),
         /** Returns the number of pending timers. */
         pending: () => timers.size,
-        /** Lets time pass, and runs everything that is due meanwhile. */
+        /** Advances the time, and runs all timers that are due in between. */
         async advance(milliseconds = 0) {
             const target = now + milliseconds;
             do {
@@ -79,7 +82,7 @@ export function createClock({ settle = realTurn } = {}) {
                 throw errors.splice(0)[0];
             }
         },
-        /** Simulates a suspended program: time passes, then everything that was due meanwhile runs once, late. */
+        /** Simulates a suspended program: the time advances first, and then each due timer runs once, late. */
         sleep(milliseconds) {
             now += milliseconds;
             [...timers.values()].filter(({ at }) => at <= now).sort((a, b) => a.at - b.at).forEach((timer) => timers.has(timer.id) && fire(timer));

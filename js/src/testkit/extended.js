@@ -1,6 +1,6 @@
 /**
- * Packets of clients of the extended protocol besides joins and messages, on the server in memory: changes of info, renewed
- * logins, and the reasons why packets are refused.
+ * The in-memory server's handling of extended packets other than joins and messages: changes of info, renewed logins, and errors
+ * for rejected packets.
  *
  * @module testkit/extended
  */
@@ -11,7 +11,7 @@ import { sendError } from "./requests.js";
 
 export const MOST_INFO_BYTES = 1024;
 
-/** Returns a member in a session: a list of its id, its info and its user, if it has one. */
+/** Returns a member in the form for sessions: its id, its info, and its user if it has one. */
 export const toEntry = ({ id, info, user }) => (user === undefined ? [id, info] : [id, info, user]);
 
 /**
@@ -39,7 +39,7 @@ export function createExtended({ clock, conns, rooms, membership, rules }) {
         }
     }
 
-    /** Handles the info that a client sets for itself; returns why it is refused. */
+    /** Handles info sent by a client. Returns the reason if it is rejected. */
     function receiveInfo(conn, payload) {
         let info;
         try {
@@ -59,7 +59,7 @@ export function createExtended({ clock, conns, rooms, membership, rules }) {
         return setInfo(conn, info);
     }
 
-    /** Asks a client for a new token, and closes its connection if there is none in time. */
+    /** Requests a new token from a client, and closes its connection if none arrives in time. */
     function askForToken(conn, milliseconds) {
         if (!conn.session) {
             return;
@@ -83,7 +83,7 @@ export function createExtended({ clock, conns, rooms, membership, rules }) {
         return undefined;
     }
 
-    /** Sends an extended client the reason why its packet is refused. */
+    /** Sends an extended client the reason why its packet was rejected. */
     function explain(conn, { room, event, to }, [code, message]) {
         const tag = /:[^:]*$/.exec(to)?.[0];
         if (!conn.session) {

@@ -1,12 +1,12 @@
 /**
- * Rooms that remember their last messages, on the server in memory.
+ * Rooms with a message history, on the in-memory server.
  *
  * @module testkit/history
  */
 
 import { toText } from "../packet.js";
 
-/** Returns the request for messages in the payload of a join; undefined if it is an ordinary one. */
+/** Parses the request for past messages in the payload of a join; undefined if there is none. */
 function readRecall(payload) {
     try {
         const { at, last } = JSON.parse(toText(payload));
@@ -16,10 +16,10 @@ function readRecall(payload) {
     }
 }
 
-/** @param {number | ((room: string) => number)} size the number of messages that a room remembers; 0: it does not */
+/** @param {number | ((room: string) => number)} size the number of messages that a room keeps; 0 disables the history */
 export function createHistories(size) {
     const sizeOf = typeof size === "function" ? size : () => size;
-    /** By room. */
+    /** The histories by room. */
     const memories = new Map();
     let lastEpoch = 8000;
 
@@ -31,7 +31,7 @@ export function createHistories(size) {
     }
 
     return {
-        /** Remembers a message; returns its number in the form of a packet's `to`, "" if the room does not remember. */
+        /** Stores a message. Returns its number in the form of a packet's `to`, or "" if the room has no history. */
         push(room, message) {
             const memory = find(room);
             if (!memory) {
@@ -41,7 +41,7 @@ export function createHistories(size) {
             memory.messages.splice(0, memory.messages.length - sizeOf(room));
             return `#${memory.newest}`;
         },
-        /** Returns the additions to the `join_ack` of a client that joins, and the messages that it gets. */
+        /** Returns the additions to the `join_ack` of a joining client, and the past messages for it. */
         recall(room, payload) {
             const memory = find(room);
             const asked = memory && readRecall(payload);
@@ -54,7 +54,7 @@ export function createHistories(size) {
             const found = recovered ? messages.filter((each) => each.number > number) : messages.slice(messages.length - Math.min(asked.last ?? 0, messages.length));
             return { ack: { at: [epoch, newest], recovered }, messages: found };
         },
-        /** Forgets a room, or all: the next memory has a new epoch. */
+        /** Drops the history of one room, or of all rooms. The next history has a new epoch. */
         forget: (room) => void (room === undefined ? memories.clear() : memories.delete(room))
     };
 }

@@ -1,56 +1,56 @@
 import type { Clock, Options } from "../index.js";
 
-/** A clock whose time passes only in `advance()` and `sleep()`. */
+/** A virtual clock, whose time passes only in `advance()` and `sleep()`. */
 export interface ManualClock extends Clock {
-    /** Lets time pass, in milliseconds, and runs everything that is due meanwhile. */
+    /** Advances the time, in milliseconds, and runs everything that is due in between. */
     advance(milliseconds?: number): Promise<void>;
     /** Returns the number of pending timers. */
     pending(): number;
-    /** Simulates a suspended program: time passes, in milliseconds, then everything that was due meanwhile runs once, late. */
+    /** Simulates a suspended program: the time advances first, in milliseconds, and then each due timer runs once, late. */
     sleep(milliseconds: number): void;
 }
 
 export interface ClockSettings {
-    /** Waits for promises that do not belong to the clock. Default: a turn of the event loop. */
+    /** Waits for promises outside this clock. Default: a turn of the event loop. */
     settle?: () => Promise<void>;
 }
 
 export function createClock(settings?: ClockSettings): ManualClock;
 
-/** A payload: bytes and strings are sent as they are, anything else as JSON. */
+/** A payload: bytes and strings are sent unchanged, other values as JSON. */
 export type TestPayload = unknown;
 
 /** The server's end of a connection. */
 export interface TestConnection {
     readonly id: string;
-    /** The address that the client has used, including its token. */
+    /** The address that the client used, including its token. */
     readonly url: string;
-    /** The token that the client has sent, in the address or as a subprotocol. */
+    /** The token that the client sent, in the address or as a subprotocol. */
     readonly token: string | undefined;
-    /** The info of the client; null without one. */
+    /** The info of the client; null if it has none. */
     readonly info: unknown;
-    /** The user of the client. */
+    /** The user of the client, if it has one. */
     readonly user: string | undefined;
     /** False while the client has no connection, but its session is kept. */
     readonly isConnected: boolean;
     rooms(): string[];
-    /** Sends a message of the server to the client. */
+    /** Sends a message from the server to the client. */
     send(room: string, event: string, payload?: TestPayload): void;
-    /** Sends to the other members of a room, as this client. */
+    /** Sends a message to the other members of a room, with this client as the sender. */
     sendToRoom(room: string, event: string, payload?: TestPayload): void;
-    /** Sets the info of the client, a JSON value; null for none. */
+    /** Sets the client's info, a JSON value; null removes it. */
     setInfo(info: unknown): void;
     /**
-     * Asks the client, through a room. Rejects with a RoomerError: `timeout` (10 s by default), or `answer` with the `kind` that the
-     * client has given, `gone` or `plain`.
+     * Sends a request to the client through a room. Rejects with a RoomerError: `timeout` (10 s by default), or `answer` with the
+     * `kind` sent by the client, `gone` or `plain`.
      */
     request(room: string, event: string, payload?: TestPayload, options?: { timeout?: number }): Promise<TestMessage>;
     /**
-     * Asks the client for a new token, and closes the connection with 1008 `login expired` after this time in milliseconds, unless the
-     * client has sent one to which the rule `renew` agrees. Has no effect on a plain client.
+     * Requests a new token from the client. Closes the connection with 1008 `login expired` after this time in milliseconds,
+     * unless the client has sent a token that the rule `renew` accepts. Has no effect on a plain client.
      */
     expiring(milliseconds: number): void;
-    /** Sends any bytes to the client as one frame. */
+    /** Sends arbitrary bytes to the client as one frame. */
     deliver(bytes: Uint8Array): void;
     /** Puts the client into a room. */
     join(room: string): void;
@@ -62,12 +62,12 @@ export interface TestConnection {
     close(code?: number, reason?: string): void;
     /**
      * Breaks the connection without a close code, like a broken network, which loses data in flight. The client's session is
-     * kept, unless the server or the client is plain.
+     * kept, unless the server or the client uses the plain protocol.
      */
     cut(): void;
     /**
-     * Lets nothing pass in either direction, forever, while the connection looks open to both ends, as after a change of network.
-     * The client notices the silence and returns to its session.
+     * Blocks all data in both directions permanently, while the connection looks open to both ends, as after a change of
+     * networks. The client detects the silence and resumes its session on a new connection.
      */
     hang(): void;
     /** Ends the session of a client without a connection, as after `resumeWindow`. */
@@ -82,68 +82,68 @@ export interface TestMessage {
     json(): any;
 }
 
-/** The rules of a server. */
+/** The rules that a server applies to its clients. */
 export interface Rules {
-    /** Returns true, or the info and the user of the client, to let it in. Default: all are let in. */
+    /** Returns true, or the client's info and user, to accept it. Default: all clients are accepted. */
     connect?: (url: string, token: string | undefined) => boolean | { info?: unknown; user?: string };
-    /** Returns true if a client may join a room. Default: all may. */
+    /** Returns true if a client may join a room. Default: all clients may. */
     join?: (conn: TestConnection, room: string) => boolean;
-    /** Returns true if a client may set its info. Default: it may not. */
+    /** Returns true if a client may set its info. Default: no client may. */
     setInfo?: (conn: TestConnection, info: any) => boolean;
-    /** Returns true if a token renews the login of a client; see `expiring()`. Default: it does. */
+    /** Returns true if a token renews a client's login; see `expiring()`. Default: every token does. */
     renew?: (conn: TestConnection, token: string) => boolean;
 }
 
 /** A roomer server in memory. */
 export interface TestServer {
-    /** Options for `connect()`: the server's WebSocket class, its clock, and a constant in place of random numbers. */
+    /** Options for `connect()`: the server's WebSocket class, its clock, and a constant instead of random numbers. */
     readonly options: Pick<Required<Options>, "WebSocket" | "clock" | "random">;
     readonly clock: ManualClock;
-    /** Lets time pass, in milliseconds (0 by default), and runs everything that is due meanwhile. */
+    /** Advances the time, in milliseconds (0 by default), and runs everything that is due in between. */
     advance(milliseconds?: number): Promise<void>;
     /** Returns all clients, including those without a connection whose sessions are kept. */
     connections(): TestConnection[];
     /** Returns the ids of the members of a room, in the order in which they joined. */
     members(room: string): string[];
     /**
-     * Handles an event instead of forwarding it to the room. An error of the handler closes the sender's connection with 1011,
-     * and `advance()` throws it.
+     * Handles an event instead of forwarding it to the room. If the handler throws, the sender's connection is closed with 1011,
+     * and `advance()` rethrows the error.
      */
     handle(event: string, handler: (conn: TestConnection, message: TestMessage) => void): void;
     /**
-     * Answers the requests of an event that clients send to the server. A RoomerError that the handler throws is sent to the client with
-     * its code and text; other errors make the answer `failed`.
+     * Handles requests with this event that clients send to the server. A RoomerError thrown by the handler is sent to the client
+     * with its code and text; other errors result in the answer `failed`.
      */
     onRequest(event: string, handler: (conn: TestConnection, message: TestMessage) => TestPayload | Promise<TestPayload>): void;
-    /** Sends a message of the server to all members of a room. */
+    /** Sends a message from the server to all members of a room. */
     broadcast(room: string, event: string, payload?: TestPayload): void;
-    /** Replaces those rules that are given. */
+    /** Replaces the given rules. */
     allow(rules: Rules): void;
-    /** Forgets the messages of a room that remembers, or of all: it begins a new epoch. */
+    /** Drops the history of one room, or of all rooms. The next history has a new epoch. */
     forget(room?: string): void;
-    /** Breaks all connections. Clients with sessions return to them. */
+    /** Breaks all connections. Clients with sessions can resume them. */
     cut(): void;
-    /** Ends the sessions of all clients without a connection: after `cut()`, they rejoin with new ids. */
+    /** Ends the sessions of all clients without a connection, so that after `cut()` they rejoin with new ids. */
     expire(): void;
     /**
-     * Closes all connections and rejects new ones. The default code is 1001, and for clients with sessions 1012 with the reason
+     * Closes all connections and rejects new ones. The default code is 1001; clients with sessions get 1012 with the reason
      * `retry=MS`, spread over `retryWindow`.
      */
     stop(code?: number, reason?: string): void;
     /** Accepts connections again. */
     start(): void;
-    /** Delays everything in both directions until `resume()`; no connection is closed. */
+    /** Delays all data in both directions until `resume()`. No connection is closed. */
     stall(): void;
-    /** Delivers everything that was delayed, in order. */
+    /** Delivers the delayed data in order. */
     resume(): void;
     /**
-     * Simulates a program that is suspended for a number of milliseconds, as on a closed laptop: timers run late, and before
-     * anything that arrived meanwhile.
+     * Simulates a program that is suspended for a number of milliseconds, as on a closed laptop: timers run late, but before the
+     * handling of data that has arrived in the meantime.
      */
     sleep(milliseconds: number): Promise<void>;
 }
 
-/** A limit per second, with a burst; `burst` is `perSecond` by default. */
+/** A limit per second, with a burst, which is `perSecond` by default. */
 export interface Rate {
     perSecond: number;
     burst?: number;
@@ -154,23 +154,23 @@ export interface ServerSettings {
     latency?: number;
     /** Clock of the server. Default: a new one. */
     clock?: ManualClock;
-    /** Limit of packets per client; beyond it the connection is closed with 1008 `rate`. Default: no limit. */
+    /** Limit of packets per client; above it the connection is closed with 1008 `rate`. Default: no limit. */
     messageRate?: Rate;
-    /** Limit of joins per client, likewise. */
+    /** Limit of joins per client, with the same consequence. Default: no limit. */
     joinRate?: Rate;
-    /** Limit of rejected packets per client; beyond it: 1008 `too many violations`. Default 1 per second, 256 at once. */
+    /** Limit of rejected packets per client; above it: 1008 `too many violations`. Default 1 per second, with a burst of 256. */
     strikes?: Rate;
-    /** Returns how much the members of a room receive about each other. Default "full" for all. */
+    /** Returns the amount of information that members of a room receive about each other. Default "full" for all rooms. */
     membership?: (room: string) => "full" | "count" | "own";
-    /** Number of messages that rooms remember. Default 0: they do not. */
+    /** Number of messages that a room keeps in its history. Default 0: no history. */
     history?: number | ((room: string) => number);
-    /** True for a server that speaks the plain protocol only, such as the original: each connection is new. Default false. */
+    /** True for a server with the plain protocol only, such as the original, on which each connection is new. Default false. */
     plain?: boolean;
-    /** Time for which a session without a connection is kept, in milliseconds. Default 30,000; 0: none is kept. */
+    /** Time for which a session without a connection is kept, in milliseconds. Default 30,000; 0 disables sessions. */
     resumeWindow?: number;
-    /** Bytes of packets that a session keeps for a client without a connection; beyond it the session ends. Default 256 KiB. */
+    /** Bytes of packets that a session keeps for a client without a connection; above it the session ends. Default 256 KiB. */
     resumeBuffer?: number;
-    /** Time over which a server that stops spreads the return of its clients, in milliseconds. Default 10,000. */
+    /** Period over which a stopping server spreads the reconnections of its clients, in milliseconds. Default 10,000. */
     retryWindow?: number;
 }
 

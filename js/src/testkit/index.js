@@ -1,5 +1,5 @@
 /**
- * A roomer server in memory, for tests of applications: real frames, no network, no waiting.
+ * An in-memory roomer server for tests of applications: real frames, but no network and no waiting.
  *
  *     import { createServer } from "roomer/testkit";
  *
@@ -9,9 +9,9 @@
  *     server.cut();                       // breaks the connections
  *     await server.advance(30_000);       // the client has reconnected
  *
- * It follows the rules of a real server: a client cannot send to a room that it is not in, reserved events are never
- * forwarded, a repeated join is only acknowledged, and the server sets the sender of each message. It speaks the extended protocol
- * with clients that ask for it: after cut(), they return to their sessions.
+ * It follows the rules of a real server: a client cannot send to a room that it is not in, reserved events are never forwarded, a
+ * repeated join is only acknowledged, and the server sets the sender of each message. It uses the extended protocol with clients
+ * that request it, so they resume their sessions after cut().
  *
  * @module testkit
  */
@@ -30,7 +30,7 @@ import { createSocketClass } from "./socket.js";
 
 export { createClock };
 
-/** The errors for packets that are not requests. */
+/** The rate of errors for packets other than requests. */
 const ERROR_RATE = { perSecond: 16 };
 const INFO_RATE = { perSecond: 1, burst: 16 };
 
@@ -53,9 +53,9 @@ export function createServer(settings = {}) {
     const { latency = 0, clock = createClock(), messageRate, joinRate, strikes = { perSecond: 1, burst: 256 }, membership = () => "full", ...more } = settings;
     const { plain = false, resumeWindow = 30_000, resumeBuffer = 2 ** 18, retryWindow = 10_000, history = 0, ...others } = more;
     rejectUnknown(others);
-    /** Connections by id. */
+    /** The connections by id. */
     const conns = new Map();
-    /** Members by room, in the order in which they joined. @type {Map<string, Set<object>>} */
+    /** The members by room, in the order in which they joined. @type {Map<string, Set<object>>} */
     const rooms = new Map();
     const handlers = new Map();
     const isMember = (conn, room) => !!rooms.get(room)?.has(conn);
@@ -82,13 +82,13 @@ export function createServer(settings = {}) {
     }
 
     function join(conn, name, isForced, payload = toBytes("")) {
-        // The packet before, such as the leave_ack of a move, may have been too much for the buffer of its session.
+        // An earlier packet, such as the leave_ack of a move, may have exceeded the session's buffer and ended the connection.
         if (conns.get(conn.id) !== conn) {
             return;
         }
         const members = rooms.get(name) ?? new Set();
         const isNew = !members.has(conn);
-        // The rules apply to clients: the server itself may do everything.
+        // The rules apply only to requests of clients, not to the server's own commands.
         if (isNew && !isForced && !rules.join(conn.api, name)) {
             explain(conn, { room: name, event: "join", to: "" }, ["refused", "a rule of the application forbids it"]);
             return conn.deliver(encode(name, "leave_ack", "", conn.id, toBytes(conn.id)));
@@ -107,7 +107,7 @@ export function createServer(settings = {}) {
         isNew && announce(name, others, "new_member", conn.id, { joined: [toEntry(conn)] });
     }
 
-    /** Notifies the members of a room of a change. */
+    /** Notifies the members of a room of a membership change. */
     function announce(name, members, event, id, changes) {
         const mode = membership(name);
         const news = { full: changes, count: { count: rooms.get(name)?.size ?? 0 } }[mode];
@@ -149,7 +149,7 @@ export function createServer(settings = {}) {
         }
     }
 
-    /** Passes on a packet of a client that is neither a join nor a leave; returns why it is refused. */
+    /** Forwards a client's packet that is neither a join nor a leave. Returns the reason if it is rejected. */
     function pass(conn, packet) {
         const { room, event, to, payload } = packet;
         if (conn.session && (event === REPLY || event === ERROR)) {
@@ -183,13 +183,13 @@ export function createServer(settings = {}) {
             handlers.get(event)(conn.api, toMessage(packet));
         } catch (error) {
             conn.api.close(1011, "handler failed");
-            // advance() throws it, so that a test cannot miss it.
+            // advance() rethrows the error, so that a test cannot miss it.
             throw error;
         }
         return undefined;
     }
 
-    /** Handles one packet of a client. */
+    /** Handles a packet of a client. */
     function handle(conn, buffer) {
         let packet;
         try {
@@ -218,7 +218,7 @@ export function createServer(settings = {}) {
         }
     }
 
-    /** Returns the server's end of a new connection, or undefined if it is rejected. */
+    /** Returns the server's end of a new connection, or undefined to reject it. */
     function accept(socket, url, protocols) {
         const token = readToken(url, protocols);
         const claims = running && rules.connect(url, token);
@@ -303,7 +303,7 @@ export function createServer(settings = {}) {
             sendToRoom: (room, event, payload) => broadcast(conn, room, event, toPayload(payload)),
             deliver: conn.deliver,
             join: (name) => join(conn, name, true),
-            /** Like a real server, sends leave_ack even if the client was not in the room. */
+            /** As on a real server, leave_ack is sent even if the client was not in the room. */
             kick: (name) => leave(conn, name),
             move(from, to) {
                 leave(conn, from);
@@ -353,7 +353,7 @@ export function createServer(settings = {}) {
         onRequest: requests.handle,
         forget: histories.forget,
         broadcast: (room, event, payload) => broadcast(undefined, room, event, toPayload(payload)),
-        /** Sets the rules for connecting and joining; all is allowed by default. */
+        /** Sets rules; by default clients may connect and join without restriction. */
         allow(changes) {
             for (const [name, rule] of Object.entries(changes)) {
                 rules[name] = rule ?? rules[name];
@@ -365,7 +365,7 @@ export function createServer(settings = {}) {
             running = false;
             for (const { api, session } of [...conns.values()]) {
                 if (session && code === undefined) {
-                    // Spread over the window, as a real server does.
+                    // Spread the delays over the window, as a real server does.
                     lastHint = (lastHint + 0.618034) % 1;
                     api.close(1012, `retry=${Math.floor(lastHint * retryWindow)}`);
                 } else {

@@ -1,13 +1,13 @@
 /**
- * The rate limit of a client: a token bucket, like that of the real server.
+ * A client's rate limit: a token bucket, as in the real server.
  *
  * @module testkit/limits
  */
 
 /**
- * @param {{perSecond: number, burst?: number} | undefined} rate undefined: no limit
+ * @param {{perSecond: number, burst?: number} | undefined} rate undefined means no limit
  * @param {() => number} now
- * @returns {() => boolean} takes one token; returns false if there is none
+ * @returns {() => boolean} a function that takes one token, and returns false if there is none
  */
 export function createBucket(rate, now) {
     if (!rate) {

@@ -1,20 +1,20 @@
 /**
- * Payloads, and the messages that handlers receive.
+ * Conversions of payloads, and of packets to the messages that handlers receive.
  *
  * @module testkit/message
  */
 
 import { toBytes, toText } from "../packet.js";
 
-/** A rejection of a packet: the code, the text, and `true` if the sender could have avoided it. */
+/** A rejection of a packet: its code and its text. A third item `true` means that the sender could have avoided it. */
 export const UNKNOWN_RECEIVER = ["gone", "the receiver does not exist"];
 
-/** Returns the bytes of a payload: bytes and text as they are, anything else as JSON. */
+/** Converts a payload to bytes: bytes and text unchanged, other values as JSON. */
 export function toPayload(value) {
     return value instanceof Uint8Array ? value : toBytes(typeof value === "string" ? value : JSON.stringify(value) ?? "");
 }
 
-/** Returns a packet for a handler. */
+/** Converts a packet to the message for a handler. */
 export function toMessage({ room, event, payload }) {
     const copy = payload.slice();
     const text = () => toText(copy);

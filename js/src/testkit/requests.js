@@ -1,5 +1,5 @@
 /**
- * Requests of the extended protocol on the server in memory: from clients to the server and to each other, and from the server.
+ * Requests of the extended protocol on the in-memory server: from clients to the server and to each other, and from the server.
  *
  * @module testkit/requests
  */
@@ -9,7 +9,7 @@ import { ERROR, REPLY } from "../limits.js";
 import { encode, toBytes, toText } from "../packet.js";
 import { UNKNOWN_RECEIVER, toMessage, toPayload } from "./message.js";
 
-/** The requests without an answer that a connection may have of each kind. */
+/** The maximum number of pending requests of each kind per connection. */
 export const MOST_REQUESTS = 64;
 
 const BUSY = ["busy", "too many requests without answers", true];
@@ -20,7 +20,7 @@ export function sendError(conn, room, to, error) {
     conn.deliver(encode(room, ERROR, to, "", toBytes(JSON.stringify(error))));
 }
 
-/** Splits a receiver into an id and a tag; undefined if there is no tag. */
+/** Splits a receiver into an id and a tag; undefined if it has no tag. */
 export function splitTag(to) {
     const match = /^(.*):([a-z0-9]{1,16})$/is.exec(to);
     return match ? match.slice(1) : undefined;
@@ -36,7 +36,7 @@ export function createRequests({ clock, conns, isMember }) {
     const handlers = new Map();
     let lastTag = 0;
 
-    /** Has a handler answer a request of a client. */
+    /** Answers a client's request with a handler. */
     async function answer(conn, packet, tag) {
         const { calls } = conn.exchange;
         calls.add(tag);
@@ -90,7 +90,7 @@ export function createRequests({ clock, conns, isMember }) {
         return undefined;
     }
 
-    /** Handles a client's answer to the server. */
+    /** Handles a client's answer to a request of the server. */
     function answered(conn, { event, payload, room }, tag) {
         const { numbers } = conn.exchange;
         const request = numbers.get(tag);
@@ -107,10 +107,10 @@ export function createRequests({ clock, conns, isMember }) {
     }
 
     return {
-        /** The requests of a connection. */
+        /** Creates the request state of a connection. */
         createExchange: () => ({ calls: new Set(), asks: new Map(), numbers: new Map() }),
         handle: (event, handler) => void handlers.set(event, handler),
-        /** Handles a request of a client; returns why it is refused. */
+        /** Handles a client's request. Returns the reason if it is rejected. */
         ask(conn, packet) {
             const [id, tag] = splitTag(packet.to) ?? [];
             if (!tag) {
@@ -118,7 +118,9 @@ export function createRequests({ clock, conns, isMember }) {
             }
             return id ? askClient(conn, packet, id, tag) : askServer(conn, packet, tag);
         },
-        /** Handles the answer of a client; returns why it is refused. Only the client that was asked can answer, once. */
+        /**
+         * Handles a client's answer. Returns the reason if it is rejected: only the receiver of a request can answer it, once.
+         */
         reply(conn, packet) {
             const [id, tag] = splitTag(packet.to) ?? [];
             if (!tag) {
@@ -138,7 +140,7 @@ export function createRequests({ clock, conns, isMember }) {
             asker.deliver(encode(packet.room, packet.event, packet.to, conn.id, packet.payload));
             return undefined;
         },
-        /** Sends a request of the server to a client. */
+        /** Sends a request from the server to a client. */
         request: (conn, room, event, payload, { timeout = 10_000 } = {}) => new Promise((resolve, reject) => {
             const { numbers } = conn.exchange;
             const fail = (kind, message) => reject(new RoomerError("answer", `${kind}: ${message}`, { kind }));
@@ -161,7 +163,7 @@ export function createRequests({ clock, conns, isMember }) {
             numbers.set(tag, { end });
             return conn.deliver(encode(room, event, `${conn.id}:${tag}`, "", toPayload(payload)));
         }),
-        /** Ends the requests from and to a connection that is gone. */
+        /** Ends the requests from and to a closed connection. */
         gone(gone) {
             for (const asker of conns.values()) {
                 for (const [tag, id] of asker.exchange.asks) {

@@ -1,6 +1,6 @@
 /**
- * The server's end of a session of the extended protocol, in memory: counts, acknowledgements, and the packets that the client has not
- * acknowledged, to be sent again on its next socket.
+ * The server's end of an extended session in memory: counts, acknowledgements, and the unacknowledged packets that it retransmits
+ * on the client's next socket.
  *
  * @module testkit/session
  */
@@ -10,20 +10,20 @@ import { encode, toBytes, toText } from "../packet.js";
 import { MOST_INFO_BYTES } from "./extended.js";
 import { MOST_REQUESTS } from "./requests.js";
 
-/** The longest time in which the server sends nothing, in milliseconds. */
+/** The maximum time without any output of the server, in milliseconds. */
 const HEARTBEAT = 25_000;
-/** The number of newest tokens that are kept until the client has shown that it has one of them. */
+/** The number of newest tokens that stay valid until the client has shown that it has received one of them. */
 const MOST_TOKENS = 4;
 
 /**
  * @param {object} about
  * @param {import("./index.js").ManualClock} about.clock
- * @param {string} about.id of the connection
+ * @param {string} about.id the id of the connection
  * @param {number} about.window the time for which the session is kept without a socket
- * @param {number} about.buffer the bytes that are kept for the client
+ * @param {number} about.buffer the maximum number of bytes kept for the client
  * @param {() => object} about.profile returns the client's `info` and `user`, if it has them
- * @param {() => void} about.end ends the connection: the session is over
- * @param {(code: number, reason: string) => void} about.close closes it
+ * @param {() => void} about.end ends the connection when the session is over
+ * @param {(code: number, reason: string) => void} about.close closes the connection
  */
 export function createServerSession({ clock, id, window, buffer, profile, end, close }) {
     /** The client's current socket. */
@@ -39,12 +39,12 @@ export function createServerSession({ clock, id, window, buffer, profile, end, c
     let heartbeatAt;
     let timer;
     let lastToken = 0;
-    /** The tokens that the client may have, newest last. */
+    /** The tokens that the client may have received, newest last. */
     let tokens = [];
 
     const createToken = () => `${id}.${String(++lastToken).padStart(32, "0")}`;
 
-    /** Sets the only timer: for the next acknowledgement or, without a socket, for the end of the session. */
+    /** Sets the only timer: for the next acknowledgement, or without a socket for the expiry of the session. */
     function schedule() {
         clock.clearTimeout(timer);
         const at = Math.min(dueAt ?? Infinity, heartbeatAt);
@@ -59,7 +59,7 @@ export function createServerSession({ clock, id, window, buffer, profile, end, c
         socket?.deliver(encode(ROOT, ACK, "", "", toBytes(`${received}`)));
     }
 
-    /** Drops the packets that the client has received. Returns false if it cannot have received them. */
+    /** Drops the packets that the client has received. Returns false if the count is impossible. */
     function drop(count) {
         if (!(count >= acknowledged && count <= acknowledged + log.length)) {
             return false;
@@ -94,7 +94,7 @@ export function createServerSession({ clock, id, window, buffer, profile, end, c
                 end();
             }
         },
-        /** Handles an acknowledgement and returns true, or counts another packet. */
+        /** Handles an acknowledgement and returns true, or counts any other packet. */
         receive({ event, to, payload }, size) {
             tokens = tokens.slice(-1);
             if (event !== ACK) {
@@ -110,7 +110,7 @@ export function createServerSession({ clock, id, window, buffer, profile, end, c
             }
             return true;
         },
-        /** Acknowledges the handled packets, if that is due. */
+        /** Acknowledges the handled packets if an acknowledgement is due. */
         handled() {
             if (unacknowledged >= ACK_PACKETS || unacknowledgedBytes >= ACK_BYTES) {
                 acknowledge();
@@ -119,7 +119,7 @@ export function createServerSession({ clock, id, window, buffer, profile, end, c
                 schedule();
             }
         },
-        /** Keeps the session without a socket. Returns false if it ends. */
+        /** Keeps the session without a socket. Returns false if the session ends. */
         detach() {
             socket = undefined;
             schedule();
@@ -129,18 +129,20 @@ export function createServerSession({ clock, id, window, buffer, profile, end, c
             timer = clock.setTimeout(end, window);
             return true;
         },
-        /** Continues on a new socket, which the client has opened with a token and its count. Returns false if that is impossible. */
+        /**
+         * Resumes the session on a new socket, opened with a token and the client's count. Returns false if that is impossible.
+         */
         resume(next, token, count) {
             if (!tokens.includes(token) || logBytes > buffer || !drop(count)) {
                 return false;
             }
             socket?.cut();
             socket = next;
-            // Until the client has sent something, the socket that brings the new token may be lost as well.
+            // Until the client has sent a packet, the socket that carries the new token may be lost as well.
             tokens = [token, ...tokens.filter((each) => each !== token), createToken()].slice(-MOST_TOKENS);
             return true;
         },
-        /** Sends the packets that the client has missed. */
+        /** Retransmits the packets that the client has missed. */
         resumed() {
             unacknowledged = unacknowledgedBytes = 0;
             dueAt = undefined;

@@ -1,16 +1,16 @@
 /**
- * The two ends of a connection in memory: a WebSocket class for the client, and the server's side.
+ * Both ends of an in-memory connection: a WebSocket class for the client, and the server's side.
  *
  * @module testkit/socket
  */
 
 /**
- * Returns the class for the option WebSocket of connect().
+ * Returns a class for the option `WebSocket` of connect().
  *
  * @param {object} network
  * @param {(action: () => void) => void} network.later runs an action after the latency of the network, in order
- * @param {(link: object, url: string, protocols: string[]) => object | undefined} network.accept returns the server's end of a new connection, or
- *   undefined to reject it. The server's end has opened(), received(buffer) and ended(isClosed), with true after a close frame
+ * @param {(link: object, url: string, protocols: string[]) => object | undefined} network.accept returns the server's end of a
+ *   new connection, or undefined to reject it. It has opened(), received(buffer) and ended(isClosed), with true after a close frame
  */
 export function createSocketClass({ later, accept }) {
     return class MemorySocket {
@@ -23,14 +23,14 @@ export function createSocketClass({ later, accept }) {
         onerror = null;
         /** The server's end. */
         #peer;
-        /** True if nothing passes, while the connection looks open to both ends. */
+        /** True if all data is blocked, while the connection looks open to both ends. */
         #isHung = false;
         #offered;
 
         constructor(url, protocols = []) {
             this.url = String(url);
             this.#offered = [protocols].flat();
-            // The server selects a protocol later.
+            // The server selects a protocol later, if any.
             this.protocol = "";
             if (!/^wss?:/.test(this.url)) {
                 throw new SyntaxError(`not the address of a WebSocket: ${url}`);
@@ -69,7 +69,7 @@ export function createSocketClass({ later, accept }) {
             this.#peer = accept({
                 deliver: (packet) => this.#pass(() => {
                     if (this.readyState === 1) {
-                        // A real socket also delivers a Blob unless the client asks for an ArrayBuffer.
+                        // A real socket also delivers a Blob, unless the client has requested an ArrayBuffer.
                         this.onmessage?.({ data: this.binaryType === "arraybuffer" ? packet.slice().buffer : new Blob([packet]) });
                     }
                 }),
@@ -88,12 +88,12 @@ export function createSocketClass({ later, accept }) {
             }
         }
 
-        /** Runs an action after the latency, unless nothing passes. */
+        /** Runs an action after the latency, unless all data is blocked. */
         #pass(action) {
             later(() => this.#isHung || action());
         }
 
-        /** Notifies the server's end once that the connection has ended. */
+        /** Notifies the server's end that the connection has ended, at most once. */
         #hangUp(isClosed) {
             const peer = this.#peer;
             this.#peer = undefined;
