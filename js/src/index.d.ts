@@ -148,7 +148,7 @@ export interface Member {
     readonly id: string;
     /** The JSON value set by the server or the client; null if there is none, and on servers with the plain protocol. */
     readonly info: any;
-    /** The user as whom the server has authenticated the member. */
+    /** The user that the server has authenticated for the member. */
     readonly user: string | undefined;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Acknowledgements that were not requested, between those that were: every order of a client's requests about one room and
- * the server's moves of the client. When all are answered, client and server agree.
+ * Tests of unrequested acknowledgements among requested ones: every order of a client's requests about one room and of the
+ * server's moves of the client. After all answers, client and server must agree.
  */
 
 import assert from "node:assert/strict";
@@ -10,7 +10,7 @@ import { connect } from "../src/index.js";
 import { createClock, createServer } from "../src/testkit/index.js";
 import { code, microtasks, setUp } from "./support/kit.js";
 
-/** The acts of the application, and those of the server. */
+/** The actions of the application, followed by those of the server. */
 const CALLS = {
     join: (client) => void client.join("lobby"),
     leave: (client) => void client.rooms().find(({ name }) => name === "lobby")?.leave()
@@ -21,10 +21,10 @@ const ACTS = {
     move: (conn) => conn.move("lobby", "elsewhere")
 };
 
-/** All lists of `length` of these. */
+/** Returns all lists of the given length made of these items. */
 const lists = (items, length) => (length ? items.flatMap((item) => lists(items, length - 1).map((list) => [item, ...list])) : [[]]);
 
-/** All ways to put two lists into one, each in its own order. */
+/** Yields all interleavings of two lists. */
 function* merges(a, b) {
     if (!a.length || !b.length) {
         yield [...a, ...b];
@@ -44,9 +44,9 @@ test("every order of three calls and two acts, in a room or not, with each step 
         for (const calls of lists(Object.keys(CALLS), 3)) {
             for (const acts of lists(Object.keys(ACTS), 2)) {
                 for (const order of merges(calls, acts)) {
-                    // All in flight together, each answered before the next, or something in between.
+                    // All are in flight together, each is answered before the next, or something in between.
                     for (const pause of [0, 10, 15]) {
-                        // Plain servers and those with sessions alternately.
+                        // Alternate between plain servers and servers with sessions.
                         await one(isIn, order, pause, count % 2 === 0);
                         count++;
                     }
@@ -66,7 +66,7 @@ async function one(isIn, order, pause, plain) {
     let joinedLast = false;
     for (const step of order) {
         if (step in CALLS) {
-            // Another join() of a joined room sends nothing.
+            // Another join() of a joined room sends no packet.
             joinedLast = step === "join" && !client.rooms().some(({ name }) => name === "lobby");
             CALLS[step](client);
         } else {

@@ -5,10 +5,10 @@ import bytecursor from "../src/compat/bytecursor.js";
 
 const bytes = (...values) => new Uint8Array(values).buffer;
 
-/** A cursor over these bytes. */
+/** Returns a cursor over these bytes. */
 const over = (...values) => bytecursor(bytes(...values));
 
-/** Fails unless `action` throws this kind of error and leaves the cursor where it was. */
+/** Fails unless `action` throws this kind of error without moving the cursor. */
 function refuses(cursor, ErrorType, action) {
     const before = cursor.tell();
     assert.throws(action, (error) => error.constructor === ErrorType);

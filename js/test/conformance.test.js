@@ -1,5 +1,5 @@
 /**
- * The client passes the conformance kit of the protocol, and the kit finds the faults of clients that do not conform.
+ * Runs the protocol's conformance kit with the client, and checks that the kit detects clients that do not conform.
  */
 
 import assert from "node:assert/strict";

@@ -1,5 +1,5 @@
 /**
- * connect() against the real server, on both runtimes. Nothing here waits for a time: only for events.
+ * Tests of connect() with the real server on both runtimes. They wait only for events, never for a fixed time.
  */
 
 import assert from "node:assert/strict";
@@ -15,10 +15,10 @@ import { startProxy } from "./support/proxy.js";
 import { RUNTIMES, startServerOn } from "./support/server.js";
 
 const TIMEOUT = { timeout: 60_000 };
-/** Reconnects quickly, so that tests are fast. */
+/** Options for fast reconnects. */
 const EAGER = { minDelay: 20, maxDelay: 100 };
 
-/** Resolves with the arguments of the next such event that fits. */
+/** Resolves with the arguments of the next matching event. */
 function next(source, event, fits = () => true) {
     return new Promise((resolve) => {
         const off = source.on(event, (...args) => {
@@ -32,7 +32,7 @@ function next(source, event, fits = () => true) {
 
 const state = (client, wanted) => (client.state === wanted ? Promise.resolve([wanted]) : next(client, "state", (now) => now === wanted));
 
-/** Returns clients in a room that see each other; closes them when the test ends. */
+/** Connects clients that see each other in a room, and closes them when the test ends. */
 async function inRoom(t, url, name, count, options = {}) {
     const clients = Array.from({ length: count }, () => {
         const client = connect(url, { codec: "json", reconnect: EAGER, ...options });
@@ -44,7 +44,7 @@ async function inRoom(t, url, name, count, options = {}) {
     return clients;
 }
 
-/** Resolves when this many clients are in the room. */
+/** Resolves when the room has this number of members. */
 async function complete(room, count) {
     while (room.memberSet.size < count) {
         await next(room, "new_member");
@@ -65,7 +65,7 @@ for (const runtime of RUNTIMES) {
             const heard = [next(b.room, "chat"), next(b.room, "chat", (payload, from, direct) => direct)];
             a.room.send("chat", { text: "hellö 🚪" });
             a.room.send("chat", "psst", b.client.id);
-            // The rooms of this server remember, so a message to a room has a number.
+            // The rooms of this server have a history, so messages have numbers.
             assert.deepEqual(await Promise.all(heard), [[{ text: "hellö 🚪" }, a.client.id, false, 1], ["psst", a.client.id, true]]);
 
             const left = next(b.room, "member_left");
@@ -187,7 +187,7 @@ for (const runtime of RUNTIMES) {
                 let server = await start();
                 t.after(() => server?.stop());
                 const { port } = new URL(server.url);
-                // Extended clients of a server that stops reconnect one after the other, over ten seconds.
+                // When a server stops, extended clients reconnect at different times over ten seconds.
                 const clients = await inRoom(t, server.url, "lobby", 20, { WebSocket: how === "stop" ? PlainSocket : globalThis.WebSocket });
                 const others = clients.map(({ client }) => client.join("other"));
                 await Promise.all(others.map((room) => room.opened));
@@ -201,7 +201,7 @@ for (const runtime of RUNTIMES) {
                     assert.deepEqual([error.code, error.closeCode], ["lost", code]);
                 }
                 assert.ok(clients.every(({ room }) => room.state === "joining"));
-                // A killed server cannot announce members that leave.
+                // A killed server cannot send notices about leaving members.
                 assert.ok(how === "stop" || clients.every(({ room }) => room.memberSet.size === 20));
                 assert.equal(clients[0].room.send("chat", "meanwhile"), "queued");
 
@@ -210,7 +210,7 @@ for (const runtime of RUNTIMES) {
                 await Promise.all(reopened);
                 const ids = clients.map(({ client }) => client.id);
                 for (const { room } of clients) {
-                    // Later joins are still being announced, and earlier members removed.
+                    // Notices about later joins and earlier leaves may still be arriving.
                     while (room.memberSet.size !== 20 || !ids.every((id) => room.memberSet.has(id))) {
                         await next(room, "new_member");
                     }
@@ -256,7 +256,7 @@ for (const runtime of RUNTIMES) {
             room.send("chat", "x".repeat(2_000));
             const [, error] = await lost;
             await reopened;
-            // The server stops reading in the middle: its close frame may be lost to a reset.
+            // The server stops reading within the message, so its close frame may be lost to a reset.
             assert.ok([1009, 1006].includes(error.closeCode), error.message);
         });
 

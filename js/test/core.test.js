@@ -1,5 +1,5 @@
 /**
- * The client without its features: those that are passed work, and the others do not exist.
+ * Tests of the client without its features: included ones work, and the others do not exist.
  */
 
 import assert from "node:assert/strict";
@@ -44,7 +44,7 @@ describe("roomer/core", () => {
         lobby.send("chat", 1);
         server.cut();
         await server.advance(5_000);
-        // The session continues; the plain connection is a new one.
+        // The session resumes, while the plain connection is a new one.
         assert.deepEqual([bare.state, bare.id === id, resuming.id], ["open", false, otherId]);
         assert.deepEqual(log.map(([event]) => event), ["open", "new_member", "reopen"]);
         assert.deepEqual(lost.map(([event, { payload, reason }]) => [event, payload, reason]), [["lost", 1, "unconfirmed"]]);

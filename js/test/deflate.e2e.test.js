@@ -1,5 +1,5 @@
 /**
- * Compression between the chat servers and an independent implementation, that of `ws`. Browsers negotiate like it.
+ * Tests of compression between the chat servers and an independent implementation (`ws`), which negotiates like a browser.
  */
 
 import assert from "node:assert/strict";
@@ -11,7 +11,7 @@ import WebSocket from "ws";
 import { decodePacket, encodePacket } from "./support/packets.js";
 import { RUNTIMES, startServerOn } from "./support/server.js";
 
-/** Options of clients that compress all messages, in each way that `ws` can negotiate. */
+/** Options of clients that compress all messages, one for each negotiable combination. */
 const OFFERS = [
     { threshold: 0 },
     { threshold: 0, clientNoContextTakeover: true, serverNoContextTakeover: true },
@@ -22,7 +22,7 @@ const OFFERS = [
 const json = JSON.stringify(Array.from({ length: 40 }, (_, i) => ({ id: i, name: "a name", at: [i * 3, i * 5], text: "some words" })));
 const payloads = ["short", json, json.repeat(50), "x".repeat(70_000)];
 
-/** Connects to a room, outside root. Returns the socket and a function that returns the next message of the room. */
+/** Joins a room after leaving `root`. Returns the socket, and a function that returns the next message of the room. */
 async function join(url, perMessageDeflate) {
     const socket = new WebSocket(url, { perMessageDeflate });
     const packets = [];

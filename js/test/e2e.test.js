@@ -1,5 +1,5 @@
 /**
- * The client against the real server.
+ * Tests of the original client with the real server.
  */
 
 import assert from "node:assert/strict";
@@ -13,7 +13,7 @@ import { startServer } from "./support/server.js";
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const TIMEOUT = { timeout: 60_000 };
 
-/** A group of tests with a server of its own, started with these flags. */
+/** Declares a group of tests with its own server, started with these flags. */
 function withServer(title, flags, body) {
     describe(title, TIMEOUT, () => {
         const server = {};
@@ -23,7 +23,7 @@ function withServer(title, flags, body) {
     });
 }
 
-/** Connects some clients, runs the test, and ends the connections. */
+/** Connects clients, runs the test, and closes the connections. */
 async function withClients(server, count, body) {
     const clients = [];
     try {
@@ -39,7 +39,7 @@ async function withClients(server, count, body) {
     }
 }
 
-/** Lets clients join a room one after the other; each is there and knows of the others when this resolves. */
+/** Joins clients to a room in order. Resolves when each shows all others. */
 async function gather(name, ...clients) {
     const rooms = [];
     for (const { root } of clients) {
@@ -81,7 +81,7 @@ withServer("a server as it comes", [], (server) => {
         const [one] = await gather("vanish 1", a, b);
         const [two] = await gather("vanish 2", a, b);
         const gone = b.root.id();
-        // Clients of earlier tests may still be leaving root.
+        // Clients of earlier tests may still be leaving `root`.
         const notices = [a.root, one, two].map((room) => nextWhere(room, "member_left", (id) => id === gone));
         const closed = next(b.root, "close");
         b.socket.close();

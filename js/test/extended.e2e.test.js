@@ -1,5 +1,5 @@
 /**
- * Requests, members with info, rooms that remember, logins and errors, against real servers.
+ * Tests of requests, members with info, rooms with a history, logins and errors, with real servers.
  */
 
 import assert from "node:assert/strict";
@@ -20,14 +20,14 @@ for (const runtime of RUNTIMES) {
         before(async () => (server = await startServerOn(runtime, "--trial")));
         after(() => server.stop());
 
-        /** A client with this name. */
+        /** Connects a client with this name. */
         const enter = (t, token, { url = server.url, ...options } = {}) => {
             const client = connect(url, { codec: "json", token, reconnect: EAGER, ...options });
             t.after(() => client.close());
             return client;
         };
 
-        /** The code and the kind with which a request fails. */
+        /** Returns the code and kind of a failed request's error. */
         const failure = (request) => request.then(() => assert.fail("answered"), ({ code, kind }) => [code, kind]);
 
         test("the server answers requests, or says why not", async (t) => {
@@ -127,16 +127,16 @@ for (const runtime of RUNTIMES) {
 
         test("a login is renewed as often as it expires", async (t) => {
             let calls = 0;
-            // The server asks at once for logins that are valid for less than a minute.
+            // The server immediately requests a renewal of logins that are valid for less than a minute.
             const ann = enter(t, () => (calls++ < 3 ? "ann@30000" : "ann"));
             const states = record(ann, "state");
             await eventually("it was renewed", () => calls > 3);
             await ann.root.request("echo", 1);
             assert.deepEqual(states.map(([, state]) => state), ["open"]);
-            // Another user's token does not renew the login, so it ends, and the client returns with a further one.
+            // Another user's token does not renew the login, which therefore ends, and the client reconnects with its next token.
             const tokens = ["bob@100", "eve", "bob"];
             const bob = enter(t, () => tokens.shift());
-            // A plain client is not asked for a token, and has no other one.
+            // The server does not request a token from a plain client, which has no other one.
             const plain = core.connect(server.url, { token: "bob@100", reconnect: EAGER });
             t.after(() => plain.close());
             for (const [client, log, last] of [[bob, record(bob, "state"), "open"], [plain, record(plain, "state"), "closed"]]) {

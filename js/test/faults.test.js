@@ -1,5 +1,5 @@
 /**
- * The faults of the original client that this one does not have, with the numbers of the protocol's list of quirks.
+ * Tests of bugs in the original client that this one does not have, numbered as in the protocol's list of quirks.
  */
 
 import assert from "node:assert/strict";

@@ -1,5 +1,5 @@
 /**
- * The length of files is limited, so that readers keep track.
+ * Tests that files stay short enough to read.
  */
 
 import assert from "node:assert/strict";

@@ -1,5 +1,5 @@
 /**
- * The chat page's frames, in virtual time: the changes in each of them, and their number in a flood.
+ * Tests of the chat page's frames in virtual time: the changes in each frame, and the number of frames in a flood.
  */
 
 import assert from "node:assert/strict";
@@ -18,7 +18,7 @@ function after(delay, run) {
 
 const cancel = (timer) => void (timers = timers.filter((each) => each !== timer));
 
-/** Lets time pass; calls `each` once per millisecond. */
+/** Advances the time, and calls `each` once per millisecond. */
 function pass(milliseconds, each = () => {}) {
     for (const end = now + milliseconds; now < end; now++) {
         each(now);

@@ -1,5 +1,5 @@
 /**
- * The golden packets, made with the original's encoder: the client must read and write exactly these bytes.
+ * Tests with golden packets, made with the original's encoder: the client must read and write exactly these bytes.
  */
 
 import assert from "node:assert/strict";
@@ -14,7 +14,7 @@ const vectors = JSON.parse(readFileSync(new URL("../../roomer-proto/tests/vector
 
 const hex = (digits) => Buffer.from(digits, "hex");
 
-/** A client in the room `name`, where the server has given it this id. */
+/** Returns a client in the room `name`, in which the server has given it this id. */
 function memberOf(name, id) {
     const { root, socket } = connected();
     const room = root.join(name);
@@ -23,7 +23,7 @@ function memberOf(name, id) {
     return { root, socket, room };
 }
 
-/** Checks that the client reads these bytes as this message. */
+/** Checks that the client decodes these bytes to this message. */
 function checkReading(frame, { room: name, event, src, payload }) {
     const { socket, room } = memberOf(name, "me");
     const log = record(room, event);
@@ -33,7 +33,7 @@ function checkReading(frame, { room: name, event, src, payload }) {
     assert.ok(payload.equals(log[0][1]), "the payload is the same");
 }
 
-/** Makes the client with the id `src` send this message; returns the bytes. */
+/** Makes the client with the id `src` send this message. Returns the bytes. */
 function written({ room: name, event, dst, src, payload }) {
     const { socket, room } = memberOf(name, src);
     room.send(event, payload, dst);
@@ -41,13 +41,13 @@ function written({ room: name, event, dst, src, payload }) {
     return Buffer.from(socket.sent[0]);
 }
 
-/** The effects of the built-in events on a client that has asked for the room; "ids" are those at the start of the test. */
+/** The effects of the built-in events on a client that has requested the room; "ids" are the members at the start of the test. */
 const BUILT_IN = {
     join({ room: name, dst, frame }) {
         const { root, socket } = connected();
         root.join(name);
         const sent = Buffer.from(socket.sent.at(-1));
-        // The vectors also hold the longer form, which servers accept and this client does not send.
+        // The vectors also contain the longer form, which servers accept but this client does not send.
         assert.equal(sent.equals(frame), dst === "");
         assert.deepEqual(decodePacket(sent), { room: name, event: "join", dst: "", src: "", payload: Buffer.alloc(0) });
     },
@@ -142,7 +142,7 @@ describe("invalid", () => {
             const spy = mock.method(console, "error", () => {});
             socket.receiveBytes(frame);
             spy.mock.restore();
-            // This client, like the original's, ignores bytes after a packet; everything else is rejected.
+            // Like the original client, this one ignores bytes after a packet; all other errors are rejected.
             const trailing = why.includes("trailing byte");
             assert.equal(spy.mock.callCount(), trailing ? 0 : 1);
             assert.equal(log.length, trailing && frame.length > 21 ? 1 : 0);

@@ -1,5 +1,5 @@
 /**
- * Attacks of peers on a client of connect(): they can only send it messages.
+ * Tests of attacks by peers on a client of connect(), to which they can only send messages.
  */
 
 import assert from "node:assert/strict";
@@ -23,7 +23,7 @@ describe("peers", () => {
             for (const event of ["join_ack", "leave_ack", "new_member", "member_left", "open", "close", "reopen", "join", "leave"]) {
                 for (const dst of ["", id]) {
                     conn.deliver(encode(name, event, dst, "peer", toBytes('["peer"]')));
-                    // Forged by a client of a server that does not check senders, for one receiver.
+                    // Forged by a client of a server that does not check senders, and sent to a single receiver.
                     if (dst) {
                         conn.deliver(encode(name, event, dst, id, toBytes('["peer"]')));
                         conn.deliver(encode(name, event, dst, "", toBytes('["peer"]')));
@@ -92,7 +92,7 @@ describe("frames", () => {
         }
     });
 
-    /** Pseudorandom numbers, the same each time. */
+    /** Returns a generator of pseudorandom numbers, which are equal in each run. */
     function chance(seed) {
         let state = seed;
         return (below) => {

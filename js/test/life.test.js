@@ -1,5 +1,5 @@
 /**
- * The lifecycle of a connection: states, attempts and waits, signs of life, the end. In the test kit's time.
+ * Tests of a connection's lifecycle in virtual time: states, attempts, delays, keep-alive and close.
  */
 
 import assert from "node:assert/strict";
@@ -62,7 +62,7 @@ describe("states", () => {
 });
 
 describe("waits between attempts", () => {
-    /** Returns the lengths of the waits of a client without a server, in milliseconds. */
+    /** Returns the delays between the attempts of a client without a server, in milliseconds. */
     async function waits(options, count) {
         const kit = setUp();
         kit.server.stop();

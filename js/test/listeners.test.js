@@ -1,5 +1,5 @@
 /**
- * Listeners of connect(), and messages() for `for await`. On the test kit's server.
+ * Tests of the listeners of connect(), and of messages() for `for await`, with the test kit's server.
  */
 
 import assert from "node:assert/strict";
@@ -48,7 +48,7 @@ describe("listeners", () => {
             room.on("chat", () => void calls.push("late"), { once: true });
         }, { once: true });
         off = room.on("chat", () => void calls.push("removed"));
-        // Keeps the list alive, so that it is the same one.
+        // This listener keeps the list of listeners alive, so that it stays the same one.
         room.on("chat", () => {});
         kit.server.broadcast("lobby", "chat");
         await kit.server.advance();
@@ -122,7 +122,7 @@ describe("messages()", () => {
         const waiting = [read.next(), read.next()];
         assert.deepEqual(await read.return(), over);
         assert.deepEqual(await Promise.all(waiting), [over, over]);
-        // Like ReadableStream.from(), which Node 20 has only behind a flag.
+        // This imitates ReadableStream.from(), which Node 20 supports only behind a flag.
         const iterator = room.messages("chat");
         const stream = new ReadableStream({
             pull: async (controller) => controller.enqueue((await iterator.next()).value),
@@ -141,7 +141,7 @@ describe("messages()", () => {
         assert.equal(client.state, "open");
     });
 
-    /** Reads until the loop ends. */
+    /** Reads messages until the loop ends. */
     async function readAll(messages) {
         const all = [];
         for await (const message of messages) {

@@ -1,6 +1,6 @@
 /**
- * When a silent connection counts as dead, and when it does not: moving bytes are a sign of life, and received data is read before
- * the time limit is checked.
+ * Tests of when a silent connection counts as lost: moving bytes are a sign of life, and received data is read before the timeout
+ * is checked.
  */
 
 import assert from "node:assert/strict";
@@ -10,7 +10,7 @@ import { connect } from "../src/index.js";
 import { encode, toBytes } from "../src/packet.js";
 import { setUp } from "./support/kit.js";
 
-/** A client whose sockets a test can reach, open and quiet. */
+/** Connects a client whose sockets the test can access, and waits until it is idle. */
 async function open(options) {
     const kit = setUp();
     const sockets = [];
@@ -56,7 +56,7 @@ describe("bytes that move are life", () => {
 
     test("a link that is too slow for a short timeout gets more with each connection, until what it brings is whole", async () => {
         const { kit, client, life } = await open({ heartbeat: 1_000, timeout: 1_000 });
-        // A server that sends its state to each newcomer, which takes 40 seconds without an event.
+        // The server sends its state to each new client, which takes 40 seconds without an event.
         const losses = () => life.filter(([, , why]) => why === "timeout").length;
         let waited = 0;
         while (waited < 40_000) {
@@ -90,7 +90,7 @@ describe("bytes that move are life", () => {
 
     test("an application that gets a large state on each connection does not loop for ever", async () => {
         const { kit, client } = await open({ heartbeat: 5_000, timeout: 5_000 });
-        // The state keeps each new connection busy for 17 seconds, without an event meanwhile.
+        // The state keeps each new connection busy for 17 seconds, without an event in between.
         let losses = 0;
         for (let seconds = 0; seconds < 17; ) {
             kit.server.stall();
@@ -119,7 +119,7 @@ describe("read before judging", () => {
 
     test("it stands still just after the question, so that the answer waits with the verdict", async () => {
         const { kit, life } = await open();
-        // The heartbeat is due: the ping is sent, and the answer waits in the socket when the time limit has passed.
+        // The heartbeat is due: the ping is sent, and its answer waits in the socket when the timeout has passed.
         await kit.server.advance(29_000);
         kit.server.stall();
         await kit.server.advance(2_000);
@@ -148,7 +148,7 @@ describe("read before judging", () => {
     });
 
     test("in real time: a loop that is busy just after the question keeps its connection", { timeout: 60_000 }, async () => {
-        // The answer comes from a timer of its own, as from a socket: after those that are overdue.
+        // The answer comes from a separate timer, as from a socket, and runs after overdue timers.
         const sockets = [];
         class Answering {
             readyState = 0;
@@ -161,7 +161,7 @@ describe("read before judging", () => {
                 });
             }
             send() {
-                // The loop is blocked until long after the limit, and the answer arrives only then.
+                // The event loop is blocked far beyond the timeout, and the answer arrives only afterwards.
                 setImmediate(() => {
                     const end = performance.now() + 400;
                     while (performance.now() < end);

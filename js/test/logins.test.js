@@ -1,5 +1,5 @@
 /**
- * Notices of the server: logins that expire, and packets that it refuses.
+ * Tests of expiring logins, and of packets that the server rejects.
  */
 
 import assert from "node:assert/strict";
@@ -43,7 +43,7 @@ describe("a login that expires", () => {
             const [conn] = server.connections();
             conn.expiring(60_000);
             await server.advance(0);
-            // What the client finds on waking is the end of its login.
+            // When the client resumes, it finds that its login has expired.
             conn.close(1008, "login expired");
             await server.sleep(3_600_000);
             await server.advance(2_000);

@@ -1,5 +1,5 @@
 /**
- * Members with info: the list is correct at any time, and each change is an event.
+ * Tests of members with info: the list is right at any time, and each change is an event.
  */
 
 import assert from "node:assert/strict";
@@ -11,14 +11,14 @@ import { connOf, enter } from "./support/session.js";
 
 const CHANGES = ["new_member", "member_left", "member_changed"];
 
-/** A server whose clients have the token as their user, and a name as their info, which they may change. */
+/** Starts a server whose clients have their token as user and a name as info, which they may change. */
 function setUpNamed(settings) {
     const kit = setUp({ plain: false, ...settings });
     kit.server.allow({ connect: (url, token) => (token ? { user: token, info: { name: token } } : true), setInfo: (conn, info) => info !== "forbidden" });
     return kit;
 }
 
-/** Enters a room, one client after the other, with these names. */
+/** Joins clients with these names to a room in order. */
 async function inRoom(kit, ...names) {
     const entered = [];
     for (const token of names) {

@@ -1,5 +1,5 @@
 /**
- * Rooms of connect(): joining, rejoining, leaving, and members. On the test kit's server.
+ * Tests of joining, rejoining and leaving rooms with connect(), and of members, with the test kit's server.
  */
 
 import assert from "node:assert/strict";
@@ -9,10 +9,10 @@ import { encode, toBytes } from "../src/packet.js";
 import { code, nthId, record, setUp } from "./support/kit.js";
 
 const LIFE = ["open", "reopen", "close", "new_member", "member_left", "member_changed"];
-/** Returns the events of a log, each with its first argument, which for members is the id. */
+/** Reduces each event of a log to its name and first argument, which for members is the id. */
 const short = (log) => log.map(([event, id]) => [event, id]);
 
-/** Cuts all connections and lets the clients reconnect. */
+/** Breaks all connections, and lets the clients reconnect. */
 async function cutAndReturn(server) {
     server.cut();
     await server.advance(1_000);
@@ -340,7 +340,7 @@ describe("members", () => {
         for (const [event, id] of [["new_member", "b"], ["new_member", "b"], ["member_left", "stranger"], ["member_left", "b"], ["member_left", "b"]]) {
             conn.deliver(encode("lobby", event, "", "", toBytes(id)));
         }
-        // The server's answer to a repeated join.
+        // This is the server's answer to a repeated join.
         conn.join("lobby");
         await kit.server.advance();
         assert.deepEqual(short(log), [["new_member", "b"], ["member_left", "b"]]);

@@ -1,5 +1,5 @@
 /**
- * Messages of connect(): sending, the queue, codecs. On the test kit's server.
+ * Tests of messages of connect() with the test kit's server: sending, the queue, and codecs.
  */
 
 import assert from "node:assert/strict";
@@ -10,7 +10,9 @@ import { code, record, setUp } from "./support/kit.js";
 import { text } from "./support/packets.js";
 
 describe("what waits for a room in which others were", () => {
-    /** Two clients in a room, whose server restarts: the first is back at once, the second about this many milliseconds later. */
+    /**
+     * Restarts the server of two clients in a room. The first reconnects immediately, the second this many milliseconds later.
+     */
     async function restart(delay, isOlder) {
         const kit = setUp();
         const come = async (wait) => (await kit.inRoom("lobby", 1, { reconnect: { minDelay: wait, maxDelay: wait } }))[0];
@@ -131,13 +133,13 @@ describe("the queue", () => {
             const { client } = kit.connect({ queue, codec: "text" });
             const lost = record(client, "overflow");
             const room = client.join("lobby");
-            // 20 + "lobby" + "chat" + 20 are 49 bytes each.
+            // 20 + "lobby" + "chat" + 20 make 49 bytes per packet.
             const results = [1, 2, 3, 4].map((n) => room.send("chat", JSON.stringify("x".repeat(17) + n)));
             assert.deepEqual(results, ["queued", "queued", "queued", "dropped"]);
             assert.deepEqual(lost, [["overflow", { room: "lobby", event: "chat", payload: JSON.stringify("x".repeat(17) + 4), to: undefined }]]);
             await kit.server.advance();
             assert.deepEqual(log.map(([, payload]) => payload.at(-1)), ["1", "2", "3"]);
-            // The queue is empty again, so there is space.
+            // The queue is empty again, so it accepts a message.
             kit.server.cut();
             assert.equal(room.send("chat", '"again"'), "queued");
         }
@@ -194,7 +196,7 @@ describe("the queue", () => {
 });
 
 describe("codecs", () => {
-    /** Sends these payloads from one client to another; returns the received ones, and the errors. */
+    /** Sends these payloads from one client to another. Returns the received ones, and the errors. */
     async function exchange(codec, payloads) {
         const kit = setUp();
         const [a, b] = await kit.inRoom("lobby", 2, { codec });

@@ -1,6 +1,6 @@
 /**
- * Sending: nothing to a room that is not open, no faster than the server allows, and the result of send() comes
- * true or is taken back. On the test kit's server.
+ * Tests of sending with the test kit's server: no packet goes to a room that is not open or exceeds the server's rates, and the
+ * result of send() comes true or is corrected later.
  */
 
 import assert from "node:assert/strict";
@@ -9,7 +9,7 @@ import { describe, test } from "node:test";
 import { encode } from "../src/packet.js";
 import { setUp, record } from "./support/kit.js";
 
-/** Whatever a client's sockets send, as "room event". */
+/** Records the packets that a client's sockets send, as "room event". */
 function watchSent(server) {
     const sent = [];
     const { send } = server.options.WebSocket.prototype;
@@ -21,14 +21,14 @@ function watchSent(server) {
     return sent;
 }
 
-/** Messages that reach the server, by handling them there. */
+/** Records the messages that reach the server, by handling them there. */
 function watchHandled(server, event = "chat") {
     const handled = [];
     server.handle(event, (conn, message) => handled.push(JSON.parse(message.text())));
     return handled;
 }
 
-/** No message may be refused at all. */
+/** The server closes a client on its first rejected packet. */
 const STRICT = { strikes: { perSecond: 0, burst: 0 } };
 const times = (count, action) => Array.from({ length: count }, (_, n) => action(n));
 
@@ -141,7 +141,7 @@ describe("what send() answers comes true or is taken back", () => {
         const room = client.join("lobby");
         await kit.server.advance(20);
         assert.equal(room.state, "open");
-        // Perhaps the answer to the join, which is not confirmed yet.
+        // This might be the answer to the join, which is not confirmed yet.
         kit.server.connections()[0].kick("lobby");
         await kit.server.advance(10);
         assert.deepEqual([room.state, room.send("chat", 1)], ["joining", "queued"]);

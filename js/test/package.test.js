@@ -1,5 +1,5 @@
 /**
- * The package as users get it: its types, its size and its files.
+ * Tests of the package as published: its types, size and files.
  */
 
 import assert from "node:assert/strict";
@@ -18,13 +18,13 @@ import { setUp } from "./support/kit.js";
 const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const manifest = JSON.parse(readFileSync(path("package.json"), "utf8"));
 
-/** Returns a module as a bundler outputs it, minified. */
+/** Bundles a module and returns the minified output. */
 async function bundleOf(contents) {
     const { outputFiles } = await build({ stdin: { contents, resolveDir: path("test") }, bundle: true, minify: true, format: "esm", target: "es2022", write: false });
     return Buffer.from(outputFiles[0].contents);
 }
 
-/** An entry as one minified module. */
+/** Returns an entry point as a single minified module. */
 const bundle = (entry) => bundleOf(`export * from "../${entry}";`);
 
 describe("types", () => {
@@ -90,7 +90,7 @@ describe("the README", () => {
 describe("the package", () => {
     test("needs nothing else at run time", () => {
         assert.deepEqual([manifest.dependencies, manifest.sideEffects], [undefined, false]);
-        // React is for roomer/react alone, and nothing else asks for it.
+        // Only roomer/react depends on React, and no other dependency requires it.
         assert.deepEqual([manifest.peerDependencies, manifest.peerDependenciesMeta], [{ react: ">=18" }, { react: { optional: true } }]);
     });
 

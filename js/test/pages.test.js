@@ -1,5 +1,5 @@
 /**
- * Each block of code on each page is run, compiled or checked by a test. A block without a test fails here.
+ * Tests that each code block on each page is run, compiled or checked. A block without a test fails.
  */
 
 import assert from "node:assert/strict";
@@ -11,15 +11,15 @@ import { build } from "esbuild";
 import { checkCommands, homeOf } from "./support/commands.js";
 import { ROOT, blocksOf, listFiles, read } from "./support/pages.js";
 
-/** The pages that a test works through, block by block. */
+/** Pages whose blocks a test executes in order. */
 const WALKED = { "roomer-tokio/cli/GUIDE.md": "js/test/browser/guide.browser.test.js" };
 
 const blocks = listFiles("*.md").filter((page) => !(page in WALKED)).flatMap(blocksOf);
 const of = (...languages) => blocks.filter(({ language }) => languages.includes(language));
 
 /**
- * The blocks that no rule below can check, by their page and first words, each with the test that checks it or the reason why none can.
- * A block that is missing here fails, and so does an entry without a block or a test.
+ * The blocks that no rule below can check, by page and first words. Each has a test that checks it, or the reason why none can. A
+ * missing block fails, as does an entry without a block or test.
  */
 const WITNESSES = {
     "roomer-hub/engine/README.md:  transport ──▶ Connection": { why: "a drawing" },
@@ -43,7 +43,7 @@ const WITNESSES = {
     "roomer-tokio/guide/tuning.md: location /ws {": { file: "js/test/field/proxy.test.js", name: "the settings of the guide" }
 };
 
-/** What the commands of a page have made until now, by page: its blocks are checked in order. */
+/** The files and packages that the commands of each page have created so far. Blocks are checked in order. */
 const made = new Map();
 const madeOn = (page) => made.get(page) ?? made.set(page, new Set()).get(page);
 
@@ -58,7 +58,7 @@ const checks = {
     sh: ({ page, code }) => checkCommands(code, madeOn(page), homeOf(page)),
     async js({ code, language }) {
         try {
-            // Names that a block assumes are fine; names that the package does not export are not.
+            // A block may assume names, but must not import names that the package does not export.
             await build({
                 stdin: { contents: code, loader: language === "js" ? "jsx" : language === "ts" ? "ts" : "tsx", resolveDir: `${ROOT}js/test` },
                 bundle: true, write: false, format: "esm", logLevel: "silent", target: "es2022",

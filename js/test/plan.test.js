@@ -1,30 +1,28 @@
 /**
- * Random plans against one client, in virtual time; support/plan.js describes a plan and the conditions that must hold after it.
- * ROOMER_PLANS is their number, ROOMER_SEED the first seed. A plan that fails is shrunk and printed as a test.
- * 100,000, as in CI, took 73 s of CPU time with Node 20 on a machine of two cores that ran five other jobs (2026-11-30).
+ * Runs random plans with one client in virtual time; support/plan.js describes plans and the conditions that must hold after
+ * them. ROOMER_PLANS sets the number of plans, ROOMER_SEED the first seed. A failing plan is shrunk and printed as a test.
+ * 100,000 plans, as in CI, took 73 s of CPU time with Node 20 on a machine of two cores that ran five other jobs (2026-11-30).
  *
- * Odd seeds are plans for a plain server, even ones for a server with sessions.
+ * Odd seeds generate plans for a plain server, even ones for a server with sessions.
  *
- * Faults that were planted by hand and found, all by seed 1,199 except the one named: an ambiguous acknowledgement applied at
- * once; a leave_ack mistaken for a refusal; a join_ack after the client's own leave applied; held packets never released, or
- * released in the wrong order (seed 8,723); messages to a room that the client was removed from counted as arrived; a queue
- * sent before its room opens; unconfirmed messages not reported after a cut; the queue of a closed room not reported;
- * messages of one connection confirmed by the next; an answer that confirms packets sent after its probe; a leave that
- * does not wait for the end of its turn; an id kept across connections; 1008 always final; members of the last connection
- * kept.
+ * Bugs that were planted and found, all by seed 1,199 except the one named: an ambiguous acknowledgement applied immediately; a
+ * leave_ack mistaken for a rejection; a join_ack after the client's own leave applied; held packets never released, or released
+ * in the wrong order (seed 8,723); messages to a room from which the client was removed counted as arrived; a queue sent before
+ * its room opens; unconfirmed messages not reported after a cut; the queue of a closed room not reported; messages of one
+ * connection confirmed by the next; an answer that confirms packets sent after its probe; a leave that does not wait for the end
+ * of its turn; an id kept across connections; 1008 always final; members of the last connection kept.
  *
- * In sessions, by seed 3,834: the count of received packets begins anew on return, or is one less; handled packets are sent
- * again; no question on return, or (by the plan below) before a leave that is sent again; the loss of a session is not reported;
- * members that leave stay in the list, and changes of info are lost; the info is not set in a new session; a request that was
- * sent does not end with its session, or one that waits does; one does not end with its room; an answer is sent in another
- * session, or only while there is a connection; a message that was seen is delivered again (seed 928), the position is one too
- * high, or is not sent; history_lost is not emitted. More than twenty other faults of sessions are found by session.test.js and
- * session-wire.test.js.
+ * In sessions, by seed 3,834: the count of received packets restarts on resumption, or is one too low; handled packets are sent
+ * again; no probe on resumption, or (by the plan below) before a retransmitted leave; the loss of a session is not reported;
+ * members that leave stay in the list, and changes of info are lost; the info is not set in a new session; a sent request does
+ * not end with its session, or a queued one does; a request does not end with its room; an answer is sent in another session, or
+ * only while there is a connection; a received message is delivered again (seed 928), the position is one too high, or is not
+ * sent; history_lost is not emitted. session.test.js and session-wire.test.js find more than twenty other bugs of sessions.
  *
  * Not found by 20,000 plans, and tested elsewhere: a room that stays open after an ambiguous leave_ack, and no probe before a
- * leave (outbox.test.js); a message that overtakes queued ones, and one that does not wait for other members
- * (messages.test.js); an answer that does not end its probe (life.test.js); no tick, and no probe for a held
- * acknowledgement, which make the client slower.
+ * leave (outbox.test.js); a message that overtakes queued ones, and one that does not wait for other members (messages.test.js);
+ * an answer that does not end its probe (life.test.js); no tick, and no probe for a held acknowledgement, which make the client
+ * slower.
  */
 
 import assert from "node:assert/strict";
@@ -37,7 +35,7 @@ const count = Number(process.env.ROOMER_PLANS ?? 20_000);
 const first = Number(process.env.ROOMER_SEED ?? 1);
 
 test(`${count} plans from seed ${first} on`, { timeout: 600_000 }, () => {
-    // In a process of its own: the test runner watches each promise, which costs three times as much as the plans.
+    // Use a separate process: the test runner tracks each promise, which costs three times as much as the plans.
     const code = `import { runSeeds } from "${new URL("./support/plan.js", import.meta.url)}"; await runSeeds(${first}, ${count});`;
     const { status, stderr } = spawnSync(process.execPath, ["--stack-trace-limit=0", "--input-type=module", "-e", code], { encoding: "utf8" });
     assert.deepEqual([stderr, status], ["", 0], stderr);
@@ -133,7 +131,7 @@ describe("the plans themselves", () => {
     });
 
     test("one that fails is made as small as it can be", async () => {
-        // An unknown step fails with an error of its own, even among others.
+        // An unknown step fails with its own error, even among others.
         const plan = { ...draw(1), steps: [...draw(1).steps, { do: "nonsense" }, ...draw(2).steps] };
         assert.deepEqual((await shrink(plan)).steps, [{ do: "nonsense" }]);
     });

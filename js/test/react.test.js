@@ -1,5 +1,5 @@
 /**
- * The hooks in React 18 and 19: test/react/suite.js is bundled with each.
+ * Runs the tests of the hooks in React 18 and 19: test/react/suite.js is bundled with each.
  */
 
 import assert from "node:assert/strict";
@@ -17,10 +17,13 @@ const FOLDERS = { 18: path("test/react18/node_modules"), 19: path("node_modules"
 
 mkdirSync(path("node_modules/.cache"), { recursive: true });
 
-/** For act(), which in a bundle does not find Node's timers: without ports, which would keep this process alive. */
+/**
+ * Replaces MessageChannel for act(), which in a bundle does not find Node's timers. It has no real ports, which would keep this
+ * process alive.
+ */
 const CHANNEL = "class MessageChannel { port1 = {}; port2 = { postMessage: () => setImmediate(() => this.port1.onmessage()) }; }";
 
-/** A module with one of the Reacts in it. */
+/** Bundles and loads a module with one version of React. */
 async function load(version, name) {
     const outfile = path(`node_modules/.cache/roomer-${name}-${version}.cjs`);
     await build({

@@ -1,5 +1,5 @@
 /**
- * The recipes for Vue and Svelte, compiled as they are written, on the server in memory.
+ * Tests of the recipes for Vue and Svelte, compiled as printed, with the in-memory server.
  */
 
 import assert from "node:assert/strict";
@@ -19,7 +19,7 @@ const path = (name) => fileURLToPath(new URL(`../${name}`, import.meta.url));
 const folder = path("node_modules/.cache/roomer-recipes");
 const page = readFileSync(path("RECIPES.md"), "utf8");
 
-/** The files that the page shows, by name. */
+/** The files that the page contains, by name. */
 const files = Object.fromEntries([...page.matchAll(/\n```(?:js|vue|svelte)\n(?:\/\/|<!--) ([\w.-]+).*?\n(.*?)\n```/gs)].map(([, name, code]) => [name, code]));
 
 const compilers = {
@@ -27,7 +27,7 @@ const compilers = {
     svelte: (code) => compile(code, { generate: "client" }).js.code
 };
 
-/** Bundles an entry as a browser would get it. Its module `client.js` is the client that the test has created. */
+/** Bundles an entry point as for a browser, with the test's client as its module `client.js`. */
 async function load(name, entry) {
     const outfile = `${folder}/${name}.mjs`;
     await build({

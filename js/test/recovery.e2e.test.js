@@ -1,5 +1,5 @@
 /**
- * Reconnecting to real servers that reject clients, limit them, and accept tokens as a subprotocol.
+ * Tests of reconnecting to real servers that reject clients, limit their rates, and accept tokens as subprotocols.
  */
 
 import assert from "node:assert/strict";
@@ -15,14 +15,14 @@ const TIMEOUT = { timeout: 120_000 };
 const EAGER = { minDelay: 10, maxDelay: 200 };
 const times = (count, action) => Array.from({ length: count }, (_, n) => action(n));
 
-/** A client that ends with the test. */
+/** Connects a client that is closed when the test ends. */
 function enter(t, url, options) {
     const client = connect(url, { codec: "json", reconnect: EAGER, ...options });
     t.after(() => client.close());
     return client;
 }
 
-/** Resolves when a listener of the event has seen the expected arguments. */
+/** Resolves once the event was emitted with the expected arguments. */
 const until = (source, event, isDone) => new Promise((resolve) => {
     const off = source.on(event, (...args) => {
         if (isDone(...args)) {
@@ -34,7 +34,7 @@ const until = (source, event, isDone) => new Promise((resolve) => {
 
 for (const runtime of RUNTIMES) {
     describe(`on ${runtime}`, TIMEOUT, () => {
-        /** A server that ends with the test. */
+        /** Starts a server that stops when the test ends. */
         async function start(t, ...flags) {
             const server = await startServerOn(runtime, ...flags);
             t.after(() => server.stop());
@@ -61,7 +61,7 @@ for (const runtime of RUNTIMES) {
             const client = enter(t, server.url);
             const rooms = times(60, (n) => client.join(`room ${n}`));
             await Promise.all(rooms.map((room) => room.opened));
-            // One of them may have been lost again with the connection, and be back by now or soon.
+            // A room may have been lost again with the connection, and may already be open again.
             await Promise.all(rooms.filter(({ state }) => state !== "open").map((room) => until(room, "reopen", () => true)));
             assert.deepEqual(rooms.filter(({ state }) => state === "closed"), []);
         });

@@ -1,5 +1,5 @@
 /**
- * Rooms that remember: missed messages arrive once and in order, or the client learns that some are missing.
+ * Tests of rooms with a history: missed messages arrive once and in order, or a loss is reported.
  */
 
 import assert from "node:assert/strict";
@@ -9,7 +9,7 @@ import { encode, toBytes } from "../src/packet.js";
 import { code, record, setUp } from "./support/kit.js";
 import { connOf } from "./support/session.js";
 
-/** A client in the room "lobby" with a history, and the server. `log` has the events that it sees there. */
+/** Connects a client to the room "lobby" with a history. `log` contains the client's events there. */
 async function enter({ history = 20, before = 0, ...settings } = {}) {
     const kit = setUp({ plain: false, latency: 10, history: 10, ...settings });
     const { server } = kit;
@@ -23,7 +23,7 @@ async function enter({ history = 20, before = 0, ...settings } = {}) {
     const room = client.join("lobby", { history });
     const log = record(room, "n", "open", "reopen", "history_lost");
     await server.advance(100);
-    /** Ends the session of the client, and runs a function before it is back. */
+    /** Ends the client's session, and runs a function before the client has reconnected. */
     const away = async (happen) => {
         const conn = connOf(kit, client);
         conn.cut();
@@ -31,7 +31,7 @@ async function enter({ history = 20, before = 0, ...settings } = {}) {
         await happen?.();
         await server.advance(5_000);
     };
-    /** The numbers that were received, and the names of other events. */
+    /** Returns the received numbers, and the names of other events. */
     const heard = () => log.splice(0).map(([event, payload]) => (event === "n" ? payload : event));
     return { kit, server, first, client, errors, room, log, heard, away, say: (...numbers) => numbers.forEach((n) => first.room.send("n", n)) };
 }

@@ -1,5 +1,5 @@
 /**
- * Requests: each is answered once, or fails with a reason.
+ * Tests of requests: each is answered once, or fails with a reason.
  */
 
 import assert from "node:assert/strict";
@@ -10,14 +10,14 @@ import { encode, toBytes } from "../src/packet.js";
 import { code, setUp } from "./support/kit.js";
 import { connOf, enter } from "./support/session.js";
 
-/** Follows a promise: its result or its error, once there is one. */
+/** Records the result or error of a promise. */
 function follow(promise) {
     const seen = {};
     promise.then((value) => (seen.value = value), (error) => (seen.error = error));
     return seen;
 }
 
-/** For assert: the code and the kind of the error of a request that has failed. */
+/** Returns the code and kind of a failed request's error, for assertions. */
 const reason = ({ error }) => error && [error.name, error.code, error.kind];
 
 describe("a request to the server", () => {

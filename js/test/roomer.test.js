@@ -7,7 +7,7 @@ import { encodePacket, text } from "./support/packets.js";
 
 const RESERVED = ["close", "join", "join_ack", "leave", "leave_ack", "member_left", "new_member", "open"];
 
-/** Runs `action` and returns its output on console.error. */
+/** Runs `action`. Returns its output on console.error. */
 function complaints(action) {
     const spy = mock.method(console, "error", () => {});
     try {
@@ -18,7 +18,7 @@ function complaints(action) {
     }
 }
 
-/** Matches exactly this kind of error, not one derived from it. */
+/** Returns a predicate for errors of exactly this class, not of derived ones. */
 const exactly = (ErrorType) => (error) => error.constructor === ErrorType;
 
 describe("roomer()", () => {

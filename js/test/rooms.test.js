@@ -3,7 +3,7 @@ import { describe, test } from "node:test";
 
 import { connected, connecting, inRoom, record } from "./support/fake-socket.js";
 
-/** Notes open(), id() and members() of a room whenever it emits "close". */
+/** Records open(), id() and members() of a room whenever it emits "close". */
 function closeStates(room) {
     const states = [];
     room.on("close", (...args) => states.push({ open: room.open(), id: room.id(), members: room.members(), args }));

@@ -1,5 +1,5 @@
 /**
- * The chat servers serve every module of the client, as it is: their pages import them.
+ * Tests that the chat servers serve every module of the client unchanged, since their pages import them.
  */
 
 import assert from "node:assert/strict";

@@ -1,5 +1,5 @@
 /**
- * Sessions on the wire: acknowledgements, signs of life, hints, and servers that speak the plain protocol.
+ * Tests of the packets of sessions: acknowledgements, keep-alive, reconnect delays, and plain servers.
  */
 
 import assert from "node:assert/strict";
@@ -47,7 +47,7 @@ describe("acknowledgements", () => {
     });
 
     test("after the server's heartbeat and the timeout, the connection is lost", async () => {
-        // The option alone would take longer.
+        // The option alone would allow for a longer silence.
         const { server, life } = await enter(1, { heartbeat: 60_000 });
         server.stall();
         const start = server.clock.now();

@@ -1,5 +1,5 @@
 /**
- * Sessions on the real servers, behind a network that cuts, stalls, loses and half-closes connections.
+ * Tests of sessions with real servers, over a network that cuts, stalls, loses and half-closes connections.
  */
 
 import assert from "node:assert/strict";
@@ -16,7 +16,7 @@ import { eventually } from "./support/wait.js";
 const EAGER = { minDelay: 10, maxDelay: 100 };
 const numbers = (count) => Array.from({ length: count }, (_, n) => n);
 
-/** The faults of the network while messages are sent in both directions. */
+/** Network faults, applied while messages are sent in both directions. */
 const FAULTS = {
     "cuts, one after the other": async (proxy, client) => {
         for (let n = 0; n < 5; n++) {
@@ -56,7 +56,7 @@ const next = (source, event) => new Promise((resolve) => source.on(event, (...ar
 
 for (const runtime of RUNTIMES) {
     describe(`on ${runtime}`, { timeout: 120_000 }, () => {
-        /** A client behind a proxy, and another one in the same room without a proxy. */
+        /** Connects a client through a proxy, and another one in the same room without a proxy. */
         async function setUp(t, options) {
             const server = await startServerOn(runtime);
             t.after(() => server.stop());
@@ -132,7 +132,7 @@ for (const runtime of RUNTIMES) {
             const delays = [];
             const clock = {
                 now: () => performance.now(),
-                // The hint is up to ten seconds; here it takes no time.
+                // The reconnect delay is up to ten seconds, but at most 20 ms here.
                 setTimeout: (action, delay) => (delays.push(delay), setTimeout(action, Math.min(delay, 20))),
                 clearTimeout: (timer) => clearTimeout(timer)
             };

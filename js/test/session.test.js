@@ -1,5 +1,5 @@
 /**
- * Sessions of the extended protocol: the effects of a lost connection, and the end of a session.
+ * Tests of extended sessions: the effects of a lost connection, and the end of a session.
  */
 
 import assert from "node:assert/strict";
@@ -61,7 +61,7 @@ describe("a connection that is lost for a while", () => {
         for (let n = 0; n < 12; n++) {
             room.send("chat", n);
             connOf(world, client).cut();
-            // From before the attempt, through both halves of the round trip, to after the greeting.
+            // Cover the time before the attempt, both halves of the round trip, and the time after `hello`.
             await server.advance(n % 4 ? 1 : 2_000);
             while (n % 4 && !connOf(world, client).isConnected) {
                 await server.advance(1);
@@ -176,7 +176,7 @@ describe("a socket that is open but dead", () => {
         while (client.state !== "connecting") {
             await server.advance(10);
         }
-        // The old socket delivers after all, but too late: another one is on its way.
+        // The old socket still delivers a packet, but too late: the next connection attempt has begun.
         sockets[0].onmessage({ data: encode("lobby", "chat", "", "x", toBytes("1")).buffer });
         assert.deepEqual(wire.filter(([socket, , event]) => socket === 0 && event !== "chat"), []);
         await server.advance(30);

@@ -1,5 +1,6 @@
 /**
- * The start of a client: addresses, tokens, options, and places where it cannot connect. Records for the option debug.
+ * Tests of the start of a client: addresses, tokens, options, environments in which it cannot connect, and records for the option
+ * `debug`.
  */
 
 import assert from "node:assert/strict";

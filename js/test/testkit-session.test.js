@@ -1,5 +1,5 @@
 /**
- * The test kit's server speaks the extended protocol as the real one does, which roomer-proto/EXTENDED.md describes.
+ * Tests that the test kit's server uses the extended protocol as the real one does, as described in roomer-proto/EXTENDED.md.
  */
 
 import assert from "node:assert/strict";
@@ -9,7 +9,7 @@ import { createServer } from "../src/testkit/index.js";
 import { nthId } from "./support/kit.js";
 import { decodePacket, encodePacket, text } from "./support/packets.js";
 
-/** A bare socket on the server, the packets that it gets, and the payload of the first. */
+/** Opens a socket on the server. Returns the packets that it receives, and the payload of the first. */
 async function enter(server, query = "roomer=2") {
     const socket = new server.options.WebSocket(`ws://test/ws?${query}`);
     socket.binaryType = "arraybuffer";
@@ -59,7 +59,7 @@ describe("the server of the test kit", () => {
         const again = await back(server, ann, 1);
         assert.deepEqual([again.hello.resumed, again.hello.received, again.packets[0].src], [true, 0, nthId(1)]);
         assert.deepEqual(again.seen().slice(1), [["root", "chat", "missed"]]);
-        // The socket that brought the new token may have been lost: the old one is valid until the client has sent something.
+        // The socket that carried the new token may be lost, so the old token is valid until the client has sent a packet.
         server.cut();
         const third = await back(server, ann, 1);
         assert.equal(third.hello.resumed, true);

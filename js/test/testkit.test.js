@@ -1,6 +1,6 @@
 /**
- * The test kit: its server follows the rules of a real one, and its clock runs as documented. The real server is held to
- * the same rules in connect.e2e.test.js and e2e.test.js.
+ * Tests of the test kit: its server follows the rules of a real one, and its clock runs as documented. connect.e2e.test.js and
+ * e2e.test.js check the same rules with the real server.
  */
 
 import assert from "node:assert/strict";
@@ -11,7 +11,7 @@ import { createClock, createServer } from "../src/testkit/index.js";
 import { nthId, record, setUp } from "./support/kit.js";
 import { decodePacket, encodePacket, text } from "./support/packets.js";
 
-/** A bare socket on the server, and the packets that it gets. */
+/** Opens a socket on the server. Returns it with the packets that it receives. */
 async function bare(server, url = "ws://test/ws") {
     const socket = new server.options.WebSocket(url);
     socket.binaryType = "arraybuffer";
@@ -187,7 +187,7 @@ test("memory stays flat over hours of churn", async () => {
     const kit = setUp({ latency: 5 });
     const [a, b] = await kit.inRoom("lobby", 2, { queue: { messages: 20 } });
     const controller = new AbortController();
-    /** One minute of joins and leaves. */
+    /** Runs one minute of joins and leaves. */
     async function minute(n) {
         for (let turn = 0; turn < 10; turn++) {
             const name = `room ${n} ${turn}`;
@@ -208,7 +208,7 @@ test("memory stays flat over hours of churn", async () => {
     }
     const heap = async () => {
         a.life.length = b.life.length = 0;
-        // The test runner keeps a record of each promise until a turn after it was collected.
+        // The test runner keeps a record of each promise until one turn after its collection.
         for (let turn = 0; turn < 3; turn++) {
             collect();
             await new Promise((resolve) => setImmediate(resolve));
@@ -216,11 +216,11 @@ test("memory stays flat over hours of churn", async () => {
         collect();
         return process.memoryUsage().heapUsed;
     };
-    // By then the compiler's code and data no longer grow.
+    // After this, the compiler's code and data no longer grow.
     for (let n = 0; n < 30; n++) {
         await minute(n);
     }
-    // A leak grows in every period; the engine's own bookkeeping grows in one and shrinks in another.
+    // A leak grows in every period, while the engine's own data grows in some periods and shrinks in others.
     const grown = [];
     for (let period = 0, before = await heap(); period < 3; period++) {
         for (let n = 0; n < 50; n++) {

@@ -1,5 +1,5 @@
 /**
- * Influences from outside: the page's events, and WebSocket classes of others. In the test kit's time.
+ * Tests of external influences in virtual time: events of the page, and other WebSocket classes.
  */
 
 import assert from "node:assert/strict";
@@ -8,7 +8,7 @@ import { describe, test } from "node:test";
 import { setUp } from "./support/kit.js";
 
 describe("the world changes", () => {
-    /** Runs a test with the globals of a page, as far as they matter. */
+    /** Runs a test with the globals of a page that the client uses. */
     async function inPage(body) {
         const page = new EventTarget();
         const document = new EventTarget();
@@ -45,7 +45,7 @@ describe("the world changes", () => {
             await kit.server.advance(1_000);
             kit.server.stall();
             happen(page);
-            // More events of the same kind must not postpone it.
+            // Further events of the same kind must not postpone it.
             await kit.server.advance(1_500);
             happen(page);
             await kit.server.advance(500);

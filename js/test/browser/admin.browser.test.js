@@ -1,7 +1,7 @@
 /**
- * The page for operators of `roomer serve`: what it shows, what it must not do, and that all can use it.
+ * Tests of the operators' page of `roomer serve`: its contents, its security, and its accessibility.
  *
- * With ADMIN_PICTURES=FOLDER, pictures of it are put there.
+ * With ADMIN_PICTURES=FOLDER, screenshots of it are saved there.
  */
 
 import assert from "node:assert/strict";
@@ -48,7 +48,7 @@ rights = ["read"]
 rooms = ["team*"]
 `;
 const PHONE = { viewport: { width: 375, height: 667 }, hasTouch: true, isMobile: true };
-/** A name, a user and an info that would be a program if they were taken for HTML. */
+/** A name, a user and an info that would run as a program if they were parsed as HTML. */
 const HOSTILE = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">";
 const HIDDEN = "a\u202eb\u0007c";
 
@@ -99,7 +99,7 @@ describe("the page for operators", { timeout: 300_000 }, () => {
         const { page } = person;
         await page.locator("#login-problem", { hasText: "does not know this key" }).waitFor();
         assert.equal(await page.locator("main").isVisible(), false);
-        // Chromium reports the refused request.
+        // Chromium reports the rejected request.
         person.errors.splice(0).forEach((text) => assert.match(text, /401/));
         await page.fill("#key", KEY);
         await page.press("#key", "Enter");
@@ -109,16 +109,16 @@ describe("the page for operators", { timeout: 300_000 }, () => {
         await member(person, "bob").waitFor();
         assert.equal(await page.locator("#members tbody tr").count(), 2);
         await page.locator(".chart", { hasText: "Clients" }).locator("strong", { hasText: "4" }).waitFor();
-        // Who comes is shown without a click.
+        // A new client appears without a click.
         const carl = connect(server.url, { token: () => token("carl"), codec: "text", WebSocket });
         await carl.join("lobby").opened;
         await member(person, "carl").waitFor();
         carl.close();
         await member(person, "carl").waitFor({ state: "detached" });
-        // No address of this page had the key.
+        // The key was never part of an address of this page.
         assert.equal(await page.evaluate(() => performance.getEntriesByType("resource").some(({ name }) => name.includes("key"))), false);
         assert.equal(page.url(), `${server.operator}/admin/`);
-        // A new load of this tab is still logged in, another one is not, and neither is this one after the end.
+        // A reload of this tab stays logged in, but another tab is not logged in, and neither is this one after the logout.
         await page.reload();
         await live(person);
         await page.click("#leave");
@@ -141,7 +141,7 @@ describe("the page for operators", { timeout: 300_000 }, () => {
         assert.equal(await page.title(), "roomer · administration");
         assert.equal(await page.locator("tbody :is(script, img)").count(), 0);
         assert.deepEqual(person.errors, []);
-        // Nor would the browser run one.
+        // The browser would not run such a program either.
         const refused = await page.evaluate(() => new Promise((done) => {
             document.addEventListener("securitypolicyviolation", ({ violatedDirective }) => done(violatedDirective));
             document.body.append(Object.assign(document.createElement("script"), { textContent: "document.title = 'taken'" }));
@@ -188,7 +188,7 @@ describe("the page for operators", { timeout: 300_000 }, () => {
 
     test("goes on when the server is back, and shows 2,000 members and who reads too slowly", async () => {
         const guests = await crowd(server, "crowd", 2_000);
-        // A client that does not read, and whose room talks.
+        // A client that does not read, in a room with traffic.
         const { hostname, port, host } = new URL(server.url);
         const slow = connectSocket(port, hostname);
         await once(slow, "connect");
@@ -206,7 +206,7 @@ describe("the page for operators", { timeout: 300_000 }, () => {
             guests.slice(0, 50).forEach((guest) => guest.say("chat", "x".repeat(100 * round)));
             await page.waitForTimeout(picture("x") ? 2_100 : 0);
         }
-        // The room of all clients, and then the largest.
+        // The first row is the room of all clients, followed by the largest other room.
         const largest = await page.locator("#rooms tbody tr").evaluateAll((rows) => rows.slice(0, 2).map((row) => row.innerText.replaceAll(/\s+/g, " ")));
         assert.deepEqual(largest, ["root 2,005", "crowd 2,000"]);
         await room(person, "crowd").click();

@@ -1,5 +1,5 @@
 /**
- * The accessibility of the chat page: contrast, keyboard, no scripts, less motion; and links, whose text is not trusted.
+ * Tests of the chat page's accessibility (contrast, keyboard, no scripts, reduced motion), and of links, whose text is untrusted.
  */
 
 import assert from "node:assert/strict";
@@ -40,7 +40,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
             const port = new URL(server.origin).port;
             const a = await open("contrast", { colorScheme, reducedMotion: "reduce" });
             const b = await open("contrast", { colorScheme });
-            // The first in the list, whatever the guests are called.
+            // These names come first in the list, whatever the guests' names are.
             await a.setNick("Aaron");
             await b.setNick("Aaltje");
             const guests = await crowd(server, "contrast", 60);
@@ -64,7 +64,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
             await a.page.locator("#whisper").waitFor();
             await check("whispering");
             await a.page.keyboard.press("Escape");
-            // Names have colours of their own: check all of them, on all backgrounds that they can have.
+            // Names have individual colours: check all of them, on every background on which they may appear.
             await a.page.evaluate(() => {
                 for (const line of [...document.querySelectorAll(".message"), document.querySelector("#members .row")]) {
                     for (let hue = 0; hue < 360; hue += 5) {
@@ -73,7 +73,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
                             sample.className = kind;
                             sample.style.setProperty("--hue", hue);
                             sample.textContent = `${kind} ${hue}`;
-                            // The person's own messages have no head, and so no name, unless they are whispers.
+                            // The person's own messages have a head, and thus a name, only if they are whispers.
                             (line.querySelector(".label") ?? line.querySelector(".head, .who"))?.append(sample);
                         }
                     }
@@ -115,7 +115,7 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
         await page.locator("#members [tabindex='0']").focus();
         const position = () => focused(person, (element) => Number(element.getAttribute("aria-posinset")));
         assert.equal(await position(), 1);
-        // The first row is the person's own, which cannot be chosen: a different initial finds another row.
+        // The first row is the person's own, which cannot be selected: use an initial that finds another row.
         const initial = await focused(person, (element) => element.querySelector(".name").textContent.startsWith("S")) ? "B" : "S";
         for (const [key, wanted] of [["ArrowDown", 2], ["ArrowDown", 3], ["ArrowUp", 2], ["End", 301], ["ArrowDown", 301], ["Home", 1], ["ArrowUp", 1]]) {
             await page.keyboard.press(key);
@@ -134,9 +134,9 @@ describe("the chat page for all", { timeout: 300_000 }, () => {
         await page.keyboard.press("Enter");
         await page.locator("#whisper-text", { hasText: "Only" }).waitFor();
         assert.equal(await focused(person, (element) => element.id), "message");
-        // The list is painted with the next frame.
+        // The list is updated in the next frame.
         await page.locator(`#members [data-id="${chosen}"][aria-selected=true]`).waitFor({ state: "attached" });
-        // A member that has the focus and leaves passes it to another.
+        // If the focused member leaves, the focus moves to another one.
         await page.locator("#members [tabindex='0']").focus();
         guests.forEach((each) => each.close());
         await members(person, 1);

@@ -1,5 +1,5 @@
 /**
- * The cost of heavy traffic for the chat page: its layouts, as the browser counts them, and its elements.
+ * Measures the cost of heavy traffic for the chat page: layouts, as counted by the browser, and elements.
  */
 
 import assert from "node:assert/strict";
@@ -19,7 +19,7 @@ async function open(room) {
     return person;
 }
 
-/** Counts the messages that become elements. */
+/** Counts the messages for which elements are created. */
 const countBuilt = (person) => person.page.evaluate(() => {
     window.built = 0;
     new MutationObserver((changes) => {
@@ -29,7 +29,7 @@ const countBuilt = (person) => person.page.evaluate(() => {
 
 const here = (person, count) => person.page.locator("#room-info", { hasText: new RegExp(`^${count} here$`) }).waitFor();
 
-/** Returns the frames of a flood in a time: one for each pause. */
+/** Returns the maximum number of frames in a flood: one per pause. */
 const floodPictures = ({ elapsed }) => 2 + elapsed / 200;
 
 describe("the chat page under load", { timeout: 300_000 }, () => {
@@ -56,7 +56,7 @@ describe("the chat page under load", { timeout: 300_000 }, () => {
         });
         judge(t, "chat", spent);
         assert.equal(await person.page.locator(".message").count(), 300);
-        // The latest sixty in each frame of the flood, and in the end those before them.
+        // The latest sixty in each frame of the flood, and at the end the sixty before them.
         const built = await person.page.evaluate(() => window.built);
         t.diagnostic(`${built} messages became elements`);
         assert.ok(built <= 300 + 60 * floodPictures(spent), `${built} messages became elements`);
@@ -76,7 +76,7 @@ describe("the chat page under load", { timeout: 300_000 }, () => {
             await person.notice("1000 people joined").waitFor();
         });
         judge(t, "chat", spent);
-        // At least two of the seven changes that make a flood are shown in one frame, since a join is up to three.
+        // A frame shows at least two of the seven changes that make a flood, since a join causes up to three.
         assert.ok(spent.layouts <= 10 + 4 * floodPictures(spent), `${spent.layouts} layouts for 1,000 joins`);
         assert.equal(await person.notice("").count(), 2, "one line of our own, one of all others");
         assert.ok(await person.message("said before all of them came").isVisible());

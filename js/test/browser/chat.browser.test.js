@@ -1,7 +1,7 @@
 /**
- * The chat page in a real browser, against the real server.
+ * Tests of the chat page in a real browser with the real server.
  *
- * With UPDATE_SCREENSHOTS=1 the pictures for the README are taken as well.
+ * With UPDATE_SCREENSHOTS=1 the screenshots for the README are taken as well.
  */
 
 import assert from "node:assert/strict";
@@ -17,7 +17,7 @@ const picture = (name) => fileURLToPath(new URL(`../../chat/${name}`, import.met
 let browser;
 let server;
 
-/** Opens windows, all in one room and knowing of each other, runs the test, closes them. */
+/** Opens windows in one room, waits until they show each other, runs the test, and closes them. */
 async function withPeople(room, optionsOfEach, body) {
     const people = [];
     try {
@@ -38,7 +38,7 @@ async function withPeople(room, optionsOfEach, body) {
     }
 }
 
-/** Waits until the page agrees; fails after playwright's time limit. */
+/** Waits until a condition on the page is true. Fails after playwright's timeout. */
 const eventually = (person, condition, argument) => person.page.waitForFunction(condition, argument);
 
 const widths = (person) => person.page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
@@ -271,7 +271,7 @@ describe("the chat page and its connection", { timeout: 300_000 }, () => {
         let first;
         let again;
         const second = new Promise((resolve) => (again = resolve));
-        // The first connection leads to the server. The next one is silent, so the room does not open.
+        // The first connection reaches the server. The next one stays silent, so the room does not open.
         await person.page.routeWebSocket(/\/ws/, (socket) => (first ? again(socket) : (first = socket).connectToServer()));
         await person.page.goto(`${server.origin}/?room=lobby`);
         await person.inRoom("lobby");

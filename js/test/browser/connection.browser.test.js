@@ -1,5 +1,6 @@
 /**
- * connect() in a real browser, against the real server: its restarts, workers, the page cache, and the chat of the README.
+ * Tests of connect() in a real browser with the real server: server restarts, workers, the page cache, and the chat of the
+ * README.
  */
 
 import assert from "node:assert/strict";
@@ -100,7 +101,7 @@ describe("a browser and its connection", { timeout: 120_000 }, () => {
         t.after(() => server.stop());
         const context = await browser.newContext();
         const page = await context.newPage();
-        // Any page of this origin that forbids no workers.
+        // Use any page of this origin that permits workers.
         await page.goto(`${server.origin}/src/index.js`);
         const answer = await page.evaluate(() => new Promise((resolve, reject) => {
             const code = `
@@ -126,12 +127,12 @@ describe("a browser and its connection", { timeout: 120_000 }, () => {
         await page.locator("#state[data-state=open]").waitFor();
         await page.evaluate(() => addEventListener("pageshow", ({ persisted }) => (window.cached = persisted)));
         await page.goto(`${server.origin}/gallery/`);
-        // A cached page does not load again.
+        // A page from the cache does not emit a load event again.
         await page.goBack({ waitUntil: "commit" });
         assert.equal(await page.evaluate(() => window.cached), true, "it does come from the cache");
         await page.locator("#state[data-state=open]").waitFor();
         await page.getByText("1 here", { exact: true }).waitFor();
-        // The browser itself logs this.
+        // The browser itself logs this message.
         assert.deepEqual(person.errors.filter((text) => !/Page entered Back-Forward Cache/.test(text)), []);
         await person.close();
     });

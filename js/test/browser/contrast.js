@@ -1,13 +1,13 @@
 /**
- * The contrast of all text on a page, as WCAG 2 defines it.
+ * Checks the contrast of all text on a page, as defined by WCAG 2.
  */
 
-/** Runs in the page. Returns the texts whose contrast with their background is below `least`, with the ratio. */
+/** Runs in the page. Returns the texts whose contrast with their background is below `least`, with their ratios. */
 function findFaint(least) {
     const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
     const known = new Map();
 
-    /** Red, green, blue and opacity of a colour in any notation. */
+    /** Returns red, green, blue and opacity of a colour in any notation. */
     function parse(colour) {
         if (!known.has(colour)) {
             canvas.clearRect(0, 0, 1, 1);
@@ -55,7 +55,7 @@ function findFaint(least) {
     let seen = 0;
     for (let node = walker.nextNode(); node; node = walker.nextNode()) {
         const element = node.parentElement;
-        // Disabled controls are excepted, as in WCAG.
+        // WCAG exempts disabled controls.
         if (node.data.trim() && element.checkVisibility({ visibilityProperty: true, opacityProperty: true }) && !element.closest(":disabled")) {
             seen++;
             judge(element, getComputedStyle(element), node.data);

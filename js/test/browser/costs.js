@@ -1,12 +1,12 @@
 /**
- * The costs of a page, as counted by the browser.
+ * Measures the costs of a page with the browser's own counters.
  */
 
 import assert from "node:assert/strict";
 
 /**
- * Measures the page's main thread while `body` runs: layouts, frames, the milliseconds that passed, those of tasks, and
- * those of tasks in which the thread had a processor.
+ * Measures the page's main thread while `body` runs: layouts, frames, elapsed time, time in tasks, and CPU time in tasks, all
+ * times in milliseconds.
  */
 export async function costs(person, body) {
     const meter = async (timeDomain) => {
@@ -30,7 +30,7 @@ export async function costs(person, body) {
     return { pictures, layouts, elapsed: milliseconds(start, end, "Timestamp"), task, cpu };
 }
 
-/** Each frame has one layout at most; some have none, and the log's own scrolling may cause a few more. */
+/** Checks the costs: at most one layout per frame; some frames have none, and the log's own scrolling may cause a few more. */
 export function judge(t, page, { pictures, layouts, task, cpu }) {
     t.diagnostic(`${page}: ${layouts} layouts in ${pictures} pictures, ${task} ms of main thread, ${cpu} ms of CPU`);
     assert.ok(layouts <= pictures + 10, `${page}: ${layouts} layouts in ${pictures} pictures`);

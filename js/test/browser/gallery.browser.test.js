@@ -1,7 +1,7 @@
 /**
- * The gallery in a real browser, against the real server.
+ * Tests of the gallery in a real browser with the real server.
  *
- * With UPDATE_SCREENSHOTS=1 the pictures for the README are taken as well.
+ * With UPDATE_SCREENSHOTS=1 the screenshots for the README are taken as well.
  */
 
 import assert from "node:assert/strict";
@@ -24,7 +24,7 @@ const DEMOS = PAGES.filter((name) => name !== "index.html");
 let browser;
 let server;
 
-/** Opens a page in some windows, all connected and knowing of each other; runs the test; closes them. */
+/** Opens a page in several windows, waits until they are connected and show each other, runs the test, and closes them. */
 async function withWindows(page, optionsOfEach, body) {
     const windows = [];
     try {
@@ -115,7 +115,7 @@ describe("the gallery", { timeout: 300_000 }, () => {
         let isOut = false;
         let confirm;
         const confirmed = new Promise((resolve) => (confirm = resolve));
-        // The first connection leads to the server. The next one is silent, so the room does not open.
+        // The first connection reaches the server. The next one stays silent, so the room does not open.
         await person.page.routeWebSocket(/\/ws/, (socket) => {
             if (sockets.push(socket) === 1) {
                 const upstream = socket.connectToServer();
@@ -127,7 +127,7 @@ describe("the gallery", { timeout: 300_000 }, () => {
                 });
                 upstream.onMessage((packet) => {
                     socket.send(packet);
-                    // The payload, which comes last, is how many packets the server has handled.
+                    // The payload at the end contains the number of packets that the server has handled.
                     isAck(packet) && isOut && Number(/\d*$/.exec(packet.toString("latin1"))[0]) === sent && confirm();
                 });
             }
@@ -294,7 +294,7 @@ describe("pictures", { skip: process.env.UPDATE_SCREENSHOTS !== "1" && "only wit
         await server?.stop();
     });
 
-    /** Of the first window on a desk, of the last one on a phone. */
+    /** Takes a screenshot of the first window as on a desktop, or of the last one as on a phone. */
     async function shoot(name, ...windows) {
         await windows[0].page.evaluate(() => document.activeElement.blur());
         await windows[0].page.screenshot({ path: gallery(`${name}.png`) });

@@ -1,5 +1,5 @@
 /**
- * Clients that only fill a room: sockets of this process, without a WebSocket library.
+ * Clients that only fill a room: sockets in this process, without a WebSocket library.
  */
 
 import { randomBytes } from "node:crypto";
@@ -8,13 +8,13 @@ import { connect } from "node:net";
 
 import { encode } from "../../src/packet.js";
 
-/** Returns a WebSocket frame of a client, with a mask of zeros. */
+/** Returns a client's WebSocket frame, masked with zeros. */
 function frame(packet) {
     const length = packet.length < 126 ? [0x80 | packet.length] : [0x80 | 126, packet.length >> 8, packet.length & 255];
     return Buffer.concat([Buffer.from([0x82, ...length, 0, 0, 0, 0]), packet]);
 }
 
-/** A client in a room that ignores what it receives: a thousand of them cost this process very little. */
+/** Connects a client to a room and ignores what it receives, so that a thousand of them cost this process very little. */
 export async function guest(server, room) {
     const { hostname, port, host } = new URL(server.url);
     const socket = connect(port, hostname);

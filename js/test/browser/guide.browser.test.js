@@ -1,5 +1,6 @@
 /**
- * The guide to a chat service without Rust, in an empty folder, by the commands that it shows: their outputs, and the page in browsers.
+ * Follows the guide to a chat service without Rust in an empty folder: runs its commands, checks their outputs, and opens its
+ * page in browsers.
  */
 
 import assert from "node:assert/strict";
@@ -18,7 +19,7 @@ import { launch } from "./support.js";
 const GUIDE = "roomer-tokio/cli/GUIDE.md";
 const INSTALL = "cargo install --locked --path roomer-tokio/cli";
 
-/** A port that is free now. */
+/** Returns a port that is currently free. */
 async function freePort() {
     const server = createServer().listen(0, "127.0.0.1");
     await once(server, "listening");
@@ -27,7 +28,7 @@ async function freePort() {
     return port;
 }
 
-/** A terminal: a shell that runs one block of commands after the other, and ends with its test. */
+/** A terminal: a shell that runs blocks of commands in order, and exits with its test. */
 class Terminal {
     #shell;
     #output = "";
@@ -36,7 +37,7 @@ class Terminal {
     constructor(cwd, path) {
         const own = Object.entries(process.env).filter(([name]) => !name.startsWith("ROOMER"));
         const env = { ...Object.fromEntries(own), PATH: `${path}:${process.env.PATH}` };
-        // With all that it starts, a group of processes, so that nothing of it remains.
+        // The shell and its children form a process group, so that none of them survives.
         this.#shell = spawn("bash", ["-e"], { cwd, env, detached: true });
         this.#shell.stdout.setEncoding("utf8").on("data", (text) => (this.#output += text));
         this.#shell.stderr.setEncoding("utf8").on("data", (text) => (this.#errors += text));
@@ -63,7 +64,7 @@ class Terminal {
     }
 }
 
-/** The expression for an output, in which … is anything. */
+/** Returns the regular expression for an output, in which … matches any text. */
 const pattern = (text) => new RegExp(`^${text.split("…").map(RegExp.escape ?? ((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))).join(".*")}$`);
 
 describe("the guide to a chat service without Rust", { timeout: 120_000 }, () => {
@@ -75,7 +76,7 @@ describe("the guide to a chat service without Rust", { timeout: 120_000 }, () =>
         folder = mkdtempSync(join(tmpdir(), "roomer-guide-"));
         mkdirSync(join(folder, "repository"));
         symlinkSync(join(ROOT, "js"), join(folder, "repository/js"));
-        // What the installation would do.
+        // Replaces the installation.
         mkdirSync(join(folder, "bin"));
         symlinkSync(program, join(folder, "bin/roomer"));
         terminal = new Terminal(join(folder, "repository"), join(folder, "bin"));
@@ -87,7 +88,7 @@ describe("the guide to a chat service without Rust", { timeout: 120_000 }, () =>
         rmSync(folder, { recursive: true, force: true });
     });
 
-    /** Opens the page of a user, and waits until it is connected. */
+    /** Opens a user's page, and waits until it is connected. */
     async function open(address) {
         const page = await (await browser.newContext()).newPage();
         page.setDefaultTimeout(30_000);
@@ -97,7 +98,7 @@ describe("the guide to a chat service without Rust", { timeout: 120_000 }, () =>
     }
     const shows = (page, text) => page.locator("#log li", { hasText: text }).waitFor();
 
-    /** What a reader does where the guide says so: in browsers, after the block with this command. */
+    /** The steps that the guide leaves to the reader, in browsers, by the command whose block they follow. */
     const windows = [];
     const asides = {
         "http.server": async (output) => {

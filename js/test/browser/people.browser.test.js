@@ -1,6 +1,6 @@
 /**
- * The chat page and the counter in their sessions: names that the server keeps, typing, receipts, the memory of a room, and a
- * network cable that is pulled.
+ * Tests of the chat page and the counter with sessions: names kept by the server, typing, receipts, a room's history, and an
+ * unplugged network cable.
  */
 
 import assert from "node:assert/strict";
@@ -20,7 +20,7 @@ let browser;
 let server;
 let proxy;
 
-/** Opens the chat page in a room; with a name for which the server keeps an info. */
+/** Opens the chat page in a room; with a name, waits until the server keeps it as info. */
 async function enter(room, name, origin = server.origin) {
     const person = await Person.open(browser, `${origin}/?room=${room}`);
     person.id = await person.inRoom(room);
@@ -28,7 +28,7 @@ async function enter(room, name, origin = server.origin) {
     return person;
 }
 
-/** A client in this process that sees what happens in a room. */
+/** Connects a client in this process that observes a room. */
 function observe(t, room) {
     const client = connect(server.url, { codec: "json", WebSocket });
     t.after(() => client.close());
@@ -40,8 +40,8 @@ const nameOf = (person, id) => person.member(id).locator(".name").textContent();
 const named = (person, id, name) => eventually(`the name ${name}`, async () => await nameOf(person, id) === name);
 
 /**
- * Waits until a page shows who is typing. An indicator ends by itself after 8 s, so on a slow machine the function that types is
- * called again.
+ * Waits until a page shows the expected typing indicator. Since an indicator expires after 8 s, the function that types is called
+ * again on a slow machine.
  */
 function indicator({ page }, wanted, type) {
     let typedAt = -Infinity;
@@ -55,7 +55,7 @@ function indicator({ page }, wanted, type) {
     });
 }
 
-/** Writes a text, and does not send it. */
+/** Types a text without sending it. */
 async function write({ page }, text) {
     await page.fill("#message", "");
     await page.fill("#message", text);
@@ -99,7 +99,7 @@ describe("people in sessions", { timeout: 120_000 }, () => {
         assert.equal(await ann.notice("You are back").count() + await bob.notice(/ left/).count(), 0);
         const late = await enter("names");
         assert.deepEqual([await nameOf(late, ann.id), await nameOf(late, bob.id)], ["Anna", "Bob"]);
-        // The browser itself logs each request that finds no network, and the page's question why it was refused, which may find one.
+        // The browser itself logs each request without a network, and the page's request for the reason, which may succeed.
         assert.deepEqual([ann, bob, late].flatMap(({ errors }) => errors.filter((text) => !/net::ERR_|WebSocket connection|status of 400/.test(text))), []);
         await Promise.all([ann, bob, late].map((each) => each.close()));
     });
@@ -132,7 +132,7 @@ describe("people in sessions", { timeout: 120_000 }, () => {
         const typing = () => write(ann, "hello");
         await indicator(bob, "Ann is typing…", typing);
         const first = await news();
-        // Unless the machine is so slow that it has ended already.
+        // Unless the machine is so slow that the indicator has already expired.
         assert.ok(first === "Ann is typing…" || !isWithin(5_000), first);
         await ann.page.fill("#message", "");
         await indicator(bob, "");
@@ -149,7 +149,7 @@ describe("people in sessions", { timeout: 120_000 }, () => {
         await indicator(bob, "3 people are typing…", () => (others(), typing()));
         guests.forEach((each) => each.close());
         await indicator(bob, "Ann is typing…", typing);
-        // Time passes at once on this page, from the next message on.
+        // From the next message on, this page's clock runs ahead.
         await ann.page.fill("#message", "");
         await indicator(bob, "");
         await bob.page.clock.install();
@@ -207,7 +207,7 @@ describe("people in sessions", { timeout: 120_000 }, () => {
         await ann.message("and this too").waitFor();
         await cem.close();
         await shown(ann, "#room-info", /^1 here$/);
-        // In another room, so that the messages would count as unread.
+        // Show another room, so that the messages would count as unread.
         const late = await Person.open(browser, `${server.origin}/?room=memory&room=elsewhere`);
         await late.page.locator('[data-log="memory"] .notice', { hasText: "You joined" }).waitFor({ state: "attached" });
         await shown(late, "#room-title", "elsewhere");
@@ -262,7 +262,7 @@ describe("people in sessions", { timeout: 120_000 }, () => {
         await a.page.waitForFunction(() => document.querySelector("#waiting").textContent === "");
         await shown(a, "#state", "open");
         assert.deepEqual([room.members(), changes], [members, []], "other members see no change");
-        // A newcomer, who gets all counts from the others.
+        // A new client receives all counts from the other ones.
         const late = await Person.open(browser, `${server.origin}/gallery/counter.html`);
         await total(late, 1_541);
         assert.deepEqual([a, b, late].flatMap(({ errors }) => errors), []);

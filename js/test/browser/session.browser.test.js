@@ -1,5 +1,5 @@
 /**
- * A session in a real browser, whose network is gone for five seconds, with an observer that is always connected.
+ * Tests a session in a real browser whose network fails for five seconds, with an observer that stays connected.
  */
 
 import assert from "node:assert/strict";
@@ -15,7 +15,7 @@ import { eventually } from "../support/wait.js";
 import { launch } from "./support.js";
 
 const COUNT = 200;
-/** Milliseconds without a network. */
+/** The duration of the network failure, in milliseconds. */
 const GONE = 5_000;
 const numbers = Array.from({ length: COUNT }, (_, n) => n);
 
@@ -25,7 +25,7 @@ describe("a page in a session", { timeout: 120_000 }, () => {
     let proxy;
     before(async () => {
         browser = await launch();
-        // Sessions are kept for longer than any step below waits.
+        // Sessions are kept for longer than any step below takes.
         server = await startServer("--allow-origin", "any", "--resume-window", "600s");
         proxy = await startProxy(new URL(server.origin).port);
     });
@@ -41,7 +41,7 @@ describe("a page in a session", { timeout: 120_000 }, () => {
         const lobby = observer.join("lobby");
         const came = record(lobby, "n");
         const page = await (await browser.newContext()).newPage();
-        // The page itself comes from the server; only its WebSocket goes through the proxy.
+        // The page is loaded directly from the server; only its WebSocket goes through the proxy.
         await page.goto(`${server.origin}/src/index.js`);
         await page.evaluate(async (url) => {
             const { connect } = await import(`${location.origin}/src/index.js`);
@@ -69,7 +69,7 @@ describe("a page in a session", { timeout: 120_000 }, () => {
         t.after(() => clearInterval(timer));
         await eventually("messages go both ways", () => sent > 10);
         proxy.drop();
-        // The time is the subject of the test: the network is gone for this long, and nothing is expected to happen meanwhile.
+        // The duration is under test: the network fails for this long, and no event is expected in that time.
         await new Promise((resolve) => setTimeout(resolve, GONE));
         assert.ok(came.length < COUNT);
         proxy.resume();
@@ -95,7 +95,7 @@ describe("a page in a session", { timeout: 120_000 }, () => {
         });
         await eventually("the page is in the room", () => hall.memberSet.has(id));
         await page.close();
-        // Not by the end of the time for which a session is kept.
+        // The page must leave before its session would expire.
         await eventually("the page has left", () => !hall.memberSet.has(id));
         await page.context().close();
     });

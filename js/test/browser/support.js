@@ -1,5 +1,5 @@
 /**
- * Chromium and the chat page, for browser tests.
+ * Starts Chromium and drives the chat page, for browser tests.
  */
 
 import { execFileSync } from "node:child_process";
@@ -24,12 +24,12 @@ export function launch(options) {
     return chromium.launch({ executablePath, args: ARGS, ...options });
 }
 
-/** One person with a window of their own: drives the chat page as a user would. */
+/** A person with their own window, who uses the chat page like any user. */
 export class Person {
     /**
      * @param {import("playwright-core").Browser} browser
-     * @param {string} address of the page
-     * @param {object} [options] for the browser context
+     * @param {string} address the address of the page
+     * @param {object} [options] options of the browser context
      */
     static async open(browser, address, options = {}) {
         const context = await browser.newContext({ viewport: { width: 1200, height: 750 }, locale: "en-GB", ...options });
@@ -50,7 +50,7 @@ export class Person {
         page.on("pageerror", (error) => this.errors.push(String(error)));
     }
 
-    /** Waits until the server has let this person in; returns their id. */
+    /** Waits until the client has joined the room. Returns its id. */
     async inRoom(name) {
         await this.page.locator(`[data-log="${name}"][data-open=true]`).waitFor({ state: "attached" });
         return this.page.locator("#you-face").getAttribute("data-face-of");
@@ -76,12 +76,12 @@ export class Person {
         return this.page.locator(`#members [data-id="${id}"]`);
     }
 
-    /** The messages with this text, of the room on screen. */
+    /** Returns the messages with this text in the shown room. */
     message(text, kind = "chat") {
         return this.page.locator(`#log ol:not([hidden]) .message[data-kind=${kind}]`, { hasText: text });
     }
 
-    /** The event lines with this text, of the room on screen. */
+    /** Returns the event lines with this text in the shown room. */
     notice(text) {
         return this.page.locator("#log ol:not([hidden]) .notice", { hasText: text });
     }
@@ -93,12 +93,12 @@ export class Person {
 
 /* On the pages of the gallery */
 
-/** Sends a message on the page of the chat. */
+/** Sends a message on the chat page of the gallery. */
 export const say = async ({ page }, text) => {
     await page.fill("#text", text);
     await page.press("#text", "Enter");
 };
-/** Waits for a message of another page. */
+/** Waits for a message from another page. */
 export const heard = ({ page }, text) => page.locator("#log li:not(.own)", { hasText: text }).waitFor();
-/** Waits until the counter shows a sum. */
+/** Waits until the counter shows this sum. */
 export const total = ({ page }, wanted) => page.waitForFunction((value) => document.querySelector("#total").textContent === value, String(wanted));

@@ -1,5 +1,5 @@
 /**
- * The README's tutorial, from a fresh copy of the repository, by the commands that it shows.
+ * Follows the README's tutorial in a fresh copy of the repository, by its commands.
  */
 
 import assert from "node:assert/strict";
@@ -20,11 +20,11 @@ const readme = readFileSync(join(JS, "README.md"), "utf8");
 const tutorial = /\n## A chat in ten minutes\n(.*?)\n## /s.exec(readme)[1];
 const blocks = (language) => [...tutorial.matchAll(new RegExp(`\\n\`\`\`${language}\\n(.*?)\\n\`\`\``, "gs"))].map((match) => match[1]);
 
-/** The environment of a person's shell, without the variables that npm sets for its scripts. */
+/** The environment of a user's shell, without the variables that npm sets for its scripts. */
 const env = Object.fromEntries(Object.entries({ ...process.env, npm_config_prefer_offline: "true", npm_config_audit: "false", npm_config_fund: "false" })
     .filter(([name]) => !/^(npm_(?!config_(prefer_offline|audit|fund)$)|NODE_|INIT_CWD)/.test(name)));
 
-/** A port that is free now. */
+/** Returns a port that is currently free. */
 async function freePort() {
     const server = createServer().listen(0, "localhost");
     await once(server, "listening");
@@ -33,7 +33,7 @@ async function freePort() {
     return port;
 }
 
-/** Runs vite until the test is over; resolves when it serves. */
+/** Runs vite until the test ends. Resolves when vite serves. */
 async function vite(t, project, ...args) {
     const child = spawn(process.execPath, [join(project, "node_modules/vite/bin/vite.js"), ...args], { cwd: project, env });
     t.after(() => child.kill());
@@ -73,7 +73,7 @@ describe("the tutorial", { timeout: 600_000 }, () => {
         rmSync(folder, { recursive: true, force: true });
     });
 
-    /** Two windows talk. */
+    /** Checks that two windows exchange messages. */
     async function chat() {
         const windows = await Promise.all([1, 2].map(async () => {
             const context = await browser.newContext();

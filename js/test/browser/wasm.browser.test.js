@@ -1,5 +1,5 @@
 /**
- * The Rust client in a browser: a page whose program is compiled to WebAssembly, with the JavaScript client at the other end.
+ * Tests of the Rust client in a browser: a page with its WebAssembly module, and the JavaScript client as its peer.
  */
 
 import assert from "node:assert/strict";
@@ -40,7 +40,7 @@ describe("a Rust client in a page", { timeout: 120_000, skip: !existsSync(MODULE
         await server?.stop();
     });
 
-    /** Opens a page with a client that is in the lobby; `client` and the lines of its events are on the window. */
+    /** Opens a page whose client joins the lobby. The page stores `client` and the lines of its events on its window. */
     async function open(t, url, answerTime = 20_000) {
         const context = await browser.newContext();
         t.after(() => context.close());
@@ -57,7 +57,7 @@ describe("a Rust client in a page", { timeout: 120_000, skip: !existsSync(MODULE
             await load({ module_or_path: `${location.origin}/web/roomer_conformance_web_bg.wasm` });
             const client = (window.client = new Page(url, answerTime));
             const lines = (window.lines = []);
-            // Another object for the events: a method that waits borrows its own.
+            // Use a separate object for the events, since a pending method borrows its own object.
             const events = client.events();
             (async () => {
                 for (let line; (line = await events.next()); ) {
@@ -119,10 +119,10 @@ describe("a Rust client in a page", { timeout: 120_000, skip: !existsSync(MODULE
         const { page, id, until, errors } = await open(t, `ws://127.0.0.1:${proxy.port}/ws`, 1_000);
         const changes = record(lobby, "member_left", "new_member");
         proxy.stall();
-        // As after a change of the network: the client asks, and nothing answers.
+        // As after a change of networks, the client sends a question that gets no answer.
         await page.evaluate(() => dispatchEvent(new Event("online")));
         await until("suspended");
-        // Only now the server receives what the client has sent on the old connection.
+        // Only now does the server receive the data that the client sent on its old connection.
         proxy.resume();
         await until("resumed");
         lobby.send("chat", "after");

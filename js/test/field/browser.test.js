@@ -1,5 +1,5 @@
 /**
- * Chromium is stopped, whole or in part, and continued: pages, workers and frames are back in all their rooms.
+ * Suspends Chromium or single processes of it: afterwards pages, workers and frames must be back in all their rooms.
  */
 
 import assert from "node:assert/strict";
@@ -17,7 +17,7 @@ let pages;
 before(async () => (pages = await servePages()));
 after(() => pages?.close());
 
-/** A browser with a client, a server with a short time limit, and an observer of leaving members. */
+/** Starts a browser with a client, a server with a short timeout, and an observer of leaving members. */
 async function setUp(t, place, options) {
     const server = await startServer("--allow-origin", pages.origin, "--pong-wait", "1s", "--ping-period", "300ms");
     t.after(() => server.kill());
@@ -29,12 +29,12 @@ async function setUp(t, place, options) {
     const session = await browser.newBrowserCDPSession();
     const { processInfo } = await session.send("SystemInfo.getProcessInfo");
     const signal = (name, fits) => processInfo.filter(fits).forEach(({ id }) => process.kill(id, name));
-    // A stopped process does not notice the end of its browser.
+    // A suspended process does not notice that its browser has exited.
     const kill = () => processInfo.forEach(({ id }) => {
         try {
             process.kill(id, "SIGKILL");
         } catch {
-            // The process has already ended.
+            // The process has already exited.
         }
     });
     process.once("exit", kill);
@@ -42,7 +42,7 @@ async function setUp(t, place, options) {
     return { server, browser, client, observer, signal, types: processInfo.map(({ type }) => type) };
 }
 
-/** Waits for the server's time limit, until a stopped process is dropped. */
+/** Waits until the server has dropped a suspended client. */
 async function aClientIsDropped(t, server, observer) {
     const far = await startFar(t, { url: server.url, rooms: ["lobby"] }).opened();
     await observer.sees(far.id);
@@ -95,7 +95,7 @@ describe("a page that is left and restored", { timeout: 120_000 }, () => {
         await client.page.goto(`${pages.origin}/elsewhere`);
         await aClientIsDropped(t, server, observer);
         observer.room.send("chat", "while you were away");
-        // goBack() would wait for a load that does not happen: the page is as it was left.
+        // goBack() would wait for a load event, which a page from the cache does not emit.
         await client.page.evaluate(() => void setTimeout(() => history.back(), 100));
         await client.until("kept", ([what]) => what === "persisted", length);
         await client.stays(length);

@@ -1,5 +1,5 @@
 /**
- * Network changes: the cable is pulled, one direction is cut, or the address changes.
+ * Tests of network changes: the cable is unplugged, one direction is cut, or the address changes.
  */
 
 import assert from "node:assert/strict";
@@ -12,19 +12,19 @@ import { RUNTIMES, startServerIn } from "../support/server.js";
 const suspended = ([what, state]) => what === "state" && state === "suspended";
 
 const IMPATIENT = { heartbeat: 200, timeout: 500 };
-/** A client without heartbeat, which learns of the end of the network only from the server. */
+/** Options of a client without a heartbeat, which detects a network failure only through the server. */
 const TRUSTING = { heartbeat: false, timeout: 1_000 };
 
 for (const runtime of RUNTIMES) {
     describe(`on ${runtime}`, { concurrency: 4, timeout: 180_000, skip: noNamespaces() }, () => {
-        /** Two machines with a server on one, a client of it on the other, and one of its own on the server's. */
+        /** Sets up two machines: the server and a local client on one, and a remote client on the other. */
         async function setUp(t, options, extended) {
             const { server: there, client: here } = connectMachines(t);
             const server = await startServerIn(there, runtime, "--pong-wait", "1s", "--ping-period", "300ms", "--write-wait", "1s", "--listen", `${there.address}:0`);
             t.after(() => server.kill());
             const far = await startFar(t, { url: server.url, rooms: ["lobby", "kitchen"], wrapper: here.wrapper, options, extended }).opened();
             const local = await startFar(t, { url: server.url, rooms: ["lobby"], wrapper: there.wrapper }).opened();
-            /** Waits until the server has given the client up. */
+            /** Waits until the server has dropped the client. */
             const givenUp = async (id) => local.until(`${id} left`, ([what, , member]) => what === "member_left" && member === id);
             return { there, here, server, far, local, givenUp };
         }
@@ -51,7 +51,7 @@ for (const runtime of RUNTIMES) {
             });
         }
 
-        // Without pings of its own a client cannot know: TCP only repeats the oldest unacknowledged segment.
+        // Without its own pings a client cannot detect this: TCP only retransmits the oldest unacknowledged segment.
         test("the client receives but cannot send", async (t) => {
             const { here, far, givenUp } = await setUp(t, IMPATIENT);
             const before = far.log.length;

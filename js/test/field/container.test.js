@@ -1,5 +1,6 @@
 /**
- * In a container a server is process 1, which a signal ends only if it is handled, and receives SIGTERM instead of Ctrl-C.
+ * Tests of servers as process 1 of a container, which a signal ends only if it is handled, and which receives SIGTERM instead of
+ * Ctrl-C.
  */
 
 import assert from "node:assert/strict";
@@ -17,13 +18,13 @@ import { eventually } from "../support/wait.js";
 
 const path = (name) => fileURLToPath(new URL(`../../../${name}`, import.meta.url));
 
-/** The folder of the examples; server.js finds the chats. */
+/** The folder of the examples; server.js locates the chats. */
 const EXAMPLES = process.env.ROOMER_EXAMPLES ?? path("target/debug/examples");
 
-/** The example that is a package of its own. */
+/** The example that is a separate package. */
 const APPLICATION = "../roomer-application";
 
-/** The arguments and the environment of each example. One that is missing here fails: add it. */
+/** The arguments and environment of each example. An example that is missing here fails the test, so add it. */
 const NEEDS = {
     [APPLICATION]: { env: { JWT_SECRET: "a secret of at least thirty-two bytes" }, tls: true, token: /^TOKEN=(.*)/ },
     admin: { env: { ADMIN_TOKEN: "let me" } },
@@ -37,8 +38,8 @@ const NEEDS = {
 };
 
 /**
- * All servers but the chats. The libraries of their packages are files beside them; the balancer serves no
- * WebSocket of its own, and roomer-conformance ends it; the bot is a client.
+ * All example servers except the chats. Libraries of these packages are files next to them; the balancer serves no WebSocket
+ * itself, and roomer-conformance tests its shutdown; the bot is a client.
  */
 const examples = ["tokio", "smol"].flatMap((runtime) => {
     const folder = path(`roomer-${runtime}/examples`);
@@ -65,7 +66,7 @@ describe("as process 1", { concurrency: 4, timeout: 180_000, skip: noNamespaces(
                 const server = await startContainer(t, findBinary(runtime), { args: ["--quiet", "--drain", "3600"] });
                 const { url, wrapper } = server;
                 const far = await startFar(t, { url, wrapper, rooms: ["lobby"] }).opened();
-                // A client that does not answer the close keeps its connection for a while.
+                // A client that does not answer the close frame keeps its connection open for a while.
                 far.signal("SIGSTOP");
                 server.signal(signal);
                 const late = startFar(t, { url, wrapper, rooms: [], options: { reconnect: false } });

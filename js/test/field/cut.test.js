@@ -1,5 +1,5 @@
 /**
- * The result of send() is true, or the loss is reported, whatever happens to the server and the network.
+ * Tests that the result of send() is right, or that the loss is reported, whatever happens to the server and the network.
  */
 
 import assert from "node:assert/strict";
@@ -14,11 +14,11 @@ const FIVE = [1, 2, 3, 4, 5].map((n) => `message ${n}`);
 
 const suspended = ([what, state]) => what === "state" && state === "suspended";
 const heardBy = (far) => far.log.filter(([what]) => what === "chat").map(([, , payload]) => payload);
-/** Messages that were reported to the sender as lost. */
+/** Returns the messages that were reported to the sender as lost. */
 const toldTo = (far) => far.log.filter(([what]) => what === "lost").map(([, { payload }]) => payload);
 const answersTo = (far) => far.log.filter(([what]) => what === "said").map(([, , answer]) => answer);
 
-/** Waits until each message was received or reported as lost; returns the received ones. */
+/** Waits until each message was received or reported as lost. Returns the received ones. */
 async function accountedFor(sender, receiver, messages) {
     await eventually("each message was heard, or its sender told", () => {
         const known = [...heardBy(receiver), ...toldTo(sender)];
@@ -29,7 +29,7 @@ async function accountedFor(sender, receiver, messages) {
     return heard;
 }
 
-/** Starts the server again, and has one client return before the other. */
+/** Restarts the server, and lets one client reconnect before the other. */
 async function startAgain(t, runtime, server, first, second) {
     second.signal("SIGSTOP");
     const next = await startServerOn(runtime, "--listen", `127.0.0.1:${new URL(server.url).port}`);
@@ -39,7 +39,7 @@ async function startAgain(t, runtime, server, first, second) {
     await second.cameBack(second.log.findIndex(suspended));
 }
 
-/** Returns two clients in a room that see each other. */
+/** Connects two clients in a room, which see each other. */
 async function pair(t, urls) {
     const [a, b] = await Promise.all(urls.map((url) => startFar(t, { url, rooms: ["lobby"] }).opened()));
     await eventually("they see each other", () => [a, b].some(({ log }) => log.some(([what]) => what === "new_member")));

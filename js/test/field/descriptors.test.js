@@ -1,5 +1,6 @@
 /**
- * A process that may open few files reports it at its start, raises the limit if it can, and continues when none are left.
+ * Tests that a process with a low limit of open files reports it at startup, raises it if possible, and keeps working when none
+ * are left.
  */
 
 import assert from "node:assert/strict";
@@ -11,7 +12,7 @@ import { missing } from "../support/reverse-proxy.js";
 import { RUNTIMES, startServerIn } from "../support/server.js";
 import { eventually } from "../support/wait.js";
 
-/** The soft and the hard limit of a process. */
+/** Returns the soft and hard limits of a process. */
 const limitsOf = (pid) => /^Max open files\s+(\d+)\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/limits`, "utf8")).slice(1).map(Number);
 
 for (const runtime of RUNTIMES) {
@@ -19,7 +20,7 @@ for (const runtime of RUNTIMES) {
         async function start(t, limits, ...flags) {
             const server = await startServerIn({ wrapper: ["prlimit", `--nofile=${limits}`], quiet: false }, runtime, ...flags);
             t.after(() => server.kill());
-            // The line after the warnings at the start.
+            // This line follows the warnings at startup.
             await eventually("it has started", () => server.complaints().includes("Ctrl-C ends it"));
             return server;
         }

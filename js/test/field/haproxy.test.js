@@ -1,5 +1,5 @@
 /**
- * What HAProxy can do beyond forwarding: tell the server its clients' addresses, and ask servers whether they are well.
+ * Tests of HAProxy features beyond forwarding: it sends the clients' addresses to the server, and checks the health of servers.
  */
 
 import assert from "node:assert/strict";
@@ -15,7 +15,7 @@ import { eventually } from "../support/wait.js";
 
 const port = (server) => new URL(server.url).port;
 
-/** Connects from an address of this machine; returns the status of the answer, 101 if it is a WebSocket. */
+/** Connects from an address of this machine. Returns the status of the response, 101 for a WebSocket. */
 async function knock(t, url, localAddress) {
     const socket = new WebSocket(url, { localAddress });
     t.after(() => socket.terminate());
@@ -23,14 +23,14 @@ async function knock(t, url, localAddress) {
     return Promise.race(answers);
 }
 
-/** A server that ends with the test. */
+/** Starts a server that stops when the test ends. */
 async function start(t, ...flags) {
     const server = await startServer(...flags);
     t.after(() => server.kill());
     return server;
 }
 
-/** Waits until HAProxy says of its servers what is wanted, by name. */
+/** Waits until HAProxy reports the expected states of its servers, by name. */
 const sees = (front, wanted) => eventually(`${JSON.stringify(wanted)} in HAProxy`, async () => {
     const states = await front.states();
     return Object.entries(wanted).every(([name, state]) => states[name]?.startsWith(state));
@@ -42,7 +42,7 @@ describe("HAProxy", { concurrency: 4, timeout: 120_000, skip: missing("haproxy")
             test(`tells the clients' addresses by ${send}, in mode ${mode}`, async (t) => {
                 const server = await start(t, "--trust-proxy", "127.0.0.1", "--proxy-protocol", "--max-connections-per-address", "1");
                 const front = await startReverseProxy(t, "haproxy", port(server), { mode, back: `server only 127.0.0.1:${port(server)} ${send}` });
-                // All of 127.0.0.0/8 is this machine.
+                // All addresses in 127.0.0.0/8 belong to this machine.
                 assert.equal(await knock(t, front.url, "127.0.0.2"), 101);
                 assert.equal(await knock(t, front.url, "127.0.0.2"), 429, "a second client of the same address");
                 assert.equal(await knock(t, front.url, "127.0.0.3"), 101, "a client of another address");
@@ -50,7 +50,7 @@ describe("HAProxy", { concurrency: 4, timeout: 120_000, skip: missing("haproxy")
         }
     }
 
-    // Without a path it asks by "OPTIONS /", in HTTP 1.0.
+    // Without a path, the check is "OPTIONS /" in HTTP 1.0.
     for (const [check, send] of [["", ""], ["", "send-proxy"], ["", "send-proxy-v2"], ["GET /live", ""], ["OPTIONS /live", ""], ["GET /ready", "send-proxy-v2"]]) {
         test(`finds a server up by its check ${check || "OPTIONS /"}${send && ` with ${send}`}`, async (t) => {
             const server = await start(t, "--health", ...(send ? ["--trust-proxy", "127.0.0.1", "--proxy-protocol"] : []));
@@ -72,7 +72,7 @@ describe("HAProxy", { concurrency: 4, timeout: 120_000, skip: missing("haproxy")
         const front = await startReverseProxy(t, "haproxy", 0, { back });
         await sees(front, { first: "UP L7OK", second: "UP L7OK", full: "DOWN L7STS" });
 
-        // One that does not answer its close frame keeps the server draining.
+        // A client that does not answer its close frame keeps the server draining.
         const slow = new WebSocket(first.url);
         await once(slow, "open");
         slow.pause();

@@ -1,5 +1,5 @@
 /**
- * Real reverse proxies: whatever they do to connections, the client reconnects as soon as they permit it.
+ * Tests with real reverse proxies: whatever they do to connections, the client reconnects as soon as they permit it.
  */
 
 import assert from "node:assert/strict";
@@ -18,7 +18,7 @@ const port = (server) => new URL(server.url).port;
 
 for (const proxy of PROXIES) {
     describe(`behind ${proxy}`, { concurrency: 4, timeout: 180_000, skip: missing(proxy) }, () => {
-        /** A server with a proxy before it and a client in two rooms, through the proxy. */
+        /** Starts a server behind a proxy, and a client in two rooms that connects through it. */
         async function setUp(t, { flags = [], settings, client } = {}) {
             const server = await startServer(...flags);
             t.after(() => server.kill());
@@ -69,7 +69,7 @@ for (const proxy of PROXIES) {
 
         test("an idle timeout shorter than the ping period: cut, back, cut, back", async (t) => {
             const { far } = await setUp(t, { settings: { idle: 400 } });
-            // Each cut may come while the test still looks at the one before, so each is sought behind the last.
+            // A cut may happen before the previous one has been checked, so search for each one after the last.
             let seen = 0;
             for (let round = 0; round < 3; round++) {
                 seen = await far.cameBack(seen);
@@ -82,7 +82,7 @@ for (const proxy of PROXIES) {
             const observer = await observe(t, server.url, "lobby");
             await observer.sees(far.id);
             const before = far.log.length;
-            // Another client, of the same proxy but cut by it each time, is the clock.
+            // Another client of the same proxy, which is cut by it each time, serves as the clock.
             const { far: clock } = await setUp(t, { settings: { idle: 1_000 } });
             await clock.cameBack(await clock.cameBack(0));
             assert.deepEqual(far.log.slice(before).filter(([what]) => ["state", "close"].includes(what)), []);
@@ -124,7 +124,7 @@ describe("nginx by the settings of the guide", { timeout: 60_000, skip: missing(
         const location = code.replace("127.0.0.1:8080", `127.0.0.1:${port(server)}`);
         const { url } = await startReverseProxy(t, "nginx", port(server), { location });
         await startFar(t, { url, rooms: ["lobby"] }).opened();
-        // Only pages of the same host may connect: the server compares the origin with the host that nginx names.
+        // Only pages of the same host may connect: the server compares the origin with the host that nginx forwards.
         for (const [origin, wanted] of [[new URL(url).origin.replace("ws:", "http:"), "open"], ["http://elsewhere.example", "error"]]) {
             const socket = new WebSocket(url, { origin });
             t.after(() => socket.terminate());

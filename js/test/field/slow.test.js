@@ -1,5 +1,5 @@
 /**
- * A message that takes longer than the time limits arrives: bytes that move are signs of life.
+ * Tests that a message arrives even if it takes longer than the timeouts: bytes that move are signs of life.
  */
 
 import assert from "node:assert/strict";
@@ -10,21 +10,21 @@ import { connectMachines, noNamespaces } from "../support/namespace.js";
 import { RUNTIMES, startServerIn, startServerOn } from "../support/server.js";
 import { startSlowLink } from "../support/slow-link.js";
 
-/** A client of the default settings, ten times as fast: a message is visible only once it is complete. */
+/** The client's default options at ten times the speed. A message is visible only once it is complete. */
 const CLIENT = { heartbeat: 4_000, timeout: 4_000, queue: { bytes: 20_000_000 } };
 
-/** A server that waits for a fraction of the time that each message takes. */
+/** The server's timeouts, which are a fraction of the time that each message takes. */
 const limits = (pongWait) => ["--pong-wait", pongWait, "--ping-period", "300ms", "--write-wait", pongWait, "--max-backlog", "20000000"];
 
 const chat = ([what]) => what === "chat";
 
 for (const runtime of RUNTIMES) {
     describe(`on ${runtime}`, { concurrency: 4, timeout: 180_000 }, () => {
-        /** A client behind a slow link and one that is not, in a room. */
+        /** Connects a client over a slow link, and another one over a fast link, in a room. */
         const LINKS = {
             "through a slow proxy": async (t) => {
-                // Here the system's own buffers hold 3 MB, of which neither side sees how they empty: that takes them 1.2 s,
-                // and the rest of the limit is for a proxy that a busy machine leaves without a core.
+                // Here the kernel's buffers hold 3 MB, whose progress neither side can observe. They take 1.2 s to empty; the
+                // rest of the limit allows for a proxy that a busy machine does not schedule.
                 const server = await startServerOn(runtime, ...limits("4s"));
                 t.after(() => server.kill());
                 const url = await startSlowLink(t, new URL(server.url).port, 2_500_000);

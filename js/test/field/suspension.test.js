@@ -1,5 +1,5 @@
 /**
- * A client that is suspended for longer than the server waits for a sign of life has not violated a rule: it reconnects by itself.
+ * Tests that a client suspended for longer than the server's timeout has not violated a rule, and reconnects automatically.
  */
 
 import assert from "node:assert/strict";
@@ -28,7 +28,7 @@ for (const runtime of RUNTIMES) {
                 t.after(() => server.kill());
                 const observer = await observe(t, server.url, "lobby");
                 const far = await startFar(t, { url: server.url, rooms: ["lobby", "kitchen"], ...client }).opened();
-                // Repeatedly, since the client must not conclude from one loss that the next one is final.
+                // Repeat it, since after one loss the client must not treat the next one as final.
                 for (let round = 0; round < 2; round++) {
                     await observer.sees(far.id);
                     const before = far.log.length;

@@ -1,5 +1,5 @@
 /**
- * A small app on the hooks.
+ * A small app that uses the hooks.
  */
 
 import { createElement as h } from "react";

@@ -1,5 +1,5 @@
 /**
- * The app as a server renders it.
+ * Renders the app as a server does.
  */
 
 import { renderToString } from "react-dom/server";

@@ -1,5 +1,5 @@
 /**
- * The behaviour of the hooks, with each version of React that they are bundled with. The server is the one in memory.
+ * Tests of the hooks with the in-memory server, bundled with each version of React.
  */
 
 import assert from "node:assert/strict";
@@ -15,7 +15,7 @@ import { Count, State, app } from "./app.js";
 
 const { StrictMode, createElement: h, act: actIn } = React;
 
-/** A page with a root, on a server in memory. */
+/** Creates a page with a root, and a server in memory. */
 function setUp() {
     const server = createServer();
     const host = document.createElement("div");
@@ -24,7 +24,7 @@ function setUp() {
     const options = { ...server.options, codec: "json" };
     const settle = () => actIn(async () => {
         await server.advance();
-        // Callbacks that wait for the end of the turn.
+        // Some callbacks wait for the end of the turn.
         await new Promise((resolve) => setTimeout(resolve));
         await server.advance();
     });
@@ -56,7 +56,7 @@ function setUp() {
     };
 }
 
-/** Another client, and all events that it sees of a room. */
+/** Connects another client, and records the events that it receives in a room. */
 async function observe({ server, options, settle }, name) {
     const client = connect("ws://test/ws", options);
     const room = client.join(name);
@@ -67,7 +67,7 @@ async function observe({ server, options, settle }, name) {
     return { client, room, seen };
 }
 
-/** Runs `body`, and returns the output on the console meanwhile. */
+/** Runs `body`. Returns the console output in the meantime. */
 async function complaints(body) {
     const said = [];
     const { error, warn } = console;
@@ -80,7 +80,7 @@ async function complaints(body) {
     return said;
 }
 
-/** @param {(options: object) => string} renderOnServer renders the app below in a React that has never seen a page */
+/** @param {(options: object) => string} renderOnServer renders the app below in a separate copy of React without a page */
 export function suite(version, renderOnServer) {
     test("it is that version", () => assert.equal(React.version.split(".")[0], version));
 
@@ -113,7 +113,7 @@ export function suite(version, renderOnServer) {
         await page.render(page.provider(h(Count, { key: 1 }), h(Count, { key: 2 })));
         await page.render(page.provider(h(Count, { key: 2 })));
         assert.deepEqual(other.seen, ["came"]);
-        // One component is removed and another added in the same turn.
+        // One component is removed and another is added in the same turn.
         await page.render(page.provider(h(Count, { key: 3 })));
         assert.deepEqual([other.seen, page.host.textContent], [["came"], "lobby open 2"]);
         await page.render(page.provider());
@@ -135,7 +135,7 @@ export function suite(version, renderOnServer) {
     test("a listener is that of the latest rendering, is added once, and receives the first message", async () => {
         const page = setUp();
         const other = await observe(page, "lobby");
-        // As early as possible: at once when a member joins.
+        // Send as early as possible, when the notice of the join arrives.
         other.room.on("new_member", (id) => void other.room.send("chat", "welcome", id));
         const heard = [];
         function Listener({ mark }) {

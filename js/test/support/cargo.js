@@ -1,15 +1,15 @@
 /**
- * Checks that a command of Cargo on a page could be run.
+ * Checks that a Cargo command on a page is valid.
  */
 
 import { PACKAGES, checkArguments, exists } from "./programs.js";
 import { listFiles, read } from "./pages.js";
 
-/** Flags that Cargo's subcommands share; those with a value are marked. */
+/** Flags shared by Cargo's subcommands; 1 marks those with a value. */
 const COMMON = { "-p": 1, "--package": 1, "--workspace": 0, "--exclude": 1, "--features": 1, "--all-features": 0, "--release": 0, "--target": 1, "--locked": 0 };
 const BUILD = { ...COMMON, "--example": 1, "--bin": 1, "--test": 1, "--bench": 1, "--tests": 0, "--lib": 0, "--doc": 0 };
 
-/** The flags of each subcommand, and how many words may follow. */
+/** The flags of each subcommand, and the maximum number of further words. */
 const CARGO = {
     run: [BUILD, 0],
     test: [BUILD, 1],
@@ -28,16 +28,16 @@ const CARGO = {
     mutants: [{ ...COMMON, "-e": 1, "--timeout": 1, "--test-package": 1, "--cargo-arg": 1 }, 0]
 };
 
-/** What a test's program, and one of the fuzzer, accept behind `--`. */
+/** The arguments that test programs and fuzz targets accept after `--`. */
 const OF_TESTS = ["--nocapture", "--ignored", "--exact"];
 const OF_FUZZER = /^-(max_total_time|runs|seed|max_len)=\d+$/;
 
-/** Targets that are not those of the machine. */
+/** Targets other than the host's. */
 const TARGETS = ["x86_64-unknown-linux-musl", "wasm32-unknown-unknown"];
 
 const unquote = (word) => word.replace(/^(['"])(.*)\1$/, "$2");
 
-/** Splits arguments into flags with their values, and other words. Yields flags that there are not. */
+/** Splits arguments into flags with their values and other words. Yields unknown flags. */
 function* parse(sub, args, known, flags, words) {
     for (let n = 0; n < args.length; n++) {
         const [name, value] = args[n].startsWith("--") ? args[n].split(/=(.*)/s) : [args[n]];
@@ -54,8 +54,8 @@ function* parse(sub, args, known, flags, words) {
 }
 
 /**
- * @param {string[]} words behind "cargo"
- * @param {{made: Set<string>, resolve: (path: string) => string}} page what commands before have made, and where this one runs
+ * @param {string[]} words the words after "cargo"
+ * @param {{made: Set<string>, resolve: (path: string) => string}} page the results of earlier commands, and the current folder
  */
 export function* checkCargo([sub, ...rest], { made, resolve }) {
     if (!CARGO[sub]) {
@@ -103,7 +103,7 @@ export function* checkCargo([sub, ...rest], { made, resolve }) {
     yield* checkProgram(sub, words, program, found, packages);
 }
 
-/** Checks what the program that Cargo starts gets. */
+/** Checks the arguments for the program that Cargo starts. */
 function* checkProgram(sub, words, program, found, packages) {
     if (sub === "run" && found.length === 1) {
         const [, name, path] = found[0];

@@ -1,5 +1,5 @@
 /**
- * Real clients for end-to-end tests.
+ * Original clients with real sockets, for end-to-end tests.
  */
 
 import roomer from "../../src/compat/roomer.js";
@@ -7,19 +7,19 @@ import { withWebSocket } from "./fake-socket.js";
 
 const RealSocket = globalThis.WebSocket;
 
-/** For connect(): a socket that does not ask for the extended protocol. */
+/** A socket class for connect() that does not request the extended protocol. */
 export class PlainSocket extends RealSocket {
     constructor(url, protocols = []) {
         super(url.replace("roomer=2", "other=2"), protocols);
     }
 }
 
-/** Resolves with the arguments of the next such event. Call it before you cause the event. */
+/** Resolves with the arguments of the next such event. Call it before causing the event. */
 export function next(room, event) {
     return new Promise((resolve) => room.once(event, (...args) => resolve(args)));
 }
 
-/** The same for the next such event whose arguments fit. */
+/** Resolves with the arguments of the next such event that match. */
 export function nextWhere(room, event, fits) {
     return new Promise((resolve) => {
         room.on(event, function listener(...args) {
@@ -32,7 +32,7 @@ export function nextWhere(room, event, fits) {
 }
 
 /**
- * Connects. The client has no way to end its connection, so the test gets hold of the socket.
+ * Connects. Since the original client cannot close its connection, the test gets its socket.
  *
  * @returns {{root: object, socket: WebSocket, ended: Promise<number>}} ended resolves with the close code
  */

@@ -1,6 +1,6 @@
 /**
- * Checks that the commands of a block on a page could be run: their programs, packages, scripts, tests, examples, flags and
- * files exist, or a command before has made them. Those of `roomer` are parsed by its own test, `roomer-tokio/cli/src/pages.rs`.
+ * Checks that the commands of a code block are valid: their programs, packages, scripts, tests, examples, flags and files exist,
+ * or an earlier command creates them. Commands of `roomer` are parsed by its own test, `roomer-tokio/cli/src/pages.rs`.
  */
 
 import { spawnSync } from "node:child_process";
@@ -13,10 +13,10 @@ import { PACKAGES, checkArguments, exists, hasRoute } from "./programs.js";
 
 const manifest = () => JSON.parse(read("js/package.json"));
 
-/** The flags of npm's commands that pages use, and how many words may follow. */
+/** The flags of the npm commands on pages, and the maximum number of further words. */
 const NPM = { ci: [[], 0], init: [["-y"], 0], install: [["--save-dev", "--package-lock-only"], 1], pack: [[], 1], publish: [["--dry-run"], 0], run: [[], 1], test: [[], 0] };
 
-/** Programs that are not part of the project, and what may follow. */
+/** Programs from outside the project, with patterns of valid arguments. */
 const OTHERS = {
     git: /^(commit -a -m|tag -a v\w+ -m|push --follow-tags|log -1 --format=)/,
     rustup: /^target add (x86_64-unknown-linux-musl|wasm32-unknown-unknown)$/,
@@ -36,7 +36,7 @@ function* checkNpm([sub, ...args], { resolve, cwd, made }) {
     yield* args.filter((word) => word.startsWith("-") && !flags.includes(word)).map((word) => `flag ${word} of npm ${sub}`);
     yield* words.slice(most).map((word) => `argument ${word} of npm ${sub}`);
     if (sub === "init") {
-        // What follows happens in a folder of the reader's.
+        // The following commands run in a folder of the reader.
         made.add("a package");
     } else if (!made.has("a package") && !exists(resolve("package.json"))) {
         yield `package in ${cwd()}`;
@@ -63,7 +63,7 @@ function* checkCurl(args) {
     }
 }
 
-/** A script of the repository: it exists, may be executed, and names the flags in its source. */
+/** Checks a script of the repository: it exists, is executable, and contains the flags in its source. */
 function* checkScript(path, args) {
     if (!exists(path) || !(statSync(join(ROOT, path)).mode & 0o100)) {
         return yield path;
@@ -75,7 +75,7 @@ function* checkScript(path, args) {
     yield* args.filter((word) => word.includes("/")).filter((word) => !exists(word)).map((word) => `file ${word}`);
 }
 
-/** A program that Cargo has built. */
+/** Checks a program that Cargo has built. */
 function* checkBuilt(path, args, { made }) {
     const name = path.split("/").at(-1);
     const kind = path.includes("/examples/") ? "example" : "bin";
@@ -113,7 +113,7 @@ function* checkWords([program, ...args], page) {
     }
 }
 
-/** Names of variables that a program or script of the repository reads. */
+/** Returns true if a program or script of the repository reads an environment variable. */
 function isRead(variable) {
     const sources = listFiles("*.rs", "*.js", "*.mjs", ".ci/*").filter((file) => !file.endsWith("pages.test.js"));
     return /^(RUSTFLAGS|LOOM_MAX_PREEMPTIONS)$/.test(variable) || sources.some((file) => new RegExp(`\\b${variable}\\b`).test(read(file)));
@@ -123,7 +123,7 @@ function isRead(variable) {
  * Checks all commands of a block.
  *
  * @param {string} code
- * @param {Set<string>} [made] what blocks before it on the page have made; those of this block are added
+ * @param {Set<string>} [made] the results of earlier blocks on the page; those of this block are added
  * @param {string} [home] the folder in which the page's commands run
  * @returns {string[]} the faults; empty if there are none
  */
@@ -136,7 +136,7 @@ export function checkCommands(code, made = new Set(), home = ".") {
     for (const line of code.replaceAll("\\\n", " ").split("\n").map((each) => each.replace(/(^|\s)#.*$/, ""))) {
         let folder = home;
         const page = { made, resolve: (path) => normalize(join(exists(join(folder, path)) ? folder : ".", path)), cwd: () => folder, enter: (path) => (folder = join(folder, path)) };
-        // A cd applies to the rest of its line, since those of pages stand in parentheses.
+        // A cd applies to the rest of its line, since commands with a cd are in parentheses.
         for (const command of line.split(/&&|\|\||[;|()]|&(?=\s|$)/).map((each) => each.trim()).filter(Boolean)) {
             const all = command.match(/'[^']*'|"[^"]*"|[^\s'"]*=(?:'[^']*'|"[^"]*")|\S+/g);
             const to = all.findIndex((word) => /^\d?>$/.test(word));
@@ -154,5 +154,5 @@ export function checkCommands(code, made = new Set(), home = ".") {
     return faults;
 }
 
-/** The folder in which the commands of a page run: the package's for those about it, else the repository's. */
+/** Returns the folder in which a page's commands run: the package's for its own pages, otherwise the repository's. */
 export const homeOf = (page) => (page.startsWith("js/") ? dirname(page) : ".");

@@ -1,6 +1,6 @@
 /**
- * Faults of clients, for the tests of the conformance kit: each alters the bytes that a WebSocket sends or receives. The environment variable
- * `ROOMER_BUG` chooses one.
+ * Bugs of clients, for the tests of the conformance kit. Each changes the bytes that a WebSocket sends or receives. The
+ * environment variable `ROOMER_BUG` selects one.
  */
 
 import { decodePacket, encodePacket } from "./packets.js";
@@ -9,14 +9,14 @@ const isAck = ({ event }) => event === "roomer:ack";
 const isMessage = ({ event }) => event === "chat";
 const countOf = ({ payload }) => Number(payload.toString());
 const withCount = (packet, count) => ({ ...packet, payload: `${count}` });
-/** The id of the client, as the server has sent it. */
+/** The id of the client, as sent by the server. */
 let id;
 let firstToken;
 let held;
 
 /**
- * By name: the case that has to find the fault, and the fault. `send` and `receive` take a packet and return those that take its
- * place; `connect` alters the address, `close` the end; `open` returns the bytes that are sent at once.
+ * By name, the case that must detect the bug, and the bug itself. `send` and `receive` take a packet and return its replacements;
+ * `connect` changes the address, `close` the close; `open` returns bytes that are sent immediately.
  */
 export const BUGS = {
     "acknowledges one packet too few": { fails: "counts: a question is answered at once", send: (packet) => [isAck(packet) && countOf(packet) > 2 ? withCount(packet, countOf(packet) - 1) : packet] },
@@ -66,7 +66,7 @@ export const BUGS = {
     "sends a byte too many": { fails: "plain: two rooms at a time", tail: Buffer.from([0]) }
 };
 
-/** Returns a class of sockets with the chosen fault, or the same class. */
+/** Returns a socket class with the selected bug, or the same class if none is selected. */
 export function plant(WebSocket, bug = BUGS[process.env.ROOMER_BUG]) {
     if (!bug) {
         return WebSocket;

@@ -1,5 +1,6 @@
 /**
- * The client as a program for the protocol's conformance kit (`roomer-proto/kit`): reads commands, writes events, each one line of JSON.
+ * Connects the client to the protocol's conformance kit (`roomer-proto/kit`): reads commands and writes events, each as a line of
+ * JSON.
  */
 
 import { createInterface } from "node:readline";
@@ -12,7 +13,7 @@ import { plant } from "./conformance-bugs.js";
 const clock = createClock();
 const write = (line) => console.log(JSON.stringify(line));
 const tell = (on, details) => write({ on, ...details });
-/** Reports an event of the current client; events of earlier ones are ignored. */
+/** Reports an event of the current client. Events of earlier clients are ignored. */
 const report = (of, ...args) => of === client && tell(...args);
 const toHex = (bytes) => Buffer.from(bytes ?? "").toString("hex");
 const toBytes = (hex) => new Uint8Array(Buffer.from(hex ?? "", "hex"));
@@ -20,10 +21,10 @@ const toBytes = (hex) => new Uint8Array(Buffer.from(hex ?? "", "hex"));
 let client;
 let token;
 let listen = [];
-/** The rooms that were watched already. */
+/** The rooms that already have listeners. */
 const watched = new Set();
 
-/** The requests of others that are not answered, by the names that the kit got. */
+/** The received requests without an answer, by the kit's names. */
 const open = new Map();
 let requests = 0;
 
@@ -123,7 +124,7 @@ createInterface({ input: process.stdin }).on("line", (line) => {
     before = before.then(async () => {
         try {
             const result = await commands[name](command);
-            // What the command has caused is reported first.
+            // Report the effects of the command first.
             await clock.advance(0);
             tell("done", result);
         } catch (error) {

@@ -1,5 +1,5 @@
 /**
- * Programs as containers run them: the first process of a PID namespace, on a network of its own.
+ * Runs programs as in a container: as the first process of a PID namespace, in a separate network.
  */
 
 import assert from "node:assert/strict";
@@ -11,7 +11,7 @@ import { createInterface } from "node:readline";
 import { isolate } from "./namespace.js";
 import { eventually } from "./wait.js";
 
-/** The children of a process. */
+/** Returns the children of a process. */
 const childrenOf = (pid) => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number);
 
 /**
@@ -22,9 +22,10 @@ const childrenOf = (pid) => readFileSync(`/proc/${pid}/task/${pid}/children`, "u
  * @param {object} [about]
  * @param {string[]} [about.args]
  * @param {object} [about.env]
- * @param {string} [about.cwd] where it runs
+ * @param {string} [about.cwd] the working directory
  * @returns {Promise<{url: string, said: string[], wrapper: string[], signal: (name: string) => void, ended: Promise<[number, string]>, alive: () => boolean}>}
- *   url of its WebSocket, the lines that it has printed, the command that runs a client on its network, its exit code and its complaints
+ *   the WebSocket's url, the printed lines, the command that runs a client in its network, and its exit code with its standard
+ *   error
  */
 export async function startContainer(t, program, { args = [], env = {}, cwd } = {}) {
     const wrapper = isolate(t);

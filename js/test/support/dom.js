@@ -1,12 +1,12 @@
 /**
- * A page in Node, for code that needs one.
+ * A DOM in Node, for code that needs a page.
  */
 
 import { Window } from "happy-dom";
 
 const NAMES = ["window", "document", "navigator", "Node", "Element", "HTMLElement", "HTMLIFrameElement", "SVGElement", "Event", "CustomEvent", "MutationObserver", "Text", "Comment", "DocumentFragment"];
 
-/** Makes a page's globals this process's; timers and the like stay Node's. */
+/** Adds a page's globals to this process; timers and the like stay Node's. */
 export function makePage() {
     const window = new Window({ url: "http://localhost/" });
     for (const name of NAMES) {

@@ -1,11 +1,11 @@
 /**
- * A stand-in for WebSocket: tests play the server.
+ * A fake WebSocket, with which tests act as the server.
  */
 
 import roomer from "../../src/compat/roomer.js";
 import { decodePacket, encodePacket } from "./packets.js";
 
-/** Looks like a WebSocket to the client. */
+/** Implements the part of WebSocket that the client uses. */
 export class FakeSocket {
     constructor(url) {
         if (!/^wss?:/.test(url)) {
@@ -25,45 +25,45 @@ export class FakeSocket {
         this.sent.push(data);
     }
 
-    /** The packets that the client has sent since the last call. */
+    /** Returns the packets that the client has sent since the last call. */
     takePackets() {
         return this.sent.splice(0).map(decodePacket);
     }
 
-    /** The server accepts. */
+    /** Accepts the connection. */
     accept() {
         this.readyState = 1;
         this.onopen?.({});
     }
 
-    /** The server sends raw bytes. */
+    /** Delivers raw bytes to the client. */
     receiveBytes(bytes) {
         this.onmessage({ data: new Uint8Array(bytes).buffer });
     }
 
-    /** The server sends a packet. */
+    /** Delivers a packet to the client. */
     receive(packet) {
         this.receiveBytes(encodePacket(packet));
     }
 
-    /** The server lets the client into a room. */
+    /** Confirms a join. */
     joinAck(room, id, members = [id]) {
         this.receive({ room, event: "join_ack", src: id, payload: JSON.stringify(members) });
     }
 
-    /** The server lets the client out of a room. */
+    /** Confirms a leave. */
     leaveAck(room, id) {
         this.receive({ room, event: "leave_ack", src: id, payload: id });
     }
 
-    /** The connection ends. */
+    /** Ends the connection. */
     end(event = "close") {
         this.readyState = 3;
         this[`on${event}`]({});
     }
 }
 
-/** Runs `action` with another global WebSocket (or none, if undefined) and puts the real one back. */
+/** Runs `action` with another global WebSocket (or none, if undefined) and restores the original. */
 export function withWebSocket(Socket, action) {
     const before = Object.getOwnPropertyDescriptor(globalThis, "WebSocket");
     Object.defineProperty(globalThis, "WebSocket", { value: Socket, configurable: true, writable: true });
@@ -78,13 +78,13 @@ export function withWebSocket(Socket, action) {
     }
 }
 
-/** A client on a stand-in socket, still connecting. */
+/** Returns a client on a fake socket that is still connecting. */
 export function connecting() {
     const root = withWebSocket(FakeSocket, () => roomer("ws://stand-in/ws"));
     return { root, socket: FakeSocket.latest };
 }
 
-/** A connected client on a stand-in socket, with root open and its id "me". */
+/** Returns a connected client on a fake socket, with `root` open and its id "me". */
 export function connected() {
     const { root, socket } = connecting();
     socket.accept();
@@ -92,7 +92,7 @@ export function connected() {
     return { root, socket };
 }
 
-/** A client on a stand-in socket, connected and in a room. */
+/** Returns a connected client on a fake socket that is in a room. */
 export function inRoom(name, members = ["me"]) {
     const { root, socket } = connected();
     const room = root.join(name);
@@ -101,7 +101,7 @@ export function inRoom(name, members = ["me"]) {
     return { root, socket, room };
 }
 
-/** Collects the events of a room, as arrays [event, ...arguments], into one list. */
+/** Records the events of a room in one list, as arrays [event, ...arguments]. */
 export function record(room, ...events) {
     const log = [];
     for (const event of events) {

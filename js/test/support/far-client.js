@@ -1,6 +1,6 @@
 /**
- * The program of far.js: a client of connect() in a process of its own, driven by lines of JSON on its input, and reporting
- * all events as lines of JSON on its output.
+ * The program of far.js: a client of connect() in a separate process. It reads commands as lines of JSON, and reports all events
+ * as lines of JSON.
  */
 
 import { createInterface } from "node:readline";
@@ -11,7 +11,7 @@ const { url, rooms, socket, extended, options } = JSON.parse(process.argv[2]);
 const tell = (...line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
 const Base = socket === "ws" ? (await import("ws")).WebSocket : globalThis.WebSocket;
-/** A socket that does not ask for the extended protocol. */
+/** A socket class that does not request the extended protocol. */
 class PlainSocket extends Base {
     constructor(address, protocols = []) {
         super(address.replace("roomer=2", "other=2"), protocols);

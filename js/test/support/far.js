@@ -1,5 +1,5 @@
 /**
- * Clients in processes of their own, which a test can stop, put into a namespace, or run by another Node.
+ * Clients in separate processes, which a test can suspend, put into a namespace, or run with another Node.
  */
 
 import assert from "node:assert/strict";
@@ -14,10 +14,10 @@ import { eventually } from "./wait.js";
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 const major = (version) => Number(version.split(".")[0]);
 
-/** The path at which `.ci/test` installs another Node, unless ROOMER_NODE_22 names one. */
+/** The path at which `.ci/test` installs another Node, unless ROOMER_NODE_22 is set. */
 const INSTALLED = path(`../../../target/node22/node_modules/node-linux-${process.arch}/bin/node`);
 
-/** A Node of version 22 or later; undefined if there is none. In CI there must be one. */
+/** Returns a Node of version 22 or later; undefined if there is none, which is an error in CI. */
 export function findNode22() {
     const found = process.env.ROOMER_NODE_22 ?? (major(process.versions.node) >= 22 ? process.execPath : INSTALLED);
     if (existsSync(found)) {
@@ -28,8 +28,8 @@ export function findNode22() {
 }
 
 /**
- * How many of a client's lines it takes until it was suspended and is open again with all its rooms; undefined if that is
- * still to come. Fails if anything closes.
+ * Returns the number of lines until a client was suspended and has all its rooms open again; undefined if that has not happened
+ * yet. Fails if the client or a room has closed.
  */
 export function linesUntilBack(lines, rooms) {
     const closed = lines.find(([what, detail]) => what === "close" || (what === "state" && detail === "closed"));
@@ -41,16 +41,16 @@ export function linesUntilBack(lines, rooms) {
 }
 
 /**
- * Starts a client in a process of its own, in these rooms, and ends it with the test. Does not wait.
+ * Starts a client in a separate process, in these rooms, and ends it with the test. Does not wait.
  *
  * @param {object} t the test
  * @param {object} about
  * @param {string} about.url
  * @param {string[]} about.rooms
- * @param {"ws" | "global"} [about.socket] which WebSocket class
- * @param {boolean} [about.extended] true for a client with sessions, which outlive the events that most tests watch
- * @param {object} [about.options] for connect(), as JSON can write them
- * @param {string} [about.node] the program
+ * @param {"ws" | "global"} [about.socket] the WebSocket class
+ * @param {boolean} [about.extended] true for a client with sessions, which hide the events that most tests check
+ * @param {object} [about.options] options of connect() that JSON can represent
+ * @param {string} [about.node] the Node executable
  * @param {string[]} [about.wrapper] a command that runs it, such as one that enters a namespace; it must not fork
  * @param {object} [about.env]
  */
@@ -71,10 +71,10 @@ export function startFar(t, { url, rooms, socket = "ws", extended = false, optio
         return condition();
     });
     const far = {
-        /** All events that it has seen, as arrays [what, ...details]. */
+        /** All events that it has reported, as arrays [what, ...details]. */
         log,
         rooms,
-        /** Its id in the room it opened last, "" before. */
+        /** Returns its id in the room that it opened last; "" before that. */
         get id() {
             return log.findLast(([what]) => what === "open" || what === "reopen")?.[2] ?? "";
         },
@@ -85,7 +85,7 @@ export function startFar(t, { url, rooms, socket = "ws", extended = false, optio
         say: (room, payload) => void child.stdin.write(`${JSON.stringify({ room, payload })}\n`),
         /** Sends a message of this many bytes. */
         sayMuch: (room, size) => void child.stdin.write(`${JSON.stringify({ room, size })}\n`),
-        /** Waits until it has seen such an event, from the nth line on. */
+        /** Waits until it has reported such an event, searching from the nth line. */
         until: (what, fits, from = 0) => waitFor(what, () => log.slice(from).find(fits)),
         /** Waits until all its rooms are open. */
         async opened() {
@@ -95,8 +95,8 @@ export function startFar(t, { url, rooms, socket = "ws", extended = false, optio
             return far;
         },
         /**
-         * Waits until it was suspended and is open again with all its rooms, counting from a line on; fails if anything closes.
-         * Returns the number of the line from which to wait for the next time: by now it may be suspended again.
+         * Waits until it was suspended and has all its rooms open again, counting from a line. Fails if the client or a room has
+         * closed. Returns the line from which to wait the next time, since the client may already be suspended again.
          */
         cameBack: async (from) => from + await waitFor("back", () => linesUntilBack(log.slice(from), rooms))
     };

@@ -1,11 +1,11 @@
 /**
- * Clients on the test kit's server, for unit tests.
+ * Clients of the test kit's server, for unit tests.
  */
 
 import { connect } from "../../src/index.js";
 import { createServer } from "../../src/testkit/index.js";
 
-/** Waits for promises, and not for timers, so that a test runs many plans in little time. */
+/** Waits for promises but not for timers, so that a test can run many plans quickly. */
 export async function microtasks() {
     for (let turn = 0; turn < 8; turn++) {
         await null;
@@ -13,14 +13,14 @@ export async function microtasks() {
 }
 
 /**
- * A server in memory, and clients on it; `life` records the states that a client goes through, and when. The server speaks the
- * plain protocol unless a test asks for sessions with `plain: false`.
+ * Starts a server in memory; `life` records the states of its clients with their times. The server uses the plain protocol unless
+ * a test requests sessions with `plain: false`.
  */
 export function setUp(settings) {
     const server = createServer({ plain: true, ...settings });
     return {
         server,
-        /** Connects, without waiting. */
+        /** Connects a client, without waiting. */
         connect(options = {}) {
             const client = connect("ws://test/ws", { ...server.options, codec: "json", ...options });
             const life = [];
@@ -29,7 +29,7 @@ export function setUp(settings) {
             client.on("error", (error) => errors.push(error));
             return { client, life, errors };
         },
-        /** Some clients that are connected and in a room. */
+        /** Connects clients, and waits until they are in a room. */
         async inRoom(name, count = 1, options = {}) {
             const made = Array.from({ length: count }, () => {
                 const each = this.connect(options);
@@ -41,7 +41,7 @@ export function setUp(settings) {
     };
 }
 
-/** Collects the events of a client or room, as arrays [event, ...arguments], into one list. */
+/** Records the events of a client or room in one list, as arrays [event, ...arguments]. */
 export function record(source, ...events) {
     const log = [];
     for (const event of events) {
@@ -50,8 +50,8 @@ export function record(source, ...events) {
     return log;
 }
 
-/** For assert.throws and assert.rejects: a RoomerError of this kind. */
+/** Returns a predicate for a RoomerError with this code, for assert.throws and assert.rejects. */
 export const code = (wanted) => (error) => error.name === "RoomerError" && error.code === wanted;
 
-/** The id that the test kit gives to its nth client. */
+/** Returns the id that the test kit gives to its nth client. */
 export const nthId = (n) => `00000000-0000-4000-8000-${String(n).padStart(12, "0")}`;

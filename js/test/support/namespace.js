@@ -1,5 +1,5 @@
 /**
- * Networks of their own: namespaces of Linux with a cable between them, which tests may pull. For root alone.
+ * Separate networks: Linux namespaces with a virtual cable between them, which tests may unplug. Requires root.
  */
 
 import assert from "node:assert/strict";
@@ -7,11 +7,11 @@ import { execFileSync, spawnSync } from "node:child_process";
 
 const run = (...args) => execFileSync("ip", args, { stdio: "pipe", encoding: "utf8" });
 
-/** Addresses for tests of networks (RFC 2544), which are used nowhere else. */
+/** Addresses reserved for network tests (RFC 2544), which are not in use elsewhere. */
 const SERVER = "198.18.0.1";
 const CLIENT = "198.18.0.2";
 
-/** The reason why there are no namespaces here, or false. In CI they must exist. */
+/** Returns the reason why namespaces are unavailable here, or false. In CI that is an error. */
 export function noNamespaces() {
     const name = `roomer-try-${process.pid}`;
     const { status, stderr, error } = spawnSync("ip", ["netns", "add", name], { encoding: "utf8" });
@@ -38,8 +38,8 @@ export function isolate(t) {
 /**
  * Creates two isolated machines with a cable between them, until the test ends.
  *
- * @returns {{server: object, client: object}} of each: `wrapper` (the command that runs a program there), `address`, and the
- *   faults of its end of the cable
+ * @returns {{server: object, client: object}} for each machine: `wrapper` (the command that runs a program there), `address`, and
+ *   the faults of its end of the cable
  */
 export function connectMachines(t) {
     const machines = ["s", "c"].map((letter) => `roomer-${process.pid}-${count}${letter}`);
@@ -60,15 +60,15 @@ export function connectMachines(t) {
             address,
             unplug: () => at("link", "set", "eth0", "down"),
             plug: () => at("link", "set", "eth0", "up"),
-            /** Sends packets from here to a machine that does not exist. Packets to here still arrive. */
+            /** Sends outgoing packets to a machine that does not exist. Incoming packets still arrive. */
             mute: () => at("neigh", "replace", other, "lladdr", "02:00:00:00:00:99", "dev", "eth0", "nud", "permanent"),
             unmute: () => at("neigh", "del", other, "dev", "eth0"),
-            /** Replaces the address, as a change from Wi-Fi to mobile data does. */
+            /** Replaces the address, as after a change from Wi-Fi to mobile data. */
             readdress(next) {
                 at("addr", "del", `${address}/24`, "dev", "eth0");
                 at("addr", "add", `${next}/24`, "dev", "eth0");
             },
-            /** Limits the bits per second that are sent from here. */
+            /** Limits the outgoing bandwidth in bits per second. */
             throttle(rate) {
                 execFileSync("ip", ["netns", "exec", name, "tc", "qdisc", "replace", "dev", "eth0", "root", "tbf", "rate", `${rate}bit`, "burst", "16kb", "latency", "300ms"], { stdio: "pipe" });
             }

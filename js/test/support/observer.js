@@ -1,5 +1,5 @@
 /**
- * A client that stays connected and sees which others leave.
+ * A client that stays connected and records which other clients leave.
  */
 
 import { WebSocket } from "ws";
@@ -7,7 +7,7 @@ import { WebSocket } from "ws";
 import { connect } from "../../src/index.js";
 import { eventually } from "./wait.js";
 
-/** Joins a room, and is closed when the test ends. */
+/** Joins a room with a client that is closed when the test ends. */
 export async function observe(t, url, name) {
     const client = connect(url, { WebSocket, codec: "json", reconnect: { minDelay: 20, maxDelay: 200 } });
     t.after(() => client.close());

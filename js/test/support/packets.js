@@ -1,8 +1,9 @@
 /**
- * A second implementation of the packet format, written independently of the client, so that tests do not check it against itself.
+ * A second implementation of the packet format, written independently of the client, so that tests do not check the client
+ * against itself.
  */
 
-/** Bytes of a packet; fields that are missing are empty. */
+/** Encodes a packet; missing fields are empty. */
 export function encodePacket({ room = "", event = "", dst = "", src = "", payload = "" }) {
     const parts = [room, event, dst, src, payload].flatMap((field) => {
         const bytes = Buffer.from(field);
@@ -13,7 +14,7 @@ export function encodePacket({ room = "", event = "", dst = "", src = "", payloa
     return Buffer.concat(parts);
 }
 
-/** The fields of a packet, the payload as Buffer. */
+/** Decodes a packet, with the payload as a Buffer. */
 export function decodePacket(data) {
     let rest = Buffer.from(data);
     const fields = [];
@@ -32,7 +33,7 @@ export function decodePacket(data) {
     return { room, event, dst, src, payload: fields[4] };
 }
 
-/** Text of a payload. */
+/** Returns a payload as text. */
 export function text(payload) {
     return Buffer.from(payload).toString();
 }

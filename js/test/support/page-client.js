@@ -1,5 +1,5 @@
 /**
- * Clients in pages, workers and frames of a real browser, and the web server that their pages come from.
+ * Clients in pages, workers and frames of a real browser, and the web server that serves the pages.
  */
 
 import assert from "node:assert/strict";
@@ -18,7 +18,7 @@ const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 const CLIENT = `
     import { connect } from ${JSON.stringify(path("../../src/index.js"))};
     export function start(url, rooms, options, tell) {
-        // Plain: a session would outlive what these tests watch.
+        // Use the plain protocol, since a session would hide the events that these tests check.
         class PlainSocket extends WebSocket {
             constructor(address, protocols = []) {
                 super(address.replace("roomer=2", "other=2"), protocols);
@@ -37,7 +37,7 @@ const CLIENT = `
 
 const RUN = `const { url, rooms, options } = JSON.parse(decodeURIComponent(location.hash.slice(1)));`;
 
-/** The files that the server serves, by path. A page keeps the events that it has seen in \`log\`. */
+/** The files that the server serves, by path. A page stores its events in \`log\`. */
 const FILES = {
     "/page": `<!DOCTYPE html><title>page</title><script type="module">
         import { start } from "/client.js"; ${RUN}
@@ -58,7 +58,7 @@ const FILES = {
     "/elsewhere": "<!DOCTYPE html><title>elsewhere</title>"
 };
 
-/** Starts the web server, and ends it with the suite: returns its origin and how to end it. */
+/** Starts the web server, and stops it after the suite. Returns its origin and a function that stops it. */
 export async function servePages() {
     const { outputFiles } = await build({ stdin: { contents: CLIENT, resolveDir: path(".") }, bundle: true, format: "esm", write: false });
     const files = { ...FILES, "/client.js": outputFiles[0].text };
@@ -78,11 +78,11 @@ export async function servePages() {
     };
 }
 
-/** Opens a page with a client in it, in these rooms. `place` is "page", "worker" or "frame". */
+/** Opens a page with a client in these rooms. `place` is "page", "worker" or "frame". */
 export async function openClient(browser, origin, place, { url, rooms, options = {} }) {
     const page = await browser.newPage();
     await page.goto(`${origin}/${place}#${encodeURIComponent(JSON.stringify({ url, rooms, options }))}`);
-    // While the page changes to another it cannot be asked.
+    // During a navigation, the page cannot be queried.
     const changing = (error) => assert.match(error.message, /context was destroyed|navigat/);
     const log = () => eventually("the page answers", () => page.evaluate(() => window.log ?? []).catch(changing));
     const until = (what, fits, from = 0) => eventually(what, async () => (await log()).slice(from).find(fits));
@@ -97,9 +97,15 @@ export async function openClient(browser, origin, place, { url, rooms, options =
             }
             return client;
         },
-        /** Waits until it was suspended and is open again with all its rooms, counting from a line on; fails if anything closes. */
+        /**
+         * Waits until the client was suspended and has all its rooms open again, counting from a line. Fails if the client or a
+         * room has closed.
+         */
         cameBack: (from) => eventually("back", async () => linesUntilBack((await log()).slice(from), rooms)),
-        /** Waits until its state is open after a turn of the page's own timers; fails if anything was closed since a line. */
+        /**
+         * Waits until the client is open after a turn of the page's timers. Fails if the client or a room has closed since a
+         * line.
+         */
         async stays(from) {
             await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 1_000)));
             await eventually("open", async () => (await log()).findLast(([what]) => what === "state")[1] === "open");

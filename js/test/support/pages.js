@@ -1,5 +1,5 @@
 /**
- * The pages of the repository and the blocks of code on them.
+ * Reads the pages of the repository, and the code blocks on them.
  */
 
 import { execFileSync } from "node:child_process";
@@ -13,14 +13,14 @@ export const read = (name) => readFileSync(ROOT + name, "utf8");
 
 const git = (...args) => execFileSync("git", ["-C", ROOT, ...args], { encoding: "utf8" }).split("\0").filter(Boolean);
 
-/** Files of the repository, as a clone has them or will have them. */
+/** Returns the repository's files, including new ones that are not ignored. */
 export const listFiles = (...patterns) => git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ...patterns);
 
 /**
- * The blocks of code of a page.
+ * Returns the code blocks of a page.
  *
- * @returns {{page: string, line: number, language: string, flags: string[], code: string, key: string}[]} blocks that are only
- *   indented are commands, "sh"; `key` is the page and the block's first line
+ * @returns {{page: string, line: number, language: string, flags: string[], code: string, key: string}[]} indented blocks are
+ *   commands, "sh"; `key` consists of the page and the block's first line
  */
 export function blocksOf(page) {
     const blocks = [];

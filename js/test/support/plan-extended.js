@@ -1,10 +1,10 @@
 /**
- * Steps of plans for the rest of the extended protocol: requests in both directions, info, and rooms that remember.
+ * Steps of plans for the other parts of the extended protocol: requests in both directions, info, and rooms with a history.
  */
 
 import assert from "node:assert/strict";
 
-/** Steps that need a server with sessions. Each numbered name of a step makes it more likely. */
+/** Steps that require a server with sessions. Each numbered variant of a name increases its probability. */
 export const EXTENDED_STEPS = {
     ask: (pick, rooms) => ({ room: pick(rooms), count: pick([1, 1, 3]) }),
     ask2: (pick, rooms) => ({ room: pick(rooms), count: 1 }),
@@ -16,36 +16,39 @@ export const EXTENDED_STEPS = {
     post2: (pick, rooms) => ({ room: pick(rooms), count: pick([1, 12]) })
 };
 
-/** The messages that rooms remember, and that a client asks for. */
+/** The number of messages that rooms keep, followed by the number that a client requests. */
 export const MEMORY = 10;
 export const LAST = 5;
 
-/** The errors with which a request may fail in a session that never ends. */
+/** The errors with which a request may fail in a session that does not end, followed by all possible errors. */
 const GENTLE_REASONS = ["closed", "dropped"];
 const REASONS = [...GENTLE_REASONS, "unknown", "answer refused", "answer gone"];
 
-/** Long enough for every network that recovers. */
+/** This is long enough for every network that recovers. */
 const timeout = 3_600_000;
 
 /**
  * @param {object} client
  * @param {object} world see plan.js
- * @param {Map<string, object>} mine the rooms that the application believes to be in
+ * @param {Map<string, object>} mine the rooms that the application is in, from its own view
  */
 export function createExtras(client, world, mine) {
     const { server, clock } = world;
     let last = 0;
-    /** By number: how often a request was handled, and its outcomes. */
+    /** By request number, how often a request was handled, followed by its outcomes. */
     const handled = new Map();
     const outcomes = new Map();
-    /** The ids of the client that the server has asked; it may never learn of a session that is cut at its beginning. */
+    /**
+     * The ids of the client to which the server has sent requests; the client may never learn the id of a session that breaks
+     * early.
+     */
     const asked = new Map();
     let info = null;
-    /** The number of messages of each room, and by room object those that have arrived. */
+    /** The number of messages of each room, followed by those that have arrived, by room object. */
     const newest = new Map();
     const arrived = new Map();
 
-    /** Returns the other client, which stays in rooms that the client leaves. */
+    /** Returns the other client, which stays in rooms that this client leaves. */
     const other = () => server.connections().find(({ token }) => token === "other");
 
     const handle = (number, factor) => {
@@ -88,7 +91,7 @@ export function createExtras(client, world, mine) {
                 conn.sendToRoom(room, "h", newest.get(room));
             }
         },
-        /** Ends the session of the client while it is in a room, where others continue. */
+        /** Ends the client's session while it is in a room, in which others keep sending. */
         async away({ room, count }) {
             world.join(room);
             steps.post({ room, count: 1 });
@@ -102,7 +105,7 @@ export function createExtras(client, world, mine) {
     return {
         steps,
         start: () => client.root.handle("q", (number) => handle(number, 3)),
-        /** Follows a room that was joined with a history. */
+        /** Checks the messages of a room that was joined with a history. */
         adopt(room) {
             if (arrived.has(room)) {
                 // The leave was undone.
@@ -111,13 +114,13 @@ export function createExtras(client, world, mine) {
             const list = [];
             arrived.set(room, list);
             let mayMiss = true;
-            // A client that the server has put into the room does not know its memory, and gets the last messages again.
+            // A client moved into the room by the server has no position there, and receives the last messages again.
             let mayRepeat = false;
             room.on("reopen", () => {
                 mayRepeat = world.disturbed.has(room.name);
             });
             room.on("history_lost", ({ number }) => {
-                // One that the server has removed may have asked before.
+                // A client that the server has removed may have requested messages earlier.
                 assert.ok(world.disturbed.has(room.name) || !(number - list.at(-1) <= MEMORY), `${number} of ${room.name} after ${list.at(-1)} is lost without need`);
                 mayMiss = true;
             });

@@ -1,6 +1,6 @@
 /**
- * Plans: the acts of an application, a server and a network on one client, one step after the other, in virtual time.
- * A plan is data, so that one that fails can be shrunk and written down as a test.
+ * Plans: sequences of actions by an application, a server and a network on one client, in virtual time. A plan is data, so that a
+ * failing one can be shrunk and written down as a test.
  */
 
 import assert from "node:assert/strict";
@@ -15,7 +15,7 @@ const ROOMS = ["a", "b"];
 const WAITS = [0, 1, 5, 20, 60, 300, 1_000, 2_500, 12_000, 45_000];
 const CLOSES = [[1001, "server is going away"], [1008, "rate"], [1008, "no sign of life"], [1008, "login expired"], [1013, "no sign of life"], [1013, "too slow"], [1009, ""], [1011, "handler failed"], [1012, ""]];
 
-/** Pseudorandom numbers, the same each time: below(n) gives one from 0 to n - 1. */
+/** Returns a source of pseudorandom numbers, equal in each run: below(n) returns one from 0 to n - 1. */
 export function createChance(seed) {
     let state = seed;
     return (below) => {
@@ -26,7 +26,7 @@ export function createChance(seed) {
     };
 }
 
-/** The steps of plans. Each numbered name of a step makes it more likely. */
+/** The steps of plans. Each numbered variant of a name increases its probability. */
 const STEPS = {
     join: (pick) => ({ room: pick(ROOMS) }),
     join2: (pick) => ({ room: pick(ROOMS) }),
@@ -53,7 +53,7 @@ const STEPS = {
     turn: () => ({})
 };
 
-/** Steps that only a server with sessions has. */
+/** The steps of plans for a server with sessions. */
 const SESSION_STEPS = {
     ...STEPS,
     ...EXTENDED_STEPS,
@@ -66,10 +66,10 @@ const SESSION_STEPS = {
     say3: () => ({ count: 1 }),
     admit: (pick) => ({ isAdmitted: pick([true, false]) })
 };
-/** Steps after which the client always has its session again. */
+/** Steps after which the client always resumes its session. */
 const GENTLE = /^(join|leave|again|send|put|other|cut|hang|say|ask|query|info|rename|post|wait|turn)\d?$/;
 
-/** The plan of a seed: odd ones are for a plain server, even ones for one with sessions. */
+/** Returns the plan of a seed: odd ones are for a plain server, even ones for one with sessions. */
 export function draw(seed) {
     const plain = seed % 2 === 1;
     const below = createChance(plain ? (seed + 1) / 2 : -seed);
@@ -102,11 +102,11 @@ export function draw(seed) {
     };
 }
 
-/** Carries out a plan; throws if the client has broken a promise. */
+/** Runs a plan. Throws if the client has broken a guarantee. */
 export async function run({ plain = true, latency, messageRate, joinRate, queue, resumeWindow, resumeBuffer, steps }) {
     const clock = createClock({ settle: microtasks });
     const isGentle = !plain && !messageRate && resumeWindow === undefined && resumeBuffer === undefined && steps.every((step) => GENTLE.test(step.do));
-    // In plans without removals, nothing may ever be sent to a room that the client is not in.
+    // In plans without removals, the client must never send to a room that it is not in.
     const strikes = steps.some((step) => ["kick", "move"].includes(step.do)) ? undefined : { perSecond: 0, burst: 0 };
     const server = createServer({ plain, latency, clock, messageRate, joinRate, resumeWindow, resumeBuffer, history: plain ? 0 : MEMORY, ...(strikes && { strikes }) });
     const forbidden = new Set();
@@ -117,7 +117,7 @@ export async function run({ plain = true, latency, messageRate, joinRate, queue,
     const sessions = () => server.connections().filter(({ token }) => token !== "other");
     const world = { clock, server, forbidden, isAdmitted: true, isGentle, isLimited: !!messageRate, sessions, connection: () => sessions().at(-1), gone: new Set(), hung: new Set() };
     const other = new server.options.WebSocket("ws://test/ws?token=other");
-    // An observer of root, where each client is once: it must not see a client leave that returns.
+    // An observer of `root`, which contains each client once: a client that resumes must not appear to leave.
     other.binaryType = "arraybuffer";
     other.onmessage = ({ data }) => {
         const { room, event, payload } = decode(data);
@@ -125,13 +125,13 @@ export async function run({ plain = true, latency, messageRate, joinRate, queue,
     };
     world.other = (room, event) => other.readyState === 1 && other.send(encode(room, event, "", "", toBytes("")));
 
-    // A function, since only that finds another token once a login has expired.
+    // Use a function, which can return another token after a login has expired.
     const client = connect("ws://test/ws", { ...server.options, codec: "json", token: async () => "client", ...(queue && { queue }) });
     const app = createApp(client, world, plain);
     for (const step of steps) {
         await app.steps[step.do](step);
     }
-    // All faults end, and everything under way completes.
+    // End all faults, and let everything in flight complete.
     server.resume();
     server.start();
     world.isAdmitted = true;
@@ -140,7 +140,7 @@ export async function run({ plain = true, latency, messageRate, joinRate, queue,
     do {
         await clock.advance(10_000);
     } while (!app.isQuiet(delivered) && ++rounds < 40);
-    // Sessions that the client does not know.
+    // End the sessions that the client never learned of.
     server.expire();
     await clock.advance(100);
     app.check(delivered);
@@ -149,20 +149,20 @@ export async function run({ plain = true, latency, messageRate, joinRate, queue,
     app.checkClosed();
 }
 
-/** An application that records its calls and the events it receives. */
+/** Creates an application that records its calls and the events that it receives. */
 function createApp(client, world, plain) {
     const { clock, server, forbidden, connection, other } = world;
-    /** The rooms that it believes to be in, by name, and the reasons for which it may be removed. */
+    /** The rooms that the application is in from its own view, by name, and the reasons for which it may be removed. */
     const mine = new Map();
     const sent = new Map();
     const lost = new Map();
     const errors = [];
     const states = [];
-    /** The ids that the client has had, and by id the messages of the server to it, and those that have arrived. */
+    /** The ids that the client has had, followed by the server's messages to it by id, and those that have arrived. */
     const ids = new Set();
     const said = new Map();
     const heard = new Map();
-    /** Rooms from which, and into which, the server may move the client. */
+    /** The rooms from which the server may move the client, followed by those into which it may. */
     const disturbed = new Set();
     const offered = new Set();
     const extras = createExtras(client, { ...world, disturbed, join: (name) => join(name) }, mine);
@@ -191,7 +191,7 @@ function createApp(client, world, plain) {
         return room;
     }
 
-    // The reason why a join was rejected, a message to a room that the client was removed from, or one above the rate.
+    // An expected error: a rejected join, a message to a room that the client was removed from, or one above the rate.
     const isDue = ({ code, kind, room }) => code === "rejected" && (kind === "busy" ? world.isLimited : disturbed.has(room));
     client.on("error", (error) => isDue(error) || errors.push(error.cause ?? error));
     client.on("room", (room) => {
@@ -211,7 +211,7 @@ function createApp(client, world, plain) {
         lost.set(payload, reason);
     });
 
-    /** Joins a room; the history of one into which the server may move the client is not asked for from its beginning. */
+    /** Joins a room. Requests no past messages at the first join if the server may move the client into the room. */
     const join = (name) => {
         if (client.state !== "closed") {
             const room = client.join(name, { history: LAST });
@@ -247,7 +247,7 @@ function createApp(client, world, plain) {
             const room = mine.get(name);
             for (; room && count; count--) {
                 const payload = ++lastNumber;
-                // The event "lost" may be emitted before send() returns.
+                // Set this first, since the event "lost" may be emitted before send() returns.
                 sent.set(payload, { room: name, result: "queued" });
                 sent.set(payload, { room: name, result: room.send("m", payload) });
             }
@@ -283,7 +283,7 @@ function createApp(client, world, plain) {
                 const number = ++lastNumber;
                 for (const conn of world.sessions()) {
                     said.set(conn.id, [...(said.get(conn.id) ?? []), number]);
-                    // In a room that the client never joins, so that no acknowledgement can delay its messages.
+                    // Use a room that the client never joins, so that no acknowledgement can delay its messages.
                     conn.send("c", "n", number);
                 }
             }
@@ -299,14 +299,14 @@ function createApp(client, world, plain) {
         ...extras.steps
     };
 
-    /** Returns true if nothing is under way, as far as the test can see. */
+    /** Returns true if no data is in flight, as far as the test can tell. */
     function isQuiet(delivered) {
         const arrived = new Set(delivered.map(([, number]) => number));
         const isTold = ([number, { result }]) => result === "dropped" || arrived.has(number) || lost.has(number);
         return extras.isQuiet() && client.state === "open" && client.id === connection()?.id && !leaves && client.rooms().every(({ state }) => state === "open") && [...sent].every(isTold);
     }
 
-    /** Compares the state of the client with the calls and the server, when nothing is in flight. */
+    /** Compares the client's state with the calls and with the server, when no data is in flight. */
     function check(delivered) {
         assert.deepEqual(errors, []);
         assert.equal(client.state, "open");
@@ -352,7 +352,7 @@ function createApp(client, world, plain) {
     return { steps, isQuiet, check, checkClosed };
 }
 
-/** Returns how a plan fails, if it does. */
+/** Returns the reason why a plan fails, if it does. */
 async function failure(plan) {
     try {
         await run(plan);
@@ -361,7 +361,7 @@ async function failure(plan) {
     }
 }
 
-/** Removes all steps of a failing plan without which it still fails. */
+/** Removes all steps of a failing plan that are not needed for the failure. */
 export async function shrink(plan) {
     let smallest = plan;
     const tryOne = async (smaller) => {
@@ -381,7 +381,7 @@ export async function shrink(plan) {
     return smallest;
 }
 
-/** Runs the plans of these seeds; the first that fails is shrunk and shown as a test. */
+/** Runs the plans of these seeds. The first failing one is shrunk and printed as a test. */
 export async function runSeeds(first, count) {
     for (let seed = first; seed < first + count; seed++) {
         const plan = draw(seed);

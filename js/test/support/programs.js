@@ -1,5 +1,5 @@
 /**
- * What the repository has to run: its packages for Cargo, and the options of its programs, as their sources read them.
+ * The repository's packages for Cargo, and the options of its programs, read from their sources.
  */
 
 import { existsSync } from "node:fs";
@@ -38,13 +38,13 @@ function createPackage(folder, name, manifest) {
     };
 }
 
-/** Sources with the options of programs whose `main` is short. */
+/** The sources with the options of programs whose `main` is short. */
 const OPTIONS_IN = { chat: "roomer-tokio/examples/support/chat.rs", load: "roomer-tokio/examples/load/options.rs" };
 const SIMPLE = "roomer-tokio/examples/support/program.rs";
 
-/** The options of a program, by name: whether a value follows. */
+/** Returns the options of a program by name, with true for those that take a value. */
 function readOptions(source) {
-    // One arm of the `match` after the other, up to the next.
+    // Split the `match` into its arms.
     const arms = source.split(/\n\s+(?=Long\(|Short\(|Value\(|"-)/).slice(1);
     const options = new Map();
     for (const arm of arms) {
@@ -61,10 +61,10 @@ function readOptions(source) {
 }
 
 /**
- * Finds what is wrong about the arguments of a program of the repository.
+ * Checks the arguments of a program of the repository, and yields the errors.
  *
  * @param {string} name
- * @param {string} path of its source
+ * @param {string} path the path of its source
  * @param {string[]} args
  */
 export function* checkArguments(name, path, args) {
@@ -92,7 +92,7 @@ export function* checkArguments(name, path, args) {
     }
 }
 
-/** Returns true if the operators' API, or the server, has such a page. */
+/** Returns true if the operators' API, or the server itself, has this route. */
 export function hasRoute(port, path) {
     const sources = listFiles("roomer-tokio/cli/src/serve/*.rs").map(read);
     const routes = sources.flatMap((source) => [...source.matchAll(/"(\/(?:v1|metrics|live|ready)[^"\s]*)"/g)].map(([, route]) => route));

@@ -1,18 +1,18 @@
 /**
- * A network between client and server that a test can hold up.
+ * A TCP proxy between client and server with which a test can disturb the network.
  */
 
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 
 /**
- * Forwards TCP connections to a port of this machine.
+ * Forwards TCP connections to a local port.
  *
  * @param {number} port
  * @returns {Promise<{port: number, stall: () => void, resume: () => void, cut: () => void, abandon: () => void, halfClose: () => void, drop: () => void, close: () => Promise<void>}>}
- *   stall() lets nothing through in either direction, while the ends think that all is well; cut() ends all connections;
- *   abandon() lets nothing more through on the open ones, as after a change of network; halfClose() ends the
- *   direction to the server of each; drop() also cuts those that are made from now on, until resume()
+ *   stall() blocks both directions while connections look open; cut() ends all connections; abandon() blocks the open connections
+ *   permanently, as after a change of networks; halfClose() ends the direction to the server of each; drop() cuts all connections,
+ *   including new ones, until resume()
  */
 export async function startProxy(port) {
     const sockets = new Set();

@@ -1,5 +1,5 @@
 /**
- * Real reverse proxies, nginx and HAProxy, on free ports and with configurations of the test.
+ * Runs real reverse proxies, nginx and HAProxy, on free ports and with configurations of the test.
  */
 
 import assert from "node:assert/strict";
@@ -14,7 +14,7 @@ import { eventually } from "./wait.js";
 
 const isRoot = process.getuid() === 0;
 
-/** A port of this machine that is free now. */
+/** Returns a local port that is currently free. */
 export async function freePort() {
     const server = createServer().listen(0, "127.0.0.1");
     await once(server, "listening");
@@ -24,7 +24,7 @@ export async function freePort() {
     return port;
 }
 
-/** Returns true if something listens at an address. */
+/** Returns true if a program listens on a local port. */
 export function listens(port) {
     return new Promise((resolve) => {
         const socket = connect(port, "127.0.0.1");
@@ -33,7 +33,7 @@ export function listens(port) {
     });
 }
 
-/** Headers that an upgrade needs, which nginx does not pass on by itself. */
+/** Headers that an upgrade requires, which nginx does not forward by default. */
 export const UPGRADE = 'proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection "upgrade"; proxy_set_header Host $http_host;';
 
 /**
@@ -84,7 +84,7 @@ backend back
 
 export const PROXIES = Object.keys(PROGRAMS);
 
-/** What HAProxy says of its servers: by name, their state and the outcome of the last check, such as "UP L7OK". */
+/** Reads the states of HAProxy's servers: by name, the state and the outcome of the last check, such as "UP L7OK". */
 async function readStates(folder) {
     const socket = connect(join(folder, "stats"));
     socket.end("show stat\n");
@@ -98,21 +98,21 @@ async function readStates(folder) {
     return Object.fromEntries(servers.map((row) => [cell(row, "svname"), `${cell(row, "status")} ${cell(row, "check_status")}`.trim()]));
 }
 
-/** Returns why the tests of a proxy are skipped here, or false. In CI they must not be. */
+/** Returns the reason why the tests of a proxy are skipped here, or false. In CI that is an error. */
 export function missing(name) {
     const found = spawnSync("sh", ["-c", `command -v ${name}`], { env: { ...process.env, PATH: `${process.env.PATH}:/usr/sbin` } }).status === 0;
     assert.ok(found || !process.env.CI, `${name} is missing: .ci/test installs it`);
     return found ? false : `${name} is missing`;
 }
 
-/** A folder that is gone after the test. */
+/** Creates a folder that is removed after the test. */
 export function folderFor(t) {
     const folder = mkdtempSync(join(tmpdir(), "roomer-field-"));
     t.after(() => rmSync(folder, { recursive: true, force: true }));
     return folder;
 }
 
-/** A certificate for 127.0.0.1 with its key, in one file. */
+/** Creates a certificate for 127.0.0.1 with its key, in one file. */
 export function makeCertificate(folder) {
     const [key, certificate] = ["key.pem", "certificate.pem"].map((name) => join(folder, name));
     execFileSync("openssl", ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
@@ -123,7 +123,7 @@ export function makeCertificate(folder) {
 }
 
 /**
- * Starts a proxy before a server, and ends it with the test.
+ * Starts a proxy in front of a server, and stops it when the test ends.
  *
  * @param {object} t the test
  * @param {"nginx" | "haproxy"} name

@@ -13,7 +13,7 @@ import { ROOT } from "./pages.js";
 
 const ROOMER = resolve(process.env.ROOMER ?? `${ROOT}target/debug/roomer`);
 
-/** The program of the command line. */
+/** Returns the path of the `roomer` program. */
 export function findRoomer() {
     if (!existsSync(ROOMER)) {
         throw new Error(`there is no ${ROOMER}: run "cargo build -p roomer-cli" first, or set ROOMER to the program`);
@@ -24,8 +24,8 @@ export function findRoomer() {
 /**
  * Starts a server with a configuration on free ports, and waits until it listens.
  *
- * @param {string} config the content of the file
- * @param {Record<string, string>} [files] further files; `{NAME}` in the configuration is the path of one
+ * @param {string} config the contents of the configuration file
+ * @param {Record<string, string>} [files] further files; `{NAME}` in the configuration stands for the path of one
  * @returns {Promise<{url: string, operator: string, stop: () => Promise<void>, kill: () => Promise<void>}>} the WebSocket's url, and the
  *   operators' origin
  */

@@ -15,7 +15,9 @@ const BUILD_SMOL =
     "cargo build --release -p roomer-smol --example chat && cp target/release/examples/chat target/release/examples/chat-smol";
 const BUILD_TOKIO = "cargo build --release -p roomer-tokio --example chat";
 
-/** The path of the server's program on each runtime, and the command that builds it. Cargo gives both the same name, so one is a copy. */
+/**
+ * The path of each runtime's server program, and the command that builds it. Cargo gives both the same name, so one is a copy.
+ */
 const BINARIES = {
     tokio: { variable: "ROOMER_CHAT", name: "chat", build: BUILD_TOKIO },
     smol: { variable: "ROOMER_CHAT_SMOL", name: "chat-smol", build: `${BUILD_SMOL} && ${BUILD_TOKIO}` }
@@ -23,7 +25,7 @@ const BINARIES = {
 
 export const RUNTIMES = Object.keys(BINARIES);
 
-/** The program of the chat on a runtime. */
+/** Returns the path of a runtime's chat program. */
 export function findBinary(runtime) {
     const { variable, name, build } = BINARIES[runtime];
     const binary = resolve(process.env[variable] ?? EXAMPLES + name);
@@ -44,12 +46,12 @@ export const startServerOn = (runtime, ...flags) => startServerIn({}, runtime, .
  *
  * @param {object} how
  * @param {string[]} [how.wrapper] a command that runs the server, such as one that enters a namespace; it must not fork
- * @param {boolean} [how.quiet] true to log only the address
+ * @param {boolean} [how.quiet] if true, the server logs only its address
  * @param {string} runtime "tokio" or "smol"
- * @param {...string} flags more flags for the server
+ * @param {...string} flags additional flags of the server
  * @returns {Promise<{url: string, origin: string, pid: number, complaints: () => string, signal: (name: string) => void, stop: () => Promise<void>, kill: () => Promise<void>}>}
- *   url of the WebSocket, origin of the page, the process and its output on standard error. signal() sends one to its process;
- *   stop() ends the server and fails if it does not end cleanly; kill() kills it
+ *   url of the WebSocket, origin of the page, process id, and output on standard error. signal() sends a signal to the process;
+ *   stop() ends the server and fails if it does not exit cleanly; kill() kills it
  */
 export async function startServerIn({ wrapper = [], quiet = true }, runtime, ...flags) {
     const [program, ...args] = [...wrapper, findBinary(runtime), "--listen", "127.0.0.1:0", ...(quiet ? ["--quiet"] : []), ...flags];
@@ -57,7 +59,7 @@ export async function startServerIn({ wrapper = [], quiet = true }, runtime, ...
     let complaints = "";
     child.stderr.setEncoding("utf8").on("data", (text) => (complaints = (complaints + text).slice(-4096)));
     const ended = once(child, "close");
-    // A test run that is aborted must not leave the server behind.
+    // An aborted test run must not leave the server running.
     const kill = () => child.kill("SIGKILL");
     process.once("exit", kill);
 

@@ -5,7 +5,10 @@
 import { decode, toText } from "../../src/packet.js";
 import { setUp } from "./kit.js";
 
-/** Clients in the room "lobby" of a server with sessions. `sockets` are those of the first, `wire` has the bytes that it sends on them. */
+/**
+ * Connects clients with sessions to the room "lobby". `sockets` are those of the first client, `wire` contains the bytes that it
+ * sends on them.
+ */
 export async function enter(count = 1, { settings, ...options } = {}) {
     const kit = setUp({ plain: false, latency: 10, ...settings });
     const sockets = [];
@@ -32,7 +35,7 @@ export async function enter(count = 1, { settings, ...options } = {}) {
     return { kit, server: kit.server, sockets, wire, clients: [first, ...others], ...first, other: others[0] };
 }
 
-/** The acknowledgements among the packets that a client has sent. */
+/** Returns the acknowledgements among the packets that a client has sent. */
 export const acks = (wire) => wire.filter(([, , event]) => event === "roomer:ack");
-/** The server's end of a client. */
+/** Returns the server's end of a client's connection. */
 export const connOf = ({ server }, { id }) => server.connections().find((conn) => conn.id === id);

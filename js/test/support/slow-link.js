@@ -1,18 +1,18 @@
 /**
- * A slow link, on any machine: a proxy that passes on only this many bytes a second, each way.
+ * A slow link: a proxy that forwards a limited number of bytes per second in each direction.
  */
 
 import { once } from "node:events";
 import { connect, createServer } from "node:net";
 
-/** The interval, in milliseconds, at which bytes are passed on. */
+/** The interval at which bytes are forwarded, in milliseconds. */
 const STEP = 20;
 /**
- * The maximum time, in milliseconds, whose bytes a late timer passes on at once, so that the link is as fast on a busy machine.
+ * The maximum time, in milliseconds, that a late timer catches up at once, so that the link is as fast on a busy machine.
  */
 const LATEST = 2_000;
 
-/** Passes bytes from one socket to another, and reads no faster than it may write. */
+/** Forwards bytes between two sockets, and reads no faster than it may write. */
 function pass(from, to, perSecond) {
     from.pause();
     let last = performance.now();
@@ -34,9 +34,9 @@ function pass(from, to, perSecond) {
 }
 
 /**
- * Starts one before a port of this machine, and ends it with the test.
+ * Starts a slow link in front of a local port, and ends it with the test.
  *
- * @returns {Promise<string>} the WebSocket's address through it
+ * @returns {Promise<string>} the address of the WebSocket through the link
  */
 export async function startSlowLink(t, port, bytesPerSecond) {
     const sockets = new Set();

@@ -1,13 +1,13 @@
 /**
- * Waiting for conditions.
+ * Helpers that wait for conditions.
  */
 
 const DEADLINE = 45_000;
 
 /**
- * Checks a condition repeatedly until it is true, and returns its result.
+ * Checks a condition repeatedly until it is true. Returns its result.
  *
- * @param {string} what the condition, for the message if it does not become true
+ * @param {string} what the name of the condition, for the error message
  * @param {() => any} condition may be asynchronous
  */
 export async function eventually(what, condition) {

@@ -13,9 +13,9 @@ interface Events {
 
 export const app = createElement(RoomerProvider, { url: "/ws", options: { codec: "json" } }, "children");
 export const other = createElement(RoomerProvider, { client: connect<Events>("/ws", { codec: "json" }) });
-// @ts-expect-error: one of the two
+// @ts-expect-error: both props, of which only one is allowed
 export const both = createElement(RoomerProvider, { url: "/ws", client: connect<Events>("/ws", { codec: "json" }) });
-// @ts-expect-error: neither
+// @ts-expect-error: neither prop
 export const neither = createElement(RoomerProvider, {});
 
 export function Lobby() {
@@ -34,7 +34,7 @@ export function Lobby() {
     useEvent(room, "chatt", () => {});
     // @ts-expect-error: no such payload
     room?.send("chat", { txt: "" });
-    // @ts-expect-error: the list is not the caller's to change
+    // @ts-expect-error: the list is read-only
     ids.push("x");
     return [state, error?.code].join();
 }

@@ -60,7 +60,7 @@ client.on("state", (state, error) => console.log(state === "suspended", error?.c
 client.on("overflow", ({ room, event, to }) => console.log(room, event, to?.length));
 client.on("room", (room) => room.send("typing"));
 
-// Functions over any map, as a hook is, without a cast and without any.
+// Functions that are generic over the event map, such as a hook, need neither a cast nor `any`.
 function useEvent<E, K extends keyof E & string>(room: Room<E>, event: K, fn: (payload: E[K], from: string, direct: boolean) => unknown): () => void {
     return room.on(event, fn, { signal: new AbortController().signal });
 }
@@ -103,7 +103,7 @@ connect("/ws", { lazy: true, tokenIn: "protocol", token: null, debug: ({ what, r
 const size: number = lobby.count;
 console.log(size);
 
-// Requests: functions in the map.
+// Requests are functions in the event map.
 interface Calls {
     chat: { text: string };
     add: (numbers: [a: number, b: number]) => number;
@@ -147,12 +147,12 @@ const small: Client<Calls> = core.connect<Calls>("/ws", {
 core.connect("/ws").root.on("data", (payload) => payload.byteLength);
 console.log(small.id);
 
-// Rooms with a map, or a codec, of their own.
+// Rooms with their own event map or codec.
 client.join<{ move: { from: string; to: string } }>("game").send("move", { from: "e2", to: "e4" });
 client.join("notes", { codec: "text" }).send("note", "text");
 client.join("files", { codec: "bytes" }).on("chunk", (bytes) => bytes.byteLength);
 
-// Without a map, any event has the codec's payload.
+// Without an event map, each event has the codec's payload type.
 const bytes = connect(new URL("wss://example.org/ws"));
 bytes.root.send("data", new Uint8Array(1));
 bytes.root.send("data", new ArrayBuffer(1));
@@ -166,7 +166,7 @@ connect<{ data: Uint8Array }>("/ws").root.on("data", (payload) => payload.byteLe
 connect<{ at: Date }>("/ws", { codec: { encode: (date: Date) => new Uint8Array([date.getTime()]), decode: (raw) => new Date(raw[0]!) } })
     .root.on("at", (date) => date.toISOString());
 
-// The test kit fits, and so does the original client.
+// The test kit's types fit, and so do those of the original client.
 const server = createServer({ latency: 5, messageRate: { perSecond: 10 }, joinRate: { perSecond: 1, burst: 5 }, membership: (room) => (room === "big" ? "count" : "full") });
 connect("ws://test/ws", { ...server.options, codec: "json" });
 server.handle("chat", (conn, { room, text }) => conn.sendToRoom(room, "chat", text()));

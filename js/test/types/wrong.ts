@@ -1,4 +1,4 @@
-/** Code that must not compile: each expectation that is not met is an error of its own. */
+/** Code that must not compile: each unmet expectation is itself an error. */
 
 import { connect } from "roomer";
 import roomer from "roomer/compat";
@@ -13,7 +13,7 @@ interface Events {
 const client = connect<Events>("wss://example.org/ws", { codec: "json" });
 const lobby = client.join("lobby");
 
-// Payloads that are not the event's.
+// Payloads of the wrong type.
 // @ts-expect-error a string is not a { text }
 lobby.send("chat", "hello");
 // @ts-expect-error a property is missing
@@ -29,7 +29,7 @@ lobby.send("chat");
 // @ts-expect-error this event has no payload
 lobby.send("typing", { text: "hello" });
 
-// Events that are not in the map, or are not for messages.
+// Events that are missing from the map, or are not for messages.
 // @ts-expect-error unknown event
 lobby.send("chta", { text: "hello" });
 // @ts-expect-error unknown event
@@ -43,7 +43,7 @@ lobby.send("chat", { text: "psst" }, null);
 // @ts-expect-error a number is not a receiver
 lobby.send("chat", { text: "psst" }, 5);
 
-// What listeners get.
+// Arguments of listeners.
 // @ts-expect-error the payload is not a string
 lobby.on("chat", (text: string) => text);
 // @ts-expect-error no such property
@@ -53,7 +53,7 @@ lobby.on("chat", (payload, from: number) => from);
 
 async function read(): Promise<void> {
     for await (const { payload } of lobby.messages("cursor")) {
-        // @ts-expect-error a pair has no third
+        // @ts-expect-error a pair does not have a third item
         console.log(payload[2]);
     }
 }
@@ -79,18 +79,18 @@ calls.request("add", [1, 2], { timeOut: 5 });
 calls.handle("add", () => "3");
 // @ts-expect-error the payload is a pair of numbers
 calls.handle("add", (numbers: string) => numbers.length);
-// @ts-expect-error a member is read only
+// @ts-expect-error a member is read-only
 calls.member("id")!.info = 5;
 // @ts-expect-error history is a number
 connect("/ws").join("lobby", { history: true });
 
 // The smaller client.
-// @ts-expect-error a codec is an object there
+// @ts-expect-error the core accepts only objects as codecs
 core.connect("/ws", { codec: "json" });
 // @ts-expect-error not a feature
 core.connect("/ws", { features: ["requests"] });
 
-// Codecs and maps that do not fit.
+// Codecs and event maps that do not match.
 // @ts-expect-error objects need the codec "json"
 connect<Events>("/ws");
 // @ts-expect-error objects need the codec "json"
@@ -101,7 +101,7 @@ connect("/ws").root.send("data", { x: 1 });
 connect("/ws", { codec: "text" }).root.send("data", new Uint8Array(1));
 // @ts-expect-error no such codec
 connect("/ws", { codec: "xml" });
-// @ts-expect-error unknown payloads must be looked at first
+// @ts-expect-error unknown payloads must be narrowed first
 connect("/ws", { codec: "json" }).root.on("data", (payload) => payload.text);
 
 // Options and properties.
@@ -111,15 +111,15 @@ connect("/ws", { reconect: true });
 connect("/ws", { tokenIn: "header" });
 // @ts-expect-error a count is read-only
 lobby.count = 5;
-// @ts-expect-error an address is needed
+// @ts-expect-error an address is required
 connect();
-// @ts-expect-error read only
+// @ts-expect-error the name is read-only
 lobby.name = "other";
-// @ts-expect-error read only
+// @ts-expect-error the set is read-only
 lobby.memberSet.add("id");
 // @ts-expect-error no such state
 client.on("state", (state) => state === "opened");
 // @ts-expect-error no such event of the client
 client.on("chat", () => {});
-// @ts-expect-error one address, no options: that is connect()
+// @ts-expect-error the original client takes only an address; connect() takes options
 roomer("wss://example.org/ws", { codec: "json" });
