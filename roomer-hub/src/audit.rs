@@ -111,6 +111,7 @@ impl Tables {
             self.audit_room_guests(name, room)?;
             seats -= room.members().len();
         }
+        // Every seat refers to an entry that refers back, so only the counts can still differ.
         match seats {
             0 => Ok(()),
             _ => Err(format!("{seats} more seats of guests than guests in rooms")),
@@ -128,6 +129,7 @@ impl Tables {
         {
             return Err(format!("the snapshot of the guests of {name:?} is not {text}"));
         }
+        // Each peer must have one entry, whose numbers match its guests and are not both 0.
         for (index, entry) in room.peers().as_slice().iter().enumerate() {
             let peer = entry.peer;
             let is_second = room.peers().iter().take(index).any(|other| other == peer);

@@ -150,6 +150,7 @@ impl Hub {
         if self.peer_tag(peer).is_none() {
             return;
         }
+        // Only a guest's own peer may remove it.
         let guest = self.tables.find_guest(&id);
         let Some(guest) =
             guest.filter(|&guest| self.tables.guest_tables.guests[guest].peer == peer)

@@ -322,8 +322,8 @@ impl<'a> Actions<'a> {
 }
 
 impl Tables {
-    /// Updates the cached text of a room's members and guests, and writes the rest that no full
-    /// chunk contains.
+    /// Updates the cached chunks of a room's members and guests, and writes the entries after the
+    /// last full chunk.
     fn refresh_entries(&mut self, key: RoomKey, own: &mut Vec<u8>, abroad: &mut MemberList) {
         // Moved out, because building entries borrows the tables. A small room has no full chunks.
         let mut kept = self.rooms[key].entries.take();

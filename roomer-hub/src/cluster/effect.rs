@@ -319,7 +319,7 @@ pub enum Event {
         /// The reason that the peer was dropped.
         why: GoneCause,
     },
-    /// A peer's stream restarts from its members, since messages from it may be missing.
+    /// A peer's stream is restarted, because messages from it may be missing.
     Reset {
         /// The id of the peer.
         node: NodeId,

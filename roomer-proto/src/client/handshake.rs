@@ -47,6 +47,7 @@ pub(super) fn request(
     let address = add_query(address.clone(), is_extended, session);
     let key = BASE64.encode(&key);
     let mut text = String::new();
+    // Writing to a `String` cannot fail.
     let _ = write!(
         text,
         "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -61,6 +62,7 @@ pub(super) fn request(
     if !protocols.is_empty() {
         let _ = write!(text, "{PROTOCOLS}: {}\r\n", protocols.join(", "));
     }
+    // `Address::header` has rejected line breaks, and the names of the headers above.
     for (name, value) in address.headers() {
         let _ = write!(text, "{name}: {value}\r\n");
     }

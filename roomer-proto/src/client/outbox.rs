@@ -338,8 +338,8 @@ impl Outbox {
             self.queued_bytes += item.bytes.len();
             self.queue.push_front(item);
         }
-        // In the next session, joins, leaves and the info are queued again from the application's
-        // settings. Answers and tokens belong to the lost session.
+        // Joins, leaves and the info are queued again in the next session, if they are still wanted.
+        // Answers and tokens belong to the lost session.
         self.requests.clear();
         self.probes.clear();
         (self.sent_bytes, self.written, self.confirmed, self.unprobed) = (0, 0, 0, 0);

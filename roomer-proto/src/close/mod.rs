@@ -266,7 +266,7 @@ pub const TOO_SLOW: Close = retry(
 )
 .with_reason("too slow");
 
-/// A message of the client stopped arriving, or arrives too slowly (message_timeout).
+/// A message from the client has stalled, or is arriving too slowly (message_timeout).
 pub const UNFINISHED: Close = retry(
     code::TRY_AGAIN_LATER,
     Sender::Server,

@@ -207,6 +207,7 @@ impl<'a> Item<'a> {
     }
 
     fn encode_content(&self, out: &mut Vec<u8>) {
+        // The last field extends to the end of the item, so it needs no length prefix.
         match self {
             Item::Beat(beat) => beat.encode(out),
             Item::Want { stream, after } => {

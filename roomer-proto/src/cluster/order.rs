@@ -128,6 +128,7 @@ impl<'a> OrderItem<'a> {
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        // The last field extends to the end of the item, so it needs no length prefix.
         match self {
             OrderItem::Message { number, except, packet } => {
                 out.push(MESSAGE);
