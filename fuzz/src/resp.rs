@@ -112,7 +112,7 @@ fn run(wire: &[u8], sizes: &[usize]) -> Vec<Seen> {
                 SessionEvent::Down(reason) => {
                     let is_short = reason.len() < 2000 && !reason.contains(char::is_control);
                     assert!(is_short, "{reason:?}");
-                    // A text quoted from the server may contain anything.
+                    // Text quoted from the server may contain anything.
                     let is_form = FORM.iter().any(|part| reason.contains(part));
                     let is_form = is_form && !reason.starts_with("it reports: ");
                     seen.push(if is_form { Seen::Malformed } else { Seen::Down });

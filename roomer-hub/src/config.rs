@@ -10,14 +10,14 @@ use crate::rate::Rate;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// Whether a client must be a member of a room to send to it. Default `true`: a message
+    /// True if a client must be a member of a room to send to it. Default `true`: a message
     /// from a non-member is dropped and counted. The Go original delivers it.
     pub members_only: bool,
-    /// Whether events that start with `roomer:` belong to the extended protocol
+    /// True if events that start with `roomer:` belong to the extended protocol
     /// ([`roomer_proto::extended`]) and are rejected. Default `true`. The Go original does not
     /// have them.
     pub extended: bool,
-    /// Whether the other members are notified again when a member repeats its join. Default
+    /// True if the other members are notified again when a member repeats its join. Default
     /// `false`: a repeated join is only acknowledged. The Go original notifies the members.
     pub announce_rejoin: bool,
     /// The maximum length of a room or event name in bytes. Default 4,096. Names are stored as
@@ -26,19 +26,19 @@ pub struct Config {
     /// The maximum number of rooms per connection, including `root`. Default 1,100, which
     /// exceeds the 1,000 rooms that clients of the original are known to use.
     pub max_rooms: usize,
-    /// Whether a client's join requires the application's permission
+    /// True if a client's join requires the application's permission
     /// ([`Action::Authorize`](crate::Action::Authorize)). Default `false`. Joins rejected by
     /// another rule, repeated joins, and joins by the server are not authorized.
     pub authorize_join: bool,
-    /// Whether a client's message to a room requires the application's permission. Default `false`.
+    /// True if a client's message to a room requires the application's permission. Default `false`.
     pub authorize_publish: bool,
-    /// Whether a client's direct message requires the application's permission. Default `false`.
+    /// True if a client's direct message requires the application's permission. Default `false`.
     pub authorize_direct: bool,
-    /// Whether a client may set its own info with the application's permission. Default
+    /// True if a client may set its own info with the application's permission. Default
     /// `false`: only the application can set it.
     pub authorize_info: bool,
-    /// The maximum length of an info set by a client, in bytes of JSON. Default 1,024. The info
-    /// is sent to each member of its rooms, in every list of members.
+    /// The maximum length of the info that a client sets, in bytes of JSON. Default 1,024. The
+    /// info is sent to each member of its rooms, in every list of members.
     pub max_info: usize,
     /// The rate at which a client may set its info; above it, the info is rejected. Default:
     /// one per second, with bursts of 16, since each change is sent to all extended members of
@@ -55,7 +55,7 @@ pub struct Config {
     /// random, so that a client of an earlier process does not mistake the history for one that
     /// it knows. Default 0.
     pub first_epoch: u64,
-    /// Whether direct messages are delivered only between connections that share a room.
+    /// True if direct messages are delivered only between connections that share a room.
     /// Default `false`: a client can send to any id that it knows. `root` does not count,
     /// because every connection starts there. Messages to oneself are always delivered. Other
     /// messages are dropped and counted.
@@ -137,7 +137,7 @@ impl Config {
     }
 }
 
-/// How the members of a room are notified of each other.
+/// The way in which the members of a room are notified of each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Presence {

@@ -89,7 +89,7 @@ impl GuestTables {
         }
     }
 
-    /// Replaces the profile of a guest. The new profile must not be empty.
+    /// Replaces the profile of a guest. An empty profile must be passed as `None`.
     pub(crate) fn set_profile(
         &mut self,
         key: HashKey,

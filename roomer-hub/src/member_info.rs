@@ -302,7 +302,7 @@ impl<'a> Actions<'a> {
         }
     }
 
-    /// Returns the action that sends an extended client the members of a room, with their infos.
+    /// Returns the action that sends an extended client the members of a room, with their info.
     #[cold]
     #[inline(never)]
     pub(crate) fn members_ack(&self, room: RoomKey) -> Action<'a> {

@@ -21,7 +21,7 @@ impl Hub {
         self.opened(id, conn)
     }
 
-    /// Opens a connection that has an info or a user.
+    /// Opens a connection that has info or a user.
     #[cold]
     #[inline(never)]
     pub(crate) fn open_with_profile<'a>(

@@ -13,8 +13,8 @@ pub enum Permission {
     Info,
 }
 
-/// Whether a packet has already been authorized. If it has not, a permission may be required,
-/// depending on the configuration.
+/// The state of a packet's authorization. Before it is authorized, a permission may be
+/// required, depending on the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Authorization {
     Required,

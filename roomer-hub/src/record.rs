@@ -132,7 +132,7 @@ impl ErrorPacket {
     }
 }
 
-/// The records of the last input, with their data that is not in the tables.
+/// The records of the last input, and the data they need besides the tables.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     pub(crate) records: Vec<Record>,

@@ -109,7 +109,7 @@ pub(crate) struct Room {
     members: Vec<Member>,
     /// The ids in the order of `members`; empty unless the room has full presence.
     list: MemberList,
-    /// The members and their infos as JSON; `None` until an extended member needs them.
+    /// The members and their info as JSON; `None` until an extended member needs them.
     pub(crate) entries: Option<Box<EntryChunks>>,
     /// The members on other nodes; `None` if there are no such members.
     guests: Option<Box<RoomGuests>>,

@@ -125,7 +125,7 @@ impl<'a> Snapshot<'a> {
         Snapshot { full: &[], tail: text, rest: None, end: b"" }
     }
 
-    /// Creates a snapshot of the members and the guests, both with infos.
+    /// Creates a snapshot of the members and the guests, both with their info.
     pub(crate) fn with_info(
         full: &'a [Bytes],
         tail: &'a [u8],

@@ -1,4 +1,4 @@
-//! Lists of members with infos, around the chunk boundaries of the cached text.
+//! Lists of members with info, around the chunk boundaries of the cached text.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not recognize
 
 use std::time::Duration;

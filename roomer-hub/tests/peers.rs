@@ -1,4 +1,4 @@
-//! Which inputs from peers a hub accepts, and where it routes messages between nodes.
+//! Inputs from peers that a hub accepts, and the routes of messages between nodes.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
 
 #[path = "support/node.rs"]

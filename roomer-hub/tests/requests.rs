@@ -1,4 +1,4 @@
-//! Which requests reach a handler or a client, and which answers reach the requester.
+//! Requests that reach a handler or a client, and answers that reach the requester.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
 
 #[path = "support/exchange.rs"]

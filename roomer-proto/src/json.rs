@@ -1,4 +1,4 @@
-//! JSON payloads by serde. The protocol itself does not depend on JSON.
+//! JSON payloads with serde. The protocol itself does not depend on JSON.
 
 use alloc::vec::Vec;
 

@@ -7,11 +7,11 @@
 //! | this crate contains | it does not depend on |
 //! |---|---|
 //! | packets, names, reserved events, errors of decoding, [close codes](close), [the extended protocol](extended) | sockets, clocks, runtimes |
-//! | feature `client`: the client of a room server over memory | sockets, clocks, runtimes |
+//! | feature `client`: the client of a room server without I/O | sockets, clocks, runtimes |
 //! | feature `cluster`: frames between the nodes of a cluster | brokers, and what nodes do with frames |
-//! | feature `deflate`: compressed messages (permessage-deflate) over memory | rooms and their members |
-//! | feature `json`: payloads by serde | |
-//! | feature `websocket`: one connection's WebSocket frames over memory | rooms and their members |
+//! | feature `deflate`: compressed messages (permessage-deflate) without I/O | rooms and their members |
+//! | feature `json`: JSON payloads with serde | |
+//! | feature `websocket`: one connection's WebSocket frames without I/O | rooms and their members |
 //!
 //! Without features, the crate is `no_std` (with `alloc`). It never allocates based on a length
 //! that a peer has merely announced, and input from a peer cannot make it panic.

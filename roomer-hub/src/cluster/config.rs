@@ -18,15 +18,14 @@ pub struct Config {
     pub settings: u64,
     /// The interval between beats. Default 1 s.
     pub beat: Duration,
-    /// The time without received frames after which a peer counts as dead. Default 5 s, which
-    /// tolerates the loss of four beats.
+    /// The time without received frames after which a peer counts as dead. Default 5 s, five beats.
     pub dead_after: Duration,
     /// The time to wait for the first beats of peers before the node is
     /// [formed](super::Cluster::is_formed). Default 2 s, two beats.
     pub form_wait: Duration,
     /// The maximum time for which a missing frame may hold back later ones. Default 500 ms.
     pub repair_wait: Duration,
-    /// How the loss of a peer's messages is signalled to clients. Default [`Loss::Rejoin`].
+    /// The way in which the loss of a peer's messages is signalled to clients. Default [`Loss::Rejoin`].
     pub loss: Loss,
     /// The message order of rooms, by pattern: a room's name, or a prefix followed by `*`. The
     /// first matching pattern applies; without a match, it is [`Order::Sender`]. Should be the
@@ -57,8 +56,8 @@ pub struct Config {
     pub max_seats: usize,
 }
 
-/// How a node signals to its clients that messages of a peer may be lost, after a frame could
-/// not be recovered.
+/// The way in which a node signals to its clients that messages of a peer may be lost, after a
+/// frame could not be recovered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Loss {

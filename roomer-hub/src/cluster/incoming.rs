@@ -102,7 +102,7 @@ impl Hole {
     }
 }
 
-/// How to treat a received frame.
+/// The treatment of a received frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
     /// Apply the frame: it is the next one of its stream.
@@ -274,8 +274,8 @@ impl Incoming {
         Some(self.next == last + 1 && self.partial.is_empty())
     }
 
-    /// Returns true if the digests of the peer's members, infos or users differ from those of
-    /// its stream.
+    /// Returns true if the digests of the peer's members, their info or users differ from those
+    /// of its stream.
     pub(super) fn differs(&self, beat: &Beat<'_>, profiles: Option<u64>) -> bool {
         // Earlier releases do not report a profile digest.
         self.digest != beat.digest

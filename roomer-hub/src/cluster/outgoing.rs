@@ -115,7 +115,8 @@ impl Outgoing {
     /// Appends an item to the frame being collected, sealing frames as they fill up.
     pub(super) fn push(&mut self, item: &Item<'_>, sealing: &Sealing) {
         let max = sealing.max_frame();
-        // An item larger than a frame starts a new frame, so that as few parts as possible are needed.
+        // An item larger than a frame starts a frame of its own, so that as few parts as
+        // possible are needed.
         if self.open.len() > HEAD_MAX && self.open.len() + item.encoded_len() > max {
             self.seal(sealing);
         }

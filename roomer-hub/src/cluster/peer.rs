@@ -58,7 +58,7 @@ pub(super) struct Peer {
     pub(super) has_other_settings: bool,
     /// The number of the peer's last ordered message that has arrived, or belongs to an earlier stream.
     pub(super) ordered: u64,
-    /// The time since when senders have been paused because of the peer.
+    /// The time at which the current pause of senders because of the peer began.
     congested_since: Option<Duration>,
     /// The time until which senders are not paused again, because the peer did not recover
     /// during the last pause.

@@ -80,7 +80,7 @@ impl Cluster {
             self.effects.push(Effect::GuestProfile { peer, id, profile });
         }
         if !is_within {
-            // Not counted as a bad frame, because the peer may allow longer infos than this node.
+            // Not counted as a bad frame, because the peer may allow longer info than this node.
             self.report(Event::Refused { why: RefusedCause::TooLarge });
         }
         Ok(())

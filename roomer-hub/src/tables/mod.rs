@@ -35,7 +35,7 @@ pub struct Tables {
     /// An index of the rooms by name.
     pub(crate) names: HashTable<RoomKey>,
     pub(crate) guest_tables: GuestTables,
-    /// Unanswered requests, for connections that have some.
+    /// The unanswered requests of each connection that has any.
     pub(crate) exchanges: HashMap<ConnKey, Exchange, HashKey>,
     /// The histories of rooms; `None` if no room has a history.
     pub(crate) histories: Option<Box<Histories>>,

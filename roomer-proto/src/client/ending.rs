@@ -135,8 +135,8 @@ impl Client {
         }
     }
 
-    /// Closes the client: writes what has been sent, then a close frame. The server's close frame
-    /// completes the handshake.
+    /// Closes the client. It writes all committed packets, then a close frame, and waits for
+    /// the server's close frame.
     pub fn close(&mut self, now: Duration) {
         match self.state {
             State::Open => {

@@ -104,7 +104,7 @@ impl Sink for Messages<'_> {
         self.pass(Outgoing::Message(bytes));
     }
 
-    // Browsers cannot send pings; `transmit_packets` sends a probe packet instead.
+    // Unused: `transmit_packets` requests a confirmation instead.
     fn ping(&mut self) {}
 
     fn close(&mut self, code: u16) {

@@ -196,9 +196,9 @@ impl Client {
     /// [`transmit`](Self::transmit) has work to do; `None` if only the driver or the application
     /// can cause work.
     ///
-    /// Call this after both. Work that is overdue waits for something other than time, such as a
-    /// writable socket, and must not mask later timers: the timeout of a network that accepts no
-    /// bytes is one of them.
+    /// Call this after both. Work that is overdue waits for something other than time, such as
+    /// a writable socket, and must not mask later timers, such as the timeout for a network
+    /// that accepts no bytes.
     #[must_use]
     pub fn deadline(&self, now: Duration) -> Option<Duration> {
         let times = self.lifecycle_deadlines().into_iter().flatten();

@@ -6,8 +6,8 @@ use core::time::Duration;
 /// after a reconnect.
 pub(super) const GRACE: Duration = Duration::from_secs(4);
 pub(super) const LONGEST_GRACE: Duration = Duration::from_secs(30);
-/// Additional grace, as a multiple of the time without a connection. It covers the doubling of
-/// reconnect delays, which jitter can cut short.
+/// Additional grace, as a multiple of the time without a connection. Others may reconnect much
+/// later than this client, because delays double and jitter shortens some of them.
 pub(super) const GRACE_FACTOR: u32 = 4;
 
 /// The maximum number of unconfirmed packets while others are queued: initially, and after growing

@@ -16,8 +16,8 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// Whether to request the extended protocol. The client falls back to the plain protocol if the
-    /// server does not support it. Default true.
+    /// True to request the extended protocol. The client falls back to the plain protocol if
+    /// the server does not support it. Default true.
     pub extended: bool,
     /// The maximum delay before the first reconnect, doubled after each failure. Default 500 ms.
     pub min_delay: Duration,
@@ -51,11 +51,10 @@ pub struct Options {
     /// Default `None`.
     #[cfg(feature = "deflate")]
     pub deflate: Option<usize>,
-    /// Whether the application provides a new token for each attempt. If so, the client also
-    /// reconnects after 1008 `login expired`, which cannot be prevented while a machine is
-    /// suspended, and after a status of 401 or 403. Otherwise the same credentials would be
-    /// rejected again. The builders of the adapters set this if they are given a token function.
-    /// Default false.
+    /// True if the application provides a new token for each attempt. The client then also reconnects
+    /// after 1008 `login expired`, which cannot be prevented while a machine is suspended, and after
+    /// a status of 401 or 403. Otherwise the same credentials would be rejected again. The builders
+    /// of the adapters set this if they are given a token function. Default false.
     pub renews_login: bool,
     /// Replaces the [table of close codes](crate::close): returns true if the client should not
     /// reconnect after this code and reason. Default `None`.

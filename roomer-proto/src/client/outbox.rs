@@ -76,9 +76,9 @@ pub(super) struct Outbox {
     written: usize,
     /// The number of packets confirmed so far; the first in `sent` is the next one.
     confirmed: u64,
-    /// Joins, leaves and other requests that are not committed yet.
+    /// Joins, leaves, answers and other control packets that are not committed yet.
     requests: VecDeque<Item>,
-    /// Messages that are not committed yet.
+    /// Messages and requests that are not committed yet.
     queue: VecDeque<Item>,
     queued_bytes: usize,
     /// The maximum number of unconfirmed packets; `None` once a backlog has been sent.
@@ -165,8 +165,7 @@ impl Outbox {
     }
 
     fn fits(&self, limits: Limits) -> bool {
-        // Compares the bytes already sent, so that a message longer than the limit can still be
-        // sent alone.
+        // Does not count the next packet, so that a packet longer than the limit can still be sent.
         self.sent_bytes <= limits.bytes && self.window.is_none_or(|window| self.sent.len() < window)
     }
 

@@ -144,7 +144,7 @@ impl Client {
         }
     }
 
-    /// Handles a first packet other than `hello`, which only a plain server sends.
+    /// Handles the first packet of a plain server, which is any packet other than `hello`.
     fn plain(&mut self, now: Duration) {
         if self.session.is_some() {
             self.end_session(now);

@@ -60,7 +60,7 @@ impl Client {
         }
     }
 
-    /// Answers a request.
+    /// Answers a request with a payload.
     ///
     /// # Errors
     ///

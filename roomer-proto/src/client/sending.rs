@@ -71,7 +71,8 @@ impl Client {
         Ok(Sent::Queued)
     }
 
-    /// Returns the maximum size of a message that the server accepts, or else of a field.
+    /// Returns the maximum size of a message: the limit announced by the server, or else that
+    /// of a field.
     pub(super) fn most_bytes(&self) -> usize {
         let announced = self.session.as_ref().map_or(usize::MAX, |session| session.max_message);
         // Also limited by the protocol, so that encoding cannot panic.

@@ -46,7 +46,7 @@ pub(super) struct Socket {
     pub(super) due: Duration,
     /// True if `due` was extended after the program was suspended.
     pub(super) is_extended: bool,
-    /// Whether a close frame must be sent, and whether it has been sent.
+    /// True if a close frame must be sent, and if it has been sent.
     pub(super) must_close: bool,
     pub(super) has_closed: bool,
 }

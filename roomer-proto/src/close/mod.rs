@@ -33,7 +33,7 @@ pub struct Close {
     pub fault: Fault,
     /// The delay before a client reconnects; `None` if it does not.
     pub wait: Option<Wait>,
-    /// Whether a client that can get a new token reconnects nevertheless, as after
+    /// True if a client that can get a new token reconnects nevertheless, as after
     /// [`Wait::Normal`]. A suspended machine could not renew its login in time.
     pub relogin: bool,
     /// A sentence for log files and docs, without a full stop.

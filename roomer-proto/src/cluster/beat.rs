@@ -6,7 +6,7 @@ use super::FrameError;
 use super::cursor::{Cursor, prefixed_len, put_prefixed, put_varint, varint_len};
 use super::ends::StreamEnds;
 
-/// A node's periodic report of its version, load and streams.
+/// The contents of a beat, as sent to all nodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Beat<'a> {
     /// The oldest frame version that the node decodes.

@@ -23,7 +23,7 @@ pub struct Head {
     pub cluster: u64,
     /// The sending node.
     pub from: NodeId,
-    /// Whether the frame is a control frame or part of a stream.
+    /// The frame's kind: a control frame, or part of a stream.
     pub kind: FrameKind,
 }
 

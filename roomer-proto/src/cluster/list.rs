@@ -69,7 +69,7 @@ impl<'a> Names<'a> {
             List::Encoded(bytes) => (&[][..], bytes),
         };
         let mut cursor = Cursor(encoded);
-        // Fails only at the end, since `decode` has validated each name.
+        // An error means the end of the list, since `decode` has validated each name.
         let decoded = core::iter::from_fn(move || cursor.name("name").ok());
         given.iter().copied().chain(decoded)
     }

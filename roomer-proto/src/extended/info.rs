@@ -26,7 +26,7 @@ use crate::extended::json_text::{is_json, quote};
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Info(Arc<str>);
 
-/// The text is not a valid info. The caller, or the client that sent it, is at fault.
+/// The text is not valid info. The caller, or the client that sent it, is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the info is not one JSON value, or is nested more than 64 deep")]
 pub struct InvalidInfo;
@@ -55,7 +55,7 @@ impl Info {
         core::str::from_utf8(payload).map_err(|_| InvalidInfo).and_then(Info::new)
     }
 
-    /// Creates an info that is a JSON string.
+    /// Creates info that is a JSON string.
     #[must_use]
     pub fn string(text: &str) -> Self {
         let mut quoted = String::with_capacity(text.len() + 2);
@@ -63,7 +63,7 @@ impl Info {
         Info(quoted.into())
     }
 
-    /// Serializes a value into an info (feature `json`).
+    /// Serializes a value into info (feature `json`).
     ///
     /// # Errors
     ///

@@ -16,7 +16,7 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// Creates a profile. An info of `null` counts as no info.
+    /// Creates a profile. The info `null` counts as no info.
     #[must_use]
     pub fn new(info: Option<Info>, user: Option<&str>) -> Self {
         let user = user.map(|user| {
@@ -24,12 +24,12 @@ impl Profile {
             quote(user, &mut quoted);
             quoted
         });
-        // A client that sets `null` must look to others like one without an info.
+        // A client that sets `null` must look to others like one without info.
         Profile { info: info.filter(|info| !info.is_null()), user }
     }
 
-    /// Creates a profile from an info and a user name that is a quoted JSON string. An empty
-    /// text means that the part is missing.
+    /// Creates a profile from info and a user name that is a quoted JSON string. An empty text
+    /// means that the part is missing.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl Profile {
         is_other
     }
 
-    /// Returns true if there is neither an info nor a user.
+    /// Returns true if there is neither info nor a user.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.info.is_none() && self.user.is_none()

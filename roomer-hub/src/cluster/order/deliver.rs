@@ -121,7 +121,7 @@ impl Cluster {
             }
             for ((node, number), message) in &mut room.messages {
                 message.age += passed;
-                // A placed message only waits for earlier ones, which arrive or are given up.
+                // A placed message waits only for earlier ones, which arrive or are given up.
                 if message.age >= dead_after && !message.is_placed {
                     lost.push((name.clone(), *node, *number));
                 }

@@ -50,8 +50,8 @@ impl Agreement {
     ///
     /// # Errors
     ///
-    /// [`WrongAnswer`] if the response does not contain exactly the two offered parameters,
-    /// besides the optional window.
+    /// [`WrongAnswer`] if the response lacks one of the two offered parameters, or contains
+    /// others besides them and the server's window.
     pub fn confirm<'a>(
         lines: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<Option<Self>, WrongAnswer> {
