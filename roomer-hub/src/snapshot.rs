@@ -163,7 +163,7 @@ impl<'a> Snapshot<'a> {
     }
 }
 
-/// A part of a [`Snapshot`]: chunks that can be shared, followed by a text to copy.
+/// A part of a [`Snapshot`]: chunks that can be shared, followed by text to copy.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'a> {
     full: &'a [Bytes],

@@ -35,7 +35,8 @@ impl Net {
     }
 }
 
-/// Replaces a text in the frames of a node with another text of the same length, once.
+/// Replaces the first occurrence of a string in the frames of a node with another string of the
+/// same length.
 fn replace_once(net: &mut Net, node: usize, old: &'static [u8], new: &'static [u8]) {
     let mut is_done = false;
     net.change = Box::new(move |from, frame| {

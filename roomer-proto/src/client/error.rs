@@ -125,7 +125,7 @@ pub enum RequestError {
         /// A code of the protocol ([`ErrorCode`](crate::extended::ErrorCode)), or one chosen by the
         /// client that answered.
         code: String,
-        /// A text for developers; may be empty.
+        /// A message for developers; may be empty.
         message: String,
     },
 }

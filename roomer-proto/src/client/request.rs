@@ -74,7 +74,7 @@ impl Request {
 pub struct ServerError {
     /// One of the protocol's codes, [`ErrorCode`](crate::extended::ErrorCode).
     pub code: String,
-    /// A text for developers.
+    /// A message for developers.
     pub message: String,
     /// The room of the packet, possibly truncated.
     pub room: String,

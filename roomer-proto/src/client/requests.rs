@@ -76,7 +76,7 @@ impl Client {
     }
 
     /// Answers a request with an error: a code of the protocol ([`ErrorCode`]) or of the
-    /// application, and a text for developers.
+    /// application, and a message for developers.
     ///
     /// # Errors
     ///

@@ -94,7 +94,8 @@ impl FragmentedMessage {
         Ok(())
     }
 
-    /// Validates the new part of a text. A fragment may end inside a character, but the message may not.
+    /// Validates the new part of a text message. A fragment may end inside a character, but the
+    /// message may not.
     fn check_text(&mut self, is_last: bool) -> Result<(), Violation> {
         // Does not restart from the beginning, which would be quadratic in the number of fragments.
         match core::str::from_utf8(&self.data[self.checked..]) {

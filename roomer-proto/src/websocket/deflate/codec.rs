@@ -83,7 +83,7 @@ impl Inflater {
     /// # Errors
     ///
     /// A [`Violation`] to close the connection with: 1007 if `data` is not valid compressed
-    /// data, or a text is not UTF-8; 1009 if the message is longer than `max_message`.
+    /// data, or text is not UTF-8; 1009 if the message is longer than `max_message`.
     pub fn inflate(
         &mut self,
         kind: Kind,
