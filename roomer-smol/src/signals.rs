@@ -15,7 +15,7 @@ use smol::stream::StreamExt;
 /// A second signal ends the process immediately with exit code 130 or 143, which shells report for
 /// these signals.
 ///
-/// If handling the signals is not permitted by the system, the future never completes, and the signals
+/// If the system does not permit the signals to be handled, the future never completes, and the signals
 /// keep their default action.
 pub fn shutdown_signal() -> impl Future<Output = ()> + Send + 'static {
     let signals = Signals::catch();

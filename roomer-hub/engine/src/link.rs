@@ -21,7 +21,7 @@ const MAX_EVENTS: usize = 64;
 /// The maximum number of rounds in one poll before the task yields.
 const MAX_ROUNDS: usize = 8;
 
-/// How long a stopping node tries to publish its last frame.
+/// The time limit for a stopping node to publish its last frame.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Runs the link of a node; see [`Server::run_cluster`](crate::Server::run_cluster).
@@ -80,9 +80,9 @@ struct LinkTask<'s, C, F, S> {
     sleep: F,
     /// The runtime's timer and its deadline.
     timer: Option<(Duration, Pin<Box<S>>)>,
-    /// When to flush the rooms left by the last flush.
+    /// The time at which to flush the rooms left by the last flush.
     flush_at: Option<Moment>,
-    /// When a stopping node gives up publishing its last frame.
+    /// The deadline at which a stopping node no longer tries to publish its last frame.
     goodbye: Option<Duration>,
     /// True once everything is published and the link is being closed.
     is_closing: bool,
@@ -140,8 +140,8 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
         if !has_more && state.is_some_and(|state| state.machine.wake_at() <= now) {
             core.apply_cluster(now, Input::Tick);
         }
-        // Only after all connections have ended, so that peers receive their leaves before the last
-        // frame.
+        // The node stops only after all connections have ended, so that peers receive their leaves
+        // before the last frame.
         let stops =
             self.goodbye.is_none() && shared.is_closing() && core.outbound.writers.is_empty();
         if stops {

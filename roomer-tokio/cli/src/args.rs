@@ -79,7 +79,7 @@ Examples:
   ROOMER_LISTEN=0.0.0.0:8080 roomer serve roomer.toml
   roomer serve --print-config > roomer.toml")]
     Serve(Serve),
-    /// Check the configuration of a server, including what the environment adds to it.
+    /// Check the configuration of a server, including the variables of the environment.
     #[command(after_help = "\
 Each mistake is a line with its place, the key, and what to write instead.
 
@@ -190,7 +190,7 @@ pub(crate) struct Talk {
 pub(crate) struct Decode {
     /// The file to read; standard input by default.
     pub(crate) file: Option<PathBuf>,
-    /// How to interpret the bytes.
+    /// The interpretation of the bytes.
     #[arg(long, value_enum, default_value_t = Bytes::Auto)]
     pub(crate) bytes: Bytes,
 }

@@ -197,7 +197,8 @@ impl Talker<'_> {
     fn member(&self, start: &str) -> Option<roomer_proto::ConnId> {
         self.room.with_members(|members| {
             let mut found = members.ids().filter(|id| id.as_str().starts_with(start));
-            // Only if it is unique: a direct message must not reach another member by accident.
+            // Returned only if it is unique: a direct message must not reach another member by
+            // accident.
             found.next().filter(|_| found.next().is_none()).copied()
         })
     }

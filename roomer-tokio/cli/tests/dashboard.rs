@@ -61,7 +61,8 @@ fn each_query_is_about_a_metric_of_the_server_with_its_labels() {
     let cluster = ["--cluster-url", &broker, "--cluster-node", "a"];
     let webhook = ["--webhooks-events", &hook, "--webhooks-secret", secret.path()];
     let serving = Serving::start(&[&[file.path()][..], &cluster, &webhook].concat());
-    // Codes and states appear once they occur, so a connection is closed and a request rejected.
+    // Metrics with a code or a state appear only after the first occurrence, so a connection is closed
+    // and a request rejected.
     let tail = Tail::start(&serving, "lobby", &[]);
     let authorization = format!("Authorization: Bearer {KEY}");
     let path = format!("/v1/connections/{}", tail.id());

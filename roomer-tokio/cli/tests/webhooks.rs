@@ -317,7 +317,7 @@ fn a_join_is_permitted_by_the_rules_and_then_by_the_webhook() {
         assert!(!joins(&format!("team-{room}")), "{room}");
         assert_eq!(hook.next().json()["room"], format!("team-{room}"));
     }
-    // It is not called for joins that a rule denies, nor for other rooms.
+    // The webhook is not called for joins that a rule denies, nor for other rooms.
     assert!(!joins("team-none") && joins("lobby"));
     assert!(hook.arrived().is_empty());
     assert_eq!(requests(&serving, "may_join", "accepted"), 1);

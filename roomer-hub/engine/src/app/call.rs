@@ -1,4 +1,4 @@
-//! Error types of the application's code, and catching of its panics.
+//! Errors and panics of the application's code.
 
 use std::any::Any;
 use std::error::Error;

@@ -10,7 +10,8 @@ use crate::app::call::HandlerError;
 pub(crate) type ReplyResult = Result<Bytes, HandlerError>;
 
 /// An error of a request handler whose code and text are sent to the client. Any other error is
-/// reported to [`on_error`](crate::Builder::on_error), and the client only receives the code `failed`.
+/// reported to [`on_error`](crate::Builder::on_error), and only its code, usually `failed`, is sent to
+/// the client.
 ///
 /// ```
 /// # use roomer_engine as roomer_tokio;

@@ -139,8 +139,8 @@ impl<R: Runtime> Driver<R> {
             }
         }
         match &mut self.link {
-            // Only after all earlier bytes are written: a packet that is still in the machine can be
-            // withdrawn, or is reported as unsent.
+            // Called only after all earlier bytes are written: a packet that is still in the machine
+            // can be withdrawn, or is reported as unsent.
             Link::Open(_) if self.out.is_empty() => {
                 let mut keys = Keys::new(&shared);
                 inner.machine.transmit(now, &mut self.out, &mut || keys.next());

@@ -73,8 +73,8 @@ impl<R> Client<R> {
 
     /// Joins a room with history, and requests its last messages. They arrive before any other message.
     /// After a reconnect they are sent again only if the server no longer has everything that the
-    /// client has missed ([`Event::Missed`](super::Event::Missed)). Only the first call for a room
-    /// requests them.
+    /// client has missed ([`Event::Missed`](super::Event::Missed)). The first call of
+    /// [`join`](Self::join) or of this method for a room determines whether they are requested.
     ///
     /// A stream of [`Client::events`] created before this call receives all of them. A stream of
     /// [`Room::messages`] may be created too late, since the client runs in a separate task.

@@ -139,7 +139,8 @@ impl Future for RequestFuture {
             Err(error) => return Poll::Ready(Err(RequestError::NotSent(error))),
         };
         let mut inner = self.shared.lock();
-        // Without a slot the answer was returned already; a completed future is not polled again.
+        // If there is no slot, the answer was already returned, and a completed future is not polled
+        // again.
         let Some(slot) = inner.answers.0.get_mut(&request) else { return Poll::Pending };
         match slot.answer.take() {
             Some(answer) => {

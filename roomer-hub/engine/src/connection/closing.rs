@@ -27,10 +27,10 @@ const CLOSE_EXTENSIONS: u32 = 12;
 pub(super) struct Closing {
     /// Finds the peer's close frame. `None` if that would need much memory, or before the upgrade.
     session: Option<Session>,
-    /// How long the client may accept none of the last bytes.
+    /// The maximum time for which the client may accept none of the last bytes.
     wait: Duration,
-    /// When the connection is dropped. Postponed while the client accepts bytes, but not beyond
-    /// `latest`.
+    /// The deadline at which the connection is dropped. Postponed while the client accepts bytes, but
+    /// not beyond `latest`.
     until: Duration,
     latest: Duration,
     /// The writer's count of how often a full socket has accepted bytes again.

@@ -29,7 +29,7 @@ pub(crate) struct Established {
     pub(crate) session: Session,
     pub(crate) keep_alive: KeepAlive,
     pub(crate) activity: Activity,
-    /// When the connection's task has to flush large rooms.
+    /// The time at which the connection's task has to flush large rooms.
     pub(crate) flush_at: Option<Moment>,
     /// Present if the client uses the extended protocol.
     pub(crate) session_state: Option<Box<SessionState>>,

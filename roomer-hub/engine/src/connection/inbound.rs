@@ -35,7 +35,7 @@ pub(super) struct Inbound<'c, 's> {
     activity: &'c mut Activity,
     session_state: &'c mut Option<Box<SessionState>>,
     now: Duration,
-    /// When the pause ends, if a receiver is above its high-water mark.
+    /// The time at which the pause ends, if a receiver is above its high-water mark.
     pause_until: Duration,
 }
 
@@ -62,11 +62,11 @@ impl Established {
         bytes: &mut [u8],
         now: Duration,
     ) -> bool {
-        // Also without bytes: while a handler was pending nothing was read, which must not count as
-        // silence.
+        // Reset even if there are no bytes: nothing was read while a handler was pending, which must
+        // not count as silence.
         self.keep_alive.received(now);
-        // Without bytes, a handler has completed, which does not show that the client has received its
-        // new token.
+        // If there are no bytes, a handler has completed, which does not show that the client has
+        // received its new token.
         let has_received = !bytes.is_empty();
         // The lock is held while the messages of one read are handled, so that their broadcasts form
         // one batch. Dispatching releases it around each handler.
@@ -114,7 +114,7 @@ impl<'s> Inbound<'_, 's> {
     fn takes_more(&self) -> bool {
         !self.activity.is_pending()
             // While a handler ran without the lock, the task of a newer socket may have sent the number
-            // of handled packets in `hello`. The client retransmits the others there.
+            // of handled packets in `hello`. The client retransmits all later packets on that socket.
             && (self.session_state.is_none() || !self.writer.is_superseded())
     }
 

@@ -7,12 +7,12 @@ use crate::timer::moment::Moment;
 /// The times of the last sign of life from a client, and of the last ping to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepAlive {
-    /// When bytes were last received, or a full socket last accepted some.
+    /// The last time at which bytes were received, or a full socket accepted some.
     last_received: Moment,
     /// The writer's count of how often a full socket had accepted bytes by then.
     relieved: u32,
     last_ping: Moment,
-    /// When the first unanswered ping was sent.
+    /// The time at which the first unanswered ping was sent.
     unanswered_since: Option<Moment>,
 }
 

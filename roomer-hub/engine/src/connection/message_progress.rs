@@ -11,7 +11,7 @@ const MIN_PROGRESS: usize = 64 * 1024;
 /// The progress of a partly received message, if there is one.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct MessageProgress {
-    /// When progress was last counted, and the number of bytes received by then.
+    /// The time at which progress was last counted, and the number of bytes received by then.
     unfinished: Option<(Moment, usize)>,
 }
 

@@ -32,7 +32,7 @@ use crate::outbound::Chunk;
 use crate::server::conn::Conn;
 use roomer_hub::{Command, ConnId, ConnKey, Input, Profile};
 
-/// How long a client that was rejected before its request was read has to receive the response.
+/// The time in which a client that was rejected before its request was read may receive the response.
 const REJECT_LINGER: Duration = Duration::from_secs(1);
 
 /// A connection whose handshake is accepted but that is not open in the hub yet.
@@ -258,7 +258,7 @@ impl Connection {
             Some(profile) => Input::OpenWithProfile { id, extended, profile },
         };
         let applied = core.apply(now, open, opening);
-        // Only if the id is already in use, which its random bits make impossible in practice.
+        // Fails only if the id is already in use, which its random bits make impossible in practice.
         let Some(key) = applied.opened else {
             return Step::Done;
         };

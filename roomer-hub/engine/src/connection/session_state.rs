@@ -27,9 +27,10 @@ const ACK_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct SessionState {
     /// The client's handled packets, and when to acknowledge them.
     pub(crate) received: AckSchedule,
-    /// When the server has to send something or, without a socket, when the session ends.
+    /// The time at which the server has to send something or, without a socket, at which the session
+    /// ends.
     deadline: Moment,
-    /// When the last acknowledgement was received.
+    /// The time at which the last acknowledgement was received.
     last_ack: Moment,
     /// The number of consecutive acknowledgements, each within [`ACK_PAUSE`] of the previous one, that
     /// acknowledge nothing new.

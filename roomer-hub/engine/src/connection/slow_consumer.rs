@@ -26,11 +26,12 @@ const STALL_AFTER: Duration = Duration::from_millis(50);
 /// The progress of a full socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SlowConsumer {
-    /// When the socket last accepted bytes.
+    /// The time at which the socket last accepted bytes.
     moved: Duration,
     /// The number of bytes that it had accepted by then.
     written: u64,
-    /// When the queue exceeded the limit, and the number of bytes that the socket had accepted by then.
+    /// The time at which the queue exceeded the limit, and the number of bytes that the socket had
+    /// accepted by then.
     behind_since: Option<(Duration, u64)>,
 }
 
@@ -39,16 +40,16 @@ pub(crate) struct SlowConsumer {
 pub(crate) struct Limits {
     /// The number of bytes that may be queued.
     pub(crate) max_backlog: usize,
-    /// How long a full socket may accept nothing.
+    /// The maximum time for which a full socket may accept nothing.
     pub(crate) write_timeout: Duration,
 }
 
 /// The deadlines of a connection whose socket is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// When to close the connection if its socket accepts nothing more.
+    /// The time at which to close the connection if its socket accepts nothing more.
     pub(crate) close_at: Duration,
-    /// When to poll again.
+    /// The time at which to poll again.
     pub(crate) poll_at: Duration,
     /// True if senders should no longer pause for it.
     pub(crate) is_stalled: bool,

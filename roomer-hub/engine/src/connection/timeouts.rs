@@ -151,7 +151,8 @@ impl Connection {
         let pause = open.activity.get().and_then(|parts| parts.pause.as_ref());
         let others =
             [slow.map(|verdict| verdict.poll_at), pause.map(|pause| pause.until), flush_at];
-        // Only when the task waits, so that a busy connection does not free and allocate between steps.
+        // Freed only when the task waits, so that a busy connection does not free and allocate between
+        // steps.
         open.activity.free_if_over();
         let next = deadlines.iter().filter_map(|(_, at)| *at);
         let next = next.chain(others.into_iter().flatten());

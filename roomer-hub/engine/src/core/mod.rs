@@ -104,7 +104,7 @@ impl Core {
     pub(crate) fn limit_user(&mut self, now: Duration, opening: &ConnInfo, most: usize) {
         let Some(user) = opening.user() else { return };
         let mut conns = self.infos.of(user);
-        // One is enough, since each new connection adds one.
+        // Closing one connection is enough, since each new connection adds one.
         if conns.len() > most
             && let Some(conn) = conns.next()
         {

@@ -23,7 +23,7 @@ pub(crate) struct Lifecycle {
 struct State {
     counts: SocketCounts,
     phase: Phase,
-    /// When the first drain began.
+    /// The time at which the first drain began.
     since: Option<Duration>,
     /// The number of connections that the drain has closed so far.
     closed_so_far: u64,

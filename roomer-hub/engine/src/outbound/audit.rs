@@ -24,7 +24,7 @@ impl Outbound {
             }
             writer.audit(at_rest, max).map_err(|error| format!("{conn:?}: {error}"))?;
         }
-        // Only at rest: memory may exceed the budget until the current flush has counted it.
+        // Checked only at rest: memory may exceed the budget until the current flush has counted it.
         if at_rest {
             let mut buffers = BufferSet::new();
             self.writers.values().for_each(|writer| buffers.add(&writer.usage()));

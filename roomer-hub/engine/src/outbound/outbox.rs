@@ -61,9 +61,9 @@ pub(crate) struct Outbox {
     blocked: bool,
     /// True if the socket has been full since it last accepted bytes.
     was_full: bool,
-    /// How often a full socket has accepted bytes again. Only the peer's reading causes that, whereas a
-    /// socket with free space accepts bytes whether or not the peer is alive. Wraps around, since only
-    /// changes matter.
+    /// The number of times that a full socket has accepted bytes again. Only the peer's reading
+    /// increases it, whereas a socket with free space accepts bytes whether or not the peer is alive.
+    /// Wraps around, since only changes matter.
     relieved: u32,
 }
 

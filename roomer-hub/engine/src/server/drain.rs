@@ -12,10 +12,10 @@ use crate::lifecycle::drain::{DRAIN_STEP, DrainReport, DrainWait};
 use crate::metrics::trace;
 use crate::timer::yield_once;
 
-/// How long tasks have to end after an abort.
+/// The time limit for tasks to end after an abort.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
 
-/// How long the broker link has to end. Usually it ends earlier.
+/// The time limit for the broker link to end. Usually it ends earlier.
 const LINK_GRACE: Duration = Duration::from_secs(2);
 
 impl Server {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::sync::{Mutex, lock};
 use crate::timer::moment::Moment;
 
-/// How long the timer task sleeps if no timer is set.
+/// The sleep of the timer task if no timer is set.
 const IDLE: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Default)]

@@ -222,7 +222,7 @@ fn push(
         Ok(Event::Message { data, .. }) => Item::Message(data.to_vec()),
         Ok(Event::Compressed { kind, data }) => match inflater.inflate(kind, data, MAX_MESSAGE) {
             Ok(data) => Item::Message(data),
-            // For example from other servers, whose compressed messages refer to earlier ones.
+            // Compressed messages of other servers may refer to earlier ones.
             Err(violation) => {
                 Item::Wrong(format!("cannot be inflated on its own: {}", violation.reason))
             }

@@ -168,7 +168,7 @@ impl Dump {
         }
         self.has_packets |= self.first.is_none() && tcp(&block).is_some();
         if self.has_packets {
-            // Only TCP segments with content. The side with the higher port is the client.
+            // Reports only TCP segments with content. The side with the higher port is the client.
             if let Some((source, target, content)) = tcp(&block).filter(|tcp| !tcp.2.is_empty()) {
                 let to_server = source > target;
                 let direction = if to_server { Direction::ToServer } else { Direction::ToClient };

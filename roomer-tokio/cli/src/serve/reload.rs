@@ -123,7 +123,7 @@ impl Reloads {
         Ok((config, plan))
     }
 
-    /// Returns the keys whose changes take effect only after a restart.
+    /// Returns the options that were changed but take effect only after a restart.
     fn waiting(&self, config: &Config) -> Vec<&'static str> {
         let value = |config: &Config, key| config.values.raw(key).map(|(raw, _)| raw.clone());
         let keys = TABLE.iter().map(|entry| entry.key);

@@ -128,7 +128,7 @@ impl Decoder {
                 None => self.line()?,
             };
             let Some(part) = part else { return Ok(None) };
-            // The line of a string is not a value by itself; the string's content is decoded next.
+            // The line of a string does not complete a value; the string's content is decoded next.
             if self.string.is_some() {
                 continue;
             }

@@ -21,7 +21,7 @@ pub(crate) struct Status {
     pub(crate) large_message_left: usize,
     /// The total number of bytes accepted by the socket.
     pub(crate) written: u64,
-    /// How often a full socket has accepted bytes again.
+    /// The number of times that a full socket has accepted bytes again.
     pub(crate) relieved: u32,
     pub(crate) pressure: Pressure,
 }

@@ -28,7 +28,7 @@ impl Body {
         })?;
         let payload = match (body.text.take(), body.json.take(), body.base64.take()) {
             (Some(text), None, None) => text.into_bytes(),
-            // The JSON text as it was received is the payload.
+            // The payload is the JSON text as it was received.
             (None, Some(json), None) => json.get().as_bytes().to_vec(),
             (None, None, Some(text)) => BASE64.decode(text.as_bytes()).map_err(|error| {
                 Error::invalid(format!("base64 is not Base64 with padding: {error}"))

@@ -19,7 +19,7 @@ pub(crate) struct Room {
     pub(crate) presence: Option<Presence>,
     /// The maximum number of messages in the room's history.
     pub(crate) history: Option<usize>,
-    /// How long a message stays in the room's history.
+    /// The maximum age of a message in the room's history.
     #[serde(default, deserialize_with = "setting")]
     pub(crate) history_age: Option<std::time::Duration>,
     /// The maximum size of the room's history in bytes.

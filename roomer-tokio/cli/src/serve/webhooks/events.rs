@@ -62,7 +62,7 @@ pub(super) struct EventCounts {
 
 #[derive(Serialize)]
 struct Event {
-    /// Consecutive, except for a gap where events were dropped.
+    /// The event's number. Numbers are consecutive, except for a gap where events were dropped.
     number: u64,
     /// Unix time in milliseconds.
     at: u64,

@@ -125,7 +125,7 @@ fn frames_are_published_once_the_session_is_up() {
     assert!(session.publish(Subject::All, Bytes::from_static(b"a\r\nb")));
     assert!(session.publish(Subject::Node(NodeId(0x0123_4567_89ab_cdef)), Bytes::new()));
     assert!(session.publish(Subject::All, Bytes::from(vec![b'x'; 64])));
-    // This message is larger than `max_payload`.
+    // One byte more than `max_payload`.
     assert!(!session.publish(Subject::All, Bytes::from(vec![b'x'; 65])));
     let due = format!(
         "PUB chat.all 4\r\na\r\nb\r\nPUB chat.n.0123456789abcdef 0\r\n\r\nPUB chat.all 64\r\n{}\r\n",
