@@ -34,7 +34,7 @@ fn bytes_in(world: &World) -> usize {
     world.server().stats().bytes_in as usize
 }
 
-/// A client sends 2.4 MB to another one that has stopped reading. Also returns the number of bytes
+/// Sends 2.4 MB from a client to another one that has stopped reading. Also returns the number of bytes
 /// received before.
 fn flood(max_backlog: usize) -> (World, Client, usize) {
     let builder = Server::builder().max_backlog(max_backlog).max_message(1024 * KIB);
@@ -109,7 +109,7 @@ fn no_sender_is_paused_for_a_reader_that_has_read_nothing_for_a_while() {
     assert!(world.server().stats().closes.is_empty(), "the reader is not closed yet");
 }
 
-/// A client with a high-water mark of 1,000 bytes that has stopped reading, with `bytes` bytes queued.
+/// Returns a client with a high-water mark of 1,000 bytes that has stopped reading, with `bytes` bytes queued.
 /// For a payload above 125 bytes, the frame's length field is two bytes longer.
 fn queued(bytes: usize, max_message: usize) -> (World, Client, usize) {
     let builder = Server::builder().max_backlog(1_000).max_message(max_message);
@@ -168,7 +168,7 @@ fn a_sender_does_not_wait_for_a_reader_that_has_stopped() {
     assert_eq!(world.server().stats().closes.get(&1013), Some(&1));
 }
 
-/// A client with two and a half times its limit queued, which reads `bytes` bytes every half second.
+/// Returns a client with two and a half times its limit queued, which reads `bytes` bytes every half second.
 fn trickle(bytes: usize) -> (World, Client) {
     let (mut world, [reader]) = room(Server::builder().max_backlog(64 * KIB));
     // Bytes read long ago must not count as progress.

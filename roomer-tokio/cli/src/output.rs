@@ -225,7 +225,7 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
-    /// Copied, since nothing may be written while the members are borrowed from the client.
+    /// Copies the details, since nothing may be written while the members are borrowed from the client.
     pub(crate) fn of(members: &Members, id: &ConnId) -> Profile {
         Profile {
             user: members.user(id).map(Into::into),

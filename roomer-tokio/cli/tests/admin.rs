@@ -11,7 +11,7 @@ use support::{Answer, Serving, TempFile, roomer};
 
 const KEY: &str = "the-key-of-an-operator-1";
 
-/// A server with the page enabled, and room for output that a client does not read.
+/// Starts a server with the page enabled, and room for output that a client does not read.
 fn start(page: &str) -> (Serving, [TempFile; 2]) {
     let key = TempFile::new("key", KEY);
     let text = format!(

@@ -137,7 +137,7 @@ fn about_all([one, two]: [Node; 2]) {
     assert_eq!(elsewhere.status, 404, "{}", elsewhere.text());
     assert!(elsewhere.text().contains("on this node"), "{}", elsewhere.text());
 
-    // Removals, including from rooms whose members are not known to other nodes.
+    // Removals of members, including from rooms whose members are not known to other nodes.
     let kick = |node: &Node, room: &str| {
         node.good("DELETE", &format!("/v1/rooms/{room}/members/{bob_id}"), b"")
     };
@@ -165,7 +165,7 @@ fn about_all([one, two]: [Node; 2]) {
     let stranger = format!("/v1/rooms/lobby/members/{}", "0".repeat(8) + &bob_id[8..]);
     assert_eq!(one.call("DELETE", &stranger, b"").status, 404);
 
-    // Closes of connections.
+    // Closing of connections.
     let end = format!("/v1/connections/{bob_id}?code=4321&reason=enough");
     assert_eq!(one.good("DELETE", &end, b""), json!({ "connections": 1 }));
     assert_eq!(bob.expect_close(4321), "enough");

@@ -225,7 +225,7 @@ fn rules_and_rights_decide_together_by_room() {
     refused(&lines, "forbids it");
 }
 
-/// A server of key sets, which counts requests. It answers with the current set, or with 500 if there
+/// Starts a server of key sets, which counts requests. It answers with the current set, or with 500 if there
 /// is none.
 fn keys(set: Arc<Mutex<Option<Value>>>, asked: Arc<AtomicU32>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,4 @@
-//! The scenarios of many connections in `root`: the cost of an idle one, and whether their member lists
+//! The scenarios with many connections in `root`: the cost of an idle one, and whether their member lists
 //! converge while they join as fast as they can.
 
 use std::io;

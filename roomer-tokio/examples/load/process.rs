@@ -130,7 +130,8 @@ impl Watch {
     }
 }
 
-/// The precise value excludes threads that have ended; in that case the coarse value is used.
+/// Returns the CPU time between two measurements, in seconds. If threads have ended in between, which
+/// the precise values exclude, the coarse values are used.
 fn used(from: Option<Cpu>, to: Option<Cpu>) -> Option<f64> {
     let (from, to) = (from?, to?);
     let (precise, coarse) = (to.precise - from.precise, to.coarse - from.coarse);

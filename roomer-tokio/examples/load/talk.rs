@@ -236,6 +236,8 @@ impl Talk {
             match pace {
                 None => net.turn(Duration::from_millis(20), self)?,
                 Some(pace) => {
+                    // After a delay, all overdue messages are sent, each with its own due time, so that
+                    // their latency includes the delay.
                     while pace.due <= net.now() {
                         self.say(&mut net.out(), Some(pace.due));
                         pace.due += pace.step;
@@ -331,6 +333,7 @@ impl Talk {
         let listener = room * self.members + member;
         let new = self.ledger.hear(listener, sender, stamp.number, &mut self.faults);
         let state = &mut self.slots[slot];
+        // Deliveries to stopped members, and of a slot that was reused, do not complete a message.
         if !new || member >= self.hearing || state.room != room || state.left == 0 {
             return Some(());
         }

@@ -344,6 +344,7 @@ fn dialing<R: Runtime>(target: Target, full: Address) -> Dialing {
         if let Some(dial) = &target.dial {
             return Ok(Dialed::Bytes(address, dial().await.map_err(failed)?));
         }
+        // The platform performs the handshake, so the URL must contain the whole query.
         if R::HAS_WEBSOCKETS {
             let full = with_token(full);
             let protocols = full.protocols().map(str::to_owned).collect();

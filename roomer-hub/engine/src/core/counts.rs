@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// The counters; those of open connections' outboxes are added when statistics are read.
+/// Counters without those of open connections' outboxes, which are added when statistics are read.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) opened: u64,

@@ -149,8 +149,8 @@ impl Core {
         self.apply(now, Input::Command(Command::close(conn, why)), None);
     }
 
-    /// Closes a connection whose client should reconnect. The close reason contains the delay for a
-    /// client with a session; other clients receive only the close code.
+    /// Closes a connection whose client should reconnect. A client with a session receives `code` and
+    /// the reconnect delay, any other client receives `plain`.
     pub(crate) fn close_for_later(
         &mut self,
         now: Duration,

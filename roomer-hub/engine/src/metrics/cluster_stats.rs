@@ -40,7 +40,7 @@ pub struct ClusterStats {
     /// been lost, which clients observe as their senders leaving and rejoining. `divergence` indicates
     /// a bug in roomer.
     pub resets: BTreeMap<&'static str, u64>,
-    /// Rooms in which another node's messages may have been lost; see
+    /// Possible losses of other nodes' messages, counted once per affected room; see
     /// [`Builder::on_gap`](crate::Builder::on_gap).
     pub gaps: u64,
     /// Departures of nodes, by [cause](roomer_hub::cluster::GoneCause::name).

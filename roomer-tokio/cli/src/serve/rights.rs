@@ -325,7 +325,7 @@ impl Buckets {
         Buckets(Arc::new(Mutex::new(vec![Times::default(); rules])))
     }
 
-    /// The generic cell rate algorithm: each message advances the time by its share of a second.
+    /// Applies the generic cell rate algorithm: each message advances the time by its share of a second.
     fn take(&self, rule: usize, counted: Counted, rate: Rate, now: Instant) -> bool {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() <= rule {

@@ -35,6 +35,7 @@ impl Net {
             };
             self.reads += 1;
             self.last_heard = Instant::now();
+            // Only an incomplete frame is copied into `held`; whole ones are read from the shared buffer.
             let mut held = std::mem::take(&mut state.held);
             let taken = if held.is_empty() {
                 self.take(conn, &buffer[..got], l).map(|used| held.extend(&buffer[used..got]))

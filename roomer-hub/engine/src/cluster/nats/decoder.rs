@@ -1,9 +1,9 @@
 //! Incremental decoder of a NATS server's operations.
 //!
-//! Own code because the available codec, `watermelon-proto` 0.2.1, rejects a server whose INFO contains
-//! a host name instead of an IP address, leaves an operation in its buffer if INFO arrives in certain
-//! pieces, drops the subject of a permissions violation, buffers up to 128 MiB if a length requires it,
-//! and panics on some bytes in debug builds.
+//! It is implemented here because the available codec, `watermelon-proto` 0.2.1, rejects a server whose
+//! INFO contains a host name instead of an IP address, leaves an operation in its buffer if INFO
+//! arrives in certain pieces, drops the subject of a permissions violation, buffers up to 128 MiB if a
+//! length requires it, and panics on some bytes in debug builds.
 
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;

@@ -1,9 +1,9 @@
 //! Incremental RESP3 decoder of a Redis server's replies and pushes.
 //!
-//! Own code because the available codec, `redis-protocol` 6.0.0, recurses into nested lists, so that 4
-//! KB of them overflow the stack of a debug build, and 80 KB that of a release build; parses a value
-//! from its start again whenever more of it arrives; does not limit lengths; accepts strings that do
-//! not end at their length; and depends on 9 crates.
+//! It is implemented here because the available codec, `redis-protocol` 6.0.0, recurses into nested
+//! lists, so that 4 KB of them overflow the stack of a debug build, and 80 KB that of a release build;
+//! parses a value from its start again whenever more of it arrives; does not limit lengths; accepts
+//! strings that do not end at their length; and depends on 9 crates.
 
 use std::ops::Range;
 
@@ -27,8 +27,8 @@ const MAX_COUNT: usize = 4096;
 /// The maximum number of bytes of a server's error text that are shown.
 const MAX_TEXT: usize = 300;
 
-/// The number of nested values that are recorded. The push of a frame consists of its head, its kind,
-/// the channel and the frame.
+/// The number of values that are recorded, including the outermost one. The push of a frame consists of
+/// its head, its kind, the channel and the frame.
 const MAX_PARTS: usize = 4;
 
 /// An error in the bytes received from a Redis server.

@@ -265,7 +265,7 @@ impl SocketWriter {
         }
     }
 
-    /// For a sender's task: returns ready if the connection is not congested or has ended.
+    /// Returns ready if the connection is not congested or has ended. Polled by senders' tasks.
     pub(crate) fn poll_uncongested(&self, cx: &Context<'_>) -> Poll<()> {
         // Checked under the lock under which the wakers are taken: otherwise a waker could be added
         // just after, and would never be called.

@@ -57,7 +57,8 @@ impl SocketWriter {
         }
     }
 
-    /// For the connection's own task: returns ready if a full socket is writable again or has failed.
+    /// Returns ready if a full socket is writable again or has failed. Polled only by the connection's
+    /// own task.
     pub(crate) fn poll_unblock(&self, cx: &mut Context<'_>) -> Poll<()> {
         let result = std::task::ready!(self.socket.poll_writable(cx));
         let mut state = lock(&self.state);
@@ -85,7 +86,7 @@ impl SocketWriter {
         self.socket.yield_now(cx);
     }
 
-    /// Before the last bytes: lets the socket buffer more, and flushes.
+    /// Lets the socket buffer more, and flushes. Called before the last bytes are written.
     pub(crate) fn prepare_final_write(&self) {
         self.socket.prepare_final_write();
         // The socket now accepts more bytes, which the runtime does not report as an event.

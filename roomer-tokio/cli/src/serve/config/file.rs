@@ -106,6 +106,7 @@ impl File<'_> {
                 }
                 (None, _) if key == "room" => lists.rooms = self.list(&key, value),
                 (None, _) if key == "api_key" => lists.api_keys = self.list(&key, value),
+                // A section with a value that is not a table.
                 (None, _) if sections().any(|section| section == key) => {
                     self.fail(at, &key, format!("is a section: write [{key}] above its keys"));
                 }
