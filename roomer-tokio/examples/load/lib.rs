@@ -17,7 +17,7 @@
 //! | `faults`, `report` | violations; the line of JSON, latencies, progress |
 //! | `talk`, `ledger` | scenarios in which members of rooms send: `fanout`, `rooms`, `slow` |
 //! | `direct`, `churn`, `crowd`, `resume` | the other scenarios |
-//! | `members`, `net/session` | the extended protocol: notices about members; acknowledgements and resumes |
+//! | `members`, `net/session` | the extended protocol: notices about members; acknowledgements and resumption |
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 mod alarm;

@@ -1,4 +1,5 @@
-//! Tests that run the examples over real sockets. The conformance tests contain that of TLS.
+//! Tests that run the examples over real sockets. The TLS example is tested by the
+//! conformance tests.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{Read, Write};

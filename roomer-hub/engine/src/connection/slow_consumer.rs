@@ -1,4 +1,5 @@
-//! Closing of clients that read too slowly. Takes the time and the outbox's status as arguments.
+//! Detection of slow consumers, and the deadlines for closing them. The time and the outbox's status
+//! are arguments.
 //!
 //! A socket may be full for a moment. The connection is closed if its socket accepts nothing for
 //! `write_timeout`. It is closed sooner if more than the high-water mark is queued, since other senders

@@ -1,4 +1,4 @@
-//! The client side of the extended protocol: `hello`, acknowledgements, lost sockets and resumes.
+//! The client side of the extended protocol: `hello`, acknowledgements, lost sockets and resumption.
 
 use std::collections::VecDeque;
 use std::io;
@@ -34,7 +34,7 @@ pub struct Sessions {
     pub(super) returning: std::ops::Range<usize>,
     /// The number of sessions resumed on a new socket.
     pub resumed: u64,
-    /// The number of resumes that were refused and got a new session.
+    /// The number of refused resumptions, after each of which the client received a new session.
     pub refused: u64,
     /// The number of acknowledgements sent.
     pub acks: u64,
