@@ -135,7 +135,7 @@ impl<R> Client<R> {
         self.open.shared.lock().machine.state()
     }
 
-    /// Returns the client's id. Without a connection that is the last one; before the first, `None`.
+    /// Returns the client's id: without a connection the last one, and before the first connection `None`.
     #[must_use]
     pub fn id(&self) -> Option<ConnId> {
         self.open.shared.lock().machine.id()

@@ -1,4 +1,4 @@
-//! Access of the application to rooms' histories.
+//! The application's access to rooms' histories.
 
 use bytes::Bytes;
 use bytestring::ByteString;

@@ -1,4 +1,4 @@
-//! Access of the application to members' info.
+//! The application's access to members' info.
 
 use roomer_hub::{Command, Info};
 use roomer_proto::cluster::UserCommand;
