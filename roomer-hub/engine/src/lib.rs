@@ -50,7 +50,7 @@ mod loom_models;
 mod metrics;
 mod options;
 mod outbound;
-// The example in its documentation needs the test kit, so roomer-conformance runs it.
+// The example in this module's documentation needs the test kit, so roomer-conformance runs it.
 #[cfg_attr(not(doctest), doc = include_str!("../guide/scope.md"))]
 pub mod scope {}
 mod server;

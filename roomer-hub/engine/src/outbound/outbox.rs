@@ -263,8 +263,8 @@ impl Outbox {
         }
     }
 
-    /// Drops all chunks but the first and the rest of its frame: the first may be partly written, or
-    /// continue one that is being written.
+    /// Drops all chunks except the first and those that complete its frame: the first may be partly
+    /// written, or continue a chunk that is being written.
     fn drop_unsent(&mut self) {
         let mut kept = 0;
         let mut more_follows = self.front.more_follows;

@@ -218,7 +218,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`InfoTooLong`] if the info is above [`max_info`](crate::Builder::max_info).
+    /// [`InfoTooLong`] if the info exceeds [`max_info`](crate::Builder::max_info).
     pub fn set_info(
         &self,
         conn: impl AsRef<str>,

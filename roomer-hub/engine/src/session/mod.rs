@@ -292,7 +292,7 @@ mod tests {
         let mut sessions = Sessions::default();
         let first = sessions.begin(conn, id, [2; 16]);
         let second = sessions.renew(conn, &first, [3; 16]);
-        // A delayed request waits for the session while it is handed over to the client's third socket.
+        // A delayed request waits while the session is handed over to the client's third socket.
         let late = Arc::new(Handover::default());
         sessions.supersede(conn, &first, &late);
         assert!(!is_refused(&late) && sessions.has_successor(conn));

@@ -1,7 +1,7 @@
 //! The state shared by the tasks and handles of one server.
 //!
-//! The submodules contain the work after a change of it: [`flush`] writes the queued output, [`hooks`]
-//! calls the application.
+//! After a task has changed this state, [`flush`] writes the queued output, and [`hooks`] calls the
+//! application.
 
 mod command;
 pub(crate) mod flush;
