@@ -22,7 +22,7 @@
 //! }
 //! ```
 //!
-//! Clients connect to `ws://127.0.0.1:8080/ws` and immediately are members of the room `root`. An event
+//! Clients connect to `ws://127.0.0.1:8080/ws` and are immediately members of the room `root`. An event
 //! without a handler is broadcast to the room it was sent to, so a server without any handlers is a
 //! working chat.
 //!

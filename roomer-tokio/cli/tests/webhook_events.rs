@@ -69,7 +69,7 @@ fn events_of_a_connection_arrive_in_order() {
     assert!(last.starts_with("disconnected client"), "{last}");
     let id = &events[0]["id"];
     assert!(events.iter().all(|event| event["id"] == *id && event["at"].is_u64()));
-    // Joins of this room are not reported, so only the connection and its end are.
+    // Joins of this room are not reported, only the connection and its end.
     succeeds(&run(&["send", &serving.url, "other", "chat", "hello"]));
     let more = events_until(&hook, |event| event["event"] == "disconnected");
     assert_eq!(more.len(), 2, "{more:?}");

@@ -8,7 +8,7 @@
 //! | `admin` | the operators' page on that listener |
 //! | `api` | the HTTP API on that listener |
 //! | `http` | connections of that listener, and their limits |
-//! | `login` | logins by JSON Web Token |
+//! | `login` | logins with JSON Web Tokens |
 //! | `reload` | the configuration, with its certificates and keys, reloaded on SIGHUP |
 //! | `rights` | the rights of clients in rooms |
 //! | `webhooks` | decisions by other services, and events sent to them |

@@ -1,4 +1,4 @@
-//! Logins by JSON Web Token: the keys, and how claims become users, infos and rights.
+//! Logins with JSON Web Tokens: the keys, and how claims become users, infos and rights.
 //!
 //! | file | contents |
 //! |---|---|
