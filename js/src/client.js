@@ -82,7 +82,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
             }
             core.handle(packet, data);
         },
-        /** Handles received data, which is undefined if it was not a packet. */
+        /** Handles a received packet; undefined if the data was not a packet. */
         handle(packet) {
             packet && route(packet);
         },

@@ -32,7 +32,7 @@ const REMOVED = "removeListener";
  * @property {(type: string, listener: Listener) => any} off the same as removeListener
  * @property {(type?: string) => any} removeAllListeners removes all listeners of one event, or of all
  * @property {(type: string, ...args: any[]) => boolean} emit calls the listeners in order, synchronously; returns true if
- *   there was one. Listeners added or removed meanwhile do not change the calls; an exception stops them and propagates
+ *   there was one. Adding or removing listeners during the calls does not affect them; an exception stops them and propagates
  * @property {(type?: string) => Listener[]} listeners returns the functions registered for one event, or for all
  */
 

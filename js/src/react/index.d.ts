@@ -30,7 +30,7 @@ export function RoomerProvider(props: RoomerProviderProps): ReactElement;
  */
 export function useClient<E = AnyEvents<unknown>>(): Client<E> | undefined;
 
-/** The state of the connection. The same object until a change. */
+/** The state of the connection. Each change creates a new object. */
 export interface Connection {
     readonly state: State;
     /** The cause of `suspended` or `closed`. */

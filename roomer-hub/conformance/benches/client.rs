@@ -212,7 +212,7 @@ fn cpu() -> Result<u64, Error> {
     Ok(text.split(' ').next().ok_or("no schedstat")?.parse()?)
 }
 
-/// Returns the resident bytes of this process.
+/// Returns the resident memory of this process in bytes.
 fn resident() -> Result<usize, Error> {
     let text = fs::read_to_string("/proc/self/statm")?;
     let pages: usize = text.split(' ').nth(1).ok_or("no statm")?.parse()?;

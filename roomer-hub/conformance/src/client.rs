@@ -144,13 +144,13 @@ impl Client {
         }
     }
 
-    /// Checks every byte of a `join_ack`; returns its members.
+    /// Checks every byte of a `join_ack`. Returns its members.
     pub fn snapshot(&self, room: &str, ack: Packet) -> Vec<String> {
         let names = (&*ack.room, &*ack.event, &*ack.dst, &*ack.src);
         assert_eq!(names, (room, "join_ack", "", &*self.id));
         let json = String::from_utf8(ack.payload).expect("JSON is UTF-8");
         if json.starts_with('{') {
-            // An extended client gets more of each member than its id.
+            // For an extended client, each entry contains more than the member's id.
             let list: serde_json::Value = serde_json::from_str(&json).expect("JSON");
             let ids = list["members"].as_array().expect("members").iter();
             return ids.map(|member| member[0].as_str().expect("an id").into()).collect();

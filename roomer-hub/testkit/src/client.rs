@@ -53,7 +53,7 @@ pub(super) struct State {
     pub(super) status: Option<u16>,
     pub(super) subprotocol: Option<String>,
     pub(super) view: View,
-    /// Present if the client speaks the extended protocol.
+    /// Present if the client uses the extended protocol.
     pub(super) session: Option<Session>,
     pub(super) messages: Vec<Packet>,
     pub(super) raw: Vec<Bytes>,

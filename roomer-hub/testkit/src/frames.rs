@@ -20,7 +20,7 @@ pub mod first_byte {
 }
 
 /// Appends a client's frame: masked, with the length in its shortest form. `start` is the first
-/// byte, see [`first_byte`].
+/// byte (see [`first_byte`]).
 pub fn write(start: u8, payload: &[u8], key: [u8; 4], out: &mut Vec<u8>) {
     write_head(start, payload.len() as u64, key, out);
     let masked = payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key);

@@ -32,8 +32,8 @@ pub(super) struct Session {
 }
 
 impl World {
-    /// Adds a client of the extended protocol, whose session outlives its connection, see
-    /// [`reconnect`](Self::reconnect). Packets that it sends before the server's first packet are
+    /// Adds a client of the extended protocol, whose session outlives its connection (see
+    /// [`reconnect`](Self::reconnect)). Packets that it sends before the server's first packet are
     /// queued.
     ///
     /// # Panics

@@ -14,7 +14,7 @@ use super::members::{Numbers, RoomView};
 pub(super) struct View {
     pub(super) id: String,
     pub(super) rooms: BTreeMap<String, BTreeSet<String>>,
-    /// True if the client speaks the extended protocol.
+    /// True if the client uses the extended protocol.
     pub(super) is_extended: bool,
     /// The members of the same rooms, with the details that extended clients receive.
     pub(super) extended: BTreeMap<String, RoomView>,

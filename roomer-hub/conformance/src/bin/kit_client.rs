@@ -178,7 +178,8 @@ impl Program {
         self.now = until;
     }
 
-    /// Serves the client's needs, reports its events, and writes its pending output.
+    /// Performs the actions that the client requests, reports its events, and writes its pending
+    /// output.
     fn drive(&mut self) {
         let now = self.now;
         let Some(mut client) = self.client.take() else { return };

@@ -26,7 +26,7 @@ const SEND_TIMEOUT: Duration = Duration::from_millis(500);
 /// One step of a script.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    /// Sends as many of the bytes as the socket accepts.
+    /// Sends as many of these bytes as the socket accepts.
     Send(Vec<u8>),
     /// Sends the bytes one at a time, with a pause before each.
     Trickle(Vec<u8>, Duration),

@@ -65,7 +65,7 @@ fn honest_clients_get_all_guarantees_next_to_attackers() {
     let mut process = Process::start_busy(OPTIONS);
     let start = process.level();
     // A first run with each kind of attacker shows how much the allocator and the runtime keep.
-    // Memory must not grow much in the second run, whatever the allocator does.
+    // Memory must not grow much in the second run with any allocator.
     process = Soak::new(process, seed ^ 1).run(Duration::from_secs(2));
     process.recovers(start, usize::MAX / 2);
     let warm = process.level();

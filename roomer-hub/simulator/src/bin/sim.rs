@@ -92,7 +92,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Parses the command line. Returns `None` if it only asks for help or the version.
+/// Parses the command line. Returns `None` for help or the version.
 fn options() -> Result<Option<Options>, String> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let mut options = Options { seeds: 0, start: 0, threads, mode: Mode::Hub };

@@ -4,8 +4,7 @@
 //! |---|---|
 //! | [`net`] | clients, their connections to a server, and the faults of these connections |
 //! | [`plan`] | a plan as data, and how a seed generates one |
-//! | [`run`] | applies each step to the clients, and checks the events reported to their
-//! applications |
+//! | [`run`] | applies each step to the clients, and checks the events reported to their applications |
 //! | [`requests`] | steps and checks for history and requests |
 //! | `marks` | coverage marks |
 

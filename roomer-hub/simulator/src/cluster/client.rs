@@ -40,7 +40,7 @@ pub struct Client {
     pub expected: Expected,
     /// The number of times that the client has left each room.
     leaves: BTreeMap<usize, u32>,
-    /// The last number of each sender, counted over all its messages.
+    /// The number of each sender's last message, counted over all its messages.
     order: BTreeMap<ConnId, u32>,
     /// The last number of each node's messages to each room.
     servers: BTreeMap<(u64, usize), u32>,
@@ -209,8 +209,8 @@ impl Client {
         self.expected.take(Sender::Client(src), room, numbers.in_room, hides_loss)
     }
 
-    /// Returns a predicate, by whether the node was dead, that is true if this client cannot notice
-    /// a loss.
+    /// Returns a predicate that is true if this client cannot notice a loss. Its argument is true if
+    /// the sender's node was dead.
     pub fn hiding(&self, from: Sender, room: Option<usize>) -> impl Fn(bool) -> bool + use<> {
         let is_shown = match (from, room) {
             (Sender::Server(_), _) => false,

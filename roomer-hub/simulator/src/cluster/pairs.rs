@@ -35,9 +35,9 @@ pub struct Pairs(BTreeMap<(usize, usize), Pair>);
 
 #[derive(Debug, Default)]
 struct Pair {
-    /// The last time at which no frame could pass, or frames were lost.
+    /// The last time at which frames could not pass or were lost.
     trouble: Duration,
-    /// The last time at which no frame could pass, except during starts and orderly stops.
+    /// The last time at which frames could not pass, except during starts and orderly stops.
     harm: Duration,
     /// For each of the two nodes, the last time at which it could receive no frame from the other.
     /// Its own suspensions do not count.

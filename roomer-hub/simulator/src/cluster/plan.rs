@@ -120,7 +120,7 @@ pub enum Op {
     BrokerDown,
     /// The links of all nodes are restored.
     BrokerUp,
-    /// Frames between two nodes are lost, until [`Unite`](Op::Unite).
+    /// Frames between two nodes are lost until [`Unite`](Op::Unite).
     Part {
         one: u8,
         other: u8,

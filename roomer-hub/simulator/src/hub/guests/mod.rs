@@ -1,6 +1,6 @@
 //! Plans for a hub with peers: members on other nodes of a cluster.
 //!
-//! These plans drive only the hub, interleave inputs about peers, and are checked in the same way.
+//! These plans drive only the hub, with interleaved inputs about peers, and are checked like others.
 //! Plans without peers do not use this module, so that their hashes stay unchanged.
 //!
 //! | module | contents |
