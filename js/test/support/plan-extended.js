@@ -24,7 +24,7 @@ export const LAST = 5;
 const GENTLE_REASONS = ["closed", "dropped"];
 const REASONS = [...GENTLE_REASONS, "unknown", "answer refused", "answer gone"];
 
-/** This is long enough for every network that recovers. */
+/** The timeout of requests, which exceeds the time in which any network fault of a plan ends. */
 const timeout = 3_600_000;
 
 /**

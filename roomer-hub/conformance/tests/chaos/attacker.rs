@@ -152,6 +152,7 @@ impl Attacker {
                 }
             };
             if is_pending {
+                // `Trickle` may have set a later time.
                 self.due = self.due.max(now + Duration::from_millis(10));
                 return true;
             }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::random::{Random, Source};
 
-/// The number of clients.
+/// The number of clients in each plan.
 pub const CLIENTS: usize = 3;
 
 /// The room in which all clients stay and exchange messages.

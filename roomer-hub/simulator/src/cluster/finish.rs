@@ -92,6 +92,7 @@ impl World {
             for node in &running {
                 let tables = node.hub.tables();
                 let key = tables.find_room(name);
+                // Counts must agree in every room, lists only in rooms with full presence.
                 let count = key.map_or(0, |key| tables.member_count(key));
                 ensure!(
                     count == members.len(),

@@ -94,6 +94,7 @@ impl World {
             ToUser::Leave { room } => Some(usize::from(room)),
             ToUser::Send | ToUser::Close => None,
         };
+        // Record the expectations for other nodes before the command is published.
         let of_user = self.clients.values().filter(|client| client.has_user(name));
         let far: Vec<ConnId> =
             of_user.filter(|client| client.node != node).map(|client| client.id).collect();
@@ -124,6 +125,7 @@ impl World {
         if what == ToUser::Send {
             said_to_user.insert(name, number);
         }
+        // Other nodes get the command through the state machine, this node's clients directly.
         cluster.record(*now, hub.tables(), Change::User { user: name, command });
         let owned = match what {
             ToUser::Send => {

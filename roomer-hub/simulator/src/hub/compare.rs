@@ -139,6 +139,7 @@ impl Checker {
                 Ok(fits && fits_abroad && self.broadcast(room, &packet)?)
             }
             (Action::Forward { peer, packet }, Effect::Forward { peer: to, packet: expected }) => {
+                // The first number separates the kinds of actions in the trace.
                 self.encode(1 << 40 | u64::from(to), &packet)?;
                 Ok(peer == guests::op::key(to) && packet == expected)
             }

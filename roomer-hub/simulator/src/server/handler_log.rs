@@ -163,6 +163,7 @@ impl Harness<'_> {
                     return self.check_answered(at, allowed, journal, log);
                 }
                 LogEntry::Paused { until } => {
+                    // `check_called` has set `waiting` for slow handlers and rules only.
                     let Some(waiting) = &mut self.conns[at].waiting else {
                         return Err(Fault::new(format!("a synchronous handler of {at} waits")));
                     };
@@ -185,6 +186,7 @@ impl Harness<'_> {
                     self.marks.mark(crowd > 2, Mark::PanicInCrowd);
                     return self.check_panicked(at, journal, "handler failed");
                 }
+                // A raw message does not produce an input, so leave the journal as it is.
                 LogEntry::Raw { by, payload, taken } => self.check_raw(by, payload, taken)?,
                 action => {
                     let entry = journal.next();

@@ -91,9 +91,11 @@ impl Harness<'_> {
         };
         let socket = &self.sockets[at];
         let is_blocked = socket.full_since.is_some();
+        // The server does not read while a handler is pending or senders are paused.
         let is_seen = socket.is_broken && !socket.is_lost && socket.peer.unread() == 0;
         let may_pause = self.may_pause();
         ensure!(!is_seen || is_pending || may_pause, "the end of its stream was not seen");
+        // A jump of the clock without a poll must not count as silence.
         let alive_at = socket.read.1.max(socket.written.1).max(socket.waited).max(self.jumped_at);
         let silence = 2 * millis(setup.pong) + millis(setup.write);
         ensure!(is_pending || now < alive_at + silence, "its client is silent");
@@ -103,6 +105,7 @@ impl Harness<'_> {
             "its socket is stuck"
         );
         ensure!(!self.is_superseded(number, at), "its client waits on another socket");
+        // On a working socket with a reading client, all output must have arrived.
         if socket.is_reading
             && !socket.is_lost
             && !socket.is_abandoned

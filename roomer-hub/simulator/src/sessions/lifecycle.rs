@@ -183,6 +183,7 @@ impl Harness<'_> {
         for number in std::mem::take(&mut self.dropped) {
             ensure!(!self.sessions[number].is_open(), "a handler of session {number} is dropped");
         }
+        // The server takes bytes after the request as proof that the new token has arrived.
         if let Some(number) = self.session_on(at)
             && self.sockets[at].read.0 > self.sockets[at].request_len
         {
@@ -199,6 +200,7 @@ impl Harness<'_> {
             if socket.phase == Phase::Handshake {
                 self.check_given_up(at)?;
             }
+            // A task that completes must have detached or ended its session first.
             let left =
                 self.sessions.iter().position(|session| session.is_open() && session.keeper == at);
             let socket = &mut self.sockets[at];

@@ -117,6 +117,7 @@ impl Model {
                     self.after_guest(room, Some(guest));
                 }
             }
+            // A count of 0 must not create a room.
             PeerOp::Count { room, members } if members > 0 || self.room(room).is_some() => {
                 self.room_or_new(room).abroad.counts[index] = members;
                 self.after_guest(room, None);
