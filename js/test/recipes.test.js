@@ -64,7 +64,7 @@ describe("the recipes", () => {
         }
     });
 
-    test("are whole", () => assert.deepEqual(Object.keys(files), ["client.js", "use-room.js", "Lobby.vue", "room.js", "Lobby.svelte"]));
+    test("are whole", () => assert.deepEqual(Object.keys(files), ["client.js", "enter.js", "use-room.js", "Lobby.vue", "room.js", "Lobby.svelte"]));
 
     for (const [name, entry] of Object.entries(ENTRIES)) {
         test(`${name}: joins, shows who is there and what is said, says something, leaves`, async () => {
@@ -95,6 +95,48 @@ describe("the recipes", () => {
             assert.deepEqual((await shown())[0], "open, 2 here");
             unmount();
             await server.advance();
+            assert.equal(server.members("lobby").length, 1);
+        });
+
+        test(`${name}: after a kick the room is closed, until a component joins it again: then all are in it`, async () => {
+            const server = createServer();
+            const options = { ...server.options, codec: "json" };
+            const other = connect("ws://test/ws", options).join("lobby");
+            globalThis.recipeClient = connect("ws://test/ws", options);
+            const { mount, settle } = await load(`${name}-kick`, entry);
+            const hosts = [];
+            const unmounts = [];
+            const show = () => {
+                hosts.push(document.body.appendChild(document.createElement("div")));
+                unmounts.push(mount(hosts.at(-1)));
+            };
+            const shown = async () => {
+                await server.advance();
+                await settle();
+                return hosts.map((host) => [...host.children].slice(0, 2).map((each) => each.textContent).join(": "));
+            };
+            show();
+            await shown();
+            server.connections()[1].kick("lobby");
+            assert.match((await shown())[0], /^closed, /);
+            show();
+            assert.deepEqual(await shown(), ["open, 2 here: ", "open, 2 here: "]);
+            other.send("chat", "hello");
+            assert.deepEqual(await shown(), ["open, 2 here: hello", "open, 2 here: hello"]);
+            const heard = [];
+            other.on("chat", (text) => void heard.push(text));
+            hosts[0].querySelector("button").click();
+            await shown();
+            assert.deepEqual(heard, ["hello"]);
+            server.connections()[1].kick("lobby");
+            await shown();
+            server.connections()[1].join("lobby");
+            assert.deepEqual(await shown(), ["open, 2 here: hello", "open, 2 here: hello"]);
+            unmounts[1]();
+            other.send("chat", "!");
+            assert.deepEqual((await shown())[0], "open, 2 here: hello!");
+            unmounts[0]();
+            await shown();
             assert.equal(server.members("lobby").length, 1);
         });
     }

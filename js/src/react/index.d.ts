@@ -43,6 +43,9 @@ export function useConnection(): Connection;
 /**
  * Joins a room, and leaves it when the last component that uses it unmounts. Renders again when the room's state changes.
  *
+ * A room that the server has closed, by a kick or a rejected join, stays closed in all components. When another component
+ * mounts with the same name, or the server puts the client into the room again, all of them get the new room.
+ *
  * @typeParam E the payload of each event
  * @param name without a name, no room is joined
  * @param options options of `client.join()`; those of the first component apply

@@ -92,8 +92,12 @@ function listen(room, events, changed) {
     return () => offs.forEach((off) => off());
 }
 
+/** For each client, a function per use of useRoom(), which is called with each room that a component has joined. */
+const users = new WeakMap();
+
 /**
  * Returns a room that stays joined while a component uses it; undefined before it is joined, and during server-side rendering.
+ * A room that the server has closed stays closed, until a component or the server joins it again: all follow the new room.
  */
 export function useRoom(name, options) {
     const client = useClient();
@@ -102,10 +106,21 @@ export function useRoom(name, options) {
         if (!client || name == null || client.state === "closed") {
             return undefined;
         }
+        users.has(client) || users.set(client, new Set());
+        const others = users.get(client);
+        let room;
         // The client counts the users of a room: when the last one leaves, the room is left at the end of the turn.
-        const room = client.join(name, options);
-        setJoined({ client, room });
-        return () => void room.leave();
+        const enter = () => setJoined({ client, room: (room = client.join(name, options)) });
+        const follow = (other) => other.name === name && other !== room && enter();
+        enter();
+        others.forEach((each) => each(room));
+        others.add(follow);
+        const off = client.on("room", follow);
+        return () => {
+            off();
+            others.delete(follow);
+            room.leave();
+        };
     }, [client, name]);
     const room = joined?.client === client && joined?.room.name === name ? joined.room : undefined;
     // Render again when the room opens or closes, and when the connection breaks, for which rooms have no event.

@@ -224,6 +224,63 @@ export function suite(version, renderOnServer) {
         assert.equal(page.server.members("lobby").length, 0);
     });
 
+    test("after a kick all components show the closed room and hear its error, until one of them joins it again", async () => {
+        const page = setUp();
+        const other = await observe(page, "lobby");
+        const heard = [];
+        function Member({ mark }) {
+            const room = useRoom("lobby");
+            useEvent(room, "chat", (text) => heard.push(`${mark} ${text}`));
+            useEvent(room, "close", (error) => heard.push(`${mark} ${error.code}`));
+            return h("p", null, room?.state, useMembers(room).length);
+        }
+        const show = (...marks) => page.render(h(StrictMode, null, page.provider(...marks.map((mark) => h(Member, { key: mark, mark })))));
+        const kick = () => page.server.connections()[1].kick("lobby");
+        const say = async (text) => {
+            other.room.send("chat", text);
+            await page.settle();
+            return heard.splice(0);
+        };
+        await show("a", "b");
+        await actIn(async () => kick());
+        await page.settle();
+        assert.match(page.host.textContent, /^closed\d?closed\d?$/);
+        assert.deepEqual(heard.splice(0), ["a removed", "b removed"]);
+        assert.deepEqual(await say("not to us"), []);
+        const said = await complaints(() => show("a", "b", "c"));
+        assert.deepEqual([said, page.host.textContent, other.seen], [[], "open2open2open2", ["came", "left", "came"]]);
+        assert.deepEqual((await say("hello")).sort(), ["a hello", "b hello", "c hello"]);
+        // The server puts the client into the room again.
+        await actIn(async () => kick());
+        await page.settle();
+        await actIn(async () => page.server.connections()[1].join("lobby"));
+        await page.settle();
+        assert.equal(page.host.textContent, "open2open2open2");
+        heard.length = 0;
+        assert.deepEqual((await say("again")).sort(), ["a again", "b again", "c again"]);
+        // Each of them counts as a user of the new room.
+        await show("a");
+        assert.deepEqual([page.host.textContent, await say("to one")], ["open2", ["a to one"]]);
+        await show();
+        assert.equal(page.server.members("lobby").length, 1);
+        await page.unmount();
+        other.client.close();
+    });
+
+    test("components with clients of their own do not follow each other", async () => {
+        const page = setUp();
+        const clients = [1, 2].map(() => connect("ws://test/ws", page.options));
+        await page.settle();
+        const pages = (second) => h(React.Fragment, null, clients.map((client, n) => h(RoomerProvider, { client, key: n }, (second || !n) && h(Count))));
+        await page.render(pages(false));
+        await actIn(async () => page.server.connections()[0].kick("lobby"));
+        await page.settle();
+        await page.render(pages(true));
+        assert.match(page.host.textContent, /^lobby closed \d?lobby open 1$/);
+        await page.unmount();
+        clients.forEach((client) => client.close());
+    });
+
     test("a client that is given is not closed, and can be listened to", async () => {
         const page = setUp();
         const client = connect("ws://test/ws", page.options);
