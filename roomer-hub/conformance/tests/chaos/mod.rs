@@ -6,8 +6,8 @@
 //! so that its memory, descriptors and CPU time can be measured separately from the clients.
 //!
 //! - [`soak`]: hundreds of clients that check the contract on every message ([`honest_client`],
-//! [`delivery_log`]), next to dozens of kinds of attackers ([`attacker`]), generated from a seed.
-//! `ROOMER_CHAOS_SECONDS` sets the duration (default 5), `ROOMER_CHAOS_SEED` the seed (default 1).
+//!   [`delivery_log`]), next to dozens of kinds of attackers ([`attacker`]), generated from a seed.
+//!   `ROOMER_CHAOS_SECONDS` sets the duration (default 5), `ROOMER_CHAOS_SEED` the seed (default 1).
 //! - [`returns`]: clients with sessions, behind a proxy that breaks their connections.
 //! - [`attacks`]: one attack at a time, with bounds on its cost.
 //!

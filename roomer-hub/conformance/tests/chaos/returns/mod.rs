@@ -1,7 +1,7 @@
 //! A soak test of sessions, whose clients connect through a proxy that breaks connections.
 //!
 //! - [`soak`]: clients with sessions that exchange messages, requests and answers, and the final
-//! checks of all their views.
+//!   checks of all their views.
 //! - [`proxy`]: breaks connections at any byte.
 //! - [`session`]: the client's side of a session, over successive sockets.
 //! - [`client`]: an honest client with a session, whose packets are checked as those of plain clients.
