@@ -56,14 +56,21 @@ const checks = {
         ];
     },
     sh: ({ page, code }) => checkCommands(code, madeOn(page), homeOf(page)),
-    async js({ code, language }) {
+    async js({ page, code, language }) {
         try {
             // A block may assume names, but must not import names that the package does not export.
             await build({
                 stdin: { contents: code, loader: language === "js" ? "jsx" : language === "ts" ? "ts" : "tsx", resolveDir: `${ROOT}js/test` },
                 bundle: true, write: false, format: "esm", logLevel: "silent", target: "es2022",
                 external: ["react", "react-dom", "react/*", "react-dom/*", "vue", "svelte", "svelte/*", "node:*", "ws"],
-                plugins: [{ name: "copied", setup: (plugin) => plugin.onResolve({ filter: /^\.\/roomer(\.min)?\.js$/ }, ({ path }) => ({ path: `${ROOT}js/src/${path === "./roomer.js" ? "compat/roomer" : "index"}.js` })) }]
+                plugins: [{
+                    name: "files",
+                    setup(plugin) {
+                        plugin.onResolve({ filter: /^\.\/roomer(\.min)?\.js$/ }, ({ path }) => ({ path: `${ROOT}js/src/${path === "./roomer.js" ? "compat/roomer" : "index"}.js` }));
+                        // Another block of the page that begins with this file's name.
+                        plugin.onResolve({ filter: /^\.\// }, ({ path }) => (blocksOf(page).some((block) => block.code.startsWith(`// ${path.slice(2)}\n`)) ? { path, external: true } : undefined));
+                    }
+                }]
             });
             return [];
         } catch (error) {
