@@ -70,6 +70,27 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
     ("[[api_key]]\nname = \"a\"\nrooms = [\"*a\"]", 3, "api_key", "* at the end"),
     ("[jwt]\nsecret = \"/nowhere\"", 2, "jwt.secret", "No such file"),
     ("[jwt]\njwks = \"http://a.example/\"", 2, "jwt.jwks", "write https://"),
+    // A protection that could not work.
+    ("[jwt]\nissuer = \"https://a.example\"", 2, "jwt.issuer", "write jwt.secret"),
+    ("[jwt]\naudience = \"chat\"", 2, "jwt.audience", "write jwt.secret"),
+    ("[jwt]\nrooms_claim = \"r\"", 2, "jwt.rooms_claim", "write jwt.secret"),
+    ("anonymous = true\n[jwt]\nleeway = 1", 3, "jwt.leeway", "write jwt.secret"),
+    ("[jwt]\nsecret = \"\"", 2, "jwt.secret", "all clients could connect"),
+    ("[webhooks]\nauthorize = \"\"", 2, "webhooks.authorize", "all clients could connect"),
+    (
+        "[limits]\nmax_connections_per_user = 1",
+        2,
+        "limits.max_connections_per_user",
+        "write the keys",
+    ),
+    ("[webhooks]\nrooms = [\"a\"]", 2, "webhooks.rooms", "webhooks.may_join"),
+    ("[webhooks]\nheaders = [\"Cookie\"]", 2, "webhooks.headers", "webhooks.authorize"),
+    ("[webhooks]\nkinds = [\"joined\"]", 2, "webhooks.kinds", "webhooks.events"),
+    ("[cluster]\nnode = \"a\"", 2, "cluster.node", "cluster.url"),
+    ("[cluster]\nname = \"a\"", 2, "cluster.name", "cluster.url"),
+    ("extended = false\nclient_info = true", 2, "client_info", "remove one"),
+    ("compat = true\n[limits]\nresume_buffer = 1", 3, "limits.resume_buffer", "remove one"),
+    ("extended = false\n[[room]]\npattern = \"a\"\nhistory = 1", 2, "room", "remove history"),
     ("[webhooks]\nauthorize = \"https://a.example/\"", 2, "webhooks.authorize", "webhooks.secret"),
     ("[webhooks]\nsecret = \"/nowhere\"", 2, "webhooks.secret", "signs nothing"),
     ("[webhooks]\nsecret = \"/nowhere\"\nevents = \"https://a/\"", 2, "webhooks.secret", "No such"),
@@ -213,7 +234,7 @@ fn flags_come_before_variables_and_variables_before_the_file() {
 #[test]
 fn the_printed_configuration_is_a_file_with_the_same_effect() {
     let text = "origins = [\"https://a.example\", \"any\"]\npath = \"/ä\\\"\\\\\"\n\
-                [cluster]\nnode = \"123\"\n[[room]]\npattern = \"news*\"\npresence = \"count\"\n\
+                [cluster]\nurl = \"nats://127.0.0.1\"\nnode = \"123\"\n[[room]]\npattern = \"news*\"\npresence = \"count\"\n\
                 history = 5\nhistory_age = \"90s\"\nhistory_bytes = \"1 KiB\"\ndeflate = 512\n\
                 [[room]]\npattern = \"*\"\ndeflate = \"off\"\nhistory = 3\nhistory_age = 1.5\n";
     let file = TempFile::new("whole.toml", text);
@@ -227,6 +248,23 @@ fn the_printed_configuration_is_a_file_with_the_same_effect() {
     };
     assert_eq!(values(&printed), values(&twice));
     assert!(values(&printed).contains(&"threads = 2".to_owned()));
+}
+
+#[test]
+fn a_printed_configuration_of_defaults_is_accepted() {
+    let printed = succeeds(&run(&["serve", "--print-config"]));
+    succeeds(&run(&["check", TempFile::new("defaults.toml", printed).path()]));
+}
+
+#[test]
+fn a_variable_of_a_login_that_is_empty_does_not_open_the_server() {
+    let check = |arguments: &[&str]| {
+        let mut check = roomer(&[&["check"], arguments].concat());
+        check.env("ROOMER_JWT_SECRET", "").output().unwrap()
+    };
+    let error = String::from_utf8(check(&[]).stderr).unwrap();
+    assert!(error.contains("ROOMER_JWT_SECRET: jwt.secret: is empty"), "{error}");
+    succeeds(&check(&["--anonymous", "true"]));
 }
 
 #[test]

@@ -43,8 +43,8 @@ use crate::args::{Check, Serve};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::serve::api::Api;
-use crate::serve::config::Config;
 use crate::serve::config::values::Problem;
+use crate::serve::config::{Config, needs};
 use crate::serve::log::Dropped;
 use crate::serve::login::Login;
 use crate::serve::operator::Parts;
@@ -106,6 +106,7 @@ struct Plan {
 
 impl Plan {
     fn new(config: &Config) -> Result<Plan, Problem> {
+        needs::check(config)?;
         admin::check(config)?;
         let tls = Certificate::new(config)?;
         let rules = Rules::new(config.rooms());

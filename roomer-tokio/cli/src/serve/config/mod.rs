@@ -8,10 +8,12 @@
 //! | `file` | the TOML file |
 //! | `rooms` | the lists `[[room]]` and `[[api_key]]` |
 //! | `flags` | the command line |
+//! | `needs` | options that have an effect only beside others |
 //! | `print` | the whole configuration as a file |
 
 pub(crate) mod file;
 pub(crate) mod flags;
+pub(crate) mod needs;
 pub(crate) mod options;
 mod print;
 pub(crate) mod rooms;

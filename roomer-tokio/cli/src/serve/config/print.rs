@@ -62,7 +62,7 @@ impl fmt::Display for ApiKey {
 }
 
 /// Formats text like a value of its kind: numbers and switches are written without quotation marks.
-fn written(raw: &Raw, entry: &Entry) -> String {
+pub(super) fn written(raw: &Raw, entry: &Entry) -> String {
     match raw {
         Raw::Text(text) if entry.is_list => {
             let items = text.split(',').map(|item| item.trim().to_owned());

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::fmt;
 
 use crate::serve::config::options::{Entry, TABLE};
+use crate::serve::config::print;
 use crate::serve::config::setting::{Raw, Setting};
 
 /// A problem in the configuration: its place, and a text with the remedy.
@@ -53,10 +54,6 @@ pub(crate) struct Values(BTreeMap<&'static str, (Raw, Place)>);
 
 impl Values {
     pub(crate) fn new() -> Values {
-        let default = |entry: &Entry| match entry.is_list {
-            true if entry.default.is_empty() => Raw::List(Vec::new()),
-            _ => Raw::Text(entry.default.into()),
-        };
         Values(TABLE.iter().map(|entry| (entry.key, (default(entry), Place::Default))).collect())
     }
 
@@ -102,6 +99,13 @@ impl Values {
         read.map_err(|text| problems.push(self.problem(key, text))).ok()
     }
 
+    /// Returns true if an option was written with another value than its default. A printed
+    /// configuration contains all defaults, so a place alone does not show what was meant.
+    pub(crate) fn is_changed(&self, entry: &Entry) -> bool {
+        let default = print::written(&default(entry), entry);
+        self.raw(entry.key).is_some_and(|(raw, _)| print::written(raw, entry) != default)
+    }
+
     /// Returns a problem with the value of an option, with its place.
     pub(crate) fn problem(&self, key: &str, text: impl Into<String>) -> Problem {
         let place = self.0.get(key).map_or(Place::Default, |(_, place)| place.clone());
@@ -110,6 +114,13 @@ impl Values {
 
     pub(crate) fn raw(&self, key: &str) -> Option<&(Raw, Place)> {
         self.0.get(key)
+    }
+}
+
+fn default(entry: &Entry) -> Raw {
+    match entry.is_list {
+        true if entry.default.is_empty() => Raw::List(Vec::new()),
+        _ => Raw::Text(entry.default.into()),
     }
 }
 
