@@ -93,6 +93,9 @@ impl Chat {
                 Long("listen") => chat.0 = text(&mut args, "listen")?,
                 Long("auth-token") => {
                     let token = text(&mut args, "auth-token")?;
+                    if token.is_empty() {
+                        return Err("--auth-token: without a text, anyone could show it".into());
+                    }
                     builder = builder.authorize(move |request| match request.token() {
                         Some(given) if *given == *token => Ok(Claims::new()),
                         _ => Err(Rejection::unauthorized("wrong or missing token")),
@@ -191,6 +194,9 @@ impl Chat {
             true => builder.compat(),
             false => remember(builder, remembered),
         };
+        if broker.is_none() && node.is_some() {
+            return Err("--node names a node of a cluster: add --cluster URL".into());
+        }
         if broker.is_some() {
             let cluster = Cluster::named("chat");
             builder = builder.cluster(match node {

@@ -141,5 +141,8 @@ pub fn time(parser: &mut lexopt::Parser, option: &str) -> Outcome<Duration> {
 
 /// Returns a secret from the environment.
 pub fn secret(name: &str) -> Outcome<String> {
-    std::env::var(name).map_err(|_| format!("set the variable {name} to a secret of yours").into())
+    match std::env::var(name) {
+        Ok(secret) if !secret.is_empty() => Ok(secret),
+        _ => Err(format!("set the variable {name} to a secret of yours").into()),
+    }
 }

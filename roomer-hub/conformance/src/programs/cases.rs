@@ -216,6 +216,9 @@ pub fn the_chat_names_a_wrong_option() {
         (&["--max-rooms", "x"][..], &["--max-rooms", "\"x\""][..]),
         (&["--max-message", "0"], &["max_message must not be zero"]),
         (&["--ping-period", "soon"], &["--ping-period", "\"soon\""]),
+        (&["--pong-wait", "0"], &["pong_timeout must not be zero"]),
+        (&["--auth-token", ""], &["--auth-token", "anyone"]),
+        (&["--node", "a"], &["--node", "--cluster"]),
         (&["--allow-origin", "localhost"], &["\"localhost\"", "https://example.com"]),
         (&["--max-connections", "1", "--max-connections-per-address", "2"], &["max_connections"]),
     ] {

@@ -231,6 +231,22 @@ fn unknown_subprotocols_are_reported_without_their_names() {
 }
 
 #[test]
+fn a_client_without_a_user_is_reported_once_if_users_are_limited() {
+    let watched = Watched::with(|builder| {
+        builder.max_connections_per_user(1).authorize(|request| {
+            let claims = Claims::new();
+            Ok(if request.token().is_some() { claims.user("ann") } else { claims })
+        })
+    });
+    let ask = watched.upgrade().add("Authorization", "Bearer t");
+    assert_eq!(ask.head(watched.test.addr).status, 101);
+    watched.silent();
+    let _both = [(); 2].map(|()| watched.test.client());
+    assert_says(&watched.next(), ["max_connections_per_user", "user("]);
+    watched.silent();
+}
+
+#[test]
 fn a_failing_listener_is_reported() {
     let watched = Watched::with(|builder| builder);
     for _ in 0..3 {

@@ -171,6 +171,9 @@ impl<E> Builder<E> {
     /// accepted, and the user's oldest one is closed with 1008 `replaced by a newer connection`, after
     /// which its client does not reconnect. A client that reconnects after a network failure is
     /// therefore not locked out by its own old connection.
+    ///
+    /// The limit does not apply to a client without a user; the first one causes a
+    /// [warning](crate::WarningCause::NoUser).
     pub fn max_connections_per_user(mut self, connections: usize) -> Self {
         self.options.max_connections_per_user = connections;
         self

@@ -274,6 +274,7 @@ impl Connection {
         if let Some(token) = session.and_then(|session| session.resume?.token) {
             core.report_elsewhere(now, &token, info.user().map(|user| &**user));
         }
+        let has_user = info.user().is_some();
         let conn = Conn::new(shared, info);
         let mut established = Established::new(conn, compression, now);
         if let Some(secret) = secret {
@@ -285,6 +286,9 @@ impl Connection {
         shared.flush_after_input(now, core, &mut established.flush_at);
         // After the lock is released, since it calls the `tracing` subscriber.
         self.span = trace::Span::begin(&established.conn.info);
+        if !has_user && shared.options().max_connections_per_user != usize::MAX {
+            shared.warnings.give(WarningCause::NoUser { option: "max_connections_per_user" });
+        }
         let has_ended = self.on_leftover(now, &mut established, leftover);
         self.state = State::Established(established);
         match has_ended {

@@ -38,7 +38,9 @@ impl WarningCause {
     /// given only once, since it does not change.
     fn period(&self) -> Duration {
         match self {
-            WarningCause::NotApplied { .. } | WarningCause::Descriptors { .. } => Duration::MAX,
+            WarningCause::NotApplied { .. }
+            | WarningCause::NoUser { .. }
+            | WarningCause::Descriptors { .. } => Duration::MAX,
             _ => PERIOD,
         }
     }

@@ -48,6 +48,12 @@ pub enum WarningCause {
         /// [`max_info`](crate::Builder::max_info), in bytes.
         limit: usize,
     },
+    /// A client connected without a user ([`Claims::user`](crate::Claims::user)), so the limit per user
+    /// does not apply to it.
+    NoUser {
+        /// The method of [`Builder`](crate::Builder) that sets the limit.
+        option: &'static str,
+    },
     /// A limit was reached, and a client was rejected with 503, or with 429 for a limit per address.
     Full {
         /// The method of [`Builder`](crate::Builder) that sets the limit.
@@ -153,6 +159,7 @@ impl WarningCause {
             WarningCause::Unauthorized { .. } => "unauthorized",
             WarningCause::AuthorizeTimeout => "authorize timeout",
             WarningCause::InfoTooLong { .. } => "info too long",
+            WarningCause::NoUser { .. } => "no user",
             WarningCause::Full { option, .. } => option,
             WarningCause::NoAddress { .. } => "no address",
             WarningCause::NoForwardedFor { .. } => "no forwarded for",
@@ -203,6 +210,12 @@ impl fmt::Display for WarningCause {
                 f,
                 "accepted a client without the info that authorize gave it, since its {bytes} bytes \
                  are above max_info({limit}): shorten it, or raise max_info"
+            ),
+            WarningCause::NoUser { option } => write!(
+                f,
+                "accepted a client without a user, to which {option} does not apply: return \
+                 Claims::new().user(\"...\") from authorize, or add such claims to the requests of a \
+                 framework"
             ),
             WarningCause::Full { option, limit, untrusted_proxy } => {
                 fmt_full(f, option, *limit, *untrusted_proxy)
