@@ -148,12 +148,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
     /** Removes a room from those that the application wants to be in, together with its queued messages. */
     const remove = (room) => {
         rooms.delete(room.name);
-        core.queue.forEach((item) => {
-            if (item.owner === room) {
-                core.queue.delete(item);
-                core.lost(item, "unsent");
-            }
-        });
+        core.queue.forEach((item) => item.owner === room && core.drop(item));
     };
 
     const close = (room, error) => {

@@ -244,7 +244,7 @@ export interface Room<E = AnyEvents<unknown>> {
     readonly opened: Promise<Room<E>>;
     /**
      * Resolves once the server has handled all messages so far, including queued ones: with true, or with false if one of them
-     * was lost (see the event `lost`). Never rejects.
+     * was lost (see the event `lost`), or was a request that failed before it was sent. Never rejects.
      */
     readonly sent: Promise<boolean>;
     /** Returns the ids of all members, including this client. Without a connection, returns the last known ones. */

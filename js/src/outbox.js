@@ -176,6 +176,11 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
             pump();
             return queue.has(item) ? "queued" : "sent";
         },
+        /** Removes a queued message, which will not be sent. */
+        drop(item) {
+            queue.delete(item);
+            core.lost(item, "unsent");
+        },
         /** Handles an answer that confirms this number of packets. */
         confirmed(count) {
             const items = [...sent].slice(0, count);

@@ -65,7 +65,7 @@ export function requests(core) {
             const item = room.createMessage(event, payload, to, `:${tag}`);
             const end = (settle, result) => {
                 pending.delete(tag);
-                core.queue.delete(item);
+                core.queue.has(item) && core.drop(item);
                 core.clock.clearTimeout(timer);
                 signal?.removeEventListener("abort", abort);
                 settle(result);

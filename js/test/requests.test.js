@@ -288,6 +288,36 @@ describe("a connection that is lost", () => {
     });
 });
 
+describe("room.sent, with a queued request that fails before it is sent", () => {
+    /** Returns what `room.sent` says of a request that `fail` makes fail. */
+    const outcome = async (settings, options, fail) => {
+        const kit = setUp({ latency: 10, ...settings });
+        const { client } = kit.connect();
+        const lobby = client.join("lobby");
+        const lost = [];
+        client.on("lost", (message) => lost.push(message));
+        const asked = follow(lobby.request("x", 1, options));
+        const seen = follow(lobby.sent);
+        fail();
+        await kit.server.advance(5_000);
+        assert.deepEqual([await lobby.sent, lost], [true, []], "later messages do not depend on it");
+        return [reason(asked)[1], seen];
+    };
+
+    test("is false after a timeout", async () => {
+        assert.deepEqual(await outcome({ plain: false }, { timeout: 5 }, () => {}), ["timeout", { value: false }]);
+    });
+
+    test("is false after its signal has aborted", async () => {
+        const controller = new AbortController();
+        assert.deepEqual(await outcome({ plain: false }, { signal: controller.signal }, () => controller.abort()), ["aborted", { value: false }]);
+    });
+
+    test("is false on a plain server", async () => {
+        assert.deepEqual(await outcome({ plain: true }, {}, () => {}), ["plain", { value: false }]);
+    });
+});
+
 describe("without the extended protocol", () => {
     test("a request fails at once, one that waits when that is known", async () => {
         const kit = setUp();
