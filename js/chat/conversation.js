@@ -136,7 +136,7 @@ export function createConversation(name, page) {
         },
         /** Marks a message that may not have arrived, or that was never sent. */
         lost({ payload, to, reason }) {
-            const isUnsent = reason === "unsent";
+            const isUnsent = reason !== "unconfirmed";
             const states = isUnsent ? ["sent", "queued"] : ["queued", "sent"];
             // Prefer the latest line in the likelier state. A queued message counts as sent once its room is open.
             const line = states.flatMap((state) => log.own(state)).findLast((each) => each.text === payload && each.to === (to || undefined));

@@ -21,6 +21,7 @@
  * | `hangUp(socket, code)` | with an abandoned socket |
  * | `decode(data)`, `handle(packet, data)` | with each received message; the packet is undefined if the data is not a packet |
  * | `deliver(packet, room)` | with each packet that is not an acknowledgement; returns true if it has been handled |
+ * | `createItem(event, bytes, room, to, owner)` | for each packet but joins, leaves and probes |
  * | `transmit(item)` | with each packet to send |
  * | `ask()` | to request an answer that confirms all packets sent so far |
  * | `confirmed(count)`, `settled(items, isLost)`, `lost(item, reason)` | when the outcome of sent packets is known |

@@ -82,8 +82,9 @@ export interface LostMessage {
     to?: string | undefined;
     /**
      * `unconfirmed`: sent, but it is unknown whether it arrived. `unsent`: its room or the client was closed before it was sent.
+     * `too_large`: queued before the server had announced the size that it accepts, which the message exceeds.
      */
-    reason: "unconfirmed" | "unsent";
+    reason: "unconfirmed" | "unsent" | "too_large";
 }
 
 /** A message to this client alone, through a room that the client has not joined. */
@@ -262,7 +263,8 @@ export interface Room<E = AnyEvents<unknown>> {
     /**
      * Sends a message to all other members of the room, or to the client `to` alone, which need not be a member.
      *
-     * @throws {RoomerError} `closed` after leave() or close(), `argument` for a reserved event or a wrong payload
+     * @throws {RoomerError} `closed` after leave() or close(), `argument` for a reserved event, a wrong payload, or a message
+     *   larger than the server has announced to accept
      */
     send<K extends keyof E & string>(event: K, ...rest: SendArguments<E[K]>): SendResult;
     send<K extends keyof E & string>(event: K, payload: E[K], to?: string): SendResult;

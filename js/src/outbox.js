@@ -34,7 +34,7 @@ class Items extends Set {
  *
  * @param {Uint8Array} [bytes] the payload
  */
-export const createItem = (event, bytes, room = ROOT, to, owner) => ({ owner, room, event, to, data: encode(room, event, to, "", bytes) });
+const createItem = (event, bytes, room = ROOT, to, owner) => ({ owner, room, event, to, data: encode(room, event, to, "", bytes) });
 
 /**
  * Adds the outbox to the core. An item is `{ owner, room, event, data }`: the room object, the room's name, the event and the
@@ -126,9 +126,8 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
     /**
      * Sends a packet before queued messages. Returns undefined if there is neither a connection nor a session that may resume.
      */
-    const post = (...args) => {
+    const post = (item) => {
         if (core.isReady() || core.isKept?.()) {
-            const item = createItem(...args);
             item.owner && pending.add(item);
             requests.push(item);
             pump();
@@ -151,8 +150,9 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         pump,
         probe,
         fence,
-        post,
         reset,
+        createItem,
+        post: (...args) => post(core.createItem(...args)),
         /** Requests an answer that confirms all packets sent before it. */
         ask: () => send(createItem("leave", undefined, PROBE)),
         /** Returns the room of an unconfirmed join or leave. */
@@ -161,7 +161,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         request(owner, event, payload) {
             // Any unconfirmed message of the room may be lost when leave_ack arrives, so a probe confirms them first.
             event === "leave" && fence();
-            return post(event, payload, owner.name, undefined, owner);
+            return post(createItem(event, payload, owner.name, undefined, owner));
         },
         /** Sends or queues a message. Returns the result for the application. */
         send(item) {
@@ -177,9 +177,9 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
             return queue.has(item) ? "queued" : "sent";
         },
         /** Removes a queued message, which will not be sent. */
-        drop(item) {
+        drop(item, reason = "unsent") {
             queue.delete(item);
-            core.lost(item, "unsent");
+            core.lost(item, reason);
         },
         /** Handles an answer that confirms this number of packets. */
         confirmed(count) {

@@ -9,11 +9,12 @@ import { toBytes } from "./packet.js";
 
 /** @param {object} core see core.js. The info is sent again in each new session. */
 export function ownInfo(core) {
-    let text;
-    const send = () => text && core.post(INFO, toBytes(text));
+    let info;
     core.client.setInfo = (value) => {
-        text = JSON.stringify(value ?? null);
-        core.isOn && send();
+        const bytes = toBytes(JSON.stringify(value ?? null));
+        core.isOn && core.post(INFO, bytes);
+        // Remembered only if it was not refused.
+        info = bytes;
     };
-    core.client.on(HELLO, (hello) => hello && !hello.resumed && send());
+    core.client.on(HELLO, (hello) => hello && !hello.resumed && info && core.post(INFO, info));
 }

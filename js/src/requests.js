@@ -23,29 +23,33 @@ export function requests(core) {
     /** Answers a request with a handler, which starts immediately. */
     const answer = async ({ room: name, event, from, payload }, tag, room) => {
         const askedAs = core.client.id;
-        const handler = room?.handlers.get(event);
-        let code = "unknown";
-        let message = event;
-        let reply;
-        try {
-            if (handler) {
-                code = "invalid";
-                const value = room.codec.decode(payload);
-                code = "failed";
-                const result = await handler(value, from);
-                reply = result === undefined ? toBytes("") : room.codec.encode(result);
-            }
-        } catch (error) {
-            if (error?.name === "RoomerError") {
-                // The text of a RoomerError is meant for the requester. The text of any other error may be confidential.
-                code = error.kind ?? error.code;
-                message = error.message;
-            } else {
-                core.report(wrap("listener", error, event));
-            }
-        }
         // The request is no longer valid if its session has ended.
-        askedAs === core.client.id && core.post(reply ? REPLY : ERROR, reply ?? toBytes(JSON.stringify({ code, message })), name, `${from}:${tag}`);
+        const post = (type, bytes) => askedAs === core.client.id && core.post(type, bytes, name, `${from}:${tag}`);
+        const fail = (code, message = event) => post(ERROR, toBytes(JSON.stringify({ code, message })));
+        const handler = room?.handlers.get(event);
+        let code = "invalid";
+        let result;
+        if (!handler) {
+            return fail("unknown");
+        }
+        try {
+            const value = room.codec.decode(payload);
+            code = "failed";
+            try {
+                result = await handler(value, from);
+            } catch (error) {
+                if (error?.name === "RoomerError") {
+                    // The text of a RoomerError is meant for the requester. The text of any other error may be confidential.
+                    return fail(error.kind ?? error.code, error.message);
+                }
+                throw error;
+            }
+            post(REPLY, result === undefined ? toBytes("") : room.codec.encode(result));
+        } catch (error) {
+            // Either the handler has failed, or the codec or the server does not accept its answer.
+            core.report(wrap("listener", error, event));
+            fail(code);
+        }
     };
 
     // In a new session, queued requests are sent, and requests discarded by leave() fail together with their room.
@@ -72,6 +76,8 @@ export function requests(core) {
             };
             const fail = (code, cause) => end(reject, wrap(code, cause, event));
             const abort = () => fail("aborted", signal.reason);
+            /** Called if the server turns out not to accept the queued request. */
+            item.fail = (error) => end(reject, error);
             const timer = core.clock.setTimeout(() => fail("timeout"), Math.min(timeout, LONGEST_DELAY));
             signal?.addEventListener("abort", abort);
             pending.set(tag, {

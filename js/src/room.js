@@ -7,7 +7,6 @@
 import { RoomerError, check, createClosedError, wrap } from "./error.js";
 import { createEvents } from "./events.js";
 import { GRACE } from "./limits.js";
-import { createItem } from "./outbox.js";
 import { toBytes, toText } from "./packet.js";
 
 /** Returns true for events that only the server or this client may emit. A message of a peer with such a name is dropped. */
@@ -85,7 +84,7 @@ export function createRoom(core, name, codec) {
         if (phase) {
             throw createClosedError();
         }
-        return { ...createItem(event, payload === undefined ? payload : codec.encode(payload), name, (to ?? "") + tag, room), payload, to, tag };
+        return { ...core.createItem(event, payload === undefined ? payload : codec.encode(payload), name, (to ?? "") + tag, room), payload, to, tag };
     };
 
     const api = {

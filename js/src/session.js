@@ -6,7 +6,7 @@
  */
 
 import { addQuery } from "./address.js";
-import { wrap } from "./error.js";
+import { check, wrap } from "./error.js";
 import { ACK, ACK_BYTES, ACK_DELAY, ACK_PACKETS, ASK_INTERVAL, HELLO, MEMBERS, ROOT } from "./limits.js";
 import { encode, toBytes, toText } from "./packet.js";
 import { decodePayload, toMembers } from "./room.js";
@@ -28,6 +28,8 @@ export function sessions(core) {
     let acknowledged;
     /** The number of bytes received since the last acknowledgement. */
     let bytes;
+    /** The number of bytes of the largest packet that the server accepts; undefined if that is not known. */
+    let most;
     /** The time for which the server keeps the session without a socket. */
     let window;
     let timer;
@@ -35,6 +37,9 @@ export function sessions(core) {
     let lostAt;
     /** Sockets abandoned because of silence while the server may keep the session, which a close frame would end. */
     const abandoned = [];
+
+    /** Throws if the server would close the connection because of a packet. */
+    const checkSize = ({ event, data }) => check(!(data.length > most), `"${event}" has ${data.length} bytes, and the server accepts ${most}`);
 
     const pause = () => {
         core.clock.clearTimeout(timer);
@@ -62,6 +67,7 @@ export function sessions(core) {
         // Add a tenth to the announced interval, for delays in the network.
         core.silence = silence && Math.max(core.isOn ? ASK_INTERVAL : 0, Math.min(silence, hello?.heartbeat * 1.1 || Infinity));
         window = hello?.resume;
+        most = hello?.limits?.message;
         token = hello?.session;
         pause();
         abandoned.splice(0).forEach((old) => plain.hangUp(old));
@@ -76,6 +82,14 @@ export function sessions(core) {
         }
         isGreeted = true;
         meet(hello);
+        for (const item of core.queue) {
+            try {
+                checkSize(item);
+            } catch (error) {
+                core.drop(item, "too_large");
+                item.fail?.(error);
+            }
+        }
         plain.opened();
         core.emit(HELLO, hello);
         return hello;
@@ -86,6 +100,11 @@ export function sessions(core) {
         isKept: (time = 0) => time <= window && token,
         /** Returns an address that requests a new session, or the resumption of the current one. */
         toAddress: (...args) => addQuery(plain.toAddress(...args), `roomer=2${token ? `&session=${encodeURIComponent(token)}&received=${received}` : ""}`),
+        createItem(...args) {
+            const item = plain.createItem(...args);
+            checkSize(item);
+            return item;
+        },
         // A client that wants to resume sends nothing before the first packet shows whether its session has resumed.
         opened: () => core.isKept() || plain.opened(),
         /** Leaves a socket open if the server may still keep the session, which a close frame would end. */

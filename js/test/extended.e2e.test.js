@@ -7,6 +7,7 @@ import { after, before, describe, test } from "node:test";
 
 import * as core from "../src/core.js";
 import { RoomerError, connect } from "../src/index.js";
+import { encode, toBytes } from "../src/packet.js";
 import { record } from "./support/kit.js";
 import { startProxy } from "./support/proxy.js";
 import { RUNTIMES, startServerOn } from "./support/server.js";
@@ -145,6 +146,24 @@ for (const runtime of RUNTIMES) {
             }
             assert.deepEqual(tokens, []);
         });
+    });
+
+    test(`${runtime} never receives a message above the limit that it has announced`, { timeout: 60_000 }, async (t) => {
+        const server = await startServerOn(runtime, "--max-message", "2000");
+        t.after(() => server.stop());
+        const client = connect(server.url, { codec: "json", reconnect: EAGER });
+        t.after(() => client.close());
+        const lost = record(client, "lost", "state");
+        const { root } = client;
+        root.send("early", "x".repeat(2_000));
+        await root.opened;
+        const { id } = client;
+        const length = 2_000 - encode("root", "late", "", "", toBytes('""')).length;
+        root.send("late", "x".repeat(length));
+        assert.throws(() => root.send("late", "x".repeat(length + 1)), { code: "argument" });
+        assert.equal(await root.sent, true);
+        assert.deepEqual(lost.map(([, what]) => what.reason ?? what), ["open", "too_large"]);
+        assert.equal(client.id, id);
     });
 
     describe(`without sessions on ${runtime}`, { timeout: 120_000 }, () => {
