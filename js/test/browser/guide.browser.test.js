@@ -7,26 +7,17 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { ROOT, blocksOf, read } from "../support/pages.js";
+import { ownPort } from "../support/port.js";
 import { findRoomer } from "../support/serve.js";
 import { launch } from "./support.js";
 
 const GUIDE = "roomer-tokio/cli/GUIDE.md";
 const INSTALL = "cargo install --locked --path roomer-tokio/cli";
-
-/** Returns a port that is currently free. */
-async function freePort() {
-    const server = createServer().listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const { port } = server.address();
-    await new Promise((closed) => server.close(closed));
-    return port;
-}
 
 /** A terminal: a shell that runs blocks of commands in order, and exits with its test. */
 class Terminal {
@@ -67,7 +58,7 @@ class Terminal {
 /** Returns the regular expression for an output, in which … matches any text. */
 const pattern = (text) => new RegExp(`^${text.split("…").map(RegExp.escape ?? ((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))).join(".*")}$`);
 
-describe("the guide to a chat service without Rust", { timeout: 120_000 }, () => {
+describe("the guide to a chat service without Rust", { timeout: 300_000 }, () => {
     let folder;
     let terminal;
     let browser;
@@ -119,7 +110,7 @@ describe("the guide to a chat service without Rust", { timeout: 120_000 }, () =>
         assert.match(read("roomer-tokio/cli/Cargo.toml"), /\[\[bin\]\]\nname = "roomer"/, "what is installed");
         const ports = new Map();
         for (const port of ["8080", "9090", "8000"]) {
-            ports.set(port, String(await freePort()));
+            ports.set(port, String(await ownPort()));
         }
         const text = read(GUIDE);
         const blocks = blocksOf(GUIDE).map((block) => ({ ...block, code: block.code.replace(/\b(8080|9090|8000)\b/g, (port) => ports.get(port)) }));

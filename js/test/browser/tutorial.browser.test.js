@@ -4,14 +4,13 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
+import { ownPort } from "../support/port.js";
 import { startServer } from "../support/server.js";
 import { launch } from "./support.js";
 
@@ -23,15 +22,6 @@ const blocks = (language) => [...tutorial.matchAll(new RegExp(`\\n\`\`\`${langua
 /** The environment of a user's shell, without the variables that npm sets for its scripts. */
 const env = Object.fromEntries(Object.entries({ ...process.env, npm_config_prefer_offline: "true", npm_config_audit: "false", npm_config_fund: "false" })
     .filter(([name]) => !/^(npm_(?!config_(prefer_offline|audit|fund)$)|NODE_|INIT_CWD)/.test(name)));
-
-/** Returns a port that is currently free. */
-async function freePort() {
-    const server = createServer().listen(0, "localhost");
-    await once(server, "listening");
-    const { port } = server.address();
-    await new Promise((closed) => server.close(closed));
-    return port;
-}
 
 /** Runs vite until the test ends. Resolves when vite serves. */
 async function vite(t, project, ...args) {
@@ -56,7 +46,7 @@ describe("the tutorial", { timeout: 600_000 }, () => {
 
     before(async () => {
         folder = mkdtempSync(join(tmpdir(), "roomer-tutorial-"));
-        page = await freePort();
+        page = await ownPort("localhost");
         const tracked = execFileSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard"], { cwd: JS, encoding: "utf8" });
         for (const file of tracked.split("\0").filter(Boolean)) {
             mkdirSync(dirname(join(folder, "roomer/js", file)), { recursive: true });

@@ -1,28 +1,19 @@
 /**
- * Runs real reverse proxies, nginx and HAProxy, on free ports and with configurations of the test.
+ * Runs real reverse proxies, nginx and HAProxy, with configurations of the test.
  */
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
+import { ownPort } from "./port.js";
 import { eventually } from "./wait.js";
 
 const isRoot = process.getuid() === 0;
-
-/** Returns a local port that is currently free. */
-export async function freePort() {
-    const server = createServer().listen(0, "127.0.0.1");
-    await once(server, "listening");
-    const { port } = server.address();
-    server.close();
-    await once(server, "close");
-    return port;
-}
 
 /** Returns true if a program listens on a local port. */
 export function listens(port) {
@@ -69,6 +60,7 @@ defaults
     mode ${mode}
     retries 0
     timeout connect 1s
+    timeout check 30s
     timeout client ${idle}ms
     timeout server ${idle}ms
     timeout tunnel ${idle}ms
@@ -133,7 +125,7 @@ export function makeCertificate(folder) {
 export async function startReverseProxy(t, name, upstream, settings = {}) {
     const { args, config } = PROGRAMS[name];
     const folder = folderFor(t);
-    const port = settings.port ?? await freePort();
+    const port = settings.port ?? await ownPort();
     const file = join(folder, `${name}.conf`);
     let child;
     let complaints = "";

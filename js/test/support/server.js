@@ -9,6 +9,8 @@ import { resolve } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
+import { ownPort } from "./port.js";
+
 const EXAMPLES = fileURLToPath(new URL("../../../target/release/examples/", import.meta.url));
 
 const BUILD_SMOL =
@@ -42,7 +44,7 @@ export const startServer = (...flags) => startServerOn("tokio", ...flags);
 export const startServerOn = (runtime, ...flags) => startServerIn({}, runtime, ...flags);
 
 /**
- * Starts a server on a free port and waits until it listens.
+ * Starts a server, and waits until it listens. The test may start another server on its port later.
  *
  * @param {object} how
  * @param {string[]} [how.wrapper] a command that runs the server, such as one that enters a namespace; it must not fork
@@ -54,7 +56,7 @@ export const startServerOn = (runtime, ...flags) => startServerIn({}, runtime, .
  *   stop() ends the server and fails if it does not exit cleanly; kill() kills it
  */
 export async function startServerIn({ wrapper = [], quiet = true }, runtime, ...flags) {
-    const [program, ...args] = [...wrapper, findBinary(runtime), "--listen", "127.0.0.1:0", ...(quiet ? ["--quiet"] : []), ...flags];
+    const [program, ...args] = [...wrapper, findBinary(runtime), "--listen", `127.0.0.1:${await ownPort()}`, ...(quiet ? ["--quiet"] : []), ...flags];
     const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] });
     let complaints = "";
     child.stderr.setEncoding("utf8").on("data", (text) => (complaints = (complaints + text).slice(-4096)));

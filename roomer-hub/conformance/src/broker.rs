@@ -8,6 +8,7 @@ use std::{fmt, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::port::own_port;
 use crate::programs::until;
 use crate::redis::Redis;
 
@@ -122,7 +123,7 @@ impl Nats {
     pub fn start(program: &Path, args: &[&str]) -> Nats {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let log = Log::default();
-        let (child, port) = run(program, &args, -1, &log);
+        let (child, port) = run(program, &args, own_port(), &log);
         Nats { program: program.to_owned(), args, port, child, log }
     }
 }
@@ -138,8 +139,7 @@ impl Broker for Nats {
     }
 
     fn restart(&mut self) {
-        let port = i32::from(self.port);
-        (self.child, self.port) = run(&self.program, &self.args, port, &self.log);
+        (self.child, self.port) = run(&self.program, &self.args, self.port, &self.log);
     }
 
     fn address(&self, login: &str) -> String {
@@ -163,7 +163,7 @@ impl Drop for Nats {
 }
 
 /// Starts a process, and waits for the line that reports its readiness. Returns its port.
-fn run(program: &Path, args: &[String], port: i32, all: &Log) -> (Child, u16) {
+fn run(program: &Path, args: &[String], port: u16, all: &Log) -> (Child, u16) {
     let mut command = Command::new(program);
     command.args(["-a", "127.0.0.1", "-p", &port.to_string()]).args(args);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());

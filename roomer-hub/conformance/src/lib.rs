@@ -14,6 +14,7 @@ pub mod client;
 pub mod game;
 pub mod http;
 pub mod parallel;
+pub mod port;
 pub mod programs;
 pub mod proxy;
 pub mod redis;

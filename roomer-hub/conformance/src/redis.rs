@@ -1,15 +1,12 @@
 //! Redis servers as child processes on loopback ports.
 
 use std::io::{BufRead, BufReader};
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::broker::{Broker, Log};
-
-/// The number of attempts to find a port that is still free when the server binds it.
-const ATTEMPTS: usize = 10;
+use crate::port::own_port;
 
 /// A running Redis server. Dropping it kills the process.
 pub struct Redis {
@@ -33,16 +30,9 @@ impl Redis {
 
     fn start_with(args: &[&str], is_tls: bool) -> Redis {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let (log, mut error) = (Log::default(), String::new());
-        for _ in 0..ATTEMPTS {
-            // The server cannot choose a free port, so choose one here.
-            let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-            match run(&args, is_tls, port, &log) {
-                Ok(child) => return Redis { args, is_tls, port, child, log },
-                Err(lines) => error = lines,
-            }
-        }
-        panic!("redis-server does not start: {error}");
+        let (log, port) = (Log::default(), own_port());
+        let child = run(&args, is_tls, port, &log);
+        Redis { args, is_tls, port, child, log }
     }
 }
 
@@ -57,7 +47,7 @@ impl Broker for Redis {
     }
 
     fn restart(&mut self) {
-        self.child = run(&self.args, self.is_tls, self.port, &self.log).expect("it starts again");
+        self.child = run(&self.args, self.is_tls, self.port, &self.log);
     }
 
     fn address(&self, login: &str) -> String {
@@ -81,9 +71,8 @@ impl Drop for Redis {
     }
 }
 
-/// Starts a process, and waits for the line that reports its readiness. Returns the log if the
-/// process exits first.
-fn run(args: &[String], is_tls: bool, port: u16, rest: &Log) -> Result<Child, String> {
+/// Starts a process, and waits for the line that reports its readiness.
+fn run(args: &[String], is_tls: bool, port: u16, rest: &Log) -> Child {
     let mut command = Command::new("redis-server");
     let port = port.to_string();
     match is_tls {
@@ -98,10 +87,9 @@ fn run(args: &[String], is_tls: bool, port: u16, rest: &Log) -> Result<Child, St
     let mut lines = String::new();
     while !lines.contains("Ready to accept connections") {
         if log.read_line(&mut lines).expect("a line") == 0 {
-            _ = child.wait();
-            return Err(lines);
+            panic!("redis-server does not start: {lines}");
         }
     }
     rest.read(log);
-    Ok(child)
+    child
 }

@@ -8,7 +8,8 @@ use std::process::{Child, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use roomer_tokio::{Claims, History, Info, Rejection, Server, serve_until};
+use roomer_conformance::http::refusing_port;
+use roomer_tokio::{Claims, ConnId, History, Info, Rejection, Server, serve_until};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime;
@@ -74,18 +75,22 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
 /// A command that keeps running, whose output is read line by line.
 struct Watch {
     child: Child,
+    /// The id of the command's client.
+    id: ConnId,
     lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
 }
 
 impl Watch {
     /// Starts a command with `--json`, and waits until it has joined its room.
     fn start(running: &Running, room: &str, args: &[&str]) -> Watch {
-        let members = running.server.member_count(room);
+        // Clients of earlier commands may still be members.
+        let before = running.server.members(room);
         let mut command = roomer(args);
         let mut child = command.arg("--json").stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        until("the room is not joined", || running.server.member_count(room) > members);
-        Watch { child, lines }
+        let newcomer = || running.server.members(room).into_iter().find(|id| !before.contains(id));
+        until("the room is not joined", || newcomer().is_some());
+        Watch { child, id: newcomer().unwrap(), lines }
     }
 
     fn next(&mut self) -> Value {
@@ -154,7 +159,7 @@ fn members_are_listed_with_their_infos_and_watched() {
     let url = &*running.url;
     assert_eq!(succeeds(&run(&["members", url, "lobby"])), "");
     let tail = Watch::start(&running, "lobby", &["tail", url, "lobby"]);
-    let id = running.server.members("lobby")[0];
+    let id = tail.id;
     running.server.set_info(id.as_str(), Info::new(r#"{"name":"Ada"}"#).unwrap()).unwrap();
     let listed: Value =
         serde_json::from_str(&succeeds(&run(&["members", url, "lobby", "--json"]))).unwrap();
@@ -232,7 +237,7 @@ fn each_kind_of_failure_has_its_exit_code_and_a_remedy() {
     let elsewhere = url.replace("/ws", "/other");
     fails(&run(&["tail", &elsewhere, "lobby"]), 3, "404");
     // A port without a server.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (_held, port) = refusing_port();
     fails(&run(&["tail", &format!("ws://127.0.0.1:{port}/ws"), "lobby"]), 3, "cannot connect");
     // A server that never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -297,8 +302,7 @@ fn a_removal_from_the_room_is_shown_by_the_exit_code() {
     for command in [&["tail"][..], &["members", "--watch"]] {
         let args = [command, &[&running.url, "lobby"]].concat();
         let watch = Watch::start(&running, "lobby", &args);
-        let id = running.server.members("lobby")[0];
-        assert!(running.server.kick(id.as_str(), "lobby"));
+        assert!(running.server.kick(watch.id.as_str(), "lobby"));
         assert_eq!(watch.child.wait_with_output().unwrap().status.code(), Some(1));
     }
     fails(&run(&["talk", &running.url, "lobby", "--json"]), 2, "talk is for people");

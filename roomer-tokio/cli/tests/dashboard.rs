@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::net::TcpStream;
 
+use roomer_conformance::http::refusing_port;
 use serde_json::Value;
 use support::{Answer, Serving, Tail, TempFile};
 
@@ -54,7 +55,7 @@ fn each_query_is_about_a_metric_of_the_server_with_its_labels() {
         format!("[[api_key]]\nname = \"a\"\nfile = {:?}\n", key.path()),
     );
     // Configures a broker and a webhook, which need not exist, so that their metrics are present.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (_held, port) = refusing_port();
     let (broker, hook) =
         (format!("nats://127.0.0.1:{port}"), format!("http://127.0.0.1:{port}/events"));
     let secret = TempFile::new("secret", [b's'; 32]);

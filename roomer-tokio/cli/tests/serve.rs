@@ -6,6 +6,7 @@ mod support;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use roomer_conformance::http::refusing_port;
 use rustix::process::Signal;
 use serde_json::Value;
 use support::{Answer, Serving, TempFile, certificate, roomer, run, succeeds};
@@ -85,7 +86,7 @@ fn clients_connect_by_tls_with_the_certificate_of_the_files() {
 
 #[test]
 fn a_broker_that_cannot_be_reached_does_not_keep_clients_away() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (_held, port) = refusing_port();
     let broker = format!("nats://127.0.0.1:{port}");
     let serving = Serving::start(&["--cluster-url", &broker, "--cluster-node", "a"]);
     succeeds(&run(&["send", &serving.url, "lobby", "chat", "hello"]));

@@ -4,10 +4,11 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::Stdio;
 use std::sync::{Arc, Condvar, Mutex};
 
+use roomer_conformance::http::refusing_port;
 use roomer_tokio::rustls::{ServerConfig, ServerConnection, StreamOwned};
 use rustix::process::Signal;
 use rustls_pki_types::pem::PemObject;
@@ -157,7 +158,7 @@ fn a_webhook_that_does_not_decide_lets_in_no_client_and_nothing_secret_is_logged
     let secret = secret_file();
     let other = Hook::start(|_| Reply::Json(200, json!({})));
     let hook = Hook::start(|_| Reply::Hang);
-    let args = ["--webhooks-authorize", &hook.address, "--webhooks-timeout", "1s"];
+    let args = ["--webhooks-authorize", &hook.address, "--webhooks-timeout", "4s"];
     let mut serving = start(&secret, &[&args[..], &["--log-level", "debug"]].concat());
     let failures = failures(&other.address);
     let count = failures.len() as u64;
@@ -183,9 +184,8 @@ fn a_webhook_that_does_not_decide_lets_in_no_client_and_nothing_secret_is_logged
 #[test]
 fn a_webhook_that_is_down_lets_in_no_client() {
     let secret = secret_file();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}/", listener.local_addr().unwrap());
-    drop(listener);
+    let (_held, port) = refusing_port();
+    let address = format!("http://127.0.0.1:{port}/");
     let serving =
         start(&secret, &["--webhooks-authorize", &address, "--webhooks-may-join", &address]);
     assert_eq!(handshake(&serving, "", "").0, 503);
@@ -298,7 +298,7 @@ fn a_join_is_permitted_by_the_rules_and_then_by_the_webhook() {
     });
     let file = TempFile::new("rules.toml", "[[room]]\npattern = \"team-none\"\njoin = \"none\"\n");
     let args = [file.path(), "--webhooks-may-join", &hook.address];
-    let more = ["--webhooks-rooms", "team-*", "--webhooks-timeout", "1s"];
+    let more = ["--webhooks-rooms", "team-*", "--webhooks-timeout", "4s"];
     let serving = start(&secret, &[&args[..], &more].concat());
     let joins = |room: &str| {
         let done = run(&["send", &serving.url, room, "chat", "hello"]);

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
+use roomer_conformance::port::own_port;
 use roomer_tokio_examples::{admin, axum, bot, invitation, jwt, ticker};
 
 /// A running example.
@@ -292,7 +293,8 @@ async fn chat(listener: TcpListener, stop: Stop) -> std::io::Result<()> {
 
 #[test]
 fn the_bot_answers_and_is_back_when_the_server_is() {
-    let server = Example::start(chat);
+    // The test starts another server at this address later.
+    let server = Example::start_at(([127, 0, 0, 1], own_port()).into(), chat);
     let addr = server.addr;
     let (stop, stopped) = oneshot::channel::<()>();
     let bot = thread::spawn(move || {

@@ -13,13 +13,14 @@ use super::PROGRAM;
 use super::process::{Process, command, output, until};
 use crate::broker::nats_servers;
 use crate::client::{Client, Received};
-use crate::http::dial;
+use crate::http::{dial, refusing_port};
 
 /// Checks that backends are used in turn, and that one that refuses is skipped and reported.
 pub fn a_balancer_skips_backends_that_refuse() {
     let backends = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let [first, second] = backends.each_ref().map(|backend| backend.local_addr().unwrap());
-    let refusing = refusing().to_string();
+    let (_held, port) = refusing_port();
+    let refusing = format!("127.0.0.1:{port}");
     let addresses = [first.to_string(), refusing.clone(), second.to_string()];
     let mut args = vec!["--listen", "127.0.0.1:0"];
     args.extend(addresses.iter().map(String::as_str));
@@ -49,11 +50,6 @@ pub fn a_balancer_skips_backends_that_refuse() {
     assert_eq!(status.code(), Some(0), "{errors}");
     assert!(errors.contains(&format!("skipped {refusing}: ")), "{errors}");
     assert!(errors.contains("none of the 3 backends accepts connections"), "{errors}");
-}
-
-/// Returns an address that refuses connections.
-fn refusing() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Checks that two clients of the script's address are on different chats, see each other and

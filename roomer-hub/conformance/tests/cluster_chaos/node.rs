@@ -10,6 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use cap::Cap;
+use roomer_conformance::port::own_port;
 use roomer_engine::Server;
 use roomer_engine::cluster::{BrokerAddress, Cluster};
 use rustix::process::{Pid, Signal, kill_process};
@@ -34,7 +35,7 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(runtime: &'static str, broker: &str) -> Process {
-        let (child, addr, allocated) = spawn(runtime, "127.0.0.1:0", broker);
+        let (child, addr, allocated) = spawn(runtime, &format!("127.0.0.1:{}", own_port()), broker);
         Process { addr, runtime, broker: broker.into(), child, allocated }
     }
 

@@ -1,0 +1,25 @@
+//! Ports for servers that tests stop and start again at the same address.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::process;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The range of ports. It lies below the range from which the kernel assigns ports to sockets that bind
+/// to port 0, as other tests do all the time.
+const FIRST: usize = 10_000;
+const COUNT: usize = 22_000;
+
+/// The number of ports per process. Concurrent test processes start at different offsets.
+const OWN: usize = 64;
+
+/// Returns a loopback port on which no program listens, and which stays free while its server is down.
+pub fn own_port() -> u16 {
+    static TAKEN: AtomicUsize = AtomicUsize::new(0);
+    loop {
+        let number = process::id() as usize * OWN + TAKEN.fetch_add(1, Ordering::Relaxed);
+        let port = (FIRST + number % COUNT) as u16;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return port;
+        }
+    }
+}
