@@ -1,6 +1,6 @@
 //! The test client's HTTP: writes requests and reads responses.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use socket2::{Domain, Socket, Type};
@@ -135,7 +135,11 @@ impl HttpResponse {
                 break end;
             }
             let mut chunk = [0; 4096];
-            let size = stream.read(&mut chunk).expect("a response in time");
+            let size = match stream.read(&mut chunk) {
+                // The process was stopped and continued.
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                read => read.expect("a response in time"),
+            };
             assert_ne!(size, 0, "ended within the response: {}", bytes.escape_ascii());
             bytes.extend_from_slice(&chunk[..size]);
         };

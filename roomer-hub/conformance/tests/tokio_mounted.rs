@@ -247,7 +247,8 @@ fn a_drain_closes_one_by_one_with_only_the_connections_running_timers() {
 #[test]
 fn a_hook_may_take_its_time_but_not_for_ever() {
     let test = TestServer::start(|builder| {
-        let builder = builder.handshake_timeout(Duration::from_millis(300));
+        // A busy machine may need a while even for hooks that return immediately.
+        let builder = builder.handshake_timeout(Duration::from_secs(3));
         builder.authorize_async(async |request| {
             tokio::task::yield_now().await;
             match request.query("name").as_deref() {

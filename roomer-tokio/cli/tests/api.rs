@@ -56,7 +56,7 @@ fn bad(answer: &Answer, status: u16, code: &str, words: &str) {
 }
 
 fn ann(serving: &Serving, room: &str) -> Tail {
-    let claims = json!({ "exp": now(60), "sub": "ann", "info": { "name": "Ann" } });
+    let claims = json!({ "exp": now(600), "sub": "ann", "info": { "name": "Ann" } });
     Tail::start(serving, room, &["--token", &Signer::secret().token(&claims)])
 }
 

@@ -32,7 +32,7 @@ fn refused(done: &Output, words: &str) {
 fn a_token_is_taken_from_wherever_a_client_can_put_it() {
     let secret = secret_file();
     let serving = Serving::start(&["--jwt-secret", secret.path()]);
-    let token = Signer::secret().token(&json!({ "exp": now(60) }));
+    let token = Signer::secret().token(&json!({ "exp": now(600) }));
     assert_eq!(with_token(&serving, &token).0, 101);
     assert_eq!(handshake(&serving, "", &format!("Authorization: Bearer {token}\r\n")).0, 101);
     let encoded = data_encoding::BASE64URL_NOPAD.encode(token.as_bytes());
@@ -48,7 +48,7 @@ fn a_token_that_is_not_good_is_refused_with_the_reason_and_not_logged() {
     let args = ["--jwt-secret", secret.path(), "--jwt-keys", rsa.path(), "--log-level", "debug"];
     let claims = ["--jwt-issuer", "me", "--jwt-audience", "chat"];
     let mut serving = Serving::start(&[&args[..], &claims].concat());
-    let good = || json!({ "exp": now(60), "iss": "me", "aud": "chat", "sub": "ann" });
+    let good = || json!({ "exp": now(600), "iss": "me", "aud": "chat", "sub": "ann" });
     let with = |name: &str, value: Value| {
         let mut claims = good();
         claims[name] = value;
@@ -79,7 +79,7 @@ fn a_token_that_is_not_good_is_refused_with_the_reason_and_not_logged() {
         (key.token(&with("exp", json!(-1))), "no time at which it expires"),
         (key.token(&with("exp", json!("later"))), "no time at which it expires"),
         (key.token(&without("exp")), "no time at which it expires"),
-        (key.token(&with("nbf", json!(now(60)))), "not valid yet"),
+        (key.token(&with("nbf", json!(now(600)))), "not valid yet"),
         (key.token(&with("iss", json!("you"))), "another issuer"),
         (key.token(&without("iss")), "lacks its issuer"),
         (key.token(&with("aud", json!(["mail"]))), "another audience"),
@@ -113,10 +113,10 @@ fn keys_of_each_kind_are_read_from_files_in_pem() {
     let paths: Vec<&str> = files.iter().map(TempFile::path).collect();
     let serving = Serving::start(&["--jwt-keys", &paths.join(",")]);
     for signer in [Signer::rsa(), p256, ed25519] {
-        let token = signer.token(&json!({ "exp": now(60) }));
+        let token = signer.token(&json!({ "exp": now(600) }));
         assert_eq!(with_token(&serving, &token).0, 101, "{}", signer.algorithm());
     }
-    let other = Signer::p256().token(&json!({ "exp": now(60) }));
+    let other = Signer::p256().token(&json!({ "exp": now(600) }));
     assert_eq!(with_token(&serving, &other).1, "the signature of the token is wrong");
 }
 
@@ -151,7 +151,7 @@ fn members_see_the_user_and_the_info_of_the_token() {
     let secret = secret_file();
     let serving = Serving::start(&["--jwt-secret", secret.path()]);
     let token = |user: &str| {
-        let claims = json!({ "exp": now(60), "sub": user, "info": { "name": user } });
+        let claims = json!({ "exp": now(600), "sub": user, "info": { "name": user } });
         Signer::secret().token(&claims)
     };
     let tail = support::Tail::start(&serving, "lobby", &["--token", &token("ann")]);
@@ -190,7 +190,7 @@ fn rules_and_rights_decide_together_by_room() {
     let serving = Serving::start(&[file.path()]);
     let url = &*serving.url;
     let token = |rooms: Option<Value>| {
-        let mut claims = json!({ "exp": now(60), "sub": "ann" });
+        let mut claims = json!({ "exp": now(600), "sub": "ann" });
         if let Some(rooms) = rooms {
             claims["rooms"] = rooms;
         }
@@ -287,7 +287,7 @@ fn keys_of_an_address_are_read_again_when_a_token_has_a_new_one() {
 fn a_signal_reads_the_secret_of_tokens_again() {
     let secret = secret_file();
     let mut serving = Serving::start(&["--jwt-secret", secret.path()]);
-    let claims = json!({ "exp": now(60) });
+    let claims = json!({ "exp": now(600) });
     let (old, new) = (Signer::secret(), Signer::Secret(vec![b'n'; 32]));
     std::fs::write(secret.path(), "too short").unwrap();
     serving.signal(rustix::process::Signal::HUP);
@@ -322,7 +322,7 @@ fn the_past_of_a_room_is_for_those_with_the_right() {
     let reads = |room: &str, claims: Option<Value>| {
         let mut tail = support::roomer(&["tail", url, room, "--history", "900", "--count", "1"]);
         if let Some(mut claims) = claims {
-            claims["exp"] = now(60).into();
+            claims["exp"] = now(600).into();
             tail.args(["--token", &Signer::secret().token(&claims)]);
         }
         let mut tail = tail.arg("--json").stdout(Stdio::piped()).spawn().unwrap();

@@ -78,7 +78,8 @@ fn handshakes_above_the_limit_of_an_address_are_rejected_with_429_and_others_acc
 
 #[test]
 fn a_rejected_client_can_read_the_response_while_it_sends() {
-    let test = TestServer::with(|builder| builder.max_handshakes(1));
+    let test =
+        TestServer::with(|builder| builder.max_handshakes(1).handshake_timeout(TIMEOUT * 10));
     let _silent = dial(test.addr);
     for size in [1, 100, 20_000, 400_000] {
         let mut stream = dial(test.addr);

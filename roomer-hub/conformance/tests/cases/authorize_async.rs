@@ -111,7 +111,8 @@ fn the_hook_runs_before_the_other_checks() {
 fn it_has_as_long_as_a_handshake_may_take() {
     let (sender, dropped) = mpsc::channel();
     let test = TestServer::with(|builder| {
-        builder.handshake_timeout(Duration::from_millis(300)).authorize_async(move |_| {
+        // A request that arrives later is answered with 408.
+        builder.handshake_timeout(Duration::from_secs(3)).authorize_async(move |_| {
             let last = Last(sender.clone());
             async move {
                 let _last = last;

@@ -2,8 +2,8 @@
 //! memory leaks.
 
 use std::sync::Barrier;
-use std::thread;
 use std::time::Duration;
+use std::{process, thread};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -147,11 +147,23 @@ impl One {
     }
 }
 
+/// Ends the test's process when a thread panics. The other threads would block on the barrier forever.
+struct EndsAll;
+
+impl Drop for EndsAll {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            process::exit(1);
+        }
+    }
+}
+
 /// Runs one round: all clients connect, send and leave.
 fn round(test: &TestServer, crowd: usize) {
     let barrier = Barrier::new(THREADS);
     let share = crowd / THREADS / STEPS;
     let work = |thread: usize| {
+        let _guard = EndsAll;
         let mut own: Vec<One> = Vec::new();
         for step in 1..=STEPS {
             own.extend((0..share).map(|_| One::arrive(test)));

@@ -2,16 +2,32 @@
 //! enforces them.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use roomer_engine::{BuildError, Builder, DisconnectReason, Server};
+use roomer_engine::{
+    BuildError, Builder, DisconnectReason, Environment, Server, SystemEnvironment,
+};
 
 use super::rules_async::Gate;
 use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire;
 
-/// The number of messages in a flood. The rates are so low that they refill no token during a test.
+/// The number of messages in a flood. It exceeds every burst that a test configures.
 const FLOOD: usize = 500;
+
+/// An environment whose clock stands still, so that no rate refills a token.
+struct Frozen;
+
+impl Environment for Frozen {
+    fn now(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn random(&self) -> [u8; 16] {
+        SystemEnvironment::new().random()
+    }
+}
 
 /// Sends the same message many times in one write.
 fn flood(client: &mut Client, message: &[u8]) {
@@ -192,7 +208,7 @@ fn nothing_after_a_message_allowed_too_late_is_handled() {
     let gate = Gate::default();
     let waiting = gate.clone();
     let test = TestServer::with(|builder| {
-        builder.violation_rate(1, 1).may_publish_async(move |conn, _| {
+        builder.environment(Frozen).violation_rate(1, 1).may_publish_async(move |conn, _| {
             let waiting = waiting.clone();
             conn.leave("lobby");
             async move {

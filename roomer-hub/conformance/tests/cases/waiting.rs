@@ -1,12 +1,14 @@
 //! Tests of handlers that are pending for a long time.
 
+use std::io::Write;
 use std::time::Duration;
 
 use roomer_engine::HandlerPanic;
 
 use super::rules_async::Gate;
 use super::test_server::{TestServer, expect_nothing};
-use roomer_conformance::client::Received;
+use roomer_conformance::client::{Client, Received};
+use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire;
 
 #[test]
@@ -64,8 +66,11 @@ fn a_waiting_client_is_pinged_and_not_timed_out() {
                 }
             })
     });
-    let mut a = test.client();
-    a.send_to_room("root", "slow", b"");
+    // The message is sent with the request, so that its handler starts long before the pong timeout.
+    let mut stream = dial(test.addr);
+    let request = HttpRequest::upgrade(test.addr).bytes();
+    stream.write_all(&[request, wire::to_room("root", "slow", b"")].concat()).unwrap();
+    let mut a = Client::established(stream);
     // This far exceeds the pong timeout: no ping is answered, nor could the server read an answer.
     for _ in 0..5 {
         assert!(matches!(a.receive(), Received::Ping(_)));
