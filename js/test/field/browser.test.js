@@ -25,7 +25,7 @@ async function setUp(t, place, options) {
     t.after(() => browser.close());
     const client = await (await openClient(browser, pages.origin, place, { url: server.url, rooms: ROOMS, options })).opened();
     const observer = await observe(t, server.url, "lobby");
-    await observer.sees(await client.id());
+    await observer.sees(client);
     const session = await browser.newBrowserCDPSession();
     const { processInfo } = await session.send("SystemInfo.getProcessInfo");
     const signal = (name, fits) => processInfo.filter(fits).forEach(({ id }) => process.kill(id, name));
@@ -45,9 +45,9 @@ async function setUp(t, place, options) {
 /** Waits until the server has dropped a suspended client. */
 async function aClientIsDropped(t, server, observer) {
     const far = await startFar(t, { url: server.url, rooms: ["lobby"] }).opened();
-    await observer.sees(far.id);
+    const { id } = await observer.sees(far);
     far.signal("SIGSTOP");
-    await observer.misses(far.id);
+    await observer.misses(id);
     far.signal("SIGCONT");
 }
 
@@ -56,12 +56,11 @@ describe("a stopped browser", { timeout: 300_000 }, () => {
         test(`the whole of it, the client in a ${place}`, async (t) => {
             const { client, observer, signal } = await setUp(t, place);
             for (let round = 0; round < 2; round++) {
-                const [id, { length }] = [await client.id(), await client.log()];
-                await observer.sees(id);
+                const { id, from } = await observer.sees(client);
                 signal("SIGSTOP", () => true);
                 await observer.misses(id);
                 signal("SIGCONT", () => true);
-                await client.cameBack(length);
+                await client.cameBack(from);
             }
         });
     }
@@ -70,45 +69,45 @@ describe("a stopped browser", { timeout: 300_000 }, () => {
         const { client, observer, signal, types } = await setUp(t, "page");
         const isNetwork = ({ type }) => type === "utility" || type.includes("network");
         assert.ok(types.some((type) => isNetwork({ type })), `${types}`);
-        const [id, { length }] = [await client.id(), await client.log()];
+        const { id, from } = await observer.sees(client);
         signal("SIGSTOP", isNetwork);
         await observer.misses(id);
         signal("SIGCONT", isNetwork);
-        await client.cameBack(length);
+        await client.cameBack(from);
     });
 
     test("its renderer alone: the browser answers for it, and nothing is lost", async (t) => {
         const { server, client, observer, signal } = await setUp(t, "page", { heartbeat: 200, timeout: 500 });
-        const { length } = await client.log();
+        const { from } = await client.opening();
         const isRenderer = ({ type }) => type === "renderer";
         signal("SIGSTOP", isRenderer);
         await aClientIsDropped(t, server, observer);
         signal("SIGCONT", isRenderer);
-        await client.stays(length);
+        await client.stays(from);
     });
 });
 
-describe("a page that is left and restored", { timeout: 120_000 }, () => {
+describe("a page that is left and restored", { timeout: 300_000 }, () => {
     test("the back/forward cache keeps it, and its client is in its rooms", async (t) => {
         const { server, client, observer } = await setUp(t, "page");
-        const { length } = await client.log();
+        const { from } = await client.opening();
         await client.page.goto(`${pages.origin}/elsewhere`);
         await aClientIsDropped(t, server, observer);
         observer.room.send("chat", "while you were away");
         // goBack() would wait for a load event, which a page from the cache does not emit.
         await client.page.evaluate(() => void setTimeout(() => history.back(), 100));
-        await client.until("kept", ([what]) => what === "persisted", length);
-        await client.stays(length);
-        await observer.sees(await client.id());
+        await client.until("kept", ([what]) => what === "persisted", from);
+        await client.stays(from);
+        await observer.sees(client);
     });
 
     test("frozen by the browser, and thawed", async (t) => {
         const { server, client, observer } = await setUp(t, "page", { heartbeat: 200, timeout: 500 });
-        const { length } = await client.log();
+        const { from } = await client.opening();
         const session = await client.page.context().newCDPSession(client.page);
         await session.send("Page.setWebLifecycleState", { state: "frozen" });
         await aClientIsDropped(t, server, observer);
         await session.send("Page.setWebLifecycleState", { state: "active" });
-        await client.stays(length);
+        await client.stays(from);
     });
 });

@@ -16,14 +16,15 @@ const IMPATIENT = { heartbeat: 200, timeout: 500 };
 const TRUSTING = { heartbeat: false, timeout: 1_000 };
 
 for (const runtime of RUNTIMES) {
-    describe(`on ${runtime}`, { concurrency: 4, timeout: 180_000, skip: noNamespaces() }, () => {
+    describe(`on ${runtime}`, { concurrency: 4, timeout: 300_000, skip: noNamespaces() }, () => {
         /** Sets up two machines: the server and a local client on one, and a remote client on the other. */
         async function setUp(t, options, extended) {
             const { server: there, client: here } = connectMachines(t);
             const server = await startServerIn(there, runtime, "--pong-wait", "1s", "--ping-period", "300ms", "--write-wait", "1s", "--listen", `${there.address}:0`);
             t.after(() => server.kill());
             const far = await startFar(t, { url: server.url, rooms: ["lobby", "kitchen"], wrapper: here.wrapper, options, extended }).opened();
-            const local = await startFar(t, { url: server.url, rooms: ["lobby"], wrapper: there.wrapper }).opened();
+            // With a session, it receives every member_left, even if the server drops it while a busy machine does not schedule it.
+            const local = await startFar(t, { url: server.url, rooms: ["lobby"], wrapper: there.wrapper, extended: true }).opened();
             /** Waits until the server has dropped the client. */
             const givenUp = async (id) => local.until(`${id} left`, ([what, , member]) => what === "member_left" && member === id);
             return { there, here, server, far, local, givenUp };
@@ -33,58 +34,58 @@ for (const runtime of RUNTIMES) {
             test(`the cable is pulled until the server gives up, and plugged in again: ${name} client`, async (t) => {
                 const { here, far, givenUp } = await setUp(t, options);
                 for (let round = 0; round < 2; round++) {
-                    const before = far.log.length;
+                    const { id, from } = far.opening();
                     here.unplug();
-                    await givenUp(far.id);
+                    await givenUp(id);
                     here.plug();
-                    await far.cameBack(before);
+                    await far.cameBack(from);
                 }
             });
 
             test(`the server's end is pulled: ${name} client`, async (t) => {
                 const { there, far, givenUp } = await setUp(t, options);
-                const before = far.log.length;
+                const { id, from } = far.opening();
                 there.unplug();
-                await givenUp(far.id);
+                await givenUp(id);
                 there.plug();
-                await far.cameBack(before);
+                await far.cameBack(from);
             });
         }
 
         // Without its own pings a client cannot detect this: TCP only retransmits the oldest unacknowledged segment.
         test("the client receives but cannot send", async (t) => {
             const { here, far, givenUp } = await setUp(t, IMPATIENT);
-            const before = far.log.length;
+            const { id, from } = far.opening();
             here.mute();
-            await givenUp(far.id);
-            await far.until("suspended", suspended, before);
+            await givenUp(id);
+            await far.until("suspended", suspended, from);
             here.unmute();
-            await far.cameBack(before);
+            await far.cameBack(from);
         });
 
         test("the client sends but cannot receive", async (t) => {
             const { there, far } = await setUp(t, IMPATIENT);
-            const before = far.log.length;
+            const { from } = far.opening();
             there.mute();
-            await far.until("suspended", suspended, before);
+            await far.until("suspended", suspended, from);
             there.unmute();
-            await far.cameBack(before);
+            await far.cameBack(from);
         });
 
         test("the client has another address", async (t) => {
             const { here, far, givenUp } = await setUp(t, IMPATIENT);
-            const [before, { id }] = [far.log.length, far];
+            const { id, from } = far.opening();
             here.readdress("198.18.0.3");
-            await far.cameBack(before);
+            await far.cameBack(from);
             await givenUp(id);
             assert.notEqual(far.id, id);
         });
 
         test("the client has another address: its session follows", async (t) => {
             const { here, far, local } = await setUp(t, IMPATIENT, true);
-            const [before, seen, { id }] = [far.log.length, local.log.length, far];
+            const [{ id, from }, seen] = [far.opening(), local.log.length];
             here.readdress("198.18.0.3");
-            await far.cameBack(before);
+            await far.cameBack(from);
             assert.equal(far.id, id);
             assert.deepEqual(local.log.slice(seen).filter(([what]) => what === "member_left"), []);
         });

@@ -48,7 +48,7 @@ const examples = ["tokio", "smol"].flatMap((runtime) => {
 
 const lost = (far) => far.until("the server is going away", ([what, state]) => what === "state" && (state === "suspended" || state === "closed"));
 
-describe("as process 1", { concurrency: 4, timeout: 180_000, skip: noNamespaces() }, () => {
+describe("as process 1", { concurrency: 4, timeout: 300_000, skip: noNamespaces() }, () => {
     for (const runtime of RUNTIMES) {
         for (const signal of ["SIGTERM", "SIGINT"]) {
             test(`${signal} ends the chat on ${runtime}: clients receive a close code, the exit code is 0`, async (t) => {

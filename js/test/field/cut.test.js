@@ -47,7 +47,7 @@ async function pair(t, urls) {
 }
 
 for (const runtime of RUNTIMES) {
-    describe(`on ${runtime}`, { concurrency: 4, timeout: 180_000 }, () => {
+    describe(`on ${runtime}`, { concurrency: 4, timeout: 300_000 }, () => {
         for (const [how, isFirst] of [["stop", false], ["kill", false], ["stop", true], ["kill", true]]) {
             test(`sent while the server was down (${how}): reaches the other client, whether the sender reconnects ${isFirst ? "before" : "after"} it`, async (t) => {
                 const server = await startServerOn(runtime);

@@ -16,7 +16,7 @@ import { eventually } from "../support/wait.js";
 const limitsOf = (pid) => /^Max open files\s+(\d+)\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/limits`, "utf8")).slice(1).map(Number);
 
 for (const runtime of RUNTIMES) {
-    describe(`on ${runtime}`, { timeout: 120_000, skip: missing("prlimit") }, () => {
+    describe(`on ${runtime}`, { timeout: 300_000, skip: missing("prlimit") }, () => {
         async function start(t, limits, ...flags) {
             const server = await startServerIn({ wrapper: ["prlimit", `--nofile=${limits}`], quiet: false }, runtime, ...flags);
             t.after(() => server.kill());

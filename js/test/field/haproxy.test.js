@@ -36,7 +36,7 @@ const sees = (front, wanted) => eventually(`${JSON.stringify(wanted)} in HAProxy
     return Object.entries(wanted).every(([name, state]) => states[name]?.startsWith(state));
 });
 
-describe("HAProxy", { concurrency: 4, timeout: 120_000, skip: missing("haproxy") }, () => {
+describe("HAProxy", { concurrency: 4, timeout: 300_000, skip: missing("haproxy") }, () => {
     for (const mode of ["http", "tcp"]) {
         for (const send of ["send-proxy", "send-proxy-v2"]) {
             test(`tells the clients' addresses by ${send}, in mode ${mode}`, async (t) => {

@@ -19,7 +19,7 @@ const limits = (pongWait) => ["--pong-wait", pongWait, "--ping-period", "300ms",
 const chat = ([what]) => what === "chat";
 
 for (const runtime of RUNTIMES) {
-    describe(`on ${runtime}`, { concurrency: 4, timeout: 180_000 }, () => {
+    describe(`on ${runtime}`, { concurrency: 4, timeout: 300_000 }, () => {
         /** Connects a client over a slow link, and another one over a fast link, in a room. */
         const LINKS = {
             "through a slow proxy": async (t) => {

@@ -40,6 +40,12 @@ export function linesUntilBack(lines, rooms) {
     return suspended >= 0 && back.every((index) => index >= 0) ? Math.max(...back) + 1 : undefined;
 }
 
+/** Returns a client's id in the room that it opened last, "" before that, and the number of the line after that opening. */
+export function lastOpening(lines) {
+    const at = lines.findLastIndex(([what]) => what === "open" || what === "reopen");
+    return { id: lines[at]?.[2] ?? "", from: at + 1 };
+}
+
 /**
  * Starts a client in a separate process, in these rooms, and ends it with the test. Does not wait.
  *
@@ -74,9 +80,11 @@ export function startFar(t, { url, rooms, socket = "ws", extended = false, optio
         /** All events that it has reported, as arrays [what, ...details]. */
         log,
         rooms,
+        /** Returns its last opening. On a busy machine the client may have been suspended since. */
+        opening: () => lastOpening(log),
         /** Returns its id in the room that it opened last; "" before that. */
         get id() {
-            return log.findLast(([what]) => what === "open" || what === "reopen")?.[2] ?? "";
+            return far.opening().id;
         },
         get state() {
             return log.findLast(([what]) => what === "state")?.[1];

@@ -19,7 +19,11 @@ export async function observe(t, url, name) {
         client,
         room,
         heard,
-        sees: (id) => eventually(`${id} in ${name}`, () => room.memberSet.has(id)),
+        /** Waits until it sees a client, in its last opening, which it returns. */
+        sees: (who) => eventually(`the client in ${name}`, async () => {
+            const opening = await who.opening();
+            return room.memberSet.has(opening.id) && opening;
+        }),
         misses: (id) => eventually(`${id} gone from ${name}`, () => !room.memberSet.has(id))
     };
 }

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 
 import { build } from "esbuild";
 
-import { linesUntilBack } from "./far.js";
+import { lastOpening, linesUntilBack } from "./far.js";
 import { eventually } from "./wait.js";
 
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
@@ -90,7 +90,7 @@ export async function openClient(browser, origin, place, { url, rooms, options =
         page,
         log,
         until,
-        id: async () => (await log()).findLast(([what]) => what === "open" || what === "reopen")[2],
+        opening: async () => lastOpening(await log()),
         async opened() {
             for (const name of rooms) {
                 await until(`open ${name}`, ([what, room]) => what === "open" && room === name);
