@@ -43,7 +43,7 @@ async function join(url, perMessageDeflate) {
 }
 
 for (const runtime of RUNTIMES) {
-    describe(`on ${runtime}`, { timeout: 60_000 }, () => {
+    describe(`on ${runtime}`, { timeout: 300_000 }, () => {
         test("clients of ws that compress get and send every message", async (t) => {
             const server = await startServerOn(runtime, "--deflate", "200");
             t.after(() => server.stop());

@@ -11,7 +11,7 @@ import { encodePacket, text } from "./support/packets.js";
 import { startServer } from "./support/server.js";
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
-const TIMEOUT = { timeout: 60_000 };
+const TIMEOUT = { timeout: 300_000 };
 
 /** Declares a group of tests with its own server, started with these flags. */
 function withServer(title, flags, body) {

@@ -11,7 +11,7 @@ import { connect } from "../src/index.js";
 import { record } from "./support/kit.js";
 import { RUNTIMES, startServerOn } from "./support/server.js";
 
-const TIMEOUT = { timeout: 120_000 };
+const TIMEOUT = { timeout: 300_000 };
 const EAGER = { minDelay: 10, maxDelay: 200 };
 const times = (count, action) => Array.from({ length: count }, (_, n) => action(n));
 

@@ -12,7 +12,7 @@ import { RUNTIMES, startServerOn } from "./support/server.js";
 const modules = listFiles("js/src/*.js").map((file) => file.replace("js/", "")).filter((file) => !/testkit|react/.test(file));
 
 for (const runtime of RUNTIMES) {
-    describe(`on ${runtime}`, { timeout: 60_000 }, () => {
+    describe(`on ${runtime}`, { timeout: 300_000 }, () => {
         test("each module of the client is served", async (t) => {
             const server = await startServerOn(runtime);
             t.after(() => server.stop());

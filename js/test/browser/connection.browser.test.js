@@ -18,7 +18,7 @@ import { Person, heard, launch, say, total } from "./support.js";
 let browser;
 let server;
 
-describe("a browser and its connection", { timeout: 120_000 }, () => {
+describe("a browser and its connection", { timeout: 300_000 }, () => {
     before(async () => {
         browser = await launch();
     });

@@ -61,7 +61,7 @@ async function write({ page }, text) {
     await page.fill("#message", text);
 }
 
-describe("people in sessions", { timeout: 120_000 }, () => {
+describe("people in sessions", { timeout: 300_000 }, () => {
     before(async () => {
         server = await startServer();
         proxy = await startProxy(new URL(server.origin).port);

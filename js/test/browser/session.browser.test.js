@@ -19,7 +19,7 @@ const COUNT = 200;
 const GONE = 5_000;
 const numbers = Array.from({ length: COUNT }, (_, n) => n);
 
-describe("a page in a session", { timeout: 120_000 }, () => {
+describe("a page in a session", { timeout: 300_000 }, () => {
     let browser;
     let server;
     let proxy;
@@ -52,9 +52,12 @@ describe("a page in a session", { timeout: 120_000 }, () => {
             client.on("resumed", () => void seen.resumed++);
             ["reopen", "close", "member_left"].forEach((event) => room.on(event, () => void seen.unwanted.push(event)));
             ["lost", "overflow", "error"].forEach((event) => client.on(event, () => void seen.unwanted.push(event)));
+            let isGone = false;
+            client.on("state", (state) => void (isGone ||= state === "suspended"));
             window.start = () => {
                 let n = 0;
-                const timer = setInterval(() => (n < 200 ? room.send("n", n++) : clearInterval(timer)), 20);
+                // Half of the messages are held back until the network is gone, however late that is on a busy machine.
+                const timer = setInterval(() => (n < (isGone ? 200 : 100) ? room.send("n", n++) : isGone && clearInterval(timer)), 20);
             };
             window.state = async () => ({ ...seen, id: client.id, handled: await room.sent });
             await room.opened;

@@ -19,7 +19,7 @@ import { launch } from "./support.js";
 const MODULE = fileURLToPath(new URL("../../../target/web/", import.meta.url));
 const TYPES = { js: "text/javascript", wasm: "application/wasm" };
 
-describe("a Rust client in a page", { timeout: 120_000, skip: !existsSync(MODULE) && "there is no module: run .ci/web" }, () => {
+describe("a Rust client in a page", { timeout: 300_000, skip: !existsSync(MODULE) && "there is no module: run .ci/web" }, () => {
     let browser;
     let server;
     let proxy;
