@@ -52,3 +52,5 @@ export interface CoreOptions extends Omit<Options, "codec" | "tokenIn"> {
 /** Connects like the function of the same name in `roomer`, but only with these features and codecs. */
 export function connect<E extends BytesMap<E> = AnyEvents<Uint8Array>>(url: Address, options?: CoreOptions & { codec?: undefined }): Client<E>;
 export function connect<E = AnyEvents<unknown>>(url: Address, options: CoreOptions & { codec: Codec }): Client<E>;
+/** For options whose codec is not known. An event map needs a codec, as in `connect<E>(url, { ...options, codec: json })`. */
+export function connect(url: Address, options?: CoreOptions): Client;

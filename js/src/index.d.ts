@@ -275,6 +275,7 @@ export interface Room<E = AnyEvents<unknown>> {
      * (the server does not support requests), `dropped` (the queue is full) or `argument`.
      */
     request<K extends keyof E & string>(event: K, ...rest: RequestArguments<Question<E[K]>>): Promise<Answer<E, K>>;
+    request<K extends keyof E & string>(event: K, payload: Question<E[K]>, options?: RequestOptions): Promise<Answer<E, K>>;
     /**
      * Registers the handler for requests with this event, sent by other clients and the server to this client through this room.
      * Each event has at most one handler. A RoomerError thrown by it is sent to the requester with its code and text. Other
@@ -355,3 +356,5 @@ export type TextMap<E> = { [K in keyof E]: string | ((payload: string) => string
 export function connect<E extends BytesMap<E> = AnyEvents<Uint8Array>>(url: Address, options?: Options & { codec?: "bytes" }): Client<E>;
 export function connect<E extends TextMap<E> = AnyEvents<string>>(url: Address, options: Options & { codec: "text" }): Client<E>;
 export function connect<E = AnyEvents<unknown>>(url: Address, options: Options & { codec: "json" | Codec }): Client<E>;
+/** For options whose codec is not known. An event map needs a codec, as in `connect<E>(url, { ...options, codec: "json" })`. */
+export function connect(url: Address, options?: Options): Client;

@@ -1,7 +1,7 @@
 /** Code that must compile. */
 
 import { connect, RoomerError } from "roomer";
-import type { Client, Room, SendResult } from "roomer";
+import type { Address, Answer, Client, MaybePromise, Options, Question, RequestOptions, Result, Room, SendResult } from "roomer";
 import roomer from "roomer/compat";
 import * as core from "roomer/core";
 import bytecursor from "roomer/bytecursor.js";
@@ -84,6 +84,29 @@ class Chat<E extends { chat: { text: string } }> {
         return this.room.on("chat", fn);
     }
 }
+function useRequest<E, K extends keyof E & string>(room: Room<E>, event: K): (payload: Question<E[K]>, options?: RequestOptions) => Promise<Answer<E, K>> {
+    return (payload, options) => (options === undefined ? room.request(event, payload) : room.request(event, payload, options));
+}
+function useHandler<E, K extends keyof E & string>(room: Room<E>, event: K, fn: (payload: Question<E[K]>, from: string) => MaybePromise<Result<E, K>>): () => void {
+    return room.handle(event, fn);
+}
+// Functions that pass on options, with an event map or without.
+function connectAs(name: string, options: Options): Client {
+    return connect(`/ws?name=${name}`, options);
+}
+function connectMaybe(url: Address, options?: Options): Client {
+    return connect(url, options);
+}
+function connectWith<E>(url: Address, options?: Omit<Options, "codec">): Client<E> {
+    return connect<E>(url, { ...options, codec: "json" });
+}
+function connectCore(options: core.CoreOptions): core.Client {
+    return core.connect("/ws", options);
+}
+connectAs("ann", { codec: "json" }).root.on("chat", (payload: unknown) => payload);
+connectMaybe("/ws", { codec: "text" }).root.send("chat", "hello");
+connectWith<Events>("/ws", { lazy: true }).root.send("chat", { text: "hello" });
+connectCore({ codec: core.json }).root.send("chat", { text: "hello" });
 useEvent(lobby, "cursor", ([x, y], from, direct) => console.log(x + y, from.length, direct));
 useSend(lobby, "chat")({ text: "hello" });
 useSend(lobby, "typing")(undefined, "id");
@@ -116,6 +139,8 @@ async function ask(): Promise<number> {
     const sum: number = await table.request("add", [1, 2]);
     await table.request("rename", "Ann", { to: "id", timeout: 1_000, signal: new AbortController().signal });
     const { name }: { name: string } = await table.request("who");
+    await useRequest(table, "add")([1, 2], { to: "id" }).then((answer: number) => answer);
+    useHandler(table, "add", async ([a, b]) => a + b)();
     const undo: () => void = table.handle("add", ([a, b], from) => a + b + from.length);
     table.handle("who", async () => ({ name }));
     table.handle("rename", async (given) => {

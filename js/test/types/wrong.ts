@@ -1,6 +1,7 @@
 /** Code that must not compile: each unmet expectation is itself an error. */
 
 import { connect } from "roomer";
+import type { Options } from "roomer";
 import roomer from "roomer/compat";
 import * as core from "roomer/core";
 
@@ -99,6 +100,9 @@ connect<Events>("/ws", { codec: "text" });
 connect("/ws").root.send("data", { x: 1 });
 // @ts-expect-error bytes are not text
 connect("/ws", { codec: "text" }).root.send("data", new Uint8Array(1));
+declare const options: Options;
+// @ts-expect-error an event map needs a codec, which these options may lack
+connect<Events>("/ws", options);
 // @ts-expect-error no such codec
 connect("/ws", { codec: "xml" });
 // @ts-expect-error unknown payloads must be narrowed first

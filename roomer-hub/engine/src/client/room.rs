@@ -104,7 +104,8 @@ impl Room {
         self.open.shared.call(|inner, now| inner.machine.send(now, name, event, to, payload))
     }
 
-    /// Subscribes to the room's messages from this call on, with a buffer of 256 messages.
+    /// Subscribes to the room's messages from this call on, with a buffer of 256 messages. The stream
+    /// ends at once if the client has left the room, or if the server has refused it.
     pub fn messages(&self) -> Messages {
         self.messages_with(BUFFER)
     }

@@ -107,11 +107,16 @@ impl Inner {
     }
 
     pub(super) fn subscribe(&mut self, room: Option<&str>, capacity: usize) -> Arc<Subscriber> {
-        let queue = Queue { is_over: self.closed.is_some(), ..Queue::default() };
+        // The end of a room is an event that a later subscription does not receive.
+        let is_outside = room.is_some_and(|room| !self.machine.rooms().any(|other| other == room));
+        let is_over = self.closed.is_some() || is_outside;
+        let queue = Queue { is_over, ..Queue::default() };
         // With a capacity of zero every event would be counted as missed.
         let (room, capacity) = (room.map(ByteString::from), capacity.max(1));
         let subscriber = Arc::new(Subscriber { room, capacity, queue: Mutex::new(queue) });
-        self.subscribers.push(subscriber.clone());
+        if !is_over {
+            self.subscribers.push(subscriber.clone());
+        }
         subscriber
     }
 
