@@ -4,7 +4,7 @@
  * @module codec
  */
 
-import { check } from "./error.js";
+import { check, wrap } from "./error.js";
 import { toBytes, toText } from "./packet.js";
 
 function encodeText(text) {
@@ -22,7 +22,16 @@ export const bytes = {
 export const text = { encode: encodeText, decode: toText };
 
 export const json = {
-    encode: (value) => encodeText(JSON.stringify(value)),
+    encode(value) {
+        let encoded;
+        try {
+            encoded = JSON.stringify(value);
+        } catch (cause) {
+            throw wrap("argument", cause);
+        }
+        check(encoded, `JSON cannot represent this ${typeof value}`);
+        return toBytes(encoded);
+    },
     /** An empty payload decodes to `undefined`, since other clients may send one. */
     decode: (data) => (data.length ? JSON.parse(toText(data)) : undefined)
 };

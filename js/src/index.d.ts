@@ -17,7 +17,10 @@ export type SendResult = "sent" | "queued" | "dropped";
 
 export type CodecName = "bytes" | "text" | "json";
 
-/** A codec, which converts payloads to bytes and back. An error thrown by `decode` becomes an `error` event. */
+/**
+ * A codec, which converts payloads to bytes and back. An error thrown by `decode` becomes an `error` event; one thrown by
+ * `encode` is thrown by `send()`.
+ */
 export interface Codec {
     encode(payload: any): Uint8Array;
     decode(bytes: Uint8Array): any;
@@ -222,7 +225,7 @@ export interface Message<Payload, Event extends string = string> {
 export interface MessagesOptions {
     /** Ends the loop when it aborts. */
     signal?: AbortSignal;
-    /** Maximum number of messages queued for the reader; beyond it the oldest is dropped. Default 256. */
+    /** Maximum number of messages queued for the reader; beyond it the oldest is dropped. At least 1, default 256. */
     buffer?: number;
 }
 

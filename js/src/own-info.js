@@ -4,14 +4,14 @@
  * @module own-info
  */
 
+import { json } from "./codec.js";
 import { HELLO, INFO } from "./limits.js";
-import { toBytes } from "./packet.js";
 
 /** @param {object} core see core.js. The info is sent again in each new session. */
 export function ownInfo(core) {
     let info;
     core.client.setInfo = (value) => {
-        const bytes = toBytes(JSON.stringify(value ?? null));
+        const bytes = json.encode(value ?? null);
         core.isOn && core.post(INFO, bytes);
         // Remembered only if it was not refused.
         info = bytes;

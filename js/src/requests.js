@@ -65,6 +65,7 @@ export function requests(core) {
         };
         room.api.request = (event, payload, { timeout = 10_000, signal, to, ...others } = {}) => new Promise((resolve, reject) => {
             rejectUnknown(others);
+            check(timeout >= 0, "timeout");
             const tag = `${++lastTag}`;
             const item = room.createMessage(event, payload, to, `:${tag}`);
             const end = (settle, result) => {

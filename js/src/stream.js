@@ -4,7 +4,7 @@
  * @module stream
  */
 
-import { rejectUnknown } from "./error.js";
+import { check, rejectUnknown } from "./error.js";
 import { extendRooms } from "./feature.js";
 import { checkName, isReserved } from "./room.js";
 
@@ -19,6 +19,7 @@ import { checkName, isReserved } from "./room.js";
  */
 function createStream(on, event, { signal, buffer = 256, ...others } = {}) {
     rejectUnknown(others);
+    check(buffer >= 1, "buffer: at least 1");
     let messages = [];
     /** Resolve functions of pending reads, oldest first. */
     const readers = [];
