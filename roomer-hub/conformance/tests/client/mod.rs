@@ -96,6 +96,8 @@ async fn rooms_and_messages<R: Runtime>(url: &str) {
 
     bobs.leave();
     assert!(own.next().await.is_none());
+    // A room that was left before the subscription ends it too.
+    assert!(bobs.messages().next().await.is_none());
     assert_eq!(bobs.send("chat", "late"), Err(SendError::NotJoined));
     let left = Event::MemberLeft { room: "lobby".into(), id };
     while events.next().await.unwrap() != left {}
@@ -228,6 +230,7 @@ async fn failures_are_events<R: Runtime>(url: &str) {
     let ann = Client::<R>::connect(url).unwrap();
     let staff = ann.join("staff");
     assert!(staff.joined().await.is_err());
+    assert!(staff.messages().next().await.is_none());
     ann.opened().await.unwrap();
     let (_held, port) = refusing_port();
     let builder = Client::<R>::builder(&format!("ws://127.0.0.1:{port}/ws")).unwrap();
