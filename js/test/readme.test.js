@@ -102,13 +102,4 @@ describe("close codes: the table that servers use, the README's, and the client 
             });
         }
     }
-
-    test("the code of older servers for a suspended client is not final", async () => {
-        const kit = setUp();
-        const { client } = kit.connect();
-        await kit.server.advance();
-        kit.server.connections()[0].close(1008, "no sign of life");
-        await kit.server.advance(1_000);
-        assert.equal(client.state, "open");
-    });
 });

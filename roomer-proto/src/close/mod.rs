@@ -193,6 +193,16 @@ pub const LOGIN_EXPIRED: Close = give_up(
 .with_reason("login expired")
 .unless_renewed();
 
+/// The client is suspended or offline, as older servers report it. Not sent by this one.
+const SILENT_FOR_OLDER: Close = retry(
+    code::POLICY,
+    Sender::Server,
+    Fault::Environment,
+    Wait::Normal,
+    "the client is suspended or offline, as older servers report it",
+)
+.with_reason("no sign of life");
+
 /// A newer connection of the same user replaced this one (max_connections_per_user).
 pub const REPLACED: Close = give_up(
     code::POLICY,
@@ -338,6 +348,7 @@ pub const TABLE: &[Close] = &[
     RATE,
     VIOLATIONS,
     LOGIN_EXPIRED,
+    SILENT_FOR_OLDER,
     REPLACED,
     give_up(
         code::POLICY,
