@@ -1,7 +1,7 @@
 //! The server address a client connects to, with the query and headers of its request.
 
 use alloc::borrow::ToOwned;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use core::str::FromStr;
@@ -37,9 +37,16 @@ pub struct Address {
 }
 
 /// The text is not a valid address or header.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidAddress(String);
+
+/// Formats like `Display`, since an error returned by `main` is printed with `Debug`.
+impl fmt::Debug for InvalidAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 impl InvalidAddress {
     fn new(why: impl Into<String>) -> Self {
@@ -188,7 +195,7 @@ impl FromStr for Address {
         // A valid `http` URI contains neither spaces nor line breaks, so it cannot corrupt the
         // request line.
         let uri: Uri = text.parse().map_err(|error: tungstenite::http::uri::InvalidUri| {
-            InvalidAddress(error.to_string())
+            InvalidAddress(alloc::format!("{error}: write ws://HOST:PORT/PATH, or wss://"))
         })?;
         let is_tls = match uri.scheme_str() {
             Some("ws" | "http") => false,
@@ -204,6 +211,16 @@ impl FromStr for Address {
         if host.is_empty() {
             return Err(InvalidAddress::new("there is no host"));
         }
+        let port = match authority.as_str().strip_prefix(host).unwrap_or_default() {
+            "" | ":" if is_tls => 443,
+            "" | ":" => 80,
+            // `port_u16` also returns `None` for a port that is too large, which must not become
+            // another one.
+            _ => authority
+                .port_u16()
+                .filter(|port| *port != 0)
+                .ok_or_else(|| InvalidAddress::new("the port is not a number from 1 to 65535"))?,
+        };
         // Resolvers expect an IPv6 address without its brackets; the `Host` header keeps them.
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
@@ -211,7 +228,7 @@ impl FromStr for Address {
             is_tls,
             authority: authority.as_str().to_owned(),
             host: bare.unwrap_or(host).to_owned(),
-            port: authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
+            port,
             target: if target.is_empty() { "/".to_owned() } else { target.to_owned() },
             headers: Vec::new(),
             token_protocol: None,
@@ -225,5 +242,27 @@ impl fmt::Debug for Address {
         let scheme = if self.is_tls { "wss" } else { "ws" };
         let path = self.target.split('?').next().unwrap_or_default();
         write!(f, "{scheme}://{}{path}", self.authority)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::Address;
+
+    #[test]
+    fn a_port_is_taken_as_written_or_refused() {
+        let port = |text: &str| text.parse().map(|address: Address| address.port());
+        assert_eq!(port("ws://a.example"), Ok(80));
+        assert_eq!(port("wss://[::1]:/ws"), Ok(443));
+        assert_eq!(port("ws://[::1]:65535?a=:1"), Ok(65535));
+        for text in ["ws://a:99999/ws", "wss://[::1]:65536", "ws://a:0/", "ws://a:4294967376"] {
+            let error = port(text).unwrap_err().to_string();
+            assert_eq!(error, "the port is not a number from 1 to 65535", "{text}");
+        }
+        // As returned by `main`.
+        let error = alloc::format!("{:?}", port("localhost:8080/ws").unwrap_err());
+        assert_eq!(error, "invalid format: write ws://HOST:PORT/PATH, or wss://");
     }
 }

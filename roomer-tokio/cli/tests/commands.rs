@@ -225,6 +225,11 @@ fn each_kind_of_failure_has_its_exit_code_and_a_remedy() {
         2,
         "ftp://127.0.0.1/ws: an address starts with ws:// or wss://",
     );
+    fails(
+        &run(&["send", "ws://127.0.0.1:99999/ws", "lobby", "chat", "x"]),
+        2,
+        "the port is not a number from 1 to 65535",
+    );
     fails(&run(&["send", url, "lobby"]), 2, "<EVENT>");
     fails(&run(&["send", url, "lobby", "chat", "--timeout", "0"]), 2, "not a time above 0");
     fails(&run(&["send", url, "lobby", "chat", "--header", "x"]), 2, "'NAME: VALUE'");
