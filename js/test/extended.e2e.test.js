@@ -8,6 +8,7 @@ import { after, before, describe, test } from "node:test";
 import * as core from "../src/core.js";
 import { RoomerError, connect } from "../src/index.js";
 import { encode, toBytes } from "../src/packet.js";
+import { createServer } from "../src/testkit/index.js";
 import { record } from "./support/kit.js";
 import { startProxy } from "./support/proxy.js";
 import { RUNTIMES, startServerOn } from "./support/server.js";
@@ -37,6 +38,27 @@ for (const runtime of RUNTIMES) {
             assert.equal(await root.request("echo"), undefined);
             const failures = [root.request("nothing"), root.request("broken"), root.request("taken"), root.request("echo", 1, { to: "00000000-0000-4000-8000-000000000000" }), root.request("echo", 1, { to: "no id" })];
             assert.deepEqual(await Promise.all(failures.map(failure)), ["unknown", "failed", "refused", "gone", "gone"].map((kind) => ["answer", kind]));
+        });
+
+        test("limits names and rooms, with the same answers as the server in memory", async (t) => {
+            /** Exceeds the limits. Returns the number of open rooms, whether names are in, and all that the client was told. */
+            async function exceed(client, settle) {
+                const errors = [];
+                client.on("error", ({ message, room, event }) => errors.push([message.slice(0, 60), room.length, event.length]));
+                const join = (name) => client.join(name).opened.then(() => true, ({ code }) => code);
+                const names = [join("r".repeat(4096)), join("r".repeat(4097)), join("ä".repeat(2049))];
+                client.root.send("e".repeat(5_000), 1);
+                await settle(names);
+                const told = errors.splice(0);
+                const rooms = Array.from({ length: 1_150 }, (_, n) => join(`room ${n}`));
+                await settle(rooms);
+                const count = (await Promise.all(rooms)).filter((result) => result === true).length;
+                return { names: await Promise.all(names), told, count, rooms: [...new Set(errors.map(([message]) => message.replace(/\d.*/, "")))] };
+            }
+            const memory = createServer();
+            const inMemory = await exceed(connect("ws://test/ws", { ...memory.options, codec: "json" }), () => memory.advance(10_000));
+            assert.deepEqual([inMemory.names, inMemory.told.length, inMemory.count, inMemory.rooms.length], [[true, "refused", "refused"], 3, 1_098, 1]);
+            assert.deepEqual(await exceed(enter(t), (done) => Promise.all(done)), inMemory);
         });
 
         test("clients answer each other and the server, over lost connections", async (t) => {

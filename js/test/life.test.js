@@ -189,7 +189,7 @@ describe("url and token", () => {
         const kit = setUp();
         let asked = 0;
         const urls = [];
-        kit.server.allow({ connect: (url) => urls.push(url) });
+        kit.server.allow({ connect: (url) => !!urls.push(url) });
         const client = connect(async () => `ws://test/${++asked}`, { ...kit.server.options, token: () => Promise.resolve(`t&${asked}`) });
         await kit.server.advance();
         kit.server.cut();
@@ -237,7 +237,7 @@ describe("url and token", () => {
     test("http becomes ws, a fragment is dropped, a token of null is none, and the query stays", async () => {
         const kit = setUp();
         const urls = [];
-        kit.server.allow({ connect: (url) => urls.push(url) });
+        kit.server.allow({ connect: (url) => !!urls.push(url) });
         for (const [url, token] of [["https://test/ws?a=1#top", null], [new URL("http://test/ws?a=1"), "x"]]) {
             connect(url, { ...kit.server.options, token });
         }
@@ -254,7 +254,7 @@ describe("url and token", () => {
     test("in a page, addresses are relative to it", async () => {
         const kit = setUp();
         const urls = [];
-        kit.server.allow({ connect: (url) => urls.push(url) });
+        kit.server.allow({ connect: (url) => !!urls.push(url) });
         globalThis.location = new URL("https://example.org/app/index.html");
         try {
             connect("/ws", kit.server.options);

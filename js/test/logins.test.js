@@ -18,7 +18,7 @@ describe("a login that expires", () => {
     test("is renewed with a new token, each time that the server asks", async () => {
         let calls = 0;
         const seen = [];
-        const { server, client, conn, errors, wire } = await login(async () => `token ${++calls}`, ({ id }, token) => seen.push([id, token]));
+        const { server, client, conn, errors, wire } = await login(async () => `token ${++calls}`, ({ id }, token) => !!seen.push([id, token]));
         for (let n = 0; n < 2; n++) {
             conn.expiring(60_000);
             await server.advance(100_000);

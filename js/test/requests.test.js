@@ -49,6 +49,7 @@ describe("a request to the server", () => {
 
     test("fails with the kind that the server gives", async () => {
         const { server, room, errors } = await enter();
+        server.allowErrors();
         server.onRequest("taken", () => {
             throw new RoomerError("taken", "that name is taken");
         });

@@ -132,7 +132,7 @@ describe("a token as a subprotocol", () => {
         const kit = setUp();
         const seen = [];
         const tokens = ["s3cret", "ÿ~?>ü=🚪", "", null];
-        kit.server.allow({ connect: (url, token) => seen.push([url, token]) });
+        kit.server.allow({ connect: (url, token) => !!seen.push([url, token]) });
         const { client } = kit.connect({ tokenIn: "protocol", token: () => tokens[seen.length] });
         for (let n = 0; n < tokens.length; n++) {
             await kit.server.advance(1_000);

@@ -4,6 +4,8 @@
  * @module testkit/clock
  */
 
+import { check, rejectUnknown } from "../error.js";
+
 /** The real function, even if a test framework later replaces the global one. */
 const { setTimeout: realTimeout } = globalThis;
 
@@ -12,11 +14,17 @@ function realTurn() {
     return new Promise((resolve) => realTimeout(resolve, 0));
 }
 
+function checkTime(milliseconds) {
+    check(Number.isFinite(milliseconds) && milliseconds >= 0, "the time must be a number of milliseconds from 0");
+}
+
 /**
  * @param {{settle?: () => Promise<void>}} [settings] settle waits for promises outside this clock; by default, for a turn of the
  *   event loop
  */
-export function createClock({ settle = realTurn } = {}) {
+export function createClock({ settle = realTurn, ...others } = {}) {
+    rejectUnknown(others);
+    check(typeof settle === "function", '"settle" must be a function');
     let now = 0;
     let lastId = 0;
     /** Errors thrown by timers, the first of which advance() rethrows. */
@@ -73,6 +81,7 @@ export function createClock({ settle = realTurn } = {}) {
         pending: () => timers.size,
         /** Advances the time, and runs all timers that are due in between. */
         async advance(milliseconds = 0) {
+            checkTime(milliseconds);
             const target = now + milliseconds;
             do {
                 await settle();
@@ -84,6 +93,7 @@ export function createClock({ settle = realTurn } = {}) {
         },
         /** Simulates a suspended program: the time advances first, and then each due timer runs once, late. */
         sleep(milliseconds) {
+            checkTime(milliseconds);
             now += milliseconds;
             [...timers.values()].filter(({ at }) => at <= now).sort((a, b) => a.at - b.at).forEach((timer) => timers.has(timer.id) && fire(timer));
         }

@@ -7,7 +7,9 @@
 
 import { EXPIRING, MEMBERS, ROOT } from "../limits.js";
 import { encode, toBytes, toText } from "../packet.js";
+import { DENIED } from "./message.js";
 import { sendError } from "./requests.js";
+import { checkNumber } from "./settings.js";
 
 export const MOST_INFO_BYTES = 1024;
 
@@ -19,10 +21,11 @@ export const toEntry = ({ id, info, user }) => (user === undefined ? [id, info] 
  * @param {import("./index.js").ManualClock} about.clock
  * @param {Map<string, object>} about.conns the connections by id
  * @param {Map<string, Set<object>>} about.rooms members by room
- * @param {(room: string) => string} about.membership
- * @param {object} about.rules `setInfo` and `renew`
+ * @param {(room: string) => string} about.membershipOf
+ * @param {object} about.names
+ * @param {object} about.application applies the rules `setInfo` and `renew`
  */
-export function createExtended({ clock, conns, rooms, membership, rules }) {
+export function createExtended({ clock, conns, rooms, membershipOf, names, application }) {
     /** Replaces the info of a connection, and notifies the members of its rooms. */
     function setInfo(conn, info) {
         if (JSON.stringify(info) === JSON.stringify(conn.info)) {
@@ -32,7 +35,7 @@ export function createExtended({ clock, conns, rooms, membership, rules }) {
         const bytes = toBytes(JSON.stringify({ changed: [toEntry(conn)] }));
         for (const [name, members] of rooms) {
             if (members.has(conn)) {
-                const mode = membership(name);
+                const mode = membershipOf(name);
                 mode === "full" && members.forEach(({ session, deliver }) => session && deliver(encode(name, MEMBERS, "", "", bytes)));
                 mode === "own" && conn.session && conn.deliver(encode(name, MEMBERS, conn.id, "", bytes));
             }
@@ -41,6 +44,9 @@ export function createExtended({ clock, conns, rooms, membership, rules }) {
 
     /** Handles info sent by a client. Returns the reason if it is rejected. */
     function receiveInfo(conn, payload) {
+        if (!application.hasRule("setInfo")) {
+            return ["refused", "clients may not set their info", true];
+        }
         let info;
         try {
             info = JSON.parse(toText(payload));
@@ -53,14 +59,12 @@ export function createExtended({ clock, conns, rooms, membership, rules }) {
         if (!conn.takes.info()) {
             return ["busy", "too many changes of info", true];
         }
-        if (!rules.setInfo(conn.api, info)) {
-            return ["refused", "clients may not set their info", true];
-        }
-        return setInfo(conn, info);
+        return application.permits(conn, "setInfo", info) ? setInfo(conn, info) : DENIED;
     }
 
     /** Requests a new token from a client, and closes its connection if none arrives in time. */
     function askForToken(conn, milliseconds) {
+        checkNumber("milliseconds", milliseconds);
         if (!conn.session) {
             return;
         }
@@ -76,7 +80,7 @@ export function createExtended({ clock, conns, rooms, membership, rules }) {
             return ["refused", "the event belongs to the protocol", true];
         }
         conn.isAsked = false;
-        if (rules.renew(conn.api, token)) {
+        if (application.permits(conn, "renew", token)) {
             conn.token = token;
             clock.clearTimeout(conn.loginTimer);
         }
@@ -90,9 +94,10 @@ export function createExtended({ clock, conns, rooms, membership, rules }) {
             return;
         }
         if (tag && !event.startsWith("roomer:")) {
-            sendError(conn, room, to.startsWith(":") ? to : `${conn.id}${tag}`, { code, message });
+            // A room name above the limit is not repeated as the room of the error.
+            sendError(conn, names.isLong(room) ? ROOT : room, to.startsWith(":") ? to : `${conn.id}${tag}`, { code, message });
         } else if (conn.takes.error()) {
-            sendError(conn, ROOT, "", { code, message, room, event });
+            sendError(conn, ROOT, "", { code, message, room: names.truncate(room), event: names.truncate(event) });
         }
     }
 

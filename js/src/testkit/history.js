@@ -16,9 +16,8 @@ function readRecall(payload) {
     }
 }
 
-/** @param {number | ((room: string) => number)} size the number of messages that a room keeps; 0 disables the history */
-export function createHistories(size) {
-    const sizeOf = typeof size === "function" ? size : () => size;
+/** @param {(room: string) => number} sizeOf the number of messages that a room keeps; 0 disables the history */
+export function createHistories(sizeOf) {
     /** The histories by room. */
     const memories = new Map();
     let lastEpoch = 8000;

@@ -82,7 +82,10 @@ export interface TestMessage {
     json(): any;
 }
 
-/** The rules that a server applies to its clients. */
+/**
+ * The rules that a server applies to its clients. They are synchronous. If one throws, or returns any other value, the client's
+ * connection is closed with 1011, or rejected by `connect`, and `advance()` throws the error.
+ */
 export interface Rules {
     /** Returns true, or the client's info and user, to accept it. Default: all clients are accepted. */
     connect?: (url: string, token: string | undefined) => boolean | { info?: unknown; user?: string };
@@ -99,26 +102,36 @@ export interface TestServer {
     /** Options for `connect()`: the server's WebSocket class, its clock, and a constant instead of random numbers. */
     readonly options: Pick<Required<Options>, "WebSocket" | "clock" | "random">;
     readonly clock: ManualClock;
-    /** Advances the time, in milliseconds (0 by default), and runs everything that is due in between. */
+    /**
+     * Advances the time, in milliseconds (0 by default), and runs everything that is due in between. Throws the first error of a
+     * handler or a rule; see `allowErrors()`.
+     */
     advance(milliseconds?: number): Promise<void>;
     /** Returns all clients, including those without a connection whose sessions are kept. */
     connections(): TestConnection[];
     /** Returns the ids of the members of a room, in the order in which they joined. */
     members(room: string): string[];
     /**
-     * Handles an event instead of forwarding it to the room. If the handler throws, the sender's connection is closed with 1011,
-     * and `advance()` rethrows the error.
+     * Handles an event instead of forwarding it to the room. If the handler throws, or its promise rejects, the sender's
+     * connection is closed with 1011, and `advance()` throws the error.
      */
-    handle(event: string, handler: (conn: TestConnection, message: TestMessage) => void): void;
+    handle(event: string, handler: (conn: TestConnection, message: TestMessage) => unknown): void;
     /**
      * Handles requests with this event that clients send to the server. A RoomerError thrown by the handler is sent to the client
-     * with its code and text; other errors result in the answer `failed`.
+     * with its code and text; any other error results in the answer `failed`, and `advance()` throws it.
      */
     onRequest(event: string, handler: (conn: TestConnection, message: TestMessage) => TestPayload | Promise<TestPayload>): void;
     /** Sends a message from the server to all members of a room. */
     broadcast(room: string, event: string, payload?: TestPayload): void;
     /** Replaces the given rules. */
     allow(rules: Rules): void;
+    /**
+     * For tests of failures: from now on `advance()` no longer throws errors of handlers and rules; the test finds them in
+     * `errors()`.
+     */
+    allowErrors(): void;
+    /** Returns all errors that handlers and rules have thrown so far, in order. */
+    errors(): unknown[];
     /** Drops the history of one room, or of all rooms. The next history has a new epoch. */
     forget(room?: string): void;
     /** Breaks all connections. Clients with sessions can resume them. */
@@ -160,6 +173,12 @@ export interface ServerSettings {
     joinRate?: Rate;
     /** Limit of rejected packets per client; above it: 1008 `too many violations`. Default 1 per second, with a burst of 256. */
     strikes?: Rate;
+    /** Bytes of one message from a client; above it the connection is closed with 1009. Default 16 MiB. */
+    maxMessage?: number;
+    /** Bytes of the name of a room or an event; longer ones are rejected. Default 4,096. */
+    maxName?: number;
+    /** Number of rooms per client, including root; further joins are rejected. Default 1,100. */
+    maxRooms?: number;
     /** Returns the amount of information that members of a room receive about each other. Default "full" for all rooms. */
     membership?: (room: string) => "full" | "count" | "own";
     /** Number of messages that a room keeps in its history. Default 0: no history. */

@@ -16,25 +16,21 @@
  * @module testkit
  */
 
-import { rejectUnknown } from "../error.js";
 import { ERROR, INFO, MEMBERS, NUMBER, REPLY, TOKEN } from "../limits.js";
 import { decode, encode, toBytes, toText } from "../packet.js";
+import { createApplication } from "./application.js";
 import { createClock } from "./clock.js";
 import { createExtended, toEntry } from "./extended.js";
 import { createHistories } from "./history.js";
-import { createBucket } from "./limits.js";
-import { UNKNOWN_RECEIVER, toMessage, toPayload } from "./message.js";
+import { createTakes } from "./limits.js";
+import { DENIED, UNKNOWN_RECEIVER, toMessage, toPayload } from "./message.js";
+import { LONG_NAME, RESERVED, TOO_MANY_ROOMS, createNames } from "./names.js";
 import { createRequests } from "./requests.js";
 import { createServerSession } from "./session.js";
+import { checkCloseCode, checkHandler, readSettings } from "./settings.js";
 import { createSocketClass } from "./socket.js";
 
 export { createClock };
-
-/** The rate of errors for packets other than requests. */
-const ERROR_RATE = { perSecond: 16 };
-const INFO_RATE = { perSecond: 1, burst: 16 };
-
-const RESERVED = ["close", "join_ack", "leave_ack", "member_left", "new_member", "open"];
 
 /** Returns the token that a client has sent, in its address or as a subprotocol. */
 function readToken(url, protocols) {
@@ -50,21 +46,20 @@ function readToken(url, protocols) {
  * @returns {import("./index.js").TestServer}
  */
 export function createServer(settings = {}) {
-    const { latency = 0, clock = createClock(), messageRate, joinRate, strikes = { perSecond: 1, burst: 256 }, membership = () => "full", ...more } = settings;
-    const { plain = false, resumeWindow = 30_000, resumeBuffer = 2 ** 18, retryWindow = 10_000, history = 0, ...others } = more;
-    rejectUnknown(others);
+    const { latency, clock, messageRate, joinRate, strikes, membershipOf, historyOf, plain, resumeWindow, resumeBuffer, retryWindow, maxMessage, maxName, maxRooms } = readSettings(settings);
     /** The connections by id. */
     const conns = new Map();
     /** The members by room, in the order in which they joined. @type {Map<string, Set<object>>} */
     const rooms = new Map();
     const handlers = new Map();
     const isMember = (conn, room) => !!rooms.get(room)?.has(conn);
-    const requests = createRequests({ clock, conns, isMember });
-    const histories = createHistories(plain ? 0 : history);
+    const application = createApplication(clock);
+    const names = createNames(maxName);
+    const requests = createRequests({ clock, conns, isMember, report: application.report });
+    const histories = createHistories(historyOf);
     let lastId = 0;
     let lastHint = 0;
-    const rules = { connect: () => true, join: () => true, setInfo: () => false, renew: () => true };
-    const { setInfo, receiveInfo, askForToken, receiveToken, explain } = createExtended({ clock, conns, rooms, membership, rules });
+    const { setInfo, receiveInfo, askForToken, receiveToken, explain } = createExtended({ clock, conns, rooms, membershipOf, names, application });
     let running = true;
     let stalled = false;
     /** Deliveries in flight, in both directions, in order. */
@@ -81,6 +76,24 @@ export function createServer(settings = {}) {
         }
     }
 
+    const acknowledgeLeave = (conn, name) => conn.deliver(encode(name, "leave_ack", "", conn.id, toBytes(conn.id)));
+
+    /** Returns the reason if a client cannot join a room. The application's rule applies only to requests of clients. */
+    function refuse(conn, name, isForced) {
+        if (names.isLong(name)) {
+            return LONG_NAME;
+        }
+        if (conn.api.rooms().length >= maxRooms) {
+            return TOO_MANY_ROOMS;
+        }
+        return isForced || application.permits(conn, "join", name) ? undefined : DENIED;
+    }
+
+    /** Counts a rejection that the client could have avoided, and closes its connection after too many. */
+    function strike(conn, [, , isViolation]) {
+        isViolation && (conn.takes.strike() || conn.api.close(1008, "too many violations"));
+    }
+
     function join(conn, name, isForced, payload = toBytes("")) {
         // An earlier packet, such as the leave_ack of a move, may have exceeded the session's buffer and ended the connection.
         if (conns.get(conn.id) !== conn) {
@@ -88,14 +101,16 @@ export function createServer(settings = {}) {
         }
         const members = rooms.get(name) ?? new Set();
         const isNew = !members.has(conn);
-        // The rules apply only to requests of clients, not to the server's own commands.
-        if (isNew && !isForced && !rules.join(conn.api, name)) {
-            explain(conn, { room: name, event: "join", to: "" }, ["refused", "a rule of the application forbids it"]);
-            return conn.deliver(encode(name, "leave_ack", "", conn.id, toBytes(conn.id)));
+        const reason = isNew && refuse(conn, name, isForced);
+        if (reason) {
+            isForced || explain(conn, { room: name, event: "join", to: "" }, reason);
+            acknowledgeLeave(conn, name);
+            // The server's own commands are not violations of the client.
+            return isForced || strike(conn, reason);
         }
         const others = [...members];
         rooms.set(name, members.add(conn));
-        const mode = membership(name);
+        const mode = membershipOf(name);
         const list = mode === "own" ? [conn] : [...members];
         const plainSnapshot = mode === "count" ? list.length : list.map(({ id }) => id);
         const { ack, messages } = conn.session ? histories.recall(name, payload) : { messages: [] };
@@ -109,7 +124,7 @@ export function createServer(settings = {}) {
 
     /** Notifies the members of a room of a membership change. */
     function announce(name, members, event, id, changes) {
-        const mode = membership(name);
+        const mode = membershipOf(name);
         const news = { full: changes, count: { count: rooms.get(name)?.size ?? 0 } }[mode];
         for (const { session, deliver } of news ? members : []) {
             if (session) {
@@ -132,7 +147,7 @@ export function createServer(settings = {}) {
 
     function leave(conn, name) {
         vacate(conn, name);
-        conn.deliver(encode(name, "leave_ack", "", conn.id, toBytes(conn.id)));
+        acknowledgeLeave(conn, name);
     }
 
     function broadcast(sender, room, event, payload) {
@@ -153,7 +168,7 @@ export function createServer(settings = {}) {
     function pass(conn, packet) {
         const { room, event, to, payload } = packet;
         if (conn.session && (event === REPLY || event === ERROR)) {
-            return requests.reply(conn, packet);
+            return names.isLong(room) ? LONG_NAME : requests.reply(conn, packet);
         }
         if (conn.session && event === INFO) {
             return receiveInfo(conn, payload);
@@ -164,6 +179,9 @@ export function createServer(settings = {}) {
         // The receiver would mistake a reserved event for one of the server.
         if (RESERVED.includes(event) || (!plain && event.startsWith("roomer:"))) {
             return ["refused", "the event belongs to the protocol", true];
+        }
+        if (names.isLong(room) || names.isLong(event)) {
+            return LONG_NAME;
         }
         if (conn.session && to.includes(":")) {
             return requests.ask(conn, packet);
@@ -179,18 +197,14 @@ export function createServer(settings = {}) {
         if (!handlers.has(event)) {
             return broadcast(conn, room, event, payload);
         }
-        try {
-            handlers.get(event)(conn.api, toMessage(packet));
-        } catch (error) {
-            conn.api.close(1011, "handler failed");
-            // advance() rethrows the error, so that a test cannot miss it.
-            throw error;
-        }
-        return undefined;
+        return application.run(conn, handlers.get(event), toMessage(packet));
     }
 
     /** Handles a packet of a client. */
     function handle(conn, buffer) {
+        if (buffer.byteLength > maxMessage) {
+            return conn.api.close(1009, "message is above the limit");
+        }
         let packet;
         try {
             packet = decode(buffer);
@@ -213,7 +227,7 @@ export function createServer(settings = {}) {
             const reason = pass(conn, packet);
             if (reason) {
                 explain(conn, packet, reason);
-                reason[2] && (conn.takes.strike() || conn.api.close(1008, "too many violations"));
+                strike(conn, reason);
             }
         }
     }
@@ -221,7 +235,7 @@ export function createServer(settings = {}) {
     /** Returns the server's end of a new connection, or undefined to reject it. */
     function accept(socket, url, protocols) {
         const token = readToken(url, protocols);
-        const claims = running && rules.connect(url, token);
+        const claims = running && application.decide("connect", url, token);
         if (!claims) {
             return undefined;
         }
@@ -241,18 +255,13 @@ export function createServer(settings = {}) {
             return { opened: before.session.resumed, received: received(before), ended: ended(before) };
         }
         const id = `00000000-0000-4000-8000-${String(++lastId).padStart(12, "0")}`;
-        const takes = {
-            message: createBucket(messageRate, clock.now),
-            join: createBucket(joinRate, clock.now),
-            strike: createBucket(strikes, clock.now),
-            error: createBucket(ERROR_RATE, clock.now),
-            info: createBucket(INFO_RATE, clock.now)
-        };
+        const takes = createTakes({ message: messageRate, join: joinRate, strike: strikes }, clock.now);
         const session = isExtended ? createServerSession({
             clock,
             id,
             window: resumeWindow,
             buffer: resumeBuffer,
+            limits: { message: maxMessage, name: maxName, rooms: maxRooms },
             profile: () => ({ ...(conn.info !== null && { info: conn.info }), ...(conn.user !== undefined && { user: conn.user }) }),
             end: () => conn.gone(),
             close: (code, reason) => conn.api.close(code, reason)
@@ -310,6 +319,7 @@ export function createServer(settings = {}) {
                 join(conn, to, true);
             },
             close(code = 1000, reason = "") {
+                checkCloseCode(code);
                 const last = conn.socket();
                 conn.gone();
                 last?.close(code, reason);
@@ -349,19 +359,21 @@ export function createServer(settings = {}) {
         advance: clock.advance,
         connections: all,
         members: (room) => [...(rooms.get(room) ?? [])].map(({ id }) => id),
-        handle: (event, handler) => void handlers.set(event, handler),
-        onRequest: requests.handle,
+        handle(event, handler) {
+            checkHandler(event, handler);
+            handlers.set(event, handler);
+        },
+        onRequest(event, handler) {
+            checkHandler(event, handler);
+            requests.handle(event, handler);
+        },
+        ...application.api,
         forget: histories.forget,
         broadcast: (room, event, payload) => broadcast(undefined, room, event, toPayload(payload)),
-        /** Sets rules; by default clients may connect and join without restriction. */
-        allow(changes) {
-            for (const [name, rule] of Object.entries(changes)) {
-                rules[name] = rule ?? rules[name];
-            }
-        },
         cut: () => all().forEach((conn) => conn.cut()),
         expire: () => all().forEach((conn) => conn.expire()),
         stop(code, reason = "server is going away") {
+            code === undefined || checkCloseCode(code);
             running = false;
             for (const { api, session } of [...conns.values()]) {
                 if (session && code === undefined) {

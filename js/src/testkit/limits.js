@@ -1,15 +1,23 @@
 /**
- * A client's rate limit: a token bucket, as in the real server.
+ * A client's rate limits: token buckets, as in the real server.
  *
  * @module testkit/limits
  */
+
+/** The rates that are not settings: of errors for packets other than requests, and of changes of info. */
+const RATES = { error: { perSecond: 16 }, info: { perSecond: 1, burst: 16 } };
+
+/** Returns the token buckets of a connection, by name: for these rates, and for those that are not settings. */
+export function createTakes(rates, now) {
+    return Object.fromEntries(Object.entries({ ...rates, ...RATES }).map(([name, rate]) => [name, createBucket(rate, now)]));
+}
 
 /**
  * @param {{perSecond: number, burst?: number} | undefined} rate undefined means no limit
  * @param {() => number} now
  * @returns {() => boolean} a function that takes one token, and returns false if there is none
  */
-export function createBucket(rate, now) {
+function createBucket(rate, now) {
     if (!rate) {
         return () => true;
     }

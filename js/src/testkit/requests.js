@@ -4,10 +4,11 @@
  * @module testkit/requests
  */
 
-import { RoomerError } from "../error.js";
+import { RoomerError, rejectUnknown } from "../error.js";
 import { ERROR, REPLY } from "../limits.js";
 import { encode, toBytes, toText } from "../packet.js";
 import { UNKNOWN_RECEIVER, toMessage, toPayload } from "./message.js";
+import { checkNumber } from "./settings.js";
 
 /** The maximum number of pending requests of each kind per connection. */
 export const MOST_REQUESTS = 64;
@@ -31,8 +32,9 @@ export function splitTag(to) {
  * @param {import("./index.js").ManualClock} about.clock
  * @param {Map<string, object>} about.conns the connections by id
  * @param {(conn: object, room: string) => boolean} about.isMember
+ * @param {(error: any) => void} about.report receives errors of handlers that are not meant for clients
  */
-export function createRequests({ clock, conns, isMember }) {
+export function createRequests({ clock, conns, isMember, report }) {
     const handlers = new Map();
     let lastTag = 0;
 
@@ -46,6 +48,7 @@ export function createRequests({ clock, conns, isMember }) {
             send = () => conn.deliver(encode(packet.room, REPLY, `:${tag}`, "", result));
         } catch (error) {
             const isForClients = error instanceof RoomerError;
+            isForClients || report(error);
             const { code, message } = isForClients ? error : { code: "failed", message: "the handler has failed" };
             send = () => sendError(conn, packet.room, `:${tag}`, { code, message: message.replace(`${code}: `, "") });
         }
@@ -141,7 +144,9 @@ export function createRequests({ clock, conns, isMember }) {
             return undefined;
         },
         /** Sends a request from the server to a client. */
-        request: (conn, room, event, payload, { timeout = 10_000 } = {}) => new Promise((resolve, reject) => {
+        request: (conn, room, event, payload, { timeout = 10_000, ...others } = {}) => new Promise((resolve, reject) => {
+            rejectUnknown(others);
+            checkNumber("timeout", timeout, 0, Infinity);
             const { numbers } = conn.exchange;
             const fail = (kind, message) => reject(new RoomerError("answer", `${kind}: ${message}`, { kind }));
             if (!conns.has(conn.id)) {

@@ -21,11 +21,12 @@ const MOST_TOKENS = 4;
  * @param {string} about.id the id of the connection
  * @param {number} about.window the time for which the session is kept without a socket
  * @param {number} about.buffer the maximum number of bytes kept for the client
+ * @param {{message: number, name: number, rooms: number}} about.limits the limits in the first packet
  * @param {() => object} about.profile returns the client's `info` and `user`, if it has them
  * @param {() => void} about.end ends the connection when the session is over
  * @param {(code: number, reason: string) => void} about.close closes the connection
  */
-export function createServerSession({ clock, id, window, buffer, profile, end, close }) {
+export function createServerSession({ clock, id, window, buffer, limits, profile, end, close }) {
     /** The client's current socket. */
     let socket;
     /** Packets that the client has not acknowledged, oldest first. */
@@ -70,9 +71,8 @@ export function createServerSession({ clock, id, window, buffer, profile, end, c
     }
 
     function hello(isResumed) {
-        const limits = { message: 2 ** 24, name: 4096, rooms: 1100, info: MOST_INFO_BYTES, requests: MOST_REQUESTS };
         const session = window ? tokens.at(-1) : null;
-        const payload = { version: 2, session, resumed: isResumed, received: isResumed ? received : 0, heartbeat: HEARTBEAT, resume: window, limits, ...(isResumed ? {} : profile()) };
+        const payload = { version: 2, session, resumed: isResumed, received: isResumed ? received : 0, heartbeat: HEARTBEAT, resume: window, limits: { ...limits, info: MOST_INFO_BYTES, requests: MOST_REQUESTS }, ...(isResumed ? {} : profile()) };
         socket.deliver(encode(ROOT, HELLO, "", id, toBytes(JSON.stringify(payload))));
         heartbeatAt = clock.now() + HEARTBEAT;
         schedule();

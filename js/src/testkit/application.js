@@ -1,0 +1,91 @@
+/**
+ * The application on the in-memory server: its rules, and the errors of its rules and handlers, which the test gets to see.
+ *
+ * @module testkit/application
+ */
+
+import { check, rejectUnknown } from "../error.js";
+import { checkFunction } from "./settings.js";
+
+/** Names a value in an error message. */
+function describe(value) {
+    return typeof value?.then === "function" ? "a promise: rules are not asynchronous" : value === null || typeof value !== "object" ? `${value}` : "an object";
+}
+
+function checkVerdict(name, verdict) {
+    // The error below is reported instead of the rejection.
+    verdict?.then?.(null, () => {});
+    const isBoolean = typeof verdict === "boolean";
+    if (name !== "connect") {
+        return check(isBoolean, `the rule "${name}" must return true or false, not ${describe(verdict)}`);
+    }
+    const isProfile = verdict !== null && typeof verdict === "object" && typeof verdict.then !== "function";
+    check(isBoolean || isProfile, `the rule "connect" must return true, false or { info, user }, not ${describe(verdict)}`);
+    const { info, user, ...others } = verdict;
+    rejectUnknown(others);
+    return check(user === undefined || typeof user === "string", 'the rule "connect" must return a string as the user');
+}
+
+/** @param {import("./index.js").ManualClock} clock */
+export function createApplication(clock) {
+    const rules = { connect: () => true, join: () => true, setInfo: undefined, renew: () => true };
+    /** All errors of rules and handlers, in order. */
+    const errors = [];
+    let mayFail = false;
+
+    /** Records an error, and makes advance() throw it unless the test expects errors. */
+    function report(error) {
+        errors.push(error);
+        clock.setTimeout(() => {
+            if (!mayFail) {
+                throw error;
+            }
+        }, 0);
+    }
+
+    const application = {
+        report,
+        hasRule: (name) => !!rules[name],
+        /** Applies a rule. Returns undefined if it fails. */
+        decide(name, ...args) {
+            try {
+                const verdict = rules[name](...args);
+                checkVerdict(name, verdict);
+                return verdict;
+            } catch (error) {
+                return report(error);
+            }
+        },
+        /** Applies a rule to a client, whose connection is closed if the rule fails, as on a real server. */
+        permits(conn, name, ...args) {
+            const verdict = application.decide(name, conn.api, ...args);
+            verdict === undefined && conn.api.close(1011, "handler failed");
+            return verdict;
+        },
+        /** Runs a handler of messages, with the same consequence if it fails, at once or later. */
+        run(conn, handler, message) {
+            const failed = (error) => {
+                conn.api.close(1011, "handler failed");
+                report(error);
+            };
+            try {
+                handler(conn.api, message)?.then?.(null, failed);
+            } catch (error) {
+                failed(error);
+            }
+        },
+        /** The methods of the server that belong to the application. */
+        api: {
+            allow(changes) {
+                for (const [name, rule] of Object.entries(changes)) {
+                    check(Object.hasOwn(rules, name), `there is no rule "${name}"`);
+                    rule === undefined || checkFunction(name, rule);
+                    rules[name] = rule ?? rules[name];
+                }
+            },
+            allowErrors: () => void (mayFail = true),
+            errors: () => [...errors]
+        }
+    };
+    return application;
+}

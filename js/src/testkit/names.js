@@ -1,0 +1,38 @@
+/**
+ * Rules for the names of rooms and events, as in the real server.
+ *
+ * @module testkit/names
+ */
+
+import { toBytes, toText } from "../packet.js";
+
+/** Events that only a server may send. */
+export const RESERVED = ["close", "join_ack", "leave_ack", "member_left", "new_member", "open"];
+
+/* Rejections: see UNKNOWN_RECEIVER. */
+
+export const LONG_NAME = ["invalid", "the name is too long", true];
+export const TOO_MANY_ROOMS = ["refused", "a member of too many rooms", true];
+
+/** @param {number} most the maximum number of bytes of a name */
+export function createNames(most) {
+    // Most names are too short to be measured.
+    const isLong = (name) => name.length * 3 > most && toBytes(name).length > most;
+
+    return {
+        isLong,
+        /** Returns a name, or as much of it as the limit permits without splitting a character. */
+        truncate(name) {
+            if (!isLong(name)) {
+                return name;
+            }
+            const bytes = toBytes(name);
+            let end = most;
+            // Bytes of this form continue a character.
+            while ((bytes[end] & 0xc0) === 0x80) {
+                end--;
+            }
+            return toText(bytes.subarray(0, end));
+        }
+    };
+}

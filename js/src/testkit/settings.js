@@ -1,0 +1,80 @@
+/**
+ * Checks of what a test passes to the in-memory server, so that a mistake in it is an error and not another test.
+ *
+ * @module testkit/settings
+ */
+
+import { check, rejectUnknown } from "../error.js";
+import { createClock } from "./clock.js";
+import { RESERVED } from "./names.js";
+
+const PRESENCE = ["full", "count", "own"];
+
+/** Checks that a value is a number in a range. */
+export function checkNumber(name, value, least = 0, most = Number.MAX_VALUE) {
+    check(typeof value === "number" && value >= least && value <= most, `"${name}" must be a number from ${least}${most < Number.MAX_VALUE ? ` to ${most}` : ""}`);
+}
+
+function checkCount(name, value, least = 0) {
+    check(Number.isSafeInteger(value) && value >= least, `"${name}" must be an integer from ${least}`);
+}
+
+export function checkFunction(name, value) {
+    check(typeof value === "function", `"${name}" must be a function`);
+}
+
+/** Checks a rate; undefined means that there is no limit. */
+function checkRate(name, rate, least) {
+    if (rate === undefined) {
+        return;
+    }
+    check(rate !== null && typeof rate === "object", `"${name}" must be a rate: { perSecond, burst }`);
+    const { perSecond, burst = perSecond, ...others } = rate;
+    rejectUnknown(others);
+    // With less than one token, every packet would be rejected.
+    checkNumber(`${name}.perSecond`, perSecond, least && Number.MIN_VALUE);
+    checkNumber(`${name}.burst`, burst, least);
+}
+
+/** Returns the settings of a server with their defaults. The defaults of limits are those of the real server. */
+export function readSettings(settings) {
+    check(settings !== null && typeof settings === "object", "the settings must be an object");
+    const { latency = 0, clock = createClock(), messageRate, joinRate, strikes = { perSecond: 1, burst: 256 }, membership = () => "full", ...more } = settings;
+    const { plain = false, resumeWindow = 30_000, resumeBuffer = 2 ** 18, retryWindow = 10_000, history = 0, ...limits } = more;
+    const { maxMessage = 2 ** 24, maxName = 4096, maxRooms = 1100, ...others } = limits;
+    rejectUnknown(others);
+    ["now", "setTimeout", "clearTimeout", "advance", "sleep"].forEach((name) => checkFunction(`clock.${name}`, clock?.[name]));
+    checkRate("messageRate", messageRate, 1);
+    checkRate("joinRate", joinRate, 1);
+    checkRate("strikes", strikes, 0);
+    checkFunction("membership", membership);
+    check(typeof plain === "boolean", '"plain" must be true or false');
+    Object.entries({ latency, resumeWindow, retryWindow }).forEach(([name, value]) => checkNumber(name, value));
+    checkCount("resumeBuffer", resumeBuffer);
+    typeof history === "function" || checkCount("history", history);
+    Object.entries({ maxMessage, maxName, maxRooms }).forEach(([name, value]) => checkCount(name, value, 1));
+    /** Returns the membership of a room, which the application chooses. */
+    const membershipOf = (room) => {
+        const mode = membership(room);
+        check(PRESENCE.includes(mode), `"membership" must return one of "${PRESENCE.join('", "')}"`);
+        return mode;
+    };
+    const historyOf = (room) => {
+        const size = plain ? 0 : typeof history === "function" ? history(room) : history;
+        checkCount("history", size);
+        return size;
+    };
+    return { latency, clock, messageRate, joinRate, strikes, membershipOf, historyOf, plain, resumeWindow, resumeBuffer, retryWindow, maxMessage, maxName, maxRooms };
+}
+
+/** Checks a handler and its event. */
+export function checkHandler(event, handler) {
+    check(typeof event === "string" && event !== "", "the event must be a string");
+    check(!RESERVED.includes(event) && !["join", "leave"].includes(event) && !event.startsWith("roomer:"), `the event "${event}" belongs to the protocol`);
+    checkFunction("handler", handler);
+}
+
+/** Checks a close code. Codes that only a client sees, such as 1006, are permitted too. */
+export function checkCloseCode(code) {
+    check(Number.isInteger(code) && code >= 1000 && code <= 4999, `${code} is not a close code: they are integers from 1000 to 4999`);
+}
