@@ -71,7 +71,7 @@ describe("a browser and its connection", { timeout: 300_000 }, () => {
         t.after(() => web.close());
         const windows = await Promise.all([1, 2].map(async () => {
             const context = await browser.newContext();
-            context.setDefaultTimeout(30_000);
+            context.setDefaultTimeout(60_000);
             const each = await context.newPage();
             await each.goto(`http://127.0.0.1:${web.address().port}/`);
             await each.locator("#log li", { hasText: "You are in" }).waitFor();

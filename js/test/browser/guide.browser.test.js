@@ -82,7 +82,7 @@ describe("the guide to a chat service without Rust", { timeout: 300_000 }, () =>
     /** Opens a user's page, and waits until it is connected. */
     async function open(address) {
         const page = await (await browser.newContext()).newPage();
-        page.setDefaultTimeout(30_000);
+        page.setDefaultTimeout(60_000);
         await page.goto(address);
         await page.locator("#state", { hasText: /^open$/ }).waitFor();
         return page;

@@ -33,7 +33,7 @@ export class Person {
      */
     static async open(browser, address, options = {}) {
         const context = await browser.newContext({ viewport: { width: 1200, height: 750 }, locale: "en-GB", ...options });
-        context.setDefaultTimeout(30_000);
+        context.setDefaultTimeout(60_000);
         const person = new Person(await context.newPage());
         await person.page.goto(address);
         return person;

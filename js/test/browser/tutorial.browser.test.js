@@ -67,7 +67,7 @@ describe("the tutorial", { timeout: 600_000 }, () => {
     async function chat() {
         const windows = await Promise.all([1, 2].map(async () => {
             const context = await browser.newContext();
-            context.setDefaultTimeout(30_000);
+            context.setDefaultTimeout(60_000);
             const each = await context.newPage();
             await each.goto(`http://localhost:${page}/`);
             await each.locator("#log li", { hasText: "You are in" }).waitFor();
