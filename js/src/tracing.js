@@ -30,8 +30,7 @@ export function tracing(core) {
             },
             toAddress(...args) {
                 const address = plain.toAddress(...args);
-                // start() only checks the address.
-                core.state === "connecting" && trace("connect", { url: address.split("?")[0] });
+                trace("connect", { url: address.split("?")[0] });
                 return address;
             },
             changed(state, error) {

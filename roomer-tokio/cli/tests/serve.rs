@@ -85,6 +85,32 @@ fn clients_connect_by_tls_with_the_certificate_of_the_files() {
 }
 
 #[test]
+fn mistakes_with_tls_are_explained() {
+    let sent = |url: &str, ca: &TempFile| {
+        let (_, rest) = url.split_once("://127.0.0.1").unwrap();
+        let url = format!("wss://localhost{rest}");
+        let done = run(&["send", &url, "lobby", "chat", "x", "--ca", ca.path()]);
+        assert_eq!(done.status.code(), Some(3));
+        String::from_utf8(done.stderr).unwrap()
+    };
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(["localhost".into()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority = TempFile::new("ca.pem", params.self_signed(&key).unwrap().pem());
+    let key = TempFile::new("ca.key", key.serialize_pem());
+    let serving = Serving::start(&["--tls-certificate", authority.path(), "--tls-key", key.path()]);
+    let error = sent(&serving.url, &authority);
+    assert!(error.contains("CA:FALSE"), "{error}");
+    let error = sent(&Serving::start(&[]).url, &authority);
+    assert!(error.contains("does not use TLS"), "{error}");
+    let text = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIF\n-----END ENCRYPTED PRIVATE KEY-----\n";
+    let locked = TempFile::new("locked.key", text);
+    let files = ["--tls-certificate", authority.path(), "--tls-key", locked.path()];
+    let error = String::from_utf8(run(&[&["check"][..], &files].concat()).stderr).unwrap();
+    assert!(error.contains("is encrypted: decrypt it"), "{error}");
+}
+
+#[test]
 fn a_broker_that_cannot_be_reached_does_not_keep_clients_away() {
     let (_held, port) = refusing_port();
     let broker = format!("nats://127.0.0.1:{port}");

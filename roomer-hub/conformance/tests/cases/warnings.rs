@@ -222,6 +222,19 @@ fn a_trusted_proxy_that_names_no_client_is_reported_if_that_breaks_a_limit() {
 }
 
 #[test]
+fn a_proxy_header_that_names_no_client_is_reported_with_its_own_remedy() {
+    let watched = Watched::with(|builder| {
+        builder.trust_proxy("127.0.0.1").proxy_protocol().max_connections_per_address(1)
+    });
+    let mut stream = dial(watched.test.addr);
+    stream.write_all(&[b"PROXY UNKNOWN\r\n", &watched.upgrade().bytes()[..]].concat()).unwrap();
+    assert_eq!(HttpResponse::read_head(&mut stream).0.status, 101);
+    let text = watched.next();
+    assert_says(&text, ["127.0.0.1", "PROXY header", "max_connections_per_address"]);
+    assert!(!text.contains("X-Forwarded-For"), "{text}");
+}
+
+#[test]
 fn unknown_subprotocols_are_reported_without_their_names() {
     let watched = Watched::with(|builder| builder.subprotocol("chat.v2"));
     let ask = watched.upgrade().add("Sec-WebSocket-Protocol", "s3cret, chat.v1");

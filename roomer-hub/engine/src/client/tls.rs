@@ -1,11 +1,14 @@
 //! TLS from a client to a server.
 
+use std::io;
 use std::sync::Arc;
 
 use futures_rustls::TlsConnector;
 use futures_rustls::rustls::crypto::{CryptoProvider, ring};
 use futures_rustls::rustls::pki_types::ServerName;
-use futures_rustls::rustls::{ClientConfig, RootCertStore};
+use futures_rustls::rustls::{
+    CertificateError, ClientConfig, Error, InvalidMessage, RootCertStore,
+};
 
 use super::builder::BoxStream;
 use super::runtime::ByteStream;
@@ -25,7 +28,25 @@ pub(super) async fn secure(
     let name = ServerName::try_from(host.to_owned());
     let name = name.map_err(|_| "the host cannot be in a certificate".to_owned())?;
     let stream = TlsConnector::from(config).connect(name, stream).await;
-    Ok(Box::new(stream.map_err(|error| format!("TLS fails: {error}"))?))
+    Ok(Box::new(stream.map_err(|error| format!("TLS fails: {}", explain(&error)))?))
+}
+
+/// Returns the remedy of a common mistake, or else the error's own text.
+fn explain(error: &io::Error) -> String {
+    match error.get_ref().and_then(|error| error.downcast_ref()) {
+        Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+            "the server does not use TLS at this port: write ws://, or the port that has TLS".into()
+        }
+        // The verifier's own error type is that of a crate that rustls does not export.
+        Some(Error::InvalidCertificate(CertificateError::Other(other)))
+            if format!("{other:?}").contains("CaUsedAsEndEntity") =>
+        {
+            "the certificate of the server is that of an authority (CA): make one for the host, with \
+             `openssl req -x509` by `-addext basicConstraints=critical,CA:FALSE`"
+                .into()
+        }
+        _ => error.to_string(),
+    }
 }
 
 fn system() -> Result<ClientConfig, String> {

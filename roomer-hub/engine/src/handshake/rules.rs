@@ -34,7 +34,10 @@ impl ServerHandshake<'_> {
         if options.proxies.trusts(request.peer) {
             if option != "trust_proxy" && has_token(request, UPGRADE, "websocket") {
                 let proxy = request.peer.map(|peer| peer.ip());
-                self.warnings.give(WarningCause::NoForwardedFor { option, proxy });
+                self.warnings.give(match options.proxy_protocol && !is_mounted {
+                    true => WarningCause::UnnamedClient { option, proxy },
+                    false => WarningCause::NoForwardedFor { option, proxy },
+                });
             }
             return Ok(());
         }

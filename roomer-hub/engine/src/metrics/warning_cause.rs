@@ -76,6 +76,14 @@ pub enum WarningCause {
         /// The proxy's address; `None` for a Unix socket.
         proxy: Option<IpAddr>,
     },
+    /// A trusted proxy's header of the [PROXY protocol](crate::Builder::proxy_protocol) names no client
+    /// (`UNKNOWN`, `LOCAL`), so the limit per address does not apply to it.
+    UnnamedClient {
+        /// The method of [`Builder`](crate::Builder) that sets the limit.
+        option: &'static str,
+        /// The proxy's address; `None` for a Unix socket.
+        proxy: Option<IpAddr>,
+    },
     /// A trusted proxy's connection did not begin with the header that
     /// [`proxy_protocol`](crate::Builder::proxy_protocol) requires, and was rejected with 400.
     InvalidProxyHeader {
@@ -163,6 +171,7 @@ impl WarningCause {
             WarningCause::Full { option, .. } => option,
             WarningCause::NoAddress { .. } => "no address",
             WarningCause::NoForwardedFor { .. } => "no forwarded for",
+            WarningCause::UnnamedClient { .. } => "unnamed client",
             WarningCause::InvalidProxyHeader { .. } => "invalid proxy header",
             WarningCause::NotApplied { .. } => "not applied",
             WarningCause::AcceptFailed { .. } => "accept failed",
@@ -234,6 +243,13 @@ impl fmt::Display for WarningCause {
                 "{} sends no X-Forwarded-For, so {option} does not apply to its clients: configure \
                  it to send one, with nginx by `proxy_set_header X-Forwarded-For \
                  $proxy_add_x_forwarded_for;`",
+                TrustedProxy(*proxy)
+            ),
+            WarningCause::UnnamedClient { option, proxy } => write!(
+                f,
+                "{} names no client in its PROXY header (UNKNOWN or LOCAL), so {option} does not \
+                 apply to it: configure it to forward the addresses of its clients, with HAProxy by \
+                 `send-proxy-v2`",
                 TrustedProxy(*proxy)
             ),
             WarningCause::InvalidProxyHeader { proxy } => write!(

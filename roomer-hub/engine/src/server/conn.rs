@@ -237,7 +237,8 @@ impl Conn {
     }
 
     /// Closes this connection. It leaves all rooms, and its queued messages are sent, followed by a
-    /// close frame with this code and reason. Same as [`Server::disconnect`], which takes an id.
+    /// close frame with this code and reason. Same as [`Server::disconnect`], which takes an id, and
+    /// also describes clients that have lost their connection.
     #[doc(alias = "disconnect")]
     pub fn close(&self, code: u16, reason: &str) {
         self.server.0.command(Command::Close { conn: self.info.key, code, reason });

@@ -143,6 +143,10 @@ impl Server {
     /// Closes a connection: it leaves all its rooms, and receives its queued messages, followed by a
     /// close frame with this code and reason. Returns false if the connection does not exist. Same as
     /// [`Conn::close`](crate::Conn::close).
+    ///
+    /// If the client has lost its connection and may still [return](crate::Builder::resume_window), its
+    /// session ends, and the client does not receive the close frame: it connects again with a new id.
+    /// To keep a client away, also reject its login in [`authorize`](crate::Builder::authorize).
     #[doc(alias = "close")]
     pub fn disconnect(&self, conn: impl AsRef<str>, code: u16, reason: &str) -> bool {
         let close = |conn| Command::Close { conn, code, reason };

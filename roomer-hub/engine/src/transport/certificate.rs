@@ -24,14 +24,25 @@ pub fn tls_config(
     if chain.is_empty() {
         return Err(TlsFileError::NoCertificate { path: path.into() });
     }
-    let key = PrivateKeyDer::from_pem_file(key_path)
-        .map_err(|cause| TlsFileError::Key { path: key_path.into(), cause })?;
+    let key = PrivateKeyDer::from_pem_file(key_path).map_err(|cause| {
+        let path = key_path.into();
+        match is_encrypted(key_path) {
+            true => TlsFileError::EncryptedKey { path },
+            false => TlsFileError::Key { path, cause },
+        }
+    })?;
     let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
     config.map_err(|cause| TlsFileError::Pair {
         certificate: path.into(),
         key: key_path.into(),
         cause,
     })
+}
+
+/// Returns true if a file contains a key that needs a password.
+fn is_encrypted(path: &Path) -> bool {
+    // In the line `BEGIN ENCRYPTED PRIVATE KEY`, or in the header `Proc-Type: 4,ENCRYPTED`.
+    std::fs::read_to_string(path).is_ok_and(|text| text.contains("ENCRYPTED"))
 }
 
 /// The error of [`tls_config`]. The text names the file.
@@ -61,6 +72,17 @@ pub enum TlsFileError {
         /// The reason.
         #[source]
         cause: pem::Error,
+    },
+    /// The key is encrypted with a password.
+    #[error(
+        "the key {} is encrypted: decrypt it by `openssl pkey -in {} -out FILE`, and protect that \
+         file by its permissions",
+        path.display(),
+        path.display()
+    )]
+    EncryptedKey {
+        /// The path of the file.
+        path: PathBuf,
     },
     /// Certificate and key do not match, or are of an unsupported kind.
     #[error(
@@ -99,6 +121,22 @@ mod tests {
             let error = tls_config(certificate, "key.pem").unwrap_err();
             let debug = format!("{error:?}");
             assert!(debug.contains(text) && debug.contains(certificate), "{debug}");
+        }
+    }
+
+    #[test]
+    fn an_encrypted_key_is_reported_with_the_remedy() {
+        let path =
+            |name| std::env::temp_dir().join(format!("roomer-{}-{name}", std::process::id()));
+        let (certificate, key) = (path("certificate.pem"), path("key.pem"));
+        for (path, kind) in [(&certificate, "CERTIFICATE"), (&key, "ENCRYPTED PRIVATE KEY")] {
+            let text = format!("-----BEGIN {kind}-----\nMIIF\n-----END {kind}-----\n");
+            std::fs::write(path, text).unwrap();
+        }
+        let error = tls_config(&certificate, &key).unwrap_err().to_string();
+        assert!(error.contains("is encrypted: decrypt it by `openssl pkey"), "{error}");
+        for path in [certificate, key] {
+            std::fs::remove_file(path).unwrap();
         }
     }
 }

@@ -75,7 +75,15 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 fn in_file(path: &Path, error: &pem::Error, kind: &str) -> String {
+    // In the line `BEGIN ENCRYPTED PRIVATE KEY`, or in the header `Proc-Type: 4,ENCRYPTED`.
+    let is_encrypted =
+        || std::fs::read_to_string(path).is_ok_and(|text| text.contains("ENCRYPTED"));
     match error {
+        _ if kind == "private key" && is_encrypted() => format!(
+            "{path} is encrypted: decrypt it by `openssl pkey -in {path} -out FILE`, and protect that \
+             file by its permissions",
+            path = path.display()
+        ),
         pem::Error::Io(error) => format!("{}: {error}", path.display()),
         pem::Error::NoItemsFound => {
             format!("{} contains no {kind}: write the path of one in PEM", path.display())
