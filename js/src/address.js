@@ -15,10 +15,23 @@ export const addQuery = (address, part) => address + (address.includes("?") ? "&
  * query. Throws TypeError if the address is invalid.
  */
 export function toAddress(url, token) {
-    const whole = isRelative(url) ? new URL(url, globalThis.document?.baseURI ?? location).href : url;
+    const whole = isRelative(url) ? new URL(url, globalThis.document?.baseURI ?? globalThis.location).href : url;
     // Drop the fragment, which WebSocket does not accept.
-    const [address] = /^wss?:[^#]*/i.exec(`${whole}`.replace(/^http/i, "ws"));
+    const address = /^wss?:[^#]*/i.exec(`${whole}`.replace(/^http/i, "ws"))?.[0];
     new URL(address);
     // The token replaces any tokens in the address.
     return token == null ? address : addQuery(address.replace(/([?&])(token=[^&]*(&|$))+/g, "$1").replace(/[?&]$/, ""), `token=${encodeURIComponent(token)}`);
+}
+
+/** The feature that explains invalid addresses. It is not part of the core because of its size. */
+export function explainAddresses(core) {
+    const { toAddress: compute } = core;
+    core.toAddress = (url, token) => {
+        try {
+            return compute(url, token);
+        } catch {
+            // Omit the query, which may contain a token.
+            throw new TypeError(`cannot connect to "${/[^?]*/.exec(url)}": write "wss://host/path", or "/path" in a page`);
+        }
+    };
 }

@@ -54,7 +54,6 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         clock,
         codec,
         debug,
-        token: others.token,
         emit,
         report,
         /** Emits an event about a message. Requests report their failures themselves. */
@@ -120,7 +119,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         },
         createRoom: (name, roomCodec) => createRoom(core, name, roomCodec),
         findCodec(found) {
-            check(found?.encode && found.decode, `there is no codec "${found}"`);
+            check(found?.encode && found.decode, `codec "${found}"`);
             return found;
         },
         /** Leaves a room whose last user has left it in this turn. */

@@ -10,7 +10,7 @@
  */
 
 import { toAddress } from "./address.js";
-import { RoomerError, createClosedError, rejectUnknown, wrap } from "./error.js";
+import { RoomerError, check, createClosedError, rejectUnknown, wrap } from "./error.js";
 import { LONGEST_ANSWER, LONGEST_DELAY, SLOWEST_NETWORK } from "./limits.js";
 
 /**
@@ -37,6 +37,7 @@ export function createConnection(core, url, options) {
     const { token, tokenIn, signal, timeout, heartbeat = 30_000, isFinal = createRule(token), random = Math.random, reconnect, WebSocket, ...others } = options;
     const { minDelay = 500, maxDelay = 30_000, minUptime = 5_000, retries = reconnect === false ? 0 : Infinity, ...unknown } = reconnect || {};
     rejectUnknown({ ...others, ...unknown });
+    check(!tokenIn || typeof tokenIn === "function", "tokenIn");
     /** A message is visible only once it is complete, so the default allows for a large one on a slow network. */
     const answerTime = timeout ?? 20_000;
 
@@ -198,6 +199,7 @@ export function createConnection(core, url, options) {
     Object.assign(core, {
         /** The time for which the server may be silent, in milliseconds. */
         silence: heartbeat,
+        token,
         toAddress,
         state: "idle",
         isReady: () => core.state === "open" && socket.readyState === 1,
@@ -231,7 +233,7 @@ export function createConnection(core, url, options) {
                 throw new RoomerError("no_websocket", "no option WebSocket");
             }
             try {
-                typeof url === "function" || toAddress(url);
+                typeof url === "function" || core.toAddress(url);
             } catch (cause) {
                 throw wrap("argument", cause);
             }

@@ -14,7 +14,7 @@
  * |---|---|
  * | `createRoom(name, codec, options)` | for a new room; features add to its `api` |
  * | `findCodec(codec)` | with the codec of a room |
- * | `toAddress(url, token)` | for each attempt |
+ * | `toAddress(url, token)` | by `start()`, to check a fixed address, and for each attempt |
  * | `opened()` | when a socket has opened |
  * | `changed(state, error)` | when the state of the connection has changed |
  * | `begin()`, `end(error, state)` | when rooms must be joined, and when the server may have dropped the client's state |

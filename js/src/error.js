@@ -34,6 +34,7 @@ export function check(condition, message) {
 
 /** Throws for options that remain after the known ones, so that misspelled names are noticed. */
 export function rejectUnknown(others) {
-    const [name] = Object.keys(others);
-    check(!name, `there is no option "${name}"`);
+    for (const name in others) {
+        check(false, `no option "${name}"`);
+    }
 }

@@ -10,8 +10,10 @@
  * @module roomer
  */
 
+import { explainAddresses } from "./address.js";
 import { connect as connectWith } from "./client.js";
 import { bytes, json, text } from "./codec.js";
+import { check } from "./error.js";
 import { directs } from "./directs.js";
 import { history } from "./history.js";
 import { ownInfo } from "./own-info.js";
@@ -32,7 +34,12 @@ const namedCodecs = (core) => {
     core.findCodec = (name) => findCodec({ bytes, text, json }[name] ?? name);
 };
 
-const features = [namedCodecs, sessions, streams, receipts, requests, history, ownInfo, refusals, renewal, directs, tracing];
+const features = [namedCodecs, explainAddresses, sessions, streams, receipts, requests, history, ownInfo, refusals, renewal, directs, tracing];
 
 /** Connects with all features. See core.js for a smaller client. */
-export const connect = (url, { tokenIn, ...options } = {}) => connectWith(url, { features, tokenIn: tokenIn === "protocol" ? toProtocol : undefined, ...options });
+export function connect(url, { tokenIn = "address", ...options } = {}) {
+    const isProtocol = tokenIn === "protocol";
+    // A misspelled name must not put the token into the address, and thereby into logs.
+    check(isProtocol || tokenIn === "address", `tokenIn: "address" or "protocol", not "${tokenIn}"`);
+    return connectWith(url, { features, tokenIn: isProtocol ? toProtocol : undefined, ...options });
+}

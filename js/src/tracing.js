@@ -30,7 +30,8 @@ export function tracing(core) {
             },
             toAddress(...args) {
                 const address = plain.toAddress(...args);
-                trace("connect", { url: address.split("?")[0] });
+                // start() only checks the address.
+                core.state === "connecting" && trace("connect", { url: address.split("?")[0] });
                 return address;
             },
             changed(state, error) {

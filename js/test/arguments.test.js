@@ -5,7 +5,9 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 
-import { code, record } from "./support/kit.js";
+import * as core from "../src/core.js";
+import { connect } from "../src/index.js";
+import { code, record, setUp } from "./support/kit.js";
 import { enter } from "./support/session.js";
 
 /** Returns a predicate for an `argument` error with this text. */
@@ -73,4 +75,54 @@ test("a time limit of a request that is not one is refused", async () => {
     }
     await server.advance(1_000);
     assert.deepEqual(lost, []);
+});
+
+describe("an address that is not one", () => {
+    const WRONG = [["localhost:8080/ws?token=secret", "localhost:8080/ws"], [""], ["ftp://host/path"], ["ws://"], ["ws://host:99999/"], [undefined], [null], [42], ["mailto:ann"]];
+    const explains = (shown, error) => assert.equal(error.message.replace(/^\w+: TypeError: /, ""), `cannot connect to "${shown}": write "wss://host/path", or "/path" in a page`);
+
+    for (const [url, shown = `${url}`] of WRONG) {
+        test(`is refused, and shown without its query: ${shown}`, () => {
+            const { options } = setUp().server;
+            assert.throws(() => connect(url, options), (error) => code("argument")(error) && (explains(shown, error), true));
+            const lazy = connect(url, { ...options, lazy: true });
+            assert.throws(lazy.start, code("argument"));
+            assert.equal(lazy.state, "idle");
+            assert.throws(() => core.connect(url, options), says(/URL/));
+        });
+
+        test(`costs an attempt if a function returns it: ${shown}`, async () => {
+            const { server } = setUp();
+            const client = connect(async () => url, server.options);
+            const log = record(client, "state");
+            await server.advance(10);
+            const [, state, error] = log.at(-1);
+            assert.deepEqual([state, error.code], ["suspended", "address"]);
+            explains(shown, error);
+            client.close();
+        });
+    }
+
+    test("includes a relative one without a page", () => {
+        const client = connect("/ws", setUp().server.options);
+        assert.equal(client.state, "idle");
+        assert.throws(client.start, (error) => code("argument")(error) && (explains("/ws", error), true));
+        assert.throws(core.connect("/ws", setUp().server.options).start, says(/URL/));
+    });
+});
+
+describe("a place for the token that is not one", () => {
+    test("is refused, so that the token is not in the address", () => {
+        const { options } = setUp().server;
+        for (const tokenIn of ["protocols", "Protocol", "", "header", null, core.toProtocol, true]) {
+            assert.throws(() => connect("ws://test/ws", { ...options, token: "secret", tokenIn }), says(/tokenIn: "address" or "protocol", not "/));
+        }
+    });
+
+    test("is a name for the core, which takes a function", () => {
+        const { options } = setUp().server;
+        for (const tokenIn of ["protocol", "address", {}, true]) {
+            assert.throws(() => core.connect("ws://test/ws", { ...options, token: "secret", tokenIn }), says(/tokenIn/));
+        }
+    });
 });

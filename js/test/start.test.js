@@ -164,7 +164,7 @@ describe("a token as a subprotocol", () => {
 test("an option that does not exist is refused, wherever it stands", () => {
     const options = setUp().server.options;
     for (const wrong of [{ heartbeet: 1 }, { reconnect: { maxdelay: 5 } }, { queue: { size: 5 } }, { Token: "x" }]) {
-        assert.throws(() => connect("ws://test/ws", { ...options, ...wrong }), (error) => code("argument")(error) && /there is no option "(heartbeet|maxdelay|size|Token)"/.test(error.message));
+        assert.throws(() => connect("ws://test/ws", { ...options, ...wrong }), (error) => code("argument")(error) && /no option "(heartbeet|maxdelay|size|Token)"/.test(error.message));
     }
     const client = connect("ws://test/ws", { ...options, token: undefined });
     assert.throws(() => client.join("lobby", { codek: "json" }), code("argument"));
