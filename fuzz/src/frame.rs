@@ -111,6 +111,7 @@ impl Node {
         (config.journal_bytes, config.backlog_bytes) = (1000, 5000);
         let mut hub = Hub::new(roomer_hub::Config::default(), HashKey([3; 16]));
         hub.set_presence(ROOMS[2], Presence::Count);
+        hub.announce_away("*");
         let cluster = Cluster::new(config, NodeId(1 << 32 | 1), now);
         let streams = (0..4).map(|index| (peer(index), Stream::default())).collect();
         let mut node = Node { now, hub, cluster, hash: 0, streams, conns: 0, largest: 0 };
@@ -228,6 +229,7 @@ impl Node {
                 Action::InfoChanged { conn } => {
                     tables.conn_id(conn).map(|id| Change::Profile { id })
                 }
+                Action::AwayChanged { conn } => tables.conn_id(conn).map(|id| Change::Away { id }),
                 Action::Broadcast { peers, except_guest, packet, .. } if !peers.is_empty() => {
                     Some(Change::Broadcast { peers, except: except_guest.copied(), packet })
                 }

@@ -29,7 +29,9 @@ export function history(core) {
             seen = epoch && seen;
             return toBytes(last >= 0 ? JSON.stringify({ at: epoch ? [epoch, seen] : undefined, last }) : "");
         };
-        room.recalled = (list, emit) => {
+        const { recalled } = room;
+        room.recalled = (list, members, emit) => {
+            recalled?.(list, members, emit);
             if (Array.isArray(list?.at)) {
                 const before = epoch;
                 const [now, number] = list.at;

@@ -138,7 +138,7 @@ export interface RoomEvents {
     new_member: [id: string, member: Member];
     /** Another client has left, or had left when the room reopened. */
     member_left: [id: string, member: Member];
-    /** A member's info has changed, or had changed when the room reopened. The member may be this client. */
+    /** A member has another info, or is `away`, or back, or that was so when the room reopened. The member may be this client. */
     member_changed: [id: string, member: Member];
     /**
      * Some messages after the last received one could not be recovered. Emitted before `reopen` and before the recovered
@@ -154,6 +154,11 @@ export interface Member {
     readonly info: any;
     /** The user that the server has authenticated for the member. */
     readonly user: string | undefined;
+    /**
+     * True while the member has no connection, and may return to its session; absent otherwise, where the server does not announce
+     * it, and for this client itself.
+     */
+    readonly away?: true;
 }
 
 /** The message history of a room, as of the latest join. Frozen. */

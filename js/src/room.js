@@ -159,12 +159,12 @@ export function createRoom(core, name, codec) {
             }
             // In a session the payload is an object.
             counted = list?.count ?? list;
-            const now = (members = toMembers(list?.members ?? list));
+            members = toMembers(list?.members ?? list);
             id = ownId;
             isIn = true;
             // Do this before any listener runs, since a listener may send.
             isWaiting &&= api.count < 2;
-            room.recalled?.(list, emit);
+            room.recalled?.(list, members, emit);
             if (!wasIn) {
                 wasIn = true;
                 emit("open");
@@ -172,8 +172,8 @@ export function createRoom(core, name, codec) {
             }
             // This client itself neither leaves nor joins.
             before.delete(previousId);
-            before.set(id, now.get(id));
-            new Map([...before, ...now]).forEach((_, each) => compare(each, before.get(each), now.get(each)));
+            before.set(id, members.get(id));
+            new Map([...before, ...members]).forEach((_, each) => compare(each, before.get(each), members.get(each)));
             wasOpen || emit("reopen", previousId);
         },
         /** Handles a message or a membership notice. */

@@ -7,9 +7,13 @@
 
 import { addQuery } from "./address.js";
 import { check, wrap } from "./error.js";
+import { extendRooms } from "./feature.js";
 import { ACK, ACK_BYTES, ACK_DELAY, ACK_PACKETS, ASK_INTERVAL, HELLO, MEMBERS, ROOT } from "./limits.js";
 import { encode, toBytes, toText } from "./packet.js";
 import { decodePayload, toMembers } from "./room.js";
+
+/** Returns a member that is away: it has lost its connection, and may return to its session. */
+const toAway = (member) => Object.freeze({ ...member, away: true });
 
 /** @param {object} core see core.js */
 export function sessions(core) {
@@ -181,14 +185,26 @@ export function sessions(core) {
             const isDone = plain.deliver(packet, room);
             // Applies membership changes, several of which the server may combine.
             const decode = (payload) => {
-                const { left = [], joined = [], changed = [], count } = JSON.parse(toText(payload));
+                const { left = [], joined = [], changed = [], away = [], back = [], count } = JSON.parse(toText(payload));
+                const { member } = room.api;
                 count === undefined || room.setCount(count);
                 left.forEach((id) => room.change(undefined, id));
-                toMembers([...joined, ...changed]).forEach(room.change);
+                const known = [...away, ...back].map((id) => Object.values(member(id) ?? []));
+                toMembers([...known, ...joined, ...changed]).forEach((now, id) => {
+                    const isAway = away.includes(id) || (member(id)?.away && !back.includes(id));
+                    room.change(isAway ? toAway(now) : now, id);
+                });
             };
             room && packet.event === MEMBERS && !packet.from && decodePayload(core, { decode }, packet, () => {});
             return isDone;
         }
+    });
+    extendRooms(core, (room) => {
+        const { recalled } = room;
+        room.recalled = (list, members, emit) => {
+            list?.away?.forEach((id) => members.has(id) && members.set(id, toAway(members.get(id))));
+            recalled?.(list, members, emit);
+        };
     });
     meet();
 }

@@ -117,6 +117,83 @@ describe("members", () => {
     });
 });
 
+describe("members that are away", () => {
+    const member = (info, more) => ({ id: nthId(2), info, user: "bob", ...more });
+    const away = { away: true };
+
+    /** Two clients in a room that announces it, and the changes that the first one gets. */
+    async function enterBoth() {
+        const kit = setUpNamed({ announceAway: (room) => room === "lobby" });
+        const [ann, bob] = await inRoom(kit, "ann", "bob");
+        return { kit, ann, bob, log: record(ann.room, ...CHANGES, "reopen"), conn: connOf(kit, bob.client) };
+    }
+
+    /** Cuts the connection of a client, which cannot return. */
+    async function keepAway({ kit, conn }) {
+        kit.server.allow({ connect: (url, token) => token !== "bob" });
+        conn.cut();
+        await kit.server.advance();
+    }
+
+    test("are marked until they return, and keep that mark when their info changes", async () => {
+        const { kit, ann, bob, log, conn } = await enterBoth();
+        const roots = record(ann.client.root, ...CHANGES);
+        conn.cut();
+        conn.setInfo(7);
+        await kit.server.advance();
+        assert.ok(Object.isFrozen(ann.room.member(nthId(2))));
+        await kit.server.advance(2_000);
+        assert.deepEqual(log, [member({ name: "bob" }, away), member(7, away), member(7)].map((each) => ["member_changed", nthId(2), each]));
+        assert.deepEqual(roots, [["member_changed", nthId(2), member(7)]], "root does not announce it");
+        assert.deepEqual([bob.room.member(nthId(2)), bob.client.id], [member(7), nthId(2)]);
+    });
+
+    test("are marked for newcomers when the room opens, and until they leave for good", async () => {
+        const world = await enterBoth();
+        await keepAway(world);
+        const [cat] = await world.kit.inRoom("lobby", 1);
+        assert.deepEqual(cat.room.member(nthId(2)), member({ name: "bob" }, away));
+        world.conn.expire();
+        const of = world.log.filter(([, id]) => id === nthId(2));
+        await world.kit.server.advance();
+        const left = world.log.filter(([, id]) => id === nthId(2)).slice(of.length);
+        assert.deepEqual([of, left], [[["member_changed", nthId(2), member({ name: "bob" }, away)]], [["member_left", nthId(2), member({ name: "bob" }, away)]]]);
+    });
+
+    test("are marked from the beginning in a room that the server puts them into, and never to themselves", async () => {
+        const kit = setUpNamed({ announceAway: () => true });
+        const [ann] = await inRoom(kit, "ann");
+        const [bob] = await kit.inRoom("elsewhere", 1, { token: "bob" });
+        const log = record(ann.room, ...CHANGES);
+        const conn = connOf(kit, bob.client);
+        conn.cut();
+        await kit.server.advance();
+        conn.join("lobby");
+        await kit.server.advance(2_000);
+        assert.deepEqual(log, [["new_member", nthId(2), member({ name: "bob" }, away)], ["member_changed", nthId(2), member({ name: "bob" })]]);
+        assert.deepEqual(bob.client.rooms().map((room) => room.member(nthId(2)).away), [undefined, undefined, undefined]);
+    });
+
+    test("are compared when a new session begins", async () => {
+        const world = await enterBoth();
+        const [conn] = world.kit.server.connections();
+        conn.cut();
+        conn.expire();
+        await keepAway(world);
+        await world.kit.server.advance(1_000);
+        assert.deepEqual(world.log, [["member_changed", nthId(2), member({ name: "bob" }, away)], ["reopen", nthId(1)]]);
+    });
+
+    test("are not those that change their network, nor ids that are unknown", async () => {
+        const { kit, ann, bob, log, conn } = await enterBoth();
+        const resumed = record(bob.client, "resumed");
+        conn.hang();
+        connOf(kit, ann.client).deliver(encode("lobby", "roomer:members", "", "", toBytes('{"away":["x"],"back":["y",null]}')));
+        await kit.server.advance(60_000);
+        assert.deepEqual([resumed.length, log, ann.errors], [1, [], []]);
+    });
+});
+
 describe("setInfo()", () => {
     test("before the client is connected, without a connection, and in each new session", async () => {
         const kit = setUpNamed({ latency: 10 });

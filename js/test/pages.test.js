@@ -31,6 +31,8 @@ const WITNESSES = {
     'roomer-proto/EXTENDED.md: {"in":': { file: "roomer-hub/engine/tests/renewal.rs", name: "a_login_is_renewed_in_time_and_again" },
     'roomer-proto/EXTENDED.md: {"members":': { file: "roomer-hub/testkit/src/tests/members.rs", name: "the_payloads_of_the_page_are_read" },
     'roomer-proto/EXTENDED.md: {"joined":': { file: "roomer-hub/testkit/src/tests/members.rs", name: "the_payloads_of_the_page_are_read" },
+    'roomer-proto/EXTENDED.md: {"away":': { file: "roomer-hub/testkit/src/tests/members.rs", name: "the_payloads_of_the_page_are_read" },
+    'roomer-proto/EXTENDED.md: {"back":': { file: "roomer-hub/testkit/src/tests/members.rs", name: "the_payloads_of_the_page_are_read" },
     'roomer-proto/EXTENDED.md: {"count":': { file: "roomer-hub/testkit/src/tests/members.rs", name: "the_payloads_of_the_page_are_read" },
     'roomer-proto/EXTENDED.md: {"code":"refused"': { file: "roomer-hub/testkit/src/tests/requests.rs", name: "refused_packets_are_explained_to_extended_clients_only" },
     'roomer-proto/kit/README.md: {"on":"ready"': { file: "js/test/support/conformance-client.js", name: 'tell("ready"' },

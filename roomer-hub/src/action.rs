@@ -114,6 +114,11 @@ pub enum Action<'a> {
         /// The connection with the new info.
         conn: ConnKey,
     },
+    /// A connection is away, or is back ([`Tables::is_away`]), which the peers have to know.
+    AwayChanged {
+        /// The connection.
+        conn: ConnKey,
+    },
     /// Run the handler of an event. Its commands arrive as later inputs
     /// ([`Input::Command`](crate::Input::Command)).
     Call {
@@ -272,6 +277,7 @@ impl<'a> Actions<'a> {
             }
             RareRecord::Forward(peer) => Action::Forward { peer, packet },
             RareRecord::InfoChanged(conn) => Action::InfoChanged { conn },
+            RareRecord::AwayChanged(conn) => Action::AwayChanged { conn },
             RareRecord::Members { room, text, kind } => self.members_action(room, text, kind),
             RareRecord::Numbered { room, is_forwarded, has_except } => {
                 self.numbered(room, is_forwarded, has_except)

@@ -34,6 +34,8 @@ pub(crate) struct Guest {
     /// The id in binary form, less than half the size of a [`ConnId`].
     id: [u8; 16],
     pub(crate) peer: PeerKey,
+    /// True if the client has lost its socket and may return.
+    pub(crate) is_away: bool,
     /// The info and user; `None` if there is neither.
     pub(crate) profile: Option<Arc<Profile>>,
     pub(crate) seats: Seats,
@@ -64,7 +66,7 @@ impl GuestTables {
         profile: Option<&Arc<Profile>>,
     ) -> GuestKey {
         let (id, seats) = (id.to_bytes(), Seats::default());
-        let guest = self.guests.insert(Guest { id, peer, profile: None, seats });
+        let guest = self.guests.insert(Guest { id, peer, is_away: false, profile: None, seats });
         let guests = &self.guests;
         self.ids.insert_unique(key.hash_one(id), guest, |&other| key.hash_one(guests[other].id));
         // Set separately, because this also adds the user to the index.

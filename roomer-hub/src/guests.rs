@@ -21,8 +21,8 @@ impl Hub {
         self.rejected_peer_inputs
     }
 
-    /// Handles an input that is rare or absent without a cluster or profiles: one about a peer,
-    /// or a connection that opens with a profile.
+    /// Handles an input that is rare or absent without a cluster, profiles or members that are away: one
+    /// about a peer, a connection that opens with a profile, or one whose client is away.
     #[cold]
     #[inline(never)]
     pub(crate) fn rare_input<'a>(&mut self, now: Duration, input: Input<'a>) -> Context<'a> {
@@ -30,6 +30,7 @@ impl Hub {
             Input::OpenWithProfile { id, extended, profile } => {
                 return self.open_with_profile(now, id, extended, profile);
             }
+            Input::Away { conn, is_away } => return self.set_away(conn, is_away),
             Input::PeerBroadcast { peer, except, packet } => {
                 return self.peer_broadcast(peer, except, packet);
             }
@@ -42,6 +43,7 @@ impl Hub {
                 self.guest_joined(peer, room, id, profile);
             }
             Input::GuestProfile { peer, id, profile } => self.guest_profile(peer, id, profile),
+            Input::GuestAway { peer, id, is_away } => self.set_guest_away(peer, id, is_away),
             Input::GuestLeft { peer, room, id } => self.guest_left(peer, room, id),
             Input::GuestCount { peer, room, members } => self.guest_count(peer, room, members),
             // Handled by the caller before this call.

@@ -53,6 +53,15 @@ pub enum Input<'a> {
         /// The packet of the action.
         packet: PacketRef<'a>,
     },
+    /// The client of a connection has lost its socket and may return, or has returned. The other extended
+    /// members are notified in the rooms that announce it
+    /// ([`Hub::announce_away`](crate::Hub::announce_away)). Without such rooms it has no effect.
+    Away {
+        /// The connection, which stays in its rooms.
+        conn: ConnKey,
+        /// True if the client has no socket.
+        is_away: bool,
+    },
     /// A connection has ended, for whatever reason. It leaves all its rooms.
     Gone {
         /// The connection that ended.
@@ -96,6 +105,16 @@ pub enum Input<'a> {
         id: ConnId,
         /// The connection's info and user, if it has either.
         profile: Option<&'a Arc<Profile>>,
+    },
+    /// The client of a guest has lost its socket and may return, or has returned. The extended members of
+    /// its rooms are notified as by [`Input::Away`]. Without such a guest it has no effect.
+    GuestAway {
+        /// The peer that the guest belongs to.
+        peer: PeerKey,
+        /// The connection's id.
+        id: ConnId,
+        /// True if the client has no socket.
+        is_away: bool,
     },
     /// A peer's connection left a room. Ignored if it is not a guest there.
     GuestLeft {

@@ -59,6 +59,7 @@
 
 mod action;
 mod audit;
+mod away;
 pub mod cluster;
 mod command;
 mod config;

@@ -10,6 +10,7 @@ use roomer_proto::extended::{ERROR, INFO, Info, MEMBERS, Profile, REPLY, write_m
 use roomer_proto::{ConnId, PacketRef};
 
 use crate::action::{Action, Actions};
+use crate::away::end_joined;
 use crate::config::Presence;
 use crate::entries::EntryChunks;
 use crate::hub::Hub;
@@ -60,7 +61,8 @@ impl Hub {
             self.output.notify(room, kind, |out| {
                 out.extend_from_slice(b"{\"joined\":[");
                 write_conn(&self.tables, conn, out);
-                out.extend_from_slice(b"]}");
+                let Tables { conns, rooms, .. } = &self.tables;
+                end_joined(&rooms[room], &conns[conn].id, conns[conn].is_away, out);
             });
         }
     }
@@ -97,7 +99,9 @@ impl Hub {
                 out.extend_from_slice(b"{\"joined\":[");
                 let guest = self.tables.find_guest(id);
                 guest.into_iter().for_each(|guest| write_guest(&self.tables, guest, out));
-                out.extend_from_slice(b"]}");
+                let guests = &self.tables.guest_tables.guests;
+                let is_away = guest.is_some_and(|guest| guests[guest].is_away);
+                end_joined(&self.tables.rooms[room], id, is_away, out);
             }
             false => {
                 out.extend_from_slice(b"{\"left\":[\"");
@@ -268,6 +272,9 @@ impl Hub {
         if self.tables.rooms[room].remembers {
             self.answer_recall(room);
         }
+        if self.tables.rooms[room].announces_away {
+            self.write_ack_end(conn, room);
+        }
     }
 }
 
@@ -312,7 +319,10 @@ impl<'a> Actions<'a> {
             true => {
                 let chunks = room.entries.as_ref().map_or(&[][..], |entries| entries.chunks());
                 let end = self.tables.histories.as_ref().filter(|_| room.remembers);
-                let end = end.map_or(&b"]}"[..], |histories| histories.ack_end.as_bytes());
+                let end = match room.announces_away {
+                    true => &output.ack_end,
+                    false => end.map_or(&b"]}"[..], |histories| histories.ack_end.as_bytes()),
+                };
                 Snapshot::with_info(chunks, own, &output.guest_list, end)
             }
             false => Snapshot::plain(own),

@@ -2,10 +2,12 @@
 
 use roomer_proto::{ConnId, PacketRef};
 
+use crate::away::end_joined;
 use crate::hub::Hub;
 use crate::keys::ConnKey;
 use crate::member_info::write_conn;
 use crate::record::{Context, NoticeKind, RareRecord, Record};
+use crate::tables::Tables;
 
 impl Hub {
     /// Delivers a message that has its place in a room's order to the members on this node.
@@ -56,7 +58,8 @@ impl Hub {
                         self.output.notify(room, NoticeKind::Membership, |out| {
                             out.extend_from_slice(b"{\"joined\":[");
                             write_conn(&self.tables, conn, out);
-                            out.extend_from_slice(b"]}");
+                            let Tables { conns, rooms, .. } = &self.tables;
+                            end_joined(&rooms[room], &id, conns[conn].is_away, out);
                         });
                     }
                 }

@@ -63,6 +63,8 @@ pub(crate) enum RareRecord {
     Forward(PeerKey),
     /// The info of a connection was replaced.
     InfoChanged(ConnKey),
+    /// A connection is away, or is back.
+    AwayChanged(ConnKey),
     /// A notice for the extended members of a room. Its payload is the text `text` in [`Output::texts`].
     Members {
         room: RoomKey,
@@ -148,6 +150,8 @@ pub(crate) struct Output {
     pub(crate) own_payload: Vec<u8>,
     /// The entries of guests in a `join_ack` for an extended client.
     pub(crate) guest_list: MemberList,
+    /// The end of the input's `join_ack` for an extended client, in a room that announces who is away.
+    pub(crate) ack_end: Vec<u8>,
     /// The payloads of [`RareRecord::Members`]. Stale if the input has no such record.
     pub(crate) texts: Texts,
     /// The errors of [`ExtendedRecord::Error`]. Stale if the input has no such record.

@@ -104,6 +104,8 @@ pub(crate) struct Room {
     pub(crate) presence: Presence,
     /// True if the room has a history.
     pub(crate) remembers: bool,
+    /// True if extended members are notified of others that are away.
+    pub(crate) announces_away: bool,
     /// The number of members that speak the extended protocol.
     extended: u32,
     members: Vec<Member>,
@@ -122,6 +124,7 @@ impl Room {
             name: name.into(),
             presence,
             remembers: false,
+            announces_away: false,
             extended: 0,
             members,
             list,

@@ -79,6 +79,8 @@ fn with_each_item(mut check: impl FnMut(Item<'_>)) {
         Item::Command { id: id(), command: PeerCommand::Leave { room: "" } },
         Item::Command { id: id(), command: PeerCommand::Move { from: "a", to: "b" } },
         Item::Command { id: id(), command: PeerCommand::Close { code: 4000, reason: "bye" } },
+        Item::Away { id: id(), is_away: true },
+        Item::Away { id: id(), is_away: false },
         Item::Elsewhere { id: id(), proof: [0xa5; 16] },
         Item::User { user: "", command: UserCommand::Send { packet } },
         Item::User { user: &long, command: UserCommand::Leave { room: "lobby" } },

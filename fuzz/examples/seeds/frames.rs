@@ -56,7 +56,7 @@ pub(super) fn seeds() -> Seeds {
     };
     let lost = Lost::Some { rooms: Names::new(&rooms), senders: Ids::new(&ids) };
     let (info, user) = (r#"{"n":1}"#, "\"ann\"");
-    let items: [(&str, Item<'_>); 30] = [
+    let items: [(&str, Item<'_>); 32] = [
         ("beat", Item::Beat(beat)),
         ("beat-foreign", Item::Beat(Beat { oldest_version: 7, newest_version: 9, ..beat })),
         ("want", Item::Want { stream: 2, after: applied }),
@@ -84,6 +84,8 @@ pub(super) fn seeds() -> Seeds {
             "close",
             Item::Command { id: own, command: PeerCommand::Close { code: 4000, reason: "x" } },
         ),
+        ("away", Item::Away { id, is_away: true }),
+        ("back", Item::Away { id, is_away: false }),
         ("elsewhere", Item::Elsewhere { id: own, proof: [7; 16] }),
         ("user-send", Item::User { user: "ann", command: UserCommand::Send { packet: to_user } }),
         ("user-leave", Item::User { user: "ann", command: UserCommand::Leave { room } }),

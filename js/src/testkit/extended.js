@@ -13,6 +13,9 @@ import { checkNumber } from "./settings.js";
 
 export const MOST_INFO_BYTES = 1024;
 
+/** Returns true if the client of a connection has lost its socket, and its session is kept. */
+const isAway = ({ socket }) => !socket();
+
 /** Returns a member in the form for sessions: its id, its info, and its user if it has one. */
 export const toEntry = ({ id, info, user }) => (user === undefined ? [id, info] : [id, info, user]);
 
@@ -22,10 +25,29 @@ export const toEntry = ({ id, info, user }) => (user === undefined ? [id, info] 
  * @param {Map<string, object>} about.conns the connections by id
  * @param {Map<string, Set<object>>} about.rooms members by room
  * @param {(room: string) => string} about.membershipOf
+ * @param {(room: string) => boolean} about.announcesAway
  * @param {object} about.names
  * @param {object} about.application applies the rules `setInfo` and `renew`
  */
-export function createExtended({ clock, conns, rooms, membershipOf, names, application }) {
+export function createExtended({ clock, conns, rooms, membershipOf, announcesAway, names, application }) {
+    const announces = (name) => membershipOf(name) === "full" && announcesAway(name);
+
+    /** Returns the part of a list or of a change about those of these members that are away. */
+    function away(name, members) {
+        const ids = announces(name) ? members.filter(isAway).map(({ id }) => id) : [];
+        return ids.length ? { away: ids } : {};
+    }
+
+    /** Notifies the other members of its rooms that a connection is "away" or "back". */
+    function announceChange(conn, change) {
+        const bytes = toBytes(JSON.stringify({ [change]: [conn.id] }));
+        for (const [name, members] of rooms) {
+            if (members.has(conn) && announces(name)) {
+                members.forEach((member) => member !== conn && member.session && member.deliver(encode(name, MEMBERS, "", "", bytes)));
+            }
+        }
+    }
+
     /** Replaces the info of a connection, and notifies the members of its rooms. */
     function setInfo(conn, info) {
         if (JSON.stringify(info) === JSON.stringify(conn.info)) {
@@ -101,5 +123,5 @@ export function createExtended({ clock, conns, rooms, membershipOf, names, appli
         }
     }
 
-    return { setInfo, receiveInfo, askForToken, receiveToken, explain };
+    return { away, announceChange, setInfo, receiveInfo, askForToken, receiveToken, explain };
 }

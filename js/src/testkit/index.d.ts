@@ -181,6 +181,8 @@ export interface ServerSettings {
     maxRooms?: number;
     /** Returns the amount of information that members of a room receive about each other. Default "full" for all rooms. */
     membership?: (room: string) => "full" | "count" | "own";
+    /** Returns true for rooms that announce which members have lost their connection and may return. Default: none does. */
+    announceAway?: (room: string) => boolean;
     /** Number of messages that a room keeps in its history. Default 0: no history. */
     history?: number | ((room: string) => number);
     /** True for a server with the plain protocol only, such as the original, on which each connection is new. Default false. */

@@ -19,7 +19,6 @@
 import { ERROR, INFO, MEMBERS, NUMBER, REPLY, TOKEN } from "../limits.js";
 import { decode, encode, toBytes, toText } from "../packet.js";
 import { createApplication } from "./application.js";
-import { createClock } from "./clock.js";
 import { createExtended, toEntry } from "./extended.js";
 import { createHistories } from "./history.js";
 import { createTakes } from "./limits.js";
@@ -30,7 +29,7 @@ import { createServerSession } from "./session.js";
 import { checkCloseCode, checkHandler, readSettings } from "./settings.js";
 import { createSocketClass } from "./socket.js";
 
-export { createClock };
+export { createClock } from "./clock.js";
 
 /** Returns the token that a client has sent, in its address or as a subprotocol. */
 function readToken(url, protocols) {
@@ -46,7 +45,7 @@ function readToken(url, protocols) {
  * @returns {import("./index.js").TestServer}
  */
 export function createServer(settings = {}) {
-    const { latency, clock, messageRate, joinRate, strikes, membershipOf, historyOf, plain, resumeWindow, resumeBuffer, retryWindow, maxMessage, maxName, maxRooms } = readSettings(settings);
+    const { latency, clock, messageRate, joinRate, strikes, membershipOf, historyOf, announcesAway, plain, resumeWindow, resumeBuffer, retryWindow, maxMessage, maxName, maxRooms } = readSettings(settings);
     /** The connections by id. */
     const conns = new Map();
     /** The members by room, in the order in which they joined. @type {Map<string, Set<object>>} */
@@ -59,7 +58,7 @@ export function createServer(settings = {}) {
     const histories = createHistories(historyOf);
     let lastId = 0;
     let lastHint = 0;
-    const { setInfo, receiveInfo, askForToken, receiveToken, explain } = createExtended({ clock, conns, rooms, membershipOf, names, application });
+    const { away, announceChange, setInfo, receiveInfo, askForToken, receiveToken, explain } = createExtended({ clock, conns, rooms, membershipOf, announcesAway, names, application });
     let running = true;
     let stalled = false;
     /** Deliveries in flight, in both directions, in order. */
@@ -108,18 +107,18 @@ export function createServer(settings = {}) {
             // The server's own commands are not violations of the client.
             return isForced || strike(conn, reason);
         }
-        const others = [...members];
+        const others = [...members].filter((other) => other !== conn);
         rooms.set(name, members.add(conn));
         const mode = membershipOf(name);
         const list = mode === "own" ? [conn] : [...members];
         const plainSnapshot = mode === "count" ? list.length : list.map(({ id }) => id);
         const { ack, messages } = conn.session ? histories.recall(name, payload) : { messages: [] };
-        const snapshot = conn.session ? { ...(mode === "count" ? { count: list.length } : { members: list.map(toEntry) }), ...ack } : plainSnapshot;
+        const snapshot = conn.session ? { ...(mode === "count" ? { count: list.length } : { members: list.map(toEntry), ...away(name, others) }), ...ack } : plainSnapshot;
         conn.deliver(encode(name, "join_ack", "", conn.id, toBytes(JSON.stringify(snapshot))));
         for (const { event, from, payload: bytes, number } of messages) {
             conn.deliver(from === conn.id ? encode(name, NUMBER, `#${number}`) : encode(name, event, `#${number}`, from, bytes));
         }
-        isNew && announce(name, others, "new_member", conn.id, { joined: [toEntry(conn)] });
+        isNew && announce(name, others, "new_member", conn.id, { joined: [toEntry(conn)], ...away(name, [conn]) });
     }
 
     /** Notifies the members of a room of a membership change. */
@@ -250,8 +249,10 @@ export function createServer(settings = {}) {
             }
         };
         const before = isExtended && conns.get(query.get("session")?.split(".")[0]);
-        if (before && before.session?.resume(socket, query.get("session"), Number(query.get("received")))) {
+        const wasAway = before && !before.socket();
+        if (before?.session?.resume(socket, query.get("session"), Number(query.get("received")))) {
             Object.assign(before, { url, token });
+            wasAway && announceChange(before, "back");
             return { opened: before.session.resumed, received: received(before), ended: ended(before) };
         }
         const id = `00000000-0000-4000-8000-${String(++lastId).padStart(12, "0")}`;
@@ -286,8 +287,7 @@ export function createServer(settings = {}) {
                     [...rooms.keys()].forEach((name) => vacate(conn, name));
                 }
             },
-            /** Handles the loss of the socket. */
-            lost: () => session?.detach() || conn.gone()
+            lost: () => (session?.detach() ? announceChange(conn, "away") : conn.gone())
         };
         conn.api = Object.freeze({
             id,

@@ -136,8 +136,10 @@ export function createServerSession({ clock, id, window, buffer, limits, profile
             if (!tokens.includes(token) || logBytes > buffer || !drop(count)) {
                 return false;
             }
-            socket?.cut();
+            const replaced = socket;
             socket = next;
+            // Afterwards, since the end of the session's socket would detach the session.
+            replaced?.cut();
             // Until the client has sent a packet, the socket that carries the new token may be lost as well.
             tokens = [token, ...tokens.filter((each) => each !== token), createToken()].slice(-MOST_TOKENS);
             return true;

@@ -40,7 +40,7 @@ function checkRate(name, rate, least) {
 export function readSettings(settings) {
     check(settings !== null && typeof settings === "object", "the settings must be an object");
     const { latency = 0, clock = createClock(), messageRate, joinRate, strikes = { perSecond: 1, burst: 256 }, membership = () => "full", ...more } = settings;
-    const { plain = false, resumeWindow = 30_000, resumeBuffer = 2 ** 18, retryWindow = 10_000, history = 0, ...limits } = more;
+    const { plain = false, resumeWindow = 30_000, resumeBuffer = 2 ** 18, retryWindow = 10_000, history = 0, announceAway = () => false, ...limits } = more;
     const { maxMessage = 2 ** 24, maxName = 4096, maxRooms = 1100, ...others } = limits;
     rejectUnknown(others);
     ["now", "setTimeout", "clearTimeout", "advance", "sleep"].forEach((name) => checkFunction(`clock.${name}`, clock?.[name]));
@@ -48,6 +48,7 @@ export function readSettings(settings) {
     checkRate("joinRate", joinRate, 1);
     checkRate("strikes", strikes, 0);
     checkFunction("membership", membership);
+    checkFunction("announceAway", announceAway);
     check(typeof plain === "boolean", '"plain" must be true or false');
     Object.entries({ latency, resumeWindow, retryWindow }).forEach(([name, value]) => checkNumber(name, value));
     checkCount("resumeBuffer", resumeBuffer);
@@ -64,7 +65,7 @@ export function readSettings(settings) {
         checkCount("history", size);
         return size;
     };
-    return { latency, clock, messageRate, joinRate, strikes, membershipOf, historyOf, plain, resumeWindow, resumeBuffer, retryWindow, maxMessage, maxName, maxRooms };
+    return { latency, clock, messageRate, joinRate, strikes, membershipOf, historyOf, announcesAway: announceAway, plain, resumeWindow, resumeBuffer, retryWindow, maxMessage, maxName, maxRooms };
 }
 
 /** Checks a handler and its event. */

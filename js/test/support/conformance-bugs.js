@@ -53,6 +53,7 @@ export const BUGS = {
         }
     },
     "believes forged notices": { fails: "plain: forged notices", receive: (packet) => [/^(new_member|member_left)$/.test(packet.event) ? { ...packet, src: "", dst: "" } : packet] },
+    "misses members that are away": { fails: "members: a member is away, changes meanwhile, and is back", receive: (packet) => (packet.event === "roomer:members" && packet.payload.includes("away") ? [] : [packet]) },
     "misses members that leave": { fails: "members: a member joins and leaves", receive: (packet) => (packet.event === "roomer:members" && packet.payload.includes("left") ? [] : [packet]) },
     "shows messages twice": { fails: "plain: messages to the room, in both directions", receive: (packet) => (isMessage(packet) ? [packet, packet] : [packet]) },
     "takes numbers for receivers": { fails: "history: messages with a number are messages to the room", receive: (packet) => [packet.dst.startsWith("#") ? { ...packet, dst: "x" } : packet] },

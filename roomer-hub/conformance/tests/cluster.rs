@@ -48,6 +48,7 @@ on_all_nodes! {
     order::a_room_with_one_order_has_it_on_all_nodes,
     returns::a_client_that_returns_to_another_node_leaves_no_ghost,
     returns::a_socket_that_looks_open_ends_when_its_client_is_at_another_node,
+    returns::members_that_are_away_are_shown_on_all_nodes,
     returns::a_user_is_reached_on_all_nodes,
     faults::frames_of_other_clusters_at_the_broker_are_ignored,
     faults::without_a_broker_each_node_shows_its_own_members,

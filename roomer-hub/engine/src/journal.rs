@@ -28,6 +28,8 @@ pub enum RecordedInput {
     Leave(ConnKey),
     /// A connection's info was set by the application.
     SetInfo(ConnKey),
+    /// A connection lost its socket, or has one again.
+    Away(ConnKey, bool),
     /// A connection was closed with this code.
     Close(ConnKey, u16),
 }
@@ -48,6 +50,7 @@ impl Journal {
             Input::Packet { conn, .. } => RecordedInput::Packet(conn),
             Input::Allowed { conn, .. } => RecordedInput::Allowed(conn),
             Input::Denied { conn, .. } => RecordedInput::Denied(conn),
+            Input::Away { conn, is_away } => RecordedInput::Away(conn, is_away),
             Input::Gone { conn } => RecordedInput::Gone(conn),
             Input::Command(command) => match command {
                 Command::Broadcast { from, .. } => RecordedInput::Broadcast(from),
@@ -66,6 +69,7 @@ impl Journal {
             | Input::PeerGone { .. }
             | Input::GuestJoined { .. }
             | Input::GuestProfile { .. }
+            | Input::GuestAway { .. }
             | Input::GuestLeft { .. }
             | Input::GuestCount { .. }
             | Input::PeerBroadcast { .. }

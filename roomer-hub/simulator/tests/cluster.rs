@@ -62,6 +62,7 @@ const SETUP: Setup = Setup {
     max_payload: 1000,
     has_order: false,
     has_info: false,
+    has_away: false,
     shares_tag: false,
     loss: Loss::Rejoin,
 };

@@ -17,6 +17,7 @@ const SETUP: Setup = Setup {
     max_payload: 1 << 20,
     has_order: true,
     has_info: false,
+    has_away: false,
     shares_tag: false,
     loss: Loss::Rejoin,
 };

@@ -68,6 +68,7 @@ const SETUP: Setup = Setup {
     ack_every: 0,
     drain: (4000, 1000),
     ending: Ending::Close,
+    announces_away: false,
 };
 
 fn connect(slot: u8) -> [Step; 2] {
@@ -94,6 +95,22 @@ fn a_handler_that_ends_does_not_confirm_a_token() {
     steps.extend(come_back(0, How::Honest));
     steps.push(Step::RunUntilIdle);
     roomer_simulator::sessions::must_hold(&Plan { setup: SETUP, steps });
+}
+
+/// The client waits too long for its session, and gets a new one. The old one is without a socket then.
+#[test]
+fn a_session_whose_client_has_waited_too_long_is_away() {
+    let mut steps: Vec<Step> = (0..2).flat_map(connect).collect();
+    for slot in 0..2 {
+        steps.extend([Step::Of(slot, Act::Send(Say::Join(1))), Step::Of(slot, Act::Deliver(ALL))]);
+    }
+    steps.push(Step::RunUntilIdle);
+    steps.extend(come_back(0, How::Honest));
+    // It asks for the session, and the task that has it is not polled for 6 s.
+    steps.extend([Step::PollWoken { nth: 0 }, Step::Clock { millis: 6000 }]);
+    steps.extend([Step::Of(0, Act::Poll), Step::RunUntilIdle]);
+    let setup = Setup { announces_away: true, ..SETUP };
+    roomer_simulator::sessions::must_hold(&Plan { setup, steps });
 }
 
 /// Seed 2878: the rest of a flush was lost when a reconnection ended its session, so the members of

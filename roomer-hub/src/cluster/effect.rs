@@ -56,6 +56,11 @@ pub enum Change<'a> {
         /// The connection's id.
         id: ConnId,
     },
+    /// A connection is away, or is back.
+    Away {
+        /// The connection's id.
+        id: ConnId,
+    },
     /// A message was sent to a room with members on peers.
     Broadcast {
         /// The peers that have members in the room.
@@ -134,6 +139,15 @@ pub enum Effect {
         id: ConnId,
         /// The connection's info and user, if it has either.
         profile: Option<Arc<Profile>>,
+    },
+    /// Give [`Input::GuestAway`](crate::Input::GuestAway) to the hub.
+    GuestAway {
+        /// The peer's key in the hub.
+        peer: PeerKey,
+        /// The connection's id.
+        id: ConnId,
+        /// True if its client has no socket.
+        is_away: bool,
     },
     /// Pass [`Input::GuestLeft`](crate::Input::GuestLeft) to the hub.
     GuestLeft {
@@ -231,6 +245,9 @@ impl Effect {
             }
             Effect::GuestProfile { peer, id, profile } => {
                 crate::Input::GuestProfile { peer: *peer, id: *id, profile: profile.as_ref() }
+            }
+            Effect::GuestAway { peer, id, is_away } => {
+                crate::Input::GuestAway { peer: *peer, id: *id, is_away: *is_away }
             }
             Effect::GuestLeft { peer, room, id } => {
                 crate::Input::GuestLeft { peer: *peer, room, id: *id }

@@ -33,6 +33,10 @@ impl Cluster {
             Change::Joined { id, room } => self.joined(tables, id, room),
             Change::Left { id, room } => self.left(tables, id, room),
             Change::Profile { id } => self.profile_changed(tables, id),
+            Change::Away { id } => {
+                let is_away = is_away(tables, &id);
+                self.push_to_all(&Item::Away { id, is_away });
+            }
             Change::Broadcast { peers, except, packet } => {
                 for peer in peers.iter() {
                     self.push(peer, &Item::Broadcast { except, packet });
@@ -77,6 +81,7 @@ impl Cluster {
             Change::Joined { .. }
             | Change::Left { .. }
             | Change::Profile { .. }
+            | Change::Away { .. }
             | Change::Elsewhere { .. } => return true,
             Change::Broadcast { except, packet, .. } => Item::Broadcast { except, packet },
             Change::Direct { packet, .. } => Item::Direct { packet },
@@ -102,6 +107,10 @@ impl Cluster {
             self.digest = self.digest.wrapping_add(self.hash.seat(room, &id));
             self.report_profile_of(tables, id);
             self.push_to_all(&Item::Joined { id, room });
+            if is_away(tables, &id) {
+                // Its peers may not have known it before.
+                self.push_to_all(&Item::Away { id, is_away: true });
+            }
         } else if self.counted.insert(room.into()) {
             // The first member is reported immediately, so that messages for it do not wait for a tick.
             self.report_count(tables, room);
@@ -182,6 +191,12 @@ fn push(
         peer.outgoing = None;
         statistics.overflows += 1;
     }
+}
+
+fn is_away(tables: &Tables, id: &ConnId) -> bool {
+    // Without rooms that announce it, the table of ids need not be searched with each join.
+    !tables.away_rooms.is_empty()
+        && tables.find_conn(id.as_str()).is_some_and(|conn| tables.is_away(conn))
 }
 
 /// Returns the number of members of a room on this node.

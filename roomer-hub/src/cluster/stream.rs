@@ -106,6 +106,10 @@ impl Cluster {
                     transfer.add_members(&name(bytes, room), *ids);
                     Ok(())
                 }
+                Item::Away { id, is_away: true } if transfer.len() < self.config.max_seats => {
+                    transfer.add_away(*id);
+                    Ok(())
+                }
                 Item::Count { members, room } if transfer.len() < self.config.max_seats => {
                     transfer.add_count(name(bytes, room), *members);
                     Ok(())
@@ -197,6 +201,7 @@ fn live_item((from, peer): (NodeId, PeerKey), item: &Item<'_>, bytes: &Bytes) ->
             Effect::GuestJoined { peer, room: name(bytes, room), id: *id, profile: None }
         }
         Item::Left { id, room } => Effect::GuestLeft { peer, room: name(bytes, room), id: *id },
+        Item::Away { id, is_away } => Effect::GuestAway { peer, id: *id, is_away: *is_away },
         Item::Count { members, room } => {
             Effect::GuestCount { peer, room: name(bytes, room), members: *members }
         }

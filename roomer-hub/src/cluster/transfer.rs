@@ -48,6 +48,9 @@ pub(super) fn send_members(
             outgoing.push(&Item::Members { room, ids: Ids::new(&ids) }, sealing);
         }
     }
+    for id in tables.away() {
+        outgoing.push(&Item::Away { id, is_away: true }, sealing);
+    }
     orders.send_state(outgoing, sealing);
     outgoing.end_state(sealing);
 }
@@ -60,6 +63,8 @@ pub(super) struct Transfer {
     seats: Vec<(ByteString, [u8; 16])>,
     counts: Vec<(ByteString, u32)>,
     pub(super) profiles: GuestProfiles,
+    /// The connections that are away.
+    away: BTreeSet<[u8; 16]>,
 }
 
 /// The origins of the messages missed before a stream.
@@ -79,11 +84,12 @@ impl Transfer {
                 senders: senders.iter().map(|id| id.to_bytes()).collect(),
             }),
         };
-        Transfer { lost, seats: Vec::new(), counts: Vec::new(), profiles: GuestProfiles::default() }
+        let (seats, counts, profiles) = (Vec::new(), Vec::new(), GuestProfiles::default());
+        Transfer { lost, seats, counts, profiles, away: BTreeSet::new() }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.seats.len() + self.counts.len()
+        self.seats.len() + self.counts.len() + self.away.len()
     }
 
     pub(super) fn add_members(&mut self, room: &ByteString, ids: Ids<'_>) {
@@ -92,6 +98,10 @@ impl Transfer {
 
     pub(super) fn add_count(&mut self, room: ByteString, members: u32) {
         self.counts.push((room, members));
+    }
+
+    pub(super) fn add_away(&mut self, id: ConnId) {
+        self.away.insert(id.to_bytes());
     }
 
     fn is_lost(&self, room: &str, id: &[u8; 16]) -> bool {
@@ -186,6 +196,12 @@ impl Transfer {
             let profile = self.profiles.profile(&id);
             Effect::GuestJoined { peer, room: room.clone(), id, profile }
         }));
+        // After the joins, since a guest has to be in a room. The hub ignores what it knows.
+        let is_back = |id: &ConnId| !self.away.contains(&id.to_bytes());
+        let back = tables.guests_away(peer).filter(is_back).map(|id| (id, false));
+        let away = self.away.iter().map(|id| (ConnId::from_bytes(*id), true));
+        let changes = back.chain(away);
+        effects.extend(changes.map(|(id, is_away)| Effect::GuestAway { peer, id, is_away }));
 
         let counted: BTreeSet<&str> = self.counts.iter().map(|(room, _)| &**room).collect();
         for (room, _) in tables.counts_of(peer).filter(|(room, _)| !counted.contains(room)) {

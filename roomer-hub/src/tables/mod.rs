@@ -10,7 +10,7 @@ use hashbrown::{HashMap, HashTable};
 use roomer_proto::extended::{Info, Profile};
 use roomer_proto::{ConnId, PacketRef};
 
-use crate::config::Presence;
+use crate::config::{Presence, RoomPattern};
 use crate::exchange::Exchange;
 use crate::guest_tables::GuestTables;
 use crate::hash::HashKey;
@@ -39,6 +39,8 @@ pub struct Tables {
     pub(crate) exchanges: HashMap<ConnKey, Exchange, HashKey>,
     /// The histories of rooms; `None` if no room has a history.
     pub(crate) histories: Option<Box<Histories>>,
+    /// The rooms that announce which members are away.
+    pub(crate) away_rooms: Vec<RoomPattern>,
 }
 
 /// A connection of this hub and its seats.
@@ -47,6 +49,8 @@ pub(crate) struct Conn {
     pub(crate) id: ConnId,
     /// True if the client speaks the extended protocol.
     pub(crate) extended: bool,
+    /// True if the client has lost its socket and may return.
+    pub(crate) is_away: bool,
     /// In nanoseconds since the origin of the clock, which takes half the size of a [`Duration`].
     opened_at: u64,
     pub(crate) seats: Seats,
@@ -67,6 +71,7 @@ impl Tables {
             guest_tables: GuestTables::default(),
             exchanges: HashMap::with_hasher(key),
             histories: None,
+            away_rooms: Vec::new(),
         }
     }
 
@@ -232,7 +237,8 @@ impl Tables {
         }
         let (seats, buckets) = (Seats::default(), None);
         let opened_at = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-        let entry = Conn { id, extended, opened_at, seats, profile: None, buckets };
+        let (is_away, profile) = (false, None);
+        let entry = Conn { id, extended, is_away, opened_at, seats, profile, buckets };
         let conn = self.conns.insert(entry);
         let (key, conns) = (self.key, &self.conns);
         self.ids.insert_unique(key.hash(id.as_str()), conn, |&other| {
@@ -256,6 +262,7 @@ impl Tables {
     /// Inserts a room without members. The caller must [`join`](Self::join) it immediately.
     pub(crate) fn insert_room(&mut self, name: &str, presence: Presence) -> RoomKey {
         let mut entry = Room::new(name, presence);
+        entry.announces_away = self.has_away(name, presence);
         if let Some(histories) = &mut self.histories {
             // Continues a history that has outlived an earlier room with this name.
             entry.remembers = histories.open(name);

@@ -298,28 +298,6 @@ impl Client {
         state.view.rooms.get(room).map(|members| members.iter().cloned().collect())
     }
 
-    /// Returns the info of a room's member as JSON, from the packets received so far; `None` if the
-    /// member has none. For extended clients only.
-    #[must_use]
-    pub fn member_info(&self, room: &str, id: &str) -> Option<String> {
-        let state = self.state();
-        let member = state.view.extended.get(room)?.profiles.get(id)?;
-        member.info.as_ref().map(ToString::to_string)
-    }
-
-    /// Returns the user of a room's member, if it has one. For extended clients only.
-    #[must_use]
-    pub fn member_user(&self, room: &str, id: &str) -> Option<String> {
-        self.state().view.extended.get(room)?.profiles.get(id)?.user.clone()
-    }
-
-    /// Returns the member count of a room that sends counts instead of lists
-    /// ([`Presence::Count`](roomer_engine::Presence)). For extended clients only.
-    #[must_use]
-    pub fn member_count(&self, room: &str) -> Option<u64> {
-        self.state().view.extended.get(room)?.count
-    }
-
     /// Returns the names of the rooms that the client is in, sorted.
     #[must_use]
     pub fn rooms(&self) -> Vec<String> {

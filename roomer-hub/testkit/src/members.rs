@@ -1,16 +1,19 @@
 //! An extended client's view of the members of its rooms and their info.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use roomer_proto::PacketRef;
 use roomer_proto::extended::{Member, Members, Position};
 
+use super::client::Client;
 use super::view::View;
 
 /// The members of one room by id, from the packets that an extended client has received.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RoomView {
     pub(super) profiles: BTreeMap<String, Member>,
+    /// The ids of the members that are away.
+    pub(super) away: BTreeSet<String>,
     /// The number of members, in a room with counts instead of lists.
     pub(super) count: Option<u64>,
 }
@@ -25,13 +28,47 @@ pub(super) struct Numbers {
     pub(super) has_recovered: bool,
 }
 
+impl Client {
+    /// Returns the info of a room's member as JSON, from the packets received so far; `None` if the
+    /// member has none. For extended clients only.
+    #[must_use]
+    pub fn member_info(&self, room: &str, id: &str) -> Option<String> {
+        let state = self.state();
+        let member = state.view.extended.get(room)?.profiles.get(id)?;
+        member.info.as_ref().map(ToString::to_string)
+    }
+
+    /// Returns the user of a room's member, if it has one. For extended clients only.
+    #[must_use]
+    pub fn member_user(&self, room: &str, id: &str) -> Option<String> {
+        self.state().view.extended.get(room)?.profiles.get(id)?.user.clone()
+    }
+
+    /// Returns true if a room's member has lost its socket, and may return to its session, as this extended
+    /// client knows it; only in rooms that announce it
+    /// ([`Builder::announce_away`](roomer_engine::Builder::announce_away)).
+    #[must_use]
+    pub fn is_member_away(&self, room: &str, id: &str) -> bool {
+        let state = self.state();
+        state.view.extended.get(room).is_some_and(|room| room.away.contains(id))
+    }
+
+    /// Returns the member count of a room that sends counts instead of lists
+    /// ([`Presence::Count`](roomer_engine::Presence)). For extended clients only.
+    #[must_use]
+    pub fn member_count(&self, room: &str) -> Option<u64> {
+        self.state().view.extended.get(room)?.count
+    }
+}
+
 impl View {
     /// Applies a `join_ack` of an extended client.
     pub(super) fn join_extended(&mut self, packet: &PacketRef<'_>) -> Result<(), String> {
         let members = parse(packet)?;
         self.begin_numbers(packet.room, &members);
         let wrong = || format!("{packet:?} is not a join_ack");
-        if !(members.joined.is_empty() && members.left.is_empty() && members.changed.is_empty()) {
+        let Members { joined, left, changed, back, .. } = &members;
+        if !(joined.is_empty() && left.is_empty() && changed.is_empty() && back.is_empty()) {
             return Err(wrong());
         }
         let mut room = RoomView { count: members.count, ..RoomView::default() };
@@ -43,6 +80,12 @@ impl View {
         for member in members.members.into_iter().flatten() {
             if let Some(twice) = room.profiles.insert(member.id.to_string(), member) {
                 return Err(format!("{packet:?} lists {twice:?} twice"));
+            }
+        }
+        for id in members.away.iter().map(ToString::to_string) {
+            // A client that gets this has a socket.
+            if id == self.id || !room.profiles.contains_key(&id) || !room.away.insert(id) {
+                return Err(wrong());
             }
         }
         if is_list && !room.profiles.contains_key(&self.id) {
@@ -83,11 +126,12 @@ impl View {
 
     /// Applies a membership notice for an extended client.
     pub(super) fn notice_extended(&mut self, packet: &PacketRef<'_>) -> Result<(), String> {
-        let Members { members, count, joined, left, changed, .. } = parse(packet)?;
+        let Members { members, count, joined, left, changed, away, back, .. } = parse(packet)?;
         let Some(room) = self.extended.get_mut(packet.room) else {
             return Err(format!("{packet:?} is of a room that the client is not in"));
         };
-        let is_list = !(joined.is_empty() && left.is_empty() && changed.is_empty());
+        let [joins, changes] = [joined.len() + left.len(), changed.len() + away.len() + back.len()];
+        let is_list = joins + changes > 0;
         if members.is_some() || count.is_some() == is_list || room.count.is_some() == is_list {
             return Err(format!("{packet:?} is not a notice of this room"));
         }
@@ -96,6 +140,7 @@ impl View {
             if id == self.id || room.profiles.remove(&id).is_none() {
                 return Err(format!("{packet:?} is about an unknown member that leaves"));
             }
+            room.away.remove(&id);
         }
         for member in joined {
             let id = member.id.to_string();
@@ -106,6 +151,18 @@ impl View {
         for member in changed {
             if room.profiles.insert(member.id.to_string(), member).is_none() {
                 return Err(format!("{packet:?} is about an unknown member that changes"));
+            }
+        }
+        for id in away.iter().map(ToString::to_string) {
+            if id == self.id || !room.profiles.contains_key(&id) || !room.away.insert(id) {
+                return Err(format!(
+                    "{packet:?} is about a member that is away already, or unknown"
+                ));
+            }
+        }
+        for id in back.iter().map(ToString::to_string) {
+            if !room.away.remove(&id) {
+                return Err(format!("{packet:?} is about a member that is not away"));
             }
         }
         self.update_ids(packet.room);

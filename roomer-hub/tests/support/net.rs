@@ -87,6 +87,7 @@ impl Node {
                 Action::InfoChanged { conn } => {
                     tables.conn_id(conn).map(|id| Change::Profile { id })
                 }
+                Action::AwayChanged { conn } => tables.conn_id(conn).map(|id| Change::Away { id }),
                 Action::JoinAck { id, room, snapshot, .. } => {
                     let id = ConnId::parse(id).expect("an id");
                     let payload = String::from_utf8_lossy(&snapshot.to_vec()).into_owned();

@@ -68,7 +68,8 @@ pub enum Event {
         /// The id of the former member.
         id: ConnId,
     },
-    /// The info of a member has changed.
+    /// The info of a member has changed, or it is away or back
+    /// ([`Members::is_away`](super::Members::is_away)).
     MemberChanged {
         /// The room's name.
         room: ByteString,

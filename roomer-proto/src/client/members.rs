@@ -24,6 +24,15 @@ type Entry = (ConnId, Option<Box<Details>>);
 struct Details {
     info: Option<Info>,
     user: Option<String>,
+    is_away: bool,
+}
+
+/// A change of a member, for an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Left,
+    Joined,
+    Changed,
 }
 
 impl Members {
@@ -57,6 +66,13 @@ impl Members {
         self.details(id)?.user.as_deref()
     }
 
+    /// Returns true if a member has lost its connection and may return to its session, in a room that
+    /// announces it. The client itself is never away.
+    #[must_use]
+    pub fn is_away(&self, id: &ConnId) -> bool {
+        self.details(id).is_some_and(|details| details.is_away)
+    }
+
     /// Adds a member without details. Returns false if it was already present.
     pub(super) fn add(&mut self, id: ConnId) -> bool {
         self.insert(id, None)
@@ -66,10 +82,61 @@ impl Members {
         self.find(id).map(|at| self.list.remove(at)).is_ok()
     }
 
-    /// Adds a member, or replaces its details. Returns false if it was already present.
+    /// Adds a member, or replaces its info and user. Returns false if it was already present.
     pub(super) fn set(&mut self, member: Member) -> bool {
+        let is_away = self.is_away(&member.id);
         let (id, details) = entry_of(member);
-        self.insert(id, details)
+        let is_new = self.insert(id, details);
+        // The entry does not have it.
+        self.set_away(&id, is_away);
+        is_new
+    }
+
+    /// Records whether a member is away. Returns false if that changes nothing.
+    pub(super) fn set_away(&mut self, id: &ConnId, is_away: bool) -> bool {
+        if self.is_away(id) == is_away {
+            return false;
+        }
+        let Ok(at) = self.find(id) else { return false };
+        let empty = || Box::new(Details { info: None, user: None, is_away: false });
+        let details = self.list[at].1.get_or_insert_with(empty);
+        details.is_away = is_away;
+        // Most members have no details.
+        if !is_away && details.info.is_none() && details.user.is_none() {
+            self.list[at].1 = None;
+        }
+        true
+    }
+
+    /// Applies the changes that an extended server has sent, and returns them.
+    pub(super) fn apply(&mut self, changes: extended::Members) -> Vec<(ConnId, Change)> {
+        let extended::Members { left, joined, changed, away, back, count, .. } = changes;
+        let mut made = Vec::new();
+        made.extend(left.into_iter().filter(|id| self.remove(id)).map(|id| (id, Change::Left)));
+        for member in joined {
+            let id = member.id;
+            if self.set(member) {
+                made.push((id, Change::Joined));
+            }
+        }
+        for member in changed {
+            let id = member.id;
+            if self.contains(&id) {
+                self.set(member);
+                made.push((id, Change::Changed));
+            }
+        }
+        let away = away.into_iter().map(|id| (id, true));
+        for (id, is_away) in away.chain(back.into_iter().map(|id| (id, false))) {
+            // One that has just joined is away from the beginning.
+            if self.set_away(&id, is_away) && !made.contains(&(id, Change::Joined)) {
+                made.push((id, Change::Changed));
+            }
+        }
+        if let Some(count) = count {
+            self.set_count(count);
+        }
+        made
     }
 
     /// Replaces the list. If an id occurs more than once, the last entry counts.
@@ -128,6 +195,9 @@ impl Members {
         // Decided by the payload, not the protocol: a plain server never sends an object.
         if let Some(extended) = extended::Members::parse(payload) {
             members.set_all(extended.members.into_iter().flatten().map(entry_of));
+            for id in &extended.away {
+                members.set_away(id, true);
+            }
             members.count = extended.count.and_then(|count| usize::try_from(count).ok());
         } else if let Ok(list) = serde_json::from_slice::<Vec<serde_json::Value>>(payload) {
             // Entries that are not ids are skipped: one bad entry must not discard the others.
@@ -143,7 +213,7 @@ impl Members {
 fn entry_of(member: Member) -> Entry {
     let Member { id, info, user } = member;
     let has_details = info.is_some() || user.is_some();
-    (id, has_details.then(|| Box::new(Details { info, user })))
+    (id, has_details.then(|| Box::new(Details { info, user, is_away: false })))
 }
 
 #[cfg(test)]
@@ -170,6 +240,11 @@ mod tests {
         assert_eq!(extended.info(&id(ANN)).map(Info::as_str), Some("{\"a\":1}"));
         assert_eq!((extended.user(&id(ANN)), extended.user(&id(BOB))), (Some("ann"), None));
         assert_eq!((extended.info(&id(BOB)), extended.contains(&id(BOB))), (None, true));
+        let away = alloc::format!(
+            "{{\"members\":[[\"{ANN}\",null],[\"{BOB}\",null]],\"away\":[\"{BOB}\"]}}"
+        );
+        let away = Members::parse(away.as_bytes());
+        assert_eq!([ANN, BOB].map(|member| away.is_away(&id(member))), [false, true]);
         let twice = alloc::format!(
             "{{\"members\":[[\"{BOB}\",1],[\"{ANN}\",null],[\"{BOB}\",2],[\"{ANN}\",3]]}}"
         );
@@ -184,23 +259,36 @@ mod tests {
 
     proptest! {
         #[test]
-        fn members_come_and_go_as_in_a_map(steps in prop::collection::vec((0u8..8, 0u8..3), 0..40)) {
+        fn members_come_and_go_as_in_a_map(steps in prop::collection::vec((0u8..8, 0u8..5), 0..40)) {
             let (mut members, mut model) = (Members::default(), BTreeMap::new());
             for (number, step) in steps {
                 let id = ConnId::from_random_bytes([number; 16]);
                 let user = (step == 2).then(|| alloc::format!("{number}"));
-                let expected = match step {
-                    0 => model.remove(&id).is_some(),
-                    _ => model.insert(id, user.clone()).is_none(),
+                let known: Option<(Option<String>, bool)> = model.get(&id).cloned();
+                let expected = match (step, known) {
+                    (0, _) => model.remove(&id).is_some(),
+                    (1, _) => model.insert(id, (None, false)).is_none(),
+                    (2, known) => {
+                        let is_away = known.as_ref().is_some_and(|(_, is_away)| *is_away);
+                        model.insert(id, (user.clone(), is_away)).is_none()
+                    }
+                    (_, Some((user, was_away))) => {
+                        model.insert(id, (user, step == 3));
+                        was_away != (step == 3)
+                    }
+                    (_, None) => false,
                 };
                 let changed = match step {
                     0 => members.remove(&id),
                     1 => members.add(id),
-                    _ => members.set(Member { id, info: None, user }),
+                    2 => members.set(Member { id, info: None, user }),
+                    _ => members.set_away(&id, step == 3),
                 };
                 prop_assert_eq!(changed, expected);
-                let known = members.ids().map(|id| (*id, members.user(id).map(Into::into)));
-                prop_assert!(known.eq(model.iter().map(|(id, user)| (*id, user.clone()))));
+                let known = members.ids().map(|id| {
+                    (*id, (members.user(id).map(Into::into), members.is_away(id)))
+                });
+                prop_assert!(known.eq(model.iter().map(|(id, known)| (*id, known.clone()))));
                 prop_assert_eq!(members.count(), model.len());
             }
         }

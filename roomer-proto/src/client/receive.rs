@@ -11,7 +11,7 @@ use super::error::{Closing, Failure, RequestError};
 use super::event::{Event, LostReason, Message, is_direct};
 use super::lifecycle::{Client, State};
 use super::limits::MOST_PONGS;
-use super::members::Members;
+use super::members::{Change, Members};
 use super::room::{Pending, Room};
 use super::session::{Hello, Session};
 use super::transmit::PROBE;
@@ -370,27 +370,15 @@ impl Client {
         let Some((room, entry)) = self.entry(name) else { return };
         let Some(changes) = extended::Members::parse(payload) else { return };
         entry.saw(now);
-        let mut events = Vec::new();
-        for id in changes.left.into_iter().filter(|id| entry.members.remove(id)) {
-            events.push(Event::MemberLeft { room: room.clone(), id });
-        }
-        for member in changes.joined {
-            let id = member.id;
-            if entry.members.set(member) {
-                events.push(Event::MemberJoined { room: room.clone(), id });
+        let changes = entry.members.apply(changes);
+        self.events.extend(changes.into_iter().map(|(id, change)| {
+            let room = room.clone();
+            match change {
+                Change::Left => Event::MemberLeft { room, id },
+                Change::Joined => Event::MemberJoined { room, id },
+                Change::Changed => Event::MemberChanged { room, id },
             }
-        }
-        for member in changes.changed {
-            let id = member.id;
-            if entry.members.contains(&id) {
-                entry.members.set(member);
-                events.push(Event::MemberChanged { room: room.clone(), id });
-            }
-        }
-        if let Some(count) = changes.count {
-            entry.members.set_count(count);
-        }
-        self.events.extend(events);
+        }));
     }
 }
 

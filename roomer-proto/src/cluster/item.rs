@@ -127,6 +127,14 @@ pub enum Item<'a> {
         /// The command to apply to each of them.
         command: UserCommand<'a>,
     },
+    /// The client of a connection has lost its socket and may return, or has returned. Follows the first
+    /// report of a connection that is away. Earlier releases skip it.
+    Away {
+        /// The connection's id.
+        id: ConnId,
+        /// True if the connection has no socket.
+        is_away: bool,
+    },
 }
 
 const BEAT: u8 = 1;
@@ -149,6 +157,7 @@ const ORDER: u8 = 26;
 const PROFILE: u8 = 27;
 const ELSEWHERE: u8 = 28;
 const USER: u8 = 29;
+const AWAY: u8 = 30;
 
 impl<'a> Item<'a> {
     /// Appends the item to a frame's body.
@@ -203,6 +212,7 @@ impl<'a> Item<'a> {
             Item::User { user, command } => {
                 (USER, prefixed_len(user.len()) + command.encoded_len())
             }
+            Item::Away { .. } => (AWAY, 17),
         }
     }
 
@@ -270,6 +280,10 @@ impl<'a> Item<'a> {
             Item::User { user, command } => {
                 put_prefixed(user.as_bytes(), out);
                 command.encode(out);
+            }
+            Item::Away { id, is_away } => {
+                out.extend_from_slice(&id.to_bytes());
+                out.push((*is_away).into());
             }
         }
     }
@@ -349,6 +363,13 @@ impl<'a> Item<'a> {
                 match UserCommand::decode(&mut cursor)? {
                     Some(command) => Item::User { user, command },
                     None => return Ok(None),
+                }
+            }
+            AWAY => {
+                let id = cursor.id("connection")?;
+                match cursor.u8("connection")? {
+                    is_away @ (0 | 1) => Item::Away { id, is_away: is_away == 1 },
+                    _ => return Err(FrameError::Impossible { what: "connection" }),
                 }
             }
             _ => return Ok(None),

@@ -124,6 +124,10 @@ pub struct Members {
     pub left: Vec<ConnId>,
     /// Members whose info has changed.
     pub changed: Vec<Member>,
+    /// Members that have lost their connection and may return to their session.
+    pub away: Vec<ConnId>,
+    /// Members that have returned to their session.
+    pub back: Vec<ConnId>,
     /// The position of the newest message, in the `join_ack` of a room with history.
     pub at: Option<Position>,
     /// True if the server has all messages after the position that the client sent.
@@ -150,6 +154,8 @@ impl Members {
                     "\"count\"" => found.count = Some(value.parse().ok()?),
                     "\"joined\"" => found.joined = list(value, member)?,
                     "\"left\"" => found.left = list(value, conn_id)?,
+                    "\"away\"" => found.away = list(value, conn_id)?,
+                    "\"back\"" => found.back = list(value, conn_id)?,
                     "\"at\"" => found.at = Some(Position::parse(value)?),
                     "\"recovered\"" => found.recovered = value == "true",
                     "\"changed\"" => found.changed = list(value, member)?,
@@ -253,12 +259,18 @@ mod tests {
             "{\"members\":[[]]}",
             "{\"members\":[[\"no id\",null]]}",
             "{\"left\":[1]}",
+            "{\"away\":[1]}",
+            "{\"back\":[[]]}",
             "{1:2}",
             &format!("{{\"members\":[[\"{id}\"]]}}"),
             &format!("{{\"left\":[\"{id}\",]}}"),
         ] {
             assert_eq!(Members::parse(text.as_bytes()), None, "{text}");
         }
+        let away = format!("{{\"members\":[[\"{id}\",null]],\"away\":[\"{id}\"]}}");
+        assert_eq!(Members::parse(away.as_bytes()).unwrap().away, [id]);
+        let back = format!("{{\"back\":[\"{id}\"]}}");
+        assert_eq!(Members::parse(back.as_bytes()).unwrap().back, [id]);
         let other = format!("{{\"x\":[1], \"left\" : [\"{id}\"] ,\"y\":null}}");
         assert_eq!(Members::parse(other.as_bytes()).unwrap().left, [id]);
     }

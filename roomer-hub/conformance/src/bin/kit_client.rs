@@ -314,6 +314,9 @@ fn members(client: &Client, room: &str) -> Value {
         let info = members.info(id).map_or("null", Info::as_str);
         let mut member =
             json!({"id": id.as_str(), "info": serde_json::from_str::<Value>(info).unwrap()});
+        if members.is_away(id) {
+            member["away"] = json!(true);
+        }
         if let Some(user) = members.user(id) {
             member["user"] = user.into();
         }

@@ -114,6 +114,43 @@ pub(crate) fn a_socket_that_looks_open_ends_when_its_client_is_at_another_node(n
     assert_eq!(nodes.sessions(0).released.attached, 1);
 }
 
+pub(crate) fn members_that_are_away_are_shown_on_all_nodes(nodes: &mut Nodes) {
+    let announce = |builder: Builder| builder.announce_away("root");
+    nodes.start_with(2, announce);
+    let (ann, token) = nodes.session(0, "");
+    let (mut near, _) = nodes.extended_client(0);
+    let (mut far, _) = nodes.extended_client(1);
+    let id = ann.id.clone();
+    drop(ann);
+    let change = |kind: &str| format!("{{\"{kind}\":[\"{id}\"]}}");
+    let expect = |client: &mut Client, kind: &str| loop {
+        let packet = client.expect_packet();
+        assert_eq!(packet.event, "roomer:members");
+        // Others join meanwhile.
+        if !packet.payload.starts_with(b"{\"joined\"") {
+            return assert_eq!(String::from_utf8(packet.payload).unwrap(), change(kind));
+        }
+    };
+    expect(&mut near, "away");
+    expect(&mut far, "away");
+    // A node that starts later has it from the others.
+    let late = nodes.add(&announce, "chat");
+    nodes.formed();
+    let (mut carol, list) = nodes.extended_client(late);
+    assert!(list.contains(&format!(",\"away\":[\"{id}\"]")), "{list}");
+
+    let addr = nodes.addr(0);
+    let target = format!("/ws?roomer=2&session={token}&received=1");
+    let mut stream = dial(addr);
+    stream.write_all(&HttpRequest::upgrade(addr).target(&target).bytes()).unwrap();
+    let mut again = Client::unread(stream);
+    let hello = again.expect_packet();
+    assert_eq!((&*hello.event, &*hello.src), ("roomer:hello", &*id));
+    for client in [&mut near, &mut far, &mut carol] {
+        expect(client, "back");
+    }
+}
+
 pub(crate) fn a_user_is_reached_on_all_nodes(nodes: &mut Nodes) {
     nodes.start_with(2, |builder| with_users(builder).max_message(1000));
     let mut clients = [(0, "ann"), (1, "ann"), (1, "ann"), (1, "bob")]

@@ -64,6 +64,7 @@ pub struct Builder<E = HandlerError> {
     handlers: Vec<(String, Handler)>,
     request_handlers: Vec<(String, RequestHandler)>,
     presences: Vec<(String, Presence)>,
+    away_rooms: Vec<String>,
     histories: Vec<(String, History)>,
     max_history: Option<usize>,
     /// The first invalid argument passed to a method, returned by [`build`](Builder::build).
@@ -93,6 +94,7 @@ impl Builder {
             handlers: Vec::new(),
             request_handlers: Vec::new(),
             presences: Vec::new(),
+            away_rooms: Vec::new(),
             histories: Vec::new(),
             max_history: None,
             error: None,
@@ -227,6 +229,7 @@ impl<E> Builder<E> {
             handlers: self.handlers,
             request_handlers: self.request_handlers,
             presences: self.presences,
+            away_rooms: self.away_rooms,
             histories: self.histories,
             max_history: self.max_history,
             error: self.error,
@@ -283,6 +286,7 @@ impl<E> Builder<E> {
         for (pattern, presence) in &presences {
             hub.set_presence(pattern, *presence);
         }
+        self.away_rooms.iter().for_each(|pattern| hub.announce_away(pattern));
         // The hub numbers events from zero in order of registration, so a handler's index is its key.
         let mut callbacks = Vec::with_capacity(handlers.len());
         for (event, handler) in handlers {

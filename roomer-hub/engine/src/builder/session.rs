@@ -31,6 +31,27 @@ impl<E> Builder<E> {
         self
     }
 
+    /// Lets extended members of rooms know which others are away: their clients have lost their sockets,
+    /// and may return within the [`resume_window`](Self::resume_window). `pattern` is a room's name, or a
+    /// prefix of names followed by `*`. Default: no room announces it, and a client that returns in time
+    /// was never away for others.
+    ///
+    /// It costs a notice for each other member of the room, twice for each lost socket. Rooms whose
+    /// [`presence`](Self::presence) is not full do not show others, and do not announce it. Plain members
+    /// notice nothing.
+    ///
+    /// ```
+    /// # use roomer_engine as roomer_tokio;
+    /// use roomer_tokio::Server; // or roomer_smol
+    ///
+    /// let server = Server::builder().announce_away("game/*").build()?;
+    /// # Ok::<(), roomer_engine::BuildError>(())
+    /// ```
+    pub fn announce_away(mut self, pattern: impl Into<String>) -> Self {
+        self.away_rooms.push(pattern.into());
+        self
+    }
+
     /// Limits the number of sessions without a socket. Above the limit, a lost socket ends the session
     /// immediately. Default 20,000: each keeps a task and its memberships for the whole
     /// [`resume_window`](Self::resume_window), whether or not its client returns.

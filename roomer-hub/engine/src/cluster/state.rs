@@ -83,6 +83,9 @@ impl ClusterState {
             Action::InfoChanged { conn } => {
                 actions.tables().conn_id(conn).map(|id| Change::Profile { id })
             }
+            Action::AwayChanged { conn } => {
+                actions.tables().conn_id(conn).map(|id| Change::Away { id })
+            }
             Action::Broadcast { peers, except_guest, packet, .. } if !peers.is_empty() => {
                 Some(Change::Broadcast { peers, except: except_guest.copied(), packet })
             }

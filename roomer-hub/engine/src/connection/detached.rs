@@ -32,7 +32,8 @@ impl Connection {
         let mut core = self.shared.core();
         // If the client has already returned, it may take over its session, however many are detached.
         let is_full = core.sessions.detached >= self.shared.options().max_detached;
-        let is_kept = self.writer.is_superseded() || !(is_full || core.sessions.has_to_end(key));
+        let is_superseded = self.writer.is_superseded();
+        let is_kept = is_superseded || !(is_full || core.sessions.has_to_end(key));
         if !is_kept {
             return false;
         }
@@ -53,7 +54,22 @@ impl Connection {
             State::Established(open) => State::Detached(open),
             other => other,
         };
+        // A client that is back already was never away.
+        if !is_superseded {
+            self.announce_away(now);
+        }
         true
+    }
+
+    /// Notifies the other members of rooms that announce it that the client is away.
+    fn announce_away(&mut self, now: Duration) {
+        let State::Detached(open) = &mut self.state else { return };
+        let mut core = self.shared.core();
+        if core.hub.announces_away() {
+            let conn = open.conn.info.key;
+            core.apply(now, Input::Away { conn, is_away: true }, None);
+            self.shared.flush_after_input(now, core, &mut open.flush_at);
+        }
     }
 
     /// Performs one step of a detached session.
@@ -122,6 +138,7 @@ impl Connection {
                 let HandedOver { open, writer } = *session;
                 writer.keep();
                 self.state = State::Detached(open);
+                self.announce_away(now);
                 Step::Again
             }
         }

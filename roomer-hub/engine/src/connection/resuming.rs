@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use roomer_hub::Input;
 use roomer_proto::close;
 use roomer_proto::extended::{HELLO, Hello, Limits, Profile, SessionToken};
 use roomer_proto::{PacketRef, ROOT};
@@ -176,6 +177,9 @@ impl Connection {
         core.outbound.schedule(key, &self.writer);
         let info = open.conn.info.resumed(credentials, self.peer.clone());
         core.infos.replace(&info);
+        if core.hub.announces_away() {
+            core.apply(now, Input::Away { conn: key, is_away: false }, None);
+        }
         state.resumed(now);
         state.renewal.schedule(now, info.expires(), shared.options());
         open.conn.info = info;

@@ -132,7 +132,10 @@ impl Effects<'_> {
             Action::Authorize { permission, .. } => self.applied.ask = Some(permission),
             Action::Close { conn, code, reason } => self.close(conn, code, reason),
             // The cluster has already recorded these for other nodes.
-            Action::Rejected | Action::Forward { .. } | Action::InfoChanged { .. } => {}
+            Action::Rejected
+            | Action::Forward { .. }
+            | Action::InfoChanged { .. }
+            | Action::AwayChanged { .. } => {}
         }
     }
 

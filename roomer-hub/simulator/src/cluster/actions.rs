@@ -62,6 +62,17 @@ impl World {
         self.command(node, roomer_hub::Command::SetInfo { conn, info: info.as_ref() })
     }
 
+    pub(super) fn away(&mut self, node: usize, id: ConnId, is_away: bool) -> Result<(), Fault> {
+        let World { nodes, clients, now, marks, .. } = self;
+        let Some(conn) = nodes[node].key(&id) else { return Ok(()) };
+        let Some(client) = clients.get_mut(&id) else { return Ok(()) };
+        client.is_away = is_away;
+        marks.mark(is_away, Mark::Away);
+        nodes[node].hub(*now, clients, roomer_hub::Input::Away { conn, is_away })?;
+        self.touched(node);
+        Ok(())
+    }
+
     pub(super) fn close(&mut self, node: usize, id: ConnId) -> Result<(), Fault> {
         let World { nodes, clients, now, .. } = self;
         let Some(conn) = nodes[node].key(&id) else { return Ok(()) };

@@ -25,8 +25,12 @@ pub struct Client {
     pub is_extended: bool,
     /// The number of its current info.
     pub info: u32,
+    /// True if it has lost its socket. It still gets everything, as with its next socket.
+    pub is_away: bool,
     /// The info of other members, if this client is extended.
     pub infos: Infos,
+    /// The members of each room that are away, as an extended client knows them.
+    pub away: BTreeMap<usize, BTreeSet<ConnId>>,
     /// The plan's setup: how nodes expose losses, and which rooms are ordered.
     setup: Setup,
     /// The messages received in ordered rooms, one list per membership.
@@ -72,7 +76,9 @@ impl Client {
             number,
             is_extended: setup.has_info && !number.is_multiple_of(3),
             info: if setup.has_info { number as u32 } else { 0 },
+            is_away: false,
             infos: Infos::new(),
+            away: BTreeMap::new(),
             setup,
             sequences: Vec::new(),
             may_hear_former: false,
@@ -91,6 +97,11 @@ impl Client {
     /// Returns true if all nodes deliver a room's messages in the same order.
     pub fn orders(&self, room: usize) -> bool {
         self.setup.orders(room)
+    }
+
+    /// Returns true if rooms announce which members are away.
+    pub fn shows_away(&self) -> bool {
+        self.setup.has_away
     }
 
     pub fn is_in(&self, room: usize) -> bool {
@@ -118,6 +129,7 @@ impl Client {
     pub fn left(&mut self, room: usize) {
         self.views.remove(&room);
         self.infos.remove(&room);
+        self.away.remove(&room);
         self.expected.forget(room);
         *self.leaves.entry(room).or_default() += 1;
     }

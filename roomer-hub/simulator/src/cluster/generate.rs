@@ -14,6 +14,7 @@ pub fn plan(seed: u64) -> Plan {
     // Derived from the seed without a draw, so that the rest of each plan stays unchanged.
     setup.has_order = seed % 4 == 3 || seed % 8 == 2;
     setup.has_info = seed % 4 == 1 || seed % 16 == 3;
+    setup.has_away = seed % 16 == 9 || seed % 16 == 13;
     let faults = Faults::new(random);
     let len = 20 + random.below(180);
     let mut ops = Vec::new();
@@ -36,6 +37,9 @@ pub fn plan(seed: u64) -> Plan {
     if setup.has_info {
         change_infos(&mut ops, &mut Random::new(!seed));
     }
+    if setup.has_away {
+        insert_aways(&mut ops, &mut Random::new(seed.rotate_left(48)));
+    }
     // Derived from the seed without a draw, too. These plans have users.
     if seed % 8 == 5 {
         insert_returns(&mut ops, &mut Random::new(seed.rotate_left(32)));
@@ -50,6 +54,18 @@ fn change_infos(ops: &mut Vec<Op>, random: &mut Random) {
         ops.push(op);
         while random.one_in(rate) {
             ops.push(Op::SetInfo { client: random.below(1000) as u16, by: random.below(9) as u8 });
+        }
+    }
+}
+
+/// Inserts clients that lose their sockets, and return.
+fn insert_aways(ops: &mut Vec<Op>, random: &mut Random) {
+    let rate = random.pick(&[2, 4, 10]);
+    for op in std::mem::take(ops) {
+        ops.push(op);
+        while random.one_in(rate) {
+            let client = random.below(1000) as u16;
+            ops.push(Op::Away { client, is_away: !random.one_in(3) });
         }
     }
 }
@@ -98,6 +114,7 @@ fn setup(random: &mut Random) -> Setup {
         max_payload: random.pick(&[1 << 20, 1 << 20, 1000, 200]),
         has_order: false,
         has_info: false,
+        has_away: false,
         shares_tag: random.one_in(20),
         loss: random.pick(&[Loss::Rejoin, Loss::Rejoin, Loss::Rejoin, Loss::Close, Loss::Count]),
     }

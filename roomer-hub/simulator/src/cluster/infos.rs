@@ -3,7 +3,7 @@
 //! Each change increments the number of a client's info, and each message carries the number at the
 //! time of sending: a receiver that shows the sender must show that info.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use roomer_hub::{ConnId, Info, Profile};
 use roomer_proto::extended::{Member, Members};
@@ -56,12 +56,14 @@ fn text(info: Option<&Info>, user: Option<&str>) -> String {
 impl Client {
     /// Parses the list of a room's members in a `join_ack`.
     pub fn list(&mut self, room: usize, payload: &[u8]) -> Result<Vec<ConnId>, Fault> {
-        let members = Members::parse(payload).and_then(|members| members.members);
+        let parsed = Members::parse(payload).unwrap_or_default();
+        let (members, away) = (parsed.members, parsed.away);
         let members = members.ok_or_else(|| Fault::new("a join_ack without members".into()))?;
         let ids = members.iter().map(|member| member.id).collect();
         let infos = members.iter().map(|member| (member.id, of(member)));
         if room < FULL {
             self.infos.insert(room, infos.collect());
+            self.away.insert(room, away.into_iter().collect());
         }
         Ok(ids)
     }
@@ -76,6 +78,7 @@ impl Client {
         for id in changes.left {
             self.member_left(room, id)?;
             self.infos.entry(room).or_default().remove(&id);
+            self.away.entry(room).or_default().remove(&id);
         }
         for member in changes.joined {
             self.new_member(room, member.id)?;
@@ -87,6 +90,14 @@ impl Client {
             ensure!(is_there, "the info of {id} changes in {name}, and it is not there");
             let before = self.infos.entry(room).or_default().insert(id, of(&member));
             ensure!(before != Some(of(&member)), "the info of {id} in {name} changes to the same");
+        }
+        let away = self.away.entry(room).or_default();
+        for id in changes.away {
+            let is_there = self.views.get(&room).is_some_and(|view| view.contains(&id));
+            ensure!(is_there && away.insert(id), "{id} is away in {} once more", ROOMS[room]);
+        }
+        for id in changes.back {
+            ensure!(away.remove(&id), "{id} is back in {}, and was not away", ROOMS[room]);
         }
         Ok(())
     }
@@ -126,6 +137,11 @@ impl Client {
                 (other.id, known(other.number, other.info, is_local))
             })
             .collect();
+        let away = view.iter().filter(|id| **id != self.id).filter_map(|id| others.get(id));
+        let away = away.filter(|other| other.is_away && self.shows_away());
+        let away: BTreeSet<ConnId> = away.map(|other| other.id).collect();
+        let shown = self.away.get(&room).cloned().unwrap_or_default();
+        ensure!(shown == away, "{} sees {shown:?} away in {}, not {away:?}", self.id, ROOMS[room]);
         let shown = self.infos.get(&room);
         ensure!(shown == Some(&due), "{} sees {shown:?} in {}, not {due:?}", self.id, ROOMS[room]);
         Ok(())

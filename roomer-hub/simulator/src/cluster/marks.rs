@@ -24,6 +24,7 @@ marks! {
     OrderLost = "a message lost its place in a room with one order",
     OwnLost = "a message of the own node lost its place",
     InfoChanged = "a change of a client's info",
+    Away = "a client that is away",
     Returned = "a client returned to another node, and its session ended",
     Forged = "a client returned to another node with the token of another",
     UserReached = "a message to a user reached a connection on another node",

@@ -79,6 +79,9 @@ impl Node {
         let mut hub = Hub::new(roomer_hub::Config::default(), HashKey([3; 16]));
         hub.set_presence(ROOMS[FULL], Presence::Count);
         hub.set_presence(ROOMS[FULL + 1], Presence::Off);
+        if setup.has_away {
+            hub.announce_away("*");
+        }
         let mut config = Config::new(CLUSTER, &format!("node {index}"));
         config.journal_bytes = setup.journal_bytes;
         config.journal_time = Duration::from_millis(setup.journal_ms.into());
@@ -285,6 +288,7 @@ impl Node {
                 Action::InfoChanged { conn } => {
                     tables.conn_id(conn).map(|id| Change::Profile { id })
                 }
+                Action::AwayChanged { conn } => tables.conn_id(conn).map(|id| Change::Away { id }),
                 Action::Broadcast {
                     members,
                     except,

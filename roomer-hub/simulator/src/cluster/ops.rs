@@ -46,6 +46,9 @@ impl World {
             Op::SetInfo { client, by } => {
                 self.with(client, |world, node, id| world.set_info(node, id, by))
             }
+            Op::Away { client, is_away } => {
+                self.with(client, |world, node, id| world.away(node, id, is_away))
+            }
             Op::Say { client, room, size } => {
                 self.with(client, |world, _, id| world.say(id, usize::from(room), size))
             }

@@ -31,6 +31,8 @@ pub struct Setup {
     pub has_order: bool,
     /// True if clients have changing info, which extended clients receive.
     pub has_info: bool,
+    /// True if all rooms announce which members are away.
+    pub has_away: bool,
     /// True if the first two nodes have the same tag.
     pub shares_tag: bool,
 }
@@ -66,6 +68,11 @@ pub enum Op {
     SetInfo {
         client: u16,
         by: u8,
+    },
+    /// A client loses its socket, or returns to its session.
+    Away {
+        client: u16,
+        is_away: bool,
     },
     /// A client sends a message to a room; `size` bytes follow the message's numbers.
     Say {

@@ -109,7 +109,10 @@ impl Run<'_> {
                 Action::Authorize { conn, permission: Permission::Info, packet } => {
                     asked.push((number(keys, conn)?, packet.payload.to_vec()));
                 }
-                Action::InfoChanged { .. } | Action::RoomClosed { .. } | Action::Close { .. } => {}
+                Action::InfoChanged { .. }
+                | Action::AwayChanged { .. }
+                | Action::RoomClosed { .. }
+                | Action::Close { .. } => {}
                 other => return Err(Fault::new(format!("unexpected: {other:?}"))),
             }
         }
@@ -141,7 +144,7 @@ impl Run<'_> {
         for (client, due) in due {
             let payload = match &due.payload {
                 Payload::Text(text) => text.clone(),
-                Payload::List { room, extended } => self.list(room, *extended)?,
+                Payload::List { room, extended, client } => self.list(room, *extended, *client)?,
             };
             let due = Due { payload: Payload::Text(payload), ..due };
             expected.entry(client).or_default().push(due);
@@ -182,7 +185,7 @@ impl Run<'_> {
     }
 
     /// Returns the list of a room's members in the order of the hub's tables.
-    fn list(&mut self, name: &str, extended: bool) -> Result<String, Fault> {
+    fn list(&mut self, name: &str, extended: bool, receiver: usize) -> Result<String, Fault> {
         let tables = self.hub.tables();
         let Some((key, room)) = tables.find_room(name).zip(self.model.room(name)) else {
             return Err(Fault::new(format!("{name} does not exist")));
@@ -216,8 +219,19 @@ impl Run<'_> {
             self.marks.mark(members.len() > 100, Mark::SecondChunk);
             self.marks.mark(!guests.is_empty(), Mark::GuestListed);
         }
+        let guest = |id: &String| self.model.guests.iter().find(|guest| guest.id == *id);
+        let away = members.iter().filter(|member| **member != receiver);
+        let away = away.map(|member| &self.model.clients[*member]);
+        let away = away.filter(|client| client.is_away).map(|client| &client.id);
+        let guests_away = guests.iter().filter_map(guest).filter(|guest| guest.is_away);
+        let away: Vec<String> =
+            away.chain(guests_away.map(|guest| &guest.id)).map(|id| format!("\"{id}\"")).collect();
+        let away = match self.model.announces(name) && !away.is_empty() {
+            true => format!(",\"away\":[{}]", away.join(",")),
+            false => String::new(),
+        };
         Ok(match extended {
-            true => format!("{{\"members\":[{}]}}", entries.join(",")),
+            true => format!("{{\"members\":[{}]{away}}}", entries.join(",")),
             false => format!("[{}]", entries.join(",")),
         })
     }
@@ -249,7 +263,16 @@ impl Run<'_> {
                         let members = members.map(|member| (member.id.clone(), member.entry()));
                         let guests = room.guests.iter().map(|guest| &self.model.guests[*guest]);
                         let guests = guests.map(|guest| (guest.id.clone(), guest.entry()));
-                        RoomView { entries: members.chain(guests).collect(), count: None }
+                        let entries = members.chain(guests).collect();
+                        let away = room.members.iter().filter(|member| **member != number);
+                        let away = away.map(|member| &self.model.clients[*member]);
+                        let away = away.filter(|client| client.is_away).map(|client| &client.id);
+                        let guests = room.guests.iter().map(|guest| &self.model.guests[*guest]);
+                        let guests = guests.filter(|guest| guest.is_away).map(|guest| &guest.id);
+                        let away = away.chain(guests).cloned();
+                        let announces = self.model.announces(room.name);
+                        let away = away.filter(|_| announces).collect();
+                        RoomView { entries, away, count: None }
                     }
                     Presence::Count => {
                         let count = Some(self.model.count(room.name));
@@ -258,7 +281,7 @@ impl Run<'_> {
                     // Without presence, the view contains only the client itself.
                     _ => {
                         let entries = [(client.id.clone(), client.entry())].into();
-                        RoomView { entries, count: None }
+                        RoomView { entries, ..RoomView::default() }
                     }
                 };
                 ensure!(known == due, "{number} knows {known:?} of {}, not {due:?}", room.name);

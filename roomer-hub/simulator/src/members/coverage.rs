@@ -54,6 +54,14 @@ impl Run<'_> {
         self.marks.mark(notified > 0 && is_crowded, Mark::ChangedInChunk);
     }
 
+    pub(super) fn mark_away(&mut self, client: usize, is_away: bool) {
+        let (due, extended) = (self.model.due.len(), self.model.clients[client].extended);
+        let has_own = self.model.due.iter().any(|(to, _)| *to == client);
+        self.marks.mark(due > 0 && is_away && !has_own, Mark::Away);
+        self.marks.mark(due > 0 && !is_away && extended, Mark::Back);
+        self.marks.mark(due > 2, Mark::AwayInThree);
+    }
+
     pub(super) fn mark_sent(&mut self, client: usize, payload: &[u8], is_open: bool) {
         if !is_open {
             return;
@@ -87,6 +95,9 @@ impl Run<'_> {
             !client.extended && client.info != "null" && text.contains(&client.entry())
         });
         self.marks.mark(is_list && has_plain, Mark::PlainWithInfo);
+        let has_away = text.contains("\"away\":[\"");
+        self.marks.mark(is_list && has_away, Mark::AwayListed);
+        self.marks.mark(has_away && text.contains("\"joined\""), Mark::JoinedAway);
         let is_alone = is_list && text.matches("[\"").count() == 1;
         self.marks.mark(is_alone, Mark::Alone);
     }

@@ -6,7 +6,7 @@ use super::plan::{INFOS, INVALID, Plan, ROOMS, Step, USERS};
 use crate::random::Source;
 
 /// All kinds of steps with their default weights.
-const KINDS: [(Kind, usize); 18] = [
+const KINDS: [(Kind, usize); 20] = [
     (Kind::Open, 10),
     (Kind::Join, 14),
     (Kind::Leave, 8),
@@ -16,12 +16,14 @@ const KINDS: [(Kind, usize); 18] = [
     (Kind::Message, 4),
     (Kind::Direct, 1),
     (Kind::Add, 3),
+    (Kind::Away, 8),
     (Kind::Gone, 3),
     (Kind::Close, 2),
     (Kind::PeerUp, 1),
     (Kind::PeerGone, 1),
     (Kind::GuestJoined, 5),
     (Kind::GuestProfile, 5),
+    (Kind::GuestAway, 4),
     (Kind::GuestLeft, 3),
     (Kind::GuestCount, 2),
     (Kind::Wait, 3),
@@ -38,12 +40,14 @@ enum Kind {
     Message,
     Direct,
     Add,
+    Away,
     Gone,
     Close,
     PeerUp,
     PeerGone,
     GuestJoined,
     GuestProfile,
+    GuestAway,
     GuestLeft,
     GuestCount,
     Wait,
@@ -71,6 +75,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
         max_info: source.pick(&[1024, 10, 14, 9, 4]),
         rate,
         presence_rules,
+        away_rooms: source.pick(&[Some("r*"), Some("ro"), Some("*"), None]),
         steps: Vec::new(),
     };
     let mut kinds = Vec::new();
@@ -111,11 +116,12 @@ fn crowd(source: &mut impl Source, swarm: &Swarm, steps: &mut Vec<Step>) {
         let any = source.below(size.into()) as u8;
         let client = source.pick(&[size - 1, 50, 99, 98, any]);
         let (info, room) = (source.below(8) as u8, 0);
-        steps.push(match source.below(6) {
+        steps.push(match source.below(7) {
             0 | 1 => Step::SetInfo { client, info },
             2 => Step::Leave { client, room },
             3 => Step::Join { client, room },
             4 => Step::Join { client: 0, room },
+            5 => Step::Away { client, is_away: !source.one_in(3) },
             _ => swarm.step(source),
         });
     }
@@ -144,6 +150,7 @@ impl Swarm {
                 Step::SendInfo { client, info: if source.one_in(3) { any } else { info } }
             }
             Kind::Answer => Step::Answer { is_allowed: !source.one_in(4) },
+            Kind::Away => Step::Away { client, is_away: !source.one_in(3) },
             Kind::Gone => Step::Gone { client },
             Kind::Close => Step::Close { client },
             Kind::PeerUp => Step::PeerUp,
@@ -156,6 +163,7 @@ impl Swarm {
                 let user = source.below(USERS.len() as u32) as u8;
                 Step::GuestProfile { guest, info, user }
             }
+            Kind::GuestAway => Step::GuestAway { guest, is_away: !source.one_in(3) },
             Kind::GuestLeft => Step::GuestLeft { guest, room },
             Kind::GuestCount => {
                 Step::GuestCount { room, members: source.pick(&[0, 1, 7, u32::MAX]) }

@@ -42,5 +42,11 @@ crate::coverage::marks! {
     SecondChunk = "a list with info above one chunk",
     ChangedInChunk = "a change of info inside a full chunk",
     LeftFromChunk = "a member that leaves a full chunk between two lists",
+    Away = "a member that is away",
+    Back = "a member that is back",
+    AwayInThree = "a member that is away in rooms with three others",
+    AwayListed = "a list with a member that is away",
+    JoinedAway = "a member that the application joins while it is away",
+    GuestAway = "a guest that is away or back",
     GoneFromMany = "a connection that ends in three rooms of extended members",
 }

@@ -9,15 +9,18 @@
 //! | [`plan`] | a plan as data, and the infos and users that plans are made of |
 //! | [`generate`] | how a seed generates a plan |
 //! | [`model`] | the naive model |
+//! | `away`, `guests` | the parts of it about members that are away, and about guests |
 //! | [`run`] | runs a plan: passes each step to the model and the hub |
 //! | `check` | compares the packets that each client receives with the model |
 //! | [`view`] | an extended client's view of its rooms, derived from its packets |
 //! | `coverage`, [`marks`] | sets the marks that a run reaches |
 //! | [`report`] | the plans as a simulation |
 
+mod away;
 mod check;
 mod coverage;
 pub mod generate;
+mod guests;
 pub mod marks;
 pub mod model;
 pub mod plan;

@@ -16,10 +16,11 @@ pub struct Due {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
     Text(String),
-    /// The members of a room, in the order of the hub's tables.
+    /// The members of a room, in the order of the hub's tables. The client itself is not away.
     List {
         room: &'static str,
         extended: bool,
+        client: usize,
     },
 }
 
@@ -30,6 +31,7 @@ pub struct Client {
     pub is_open: bool,
     pub info: &'static str,
     pub user: &'static str,
+    pub is_away: bool,
     /// Thousandths of a token for changes of info, and the time of the last refill.
     tokens: Option<(u64, u64)>,
 }
@@ -39,6 +41,7 @@ pub struct Guest {
     pub id: String,
     pub info: &'static str,
     pub user: &'static str,
+    pub is_away: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -51,7 +54,7 @@ pub struct Room {
 
 #[derive(Clone, Debug)]
 pub struct Model {
-    plan: Plan,
+    pub(super) plan: Plan,
     pub clients: Vec<Client>,
     pub rooms: Vec<Room>,
     pub guests: Vec<Guest>,
@@ -93,7 +96,7 @@ fn entry(id: &str, info: &str, user: &str) -> String {
 
 impl Model {
     pub fn new(plan: &Plan, guest_ids: Vec<String>) -> Self {
-        let guest = |id| Guest { id, info: "null", user: "" };
+        let guest = |id| Guest { id, info: "null", user: "", is_away: false };
         Model {
             plan: Plan { steps: Vec::new(), ..plan.clone() },
             clients: Vec::new(),
@@ -135,7 +138,7 @@ impl Model {
         self.room(name).map_or(0, count)
     }
 
-    fn room_or_new(&mut self, name: &'static str) -> &mut Room {
+    pub(super) fn room_or_new(&mut self, name: &'static str) -> &mut Room {
         let at = self.rooms.iter().position(|room| room.name == name).unwrap_or_else(|| {
             let (members, guests) = (Vec::new(), Vec::new());
             self.rooms.push(Room { name, members, guests, count: 0 });
@@ -144,12 +147,12 @@ impl Model {
         &mut self.rooms[at]
     }
 
-    fn drop_empty_rooms(&mut self) {
+    pub(super) fn drop_empty_rooms(&mut self) {
         self.rooms
             .retain(|room| !room.members.is_empty() || !room.guests.is_empty() || room.count > 0);
     }
 
-    fn text(
+    pub(super) fn text(
         &mut self,
         to: usize,
         room: &'static str,
@@ -164,7 +167,8 @@ impl Model {
     pub fn open(&mut self, id: String, extended: bool, info: u8, user: u8) {
         let info = INFOS[usize::from(info) % INFOS.len()].1;
         let user = USERS[usize::from(user) % USERS.len()].1;
-        self.clients.push(Client { id, extended, is_open: true, info, user, tokens: None });
+        let (is_open, is_away, tokens) = (true, false, None);
+        self.clients.push(Client { id, extended, is_open, info, user, is_away, tokens });
         self.join(self.clients.len() - 1, "root");
     }
 
@@ -176,7 +180,7 @@ impl Model {
         let Client { id, extended, .. } = self.clients[client].clone();
         let entry = self.clients[client].entry();
         let payload = match (self.presence(name), extended) {
-            (Presence::Full, extended) => Payload::List { room: name, extended },
+            (Presence::Full, extended) => Payload::List { room: name, extended, client },
             (Presence::Count, true) => Payload::Text(format!("{{\"count\":{}}}", self.count(name))),
             (Presence::Count, false) => Payload::Text(self.count(name).to_string()),
             (_, true) => Payload::Text(format!("{{\"members\":[{entry}]}}")),
@@ -184,14 +188,15 @@ impl Model {
         };
         self.due.push((client, Due { room: name, event: "join_ack", src: id.clone(), payload }));
         if !was_in {
-            let joined = format!("{{\"joined\":[{entry}]}}");
+            let is_away = self.clients[client].is_away;
+            let joined = self.joined(name, &entry, &id, is_away);
             self.notify(name, Some(client), joined, Some(("new_member", id)));
         }
     }
 
     /// Notifies the members of a room, each in its own protocol, or with the count if the room
     /// counts.
-    fn notify(
+    pub(super) fn notify(
         &mut self,
         name: &'static str,
         about: Option<usize>,
@@ -327,74 +332,5 @@ impl Model {
         if let Some((_, info)) = given {
             self.set_info(client, info);
         }
-    }
-
-    /// Handles a guest's join. `profile` is ignored if the guest is already in another room.
-    pub fn guest_joined(&mut self, guest: usize, name: &'static str, profile: (u8, u8)) {
-        if !self.is_peer_up || self.room(name).is_some_and(|room| room.guests.contains(&guest)) {
-            return;
-        }
-        if !self.is_guest(guest) {
-            self.set_profile(guest, profile);
-        }
-        self.room_or_new(name).guests.push(guest);
-        let id = self.guests[guest].id.clone();
-        let joined = format!("{{\"joined\":[{}]}}", self.guests[guest].entry());
-        self.notify(name, None, joined, Some(("new_member", id)));
-    }
-
-    pub fn is_guest(&self, guest: usize) -> bool {
-        self.rooms.iter().any(|room| room.guests.contains(&guest))
-    }
-
-    fn set_profile(&mut self, guest: usize, (info, user): (u8, u8)) {
-        let guest = &mut self.guests[guest];
-        guest.info = INFOS[usize::from(info) % INFOS.len()].1;
-        guest.user = USERS[usize::from(user) % USERS.len()].1;
-    }
-
-    /// Changes a guest's profile. Returns true if other members are notified.
-    pub fn guest_profile(&mut self, guest: usize, profile: (u8, u8)) -> bool {
-        if !self.is_guest(guest) {
-            return false;
-        }
-        let before = self.guests[guest].entry();
-        self.set_profile(guest, profile);
-        let entry = self.guests[guest].entry();
-        for name in ROOMS {
-            if self.room(name).is_some_and(|room| room.guests.contains(&guest)) && entry != before {
-                self.notify(name, None, format!("{{\"changed\":[{entry}]}}"), None);
-            }
-        }
-        !self.due.is_empty()
-    }
-
-    pub fn guest_left(&mut self, guest: usize, name: &'static str) {
-        if self.room(name).is_some_and(|room| room.guests.contains(&guest)) {
-            self.room_or_new(name).guests.retain(|known| *known != guest);
-            let id = self.guests[guest].id.clone();
-            self.notify(name, None, format!("{{\"left\":[\"{id}\"]}}"), Some(("member_left", id)));
-            self.drop_empty_rooms();
-        }
-    }
-
-    pub fn guest_count(&mut self, name: &'static str, members: u32) {
-        if !self.is_peer_up || members == 0 && self.room(name).is_none() {
-            return;
-        }
-        let before = std::mem::replace(&mut self.room_or_new(name).count, members);
-        if before != members && self.presence(name) == Presence::Count {
-            self.notify(name, None, String::new(), Some(("", String::new())));
-        }
-        self.drop_empty_rooms();
-    }
-
-    pub fn peer_gone(&mut self) {
-        for name in ROOMS {
-            let guests = self.room(name).map_or(Vec::new(), |room| room.guests.clone());
-            guests.into_iter().for_each(|guest| self.guest_left(guest, name));
-            self.guest_count(name, 0);
-        }
-        self.is_peer_up = false;
     }
 }

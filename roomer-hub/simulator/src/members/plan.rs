@@ -10,6 +10,8 @@ pub struct Plan {
     /// The rate of changes of info: per second, and burst.
     pub rate: Option<(u32, u32)>,
     pub presence_rules: Vec<(&'static str, Presence)>,
+    /// The rooms that announce who is away: a pattern.
+    pub away_rooms: Option<&'static str>,
     pub steps: Vec<Step>,
 }
 
@@ -58,6 +60,11 @@ pub enum Step {
     Answer {
         is_allowed: bool,
     },
+    /// A client loses its socket, or returns.
+    Away {
+        client: u8,
+        is_away: bool,
+    },
     Gone {
         client: u8,
     },
@@ -77,6 +84,11 @@ pub enum Step {
         guest: u8,
         info: u8,
         user: u8,
+    },
+    /// A guest loses its socket, or returns.
+    GuestAway {
+        guest: u8,
+        is_away: bool,
     },
     GuestLeft {
         guest: u8,

@@ -67,6 +67,7 @@ impl<'p> Run<'p> {
         for (pattern, presence) in &plan.presence_rules {
             hub.set_presence(pattern, *presence);
         }
+        plan.away_rooms.iter().for_each(|pattern| hub.announce_away(pattern));
         let guests = (0..GUESTS).map(|guest| guest_id(guest).to_string()).collect();
         Run {
             plan,
@@ -116,6 +117,7 @@ impl<'p> Run<'p> {
             | Step::PeerGone
             | Step::GuestJoined { .. }
             | Step::GuestProfile { .. }
+            | Step::GuestAway { .. }
             | Step::GuestLeft { .. }
             | Step::GuestCount { .. } => self.peer_step(step),
             Step::Answer { is_allowed } => self.answer(is_allowed),
@@ -126,6 +128,7 @@ impl<'p> Run<'p> {
             | Step::Direct { from: client, .. }
             | Step::SetInfo { client, .. }
             | Step::SendInfo { client, .. }
+            | Step::Away { client, .. }
             | Step::Gone { client }
             | Step::Close { client } => match self.client(client) {
                 Some(client) => self.client_step(client, step),
@@ -191,6 +194,13 @@ impl<'p> Run<'p> {
                 direct.push_str(&self.model.clients[to].id);
                 let packet = PacketRef { payload: b"hi", dst: &direct, ..packet("root", "chat") };
                 Input::Packet { conn, packet }
+            }
+            Step::Away { is_away, .. } => {
+                if is_open {
+                    self.model.away(client, is_away);
+                }
+                self.mark_away(client, is_away);
+                Input::Away { conn, is_away }
             }
             Step::SetInfo { info, .. } => return self.set_info(client, info),
             Step::SendInfo { info, .. } => {
@@ -306,6 +316,11 @@ impl<'p> Run<'p> {
                 let profile = Arc::new(profile(info, user)?);
                 let profile = Some(&profile);
                 return self.input(Input::GuestProfile { peer, id, profile }, false);
+            }
+            Step::GuestAway { guest, is_away } => {
+                self.model.guest_away(usize::from(guest % GUESTS), is_away);
+                self.marks.mark(!self.model.due.is_empty(), Mark::GuestAway);
+                (Input::GuestAway { peer, id: guest_id(guest), is_away }, false)
             }
             Step::GuestLeft { guest, room } => {
                 let (room, id) = (room_of(room), guest_id(guest));

@@ -1,6 +1,6 @@
 //! An extended client's view of its rooms, derived from its packets alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::fault::{Fault, ensure};
 
@@ -8,6 +8,8 @@ use crate::fault::{Fault, ensure};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoomView {
     pub entries: BTreeMap<String, String>,
+    /// The ids of the members that are away.
+    pub away: BTreeSet<String>,
     pub count: Option<u64>,
 }
 
@@ -26,10 +28,9 @@ impl View {
         match event {
             "join_ack" => {
                 let mut view = RoomView::default();
-                match payload
-                    .strip_prefix("{\"members\":[")
-                    .and_then(|rest| rest.strip_suffix("]}"))
-                {
+                let (list, away) = split_away(payload);
+                view.away = away;
+                match list.strip_prefix("{\"members\":[").and_then(|rest| rest.strip_suffix("]}")) {
                     Some(list) => view.entries = entries(list)?,
                     None => view.count = Some(count(payload)?),
                 }
@@ -50,8 +51,9 @@ impl View {
     fn change(&mut self, room: &str, payload: &str) -> Result<(), Fault> {
         let view = self.rooms.get_mut(room);
         let Some(view) = view else { return Err(Fault::new(format!("{payload} from outside"))) };
+        let (change, away) = split_away(payload);
         let list = |key: &str| {
-            let rest = payload.strip_prefix(&format!("{{\"{key}\":["));
+            let rest = change.strip_prefix(&format!("{{\"{key}\":["));
             rest.and_then(|rest| rest.strip_suffix("]}"))
         };
         if let Some(joined) = list("joined") {
@@ -59,9 +61,18 @@ impl View {
                 let known = view.entries.insert(id, entry);
                 ensure!(known.is_none(), "{payload} about a known member");
             }
+            view.away.extend(away);
         } else if let Some(left) = list("left") {
             let known = view.entries.remove(left.trim_matches('"'));
             ensure!(known.is_some(), "{payload} about an unknown member");
+            view.away.remove(left.trim_matches('"'));
+        } else if let Some(id) = list("away") {
+            let id = id.trim_matches('"').to_owned();
+            let is_new = view.entries.contains_key(&id) && view.away.insert(id);
+            ensure!(is_new, "{payload} about a member that is away, or not a member");
+        } else if let Some(id) = list("back") {
+            let was_away = view.away.remove(id.trim_matches('"'));
+            ensure!(was_away, "{payload} about a member that is not away");
         } else if let Some(changed) = list("changed") {
             for (id, entry) in entries(changed)? {
                 let known = view.entries.insert(id, entry.clone());
@@ -74,6 +85,15 @@ impl View {
         }
         Ok(())
     }
+}
+
+/// Splits off the ids of those that are away behind a list of members.
+fn split_away(payload: &str) -> (String, BTreeSet<String>) {
+    let Some((list, away)) = payload.split_once("],\"away\":[\"") else {
+        return (payload.to_owned(), BTreeSet::new());
+    };
+    let away = away.trim_end_matches("\"]}").split("\",\"");
+    (format!("{list}]}}"), away.map(str::to_owned).collect())
 }
 
 /// Splits a list into entries. Every id follows `["`, which the infos of plans never contain.

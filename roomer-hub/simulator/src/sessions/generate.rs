@@ -6,7 +6,7 @@ use crate::random::Source;
 
 /// Generates a plan.
 pub fn plan(source: &mut impl Source) -> Plan {
-    let setup = setup(source);
+    let mut setup = setup(source);
     let slots = source.pick(&[2, 3, 3, 4, SLOTS as u32]);
     let calm = source.pick(&[1, 2, 4]);
     let mut steps = Vec::new();
@@ -37,6 +37,8 @@ pub fn plan(source: &mut impl Source) -> Plan {
             _ => traffic(source, slot, &mut steps),
         }
     }
+    // Drawn last, so that the other plans stay as they are.
+    setup.announces_away = source.one_in(3);
     Plan { setup, steps }
 }
 
@@ -56,6 +58,7 @@ fn setup(source: &mut impl Source) -> Setup {
         ack_every: source.pick(&[0, 0, 1, 3, 16]),
         drain: (source.pick(&[500, 4000]), source.pick(&[1, 10, 1000])),
         ending: source.pick(&[Ending::Close, Ending::Expire, Ending::Shutdown, Ending::Drain]),
+        announces_away: false,
     }
 }
 

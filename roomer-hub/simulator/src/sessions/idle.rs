@@ -22,6 +22,7 @@ impl Harness<'_> {
         self.check_held()?;
         for number in 0..self.sessions.len() {
             if self.sessions[number].is_open() {
+                self.check_shown_away(number)?;
                 self.check_session(number)
                     .map_err(|Fault(what)| Fault::new(format!("idle, session {number}: {what}")))?;
             }

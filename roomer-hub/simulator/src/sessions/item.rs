@@ -26,7 +26,13 @@ pub enum What {
     /// rejected packet.
     Extended { room: &'static str, event: &'static str, payload: String },
     /// The member list of a room for an extended client.
-    Members { room: &'static str, id: &'static str, members: BTreeSet<String> },
+    Members {
+        room: &'static str,
+        id: &'static str,
+        members: BTreeSet<String>,
+        /// The ids of those that are away.
+        away: BTreeSet<String>,
+    },
 }
 
 impl What {
@@ -38,9 +44,13 @@ impl What {
             What::Extended { room, event, payload } => {
                 frame_len(around + room.len() + event.len() + payload.len())
             }
-            What::Members { room, id, members } => {
-                let listed: usize = members.iter().map(|member| member.len() + 1).sum();
-                let payload = "{\"members\":[".len() + listed - 1 + "]}".len();
+            What::Members { room, id, members, away } => {
+                let sum = |list: &BTreeSet<String>| list.iter().map(|item| item.len() + 1).sum();
+                let (listed, mut away_len): (usize, usize) = (sum(members), sum(away));
+                if away_len > 0 {
+                    away_len += ",\"away\":[]".len() - 1;
+                }
+                let payload = "{\"members\":[".len() + listed - 1 + "]}".len() + away_len;
                 frame_len(around + room.len() + "join_ack".len() + id.len() + payload)
             }
         }
@@ -59,13 +69,18 @@ impl What {
                 let payload = payload.as_bytes();
                 packet == PacketRef { room, event, dst: "", src: "", payload }
             }
-            What::Members { id, members, .. } => {
+            What::Members { id, members, away, .. } => {
                 let is_ack = (packet.room, packet.event, packet.dst, packet.src)
                     == (*room, "join_ack", "", *id);
-                let listed = packet.payload.strip_prefix(b"{\"members\":[[");
-                let listed = listed.and_then(|listed| listed.strip_suffix(b"]]}"));
-                let listed = listed.and_then(|listed| std::str::from_utf8(listed).ok());
-                let Some(listed) = listed.filter(|_| is_ack) else { return false };
+                let payload = std::str::from_utf8(packet.payload).unwrap_or_default();
+                let (listed, found_away) = match payload.split_once("]],\"away\":[") {
+                    Some((listed, away)) => (listed, away.strip_suffix("]}")),
+                    None => (payload.strip_suffix("]]}").unwrap_or_default(), None),
+                };
+                let found_away = found_away.iter().flat_map(|ids| ids.split(','));
+                let is_away = found_away.map(str::to_owned).collect::<BTreeSet<_>>() == *away;
+                let listed = listed.strip_prefix("{\"members\":[[");
+                let Some(listed) = listed.filter(|_| is_ack && is_away) else { return false };
                 let found: Vec<_> =
                     listed.split("],[").map(|member| format!("[{member}]")).collect();
                 found.len() == members.len()

@@ -191,6 +191,13 @@ impl Harness<'_> {
             self.sessions[number].confirm();
         }
         self.check_detached(at)?;
+        let mut shown = self.sessions.iter().filter(|session| session.is_shown_away);
+        let wrong = shown.find(|session| session.socket().is_some());
+        ensure!(
+            wrong.is_none(),
+            "{} is shown as away, and has a socket",
+            wrong.map_or(0, |s| s.id)
+        );
         if self.session_on(at).is_some() && !self.tasks.is_done(self.sockets[at].task) {
             self.check_leftover(at)?;
         }

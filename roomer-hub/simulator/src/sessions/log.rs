@@ -119,7 +119,7 @@ impl Harness<'_> {
         found.ok_or_else(|| Fault::new(format!("an unknown id: {id}")))
     }
 
-    fn by_key(&self, key: ConnKey) -> Result<usize, Fault> {
+    pub(super) fn by_key(&self, key: ConnKey) -> Result<usize, Fault> {
         let found = self.sessions.iter().rposition(|session| session.key == key);
         found.ok_or_else(|| Fault::new(format!("an unknown key: {key:?}")))
     }
@@ -179,6 +179,7 @@ impl Harness<'_> {
                 let number = self.by_key(key)?;
                 self.check_closed(number, code, polled)
             }
+            RecordedInput::Away(key, is_away) => self.check_away(key, is_away, polled),
             other => Err(Fault::new(format!("an unexpected input: {other:?}"))),
         }
     }
@@ -293,7 +294,8 @@ impl Harness<'_> {
                             let ids = self.sessions.iter().map(|session| session.id);
                             let ids = ids.filter(|&id| members.contains(id));
                             let members = ids.map(|id| self.entry(id)).collect();
-                            What::Members { room, id, members }
+                            let away = self.shown_away(room, to);
+                            What::Members { room, id, members, away }
                         }
                     };
                     self.expect(now, to, Order::After(number), what);
@@ -327,7 +329,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    fn is_extended(&self, client: u16) -> bool {
+    pub(super) fn is_extended(&self, client: u16) -> bool {
         self.sessions
             .iter()
             .rfind(|session| session.client == client)
@@ -347,14 +349,19 @@ impl Harness<'_> {
     fn change(&self, packet: Packet) -> What {
         let about = id_number(packet.payload).unwrap_or_default();
         let payload = match packet.event {
-            "new_member" => format!("{{\"joined\":[{}]}}", self.entry(about)),
+            "new_member" => {
+                let id = format!("\"{}\"", text(about));
+                let is_away = self.shown_away(packet.room, u16::MAX).contains(&id);
+                let away = if is_away { format!(",\"away\":[{id}]") } else { String::new() };
+                format!("{{\"joined\":[{}]{away}}}", self.entry(about))
+            }
             "member_left" => format!("{{\"left\":[\"{}\"]}}", text(about)),
             _ => return What::Plain(Output::Packet(packet)),
         };
         What::Extended { room: packet.room, event: "roomer:members", payload }
     }
 
-    fn expect(&mut self, now: Duration, client: u16, order: Order, what: What) {
+    pub(super) fn expect(&mut self, now: Duration, client: u16, order: Order, what: What) {
         let buffer = self.plan.setup.buffer;
         let session = self.sessions.iter_mut().rfind(|session| session.client == client);
         if let Some(session) = session {

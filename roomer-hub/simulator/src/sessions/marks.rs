@@ -19,6 +19,8 @@ marks! {
     LostMidMessage = "a socket lost for a message that stops in the middle",
     LostMidFrame = "a socket lost in the middle of a frame",
     MissedWhileAway = "a packet for a session without a socket",
+    ShownAway = "a member that is shown as away",
+    ShownBack = "a member that is shown as back",
     HandlerAway = "a handler that acts for its caller without a socket",
     HandlerDropped = "a handler dropped with its session",
     ActedWhileAway = "the application acts on a session without a socket",

@@ -10,12 +10,14 @@
 //! | `item` | a packet that a client must receive |
 //! | `session` | the model of a session: the packets that it keeps and expects, and the tokens that it accepts |
 //! | `log` | compares each input of the hub with the model |
+//! | `away` | the notices about clients without a socket |
 //! | `handshake` | when a handshake is rejected or abandoned |
 //! | `lifecycle` | when a session is detached, resumed, rejected or ended |
 //! | `idle` | invariants while no task is woken, and the final checks of a plan |
 //! | `marks` | coverage marks |
 
 mod application;
+mod away;
 mod device;
 mod generate;
 mod handshake;

@@ -38,6 +38,8 @@ pub struct Setup {
     /// The deadline of a drain, and its rate in connections per second.
     pub drain: (u32, u16),
     pub ending: Ending,
+    /// True if rooms other than `root` announce who is away.
+    pub announces_away: bool,
 }
 
 /// How a plan ends, once all clients have reconnected.

@@ -52,6 +52,8 @@ pub struct Session {
     pub is_extended: bool,
     pub user: u8,
     pub place: Place,
+    /// True if others were notified that the client is away.
+    pub is_shown_away: bool,
     /// The socket whose task keeps the session.
     pub keeper: usize,
     /// The packets that the client has not received, in order of decision.
@@ -121,6 +123,7 @@ impl Session {
             is_extended,
             user: 0,
             place: Place::Socket(keeper),
+            is_shown_away: false,
             keeper,
             items: VecDeque::new(),
             got: Vec::new(),

@@ -29,6 +29,9 @@ impl Setup {
             .write_timeout(millis(self.write))
             .handshake_timeout(HANDSHAKE_TIMEOUT)
             .drain(millis(self.drain.0), self.drain.1.into());
+        if self.announces_away {
+            builder = builder.announce_away("r").announce_away("ro");
+        }
         if let Some(budget) = self.budget() {
             builder = builder.memory_budget(budget);
         }

@@ -268,6 +268,8 @@ fn the_payloads_of_the_page_are_read() {
     let lists = (changes.joined.len(), changes.left.len(), changes.changed.len());
     assert_eq!(lists, (1, 1, 1));
     assert_eq!(members(r#"{"count":3}"#).count, Some(3));
+    let away = members(r#"{"away":["6a1f0c9e-52f1-4b7c-9f0e-3a5d1c8b7e20"]}"#).away;
+    assert_eq!(members(r#"{"back":["6a1f0c9e-52f1-4b7c-9f0e-3a5d1c8b7e20"]}"#).back, away);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Tests of the test kit together with the engine: each runs whole servers and clients in virtual
 //! time.
 
+mod away;
 mod handshakes;
 mod histories;
 mod member_changes;

@@ -1,0 +1,168 @@
+//! Members that are away: they have lost their sockets, and may return to their sessions.
+//!
+//! Only rooms that a pattern names announce it, and only to extended members.
+
+use roomer_proto::{ConnId, PacketRef};
+
+use crate::config::{Presence, RoomPattern};
+use crate::hub::Hub;
+use crate::keys::{ConnKey, PeerKey, RoomKey};
+use crate::peers::RoomGuests;
+use crate::record::{Context, NoticeKind, RareRecord, Record};
+use crate::room::Room;
+use crate::tables::Tables;
+
+impl Hub {
+    /// Lets the extended members of rooms that are created from now on know which others are away
+    /// ([`Input::Away`](crate::Input::Away)). `pattern` is a room's name, or a prefix of names followed
+    /// by `*`. It has no effect on rooms without [full presence](Presence::Full), which do not show
+    /// others.
+    pub fn announce_away(&mut self, pattern: &str) {
+        self.tables.away_rooms.push(RoomPattern::new(pattern));
+    }
+
+    /// Returns true if [`announce_away`](Self::announce_away) was called. Otherwise
+    /// [`Input::Away`](crate::Input::Away) has no effect.
+    #[must_use]
+    pub fn announces_away(&self) -> bool {
+        !self.tables.away_rooms.is_empty()
+    }
+
+    /// Records whether a connection is away, and notifies the other extended members of its rooms.
+    pub(crate) fn set_away<'a>(&mut self, conn: ConnKey, is_away: bool) -> Context<'a> {
+        let context = Context::of(conn, PacketRef::default());
+        if !self.announces_away() {
+            return context;
+        }
+        let Tables { conns, rooms, .. } = &mut self.tables;
+        let Some(entry) = conns.get_mut(conn).filter(|entry| entry.is_away != is_away) else {
+            return context;
+        };
+        entry.is_away = is_away;
+        self.output.records.push(Record::Rare(RareRecord::AwayChanged(conn)));
+        let mut text = None;
+        for seat in entry.seats.iter() {
+            let room = &rooms[seat.room];
+            let others = room.extended_members() - usize::from(entry.extended);
+            if !room.announces_away || others == 0 {
+                continue;
+            }
+            // One text for all rooms: there may be a thousand.
+            let text = *text.get_or_insert_with(|| {
+                self.output.add_text(|out| write_change(is_away, &entry.id, out))
+            });
+            // As with its join and leave, the connection itself is left out.
+            let kind = NoticeKind::Membership;
+            let record = RareRecord::Members { room: seat.room, text, kind };
+            self.output.records.push(Record::Rare(record));
+        }
+        context
+    }
+
+    /// Records whether a guest is away, and notifies the extended members of its rooms.
+    pub(crate) fn set_guest_away(&mut self, peer: PeerKey, id: ConnId, is_away: bool) {
+        if self.tables.guest_tables.tag(peer).is_none() {
+            self.rejected_peer_inputs.wrong_peer += 1;
+            return;
+        }
+        let Some(key) = self.tables.find_guest(&id) else { return };
+        let Tables { guest_tables, rooms, .. } = &mut self.tables;
+        let guest = &mut guest_tables.guests[key];
+        if guest.peer != peer || guest.is_away == is_away {
+            return;
+        }
+        guest.is_away = is_away;
+        let mut text = None;
+        for seat in guest.seats.iter() {
+            let room = &rooms[seat.room];
+            if !room.announces_away || room.extended_members() == 0 {
+                continue;
+            }
+            // One text for all rooms, as for a connection.
+            let text = *text
+                .get_or_insert_with(|| self.output.add_text(|out| write_change(is_away, &id, out)));
+            let kind = NoticeKind::Membership;
+            let record = RareRecord::Members { room: seat.room, text, kind };
+            self.output.records.push(Record::Rare(record));
+        }
+    }
+
+    /// Completes the `join_ack` of an extended client in a room that announces who is away.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn write_ack_end(&mut self, conn: ConnKey, key: RoomKey) {
+        let (tables, end) = (&self.tables, &mut self.output.ack_end);
+        end.clear();
+        end.push(b']');
+        tables.write_away(conn, &tables.rooms[key], end);
+        let histories = tables.histories.as_ref().filter(|_| tables.rooms[key].remembers);
+        // Its bracket precedes the ids.
+        let position = histories.and_then(|histories| histories.ack_end.strip_prefix(']'));
+        end.extend_from_slice(position.unwrap_or("}").as_bytes());
+    }
+}
+
+impl Tables {
+    /// Returns true if a connection has lost its socket ([`Input::Away`](crate::Input::Away)); false if
+    /// it is gone.
+    #[must_use]
+    pub fn is_away(&self, conn: ConnKey) -> bool {
+        self.conns.get(conn).is_some_and(|conn| conn.is_away)
+    }
+
+    /// Returns the ids of the connections that are away. The order has no meaning, but is reproducible.
+    pub(crate) fn away(&self) -> impl Iterator<Item = ConnId> {
+        // A hub whose rooms do not announce it has none, and need not visit its connections.
+        let conns = (!self.away_rooms.is_empty()).then(|| self.conns.values());
+        conns.into_iter().flatten().filter(|conn| conn.is_away).map(|conn| conn.id)
+    }
+
+    /// Returns the ids of the guests of a peer that are away. The order has no meaning, but is
+    /// reproducible.
+    pub(crate) fn guests_away(&self, peer: PeerKey) -> impl Iterator<Item = ConnId> {
+        let guests = self.guest_tables.guests.values();
+        guests.filter(move |guest| guest.peer == peer && guest.is_away).map(|guest| guest.id())
+    }
+
+    /// Returns true if a room of this name announces who is away.
+    pub(crate) fn has_away(&self, name: &str, presence: Presence) -> bool {
+        presence == Presence::Full && self.away_rooms.iter().any(|pattern| pattern.matches(name))
+    }
+
+    /// Appends the part of a `join_ack` about the members that are away. It leaves out the receiver,
+    /// which is not away when it gets this.
+    fn write_away(&self, receiver: ConnKey, room: &Room, out: &mut Vec<u8>) {
+        let conns = room.members().iter().filter(|conn| *conn != receiver);
+        let conns = conns.map(|conn| &self.conns[conn]).filter(|conn| conn.is_away);
+        let guests = room.guests().map_or(&[][..], RoomGuests::members).iter();
+        let guests = guests.map(|entry| &self.guest_tables.guests[entry.guest]);
+        let guests = guests.filter(|guest| guest.is_away).map(|guest| guest.id());
+        // A join notifies all members, so visiting each of them does not cost more.
+        let mut begin = &b",\"away\":[\""[..];
+        for id in conns.map(|conn| conn.id).chain(guests) {
+            out.extend_from_slice(begin);
+            out.extend_from_slice(id.as_ref());
+            begin = b"\",\"";
+        }
+        if begin == b"\",\"" {
+            out.extend_from_slice(b"\"]");
+        }
+    }
+}
+
+/// Appends the end of the notice that a member has joined, with what follows its entry.
+pub(crate) fn end_joined(room: &Room, id: &ConnId, is_away: bool, out: &mut Vec<u8>) {
+    out.push(b']');
+    if is_away && room.announces_away {
+        out.extend_from_slice(b",\"away\":[\"");
+        out.extend_from_slice(id.as_ref());
+        out.extend_from_slice(b"\"]");
+    }
+    out.push(b'}');
+}
+
+fn write_change(is_away: bool, id: &ConnId, out: &mut Vec<u8>) {
+    out.extend_from_slice(if is_away { b"{\"away\":[\"" } else { b"{\"back\":[\"" });
+    out.extend_from_slice(id.as_ref());
+    out.extend_from_slice(b"\"]}");
+}

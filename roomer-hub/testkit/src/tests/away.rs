@@ -1,0 +1,128 @@
+//! Members that are away, in rooms that announce it.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use roomer_engine::{Builder, Presence, Server};
+use roomer_proto::ROOT;
+use roomer_proto::extended::MEMBERS;
+
+use crate::{Client, Handshake, World};
+
+const WINDOW: Duration = Duration::from_secs(30);
+
+fn world(builder: Builder) -> World {
+    World::new(1, builder.announce_away("team").resume_window(WINDOW))
+}
+
+/// Connects extended clients that join these rooms.
+fn enter(world: &mut World, count: usize, rooms: &[&str]) -> Vec<Client> {
+    let clients: Vec<_> = (0..count).map(|_| world.connect_extended(Handshake::new())).collect();
+    clients.iter().for_each(|client| rooms.iter().for_each(|room| client.join(room)));
+    world.settle();
+    clients
+}
+
+/// Counts the changes of members that a client gets from now on.
+fn changes(client: &Client) -> Rc<Cell<u32>> {
+    let count = Rc::new(Cell::new(0));
+    let counted = count.clone();
+    client.on(MEMBERS, move |_, _| counted.set(counted.get() + 1));
+    count
+}
+
+#[test]
+fn members_are_away_until_they_return() {
+    let mut world = world(Server::builder());
+    let clients = enter(&mut world, 2, &["team"]);
+    let plain = world.connect();
+    plain.join("team");
+    world.settle();
+    let [ann, bob] = &clients[..] else { panic!() };
+    ann.reset();
+    world.settle();
+    assert!(bob.is_member_away("team", &ann.id()));
+    assert!(!bob.is_member_away(ROOT, &ann.id()), "root does not announce it");
+    // A newcomer, and one that joins once more, whose list is compared with its changes so far.
+    let [eve] = &enter(&mut world, 1, &["team"])[..] else { panic!() };
+    assert!(eve.is_member_away("team", &ann.id()));
+    bob.join("team");
+    world.settle();
+    let again = world.reconnect(ann);
+    world.settle();
+    assert!(again.is_resumed());
+    for client in [bob, eve] {
+        assert!(!client.is_member_away("team", &ann.id()));
+        assert_eq!(client.members("team").unwrap().len(), 4);
+    }
+    assert!(!again.is_member_away("team", &ann.id()));
+    assert_eq!(plain.members("team").unwrap().len(), 4);
+}
+
+#[test]
+fn members_that_are_away_leave_when_their_session_ends() {
+    let mut world = world(Server::builder());
+    let clients = enter(&mut world, 2, &["team"]);
+    let [ann, bob] = &clients[..] else { panic!() };
+    ann.reset();
+    world.settle();
+    assert!(bob.is_member_away("team", &ann.id()));
+    world.advance(WINDOW);
+    assert_eq!(bob.members("team"), Some(vec![bob.id()]));
+    assert!(!bob.is_member_away("team", &ann.id()));
+}
+
+#[test]
+fn a_client_that_changes_its_network_is_never_away() {
+    let mut world = world(Server::builder());
+    let clients = enter(&mut world, 2, &["team"]);
+    let [ann, bob] = &clients[..] else { panic!() };
+    let changes = changes(bob);
+    // The old socket still looks open.
+    let again = world.reconnect(ann);
+    world.settle();
+    assert!(again.is_resumed());
+    assert_eq!(changes.get(), 0);
+}
+
+#[test]
+fn a_client_without_a_session_is_gone_at_once() {
+    let builder = Server::builder().announce_away("*").resume_window(Duration::ZERO);
+    let mut world = World::new(1, builder);
+    let clients = enter(&mut world, 2, &["team"]);
+    clients[0].reset();
+    world.settle();
+    assert_eq!(clients[1].members("team"), Some(vec![clients[1].id()]));
+}
+
+#[test]
+fn a_client_that_is_put_into_a_room_while_it_is_away_is_away_there() {
+    let mut world = world(Server::builder());
+    let clients = enter(&mut world, 2, &[]);
+    let [ann, bob] = &clients[..] else { panic!() };
+    bob.join("team");
+    ann.reset();
+    world.settle();
+    let conn = world.server().conn(ann.id()).unwrap();
+    conn.join("team");
+    world.settle();
+    assert!(bob.is_member_away("team", &ann.id()));
+    let again = world.reconnect(ann);
+    world.settle();
+    // To itself it was never away: the view of a client checks its lists.
+    assert_eq!(again.members("team").unwrap().len(), 2);
+    assert!(!bob.is_member_away("team", &ann.id()));
+}
+
+#[test]
+fn rooms_that_do_not_show_others_do_not_announce_it() {
+    for presence in [Presence::Count, Presence::Off] {
+        let mut world = world(Server::builder().presence("team", presence));
+        let clients = enter(&mut world, 2, &["team"]);
+        let changes = changes(&clients[1]);
+        clients[0].reset();
+        world.settle();
+        assert_eq!(changes.get(), 0);
+    }
+}
