@@ -7,9 +7,10 @@ use tungstenite::protocol::frame::coding::OpCode;
 
 use super::violation::{Violation, valid_close_code};
 
-/// The length of a masked control frame's header. Payloads of up to 125 bytes, the maximum of
-/// control frames, need no extended length.
-const CONTROL_HEADER_LEN: usize = 2 + 4;
+/// The length of a control frame's header, without the masking key of a client. Payloads of up to 125
+/// bytes, the maximum of control frames, need no extended length.
+const CONTROL_HEADER_LEN: usize = 2;
+const MASKING_KEY_LEN: usize = 4;
 
 /// A reserved bit is set without a negotiated meaning.
 pub(super) const RESERVED_BITS: Violation = Violation::protocol("reserved bits are set");
@@ -84,7 +85,8 @@ impl FrameHead {
                 return Err(RESERVED_BITS);
             }
             // Like the Go original, treats a short length in the extended form as too long.
-            if self.header_len > CONTROL_HEADER_LEN {
+            let key_len = if is_client { 0 } else { MASKING_KEY_LEN };
+            if self.header_len > CONTROL_HEADER_LEN + key_len {
                 return Err(Violation::protocol("control frame is above 125 bytes"));
             }
         }

@@ -186,3 +186,16 @@ fn a_header_alone_is_enough() {
         }
     }
 }
+
+/// What a client rejects in the frames of its server, which are not masked.
+#[test]
+fn control_frames_of_a_server_above_125_bytes() {
+    for first in [CLOSE, PING, PONG] {
+        for length in [[126, 0, 126], [126, 0, 2], [126, 255, 255]] {
+            let mut wire = [&[first][..], &length[..]].concat();
+            let (limits, mut session) = (Limits::default(), Session::client());
+            let violation = session.feed(&limits, &mut wire).next().unwrap().unwrap_err();
+            assert_eq!(violation.reason, "control frame is above 125 bytes");
+        }
+    }
+}
