@@ -12,6 +12,7 @@ use super::lifecycle::{Client, State};
 use super::members::Members;
 use super::outbox::{Kind, item};
 use super::room::{Pending, Room};
+use super::transmit::PROBE_PACKET;
 use crate::extended::{INFO, Info, TOKEN};
 use crate::{JOIN, LEAVE, PacketRef, ROOT};
 
@@ -70,8 +71,7 @@ impl Client {
     /// Returns true if the client is in a room on the current connection.
     #[must_use]
     pub fn is_in(&self, room: &str) -> bool {
-        self.state == State::Open
-            && self.rooms.get(room).is_some_and(|room| room.is_in && room.is_wanted)
+        self.state == State::Open && self.rooms.get(room).is_some_and(|room| room.is_joined())
     }
 
     /// Returns the names of the rooms that the application has joined, sorted.
@@ -132,6 +132,13 @@ impl Client {
             (false, true) => (Pending::Leave, LEAVE, Kind::Leave),
             _ => return,
         };
+        // A removal by the server looks like the answer to the leave. Unconfirmed messages to the room
+        // would then be lost, unless the answer to a probe ahead of the leave confirms them. An extended
+        // server reports each message that it rejects.
+        if request == Pending::Leave && self.session.is_none() && self.outbox.has_unconfirmed(name)
+        {
+            self.outbox.request(item(&PROBE_PACKET, Kind::Probe));
+        }
         // The number is assigned in `pump`, when the request gets its place in the send order.
         (room.pending, room.number, room.is_doubtful) = (Some(request), None, false);
         let memory = room.memory.as_ref().filter(|_| request == Pending::Join);

@@ -139,12 +139,18 @@ impl Outbox {
         self.confirm(now, self.confirmed + self.written as u64);
     }
 
-    /// Commits a probe, after all other packets.
-    pub(super) fn probe(&mut self, now: Duration, item: Item) {
+    /// Commits a probe, after all other packets. Returns its number.
+    pub(super) fn probe(&mut self, now: Duration, item: Item) -> u64 {
         let number = self.commit(now, item);
         self.probes.push_back(number);
         self.asked(now);
         self.must_probe = false;
+        number
+    }
+
+    /// Returns true if a message to a room is not confirmed.
+    pub(super) fn has_unconfirmed(&self, room: &str) -> bool {
+        self.sent.iter().any(|item| item.kind == Kind::Message && item.room == *room)
     }
 
     /// Returns true if an unanswered probe follows the packet with this number.

@@ -287,8 +287,9 @@ impl Client {
         let (previous_id, was_open) = (entry.id, entry.is_in);
         let before = entry.joined(id, Members::parse(payload));
         entry.saw(now);
-        if !entry.is_wanted {
-            // The application left the room during the join, so the leave can be sent now.
+        if !entry.is_wanted || entry.pending.is_some() {
+            // The application left the room during the join, so the leave can be sent now. Or it has
+            // joined again before the leave was answered, and only the next join counts.
             return self.request_room(name);
         }
         let is_first = !core::mem::replace(&mut entry.was_in, true);
@@ -328,8 +329,12 @@ impl Client {
                 self.outbox.must_probe |= !self.outbox.is_probed(number);
             }
             (None, true) => self.removed(name),
-            (_, is_wanted) => {
+            (pending, is_wanted) => {
                 entry.pending = None;
+                // Before the answer to the probe ahead of the leave, it is the notice of a removal.
+                if pending == Some(Pending::Leave) && self.session.is_none() {
+                    self.give_up(name);
+                }
                 if !is_wanted && !is_quiet {
                     self.events.push_back(Event::Left { room: name.into() });
                 }
@@ -353,15 +358,20 @@ impl Client {
         let Some(entry) = self.rooms.remove(name) else { return };
         let room = ByteString::from(name);
         self.events.push_back(match (entry.pending, entry.is_wanted) {
-            (Some(_), true) => Event::Refused { room },
             (Some(_), false) => Event::Left { room },
-            (None, _) => Event::Removed { room },
+            (None, _) if entry.was_in => Event::Removed { room },
+            _ => Event::Refused { room },
         });
-        for item in self.outbox.give_up(name) {
-            self.report(item, LostReason::Unconfirmed);
-        }
+        self.give_up(name);
         for item in self.outbox.discard(name) {
             self.report(item, LostReason::Unsent);
+        }
+    }
+
+    /// Reports the unconfirmed messages to a room as lost.
+    fn give_up(&mut self, name: &str) {
+        for item in self.outbox.give_up(name) {
+            self.report(item, LostReason::Unconfirmed);
         }
     }
 

@@ -49,7 +49,13 @@ impl Room {
     pub(super) fn is_open(&self, is_late: bool) -> bool {
         // More than one, because the list includes this client.
         let has_company = is_late || !self.is_waiting || self.members.count() > 1;
-        self.is_in && self.is_wanted && has_company
+        self.is_joined() && has_company
+    }
+
+    /// Returns true if the client is in the room and stays there. A leave may be on the way while the
+    /// application already joins again: the server would drop messages that follow the leave.
+    pub(super) fn is_joined(&self) -> bool {
+        self.is_in && self.is_wanted && self.pending.is_none()
     }
 
     /// Returns true if the room needs no state.

@@ -94,7 +94,10 @@ impl Client {
             let is_open = |name: &str| rooms.get(name).is_some_and(|room| room.is_open(is_late));
             let Some(item) = self.outbox.next(now, limits, is_open) else { return };
             let (kind, room) = (item.kind, item.room.clone());
-            let number = self.outbox.commit(now, item);
+            let number = match kind {
+                Kind::Probe => self.outbox.probe(now, item),
+                _ => self.outbox.commit(now, item),
+            };
             // Recorded to check later whether a probe was sent after this request.
             if matches!(kind, Kind::Join | Kind::Leave)
                 && let Some(entry) = self.rooms.get_mut(&*room)

@@ -64,8 +64,7 @@ impl Client {
         // An extended server is probed only for a doubtful room, since it confirms packets by
         // count.
         if self.outbox.must_probe || is_due && self.session.is_none() {
-            let probe = PacketRef { room: PROBE, event: LEAVE, ..PacketRef::default() };
-            self.outbox.probe(now, item(&probe, Kind::Probe));
+            self.outbox.probe(now, item(&PROBE_PACKET, Kind::Probe));
         }
         while !sink.is_full()
             && let Some(item) = self.outbox.write_next()
@@ -159,6 +158,9 @@ impl Sink for Frames<'_> {
 /// A room that this client cannot join. The server acknowledges the request to leave it like any
 /// other; see `outbox.rs`.
 pub(super) const PROBE: &str = "\0probe";
+
+pub(super) const PROBE_PACKET: PacketRef<'_> =
+    PacketRef { room: PROBE, event: LEAVE, dst: "", src: "", payload: &[] };
 
 const BINARY: OpCode = OpCode::Data(Data::Binary);
 const CLOSE: OpCode = OpCode::Control(Control::Close);

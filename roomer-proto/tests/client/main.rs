@@ -7,4 +7,5 @@ mod compression;
 mod foreign;
 mod garbage;
 mod handshake;
+mod leaving;
 mod support;

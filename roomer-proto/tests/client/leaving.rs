@@ -1,0 +1,107 @@
+//! Leaving a room that is joined again, or from which the server removes the client at the same time.
+
+use roomer_proto::client::{Client, Event, LostReason};
+use roomer_proto::{JOIN, JOIN_ACK, LEAVE, LEAVE_ACK, Packet, PacketRef, ROOT};
+
+use crate::support::{ID, NOW, events, receive, transmit, upgraded};
+
+fn answer(client: &mut Client, room: &str, event: &str) {
+    receive(client, &PacketRef { room, event, src: ID, payload: b"[]", dst: "" });
+}
+
+/// A client of a plain server, in the lobby.
+fn in_lobby() -> Client {
+    let mut client = upgraded();
+    answer(&mut client, ROOT, JOIN_ACK);
+    client.join(NOW, "lobby").unwrap();
+    assert_eq!(sent(&mut client), ["lobby join"]);
+    answer(&mut client, "lobby", JOIN_ACK);
+    events(&mut client);
+    client
+}
+
+/// Returns the rooms and events of the packets that the client sends.
+fn sent(client: &mut Client) -> Vec<String> {
+    let mut wire = transmit(client);
+    let mut frames = roomer_proto::websocket::Session::new();
+    let limits = roomer_proto::websocket::Limits::default();
+    let mut feed = frames.feed(&limits, &mut wire);
+    let mut sent = Vec::new();
+    while let Some(Ok(event)) = feed.next() {
+        if let roomer_proto::websocket::Event::Message { data, .. } = event {
+            let Packet { room, event, .. } = Packet::decode(data.to_vec().into()).unwrap();
+            sent.push(format!("{room} {event}"));
+        }
+    }
+    sent
+}
+
+#[test]
+fn a_message_waits_until_the_room_is_joined_again() {
+    let mut client = in_lobby();
+    client.leave(NOW, "lobby");
+    assert_eq!(sent(&mut client), [format!("lobby {LEAVE}")]);
+    client.join(NOW, "lobby").unwrap();
+    // Sent now, it would reach the server behind the leave, and be dropped.
+    client.send(NOW, "lobby", "chat", None, b"hi").unwrap();
+    assert!(!client.is_in("lobby"));
+    assert_eq!(sent(&mut client), [""; 0]);
+    answer(&mut client, "lobby", LEAVE_ACK);
+    assert_eq!(sent(&mut client), [format!("lobby {JOIN}")]);
+    answer(&mut client, "lobby", JOIN_ACK);
+    assert!(client.is_in("lobby"));
+    assert_eq!(sent(&mut client), ["lobby chat"]);
+}
+
+#[test]
+fn a_removal_that_crosses_a_leave_reports_the_messages_before_it() {
+    let mut client = in_lobby();
+    client.send(NOW, "lobby", "chat", None, b"hi").unwrap();
+    client.leave(NOW, "lobby");
+    assert_eq!(sent(&mut client), ["lobby chat", "\0probe leave", "lobby leave"]);
+    // The removal; then the server has dropped the message, and answers the rest.
+    answer(&mut client, "lobby", LEAVE_ACK);
+    let events = events(&mut client);
+    let [Event::Lost(lost), Event::Left { .. }] = &*events else { panic!("{events:?}") };
+    assert_eq!((&*lost.packet.payload, lost.reason), (&b"hi"[..], LostReason::Unconfirmed));
+    answer(&mut client, "\0probe", LEAVE_ACK);
+    answer(&mut client, "lobby", LEAVE_ACK);
+    assert_eq!(crate::support::events(&mut client), []);
+}
+
+#[test]
+fn the_answer_to_a_leave_reports_nothing() {
+    let mut client = in_lobby();
+    client.send(NOW, "lobby", "chat", None, b"hi").unwrap();
+    client.leave(NOW, "lobby");
+    assert_eq!(sent(&mut client), ["lobby chat", "\0probe leave", "lobby leave"]);
+    answer(&mut client, "\0probe", LEAVE_ACK);
+    answer(&mut client, "lobby", LEAVE_ACK);
+    assert_eq!(events(&mut client), [Event::Left { room: "lobby".into() }]);
+}
+
+#[test]
+fn an_earlier_join_that_is_answered_late_is_not_the_later_one() {
+    let mut client = upgraded();
+    answer(&mut client, ROOT, JOIN_ACK);
+    client.join(NOW, "lobby").unwrap();
+    // The server puts the client into the room before it reads the join.
+    answer(&mut client, "lobby", JOIN_ACK);
+    events(&mut client);
+    client.leave(NOW, "lobby");
+    client.join(NOW, "lobby").unwrap();
+    answer(&mut client, "lobby", JOIN_ACK);
+    assert_eq!(events(&mut client), [], "the leave is not answered yet");
+    answer(&mut client, "lobby", LEAVE_ACK);
+    answer(&mut client, "lobby", JOIN_ACK);
+    assert_eq!(events(&mut client), [Event::Joined { room: "lobby".into() }]);
+}
+
+#[test]
+fn a_removal_from_a_room_that_was_never_joined_is_a_rejection() {
+    let mut client = upgraded();
+    answer(&mut client, ROOT, LEAVE_ACK);
+    let events = events(&mut client);
+    let [Event::Opened { .. }, Event::Refused { room }] = &*events else { panic!("{events:?}") };
+    assert_eq!(room, ROOT);
+}
