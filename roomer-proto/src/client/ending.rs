@@ -101,6 +101,11 @@ impl Client {
         for item in self.outbox.reset() {
             self.report(item, LostReason::Unconfirmed);
         }
+        // Unwritten messages are back in the queue, also those of rooms that were left after them.
+        let rooms = &self.rooms;
+        for item in self.outbox.discard(|room| !rooms.contains_key(room)) {
+            self.report(item, LostReason::Unsent);
+        }
         // Must follow `reset`, which queues unwritten requests again for the next session.
         self.lose_requests();
     }

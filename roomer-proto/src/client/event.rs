@@ -26,7 +26,9 @@ pub enum Event {
     Suspended(Failure),
     /// The client will not reconnect. This is its last event.
     Closed(Closing),
-    /// The client has joined a room for the first time.
+    /// The client has joined a room for the first time, or for the first time since the application left
+    /// it. If the application left it and joined again before the server answered, no `Left` precedes this
+    /// event.
     Joined {
         /// The room's name.
         room: ByteString,

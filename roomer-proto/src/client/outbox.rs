@@ -360,9 +360,9 @@ impl Outbox {
     }
 
     /// Removes and returns the queued messages of a room.
-    pub(super) fn discard(&mut self, room: &str) -> VecDeque<Item> {
+    pub(super) fn discard(&mut self, is_over: impl Fn(&str) -> bool) -> VecDeque<Item> {
         let (gone, kept) =
-            core::mem::take(&mut self.queue).into_iter().partition(|i| i.room == room);
+            core::mem::take(&mut self.queue).into_iter().partition(|i| is_over(&i.room));
         self.queue = kept;
         let gone: VecDeque<Item> = gone;
         self.queued_bytes -= gone.iter().map(|item| item.bytes.len()).sum::<usize>();

@@ -363,7 +363,7 @@ impl Client {
             _ => Event::Refused { room },
         });
         self.give_up(name);
-        for item in self.outbox.discard(name) {
+        for item in self.outbox.discard(|room| room == name) {
             self.report(item, LostReason::Unsent);
         }
     }

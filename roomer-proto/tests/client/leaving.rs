@@ -105,3 +105,18 @@ fn a_removal_from_a_room_that_was_never_joined_is_a_rejection() {
     let [Event::Opened { .. }, Event::Refused { room }] = &*events else { panic!("{events:?}") };
     assert_eq!(room, ROOT);
 }
+
+#[test]
+fn a_message_that_was_not_written_before_its_room_was_left_is_reported() {
+    let mut client = in_lobby();
+    // The network accepts nothing, so neither the message nor the leave is written.
+    client.send(NOW, "lobby", "chat", None, b"hi").unwrap();
+    client.leave(NOW, "lobby");
+    client.disconnected(NOW);
+    let events = events(&mut client);
+    let lost = events.iter().filter_map(|event| match event {
+        Event::Lost(lost) => Some((&*lost.packet.payload, lost.reason)),
+        _ => None,
+    });
+    assert!(lost.eq([(&b"hi"[..], LostReason::Unsent)]), "{events:?}");
+}
