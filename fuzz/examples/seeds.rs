@@ -39,6 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     write("frame", frames::seeds())?;
     write("handshake", requests())?;
     write("nats", servers()?)?;
+    write("client", noise(b"client", 30, 600))?;
     write("plan", noise(b"plan", 30, 600))?;
     write("resp", redis_servers()?)?;
     write("snapshot", comings_and_goings())

@@ -14,6 +14,7 @@
 //! in `.bin`. `cargo run --example seeds` generates the seeds.
 #![forbid(unsafe_code)]
 
+mod client;
 mod decode;
 mod frame;
 mod handshake;
@@ -24,6 +25,7 @@ mod resp;
 mod session;
 mod snapshot;
 
+pub use client::client;
 pub use decode::decode;
 pub use frame::frame;
 pub use handshake::handshake;

@@ -20,6 +20,11 @@ fn replay(target: &str, count: usize, body: fn(&[u8])) {
 }
 
 #[test]
+fn client() {
+    replay("client", 30, roomer_fuzz::client);
+}
+
+#[test]
 fn decode() {
     replay("decode", 60, roomer_fuzz::decode);
 }

@@ -10,6 +10,7 @@
 //! | [`members`] | plans for a hub with extended and plain members |
 //! | [`client`] | plans for the client against the whole server |
 //! | [`cluster`] | plans for several nodes over a model of a broker |
+//! | [`scripted`] | plans for the client against a script instead of a server |
 //! | [`server`] | plans for the whole server, checked byte by byte |
 //! | [`sessions`] | plans for sessions that outlive their sockets |
 //! | [`runner`] | runs many seeds on all cores |
@@ -43,6 +44,7 @@ pub mod random;
 pub mod requests;
 #[cfg(feature = "all-plans")]
 pub mod runner;
+pub mod scripted;
 #[cfg(feature = "all-plans")]
 pub mod server;
 #[cfg(feature = "all-plans")]

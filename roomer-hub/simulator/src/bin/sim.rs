@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p roomer-simulator --bin sim -- --seeds N [--start S] [--threads T] \
-//!     [--full | --guests | --requests | --members | --cluster | --sessions | --client]
+//!     [--full | --guests | --requests | --members | --cluster | --sessions | --client | --scripted]
 //! ```
 //!
 //! With `--guests`, the hub has peers with members on other nodes; with `--requests`, extended
@@ -10,7 +10,7 @@
 //! drive the whole server (sessions, outboxes and handlers) byte by byte instead of the hub alone;
 //! with `--cluster`, several nodes over a model of a broker; with `--sessions`, a server whose
 //! clients lose their sockets and reconnect; with `--client`, the client of `roomer-proto` against
-//! that server.
+//! that server, and with `--scripted` against a script that may break the protocol.
 //!
 //! The last line is `N seeds, M steps, R steps/s, F failures`, where R is per thread. The exit status
 //! is 0 only if F is 0. Failing plans are shrunk and printed as tests. With 10,000 seeds or more, a
@@ -31,12 +31,13 @@ use roomer_simulator::hub::report::HubPlans;
 use roomer_simulator::members::report::MemberPlans;
 use roomer_simulator::requests::RequestPlans;
 use roomer_simulator::runner;
+use roomer_simulator::scripted::ScriptedPlans;
 use roomer_simulator::server::ServerPlans;
 use roomer_simulator::sessions::SessionPlans;
 use roomer_simulator::simulation::Simulation;
 
 const USAGE: &str = "usage: sim --seeds N [--start S] [--threads T] \
-    [--full | --guests | --requests | --members | --cluster | --sessions | --client]";
+    [--full | --guests | --requests | --members | --cluster | --sessions | --client | --scripted]";
 
 /// The maximum number of failures that are shrunk and printed.
 const EXPLAINED: usize = 2;
@@ -67,6 +68,7 @@ enum Mode {
     Cluster,
     Sessions,
     Client,
+    Scripted,
 }
 
 fn main() -> ExitCode {
@@ -88,6 +90,7 @@ fn main() -> ExitCode {
         Mode::Server => run::<ServerPlans>(&options),
         Mode::Cluster => run::<ClusterPlans>(&options),
         Mode::Client => run::<ClientPlans>(&options),
+        Mode::Scripted => run::<ScriptedPlans>(&options),
         Mode::Sessions => run::<SessionPlans>(&options),
     }
 }
@@ -111,6 +114,7 @@ fn options() -> Result<Option<Options>, String> {
             "--requests" => options.mode = Mode::Requests,
             "--members" => options.mode = Mode::Members,
             "--client" => options.mode = Mode::Client,
+            "--scripted" => options.mode = Mode::Scripted,
             "--cluster" => options.mode = Mode::Cluster,
             "--sessions" => options.mode = Mode::Sessions,
             "-h" | "--help" => {

@@ -1,0 +1,9 @@
+//! The bytes are the choices from which the simulator generates a plan for a client and its scripted server.
+
+use roomer_simulator::random::ByteSource;
+use roomer_simulator::scripted::{must_hold, plan};
+
+/// Runs the plan that the bytes generate. Panics if a check fails.
+pub fn client(bytes: &[u8]) {
+    must_hold(&plan::generate(&mut ByteSource(bytes)));
+}

@@ -1,0 +1,154 @@
+//! What a client reports to its application, checked by a few rules that hold whatever the server does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use roomer_proto::ConnId;
+use roomer_proto::client::{Client, Event, LostReason, RequestId, State};
+
+use super::plan::ROOMS;
+use crate::fault::{Fault, ensure};
+
+/// A message that the client has accepted.
+#[derive(Debug)]
+pub struct Submitted {
+    pub room: usize,
+    pub lost: Option<LostReason>,
+}
+
+/// A room, by the events alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum View {
+    #[default]
+    Out,
+    In,
+    /// The client was in it when its session ended.
+    Away,
+}
+
+/// What the application knows by the results of its calls and the events.
+#[derive(Default)]
+pub struct Application {
+    pub messages: Vec<Submitted>,
+    /// The requests without an answer.
+    pub requests: BTreeSet<RequestId>,
+    pub rooms: BTreeMap<String, View>,
+    /// The members of each room, by the events, where they are known.
+    members: BTreeMap<String, BTreeSet<String>>,
+    /// The rooms that the application has left, and may have joined again, until an event shows the result.
+    pub left: BTreeSet<String>,
+    /// The client's id, which changes without an event about a member.
+    own: Option<ConnId>,
+    is_open: bool,
+    pub is_closed: bool,
+}
+
+impl Application {
+    /// Checks an event and records what the application learns by it.
+    pub fn event(&mut self, event: &Event) -> Result<(), Fault> {
+        ensure!(!self.is_closed, "{event:?} after the end");
+        let view = |app: &mut Self, room: &str| {
+            let view = app.rooms.entry(room.to_owned()).or_default();
+            *view
+        };
+        match event {
+            Event::Opened { id, is_resumed } => {
+                self.own = Some(*id);
+                ensure!(!self.is_open, "opened twice");
+                self.is_open = true;
+                if !is_resumed {
+                    self.rooms
+                        .values_mut()
+                        .filter(|view| **view == View::In)
+                        .for_each(|view| *view = View::Away);
+                }
+            }
+            Event::Suspended(_) => self.is_open = false,
+            Event::Closed(_) => {
+                self.is_closed = true;
+                ensure!(self.requests.is_empty(), "no answer to {:?}", self.requests);
+            }
+            Event::Joined { room } => {
+                let is_new = view(self, room) == View::Out || self.left.contains(&**room);
+                ensure!(is_new, "joined {room} again");
+                self.set(room, View::In);
+            }
+            Event::Rejoined { room, .. } => {
+                ensure!(view(self, room) == View::Away, "rejoined {room}: {:?}", view(self, room));
+                self.set(room, View::In);
+            }
+            Event::Removed { room } => {
+                ensure!(view(self, room) != View::Out, "removed from {room} without a join");
+                self.set(room, View::Out);
+            }
+            Event::Refused { room } | Event::Left { room } => self.set(room, View::Out),
+            Event::MemberJoined { id, .. } | Event::MemberLeft { id, .. }
+                if self.own == Some(*id) => {}
+            Event::MemberJoined { room, id } => {
+                if let Some(members) = self.members.get_mut(&**room) {
+                    ensure!(members.insert(id.to_string()), "{id} joins {room} twice");
+                }
+            }
+            Event::MemberLeft { room, id } => {
+                if let Some(members) = self.members.get_mut(&**room) {
+                    ensure!(members.remove(&id.to_string()), "{id} leaves {room} twice");
+                }
+            }
+            Event::Lost(lost) => {
+                let text = String::from_utf8_lossy(&lost.packet.payload);
+                let number = text.strip_prefix('c').and_then(|number| number.parse::<usize>().ok());
+                let message = number.and_then(|number| self.messages.get_mut(number));
+                let Some(message) = message else {
+                    return Err(Fault::new(format!("{text:?} was never accepted")));
+                };
+                ensure!(message.lost.is_none(), "{text:?} is lost twice");
+                message.lost = Some(lost.reason);
+            }
+            Event::Answered { request, .. } => {
+                ensure!(self.requests.remove(request), "{request:?} is not open");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, room: &str, view: View) {
+        self.rooms.insert(room.to_owned(), view);
+        self.left.remove(room);
+        // Known again once all events of the batch are applied.
+        self.members.remove(room);
+    }
+
+    /// Compares what the events say with what the client answers.
+    pub fn compare(&mut self, client: &Client) -> Result<(), Fault> {
+        let state = client.state();
+        ensure!(
+            self.is_closed == (state == State::Closed),
+            "{state:?}, closed: {}",
+            self.is_closed
+        );
+        let is_open = state == State::Open;
+        for room in ROOMS {
+            let view = self.rooms.get(room).copied().unwrap_or_default();
+            let (is_in, is_wished) = (client.is_in(room), client.rooms().any(|name| name == room));
+            let expected = is_open && is_wished && view == View::In;
+            let is_open_question = self.left.contains(room);
+            ensure!(
+                is_in == expected || is_open_question,
+                "{room}: {view:?}, wished: {is_wished}, but {is_in}"
+            );
+            let members = client.members(room).filter(|_| view == View::In && is_open);
+            let Some(members) = members else {
+                self.members.remove(room);
+                continue;
+            };
+            let mut ids: BTreeSet<String> = members.ids().map(ToString::to_string).collect();
+            let known = self.members.entry(room.to_owned()).or_insert_with(|| ids.clone());
+            if let Some(own) = self.own {
+                known.remove(own.as_str());
+                ids.remove(own.as_str());
+            }
+            ensure!(*known == ids, "{room}: the events say {known:?}, the list {ids:?}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! The end of a plan: what client and script must agree about.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a panic of a simulation is a fault that is reported"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use roomer_proto::client::{LostReason, State};
+
+use super::plan::Server;
+use super::run::Run;
+use crate::fault::{Fault, ensure};
+
+impl Run<'_> {
+    /// Lets the network and an honest server do all that is left, then compares both sides.
+    pub(super) fn finish(&mut self) -> Result<(), Fault> {
+        (self.is_up, self.is_stalled) = (true, false);
+        self.server.respond(0);
+        for _ in 0..60 {
+            self.advance(Duration::from_secs(3))?;
+            // What the client waits for may come in several rounds.
+            while self.server.handle(1)? {
+                self.settle()?;
+            }
+            self.server.acknowledge("");
+        }
+        if self.plan.server != Server::Hostile {
+            self.settle()?;
+            self.check_messages()?;
+            self.check_received()?;
+            if !self.app.is_closed {
+                self.check_rooms()?;
+            }
+        }
+        // Whatever the server did, a client that is closed reports the rest.
+        self.client.close(self.now);
+        self.advance(Duration::from_secs(60))?;
+        ensure!(self.app.is_closed, "not closed: {:?}", self.client.state());
+        Ok(())
+    }
+
+    /// Both sides agree on the rooms and their members.
+    fn check_rooms(&self) -> Result<(), Fault> {
+        let state = self.client.state();
+        ensure!(state == State::Open, "the client is {state:?}");
+        let wished: BTreeSet<&str> = self.client.rooms().collect();
+        let rooms = self.server.rooms();
+        ensure!(wished == rooms, "the client is in {wished:?}, not {rooms:?}");
+        for room in rooms {
+            let members = self.client.members(room).into_iter().flat_map(|members| members.ids());
+            let mut members: Vec<String> = members.map(ToString::to_string).collect();
+            members.sort_unstable();
+            let expected = self.server.members(room);
+            ensure!(members == expected, "{room} has {expected:?}, not {members:?}");
+        }
+        Ok(())
+    }
+
+    /// Each accepted message was handled once, or is reported; those of one room in order.
+    fn check_messages(&self) -> Result<(), Fault> {
+        let mut last: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut handled = BTreeSet::new();
+        for text in &self.server.handled {
+            let number: usize = text[1..].parse().unwrap();
+            let room = self.app.messages[number].room;
+            let before = last.insert(room, number);
+            ensure!(before.is_none_or(|before| before < number), "{text} after {before:?}");
+            handled.insert(number);
+        }
+        for (number, message) in self.app.messages.iter().enumerate() {
+            let is_handled = handled.contains(&number);
+            match message.lost {
+                None => {
+                    let is_known =
+                        is_handled || self.server.refused.contains(&format!("c{number}"));
+                    ensure!(is_known, "c{number} is missing, and not reported");
+                }
+                Some(LostReason::Unsent) => ensure!(!is_handled, "c{number} was sent"),
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Messages arrive once and in order; all of them in the last session of an extended client.
+    fn check_received(&self) -> Result<(), Fault> {
+        let said = self.server.said.iter();
+        let all: Vec<(String, String)> =
+            said.clone().map(|(_, room, text)| ((*room).to_owned(), text.clone())).collect();
+        let mut rest = all.iter();
+        for message in &self.received {
+            ensure!(rest.any(|other| other == message), "{message:?} is repeated, or out of order");
+        }
+        let sessions = self.server.sessions();
+        let is_whole = self.plan.server == Server::Extended && !self.app.is_closed;
+        for (session, room, text) in said {
+            let has_come = self.received.iter().any(|(_, other)| other == text);
+            // A room that the client was leaving has no messages for the application.
+            let is_left = !self.client.is_in(room);
+            ensure!(
+                !is_whole || *session != sessions || has_come || is_left,
+                "{text} in {room} is missing"
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,27 @@
+//! Situations that the plans have to reach.
+
+crate::coverage::marks! {
+    Opened = "a connection that opens",
+    Resumed = "a session that continues",
+    Ended = "a session or a plain connection that is followed by another one",
+    Rejected = "a handshake that is answered with an error",
+    Violation = "a server that broke the protocol",
+    Final = "a close that is final",
+    GaveUp = "a client without retries",
+    Refused = "a join that the server rejects",
+    Kicked = "a room that the server removes the client from",
+    Moved = "a room that the server puts the client into",
+    KickedWhileLeaving = "a removal while the client leaves and joins",
+    Lost = "a message that is reported as lost",
+    Unsent = "a message that is reported as never sent",
+    Full = "a queue that is full",
+    Answered = "a request that is answered",
+    Unanswered = "a request that fails",
+    Asked = "a request to the client",
+    Missed = "a hole in the memory of a room",
+    Expiring = "a login that expires",
+    Raw = "a message that is not a packet",
+    Error = "a packet that the server refuses",
+    Closed = "a client that its application closes",
+    Slow = "a client that sends more slowly after it exceeded a rate",
+}

@@ -1,0 +1,209 @@
+//! A plan as data: what the application does, and what the server and the network do.
+
+use std::time::Duration;
+
+use crate::random::Source;
+
+/// The rooms of the application.
+pub const ROOMS: [&str; 3] = ["lobby", "other", "root"];
+
+/// The longest plan.
+const MAX_STEPS: u32 = 100;
+
+/// How the server behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// By the plain protocol.
+    Plain,
+    /// By the extended protocol.
+    Extended,
+    /// As the steps say: any packets and bytes besides those of the extended protocol.
+    Hostile,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    // The application.
+    Join(usize),
+    /// Joins and asks for this many of the last messages.
+    JoinWithHistory(usize, u32),
+    Leave(usize),
+    Send(usize),
+    /// Sends to another client.
+    SendTo(usize),
+    /// A request to the server, or to another client; the time limit is in milliseconds.
+    Request {
+        room: usize,
+        is_direct: bool,
+        limit: u64,
+    },
+    Cancel,
+    /// Answers the oldest request to this client.
+    Reply,
+    Fail,
+    Renew,
+    SetInfo,
+    Wake,
+    Close,
+    // The server.
+    /// Handles this many of the client's packets.
+    Handle(usize),
+    /// Rejects joins of a room from here on, or accepts them again.
+    Reject(usize, bool),
+    /// Removes the client from a room.
+    Kick(usize),
+    /// Puts the client into a room.
+    Move(usize),
+    /// Another client joins or leaves a room.
+    Member(usize, usize),
+    /// Another client sends a message to a room.
+    Say(usize),
+    /// Sends an acknowledgement, or asks for one.
+    Ack,
+    Ping,
+    /// Closes the connection with one of [`CLOSES`](super::answers::CLOSES).
+    CloseWith(usize),
+    /// Ends the stream without a close frame.
+    End,
+    /// Forgets all sessions.
+    Forget,
+    /// Answers handshakes from here on with one of [`RESPONSES`](super::answers::RESPONSES).
+    Respond(usize),
+    /// A packet of any content, by indices of the alphabets of `hostile`.
+    Packet([usize; 5]),
+    /// One of the wrong or unusual frames of `hostile`.
+    Frame(usize),
+    // The network.
+    /// From here on attempts to connect fail, or succeed again.
+    Reachable(bool),
+    /// From here on the network accepts none of the client's bytes, or all of them again.
+    Stall(bool),
+    Advance(Duration),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Decides how the network divides the bytes, and the delays between attempts.
+    pub seed: u64,
+    pub server: Server,
+    /// False for a client that does not ask for the extended protocol.
+    pub is_extended: bool,
+    pub retries: Option<u32>,
+    pub steps: Vec<Step>,
+}
+
+/// Generates a plan.
+pub fn generate(random: &mut impl Source) -> Plan {
+    let seed = random.below(1 << 16).into();
+    let server = random.pick(&[Server::Plain, Server::Extended, Server::Hostile]);
+    let is_extended = server == Server::Extended || !random.one_in(4);
+    let retries = random.one_in(8).then_some(3);
+    // How often each kind of step comes: with few of one, others come in longer rows.
+    let weights: Vec<u32> = KINDS.iter().map(|kind| kind.weight * random.below(6)).collect();
+    let mut steps = Vec::new();
+    for _ in 0..10 + random.below(MAX_STEPS - 10) {
+        if random.is_exhausted() {
+            break;
+        }
+        let mut at = random.below(1 + weights.iter().sum::<u32>());
+        let chosen = weights.iter().position(|weight| {
+            let is_it = at < *weight;
+            at = at.saturating_sub(*weight);
+            is_it
+        });
+        let kind = chosen.and_then(|chosen| KINDS.get(chosen));
+        let step =
+            kind.map_or(Step::Advance(Duration::from_millis(100)), |kind| step(kind.of, random));
+        let is_hostile = matches!(step, Step::Packet(_) | Step::Frame(_));
+        if !is_hostile || server == Server::Hostile {
+            steps.push(step);
+        }
+    }
+    Plan { seed, server, is_extended, retries, steps }
+}
+
+struct Kind {
+    weight: u32,
+    of: Of,
+}
+
+#[derive(Clone, Copy)]
+enum Of {
+    Send,
+    Rooms,
+    Requests,
+    Account,
+    Handle,
+    Rules,
+    Others,
+    Connection,
+    Respond,
+    Hostile,
+    Reachable,
+    Short,
+    Long,
+}
+
+const KINDS: &[Kind] = &[
+    Kind { weight: 8, of: Of::Send },
+    Kind { weight: 8, of: Of::Rooms },
+    Kind { weight: 4, of: Of::Requests },
+    Kind { weight: 1, of: Of::Account },
+    Kind { weight: 12, of: Of::Handle },
+    Kind { weight: 5, of: Of::Rules },
+    Kind { weight: 5, of: Of::Others },
+    Kind { weight: 2, of: Of::Connection },
+    Kind { weight: 1, of: Of::Respond },
+    Kind { weight: 12, of: Of::Hostile },
+    Kind { weight: 2, of: Of::Reachable },
+    Kind { weight: 8, of: Of::Short },
+    Kind { weight: 1, of: Of::Long },
+];
+
+fn step(kind: Of, random: &mut impl Source) -> Step {
+    let room = random.below(ROOMS.len() as u32) as usize;
+    match kind {
+        Of::Send if random.one_in(4) => Step::SendTo(room),
+        Of::Send => Step::Send(room),
+        Of::Rooms => match random.below(5) {
+            0 | 1 => Step::Leave(room),
+            2 => Step::JoinWithHistory(room, random.below(4)),
+            _ => Step::Join(room),
+        },
+        Of::Requests => match random.below(6) {
+            0 => Step::Cancel,
+            1 => Step::Reply,
+            2 => Step::Fail,
+            _ => {
+                let limit = random.pick(&[0, 50, 5_000, 600_000]);
+                Step::Request { room, is_direct: random.one_in(2), limit }
+            }
+        },
+        // Few plans close the client, since that ends all else.
+        Of::Account if random.one_in(24) => Step::Close,
+        Of::Account => random.pick(&[Step::Renew, Step::SetInfo, Step::Wake]),
+        Of::Handle => Step::Handle(1 + random.below(6) as usize),
+        Of::Rules => match random.below(4) {
+            0 => Step::Reject(room, random.one_in(2)),
+            1 => Step::Move(room),
+            _ => Step::Kick(room),
+        },
+        Of::Others => match random.below(4) {
+            0 => Step::Member(room, random.below(3) as usize),
+            1 => random.pick(&[Step::Ack, Step::Ping]),
+            _ => Step::Say(room),
+        },
+        Of::Connection => match random.below(4) {
+            0 => Step::Forget,
+            1 | 2 => Step::End,
+            _ => Step::CloseWith(random.below(16) as usize),
+        },
+        Of::Respond => Step::Respond(random.below(12) as usize),
+        Of::Hostile if random.one_in(6) => Step::Frame(random.below(24) as usize),
+        Of::Hostile => Step::Packet([(); 5].map(|()| random.below(32) as usize)),
+        Of::Reachable if random.one_in(2) => Step::Stall(random.one_in(2)),
+        Of::Reachable => Step::Reachable(random.one_in(2)),
+        Of::Short => Step::Advance(Duration::from_millis(random.below(2_000).into())),
+        Of::Long => Step::Advance(Duration::from_millis(random.below(120_000).into())),
+    }
+}
