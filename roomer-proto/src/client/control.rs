@@ -165,9 +165,12 @@ impl Client {
         }
     }
 
-    /// Handles the answer to probe `number`. The server has handled all requests sent before the
-    /// probe.
-    pub(super) fn probe_answered(&mut self, number: u64) {
+    /// Handles the answer to a probe: the server has handled all packets sent before it.
+    pub(super) fn probed(&mut self, now: Duration) {
+        let Some(number) = self.outbox.answered() else { return };
+        if self.session.is_none() {
+            self.outbox.confirm(now, number);
+        }
         // An accepted join would have cleared `is_doubtful`, since its `join_ack` precedes the
         // probe's answer. The `leave_ack` therefore rejected the join.
         let is_decided = |room: &Room| room.is_doubtful && room.number.is_some_and(|n| n < number);
@@ -175,6 +178,28 @@ impl Client {
         let refused: Vec<ByteString> = rooms.map(|(name, _)| name.clone()).collect();
         for name in refused {
             self.removed(&name);
+        }
+    }
+
+    /// Handles a rejected join, or a removal from a room by the server.
+    pub(super) fn removed(&mut self, name: &str) {
+        let Some(entry) = self.rooms.remove(name) else { return };
+        let room = ByteString::from(name);
+        self.events.push_back(match (entry.pending, entry.is_wanted) {
+            (Some(_), false) => Event::Left { room },
+            (None, _) if entry.was_in => Event::Removed { room },
+            _ => Event::Refused { room },
+        });
+        self.give_up(name);
+        for item in self.outbox.discard(|room| room == name) {
+            self.report(item, LostReason::Unsent);
+        }
+    }
+
+    /// Reports the unconfirmed messages to a room as lost.
+    pub(super) fn give_up(&mut self, name: &str) {
+        for item in self.outbox.give_up(name) {
+            self.report(item, LostReason::Unconfirmed);
         }
     }
 }

@@ -92,8 +92,7 @@ pub(super) struct Outbox {
     /// True if a confirmation must be requested.
     pub(super) must_ask: bool,
     asked_at: Option<Duration>,
-    /// True if a probe is needed in either protocol, to show that all earlier requests were
-    /// answered.
+    /// True if a probe is needed in either protocol, to show that all requests were answered.
     pub(super) must_probe: bool,
     /// The numbers of the unanswered probes, oldest first.
     probes: VecDeque<u64>,
@@ -361,10 +360,9 @@ impl Outbox {
 
     /// Removes and returns the queued messages of a room.
     pub(super) fn discard(&mut self, is_over: impl Fn(&str) -> bool) -> VecDeque<Item> {
-        let (gone, kept) =
-            core::mem::take(&mut self.queue).into_iter().partition(|i| is_over(&i.room));
+        let queue = core::mem::take(&mut self.queue);
+        let (gone, kept): (VecDeque<Item>, _) = queue.into_iter().partition(|i| is_over(&i.room));
         self.queue = kept;
-        let gone: VecDeque<Item> = gone;
         self.queued_bytes -= gone.iter().map(|item| item.bytes.len()).sum::<usize>();
         gone
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::error::{Closing, Failure, RequestError};
-use super::event::{Event, LostReason, Message, is_direct};
+use super::event::{Event, Message, is_direct};
 use super::lifecycle::{Client, State};
 use super::limits::MOST_PONGS;
 use super::members::{Change, Members};
@@ -341,37 +341,6 @@ impl Client {
                 self.request_room(name);
                 self.forget(name);
             }
-        }
-    }
-
-    /// Handles the answer to a probe: the server has handled all packets sent before it.
-    fn probed(&mut self, now: Duration) {
-        let Some(number) = self.outbox.answered() else { return };
-        if self.session.is_none() {
-            self.outbox.confirm(now, number);
-        }
-        self.probe_answered(number);
-    }
-
-    /// Handles a rejected join, or a removal from a room by the server.
-    pub(super) fn removed(&mut self, name: &str) {
-        let Some(entry) = self.rooms.remove(name) else { return };
-        let room = ByteString::from(name);
-        self.events.push_back(match (entry.pending, entry.is_wanted) {
-            (Some(_), false) => Event::Left { room },
-            (None, _) if entry.was_in => Event::Removed { room },
-            _ => Event::Refused { room },
-        });
-        self.give_up(name);
-        for item in self.outbox.discard(|room| room == name) {
-            self.report(item, LostReason::Unsent);
-        }
-    }
-
-    /// Reports the unconfirmed messages to a room as lost.
-    fn give_up(&mut self, name: &str) {
-        for item in self.outbox.give_up(name) {
-            self.report(item, LostReason::Unconfirmed);
         }
     }
 
