@@ -106,7 +106,7 @@ describe("a rule", () => {
         ["connect", Promise.resolve(false), /"connect" must return true, false or \{ info, user \}, not a promise/],
         ["connect", null, /not null/],
         ["connect", 1, /not 1/],
-        ["connect", { name: "Ann" }, /there is no option "name"/],
+        ["connect", { name: "Ann" }, /no option "name"/],
         ["connect", { user: 7 }, /must return a string as the user/],
         ["setInfo", "yes", /"setInfo" must return true or false, not yes/]
     ]) {
@@ -133,7 +133,7 @@ describe("a rule", () => {
 
 describe("what a test passes", () => {
     for (const [settings, told] of [
-        [{ latncy: 1 }, 'there is no option "latncy"'],
+        [{ latncy: 1 }, 'no option "latncy"'],
         [null, "the settings must be an object"],
         [{ latency: -5 }, '"latency" must be a number from 0'],
         [{ latency: "5" }, '"latency" must be a number from 0'],
@@ -144,7 +144,7 @@ describe("what a test passes", () => {
         [{ joinRate: {} }, '"joinRate.perSecond" must be a number'],
         [{ messageRate: { perSecond: 0 } }, '"messageRate.perSecond" must be a number'],
         [{ messageRate: { perSecond: 5, burst: 0.5 } }, '"messageRate.burst" must be a number from 1'],
-        [{ strikes: { per_second: 1 } }, 'there is no option "per_second"'],
+        [{ strikes: { per_second: 1 } }, 'no option "per_second"'],
         [{ membership: "count" }, '"membership" must be a function'],
         [{ membership: () => "cout" }, '"membership" must return one of "full", "count", "own"'],
         [{ history: -1 }, '"history" must be an integer from 0'],
@@ -183,9 +183,9 @@ describe("what a test passes", () => {
             [() => server.stop(99), /99 is not a close code/],
             [() => conn.close("1000"), /1000 is not a close code/],
             [() => conn.expiring(-1), /"milliseconds" must be a number from 0/],
-            [() => conn.request("lobby", "ask", "", { timout: 5 }), /there is no option "timout"/],
+            [() => conn.request("lobby", "ask", "", { timout: 5 }), /no option "timout"/],
             [() => conn.request("lobby", "ask", "", { timeout: -5 }), /"timeout" must be a number from 0/],
-            [() => createClock({ setle: boom }), /there is no option "setle"/],
+            [() => createClock({ setle: boom }), /no option "setle"/],
             [() => createClock({ settle: 5 }), /"settle" must be a function/]
         ]) {
             await assert.rejects(async () => call(), (error) => code("argument")(error) && told.test(error.message), `${call}`);
