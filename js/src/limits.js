@@ -8,8 +8,9 @@
 
 /**
  * The minimum and maximum time for which a room's messages wait for other members after a reconnect; see `isWaiting` in the room.
+ * A server that shuts down spreads the returns of its clients over 10 s, unless it is configured otherwise.
  */
-export const GRACE = 4_000;
+export const GRACE = 12_000;
 export const LONGEST_GRACE = 30_000;
 /**
  * The additional waiting time per time without a connection. The delays between attempts double, and jitter makes some of them

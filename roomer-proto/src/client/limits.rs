@@ -3,8 +3,9 @@
 use core::time::Duration;
 
 /// The minimum and maximum time for which messages of a room wait for its other members to rejoin
-/// after a reconnect.
-pub(super) const GRACE: Duration = Duration::from_secs(4);
+/// after a reconnect. A server that shuts down spreads the returns of its clients over 10 s, unless it
+/// is configured otherwise.
+pub(super) const GRACE: Duration = Duration::from_secs(12);
 pub(super) const LONGEST_GRACE: Duration = Duration::from_secs(30);
 /// Additional grace, as a multiple of the time without a connection. Others may reconnect much
 /// later than this client, because delays double and jitter shortens some of them.
