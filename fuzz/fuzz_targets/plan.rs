@@ -1,4 +1,4 @@
-//! Fuzz target for inputs of the hub; see [`roomer_fuzz::plan`].
+//! Fuzz target for hub inputs; see [`roomer_fuzz::plan`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| roomer_fuzz::plan(data));

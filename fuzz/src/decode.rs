@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use roomer_proto::{DecodeError, Field, Packet, PacketRef};
 
-/// Checks that any bytes are either decoded according to the format, or rejected for the first
-/// error in them, without a panic. Both packet types must agree. A decoded packet must borrow
+/// Checks that arbitrary bytes are either decoded according to the format, or rejected for the
+/// first error in them, without a panic. Both packet types must agree. A decoded packet must borrow
 /// from the input, and encode to the same bytes.
 pub fn decode(data: &[u8]) {
     let borrowed = PacketRef::decode(data);

@@ -16,8 +16,8 @@ const MAX_PEERS: usize = 3;
 const HELD_BYTES: usize = 2000;
 const MAX_PACKET: usize = 1000;
 
-/// Checks, for any bytes, that decoding and encoding a frame reaches a stable form. Also checks
-/// that a node that receives frames from peers, well-formed or not, keeps consistent tables,
+/// Checks, for arbitrary bytes, that decoding and encoding a frame reaches a stable form. Also
+/// checks that a node that receives frames from peers, well-formed or not, keeps consistent tables,
 /// stays within its limits, and does not panic.
 ///
 /// The bytes are both a frame for the codec and steps for the node. The low three bits of a
@@ -93,7 +93,7 @@ fn byte(bytes: &mut &[u8]) -> u8 {
     *first
 }
 
-/// Takes a part that is prefixed by a length byte.
+/// Splits a length-prefixed slice off the front of `bytes`.
 fn part<'a>(bytes: &mut &'a [u8]) -> &'a [u8] {
     let len = usize::from(byte(bytes)).min(bytes.len());
     let (part, rest) = bytes.split_at(len);

@@ -8,9 +8,9 @@ use roomer_testkit::{Clock, Tasks, frames, socket};
 /// The sum of the server's default timeouts for the handshake and for closing.
 const WAIT: Duration = Duration::from_secs(10 + 5);
 
-/// Checks that the server, for any bytes, either sends one well-formed HTTP response and ends
-/// the connection in bounded time, or upgrades the connection and continues with WebSocket
-/// frames. The result must not depend on how the bytes are split into chunks.
+/// Checks that the server, for arbitrary bytes, either sends one well-formed HTTP response and ends
+/// the connection in bounded time, or upgrades the connection and continues with WebSocket frames.
+/// The result must not depend on how the bytes are split into chunks.
 ///
 /// The low four bits of the first byte give the number of chunk sizes that follow. Each is
 /// stored minus one, and they are used cyclically. The rest is the client's input.

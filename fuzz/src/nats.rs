@@ -21,7 +21,7 @@ enum Seen {
     Down,
 }
 
-/// Checks, for any bytes, that a session reports the same events as a second, simple parser,
+/// Checks, for arbitrary bytes, that a session reports the same events as a second, simple parser,
 /// answers each ping until it is down, and does not panic. The result must not depend on how the
 /// bytes are split into chunks.
 ///

@@ -43,9 +43,9 @@ enum Seen {
     Malformed,
 }
 
-/// Checks, for any bytes, that a session reports the same events as a second parser, the crate
-/// `redis-protocol`, and does not panic. The result must not depend on how the bytes are split
-/// into chunks.
+/// Checks, for arbitrary bytes, that a session reports the same events as a second parser, the
+/// crate `redis-protocol`, and does not panic. The result must not depend on how the bytes are
+/// split into chunks.
 ///
 /// The session is stricter than the second parser about the ends of lines and strings, and more
 /// lenient about the contents of values that it does not use. Input that only the session

@@ -5,9 +5,9 @@ use roomer_proto::websocket::{Feed, Kind, Limits, Session};
 
 use crate::model::{self, Expected, Seen};
 
-/// Checks that any byte stream produces the events of the model, with and without compression,
-/// however the stream is split into chunks and however late the events are read. A session must
-/// not panic, and must not hold more memory than it has received bytes.
+/// Checks that any byte stream produces the model's events, with and without compression, however
+/// the stream is split into chunks and however late the events are read. A session must not panic,
+/// and may buffer at most about twice the bytes received.
 ///
 /// The low four bits of the first byte give the number of chunk sizes that follow. Each is
 /// stored minus one, and they are used cyclically. The rest is the stream.
@@ -37,7 +37,7 @@ pub fn session(data: &[u8]) {
     compressed(wire);
 }
 
-/// Tests any bytes as an offer of compression, as compressed data, and as a message to compress.
+/// Tests arbitrary bytes as a compression offer, as compressed data, and as a message to compress.
 fn compressed(bytes: &[u8]) {
     const MAX: usize = 1000;
     if let Some(agreement) = Agreement::accept([bytes]) {

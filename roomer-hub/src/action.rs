@@ -82,7 +82,7 @@ pub enum Action<'a> {
         /// The peers with members in the room, which must receive the packet too. Empty for
         /// notices, which every node generates itself, and for messages from a peer.
         peers: Peers<'a>,
-        /// The connection of a peer to skip, if the packet comes from a
+        /// The peer's connection to skip, if the packet comes from a
         /// [`Command::Broadcast`](crate::Command::Broadcast) that excludes one.
         except_guest: Option<&'a ConnId>,
     },
@@ -139,8 +139,7 @@ pub enum Action<'a> {
         /// The client's packet, with `src` set.
         packet: PacketRef<'a>,
     },
-    /// A client has answered a request of the server
-    /// ([`Command::Request`](crate::Command::Request)).
+    /// A client has answered a server request ([`Command::Request`](crate::Command::Request)).
     Answered {
         /// The number of the request.
         request: u64,
@@ -150,7 +149,7 @@ pub enum Action<'a> {
         /// The client's packet.
         packet: PacketRef<'a>,
     },
-    /// A request of the server has failed without an answer.
+    /// A server request has failed without an answer.
     Unanswered {
         /// The number of the request.
         request: u64,

@@ -117,7 +117,7 @@ impl Tables {
         conns.into_iter().flatten().filter(|conn| conn.is_away).map(|conn| conn.id)
     }
 
-    /// Returns the ids of the guests of a peer that are away. The order has no meaning, but is
+    /// Returns the ids of a peer's guests that are away. The order has no meaning, but is
     /// reproducible.
     pub(crate) fn guests_away(&self, peer: PeerKey) -> impl Iterator<Item = ConnId> {
         let guests = self.guest_tables.guests.values();

@@ -22,7 +22,7 @@ impl Hub {
         packet: &PacketRef<'_>,
         reason: RejectReason,
     ) {
-        // A late answer is not a fault of the client.
+        // A late answer is not the client's fault.
         if reason.is_violation() || !is_extended(packet.event) {
             self.report_failure(now, conn, packet, reason.failure());
         }
@@ -72,7 +72,7 @@ impl Hub {
         let max = self.config.max_name;
         let names = packet.filter(|_| dst.is_none());
         let names = names.map(|packet| (truncate(packet.room, max), truncate(packet.event, max)));
-        // A room name above the limit is not echoed as the room of the error.
+        // A room name above the limit is not echoed as the error's room.
         let is_long = packet.is_some_and(|packet| packet.room.len() > max);
         let failure = Failure { code: code.as_str(), message, packet: names };
         let to = ErrorReceiver::Conn(conn);

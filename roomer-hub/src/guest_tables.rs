@@ -28,7 +28,7 @@ pub(crate) struct GuestTables {
     tags: Vec<Option<[u8; 4]>>,
 }
 
-/// A connection of a peer.
+/// A connection on a peer node.
 #[derive(Debug)]
 pub(crate) struct Guest {
     /// The id in binary form, less than half the size of a [`ConnId`].
@@ -108,12 +108,12 @@ impl GuestTables {
         }
     }
 
-    /// Returns the tag of a peer that is up.
+    /// Returns a peer's tag if the peer is up.
     pub(crate) fn tag(&self, peer: PeerKey) -> Option<[u8; 4]> {
         self.tags.get(peer.index()).copied().flatten()
     }
 
-    /// Sets the tag of a peer, or removes it.
+    /// Sets or removes a peer's tag.
     pub(crate) fn set_tag(&mut self, peer: PeerKey, tag: Option<[u8; 4]>) {
         let index = peer.index();
         if self.tags.len() <= index {

@@ -64,7 +64,7 @@ impl Hub {
         }
     }
 
-    /// Removes all guests and counts of a peer, and its tag.
+    /// Removes a peer's guests, counts and tag.
     pub(crate) fn peer_gone(&mut self, peer: PeerKey) {
         if self.peer_tag(peer).is_none() {
             return;
@@ -290,7 +290,7 @@ impl Hub {
         self.output.subject.is_some()
     }
 
-    /// Returns the tag of a peer. Counts a rejected input if the peer is not up.
+    /// Returns a peer's tag. Counts a rejected input if the peer is not up.
     fn peer_tag(&mut self, peer: PeerKey) -> Option<[u8; 4]> {
         let tag = self.tables.guest_tables.tag(peer);
         self.rejected_peer_inputs.wrong_peer += u64::from(tag.is_none());

@@ -30,7 +30,7 @@ pub struct Hub {
     presence: Vec<(RoomPattern, Presence)>,
     /// Request handlers by event.
     pub(crate) request_handlers: HashMap<Box<str>, HandlerKey, HashKey>,
-    /// Greater than all numbers used so far for requests of the server.
+    /// Greater than all numbers used so far for server requests.
     pub(crate) next_request: u64,
     pub(crate) rejected: RejectedPackets,
     pub(crate) rejected_peer_inputs: RejectedPeerInputs,

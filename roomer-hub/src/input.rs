@@ -1,4 +1,4 @@
-//! The inputs of a hub: events of connections, and commands of the application.
+//! Hub inputs: connection events and application commands.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use roomer_proto::{ConnId, PacketRef};
 
 use crate::keys::{ConnKey, PeerKey};
 
-/// An input of the hub. See [`Hub::handle`](crate::Hub::handle).
+/// An input for the hub. See [`Hub::handle`](crate::Hub::handle).
 #[derive(Clone, Copy, Debug)]
 pub enum Input<'a> {
     /// A connection was opened. It joins `root`.
@@ -173,7 +173,7 @@ pub enum Input<'a> {
     },
 }
 
-/// A command of a handler or of the application. Commands for connections that are gone are ignored.
+/// A command from a handler or from the application. Commands for removed connections are ignored.
 #[derive(Clone, Copy, Debug)]
 pub enum Command<'a> {
     /// Send a message to the members of a room. If the room does not exist, there are no
@@ -190,7 +190,7 @@ pub enum Command<'a> {
         room: &'a str,
         /// The event's name.
         event: &'a str,
-        /// The packet's payload, any bytes.
+        /// The packet's payload: arbitrary bytes.
         payload: &'a [u8],
     },
     /// Send a message to one connection. If it is not on this node, the message is forwarded to
@@ -205,7 +205,7 @@ pub enum Command<'a> {
         room: &'a str,
         /// The event's name.
         event: &'a str,
-        /// The packet's payload, any bytes.
+        /// The packet's payload: arbitrary bytes.
         payload: &'a [u8],
     },
     /// Join a connection to a room as if its client had sent `join`, but without asking the
@@ -256,10 +256,10 @@ pub enum Command<'a> {
         room: &'a str,
         /// The event's name.
         event: &'a str,
-        /// The packet's payload, any bytes.
+        /// The packet's payload: arbitrary bytes.
         payload: &'a [u8],
     },
-    /// Stop waiting for the answer to a request of the server. A later answer is dropped.
+    /// Stop waiting for the answer to a server request. A later answer is dropped.
     Withdraw {
         /// The connection that the request was sent to.
         conn: ConnKey,

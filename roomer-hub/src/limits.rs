@@ -243,7 +243,7 @@ pub struct RejectedPeerInputs {
     pub wrong_peer: u64,
     /// Messages whose `src`, and guests whose id, does not have the peer's tag.
     pub foreign_id: u64,
-    /// Messages with an event of the protocol ([`roomer_proto::is_built_in`]).
+    /// Messages with a protocol event ([`roomer_proto::is_built_in`]).
     pub built_in: u64,
     /// Guests with an id already used by a connection of this node or a guest of another peer.
     pub duplicate_id: u64,

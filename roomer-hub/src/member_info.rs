@@ -204,7 +204,7 @@ impl Hub {
         }
     }
 
-    /// Handles a client's packet with an event of the extended protocol.
+    /// Handles a client's packet whose event belongs to the extended protocol.
     #[cold]
     #[inline(never)]
     pub(crate) fn extended_event(
@@ -288,7 +288,7 @@ impl<'a> Actions<'a> {
         let (members, except) = (room.members(), self.context.except);
         match kind {
             NoticeKind::Membership => self.local_broadcast(key, audience, packet),
-            // With `dst`, so that it does not overtake earlier messages of the room.
+            // Sent with `dst`, so that it does not overtake earlier messages to the room.
             NoticeKind::Own => {
                 Action::Send { to: self.context.conn, packet: PacketRef { dst: self.id, ..packet } }
             }

@@ -15,8 +15,8 @@ use crate::record::{Context, Record};
 impl Hub {
     /// Opens a connection and joins it to `root`.
     pub(crate) fn open<'a>(&mut self, now: Duration, id: ConnId, extended: bool) -> Context<'a> {
-        // Under `Config::compat`, every client is plain, because events of the extended
-        // protocol could be events of the application.
+        // Under `Config::compat`, every client is plain, because extended protocol events could be
+        // application events.
         let conn = self.tables.insert(id, now, extended && self.config.extended);
         self.opened(id, conn)
     }

@@ -142,7 +142,7 @@ impl RoomGuests {
         self.update(peer, |entry| entry.count = count);
     }
 
-    /// Modifies the entry of a peer, which exists as long as one of its numbers is not 0.
+    /// Modifies a peer's entry, which exists as long as one of its numbers is not 0.
     fn update(&mut self, peer: PeerKey, change: impl FnOnce(&mut RoomPeer)) {
         let known = self.peers.iter().position(|entry| entry.peer == peer);
         // A linear search is enough: a room spans few nodes, and a map would use more memory per room.

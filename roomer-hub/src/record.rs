@@ -94,7 +94,7 @@ pub(crate) enum RareRecord {
 pub(crate) enum ExtendedRecord {
     /// A request for the handler in [`Output::request_handler`].
     Request,
-    /// A request of the server, for the receiver in [`Output::request_dst`].
+    /// A server request, for the receiver in [`Output::request_dst`].
     Ask,
     /// An answered request; `request` is an index into [`Output::requests`].
     Answered { request: u32, is_error: bool },
@@ -158,7 +158,7 @@ pub(crate) struct Output {
     pub(crate) errors: Vec<ErrorPacket>,
     /// The concatenated payloads of `errors`.
     pub(crate) error_text: Vec<u8>,
-    /// The numbers of requests of the server that have ended. Stale if the input has no such record.
+    /// The numbers of server requests that have ended. Stale if the input has no such record.
     pub(crate) requests: Vec<u64>,
     /// The handler to call. Only valid with [`ExtendedRecord::Request`].
     pub(crate) request_handler: Option<HandlerKey>,
@@ -209,7 +209,7 @@ impl Output {
         // this does nothing.
         self.records.shrink_to(Self::SPARE_RECORDS);
         self.closed_rooms.clear();
-        // Checked here, so that the common case without guests avoids a call of a cold function.
+        // Checked here to avoid calling a cold function in the common case without guests.
         if !self.subjects.is_empty() {
             self.release_subjects();
         }

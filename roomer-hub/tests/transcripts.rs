@@ -1,4 +1,4 @@
-//! Transcripts: the actions of the hub for each input, as readable text.
+//! Transcripts: the hub's actions for each input, as readable text.
 //!
 //! Each file in `transcripts/` is one scenario. A line without indentation is a comment (`#`)
 //! or a command. The indented lines after a command are all the resulting actions, in order,

@@ -15,7 +15,7 @@ pub enum Field {
     Dst,
     /// The id of the sender.
     Src,
-    /// The content, any bytes.
+    /// The content: arbitrary bytes.
     Payload,
 }
 

@@ -6,7 +6,7 @@
 //!
 //! | this crate contains | it does not depend on |
 //! |---|---|
-//! | packets, names, reserved events, errors of decoding, [close codes](close), [the extended protocol](extended) | sockets, clocks, runtimes |
+//! | packets, names, reserved events, decoding errors, [close codes](close), [the extended protocol](extended) | sockets, clocks, runtimes |
 //! | feature `client`: the client of a room server without I/O | sockets, clocks, runtimes |
 //! | feature `cluster`: frames between the nodes of a cluster | brokers, and what nodes do with frames |
 //! | feature `deflate`: compressed messages (permessage-deflate) without I/O | rooms and their members |

@@ -27,7 +27,7 @@ pub struct PacketRef<'a> {
     pub dst: &'a str,
     /// The id of the sender. A server ignores a client's value and sets its own.
     pub src: &'a str,
-    /// The content, any bytes.
+    /// The content: arbitrary bytes.
     pub payload: &'a [u8],
 }
 
@@ -177,7 +177,7 @@ pub struct Packet {
     pub dst: ByteString,
     /// The id of the sender.
     pub src: ByteString,
-    /// The content, any bytes.
+    /// The content: arbitrary bytes.
     pub payload: Bytes,
 }
 

@@ -54,7 +54,7 @@ pub async fn run(url: &str, room: &str, stop: impl Future) -> Outcome {
                 if message.room == *room.name() && message.event == *"chat" =>
             {
                 heard += 1;
-                // Other clients may send any bytes.
+                // Other clients may send arbitrary bytes.
                 let asked = message.text().unwrap_or_default();
                 if let Some(answer) = answer(asked, &room, heard) {
                     room.send("chat", answer)?;

@@ -234,7 +234,7 @@ async fn the_world_waits_for_a_thread_of_the_application() {
     database.join().unwrap();
 }
 
-/// A task of the application that runs beside its handlers.
+/// An application task that runs concurrently with its handlers.
 #[tokio::test(start_paused = true)]
 async fn a_background_task_ticks_in_virtual_time() {
     let mut world = TokioWorld::new(5, Server::builder());

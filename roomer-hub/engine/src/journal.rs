@@ -12,9 +12,9 @@ pub enum RecordedInput {
     Opened(ConnKey),
     /// A packet was received from a connection.
     Packet(ConnKey),
-    /// A rule of the application allowed a connection's packet.
+    /// An application rule allowed a connection's packet.
     Allowed(ConnKey),
-    /// A rule of the application denied a connection's packet.
+    /// An application rule denied a connection's packet.
     Denied(ConnKey),
     /// A connection ended.
     Gone(ConnKey),

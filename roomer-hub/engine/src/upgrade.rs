@@ -82,7 +82,7 @@ impl Server {
             .decide(Request::new(request, peer, &self.0.options().handshake), true)
         {
             Decision::Ready(decided) => decided,
-            // An error of the application, not of the client: this hook requires `upgrade_async`.
+            // An application error, not a client error: this hook requires `upgrade_async`.
             Decision::PendingAuth(_) => {
                 Err(Rejected::with_status(StatusCode::INTERNAL_SERVER_ERROR))
             }
@@ -126,7 +126,7 @@ impl Server {
         decided: Result<Accepted, Rejected>,
     ) -> Result<Upgrade, http::Response<String>> {
         let (handshake, options) = (self.0.handshake(), self.0.options());
-        // The decision has checked the limits too, but other clients may have connected since.
+        // The limits were checked with the decision, but other clients may have connected since.
         let reserved = decided.and_then(|accepted| {
             let replaced = handshake.replaced(&accepted);
             let address = options.handshake.address(accepted.peer);

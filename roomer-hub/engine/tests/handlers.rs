@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use roomer_engine::{Builder, Conn, HandlerResult, Message, OwnedMessage, Server};
 use roomer_testkit::{Client, World};
 
-/// A resource of the application, such as a connection pool.
+/// An application resource, such as a connection pool.
 #[derive(Clone, Default)]
 struct Pool(Arc<AtomicUsize>);
 

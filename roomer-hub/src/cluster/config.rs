@@ -25,7 +25,7 @@ pub struct Config {
     pub form_wait: Duration,
     /// The maximum time for which a missing frame may hold back later ones. Default 500 ms.
     pub repair_wait: Duration,
-    /// The way in which the loss of a peer's messages is signalled to clients. Default [`Loss::Rejoin`].
+    /// How the loss of a peer's messages is signalled to clients. Default [`Loss::Rejoin`].
     pub loss: Loss,
     /// The message order of rooms, by pattern: a room's name, or a prefix followed by `*`. The
     /// first matching pattern applies; without a match, it is [`Order::Sender`]. Should be the
@@ -46,8 +46,8 @@ pub struct Config {
     pub max_packet: usize,
     /// The maximum length of a room's name in bytes. Default 4,096.
     pub max_name: usize,
-    /// The maximum length of the info of a peer's connection in bytes. A longer info is
-    /// dropped. Default 1,024.
+    /// The maximum length in bytes of the info of a peer's connection. A longer info is dropped.
+    /// Default 1,024.
     pub max_info: usize,
     /// The maximum number of peers. Default 256.
     pub max_peers: usize,
@@ -56,14 +56,14 @@ pub struct Config {
     pub max_seats: usize,
 }
 
-/// The way in which a node signals to its clients that messages of a peer may be lost, after a
-/// frame could not be recovered.
+/// How a node signals to its clients that messages from a peer may be lost, after a frame could not
+/// be recovered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Loss {
-    /// In rooms whose members are notified of joins and leaves, the members whose messages may
-    /// be missing leave and rejoin. In other rooms, and for messages of an application, the
-    /// loss is only counted.
+    /// In rooms whose members are notified of joins and leaves, the members whose messages may be
+    /// missing leave and rejoin. In other rooms, and for application messages, the loss is only
+    /// counted.
     #[default]
     Rejoin,
     /// Connections of this node that may have missed a message are closed

@@ -15,7 +15,7 @@ use super::user::UserCommand;
 use crate::keys::PeerKey;
 use crate::peers::Peers;
 
-/// An input of the state machine. See [`Cluster::handle`](super::Cluster::handle).
+/// An input for the state machine. See [`Cluster::handle`](super::Cluster::handle).
 #[derive(Clone, Debug)]
 pub enum Input {
     /// The link to the broker is up, and the subscriptions of both subjects are confirmed.
@@ -65,19 +65,19 @@ pub enum Change<'a> {
     Broadcast {
         /// The peers that have members in the room.
         peers: Peers<'a>,
-        /// A connection of a peer that should not receive the message.
+        /// A peer's connection that should not receive the message.
         except: Option<ConnId>,
         /// The packet, with `src` set.
         packet: PacketRef<'a>,
     },
-    /// A message was sent to a connection of a peer.
+    /// A message was sent to a peer's connection.
     Direct {
         /// The hub's key of the peer that has the connection `dst`.
         peer: PeerKey,
         /// The packet, with `src` set.
         packet: PacketRef<'a>,
     },
-    /// The application issued a command for a connection of a peer.
+    /// The application issued a command for a peer's connection.
     Command {
         /// The hub's key of the peer with the connection.
         peer: PeerKey,
@@ -197,14 +197,14 @@ pub enum Effect {
         /// The room's name.
         room: ByteString,
     },
-    /// Carry out a command of a peer's application for a connection of this node.
+    /// Carry out a command that a peer's application issued for a connection on this node.
     Command {
         /// The connection's id.
         id: ConnId,
         /// The command, for the driver to carry out.
         command: Command,
     },
-    /// End the session of a connection of this node, after verifying the proof: the client has
+    /// End the session of a connection on this node, after verifying the proof: the client has
     /// connected to a peer instead, and has a new session there.
     Elsewhere {
         /// The id of the peer.
@@ -214,14 +214,15 @@ pub enum Effect {
         /// The proof that the client has presented the session's token.
         proof: SessionProof,
     },
-    /// Carry out a command of a peer's application for all connections of a user on this node.
+    /// Carry out a command that a peer's application issued for all of a user's connections on this
+    /// node.
     User {
         /// The user's name.
         user: ByteString,
         /// The command, for the driver to carry out for each connection.
         command: UserCommand,
     },
-    /// Close the connections of this node that may have missed messages of a peer
+    /// Close the connections on this node that may have missed messages from a peer
     /// ([`Loss::Close`](super::Loss::Close)), spread over some time.
     Close {
         /// The room whose members may have missed messages; `None` for all connections.
@@ -232,8 +233,8 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Returns the input to pass to the hub. `None` for commands, closes and ends of sessions,
-    /// which the driver carries out itself, and for events.
+    /// Returns the input to pass to the hub. `None` for commands, closes and session ends, which
+    /// the driver carries out itself, and for events.
     #[must_use]
     pub fn hub_input(&self) -> Option<crate::Input<'_>> {
         Some(match self {
@@ -279,7 +280,7 @@ impl Effect {
 /// An owned [`PeerCommand`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Join the connection to a room.
+    /// Add the connection to a room.
     Join {
         /// The room's name.
         room: Box<str>,
@@ -316,7 +317,7 @@ impl From<PeerCommand<'_>> for Command {
     }
 }
 
-/// An event of the cluster, for logs, metrics and hooks.
+/// A cluster event, for logs, metrics and hooks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -343,9 +344,9 @@ pub enum Event {
         /// The reason for the restart.
         why: ResetCause,
     },
-    /// Messages of a peer may be lost, because its stream restarted or because they were not
-    /// assigned a place in their room's order. Reported for each room that has missing messages
-    /// and members on this node.
+    /// Messages from a peer may be lost, because its stream restarted or because they were not
+    /// assigned a place in their room's order. Reported for each room that has missing messages and
+    /// members on this node.
     Gap {
         /// The peer, or this node for its own messages in a room with
         /// [`Order::Room`](crate::Order::Room).
@@ -357,7 +358,7 @@ pub enum Event {
         /// The number of missing frames, each with one or more items for any rooms; `None` if unknown.
         frames: Option<u64>,
     },
-    /// A missing frame of a peer was recovered.
+    /// A missing frame from a peer was recovered.
     Repaired {
         /// The id of the peer.
         node: NodeId,

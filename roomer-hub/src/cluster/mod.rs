@@ -1,9 +1,9 @@
 //! Rooms that span several nodes, as a second pure state machine next to the hub.
 //!
-//! Each node's hub contains all members of its rooms: its own connections, and those of its
-//! peers as *guests*. A join is therefore answered immediately from local tables, without a
-//! round trip. [`Cluster`] determines what this node reports to its peers, and translates their
-//! reports into inputs of the hub.
+//! Each node's hub contains all members of its rooms: its own connections, and those of its peers
+//! as *guests*. A join is therefore answered immediately from local tables, without a round trip.
+//! [`Cluster`] determines what this node reports to its peers, and translates their reports into
+//! hub inputs.
 //!
 //! ```text
 //!  socket ──▶ Hub ──actions──▶ outboxes ──▶ sockets

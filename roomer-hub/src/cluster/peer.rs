@@ -19,15 +19,16 @@ const MAX_PROBATION: u32 = 30;
 /// The timeout of a node that was replaced by a restarted node of the same name.
 const REPLACED_AFTER: Duration = Duration::from_millis(1500);
 
-/// The maximum time for which senders are paused because of one peer, and the minimum time
-/// between such pauses.
+/// The maximum time for which senders are paused because of one peer.
 const MAX_HOLD: Duration = Duration::from_secs(1);
+/// The minimum time between pauses of senders because of one peer.
 const HOLD_PAUSE: Duration = Duration::from_secs(10);
 
-/// The number of bad frames, and the time window within which they cause a peer to be banned;
-/// then the duration of the ban.
+/// A peer that sends this many bad frames within `BAD_WINDOW` is banned.
 const MAX_BAD: usize = 10;
+/// The time window in which bad frames are counted.
 const BAD_WINDOW: Duration = Duration::from_secs(60);
+/// The duration of a ban.
 const BAN: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
@@ -84,7 +85,7 @@ pub(super) enum Liveness {
     Foreign,
 }
 
-/// The state of a peer, as seen by this node.
+/// A peer's state, as seen by this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerInfo {

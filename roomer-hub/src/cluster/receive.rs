@@ -72,7 +72,7 @@ impl Cluster {
         }
     }
 
-    /// Records and reports a bad frame of a peer, or a bad item in it.
+    /// Records and reports a bad frame from a peer, or a bad item in one.
     pub(super) fn bad_frame(&mut self, from: NodeId, why: RefusedCause) {
         let now = self.now;
         self.peers.entry(from).and_modify(|peer| peer.record_bad(now));

@@ -16,8 +16,7 @@ use crate::peers::Peers;
 use crate::tables::Tables;
 
 impl Cluster {
-    /// Records a change that an input of the hub has made. `tables` are the hub's tables after
-    /// that input.
+    /// Records a change made by a hub input. `tables` are the hub's tables after that input.
     ///
     /// Changes are reported in the order in which they are recorded. This only copies bytes;
     /// [`publish`](Self::publish) forms the frames. Messages and commands above

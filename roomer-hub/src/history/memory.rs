@@ -9,7 +9,7 @@ use roomer_proto::{ConnId, PacketRef};
 
 use crate::config::History;
 
-/// The latest messages of a room, oldest first.
+/// A room's latest messages, oldest first.
 #[derive(Debug)]
 pub(super) struct Memory {
     history: History,

@@ -36,7 +36,7 @@ pub(crate) struct Histories {
     max_bytes: usize,
     /// The time of the current input.
     now: Duration,
-    /// The request of the current input's client, if it joins a room.
+    /// The history request in the current input, if its client joins a room.
     pub(crate) request: Option<Recall>,
     /// The `dst` of the current input's message.
     pub(crate) number: String,
@@ -124,7 +124,8 @@ impl Histories {
         self.idle.insert(key, name.into());
     }
 
-    /// Stores a message of a room and returns its number; `None` if the room has no history.
+    /// Stores a message in a room's history and returns its number; `None` if the room has no
+    /// history.
     pub(crate) fn push(&mut self, packet: &PacketRef<'_>) -> Option<u64> {
         let entry = self.memories.get_mut(packet.room)?;
         // Subtracted and added again, because the message may evict others.
@@ -175,12 +176,12 @@ impl Histories {
         self.memories.get(name).map(|entry| &entry.memory)
     }
 
-    /// Returns a message of a room; `back` counts backwards from the newest one, which is 0.
+    /// Returns a message in a room's history; `back` counts backwards from the newest one, 0.
     pub(crate) fn message(&self, name: &str, back: u32) -> Option<PacketRef<'_>> {
         self.get(name)?.message_before(back)
     }
 
-    /// Returns the latest messages of a room; see [`Memory::recent`].
+    /// Returns a room's latest messages; see [`Memory::recent`].
     pub(crate) fn recent(
         &self,
         now: Duration,

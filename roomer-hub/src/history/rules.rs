@@ -60,7 +60,7 @@ impl Hub {
         self.output.records.extend(number);
     }
 
-    /// Parses which messages a client requests with its join.
+    /// Parses the history request in a client's join.
     #[cold]
     #[inline(never)]
     pub(crate) fn request_recall(&mut self, now: Duration, conn: ConnKey, packet: &PacketRef<'_>) {

@@ -25,7 +25,7 @@ impl Tables {
         self.exchanges.len()
     }
 
-    /// Returns the number of unanswered requests of the server.
+    /// Returns the number of unanswered server requests.
     #[must_use]
     pub fn server_requests(&self) -> usize {
         self.exchanges.values().map(|exchange| exchange.numbers.len()).sum()
@@ -121,7 +121,7 @@ impl Tables {
         true
     }
 
-    /// Records a request of the server. Returns false if the client has too many of them.
+    /// Records a server request. Returns false if the client has too many of them.
     pub(crate) fn request(&mut self, conn: ConnKey, number: u64, max: usize) -> bool {
         let numbers = &mut self.exchanges.entry(conn).or_default().numbers;
         let may_ask = numbers.len() < max;
@@ -133,7 +133,7 @@ impl Tables {
         may_ask
     }
 
-    /// Ends a request of the server. Returns false if there is none with this number.
+    /// Ends a server request. Returns false if there is none with this number.
     pub(crate) fn end_request(&mut self, conn: ConnKey, number: u64) -> bool {
         let Some(exchange) = self.exchanges.get_mut(&conn) else { return false };
         let Some(index) = exchange.numbers.iter().position(|other| *other == number) else {
@@ -158,7 +158,7 @@ impl Tables {
         conn: ConnKey,
         id: ConnId,
     ) -> (Vec<(ConnKey, Tag)>, Vec<u64>) {
-        // Its own requests first, because they may be to itself, and its list of requesters is
+        // Remove its own requests first: one to itself must leave the list of requesters, which is
         // read below.
         let asks = self.exchanges.get_mut(&conn).map(|exchange| std::mem::take(&mut exchange.asks));
         for ask in asks.into_iter().flatten() {

@@ -41,8 +41,8 @@ impl Tables {
         self.rooms.get(room).map_or(Peers::default(), Room::peers)
     }
 
-    /// Returns the guests of a peer, once for each of their rooms, with the name of the room.
-    /// Scans the guests of all peers. The order is unspecified but reproducible.
+    /// Returns a peer's guests, once for each of their rooms, with the name of the room. Scans the
+    /// guests of all peers. The order is unspecified but reproducible.
     pub fn guests_of(&self, peer: PeerKey) -> impl Iterator<Item = (&str, ConnId)> {
         let guests = self.guest_tables.guests.values().filter(move |guest| guest.peer == peer);
         guests.flat_map(|guest| {
@@ -51,8 +51,8 @@ impl Tables {
         })
     }
 
-    /// Returns the guests of a peer with their info and user. Scans the guests of all peers.
-    /// The order is unspecified but reproducible.
+    /// Returns a peer's guests with their info and user. Scans the guests of all peers. The order
+    /// is unspecified but reproducible.
     pub fn profiles_of(&self, peer: PeerKey) -> impl Iterator<Item = (ConnId, Option<&Profile>)> {
         let guests = self.guest_tables.guests.values().filter(move |guest| guest.peer == peer);
         guests.map(|guest| (guest.id(), guest.profile.as_deref()))

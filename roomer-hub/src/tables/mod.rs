@@ -189,7 +189,7 @@ impl Tables {
         self.rooms.get(room).map_or(Members::NONE, Room::members)
     }
 
-    /// Returns the rooms of a connection; empty if it is gone.
+    /// Returns a connection's rooms; empty if it was removed.
     pub fn rooms_of(&self, conn: ConnKey) -> impl ExactSizeIterator<Item = RoomKey> {
         let seats = self.conns.get(conn).map_or(&[][..], |conn| &*conn.seats);
         seats.iter().map(|seat| seat.room)

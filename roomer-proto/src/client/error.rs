@@ -1,4 +1,4 @@
-//! Errors of a client: failed connections, closing, and rejected sends, joins and requests.
+//! Client errors: failed connections, closing, and rejected sends, joins and requests.
 
 use alloc::string::String;
 

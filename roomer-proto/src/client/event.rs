@@ -1,4 +1,4 @@
-//! The events of a client, and the results of sending.
+//! Client events, and the results of sending.
 
 use core::time::Duration;
 
@@ -10,7 +10,7 @@ use super::memory::number_of;
 use super::request::{Request, RequestId, ServerError};
 use crate::{ConnId, Packet};
 
-/// Events of a client, in the order in which they happened.
+/// Client events, in the order in which they occurred.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -123,7 +123,7 @@ pub struct Message {
     pub is_direct: bool,
     /// The sequence number of the message in a room with history, starting at 1.
     pub number: Option<u64>,
-    /// The content, any bytes.
+    /// The content: arbitrary bytes.
     pub payload: Bytes,
 }
 

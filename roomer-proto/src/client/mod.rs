@@ -41,7 +41,7 @@
 //! If another WebSocket implementation does the handshake and the framing, such as that of a
 //! browser, the driver passes whole messages instead; see [`Client::upgraded`].
 //!
-//! Unknown events of the extended protocol are ignored.
+//! Unknown extended protocol events are ignored.
 
 mod address;
 mod compressed;

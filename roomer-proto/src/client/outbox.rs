@@ -358,7 +358,7 @@ impl Outbox {
         self.relax_at = now + RELAX_TIME;
     }
 
-    /// Removes and returns the queued messages of a room.
+    /// Removes and returns a room's queued messages.
     pub(super) fn discard(&mut self, is_over: impl Fn(&str) -> bool) -> VecDeque<Item> {
         let queue = core::mem::take(&mut self.queue);
         let (gone, kept): (VecDeque<Item>, _) = queue.into_iter().partition(|i| is_over(&i.room));

@@ -1,4 +1,4 @@
-//! Types of requests: ids, received requests, the tables of pending ones, and errors of the server.
+//! Request types: ids, received requests, tables of pending requests, and server errors.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
@@ -24,7 +24,7 @@ pub struct Request {
     pub event: ByteString,
     /// The id of the requester; empty if it is the server.
     pub from: ByteString,
-    /// The content, any bytes.
+    /// The content: arbitrary bytes.
     pub payload: Bytes,
     /// The `dst` of the answer, unique among the open requests of this session.
     pub(super) dst: ByteString,
@@ -76,9 +76,9 @@ pub struct ServerError {
     pub code: String,
     /// A message for developers.
     pub message: String,
-    /// The room of the packet, possibly truncated.
+    /// The packet's room, possibly truncated.
     pub room: String,
-    /// The event of the packet, possibly truncated.
+    /// The packet's event, possibly truncated.
     pub event: String,
 }
 

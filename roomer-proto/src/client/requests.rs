@@ -44,8 +44,8 @@ impl Client {
         let requests = self.requests.get_or_insert_default();
         requests.next += 1;
         requests.waiting.insert(number, Waiting { due: now.saturating_add(timeout), to });
-        // Bound to fail on a plain server. While reconnecting, the next server may still be an
-        // extended one.
+        // A plain server cannot answer it. If not connected, keep it queued: the next server may
+        // support the extended protocol.
         if self.state == State::Open && self.session.is_none() {
             self.end_request(number, RequestError::Plain);
         }

@@ -107,7 +107,7 @@ impl Client {
         }
     }
 
-    /// Returns true if messages of a room wait for its other members.
+    /// Returns true if messages to a room are waiting for its other members.
     pub(super) fn has_waiting_rooms(&self) -> bool {
         self.rooms.values().any(|room| !room.is_open(false) && room.is_open(true))
     }

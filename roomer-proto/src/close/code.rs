@@ -10,7 +10,7 @@ pub const PROTOCOL: u16 = 1002;
 pub const UNSUPPORTED: u16 = 1003;
 /// The peer sent text or a name that is not valid UTF-8.
 pub const INVALID_PAYLOAD: u16 = 1007;
-/// The peer violated a rule of the application or a rate limit.
+/// The peer violated an application rule or a rate limit.
 pub const POLICY: u16 = 1008;
 /// A message exceeds the size limit.
 pub const TOO_BIG: u16 = 1009;

@@ -60,7 +60,7 @@ impl Head {
         }
     }
 
-    /// Decodes the head of a frame. Returns the head and the body.
+    /// Decodes the header of a frame. Returns the header and the body.
     ///
     /// # Errors
     ///

@@ -89,7 +89,7 @@ pub enum Item<'a> {
     },
     /// A message to the members of a room.
     Broadcast {
-        /// A connection of the receiving node that should not receive the message.
+        /// A connection on the receiving node that should not receive the message.
         except: Option<ConnId>,
         /// The packet, with its sender in `src`.
         packet: PacketRef<'a>,
@@ -102,7 +102,7 @@ pub enum Item<'a> {
     /// The node leaves the cluster together with all its connections. This is the last item of a
     /// stream.
     Bye,
-    /// A command of the application for one connection of the receiving node.
+    /// An application command for one connection on the receiving node.
     Command {
         /// The connection's id.
         id: ConnId,
@@ -119,7 +119,7 @@ pub enum Item<'a> {
         /// A proof that the client presented the session's token.
         proof: [u8; 16],
     },
-    /// A command of the application for all connections of one user on the receiving node. Earlier
+    /// An application command for all of one user's connections on the receiving node. Earlier
     /// releases skip this item.
     User {
         /// The user's name.

@@ -1,12 +1,12 @@
 //! Frames between the nodes of a cluster.
 //!
 //! Nodes that share rooms communicate through a broker with at-most-once delivery. A **frame** is
-//! one message of the broker. There are two kinds:
+//! one broker message. There are two kinds:
 //!
 //! * A *control frame* stands alone: beats and requests for retransmission, for example.
 //! * A *stream frame* has a sequence number. Everything that one node reports to another (joins,
-//!   leaves and messages) forms one stream of numbered frames, so that the receiver applies each
-//!   frame once and in order, or detects which ones are missing.
+//!   leaves and messages) forms one stream of numbered frames: the receiver applies each frame once
+//!   and in order, or detects which ones are missing.
 //!
 //! | subject | carries | subscribed by |
 //! |---|---|---|
@@ -15,7 +15,7 @@
 //!
 //! A frame consists of a [`Head`] and a body of [`Item`]s. Decoding borrows from the frame,
 //! validates every length before using it, and neither panics nor allocates. Items of unknown kinds
-//! are skipped, so that later versions can add kinds.
+//! are skipped, which allows later versions to add kinds.
 
 mod beat;
 mod command;

@@ -12,16 +12,16 @@ use crate::{ConnId, PacketRef};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OrderItem<'a> {
-    /// A message from a connection of the sending node, held by the receiver until it has a place.
+    /// A message from a connection on the sending node, held by the receiver until it has a place.
     Message {
-        /// The number of the message, higher than that of all earlier messages of the node.
+        /// The number of the message, higher than those of all earlier messages from the node.
         number: u64,
         /// A connection that should not receive the message.
         except: Option<ConnId>,
         /// The packet, with its sender in `src`.
         packet: PacketRef<'a>,
     },
-    /// A request for a place for a message of the sending node.
+    /// A request for a place for one of the sending node's messages.
     Submit {
         /// The room's name.
         room: &'a str,

@@ -11,7 +11,7 @@ use core::fmt;
 pub enum ErrorCode {
     /// The event has no request handler, or the answer has no pending request.
     Unknown,
-    /// A rule of the server or application rejected the packet.
+    /// A server or application rule rejected the packet.
     Refused,
     /// The handler failed.
     Failed,

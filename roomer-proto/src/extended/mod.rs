@@ -2,8 +2,8 @@
 //!
 //! A client requests it with `roomer=2` in the query of its address. A server that supports it
 //! sends [`HELLO`] as its first packet; otherwise the client falls back to the plain protocol.
-//! The events of the extended protocol start with [`PREFIX`], are sent in ordinary packets, and
-//! are never sent to a plain client. `EXTENDED.md`, next to this crate, specifies the protocol.
+//! Extended protocol events start with [`PREFIX`], are sent in ordinary packets, and are never sent
+//! to a plain client. `EXTENDED.md`, next to this crate, specifies the protocol.
 //!
 //! This module does no I/O: the time, counts and random bytes are arguments.
 
@@ -29,8 +29,8 @@ pub use token::{SessionToken, TOKEN_LEN};
 /// The version of the protocol, as in the query `roomer=2` and in `hello`.
 pub const VERSION: u32 = 2;
 
-/// The prefix of the events of the extended protocol. Clients do not send other events with
-/// this prefix, and handlers cannot be registered for them.
+/// The prefix of extended protocol events. Clients do not send other events with this prefix, and
+/// handlers cannot be registered for them.
 pub const PREFIX: &str = "roomer:";
 
 /// Server to client, the first packet of a connection: the session and the server's limits

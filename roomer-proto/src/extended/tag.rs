@@ -19,7 +19,7 @@ pub struct Tag {
 }
 
 impl Tag {
-    /// The maximum length of a tag.
+    /// The maximum length of a tag in bytes.
     pub const MAX_LEN: usize = 16;
 
     /// Parses a tag. Returns `None` if the text is not a valid tag.

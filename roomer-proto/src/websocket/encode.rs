@@ -100,7 +100,7 @@ pub(crate) fn masked_frame(opcode: OpCode, key: [u8; 4], payload: &[u8], out: &m
     masked(FrameHeader { opcode, mask: Some(key), ..FrameHeader::default() }, payload, out);
 }
 
-/// Appends a compressed binary message of a client. `data` is its compressed content.
+/// Appends a client's compressed binary message. `data` is its compressed content.
 #[cfg(all(feature = "client", feature = "deflate"))]
 pub(crate) fn masked_compressed_frame(data: &[u8], key: [u8; 4], out: &mut Vec<u8>) {
     let opcode = OpCode::Data(Data::Binary);

@@ -63,7 +63,7 @@ pub struct Session<const CLIENT: bool = false> {
 }
 
 impl Session {
-    /// Creates the session of a server.
+    /// Creates a server-side session.
     #[must_use]
     pub fn new() -> Self {
         Session::default()
@@ -71,7 +71,7 @@ impl Session {
 }
 
 impl Session<true> {
-    /// Creates the session of a client.
+    /// Creates a client-side session.
     #[must_use]
     pub fn client() -> Self {
         Session::default()

@@ -1,4 +1,4 @@
-//! Protocol violations of a peer, and their close codes.
+//! Protocol violations by a peer, and their close codes.
 
 use crate::close;
 

@@ -9,7 +9,7 @@ fn answer(client: &mut Client, room: &str, event: &str) {
     receive(client, &PacketRef { room, event, src: ID, payload: b"[]", dst: "" });
 }
 
-/// A client of a plain server, in the lobby.
+/// A client in the lobby of a plain server.
 fn in_lobby() -> Client {
     let mut client = upgraded();
     answer(&mut client, ROOT, JOIN_ACK);

@@ -1,4 +1,4 @@
-//! The events of a stream must not depend on how it is split into chunks.
+//! A stream's events must not depend on how it is split into chunks.
 
 use proptest::prelude::*;
 use roomer_proto::websocket::{Limits, Session};

@@ -97,7 +97,7 @@ pub(crate) fn binary(data: &[u8]) -> Seen {
     Seen::Binary(data.to_vec())
 }
 
-/// Returns the next event of a feed.
+/// Returns the next event from a feed.
 pub(crate) fn draw(feed: &mut roomer_proto::websocket::Feed<'_>) -> Option<Seen> {
     Some(match feed.next()? {
         Ok(event) => event.into(),
@@ -118,7 +118,7 @@ pub(crate) fn feed(session: &mut Session, limits: &Limits, chunk: &[u8]) -> Vec<
     seen
 }
 
-/// Returns all events of a stream, split into these chunks.
+/// Returns all events in a stream, split into these chunks.
 pub(crate) fn read_chunks<'a>(
     limits: &Limits,
     chunks: impl IntoIterator<Item = &'a [u8]>,
@@ -131,7 +131,7 @@ pub(crate) fn read_chunks<'a>(
     seen
 }
 
-/// Returns all events of a stream, passed as one chunk.
+/// Returns all events in a stream, passed as one chunk.
 pub(crate) fn read(wire: &[u8]) -> Vec<Seen> {
     read_chunks(&Limits::default(), [wire])
 }

@@ -96,7 +96,7 @@ impl Output {
         Ok(true)
     }
 
-    /// Reports an event of the connection on standard error.
+    /// Reports a connection event on standard error.
     pub(crate) fn connection(&self, event: &Event) {
         match event {
             Event::Opened { id, is_resumed: false } => self.notice(&format!("connected as {id}")),

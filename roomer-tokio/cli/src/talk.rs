@@ -104,7 +104,7 @@ fn editor() -> Result<(Printer, UnboundedReceiver<String>), Failure> {
     let mut editor = DefaultEditor::new().map_err(unusable)?;
     let printer = editor.create_external_printer().map_err(unusable)?;
     thread::spawn(move || {
-        // Runs until Ctrl-C, Ctrl-D, or an error of the terminal.
+        // Runs until Ctrl-C, Ctrl-D, or a terminal error.
         while let Ok(line) = editor.readline("> ") {
             let _ = editor.add_history_entry(&line);
             if sender.send(line).is_err() {

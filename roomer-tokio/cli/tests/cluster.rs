@@ -158,7 +158,7 @@ fn about_all([one, two]: [Node; 2]) {
     bob.expect_left("lobby");
     ann.expect_member_left("lobby", &bob_id);
     for path in [format!("lobby/members/{bob_id}"), format!("root/members/{bob_id}")] {
-        // Only the node of the connection knows its memberships.
+        // Only the connection's own node has its memberships.
         let answer = two.call("DELETE", &format!("/v1/rooms/{path}"), b"");
         assert_eq!(answer.status, 404, "{}", answer.text());
     }

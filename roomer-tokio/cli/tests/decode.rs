@@ -38,7 +38,7 @@ fn packet() -> Vec<u8> {
     out
 }
 
-/// Returns the packet as a frame of the server, or as a client's frame masked with zeros.
+/// Returns the packet as a server frame, or as a client's frame masked with zeros.
 fn frame(is_masked: bool) -> Vec<u8> {
     let mut out = Vec::new();
     packet_frame(&CHAT, &mut out).unwrap();

@@ -7,7 +7,7 @@ use roomer_proto::PacketRef;
 use support::socket::Socket;
 use support::{Serving, TempFile, run, succeeds};
 
-/// Waits for the next message of a room, and returns its length.
+/// Waits for the next message to a room, and returns its length.
 fn message(socket: &mut Socket, room: &str, is_compressed: bool) -> usize {
     loop {
         let frame = socket.next();

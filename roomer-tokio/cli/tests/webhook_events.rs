@@ -78,7 +78,7 @@ fn events_of_a_connection_arrive_in_order() {
     assert_eq!(numbers, (1..=6).collect::<Vec<_>>());
     wait_for(&serving, DELIVERED, 6);
     wait_for(&serving, WAITING, 0);
-    // The shutdown of the server is reported as well.
+    // The server's shutdown is reported as well.
     let tail = Tail::start(&serving, "team-1", &[]);
     let id = tail.id();
     serving.signal(Signal::TERM);

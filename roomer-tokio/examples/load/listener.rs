@@ -47,7 +47,7 @@ impl Out<'_> {
         }
         self.scratch.clear();
         wire::packet(packet, self.scratch);
-        // An error of the socket is detected by the next read.
+        // The next read detects a socket error.
         let written = (&self.sockets[conn]).write(self.scratch).unwrap_or(0);
         pending.extend(&self.scratch[written..]);
     }

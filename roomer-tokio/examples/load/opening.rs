@@ -97,7 +97,7 @@ pub fn explain(error: io::Error, target: &Target) -> io::Error {
     io::Error::new(error.kind(), words)
 }
 
-/// Returns the request of the WebSocket handshake.
+/// Returns the WebSocket handshake request.
 pub fn request(target: &Target) -> Vec<u8> {
     format!(
         "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\

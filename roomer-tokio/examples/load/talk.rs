@@ -165,7 +165,7 @@ impl Talk {
         }
     }
 
-    /// Returns the connection of a room's member.
+    /// Returns a room member's connection.
     fn conn(&self, room: usize, member: usize) -> usize {
         (room * self.members + member) % self.conns
     }

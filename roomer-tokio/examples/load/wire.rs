@@ -23,7 +23,7 @@ pub struct Stamp {
     pub slot: u32,
     /// The index of the sender in its room.
     pub sender: u32,
-    /// The number of earlier messages of the sender.
+    /// The number of earlier messages from the sender.
     pub number: u64,
     /// The time at which the message was due, in nanoseconds since the generator started.
     pub due: u64,

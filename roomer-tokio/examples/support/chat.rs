@@ -237,7 +237,7 @@ impl Chat {
         Ok(Some(Chat { server: pages::add(builder).build()?, listen, threads, quiet, broker }))
     }
 
-    /// Prints the URL of the server, for users and for tests that wait for this line.
+    /// Prints the server's URL, for users and for tests waiting for this line.
     pub fn announce(&self, addr: std::net::SocketAddr) {
         println!("listening on http://{addr}");
         if !self.quiet {

@@ -33,12 +33,12 @@ use crate::{Server, Upgrade, connect_upgraded};
 /// Middleware passes values in the request's extensions:
 ///
 /// - [`Claims`](crate::Claims): the claims of the connection, see [`Server::upgrade`];
-/// - any type of the application: [`Conn::extension`](crate::Conn::extension) returns it;
-/// - [`SocketAddr`]: the address of the client, for
-///   [`Request::peer`](crate::Request::peer), [`trust_proxy`](crate::Builder::trust_proxy) and
+/// - any application type: [`Conn::extension`](crate::Conn::extension) returns it;
+/// - [`SocketAddr`]: the client's address, for [`Request::peer`](crate::Request::peer),
+///   [`trust_proxy`](crate::Builder::trust_proxy) and
 ///   [`max_connections_per_address`](crate::Builder::max_connections_per_address). With the feature
-///   `axum`, axum's `ConnectInfo<SocketAddr>` too, which is present if the application is served with
-///   `into_make_service_with_connect_info::<SocketAddr>()`. For other places use
+///   `axum`, axum's `ConnectInfo<SocketAddr>` too, which is present if the application is served
+///   with `into_make_service_with_connect_info::<SocketAddr>()`. For other places use
 ///   [`peer_from`](Mount::peer_from).
 ///
 /// If one of these options is configured and a request has no address, the response is 500, and a
@@ -49,7 +49,7 @@ use crate::{Server, Upgrade, connect_upgraded};
 ///
 /// # Panics
 ///
-/// Calling the service panics outside a tokio runtime.
+/// Panics if the service is called outside a tokio runtime.
 #[derive(Clone)]
 pub struct Mount {
     server: Server,

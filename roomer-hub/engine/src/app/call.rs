@@ -28,7 +28,7 @@ pub struct HandlerPanic {
 /// A future returned by the application, polled in a connection's task.
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Polls a future of the application and catches its panic.
+/// Polls an application future and catches its panic.
 pub(crate) fn poll<T>(
     run: &mut BoxFuture<T>,
     cx: &mut Context<'_>,

@@ -28,7 +28,7 @@ impl From<HandlerMonitor> for Monitor {
 }
 
 impl Monitor {
-    /// Records a panic of the application's code, or an error returned by a handler.
+    /// Records a panic in application code, or an error returned by a handler.
     #[inline]
     pub(crate) fn report_failure(
         &self,
@@ -44,7 +44,7 @@ impl Monitor {
         let _ = (owner, error, is_panic);
     }
 
-    /// Starts to observe a future of the application.
+    /// Starts observing an application future.
     #[inline]
     pub(crate) fn observe(&self, owner: impl FnOnce() -> CallOwner) -> ObservedCall {
         #[cfg(feature = "audit")]
@@ -59,7 +59,7 @@ impl Monitor {
     }
 }
 
-/// Observes a future of the application until it is dropped.
+/// Observes an application future until it is dropped.
 pub(crate) struct ObservedCall {
     #[cfg(feature = "audit")]
     entry: Option<recorder::Entry>,

@@ -9,9 +9,9 @@ use crate::app::call::HandlerError;
 /// The result of a request handler: the payload of the reply, or an error.
 pub(crate) type ReplyResult = Result<Bytes, HandlerError>;
 
-/// An error of a request handler whose code and text are sent to the client. Any other error is
-/// reported to [`on_error`](crate::Builder::on_error), and only its code, usually `failed`, is sent to
-/// the client.
+/// A request handler's error whose code and text are sent to the client. Any other error is
+/// reported to [`on_error`](crate::Builder::on_error), and only its code, usually `failed`, is sent
+/// to the client.
 ///
 /// ```
 /// # use roomer_engine as roomer_tokio;

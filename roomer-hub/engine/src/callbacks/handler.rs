@@ -7,7 +7,7 @@ use crate::app::message::{Message, OwnedMessage};
 use crate::app::reply::ReplyResult;
 use crate::server::conn::Conn;
 
-/// A function of the application that runs for a message.
+/// An application function that runs for a message.
 pub(crate) enum Callback<T> {
     Sync(SyncFn<T>),
     Async(AsyncFn<T>),
@@ -52,8 +52,8 @@ impl<T> Callback<T> {
 #[derive(Default)]
 pub(crate) struct Rules {
     pub(crate) join: Option<Rule>,
-    /// Called by the engine, not on request of the hub: the engine removes the request for history from
-    /// the join.
+    /// Called by the engine, not through a hub action: the engine removes the request for history
+    /// from the join.
     pub(crate) recall: Option<Rule>,
     pub(crate) publish: Option<Rule>,
     pub(crate) direct: Option<Rule>,

@@ -32,7 +32,7 @@ pub struct Builder<R> {
     runtime: PhantomData<fn() -> R>,
 }
 
-/// The means of opening a connection: TCP and TLS, or a function of the application.
+/// How to open a connection: over TCP and TLS, or with an application function.
 #[derive(Clone)]
 pub(super) struct Target {
     pub(super) address: Address,

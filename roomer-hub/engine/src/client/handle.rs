@@ -40,9 +40,9 @@ impl Drop for Open {
 }
 
 impl<R: Runtime> Client<R> {
-    /// Starts a client of the server at a URL such as `wss://example.org/ws`, with the default options.
-    /// Returns immediately: the client connects in a task of the runtime, and joins and messages are
-    /// queued until it is connected.
+    /// Starts a client that connects to a URL such as `wss://example.org/ws`, with the default
+    /// options. Returns immediately: the client connects in a task of the runtime, and joins and
+    /// messages are queued until it is connected.
     ///
     /// # Errors
     ///
@@ -96,7 +96,7 @@ impl<R> Client<R> {
         Room::new(self.open.clone(), room)
     }
 
-    /// Returns the room `root`, into which a server puts every client.
+    /// Returns the `root` room, which every client joins automatically.
     #[must_use]
     pub fn root(&self) -> Room {
         Room::new(self.open.clone(), ROOT)

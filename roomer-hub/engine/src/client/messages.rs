@@ -1,4 +1,4 @@
-//! A client's connection over a WebSocket of the platform.
+//! A client's connection over a WebSocket provided by the platform.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use roomer_proto::client::{Client as Machine, Outgoing};
 
 use super::runtime::{Incoming, MessageSocket};
 
-/// An open WebSocket of the platform.
+/// An open WebSocket provided by the platform.
 pub(super) struct Messages {
     socket: Box<dyn MessageSocket>,
     /// True once the closing handshake has begun.

@@ -27,8 +27,8 @@ pub trait Runtime: Send + Sync + 'static {
     /// client then connects with [`open`](Self::open) instead of [`connect`](Self::connect).
     const HAS_WEBSOCKETS: bool = false;
 
-    /// Opens a WebSocket of the platform, if it provides them, and offers these subprotocols. One of
-    /// them may contain a token, which must not appear in any error.
+    /// Opens a WebSocket provided by the platform, if it has them, and offers these subprotocols.
+    /// One of them may contain a token, which must not appear in any error.
     fn open(url: String, protocols: Vec<String>) -> Opening {
         let _ = (url, protocols);
         Box::pin(ready(Err(io::ErrorKind::Unsupported.into())))
@@ -46,7 +46,8 @@ pub trait Runtime: Send + Sync + 'static {
 /// The future returned by [`Runtime::open`], which resolves to an open WebSocket.
 pub type Opening = Pin<Box<dyn Future<Output = io::Result<Box<dyn MessageSocket>>> + Send>>;
 
-/// A WebSocket of the platform, which transfers whole messages. Dropping it closes the connection.
+/// A WebSocket provided by the platform, which transfers whole messages. Dropping it closes the
+/// connection.
 pub trait MessageSocket: Send + 'static {
     /// Returns the next event. Not called again after [`Incoming::Closed`] or [`Incoming::Lost`].
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Incoming>;

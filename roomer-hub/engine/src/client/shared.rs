@@ -26,7 +26,7 @@ pub(super) struct Inner {
     /// Rejected joins, kept until the room is joined again.
     pub(super) refused: BTreeMap<ByteString, JoinError>,
     pub(super) closed: Option<Closing>,
-    /// Wakers of handles' futures that wait for a change.
+    /// Wakers of the handles' futures waiting for a change.
     waiters: Vec<Waker>,
     pub(super) answers: Answers,
     subscribers: Vec<Arc<Subscriber>>,
@@ -99,7 +99,7 @@ impl Shared {
 }
 
 impl Inner {
-    /// Registers the waker of a future that waits for a change.
+    /// Registers the waker of a future waiting for a change.
     pub(super) fn wait(&mut self, waker: &Waker) {
         if !self.waiters.iter().any(|other| other.will_wake(waker)) {
             self.waiters.push(waker.clone());

@@ -99,7 +99,7 @@ impl Drop for Listener {
     }
 }
 
-/// The action of an event listener.
+/// The function that an event listener calls.
 type Act = Box<dyn FnMut(&Event, &mut State)>;
 
 struct Socket {

@@ -36,7 +36,7 @@ pub struct Gap {
     pub frames: Option<u64>,
 }
 
-/// A pending call of a hook.
+/// A pending hook call.
 #[derive(Debug)]
 pub(crate) enum ClusterEvent {
     Peer(PeerEvent),

@@ -97,9 +97,9 @@ impl Cluster {
         self
     }
 
-    /// Makes the server [ready](crate::Server::is_ready) only while the broker is reachable. Default
-    /// `false`, since a failure of the broker would otherwise remove all nodes from the load balancer
-    /// at the same time.
+    /// Makes the server [ready](crate::Server::is_ready) only while the broker is reachable.
+    /// Default `false`, since a broker failure would otherwise remove all nodes from the load
+    /// balancer at the same time.
     pub fn ready_needs_broker(mut self, needed: bool) -> Self {
         self.ready_needs_broker = needed;
         self

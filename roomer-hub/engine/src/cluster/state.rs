@@ -44,9 +44,9 @@ impl ClusterState {
         }
     }
 
-    /// Records an action of the hub that peers must be informed of. `is_own` is false if the action
-    /// results from an effect of the machine. Returns true if the action must not be carried out, since
-    /// it is a message that waits for its place in its room's order, and the gate that the sender must
+    /// Records a hub action that must be reported to peers. `is_own` is false if the action results
+    /// from an effect of the machine. Returns true if the action must not be carried out, since it
+    /// is a message that waits for its place in its room's order, and the gate that the sender must
     /// wait at if peers have not applied too many of the earlier messages.
     pub(crate) fn record(
         &mut self,

@@ -44,7 +44,7 @@ impl Connection {
         drop(core);
         session.detached(now + window);
         open.reset_socket(Compression::default(), now);
-        // Releases senders that wait for the lost socket.
+        // Releases senders waiting for the lost socket.
         self.writer.discard();
         self.writer = detached;
         let address = self.shared.options().handshake.address(self.peer.get());
@@ -54,7 +54,7 @@ impl Connection {
             State::Established(open) => State::Detached(open),
             other => other,
         };
-        // A client that is back already was never away.
+        // A superseded socket means that the client has already reconnected, so it is not away.
         if !is_superseded {
             self.announce_away(now);
         }

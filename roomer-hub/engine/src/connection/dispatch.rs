@@ -256,7 +256,7 @@ impl<'s> Dispatcher<'_, 's> {
         self.report(core, message, panic.into())
     }
 
-    /// Closes the connection with 1011 after a panic of the application's code.
+    /// Closes the connection with 1011 after a panic in application code.
     fn close_failed(&self, mut core: MutexGuard<'s, Core>) -> MutexGuard<'s, Core> {
         let conn = self.conn.info.key;
         core.counts.panics += 1;

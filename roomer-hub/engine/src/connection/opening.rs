@@ -49,7 +49,7 @@ pub(crate) struct Opening {
     pub(crate) session: Option<SessionRequest>,
 }
 
-/// A request that waits for the application's decision.
+/// A request waiting for the application's decision.
 pub(super) struct Authorizing {
     auth: Box<PendingAuth>,
     /// Bytes received after the request.

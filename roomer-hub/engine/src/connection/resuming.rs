@@ -24,7 +24,7 @@ use crate::session::handover::{HandedOver, Handover, HandoverError};
 /// can delay the handover.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A new connection that waits for the session of its client.
+/// A new connection waiting for its client's session.
 pub(super) struct Resuming {
     handover: Arc<Handover>,
     opening: Opening,

@@ -240,7 +240,7 @@ impl Effects<'_> {
             HookEvent::Gone(DisconnectReason::ByServer(code), reason.into())
         });
         self.infos.remove(conn);
-        // Also fails the handover to a task that waits for the session.
+        // Also fails the handover to a task waiting for the session.
         self.sessions.end(conn);
         self.counts.bytes_out += self.outbound.close(conn, code, reason).unwrap_or_default();
     }

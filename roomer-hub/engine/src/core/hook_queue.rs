@@ -22,7 +22,7 @@ pub(crate) enum HookEvent {
 }
 
 impl HookEvent {
-    /// Returns the builder's method that sets the hook for this event.
+    /// Returns the name of the builder method that sets the hook for this event.
     pub(crate) fn hook(&self) -> &'static str {
         match self {
             HookEvent::Connected => "on_connect",

@@ -60,7 +60,7 @@ pub(crate) struct Applied {
     pub(crate) ask: Option<Permission>,
     /// A receiver above its high-water mark; the sender should pause reading.
     pub(crate) congested: Option<Congestion>,
-    /// True if the hub has closed the connection of the input.
+    /// True if the hub has closed the input's connection.
     pub(crate) is_closed: bool,
 }
 

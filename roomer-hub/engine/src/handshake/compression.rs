@@ -16,7 +16,7 @@ pub(crate) struct Compression {
 }
 
 impl Compression {
-    /// Returns the session of a connection with this compression.
+    /// Returns a session for a connection with this compression.
     pub(crate) fn session(self) -> Session {
         let mut session = Session::new();
         if self.is_agreed {

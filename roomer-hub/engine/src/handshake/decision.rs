@@ -45,7 +45,7 @@ pub(crate) enum Decision {
     PendingAuth(Box<PendingAuth>),
 }
 
-/// A decision that waits for the application's `authorize_async` hook.
+/// A decision waiting for the application's `authorize_async` hook.
 pub(crate) struct PendingAuth {
     monitor: Monitor,
     run: BoxFuture<AuthResult>,
@@ -123,7 +123,8 @@ impl Candidate {
 }
 
 impl ServerHandshake<'_> {
-    /// Decides about an upgrade request. `is_mounted` is true if a framework has read the request.
+    /// Decides whether to accept an upgrade. `is_mounted` is true if a framework has read the
+    /// request.
     pub(crate) fn decide(&self, request: Request, is_mounted: bool) -> Decision {
         self.try_decide(request, is_mounted)
             .unwrap_or_else(|rejected| Decision::Ready(Err(rejected)))

@@ -29,13 +29,13 @@ struct State {
     closed_so_far: u64,
     /// The connections that have ended since the drain began.
     report: DrainReport,
-    /// The number of futures that wait for the drain.
+    /// The number of futures waiting for the drain.
     drains: usize,
     /// The number of running links to brokers.
     links: usize,
     /// True while an on-demand timer task runs.
     has_timer_task: bool,
-    /// Wakers of tasks that wait until no connection, or no socket, is left.
+    /// Wakers of tasks waiting until no connection, or no socket, is left.
     waiting: Vec<Waker>,
 }
 

@@ -35,7 +35,7 @@ struct Kernel {
     room: usize,
     taken: Vec<u8>,
     waiting: Option<Waker>,
-    /// Waker of the task that waits until a number of bytes is accepted.
+    /// Waker of the task waiting until a number of bytes is accepted.
     reader: Option<Waker>,
 }
 

@@ -131,7 +131,7 @@ pub enum WarningCause {
     /// The application sent a message for members on other nodes that exceeds their limit. It was not
     /// delivered to any receiver.
     MessageTooLarge {
-        /// The event of the message.
+        /// The message's event name.
         event: String,
         /// The length of the message as a packet, in bytes.
         bytes: usize,

@@ -60,8 +60,9 @@ impl Outbound {
                 return true;
             }
             deliver(batch, members, writers, flush_list);
-            // A small room is written in this poll. The batch of a large one is kept, so that messages
-            // that arrive before its flush ends are collected instead of flushed by each sender.
+            // A small room is flushed in this poll. The batch of a large one is kept, so that
+            // messages that arrive before its flush ends are collected instead of flushed by each
+            // sender.
             if is_small {
                 let batch = batches.remove(room).filter(|_| spare_batches.len() < SPARE_BATCHES);
                 spare_batches.extend(batch.map(|mut batch| {

@@ -39,7 +39,7 @@ pub(crate) struct FlushPool {
 #[derive(Debug, Default)]
 struct Queue {
     jobs: VecDeque<Arc<FlushJob>>,
-    /// Wakers of workers that wait for a job.
+    /// Wakers of workers waiting for a job.
     idle: Vec<Waker>,
 }
 

@@ -223,7 +223,7 @@ impl Sessions {
         change.is_some_and(|change| change.successor.is_some())
     }
 
-    /// Removes and returns the task that waits for the session.
+    /// Removes and returns the task waiting for the session.
     pub(crate) fn take_successor(&mut self, conn: ConnKey) -> Option<Arc<Handover>> {
         Some(self.by_key.get_mut(conn)?.change.as_mut()?.successor.take()?.handover)
     }

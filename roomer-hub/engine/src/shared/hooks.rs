@@ -1,4 +1,4 @@
-//! Calls of the application's hooks, without the lock.
+//! Calls to the application's hooks, made without holding the lock.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ impl Shared {
                 HookEvent::Gone(why, text) => trace::closed(&info, *why, text),
                 HookEvent::Joined(_) | HookEvent::Left(_) => {}
             }
-            // A panic closes only the connection of the event.
+            // A panic closes only the connection that the event belongs to.
             let conn = Conn::new(self, info);
             let result =
                 self.run_callback(|| catch_panic(|| self.options().hooks.run(&conn, &event)));

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 
-/// The error of an adapter's `bind`. The text contains the address, the cause and, if known, the
-/// remedy. Converted to an [`io::Error`], it keeps its kind.
+/// The error returned by an adapter's `bind`. The text contains the address, the cause and, if
+/// known, the remedy. Converted to an [`io::Error`], it keeps its kind.
 #[derive(thiserror::Error)]
 #[error("cannot listen on {address}: {cause}{}", advice(.cause))]
 pub struct BindError {
@@ -19,7 +19,7 @@ impl BindError {
         BindError { address: address.to_string(), cause }
     }
 
-    /// Returns the kind of the system's error.
+    /// Returns the kind of the OS error.
     pub fn kind(&self) -> ErrorKind {
         self.cause.kind()
     }

@@ -26,7 +26,7 @@ impl Cluster {
         }
     }
 
-    /// Delivers the messages of a room that are next in its order.
+    /// Delivers a room's messages that are next in order.
     fn deliver_placed(&mut self, name: &str) {
         loop {
             let Some(room) = self.orders.rooms.get(name) else { return };
@@ -71,7 +71,7 @@ impl Cluster {
         let key = self.peers.get(&node).and_then(|peer| peer.key);
         self.effects.push(match key {
             Some(peer) => Effect::Broadcast { peer, except, packet },
-            // This node's own message, or that of a peer that has since stopped.
+            // Sent by this node itself, or by a peer that has since stopped.
             None => Effect::Ordered { except, packet },
         });
     }

@@ -34,7 +34,7 @@ impl Cluster {
         peer.is_some_and(|peer| peer.is_alive() && peer.key.is_some())
     }
 
-    /// Returns the node to submit messages of a room to.
+    /// Returns the node to which a room's messages are submitted.
     pub(super) fn home(&self, name: &str) -> NodeId {
         let home = self.orders.known(name).home;
         let is_there = home == self.me || self.has_other_home(home);

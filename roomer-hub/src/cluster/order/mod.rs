@@ -2,11 +2,11 @@
 //!
 //! # Message, submission, place
 //!
-//! As in any other room, a message travels from its sender's node to each node with members of
-//! the room, where it is held. The sender's node submits the number of the message to the
-//! room's *home*, one of the live nodes. The home answers all receivers, including the sender's
-//! node, with the message's *place*: "the next message of this room is number 7 of node A".
-//! Each node delivers the messages of a room in the order of their places.
+//! As in any other room, a message travels from its sender's node to each node with members of the
+//! room, where it is held. The sender's node submits the number of the message to the room's
+//! *home*, one of the live nodes. The home answers all receivers, including the sender's node, with
+//! the message's *place*: "the next message of this room is number 7 of node A". Each node delivers
+//! a room's messages in the order of their places.
 //!
 //! # Terms
 //!
@@ -128,7 +128,7 @@ struct Room {
     unused: Duration,
 }
 
-/// A message that waits for its place, or for messages placed before it.
+/// A message waiting for its place, or for messages placed before it.
 #[derive(Debug)]
 struct Message {
     /// The time since the message arrived, not counting suspensions of this node.
@@ -170,7 +170,7 @@ struct Submission {
     age: Duration,
 }
 
-/// A place that waits for its message, for earlier places, or for the end of an earlier term.
+/// A place waiting for its message, for earlier places, or for the end of an earlier term.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     term: Term,
@@ -251,7 +251,7 @@ impl Room {
         self.messages.range((node, 0)..(node, below)).map(|((_, number), _)| *number).collect()
     }
 
-    /// Records that no messages of a node up to this number will be delivered any more.
+    /// Records that a node's messages up to this number will no longer be delivered.
     fn pass(&mut self, node: NodeId, number: u64) {
         // The number must never decrease, in whichever order messages are given up.
         let passed = self.delivered.entry(node).or_default();

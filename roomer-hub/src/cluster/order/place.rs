@@ -10,7 +10,7 @@ use crate::cluster::slice::last_packet;
 use crate::cluster::{Cluster, GoneCause, ResetCause};
 
 impl Cluster {
-    /// Applies an order item of a peer's stream. The item ends at the end of `bytes`.
+    /// Applies an order item from a peer's stream. The item ends at the end of `bytes`.
     pub(in crate::cluster) fn order_item(
         &mut self,
         from: NodeId,

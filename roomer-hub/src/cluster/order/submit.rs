@@ -56,7 +56,8 @@ impl Cluster {
             self.statistics.unsendable += 1;
             return false;
         }
-        // One counter for all rooms, which tells a receiver which messages of a stream have passed.
+        // All rooms share one counter, from which a receiver can tell which messages in a stream
+        // have passed.
         self.orders.number += 1;
         let number = self.orders.number;
         let name = packet.room;
@@ -113,8 +114,8 @@ impl Cluster {
             .collect()
     }
 
-    /// Submits this node's messages of a room that have no holder, in order, as far as
-    /// currently possible.
+    /// Submits this node's messages to a room that have no holder, in order, as far as currently
+    /// possible.
     pub(super) fn submit_waiting(&mut self, name: &str) {
         let me = self.me;
         loop {
@@ -185,7 +186,7 @@ impl Cluster {
         }
     }
 
-    /// Gives up the oldest messages of a room if too many bytes are pending.
+    /// Drops a room's oldest messages if too many bytes are pending.
     pub(super) fn bound_messages(&mut self, name: &str) {
         loop {
             let most = self.config.backlog_bytes;

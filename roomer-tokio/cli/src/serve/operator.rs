@@ -16,7 +16,7 @@ use crate::serve::webhooks::Webhooks;
 /// The content type of the Prometheus text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The parts served in addition to the state of the server.
+/// The parts served in addition to the server's state.
 pub(crate) struct Parts {
     pub(crate) api: Option<Arc<Api>>,
     pub(crate) webhooks: Webhooks,

@@ -89,7 +89,7 @@ impl Reloads {
             Ok(read) => read,
             Err(problems) => return problems.iter().for_each(report),
         };
-        // Nothing can fail from here on, so a configuration is never applied in part.
+        // Nothing can fail from here on, so a configuration is never partially applied.
         self.source.level.set(&config.options);
         self.rules.replace(config.rooms());
         if let (Some(tls), Some(new)) = (&self.tls, &plan.tls) {

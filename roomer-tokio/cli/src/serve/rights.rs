@@ -10,7 +10,7 @@ use crate::serve::config::rooms::{Room, Who};
 use crate::serve::config::setting::{Rate, Setting};
 use crate::serve::webhooks::Webhooks;
 
-/// An action of a client in a room.
+/// A client action in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Right {
     Join,

@@ -211,7 +211,7 @@ fn remember(mut builder: Builder, room: &Room) -> Builder {
     builder
 }
 
-/// Returns the option that caused an error of the builder.
+/// Returns the option that caused a builder error.
 fn problem(config: &Config, error: &BuildError) -> Problem {
     let key = match error {
         BuildError::PingInterval { .. } => "timeouts.ping",

@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 /// The timeout of a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// The maximum number of connections that wait for axum.
+/// The maximum number of connections waiting for axum.
 const WAITING: usize = 64;
 
 type Accepted = (TlsStream<TcpStream>, SocketAddr);

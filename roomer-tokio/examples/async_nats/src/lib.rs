@@ -60,7 +60,7 @@ struct State {
     /// The maximum length of a frame; 0 while the link is down.
     max_payload: usize,
     queued: usize,
-    /// Waker of the task that waits until all frames are passed to the client.
+    /// Waker of the task waiting until all frames are passed to the client.
     flusher: Option<Waker>,
 }
 
@@ -187,7 +187,7 @@ impl Task {
         self.link.state().max_payload > 0
     }
 
-    /// Handles an event of the client's connection.
+    /// Handles an event on the client's connection.
     async fn changed(&mut self, client: &Client, event: Event) {
         match event {
             Event::Connected => {

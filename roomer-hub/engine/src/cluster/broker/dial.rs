@@ -11,8 +11,8 @@ pub trait Dial: Send + 'static {
     /// A TCP stream.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// Resolves a host, which is a name or an IP address, and connects to it by TCP. On a timeout the
-    /// carrier drops the future.
+    /// Resolves a host, which is a name or an IP address, and connects to it over TCP. On a timeout
+    /// the carrier drops the future.
     fn connect(
         &self,
         host: String,

@@ -62,7 +62,7 @@ pub enum SessionEvent {
     Down(String),
 }
 
-/// Creates the session of a new connection, for the protocol of the address's scheme.
+/// Creates a session for a new connection. The address's scheme selects the protocol.
 pub(super) fn open(broker: &Broker, subjects: &Subjects, now: Duration) -> Box<dyn BrokerSession> {
     match broker.protocol {
         #[cfg(feature = "nats")]

@@ -23,7 +23,7 @@ impl Core {
         self.cluster.is_some() && tables.peers_of(token.id().as_str()).next().is_some()
     }
 
-    /// Notifies the node of a token that its client has a new session here, as this user.
+    /// Notifies the node that issued `token` that the client has a new session here, as this user.
     pub(crate) fn report_elsewhere(
         &mut self,
         now: Duration,

@@ -1,4 +1,4 @@
-//! Commands of the application for connections on other nodes.
+//! Application commands for connections on other nodes.
 
 use std::time::Duration;
 
@@ -40,8 +40,8 @@ impl Core {
         }
     }
 
-    /// Forwards a command to the node of a connection that is not on this one. Returns false if no live
-    /// node has such ids. True does not mean that the connection exists.
+    /// Forwards a command for a remote connection to its node. Returns false if no live node has
+    /// such ids. True does not mean that the connection exists.
     pub(crate) fn command_peer(
         &mut self,
         now: Duration,

@@ -64,7 +64,7 @@ struct State {
     is_scheduled: bool,
     /// Waker of the connection's own task.
     task: Option<Waker>,
-    /// Wakers of senders that wait until the connection is no longer congested.
+    /// Wakers of senders waiting until the connection is no longer congested.
     paused_senders: PausedSenders,
     /// The packets that a session's client has not acknowledged.
     replay: Option<Box<Replay>>,
@@ -255,7 +255,7 @@ impl SocketWriter {
         self.pressure() == Pressure::Above
     }
 
-    /// Releases senders that wait for a connection whose socket has accepted nothing for a while.
+    /// Releases senders waiting for a connection whose socket has accepted nothing for a while.
     pub(crate) fn mark_stalled(&self) {
         if !self.is_stalled.swap(true, Ordering::AcqRel) {
             // Taken after the flag is set: a sender that checks the flag under the lock either observes
@@ -265,7 +265,8 @@ impl SocketWriter {
         }
     }
 
-    /// Returns ready if the connection is not congested or has ended. Polled by senders' tasks.
+    /// Returns `Poll::Ready` if the connection is not congested or has ended. Polled by senders'
+    /// tasks.
     pub(crate) fn poll_uncongested(&self, cx: &Context<'_>) -> Poll<()> {
         // Checked under the lock under which the wakers are taken: otherwise a waker could be added
         // just after, and would never be called.

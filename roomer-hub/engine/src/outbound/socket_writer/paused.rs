@@ -1,4 +1,4 @@
-//! The list of senders that wait for a congested receiver.
+//! The list of senders waiting for a congested receiver.
 
 use std::task::Waker;
 

@@ -139,7 +139,7 @@ impl SocketWriter {
     }
 }
 
-/// Stands for the socket of a detached session.
+/// Represents a detached session's socket.
 struct NoSocket;
 
 impl Transport for NoSocket {

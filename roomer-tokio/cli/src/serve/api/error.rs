@@ -1,4 +1,4 @@
-//! Errors of the API: a status, a code for programs and a text for people.
+//! API errors: a status, a code for programs and a text for people.
 
 use axum::Json;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};

@@ -60,7 +60,7 @@ impl Api {
                 event.len()
             )));
         }
-        // Rejected, since clients would treat it as an event of the protocol.
+        // Rejected because clients would treat it as a protocol event.
         match is_built_in(event) || event.starts_with("roomer:") {
             true => {
                 Err(Error::invalid(format!("the event {event:?} is reserved for the protocol")))

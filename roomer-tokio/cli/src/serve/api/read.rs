@@ -1,4 +1,4 @@
-//! Routes that return the state of the server: rooms, members, connections, counts.
+//! Routes that return the server's state: rooms, members, connections, counts.
 
 use std::sync::Arc;
 

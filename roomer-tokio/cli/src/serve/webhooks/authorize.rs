@@ -76,7 +76,7 @@ impl Authorize {
         Authorize { call, headers, reader }
     }
 
-    /// Makes the webhook decide about the clients of a server, and about renewals of their logins.
+    /// Makes the webhook authorize a server's clients and the renewal of their logins.
     pub(crate) fn add(self: &Arc<Self>, builder: Builder) -> Builder {
         let (connecting, renewing) = (self.clone(), self.clone());
         builder

@@ -267,7 +267,7 @@ fn brokers_are_tried_in_turn() {
     node.world.world().plan.push_back(Outcome::Refuse);
     let second = node.world.accept(GREETING);
     assert_eq!(node.run_ms(100), [UP]);
-    // The next attempt is made to the first broker again.
+    // The next attempt starts again with the first broker.
     second.close();
     node.world.accept(GREETING);
     let events = node.run_ms(300);

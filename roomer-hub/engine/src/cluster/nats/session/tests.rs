@@ -52,7 +52,7 @@ const TRANSCRIPTS: [Transcript; 12] = transcripts!(
     "2.15.1-unknown"
 );
 
-/// Returns the expected events of a transcript, by its name.
+/// Returns the events expected for the transcript with this name.
 fn due(name: &str) -> Vec<SessionEvent> {
     let (version, case) = name.split_once('-').unwrap();
     let payload = if case == "payload" { 8 } else { 1_048_576 };

@@ -50,7 +50,7 @@ enum State {
 }
 
 impl Session {
-    /// Creates the session of a new connection to the first broker of an address.
+    /// Creates a session for a new connection to the first broker in `address`.
     #[must_use]
     pub fn new(address: &BrokerAddress, subjects: &Subjects, now: Duration) -> Self {
         Session::with(&address.brokers()[0], subjects, now)

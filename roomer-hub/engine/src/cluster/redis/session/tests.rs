@@ -54,7 +54,7 @@ const TRANSCRIPTS: [Transcript; 9] = transcripts!(
     "unknown"
 );
 
-/// Returns the expected events of a transcript, by its name.
+/// Returns the events expected for the transcript with this name.
 fn due(name: &str) -> Vec<SessionEvent> {
     let down = |reason: &str| Down(reason.to_owned());
     let allow = "allow the user the commands hello, subscribe, publish and ping, and the channels \
