@@ -28,7 +28,7 @@ const RECALLED = 90;
  */
 const NAME_INTERVAL = 40;
 
-/** The time within which a room's history arrives, in milliseconds, since no message marks its end. */
+/** How long to wait for a room's history, in milliseconds: no message marks its end. */
 const RECALLING = 500;
 
 /** The delay after a reconnect before returned and missing members are shown, in milliseconds. */

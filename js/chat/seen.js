@@ -92,7 +92,7 @@ export function createReceipts(changed) {
             const others = to ? [to] : room.count - 1 > MOST_ASKED ? [] : room.members().filter((id) => id !== room.id);
             line.receivers = others.length;
             line.seenBy = new Set();
-            // A member without info uses another page, or the server does not support requests.
+            // Skip members without info: they use another page, or the server does not support requests.
             for (const id of others.filter((each) => room.member(each)?.info)) {
                 sent.set(id, line);
                 asked.has(id) || ask(room, id);

@@ -7,32 +7,40 @@
 /* Times are in milliseconds. */
 
 /**
- * The minimum and maximum time for which a room's messages wait for other members after a reconnect; see `isWaiting` in the room.
- * A server that shuts down spreads the returns of its clients over 10 s, unless it is configured otherwise.
+ * The minimum time for which a room's messages wait for other members after a reconnect; see `isWaiting` in the room. By default,
+ * a server that shuts down spreads its clients' returns over 10 s.
  */
 export const GRACE = 12_000;
+/** The maximum time for which a room's messages wait for other members. */
 export const LONGEST_GRACE = 30_000;
 /**
- * The additional waiting time per time without a connection. The delays between attempts double, and jitter makes some of them
- * short.
+ * The additional wait, as a multiple of the time without a connection. Delays between attempts double, and jitter makes some
+ * of them short.
  */
 export const GRACE_FACTOR = 4;
 
-/** The number of unconfirmed packets above which further ones are queued: initially, and after many answers. */
+/** The initial limit on unconfirmed packets. Further packets are queued. */
 export const FIRST_WINDOW = 8;
+/** The maximum to which answers raise the limit on unconfirmed packets. */
 export const LARGEST_WINDOW = 256;
-/** A probe is sent immediately after this many bytes, or the same number in packets of this size, and otherwise after a delay. */
+/** A probe is sent immediately after this many bytes. */
 export const PROBE_BYTES = 2 ** 16;
+/** The size at which `PROBE_BYTES` is converted to a number of packets, after which a probe is sent as well. */
 export const PACKET_BYTES = 2 ** 10;
+/** The delay before a probe after fewer bytes and packets. */
 export const PROBE_DELAY = 1_000;
-/** The interval between packets after a close with `rate`: its initial and maximum value, and the time until it halves. */
+/** The initial interval between packets after a close with `rate`. */
 export const FIRST_PACE = 125;
+/** The maximum interval between packets after repeated closes with `rate`. */
 export const SLOWEST_PACE = 2_000;
+/** The time after which that interval is halved. */
 export const RELAX_TIME = 60_000;
 
-/** The client acknowledges after this many packets or bytes, and otherwise after this time. */
+/** The client sends an acknowledgement after this many packets. */
 export const ACK_PACKETS = 64;
+/** The client sends an acknowledgement after this many bytes. */
 export const ACK_BYTES = 2 ** 16;
+/** The delay before an acknowledgement of fewer packets and bytes. */
 export const ACK_DELAY = 5_000;
 
 /**
@@ -43,26 +51,29 @@ export const ASK_INTERVAL = 1_200;
 
 /** The longest delay that setTimeout() supports. */
 export const LONGEST_DELAY = 2e9;
-/** The minimum throughput that is expected of a network, in bytes per second: larger messages get more time. */
+/** The minimum expected network throughput, in bytes per second: larger messages get more time. */
 export const SLOWEST_NETWORK = 2 ** 16;
 /** The maximum to which the timeout of an answer grows, however short the option `timeout` is. */
 export const LONGEST_ANSWER = 60_000;
 /** The name of a room that this client cannot join. The server answers a leave of it like any other; see the outbox. */
 export const PROBE = "\0probe";
-/** Events of the extended protocol: the server's first packet, and an acknowledgement with a number of received packets. */
+/** The event of the server's first packet in the extended protocol. */
 export const HELLO = "roomer:hello";
+/** The event of an acknowledgement, whose payload is the number of received packets. */
 export const ACK = "roomer:ack";
-/** The events of answers to requests: a result, and an error. */
+/** The event of an answer to a request that succeeded. */
 export const REPLY = "roomer:reply";
+/** The event of an error. */
 export const ERROR = "roomer:error";
 /** The event of changes in a room's membership. */
 export const MEMBERS = "roomer:members";
-/** The event with which this client sets its own info. */
+/** The event that sets this client's own info. */
 export const INFO = "roomer:info";
 /** In a room with a history, the event that reports the number of this client's own message to it. */
 export const NUMBER = "roomer:number";
-/** The event with which the server requests a new token, and the event with which the client sends it. */
+/** The event that requests a new token from the client. */
 export const EXPIRING = "roomer:expiring";
+/** The event that carries the client's new token. */
 export const TOKEN = "roomer:token";
-/** The room into which the server puts every client. */
+/** The room that every client joins automatically. */
 export const ROOT = "root";

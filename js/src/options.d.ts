@@ -5,7 +5,7 @@ export interface ReconnectOptions {
     minDelay?: number;
     /** Upper limit of every delay, in milliseconds. Default 30,000. */
     maxDelay?: number;
-    /** Uptime after which a connection resets the count of failures, in milliseconds. Default 5,000. */
+    /** How long a connection must last to reset the count of failures, in milliseconds. Default 5,000. */
     minUptime?: number;
     /** Number of consecutive failures after which the client closes. Default: no limit. */
     retries?: number;
@@ -48,8 +48,8 @@ export interface Options {
      */
     timeout?: number;
     /**
-     * Silence of the server after which the client sends a probe, in milliseconds. Default 30,000; false disables probes. A
-     * server with sessions sends packets more often, so that no probe is needed.
+     * How long the server may be silent before the client sends a probe, in milliseconds. Default 30,000; false disables
+     * probes. A server with sessions sends packets more often, so no probe is needed.
      */
     heartbeat?: number | false;
     /**
@@ -57,7 +57,7 @@ export interface Options {
      * with the reasons `rate`, `no sign of life` and, if `token` is a function, `login expired`), 1010 and all from 3000.
      */
     isFinal?: (code: number, reason: string) => boolean;
-    /** Limits of the queue for messages that wait for the connection or a room. */
+    /** Limits of the queue of messages waiting for the connection or a room. */
     queue?: QueueOptions;
     /** If true, the client stays idle until `start()` is called. Default false. */
     lazy?: boolean;

@@ -54,7 +54,7 @@ export function createRoom(core, name, codec) {
     let isIn;
     /** True once the room has been open. */
     let wasIn;
-    /** The number of calls of join() that no leave() has undone. */
+    /** The number of join() calls not yet undone by leave(). */
     let joins = 0;
     /** True if queued messages wait for other members, whose connections broke at the same time. */
     let isWaiting;
@@ -208,8 +208,8 @@ export function createRoom(core, name, codec) {
             isIn = false;
         },
         /**
-         * Closes the room permanently. Without an error, the application has left it; the default error means that the server
-         * closed it.
+         * Closes the room permanently. By default, `error` is undefined if the application left, and otherwise reports that the
+         * server closed the room.
          */
         close(error = phase ? undefined : new RoomerError(wasIn ? "removed" : "refused", name)) {
             if (phase !== "closed") {

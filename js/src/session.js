@@ -32,9 +32,9 @@ export function sessions(core) {
     let acknowledged;
     /** The number of bytes received since the last acknowledgement. */
     let bytes;
-    /** The number of bytes of the largest packet that the server accepts; undefined if that is not known. */
+    /** The size in bytes of the largest packet that the server accepts; undefined if unknown. */
     let most;
-    /** The time for which the server keeps the session without a socket. */
+    /** How long the server keeps the session without a socket. */
     let window;
     let timer;
     /** The time at which the connection was lost, until a new one is open. */

@@ -94,7 +94,7 @@ function encode(...fields) {
     return cursor.buffer;
 }
 
-/** Decodes a packet. Throws RangeError if it is truncated, and ignores bytes after it. */
+/** Decodes a packet. Throws RangeError if it is truncated, and ignores trailing bytes. */
 function decode(buffer) {
     const cursor = bytecursor(buffer);
     const bytes = () => cursor.getBytes(cursor.getUint32());

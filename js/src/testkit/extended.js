@@ -16,7 +16,7 @@ export const MOST_INFO_BYTES = 1024;
 /** Returns true if the client of a connection has lost its socket, and its session is kept. */
 const isAway = ({ socket }) => !socket();
 
-/** Returns a member in the form for sessions: its id, its info, and its user if it has one. */
+/** Encodes a member for clients with sessions: its id, its info, and its user if it has one. */
 export const toEntry = ({ id, info, user }) => (user === undefined ? [id, info] : [id, info, user]);
 
 /**

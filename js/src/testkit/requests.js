@@ -32,7 +32,7 @@ export function splitTag(to) {
  * @param {import("./index.js").ManualClock} about.clock
  * @param {Map<string, object>} about.conns the connections by id
  * @param {(conn: object, room: string) => boolean} about.isMember
- * @param {(error: any) => void} about.report receives errors of handlers that are not meant for clients
+ * @param {(error: any) => void} about.report receives handler errors that are not meant for clients
  */
 export function createRequests({ clock, conns, isMember, report }) {
     const handlers = new Map();

@@ -123,7 +123,7 @@
 //! });
 //! ```
 //!
-//! # Panics, errors and handlers that wait
+//! # Panics, errors and waiting handlers
 //!
 //! The server catches a panic of a handler, a rule or a hook, and closes that connection only. In a
 //! world the panic fails the test, with its message and the seed. A test about a panic calls
@@ -154,7 +154,7 @@
 //! ```
 //!
 //! A handler may wait for an action of another client, or for one of the test between two steps;
-//! [`World::waiting`] lists the handlers that wait. The seed cannot determine the order of events
+//! [`World::waiting`] lists the waiting handlers. The seed cannot determine the order of events
 //! *outside* a world, and no runtime runs inside it. A handler that waits for tokio, for another
 //! thread (as smol's `unblock` and timers do), or for something that can never happen therefore
 //! fails the test, which names the handler. For tokio, use `TokioWorld` from

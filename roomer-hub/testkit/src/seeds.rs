@@ -8,13 +8,13 @@ use super::application::panic_message;
 /// The environment variable that makes [`run`] use one seed only.
 pub const SEED_VARIABLE: &str = "ROOMER_SEED";
 
-/// A seed with which a scenario fails, and the message of the panic.
+/// A seed for which a scenario fails, and the panic message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
     /// The failing seed, which reproduces the failure every time.
     pub seed: u64,
-    /// The message of the panic.
+    /// The panic message.
     pub message: String,
 }
 
@@ -23,8 +23,8 @@ pub struct Failure {
 ///
 /// # Panics
 ///
-/// If the scenario panics with a seed. The message names the first such seed and explains how to
-/// reproduce the failure.
+/// Panics if the scenario does for any seed. The message names the first such seed and explains how
+/// to reproduce the failure.
 pub fn run(seeds: Range<u64>, scenario: impl Fn(u64)) {
     let given = std::env::var(SEED_VARIABLE).ok().and_then(|seed| seed.parse().ok());
     let seeds = given.map_or(seeds, |seed: u64| seed..seed.saturating_add(1));
@@ -33,7 +33,7 @@ pub fn run(seeds: Range<u64>, scenario: impl Fn(u64)) {
     }
 }
 
-/// Returns the first seed with which a scenario panics, or `None`.
+/// Returns the first seed for which a scenario panics, or `None`.
 #[must_use]
 pub fn find(seeds: Range<u64>, scenario: impl Fn(u64)) -> Option<Failure> {
     for seed in seeds {

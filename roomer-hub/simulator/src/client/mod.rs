@@ -3,7 +3,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`net`] | clients, their connections to a server, and the faults of these connections |
-//! | [`plan`] | a plan as data, and how a seed generates one |
+//! | [`plan`] | a plan as data, and its generation from a seed |
 //! | [`run`] | applies each step to the clients, and checks the events reported to their applications |
 //! | [`requests`] | steps and checks for history and requests |
 //! | `marks` | coverage marks |

@@ -21,7 +21,7 @@ const MAX_STEPS: u32 = 120;
 pub enum Kind {
     /// No loss: sessions outlast any absence.
     Sessions,
-    /// Messages sent during absences longer than a session.
+    /// Messages sent during disconnections that outlast a session.
     ShortSessions,
     /// Messages sent during absences, since plain clients do not have sessions.
     Plain,

@@ -3,7 +3,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`plan`], `generate` | a plan as data, and how a seed generates one |
+//! | [`plan`], `generate` | a plan as data, and its generation from a seed |
 //! | `conversation` | plans with constant traffic while the homes of rooms change |
 //! | `world`, `ops`, `actions` | run a plan: nodes, broker, clients |
 //! | `receive` | dispatches the packets that clients receive |

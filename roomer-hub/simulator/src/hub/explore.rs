@@ -34,7 +34,7 @@ pub struct Explored {
     pub transitions: usize,
     /// The number of steps to the farthest state.
     pub depth: usize,
-    /// True if the exploration ended before the depth limit, so that it covers all orders of any
+    /// True if the exploration ended before the depth limit, and therefore covers all orders of any
     /// number of steps.
     pub is_complete: bool,
 }

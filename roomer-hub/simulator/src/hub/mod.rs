@@ -2,7 +2,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`plan`], [`generate`] | a plan as data, and how a seed generates one |
+//! | [`plan`], [`generate`] | a plan as data, and its generation from a seed |
 //! | [`op`] | an input and its effects, with numbers in place of keys |
 //! | [`model`], [`token_bucket`] | the naive model, which predicts the effects of each input |
 //! | [`clients`] | the clients' views, derived from the packets that they receive |

@@ -309,7 +309,7 @@ impl<'p> Run<'p> {
         let rooms: Vec<&'static str> =
             self.checked.checker.model.rooms.iter().map(|room| room.name).collect();
         for &room in &rooms {
-            // Probe with a command of the server, which each member must receive under any rules.
+            // Probe with a server broadcast, which each member must receive whatever the rules are.
             let (event, payload) = ("probe", noise(1, 9));
             let (from, except, except_guest) = (None, None, None);
             self.input(Op::Broadcast { from, except, except_guest, room, event, payload }, None)?;

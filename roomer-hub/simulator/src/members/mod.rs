@@ -6,8 +6,8 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`plan`] | a plan as data, and the infos and users that plans are made of |
-//! | [`generate`] | how a seed generates a plan |
+//! | [`plan`] | a plan as data, and the member info and users that plans use |
+//! | [`generate`] | the generation of plans from seeds |
 //! | [`model`] | the naive model |
 //! | `away`, `guests` | the parts of it about members that are away, and about guests |
 //! | [`run`] | runs a plan: passes each step to the model and the hub |

@@ -65,7 +65,7 @@ pub struct Model {
     pub due: Vec<(usize, Due)>,
     /// The pending questions about info, each with its client and payload.
     pub questions: Vec<(usize, &'static [u8])>,
-    /// True if the last input is rejected, so that its client may receive an error.
+    /// True if the last input is rejected, in which case its client may receive an error.
     pub has_refused: bool,
     pub rejected_info: u64,
     pub rejected_reserved: u64,
@@ -279,8 +279,7 @@ impl Model {
         }
     }
 
-    /// Handles info sent by a client. The payload is an index, first of valid and then of invalid
-    /// infos.
+    /// Handles info sent by a client, which may be one of the `INVALID` payloads.
     pub fn send_info(&mut self, client: usize, payload: &'static [u8]) {
         let Plan { authorize, max_info, rate, .. } = self.plan;
         if !self.clients[client].extended {

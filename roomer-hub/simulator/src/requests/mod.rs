@@ -6,7 +6,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`plan`], `generate` | a plan as data, and how a seed generates one |
+//! | [`plan`], `generate` | a plan as data, and its generation from a seed |
 //! | `model`, `answers` | the naive model: flat lists of requests, searched from the start |
 //! | [`run`] | passes each step to the hub and to the model, and compares every line |
 //! | `marks` | coverage marks |

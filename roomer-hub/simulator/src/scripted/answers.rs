@@ -1,6 +1,6 @@
-//! The responses to handshakes and the close frames of a script.
+//! The handshake responses and close frames that a scripted server can send.
 
-/// The codes and reasons with which servers, applications and proxies close.
+/// Close codes and reasons as sent by servers, applications and proxies.
 pub const CLOSES: [(Option<u16>, &str); 16] = [
     (None, ""),
     (Some(1000), ""),
@@ -20,10 +20,10 @@ pub const CLOSES: [(Option<u16>, &str); 16] = [
     (Some(4001), "enough for today"),
 ];
 
-/// The key that the driver gives the client, `[7; 16]`, has this answer (RFC 6455 section 4.2.2).
+/// The `Sec-WebSocket-Accept` value for the client's key, `[7; 16]` (RFC 6455 section 4.2.2).
 pub(super) const ACCEPT: &str = "CdXSYUsvsaMthlEXWDNURGWA/1o=";
 
-/// The first lines of responses; the first accepts the handshake.
+/// The status lines of handshake responses. The first one accepts the handshake.
 pub const RESPONSES: [&str; 12] = [
     "101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ACCEPT",
     "101 Switching Protocols\r\nconnection: keep-alive, upgrade\r\nUPGRADE: WebSocket\r\nsec-websocket-accept:ACCEPT",

@@ -1,4 +1,4 @@
-//! What a client reports to its application, checked by a few rules that hold whatever the server does.
+//! Checks what a client reports to its application, by rules that hold for any server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,42 +8,42 @@ use roomer_proto::client::{Client, Event, LostReason, RequestId, State};
 use super::plan::ROOMS;
 use crate::fault::{Fault, ensure};
 
-/// A message that the client has accepted.
+/// A message that the client has accepted for sending.
 #[derive(Debug)]
 pub struct Submitted {
     pub room: usize,
     pub lost: Option<LostReason>,
 }
 
-/// A room, by the events alone.
+/// The state of a room as derived from the events alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum View {
     #[default]
     Out,
     In,
-    /// The client was in it when its session ended.
+    /// The client was in the room when its session ended.
     Away,
 }
 
-/// What the application knows by the results of its calls and the events.
+/// The application's state, derived from the client's events and the results of its calls.
 #[derive(Default)]
 pub struct Application {
     pub messages: Vec<Submitted>,
-    /// The requests without an answer.
+    /// The requests that have not been answered.
     pub requests: BTreeSet<RequestId>,
     pub rooms: BTreeMap<String, View>,
-    /// The members of each room, by the events, where they are known.
+    /// The members of each room according to the events, where they are known.
     members: BTreeMap<String, BTreeSet<String>>,
-    /// The rooms that the application has left, and may have joined again, until an event shows the result.
+    /// The rooms that the application has left and possibly rejoined, until an event shows the result.
     pub left: BTreeSet<String>,
-    /// The client's id, which changes without an event about a member.
+    /// The client's id. It changes without a membership event.
     own: Option<ConnId>,
     is_open: bool,
     pub is_closed: bool,
 }
 
 impl Application {
-    /// Checks an event and records what the application learns by it.
+    /// Checks an event and updates the application's state.
     pub fn event(&mut self, event: &Event) -> Result<(), Fault> {
         ensure!(!self.is_closed, "{event:?} after the end");
         let view = |app: &mut Self, room: &str| {
@@ -114,11 +114,11 @@ impl Application {
     fn set(&mut self, room: &str, view: View) {
         self.rooms.insert(room.to_owned(), view);
         self.left.remove(room);
-        // Known again once all events of the batch are applied.
+        // The members are known again once the whole batch of events has been applied.
         self.members.remove(room);
     }
 
-    /// Compares what the events say with what the client answers.
+    /// Compares the state derived from the events with the client's getters.
     pub fn compare(&mut self, client: &Client) -> Result<(), Fault> {
         let state = client.state();
         ensure!(

@@ -1,4 +1,4 @@
-//! The end of a plan: what client and script must agree about.
+//! Checks that client and server agree at the end of a plan.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,13 +16,13 @@ use super::run::Run;
 use crate::fault::{Fault, ensure};
 
 impl Run<'_> {
-    /// Lets the network and an honest server do all that is left, then compares both sides.
+    /// Completes all pending work over a working network, then compares both sides.
     pub(super) fn finish(&mut self) -> Result<(), Fault> {
         (self.is_up, self.is_stalled) = (true, false);
         self.server.respond(0);
         for _ in 0..60 {
             self.advance(Duration::from_secs(3))?;
-            // What the client waits for may come in several rounds.
+            // The client may need several round trips.
             while self.server.handle(1)? {
                 self.settle()?;
             }
@@ -36,14 +36,14 @@ impl Run<'_> {
                 self.check_rooms()?;
             }
         }
-        // Whatever the server did, a client that is closed reports the rest.
+        // Closing must succeed, whatever the server has sent.
         self.client.close(self.now);
         self.advance(Duration::from_secs(60))?;
         ensure!(self.app.is_closed, "not closed: {:?}", self.client.state());
         Ok(())
     }
 
-    /// Both sides agree on the rooms and their members.
+    /// Checks that both sides agree on the client's rooms and their members.
     fn check_rooms(&self) -> Result<(), Fault> {
         let state = self.client.state();
         ensure!(state == State::Open, "the client is {state:?}");
@@ -60,7 +60,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Each accepted message was handled once, or is reported; those of one room in order.
+    /// Checks that each accepted message was either handled once or reported as lost, and that the
+    /// messages to each room were handled in order.
     fn check_messages(&self) -> Result<(), Fault> {
         let mut last: BTreeMap<usize, usize> = BTreeMap::new();
         let mut handled = BTreeSet::new();
@@ -86,7 +87,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Messages arrive once and in order; all of them in the last session of an extended client.
+    /// Checks that messages arrived at most once and in order. In the last session of an extended
+    /// client, none may be missing.
     fn check_received(&self) -> Result<(), Fault> {
         let said = self.server.said.iter();
         let all: Vec<(String, String)> =
@@ -99,7 +101,7 @@ impl Run<'_> {
         let is_whole = self.plan.server == Server::Extended && !self.app.is_closed;
         for (session, room, text) in said {
             let has_come = self.received.iter().any(|(_, other)| other == text);
-            // A room that the client was leaving has no messages for the application.
+            // The client drops messages to a room that it is leaving.
             let is_left = !self.client.is_in(room);
             ensure!(
                 !is_whole || *session != sessions || has_come || is_left,

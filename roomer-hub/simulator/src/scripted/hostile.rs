@@ -1,4 +1,4 @@
-//! Packets and frames that no honest server sends, or not in this order.
+//! Packets and frames that an honest server never sends, or never sends in this order.
 
 use roomer_proto::PacketRef;
 
@@ -28,7 +28,7 @@ const EVENTS: [&str; 19] = [
     "",
 ];
 
-/// `OWN` stands for the client's id, and `OTHER` for another one.
+/// The `dst` fields. `OWN` stands for the client's id, and `OTHER` for another client's.
 const RECEIVERS: [&str; 15] = [
     "",
     "",
@@ -84,7 +84,7 @@ const PAYLOADS: [&str; 32] = [
     "nothing",
 ];
 
-/// Frames that break RFC 6455, or that few servers send.
+/// Frames that violate RFC 6455, or are valid but unusual.
 const FRAMES: [&[u8]; 24] = [
     b"\x82\x81abcd\x00",                         // masked
     b"\xc2\x01a",                                // a reserved bit
@@ -112,7 +112,7 @@ const FRAMES: [&[u8]; 24] = [
     b"\x82",                                     // half a head
 ];
 
-/// Sends a packet whose fields are taken from the alphabets.
+/// Sends a packet whose fields are chosen from the alphabets by index.
 pub fn packet(server: &mut ScriptedServer, [room, event, dst, src, payload]: [usize; 5]) {
     let (own, other) = (server.id().unwrap_or_default().to_owned(), other_id(1));
     let fill = |text: &str| text.replace("OWN", &own).replace("OTHER", &other);

@@ -1,4 +1,4 @@
-//! Situations that the plans have to reach.
+//! Situations that the plans of a large run must reach.
 
 crate::coverage::marks! {
     Opened = "a connection that opens",

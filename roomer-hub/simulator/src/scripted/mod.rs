@@ -1,17 +1,17 @@
-//! Plans for the client of `roomer_proto::client` without the real server: a script decides what the server
-//! answers, when, and whether it keeps to the protocol.
+//! Plans that run the client of `roomer_proto::client` against a script instead of the real server. The
+//! plan determines what the script answers, when, and whether it follows the protocol.
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`plan`] | a plan as data, and how a seed generates one |
-//! | [`server`] | the script: the two protocols in a few lines |
-//! | `rooms` | its rooms, with kicks, moves and other members |
-//! | [`answers`] | its responses to handshakes and its close frames |
+//! | [`plan`] | a plan as data, and its generation from a seed |
+//! | [`server`] | a minimal server for both protocols, driven by the plan |
+//! | `rooms` | the scripted server's rooms, with kicks, moves and other members |
+//! | [`answers`] | the scripted server's handshake responses and close frames |
 //! | [`hostile`] | packets and frames that break the protocol |
-//! | [`run`] | gives each step to the client or to the server, and checks both |
-//! | `finish` | what both must agree about in the end |
-//! | [`check`] | rules that hold for the events of a client, whatever its server does |
-//! | `marks` | situations that a large run has to reach |
+//! | [`run`] | applies each step to the client or the server, and checks both |
+//! | `finish` | checks that client and server agree at the end of a plan |
+//! | [`check`] | checks of the client's events that hold for any server |
+//! | `marks` | situations that a large run must reach |
 
 pub mod answers;
 pub mod check;
@@ -30,7 +30,7 @@ use crate::random::Random;
 use crate::shrink::shorten;
 use crate::simulation::{Outcome, Simulation};
 
-/// Plans that drive a client.
+/// The simulation of a client against a scripted server.
 pub struct ScriptedPlans;
 
 impl Simulation for ScriptedPlans {
@@ -48,7 +48,7 @@ impl Simulation for ScriptedPlans {
     }
 }
 
-/// Runs a plan that fails again, shrinks it, and describes it.
+/// Shrinks a failing plan, and returns a report about it.
 pub fn report(plan: &Plan) -> String {
     let mut plan = plan.clone();
     let settings = plan.clone();
@@ -60,12 +60,12 @@ pub fn report(plan: &Plan) -> String {
     format!("{} steps: {fault}\n{plan:#?}", plan.steps.len())
 }
 
-/// Runs a plan, and panics with a report if it fails.
+/// Runs a plan. Panics with a report if it fails.
 pub fn must_hold(plan: &Plan) {
     assert!(run::run(plan).fault.is_none(), "{}", report(plan));
 }
 
-/// Generates the plan of a seed.
+/// Generates the plan for a seed.
 pub fn plan_of_seed(seed: u64) -> Plan {
     plan::generate(&mut Random::new(seed))
 }

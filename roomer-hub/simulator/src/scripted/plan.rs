@@ -1,104 +1,104 @@
-//! A plan as data: what the application does, and what the server and the network do.
+//! A plan as data: the actions of the application, the server and the network.
 
 use std::time::Duration;
 
 use crate::random::Source;
 
-/// The rooms of the application.
+/// The rooms that the application uses.
 pub const ROOMS: [&str; 3] = ["lobby", "other", "root"];
 
-/// The longest plan.
+/// The maximum number of steps in a plan.
 const MAX_STEPS: u32 = 100;
 
-/// How the server behaves.
+/// The protocol that the server follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
-    /// By the plain protocol.
+    /// The plain protocol.
     Plain,
-    /// By the extended protocol.
+    /// The extended protocol.
     Extended,
-    /// As the steps say: any packets and bytes besides those of the extended protocol.
+    /// The extended protocol, plus the arbitrary packets and frames in the plan.
     Hostile,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    // The application.
+    // Steps of the application.
     Join(usize),
-    /// Joins and asks for this many of the last messages.
+    /// Joins a room and requests this many of its most recent messages.
     JoinWithHistory(usize, u32),
     Leave(usize),
     Send(usize),
-    /// Sends to another client.
+    /// Sends a message to another client.
     SendTo(usize),
-    /// A request to the server, or to another client; the time limit is in milliseconds.
+    /// Sends a request to the server or, if direct, to another client. `limit` is in milliseconds.
     Request {
         room: usize,
         is_direct: bool,
         limit: u64,
     },
     Cancel,
-    /// Answers the oldest request to this client.
+    /// Answers the oldest pending request to this client.
     Reply,
     Fail,
     Renew,
     SetInfo,
     Wake,
     Close,
-    // The server.
-    /// Handles this many of the client's packets.
+    // Steps of the server.
+    /// Handles up to this many of the client's packets.
     Handle(usize),
-    /// Rejects joins of a room from here on, or accepts them again.
+    /// Makes the server reject joins of a room from now on, or accept them again.
     Reject(usize, bool),
     /// Removes the client from a room.
     Kick(usize),
     /// Puts the client into a room.
     Move(usize),
-    /// Another client joins or leaves a room.
+    /// Makes another client join a room, or leave it if it is a member.
     Member(usize, usize),
-    /// Another client sends a message to a room.
+    /// Makes another client send a message to a room.
     Say(usize),
-    /// Sends an acknowledgement, or asks for one.
+    /// Sends an acknowledgement, which may request one in return.
     Ack,
     Ping,
     /// Closes the connection with one of [`CLOSES`](super::answers::CLOSES).
     CloseWith(usize),
     /// Ends the stream without a close frame.
     End,
-    /// Forgets all sessions.
+    /// Discards the session and closes the connection, as after a restart.
     Forget,
-    /// Answers handshakes from here on with one of [`RESPONSES`](super::answers::RESPONSES).
+    /// Answers later handshakes with one of [`RESPONSES`](super::answers::RESPONSES).
     Respond(usize),
-    /// A packet of any content, by indices of the alphabets of `hostile`.
+    /// Sends a packet with arbitrary fields, given as indices into the alphabets of `hostile`.
     Packet([usize; 5]),
-    /// One of the wrong or unusual frames of `hostile`.
+    /// Sends one of the invalid or unusual frames of `hostile`.
     Frame(usize),
-    // The network.
-    /// From here on attempts to connect fail, or succeed again.
+    // Steps of the network.
+    /// Makes connection attempts succeed or fail from now on.
     Reachable(bool),
-    /// From here on the network accepts none of the client's bytes, or all of them again.
+    /// Makes the network stop accepting the client's bytes, or accept them again.
     Stall(bool),
     Advance(Duration),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// Decides how the network divides the bytes, and the delays between attempts.
+    /// Determines how the network splits the byte streams, and the delays between connection attempts.
     pub seed: u64,
     pub server: Server,
-    /// False for a client that does not ask for the extended protocol.
+    /// True if the client requests the extended protocol.
     pub is_extended: bool,
     pub retries: Option<u32>,
     pub steps: Vec<Step>,
 }
 
-/// Generates a plan.
+/// Generates a plan from a source of randomness.
 pub fn generate(random: &mut impl Source) -> Plan {
     let seed = random.below(1 << 16).into();
     let server = random.pick(&[Server::Plain, Server::Extended, Server::Hostile]);
     let is_extended = server == Server::Extended || !random.one_in(4);
     let retries = random.one_in(8).then_some(3);
-    // How often each kind of step comes: with few of one, others come in longer rows.
+    // Each plan weights the kinds of steps differently, so some kinds are rare in it or missing.
     let weights: Vec<u32> = KINDS.iter().map(|kind| kind.weight * random.below(6)).collect();
     let mut steps = Vec::new();
     for _ in 0..10 + random.below(MAX_STEPS - 10) {
@@ -179,7 +179,7 @@ fn step(kind: Of, random: &mut impl Source) -> Step {
                 Step::Request { room, is_direct: random.one_in(2), limit }
             }
         },
-        // Few plans close the client, since that ends all else.
+        // Close the client in few plans, since nothing else can happen afterwards.
         Of::Account if random.one_in(24) => Step::Close,
         Of::Account => random.pick(&[Step::Renew, Step::SetInfo, Step::Wake]),
         Of::Handle => Step::Handle(1 + random.below(6) as usize),

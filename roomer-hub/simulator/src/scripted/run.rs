@@ -1,4 +1,4 @@
-//! Runs a plan, and checks the client after each step.
+//! Runs a plan, and checks the client after each step of it.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,7 +30,7 @@ use crate::trace::Trace;
 const QUEUE_BYTES: usize = 4096;
 const MOST_MESSAGE: usize = 64 * 1024;
 
-/// More than any plan needs at one time: a client that goes on has an endless loop.
+/// The maximum number of rounds without an advance of the time. More indicate an endless loop.
 const MOST_ROUNDS: usize = 2_000;
 
 pub(super) struct Run<'p> {
@@ -39,7 +39,7 @@ pub(super) struct Run<'p> {
     random: Random,
     pub(super) client: Client,
     pub(super) server: ScriptedServer,
-    /// Bytes on the way to the server.
+    /// Bytes sent by the client that have not reached the server.
     in_flight: Vec<u8>,
     is_connected: bool,
     pub(super) is_up: bool,
@@ -47,7 +47,7 @@ pub(super) struct Run<'p> {
     pub(super) app: Application,
     asked: Vec<Request>,
     requested: Vec<RequestId>,
-    /// The messages that arrived, with their rooms, in order.
+    /// The room and text of each message that the client has received, in order.
     pub(super) received: Vec<(String, String)>,
     marks: Marks,
     trace: Trace,
@@ -137,7 +137,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The steps of the application.
+    /// Applies a step of the plan to the client.
     fn apply(&mut self, step: Step) -> Result<(), Fault> {
         let (now, client) = (self.now, &mut self.client);
         let is_over = matches!(client.state(), State::Closing | State::Closed);
@@ -215,7 +215,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Runs until nothing is left to do at the current time.
+    /// Exchanges bytes until neither side has work left at the current time.
     pub(super) fn settle(&mut self) -> Result<(), Fault> {
         for _ in 0..MOST_ROUNDS {
             if !self.exchange()? {
@@ -225,7 +225,7 @@ impl Run<'_> {
         Err(Fault::new("the client does not come to rest".into()))
     }
 
-    /// Advances the time, stopping at each deadline of the client.
+    /// Advances the clock by `span`, stopping at each of the client's deadlines.
     pub(super) fn advance(&mut self, span: Duration) -> Result<(), Fault> {
         let end = self.now + span;
         for _ in 0..MOST_ROUNDS {
@@ -240,7 +240,7 @@ impl Run<'_> {
         Err(Fault::new(format!("too many deadlines within {span:?}")))
     }
 
-    /// Moves some bytes in both directions. Returns true if something has happened.
+    /// Moves some bytes in both directions. Returns true if there was any work.
     fn exchange(&mut self) -> Result<bool, Fault> {
         let mut has_moved = false;
         while let Some(need) = {
@@ -284,7 +284,7 @@ impl Run<'_> {
         self.client.transmit(self.now, &mut self.in_flight, key)
     }
 
-    /// Delivers some of the client's bytes.
+    /// Delivers some of the client's bytes to the server. Returns true if there were any.
     fn upstream(&mut self) -> Result<bool, Fault> {
         if self.in_flight.is_empty() || !self.is_connected {
             return Ok(false);
@@ -298,7 +298,7 @@ impl Run<'_> {
         Ok(true)
     }
 
-    /// Delivers some of the server's bytes, and after all of them the end of the stream.
+    /// Delivers some of the server's bytes to the client, and the end of the stream after all of them.
     fn downstream(&mut self) -> bool {
         let Some((out, is_ended)) = self.server.out().filter(|_| self.is_connected) else {
             return false;

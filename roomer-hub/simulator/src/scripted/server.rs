@@ -1,5 +1,5 @@
-//! The server of a plan: a few lines for each rule of the two protocols, with kicks, moves, rejections, late
-//! answers and closes whenever the plan says so.
+//! A minimal implementation of both protocols. The plan determines when the server handles packets,
+//! rejects joins, kicks or moves the client, and closes the connection.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::mem::take;
@@ -13,23 +13,23 @@ use super::answers::{ACCEPT, RESPONSES};
 use super::plan::{ROOMS, Server};
 use crate::fault::{Fault, ensure};
 
-/// The number of other clients.
+/// The number of simulated other clients.
 const OTHERS: usize = 3;
 
 pub fn other_id(number: usize) -> String {
     format!("0000000{}-0000-4000-8000-000000000000", number % OTHERS)
 }
 
-/// What the server remembers of the client; in a session, longer than the connection.
+/// The server's state of the client. With the extended protocol, it outlives the connection.
 #[derive(Default)]
 pub struct Session {
     pub id: String,
     token: String,
     pub(super) rooms: BTreeSet<&'static str>,
     pub(super) is_extended: bool,
-    /// How many of the client's packets were handled.
+    /// The number of the client's packets handled so far.
     handled: u64,
-    /// The packets for the client that it counts, oldest first.
+    /// All packets to the client that count towards its acknowledgements, oldest first.
     log: Vec<Vec<u8>>,
     acknowledged: u64,
 }
@@ -37,13 +37,13 @@ pub struct Session {
 #[derive(Default)]
 struct Connection {
     decoder: Decoder,
-    /// The request, until it is answered.
+    /// The bytes of the handshake request, until it is answered.
     request: Vec<u8>,
     is_upgraded: bool,
     inbox: VecDeque<Packet>,
-    /// Bytes for the client.
+    /// Pending output to the client.
     out: Vec<u8>,
-    /// The stream ends after them.
+    /// True if the stream ends after `out`.
     is_ended: bool,
 }
 
@@ -55,19 +55,20 @@ pub struct ScriptedServer {
     rejected: BTreeSet<usize>,
     pub(super) others: [BTreeSet<usize>; ROOMS.len()],
     response: usize,
-    /// The number of sessions, and of messages of other clients.
+    /// The number of sessions so far.
     pub(super) sessions: u32,
+    /// The number of messages sent by other clients so far.
     pub(super) texts: u64,
-    /// The texts of the messages that were handled, in order.
+    /// The texts of the messages handled, in order.
     pub handled: Vec<String>,
-    /// The texts of the messages that an error was sent about.
+    /// The texts of the messages rejected with an error.
     pub refused: BTreeSet<String>,
-    /// The room and text of each message to the client, in order, with the number of its session.
+    /// The session number, room and text of each message sent to the client, in order.
     pub said: Vec<(u32, &'static str, String)>,
 }
 
 impl ScriptedServer {
-    /// Creates a server. One that does not greet sends nothing by itself after a handshake.
+    /// Creates a server. Without `greets`, it sends nothing on its own initiative after a handshake.
     pub fn new(kind: Server, greets: bool) -> Self {
         ScriptedServer {
             kind,
@@ -90,8 +91,7 @@ impl ScriptedServer {
         self.connection = Some(Connection::default());
     }
 
-    /// Drops the connection: what the server has not handled is lost, the session of an extended client
-    /// is kept.
+    /// Drops the connection with all packets not yet handled. An extended client's session is kept.
     pub fn disconnect(&mut self) {
         self.connection = None;
         if self.session.as_ref().is_some_and(|session| !session.is_extended) {
@@ -104,7 +104,7 @@ impl ScriptedServer {
         self.close(Some(1012), "");
     }
 
-    /// The rooms of the client; empty without one.
+    /// Returns the client's rooms; empty without a session.
     pub fn rooms(&self) -> BTreeSet<&'static str> {
         self.session.as_ref().map(|session| session.rooms.clone()).unwrap_or_default()
     }
@@ -113,7 +113,7 @@ impl ScriptedServer {
         self.session.as_ref().map(|session| &*session.id)
     }
 
-    /// The ids of a room's members, sorted.
+    /// Returns the sorted ids of a room's members.
     pub fn members(&self, room: &str) -> Vec<String> {
         let Some(at) = ROOMS.iter().position(|name| *name == room) else { return Vec::new() };
         let others = self.others.get(at).into_iter().flatten().map(|other| other_id(*other));
@@ -127,12 +127,12 @@ impl ScriptedServer {
         self.sessions
     }
 
-    /// The bytes for the client, and whether the stream ends after them.
+    /// Returns the pending output, and true if the stream ends after it; `None` if not connected.
     pub fn out(&mut self) -> Option<(&mut Vec<u8>, bool)> {
         self.connection.as_mut().map(|connection| (&mut connection.out, connection.is_ended))
     }
 
-    /// Reads bytes of the client.
+    /// Reads bytes sent by the client.
     pub fn receive(&mut self, bytes: &mut [u8]) -> Result<(), Fault> {
         let Some(connection) = &mut self.connection else { return Ok(()) };
         if !connection.is_upgraded {
@@ -186,7 +186,7 @@ impl ScriptedServer {
         self.begin(is_extended, returns)
     }
 
-    /// Begins or continues a session.
+    /// Starts a session, or resumes the current one if `returns` matches it.
     fn begin(&mut self, is_extended: bool, returns: Option<(&str, u64)>) -> Result<(), Fault> {
         let known = self.session.take();
         let resumed = returns.and_then(|(token, received)| {
@@ -225,7 +225,7 @@ impl ScriptedServer {
         self.send(PacketRef { room: ROOT, event: HELLO, dst: "", src: &src, payload: &payload });
     }
 
-    /// Sends a packet to the client, or keeps it for its return.
+    /// Sends a packet to the client, or logs it until the client resumes its session.
     pub fn send(&mut self, packet: PacketRef<'_>) {
         let bytes = packet.to_bytes().to_vec();
         if let Some(session) = &mut self.session
@@ -244,7 +244,7 @@ impl ScriptedServer {
         }
     }
 
-    /// Appends bytes that need not be a frame.
+    /// Appends raw bytes, which need not form a frame.
     pub fn write_raw(&mut self, bytes: &[u8]) {
         if let Some(connection) = self.connection.as_mut().filter(|c| c.is_upgraded && !c.is_ended)
         {
@@ -259,7 +259,7 @@ impl ScriptedServer {
         }
     }
 
-    /// Closes the connection, which ends the session.
+    /// Closes the connection and ends the session.
     pub fn close(&mut self, code: Option<u16>, reason: &str) {
         self.session = None;
         if let Some(connection) = self.connection.as_mut().filter(|c| !c.is_ended) {
@@ -270,7 +270,7 @@ impl ScriptedServer {
         }
     }
 
-    /// Ends the stream, as a proxy that restarts does.
+    /// Ends the stream without a close frame, as a restarting proxy does.
     pub fn end(&mut self) {
         if let Some(connection) = &mut self.connection {
             connection.is_ended = true;
@@ -289,7 +289,7 @@ impl ScriptedServer {
         };
     }
 
-    /// Handles some of the client's packets. Returns false if there was none.
+    /// Handles up to `most` of the client's packets. Returns false if there were none.
     pub fn handle(&mut self, most: usize) -> Result<bool, Fault> {
         for done in 0..most {
             let packet = self.connection.as_mut().and_then(|c| c.inbox.pop_front());
@@ -307,7 +307,7 @@ impl ScriptedServer {
             let most = session.log.len() as u64;
             let is_right =
                 count.is_some_and(|count| (session.acknowledged..=most).contains(&count));
-            // A hostile server does not count what it has sent.
+            // A hostile server sends packets that it does not count.
             ensure!(is_right || self.kind == Server::Hostile, "acknowledged {count:?} of {most}");
             session.acknowledged = count.unwrap_or_default();
             if *dst == *ACK_NOW {
@@ -319,7 +319,7 @@ impl ScriptedServer {
         let known = ROOMS.iter().position(|name| **name == **room);
         match &**event {
             JOIN => match known {
-                // A repeated join is answered by no rule.
+                // Repeated joins are never rejected.
                 Some(at) if session.rooms.contains(ROOMS[at]) || !self.rejected.contains(&at) => {
                     self.enter(ROOMS[at]);
                 }
@@ -352,7 +352,7 @@ impl ScriptedServer {
         if !dst.is_empty() || session.rooms.contains(&**room) {
             return self.handled.push(text);
         }
-        // Plain clients have to find it out themselves.
+        // The plain protocol does not report rejected messages.
         if session.is_extended {
             let payload = br#"{"code":"refused","message":"not a member"}"#;
             self.send(PacketRef { room: ROOT, event: ERROR, dst: "", src: "", payload });
@@ -360,7 +360,7 @@ impl ScriptedServer {
         }
     }
 
-    /// Sends an acknowledgement of the whole of what was handled.
+    /// Acknowledges all packets handled so far.
     pub fn acknowledge(&mut self, dst: &str) {
         let Some(session) = self.session.as_ref().filter(|session| session.is_extended) else {
             return;

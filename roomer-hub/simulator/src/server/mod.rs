@@ -3,7 +3,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`plan`] | a plan, as data |
-//! | `generate`, `generate_setup`, `scenarios` | how a seed generates a plan |
+//! | `generate`, `generate_setup`, `scenarios` | the generation of plans from seeds |
 //! | `setup` | the server's configuration |
 //! | `harness` | runs a plan: the server, its tasks and its sockets |
 //! | `client_side`, `traffic` | what clients send and receive |

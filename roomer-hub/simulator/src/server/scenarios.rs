@@ -123,7 +123,7 @@ pub(super) fn answered_too_late(
 }
 
 /// Adds a client to a room while a rule about its join is pending, or removes it from another, and
-/// lets the hook for this event panic.
+/// makes the hook for this event panic.
 pub(super) fn moved_while_waiting(
     source: &mut impl Source,
     setup: &mut Setup,

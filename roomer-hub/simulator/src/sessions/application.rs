@@ -80,7 +80,7 @@ pub enum Event {
     },
 }
 
-/// An action of the application. The next input must be its effect.
+/// An application action. The next input must be its effect.
 #[derive(Clone, Copy, Debug)]
 pub enum Action {
     ToRoom { room: &'static str, payload: &'static [u8] },

@@ -3,13 +3,13 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`plan`], `generate` | a plan, as data, and how a seed generates it |
+//! | [`plan`], `generate` | a plan as data, and its generation from a seed |
 //! | `harness` | runs a plan: the server, its tasks and sockets |
 //! | `device`, `socket`, `receive` | the clients: their requests, and the packets that they send and receive |
 //! | `application` | handlers, hooks and `authorize`, with a log of their actions |
 //! | `item` | a packet that a client must receive |
 //! | `session` | the model of a session: the packets that it keeps and expects, and the tokens that it accepts |
-//! | `log` | compares each input of the hub with the model |
+//! | `log` | compares each hub input with the model |
 //! | `away` | the notices about clients without a socket |
 //! | `handshake` | when a handshake is rejected or abandoned |
 //! | `lifecycle` | when a session is detached, resumed, rejected or ended |

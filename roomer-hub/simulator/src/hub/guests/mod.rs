@@ -8,7 +8,7 @@
 //! | [`op`] | an input about a peer, and sets of peers |
 //! | `model` | the part of the naive model that concerns peers and guests |
 //! | `check` | compares the hub's tables and actions about guests with the model |
-//! | [`generate`] | how a seed generates a plan with peers |
+//! | [`generate`] | the generation of plans with peers from seeds |
 //! | `coverage`, [`marks`] | sets the marks that a run reaches |
 //! | [`steps`] | the steps of a plan that concern peers |
 //! | [`report`] | the plans as a simulation |
