@@ -23,11 +23,11 @@ export const GRACE_FACTOR = 4;
 export const FIRST_WINDOW = 8;
 /** The maximum to which answers raise the limit on unconfirmed packets. */
 export const LARGEST_WINDOW = 256;
-/** A probe is sent immediately after this many bytes. */
+/** A probe is sent immediately after this many bytes. Smaller packets count as PACKET_BYTES. */
 export const PROBE_BYTES = 2 ** 16;
-/** The size at which `PROBE_BYTES` is converted to a number of packets, after which a probe is sent as well. */
+/** The minimum size with which each packet counts towards PROBE_BYTES. */
 export const PACKET_BYTES = 2 ** 10;
-/** The delay before a probe after fewer bytes and packets. */
+/** The delay before a probe after fewer bytes. */
 export const PROBE_DELAY = 1_000;
 /** The initial interval between packets after a close with `rate`. */
 export const FIRST_PACE = 125;
