@@ -145,7 +145,7 @@ impl Node {
         }
     }
 
-    /// Sends a beat of a peer, followed by the stream that the node has requested, with an
+    /// Sends a heartbeat from a peer, followed by the stream that the node has requested, with an
     /// empty member list.
     fn start(&mut self, from: NodeId) {
         let mut body = Vec::new();

@@ -294,7 +294,7 @@ fn nodes() -> [Node; 2] {
         let up = cluster::Input::Up { max_payload: 1 << 20 };
         node.cluster.handle(Duration::ZERO, node.hub.tables(), up);
     }
-    // Three rounds: a beat, a request for the members, the members.
+    // Three rounds: a heartbeat, a request for the members, the members.
     for _ in 0..3 {
         for (from, to) in [(0, 1), (1, 0)] {
             let mut frames = Vec::new();

@@ -1,4 +1,4 @@
-//! Sending and handling beats, the periodic reports of each node to all others.
+//! Sending and handling heartbeats, the periodic reports of each node to all others.
 
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ const RECENT_START: Duration = Duration::from_secs(60);
 impl Cluster {
     pub(super) fn send_beat_if_due(&mut self) {
         if self.is_up && self.beat_at <= self.now {
-            // Relative to now, so that a node that was suspended does not send all the beats it missed.
+            // Relative to now, so that a node that was suspended does not send all the heartbeats
+            // it missed.
             self.beat_at = self.now + self.config.beat;
             self.send_beat();
         }
@@ -34,7 +35,7 @@ impl Cluster {
             let (stream, last) = outgoing.unwrap_or_default();
             ends.push(StreamEnd { to: *node, stream, last, applied: peer.incoming.applied() });
         }
-        // Taken out of the config, so that the beat can borrow it while the frame is queued.
+        // Taken out of the config, so that the heartbeat can borrow it while the frame is queued.
         let name = std::mem::take(&mut self.config.node);
         let beat = Beat {
             oldest_version: VERSION,
@@ -52,7 +53,8 @@ impl Cluster {
         self.config.node = name;
     }
 
-    /// Handles a beat from a peer. `profiles` is the digest of its profiles, if the beat includes one.
+    /// Handles a heartbeat from a peer. `profiles` is the digest of its profiles, if the heartbeat
+    /// includes one.
     pub(super) fn beat(&mut self, from: NodeId, beat: &Beat<'_>, profiles: Option<u64>) {
         if !self.peers.contains_key(&from) {
             // Bounded, because every peer allocates tables: a faulty program could invent any
@@ -62,7 +64,7 @@ impl Cluster {
             }
             self.new_peer(from);
         }
-        // The peer may be known from an earlier request, but only a beat contains its name.
+        // The peer may be known from an earlier request, but only a heartbeat contains its name.
         if self.peers.get(&from).is_some_and(|peer| peer.name.is_empty()) {
             self.replaced_by(from, beat);
         }
@@ -89,8 +91,8 @@ impl Cluster {
         let end = beat.streams.iter().find(|end| end.to == me);
         let end =
             end.unwrap_or(StreamEnd { to: me, stream: 0, last: 0, applied: Resume::default() });
-        // A beat acknowledges frames too, in case an `Applied` was lost, so that the journal is
-        // always freed.
+        // A heartbeat acknowledges frames too, in case an `Applied` was lost, so that the journal
+        // is always freed.
         let is_in_order = peer.incoming.reported(end.stream, end.last) == Some(true);
         self.applied(from, end.applied, is_in_order);
         let Some(peer) = self.peers.get_mut(&from) else { return };
@@ -113,7 +115,7 @@ impl Cluster {
         }
         match reset {
             Some(why) => self.reset(from, why),
-            // The beat may have revealed missing frames.
+            // The heartbeat may have revealed missing frames.
             None => self.repair(from),
         }
     }
@@ -128,12 +130,12 @@ impl Cluster {
     }
 
     /// Returns a live peer that has requested this node's stream. Creates the peer if
-    /// necessary, since the request may arrive before the first beat.
+    /// necessary, since the request may arrive before the first heartbeat.
     pub(super) fn peer_for_want(&mut self, from: NodeId) -> Option<&mut Peer> {
         if !self.peers.contains_key(&from) && self.peers.len() < self.config.max_peers {
             self.new_peer(from);
             // A peer that requests a stream is alive, so this node can request its stream
-            // without waiting for a beat.
+            // without waiting for a heartbeat.
             self.want(from);
         }
         self.peers.get_mut(&from).filter(|peer| peer.is_alive())
@@ -169,7 +171,7 @@ impl Cluster {
         if peer.liveness != Liveness::Foreign && peer.key.is_none() {
             peer.liveness = Liveness::Foreign;
             peer.outgoing = None;
-            // If a later beat has a common version, the stream starts over.
+            // If a later heartbeat has a common version, the stream starts over.
             peer.incoming.forget();
             self.report(Event::Foreign { node, version });
         }

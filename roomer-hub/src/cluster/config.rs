@@ -16,12 +16,13 @@ pub struct Config {
     /// A hash of the settings that should be the same on all nodes; differences are reported
     /// ([`Event::Settings`](super::Event::Settings)).
     pub settings: u64,
-    /// The interval between beats. Default 1 s.
+    /// The interval between heartbeats. Default 1 s.
     pub beat: Duration,
-    /// The time without received frames after which a peer counts as dead. Default 5 s, five beats.
+    /// The time without received frames after which a peer counts as dead. Default 5 s, five
+    /// heartbeats.
     pub dead_after: Duration,
-    /// The time to wait for the first beats of peers before the node is
-    /// [formed](super::Cluster::is_formed). Default 2 s, two beats.
+    /// The time to wait for the first heartbeats of peers before the node is
+    /// [formed](super::Cluster::is_formed). Default 2 s, two heartbeats.
     pub form_wait: Duration,
     /// The maximum time for which a missing frame may hold back later ones. Default 500 ms.
     pub repair_wait: Duration,

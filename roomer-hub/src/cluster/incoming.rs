@@ -23,7 +23,7 @@ const DEMAND_AGAIN: Duration = Duration::from_millis(100);
 /// The maximum number of requests for the same missing frames.
 const DEMANDS: u32 = 3;
 
-/// The number of applied bytes after which an acknowledgement is sent, in addition to each beat.
+/// After this many applied bytes, an acknowledgement is sent in addition to those in heartbeats.
 const REPORT_BYTES: usize = 256 * 1024;
 
 /// The timeout without progress while the members at the start of a stream arrive.
@@ -263,7 +263,7 @@ impl Incoming {
         self.hole.take().map(|hole| now.saturating_sub(hole.since))
     }
 
-    /// Handles the last frame number of the peer's stream, as reported by a beat. Returns true
+    /// Handles the last frame number of the peer's stream, as reported by a heartbeat. Returns true
     /// if that frame has been applied, false if frames are in flight or missing, and `None` if
     /// the report is about another stream.
     pub(super) fn reported(&mut self, stream: u32, last: u64) -> Option<bool> {
@@ -295,7 +295,7 @@ impl Incoming {
             let is_stuck = !self.is_live && self.progress_at + TRANSFER_WAIT <= now;
             return if is_stuck { Due::Want } else { Due::Nothing };
         }
-        // Beats use another subject, so a beat may overtake the frames that it refers to.
+        // Heartbeats use another subject, so a heartbeat may overtake the frames that it refers to.
         let is_sure = !self.held.is_empty();
         let hole = self.hole.get_or_insert(Hole {
             since: now,

@@ -20,9 +20,10 @@
 //! numbered frames, which B applies in order and exactly once. The broker must preserve the
 //! order of one publisher within one subject, but may lose frames.
 //!
-//! * **Start.** B receives a beat from A, and requests a stream ([`Item::Want`]) under a number that
-//!   B chooses. The stream starts with the members of A's rooms; changes follow as they happen.
-//! * **Hole.** If a number is missing, or A's next beat reports a higher one, B holds later
+//! * **Start.** B receives a heartbeat from A, and requests a stream ([`Item::Want`]) under a
+//!   number that B chooses. The stream starts with the members of A's rooms; changes follow as they
+//!   happen.
+//! * **Hole.** If a number is missing, or A's next heartbeat reports a higher one, B holds later
 //!   frames and requests the missing ones, which A keeps in a journal for some seconds.
 //! * **Reset.** If a frame cannot be recovered, B requests a new stream. Its first frame lists the
 //!   rooms and senders whose messages B missed. The affected members leave B's rooms and rejoin,
@@ -97,7 +98,7 @@ pub struct Cluster {
     is_stopped: bool,
     max_payload: usize,
     peers: BTreeMap<NodeId, Peer>,
-    /// The times at which nodes announced their stop. Their last beats may arrive later, on
+    /// The times at which nodes announced their stop. Their last heartbeats may arrive later, on
     /// another subject.
     ended: BTreeMap<NodeId, Duration>,
     /// The number of the last requested stream. Shared by all peers, since the state of a dead
@@ -225,7 +226,8 @@ impl Cluster {
     fn up(&mut self, max_payload: usize) {
         self.is_up = true;
         self.max_payload = max_payload;
-        // Sends a beat immediately, since peers may have declared this node dead in the meantime.
+        // Sends a heartbeat immediately, since peers may have declared this node dead in the
+        // meantime.
         self.beat_at = self.now;
         for peer in self.peers.values_mut() {
             peer.incoming.ask_at_once(self.now);

@@ -13,7 +13,8 @@ use crate::keys::PeerKey;
 /// The time after which a peer's earlier deaths are disregarded.
 const FLAP_MEMORY: Duration = Duration::from_secs(60);
 
-/// The maximum number of beats required from a peer that has died repeatedly, before it is readmitted.
+/// The maximum number of heartbeats required from a peer that has died repeatedly, before it is
+/// readmitted.
 const MAX_PROBATION: u32 = 30;
 
 /// The timeout of a node that was replaced by a restarted node of the same name.
@@ -64,7 +65,7 @@ pub(super) struct Peer {
     /// The time until which senders are not paused again, because the peer did not recover
     /// during the last pause.
     ignored_until: Duration,
-    /// True after the first beat, which contains the peer's name.
+    /// True after the first heartbeat, which contains the peer's name.
     pub(super) has_beat: bool,
     /// True if the peer was reported as live.
     pub(super) is_announced: bool,
@@ -77,7 +78,7 @@ pub(super) struct Peer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Liveness {
     Alive,
-    /// No frame arrived before the timeout. Readmitted after this many beats.
+    /// No frame arrived before the timeout. Readmitted after this many heartbeats.
     Dead {
         probation: u32,
     },
@@ -95,11 +96,11 @@ pub struct PeerInfo {
     pub name: String,
     /// The state of its members on this node.
     pub state: PeerState,
-    /// The number of the peer's connections, from its last beat.
+    /// The number of the peer's connections, from its last heartbeat.
     pub connections: u64,
-    /// The number of the peer's rooms, from its last beat.
+    /// The number of the peer's rooms, from its last heartbeat.
     pub rooms: u64,
-    /// The peer's uptime, from its last beat.
+    /// The peer's uptime, from its last heartbeat.
     pub uptime: Duration,
     /// The newest frame version that the peer decodes.
     pub version: u8,
@@ -236,9 +237,9 @@ impl Peer {
         self.version = beat.newest_version;
     }
 
-    /// Counts a beat of a dead peer. Returns true if the peer is readmitted.
+    /// Counts a heartbeat of a dead peer. Returns true if the peer is readmitted.
     pub(super) fn revive(&mut self, now: Duration) -> bool {
-        // Beats during a ban do not count, so that the ban lasts its full time.
+        // Heartbeats during a ban do not count, so that the ban lasts its full time.
         if now < self.banned_until {
             return false;
         }
@@ -252,7 +253,7 @@ impl Peer {
                 *probation -= 1;
                 false
             }
-            // This beat has a common version, so the frame that made the peer foreign was
+            // This heartbeat has a common version, so the frame that made the peer foreign was
             // damaged or forged.
             Liveness::Foreign => {
                 self.liveness = Liveness::Alive;
@@ -263,8 +264,8 @@ impl Peer {
         }
     }
 
-    /// Declares the peer dead. After its first death, one beat is enough for readmission. Each
-    /// further death in quick succession doubles the number of beats.
+    /// Declares the peer dead. After its first death, one heartbeat is enough for readmission. Each
+    /// further death in quick succession doubles the number of heartbeats.
     pub(super) fn die(&mut self, now: Duration) {
         let is_again = self.deaths > 0 && now.saturating_sub(self.since) < FLAP_MEMORY;
         self.deaths = if is_again { self.deaths + 1 } else { 1 };
@@ -280,7 +281,7 @@ impl Peer {
         self.incoming.forget();
     }
 
-    /// Restarts the probation of a dead peer, after it missed a beat.
+    /// Restarts the probation of a dead peer, after it missed a heartbeat.
     pub(super) fn missed_beat(&mut self) {
         if let Liveness::Dead { probation } = &mut self.liveness
             && *probation > 1
@@ -311,7 +312,7 @@ impl Peer {
             None
         } else if self.silence >= self.silence_limit {
             Some(GoneCause::Silent)
-        // The peer sends beats but no members, so its guests would be outdated forever.
+        // The peer sends heartbeats but no members, so its guests would be outdated forever.
         } else if self.stale >= dead_after && self.key.is_some() {
             Some(GoneCause::NoState)
         } else {

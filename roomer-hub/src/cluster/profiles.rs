@@ -1,7 +1,7 @@
 //! Tables of the info and users that a node has reported to its peers.
 //!
 //! Both ends of a stream maintain the sum of the hashes of all reported profiles, so that the
-//! next beat reveals a difference.
+//! next heartbeat reveals a difference.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

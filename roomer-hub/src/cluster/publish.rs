@@ -17,7 +17,7 @@ impl Cluster {
     pub fn publish(&mut self, now: Duration, mut send: impl FnMut(Subject, &Bytes) -> bool) {
         self.now = now;
         if !self.is_up {
-            // Beats and requests will be outdated when the link is up again.
+            // Heartbeats and requests will be outdated when the link is up again.
             self.control.clear();
             return;
         }
@@ -29,7 +29,8 @@ impl Cluster {
             }
             is_sent
         };
-        // Before the streams: a late beat looks like silence, and a late request prolongs a hole.
+        // Before the streams: a late heartbeat looks like silence, and a late request prolongs a
+        // hole.
         while let Some((subject, frame)) = self.control.front() {
             if !send(*subject, frame) {
                 return;
@@ -50,7 +51,7 @@ impl Cluster {
                 let Some(outgoing) = &mut peer.outgoing else { continue };
                 let Some(frame) = outgoing.next_frame(&sealing) else { continue };
                 if frame.len() > self.max_payload {
-                    // The frame was sealed for a broker with a larger limit. The next beat
+                    // The frame was sealed for a broker with a larger limit. The next heartbeat
                     // shows the peer that the stream has ended.
                     self.statistics.overflows += 1;
                     peer.outgoing = None;

@@ -49,7 +49,7 @@ impl Cluster {
                 let mut profiles = None;
                 for item in Items::new(body) {
                     match item {
-                        // The digest belongs to the next beat in the same frame.
+                        // The digest belongs to the next heartbeat in the same frame.
                         Ok(Item::Profiles { digest }) => profiles = Some(digest),
                         Ok(Item::Beat(beat)) => self.beat(head.from, &beat, profiles.take()),
                         Ok(item) => self.request(tables, head.from, &item),

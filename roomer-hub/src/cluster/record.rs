@@ -186,7 +186,7 @@ fn push(
     let Some(outgoing) = &mut peer.outgoing else { return };
     outgoing.push(item, sealing);
     if !outgoing.trim(sealing.now, config) {
-        // The next beat shows the peer that the stream has ended, and it requests a new one.
+        // The next heartbeat shows the peer that the stream has ended, and it requests a new one.
         peer.outgoing = None;
         statistics.overflows += 1;
     }

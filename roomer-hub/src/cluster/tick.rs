@@ -1,4 +1,4 @@
-//! Periodic work: requests, timeouts of peers, counts and beats.
+//! Periodic work: requests, peer timeouts, counts and heartbeats.
 
 use std::time::Duration;
 
@@ -59,7 +59,7 @@ impl Cluster {
             peer.stale = if is_stale { peer.stale + passed } else { Duration::ZERO };
             gone.extend(peer.gone_cause(config.dead_after).map(|why| (*node, why)));
             if peer.silence >= config.beat * 2 {
-                // Two intervals, so that a slightly late beat does not restart the probation.
+                // Two intervals, so that a slightly late heartbeat does not restart the probation.
                 peer.missed_beat();
             }
             trim(peer, now, config);
@@ -75,7 +75,7 @@ impl Cluster {
 fn trim(peer: &mut Peer, now: Duration, config: &Config) {
     let outgoing = &mut peer.outgoing;
     if outgoing.as_mut().is_some_and(|outgoing| !outgoing.trim(now, config)) {
-        // The next beat reports no stream, whereupon the peer requests a new one.
+        // The next heartbeat reports no stream, whereupon the peer requests a new one.
         *outgoing = None;
     }
 }

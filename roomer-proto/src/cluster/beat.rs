@@ -1,4 +1,4 @@
-//! The beat: a node's periodic report of its version, load and streams.
+//! The heartbeat: a node's periodic report of its version, load and streams.
 
 use alloc::vec::Vec;
 
@@ -6,7 +6,7 @@ use super::FrameError;
 use super::cursor::{Cursor, prefixed_len, put_prefixed, put_varint, varint_len};
 use super::ends::StreamEnds;
 
-/// The contents of a beat, as sent to all nodes.
+/// The contents of a heartbeat, as sent to all nodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Beat<'a> {
     /// The oldest frame version that the node decodes.

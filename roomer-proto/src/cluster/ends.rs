@@ -1,4 +1,4 @@
-//! Stream ends: the last frame of each of a node's streams, as listed in its beats.
+//! Stream ends: the last frame of each of a node's streams, as listed in its heartbeats.
 
 use alloc::vec::Vec;
 

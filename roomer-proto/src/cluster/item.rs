@@ -31,8 +31,8 @@ pub enum Item<'a> {
     },
     /// An acknowledgement of applied frames, which the receiver may now discard.
     Applied(Resume),
-    /// The sum of the hashes of the reported [profiles](Item::Profile) at the time of a beat. It
-    /// precedes the [`Beat`](Item::Beat) in the same frame.
+    /// The sum of the hashes of the reported [profiles](Item::Profile) at the time of a heartbeat.
+    /// It precedes the [`Beat`](Item::Beat) in the same frame.
     Profiles {
         /// The sum of the hashes.
         digest: u64,
@@ -41,8 +41,8 @@ pub enum Item<'a> {
     Begin {
         /// The messages that may have been lost between the previously applied stream and this one.
         lost: Lost<'a>,
-        /// The sender's uptime in milliseconds. Beats from before this time do not include this
-        /// stream, even if they arrive later.
+        /// The sender's uptime in milliseconds. Earlier heartbeats do not include this stream, even
+        /// if they arrive later.
         uptime_ms: u64,
     },
     /// Some of the members of a room with full presence, at the start of a stream.

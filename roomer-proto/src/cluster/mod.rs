@@ -3,14 +3,14 @@
 //! Nodes that share rooms communicate through a broker with at-most-once delivery. A **frame** is
 //! one broker message. There are two kinds:
 //!
-//! * A *control frame* stands alone: beats and requests for retransmission, for example.
+//! * A *control frame* stands alone: heartbeats and requests for retransmission, for example.
 //! * A *stream frame* has a sequence number. Everything that one node reports to another (joins,
 //!   leaves and messages) forms one stream of numbered frames: the receiver applies each frame once
 //!   and in order, or detects which ones are missing.
 //!
 //! | subject | carries | subscribed by |
 //! |---|---|---|
-//! | `<prefix>.all` | beats | every node |
+//! | `<prefix>.all` | heartbeats | every node |
 //! | `<prefix>.n.<node>` | streams to this node and requests to it | this node |
 //!
 //! A frame consists of a [`Head`] and a body of [`Item`]s. Decoding borrows from the frame,

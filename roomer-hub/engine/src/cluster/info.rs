@@ -27,7 +27,7 @@ impl ClusterInfo {
     }
 
     /// Returns the number of connections on all nodes: `own` on this node, and those of the others
-    /// according to their last beats.
+    /// according to their last heartbeats.
     #[must_use]
     pub fn connections(&self, own: usize) -> u64 {
         let others = self.peers.iter().filter(|peer| peer.state != PeerState::Dead);

@@ -40,8 +40,8 @@ impl Cluster {
         self
     }
 
-    /// Sets the interval between a node's beats, and the silence after which a peer counts as dead and
-    /// its members leave. Default 1 s and 5 s.
+    /// Sets the interval between a node's heartbeats, and the silence after which a peer counts as
+    /// dead and its members leave. Default 1 s and 5 s.
     pub fn beat(mut self, every: Duration, dead_after: Duration) -> Self {
         (self.config.beat, self.config.dead_after) = (every, dead_after);
         self

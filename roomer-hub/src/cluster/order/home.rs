@@ -11,9 +11,9 @@ use crate::cluster::outgoing::Outgoing;
 /// The conditions under which a node may become a home.
 #[derive(Clone, Copy)]
 struct Maturity {
-    /// The minimum age in beats.
+    /// The minimum age in heartbeats.
     age: u32,
-    /// A node may become a home from its start if no other node is older by this many beats.
+    /// A node may become a home from its start if no other node is older by this many heartbeats.
     founders: u32,
 }
 
@@ -23,7 +23,7 @@ struct Maturity {
 const YIELDED: Maturity = Maturity { age: 2, founders: 2 };
 const CHOSEN: Maturity = Maturity { age: 4, founders: 1 };
 
-/// The time without frames from a home, in beats, after which a node stops submitting to it
+/// The time without frames from a home, in heartbeats, after which a node stops submitting to it
 /// until the next frame arrives.
 const QUIET_BEATS: u32 = 2;
 
@@ -66,7 +66,7 @@ impl Cluster {
         mature.max_by_key(|node| (self.hash.home(room, *node), *node)).unwrap_or(self.me)
     }
 
-    /// Returns true if no frame has arrived from a peer for some beats.
+    /// Returns true if no frame has arrived from a peer for some heartbeats.
     pub(super) fn is_quiet(&self, node: NodeId) -> bool {
         let quiet = self.config.beat * QUIET_BEATS;
         self.peers.get(&node).is_none_or(|peer| peer.silence >= quiet)
