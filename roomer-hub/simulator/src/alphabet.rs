@@ -1,4 +1,4 @@
-//! The strings that plans use: rooms, events, ids and payloads. All are `'static`, so that a step
+//! The strings that plans use: rooms, events, ids and payloads. All are `'static`, so a step
 //! consists of a few pointers.
 
 use std::sync::LazyLock;

@@ -67,8 +67,8 @@ const SETUP: Setup = Setup {
     loss: Loss::Rejoin,
 };
 
-/// The request for the node's members arrived before its first beat, so the node was not recognized
-/// by name.
+/// The request for the node's members arrived before its first heartbeat, so the node was not
+/// recognized by name.
 #[test]
 fn a_node_that_starts_again_replaces_the_old_one_whatever_comes_first() {
     must_hold(&Plan {
@@ -88,7 +88,7 @@ fn a_node_that_starts_again_replaces_the_old_one_whatever_comes_first() {
     });
 }
 
-/// Delayed beats repeatedly looked as if the peer had given up the stream.
+/// Delayed heartbeats repeatedly looked as if the peer had given up the stream.
 #[test]
 fn beats_that_a_stream_has_overtaken_do_not_end_it() {
     must_hold(&Plan {

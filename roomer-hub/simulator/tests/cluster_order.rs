@@ -218,7 +218,7 @@ fn a_submission_waits_until_the_home_has_the_members() {
     });
 }
 
-/// A beat of a stopped home arrived after its goodbye, so the next home waited for it before
+/// A stopped home's heartbeat arrived after its goodbye, so the next home waited for it before
 /// placing a message to its members.
 #[test]
 fn a_submission_to_a_home_that_stops_goes_to_the_next() {
@@ -236,9 +236,8 @@ fn a_submission_to_a_home_that_stops_goes_to_the_next() {
     });
 }
 
-/// The home died with a message of an application, whose node then stopped in an orderly way. For a
-/// member, a leave would reveal such a loss; here no notice did, although receivers must then be
-/// closed.
+/// The home died with an application message, whose node then stopped in an orderly way. A member's
+/// leave would reveal such a loss. Here no notice did, although receivers must then be closed.
 #[test]
 fn a_lost_message_of_an_application_that_has_stopped_closes_its_receivers() {
     must_hold(&Plan {
@@ -316,7 +315,7 @@ fn a_membership_that_another_node_never_saw_is_not_missed() {
     });
 }
 
-/// The same loss in a room without member lists, so that no leave can reveal it.
+/// The same loss in a room without member lists, where no leave can reveal it.
 #[test]
 fn a_lost_message_closes_its_receivers_where_no_leave_shows_the_loss() {
     must_hold(&Plan {

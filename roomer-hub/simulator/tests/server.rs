@@ -157,7 +157,7 @@ fn bytes_that_are_being_written_count_against_the_memory_budget() {
     roomer_simulator::server::must_hold(&Plan { setup, scripts, steps });
 }
 
-/// Adds a handler for `chat` that waits.
+/// Adds a waiting handler for `chat`.
 fn slow(millis: u32) -> Vec<Script> {
     vec![Script { event: "chat", actions: vec![AppAction::Pause { millis }] }]
 }
@@ -194,7 +194,7 @@ fn a_paused_connection_with_a_pending_handler_is_not_woken() {
     roomer_simulator::server::must_hold(&paused_with_pending_handler(Step::RunFor { millis: 60 }));
 }
 
-/// Seed 29108: a connection paused with a pending handler kept the socket of a closed connection.
+/// Seed 29108: a connection paused with a pending handler kept a closed connection's socket.
 #[test]
 fn a_paused_connection_does_not_keep_the_socket_of_a_closed_one() {
     roomer_simulator::server::must_hold(&paused_with_pending_handler(Step::Reset { slot: 1 }));

@@ -42,7 +42,7 @@ const USAGE: &str = "usage: sim --seeds N [--start S] [--threads T] \
 /// The maximum number of failures that are shrunk and printed.
 const EXPLAINED: usize = 2;
 
-/// The minimum number of seeds with which a run must reach all marks.
+/// The minimum number of seeds for a run that must reach all marks.
 const LARGE: u64 = 10_000;
 
 /// A few seeds take milliseconds. A run without progress for this long is in an endless loop.

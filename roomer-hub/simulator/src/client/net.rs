@@ -258,7 +258,7 @@ impl Net {
         events.filter_map(text).collect()
     }
 
-    /// Removes all recorded events of a client, and returns those that are not messages.
+    /// Removes all of a client's recorded events, and returns those that are not messages.
     pub fn take_events(&mut self, number: usize) -> Vec<Event> {
         let events = std::mem::take(&mut self.ends[number].events);
         events.into_iter().filter(|event| !matches!(event, Event::Message(_))).collect()

@@ -7,7 +7,7 @@ use crate::random::{Random, Source};
 /// The number of clients in each plan.
 pub const CLIENTS: usize = 3;
 
-/// The room in which all clients stay and exchange messages.
+/// The room that all clients join to exchange messages.
 pub const LOBBY: &str = "lobby";
 
 /// The rooms that clients join and leave.

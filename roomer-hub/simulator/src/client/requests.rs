@@ -27,7 +27,7 @@ impl Net {
         }
     }
 
-    /// Ends a client's session, runs `meanwhile`, and lets the client reconnect.
+    /// Ends a client's session, runs `meanwhile`, and reconnects the client.
     pub fn away(&mut self, number: usize, meanwhile: impl FnOnce(&mut Net)) {
         self.is_up = false;
         self.cut(number);

@@ -248,7 +248,7 @@ impl World {
         Ok(())
     }
 
-    /// Executes a command of a node's application about a client of any node.
+    /// Executes a command from a node's application for a client on any node.
     pub(super) fn about<'a>(
         &mut self,
         node: usize,

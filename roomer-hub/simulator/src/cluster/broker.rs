@@ -36,7 +36,7 @@ pub struct Broker {
 struct Link {
     is_up: bool,
     number: u64,
-    /// The time at which the subscriptions take effect.
+    /// When the subscriptions take effect.
     interest_at: Duration,
     refuses: bool,
 }

@@ -269,7 +269,7 @@ impl Client {
     /// Records that this client's node reports a node's messages in a room as lost.
     pub fn allow_loss_in(&mut self, node: NodeId, room: usize) {
         self.expected.allow_loss_in(node, room);
-        // The loss of the last messages of a former member shows only by its leave.
+        // The loss of a former member's last messages shows only by its leave.
         let Some(view) = self.views.get(&room).filter(|_| room < FULL) else { return };
         self.expected.loss_is_shown_except(view, room);
     }

@@ -59,7 +59,7 @@ enum Kind {
     Orderly,
     /// Two nodes cannot reach each other for some time, but both reach other nodes.
     Parted,
-    /// Nodes are suspended for about the time after which they count as dead.
+    /// Nodes are suspended for about as long as the silence timeout.
     Drowsy,
     /// Any fault.
     Faulty,
@@ -86,7 +86,7 @@ impl Conversation {
         random.below(self.nodes.into()) as u8
     }
 
-    /// Connects clients to a node and lets them join.
+    /// Connects clients to a node, where they join rooms.
     fn enter(&self, ops: &mut Vec<Op>, random: &mut Random, node: u8) {
         for _ in 0..1 + random.below(2) {
             ops.push(Op::Open { node });
@@ -148,8 +148,8 @@ impl Conversation {
         }
     }
 
-    /// Sends messages right after a fault, and again after the time in which nodes declare each
-    /// other dead.
+    /// Sends messages right after a fault, and again after nodes may have declared each other
+    /// dead.
     fn outlast(&self, ops: &mut Vec<Op>, random: &mut Random) {
         self.traffic(ops, random);
         ops.push(Op::Wait(random.pick(&[700, 2500, 4800, 5400, 6500])));

@@ -13,10 +13,10 @@ use super::plan::ROOMS;
 use super::world::{Target, World};
 use crate::fault::{Fault, ensure};
 
-/// The time within which nodes must agree after the last fault, unless a node was dead.
+/// How long nodes may take to agree after the last fault, unless a node was dead.
 const AGREED: Duration = Duration::from_secs(4);
 
-/// The same limit if a node has died: the silence timeout, and thirty beats for a node that died
+/// The same limit if a node has died: the silence timeout, and 30 heartbeats for a node that died
 /// often.
 const AGREED_AFTER_DEATH: Duration = Duration::from_secs(45);
 
@@ -165,8 +165,8 @@ impl World {
             return self.probe();
         }
         if self.setup.has_order {
-            // The first message of a term takes several round trips, and its delivery follows a
-            // beat.
+            // The first message of a term takes several round trips, and is delivered only after
+            // a heartbeat.
             self.run(DELIVERED)?;
         }
         self.check()?;

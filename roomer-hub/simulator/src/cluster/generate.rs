@@ -1,4 +1,4 @@
-//! Generates the plan of a seed. Each seed uses its own mix of steps, so that rare combinations of
+//! Generates the plan for a seed. Each seed uses its own mix of steps, so that rare combinations of
 //! faults occur.
 
 use roomer_hub::cluster::Loss;
@@ -149,7 +149,7 @@ fn size(random: &mut Random) -> u32 {
     }
 }
 
-/// The faults of a seed: a subset of all kinds, so that no kind hides the others.
+/// Draws the faults for a seed: a subset of all kinds, so that no kind hides the others.
 struct Faults {
     percent: u32,
     kinds: Vec<u32>,

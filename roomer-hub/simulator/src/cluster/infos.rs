@@ -1,4 +1,4 @@
-//! Clients with info. Extended clients receive the info of the members of their rooms.
+//! Member info: extended clients receive the info of the members of their rooms.
 //!
 //! Each change increments the number of a client's info, and each message carries the number at the
 //! time of sending: a receiver that shows the sender must show that info.
@@ -12,7 +12,7 @@ use super::client::{Client, FULL};
 use super::plan::ROOMS;
 use crate::fault::{Fault, ensure};
 
-/// The limit of info on every node. One of the plans' infos exceeds it.
+/// The size limit for info on every node. One of the values below exceeds it.
 pub const MAX_INFO: usize = 900;
 
 /// The info and user of members in an extended client's view, as one text each.
@@ -22,7 +22,7 @@ pub type Infos = BTreeMap<usize, BTreeMap<ConnId, String>>;
 pub fn info(number: u32) -> Option<Info> {
     Some(match number % 8 {
         0 => return None,
-        // Two long infos: one exceeds a small frame, the other exceeds the limit of peers.
+        // Two long values: one exceeds a small frame, the other exceeds the peers' limit.
         1 => Info::string(&format!("{number}{}", "x".repeat(MAX_INFO - 20))),
         2 => Info::string(&format!("{number}{}", "y".repeat(MAX_INFO))),
         _ => Info::string(&number.to_string()),
@@ -112,7 +112,7 @@ impl Client {
         let rooms = self.infos.iter().filter(|(of, _)| room.is_none_or(|room| room == **of));
         for (room, members) in rooms {
             let Some(shown) = members.get(&src) else { continue };
-            // Peers omit an info above their limit, although the sender's own node allows it.
+            // Peers omit info above their limit, although the sender's own node allows it.
             let due = known(index, number, node == self.node);
             ensure!(
                 *shown == due,

@@ -37,7 +37,7 @@ pub struct Node {
     pub awake_since: Duration,
     /// The time of its last resumption.
     pub woke_at: Duration,
-    /// The time at which it last dropped messages because too many were waiting for a place.
+    /// When the node last dropped messages because too many were waiting for a place.
     pub crowded_at: Duration,
     /// True if it has shut down in an orderly way with no pending output.
     pub has_said_all: bool,
@@ -120,7 +120,7 @@ impl Node {
         self.state == State::Running
     }
 
-    /// Returns true if the node currently shows the members of a peer.
+    /// Returns true if the node currently shows a peer's members.
     pub fn shows(&self, peer: NodeId) -> bool {
         let peer = self.cluster.peers().find(|info| info.node == peer);
         peer.is_some_and(|peer| matches!(peer.state, PeerState::Live | PeerState::Hole))

@@ -69,7 +69,7 @@ impl World {
         Ok(())
     }
 
-    /// Records that a node stops, so that its messages without a place may be lost.
+    /// Records that a node stops and its messages without a place may therefore be lost.
     pub fn expect_no_waiting(&mut self, node: usize) {
         if self.nodes[node].cluster.waiting_messages() == 0 {
             return;

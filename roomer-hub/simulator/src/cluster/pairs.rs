@@ -11,13 +11,13 @@ use super::node::{Node, State};
 use super::world::World;
 use crate::fault::{Fault, ensure};
 
-/// The time after a disturbance within which nodes may still lose each other because of it.
+/// How long after a disturbance nodes may still lose each other because of it.
 const AFTERMATH: Duration = Duration::from_secs(15);
 
-/// The longest waiting time of a peer that has died several times.
+/// How long a peer that has died several times may wait for readmission.
 const FLAP_MEMORY: Duration = Duration::from_secs(100);
 
-/// The time after a disturbance within which a node may lack another node's members.
+/// How long after a disturbance a node may lack another node's members.
 const REUNITED: Duration = Duration::from_secs(7);
 
 /// The maximum duration of a stream restart.
@@ -27,7 +27,7 @@ const STARTED_OVER: Duration = Duration::from_secs(2);
 const LOST_FOR_A_HOLE: usize = 4;
 const HOLE_WINDOW: Duration = Duration::from_secs(4);
 
-/// The maximum frame delay, in milliseconds, with which three requests are answered in time.
+/// The maximum frame delay, in milliseconds, that allows three requests to be answered in time.
 const QUICK: u32 = 50;
 
 #[derive(Debug, Default)]
@@ -35,11 +35,11 @@ pub struct Pairs(BTreeMap<(usize, usize), Pair>);
 
 #[derive(Debug, Default)]
 struct Pair {
-    /// The last time at which frames could not pass or were lost.
+    /// The last time when frames could not pass or were lost.
     trouble: Duration,
-    /// The last time at which frames could not pass, except during starts and orderly stops.
+    /// The last time when frames could not pass, except during starts and orderly stops.
     harm: Duration,
-    /// For each of the two nodes, the last time at which it could receive no frame from the other.
+    /// For each of the two nodes, the last time when it could receive no frame from the other.
     /// Its own suspensions do not count.
     silent: BTreeMap<usize, Duration>,
     lossy: Duration,

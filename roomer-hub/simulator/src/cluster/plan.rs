@@ -181,7 +181,7 @@ pub enum Token {
     OtherUser,
 }
 
-/// A command of an application about all connections of a user.
+/// An application command for all of a user's connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ToUser {
     Send,

@@ -61,7 +61,7 @@ impl World {
         Ok(())
     }
 
-    /// Records that a report or command of a node must make a client leave a room, or close it.
+    /// Records that a node's report or command must make a client leave a room, or close it.
     fn must_happen(&mut self, node: usize, id: ConnId, room: Option<usize>) {
         let (from, client) = (self.nodes[node].id, &self.clients[&id]);
         let breaks = self.nodes[client.node].breaks.get(&from).copied().unwrap_or_default();
@@ -69,7 +69,7 @@ impl World {
         self.commands.push(Commanded { id, from, room, leaves, breaks });
     }
 
-    /// Executes a command of a node's application about all connections of a user.
+    /// Executes a command from a node's application for all of a user's connections.
     pub(super) fn command_users(
         &mut self,
         node: usize,

@@ -225,7 +225,7 @@ impl World {
             return Ok(());
         }
         let mut frames = Vec::new();
-        // In some plans the broker accepts a few frames at a time, so that the rest stays queued.
+        // In some plans the broker accepts only a few frames at a time, and the rest stays queued.
         let mut room = if self.setup.seed.is_multiple_of(5) { 3 } else { usize::MAX };
         self.nodes[index].cluster.publish(self.now, |subject, frame: &Bytes| {
             if room == 0 {

@@ -35,14 +35,14 @@ pub struct Checker {
     pub keys: Vec<ConnKey>,
     /// The rooms' keys, by number of room.
     pub rooms: Vec<RoomKey>,
-    /// The actions of the last input in readable form, if a report needs them.
+    /// The last input's actions in readable form, if a report needs them.
     pub log: Option<Vec<String>>,
     pub(super) numbers: KeyMap<ConnKey, u16>,
     pub(super) now: Duration,
     /// True if a command imitates a built-in event, which the clients must not interpret.
     pub(super) imitates_built_in: bool,
     pub(super) is_command: bool,
-    /// The guests that leave with the last input, because their peer is gone.
+    /// The guests that leave with the last input, because their peer was removed.
     pub(super) leaving: IdSet,
     pub(super) receivers: Vec<u16>,
     pub(super) wire: Vec<u8>,
@@ -74,7 +74,7 @@ impl CheckedHub {
         checker.learn_rooms(tables)?;
         let closes = matches!(checker.model.effects.last(), Some(Effect::Close { .. }));
         let mut expected = Expected::new(closes || matches!(op, Op::Gone { .. }));
-        // The order of a peer's guests is unspecified, and so is the order of their leaves.
+        // The order of a peer's guests is unspecified, and so is the order in which they leave.
         if let Op::Peer { op: PeerOp::Gone, .. } = op {
             expected.by_content = Some(vec![false; checker.model.effects.len()]);
         }

@@ -108,7 +108,7 @@ impl Coverage {
         }
     }
 
-    /// Marks the effects of an input and the situation in which it came.
+    /// Marks the situations shown by an input and its effects.
     pub fn after(&mut self, checker: &Checker, op: Op) {
         let closes = self.effects(checker);
         self.input(checker, op, closes);

@@ -128,8 +128,8 @@ pub fn plan(source: &mut impl Source) -> Plan {
     plan
 }
 
-/// Generates rates. They are small, so that plans reach them. Most plans have none, so that they
-/// reach other situations.
+/// Generates rates. They are small, so plans reach them. Most plans have none, and therefore reach
+/// other situations.
 fn rates(source: &mut impl Source) -> [Option<RateSpec>; 4] {
     let mut rates = DEFAULT_RATES;
     let speeds = [1, 2, 3, 7, 1000];
@@ -266,7 +266,7 @@ impl Swarm {
         Step::Packet { client, room, event, dst: Address::Nothing, src: Address::Nothing, payload }
     }
 
-    /// Generates a command of the application or of a handler.
+    /// Generates an application or handler command.
     fn command(&self, source: &mut impl Source, in_handler: bool) -> Step {
         let kind = source.pick(&[Broadcast, Send, CommandJoin, CommandLeave, Close]);
         self.command_of_kind(source, kind, in_handler)

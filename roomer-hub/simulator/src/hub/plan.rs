@@ -131,7 +131,7 @@ pub enum Step {
         room: &'static str,
         members: u32,
     },
-    /// A message of a peer to a room.
+    /// A message from a peer to a room.
     PeerBroadcast {
         peer: u8,
         except: Address,
@@ -141,7 +141,7 @@ pub enum Step {
         src: Address,
         payload: Payload,
     },
-    /// A message of a peer to a connection.
+    /// A message from a peer to a connection.
     PeerDirect {
         peer: u8,
         room: &'static str,
@@ -150,7 +150,7 @@ pub enum Step {
         src: Address,
         payload: Payload,
     },
-    /// A command's broadcast that excludes a connection of a peer.
+    /// A command's broadcast that excludes a connection on a peer.
     BroadcastExceptGuest {
         from: Option<ClientRef>,
         guest: u16,

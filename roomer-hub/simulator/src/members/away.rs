@@ -6,7 +6,7 @@ use super::model::Model;
 use super::plan::ROOMS;
 
 impl Model {
-    /// Returns true if a room announces who is away.
+    /// Returns true if a room announces which members are away.
     pub fn announces(&self, name: &str) -> bool {
         let is_named = match self.plan.away_rooms {
             None => false,

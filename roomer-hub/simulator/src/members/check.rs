@@ -17,7 +17,7 @@ use crate::fault::{Fault, ensure};
 /// The number of inputs between audits of the tables and comparisons of all views.
 const AUDIT_INTERVAL: u64 = 8;
 
-/// A packet in the form in which a client has received it.
+/// A packet as received by a client.
 type Got = Due;
 
 impl Run<'_> {
@@ -167,7 +167,7 @@ impl Run<'_> {
             packets.sort_by_key(|packet| packet.room);
         }
         if is_any_order {
-            // The guests of a peer that is gone leave in any order, so the counts in between
+            // The guests of a removed peer leave in any order, so the counts in between
             // differ.
             for packets in expected.values_mut().chain(actual.values_mut()) {
                 packets.retain(|packet| !is_count(packet));

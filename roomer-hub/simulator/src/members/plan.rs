@@ -10,13 +10,13 @@ pub struct Plan {
     /// The rate of changes of info: per second, and burst.
     pub rate: Option<(u32, u32)>,
     pub presence_rules: Vec<(&'static str, Presence)>,
-    /// The rooms that announce who is away: a pattern.
+    /// The pattern of rooms that announce which members are away.
     pub away_rooms: Option<&'static str>,
     pub steps: Vec<Step>,
 }
 
 /// A step of a plan. Clients are numbered in order of opening, modulo the number of clients so far;
-/// infos and users are indices.
+/// info and users are given by index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Open {
@@ -105,7 +105,7 @@ pub enum Step {
 
 pub const ROOMS: [&str; 5] = ["root", "r", "ro", "count", "off"];
 
-/// Valid infos: the JSON as set, and the JSON that members receive. The first means no info.
+/// Valid member info: the JSON as set, and the JSON that members receive. The first means no info.
 pub const INFOS: [(&str, &str); 8] = [
     ("null", "null"),
     (r#"{"name":"Ann"}"#, r#"{"name":"Ann"}"#),

@@ -96,7 +96,7 @@ fn split_away(payload: &str) -> (String, BTreeSet<String>) {
     (format!("{list}]}}"), away.map(str::to_owned).collect())
 }
 
-/// Splits a list into entries. Every id follows `["`, which the infos of plans never contain.
+/// Splits a list into entries. Every id follows `["`, which the plans' member info never contains.
 fn entries(list: &str) -> Result<BTreeMap<String, String>, Fault> {
     let mut found = BTreeMap::new();
     let starts: Vec<usize> =

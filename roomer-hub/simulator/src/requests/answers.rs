@@ -1,4 +1,4 @@
-//! The part of the model that covers requests between clients, requests of the server, and answers.
+//! The part of the model that covers requests between clients, server requests, and answers.
 
 use super::marks::Mark;
 use super::model::{
@@ -208,7 +208,7 @@ impl Model {
         }
     }
 
-    /// Predicts the lines of a direct message of the peer. `src` is empty if the peer's server sent
+    /// Predicts the lines of a direct message from the peer. `src` is empty if the peer's server sent
     /// it.
     pub fn peer(&mut self, event: &'static str, src: &str, dst: &str) {
         let packet = format!("{:?}", ["root", event, dst, src, "?"]);

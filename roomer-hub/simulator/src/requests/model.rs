@@ -9,7 +9,7 @@ use super::plan::{HANDLED, MAX_NAME, MAX_ROOMS, Plan, REQUESTS};
 use crate::alphabet::RESERVED;
 use crate::hub::token_bucket::{Bucket, Quota, RateSpec};
 
-/// The age at which a request may be dropped in favour of a new one.
+/// The minimum age of a request that may be dropped in favour of a new one.
 pub(super) const OLD: Duration = Duration::from_secs(60);
 const ERRORS: RateSpec = (16, 16);
 
@@ -65,7 +65,7 @@ pub struct Model {
     /// The pending requests to the server, each with its client and tag.
     pub(super) calls: Vec<(usize, &'static str)>,
     pub(super) asks: Vec<Ask>,
-    /// The pending requests of the server, each with its client and number.
+    /// The pending server requests, each with its client and number.
     pub numbers: Vec<(usize, u64)>,
     /// The number of the server's next request.
     pub next: u64,

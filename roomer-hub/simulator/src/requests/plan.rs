@@ -29,7 +29,7 @@ pub const HANDLED: &str = "add";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Opens a connection in a slot whose occupant is gone.
+    /// Opens a connection in a slot whose previous connection has ended.
     Open {
         slot: u8,
         extended: bool,

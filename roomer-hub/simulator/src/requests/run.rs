@@ -56,7 +56,7 @@ impl Run {
             let stepped = self.step(*step);
             stepped.map_err(|Fault(what)| Fault::new(format!("step {at}, {step:?}: {what}")))?;
         }
-        // Once all clients are gone, no request may remain.
+        // After all clients have left, no request may remain.
         for client in 0..self.keys.len() {
             self.model.gone(client);
             self.input(Input::Gone { conn: self.keys[client] })?;
@@ -243,7 +243,7 @@ fn line(keys: &[ConnKey], action: &Action<'_>) -> Option<String> {
     })
 }
 
-/// Formats a payload. For an error of the server, returns its code and the names in it.
+/// Formats a payload. For a server error, returns its code and the names in it.
 fn text(packet: &PacketRef<'_>) -> String {
     let text = String::from_utf8_lossy(packet.payload).into_owned();
     let parts: Vec<&str> = text.split('"').collect();

@@ -8,11 +8,10 @@ use super::drain::is_in;
 use super::harness::Harness;
 use super::plan::Cap;
 
-/// The engine's `REJECT_LINGER`: the time within which a client that was rejected early can read
-/// the response.
+/// The engine's `REJECT_LINGER`: how long a client that was rejected early has to read the response.
 const REJECT_LINGER: Duration = Duration::from_secs(1);
 
-/// Returns the address of the client in a slot, if it has one. Two kinds of addresses share a
+/// Returns the client address for a slot, if it has one. Two kinds of addresses share a
 /// limit: an IPv4 address with its IPv6-mapped form, and all hosts of an IPv6 network.
 pub(super) fn address(slot: u8) -> Option<SocketAddr> {
     let v4 = Ipv4Addr::new(10, 0, 0, 7);
@@ -35,8 +34,8 @@ fn address_group(slot: u8) -> Option<u8> {
 }
 
 impl Cap {
-    /// Returns the status with which to reject a client in this slot, given the connections that
-    /// count.
+    /// Returns the status for rejecting a client in this slot, if a limit is reached. `there` are the
+    /// connections that count towards the limits.
     fn rejection<'l>(&self, slot: u8, there: impl Iterator<Item = &'l ConnModel>) -> Option<u16> {
         let (mut all, mut own) = (0, 0);
         for conn in there {
@@ -56,7 +55,7 @@ impl Cap {
 }
 
 impl Harness<'_> {
-    /// Returns the status with which to reject a connection, if a limit is reached.
+    /// Returns the status for rejecting a connection, if a limit is reached.
     pub(super) fn rejection(&self, at: usize) -> Option<u16> {
         if self.is_stopping || self.drain.is_some() {
             return Some(503);
@@ -65,8 +64,8 @@ impl Harness<'_> {
         self.plan.setup.caps[0].rejection(self.conns[at].slot, there)
     }
 
-    /// Returns the status with which to reject a socket before its handshake, if the limit of
-    /// handshakes is reached. Rejected handshakes count until they end.
+    /// Returns the status for rejecting a socket before its handshake, if the limit on handshakes is
+    /// reached. Rejected handshakes count until they end.
     pub(super) fn early_rejection(&self, slot: u8) -> Option<u16> {
         let begins = |conn: &&ConnModel| {
             conn.state != State::Ended && conn.client.is_none() && conn.rejected_early.is_none()

@@ -7,8 +7,8 @@ use super::harness::Harness;
 use super::marks::Mark;
 use crate::fault::{Fault, ensure};
 
-/// The engine's `SLOW_LIMITS` and `FLOOD_LIMITS`: the minimum times after which a slow reader may
-/// be closed, normally and in a flood.
+/// The engine's `SLOW_LIMITS` and `FLOOD_LIMITS`: how long a reader must have been slow before it
+/// may be closed, normally and in a flood.
 const SLOW_LIMITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 const FLOOD_LIMITS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 

@@ -39,11 +39,11 @@ pub struct State {
     /// delay.
     pub auth_calls: Vec<u8>,
     pub auth_decided: Vec<u8>,
-    /// The number of pending calls of the hook.
+    /// The number of pending hook calls.
     pub auth_in_progress: usize,
 }
 
-/// An action of the application. Connections are given by the numbers of their ids.
+/// An application action. Connections are identified by the numbers of their ids.
 #[derive(Clone, Copy, Debug)]
 pub enum LogEntry {
     HandlerCalled {
@@ -170,7 +170,7 @@ impl Application {
         builder
     }
 
-    /// Records a call of a handler. Returns the number of the caller's id.
+    /// Records a handler call. Returns the number of the caller's id.
     fn record_call(&self, handler: usize, conn: &Conn, message: &PacketRef<'_>) -> u16 {
         self.record(conn, |by| LogEntry::HandlerCalled { by, handler, hash: hash(message) })
     }

@@ -18,7 +18,7 @@ use crate::fault::{Fault, ensure};
 /// A handshake whose `authorize` hook is pending.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PendingAuth {
-    /// The time at which the hook will decide.
+    /// When the hook will decide.
     pub(super) until: Duration,
     /// The status of the response, unless a limit is reached before the decision.
     status: u16,
@@ -28,7 +28,7 @@ pub(super) struct PendingAuth {
     pub(super) most: u64,
 }
 
-/// Counts a call of the hook while the guard exists.
+/// Counts a hook call while the guard exists.
 struct AuthGuard(Application);
 
 impl Drop for AuthGuard {
@@ -101,7 +101,7 @@ impl Application {
         }
     }
 
-    /// Records a call of the hook. Returns the client's slot.
+    /// Records a hook call. Returns the client's slot.
     fn record_auth_call(&self, request: &Request) -> u8 {
         let slot = request.header("x-slot").and_then(|slot| slot.parse().ok()).unwrap_or(u8::MAX);
         self.state().auth_calls.push(slot);

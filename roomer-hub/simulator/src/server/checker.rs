@@ -78,7 +78,7 @@ impl Harness<'_> {
         true
     }
 
-    /// Checks the inputs of the hub and the application's log, in the order in which they were
+    /// Checks the hub inputs and the application's log, in the order in which they were
     /// recorded.
     fn check_entries(
         &mut self,
@@ -200,7 +200,7 @@ impl Harness<'_> {
         conn.read_at_poll = end;
         conn.expected.push(now, Order::Direct, Output::Response(101), false);
         let slot = usize::from(conn.slot);
-        // A later connection may occupy the slot, in which case the plan's next steps refer to that
+        // A later connection may occupy the slot. If so, the plan's next steps refer to that
         // one.
         if self.slots[slot] == Some(at) {
             self.application.state().slots[slot] = Some(id);
@@ -275,7 +275,7 @@ impl Harness<'_> {
             self.settle_pings(at);
         }
         if polled.is_none() {
-            // Raw messages are not inputs of the hub, so check those before this close here.
+            // Raw messages are not hub inputs, so check those before this close here.
             while let Some(LogEntry::Raw { by, payload, taken }) = log.peek() {
                 log.next();
                 self.check_raw(by, payload, taken)?;

@@ -107,7 +107,7 @@ impl Harness<'_> {
         }
     }
 
-    /// Reads a client's received bytes, and lets it answer.
+    /// Reads a client's received bytes, and sends its answers.
     pub(super) fn receive(&mut self, at: usize) -> Result<(), Fault> {
         let mut bytes = std::mem::take(&mut self.buffer);
         bytes.clear();

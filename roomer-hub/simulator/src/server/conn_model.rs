@@ -41,8 +41,7 @@ pub struct ConnModel {
     /// The number of bytes read in the last poll that read any.
     pub last_read: u64,
     pub last_received: Duration,
-    /// The time at which a full socket has certainly become writable, and the time at which it may
-    /// have.
+    /// When a full socket has certainly become writable, and when it may have.
     pub writable: (Duration, Duration),
     /// True if the socket has been full since it last accepted bytes.
     pub was_full: bool,
@@ -54,13 +53,13 @@ pub struct ConnModel {
     pub unanswered_ping: Option<Duration>,
     /// True if it is unknown whether the last input arrived before or after the last ping.
     pub is_ping_order_unknown: bool,
-    /// How far the end of the client's stream has progressed.
+    /// The progress of the client's end of stream.
     pub end: Option<End>,
-    /// The position of the end of the client's close frame.
+    /// The position after the client's close frame.
     pub closes_at: Option<u64>,
-    /// The time at which the server decided to close, and the time of the next poll.
+    /// When the server decided to close, and the time of the next poll.
     pub closed: Option<(Duration, Option<Duration>)>,
-    /// The number of bytes read before the poll in which the server decided to close.
+    /// The number of bytes read before the poll that decided to close.
     pub read_at_close: u64,
     /// True if the server no longer parses the client's frames.
     pub ignores_input: bool,
@@ -78,7 +77,7 @@ pub struct ConnModel {
     /// The number of bytes that the socket had accepted when the server was last idle, and the time
     /// of the last change.
     pub taken: (u64, Duration),
-    /// The earliest time at which more than half of the queue's limit may have been in use.
+    /// The earliest time when more than half of the queue's limit may have been in use.
     pub congested_since: Option<Duration>,
     pub was_unread: bool,
     /// The number of bytes read when reading was paused, and the time of the pause.
@@ -100,7 +99,7 @@ pub struct ConnModel {
     pub has_resumed: bool,
     /// True if both sides have sent close frames.
     pub has_closed_cleanly: bool,
-    /// The time at which the socket was first seen full while idle.
+    /// When the socket was first seen full while idle.
     blocked: Duration,
     seen_written: u64,
 }
@@ -108,7 +107,7 @@ pub struct ConnModel {
 /// A pending handler or rule.
 #[derive(Clone, Copy, Debug)]
 pub struct Waiting {
-    /// The time at which it completes; `None` before its first poll.
+    /// When the handler or rule completes; `None` before its first poll.
     pub until: Option<Duration>,
     /// The number of bytes read when it was called.
     pub read: u64,
@@ -200,7 +199,7 @@ impl ConnModel {
         }
     }
 
-    /// Returns the time at which the socket was first full while idle, if it still is.
+    /// Returns the time when the socket was first full while idle, if it still is.
     pub fn blocked_since(&self) -> Option<Duration> {
         (self.seen_written == self.taken.0).then_some(self.blocked)
     }

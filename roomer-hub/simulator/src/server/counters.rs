@@ -1,4 +1,4 @@
-//! Compares the server's statistics with the events of the run.
+//! Compares the server's statistics with the run's events.
 
 use std::collections::BTreeMap;
 

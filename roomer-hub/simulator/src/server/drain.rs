@@ -14,7 +14,7 @@ use crate::fault::{Fault, ensure};
 /// The engine's interval between the closes of a drain.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 
-/// The engine's `ABORT_GRACE`: the time within which aborted connections must end.
+/// The engine's `ABORT_GRACE`: how long aborted connections may take to end.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
 
 /// The default duration of a drain in addition to the close timeout, in milliseconds.
@@ -33,14 +33,14 @@ pub struct Drain {
     closed_by_drain: u64,
     /// True if the connections still open at the deadline may have been aborted.
     may_be_cut: bool,
-    /// True if all remaining connections have been closed, so that those ending from now on count
+    /// True if all remaining connections have been closed. Those ending from now on therefore count
     /// as aborted.
     is_cut: bool,
     cut: usize,
     waiters: Vec<Waiter>,
 }
 
-/// A task that waits for a drain, and its result.
+/// A task waiting for a drain, and its result.
 #[derive(Debug)]
 struct Waiter {
     task: usize,
@@ -178,7 +178,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Returns the time within which a drain at the end of the plan completes.
+    /// Returns how long a drain at the end of the plan may take.
     pub(super) fn drain_wait(&self) -> Duration {
         let setup = &self.plan.setup;
         let deadline = setup.drain.map_or(setup.close + DEFAULT_SLACK, |drain| drain.deadline);

@@ -34,11 +34,11 @@ pub struct Expected {
     pub hard_limit: u64,
     /// True if room messages may be coalesced and so delivered after a delay.
     pub coalesces: bool,
-    /// True if the hard limit may have been exceeded, so that later items may be dropped.
+    /// True if the hard limit may have been exceeded, and later items may therefore be dropped.
     pub may_exceed_limit: bool,
     /// True if queued items may have been dropped to make room for a close frame.
     pub may_be_truncated: bool,
-    /// True if the close frame or an HTTP error has been received, after which no bytes may follow.
+    /// True if the close frame or an HTTP error has been received. No bytes may follow.
     pub is_finished: bool,
     incoming: Vec<u8>,
     /// The received frames in readable form, if a report needs them.

@@ -68,8 +68,8 @@ fn presence(source: &mut impl Source) -> Option<(&'static str, Presence)> {
     source.one_in(8).then(|| (source.pick(&patterns), source.pick(&modes)))
 }
 
-/// Generates rates. They are small, so that plans reach them. Most plans have none, so that they
-/// reach other situations.
+/// Generates rates. They are small, so plans reach them. Most plans have none, and therefore reach
+/// other situations.
 fn rates(source: &mut impl Source, max_message: u32) -> [Option<RateSpec>; 4] {
     let mut rates = DEFAULT_RATES;
     if source.one_in(5) {

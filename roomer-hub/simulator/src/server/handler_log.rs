@@ -1,4 +1,4 @@
-//! Compares the actions of handlers, rules and other holders of handles with the inputs of the hub.
+//! Compares the actions of handlers, rules and other holders of handles with the hub inputs.
 
 use roomer_engine::RecordedInput;
 use roomer_hub::Permission;
@@ -16,7 +16,7 @@ use crate::fault::{Fault, ensure};
 use crate::hub::op::{Effect, Op};
 
 impl Harness<'_> {
-    /// Checks the call of a rule or handler that a packet causes.
+    /// Checks the rule or handler call that a packet causes.
     pub(super) fn check_called(
         &mut self,
         at: usize,
@@ -109,7 +109,7 @@ impl Harness<'_> {
         let Some(at) = found else {
             return Err(Fault::new(format!("a handler of {by} is polled that was never called")));
         };
-        // Handlers run in their connection's task, so that they end with it.
+        // Handlers run in their connection's task and therefore end with it.
         ensure!(polled == Some(at), "the handler of {at} is polled in the poll of {polled:?}");
         self.check_call(at, journal, log)?;
         let now = self.now();
@@ -142,7 +142,7 @@ impl Harness<'_> {
         self.close(at, 1011, Some(reason))
     }
 
-    /// Checks the actions of a handler until it completes or starts to wait.
+    /// Checks a handler's actions until it completes or starts to wait.
     fn check_call(
         &mut self,
         at: usize,

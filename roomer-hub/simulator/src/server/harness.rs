@@ -44,7 +44,7 @@ pub struct Harness<'p> {
     pub ids: Arc<AtomicU32>,
     pub is_stopping: bool,
     pub(super) drain: Option<Drain>,
-    /// True while a task that waits for the drain is polled.
+    /// True while a task waiting for the drain is polled.
     pub(super) is_drain_poll: bool,
     pub trace: Trace,
     /// Events whose hooks must still be called, in order.
@@ -67,7 +67,7 @@ pub struct Harness<'p> {
     pub steps: u64,
     pub marks: Marks,
     pub verbose: bool,
-    /// The inputs of the hub in readable form, if a report needs them.
+    /// The hub inputs in readable form, if a report needs them.
     pub history: Vec<String>,
     pub(super) buffer: Vec<u8>,
 }

@@ -91,7 +91,7 @@ fn known(room: &str) -> &'static str {
 }
 
 impl Harness<'_> {
-    /// Expects a call of a hook, if the plan has registered it.
+    /// Expects a hook call, if the plan registers the hook.
     pub(super) fn expect_hook(&mut self, client: u16, what: HookEvent) {
         if self.plan.setup.hooks.is_some_and(|hooks| hooks.is_enabled(what)) {
             let by = self.model.clients[usize::from(client)].id;

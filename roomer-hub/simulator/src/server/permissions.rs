@@ -101,7 +101,7 @@ impl Application {
         }
     }
 
-    /// Records the call of a rule. Returns the number of the connection's id.
+    /// Records a rule call. Returns the number of the connection's id.
     fn record_question(&self, about: Permission, digest: u64, conn: &Conn) -> u16 {
         self.record(conn, |by| LogEntry::RuleCalled { by, about, digest })
     }

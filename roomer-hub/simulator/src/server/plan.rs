@@ -308,7 +308,7 @@ pub enum ClientFrame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
     Bytes(Payload),
-    /// The length with which the message exceeds the maximum by this difference.
+    /// The size limit plus this difference, which may be negative.
     Limit(i8),
     /// The length with which the queue of the client in this slot exceeds its soft or hard limit by
     /// this difference.

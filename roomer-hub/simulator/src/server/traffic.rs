@@ -54,7 +54,7 @@ impl Traffic {
         self.pending.pop_front()
     }
 
-    /// Returns true if the client has sent a violation after which the server parses no more input.
+    /// Returns true if the client has committed a violation that stops the server's parsing.
     pub fn has_sent_violation(&self) -> bool {
         let deafens =
             |sent: &Sent| matches!(sent.meaning, Meaning::Violation(code) if code != 1003);

@@ -1,5 +1,5 @@
 //! The application: handlers, hooks and `authorize`. One log records their actions together with
-//! the inputs of the hub, in order of occurrence.
+//! the hub inputs, in order of occurrence.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -251,7 +251,7 @@ impl AppAction {
     }
 }
 
-/// A running call of a slow handler.
+/// A running call to a slow handler.
 struct SlowCall {
     application: Application,
     conn: Conn,

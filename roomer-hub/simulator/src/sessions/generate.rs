@@ -37,7 +37,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
             _ => traffic(source, slot, &mut steps),
         }
     }
-    // Drawn last, so that the other plans stay as they are.
+    // Draw this last, so that the other plans stay as they are.
     setup.announces_away = source.one_in(3);
     Plan { setup, steps }
 }
@@ -81,7 +81,7 @@ fn how(source: &mut impl Source) -> How {
     }
 }
 
-/// Loses a client's socket, lets the client miss some messages, and reconnects it.
+/// Loses a client's socket, sends messages that the client misses, and reconnects it.
 fn lose_and_return(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     match source.below(6) {
         0 | 1 => {

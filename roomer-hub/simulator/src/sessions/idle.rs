@@ -12,7 +12,7 @@ use super::session::{Place, Session};
 use super::socket::{Meaning, Phase};
 use crate::fault::{Fault, ensure};
 
-/// The maximum time without any output of the server.
+/// The maximum time without any server output.
 const HEARTBEAT: Duration = Duration::from_secs(25);
 
 impl Harness<'_> {

@@ -135,7 +135,7 @@ impl Harness<'_> {
         self.close(number, code, how)
     }
 
-    /// Returns true if the server may treat the socket of a session as lost.
+    /// Returns true if the server may treat a session's socket as lost.
     fn may_lose(&self, number: usize, at: usize) -> bool {
         let (now, setup, socket) = (self.now(), &self.plan.setup, &self.sockets[at]);
         let is_silent = now >= socket.read.1 + millis(setup.pong);
@@ -155,7 +155,7 @@ impl Harness<'_> {
             || self.is_superseded(number, at)
     }
 
-    /// Returns true if the server keeps the session of a lost socket.
+    /// Returns true if the server keeps a lost socket's session.
     fn may_detach(&self, number: usize, at: usize) -> bool {
         let away = self.sessions.iter().filter(|session| session.is_away()).count();
         // A session does not count if its client is waiting for it, since it is resumed
@@ -166,7 +166,7 @@ impl Harness<'_> {
         self.sessions[number].is_extended && self.plan.setup.window > 0 && !self.is_shut && fits
     }
 
-    /// Checks the effects of a poll other than inputs of the hub.
+    /// Checks the effects of a poll other than hub inputs.
     pub fn after_poll(&mut self, before: &Stats, polled: Option<usize>) -> Result<(), Fault> {
         self.check_rejected(before, polled)?;
         let (old, new) = (before.sessions.refused, self.stats.sessions.refused);
@@ -228,7 +228,7 @@ impl Harness<'_> {
             return Ok(());
         };
         let has_opened = socket.phase == Phase::Open && socket.resumed_with.is_none();
-        // Check each socket once, in the poll in which its client got another session.
+        // Check each socket once, in the poll that gives its client another session.
         let is_new = has_opened && !socket.is_judged;
         let target = self.target(at).filter(|_| count.is_some());
         let open = target.filter(|&number| self.sessions[number].is_open());
@@ -349,7 +349,7 @@ impl Harness<'_> {
         if self.sessions[number].pending.is_none() {
             let before = self.sessions[number].acks();
             self.settle(at);
-            // If the socket is abandoned in the poll in which the handler completes, frames behind
+            // If the socket is abandoned in the poll that completes the handler, frames behind
             // the handler's packet are lost with it, whether or not the server has handled them.
             if self.completed == Some(number) {
                 self.sessions[number].doubt_acks(before);

@@ -1,4 +1,4 @@
-//! Compares the inputs of the hub, and the application's actions, with the model.
+//! Compares the hub inputs, and the application's actions, with the model.
 
 use std::time::Duration;
 

@@ -33,12 +33,12 @@ pub struct Setup {
     pub auth_wait: Option<u16>,
     /// The validity period of a login.
     pub good_for: u32,
-    /// The number of packets after which a client acknowledges; 0 means only on request.
+    /// A client acknowledges after this many packets; 0 means only on request.
     pub ack_every: u8,
     /// The deadline of a drain, and its rate in connections per second.
     pub drain: (u32, u16),
     pub ending: Ending,
-    /// True if rooms other than `root` announce who is away.
+    /// True if rooms other than `root` announce which members are away.
     pub announces_away: bool,
 }
 
@@ -124,7 +124,7 @@ pub enum Act {
     Abort,
 }
 
-/// The form of the request with which a client resumes its session.
+/// The form of a client's resume request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     Honest,
@@ -165,7 +165,7 @@ pub enum Say {
     },
     /// An event with a handler, given by the number of its script.
     Call(u8),
-    /// An event of the extended protocol, which a plain client may not send.
+    /// An extended-protocol event, which a plain client may not send.
     Forge(u8),
 }
 

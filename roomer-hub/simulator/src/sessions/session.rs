@@ -21,9 +21,11 @@ const MOST_TOKENS: usize = 4;
 /// the previous one and without another packet in between.
 const MOST_IDLE_ACKS: u32 = 64;
 
-/// The limits after which the server must acknowledge: a delay and a number of packets.
+/// The maximum delay of a server acknowledgement.
 const MAX_ACK_DELAY: Duration = Duration::from_secs(5);
+/// The maximum number of packets that the server handles without an acknowledgement.
 const MAX_ACK_PACKETS: usize = 64;
+/// The maximum number of bytes that the server handles without an acknowledgement.
 const MAX_ACK_BYTES: usize = 64 * 1024;
 
 /// The maximum number of bytes that the server's log copies into one buffer, which is twice the
@@ -62,7 +64,7 @@ pub struct Session {
     pub got: Vec<Vec<u8>>,
     /// The cumulative size of the frames in `got`, beginning with 0.
     got_bytes: Vec<u64>,
-    /// The time at which each packet of `got` was sent.
+    /// When each packet of `got` was sent.
     got_at: Vec<Duration>,
     item_bytes: u64,
     /// The number of packets that the client has processed; fewer than `got` after a rewind.
@@ -87,7 +89,7 @@ pub struct Session {
     pub handled: usize,
     /// The number of packets that the server has acknowledged to the client.
     pub confirmed: usize,
-    /// The time at which each packet was handled, and its size.
+    /// When each packet was handled, and its size.
     handled_at: Vec<(Duration, usize)>,
     /// True if the client has requested an acknowledgement.
     pub is_asked: bool,
@@ -98,7 +100,7 @@ pub struct Session {
     /// All tokens that the client has ever received.
     pub known_tokens: Vec<String>,
     pub expires: Option<Duration>,
-    /// A running slow handler: the time at which it completes, once it has been polled.
+    /// A running slow handler, and when it completes if it has been polled.
     pub pending: Option<Option<Duration>>,
     pub hooks: (u32, u32),
     /// True if the client has connected on another socket since the session was last resumed.

@@ -87,16 +87,16 @@ pub struct Socket {
     /// The number of the client's packets that the server had handled when the session was resumed
     /// here.
     pub resumed_with: Option<usize>,
-    /// The status with which the server has rejected the request.
+    /// The status of the server's rejection.
     pub rejection: Option<u16>,
     /// True once the reason for not resuming the session has been checked.
     pub is_judged: bool,
     /// True while the socket counts as a connection.
     pub is_counted: bool,
     pub opened_at: Duration,
-    /// The time at which `authorize` decided.
+    /// When `authorize` decided.
     pub accepted_at: Option<Duration>,
-    /// The time at which the server began to wait for the session.
+    /// When the server began to wait for the session.
     pub waits_since: Option<Duration>,
     pub waits_for: Option<usize>,
     /// True once the client has requested the same session on a later socket, which gets it
@@ -108,14 +108,14 @@ pub struct Socket {
     pub written: (u64, Duration),
     /// The end of the last handler during which the server did not read.
     pub waited: Duration,
-    /// The time at which a write of the server first found the socket full.
+    /// When a server write first found the socket full.
     pub full_since: Option<Duration>,
     /// The maximum number of bytes that a single write accepts.
     pub most_written: u64,
     /// True if the socket has been full since it last accepted bytes.
     pub is_filled: bool,
-    /// The last time at which the socket accepted bytes after being full, which shows that the
-    /// client reads.
+    /// The last time when the socket accepted bytes after being full, which shows that the client
+    /// reads.
     pub relieved: Duration,
     /// The expected close frame: its code, and its reason or the beginning of that.
     pub close: Option<(u16, &'static str)>,

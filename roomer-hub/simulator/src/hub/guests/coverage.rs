@@ -19,7 +19,7 @@ pub struct GuestCoverage {
     pub marks: Marks,
     /// The last tag of each peer.
     last_tags: [Option<u8>; PEERS],
-    /// The guests whose peers are gone.
+    /// The guests whose peers have been removed.
     lost: IdSet,
     /// The guests that have been in three rooms.
     well_travelled: IdSet,
@@ -91,7 +91,7 @@ impl GuestCoverage {
         self.before = before;
     }
 
-    /// Marks the effects of an input and the situation in which it came.
+    /// Marks the situations with peers shown by an input and its effects.
     pub fn after(&mut self, checker: &Checker, op: Op) {
         let model = &checker.model;
         for effect in &model.effects {

@@ -13,12 +13,12 @@ pub const PEERS: usize = 4;
 /// The indices of the peers' keys, which need not be adjacent.
 const KEYS: [u16; PEERS] = [0, 1, 5, 2];
 
-/// Returns the key of a peer.
+/// Returns a peer's key.
 pub fn key(peer: u8) -> PeerKey {
     PeerKey::new(KEYS[usize::from(peer)])
 }
 
-/// Returns the number of a peer; `None` if no peer has this key.
+/// Returns the number of the peer with this key; `None` if there is none.
 pub fn number(key: PeerKey) -> Option<u8> {
     KEYS.iter().position(|known| usize::from(*known) == key.index()).map(|at| at as u8)
 }
