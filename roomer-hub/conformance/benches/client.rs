@@ -1,7 +1,7 @@
 //! Benchmark of a client, compared with a bare WebSocket client in the same run: `cargo bench -p
 //! roomer-conformance --bench client`. Linux only.
 //!
-//! The server runs in its own process. Each figure is the median of several rounds, in which the
+//! The server runs in its own process. Each figure is the median of several rounds, where the
 //! clients take turns. CPU time is that of the thread that drives the client; memory is that of the
 //! process, divided by the number of clients.
 #![allow(clippy::print_stdout, reason = "a benchmark, whose standard output is its result")]

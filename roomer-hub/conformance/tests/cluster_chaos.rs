@@ -29,8 +29,8 @@ use rustix::process::Signal;
 /// The number of clients on each node.
 const CLIENTS: usize = 3;
 
-/// The time within which all nodes must agree after the last fault. A node that has died many
-/// times, as here, is admitted after 30 beats at one per second, and a missed beat restarts the
+/// How long the nodes may take to agree after the last fault. A node that has died many times, as
+/// here, is admitted after 30 heartbeats at one per second, and a missed heartbeat restarts the
 /// count.
 const ADMISSION: Duration = Duration::from_secs(120);
 

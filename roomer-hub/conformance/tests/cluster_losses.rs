@@ -27,7 +27,8 @@ struct Inbox {
 #[derive(Clone, Default)]
 struct Broker(Arc<Mutex<BTreeMap<NodeId, Inbox>>>);
 
-/// A link to the broker. While `loses` is true, it drops numbered frames of the node, but no beats.
+/// A link to the broker. While `loses` is true, it drops the node's numbered frames, but not its
+/// heartbeats.
 struct Link {
     broker: Broker,
     node: NodeId,
@@ -120,7 +121,7 @@ fn client(nodes: [&Node; 2], at: usize, rooms: &[&str]) -> Client {
     client
 }
 
-/// Permanently loses a message of the first node to `lobby`.
+/// Permanently loses a message from the first node to `lobby`.
 fn lose([from, to]: [&Node; 2], sender: &mut Client) {
     from.loses.store(true, Ordering::SeqCst);
     sender.send_to_room("lobby", "chat", b"lost");

@@ -53,7 +53,7 @@ fn prose_and_names_contain_no_discouraged_phrase() {
             continue; // this file lists them
         }
         let text = fs::read_to_string(root().join(&path)).unwrap();
-        // Code on pages may contain any text, such as messages of a chat.
+        // Code on pages may contain any text, such as chat messages.
         let mut is_code = false;
         for (number, line) in text.lines().enumerate() {
             is_code ^= path.ends_with(".md") && line.trim_start().starts_with("```");

@@ -1,5 +1,4 @@
-//! Detects panics of the application, errors that handlers return, and callbacks that never
-//! complete.
+//! Detects application panics, handler errors, and callbacks that never complete.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -8,7 +7,7 @@ use super::world::World;
 use roomer_engine::{HandlerFailure, HandlerMonitor, PendingHandler};
 use roomer_hub::ConnId;
 
-/// The message with which tokio panics outside a tokio runtime.
+/// The message of tokio's panic outside a runtime.
 const NO_TOKIO: &str = "there is no reactor running";
 
 #[derive(Default)]
@@ -42,7 +41,7 @@ impl Application {
 }
 
 impl World {
-    /// Allows the application to panic; the test can then inspect [`panics`](Self::panics).
+    /// Allows the application to panic. The test can then inspect [`panics`](Self::panics).
     /// Otherwise the first panic of a handler, a rule or a hook fails the test with its message and
     /// the seed, although the server catches it.
     pub fn allow_panics(&mut self) {
@@ -73,8 +72,7 @@ impl World {
         self.application.panics.borrow().clone()
     }
 
-    /// Returns the errors that handlers have returned so far, in order. They are also printed if
-    /// the test fails.
+    /// Returns all handler errors so far, in order. They are also printed if the test fails.
     #[must_use]
     pub fn errors(&self) -> Vec<HandlerFailure> {
         if let Some(panic) = self.application.record() {
@@ -90,8 +88,8 @@ impl World {
         self.application.monitor.pending()
     }
 
-    /// Fails the test if a part of the application has panicked, was woken from outside, or keeps
-    /// waking itself.
+    /// Fails the test if application code has panicked, was woken from outside, or keeps waking
+    /// itself.
     pub(super) fn check_application(&self, is_busy_looping: bool) {
         if let Some(panic) = self.application.record() {
             self.fail_for(&panic);
@@ -146,7 +144,7 @@ impl World {
     pub fn describe(&self, part: &str, conn: Option<ConnId>) -> String {
         let Some(conn) = conn else { return part.to_owned() };
         let has = |id: &str| self.clients().iter().position(|client| client.id() == id);
-        // A client that has not received its id yet is identified by the last poll.
+        // Identify a client that has not received its id yet by the last poll.
         let last_polled =
             || self.last_polled.filter(|number| self.clients()[*number].id().is_empty());
         match has(conn.as_str()).or_else(last_polled) {

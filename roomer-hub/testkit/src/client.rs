@@ -114,8 +114,8 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// If the id is empty, which would address the whole room: the other client has not received
-    /// its id yet.
+    /// Panics if the id is empty because the other client has not received its id yet. Such a
+    /// message would address the whole room.
     pub fn send_to(&self, id: &str, event: &str, payload: impl AsRef<[u8]>) {
         assert!(!id.is_empty(), "the receiver has no id yet: settle the world first");
         let payload = payload.as_ref();
@@ -132,7 +132,7 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// If a field has 4 GiB or more.
+    /// Panics if a field has 4 GiB or more.
     pub fn send_packet(&self, packet: &PacketRef<'_>) {
         let bytes = packet.to_bytes();
         if self.state_mut().record_sent(&bytes) {
@@ -324,7 +324,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// A description of the bytes or packet that violates the protocol.
+    /// Returns a description of the bytes or packet that violates the protocol.
     pub(super) fn receive(&self, bytes: &[u8]) -> Result<(), String> {
         self.state_mut().incoming.extend_from_slice(bytes);
         loop {

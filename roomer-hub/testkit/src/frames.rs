@@ -44,7 +44,7 @@ pub fn write_head(start: u8, length: u64, key: [u8; 4], out: &mut Vec<u8>) {
     out.extend(key);
 }
 
-/// A frame that a server sends.
+/// A frame sent by a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
     /// A binary message in one frame.
@@ -64,7 +64,7 @@ pub enum Frame<'a> {
 ///
 /// # Errors
 ///
-/// A description of the violation of RFC 6455.
+/// Returns a description of the violation of RFC 6455.
 pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
     let &[start, second, ref rest @ ..] = bytes else {
         return Ok(None);
@@ -154,7 +154,7 @@ pub const SWITCHING_PROTOCOLS: &[u8] =
 ///
 /// # Errors
 ///
-/// A description of the difference.
+/// Returns a description of the difference.
 pub fn accepted_subprotocol(head: &[u8]) -> Result<Option<String>, String> {
     let (head, agreed) =
         (String::from_utf8_lossy(head), String::from_utf8_lossy(SWITCHING_PROTOCOLS));
@@ -176,7 +176,7 @@ pub fn accepted_subprotocol(head: &[u8]) -> Result<Option<String>, String> {
 ///
 /// # Errors
 ///
-/// A description of the invalid part of the response.
+/// Returns a description of the invalid part of the response.
 pub fn read_response(bytes: &[u8]) -> Result<Option<(u16, usize)>, String> {
     let Some(end) = bytes.windows(4).position(|end| end == b"\r\n\r\n") else {
         return Ok(None);

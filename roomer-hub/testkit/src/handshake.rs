@@ -78,7 +78,7 @@ impl Handshake {
         self
     }
 
-    /// Sets the address of the client.
+    /// Sets the client's address.
     pub fn address(mut self, address: impl Into<SocketAddr>) -> Self {
         self.address = Some(address.into());
         self
@@ -128,7 +128,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// If the handshake has extensions and its path or a header is not valid in HTTP.
+    /// Panics if the handshake has extensions and its path or a header is not valid in HTTP.
     pub fn connect_with(&mut self, handshake: Handshake) -> Client {
         let address = handshake.address;
         if handshake.extensions.is_empty() {
@@ -148,7 +148,7 @@ impl World {
     }
 }
 
-/// Serves one request as a framework does in which the server is mounted.
+/// Serves one request as a framework that mounts the server does.
 async fn serve_mounted(
     server: Server,
     request: http::Request<()>,

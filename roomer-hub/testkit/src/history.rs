@@ -23,8 +23,8 @@ impl Client {
         self.state().view.numbers.get(room).map(|numbers| numbers.at)
     }
 
-    /// Returns true if the server had every message after the position with which the client
-    /// joined.
+    /// Returns true if the server had every message after the position that the client sent with
+    /// its join.
     #[must_use]
     pub fn has_recovered(&self, room: &str) -> bool {
         self.state().view.numbers.get(room).is_some_and(|numbers| numbers.has_recovered)

@@ -153,7 +153,7 @@
 //! assert!(message.contains("`sell`, for client 0, panicked: index out of bounds"));
 //! ```
 //!
-//! A handler may wait for an action of another client, or for one of the test between two steps;
+//! A handler may wait for an action by another client, or by the test between two steps;
 //! [`World::waiting`] lists the waiting handlers. The seed cannot determine the order of events
 //! *outside* a world, and no runtime runs inside it. A handler that waits for tokio, for another
 //! thread (as smol's `unblock` and timers do), or for something that can never happen therefore
@@ -191,7 +191,7 @@
 //!
 //! # Network faults
 //!
-//! An invariant that holds under every fault is worth more than one that holds on a perfect network.
+//! An invariant is worth more if it holds under every fault, and not only on a perfect network.
 //! Run a scenario under [`Faults::harsh`] for a while, then [`calm`](World::calm) the world and
 //! assert on the remaining state. [`Faults::subset`] enables different faults for each seed, which
 //! finds more bugs over many seeds than all faults at once.
@@ -225,8 +225,8 @@
 //!
 //! A [`Clock`], which is the engine's [`Environment`](roomer_engine::Environment); a [`socket()`],
 //! which is its transport; [`Tasks`], which poll its futures; and [`frames`], a second implementation
-//! of WebSocket framing. They are public, so that you can build a simulator of your own; roomer's
-//! simulator (`roomer-hub/simulator`) is built on them.
+//! of WebSocket framing. They are public, so you can build your own simulator on them, as roomer's
+//! (`roomer-hub/simulator`) is.
 
 mod application;
 mod client;

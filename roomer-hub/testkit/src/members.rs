@@ -12,7 +12,7 @@ use super::view::View;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RoomView {
     pub(super) profiles: BTreeMap<String, Member>,
-    /// The ids of the members that are away.
+    /// The ids of the away members.
     pub(super) away: BTreeSet<String>,
     /// The number of members, in a room with counts instead of lists.
     pub(super) count: Option<u64>,
@@ -44,8 +44,8 @@ impl Client {
         self.state().view.extended.get(room)?.profiles.get(id)?.user.clone()
     }
 
-    /// Returns true if a room's member has lost its socket, and may return to its session, as this extended
-    /// client knows it; only in rooms that announce it
+    /// Returns true if this extended client's view shows a room's member as away: without a socket,
+    /// but able to resume its session. Only rooms that announce this show it
     /// ([`Builder::announce_away`](roomer_engine::Builder::announce_away)).
     #[must_use]
     pub fn is_member_away(&self, room: &str, id: &str) -> bool {
@@ -62,7 +62,7 @@ impl Client {
 }
 
 impl View {
-    /// Applies a `join_ack` of an extended client.
+    /// Applies an extended client's `join_ack`.
     pub(super) fn join_extended(&mut self, packet: &PacketRef<'_>) -> Result<(), String> {
         let members = parse(packet)?;
         self.begin_numbers(packet.room, &members);
@@ -83,7 +83,7 @@ impl View {
             }
         }
         for id in members.away.iter().map(ToString::to_string) {
-            // A client that gets this has a socket.
+            // The receiver has a socket, so it is not away itself.
             if id == self.id || !room.profiles.contains_key(&id) || !room.away.insert(id) {
                 return Err(wrong());
             }

@@ -1,4 +1,4 @@
-//! Requests of scripted clients, and their answers.
+//! Requests sent by scripted clients, and the answers to them.
 
 use bytes::Bytes;
 use roomer_proto::extended::{ERROR, Failure, REPLY, Tag, TaggedId, read_failure, split_tag};
@@ -37,7 +37,7 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// If the id is empty: the other client has not received its id yet.
+    /// Panics if the id is empty: the other client has not received its id yet.
     pub fn request_to(&self, id: &str, event: &str, payload: impl AsRef<[u8]>) -> String {
         assert!(!id.is_empty(), "the receiver has no id yet: settle the world first");
         self.request_at(id, ROOT, event, payload.as_ref())

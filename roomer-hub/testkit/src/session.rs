@@ -10,10 +10,10 @@ use super::handshake::Handshake;
 use super::view::View;
 use super::world::World;
 
-/// The number of received packets after which a client acknowledges them.
+/// A client acknowledges after receiving this many packets.
 const ACK_AFTER: u64 = 16;
 
-/// The state with which a client resumes its session.
+/// The state that a client needs to resume its session.
 #[derive(Clone)]
 pub(super) struct Session {
     handshake: Handshake,
@@ -142,7 +142,7 @@ impl Client {
         self.send_binary(&ack.to_bytes());
     }
 
-    /// Sends the packets with which a client reacts to a session packet of the server.
+    /// Sends a client's reaction to a session packet from the server.
     pub(super) fn answer_session(&self, packet: &Packet) {
         let mut state = self.state_mut();
         let Some(session) = &mut state.session else { return };

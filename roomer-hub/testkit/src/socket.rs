@@ -124,8 +124,8 @@ impl Peer {
         }
     }
 
-    /// Makes the next writes fail with [`ErrorKind::Interrupted`], after which the server has to
-    /// retry.
+    /// Makes the next writes fail with [`ErrorKind::Interrupted`], so the server has to retry
+    /// them.
     pub fn interrupt(&self, times: u32) {
         lock(&self.0).interrupts = times;
     }

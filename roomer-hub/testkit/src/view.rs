@@ -56,7 +56,7 @@ impl View {
                 self.notice(packet)?;
             }
             _ => {
-                // Direct messages and messages of the server may name a room that the client is not
+                // Direct messages and server messages may name a room that the client is not
                 // in.
                 let foreign = !packet.src.is_empty() && packet.src != self.id;
                 if foreign && packet.dst.is_empty() && !self.rooms.contains_key(room) {

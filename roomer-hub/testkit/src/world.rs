@@ -20,8 +20,8 @@ use roomer_engine::{Builder, Server};
 /// The maximum number of steps in one `settle`. More indicate an endless loop.
 const MAX_STEPS: u64 = 10_000_000;
 
-/// The maximum number of consecutive polls in which no byte moves. More indicate a handler that
-/// keeps waking itself.
+/// The maximum number of consecutive polls that move no byte. More indicate a handler that keeps
+/// waking itself.
 const MAX_IDLE_POLLS: u64 = 100_000;
 
 /// A real server, scripted clients and a network between them, in virtual time on one thread. The
@@ -43,7 +43,7 @@ pub struct World {
     step_count: u64,
     /// The client whose connection was polled last.
     pub(super) last_polled: Option<usize>,
-    /// The number of consecutive polls in which no byte moved.
+    /// The number of consecutive polls that moved no byte.
     pub(super) idle_polls: u64,
     trace: u64,
     pub(super) application: Application,
@@ -220,7 +220,7 @@ impl World {
         self.tasks.poll_woken(cx)
     }
 
-    /// Performs one step, chosen by the seed: polls a task, delivers bytes, or lets a client read.
+    /// Performs one step, chosen by the seed: polls a task, delivers bytes, or makes a client read.
     /// Returns false if no step is possible.
     ///
     /// # Panics

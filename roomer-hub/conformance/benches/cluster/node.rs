@@ -67,7 +67,7 @@ struct Node {
     received: usize,
 }
 
-/// Runs a node, once each of the two nodes shows the connection of the other.
+/// Runs a node once each of the two nodes shows the other's connection.
 fn run<T>(port: u16, round: usize, number: u64, then: impl AsyncFnOnce(&mut Node) -> T) -> T {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

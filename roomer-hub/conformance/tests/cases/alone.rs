@@ -19,7 +19,7 @@ pub(crate) fn allocated() -> usize {
     ALLOCATOR.allocated()
 }
 
-/// Runs the body of the named test in its own process, in which no other test allocates.
+/// Runs the body of the named test in its own process, where no other test allocates.
 pub(crate) fn alone(name: &str, body: impl FnOnce()) {
     if env::var_os(ALONE).is_some() {
         return body();

@@ -91,7 +91,7 @@ fn a_message_that_many_wait_for_counts_once() {
     assert_eq!(test.server.stats().closes.len(), 0);
 }
 
-/// Checks that a connection whose socket is full, so that it cannot receive a close frame, is cut,
+/// Checks that a connection whose socket is full and cannot receive a close frame is cut,
 /// and that its memory is freed immediately.
 #[test]
 fn a_client_that_cannot_take_its_close_frame_is_cut() {

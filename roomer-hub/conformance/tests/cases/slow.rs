@@ -35,7 +35,7 @@ fn numbered(n: u32) -> Vec<u8> {
     [&n.to_be_bytes(), &FILLER[..]].concat()
 }
 
-/// Returns true if a message has this number. It is cheap, so that a fast reader stays fast.
+/// Returns true if a message has this number. Cheap enough to keep a fast reader fast.
 fn is_numbered(payload: &[u8], n: u32) -> bool {
     payload.split_at(4) == (&n.to_be_bytes(), &FILLER[..])
 }
@@ -172,7 +172,7 @@ fn a_large_message_arrives_over_a_slow_link_though_no_pong_can() {
         // The timeout exceeds the time for which a busy machine may not run the reading thread.
         builder.ping_interval(Duration::from_secs(1)).pong_timeout(Duration::from_secs(2))
     });
-    // Build the payload before the client connects: this may take a second, in which no ping is
+    // Build the payload before the client connects: this may take a second, during which no ping is
     // answered.
     let payload = wire::filler(3_000_000);
     let mut reader = narrow(&test);

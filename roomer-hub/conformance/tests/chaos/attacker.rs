@@ -16,10 +16,10 @@ use roomer_simulator::random::{Random, Source};
 /// The maximum number of simultaneous attackers.
 const MAX_ATTACKERS: usize = 60;
 
-/// The time within which the server must close an attacker's connection after a violation.
+/// How long the server may take to close an attacker's connection after a violation.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The time for which an attacker tries to send before its next step, since the server may not
+/// How long an attacker tries to send before its next step, since the server may not
 /// read.
 const SEND_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -32,7 +32,7 @@ pub(super) enum Step {
     Trickle(Vec<u8>, Duration),
     /// Sends a valid request and waits for the response.
     Handshake,
-    /// Waits until any bytes arrive.
+    /// Waits until bytes arrive.
     AwaitData,
     /// Pauses without reading.
     Sleep(Duration),
@@ -64,7 +64,7 @@ struct Attacker {
     steps: VecDeque<Step>,
     step: Option<Step>,
     since: Instant,
-    /// The time at which its script continues.
+    /// When the script continues.
     due: Instant,
 }
 

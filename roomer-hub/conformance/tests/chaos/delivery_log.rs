@@ -1,4 +1,4 @@
-//! The honest clients' shared record of sent messages and of the order in which they were received.
+//! The honest clients' shared record of messages sent, and of the order of their receipt.
 //!
 //! The reference client is a member of every watched room during the whole test and never sends.
 //! The packets that it receives in a room form the room's log. The packets that another client
@@ -34,8 +34,8 @@ pub(super) struct DeliveryLog {
     logs: BTreeMap<Room, Log>,
     said: HashMap<(ClientIndex, Room), SentCount>,
     told: BTreeMap<(ClientIndex, ClientIndex), u32>,
-    /// Honest clients that have reset or dropped their connections, so that their last messages may
-    /// be lost.
+    /// Honest clients that have reset or dropped their connections. Their last messages may be
+    /// lost.
     cut: HashSet<ClientIndex>,
     close_kinds: HashMap<ClientIndex, &'static str>,
     /// Ended memberships with packets that the log does not contain yet.
@@ -174,7 +174,7 @@ impl DeliveryLog {
         }
     }
 
-    /// Records the way in which a client disconnects, for the report of a loss.
+    /// Records how a client disconnects, for reports about lost messages.
     pub(super) fn note(&mut self, who: Option<ClientIndex>, manner: &'static str) {
         self.close_kinds.extend(who.map(|who| (who, manner)));
     }

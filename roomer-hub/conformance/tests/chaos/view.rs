@@ -59,7 +59,7 @@ impl View {
         }
     }
 
-    /// Returns the packet with which the client joins a room, or repeats a join.
+    /// Returns a packet for joining a room, or repeating a join.
     pub(super) fn join(&mut self, log: &DeliveryLog, room: Room) -> Option<Vec<u8>> {
         match self.rooms.get_mut(&room) {
             None => drop(self.rooms.insert(room, RoomState::Joining)),
@@ -94,7 +94,7 @@ impl View {
         Some(wire::to_client(log.id(to), room, "direct", &payload))
     }
 
-    /// Returns the packet with which the client leaves a room.
+    /// Returns a packet for leaving a room.
     pub(super) fn leave(&mut self, log: &mut DeliveryLog, room: Room) -> Option<Vec<u8>> {
         let me = self.me?;
         let RoomState::In(_) = self.rooms.get(&room)? else { return None };

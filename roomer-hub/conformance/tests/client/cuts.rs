@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::{AsyncRead, AsyncWrite};
 use roomer_engine::client::{Client, Runtime};
 
-/// Controls the sockets of a client's connections.
+/// Controls the sockets of all of a client's connections.
 #[derive(Clone, Default)]
 pub(super) struct Cuts(Arc<CutState>);
 

@@ -57,7 +57,7 @@ pub(crate) fn an_unknown_id_is_reported_as_such(nodes: &mut Nodes) {
     assert!(!server.disconnect(stranger, 4000, ""));
     assert!(server.conn(id(&b)).is_none(), "its claims are at its own node");
     assert!(nodes.server(1).conn(id(&b)).is_some());
-    // The other node's name arrives with its first beat, possibly after its members.
+    // The other node's name arrives with its first heartbeat, possibly after its members.
     let peer = until("no beat comes", || {
         let mut peers = server.cluster()?.peers;
         assert_eq!(peers.len(), 1);

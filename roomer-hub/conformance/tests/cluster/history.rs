@@ -1,4 +1,4 @@
-//! Tests of rooms with a message history in a cluster, in which each node keeps its own history.
+//! Tests of rooms with a message history in a cluster, where each node keeps its own history.
 
 use roomer_conformance::client::Client;
 use roomer_conformance::wire::Packet;

@@ -53,7 +53,7 @@ pub(crate) fn extended_members_see_the_info_of_members_on_other_nodes(nodes: &mu
     expect_change(&mut ann, "joined", &entry(&plain.id, "null"));
     nodes.server(1).set_info(id(&plain), info("Zoe")).unwrap();
     expect_change(&mut ann, "changed", &entry(&plain.id, "{\"name\":\"Zoe\"}"));
-    // A node that starts later receives all infos.
+    // A node that starts later receives all member info.
     let late = nodes.add(&|builder| builder, "chat");
     nodes.formed();
     let (carol, list) = nodes.extended_client(late);

@@ -37,7 +37,7 @@ impl Listener {
         }
     }
 
-    /// Receives all messages up to `last`. After each rejoin of the sender, lets it send another
+    /// Receives all messages up to `last`. After each rejoin of the sender, makes it send another
     /// message, so that the last one is not lost.
     pub(crate) fn hear(&mut self, from: &mut Client, mut last: u32) -> u32 {
         let mut returns = self.returns;

@@ -1,4 +1,4 @@
-//! Starts the nodes of a cluster in this process, each on its own threads, and their broker.
+//! Starts a cluster's nodes in this process, each on its own threads, and their broker.
 
 use std::net::SocketAddr;
 use std::thread::{self, JoinHandle};

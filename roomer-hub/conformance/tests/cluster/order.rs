@@ -6,7 +6,7 @@ use roomer_engine::cluster::Cluster;
 
 use super::nodes::Nodes;
 
-/// Receives this many messages of a room, and returns each with its sender.
+/// Receives this many room messages, and returns each with its sender.
 fn receive(client: &mut Client, count: u32) -> Vec<(String, u32)> {
     let mut received = Vec::new();
     for _ in 0..count {

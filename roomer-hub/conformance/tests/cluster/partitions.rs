@@ -18,7 +18,7 @@ use roomer_proto::cluster::{Head, Item, Items};
 use super::nodes::{self, Nodes};
 use super::tap::Tap;
 
-/// The number of deaths of a node, which is readmitted after 1, 2 and 4 beats.
+/// The number of a node's deaths. It is readmitted after 1, 2 and 4 heartbeats.
 const DEATHS: u32 = 3;
 
 /// Waits until the clients have received these notices about each other in `root`, in any order.
@@ -122,7 +122,7 @@ fn cut_and_heal(proxy: &Proxy, [one, other]: [&mut [Client]; 2]) {
     }
 }
 
-/// Counts the beats that a node receives from other nodes.
+/// Counts the heartbeats that a node receives from other nodes.
 fn counting(beats: &Arc<AtomicUsize>) -> Tap {
     let beats = beats.clone();
     let received = move |frame: Bytes| {
@@ -138,7 +138,7 @@ pub(crate) fn a_node_that_dies_often_is_admitted_later_each_time(nodes: &mut Nod
     const BEAT: Duration = Duration::from_millis(500);
     let cluster = || Cluster::named("chat").beat(BEAT, 8 * BEAT);
     let beats = Arc::new(AtomicUsize::new(0));
-    // The number of beats received before each death and before each readmission.
+    // The number of heartbeats received before each death and before each readmission.
     let events = Arc::new(Mutex::new(Vec::new()));
     let (kept, kept_beats) = (events.clone(), beats.clone());
     let hooked = move |builder: Builder| {
@@ -175,7 +175,7 @@ pub(crate) fn a_node_that_dies_often_is_admitted_later_each_time(nodes: &mut Nod
 }
 
 pub(crate) fn a_node_that_starts_again_ends_the_wait_for_the_one_before(nodes: &mut Nodes) {
-    // The silence timeout exceeds the duration of the test.
+    // The silence timeout exceeds the test's duration.
     let cluster = || Cluster::named("chat").beat(Duration::from_secs(1), Duration::from_secs(600));
     let address = nodes.broker.address("");
     nodes.add_with(&|builder| builder, cluster(), &address);

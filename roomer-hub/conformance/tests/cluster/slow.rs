@@ -12,7 +12,7 @@ use roomer_engine::cluster::Cluster;
 use super::listener::Listener;
 use super::nodes::{self, Nodes, Runtime};
 
-/// A silence timeout that exceeds any test, so that a slow node does not count as dead.
+/// A silence timeout that exceeds any test's duration, so a slow node never counts as dead.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Uses a backlog that holds all messages arriving after a stall, however fast the test client
@@ -86,7 +86,7 @@ fn impatient(kind: &BrokerKind) -> Box<dyn Broker> {
     }
 }
 
-/// Returns the text with which a broker logs the disconnection of a slow client.
+/// Returns the text that a broker logs when it disconnects a slow client.
 fn cut_off(kind: &BrokerKind) -> &'static str {
     match kind {
         BrokerKind::Nats(_) => "Slow Consumer",
@@ -117,7 +117,7 @@ fn cut_off_while_others_speak(
     journal: usize,
 ) -> usize {
     const MESSAGE: usize = 32 * 1024;
-    // This exceeds the buffers of the broker and the sockets together.
+    // This exceeds the combined buffers of the broker and the sockets.
     const MOST: u32 = 512;
     let mut nodes = Nodes::with(impatient(kind), runtimes);
     let options = || {

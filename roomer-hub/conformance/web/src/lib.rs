@@ -13,7 +13,7 @@ pub struct Page {
     client: Client<Web>,
 }
 
-/// The events of a client, as lines of text.
+/// A client's events, as lines of text.
 #[wasm_bindgen]
 pub struct Lines {
     events: Events,

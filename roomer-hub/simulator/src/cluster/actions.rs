@@ -89,7 +89,7 @@ impl World {
         self.with(client, |world, node, id| world.send(node, id, packet).map(drop))
     }
 
-    /// Sends a packet of a client. Returns true if the hub sent a message because of it.
+    /// Sends a client's packet. Returns true if the hub sent a message because of it.
     pub(super) fn send(
         &mut self,
         node: usize,
@@ -152,7 +152,7 @@ impl World {
         Ok(())
     }
 
-    /// Records which clients of other nodes must receive a message to a room.
+    /// Records which clients on other nodes must receive a message to a room.
     fn expect_in_room(
         &mut self,
         node: usize,
@@ -187,7 +187,7 @@ impl World {
         }
     }
 
-    /// Records that a client of another node must receive a direct message.
+    /// Records that a client on another node must receive a direct message.
     fn expect_direct(&mut self, node: usize, src: ConnId, to: ConnId, number: u32) {
         let sender = &self.nodes[node];
         let mut peers = sender.hub.tables().peers_of(to.as_str());

@@ -8,13 +8,13 @@
 //! | `world`, `ops`, `actions` | run a plan: nodes, broker, clients |
 //! | `receive` | dispatches the packets that clients receive |
 //! | `node` | one node: a real hub and a real cluster state machine |
-//! | `broker` | the model of a broker: delays, losses, repetitions, partitions |
+//! | `broker` | a broker model with delays, losses, duplicates and partitions |
 //! | `client`, `expected` | checks of received packets, and the messages that must still arrive |
 //! | `pairs` | disturbances between pairs of nodes, which may excuse a loss or a death |
 //! | `finish` | final checks: all nodes agree, and every message arrives |
 //! | `infos` | extended clients, which receive the info of members |
 //! | `order` | ordered rooms, whose messages arrive in the same order on all nodes |
-//! | `users` | clients that reconnect to another node, and commands about users |
+//! | `users` | clients that reconnect to another node, and commands that address users |
 //! | `marks` | coverage marks |
 
 mod actions;
@@ -104,7 +104,7 @@ fn explain(plan: &Plan, seed: u64) -> String {
 ///
 /// # Panics
 ///
-/// If the plan fails.
+/// Panics if the plan fails.
 pub fn must_hold(plan: &Plan) {
     if let Some(fault) = run(plan).fault {
         panic!("{fault}");

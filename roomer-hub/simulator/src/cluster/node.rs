@@ -33,13 +33,13 @@ pub struct Node {
     pub hub: Hub,
     pub cluster: Cluster,
     pub state: State,
-    /// The time since which the node has run without a suspension.
+    /// When the node started to run without a suspension.
     pub awake_since: Duration,
-    /// The time of its last resumption.
+    /// When the node last resumed after a suspension.
     pub woke_at: Duration,
     /// When the node last dropped messages because too many were waiting for a place.
     pub crowded_at: Duration,
-    /// True if it has shut down in an orderly way with no pending output.
+    /// True if the node has shut down in an orderly way with no pending output.
     pub has_said_all: bool,
     /// Inputs that arrived while the node was suspended.
     pub backlog: Vec<Input>,
@@ -47,15 +47,15 @@ pub struct Node {
     pub events: Vec<Event>,
     /// The number of stream restarts with, or death declarations about, each other node.
     pub breaks: BTreeMap<NodeId, u32>,
-    /// The nodes whose goodbye it has received.
+    /// The nodes from which a goodbye has arrived.
     pub byes: BTreeSet<NodeId>,
-    /// The number of its application's last message to each room.
+    /// The number of the application's last message to each room.
     pub said: BTreeMap<usize, u32>,
-    /// The number of its application's last message to each user.
+    /// The number of the application's last message to each user.
     pub said_to_user: BTreeMap<&'static str, u32>,
     /// The numbers of reports about reconnected clients, proven and unproven.
     pub reports: (u32, u32),
-    /// True if it has closed clients because of lost messages.
+    /// True if the node has closed clients because of lost messages.
     pub closed_lossy: bool,
     pub steps: u64,
 }
@@ -252,7 +252,7 @@ impl Node {
         self.steps += 1;
         let Node { hub, cluster, .. } = self;
         use roomer_hub::Input as In;
-        // Messages of peers already have their place, and must not be submitted again.
+        // Messages from peers already have their place, and must not be submitted again.
         let is_own = matches!(input, In::Packet { .. } | In::Allowed { .. } | In::Command(_));
         let mut actions = hub.handle(now, input);
         let (tables, subject) = (actions.tables(), actions.subject());

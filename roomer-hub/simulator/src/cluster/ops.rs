@@ -1,4 +1,4 @@
-//! Executes the steps of a plan, including starts and stops of nodes.
+//! Executes the steps of a plan, including those that start and stop nodes.
 
 use std::time::Duration;
 

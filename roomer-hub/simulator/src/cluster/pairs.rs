@@ -40,12 +40,12 @@ struct Pair {
     /// The last time when frames could not pass, except during starts and orderly stops.
     harm: Duration,
     /// For each of the two nodes, the last time when it could receive no frame from the other.
-    /// Its own suspensions do not count.
+    /// The node's own suspensions do not count.
     silent: BTreeMap<usize, Duration>,
     lossy: Duration,
     deaths: Vec<(usize, Duration)>,
-    /// The last stream restart of either node. A node keeps its previous view of the other's rooms
-    /// until the new one is complete.
+    /// When either node last restarted its stream. A node keeps its previous view of the other's
+    /// rooms until the new one is complete.
     reset_at: Duration,
     lost: VecDeque<Duration>,
 }
@@ -111,7 +111,7 @@ impl World {
         self.nodes.iter().position(|other| other.id == node)
     }
 
-    /// Checks that a node has a reason to give up a peer or its stream.
+    /// Checks that a node has a legitimate reason to give up a peer or its stream.
     pub fn check_event(&mut self, index: usize, event: &Event) -> Result<(), Fault> {
         let (now, setup) = (self.now, self.setup);
         match event {

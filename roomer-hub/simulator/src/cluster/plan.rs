@@ -1,4 +1,4 @@
-//! A plan for a cluster, as data.
+//! A cluster plan, as data.
 
 use roomer_hub::cluster::Loss;
 
@@ -40,7 +40,7 @@ pub struct Setup {
 /// One step. Numbers of nodes and clients are taken modulo the existing ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
-    /// Time passes, in milliseconds.
+    /// Advances the clock by this many milliseconds.
     Wait(u32),
     /// A client connects to a node.
     Open {
@@ -64,7 +64,7 @@ pub enum Op {
         from: u8,
         to: u8,
     },
-    /// The info of a client changes.
+    /// A client's info changes.
     SetInfo {
         client: u16,
         by: u8,
@@ -115,11 +115,11 @@ pub enum Op {
         user: u8,
         what: ToUser,
     },
-    /// The link of a node to the broker breaks.
+    /// A node's link to the broker breaks.
     Cut {
         node: u8,
     },
-    /// The link of a node is restored.
+    /// A node's link to the broker is restored.
     Mend {
         node: u8,
     },
@@ -163,7 +163,7 @@ pub enum Op {
     Stop {
         node: u8,
     },
-    /// A node receives a frame of another cluster or version, or bytes that are not a frame.
+    /// A node receives a frame from another cluster or version, or bytes that are not a frame.
     Noise {
         node: u8,
         kind: u8,
@@ -173,11 +173,11 @@ pub enum Op {
 /// The token that a reconnecting client presents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token {
-    /// The token of its own session, with its own user.
+    /// The client's own token, with its own user.
     Right,
     /// A token with a wrong secret.
     Forged,
-    /// The right token, with the user of another client.
+    /// The client's own token, with another client's user.
     OtherUser,
 }
 

@@ -58,7 +58,7 @@ pub(super) fn receive(
             Ok(())
         }
         MEMBERS if client.is_extended => client.change(room_number(packet.room)?, packet.payload),
-        // A packet of this client was rejected; a plain client would receive no notice of that.
+        // One of this client's packets was rejected. A plain client would not be notified.
         ERROR if client.is_extended => Ok(()),
         MESSAGE => {
             let (room, numbers) = (room_number(packet.room)?, Numbers::decode(packet.payload)?);

@@ -1,4 +1,4 @@
-//! Clients that reconnect to another node, and commands about users.
+//! Clients that reconnect to another node, and commands that address users.
 //!
 //! At the other node, a client gets a new session. Its old node keeps the detached connection for a
 //! while, and must end it when the other node reports the new session.
@@ -33,7 +33,7 @@ impl World {
         let (own, mut secret) = (user(old.number), old.secret());
         self.open(node)?;
         let from = self.nodes[node].id;
-        // The user of the new client follows from its number.
+        // The new client's number determines its user.
         let as_user = if token == Token::OtherUser { user(self.clients.len() - 1) } else { own };
         if token == Token::Forged {
             secret[0] ^= 1;
@@ -151,7 +151,7 @@ impl World {
 }
 
 impl Node {
-    /// Handles a peer's report that it has a new session for a client of this node.
+    /// Handles a peer's report that a client of this node has a new session there.
     pub(super) fn elsewhere(
         &mut self,
         now: Duration,
@@ -173,7 +173,7 @@ impl Node {
         self.hub(now, clients, roomer_hub::Input::Gone { conn }).map(drop)
     }
 
-    /// Executes a command about all connections of a user on this node.
+    /// Executes a command on all of a user's connections to this node.
     pub(super) fn command_user(
         &mut self,
         now: Duration,

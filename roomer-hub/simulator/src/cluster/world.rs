@@ -19,11 +19,11 @@ use super::plan::{Op, Plan, Setup};
 use crate::fault::{Fault, ensure};
 use crate::trace::Trace;
 
-/// The maximum time for which an awake node may show the members of a crashed one: the silence
-/// timeout and two ticks.
+/// How long a running node may show the members of a crashed one: the silence timeout and two
+/// ticks.
 pub const CRASH_SEEN: Duration = Duration::from_millis(6000);
 
-/// The number of a foreign node, of another cluster or frame version.
+/// The number of a foreign node, which uses another cluster name or frame version.
 pub const STRANGER: NodeId = NodeId(0x7777_7777_0000_0001);
 
 pub struct World {
@@ -43,7 +43,7 @@ pub struct World {
     pub pairs: Pairs,
     /// The nodes that have shut down while their messages were waiting for a place.
     pub left_waiting: BTreeSet<NodeId>,
-    /// Commands about clients of other nodes that must take effect.
+    /// Commands that must take effect on clients of other nodes.
     pub commands: Vec<Commanded>,
     /// The size of the largest message.
     pub largest: usize,
@@ -84,7 +84,7 @@ impl World {
             pairs: Pairs::default(),
             left_waiting: BTreeSet::new(),
             commands: Vec::new(),
-            // A large info may be sent in parts, like a large message.
+            // Large info may be sent in parts, like a large message.
             largest: if plan.setup.has_info { MAX_INFO + 100 } else { 0 },
             marks: Marks::default(),
             trace: Trace::default(),
@@ -208,7 +208,7 @@ impl World {
             }
             Event::Deliver(delivery) => {
                 if !self.broker.delivers(&delivery) {
-                    // A loss excuses the reactions of both nodes.
+                    // A loss makes the reactions of both nodes legitimate.
                     self.pairs.lost(self.now, delivery.from, delivery.to);
                     return Ok(());
                 }

@@ -50,7 +50,7 @@ pub struct Checker {
 }
 
 impl CheckedHub {
-    /// Builds the hub from a plan, and checks its registration and defaults.
+    /// Builds the hub from a plan, and checks handler registration and defaults.
     pub fn new(plan: &Plan, key: HashKey) -> Result<Self, Fault> {
         check_defaults()?;
         check_id_parsing(identity(plan.key % IDS as u16))?;
@@ -93,7 +93,7 @@ impl CheckedHub {
         ensure!(counted == expected, "the hub has counted {counted:?}, expected are {expected:?}");
         let (counted, expected) = (hub.rejected_peer_inputs(), checker.model.peers.rejected);
         ensure!(counted == expected, "the hub has counted {counted:?}, expected are {expected:?}");
-        // This check is cheap enough to run after each input; the tables are audited less often.
+        // This check is cheap enough to run after each input. The tables are audited less often.
         let rooms = hub.tables().room_count();
         ensure!(rooms == checker.model.rooms.len(), "{rooms} rooms");
         Ok(())
@@ -143,7 +143,7 @@ fn check_id_parsing(identity: &Identity) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Which expected effects have already been matched with an action.
+/// The expected effects that have already been matched with an action.
 pub(super) struct Expected {
     /// A bitmap with one bit for each matched effect.
     taken: u128,

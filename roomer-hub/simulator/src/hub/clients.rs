@@ -140,7 +140,7 @@ impl Clients {
             ensure!(!is_own, "{} receives its own {shown}", identity(client.id).text);
             let members = client.receive(room, packet, notice, self.announces_rejoins)?;
             if is_full {
-                // All receivers have had the same notices before this packet, so their views are
+                // All receivers got the same notices before this packet, so their views are
                 // equal.
                 let seen = *common.get_or_insert(members);
                 ensure!(seen == members, "some clients see {seen:?}, others {members:?}");
@@ -169,7 +169,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Compares a client's rooms and members with the true ones, at the end of a plan.
+    /// Compares a client's rooms and members with the model, at the end of a plan.
     pub fn agrees(&mut self, client: u16, truth: &[(u8, IdSet)]) -> Result<(), Fault> {
         let client = &mut self.all[usize::from(client)];
         let (own, open) = (&identity(client.id).text, client.rooms.len());
@@ -183,7 +183,7 @@ impl Clients {
 }
 
 impl Client {
-    /// Applies a packet of a room, which may be a membership notice. Returns the members in the
+    /// Applies a room's packet, which may be a membership notice. Returns the members in the
     /// client's view.
     fn receive(
         &mut self,

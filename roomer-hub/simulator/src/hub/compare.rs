@@ -108,7 +108,7 @@ impl Checker {
         }
     }
 
-    /// Compares an action that contains a packet.
+    /// Compares an action that contains a packet with an effect.
     fn compare_packet(
         &mut self,
         tables: &Tables,

@@ -65,7 +65,7 @@ impl Coverage {
         }
     }
 
-    /// Marks the application's answer about a packet before it is passed to the hub.
+    /// Marks the application's decision on a packet before it is passed to the hub.
     pub fn answer(&mut self, is_connected: bool, is_allowed: bool, is_join: bool) {
         self.marks.mark(!is_connected, Mark::AnswerTooLate);
         self.marks.mark(is_connected && is_allowed, Mark::AskedAndAllowed);
@@ -167,7 +167,7 @@ impl Coverage {
         closes
     }
 
-    /// Marks the situation of an input, depending on its effects.
+    /// Marks the situation in which an input occurs, given its effects.
     fn input(&mut self, checker: &Checker, op: Op, closes: bool) {
         let model = &checker.model;
         let expected = &model.effects[..];

@@ -50,7 +50,7 @@ struct Node {
 ///
 /// # Errors
 ///
-/// The shortest plan that leads to a fault, and the fault.
+/// Returns the shortest plan that leads to a fault, and the fault.
 pub fn explore(scope: &Scope) -> Result<Explored, Box<(Plan, Fault)>> {
     let steps = possible_steps(scope);
     let (mut nodes, mut known) = (Vec::<Node>::new(), BTreeSet::new());

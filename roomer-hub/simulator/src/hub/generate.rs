@@ -11,7 +11,7 @@ use super::token_bucket::RateSpec;
 use crate::alphabet::{EVENTS, REASONS, RESERVED, ROOMS};
 use crate::random::Source;
 
-/// The kinds of steps, named after the generated step, not after its possible effects.
+/// The kinds of steps, each named after the generated step rather than its effects.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Open,
@@ -69,7 +69,7 @@ struct Swarm {
     rooms: Vec<&'static str>,
     events: Vec<&'static str>,
     slots: u32,
-    /// Instead of the slot's occupant, another client is chosen in one of this many cases.
+    /// In one of this many cases, another client is chosen instead of the slot's occupant.
     numbered: u32,
 }
 

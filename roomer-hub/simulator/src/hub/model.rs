@@ -227,7 +227,7 @@ impl Model {
             let is_new = !self.is_in(client, packet.room);
             let fits = packet.room.len() <= self.config.max_name
                 && self.rooms_of(client) < self.config.max_rooms;
-            // A join that is rejected or repeated does not need a permission.
+            // A rejected or repeated join does not need permission.
             if authorize && is_new && fits {
                 return self.authorize(client, Permission::Join, packet);
             }

@@ -18,7 +18,7 @@ pub enum Op {
         client: u16,
         packet: PacketRef<'static>,
     },
-    /// The application's answer about a packet.
+    /// The application's decision on a packet.
     Allowed {
         client: u16,
         packet: PacketRef<'static>,
@@ -33,7 +33,7 @@ pub enum Op {
     Broadcast {
         from: Option<u16>,
         except: Option<u16>,
-        /// The id of a connection on another node.
+        /// The id of a connection to another node.
         except_guest: Option<u16>,
         room: &'static str,
         event: &'static str,
@@ -58,7 +58,7 @@ pub enum Op {
         code: u16,
         reason: &'static str,
     },
-    /// An input about a peer.
+    /// An input that concerns a peer.
     Peer {
         peer: u8,
         op: PeerOp,

@@ -45,7 +45,7 @@ pub struct Handler {
     pub commands: Vec<Step>,
 }
 
-/// How the last connections end, after all checks.
+/// What happens to the last connections after all checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     Gone,

@@ -29,7 +29,7 @@ impl Simulation for HubPlans {
     }
 }
 
-/// Generates the plan of a seed.
+/// Generates the plan for a seed.
 pub fn plan_of_seed(seed: u64) -> Plan {
     generate::plan(&mut Random::new(seed))
 }
@@ -54,7 +54,7 @@ pub fn run_with(plan: &Plan, marks: impl Fn(&Run<'_>) -> u128) -> Outcome {
 ///
 /// # Panics
 ///
-/// If the plan fails. The message is the report.
+/// Panics if the plan fails. The message is the report.
 pub fn must_hold(plan: &Plan) {
     if let Some(fault) = run(plan).fault {
         panic!("{fault}\n{}", explain(plan, "a plan", "found"));
@@ -147,7 +147,7 @@ fn shrink(plan: &mut Plan) {
     }
 }
 
-/// Removes steps, handlers and commands of handlers.
+/// Removes steps, handlers and handler commands.
 fn shrink_lists(plan: &mut Plan) {
     let mut other = plan.clone();
     shorten(&mut plan.steps, |steps| {

@@ -31,7 +31,7 @@ pub struct Withdrawal {
     pub missing: i128,
     /// True if exactly the available tokens were taken.
     pub is_exact: bool,
-    /// True if there were enough only because of the time that has passed.
+    /// True if there were enough only because of a refill.
     pub by_refill: bool,
     /// True if the bucket was refilled beyond its capacity.
     pub overflowed: bool,

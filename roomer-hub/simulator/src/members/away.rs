@@ -24,9 +24,9 @@ impl Model {
         }
     }
 
-    /// Handles a client that loses its socket, or returns.
+    /// Handles a client that loses its socket or returns.
     pub fn away(&mut self, client: usize, is_away: bool) {
-        // Without such rooms the hub does not keep it.
+        // Without rooms that announce absences, the hub does not track them.
         if self.plan.away_rooms.is_none()
             || std::mem::replace(&mut self.clients[client].is_away, is_away) == is_away
         {
@@ -54,7 +54,7 @@ impl Model {
         }
     }
 
-    /// Handles a guest that loses its socket, or returns.
+    /// Handles a guest that loses its socket or returns.
     pub fn guest_away(&mut self, guest: usize, is_away: bool) {
         if !self.is_guest(guest)
             || std::mem::replace(&mut self.guests[guest].is_away, is_away) == is_away

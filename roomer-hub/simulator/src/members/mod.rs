@@ -9,7 +9,7 @@
 //! | [`plan`] | a plan as data, and the member info and users that plans use |
 //! | [`generate`] | the generation of plans from seeds |
 //! | [`model`] | the naive model |
-//! | `away`, `guests` | the parts of it about members that are away, and about guests |
+//! | `away`, `guests` | the parts of the model for members that are away, and for guests |
 //! | [`run`] | runs a plan: passes each step to the model and the hub |
 //! | `check` | compares the packets that each client receives with the model |
 //! | [`view`] | an extended client's view of its rooms, derived from its packets |

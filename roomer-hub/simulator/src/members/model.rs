@@ -32,7 +32,7 @@ pub struct Client {
     pub info: &'static str,
     pub user: &'static str,
     pub is_away: bool,
-    /// Thousandths of a token for changes of info, and the time of the last refill.
+    /// The bucket for info changes, in thousandths of a token, and the time of its last refill.
     tokens: Option<(u64, u64)>,
 }
 
@@ -63,7 +63,7 @@ pub struct Model {
     pub now: u64,
     /// The packets that clients must receive for the last input, with their receivers.
     pub due: Vec<(usize, Due)>,
-    /// The pending questions about info, each with its client and payload.
+    /// The info changes waiting for the application's decision, each with its client and payload.
     pub questions: Vec<(usize, &'static [u8])>,
     /// True if the last input is rejected, in which case its client may receive an error.
     pub has_refused: bool,
@@ -297,7 +297,8 @@ impl Model {
         }
     }
 
-    /// Returns whether the rate admits a change of info, first now and then after a long wait.
+    /// Returns true for each of two times at which the rate admits an info change: now, and after a
+    /// long wait.
     pub fn may_send(&self, client: usize) -> (bool, bool) {
         let mut one = Model::new(&self.plan, Vec::new());
         one.clients.push(self.clients[client].clone());

@@ -7,7 +7,7 @@ pub struct Plan {
     /// True if the application decides on info that clients send.
     pub authorize: bool,
     pub max_info: usize,
-    /// The rate of changes of info: per second, and burst.
+    /// The rate limit for info changes: per second, and burst.
     pub rate: Option<(u32, u32)>,
     pub presence_rules: Vec<(&'static str, Presence)>,
     /// The pattern of rooms that announce which members are away.
@@ -46,7 +46,7 @@ pub enum Step {
         from: u8,
         to: u8,
     },
-    /// The application sets the info of a client.
+    /// The application sets a client's info.
     SetInfo {
         client: u8,
         info: u8,
@@ -79,7 +79,7 @@ pub enum Step {
         info: u8,
         user: u8,
     },
-    /// The info or user of a guest changes.
+    /// A guest's info or user changes.
     GuestProfile {
         guest: u8,
         info: u8,

@@ -48,7 +48,7 @@ fn guest_id(guest: u8) -> ConnId {
     id(TAG, usize::from(guest % GUESTS))
 }
 
-/// Returns the profile for the indices of an info and a user.
+/// Returns the profile for the indices of info and a user.
 fn profile(info: u8, user: u8) -> Result<Profile, Fault> {
     let (given, user) = (INFOS[usize::from(info) % INFOS.len()].0, usize::from(user));
     let info = Info::new(given).map_err(|error| Fault::new(error.to_string()))?;
@@ -84,7 +84,7 @@ impl<'p> Run<'p> {
     }
 
     pub fn run_to_end(&mut self) -> Result<(), Fault> {
-        // A panic of the hub counts as a fault. The run is not used after one.
+        // A hub panic counts as a fault. The run is not used after one.
         let run = AssertUnwindSafe(|| {
             for step in &self.plan.steps {
                 self.step(*step)?;

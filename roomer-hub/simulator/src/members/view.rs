@@ -8,7 +8,7 @@ use crate::fault::{Fault, ensure};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoomView {
     pub entries: BTreeMap<String, String>,
-    /// The ids of the members that are away.
+    /// The ids of the away members.
     pub away: BTreeSet<String>,
     pub count: Option<u64>,
 }
@@ -87,7 +87,7 @@ impl View {
     }
 }
 
-/// Splits off the ids of those that are away behind a list of members.
+/// Splits off the ids of away members, which follow the list of members.
 fn split_away(payload: &str) -> (String, BTreeSet<String>) {
     let Some((list, away)) = payload.split_once("],\"away\":[\"") else {
         return (payload.to_owned(), BTreeSet::new());

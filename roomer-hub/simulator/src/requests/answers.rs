@@ -208,8 +208,8 @@ impl Model {
         }
     }
 
-    /// Predicts the lines of a direct message from the peer. `src` is empty if the peer's server sent
-    /// it.
+    /// Predicts the lines of a direct message from the peer. `src` is empty if the peer's server
+    /// sent it.
     pub fn peer(&mut self, event: &'static str, src: &str, dst: &str) {
         let packet = format!("{:?}", ["root", event, dst, src, "?"]);
         if let Some(receiver) = self.find(dst) {

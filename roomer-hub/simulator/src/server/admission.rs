@@ -8,7 +8,7 @@ use super::drain::is_in;
 use super::harness::Harness;
 use super::plan::Cap;
 
-/// The engine's `REJECT_LINGER`: how long a client that was rejected early has to read the response.
+/// The engine's `REJECT_LINGER`: how long an early-rejected client has to read the response.
 const REJECT_LINGER: Duration = Duration::from_secs(1);
 
 /// Returns the client address for a slot, if it has one. Two kinds of addresses share a
@@ -34,8 +34,8 @@ fn address_group(slot: u8) -> Option<u8> {
 }
 
 impl Cap {
-    /// Returns the status for rejecting a client in this slot, if a limit is reached. `there` are the
-    /// connections that count towards the limits.
+    /// Returns the status for rejecting a client in this slot, if a limit is reached. `there` are
+    /// the connections that count towards the limits.
     fn rejection<'l>(&self, slot: u8, there: impl Iterator<Item = &'l ConnModel>) -> Option<u16> {
         let (mut all, mut own) = (0, 0);
         for conn in there {
@@ -64,8 +64,8 @@ impl Harness<'_> {
         self.plan.setup.caps[0].rejection(self.conns[at].slot, there)
     }
 
-    /// Returns the status for rejecting a socket before its handshake, if the limit on handshakes is
-    /// reached. Rejected handshakes count until they end.
+    /// Returns the status for rejecting a socket before its handshake, if the limit on handshakes
+    /// is reached. Rejected handshakes count until they end.
     pub(super) fn early_rejection(&self, slot: u8) -> Option<u16> {
         let begins = |conn: &&ConnModel| {
             conn.state != State::Ended && conn.client.is_none() && conn.rejected_early.is_none()

@@ -1,4 +1,4 @@
-//! Checks the state after a poll of a connection's task, given its input and the time.
+//! Checks a connection's state after its task was polled, given its input and the time.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ impl Harness<'_> {
             // Only the first unanswered ping counts: later ones do not extend its deadline.
             conn.unanswered_ping.get_or_insert(now);
             conn.is_ping_order_unknown |= has_read;
-            // Above the high-water mark the engine does not queue pings.
+            // The engine does not queue pings above the high-water mark.
             match may_be_congested {
                 true => conn.expected.optional_pings += 1,
                 false => conn.expected.pings += 1,

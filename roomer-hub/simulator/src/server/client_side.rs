@@ -117,8 +117,8 @@ impl Harness<'_> {
         self.trace.bytes(&bytes);
         let compat = self.plan.setup.mode == Mode::Compat;
         let ConnModel { expected, view, traffic, is_mute, end, closes_at, id, .. } = conn;
-        // A client that has ended its stream, or is mute by plan, sends neither pongs nor close
-        // frames.
+        // A client that has ended its stream, or that the plan makes mute, sends neither pongs nor
+        // close frames.
         let (id, is_polite) = (*id, !*is_mute && end.is_none());
         let marks = &mut self.marks;
         let received = expected.receive(&bytes, |received| {
@@ -150,7 +150,7 @@ impl Harness<'_> {
     }
 }
 
-/// Returns the payload that gives a packet a certain size.
+/// Returns a payload that makes the whole packet this size.
 fn payload_of(size: Size, bare: &PacketRef<'_>, setup: &Setup) -> &'static [u8] {
     const MAX: usize = 0x1_0000;
     match size {

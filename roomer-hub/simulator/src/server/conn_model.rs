@@ -24,7 +24,7 @@ pub struct ConnModel {
     pub slot: u8,
     /// The status of an early rejection, because too many handshakes were in progress.
     pub rejected_early: Option<u16>,
-    /// Present while the handshake waits for the `authorize` hook.
+    /// The pending `authorize` call during the handshake.
     pub pending_auth: Option<PendingAuth>,
     pub is_mute: bool,
     pub traffic: Traffic,
@@ -67,7 +67,7 @@ pub struct ConnModel {
     pub violation: Option<Violation>,
     /// True if the notice of another connection's close exceeded the queue's hard limit.
     pub overflowed_by_close: bool,
-    /// True if the hub has closed the connection because of a rate or of violations.
+    /// True if the hub has closed the connection because of a rate limit or violations.
     pub is_closed_by_hub: bool,
     /// True if the connection was closed to save memory, so it may be aborted with much pending
     /// output.
@@ -91,7 +91,7 @@ pub struct ConnModel {
     /// Set when a handler or rule has completed. Later input is not parsed until the server has
     /// received more bytes than this.
     pub parse_resumes_at: Option<u64>,
-    /// The position of the end of the last handled packet.
+    /// The position after the last handled packet.
     pub parsed: u64,
     /// The position from which the session may buffer input after a pending handler.
     pub buffered_from: Option<u64>,
@@ -188,7 +188,7 @@ impl ConnModel {
         }
     }
 
-    /// Records the time since which a full socket has blocked output, while the server is idle.
+    /// Records since when a full socket has blocked output, while the server is idle.
     pub fn is_blocked_since(&mut self, now: Option<Duration>) {
         match now {
             None => self.seen_written = u64::MAX,

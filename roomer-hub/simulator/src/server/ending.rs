@@ -33,7 +33,7 @@ impl Harness<'_> {
             }
         }
         self.deliver_all()?;
-        // This exceeds all timeouts of the engine.
+        // This exceeds all engine timeouts.
         let longest = setup.close.max(setup.handshake).max(setup.write).max(1000);
         self.finish_calls(Duration::from_millis(longest + 50))?;
         self.compare_views()?;
@@ -86,7 +86,7 @@ impl Harness<'_> {
     /// Advances the time until no handler or rule is pending.
     fn finish_calls(&mut self, span: Duration) -> Result<(), Fault> {
         self.run_for_answering(span)?;
-        // A handler may cause the call of another. The bound turns an endless chain into a failure.
+        // A handler may trigger another handler. The bound turns an endless chain into a failure.
         for _ in 0..1000 {
             if self.conns.iter().all(|conn| conn.waiting.is_none()) {
                 return Ok(());
@@ -152,7 +152,7 @@ impl Harness<'_> {
         let setup = self.plan.setup;
         match setup.ending {
             Ending::Shutdown | Ending::Drain => {
-                // A client that has just connected and has sent half of its request.
+                // Connect a client that has sent only half of its request.
                 let slot = 31;
                 self.connect(slot, RequestKind::Upgrade);
                 self.step(&Step::Deliver { slot, bytes: 50 })?;
@@ -172,7 +172,7 @@ impl Harness<'_> {
                 }
             }
         }
-        // Spawned while connections are open: it must complete when the last of them ends.
+        // Start the wait while connections are open: it must complete when the last of them ends.
         let waiter = self.server.clone();
         let drained = self.tasks.spawn(async move { waiter.drained().await });
         self.deliver_all()?;

@@ -10,7 +10,7 @@ use crate::alphabet::{EVENTS, RESERVED, ROOMS};
 use crate::hub::plan::{Address, ClientRef, DEFAULT_RATES, Payload};
 use crate::random::Source;
 
-/// The choices available to one plan. Few plans have all of them, since some situations hide
+/// The choices available to one plan. Few plans have all of them, because some situations hide
 /// others.
 pub(super) struct Swarm {
     pub(super) slots: u32,
@@ -269,7 +269,7 @@ fn connect(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) -> Step {
     Step::Deliver { slot, bytes: if all { u32::MAX } else { source.below(300) } }
 }
 
-/// Returns the number of bytes that arrive together.
+/// Draws the number of bytes that arrive together.
 fn delivered(source: &mut impl Source) -> u32 {
     match source.below(3) {
         0 => 1 + source.below(8),

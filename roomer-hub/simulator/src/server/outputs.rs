@@ -26,7 +26,7 @@ impl Harness<'_> {
         let now = self.now();
         self.model.input(now, op);
         self.input_count += 1;
-        // Take the effects out and put them back later, since the checks below change the harness.
+        // Take the effects and restore them later: the checks below borrow the harness mutably.
         let effects = std::mem::take(&mut self.model.effects);
         let is_close = matches!(op, Op::Close { .. });
         let mut left = None;
@@ -77,8 +77,8 @@ impl Harness<'_> {
         self.expect(self.now(), at, Order::After(number), output);
     }
 
-    /// Expects a packet for one client. `left` is the room that the same input has made a client
-    /// leave.
+    /// Expects a packet to one client. `left` is the room that a client has left because of the
+    /// same input.
     fn expect_packet(&mut self, to: u16, packet: PacketRef<'static>, left: Option<u32>) {
         let at = self.conn_of_client[usize::from(to)];
         let order = match (packet.dst.is_empty(), left) {

@@ -1,4 +1,4 @@
-//! The plan's configuration in the forms that the engine, the model and the checkers need.
+//! Converts the plan's configuration for the engine, the model and the checkers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -110,7 +110,7 @@ fn a_client_that_is_put_into_a_room_while_it_is_away_is_away_there() {
     assert!(bob.is_member_away("team", &ann.id()));
     let again = world.reconnect(ann);
     world.settle();
-    // To itself it was never away: the view of a client checks its lists.
+    // Ann must not be away in the lists that she receives, which her view checks.
     assert_eq!(again.members("team").unwrap().len(), 2);
     assert!(!bob.is_member_away("team", &ann.id()));
 }

@@ -104,7 +104,7 @@ fn info_above_the_limit_is_refused_and_a_login_with_it_is_accepted_without() {
     assert_eq!(world.server().user("ann").set_info(longest), Ok(1));
 }
 
-/// Sends the packet with which a client sets its info.
+/// Sends a packet that sets the client's info.
 fn send_info(client: &Client, payload: &str) {
     let payload = payload.as_bytes();
     client.send_packet(&PacketRef { room: ROOT, event: INFO, payload, ..PacketRef::default() });

@@ -12,7 +12,7 @@ use roomer_conformance::client::{Client, TIMEOUT};
 const LIMIT: usize = 80;
 const CONNECTING: usize = 150;
 
-/// The number of samples of an idle process, followed by the number in which it may be runnable. A
+/// The number of samples of an idle process, and how many of them may show it as runnable. A
 /// process that spins is always runnable, even if it gets little CPU time.
 const LOOKS: usize = 50;
 const BUSY: usize = 10;

@@ -17,12 +17,12 @@ const EACH: usize = 900_000;
 /// buffers, and pages kept by the allocator. Without the budget the clients would hold 52 MiB.
 const BESIDE: usize = 16 * 1024;
 
-/// The number of rounds after which memory must have stopped growing. An allocator may keep freed
+/// Memory must stop growing within this many rounds. An allocator may keep freed
 /// memory, for example one arena per thread at its previous size, but only a leak grows in each
 /// round. The check of the growth between rounds therefore holds for any allocator.
 const ROUNDS: usize = 5;
 
-/// Repeats a round in which many clients hold as much memory as each may, while a healthy pair
+/// Repeats a round that makes many clients hold as much memory as each may, while a healthy pair
 /// still exchanges messages. The memory that the allocator keeps after one round must suffice for
 /// the next.
 fn within_budget(hold: impl Fn(&mut Process, &mut Client, &mut [Client])) {

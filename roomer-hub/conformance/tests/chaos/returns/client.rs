@@ -1,4 +1,4 @@
-//! An honest client with a session. Its packets are converted to those of a plain client, so that
+//! An honest client with a session. Its packets are converted to the plain protocol, so that
 //! the same rules check them.
 
 use std::collections::HashMap;
@@ -176,7 +176,7 @@ impl Client {
         }
     }
 
-    /// Returns true if the infos in the client's view equal those of the members.
+    /// Returns true if the member info in the client's view equals that of the members.
     pub(super) fn knows(&self, truth: &HashMap<String, Value>) -> bool {
         self.view.rooms.keys().all(|room| {
             let known = self.infos.get(room).into_iter().flatten();

@@ -14,7 +14,7 @@ use crate::chaos::peer::{ReceiveBuffer, dial, is_early, reset};
 /// The maximum number of bytes buffered for one side.
 const MAX_WAITING: usize = 32 * 1024;
 
-/// The time for which a vanished connection stays open, so that both sides detect the loss only by
+/// How long a vanished connection stays open, so that both sides detect the loss only by
 /// silence.
 const VANISHED: Duration = Duration::from_secs(8);
 
@@ -65,7 +65,7 @@ struct Pair {
     fault: Fault,
     /// The time of the fault, unless the byte that triggers it passes earlier.
     fault_at: Instant,
-    /// The time at which the connection ends after a fault that does not end it.
+    /// When the connection ends after a fault that does not end it immediately.
     drop_at: Option<Instant>,
 }
 

@@ -9,11 +9,11 @@ use serde_json::Value;
 
 use crate::chaos::peer::{Peer, ReceiveBuffer};
 
-/// The time without received bytes after which a client gives its socket up. The server pings every
+/// How long a client waits for bytes before it gives its socket up. The server pings every
 /// second.
 const SILENCE: Duration = Duration::from_millis(2500);
 
-/// The number of received packets after which the client acknowledges.
+/// The client acknowledges after receiving this many packets.
 const ACK_EVERY: u64 = 64;
 
 pub(super) struct Session {

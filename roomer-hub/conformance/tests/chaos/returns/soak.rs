@@ -200,7 +200,7 @@ impl Soak {
             170..185 => client.answer_postponed(),
             185..190 => client.session.ask_to_acknowledge(),
             190..196 => client.session.acknowledge(),
-            // Reconnect without a fault, as after a change of the client's network.
+            // Reconnect without a fault, as when the client's network changes.
             196..199 => client.session.come_back(rng.one_in(2)),
             199 if rng.one_in(4) => client.retire(),
             _ => {}
@@ -274,7 +274,7 @@ impl Soak {
             .until(|numbers| numbers.sockets == 0 && numbers.connections <= numbers.refused[0]);
     }
 
-    /// Returns true if all clients have the same members and infos in their views, and every such
+    /// Returns true if all clients' views have the same members and info, and every such
     /// member except for the ghosts is a client.
     fn is_true(&mut self) -> bool {
         let mut members: HashMap<Room, BTreeSet<ClientIndex>> = HashMap::new();
