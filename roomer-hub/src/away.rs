@@ -103,8 +103,8 @@ impl Hub {
 }
 
 impl Tables {
-    /// Returns true if a connection has lost its socket ([`Input::Away`](crate::Input::Away)); false if
-    /// it is gone.
+    /// Returns true if a connection has lost its socket ([`Input::Away`](crate::Input::Away));
+    /// false if it was removed.
     #[must_use]
     pub fn is_away(&self, conn: ConnKey) -> bool {
         self.conns.get(conn).is_some_and(|conn| conn.is_away)

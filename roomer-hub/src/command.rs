@@ -9,7 +9,7 @@ use crate::keys::ConnKey;
 use crate::record::{Context, RareRecord, Record};
 
 impl Hub {
-    /// Executes a command, unless the connection that it names is gone.
+    /// Executes a command, unless the connection that it names was removed.
     pub(crate) fn command<'a>(&mut self, command: Command<'a>) -> Context<'a> {
         let empty = PacketRef::default();
         match command {
@@ -89,7 +89,7 @@ impl Hub {
         }
     }
 
-    /// Makes the sender of a command, if any, the subject. Returns false if the sender is gone.
+    /// Makes the sender of a command, if any, the subject. Returns false if the sender was removed.
     fn may_act_for(&mut self, from: Option<ConnKey>) -> bool {
         from.is_none_or(|conn| self.set_subject(conn))
     }

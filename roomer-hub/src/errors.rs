@@ -53,7 +53,8 @@ impl Hub {
             return self.send_error(conn, Some(dst), failure, Some(packet));
         }
         if self.tables.may_send_error(conn, now) {
-            // Sent before the `leave_ack` of a rejected join, so that the client has the reason by then.
+            // Send it before a rejected join's `leave_ack`, so that the client has the reason by
+            // then.
             let leave_ack = self.output.records.pop_if(|last| matches!(last, Record::LeaveAck));
             self.send_error(conn, None, failure, Some(packet));
             self.output.records.extend(leave_ack);

@@ -88,7 +88,7 @@ impl Hub {
     fn remove_guest(&mut self, guest: GuestKey) {
         let subject = self.output.subjects.len() as u32;
         self.output.subjects.push(self.tables.guest_tables.guests[guest].id());
-        // From the last seat to the first, so that no other seat moves.
+        // Remove from the last seat to the first, so that no other seat moves.
         while let Some(last) = self.tables.guest_tables.guests[guest].seats.len().checked_sub(1) {
             let (room, is_closed) = self.tables.leave_guest(guest, last);
             if is_closed {
@@ -131,7 +131,8 @@ impl Hub {
             self.rejected_peer_inputs.duplicate_id += 1;
             return;
         }
-        // Only after all checks, so that a rejected guest does not leave an empty room behind.
+        // Create the room after all checks, so that a rejected guest does not leave an empty room
+        // behind.
         let room = self.room_or_new(name);
         if known.is_some_and(|guest| self.tables.guest_seat_index(guest, room).is_some()) {
             return;

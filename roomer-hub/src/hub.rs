@@ -54,9 +54,9 @@ pub enum RegisterError {
 impl Hub {
     /// Handles one input at time `now` and returns the resulting actions.
     ///
-    /// `now` counts from any fixed origin. The same inputs always produce the same actions: the
-    /// hub reads no clock, draws no random numbers and does not depend on hash table order. An
-    /// input about a connection that is gone produces no actions.
+    /// `now` counts from any fixed origin. The same inputs always produce the same actions: the hub
+    /// reads no clock, draws no random numbers and does not depend on hash table order. An input
+    /// about a removed connection produces no actions.
     pub fn handle<'a>(&'a mut self, now: Duration, input: Input<'a>) -> Actions<'a> {
         // Cleared only here, because the previous actions borrow the output until the driver
         // has consumed them.
@@ -153,7 +153,7 @@ impl Hub {
         self.rejected
     }
 
-    /// Makes a connection the subject of the output. Returns false if the connection is gone.
+    /// Makes a connection the subject of the output. Returns false if the connection was removed.
     pub(crate) fn set_subject(&mut self, conn: ConnKey) -> bool {
         let Some(entry) = self.tables.conns.get(conn) else {
             return false;

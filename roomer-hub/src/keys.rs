@@ -44,7 +44,7 @@ macro_rules! define_keys {
 define_keys! {
     /// The key of a connection in the hub's tables.
     ///
-    /// Keys are generational: once the connection is gone, its key matches nothing, and never
+    /// Keys are generational: once the connection is removed, its key matches nothing, and never
     /// another connection. The default is the null key, which also matches nothing.
     pub struct ConnKey;
 

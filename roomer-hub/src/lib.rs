@@ -1,9 +1,9 @@
 //! Rooms as a pure state machine.
 //!
-//! The [`Hub`] manages connections, rooms, members, rules and limits. [`Hub::handle`] is its
-//! single entry point. It takes an [`Input`] (a connection opened, a packet was received, a
-//! connection is gone, a handler issued a command) and returns the resulting [`Action`]s (send,
-//! broadcast, call a handler, close). The driver, which owns the sockets, carries them out.
+//! The [`Hub`] manages connections, rooms, members, rules and limits. [`Hub::handle`] is its single
+//! entry point. It takes an [`Input`] (a connection opened, a packet was received, a connection has
+//! ended, a handler issued a command) and returns the resulting [`Action`]s (send, broadcast, call
+//! a handler, close). The driver, which owns the sockets, carries them out.
 //!
 //! The crate does not depend on sockets, clocks, threads, runtimes, randomness or hash table order.
 //! The time, ids and the hash key are arguments, so the same inputs always produce the same actions.

@@ -1,4 +1,4 @@
-//! Infos of members, and notices about members for extended clients.
+//! Member info, and notices about members for extended clients.
 //!
 //! Plain members of the same room receive the notices of the original protocol. In a room with
 //! both kinds of members, each change therefore causes two notices.

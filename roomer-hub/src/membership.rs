@@ -86,11 +86,12 @@ impl Hub {
         }
         let room = match existing {
             Some(room) => room,
-            // Only after all checks, so that a rejected join does not leave an empty room behind.
+            // Create the room after all checks, so that a rejected join does not leave an empty
+            // room behind.
             None => self.tables.insert_room(name, self.presence_of(name)),
         };
         self.tables.join(conn, room);
-        // After the join, so that the number of members includes the new one.
+        // Record this after the join, so that the number of members includes the new one.
         self.output.records.push(Record::Joined(room));
         self.acknowledge(conn, room, self.tables.members(room).len() > 1);
         Ok(())
@@ -122,20 +123,20 @@ impl Hub {
             // packets were handled.
             return self.output.records.push(Record::LeaveAck);
         };
-        // Before the `leave_ack`, so that the driver first flushes the room's pending messages
-        // to the connection.
+        // Record this before the `leave_ack`, so that the driver first flushes the room's pending
+        // messages to the connection.
         self.output.records.push(Record::Left(room));
         self.output.records.push(Record::LeaveAck);
         self.leave_seat(conn, seat_index);
     }
 
-    /// Removes a connection from all rooms and from the tables, and makes it the subject.
-    /// Returns false if the connection is gone already.
+    /// Removes a connection from all rooms and from the tables, and makes it the subject. Returns
+    /// false if the connection was already removed.
     pub(crate) fn remove(&mut self, conn: ConnKey) -> bool {
         if !self.set_subject(conn) {
             return false;
         }
-        // From the last seat to the first, so that no other seat moves.
+        // Remove from the last seat to the first, so that no other seat moves.
         while let Some(seat) = self.tables.conns[conn].seats.last() {
             self.output.records.push(Record::Left(seat.room));
             self.leave_seat(conn, self.tables.conns[conn].seats.len() - 1);

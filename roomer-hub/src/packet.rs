@@ -25,7 +25,7 @@ impl Hub {
         }
         // A packet that the application has just allowed took its tokens when it arrived.
         let is_new = authorization == Authorization::Required;
-        // Before the rules, so that packets rejected by them count too.
+        // Count before applying the rules, so that packets rejected by them count too.
         if self.has_rates
             && is_new
             && !self.tables.buckets_mut(conn).take_packet(&self.config, now, packet)
@@ -59,7 +59,8 @@ impl Hub {
                 self.leave(conn, packet.room);
                 return Ok(());
             }
-            // The Go original forwards these, which lets a client forge joins and leaves of others.
+            // The Go original forwards these, which allows a client to forge others' joins and
+            // leaves.
             event if is_reserved(event) => return Err(RejectReason::Reserved),
             event if self.config.extended && is_extended(event) => {
                 return self.extended_event(now, conn, packet, authorization);
@@ -124,7 +125,7 @@ impl Hub {
         reason: RejectReason,
     ) {
         self.rejected.count(reason);
-        // Reported before the close below, so that the client receives the reason first.
+        // Report it before the close below, so that the client receives the reason first.
         self.report_refused(now, conn, packet, reason);
         let Some(rate) = self.config.violation_rate.filter(|_| reason.is_violation()) else {
             return;

@@ -154,7 +154,7 @@ impl RoomGuests {
         });
         let entry = &mut self.peers[index];
         change(entry);
-        // Removed immediately, so that broadcasts are not sent to nodes without members.
+        // Remove it immediately, so that broadcasts are not sent to nodes without members.
         if entry.guests == 0 && entry.count == 0 {
             self.peers.swap_remove(index);
         }

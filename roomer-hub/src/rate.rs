@@ -71,8 +71,8 @@ impl Bucket {
         if missing > capacity {
             return false;
         }
-        // Only updated on success, so that a client that keeps exceeding the rate is still
-        // admitted occasionally.
+        // Update only on success, so that a client that keeps exceeding the rate is still admitted
+        // occasionally.
         self.full_at = now + missing;
         true
     }

@@ -138,7 +138,7 @@ impl ErrorPacket {
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     pub(crate) records: Vec<Record>,
-    /// The id of the connection that the input is about. The connection may be gone.
+    /// The id of the connection that the input is about. The connection may already be removed.
     pub(crate) subject: Option<ConnId>,
     /// The ids of the guests removed by the input, for [`RareRecord::GuestLeft`].
     pub(crate) subjects: Vec<ConnId>,

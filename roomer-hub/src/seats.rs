@@ -42,8 +42,8 @@ impl Seats {
             }
             Seats::Many(seats) => {
                 let removed = seats.swap_remove(index);
-                // Converted at one seat, not at two, so that switching rooms does not allocate
-                // each time.
+                // Convert at one seat, not at two, so that switching rooms does not allocate each
+                // time.
                 if let [last] = seats[..] {
                     *self = Seats::Few(1, [last, Seat::default()]);
                 }

@@ -1,4 +1,4 @@
-//! Infos and users of members on other nodes.
+//! The info and users of members on other nodes.
 
 #[path = "support/net.rs"]
 mod net;

@@ -312,7 +312,7 @@ fn requests_cross_nodes_and_only_the_receiver_answers() {
     let reply = ["@a: root roomer:reply dst=@a:1 src=@G ?"];
     assert_eq!(it.peer_sends("roomer:reply", "@G", "@a:1"), reply);
     assert_eq!(it.peer_sends("roomer:reply", "@G", "@a:1"), NOTHING, "twice");
-    // The receiver's server answers if the receiver is gone.
+    // The receiver's server answers if the receiver has disconnected.
     it.send(ann, "where", "@G:2");
     assert_eq!(
         it.peer_sends("roomer:error", "", "@a:2"),

@@ -15,8 +15,8 @@
 //!
 //! 1. `connection/`: the sender's task reads bytes, decodes packets and passes them to the hub. It
 //!    also runs the application's rules and handlers, outside the lock.
-//! 2. `core/`: under the lock, the hub decides about the packet. A message to a room is encoded
-//!    once and added to the room's batch.
+//! 2. `core/`: under the lock, the hub accepts or rejects the packet. A message to a room is
+//!    encoded once and added to the room's batch.
 //! 3. `outbound/`: batches move to the members' outboxes, and the sender's task writes the outboxes
 //!    to the sockets (`shared/flush.rs`). A receiver's own task takes over only when its socket is full.
 //!

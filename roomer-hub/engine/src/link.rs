@@ -115,7 +115,8 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
     /// Handles the broker's events and the machine's deadlines. Returns true if there may be more
     /// events.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
-        // Collected before the lock is taken, so that many frames cost one lock and one flush.
+        // Collect the frames before taking the lock, so that many frames cost one lock and one
+        // flush.
         while self.events.len() < MAX_EVENTS
             && let Poll::Ready(event) = self.carrier.poll_event(cx)
         {
@@ -175,7 +176,8 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
         let Some(state) = &mut core.cluster else { return };
         // A clone shares the bytes, which the journal keeps until the peers have applied them.
         state.machine.publish(now, |to, frame| self.carrier.publish(to, frame.clone()));
-        // Registered under the lock, so that the next input with something to publish wakes this task.
+        // Register under the lock, so that the next input with something to publish wakes this
+        // task.
         state.link = Some(cx.waker().clone());
     }
 

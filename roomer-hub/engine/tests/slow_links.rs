@@ -34,7 +34,7 @@ fn send(world: &World, to: &Client, bytes: usize) {
     assert!(world.server().send(id, "state", vec![7; bytes]));
 }
 
-/// Lets a client's socket accept `bytes` in every `period` until it has accepted `count` bytes.
+/// Makes a client's socket accept `bytes` in every `period` until it has accepted `count` bytes.
 fn trickle(world: &mut World, client: &Client, count: usize, bytes: usize, period: Duration) {
     for _ in 0..count.div_ceil(bytes) {
         client.stall(bytes);

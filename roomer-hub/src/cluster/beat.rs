@@ -15,8 +15,8 @@ const RECENT_START: Duration = Duration::from_secs(60);
 impl Cluster {
     pub(super) fn send_beat_if_due(&mut self) {
         if self.is_up && self.beat_at <= self.now {
-            // Relative to now, so that a node that was suspended does not send all the heartbeats
-            // it missed.
+            // Computed from now, so that a node resuming from suspension does not send all the
+            // heartbeats it missed.
             self.beat_at = self.now + self.config.beat;
             self.send_beat();
         }

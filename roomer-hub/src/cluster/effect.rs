@@ -29,7 +29,7 @@ pub enum Input {
     Frame(Bytes),
     /// A deadline of the state machine has passed; see [`Cluster::wake_at`](super::Cluster::wake_at).
     Tick,
-    /// The node is stopping. Its peers are notified, so that they need not wait for a timeout.
+    /// The node is stopping. Its peers are notified and need not wait for a timeout.
     Stop,
 }
 

@@ -203,7 +203,7 @@ impl Outgoing {
             }
         }
         if self.published == self.sealed {
-            // Sealed as late as possible, so that a slow broker receives fewer and larger frames.
+            // Seal as late as possible, so that a slow broker receives fewer and larger frames.
             self.seal(sealing);
         }
         let index = self.index(self.published + 1)?;

@@ -29,8 +29,8 @@ impl Cluster {
             }
             is_sent
         };
-        // Before the streams: a late heartbeat looks like silence, and a late request prolongs a
-        // hole.
+        // Publish these before the streams: a late heartbeat looks like a dead node, and a late
+        // request prolongs a hole.
         while let Some((subject, frame)) = self.control.front() {
             if !send(*subject, frame) {
                 return;

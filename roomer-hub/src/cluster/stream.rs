@@ -46,7 +46,7 @@ impl Cluster {
             if is_part {
                 return Ok(());
             }
-            // Joined into one buffer, so that names and packets can be slices of it.
+            // Join them into one buffer, so that names and packets can be slices of it.
             body = std::mem::take(partial).into();
         }
         let mut items = Items::new(&body);

@@ -48,7 +48,7 @@ impl Hub {
         if number.is_none() || !has_extended {
             return;
         }
-        // Only one of the two actions includes the peers, so that they receive the message once.
+        // Only one of the two actions includes the peers, so they receive the message once.
         let is_from_peer = matches!(record, Record::Rare(RareRecord::Broadcast(_)));
         let is_forwarded = !has_plain && !is_from_peer;
         let has_except = matches!(record, Record::Rare(RareRecord::BroadcastExcept(_)));

@@ -103,7 +103,7 @@ impl Tables {
         self.names.find(self.key.hash(name), |&room| *rooms[room].name == *name).copied()
     }
 
-    /// Returns the id of a connection; `None` if it is gone.
+    /// Returns the id of a connection; `None` if it was removed.
     #[must_use]
     pub fn conn_id(&self, conn: ConnKey) -> Option<ConnId> {
         self.conns.get(conn).map(|conn| conn.id)
@@ -116,7 +116,7 @@ impl Tables {
         self.conns.get(conn).map(|conn| Duration::from_nanos(conn.opened_at))
     }
 
-    /// Returns true if a connection speaks the extended protocol, and false if it is gone.
+    /// Returns true if a connection uses the extended protocol, and false if it was removed.
     #[must_use]
     pub fn is_extended(&self, conn: ConnKey) -> bool {
         self.conns.get(conn).is_some_and(|conn| conn.extended)

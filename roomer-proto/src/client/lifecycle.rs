@@ -162,7 +162,8 @@ impl Client {
     /// every other call until it returns `None`, and at the [deadline](Self::deadline). `random`
     /// sets the jitter of the delay before the next attempt.
     pub fn poll(&mut self, now: Duration, random: u64) -> Option<Need> {
-        // First, so that the driver drops a lost connection before it opens the next one.
+        // Check this first, so that the driver drops a lost connection before it opens the next
+        // one.
         if self.must_disconnect {
             self.must_disconnect = false;
             return Some(Need::Disconnect);
@@ -262,7 +263,7 @@ impl Client {
     pub fn progressed(&mut self, now: Duration) {
         if let Some(socket) = self.socket.as_mut().filter(|socket| socket.is_probing) {
             // Only while a probe is pending: progress on a large message shows that the probe is
-            // queued behind it, not that the server is gone.
+            // queued behind it, not that the server is unreachable.
             socket.due = socket.due.max(now + self.options.answer_timeout);
         }
     }

@@ -66,8 +66,8 @@ impl Members {
         self.details(id)?.user.as_deref()
     }
 
-    /// Returns true if a member has lost its connection and may return to its session, in a room that
-    /// announces it. The client itself is never away.
+    /// Returns true if a member has lost its connection and may return to its session, in a room
+    /// that announces it. The client itself is never reported as away.
     #[must_use]
     pub fn is_away(&self, id: &ConnId) -> bool {
         self.details(id).is_some_and(|details| details.is_away)

@@ -170,7 +170,7 @@ impl Outbox {
     }
 
     fn fits(&self, limits: Limits) -> bool {
-        // Does not count the next packet, so that a packet longer than the limit can still be sent.
+        // Do not count the next packet, so that a packet longer than the limit can still be sent.
         self.sent_bytes <= limits.bytes && self.window.is_none_or(|window| self.sent.len() < window)
     }
 
@@ -191,8 +191,8 @@ impl Outbox {
     /// Commits an item, which fixes its place in the send order. Returns its number.
     pub(super) fn commit(&mut self, now: Duration, item: Item) -> u64 {
         self.sent_bytes += item.bytes.len();
-        // A small packet counts as one kilobyte, so that 64 of them trigger a request for
-        // confirmation too.
+        // A small packet counts as one kilobyte, so 64 of them trigger a request for confirmation
+        // too.
         self.unprobed += item.bytes.len().max(PACKET_BYTES);
         self.probe_at.get_or_insert(now + PROBE_DELAY);
         self.must_ask |= self.unprobed >= PROBE_BYTES;
@@ -308,8 +308,8 @@ impl Outbox {
                 }
             }
         }
-        // Doubled by each confirmation, as in slow start, so that reconnecting clients do not flood
-        // an overloaded server with their backlogs.
+        // Double it with each confirmation, as in slow start, so that reconnecting clients do not
+        // flood an overloaded server with their backlogs.
         self.window = self.window.map(|window| (2 * window).min(LARGEST_WINDOW));
         if !self.pace.is_zero() && now > self.relax_at {
             self.pace = if self.pace > FIRST_PACE { self.pace / 2 } else { Duration::ZERO };

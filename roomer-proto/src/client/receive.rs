@@ -178,7 +178,7 @@ impl Client {
         }));
         self.opened(now, hello.id, is_resumed);
         if !is_resumed {
-            // Before the joins, so that members receive the info along with the join.
+            // Send the info before the joins, so that members receive the info along with the join.
             self.send_info();
         }
         self.request_rooms(is_resumed);
@@ -300,7 +300,7 @@ impl Client {
         if is_first {
             return self.events.push_back(Event::Joined { room });
         }
-        // Reports the difference, so that lists kept by the application stay correct.
+        // Report the difference, so that lists kept by the application stay correct.
         let gone = |id: &&ConnId| Some(**id) != previous_id && !entry.members.contains(id);
         let left: Vec<ConnId> = before.ids().filter(gone).copied().collect();
         let new = |other: &&ConnId| **other != id && !before.contains(other);

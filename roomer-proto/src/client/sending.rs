@@ -56,7 +56,8 @@ impl Client {
             return Err(SendError::TooLarge);
         }
         let is_open = self.state == State::Open && entry.is_open(now >= self.grace_end);
-        // Only if nothing is queued, so that a message never overtakes an earlier one.
+        // Send immediately only if nothing is queued, so that a message never overtakes an earlier
+        // one.
         if is_open && self.outbox.is_free(limits) {
             let item = item(packet, kind);
             self.outbox.commit(now, item);
@@ -75,7 +76,7 @@ impl Client {
     /// of a field.
     pub(super) fn most_bytes(&self) -> usize {
         let announced = self.session.as_ref().map_or(usize::MAX, |session| session.max_message);
-        // Also limited by the protocol, so that encoding cannot panic.
+        // Check the protocol's own limit too, so that encoding cannot panic.
         announced.min(u32::MAX as usize)
     }
 

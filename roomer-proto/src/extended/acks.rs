@@ -42,7 +42,7 @@ impl AckSchedule {
     /// Counts a packet of `bytes` bytes that was received at `now`.
     pub fn received(&mut self, now: Duration, bytes: usize) {
         self.count += 1;
-        // Saturating, so that a caller that never acknowledges cannot cause a panic.
+        // Saturate, so that a caller that never acknowledges cannot cause a panic.
         self.packets = self.packets.saturating_add(1);
         self.bytes = self.bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
         let is_due = self.packets >= MAX_PACKETS || self.bytes >= MAX_BYTES;
@@ -87,7 +87,7 @@ fn nanos(at: Duration) -> NonZeroU64 {
 /// ```
 #[must_use]
 pub fn parse_count(payload: &[u8]) -> Option<u64> {
-    // Only the canonical form is valid, so that clients in all languages accept the same counts.
+    // Accept only the canonical form, so that clients in all languages accept the same counts.
     let is_canonical = payload.first().is_some_and(|&digit| digit != b'0' || payload.len() == 1);
     let is_digits = payload.iter().all(u8::is_ascii_digit);
     let text = core::str::from_utf8(payload).ok().filter(|_| is_canonical && is_digits)?;

@@ -40,7 +40,7 @@ impl SessionToken {
         let digits: &[u8; 32] = digits.as_bytes().try_into().ok()?;
         let mut secret = [0; 16];
         for (byte, pair) in secret.iter_mut().zip(digits.chunks_exact(2)) {
-            // Lower case only, so that each token has exactly one textual form, like an id.
+            // Accept only lower case, so that each token has exactly one textual form, like an id.
             *byte = (digit(pair[0])? << 4) | digit(pair[1])?;
         }
         Some(SessionToken { id: ConnId::parse(id)?, secret })

@@ -237,7 +237,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
         let Some(head) = FrameHead::parse(self.session.rest())? else {
             return Ok(None);
         };
-        // Checked before the payload is buffered, so that an announced length costs no memory.
+        // Check it before buffering the payload, so that an announced length costs no memory.
         self.session.admit(&head, self.limits)?;
         if !self.fill_buffer(|_| head.frame_len()) {
             return Ok(None);
@@ -264,7 +264,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             if rest.is_empty() {
                 return false;
             }
-            // Takes nothing beyond this frame, so that the frames after it are parsed in place.
+            // Take nothing beyond this frame, so that the frames after it are parsed in place.
             let more = &rest[..rest.len().min(needed - available)];
             session.unfinished_mut().push(more, needed);
             self.at += more.len();

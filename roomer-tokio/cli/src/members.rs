@@ -13,7 +13,8 @@ use crate::output::{Output, Profile};
 
 pub(crate) async fn run(args: Members, output: &Output) -> Result<(), Failure> {
     let Connection { client, mut events } = args.connect.open().await?;
-    // Installed only now, so that a signal during connecting ends the process immediately.
+    // Install the handler only now, so that a signal during connecting ends the process
+    // immediately.
     let mut stop = pin!(shutdown_signal());
     let room = args.connect.join(&client, &args.room).await?;
     let own = client.id();

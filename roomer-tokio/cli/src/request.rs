@@ -15,7 +15,7 @@ pub(crate) async fn run(args: Request, output: &Output) -> Result<(), Failure> {
         Some(to) => room.request_to(to, &args.event, payload, timeout).await?,
         None => room.request(&args.event, payload, timeout).await?,
     };
-    // Written before the close, which may take a while, so that a reader of the output has it
+    // Write it before the close, which may take a while, so that a reader of the output has it
     // immediately.
     output.answer(&answer)?;
     client.close().await;

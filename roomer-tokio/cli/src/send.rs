@@ -17,7 +17,7 @@ const RETRY: Duration = Duration::from_millis(10);
 
 pub(crate) async fn run(args: Send, output: &Output) -> Result<(), Failure> {
     let to = args.connect.receiver(args.to.as_deref())?;
-    // Read before the connection is opened, so that the connection does not wait for the input.
+    // Read before opening the connection, so that the connection does not wait for the input.
     let payload = if args.lines { None } else { Some(args.payload.read()?) };
     let Connection { client, events } = args.connect.open().await?;
     let room = args.connect.join(&client, &args.room).await?;

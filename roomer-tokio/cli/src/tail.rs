@@ -14,7 +14,8 @@ pub(crate) async fn run(args: Tail, output: &Output) -> Result<(), Failure> {
     let url = &args.connect.url;
     let Connection { client, mut events } =
         if args.wait { args.connect.start()? } else { args.connect.open().await? };
-    // Installed only now, so that a signal during connecting ends the process immediately.
+    // Install the handler only now, so that a signal during connecting ends the process
+    // immediately.
     let mut stop = pin!(shutdown_signal());
     let join = |room: &String| match args.history {
         Some(last) => client.join_with_history(room, last),

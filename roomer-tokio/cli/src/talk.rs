@@ -31,7 +31,8 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
         return Err(Failure::Input("talk is for people: tail and send have --json".into()));
     }
     let Connection { client, mut events } = args.connect.open().await?;
-    // Installed only now, so that a signal during connecting ends the process immediately.
+    // Install the handler only now, so that a signal during connecting ends the process
+    // immediately.
     let mut stop = pin!(shutdown_signal());
     if let Some(name) = &args.name {
         let info = Info::new(&json!({ "name": name }).to_string());
@@ -77,7 +78,7 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
-            // Fails only if the terminal is gone.
+            // Fails only if the terminal was closed.
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
             // Also disables bracketed paste, and ends the line with the prompt.
             let _ = writeln!(std::io::stdout(), "{PASTE_OFF}");

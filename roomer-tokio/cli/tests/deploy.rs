@@ -28,7 +28,7 @@ impl Notifications {
     fn at(path: &TempFile) -> Notifications {
         std::fs::remove_file(path.path()).unwrap();
         let socket = UnixDatagram::bind(path.path()).unwrap();
-        // Lets the test fail if the server never sends a notification.
+        // Make the test fail if the server never sends a notification.
         socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         Notifications(socket)
     }

@@ -1,4 +1,4 @@
-//! Tests of the webhooks of `roomer serve` that decide about clients and joins.
+//! Tests of the webhooks of `roomer serve` that authorize clients and joins.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;

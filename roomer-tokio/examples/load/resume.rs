@@ -187,8 +187,8 @@ impl Returns {
         Ok(())
     }
 
-    /// Lets the plain observers send messages to all rooms. Members with a socket receive them: the
-    /// other observers, and `clients` clients.
+    /// Makes the plain observers send messages to all rooms. Members with a socket receive them:
+    /// the other observers, and `clients` clients.
     fn talk(
         &mut self,
         net: &mut Net,

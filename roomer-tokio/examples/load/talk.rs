@@ -229,7 +229,7 @@ impl Talk {
         }
     }
 
-    /// Lets the members send for some time.
+    /// Makes the members send for some time.
     fn go_on(&mut self, net: &mut Net, time: Duration, pace: &mut Option<Pace>) -> io::Result<()> {
         let (start, mut progress, before) = (Instant::now(), Progress::new(), self.delivered);
         while start.elapsed() < time {

@@ -40,7 +40,7 @@ pub(crate) fn poll<T>(
     }
 }
 
-/// Runs code of the application and catches a panic, so that only one connection is affected.
+/// Runs application code and catches a panic, which then affects only one connection.
 pub(crate) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, HandlerPanic> {
     // No lock of the engine is held here, so a panic can leave only the application's values half
     // changed.

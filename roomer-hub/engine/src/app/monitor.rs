@@ -246,7 +246,7 @@ mod recorder {
         }
 
         fn wake_by_ref(self: &Arc<Self>) {
-            // Cloned, so that the lock is not held while the task is woken.
+            // Clone it, so that the lock is not held while the task is woken.
             let (task, thread) = self.task().clone();
             self.was_woken.store(true, Relaxed);
             if thread != thread::current().id() && self.is_observed.load(Relaxed) {

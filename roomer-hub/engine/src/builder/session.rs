@@ -31,10 +31,10 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Lets extended members of rooms know which others are away: their clients have lost their sockets,
-    /// and may return within the [`resume_window`](Self::resume_window). `pattern` is a room's name, or a
-    /// prefix of names followed by `*`. Default: no room announces it, and a client that returns in time
-    /// was never away for others.
+    /// Lets extended members of rooms know which others are away: their clients have lost their
+    /// sockets, and may return within the [`resume_window`](Self::resume_window). `pattern` is a
+    /// room's name, or a prefix of names followed by `*`. Default: no room announces it, and a
+    /// client that returns in time is not reported as away to others.
     ///
     /// It costs a notice for each other member of the room, twice for each lost socket. Rooms whose
     /// [`presence`](Self::presence) is not full do not show others, and do not announce it. Plain members

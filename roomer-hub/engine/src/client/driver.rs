@@ -18,7 +18,7 @@ use super::requests::{self, Handlers};
 use super::runtime::{Incoming, MessageSocket, Runtime};
 use super::shared::{Dispatched, Inner, Shared};
 
-/// The size of the read buffer. It is on the stack, so that an idle client allocates none.
+/// The size of the read buffer. It is on the stack, so an idle client does not allocate one.
 const READ_BYTES: usize = 16 * 1024;
 
 /// The number of steps after which the task yields.
@@ -71,8 +71,8 @@ impl<R: Runtime> Future for Driver<R> {
 
 impl<R: Runtime> Driver<R> {
     pub(super) fn new(shared: Arc<Shared>, target: Target, handlers: Handlers) -> Self {
-        // A weak reference, so that a client without handles is dropped while the platform still holds
-        // the callback.
+        // Use a weak reference, so that a client without handles is dropped while the platform
+        // still holds the callback.
         let weak = Arc::downgrade(&shared);
         let watch = R::watch(Arc::new(move || {
             if let Some(shared) = weak.upgrade() {
@@ -154,7 +154,7 @@ impl<R: Runtime> Driver<R> {
         }
         let mut due = Dispatched::default();
         inner.dispatch(&mut due);
-        // Registered under the same lock as the calls above, so that no change by a handle is missed.
+        // Register under the same lock as the calls above, so that no change by a handle is missed.
         if !inner.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             inner.driver = Some(cx.waker().clone());
         }
@@ -252,7 +252,7 @@ impl<R: Runtime> Driver<R> {
             let now = self.shared.now();
             self.shared.lock().machine.progressed(now);
             if self.written == self.out.len() {
-                // Freed, so that an idle client keeps no buffer.
+                // Free the buffer, which an idle client does not need.
                 (self.out, self.written) = (Vec::new(), 0);
             }
         }

@@ -122,7 +122,7 @@ impl<R> Client<R> {
             if let (State::Open, Some(id)) = (inner.machine.state(), inner.machine.id()) {
                 return Poll::Ready(Ok(id));
             }
-            // Registered under the lock of the check, so that no change in between is missed.
+            // Register under the same lock as the check, so that no change in between is missed.
             inner.wait(cx.waker());
             Poll::Pending
         })
@@ -141,8 +141,8 @@ impl<R> Client<R> {
         self.open.shared.lock().machine.id()
     }
 
-    /// Returns true if the server supports the extended protocol, so that the client's session survives
-    /// the loss of a connection.
+    /// Returns true if the server supports the extended protocol, in which case the client's
+    /// session survives the loss of a connection.
     #[must_use]
     pub fn is_extended(&self) -> bool {
         self.open.shared.lock().machine.is_extended()

@@ -96,7 +96,7 @@ impl Room {
         let (shared, name) = (self.shared().clone(), self.name());
         let request = shared.call(|inner, now| {
             let request = inner.machine.request(now, name, event, to, payload, timeout)?;
-            // Inserted under the same lock, so that no answer can arrive before its slot exists.
+            // Insert it under the same lock, so that no answer can arrive before its slot exists.
             inner.answers.0.insert(request, Slot::default());
             Ok(request)
         });
@@ -159,7 +159,7 @@ impl Drop for RequestFuture {
     fn drop(&mut self) {
         if let Ok(request) = self.request {
             let mut inner = self.shared.lock();
-            // After the answer the slot is gone, and there is nothing to cancel.
+            // Once answered, the request has no slot, and there is nothing to cancel.
             if inner.answers.0.remove(&request).is_some() {
                 inner.machine.cancel(request);
             }

@@ -68,7 +68,7 @@ impl Established {
         // If there are no bytes, a handler has completed, which does not show that the client has
         // received its new token.
         let has_received = !bytes.is_empty();
-        // The lock is held while the messages of one read are handled, so that their broadcasts form
+        // Hold the lock while the messages from one read are handled, so that their broadcasts form
         // one batch. Dispatching releases it around each handler.
         let mut core = shared.core();
         core.counts.bytes_in += bytes.len() as u64;

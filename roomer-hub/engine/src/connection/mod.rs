@@ -217,8 +217,8 @@ impl Connection {
         if open.has_requests() {
             open.poll_requests(writer, now, cx);
         }
-        // Also polled while a handler is pending, so that the receiver is released when the pause has
-        // expired.
+        // Poll this while a handler is pending too, so that the receiver is released when the pause
+        // has expired.
         let is_paused = open.activity.poll_paused(now, cx);
         if open.activity.is_pending() {
             return match open.resume_call(writer, now, cx) {
@@ -357,7 +357,8 @@ impl Connection {
         if let State::Done = self.state {
             return;
         }
-        // Done first, so that no other task writes to the socket, and paused senders are released.
+        // Do this first, so that no other task writes to the socket, and paused senders are
+        // released.
         self.abandon_handover();
         if !matches!(self.state, State::HandedOver) {
             self.writer.discard();
@@ -374,8 +375,8 @@ impl Connection {
             }
         }
         self.state = State::Done;
-        // Done last: when the last socket is no longer counted, a drain completes and the process may
-        // exit.
+        // Do this last: when the last socket is no longer counted, a drain completes and the
+        // process may exit.
         self.shared
             .lifecycle
             .leave(self.place, self.shared.options().handshake.address(self.peer.get()));

@@ -244,7 +244,7 @@ impl Connection {
             drop(core);
             return self.refuse_at_shutdown(now, response.is_empty());
         }
-        // Queued before the hub opens the connection, so that the response precedes `join_ack`.
+        // Queue it before the hub opens the connection, so that the response precedes `join_ack`.
         self.writer.push(Chunk::complete(response));
         // `hello` also precedes `join_ack`; the bytes after it belong to the session.
         if compression.is_shared {
@@ -269,7 +269,7 @@ impl Connection {
         core.counts.opened += 1;
         let info = ConnInfo::new(key, id, credentials, self.peer.clone());
         core.arrived(&info);
-        // After `arrived`, so that the new connection is counted as the newest of its user.
+        // Do this after `arrived`, so that the new connection counts as its user's newest.
         core.limit_user(now, &info, shared.options().max_connections_per_user);
         if let Some(token) = session.and_then(|session| session.resume?.token) {
             core.report_elsewhere(now, &token, info.user().map(|user| &**user));

@@ -1,4 +1,4 @@
-//! The read buffer: one per thread, so that an idle connection allocates none.
+//! The read buffer: shared by a thread's connections, so an idle one does not allocate one.
 
 use std::cell::Cell;
 

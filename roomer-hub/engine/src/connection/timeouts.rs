@@ -144,15 +144,15 @@ impl Connection {
             };
         }
         let flush_at = open.flush_at.map(Duration::from);
-        // `Later` instead of `Again`, so that other connections run in between.
+        // Return `Later` instead of `Again`, so that other connections run in between.
         if has_more || flush_at.is_some_and(|at| now >= at) {
             return Step::Later;
         }
         let pause = open.activity.get().and_then(|parts| parts.pause.as_ref());
         let others =
             [slow.map(|verdict| verdict.poll_at), pause.map(|pause| pause.until), flush_at];
-        // Freed only when the task waits, so that a busy connection does not free and allocate between
-        // steps.
+        // Free buffers only when the task waits, so that a busy connection does not free and
+        // allocate between steps.
         open.activity.free_if_over();
         let next = deadlines.iter().filter_map(|(_, at)| *at);
         let next = next.chain(others.into_iter().flatten());

@@ -182,7 +182,7 @@ impl Core {
         if !tables.find_room(from).is_some_and(|room| tables.is_member(conn, room)) {
             return false;
         }
-        // Leaves first, so that a connection that has reached its room limit can be moved.
+        // Leave first, so that a connection that has reached its room limit can be moved.
         for command in [Command::Leave { conn, room: from }, Command::Join { conn, room: to }] {
             self.apply(now, Input::Command(command), None);
         }

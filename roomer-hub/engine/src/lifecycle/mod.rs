@@ -94,7 +94,7 @@ impl Lifecycle {
         replaced: Option<Replaced>,
     ) -> Result<(), StatusCode> {
         let mut state = lock(&self.state);
-        // Checked and counted under one lock, so that two handshakes cannot both take the last place.
+        // Check and count under one lock, so that two handshakes cannot both take the last place.
         state.check(to, admission, replaced)?;
         state.counts.leave(SocketKind::Handshake, from);
         state.counts.enter(SocketKind::Connection, to);
@@ -117,7 +117,7 @@ impl Lifecycle {
         admission: &AdmissionLimits,
     ) -> Result<(), StatusCode> {
         let mut state = lock(&self.state);
-        // Uncounted first, so that the socket is not counted twice against the limits.
+        // Decrement first, so that the socket is not counted twice against the limits.
         state.counts.leave(SocketKind::Handshake, from);
         let allowed = state.counts.check(SocketKind::Handshake, to, admission, None);
         state.counts.enter(SocketKind::Handshake, if allowed.is_ok() { to } else { from });

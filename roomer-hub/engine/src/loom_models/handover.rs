@@ -13,7 +13,7 @@ use crate::outbound::socket_writer::SocketWriter;
 use crate::session::handover::{Handover, HandoverError};
 use crate::sync::{Mutex, lock};
 
-/// Stands for the session. Not `Clone`, so that it exists only once.
+/// Represents the session. It is not `Clone`, so only one can exist.
 struct Token;
 
 type Place = Arc<Handover<Token>>;

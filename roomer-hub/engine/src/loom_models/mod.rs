@@ -126,7 +126,7 @@ fn run_own_task(writer: &SocketWriter) {
     }));
 }
 
-/// Stands for the engine's lock, and records the order in which bytes were queued under it.
+/// Represents the engine's lock, and records the order in which bytes were queued under it.
 type Order = Mutex<Vec<u8>>;
 
 fn send(order: &Order, writer: &SocketWriter, bytes: &'static [u8]) {

@@ -24,8 +24,8 @@ impl Connection {
     {
         let mut unstarted = Some((sleep, spawn));
         poll_fn(move |cx| {
-            // Started at the first poll, so that a future that is never polled leaves nothing behind, and
-            // since a runtime's `spawn` works only within the runtime.
+            // Start at the first poll, so that a future that is never polled leaves nothing behind,
+            // and since a runtime's `spawn` works only within the runtime.
             if let Some((sleep, spawn)) = unstarted.take() {
                 let server = Server(self.shared.clone());
                 if let Some(timers) = server.run_timers_on_demand(sleep) {

@@ -98,7 +98,7 @@ impl Shared {
         lock(&self.core)
     }
 
-    /// Returns the parts needed to decide about requests.
+    /// Returns the parts needed to accept or reject requests.
     pub(crate) fn handshake(&self) -> ServerHandshake<'_> {
         ServerHandshake {
             options: &self.options.handshake,

@@ -184,7 +184,7 @@ impl TimerQueue {
                 if sleep.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());
                 }
-                // Checked and registered under one lock, so that a timer set in between is not missed.
+                // Check and register under one lock, so that a timer set in between is not missed.
                 let mut table = lock(&self.0);
                 let first = table.first().map(Key::at);
                 let is_earlier = first.is_some_and(|first| next.is_none_or(|next| next > first));

@@ -12,7 +12,7 @@ use crate::cluster::{Cluster, Loss};
 use crate::tables::Tables;
 
 impl Cluster {
-    /// Gives up, delivers, places and submits messages in all rooms with pending changes.
+    /// Drops, delivers, places and submits messages in all rooms with pending changes.
     pub(in crate::cluster) fn advance_orders(&mut self) {
         while let Some(name) = self.orders.dirty.pop_first() {
             self.bound_messages(&name);
@@ -76,7 +76,7 @@ impl Cluster {
         });
     }
 
-    /// Gives up a message and reports the loss. Does nothing if the message is unknown.
+    /// Drops a message and reports the loss. Does nothing if the message is unknown.
     pub(super) fn lose(&mut self, name: &str, node: NodeId, number: u64) {
         let room = self.orders.room_mut(name);
         let Some(message) = room.remove(node, number) else { return };
@@ -97,7 +97,7 @@ impl Cluster {
                 let room = || name.into();
                 self.effects.extend(src.map(|id| Effect::Renewed { id, room: room() }));
             }
-            // Applies to stopped peers too: not every room shows who leaves, and applications
+            // This applies to stopped peers too: not every room shows who leaves, and applications
             // are not members.
             Loss::Close => self.effects.push(Effect::Close { room: Some(name.into()) }),
             Loss::Count => {}
@@ -106,8 +106,8 @@ impl Cluster {
         self.report(Event::Gap { node, name: name_of_node, room, frames: None });
     }
 
-    /// Advances the age of messages and places. Gives up messages whose place did not arrive in
-    /// time, and removes the state of rooms without members.
+    /// Advances the age of messages and places. Drops messages whose place did not arrive in time,
+    /// and removes the state of rooms without members.
     pub(in crate::cluster) fn age_orders(&mut self, tables: &Tables, passed: Duration) {
         let (me, dead_after) = (self.me, self.config.dead_after);
         let mut lost = Vec::new();

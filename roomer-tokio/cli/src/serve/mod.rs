@@ -140,8 +140,8 @@ impl Plan {
             }
             None => None,
         };
-        // Installed before the log line, so that a supervisor may send a signal as soon as it reads
-        // that the server listens.
+        // Install it before the log line, so that a supervisor may send a signal as soon as it
+        // reads that the server listens.
         let stop = shutdown_signal();
         let stop = async {
             stop.await;
@@ -183,7 +183,7 @@ impl Plan {
         if let Some(events) = events {
             events.finish().await;
         }
-        // Kept until now, so that operators can observe the drain.
+        // Keep it until now, so that operators can observe the drain.
         if let Some(operator) = operator {
             operator.abort();
         }

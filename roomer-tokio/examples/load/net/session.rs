@@ -162,8 +162,8 @@ impl Net {
         Ok(())
     }
 
-    /// Lets connections whose sockets were cut resume their sessions, up to the limit of concurrent
-    /// handshakes. They are opened in the following turns.
+    /// Makes connections whose sockets were cut resume their sessions, up to the limit of
+    /// concurrent handshakes. They are opened in the following turns.
     pub fn come_back(&mut self, conns: std::ops::Range<usize>) -> io::Result<()> {
         for session in self.conns[conns.clone()].iter_mut().filter_map(|c| c.session.as_mut()) {
             session.is_returning = true;

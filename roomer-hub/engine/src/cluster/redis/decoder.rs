@@ -174,7 +174,7 @@ impl Decoder {
             b'$' | b'!' | b'=' => {
                 let length = number(content).ok_or_else(|| unknown(line))?;
                 let is_bounded = |length: &usize| start + length <= MAX_VALUE;
-                // The length alone is checked first, so that the sum above cannot overflow.
+                // Check the length alone first, so that the sum above cannot overflow.
                 let bounded = usize::try_from(length).ok().filter(|it| *it <= MAX_VALUE);
                 let bounded = bounded.filter(is_bounded).ok_or(DecodeError::Size(length))?;
                 self.string = Some((*kind, bounded));
@@ -215,7 +215,7 @@ impl Decoder {
         // The type is the byte before the content.
         let line = &self.buffer[part.start - 1..part.end];
         let number = number(&line[1..]).ok_or_else(|| unknown(line))?;
-        // Counts the values already due, so that nested lists do not multiply the limit.
+        // Count the values already due, so that nested lists do not multiply the limit.
         let room = MAX_COUNT.saturating_sub(self.count + self.due);
         let fits = |count: &usize| *count <= room;
         let count = usize::try_from(number.saturating_mul(each)).ok().filter(fits);

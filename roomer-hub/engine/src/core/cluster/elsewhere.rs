@@ -60,8 +60,7 @@ impl Core {
             sessions.released.unknown += u64::from(!matches!(release, Some((_, Release::Later))));
             return;
         };
-        // The writer is aborted first, so that a task that has just received the session finds it
-        // ended.
+        // Abort the writer first, so that a task that has just received the session finds it ended.
         self.outbound.abort(conn);
         self.gone(now, conn, DisconnectReason::Lost);
     }

@@ -138,7 +138,7 @@ impl SocketWriter {
     /// the high-water mark and was not before.
     pub(crate) fn flush(&self) -> bool {
         let mut state = lock(&self.state);
-        // Cleared before the write, so that bytes pushed from now on schedule another flush.
+        // Clear this before the write, so that bytes pushed from now on schedule another flush.
         state.is_scheduled = false;
         // Concurrent writes could interleave their bytes. The other task finds the new bytes when it
         // takes the lock again.
@@ -164,7 +164,7 @@ impl SocketWriter {
         state.is_writing = true;
         while state.outbox.is_writable() {
             let mut in_flight = state.outbox.take();
-            // The system call is made without the lock, so that other tasks can queue in the meantime.
+            // Make the system call without the lock, so that other tasks can queue in the meantime.
             drop(state);
             in_flight.compress(MAX_IOVECS);
             let result = self.write(&in_flight);
@@ -175,7 +175,8 @@ impl SocketWriter {
             if accepts && self.is_stalled.load(Ordering::Relaxed) {
                 self.is_stalled.store(false, Ordering::Release);
             }
-            // Put back in front of the chunks pushed in the meantime, so that the bytes stay in order.
+            // Put it back in front of the chunks pushed in the meantime, so that the bytes stay in
+            // order.
             state.outbox.put_back(in_flight, result);
             // The log is kept, since a session outlives its socket.
             if state.outbox.phase() == OutboxPhase::Dead {

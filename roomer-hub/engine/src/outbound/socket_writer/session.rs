@@ -77,7 +77,7 @@ impl SocketWriter {
     pub(crate) fn detach(&self) -> Arc<SocketWriter> {
         let detached = SocketWriter::new(NoSocket, self.budget.clone());
         detached.is_extended.store(true, Ordering::Relaxed);
-        // Unlocked immediately, so that the locks of two writers are never held at the same time.
+        // Unlock immediately, so that two writers' locks are never held at the same time.
         let replay = lock(&self.state).replay.take();
         let mut state = lock(&detached.state);
         state.outbox.detach();

@@ -86,7 +86,7 @@ impl SocketWriter {
         self.socket.yield_now(cx);
     }
 
-    /// Lets the socket buffer more, and flushes. Called before the last bytes are written.
+    /// Makes the socket accept more bytes, and flushes. Called before the last bytes are written.
     pub(crate) fn prepare_final_write(&self) {
         self.socket.prepare_final_write();
         // The socket now accepts more bytes, which the runtime does not report as an event.

@@ -53,7 +53,7 @@ async fn publish(
     body: Payload,
 ) -> Answer {
     let (Path((room, event)), Query(Except { except })) = (names?, query?);
-    // Checked first, so that other errors reveal nothing to a key without the right.
+    // Check this first, so that other errors reveal nothing to a key without the right.
     key.require_in(ApiRight::Publish, &room)?;
     api.check_room(&room)?;
     api.check_event(&event)?;

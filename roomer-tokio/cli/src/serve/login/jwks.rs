@@ -81,7 +81,7 @@ impl Refresher {
         if is_recent {
             return;
         }
-        // Subscribed before the request, so that the end of the fetch is not missed.
+        // Subscribe before the request, so that the end of the fetch is not missed.
         let mut readings = self.readings.subscribe();
         self.wanted.notify_one();
         // If the fetch fails, the token is rejected as before.

@@ -1,4 +1,4 @@
-//! The webhook that decides about a client, before the upgrade and when its login expires.
+//! The webhook that authorizes a client, before the upgrade and when its login expires.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! The webhook that decides about joins.
+//! The webhook that allows or denies joins.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +14,7 @@ use crate::serve::rights::Pattern;
 #[derive(Clone)]
 pub(crate) struct MayJoin {
     pub(super) call: Arc<Call>,
-    /// Patterns of rooms whose joins the webhook decides about; empty for all rooms.
+    /// Patterns of rooms whose joins require the webhook's permission; empty for all rooms.
     rooms: Arc<[Pattern]>,
 }
 

@@ -38,7 +38,7 @@ impl Shared {
         self.0.lock().unwrap()
     }
 
-    /// Lets the next connection succeed, with these bytes from the server.
+    /// Makes the next connection succeed, with these bytes from the server.
     fn accept(&self, bytes: &[u8]) -> Pipe {
         let pipe = Pipe::default();
         pipe.ends().window = usize::MAX;
