@@ -114,7 +114,7 @@ pub enum Action<'a> {
         /// The connection with the new info.
         conn: ConnKey,
     },
-    /// A connection is away, or is back ([`Tables::is_away`]), which the peers have to know.
+    /// A connection is away, or is back ([`Tables::is_away`]), which must be reported to peers.
     AwayChanged {
         /// The connection.
         conn: ConnKey,

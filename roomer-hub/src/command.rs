@@ -71,8 +71,8 @@ impl Hub {
                 Context::of(conn, empty)
             }
             Command::Close { conn, code, reason } => {
-                // Only if the connection still exists: a second close, or one that races with
-                // the client's own, has no effect.
+                // Report this only if the connection still exists: a second close, or one that
+                // races with the client's own, has no effect.
                 if self.remove(conn) {
                     self.output.records.push(Record::Close(code));
                 }

@@ -137,7 +137,7 @@ impl Config {
     }
 }
 
-/// The way in which the members of a room are notified of each other.
+/// How a room's members are notified of each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Presence {
@@ -153,7 +153,7 @@ pub enum Presence {
     Off,
 }
 
-/// The order in which the members of a room in a cluster receive its messages.
+/// The order in which members of a room in a cluster receive its messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Order {

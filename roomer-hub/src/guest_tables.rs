@@ -50,7 +50,7 @@ impl Guest {
 impl GuestTables {
     /// Returns the guest with this id.
     pub(crate) fn find(&self, key: HashKey, id: &ConnId) -> Option<GuestKey> {
-        // Without peers, avoids parsing and hashing the id.
+        // Without peers, avoid parsing and hashing the id.
         if self.ids.is_empty() {
             return None;
         }
@@ -78,8 +78,8 @@ impl GuestTables {
     pub(crate) fn remove(&mut self, key: HashKey, guest: GuestKey) {
         self.set_profile(key, guest, None);
         let Some(Guest { id, .. }) = self.guests.remove(guest) else { return };
-        // Compared by key, because the guest, and with it the id, has already been removed from
-        // the table.
+        // Compare by key, because the guest, and with it the id, has already been removed from the
+        // table.
         if let Ok(entry) = self.ids.find_entry(key.hash_one(id), |&other| other == guest) {
             entry.remove();
         }
@@ -127,7 +127,7 @@ impl GuestTables {
 
     /// Returns the peers whose tag matches an id: at most one, unless two peers have drawn the same tag.
     pub(crate) fn peers_of(&self, id: &str) -> impl Iterator<Item = PeerKey> + use<'_> {
-        // Without peers, which is common, avoids parsing the id.
+        // Without peers, which is common, avoid parsing the id.
         let tag = if self.tags.is_empty() { None } else { ConnId::parse(id).map(tag_of) };
         let tagged =
             self.tags.iter().enumerate().filter(move |(_, own)| tag.is_some() && **own == tag);

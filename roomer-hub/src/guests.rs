@@ -46,7 +46,7 @@ impl Hub {
             Input::GuestAway { peer, id, is_away } => self.set_guest_away(peer, id, is_away),
             Input::GuestLeft { peer, room, id } => self.guest_left(peer, room, id),
             Input::GuestCount { peer, room, members } => self.guest_count(peer, room, members),
-            // Handled by the caller before this call.
+            // The caller has handled this.
             Input::Open { .. }
             | Input::Packet { .. }
             | Input::Allowed { .. }
@@ -70,7 +70,7 @@ impl Hub {
             return;
         }
         let guests = self.tables.guest_tables.guests.iter();
-        // Collected first, because removing a guest modifies the table.
+        // Collect them first, because removing a guest modifies the table.
         let guests: Vec<GuestKey> =
             guests.filter(|(_, guest)| guest.peer == peer).map(|(key, _)| key).collect();
         for guest in guests {
@@ -255,7 +255,8 @@ impl Hub {
         }
         if self.config.shared_room_only {
             let guest = ConnId::parse(dst).and_then(|id| self.tables.find_guest(&id));
-            // Not a violation, because the guest may have just left its last room with full presence.
+            // This is not a violation, because the guest may have just left its last room with full
+            // presence.
             let guest = guest.ok_or(RejectReason::UnknownDst)?;
             let root = self.tables.find_room(ROOT);
             if !self.tables.share_room_with_guest(conn, guest, root) {

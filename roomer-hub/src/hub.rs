@@ -58,10 +58,11 @@ impl Hub {
     /// reads no clock, draws no random numbers and does not depend on hash table order. An input
     /// about a removed connection produces no actions.
     pub fn handle<'a>(&'a mut self, now: Duration, input: Input<'a>) -> Actions<'a> {
-        // Cleared only here, because the previous actions borrow the output until the driver
-        // has consumed them.
+        // Clear the output only here, because the previous actions borrow the output until the
+        // driver has consumed them.
         self.output.clear();
-        // Before the input is handled, which reads the time there and stores its client's request.
+        // Do this before handling the input, which reads the time there and stores its client's
+        // request.
         if let Some(histories) = &mut self.tables.histories {
             histories.begin(now);
         }

@@ -47,8 +47,8 @@
 //!
 //! # Guarantees
 //!
-//! * A join and its acknowledgement are atomic: the member list in a `join_ack` is consistent
-//!   with all later notices, and no message of a room follows its `leave_ack`.
+//! * A join and its acknowledgement are atomic: the member list in a `join_ack` is consistent with
+//!   all later notices, and no message to a room follows its `leave_ack`.
 //! * Messages are never delivered to connections that are not members. Every member has a
 //!   connection, and every room has a member, a guest or a count from another node.
 //! * Keys are generational, so using a stale key has no effect.

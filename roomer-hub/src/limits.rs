@@ -152,7 +152,7 @@ pub struct RejectedPackets {
     pub info: u64,
     /// Requests with an event that has no request handler.
     pub no_handler: u64,
-    /// Requests to clients that speak the plain protocol.
+    /// Requests to clients that use the plain protocol.
     pub plain_receiver: u64,
     /// Requests above [`Config::max_requests`].
     pub too_many_requests: u64,

@@ -335,7 +335,8 @@ impl Tables {
     /// Updates the cached chunks of a room's members and guests, and writes the entries after the
     /// last full chunk.
     fn refresh_entries(&mut self, key: RoomKey, own: &mut Vec<u8>, abroad: &mut MemberList) {
-        // Moved out, because building entries borrows the tables. A small room has no full chunks.
+        // Move them out, because building entries borrows the tables. A small room has no full
+        // chunks.
         let mut kept = self.rooms[key].entries.take();
         let mut new = EntryChunks::default();
         let entries = kept.as_deref_mut().unwrap_or(&mut new);

@@ -42,8 +42,8 @@ impl Hub {
     fn opened<'a>(&mut self, id: ConnId, conn: Option<ConnKey>) -> Context<'a> {
         let packet = PacketRef { room: ROOT, ..PacketRef::default() };
         let Some(conn) = conn else {
-            // Ids are random, so an id in use is a fault of the caller. A second connection
-            // with the same id could receive the direct messages of the first one.
+            // Ids are random, so an id in use is a fault of the caller. A second connection with
+            // the same id could receive direct messages meant for the first one.
             self.output.records.push(Record::Rejected);
             return Context::of(ConnKey::default(), packet);
         };
@@ -69,7 +69,8 @@ impl Hub {
         authorization: Authorization,
     ) -> Result<(), RejectReason> {
         let existing = self.tables.find_room(name);
-        // Before the limits: a repeated join needs no seat, and the Go original answers every join.
+        // Check this before the limits: a repeated join needs no seat, and the Go original answers
+        // every join.
         if let Some(room) = existing.filter(|&room| self.tables.is_member(conn, room)) {
             self.acknowledge(conn, room, self.config.announce_rejoin);
             return Ok(());

@@ -67,7 +67,7 @@ impl Hub {
             }
             _ => {}
         }
-        // Not checked earlier: a join with a name that is too long is answered with
+        // This is not checked earlier: a join with a name that is too long is answered with
         // `leave_ack`, and a leave is always answered.
         if packet.event.len().max(packet.room.len()) > self.config.max_name {
             return Err(RejectReason::LongName);
@@ -103,7 +103,8 @@ impl Hub {
             (None, Some(room)) => {
                 self.broadcast(room, packet, Some(conn), Record::Broadcast(room));
             }
-            // Only possible without `members_only`: the room does not exist, so there are no receivers.
+            // This is only possible without `members_only`: the room does not exist, so there are
+            // no receivers.
             (None, None) => {}
         }
         Ok(())

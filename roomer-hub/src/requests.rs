@@ -79,13 +79,14 @@ impl Hub {
             Some(to) if self.config.shared_room_only && !self.may_reach(conn, to) => {
                 return Err(RejectReason::NoSharedRoom);
             }
-            // Checked after that rule, because the error reveals which protocol the receiver speaks.
+            // Check this after that rule, because the error reveals which protocol the receiver
+            // uses.
             Some(to) if !self.tables.is_extended(to) => return Err(RejectReason::PlainReceiver),
             Some(_) => {}
         }
         let max = self.config.max_requests;
-        // Only checked here, and again after a rule has allowed the request, since the limit
-        // may be reached in the meantime.
+        // The limit is checked here, and again after a rule has allowed the request, since it may
+        // be reached in the meantime.
         self.tables.may_ask(conn, tag, receiver, now, max)?;
         if self.config.authorize_direct && authorization == Authorization::Required {
             self.output.records.push(Record::Authorize(Permission::Direct));
@@ -182,7 +183,7 @@ impl Hub {
     /// Sends a request from the server to a client.
     #[cold]
     pub(crate) fn server_request(&mut self, conn: ConnKey, number: u64) {
-        // Recorded before the request can fail, because its number is used up in any case.
+        // Record it before the request can fail, because its number is used up in any case.
         self.next_request = self.next_request.max(number + 1);
         let Some(id) = self.tables.conn_id(conn) else {
             return self.unanswered(number, ErrorCode::Gone);
@@ -249,7 +250,8 @@ impl Hub {
         };
         let reason = match receiver {
             Some(to) if self.tables.is_extended(to) => {
-                // Not recorded here: the requester's node has the request, and checks the answer.
+                // This is not recorded here: the requester's node has the request, and checks the
+                // answer.
                 return self.output.records.push(Record::Direct(to));
             }
             Some(_) => RejectReason::PlainReceiver,

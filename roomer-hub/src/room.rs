@@ -92,9 +92,9 @@ impl ExactSizeIterator for MembersIter<'_> {}
 pub enum Audience {
     /// All members, of both kinds.
     All,
-    /// The members that speak the plain protocol. The room also has extended members.
+    /// The members that use the plain protocol. The room also has extended members.
     Plain,
-    /// The members that speak the extended protocol. The room also has plain members.
+    /// The members that use the extended protocol. The room also has plain members.
     Extended,
 }
 
@@ -106,7 +106,7 @@ pub(crate) struct Room {
     pub(crate) remembers: bool,
     /// True if extended members are notified of others that are away.
     pub(crate) announces_away: bool,
-    /// The number of members that speak the extended protocol.
+    /// The number of members that use the extended protocol.
     extended: u32,
     members: Vec<Member>,
     /// The ids in the order of `members`; empty unless the room has full presence.
@@ -142,13 +142,13 @@ impl Room {
         Members(&self.members)
     }
 
-    /// Returns the number of members that speak the extended protocol.
+    /// Returns the number of members that use the extended protocol.
     #[inline]
     pub(crate) fn extended_members(&self) -> usize {
         self.extended as usize
     }
 
-    /// Returns true if there are members that speak the plain protocol.
+    /// Returns true if there are members that use the plain protocol.
     #[inline]
     pub(crate) fn has_plain_members(&self) -> bool {
         self.members.len() > self.extended as usize
@@ -226,7 +226,8 @@ impl Room {
     /// Adds a member and returns its index.
     pub(crate) fn push(&mut self, member: Member, id: &ConnId, extended: bool) -> u32 {
         self.extended += u32::from(extended);
-        // Maintained only where the list is sent: in other rooms, 39 bytes per member would be wasted.
+        // It is maintained only where the list is sent: in other rooms, 39 bytes per member would
+        // be wasted.
         if self.has_full_presence() {
             self.list.push(id, b'[');
         }
@@ -241,7 +242,8 @@ impl Room {
         if self.extended > 0 {
             // Cannot underflow: a connection's protocol never changes while it is a member.
             self.extended -= u32::from(extended);
-            // Before the removal, because the last member moves, which changes its chunk too.
+            // Do this before the removal, because the last member moves, which changes its chunk
+            // too.
             self.drop_entries(index);
         }
         if self.has_full_presence() {

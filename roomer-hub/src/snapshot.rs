@@ -38,9 +38,9 @@ impl MemberList {
             chunk.shrink_to_fit();
             self.full.push(chunk.into());
         }
-        // Determined from the lengths, because the first entry may be replaced by another one.
+        // Compute this from the lengths, because the first entry may be replaced by another one.
         let is_first = self.full.is_empty() && self.tail.is_empty();
-        // In one step; otherwise, the first entry would cause three reallocations.
+        // Reserve it in one step; otherwise, the first entry would cause three reallocations.
         self.tail.reserve(ENTRY_LEN);
         self.tail.push(if is_first { begin } else { b',' });
         self.tail.push(b'"');

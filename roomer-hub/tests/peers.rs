@@ -213,7 +213,7 @@ fn a_shared_room_is_one_that_both_are_seen_in_other_than_root() {
     node.0.set_presence("hall", Presence::Count);
     let ann = node.open(1);
     let to_guest = ["forward to 0: root chat src=01 "];
-    // Not a violation, because a connection that this node does not know may have just left.
+    // This is not a violation, because a connection unknown to this node may have just left.
     assert_eq!(node.direct(ann, guest(7)), NOTHING);
     node.join(ann, "hall");
     node.count(0, "hall", 1);

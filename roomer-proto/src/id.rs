@@ -76,7 +76,7 @@ impl FromStr for ConnId {
     type Err = ParseConnIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseConnIdError> {
-        // Truncated, since the text may be long and come from a peer.
+        // Truncate it, since the text may be long and come from a peer.
         let error = || ParseConnIdError { text: text.chars().take(64).collect() };
         ConnId::parse(text).ok_or_else(error)
     }

@@ -135,7 +135,7 @@ async fn run(
     // A separate task, for the same reason as above.
     executor.spawn(async move { _ = server.drain().await }).await;
     accepting.cancel().await;
-    // After the drain, whose waits need the timers.
+    // End them after the drain, whose waits need the timers.
     timers.cancel().await;
     // A smol task is cancelled when its handle is dropped.
     drop(workers);

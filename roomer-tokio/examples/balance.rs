@@ -15,7 +15,7 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-/// The timeout of connecting to a backend, after which the next one is tried.
+/// The timeout for connecting to a backend, before the next one is tried.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 #[tokio::main]

@@ -86,7 +86,7 @@
 //!
 //! # Requests
 //!
-//! A request is answered by a handler of the server, or by that of another client. It survives the loss
+//! A request is answered by a server handler, or by another client's handler. It survives the loss
 //! of the connection:
 //!
 //! ```no_run

@@ -32,7 +32,7 @@ const EMPTIES: bool =
     cfg!(any(target_os = "linux", target_os = "android", target_vendor = "apple"));
 
 impl Transport for Socket {
-    // Not implemented with tokio's reads, which need exclusive access to the stream.
+    // This is not implemented with tokio's reads, which need exclusive access to the stream.
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             ready!(self.stream.poll_read_ready(cx))?;

@@ -33,7 +33,7 @@ where
     if shared.core().cluster.is_none() {
         return;
     }
-    // Counted until this future ends or is dropped.
+    // The link is counted until this future ends or is dropped.
     let _linked = Linked::new(&shared.lifecycle);
     let mut link = LinkTask {
         shared,
@@ -99,7 +99,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
             self.publish(cx);
             let is_written = self.carrier.poll_flush(cx).is_ready();
             if self.is_over(is_written) {
-                // Closed within this poll, since nothing may wake the task later.
+                // Close it within this poll, since nothing may wake the task later.
                 self.is_closing = true;
                 continue;
             }

@@ -50,8 +50,9 @@ pub struct Upgrade {
 }
 
 impl Server {
-    /// Decides about a request that a framework has read, by the rules of [`connect`](Self::connect)
-    /// except for the path and the limits of handshakes, which are the framework's responsibility.
+    /// Accepts or rejects a request that a framework has read, by the rules of
+    /// [`connect`](Self::connect) except for the path and the limits of handshakes, which are the
+    /// framework's responsibility.
     ///
     /// `peer` is the address of the remote end of the connection, if known. The request's extensions,
     /// which middleware fills, are kept with the connection
@@ -167,7 +168,7 @@ impl Upgrade {
     pub fn connect(mut self, transport: impl Transport, leftover: &[u8]) -> Connection {
         // From now on the connection is counted instead of the upgrade.
         self.is_reserved = false;
-        // Moved field by field, since a type that implements `Drop` cannot be destructured.
+        // Move field by field, since a type that implements `Drop` cannot be destructured.
         let (shared, credentials) = (self.server.0.clone(), self.accepted.credentials.take());
         let opening = Opening {
             // Empty, since the framework has sent the response.

@@ -57,8 +57,8 @@ impl Cluster {
     /// includes one.
     pub(super) fn beat(&mut self, from: NodeId, beat: &Beat<'_>, profiles: Option<u64>) {
         if !self.peers.contains_key(&from) {
-            // Bounded, because every peer allocates tables: a faulty program could invent any
-            // number of node ids.
+            // Limit the number of peers, because every peer allocates tables: a faulty program
+            // could invent any number of node ids.
             if self.peers.len() >= self.config.max_peers {
                 return self.report(Event::Refused { why: RefusedCause::TooManyPeers });
             }
@@ -167,7 +167,7 @@ impl Cluster {
         let Some(peer) = self.peers.get_mut(&node) else { return };
         peer.version = version;
         peer.silence = Duration::ZERO;
-        // A peer whose members are visible speaks this version, so this frame is damaged or forged.
+        // A peer whose members are visible uses this version, so this frame is damaged or forged.
         if peer.liveness != Liveness::Foreign && peer.key.is_none() {
             peer.liveness = Liveness::Foreign;
             peer.outgoing = None;

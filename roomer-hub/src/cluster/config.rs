@@ -18,8 +18,7 @@ pub struct Config {
     pub settings: u64,
     /// The interval between heartbeats. Default 1 s.
     pub beat: Duration,
-    /// The time without received frames after which a peer counts as dead. Default 5 s, five
-    /// heartbeats.
+    /// How long a peer may be silent before it counts as dead. Default 5 s, five heartbeats.
     pub dead_after: Duration,
     /// The time to wait for the first heartbeats of peers before the node is
     /// [formed](super::Cluster::is_formed). Default 2 s, two heartbeats.

@@ -1,4 +1,4 @@
-//! The inputs, changes, effects and events of the cluster state machine.
+//! The cluster state machine's inputs, changes, effects and events.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -372,7 +372,7 @@ pub enum Event {
         /// The version of the frame that the peer sent.
         version: u8,
     },
-    /// The settings of a peer differ from those of this node. Reported once per peer.
+    /// A peer's settings differ from this node's. Reported once per peer.
     Settings {
         /// The id of the peer.
         node: NodeId,

@@ -181,7 +181,8 @@ impl Cluster {
                 Input::Tick => self.tick(tables),
                 Input::Stop => self.stop(),
             }
-            // After every input, since any of them may complete a condition that messages wait for.
+            // Do this after every input, since any of them may complete a condition that messages
+            // wait for.
             self.advance_orders();
         }
         self.effects.drain(..)

@@ -115,8 +115,8 @@ impl Outgoing {
     /// Appends an item to the frame being collected, sealing frames as they fill up.
     pub(super) fn push(&mut self, item: &Item<'_>, sealing: &Sealing) {
         let max = sealing.max_frame();
-        // An item larger than a frame starts a frame of its own, so that as few parts as
-        // possible are needed.
+        // An item larger than a frame starts a new frame, so that as few parts as possible are
+        // needed.
         if self.open.len() > HEAD_MAX && self.open.len() + item.encoded_len() > max {
             self.seal(sealing);
         }
@@ -141,7 +141,7 @@ impl Outgoing {
         let Some((rooms, senders)) = self.missed.as_ref().and_then(Origins::listed) else {
             return self.push(&Item::Begin { lost: Lost::All, uptime_ms }, sealing);
         };
-        // Copied, because `push` modifies the stream that the list is borrowed from.
+        // Copy it, because `push` modifies the stream that the list is borrowed from.
         let rooms: Vec<Box<str>> = rooms.to_vec();
         let rooms: Vec<&str> = rooms.iter().map(|room| &**room).collect();
         let senders: Vec<[u8; 16]> = senders.iter().map(ConnId::to_bytes).collect();

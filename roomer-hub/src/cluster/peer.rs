@@ -10,7 +10,7 @@ use super::incoming::Incoming;
 use super::outgoing::Outgoing;
 use crate::keys::PeerKey;
 
-/// The time after which a peer's earlier deaths are disregarded.
+/// How long a peer's earlier deaths are taken into account.
 const FLAP_MEMORY: Duration = Duration::from_secs(60);
 
 /// The maximum number of heartbeats required from a peer that has died repeatedly, before it is
@@ -295,14 +295,15 @@ impl Peer {
     /// Returns true if the peer has been dead for so long that its state can be discarded.
     pub(super) fn is_forgettable(&self, now: Duration) -> bool {
         !self.is_alive()
-            // Not earlier, or a peer that dies repeatedly would always count as a new one.
+            // Do not reset this earlier, or a peer that dies repeatedly would always count as a new
+            // one.
             && now.saturating_sub(self.since) > FLAP_MEMORY
             && self.silence > self.silence_limit
     }
 
     /// Shortens the timeout, because another node has started under the peer's name.
     pub(super) fn is_replaced(&mut self) {
-        // Not to zero: the older node may be alive, and only share the name.
+        // Do not reset it to zero: the older node may be alive, and only share the name.
         self.silence_limit = self.silence_limit.min(REPLACED_AFTER);
     }
 

@@ -1,4 +1,4 @@
-//! Profile items: reporting this node's profiles to peers, and applying those of peers.
+//! Profile items: reporting this node's profiles to peers, and applying peers' profiles.
 
 use roomer_proto::ConnId;
 use roomer_proto::cluster::{Item, NodeId};
@@ -80,7 +80,8 @@ impl Cluster {
             self.effects.push(Effect::GuestProfile { peer, id, profile });
         }
         if !is_within {
-            // Not counted as a bad frame, because the peer may allow longer info than this node.
+            // This is not counted as a bad frame, because the peer may allow longer info than this
+            // node.
             self.report(Event::Refused { why: RefusedCause::TooLarge });
         }
         Ok(())

@@ -39,11 +39,11 @@ impl Cluster {
         }
         let sealing =
             Sealing { now, cluster: self.hash.cluster, me: self.me, max_payload: self.max_payload };
-        // Round-robin over the streams, so that a long one does not delay the others.
+        // Take turns among the streams, so that a long one does not delay the others.
         loop {
             let mut has_sent = false;
             let turn = self.turn;
-            // Copied, because the loop modifies the peers.
+            // Copy it, because the loop modifies the peers.
             let (first, others): (Vec<NodeId>, Vec<NodeId>) =
                 self.peers.keys().partition(|node| **node >= turn);
             for node in first.into_iter().chain(others) {
@@ -69,7 +69,7 @@ impl Cluster {
                 break;
             }
         }
-        // Only after a round in which no stream had a frame.
+        // This is reached only after a round in which no stream had a frame.
         self.is_dirty = false;
     }
 

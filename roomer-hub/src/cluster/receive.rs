@@ -27,7 +27,7 @@ impl Cluster {
                 return self.report(Event::Refused { why: RefusedCause::Malformed(error) });
             }
         };
-        // Checked before recording anything about the sender, because two clusters may share a
+        // Check this before recording anything about the sender, because two clusters may share a
         // broker and a prefix.
         if head.cluster != self.hash.cluster {
             return self.report(Event::Refused { why: RefusedCause::OtherCluster });

@@ -114,7 +114,8 @@ impl Cluster {
             // The first member is reported immediately, so that messages for it do not wait for a tick.
             self.report_count(tables, room);
         } else {
-            // Reported at the next tick, so that a large room does not cause a report for every join.
+            // Report it at the next tick, so that a large room does not cause a report for every
+            // join.
             self.recount.insert(room.into());
         }
     }
@@ -125,7 +126,7 @@ impl Cluster {
             self.digest = self.digest.wrapping_sub(self.hash.seat(room, &id));
             self.push_to_all(&Item::Left { id, room });
             self.release_profile_of(id);
-        // Reported immediately, so that peers stop sending messages for the room to this node.
+        // Report it immediately, so that peers stop sending messages for the room to this node.
         } else if count(tables, room) == 0 {
             self.counted.remove(room);
             self.report_count(tables, room);
@@ -135,7 +136,7 @@ impl Cluster {
     }
 
     fn report_count(&mut self, tables: &Tables, room: &str) {
-        // Reported here, so the next tick need not repeat it.
+        // It is reported here, so the next tick need not repeat it.
         self.recount.remove(room);
         self.push_to_all(&Item::Count { members: count(tables, room), room });
     }

@@ -34,8 +34,8 @@ pub struct Statistics {
     /// Messages of rooms with a total order that were dropped because too many bytes were
     /// waiting for their places ([`Config::backlog_bytes`](super::Config::backlog_bytes)).
     pub unplaced: u64,
-    /// Messages and commands of this node's application that were not sent, because peers would reject
-    /// their size or an event of the protocol.
+    /// Messages and commands of this node's application that were not sent, because peers would
+    /// reject their size or a protocol event.
     pub unsendable: u64,
 }
 

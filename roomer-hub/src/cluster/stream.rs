@@ -30,9 +30,10 @@ impl Cluster {
     ) -> Result<(), ResetCause> {
         let max_item = max_item_len(&self.config);
         let Some(peer) = self.peers.get_mut(&from) else { return Ok(()) };
-        // In range: the head of a stream frame always has this length, and was decoded on arrival.
+        // This is in range: the header of a stream frame always has this length, and was decoded on
+        // arrival.
         let mut body = frame.slice(HEAD_MAX..);
-        // Decoded again, because held frames are stored as bytes.
+        // Decode again, because held frames are stored as bytes.
         let kind = Head::decode(frame).map(|(head, _)| head.kind);
         let is_part = matches!(kind, Ok(FrameKind::Stream { more: true, .. }));
         let partial = &mut peer.incoming.partial;
@@ -101,7 +102,7 @@ impl Cluster {
         if let Some(transfer) = &mut peer.incoming.transfer {
             return match item {
                 Item::Order(order) => self.order_state(from, order),
-                // Checked before adding the item, so the limit is exceeded by one item at most.
+                // Check this before adding the item, so the limit is exceeded by one item at most.
                 Item::Members { room, ids } if transfer.len() < self.config.max_seats => {
                     transfer.add_members(&name(bytes, room), *ids);
                     Ok(())

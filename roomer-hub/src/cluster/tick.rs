@@ -15,7 +15,7 @@ const TICK: Duration = Duration::from_millis(250);
 /// does not declare its peers dead.
 const MAX_SILENCE: Duration = TICK.saturating_mul(2);
 
-/// The time after which no frames of a stopped node can be in flight any more.
+/// How long frames from a stopped node may still be in flight.
 const ENDED_MEMORY: Duration = Duration::from_secs(60);
 
 impl Cluster {
@@ -39,7 +39,7 @@ impl Cluster {
             self.report_counts(tables);
             self.age_orders(tables, passed);
         }
-        // Also between ticks, because `wake_at` includes the deadlines of requests.
+        // Do this between ticks too, because `wake_at` includes the deadlines of requests.
         let nodes: Vec<NodeId> = self.peers.keys().copied().collect();
         for node in nodes {
             self.repair(node);

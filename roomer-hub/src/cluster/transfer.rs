@@ -196,7 +196,8 @@ impl Transfer {
             let profile = self.profiles.profile(&id);
             Effect::GuestJoined { peer, room: room.clone(), id, profile }
         }));
-        // After the joins, since a guest has to be in a room. The hub ignores what it knows.
+        // Apply these after the joins, since a guest has to be in a room. The hub ignores what it
+        // knows.
         let is_back = |id: &ConnId| !self.away.contains(&id.to_bytes());
         let back = tables.guests_away(peer).filter(is_back).map(|id| (id, false));
         let away = self.away.iter().map(|id| (ConnId::from_bytes(*id), true));

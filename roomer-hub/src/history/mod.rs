@@ -128,7 +128,7 @@ impl Histories {
     /// history.
     pub(crate) fn push(&mut self, packet: &PacketRef<'_>) -> Option<u64> {
         let entry = self.memories.get_mut(packet.room)?;
-        // Subtracted and added again, because the message may evict others.
+        // Subtract it and add it again, because the message may evict others.
         self.bytes -= entry.memory.bytes();
         let number = entry.memory.push(self.now, packet);
         self.number = memory::number_text(number);
@@ -139,8 +139,8 @@ impl Histories {
         Some(number)
     }
 
-    /// Enforces the limit on the total size: first discards histories of rooms without members,
-    /// in the order of their expiry, then messages of the room that has just grown.
+    /// Enforces the limit on the total size: first discards histories of rooms without members, in
+    /// the order of their expiry, then messages in the room that has just grown.
     #[cold]
     fn make_room(&mut self, name: &str) {
         while self.bytes > self.max_bytes

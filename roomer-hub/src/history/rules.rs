@@ -41,7 +41,8 @@ impl Hub {
             }
             _ => None,
         };
-        // Also if there are no members of either kind, because the record then includes the peers.
+        // Do this even if there are no members of either kind, because the record then includes the
+        // peers.
         if number.is_none() || has_plain || !has_extended {
             self.output.records.push(record);
         }

@@ -47,7 +47,7 @@ pub struct Tables {
 #[derive(Debug)]
 pub(crate) struct Conn {
     pub(crate) id: ConnId,
-    /// True if the client speaks the extended protocol.
+    /// True if the client uses the extended protocol.
     pub(crate) extended: bool,
     /// True if the client has lost its socket and may return.
     pub(crate) is_away: bool,
@@ -159,7 +159,7 @@ impl Tables {
         self.histories.as_ref().map_or(0, |histories| histories.bytes())
     }
 
-    /// Returns the number of a room's members on this node that speak the extended protocol.
+    /// Returns the number of a room's members on this node that use the extended protocol.
     #[must_use]
     pub fn extended_members(&self, room: RoomKey) -> usize {
         self.rooms.get(room).map_or(0, Room::extended_members)
@@ -253,7 +253,7 @@ impl Tables {
             return;
         };
         debug_assert!(seats.is_empty(), "{id} is still in {} rooms", seats.len());
-        // Compared by key, because the id has already been removed from the table of connections.
+        // Compare by key, because the id has already been removed from the table of connections.
         if let Ok(entry) = self.ids.find_entry(self.key.hash(id.as_str()), |&other| other == conn) {
             entry.remove();
         }
@@ -308,7 +308,7 @@ impl Tables {
 
     /// Removes a room, which must have no members, and returns its name.
     pub(crate) fn close(&mut self, room: RoomKey) -> Option<Box<str>> {
-        // Computed before the room, and with it the name, is removed.
+        // Compute this before the room, and with it the name, is removed.
         let hash = self.key.hash(&self.rooms[room].name);
         if let Ok(entry) = self.names.find_entry(hash, |&other| other == room) {
             entry.remove();

@@ -20,7 +20,7 @@ mod with {
     pub(in super::super) struct Compression {
         /// Packets of at least this many bytes are compressed.
         threshold: usize,
-        // Allocated on first use: each takes hundreds of kilobytes.
+        // These are allocated on first use: each takes hundreds of kilobytes.
         deflater: Option<Deflater>,
         inflater: Option<Inflater>,
     }

@@ -121,7 +121,7 @@ impl Client {
     /// handled, unless another request for this room is pending.
     pub(super) fn request_room(&mut self, name: &str) {
         let is_open = self.state == State::Open;
-        // Only one request per room at a time: the server's acknowledgements do not name the
+        // Send only one request per room at a time: the server's acknowledgements do not name the
         // request, so two of them could not be told apart.
         let Some(room) = self.rooms.get_mut(name).filter(|room| is_open && room.pending.is_none())
         else {
@@ -153,7 +153,7 @@ impl Client {
     /// The server puts the client into the root room itself, unless the session is resumed.
     pub(super) fn request_rooms(&mut self, is_resumed: bool) {
         let names = self.rooms.keys().filter(|name| is_resumed || *name != ROOT).cloned();
-        // Collected first, because `request_room` borrows the whole client.
+        // Collect them first, because `request_room` borrows the whole client.
         let names: Vec<ByteString> = names.collect();
         names.iter().for_each(|name| self.request_room(name));
     }

@@ -107,7 +107,7 @@ pub enum RequestError {
     /// No answer arrived in time. A late answer is dropped.
     #[error("no answer in time")]
     TimedOut,
-    /// The server speaks the plain protocol, which has no requests.
+    /// The server uses the plain protocol, which has no requests.
     #[error("the server speaks the plain protocol, which has no requests")]
     Plain,
     /// The session was lost; the request may or may not have been handled.

@@ -101,7 +101,7 @@ impl Handshake {
         // Buffers at most the limit, whatever arrives.
         let more = bytes.len().min(LARGEST_RESPONSE - before);
         self.response.extend_from_slice(&bytes[..more]);
-        // Parsed from the start on each call: a response is at most 16 KiB, and nearly always
+        // Parse from the start on each call: a response is at most 16 KiB, and nearly always
         // arrives in one piece.
         let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
         let mut response = httparse::Response::new(&mut headers);
@@ -114,7 +114,7 @@ impl Handshake {
         };
         match response.code {
             Some(101) => {}
-            // Checked before the headers: the status explains more than a missing header.
+            // Check this before the headers: the status explains more than a missing header.
             code => return Err(Failure::Rejected { status: code.unwrap_or_default() }),
         }
         self.is_compressed = self.check(response.headers)?;

@@ -55,7 +55,7 @@ impl Client {
             return;
         };
         let memory = entry.memory.get_or_insert_default();
-        // Recorded with every position, since each session has its own id.
+        // Record this with every position, since each session has its own id.
         memory.add_own(own);
         let before = memory.seen;
         memory.seen = Some(match before {

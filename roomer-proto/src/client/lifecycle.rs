@@ -135,7 +135,7 @@ impl Client {
         self.id
     }
 
-    /// Returns true if the server speaks the extended protocol.
+    /// Returns true if the server uses the extended protocol.
     #[must_use]
     pub fn is_extended(&self) -> bool {
         self.session.is_some()
@@ -168,7 +168,7 @@ impl Client {
             self.must_disconnect = false;
             return Some(Need::Disconnect);
         }
-        // In every state: the timeouts of requests also run without a connection.
+        // Do this in every state: the timeouts of requests also run without a connection.
         self.expire_requests(now);
         match self.state {
             State::Waiting => {
@@ -182,8 +182,8 @@ impl Client {
             }
             State::Closed => None,
             State::Connecting | State::Open | State::Closing => {
-                // Before `pump`, which would assign packets to a connection that is already lost,
-                // and thereby turn them into unconfirmed ones.
+                // Do this before `pump`, which would assign packets to a connection that is already
+                // lost, and thereby turn them into unconfirmed ones.
                 self.check_silence(now);
                 if self.state == State::Open {
                     self.pump(now);
@@ -371,7 +371,7 @@ impl Client {
         let down = self.lost_at.take().map_or(Duration::ZERO, |at| now.saturating_sub(at));
         self.grace_end = now + (GRACE + GRACE_FACTOR * down).min(LONGEST_GRACE);
         if let Some(socket) = &mut self.socket {
-            // Before `record_received`, which ignores sockets that are not open.
+            // Do this before `record_received`, which ignores sockets that are not open.
             socket.opened_at = Some(now);
         }
         self.record_received(now);

@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-/// The minimum and maximum time for which messages of a room wait for its other members to rejoin
-/// after a reconnect. A server that shuts down spreads the returns of its clients over 10 s, unless it
-/// is configured otherwise.
+/// The minimum and maximum time for which messages to a room wait for its other members to rejoin
+/// after a reconnect. A server that shuts down spreads the returns of its clients over 10 s, unless
+/// it is configured otherwise.
 pub(super) const GRACE: Duration = Duration::from_secs(12);
 pub(super) const LONGEST_GRACE: Duration = Duration::from_secs(30);
 /// Additional grace, as a multiple of the time without a connection. Others may reconnect much
@@ -43,7 +43,7 @@ pub(super) const LARGEST_RESPONSE: usize = 16 * 1024;
 /// The maximum size of a `hello` in bytes. A larger one is treated as a plain packet, without
 /// parsing it.
 pub(super) const LARGEST_HELLO: usize = 64 * 1024;
-/// The number of bytes after which `transmit` stops, so that unwritten packets stay in the queue.
+/// After this many bytes, `transmit` stops and leaves unwritten packets in the queue.
 pub(super) const TRANSMIT_BYTES: usize = 64 * 1024;
 /// The maximum number of pings from the server waiting for a pong; older ones need no pong (RFC
 /// 6455 section 5.5.3).

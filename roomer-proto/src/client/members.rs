@@ -142,7 +142,7 @@ impl Members {
     /// Replaces the list. If an id occurs more than once, the last entry counts.
     fn set_all(&mut self, entries: impl Iterator<Item = Entry>) {
         self.list = entries.collect();
-        // Sorted once: inserting the entries one by one would be quadratic.
+        // Sort once: inserting the entries one by one would be quadratic.
         self.list.sort_by_key(|(id, _)| *id);
         self.list.dedup_by(|later, earlier| {
             // The sort is stable, so `later` comes later in the payload. `dedup_by` keeps
@@ -192,7 +192,7 @@ impl Members {
     /// number from a plain server that only counts members. Anything else yields an empty list.
     pub(super) fn parse(payload: &[u8]) -> Self {
         let mut members = Members::default();
-        // Decided by the payload, not the protocol: a plain server never sends an object.
+        // This depends on the payload, not on the protocol: a plain server never sends an object.
         if let Some(extended) = extended::Members::parse(payload) {
             members.set_all(extended.members.into_iter().flatten().map(entry_of));
             for id in &extended.away {

@@ -55,8 +55,9 @@ impl Memory {
     pub(super) fn add_own(&mut self, id: ConnId) {
         if self.own.back() != Some(&id) {
             self.own.push_back(id);
-            // Bounded, as a client may lose many sessions. By then, the oldest messages have
-            // usually left the history; if not, the application sees one of its own messages again.
+            // Limit the list, since a client may lose many sessions. By then, the oldest messages
+            // have usually left the history; if not, the application sees one of its own messages
+            // again.
             if self.own.len() > MOST_OWN_IDS {
                 self.own.pop_front();
             }

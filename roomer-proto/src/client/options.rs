@@ -23,16 +23,15 @@ pub struct Options {
     pub min_delay: Duration,
     /// The limit of the doubled delay. Default 30 s.
     pub max_delay: Duration,
-    /// The uptime after which a connection counts as a success, which resets the delay. Default 5
-    /// s.
+    /// How long a connection must last to count as a success, which resets the delay. Default 5 s.
     pub min_uptime: Duration,
-    /// The number of consecutive failures after which the client gives up; `None` for no limit.
-    /// Default `None`.
+    /// The number of consecutive failures after which the client stops reconnecting; `None` for no
+    /// limit. Default `None`.
     pub retries: Option<u32>,
     /// The timeout of an attempt: DNS lookup, TCP, TLS and the WebSocket handshake. Default 10 s.
     pub connect_timeout: Duration,
-    /// The time without received bytes after which the client pings a plain server. An extended
-    /// server announces its own interval. Default 30 s.
+    /// How long a plain server may be silent before the client pings it. An extended server
+    /// announces its own interval. Default 30 s.
     pub heartbeat: Duration,
     /// The time to wait for an answer before the connection counts as lost. Default 20 s.
     pub answer_timeout: Duration,

@@ -322,7 +322,7 @@ impl Outbox {
     /// the others are written again. Returns false if the count is impossible.
     pub(super) fn resume(&mut self, now: Duration, count: u64) -> bool {
         let is_right = self.confirm(now, count);
-        // After `confirm`, which compares the count with what was written to the last connection.
+        // Do this after `confirm`, which uses the count of the last connection.
         (self.written, self.window) = (0, Some(FIRST_WINDOW));
         // Nonzero while packets are unconfirmed, so that `next` requests a confirmation once the
         // window is full.
@@ -337,7 +337,7 @@ impl Outbox {
         let mut lost = core::mem::take(&mut self.sent);
         // `written` never exceeds the length: `confirm` reduces both by the same number.
         let unwritten = lost.split_off(self.written);
-        // In reverse: each is pushed to the front, so they keep their order.
+        // Iterate in reverse: each is pushed to the front, so they keep their order.
         for item in unwritten.into_iter().rev().filter(Item::waits) {
             self.queued_bytes += item.bytes.len();
             self.queue.push_front(item);
@@ -382,7 +382,7 @@ impl Outbox {
         }
     }
 
-    /// Returns the unconfirmed messages of a room from which the server has removed the client, and
+    /// Returns the unconfirmed messages to a room from which the server has removed the client, and
     /// marks them as reported. They keep their places in the send order.
     pub(super) fn give_up(&mut self, room: &str) -> Vec<Item> {
         let of_room = |item: &&mut Item| item.room == room && item.kind == Kind::Message;

@@ -112,7 +112,7 @@ impl Client {
 
     pub(super) fn message(&mut self, now: Duration, data: &[u8]) {
         let Some(socket) = &mut self.socket else { return };
-        // Counted too, because the server counts every message it sends.
+        // Count it too, because the server counts every message it sends.
         let Ok(packet) = PacketRef::decode(data) else {
             self.count(now, data.len());
             return self.events.push_back(Event::Raw(Bytes::copy_from_slice(data)));
@@ -129,7 +129,7 @@ impl Client {
         if self.session.is_some() {
             match packet.event {
                 HELLO => return,
-                // Not counted: otherwise every acknowledgement would require another one.
+                // Do not count it: otherwise every acknowledgement would require another one.
                 ACK => return self.acknowledged(now, &packet),
                 _ => self.count(now, data.len()),
             }
@@ -221,7 +221,7 @@ impl Client {
                 let Some((name, entry)) = self.entry(room) else { return };
                 let Some(id) = id else { return };
                 entry.saw(now);
-                // After `saw`: the member that leaves may be the only other one.
+                // Do this after `saw`: the member that leaves may be the only other one.
                 if event == NEW_MEMBER && entry.members.add(id) {
                     self.events.push_back(Event::MemberJoined { room: name, id });
                 } else if event == MEMBER_LEFT && entry.members.remove(&id) {

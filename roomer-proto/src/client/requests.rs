@@ -1,4 +1,4 @@
-//! Sending requests, answering those of others, and matching answers to requests.
+//! Sending requests, answering those from other clients, and matching answers to requests.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -156,7 +156,7 @@ impl Client {
             return;
         };
         let Some(requests) = &mut self.requests else { return };
-        // Compared in canonical form: leading zeros make a different tag.
+        // Compare in canonical form: leading zeros make a different tag.
         let number = tag.as_str().parse().ok().filter(|number| Tag::from_number(*number) == tag);
         let Some(number) = number else { return };
         // Only the receiver, or the server on its behalf, may answer: other clients can guess the
@@ -192,7 +192,7 @@ impl Client {
         is_over: impl Fn(&Self, u64) -> bool,
     ) {
         let Some(requests) = &self.requests else { return };
-        // Copied, because `is_over` and `end_request` borrow the whole client.
+        // Copy them, because `is_over` and `end_request` borrow the whole client.
         let numbers: Vec<u64> = requests.waiting.keys().copied().collect();
         for number in numbers {
             if is_over(self, number) {

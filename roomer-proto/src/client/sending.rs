@@ -99,7 +99,7 @@ impl Client {
                 Kind::Probe => self.outbox.probe(now, item),
                 _ => self.outbox.commit(now, item),
             };
-            // Recorded to check later whether a probe was sent after this request.
+            // Record this to check later whether a probe was sent after this request.
             if matches!(kind, Kind::Join | Kind::Leave)
                 && let Some(entry) = self.rooms.get_mut(&*room)
             {

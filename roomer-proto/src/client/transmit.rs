@@ -34,7 +34,7 @@ impl Client {
         }
         if let Some(socket) = &mut self.socket {
             out.append(&mut socket.head.0);
-            // The buffer of the request is not needed any more.
+            // The buffer of the request is no longer needed.
             socket.head = Head::default();
             for payload in core::mem::take(&mut socket.pongs) {
                 masked_frame(OpCode::Control(Control::Pong), key(), &payload, out);
@@ -94,7 +94,7 @@ impl Client {
             sink.ping();
         }
         if socket.must_close && !socket.has_closed {
-            // Only once: RFC 6455 section 5.5.1 forbids frames after a close frame.
+            // Send it only once: RFC 6455 section 5.5.1 forbids frames after a close frame.
             socket.has_closed = true;
             sink.close(code::NORMAL);
         }

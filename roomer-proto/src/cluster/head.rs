@@ -75,7 +75,7 @@ impl Head {
         let version = cursor.u8("head")?;
         let cluster = cursor.u64("head")?;
         let from = NodeId(cursor.u64("head")?);
-        // Checked after the cluster and sender, which are at the same offset in all versions, so
+        // Check this after the cluster and sender, which are at the same offset in all versions, so
         // that the error can include them.
         if version != VERSION {
             return Err(FrameError::Version { version, cluster, from });

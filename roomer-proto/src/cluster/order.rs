@@ -36,7 +36,7 @@ pub enum OrderItem<'a> {
         /// The nodes that receive the message, except the sending one.
         to: Nodes<'a>,
     },
-    /// A place: the next message of a room.
+    /// A place: the next message in a room.
     Place {
         /// The room's name.
         room: &'a str,
@@ -198,7 +198,7 @@ impl<'a> OrderItem<'a> {
                     _ => return Err(FrameError::Impossible { what: WHAT }),
                 };
                 let room = cursor.name(WHAT)?;
-                // Decoded last: the list extends to the end of the item.
+                // Decode this last: the list extends to the end of the item.
                 let to = Nodes::decode(core::mem::take(&mut cursor.0))?;
                 OrderItem::Submit { room, number, epoch, home, is_final, to }
             }

@@ -3,9 +3,9 @@
 use core::num::NonZeroU64;
 use core::time::Duration;
 
-/// The number of packets after which an acknowledgement is due.
+/// An acknowledgement is due after this many packets.
 const MAX_PACKETS: u32 = 64;
-/// The number of bytes after which an acknowledgement is due.
+/// An acknowledgement is due after this many bytes.
 const MAX_BYTES: u32 = 64 * 1024;
 /// The maximum delay of an acknowledgement after the first packet.
 const MAX_DELAY: Duration = Duration::from_secs(5);

@@ -21,7 +21,7 @@ pub enum ErrorCode {
     Busy,
     /// The receiver is no longer connected.
     Gone,
-    /// The receiver speaks the plain protocol, which has no requests.
+    /// The receiver uses the plain protocol, which has no requests.
     Plain,
 }
 
@@ -65,7 +65,7 @@ pub struct Failure<'a> {
     pub code: &'a str,
     /// A description for developers, in English.
     pub message: &'a str,
-    /// The room and event of the rejected packet; `None` if the error answers a request.
+    /// The rejected packet's room and event; `None` if the error answers a request.
     pub packet: Option<(&'a str, &'a str)>,
 }
 

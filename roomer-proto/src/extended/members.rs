@@ -148,8 +148,8 @@ impl Members {
                 scanner.take(b':').then_some(())?;
                 let value = scanner.value()?;
                 match key {
-                    // Compared including quotes and without unescaping: servers do not escape
-                    // these keys.
+                    // Compare including quotes and without unescaping: servers do not escape these
+                    // keys.
                     "\"members\"" => found.members = Some(list(value, member)?),
                     "\"count\"" => found.count = Some(value.parse().ok()?),
                     "\"joined\"" => found.joined = list(value, member)?,

@@ -115,7 +115,7 @@ fn masked(header: FrameHeader, payload: &[u8], out: &mut Vec<u8>) {
     out.reserve(header.len(length) + payload.len());
     header.format(length, out).expect("writing to a Vec never fails");
     let start = out.len();
-    // Masked in `out`, because the caller may write the same payload again with a different key.
+    // Mask in `out`, because the caller may write the same payload again with a different key.
     out.extend_from_slice(payload);
     super::mask::unmask(&mut out[start..], key);
 }

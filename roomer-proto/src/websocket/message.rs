@@ -78,8 +78,8 @@ impl FragmentedMessage {
         limits: &Limits,
     ) -> Result<(), Violation> {
         self.fragments += 1;
-        // Checked before copying. Without this check, empty fragments of six bytes each could
-        // keep a message open forever.
+        // Check before copying. Without this check, empty fragments of six bytes each could keep a
+        // message open forever.
         if !limits.allow(self.fragments, self.data.len() + data.len()) {
             return Err(Violation::too_big("message has too many fragments"));
         }

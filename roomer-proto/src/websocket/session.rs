@@ -216,7 +216,8 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             let Some(head) = FrameHead::parse(rest)? else {
                 return Ok(None);
             };
-            // Before the lengths are used: `payload_len` may be truncated if it exceeds the limit.
+            // Check this before using the lengths: `payload_len` may be truncated if it exceeds the
+            // limit.
             self.session.admit(&head, self.limits)?;
             let end = head.header_len + head.payload_len;
             let Some(payload) = rest.get_mut(head.header_len..end) else {

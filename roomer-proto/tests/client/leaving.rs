@@ -20,7 +20,7 @@ fn in_lobby() -> Client {
     client
 }
 
-/// Returns the rooms and events of the packets that the client sends.
+/// Returns the rooms and events in the packets sent by the client.
 fn sent(client: &mut Client) -> Vec<String> {
     let mut wire = transmit(client);
     let mut frames = roomer_proto::websocket::Session::new();

@@ -16,7 +16,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     [&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0][..], payload].concat()
 }
 
-/// Returns the messages of a session, or the close code of its violation.
+/// Returns a session's messages, or the close code for its violation.
 fn messages(takes_compressed: bool, frames: &[Vec<u8>]) -> Result<Vec<(Kind, Vec<u8>)>, u16> {
     let limits = Limits::default();
     let mut all = Vec::new();

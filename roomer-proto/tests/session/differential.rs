@@ -61,7 +61,7 @@ fn tungstenite<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Seen>, End, V
             Ok(Message::Ping(data)) => seen.push(Seen::Ping(data.to_vec())),
             Ok(Message::Pong(data)) => seen.push(Seen::Pong(data.to_vec())),
             Ok(Message::Close(frame)) => {
-                // tungstenite replaces an invalid code with 1002 and a reason of its own.
+                // tungstenite replaces an invalid code with 1002 and its own reason.
                 if frame.as_ref().is_some_and(|f| f.reason == "Protocol violation") {
                     return (seen, End::Refused, socket.written);
                 }

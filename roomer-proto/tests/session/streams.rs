@@ -25,7 +25,7 @@ impl std::fmt::Debug for Stream {
 }
 
 impl Stream {
-    /// Appends a frame with a masking key of its own.
+    /// Appends a frame with its own masking key.
     fn frame(&mut self, first: u8, payload: &[u8]) {
         self.starts.push(self.wire.len());
         self.frames += 1;

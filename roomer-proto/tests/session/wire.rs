@@ -1,4 +1,4 @@
-//! Encoding of client frames, and owned events of a session.
+//! Encoding of client frames, and a session's events in owned form.
 
 use roomer_proto::websocket::{Event, Kind, Limits, Session};
 

@@ -154,7 +154,7 @@ fn trusting(file: &PathBuf) -> Result<Arc<ClientConfig>, Failure> {
         let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
         roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
     }
-    // Checked, since a file with only a key is valid PEM, but then no server would be trusted.
+    // Check this, since a file with only a key is valid PEM, but then no server would be trusted.
     if roots.is_empty() {
         return Err(wrong("there is no certificate in it".into()));
     }

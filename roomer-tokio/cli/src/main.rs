@@ -67,7 +67,7 @@ fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
         Command::Check(args) => serve::check(&args, output)?,
         Command::Bench { args } => return Ok(roomer_load::run("roomer bench", args)),
         Command::Completions { shell } => {
-            // Generated into a buffer, since the generator panics if standard output is closed.
+            // Generate into a buffer, since the generator panics if standard output is closed.
             let mut script = Vec::new();
             generate(shell, &mut Args::command(), "roomer", &mut script);
             std::io::stdout().lock().write_all(&script)?;

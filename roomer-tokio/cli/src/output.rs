@@ -150,7 +150,7 @@ impl Output {
         }
         let mut out = io::stdout().lock();
         if out.is_terminal() {
-            // Released first, since `line` locks standard output.
+            // Release it first, since `line` locks standard output.
             drop(out);
             return self.line(&readable(payload));
         }

@@ -40,7 +40,7 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
     }
     let room = client.join_with_history(&args.room, args.history);
     args.connect.join(&client, &args.room).await?;
-    // Saved before the editor changes it.
+    // Save it before the editor changes it.
     let _terminal = Terminal::new();
     let (printer, mut lines) = editor()?;
     let mut talk = Talker { client, room, event: args.event, printer, output };
@@ -80,7 +80,7 @@ impl Drop for Terminal {
         if let Some(before) = &self.0 {
             // Fails only if the terminal was closed.
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
-            // Also disables bracketed paste, and ends the line with the prompt.
+            // This also disables bracketed paste, and ends the line with the prompt.
             let _ = writeln!(std::io::stdout(), "{PASTE_OFF}");
         }
     }
@@ -91,7 +91,7 @@ fn editor() -> Result<(Printer, UnboundedReceiver<String>), Failure> {
     let unusable = |error: ReadlineError| Failure::Input(format!("the terminal: {error}"));
     let (sender, lines) = mpsc::unbounded_channel();
     if !std::io::stdin().is_terminal() {
-        // In a thread, since a blocking read cannot be cancelled.
+        // Use a thread, since a blocking read cannot be cancelled.
         thread::spawn(move || {
             // An error ends the input like its end does.
             for line in std::io::stdin().lines().map_while(Result::ok) {

@@ -85,7 +85,7 @@ pub fn connect(target: &Target, source: Source, conn: usize) -> io::Result<TcpSt
     }
 }
 
-/// Adds the remedy to the error of a failed connection.
+/// Adds a hint to a failed connection's error.
 pub fn explain(error: io::Error, target: &Target) -> io::Error {
     let words = match error.kind() {
         io::ErrorKind::ConnectionRefused => format!(

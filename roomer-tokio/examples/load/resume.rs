@@ -24,7 +24,7 @@ use crate::wire::Stamp;
 
 const EVENT: &str = "m";
 
-/// The event of a message to `root`, after which no earlier notice of `root` can arrive.
+/// The event name of a message to `root`, after which no earlier notice of `root` can arrive.
 const MARK: &str = "mark";
 
 /// The number of rooms per observer; a server permits 1,100 by default.

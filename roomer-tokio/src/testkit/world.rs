@@ -16,8 +16,8 @@ use tokio::time::{self, Instant, sleep};
 
 use crate::Builder;
 
-/// The real time without any event after which a pending handler is assumed to wait for virtual time or
-/// for another client. Most blocking work takes a fraction of it.
+/// How long, in real time, no event may occur before a pending handler is assumed to wait for
+/// virtual time or for another client. Most blocking work takes a fraction of it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The timeout of [`TokioWorld::until`], as a multiple of the patience.
@@ -26,8 +26,8 @@ const UNTIL_FACTOR: u32 = 10;
 /// The interval at which [`TokioWorld::until`] checks its condition if no event triggers a check.
 const CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
-/// The number of yields after which spawned tasks are assumed to be idle. The runtime polls dozens of
-/// tasks per yield.
+/// Spawned tasks are assumed to be idle after this many yields. The runtime polls dozens of tasks
+/// per yield.
 const YIELDS: usize = 32;
 
 /// The resolution of tokio's timers.

@@ -147,8 +147,8 @@ mod sealed {
     #[cfg(feature = "json")]
     impl<T: serde::Serialize> Payload for super::Json<T> {
         fn into_payload(self) -> ReplyResult {
-            // Converted to text: a `JsonError` from a handler is taken for an invalid payload of the
-            // client.
+            // Convert it to text: a `JsonError` from a handler is taken for an invalid payload of
+            // the client.
             let json = roomer_proto::json(&self.0).map_err(|error| error.to_string())?;
             Ok(json.into())
         }

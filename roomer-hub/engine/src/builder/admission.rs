@@ -160,7 +160,7 @@ impl<E> Builder<E> {
     /// [`max_connections`](Self::max_connections) if that is lower: enough for an office behind one
     /// address, but not the whole server. Above the limit an upgrade is answered with 429.
     ///
-    /// Behind a [trusted](Self::trust_proxy) proxy, the address is that of the proxy's client.
+    /// Behind a [trusted](Self::trust_proxy) proxy, the address of the proxy's client is used.
     pub fn max_connections_per_address(mut self, connections: usize) -> Self {
         self.max_connections_per_address = Some(connections);
         self

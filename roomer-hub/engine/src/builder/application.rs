@@ -47,8 +47,8 @@ impl<E> Builder<E> {
     }
 
     /// Like [`on`](Self::on), for a handler that waits for a database or another service. While its
-    /// future is pending, only later messages of the same connection wait; pings are still sent. The
-    /// future is dropped when the connection ends.
+    /// future is pending, only later messages from the same connection wait; pings are still sent.
+    /// The future is dropped when the connection ends.
     ///
     /// The handler is cloned for each message, so that an `async move` closure may use a captured
     /// pool or sender without cloning it explicitly. Captured values must be [`Clone`] (put others

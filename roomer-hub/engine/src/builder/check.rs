@@ -35,7 +35,7 @@ fn not_zero(options: &Options, config: &Config) -> Result<(), BuildError> {
         ("max_connections_per_address", connections.per_address == 0),
         ("max_connections_per_user", options.max_connections_per_user == 0),
         ("drain", drain.deadline.is_zero() || drain.per_second == 0),
-        // First, since the default of `ping_interval` depends on it.
+        // Set this first, since the default of `ping_interval` depends on it.
         ("pong_timeout", options.pong_timeout.is_zero()),
         ("ping_interval", options.ping_interval.is_zero()),
         ("write_timeout", options.write_timeout.is_zero()),
@@ -96,7 +96,7 @@ fn paths(options: &Options) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// Checks that the burst of `byte_rate` admits a message of the maximum length, which could otherwise
+/// Checks that the burst of `byte_rate` admits a maximum-length message, which could otherwise
 /// never be sent.
 fn byte_burst(options: &Options, config: &Config) -> Result<(), BuildError> {
     let max_message = options.limits.max_message;

@@ -223,7 +223,7 @@ impl<E> Builder<E> {
 
     fn with_error_type<N>(self) -> Builder<N> {
         Builder {
-            // Moved field by field, since the type parameter changes.
+            // Move field by field, since the type parameter changes.
             config: self.config,
             options: self.options,
             handlers: self.handlers,
@@ -273,9 +273,9 @@ impl<E> Builder<E> {
             config.max_history = options.history_budget;
         }
         let mut hub = Hub::new(config, key);
-        // Messages of an ordered room are numbered when they are sent, but placed later, so they cannot
-        // be kept. These patterns precede the histories, since the first pattern that matches a name
-        // applies.
+        // Messages to an ordered room are numbered when they are sent, but placed later, so they
+        // cannot be kept. These patterns precede the histories, since the first pattern that
+        // matches a name applies.
         let ordered = options.cluster.iter().flat_map(Cluster::ordered_rooms);
         for pattern in ordered.filter(|_| !histories.is_empty()) {
             hub.remember(pattern, History::last(0));

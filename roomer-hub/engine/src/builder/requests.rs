@@ -45,10 +45,10 @@ impl<E> Builder<E> {
     /// service. The handler is cloned for each request, as a handler of [`on_async`](Self::on_async) is
     /// for each message.
     ///
-    /// Unlike message handlers, a pending request handler does not delay later messages of its
-    /// connection. Handlers start in the order of their requests and reply in the order in which they
-    /// complete. At most [`max_requests`](Self::max_requests) per connection are pending. They are
-    /// dropped when the connection, or the session of an extended client, ends.
+    /// Unlike message handlers, a pending request handler does not delay later messages from its
+    /// connection. Handlers start in the order of their requests and reply in the order in which
+    /// they complete. At most [`max_requests`](Self::max_requests) per connection are pending. They
+    /// are dropped when the connection, or the session of an extended client, ends.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

@@ -108,8 +108,9 @@ impl<E> Builder<E> {
     }
 
     /// Like [`renew_login`](Self::renew_login), for a hook that waits for a database or another
-    /// service. While its future is pending, only later messages of the same connection wait. The hook
-    /// is cloned for each token, as a handler of [`on_async`](Self::on_async) is for each message.
+    /// service. While its future is pending, only later messages from the same connection wait. The
+    /// hook is cloned for each token, as a handler of [`on_async`](Self::on_async) is for each
+    /// message.
     pub fn renew_login_async<F, R>(mut self, hook: F) -> Self
     where
         F: FnOnce(Conn, String) -> R + Clone + Send + Sync + 'static,

@@ -50,8 +50,9 @@ impl<E> Builder<E> {
     }
 
     /// Sets how long messages to a room of more than eight members are collected before they are
-    /// written. Default 0: they are written as soon as all ready tasks have run. A delay of one or a
-    /// few milliseconds lets the messages of a busy room share writes, trading latency for CPU time.
+    /// written. Default 0: they are written as soon as all ready tasks have run. A delay of one or
+    /// a few milliseconds allows a busy room's messages to share writes, trading latency for CPU
+    /// time.
     pub fn coalesce(mut self, delay: Duration) -> Self {
         self.options.coalesce = delay;
         self

@@ -74,7 +74,7 @@ impl<R: Runtime> Builder<R> {
     /// If it is called outside the runtime, and the runtime needs to be entered.
     pub fn connect(self) -> Result<Client<R>, InvalidAddress> {
         let Builder { target, handlers, mut options, has_fresh_tokens, runtime } = self;
-        // Combined here, since `options` may be called after `token`.
+        // Combine them here, since `options` may be called after `token`.
         options.renews_login |= has_fresh_tokens;
         let has_tls = cfg!(feature = "tls") || R::HAS_WEBSOCKETS;
         if target.address.is_tls() && target.dial.is_none() && !has_tls {
@@ -86,7 +86,7 @@ impl<R: Runtime> Builder<R> {
         Ok(Client { open: Arc::new(Open { shared }), runtime })
     }
 
-    /// Sets all options of the protocol at once.
+    /// Sets all options of the protocol in one call.
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
         self
@@ -196,8 +196,8 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// Sets the number of consecutive failed attempts after which the client gives up. Default: no
-    /// limit.
+    /// Sets the number of consecutive failed attempts after which the client stops reconnecting.
+    /// Default: no limit.
     pub fn retries(mut self, retries: u32) -> Self {
         self.options.retries = Some(retries);
         self

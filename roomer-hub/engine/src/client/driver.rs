@@ -21,7 +21,7 @@ use super::shared::{Dispatched, Inner, Shared};
 /// The size of the read buffer. It is on the stack, so an idle client does not allocate one.
 const READ_BYTES: usize = 16 * 1024;
 
-/// The number of steps after which the task yields.
+/// The task yields after this many steps.
 const MOST_STEPS: usize = 32;
 
 type Dialing = Pin<Box<dyn Future<Output = Result<Dialed, String>> + Send>>;
@@ -139,8 +139,8 @@ impl<R: Runtime> Driver<R> {
             }
         }
         match &mut self.link {
-            // Called only after all earlier bytes are written: a packet that is still in the machine
-            // can be withdrawn, or is reported as unsent.
+            // This is called only after all earlier bytes are written: a packet that is still in
+            // the machine can be withdrawn, or is reported as unsent.
             Link::Open(_) if self.out.is_empty() => {
                 let mut keys = Keys::new(&shared);
                 inner.machine.transmit(now, &mut self.out, &mut || keys.next());
@@ -191,7 +191,8 @@ impl<R: Runtime> Driver<R> {
             return;
         }
         let mut keys = Keys::new(&self.shared);
-        // Appended to the bytes not yet written: a close frame after half a frame could not be parsed.
+        // Append to the bytes not yet written: a close frame after half a frame could not be
+        // parsed.
         inner.machine.transmit(now, &mut self.out, &mut || keys.next());
         if let Link::Open(stream) = &mut self.link {
             let mut stream = Pin::new(stream);

@@ -44,7 +44,8 @@ impl Messages {
             Outgoing::Message(message) => self.socket.send(message),
             _ => {}
         });
-        // Never lowered here: bytes accepted since the last turn are counted in the next `progress`.
+        // This is never lowered here: bytes accepted since the last turn are counted in the next
+        // `progress`.
         self.unsent = self.unsent.max(self.socket.unsent());
     }
 

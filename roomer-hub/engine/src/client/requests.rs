@@ -189,7 +189,7 @@ impl<R: Runtime> Builder<R> {
         let handler = Arc::new(handler);
         let handler = move |request| {
             let handler = handler.clone();
-            // Called within the task, since the function itself may panic too.
+            // Call it within the task, since the function itself may panic too.
             Box::pin(async move { handler(request).await.into_reply() }) as _
         };
         self.handlers.insert(event.into(), Arc::new(handler));

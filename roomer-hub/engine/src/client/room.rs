@@ -50,7 +50,7 @@ impl Room {
     pub async fn joined(&self) -> Result<(), JoinError> {
         poll_fn(|cx| {
             let mut inner = self.open.shared.lock();
-            // Checked first: if the room was ever joined, later changes do not matter.
+            // Check this first: if the room was ever joined, later changes do not matter.
             if inner.machine.members(&self.name).is_some() {
                 return Poll::Ready(Ok(()));
             }
@@ -104,8 +104,8 @@ impl Room {
         self.open.shared.call(|inner, now| inner.machine.send(now, name, event, to, payload))
     }
 
-    /// Subscribes to the room's messages from this call on, with a buffer of 256 messages. The stream
-    /// ends at once if the client has left the room, or if the server has refused it.
+    /// Subscribes to the room's messages from this call on, with a buffer of 256 messages. The
+    /// stream ends immediately if the client has left the room, or if the server has refused it.
     pub fn messages(&self) -> Messages {
         self.messages_with(BUFFER)
     }

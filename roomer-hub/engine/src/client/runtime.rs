@@ -63,7 +63,7 @@ pub trait MessageSocket: Send + 'static {
     fn unsent(&self) -> usize;
 }
 
-/// An event of a [`MessageSocket`].
+/// An event on a [`MessageSocket`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Incoming {

@@ -43,7 +43,7 @@ impl Drop for Subscription {
     }
 }
 
-/// All events of a client since the call of `events()`, in order.
+/// All of a client's events since the call to `events()`, in order.
 ///
 /// If events arrive faster than the application reads them, the oldest in the buffer are dropped and
 /// [counted](Self::take_missed). The stream ends after [`Event::Closed`].

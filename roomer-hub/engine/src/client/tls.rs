@@ -21,8 +21,8 @@ pub(super) async fn secure(
 ) -> Result<BoxStream, String> {
     let config = match config {
         Some(config) => config,
-        // Loaded for each connection, since the system's authorities change and a client connects
-        // rarely.
+        // Load them for each connection, since the system's authorities change and a client
+        // connects rarely.
         None => Arc::new(system()?),
     };
     let name = ServerName::try_from(host.to_owned());

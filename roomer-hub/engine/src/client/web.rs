@@ -45,7 +45,7 @@ impl Runtime for Web {
     }
 
     fn sleep(time: Duration) -> impl Future<Output = ()> + Send + 'static {
-        // Rounded up, since a timer that fires early costs another turn. A time above the maximum of
+        // Round up, since a timer that fires early costs another turn. A time above the maximum of
         // setTimeout also fires early.
         let millis = i32::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
         SendWrapper::new(TimeoutFuture::new(millis.unsigned_abs()))

@@ -55,7 +55,7 @@ impl Cluster {
         self
     }
 
-    /// Sets how long a missing message may delay later messages of its node. Default 500 ms.
+    /// Sets how long a missing message may delay later messages from its node. Default 500 ms.
     pub fn repair_wait(mut self, wait: Duration) -> Self {
         self.config.repair_wait = wait;
         self

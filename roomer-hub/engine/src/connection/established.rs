@@ -82,7 +82,7 @@ impl Established {
         let Poll::Ready((outcome, owned)) = self.poll_call(&shared, now, cx) else {
             return ResumeResult::Pending;
         };
-        // Locked after the future is dropped, since dropping it may call the server.
+        // Lock after dropping the future, since dropping it may call the server.
         let mut core = shared.core();
         let (message, packet) = (owned.borrowed(), owned.packet());
         let dispatcher = Dispatcher { shared: &shared, conn: &self.conn, now };
@@ -116,8 +116,8 @@ impl Established {
         self.report_buffered(writer);
         shared.flush_after_input(now, core, &mut self.flush_at);
         match is_pending {
-            // Not `Pending`, since the new future has not been polled yet and has no waker of this
-            // task.
+            // This is not `Pending`, since the new future has not been polled yet and has no waker
+            // of this task.
             true => ResumeResult::Continue,
             false if is_closed => ResumeResult::Ended,
             false => self.handle_buffered(&shared, writer, now),

@@ -147,7 +147,7 @@ impl<'s> Inbound<'_, 's> {
         kind: Kind,
         data: &[u8],
     ) -> Handled<'s> {
-        // Inflated without the lock, since the client controls how long this takes, up to the limit.
+        // Inflate without the lock, since the client controls how long this takes, up to the limit.
         drop(core);
         let inflated = compressed::inflate(kind, data, self.shared.options().limits.max_message);
         let core = self.shared.core();

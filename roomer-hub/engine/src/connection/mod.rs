@@ -193,8 +193,8 @@ impl Connection {
             return Step::Again;
         };
         let (shared, writer) = (&self.shared, &self.writer);
-        // Checked first, even if this connection ends now, since receivers in other connections wait
-        // for the flush.
+        // Check this first, even if this connection ends now, since receivers in other connections
+        // wait for the flush.
         if open.flush_at.is_some_and(|at| now >= at) {
             open.flush_at = shared.flush().then_some(now.into());
         }

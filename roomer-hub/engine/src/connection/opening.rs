@@ -32,7 +32,8 @@ use crate::outbound::Chunk;
 use crate::server::conn::Conn;
 use roomer_hub::{Command, ConnId, ConnKey, Input, Profile};
 
-/// The time in which a client that was rejected before its request was read may receive the response.
+/// How long a client that was rejected before its request was read may take to receive the
+/// response.
 const REJECT_LINGER: Duration = Duration::from_secs(1);
 
 /// A connection whose handshake is accepted but that is not open in the hub yet.
@@ -144,7 +145,7 @@ impl Connection {
         let State::Authorizing(authorizing) = &mut self.state else {
             return Step::Again;
         };
-        // Polled before the timeout is checked: a decision counts, however late this task is polled.
+        // Poll before checking the timeout: a decision counts, however late this task is polled.
         if let Poll::Ready(decided) = authorizing.auth.poll(|| self.shared.now(), cx) {
             let leftover = std::mem::take(&mut authorizing.leftover);
             return self.admit(now, decided, leftover);
@@ -189,7 +190,7 @@ impl Connection {
                 options.handshake.address(self.peer.get()),
                 options.handshake.address(accepted.peer),
             );
-            // Checked again, since other clients may have connected while the hook was pending.
+            // Check again, since other clients may have connected while the hook was pending.
             let replaced = handshake.replaced(&accepted);
             match handshake.lifecycle.promote(from, to, &options.handshake.admission, replaced) {
                 Ok(()) => Ok(accepted),
@@ -238,8 +239,8 @@ impl Connection {
         let random = shared.env.random();
         let mut core = shared.core();
         let id = core.new_id(random);
-        // Checked under the lock: a shutdown either finds this connection in the hub, or is observed
-        // here.
+        // Check this under the lock: a shutdown either finds this connection in the hub, or is
+        // observed here.
         if shared.is_closing() {
             drop(core);
             return self.refuse_at_shutdown(now, response.is_empty());
@@ -284,7 +285,7 @@ impl Connection {
             established.session_state = Some(state);
         }
         shared.flush_after_input(now, core, &mut established.flush_at);
-        // After the lock is released, since it calls the `tracing` subscriber.
+        // Do this after releasing the lock, since it calls the `tracing` subscriber.
         self.span = trace::Span::begin(&established.conn.info);
         if !has_user && shared.options().max_connections_per_user != usize::MAX {
             shared.warnings.give(WarningCause::NoUser { option: "max_connections_per_user" });

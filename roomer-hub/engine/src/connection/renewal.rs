@@ -113,7 +113,8 @@ impl<'s> Dispatcher<'_, 's> {
         });
         let user = |credentials: &Arc<Credentials>| credentials.user().cloned();
         let credentials = renewed.filter(|renewed| {
-            // The user of a connection cannot change, since rooms and other members know it.
+            // The user of a connection cannot change, since it was reported to rooms and other
+            // members.
             renewed.as_ref().and_then(user) == before.user().cloned()
         });
         let Some(credentials) = credentials else { return (core, Renewed::Refused) };

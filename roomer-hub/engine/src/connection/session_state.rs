@@ -19,7 +19,7 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_secs(25);
 /// The maximum number of consecutive acknowledgements that acknowledge nothing new, which a client has
 /// no reason to send. They are not packets for the hub, so its rates do not count them.
 const MOST_IDLE_ACKS: u8 = 64;
-/// A pause after which an acknowledgement no longer counts as consecutive.
+/// After a pause this long, an acknowledgement no longer counts as consecutive.
 const ACK_PAUSE: Duration = Duration::from_secs(1);
 
 /// The state of a connection's session, without the packets to send.

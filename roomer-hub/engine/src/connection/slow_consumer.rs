@@ -20,7 +20,7 @@ const FLOOD_LIMITS: (Duration, Duration) = (STALL_AFTER, Duration::from_millis(5
 /// The multiple of `max_backlog` at which a connection is flooded ([`FLOOD_LIMITS`]).
 const FLOOD_FACTOR: usize = 3;
 
-/// The time without an accepted byte after which senders no longer pause for a connection above the
+/// How long a socket may accept no bytes before senders stop pausing for a connection above the
 /// high-water mark: they wait for a slow reader, but not for a stalled one.
 const STALL_AFTER: Duration = Duration::from_millis(50);
 
@@ -75,7 +75,7 @@ impl SlowConsumer {
         if !status.is_above() || counted.saturating_sub(status.newest) <= max_backlog / 2 {
             self.behind_since = None;
             let close_at = self.moved + write_timeout;
-            // Polled sooner while senders pause, since they are released after `STALL_AFTER`.
+            // Poll sooner while senders pause, since they are released after `STALL_AFTER`.
             let poll_at = match status.is_above() && !is_stalled {
                 true => close_at.min(now + STALL_AFTER),
                 false => close_at,

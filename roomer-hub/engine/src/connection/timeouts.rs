@@ -156,7 +156,7 @@ impl Connection {
         open.activity.free_if_over();
         let next = deadlines.iter().filter_map(|(_, at)| *at);
         let next = next.chain(others.into_iter().flatten());
-        // There is always a deadline: that of the next ping.
+        // There is always a deadline: the next ping's.
         next.min().map_or(Step::Again, Step::Wait)
     }
 }

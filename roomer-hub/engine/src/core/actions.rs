@@ -142,7 +142,7 @@ impl Effects<'_> {
     /// Returns the result after all actions were carried out.
     #[inline]
     pub(super) fn finish(mut self, tables: &Tables) -> Applied {
-        // Looked up once per input: except for the notices at the end of a connection, an input
+        // Look it up once per input: except for the notices at the end of a connection, an input
         // concerns one room.
         if let Some(room) = self.broadcast_in {
             let receiver = self.outbound.congested_member(tables, room);
@@ -235,12 +235,12 @@ impl Effects<'_> {
     fn close(&mut self, conn: ConnKey, code: u16, reason: &str) {
         self.applied.is_closed = true;
         *self.counts.closes.entry(code).or_default() += 1;
-        // Queued before the info, which the hook needs, is removed.
+        // Queue this before the info, which the hook needs, is removed.
         self.hook_queue.push_lifecycle(self.infos.get(conn), || {
             HookEvent::Gone(DisconnectReason::ByServer(code), reason.into())
         });
         self.infos.remove(conn);
-        // Also fails the handover to a task waiting for the session.
+        // This also fails the handover to a task waiting for the session.
         self.sessions.end(conn);
         self.counts.bytes_out += self.outbound.close(conn, code, reason).unwrap_or_default();
     }

@@ -38,7 +38,7 @@ impl ConnTable {
             && let Some(connections) = self.by_user.get_mut(user)
         {
             connections.remove(&arrival);
-            // Removed, since the table would otherwise keep every user that was ever connected.
+            // Remove it, since the table would otherwise keep every user that was ever connected.
             if connections.is_empty() {
                 self.by_user.remove(user);
             }

@@ -57,7 +57,7 @@ impl Core {
                 break;
             }
             buffers.remove(&usage);
-            // Cloned first, since the close removes it from the table.
+            // Clone it first, since the close removes it from the table.
             let writer = self.outbound.writers.get(conn).cloned();
             self.close_for(now, conn, &close::OUT_OF_MEMORY, window);
             closed += 1;

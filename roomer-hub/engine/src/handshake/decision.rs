@@ -83,7 +83,7 @@ impl PendingAuth {
                     auth_result(&self.monitor, result, candidate.peer, candidate.has_token);
                 claims.and_then(|claims| candidate.accept(Some(claims), now()))
             }
-            // Reached only if polled again after completion.
+            // This is reached only if polled again after completion.
             None => Err(Rejected::with_status(StatusCode::INTERNAL_SERVER_ERROR)),
         })
     }
@@ -105,7 +105,8 @@ impl Candidate {
         if let Some(from_hook) = from_hook {
             claims.get_or_insert_default().merge(from_hook);
         }
-        // Checked before `checked`: like a rejection by the hook, an expired login hides a violation.
+        // Check this before `checked`: like a rejection by the hook, an expired login hides a
+        // violation.
         let credentials = Credentials::new(claims, extensions, now).map_err(|Expired| {
             let rejection = Rejection::unauthorized("the login has expired");
             let status = rejection.status().as_u16();
@@ -170,7 +171,7 @@ impl ServerHandshake<'_> {
                 Decision::Ready(candidate.accept(Some(claims), self.env.now()))
             }
             Some(Authorize::Async(hook)) => {
-                // Checked before the hook takes the request, and reported after it.
+                // Check this before the hook takes the request, and report it after it.
                 let candidate = Some(candidate(self.check_upgrade(&request)));
                 let run = call::catch_panic(|| hook(request));
                 let run = run.map_err(|panic| authorize_panicked(monitor, &panic, peer))?;

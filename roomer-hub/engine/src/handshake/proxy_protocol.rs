@@ -43,7 +43,7 @@ impl ProxyHeader {
             // client.
             Some(b'P') if have >= MIN_LINE => 1,
             Some(b'P') | None => MIN_LINE - have,
-            // At least 1, since a read into an empty buffer looks like the end of the stream.
+            // Use at least 1, since a read into an empty buffer looks like the end of the stream.
             Some(_) => (FIXED + self.block_size().unwrap_or(0)).saturating_sub(have).max(1),
         }
     }

@@ -177,7 +177,7 @@ impl SocketCounts {
             && let Some(count) = own.count(kind)
         {
             *count -= 1;
-            // Removed, since the map would otherwise keep every address that ever connected.
+            // Remove it, since the map would otherwise keep every address that ever connected.
             if *own == PerAddress::default() {
                 self.by_address.remove(&address);
             }

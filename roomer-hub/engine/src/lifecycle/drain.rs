@@ -8,7 +8,7 @@ use crate::env::Environment;
 use crate::lifecycle::Lifecycle;
 use crate::timer::{Timer, TimerQueue};
 
-/// The interval between the steps in which a drain closes connections.
+/// The interval between a drain's steps, each of which closes some connections.
 pub(crate) const DRAIN_STEP: Duration = Duration::from_millis(50);
 
 /// The result of a drain: how a server's connections ended.

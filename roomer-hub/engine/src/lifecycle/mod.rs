@@ -57,7 +57,7 @@ impl Lifecycle {
         address: Option<Address>,
         admission: &AdmissionLimits,
     ) -> (SocketKind, Result<(), StatusCode>) {
-        // Checked and counted under one lock: otherwise sockets that arrive at the same time would all
+        // Check and count under one lock: otherwise sockets that arrive at the same time would all
         // be admitted.
         let mut state = lock(&self.state);
         let allowed = state.counts.check(SocketKind::Handshake, address, admission, None);
@@ -105,7 +105,7 @@ impl Lifecycle {
     pub(crate) fn detach(&self, from: SocketKind, address: Option<Address>) {
         let mut state = lock(&self.state);
         state.counts.leave(from, address);
-        // Not counted by address, since its client may return from another one.
+        // It is not counted by address, since its client may return from another one.
         state.counts.enter(SocketKind::Detached, None);
     }
 
@@ -152,7 +152,7 @@ impl Lifecycle {
         if is_drained || state.counts.tasks() == 0 {
             // All waiting tasks are woken, since each checks its own condition.
             let waiting = std::mem::take(&mut state.waiting);
-            // Released first, since a woken task takes this lock.
+            // Release the lock first, since a woken task takes this lock.
             drop(state);
             waiting.into_iter().for_each(Waker::wake);
         }

@@ -122,7 +122,7 @@ impl Span {
         run: impl FnOnce(&mut T) -> O,
     ) -> O {
         #[cfg(feature = "tracing")]
-        // Cloned, since the value that contains the span is passed to `run`.
+        // Clone it, since the value that contains the span is passed to `run`.
         if let Some(span) = field(of).0.clone() {
             return span.in_scope(|| run(of));
         }

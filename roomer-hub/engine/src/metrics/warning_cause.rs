@@ -24,7 +24,7 @@ pub enum WarningCause {
     /// A request with a WebSocket key but without the upgrade headers was rejected with 400. Proxies
     /// remove these headers unless they are configured to forward them.
     UpgradeRemoved,
-    /// A client offers subprotocols of which the server supports none, so a browser closes the
+    /// A client offers only subprotocols that the server does not support, so a browser closes the
     /// connection. The names are omitted, since clients put tokens there.
     Subprotocol {
         /// The number of subprotocols that the client offers.

@@ -118,7 +118,7 @@ impl RoomBatch {
     /// Empties the batch and returns its content in a form that can be shared.
     pub(crate) fn seal(&mut self) -> SealedBatch {
         let mut exclusions = std::mem::take(&mut self.exclusions);
-        // Sorted by connection, then by position: `chunks` searches for a connection and needs its
+        // Sort by connection, then by position: `chunks` searches for a connection and needs its
         // ranges in order.
         exclusions.sort_unstable();
         let restrictions = std::mem::take(&mut self.restrictions);
@@ -200,7 +200,7 @@ impl SealedBatch {
         if !is_extended {
             return parts.for_each(|part| push(Chunk::complete(self.frames.slice(part))));
         }
-        // Copied if small, since the session's log would otherwise keep the whole batch alive.
+        // Copy it if small, since the session's log would otherwise keep the whole batch alive.
         let included: usize = parts.clone().map(|part| part.len()).sum();
         let is_copied = included < self.frames.len() / 2;
         for part in parts {
@@ -365,7 +365,7 @@ mod tests {
         let memory = batch.exclusions.as_ptr();
         let sealed = batch.seal();
         batch.reuse(sealed);
-        // Excluded like a member that joined since.
+        // It is excluded like a member that joined since.
         batch.exclude(bob, 0);
         batch.reset();
         assert!(!batch.is_queued && !batch.is_assigned && !batch.take_count());

@@ -40,7 +40,8 @@ impl MemoryBudget {
 
     /// Records that a connection holds `after` bytes instead of `before`.
     pub(crate) fn change(&self, before: usize, after: usize) {
-        // Relaxed, here and below: a count that is briefly out of date is corrected by the next flush.
+        // Relaxed ordering suffices, here and below: a count that is briefly out of date is
+        // corrected by the next flush.
         if after > before {
             self.held.fetch_add(after - before, Ordering::Relaxed);
             self.grown.fetch_add(after - before, Ordering::Relaxed);

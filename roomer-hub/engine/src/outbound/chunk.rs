@@ -87,7 +87,7 @@ pub(crate) fn frame_len(bytes: &[u8]) -> usize {
         [_, length, high, low, ..] if length & 0x7f == 126 => {
             4 + usize::from(u16::from_be_bytes([*high, *low]))
         }
-        // Checked, since a 64-bit length may exceed the address space of a 32-bit machine.
+        // Check this, since a 64-bit length may exceed the address space of a 32-bit machine.
         [_, _, rest @ ..] if rest.len() >= 8 => rest[..8]
             .iter()
             .try_fold(0_usize, |len, digit| Some(len.checked_mul(256)? | usize::from(*digit)))

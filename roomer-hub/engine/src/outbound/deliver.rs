@@ -53,7 +53,8 @@ impl Outbound {
                 return false;
             };
             let members = tables.members(room);
-            // Determined here and not at the broadcast, since the room may have grown in the meantime.
+            // Determine this here and not at the broadcast, since the room may have grown in the
+            // meantime.
             let is_small = members.len() <= SMALL_ROOM;
             if !all && !is_small {
                 work.has_more |= !std::mem::replace(&mut batch.is_assigned, true);
@@ -124,7 +125,7 @@ pub(super) fn deliver_to(
     if !batch.frames.is_empty() && writer.is_open() {
         let pending = batch.pending_for(conn, writer.is_extended());
         schedule(conn, writer, Chunk::complete(pending), flush_list);
-        // Excluded from the whole batch, so that the delivery to all members does not repeat it.
+        // Exclude it from the whole batch, so that the delivery to all members does not repeat it.
         batch.exclude(conn, 0);
     }
 }

@@ -124,7 +124,7 @@ impl FlushPool {
         if !queue.idle.iter().any(|waker| waker.will_wake(cx.waker())) {
             queue.idle.push(cx.waker().clone());
         }
-        // Checked again after registering: a job posted in between has not woken this worker.
+        // Check again after registering: a job posted in between has not woken this worker.
         queue.jobs.is_empty()
     }
 }

@@ -302,7 +302,7 @@ impl Outbound {
             return None;
         }
         let Outbound { writers, congested, .. } = self;
-        // Pruned when read, since pressure ends in a flush, without the server's lock.
+        // Prune when reading, since pressure ends in a flush, without the server's lock.
         congested.retain(|&conn| writers.get(conn).is_some_and(|writer| writer.is_above()));
         let members = congested.iter().filter(|&&conn| tables.is_member(conn, room));
         // A stalled member is above the mark too, but must not pause senders.

@@ -250,7 +250,7 @@ impl Outbox {
     }
 
     fn append(&mut self, mut chunk: Chunk) {
-        // Recorded in the chunk itself, since a write may have taken out the chunk before it.
+        // Record this in the chunk itself, since a write may have taken out the chunk before it.
         chunk.continues = self.is_partial;
         self.queued += chunk.len();
         // A long list of members is a single message in several chunks.

@@ -96,7 +96,7 @@ impl Server {
         let (max, window) = (options.flush.max_per_poll, options.retry_window);
         let count =
             close_some(&self.0.lifecycle, &mut self.0.core(), self.0.now(), due, max, window);
-        // Called after the lock is released, since the flush takes it.
+        // Call it after releasing the lock, since the flush takes it.
         self.0.flush_unless_in_callback();
         count > 0
     }

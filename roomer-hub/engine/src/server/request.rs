@@ -55,7 +55,7 @@ impl Conn {
     /// ```
     ///
     /// A handler of [`on_async`](crate::Builder::on_async) must not await the answer of its own
-    /// connection: later messages of the connection, including the answer, wait for the handler.
+    /// connection: later messages from the connection, including the answer, wait for the handler.
     /// Request handlers may await it.
     pub fn request(
         &self,
@@ -67,7 +67,7 @@ impl Conn {
         let (event, payload) = (event.as_ref(), payload.as_ref());
         let now = shared.now();
         let mut core = shared.core();
-        // Registered before the command, which immediately ends the request if the connection has
+        // Register before the command, which immediately ends the request if the connection has
         // ended.
         let (number, slot) = core.requests.begin();
         let command = Command::Request { conn, number, room: ROOT, event, payload };
@@ -102,12 +102,13 @@ impl Future for RequestFuture {
         let this = self.get_mut();
         let now = this.shared.now();
         let mut slot = lock(&this.slot.0);
-        // Checked before the timeout: an answer that has arrived counts, however late this is polled.
+        // Check this before the timeout: an answer that has arrived counts, however late this is
+        // polled.
         if let Some(outcome) = slot.outcome.take() {
             return Poll::Ready(outcome);
         }
         if now >= this.until {
-            // Unlocked first: `withdraw` takes the server's lock, and an answer takes this lock while
+            // Unlock first: `withdraw` takes the server's lock, and an answer takes this lock while
             // it holds that one.
             drop(slot);
             this.withdraw();

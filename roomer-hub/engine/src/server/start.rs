@@ -9,10 +9,10 @@ use crate::metrics::warning::WarningCause;
 const RESERVE: u64 = 64;
 
 impl Server {
-    /// Prepares the server for a listener. For adapters. `has_addresses` is true if the listener knows
-    /// its clients' addresses, `is_tls` if each connection starts with TLS. Raises the process's limit
-    /// of open descriptors to the number that the server may need, as far as the system permits, and
-    /// warns if that is too low.
+    /// Prepares the server for a listener. Called by adapters. `has_addresses` is true if the
+    /// listener knows its clients' addresses, `is_tls` if each connection starts with TLS. Raises
+    /// the process's limit of open descriptors to the number that the server may need, as far as
+    /// the system permits, and warns if that is too low.
     ///
     /// # Errors
     ///

@@ -62,7 +62,7 @@ impl Server {
             let server = guard.server.clone();
             let mut time = pin!(server.run_timers(sleep));
             poll_fn(|cx| {
-                // Never ready: the timers run until this future ends.
+                // This is never ready: the timers run until this future ends.
                 let _ = time.as_mut().poll(cx);
                 ready!(server.0.lifecycle.poll_idle(cx));
                 guard.is_over = true;

@@ -126,7 +126,7 @@ impl User {
         command: impl Fn(ConnKey) -> Command<'a>,
     ) -> usize {
         let conns: Vec<ConnKey> = self.server.0.core().infos.of(&self.name).collect();
-        // Filtered without the lock, which the filter takes itself.
+        // Filter without the lock, which the filter takes itself.
         let conns: Vec<ConnKey> = conns.into_iter().filter(filter).collect();
         conns.iter().for_each(|&conn| self.command(command(conn)));
         self.server.0.flush_unless_in_callback();

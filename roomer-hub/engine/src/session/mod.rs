@@ -113,7 +113,7 @@ impl Session {
         let Some(change) = &mut self.change else { return };
         (change.older, change.is_elsewhere) = (Vec::new(), false);
         self.refuse_outdated();
-        // Freed, since most sessions have no change in progress.
+        // Free it, since most sessions have no change in progress.
         self.change.take_if(|change| !change.is_detached && change.successor.is_none());
     }
 
@@ -175,7 +175,7 @@ impl Sessions {
                 Some(at) => drop(secrets.drain(..at)),
                 None => secrets.insert(0, presented.secret()),
             }
-            // Keeps the presented secret, which the client certainly has, and the newest ones.
+            // Keep the presented secret, which the client certainly has, and the newest ones.
             let surplus = secrets.len().saturating_sub(1 + MOST_UNCONFIRMED);
             secrets.drain(1..1 + surplus);
             self.detached -= usize::from(std::mem::take(&mut change.is_detached));

@@ -152,7 +152,8 @@ impl Shared {
             waker.wake();
         }
         let has_more = self.write_work(work);
-        // In this order, since the budget is checked after each flush, including a part of a large one.
+        // The order matters, since the budget is checked after each flush, including a part of a
+        // large one.
         self.shed() || has_more
     }
 

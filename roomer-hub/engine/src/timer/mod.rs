@@ -78,7 +78,8 @@ impl Deadlines {
     fn insert(&mut self, at: Moment, waker: &Waker) -> Key {
         loop {
             let key = Key::new(at, self.serial.take());
-            // Occupied if the serial numbers have wrapped around while an old timer waits.
+            // The slot is occupied if the serial numbers have wrapped around while an old timer
+            // waits.
             if let Entry::Vacant(free) = self.due.entry(key) {
                 free.insert(waker.clone());
                 return key;

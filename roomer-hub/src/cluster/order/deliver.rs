@@ -140,7 +140,7 @@ impl Cluster {
         let peers = &self.peers;
         for room in self.orders.rooms.values_mut() {
             let is_known = |node: &NodeId, _: &mut u64| *node == me || peers.contains_key(node);
-            // Dropped nodes send nothing any more, since a restarted node has a new id.
+            // Dropped nodes no longer send anything, since a restarted node has a new id.
             room.delivered.retain(is_known);
             room.placed.retain(is_known);
             room.promised.retain(|node, _| peers.contains_key(node));

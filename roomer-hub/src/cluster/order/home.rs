@@ -23,8 +23,8 @@ struct Maturity {
 const YIELDED: Maturity = Maturity { age: 2, founders: 2 };
 const CHOSEN: Maturity = Maturity { age: 4, founders: 1 };
 
-/// The time without frames from a home, in heartbeats, after which a node stops submitting to it
-/// until the next frame arrives.
+/// How long a home may be silent, in heartbeats, before a node stops submitting to it until the
+/// next frame arrives.
 const QUIET_BEATS: u32 = 2;
 
 impl Cluster {

@@ -18,8 +18,8 @@
 //! lower term than the last delivered one is rejected, and its message is reported as lost.
 //!
 //! Without a fault, this rejection must never occur, however the homes change. Each node therefore
-//! announces every term that it learns of to all others. The announcement is a promise to assign
-//! no more places in earlier terms, and it follows all earlier places in the node's stream. Before
+//! announces every term that it receives to all others. The announcement is a promise to assign no
+//! more places in earlier terms, and it follows all earlier places in the node's stream. Before
 //! delivering the first place of a term, a node waits until every live node has made this promise.
 //! After that, no place of an earlier term can arrive, whichever nodes considered themselves the
 //! home, and however long frames take. The wait is bounded, in case a node hangs.
@@ -53,7 +53,7 @@
 //! # Losses
 //!
 //! A message is lost on a node if its place does not arrive within
-//! [`Config::dead_after`](super::Config::dead_after), if a later message of the same node is
+//! [`Config::dead_after`](super::Config::dead_after), if a later message from the same node is
 //! placed first, if the home dies, or if its place belongs to a term that is over.
 //! [`Loss`](super::Loss) determines how the loss is signalled to clients.
 
@@ -79,8 +79,8 @@ pub(super) struct Orders {
     /// The number of this node's last message, counted over all rooms.
     number: u64,
     rooms: BTreeMap<Box<str>, Room>,
-    /// The highest epoch among rooms whose state was discarded. Other nodes may still know it,
-    /// so new terms start above it.
+    /// The highest epoch among rooms whose state was discarded. Other nodes may still use it, so
+    /// new terms start above it.
     forgotten: u64,
     /// The rooms with possible work.
     dirty: BTreeSet<Box<str>>,
@@ -247,13 +247,13 @@ impl Room {
 
     /// Returns the numbers of a node's pending messages below `below`.
     fn numbers_of(&self, node: NodeId, below: u64) -> Vec<u64> {
-        // Copied, because the caller removes the messages.
+        // Copy them, because the caller removes the messages.
         self.messages.range((node, 0)..(node, below)).map(|((_, number), _)| *number).collect()
     }
 
     /// Records that a node's messages up to this number will no longer be delivered.
     fn pass(&mut self, node: NodeId, number: u64) {
-        // The number must never decrease, in whichever order messages are given up.
+        // The number must never decrease, in whichever order messages are dropped.
         let passed = self.delivered.entry(node).or_default();
         *passed = number.max(*passed);
     }

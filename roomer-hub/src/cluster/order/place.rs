@@ -31,7 +31,7 @@ impl Cluster {
                 };
                 let room = self.orders.room_mut(packet.room);
                 let is_late = room.is_passed(from, number);
-                // Inserted even if late, since `lose` reports only what it removes.
+                // Insert it even if late, since `lose` reports only what it removes.
                 room.insert(from, number, message);
                 if is_late {
                     self.lose(packet.room, from, number);
@@ -97,7 +97,7 @@ impl Cluster {
             let Some(first) = room.submissions.front() else { return };
             let (node, number, term) = (first.node, first.number, first.term);
             let is_placed = room.placed.get(&node).is_some_and(|placed| number <= *placed);
-            // An earlier submission of the same node was returned, and the node did not know of
+            // An earlier submission of the same node was returned, and the node had not received
             // that yet.
             let is_behind = term < room.yielded;
             let successor = match is_behind {
@@ -136,7 +136,7 @@ impl Cluster {
         if let Some(message) = room.messages.get_mut(&(place.node, place.number)) {
             message.is_placed = true;
         }
-        // Late places of an earlier term go before those of the term that waits for them.
+        // Late places from an earlier term precede those from the term waiting for them.
         let at = room.places.partition_point(|other| other.term <= place.term);
         room.places.insert(at, place);
         true
@@ -157,7 +157,8 @@ impl Cluster {
         for name in names {
             let room = self.orders.room_mut(&name);
             if why != GoneCause::Bye {
-                // Without `lose`: the members of a dead node leave, which already shows the loss.
+                // Do not call `lose`: the members of a dead node leave, which already shows the
+                // loss.
                 for number in room.numbers_of(node, u64::MAX) {
                     room.remove(node, number);
                     room.pass(node, number);

@@ -153,7 +153,8 @@ impl Cluster {
                 return;
             }
             let is_ready = match target == me {
-                // Before it is formed, this node may not know the home yet, and could contradict it.
+                // Before it is formed, this node may not have found the home yet, and could
+                // contradict it.
                 true => self.is_formed(self.now) && self.reaches(&own_message.to, age),
                 false => !self.is_quiet(target) && self.has_confirmed(target),
             };
@@ -194,8 +195,8 @@ impl Cluster {
                 return;
             };
             let unplaced = room.messages.iter().filter(|(_, message)| !message.is_placed);
-            // Among messages of the same age, takes the first one of its node, since giving up
-            // a message also gives up those before it.
+            // Among messages of the same age, take the first one from its node, since dropping a
+            // message also drops those before it.
             let oldest =
                 unplaced.max_by_key(|((_, number), message)| (message.age, Reverse(*number)));
             let Some(((node, number), _)) = oldest else { return };

@@ -137,7 +137,7 @@ impl Inflater {
                 Status::StreamEnd if data.is_empty() => return Ok(true),
                 // More blocks may follow a final block (section 7.2.1).
                 Status::StreamEnd => {
-                    // Checked here too, because restarting is the most expensive step.
+                    // Check this here too, because restarting is the most expensive step.
                     check_padding(length - data.len(), message.len())?;
                     self.0.reset(false);
                 }

@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
     pub(super) fn end(self) -> Result<(), Failure> {
         let open = self.streams.values().filter(|stream| stream.is_inside()).count();
         if open > 0 {
-            // Not a failure, since most captures end in the middle of a stream.
+            // This is not a failure, since most captures end in the middle of a stream.
             self.output.notice(&format!("{open} streams end inside a frame or message"));
         }
         match self.wrong {
@@ -115,13 +115,13 @@ impl<'a> Reader<'a> {
     }
 
     fn wrong(&mut self, direction: Option<Direction>, why: &str) -> Result<(), Failure> {
-        // Decoding continues, since other messages of a capture are often intact.
+        // Decoding continues, since other messages in a capture are often intact.
         self.wrong += 1;
         let mut value = json!({ "on": "wrong", "why": why });
         put_direction(&mut value, direction);
         self.output.either(&value, || {
             let red = AnsiColor::Red.on_default();
-            // Escaped, since the reason may contain captured bytes, including terminal control
+            // Escape it, since the reason may contain captured bytes, including terminal control
             // sequences.
             format!("{}{}", arrow(direction), styled(&escape(why), red))
         })
@@ -174,7 +174,7 @@ impl Stream {
 
     fn read(&mut self, bytes: &[u8]) -> Vec<Item> {
         let mut items = Vec::new();
-        // Copied, since the session unmasks in place.
+        // Copy it, since the session unmasks in place.
         let mut bytes = bytes.to_vec();
         if !self.is_open {
             self.head.append(&mut bytes);

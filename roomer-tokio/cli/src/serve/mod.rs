@@ -151,7 +151,7 @@ impl Plan {
         let scheme = if self.tls.is_some() { "wss" } else { "ws" };
         let path = &options.path;
         let url = format!("{scheme}://{}{path}", address(&listener));
-        // Logged, since the default depends on the machine or the container.
+        // Log it, since the default depends on the machine or the container.
         let memory_budget = format!("{} MiB", self.server.memory_budget() >> 20);
         tracing::info!(%url, %memory_budget, "listening");
         let operator = operator.map(|listener| {
@@ -179,7 +179,7 @@ impl Plan {
             Some(tls) => serve_until(tls_listener(listener, tls.config()), self.server, stop).await,
             None => serve_until(listener, self.server, stop).await,
         };
-        // After the server has ended, since the end of each connection is an event too.
+        // Do this after the server has ended, since the end of each connection is an event too.
         if let Some(events) = events {
             events.finish().await;
         }
@@ -201,7 +201,7 @@ async fn bind(
 ) -> Result<TcpListener, Problem> {
     let listener = match inherited {
         Some(listener) => {
-            // Required by tokio, while supervisors pass blocking listeners.
+            // Tokio requires this, while supervisors pass blocking listeners.
             listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener))
         }
         None => TcpListener::bind(address).await,

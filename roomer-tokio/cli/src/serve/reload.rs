@@ -102,7 +102,8 @@ impl Reloads {
             login.adopt(new);
         }
         if let Some(api) = &self.api {
-            // Also called if the new configuration has no keys: the earlier ones must not stay valid.
+            // Call this even if the new configuration has no keys: the earlier ones must not stay
+            // valid.
             api.adopt(plan.api.as_deref());
         }
         self.webhooks.adopt(&plan.webhooks);

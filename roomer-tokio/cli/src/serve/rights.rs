@@ -213,7 +213,7 @@ impl Rules {
         if denies.publish || denies.rate || told.is_some() {
             let rules = self.clone();
             builder = builder.may_publish(move |conn, message| {
-                // In this order, so that a message that is denied in any case is not counted.
+                // Check in this order, so that a message that is denied in any case is not counted.
                 let is_permitted = rules.permit(conn, message.room, Right::Publish)
                     && rules.is_in_time(conn, message.room, Counted::Messages);
                 if is_permitted && let Some(events) = &told {

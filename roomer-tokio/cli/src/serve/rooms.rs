@@ -41,7 +41,7 @@ pub(crate) fn server(
     if options.client_info {
         builder = builder.may_set_info(|_, _| true);
     }
-    // Added before the default for `root`, since the first matching pattern applies.
+    // Add it before the default for `root`, since the first matching pattern applies.
     for room in &config.lists.rooms {
         check(&room.value).map_err(|text| Problem {
             place: room.place.clone(),

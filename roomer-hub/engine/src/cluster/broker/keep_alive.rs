@@ -5,8 +5,9 @@ use std::time::Duration;
 /// The timeout from the start of the greeting to the confirmation of the subscriptions.
 pub(in crate::cluster) const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The silence after which the broker is pinged, and the timeout of its answer. A link whose other end
-/// has vanished is therefore down after 4 s, before the other nodes count this one as dead.
+/// How long the broker may be silent before it is pinged, and the timeout for its answer. A link
+/// whose other end has vanished is therefore down after 4 s, before the other nodes count this one
+/// as dead.
 pub(in crate::cluster) const PING_AFTER: Duration = Duration::from_secs(2);
 
 /// Tracks how long a session has been waiting for the broker.

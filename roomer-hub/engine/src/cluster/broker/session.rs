@@ -44,7 +44,7 @@ pub trait BrokerSession: Send {
     fn written(&mut self, count: usize);
 }
 
-/// An event of a [`BrokerSession`].
+/// An event from a [`BrokerSession`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionEvent {
     /// The caller must start TLS on the stream and call [`BrokerSession::secured`].

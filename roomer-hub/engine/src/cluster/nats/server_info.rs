@@ -1,4 +1,4 @@
-//! INFO, in which a NATS server describes itself.
+//! The INFO message that describes a NATS server.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Clients that reconnect to a node other than that of their session.
+//! Clients that reconnect to a node that does not have their session.
 //!
 //! A token begins with the id of its session's connection, whose first digits identify the node. A node
 //! that does not have the session starts a new one, and notifies the node of the old session with a

@@ -16,7 +16,7 @@ impl Core {
     /// Passes an input to the cluster's state machine and carries out its effects.
     pub(crate) fn apply_cluster(&mut self, now: Duration, input: Input) {
         let Some(state) = &mut self.cluster else { return };
-        // Moved out of `state`, since an effect may need all of the core.
+        // Move it out of `state`, since an effect may need all of the core.
         let mut effects = std::mem::take(&mut state.effects);
         effects.extend(state.machine.handle(now, self.hub.tables(), input));
         for effect in effects.drain(..) {

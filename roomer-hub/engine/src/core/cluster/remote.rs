@@ -29,7 +29,7 @@ impl Core {
         user: &str,
         command: &cluster::UserCommand,
     ) {
-        // Collected first, since a close changes the table.
+        // Collect them first, since a close changes the table.
         let conns: Vec<ConnKey> = self.infos.of(user).collect();
         for conn in conns {
             let tables = self.hub.tables();

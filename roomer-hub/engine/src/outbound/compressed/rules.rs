@@ -12,7 +12,7 @@ pub(crate) struct CompressionRules {
 
 impl Default for CompressionRules {
     fn default() -> Self {
-        // Not derived, since without rules the lowest threshold is `usize::MAX`, not 0.
+        // This is not derived, since without rules the lowest threshold is `usize::MAX`, not 0.
         CompressionRules::new(&[])
     }
 }

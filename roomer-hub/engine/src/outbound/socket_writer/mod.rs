@@ -216,7 +216,7 @@ impl SocketWriter {
     /// call if pressure has ended.
     fn update_pressure(&self, state: &mut State) -> (bool, Vec<Waker>) {
         self.report_usage(state);
-        // Changed only under the lock that the caller holds.
+        // This changes only under the lock, which the caller holds.
         let was_above = self.is_above.load(Ordering::Relaxed);
         let mark = if was_above { self.budget.marks.high / 2 } else { self.budget.marks.high };
         let outbox = &state.outbox;
@@ -269,8 +269,8 @@ impl SocketWriter {
     /// Returns `Poll::Ready` if the connection is not congested or has ended. Polled by senders'
     /// tasks.
     pub(crate) fn poll_uncongested(&self, cx: &Context<'_>) -> Poll<()> {
-        // Checked under the lock under which the wakers are taken: otherwise a waker could be added
-        // just after, and would never be called.
+        // Check this under the same lock under which the wakers are taken: otherwise a waker could
+        // be added just after, and would never be called.
         let mut state = lock(&self.state);
         if !self.is_congested() || state.outbox.phase() != OutboxPhase::Open {
             return Poll::Ready(());

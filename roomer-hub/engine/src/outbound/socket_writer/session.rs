@@ -108,7 +108,7 @@ impl SocketWriter {
     pub(crate) fn continue_session(&self, (again, replay): (Bytes, Box<Replay>)) {
         self.is_extended.store(true, Ordering::Relaxed);
         let mut state = lock(&self.state);
-        // Queued before the log is restored, which already contains these packets.
+        // Queue this before the log is restored, which already contains these packets.
         self.push_locked(&mut state, Chunk::complete(again));
         state.replay = Some(replay);
     }

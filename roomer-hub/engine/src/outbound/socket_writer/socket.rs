@@ -49,7 +49,7 @@ impl SocketWriter {
             is_blocked: outbox.is_blocked(),
             queued: outbox.queued(),
             newest: outbox.newest(),
-            // Determined only for a full socket, since it requires parsing the headers.
+            // Determine this only for a full socket, since it requires parsing the headers.
             large_message_left: if outbox.is_blocked() { outbox.large_message_left() } else { 0 },
             written: outbox.written(),
             relieved: outbox.relieved(),

@@ -67,7 +67,7 @@ impl Wake for OwnerWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Called without the lock, since a waker may immediately poll the task.
+        // Call it without the lock, since a waker may immediately poll the task.
         let task = {
             let mut state = lock(&self.0);
             state.is_full = false;

@@ -1,4 +1,4 @@
-//! Validation of names and payloads in requests, as for those of clients.
+//! Validation of names and payloads in requests, by the same rules as for clients.
 
 use axum::body::Bytes;
 use data_encoding::BASE64;

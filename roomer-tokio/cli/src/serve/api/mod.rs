@@ -72,7 +72,7 @@ impl Api {
         }))
     }
 
-    /// Replaces the keys by those of another configuration, or removes them if it has no API.
+    /// Replaces the keys with those of another configuration, or removes them if it has no API.
     pub(crate) fn adopt(&self, new: Option<&Api>) {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) =
             new.map_or_else(Arc::default, Api::keys);

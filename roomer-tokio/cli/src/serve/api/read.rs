@@ -99,7 +99,8 @@ async fn rooms(
         rooms.sort_by_key(|(_, members)| std::cmp::Reverse(*members));
     }
     let limit = limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
-    // Reported explicitly, since an answer with the maximum number of entries may be the last one.
+    // This is reported explicitly, since an answer with the maximum number of entries may be the
+    // last one.
     let has_more = rooms.len() > limit;
     let list: Vec<Value> = rooms
         .into_iter()

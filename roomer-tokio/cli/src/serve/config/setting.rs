@@ -123,7 +123,7 @@ impl Setting for Size {
             _ => return Err(error()),
         };
         let number: usize = number.replace('_', "").parse().map_err(|_| error())?;
-        // Checked, since an overflow would wrap to a small limit, or to none.
+        // Check this, since an overflow would wrap to a small limit, or to none.
         number.checked_mul(factor).map(Size).ok_or_else(error)
     }
 }

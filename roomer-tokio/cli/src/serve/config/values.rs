@@ -80,8 +80,8 @@ impl Values {
                     Ok(value) => self.set(entry, Raw::Text(value), place),
                     Err(_) => problems.push(problem("is not UTF-8".into())),
                 },
-                // Reported, since the name is probably misspelled, and a missing limit would be noticed
-                // late.
+                // Report it, since the name is probably misspelled, and a missing limit would be
+                // noticed late.
                 None => {
                     let section = sections().find(|section| {
                         name.starts_with(&format!("ROOMER_{}_", section.to_uppercase()))

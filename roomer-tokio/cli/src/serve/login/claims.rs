@@ -53,7 +53,7 @@ impl Reader {
             // Many services identify users by numbers.
             Some(Value::Number(user)) => claims = claims.user(user.to_string()),
             None | Some(Value::Null) => {}
-            // Rejected, since a client without a user would escape the limits per user.
+            // Reject it, since a client without a user would escape the limits per user.
             Some(_) => return Err("the user of the login is not a short text"),
         }
         match said.info {

@@ -62,7 +62,8 @@ impl Refresher {
                 }
             };
             *self.last.lock().await = Some(Instant::now());
-            // Incremented after the keys are stored, since a waiting client is then checked with them.
+            // Increment this after storing the keys, since a waiting client is then checked with
+            // them.
             self.readings.send_modify(|readings| *readings += 1);
             sleep(MIN_PAUSE).await;
             // `every` is not below the pause. A request during the pause is stored, and ends the wait

@@ -94,7 +94,7 @@ impl Login {
         is_same && is_configured(&config.options)
     }
 
-    /// Replaces the keys from files by those of another login.
+    /// Replaces the keys from files with those of another login.
     pub(crate) fn adopt(&self, new: &Login) {
         *self.own.write().unwrap_or_else(PoisonError::into_inner) = new.own();
     }
@@ -266,7 +266,7 @@ impl Refused {
             Refused::Invalid(text) => Rejection::unauthorized(text),
             Refused::Expired => Rejection::unauthorized("the token has expired"),
             Refused::UnknownKey => Rejection::unauthorized("the key of the token is unknown"),
-            // Not 401, which clients treat as final: the token may be valid.
+            // Do not use 401, which clients treat as final: the token may be valid.
             Refused::NoKeys => Rejection::new(unavailable, "the keys of tokens are not loaded yet"),
         }
     }

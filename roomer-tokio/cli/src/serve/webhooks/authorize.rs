@@ -166,7 +166,7 @@ impl Authorize {
 fn refusal(status: StatusCode, body: &[u8]) -> Rejection {
     let refused: Refused = serde_json::from_slice(body).unwrap_or_default();
     let message = refused.message.unwrap_or_default();
-    // Filtered, since the text is sent in a response, and may reach logs and terminals.
+    // Filter it, since the text is sent in a response, and may reach logs and terminals.
     let is_shown = |c: &char| !c.is_control();
     Rejection::new(status, message.chars().filter(is_shown).take(MAX_MESSAGE).collect::<String>())
 }

@@ -211,7 +211,7 @@ impl Events {
         self.kinds.contains(&EventKind::Message)
     }
 
-    /// Queues the event of a message to a room.
+    /// Queues the event for a message to a room.
     pub(crate) fn message(&self, conn: &Conn, message: &Message<'_>) {
         let matches = |pattern: &Pattern| pattern.matches(message.event);
         let is_event = self.message_events.is_empty() || self.message_events.iter().any(matches);
@@ -245,7 +245,7 @@ impl Events {
             user: conn.user().map(str::to_owned),
             content,
         };
-        // Added before the event is queued, since the delivery may subtract it immediately.
+        // Add it before queueing the event, since the delivery may subtract it immediately.
         let bytes = event.message_bytes();
         self.counts.waiting.fetch_add(1, Ordering::Relaxed);
         let before = self.counts.waiting_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -308,7 +308,7 @@ impl Events {
     async fn deliver(&self, batch: &[Event]) {
         let count = batch.len() as u64;
         let content = Batch { r#type: "events", process: &self.process, events: batch };
-        // Serialized once for all retries.
+        // Serialize once for all retries.
         let body = match serde_json::to_vec(&content) {
             Ok(body) => hyper::body::Bytes::from(body),
             Err(error) => {

@@ -73,7 +73,7 @@ impl Webhooks {
         let secret = Secret::read(path).map_err(|text| config.problem("webhooks.secret", text))?;
         let secret = Arc::new(secret);
         let fetcher = Fetcher::new().map_err(|text| config.problem(first, text))?;
-        // Shared, since it has a connection pool.
+        // It is shared, since it has a connection pool.
         let fetcher = Arc::new(fetcher);
         let call = |name: &'static str, key: &str, address: &Option<String>| match address {
             Some(address) => {
@@ -107,7 +107,7 @@ impl Webhooks {
         })
     }
 
-    /// Replaces the secret by that of another configuration, if both have one.
+    /// Replaces the secret with that of another configuration, if both have one.
     pub(crate) fn adopt(&self, new: &Webhooks) {
         if let (Some(secret), Some(new)) = (&self.secret, &new.secret) {
             secret.adopt(new);

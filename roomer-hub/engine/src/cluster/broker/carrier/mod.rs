@@ -149,8 +149,8 @@ impl<D: Dial> BrokerCarrier<D> {
                 }
             },
             State::Open(link) => loop {
-                // Handled before more is read: after an event that starts TLS, the next bytes are not
-                // plain text.
+                // Handle events before reading more: after an event that starts TLS, the next bytes
+                // are not plain text.
                 if let Some(event) = link.session.next_event() {
                     break Step::Event(event);
                 }
@@ -229,8 +229,8 @@ impl<D: Dial> Carrier for BrokerCarrier<D> {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<CarrierEvent> {
         loop {
             let mut step = ready!(self.poll_step(cx));
-            // Handled here and not in the session: TLS takes ownership of the stream, so the state is
-            // replaced.
+            // This is handled here and not in the session: TLS takes ownership of the stream, so
+            // the state is replaced.
             if matches!(step, Step::Event(SessionEvent::Secure)) {
                 step = self.secure();
             }
