@@ -17,14 +17,14 @@ import { createTyping } from "./typing.js";
 /** The maximum number of characters of a message that are shown. */
 const MAX_TEXT = 4000;
 
-/** The time for which new members are collected before one message sends them this client's name, in milliseconds. */
+/** How long new members are collected before one message sends them this client's name, in milliseconds. */
 const TELL_DELAY = 250;
 
 /** The number of messages that the client requests when it joins; the room's history keeps 100. */
 const RECALLED = 90;
 
 /**
- * In a room with a history, the number of messages after which the client sends its name again, so that the history contains it.
+ * In a room with a history, the client sends its name again after this many messages, so that the history contains it.
  */
 const NAME_INTERVAL = 40;
 
@@ -117,7 +117,7 @@ export function createConversation(name, page) {
                 self.tellName();
             }
         },
-        /** Handles the resumption of the session, in which no message was lost. */
+        /** Handles the resumption of the session. No message was lost. */
         resumed() {
             isReturning = false;
             log.isQuiet = false;
@@ -290,7 +290,7 @@ export function createConversation(name, page) {
         sinceName++;
         self.typing.stop(src);
         isPast || greet();
-        // A message of the previous session that was marked as lost has arrived.
+        // A message from the previous session that was marked as lost has arrived.
         const known = isOwn && log.own("lost").find((line) => line.text === text && !line.to);
         if (known) {
             log.mark(known, "sent");

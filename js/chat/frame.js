@@ -5,7 +5,7 @@
  * @module frame
  */
 
-/** The time for which a hidden page collects work, in milliseconds, since browsers render no frames for it. */
+/** How long a hidden page collects work, in milliseconds, since browsers render no frames for it. */
 const HIDDEN_DELAY = 250;
 
 /** More changes than this within a pause count as a flood, which a reader cannot follow. A join causes up to three changes. */

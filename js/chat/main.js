@@ -1,5 +1,5 @@
 /**
- * The chat page: its layout, and the actions of the user.
+ * The chat page: its layout, and the user's actions.
  *
  * @module main
  */
@@ -12,10 +12,10 @@ import { createMembers } from "./members.js";
 import { chooseName, me, nameElement, nameOf, recallName, showFace } from "./names.js";
 import { showTyping } from "./typing.js";
 
-/** The time for which a lost connection is not shown, in milliseconds, since the session usually resumes. */
+/** How long a lost connection is not shown, in milliseconds, since the session usually resumes. */
 const BLINK = 2_500;
 
-/** The time after which a name is sent again that the server rejected because of its rate limit, in milliseconds. */
+/** The delay before the client retries a name rejected because of the server's rate limit, in milliseconds. */
 const NAME_DELAY = 2_000;
 
 const $ = (id) => document.getElementById(id);

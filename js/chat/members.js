@@ -1,6 +1,6 @@
 /**
  * The list of members. It is a single Tab stop, with arrow keys, letters and Enter inside. Only rows in view have elements, and
- * only differences are applied, so that two thousand members cost as little as twenty.
+ * only differences are applied, so two thousand members cost as little as twenty.
  *
  * @module members
  */

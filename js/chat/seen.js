@@ -98,7 +98,7 @@ export function createReceipts(changed) {
                 asked.has(id) || ask(room, id);
             }
         },
-        /** Handles the end of the session, after which members have new ids. */
+        /** Handles the end of the session. Members have new ids afterwards. */
         clear() {
             sent.clear();
             seen.clear();

@@ -1,5 +1,5 @@
 /**
- * Summarizes joins, leaves and changed names between two messages in one line, so that a thousand joins do not push the
+ * Summarizes joins, leaves and changed names between two messages in one line. A thousand joins therefore do not push the
  * conversation out of view.
  *
  * @module summary

@@ -7,7 +7,7 @@
 
 import { nameElement } from "./names.js";
 
-/** The time after which an indicator expires, in milliseconds. */
+/** How long an indicator stays valid, in milliseconds. */
 const VALID = 8_000;
 
 /** The time between two "on" messages in milliseconds, to single members and to a room. */
@@ -38,7 +38,7 @@ let current = "";
  * @param {() => void} changed called when members start or stop typing
  */
 export function createTyping(changed) {
-    /** Timers by the ids of typing members, in the order in which they began. */
+    /** Timers by the ids of typing members, in the order in which they began to type. */
     const timers = new Map();
     let sentAt = -Infinity;
 

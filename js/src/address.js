@@ -4,14 +4,14 @@
  * @module address
  */
 
-/** Returns true if the address is relative, so that it needs a page to complete it. */
+/** Returns true if the address is relative and therefore needs a page to complete it. */
 export const isRelative = (url) => typeof url === "string" && /^(?!\w+:)./.test(url);
 
 /** Adds a query parameter to an address. */
 export const addQuery = (address, part) => address + (address.includes("?") ? "&" : "?") + part;
 
 /**
- * Returns the address to connect to: resolves relative ones against the page, replaces http by ws, and adds the token to the
+ * Returns the address to connect to: resolves a relative address against the page, replaces http by ws, and adds the token to the
  * query. Throws TypeError if the address is invalid.
  */
 export function toAddress(url, token) {

@@ -38,12 +38,12 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
     const held = new Map();
     /** The id of this client on the current connection, "" until the server has sent it. */
     let id = "";
-    /** The time at which the connection was lost, until a new one is open. */
+    /** When the connection was lost; kept until a new one is open. */
     let lostAt;
     /** The time until which queued messages wait for other members. */
     let graceEnd;
 
-    /** Reports an error. An error of an "error" listener is not passed to that listener again. */
+    /** Reports an error. An error thrown by an "error" listener is not passed to that listener again. */
     const report = (error, event) => {
         (event !== "error" && emit("error", error)) || console.error(error);
     };
@@ -81,7 +81,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
             }
             core.handle(packet, data);
         },
-        /** Handles a received packet; undefined if the data was not a packet. */
+        /** Handles a received packet, which is undefined if the data was not a packet. */
         handle(packet) {
             packet && route(packet);
         },
@@ -103,7 +103,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         },
         /** Starts to use a new connection. */
         begin() {
-            // A session that was kept has ended.
+            // The kept session has ended.
             core.end();
             id = "";
             graceEnd = clock.now() + Math.min(LONGEST_GRACE, GRACE + GRACE_FACTOR * (clock.now() - lostAt));
@@ -172,7 +172,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         const { room: name, event, to, from, payload } = packet;
         const isJoin = event === "join_ack";
         if (isJoin || event === "leave_ack") {
-            // A forged acknowledgement of a peer has a receiver, or the peer as its sender.
+            // A peer's forged acknowledgement has a receiver, or the peer as its sender.
             if (to || (id && from !== id)) {
                 return;
             }

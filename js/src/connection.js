@@ -3,7 +3,7 @@
  *
  *     idle ──▶ connecting ──▶ open ──▶ suspended ──▶ connecting …        any ──▶ closed
  *
- * Each state waits for one event at a time, so a single timer suffices: in `connecting` for the timeout of the attempt, in `open`
+ * Each state waits for one event at a time, so a single timer suffices: in `connecting` for the attempt's timeout, in `open`
  * for the next heartbeat check, in `suspended` for the next attempt.
  *
  * @module connection
@@ -14,7 +14,7 @@ import { RoomerError, check, createClosedError, rejectUnknown, wrap } from "./er
 import { LONGEST_ANSWER, LONGEST_DELAY, SLOWEST_NETWORK } from "./limits.js";
 
 /**
- * Returns the default rule for final close codes: those for an error of the client, and those of the application. The README
+ * Returns the default rule for final close codes: those for a client error, and the application's own. The README
  * explains each. After a suspension, a program could not renew its login in time, but a token function can provide a new one.
  * Older servers also send 1008 to a client that exceeded a rate or was suspended.
  */
@@ -197,7 +197,7 @@ export function createConnection(core, url, options) {
     };
 
     Object.assign(core, {
-        /** The time for which the server may be silent, in milliseconds. */
+        /** How long the server may be silent, in milliseconds. */
         silence: heartbeat,
         token,
         toAddress,

@@ -28,7 +28,7 @@ export const ownInfo: Feature;
 export const refusals: Feature;
 /** Sends a new token when the server requests one. Needs `sessions`. */
 export const renewal: Feature;
-/** Adds the event `direct` of the client. */
+/** Adds the client's event `direct`. */
 export const directs: Feature;
 /** Adds the option `debug`. */
 export const tracing: Feature;
@@ -41,7 +41,7 @@ export const json: Codec;
 export function toProtocol(token: string): string[];
 
 export interface CoreOptions extends Omit<Options, "codec" | "tokenIn"> {
-    /** The features to include. Methods and events of the others do not exist, although the types declare them. */
+    /** The features to include. The methods and events of other features do not exist, although the types declare them. */
     features?: Feature[];
     /** The codec of all rooms that do not set their own. `join()` also accepts such an object, but no name. Default `bytes`. */
     codec?: Codec;

@@ -4,7 +4,7 @@
  * @module error
  */
 
-/** An error of this client. `code` is its kind; the table in the README lists the cause and the remedy of each. */
+/** An error reported by this client. `code` is its kind; the table in the README lists the cause and the remedy of each. */
 export class RoomerError extends Error {
     name = "RoomerError";
 

@@ -54,7 +54,7 @@ export function createEvents(report) {
             return found.length;
         },
         count: (event) => find(event).length,
-        /** Removes all listeners, and from now on ignores new ones. */
+        /** Removes all listeners, and ignores new ones from now on. */
         end() {
             isOver = true;
             entries.forEach((entry) => entry.remove());

@@ -1,5 +1,5 @@
 /**
- * Helpers with which features extend the core.
+ * Helpers for features that extend the core.
  *
  * @module feature
  */

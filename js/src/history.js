@@ -1,5 +1,5 @@
 /**
- * The feature of rooms with a message history: the option `history` of join(), and `room.history`.
+ * The feature behind rooms with a message history: the option `history` of join(), and `room.history`.
  *
  * Such a room numbers its messages. A joining client sends the number of the last message that it has received, and receives the
  * later ones.

@@ -101,7 +101,7 @@ export interface DirectMessage {
 /** A function that removes a listener. */
 export type Off = () => void;
 
-/** The events of a client, with their arguments. */
+/** A client's events, with their arguments. */
 export interface ClientEvents<E> {
     /** The state has changed. The error is the cause of `suspended` and `closed`, except after `close()`. */
     state: [state: State, error?: RoomerError];
@@ -126,7 +126,7 @@ export interface ClientEvents<E> {
     room: [room: Room<E>];
 }
 
-/** The events of a room other than messages. Peers can cause them only by joining and leaving. */
+/** A room's events other than messages. Peers can cause them only by joining and leaving. */
 export interface RoomEvents {
     /** The client has entered the room for the first time. */
     open: [];
@@ -317,7 +317,7 @@ export interface Client<E = AnyEvents<unknown>> {
      * The id of this client in its session, or on the connection if the server has no sessions; "" until the server has sent it.
      */
     readonly id: string;
-    /** The room into which the server puts every client. */
+    /** The room that every client joins automatically. */
     readonly root: Room<E>;
     /**
      * Returns the room with this name, and joins it if necessary, with or without a connection. Each call requires its own

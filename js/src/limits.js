@@ -1,5 +1,5 @@
 /**
- * Constants of the client that are not options. This module has no imports, so that bundlers can inline the constants.
+ * Constants of the client that are not options. This module has no imports, so bundlers can inline the constants.
  *
  * @module limits
  */
@@ -25,7 +25,7 @@ export const FIRST_WINDOW = 8;
 export const LARGEST_WINDOW = 256;
 /** A probe is sent immediately after this many bytes. Smaller packets count as PACKET_BYTES. */
 export const PROBE_BYTES = 2 ** 16;
-/** The minimum size with which each packet counts towards PROBE_BYTES. */
+/** The minimum size that each packet counts for in PROBE_BYTES. */
 export const PACKET_BYTES = 2 ** 10;
 /** The delay before a probe after fewer bytes. */
 export const PROBE_DELAY = 1_000;
@@ -33,7 +33,7 @@ export const PROBE_DELAY = 1_000;
 export const FIRST_PACE = 125;
 /** The maximum interval between packets after repeated closes with `rate`. */
 export const SLOWEST_PACE = 2_000;
-/** The time after which that interval is halved. */
+/** How long until that interval is halved. */
 export const RELAX_TIME = 60_000;
 
 /** The client sends an acknowledgement after this many packets. */
@@ -53,7 +53,7 @@ export const ASK_INTERVAL = 1_200;
 export const LONGEST_DELAY = 2e9;
 /** The minimum expected network throughput, in bytes per second: larger messages get more time. */
 export const SLOWEST_NETWORK = 2 ** 16;
-/** The maximum to which the timeout of an answer grows, however short the option `timeout` is. */
+/** The maximum of the answer timeout as it grows, however short the option `timeout` is. */
 export const LONGEST_ANSWER = 60_000;
 /** The name of a room that this client cannot join. The server answers a leave of it like any other; see the outbox. */
 export const PROBE = "\0probe";

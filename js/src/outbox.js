@@ -1,7 +1,7 @@
 /**
  * The queue of outgoing packets: their order and rate, and which of them the server has handled.
  *
- * The plain protocol does not acknowledge messages. But a server handles the packets of a client in order, and answers each
+ * The plain protocol does not acknowledge messages. But a server handles a client's packets in order, and answers each
  * request to leave a room, even a room that does not exist. Such a request serves as the probe: its answer confirms all packets
  * before it. In a session the server acknowledges automatically, and a probe requests an immediate acknowledgement. There,
  * unconfirmed packets outlive the socket and are retransmitted.
@@ -159,7 +159,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         find: (name, event) => [...pending].find((item) => item.room === name && item.event === event)?.owner,
         /** Queues a join or leave. Returns undefined if there is neither a connection nor a session that may resume. */
         request(owner, event, payload) {
-            // Any unconfirmed message of the room may be lost when leave_ack arrives, so a probe confirms them first.
+            // Unconfirmed messages to the room may be lost when leave_ack arrives, so a probe confirms them first.
             event === "leave" && fence();
             return post(createItem(event, payload, owner.name, undefined, owner));
         },
@@ -197,7 +197,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
             core.settled(items);
             pump();
         },
-        /** Handles the loss of the connection, after which it is unknown whether unconfirmed messages have arrived. */
+        /** Handles the loss of the connection. It is then unknown whether unconfirmed messages have arrived. */
         disconnected(isTooFast) {
             const items = [...sent, ...requests];
             reset();

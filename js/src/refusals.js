@@ -1,5 +1,5 @@
 /**
- * The feature that reports packets rejected by the server, as the event `error` of the client.
+ * The feature that reports packets rejected by the server, as the client's event `error`.
  *
  * @module refusals
  */

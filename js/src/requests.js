@@ -14,7 +14,7 @@ import { checkName, isReserved } from "./room.js";
 
 /** @param {object} core see core.js */
 export function requests(core) {
-    /** Requests without an answer, by tag. */
+    /** Pending requests, by tag. */
     const pending = new Map();
     let lastTag = 0;
 

@@ -9,7 +9,7 @@ import { createEvents } from "./events.js";
 import { GRACE } from "./limits.js";
 import { toBytes, toText } from "./packet.js";
 
-/** Returns true for events that only the server or this client may emit. A message of a peer with such a name is dropped. */
+/** Returns true for events that only the server or this client may emit. A peer's message with such a name is dropped. */
 export const isReserved = (event) => /^((close|history_lost|join|join_ack|leave|leave_ack|member_changed|member_left|new_member|open|reopen)$|roomer:)/.test(event);
 
 /** Rejects reserved names, and names that UTF-8 cannot represent, which the server would read as different names. */
@@ -42,7 +42,7 @@ export function toMembers(list) {
 }
 
 /**
- * Creates a room. Calls `core.leave(room)` at the end of the turn in which its last user has left it.
+ * Creates a room. Calls `core.leave(room)` at the end of the turn when its last user leaves it.
  *
  * @param {object} core see core.js
  * @param {string} name
@@ -58,7 +58,7 @@ export function createRoom(core, name, codec) {
     let joins = 0;
     /** True if queued messages wait for other members, whose connections broke at the same time. */
     let isWaiting;
-    /** The last time at which there were other members. */
+    /** The last time when there were other members. */
     let othersAt;
     let id = "";
     /** The members of the room, by id. */
@@ -121,7 +121,7 @@ export function createRoom(core, name, codec) {
         off
     };
 
-    /** Emits the changes of a member. */
+    /** Emits the events for a changed member. */
     const compare = (id, before, now) => {
         if (JSON.stringify(before) !== JSON.stringify(now)) {
             emit(!before ? "new_member" : now ? "member_changed" : "member_left", id, now ?? before);
@@ -144,7 +144,7 @@ export function createRoom(core, name, codec) {
         /** Sets the number of members, if the server does not send their ids. */
         setCount: (number) => (counted = number),
         /**
-         * Handles a join_ack. Emits the differences between the previous and the new members, so that lists kept by the
+         * Handles a join_ack. Emits the differences between the previous and the new members, so lists kept by the
          * application stay correct.
          */
         joined(ownId, payload) {
@@ -201,7 +201,7 @@ export function createRoom(core, name, codec) {
             setLeft?.();
             return joins++;
         },
-        /** Handles a lost connection, or an acknowledgement after which the membership is uncertain. */
+        /** Handles a lost connection, or an acknowledgement that makes the membership uncertain. */
         suspend(now) {
             // A server that shuts down may close the connections of other members first.
             isWaiting ||= isIn && (api.count > 1 || now - othersAt < GRACE);

@@ -1,6 +1,6 @@
 /**
- * The feature of sessions in the extended protocol: counts received packets, acknowledges them, and resumes the session on a new
- * socket. It has no effect on a server with the plain protocol.
+ * The feature behind sessions in the extended protocol: counts received packets, acknowledges them, and resumes the session on a
+ * new socket. It has no effect on a server with the plain protocol.
  *
  * @module session
  */
@@ -12,7 +12,7 @@ import { ACK, ACK_BYTES, ACK_DELAY, ACK_PACKETS, ASK_INTERVAL, HELLO, MEMBERS, R
 import { encode, toBytes, toText } from "./packet.js";
 import { decodePayload, toMembers } from "./room.js";
 
-/** Returns a member that is away: it has lost its connection, and may return to its session. */
+/** Returns a member marked as away: it has lost its connection, and may return to its session. */
 const toAway = (member) => Object.freeze({ ...member, away: true });
 
 /** @param {object} core see core.js */
@@ -37,7 +37,7 @@ export function sessions(core) {
     /** How long the server keeps the session without a socket. */
     let window;
     let timer;
-    /** The time at which the connection was lost, until a new one is open. */
+    /** When the connection was lost; kept until a new one is open. */
     let lostAt;
     /** Sockets abandoned because of silence while the server may keep the session, which a close frame would end. */
     const abandoned = [];

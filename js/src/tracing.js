@@ -11,7 +11,7 @@ export function tracing(core) {
     const { debug } = core;
     const plain = { ...core };
     if (debug) {
-        // Registered like other listeners, so that an error in it is reported.
+        // Registered like other listeners, so an error in it is reported.
         core.client.on(PROBE, debug === true ? console.debug : debug);
         // The payload is omitted, since it may be confidential.
         const trace = (what, { payload, ...details }) => core.emit(PROBE, { what, ...details });

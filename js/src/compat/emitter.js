@@ -95,7 +95,7 @@ function emitter(target, registry = new Map()) {
 
     function removeAllListeners(type) {
         const types = type === undefined ? [...registry.keys()] : [type];
-        // Remove the listeners for removals last, so that they are notified of all other removals.
+        // Remove the listeners for removals last: they must be notified of all other removals.
         types.sort((a, b) => Number(a === REMOVED) - Number(b === REMOVED));
         for (const each of types) {
             for (const entry of entriesOf(each)) {

@@ -43,7 +43,7 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
  *
  * Its events: "open"() when the client has entered the room; "close"() when it has left, after leave(), forceClose(), a
  * rejection by the server or the end of the connection; "new_member"(id) and "member_left"(id) when others join and leave;
- * every other event is a message of a peer or of the server: event(payload as Uint8Array, id of the sender). Messages
+ * every other event is a message from a peer or the server: event(payload as Uint8Array, id of the sender). Messages
  * named "newListener" or "removeListener" are dropped, because the emitter uses these names.
  *
  * @typedef {object} RoomMethods
@@ -119,7 +119,7 @@ function checkName(name) {
     }
 }
 
-/** Runs a handler of received data, so that its errors, including those of listeners, do not reach the socket. */
+/** Runs a handler for received data. Its errors, including those of listeners, do not reach the socket. */
 function guard(action) {
     try {
         action();

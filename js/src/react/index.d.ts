@@ -25,7 +25,7 @@ export type RoomerProviderProps = { children?: ReactNode } & (
 export function RoomerProvider(props: RoomerProviderProps): ReactElement;
 
 /**
- * Returns the client of the nearest provider; undefined before the first effects, in server-side rendering, and without a
+ * Returns the nearest provider's client; undefined before the first effects, in server-side rendering, and without a
  * provider.
  */
 export function useClient<E = AnyEvents<unknown>>(): Client<E> | undefined;
@@ -53,14 +53,14 @@ export function useConnection(): Connection;
  */
 export function useRoom<E = AnyEvents<unknown>>(name: string | null | undefined, options?: JoinOptions & { codec?: CodecName | Codec }): Room<E> | undefined;
 
-/** Calls the listener of the latest render for each event of a room. The listener is registered only once. */
+/** Calls the latest render's listener for each room event. The listener is registered only once. */
 export function useEvent<K extends keyof RoomEvents>(room: Room<any> | undefined, event: K, listener: (...args: RoomEvents[K]) => unknown): void;
 export function useEvent<E, K extends keyof E & string>(
     room: Room<E> | undefined,
     event: K,
     listener: (payload: E[K], from: string, direct: boolean, number?: number) => unknown
 ): void;
-/** Calls the listener of the latest render for each event of a client. */
+/** Calls the latest render's listener for each client event. */
 export function useEvent<E, K extends keyof ClientEvents<E>>(client: Client<E> | undefined, event: K, listener: (...args: ClientEvents<E>[K]) => unknown): void;
 
 /** Returns the ids of all members, including this client; the same array until a change. Empty before the room opens. */

@@ -70,7 +70,7 @@ export function RoomerProvider({ client: given, url, options, children }) {
     return createElement(Context.Provider, { value: client }, children);
 }
 
-/** Returns the client of the nearest provider; undefined before the first effects, and during server-side rendering. */
+/** Returns the nearest provider's client; undefined before the first effects, and during server-side rendering. */
 export const useClient = () => useContext(Context);
 
 /** Returns the connection's state and latest error. */
@@ -135,7 +135,7 @@ export function useRoom(name, options) {
     return room;
 }
 
-/** Calls the listener of the latest render for each event of a room or client. */
+/** Calls the latest render's listener for each event of a room or client. */
 export function useEvent(source, event, listener) {
     const latest = useRef(listener);
     useInsertionEffect(() => {

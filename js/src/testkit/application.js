@@ -1,5 +1,5 @@
 /**
- * The application on the in-memory server: its rules, and the errors of its rules and handlers, which the test gets to see.
+ * The application on the in-memory server: its rules, and the rule and handler errors that are reported to the test.
  *
  * @module testkit/application
  */
@@ -62,7 +62,7 @@ export function createApplication(clock) {
             verdict === undefined && conn.api.close(1011, "handler failed");
             return verdict;
         },
-        /** Runs a handler of messages, with the same consequence if it fails, at once or later. */
+        /** Runs a message handler, with the same consequence if it fails, immediately or later. */
         run(conn, handler, message) {
             const failed = (error) => {
                 conn.api.close(1011, "handler failed");

@@ -13,7 +13,7 @@ import { checkNumber } from "./settings.js";
 
 export const MOST_INFO_BYTES = 1024;
 
-/** Returns true if the client of a connection has lost its socket, and its session is kept. */
+/** Returns true if a connection's client has lost its socket, and its session is kept. */
 const isAway = ({ socket }) => !socket();
 
 /** Encodes a member for clients with sessions: its id, its info, and its user if it has one. */
@@ -32,7 +32,7 @@ export const toEntry = ({ id, info, user }) => (user === undefined ? [id, info] 
 export function createExtended({ clock, conns, rooms, membershipOf, announcesAway, names, application }) {
     const announces = (name) => membershipOf(name) === "full" && announcesAway(name);
 
-    /** Returns the part of a list or of a change about those of these members that are away. */
+    /** Returns the away members among these, as the part of a member list or change that reports them. */
     function away(name, members) {
         const ids = announces(name) ? members.filter(isAway).map(({ id }) => id) : [];
         return ids.length ? { away: ids } : {};
@@ -84,7 +84,7 @@ export function createExtended({ clock, conns, rooms, membershipOf, announcesAwa
         return application.permits(conn, "setInfo", info) ? setInfo(conn, info) : DENIED;
     }
 
-    /** Requests a new token from a client, and closes its connection if none arrives in time. */
+    /** Requests a new token from a client, and closes the connection if none arrives in time. */
     function askForToken(conn, milliseconds) {
         checkNumber("milliseconds", milliseconds);
         if (!conn.session) {
@@ -116,7 +116,7 @@ export function createExtended({ clock, conns, rooms, membershipOf, announcesAwa
             return;
         }
         if (tag && !event.startsWith("roomer:")) {
-            // A room name above the limit is not repeated as the room of the error.
+            // A room name above the limit is not repeated in the error.
             sendError(conn, names.isLong(room) ? ROOT : room, to.startsWith(":") ? to : `${conn.id}${tag}`, { code, message });
         } else if (conn.takes.error()) {
             sendError(conn, ROOT, "", { code, message, room: names.truncate(room), event: names.truncate(event) });

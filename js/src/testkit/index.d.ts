@@ -70,7 +70,7 @@ export interface TestConnection {
      * networks. The client detects the silence and resumes its session on a new connection.
      */
     hang(): void;
-    /** Ends the session of a client without a connection, as after `resumeWindow`. */
+    /** Ends the session of a disconnected client, as after `resumeWindow`. */
     expire(): void;
 }
 
@@ -103,13 +103,13 @@ export interface TestServer {
     readonly options: Pick<Required<Options>, "WebSocket" | "clock" | "random">;
     readonly clock: ManualClock;
     /**
-     * Advances the time, in milliseconds (0 by default), and runs everything that is due in between. Throws the first error of a
-     * handler or a rule; see `allowErrors()`.
+     * Advances the time, in milliseconds (0 by default), and runs everything that is due in between. Throws the first handler
+     * or rule error; see `allowErrors()`.
      */
     advance(milliseconds?: number): Promise<void>;
     /** Returns all clients, including those without a connection whose sessions are kept. */
     connections(): TestConnection[];
-    /** Returns the ids of the members of a room, in the order in which they joined. */
+    /** Returns the ids of a room's members, in the order in which they joined. */
     members(room: string): string[];
     /**
      * Handles an event instead of forwarding it to the room. If the handler throws, or its promise rejects, the sender's
@@ -126,7 +126,7 @@ export interface TestServer {
     /** Replaces the given rules. */
     allow(rules: Rules): void;
     /**
-     * For tests of failures: from now on `advance()` no longer throws errors of handlers and rules; the test finds them in
+     * For tests of failures: from now on `advance()` no longer throws handler and rule errors; the test finds them in
      * `errors()`.
      */
     allowErrors(): void;
@@ -136,7 +136,7 @@ export interface TestServer {
     forget(room?: string): void;
     /** Breaks all connections. Clients with sessions can resume them. */
     cut(): void;
-    /** Ends the sessions of all clients without a connection, so that after `cut()` they rejoin with new ids. */
+    /** Ends the sessions of all disconnected clients. After `cut()` they therefore rejoin with new ids. */
     expire(): void;
     /**
      * Closes all connections and rejects new ones. The default code is 1001; clients with sessions get 1012 with the reason
@@ -187,7 +187,7 @@ export interface ServerSettings {
     history?: number | ((room: string) => number);
     /** True for a server with the plain protocol only, such as the original, on which each connection is new. Default false. */
     plain?: boolean;
-    /** Time for which a session without a connection is kept, in milliseconds. Default 30,000; 0 disables sessions. */
+    /** How long a session without a connection is kept, in milliseconds. Default 30,000; 0 disables sessions. */
     resumeWindow?: number;
     /** Bytes of packets that a session keeps for a client without a connection; above it the session ends. Default 256 KiB. */
     resumeBuffer?: number;

@@ -121,7 +121,7 @@ export function createServer(settings = {}) {
         isNew && announce(name, others, "new_member", conn.id, { joined: [toEntry(conn)], ...away(name, [conn]) });
     }
 
-    /** Notifies the members of a room of a membership change. */
+    /** Notifies a room's members of a membership change. */
     function announce(name, members, event, id, changes) {
         const mode = membershipOf(name);
         const news = { full: changes, count: { count: rooms.get(name)?.size ?? 0 } }[mode];
@@ -175,7 +175,7 @@ export function createServer(settings = {}) {
         if (conn.session && event === TOKEN) {
             return receiveToken(conn, payload);
         }
-        // The receiver would mistake a reserved event for one of the server.
+        // The receiver would mistake a reserved event for one sent by the server.
         if (RESERVED.includes(event) || (!plain && event.startsWith("roomer:"))) {
             return ["refused", "the event belongs to the protocol", true];
         }
@@ -199,7 +199,7 @@ export function createServer(settings = {}) {
         return application.run(conn, handlers.get(event), toMessage(packet));
     }
 
-    /** Handles a packet of a client. */
+    /** Handles a client's packet. */
     function handle(conn, buffer) {
         if (buffer.byteLength > maxMessage) {
             return conn.api.close(1009, "message is above the limit");

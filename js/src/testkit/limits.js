@@ -4,7 +4,7 @@
  * @module testkit/limits
  */
 
-/** The rates that are not settings: of errors for packets other than requests, and of changes of info. */
+/** The rates that are not settings: for errors about packets other than requests, and for info changes. */
 const RATES = { error: { perSecond: 16 }, info: { perSecond: 1, burst: 16 } };
 
 /** Returns the token buckets of a connection, by name: for these rates, and for those that are not settings. */

@@ -93,7 +93,7 @@ export function createRequests({ clock, conns, isMember, report }) {
         return undefined;
     }
 
-    /** Handles a client's answer to a request of the server. */
+    /** Handles a client's answer to a server request. */
     function answered(conn, { event, payload, room }, tag) {
         const { numbers } = conn.exchange;
         const request = numbers.get(tag);

@@ -10,7 +10,7 @@ import { encode, toBytes, toText } from "../packet.js";
 import { MOST_INFO_BYTES } from "./extended.js";
 import { MOST_REQUESTS } from "./requests.js";
 
-/** The maximum time without any output of the server, in milliseconds. */
+/** The maximum time without any server output, in milliseconds. */
 const HEARTBEAT = 25_000;
 /** The number of newest tokens that stay valid until the client has shown that it has received one of them. */
 const MOST_TOKENS = 4;
@@ -19,7 +19,7 @@ const MOST_TOKENS = 4;
  * @param {object} about
  * @param {import("./index.js").ManualClock} about.clock
  * @param {string} about.id the id of the connection
- * @param {number} about.window the time for which the session is kept without a socket
+ * @param {number} about.window how long the session is kept without a socket
  * @param {number} about.buffer the maximum number of bytes kept for the client
  * @param {{message: number, name: number, rooms: number}} about.limits the limits in the first packet
  * @param {() => object} about.profile returns the client's `info` and `user`, if it has them
@@ -138,7 +138,7 @@ export function createServerSession({ clock, id, window, buffer, limits, profile
             }
             const replaced = socket;
             socket = next;
-            // Afterwards, since the end of the session's socket would detach the session.
+            // Do this last, since the end of the session's socket would detach the session.
             replaced?.cut();
             // Until the client has sent a packet, the socket that carries the new token may be lost as well.
             tokens = [token, ...tokens.filter((each) => each !== token), createToken()].slice(-MOST_TOKENS);

@@ -1,5 +1,5 @@
 /**
- * Checks of what a test passes to the in-memory server, so that a mistake in it is an error and not another test.
+ * Checks the arguments that a test passes to the in-memory server, and reports mistakes as errors.
  *
  * @module testkit/settings
  */

@@ -30,7 +30,7 @@ export function createSocketClass({ later, accept }) {
         constructor(url, protocols = []) {
             this.url = String(url);
             this.#offered = [protocols].flat();
-            // The server selects a protocol later, if any.
+            // The server may select a protocol later.
             this.protocol = "";
             if (!/^wss?:/.test(this.url)) {
                 throw new SyntaxError(`not the address of a WebSocket: ${url}`);

@@ -12,7 +12,7 @@ use crate::port::own_port;
 use crate::programs::until;
 use crate::redis::Redis;
 
-/// Paths of servers: the system's one, and the newer one that `.ci/test` installs.
+/// Paths of NATS servers: the system's, and the newer one that `.ci/test` installs.
 const PLACES: [&str; 3] = [
     "/usr/sbin/nats-server",
     "/usr/bin/nats-server",

@@ -1,5 +1,5 @@
-//! A blocking WebSocket client for tests, which states the expected next event and fails on any
-//! other.
+//! A blocking WebSocket client for tests. A test states the next event that it expects, and fails
+//! on any other.
 //! Each received frame is checked against the rules for all frames of a server
 //! ([`wire::incoming`]), and each message must be binary.
 

@@ -118,7 +118,7 @@ pub fn refusing_port() -> (Socket, u16) {
     (socket, port)
 }
 
-/// A response of a server.
+/// A server's response.
 #[derive(Debug)]
 pub struct HttpResponse {
     pub status: u16,

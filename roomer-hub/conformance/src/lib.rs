@@ -1,5 +1,5 @@
-//! The client side of the tests over real sockets. It shares no code with the server under test and
-//! writes its own bytes and can therefore violate any protocol rule.
+//! The client side of the tests over real sockets. It shares no code with the server under test.
+//! It writes its own bytes and can therefore violate any protocol rule.
 #![allow(
     missing_docs,
     unreachable_pub,

@@ -12,7 +12,7 @@ const COUNT: usize = 22_000;
 /// The number of ports per process. Concurrent test processes start at different offsets.
 const OWN: usize = 64;
 
-/// Returns a loopback port on which no program listens, and which stays free while its server is down.
+/// Returns an unused loopback port, which stays free while its server is down.
 pub fn own_port() -> u16 {
     static TAKEN: AtomicUsize = AtomicUsize::new(0);
     loop {

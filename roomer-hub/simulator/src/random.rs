@@ -47,7 +47,7 @@ impl Source for Random {
     }
 }
 
-/// A source that consumes bytes, so that a small change of the bytes is a small change of the plan.
+/// A source that consumes bytes. A small change of the bytes is a small change of the plan.
 /// Beyond their end, all bytes are 0.
 #[derive(Clone, Debug)]
 pub struct ByteSource<'a>(pub &'a [u8]);

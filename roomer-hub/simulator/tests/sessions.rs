@@ -1,7 +1,7 @@
 //! Runs the plans for sessions with a few seeds. `sim --sessions` runs many.
 //!
 //! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test sessions` runs more seeds;
-//! `UPDATE_HASHES=1` accepts new hashes; use it only if a change of the server's output was
+//! `UPDATE_HASHES=1` accepts new hashes; use it only if a change to the server's output was
 //! intended.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not recognize
 

@@ -32,7 +32,7 @@ pub(super) struct Session {
 }
 
 impl World {
-    /// Adds a client of the extended protocol, whose session outlives its connection (see
+    /// Adds an extended client, whose session outlives its connection (see
     /// [`reconnect`](Self::reconnect)). Packets that it sends before the server's first packet are
     /// queued.
     ///

@@ -284,7 +284,7 @@ impl World {
         &self.server
     }
 
-    /// Returns all clients, in the order in which they were added.
+    /// Returns all clients, in the order of their addition.
     #[must_use]
     pub fn clients(&self) -> &[Client] {
         &self.clients

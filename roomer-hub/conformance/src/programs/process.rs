@@ -13,8 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::PROGRAM;
 use crate::client::TIMEOUT;
 
-/// Returns the command for an example, with the secrets that some examples require, in a folder in
-/// which some of them create files.
+/// Returns the command for an example, with the secrets that some examples require, in a folder
+/// where some of them create files.
 pub fn command(example: &str, args: &[&str]) -> Command {
     let mut command = Command::new(env::current_exe().expect("the path of this executable"));
     command.env(PROGRAM, example).args(args);
@@ -54,7 +54,7 @@ impl Process {
         Process { addr, child, output }
     }
 
-    /// Returns the id of the process.
+    /// Returns the process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }

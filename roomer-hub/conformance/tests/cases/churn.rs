@@ -83,7 +83,7 @@ fn every_client_s_member_list_is_correct_after_joins_and_leaves() {
 
 #[test]
 fn a_room_that_ends_and_starts_again_loses_no_member() {
-    // Two clients join and leave, so that the room is created and removed repeatedly.
+    // Two clients join and leave, so the room is created and removed repeatedly.
     let test = TestServer::start();
     thread::scope(|scope| {
         for _ in 0..4 {

@@ -84,7 +84,7 @@ fn an_oversized_message_affects_no_other_client_even_if_it_is_sent_completely() 
     witness.expect_nothing();
 }
 
-/// After a close the server keeps reading for a while, so that its close frame is not lost, and
+/// After a close the server keeps reading for a while to avoid losing its close frame, and
 /// then stops.
 #[test]
 fn bytes_read_after_a_close_are_bounded_and_the_close_frame_is_not_lost() {

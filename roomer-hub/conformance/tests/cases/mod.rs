@@ -2,7 +2,7 @@
 //! the contract.
 //!
 //! `tests/tokio.rs`, `tests/smol.rs` and their variants for streams include this file as a module
-//! and implement [`Harness`], so that every test runs on every adapter and transport. `sockets.rs`
+//! and implement [`Harness`], so every test runs on every adapter and transport. `sockets.rs`
 //! lists the cases that do not depend on the transport, which are not run over streams. The client
 //! side is in the library: it shares no code with the server under test and can violate any rule.
 //! To show that a packet does *not* arrive, a test sends another one after it, which must arrive

@@ -16,7 +16,7 @@ use roomer_conformance::wire;
 /// The number of messages in a flood. It exceeds every burst that a test configures.
 const FLOOD: usize = 500;
 
-/// An environment whose clock stands still, so that no rate refills a token.
+/// An environment with a stopped clock, where no rate refills a token.
 struct Frozen;
 
 impl Environment for Frozen {

@@ -9,7 +9,7 @@ use super::test_server::{TestServer, expect_nothing, join_all};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// A gate that lets rules continue once it is opened.
+/// A gate that blocks rules until it is opened.
 #[derive(Clone, Default)]
 pub(crate) struct Gate(Arc<Mutex<(bool, Vec<Waker>)>>);
 

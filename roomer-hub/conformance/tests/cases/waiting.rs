@@ -66,7 +66,7 @@ fn a_waiting_client_is_pinged_and_not_timed_out() {
                 }
             })
     });
-    // The message is sent with the request, so that its handler starts long before the pong timeout.
+    // The message is sent with the request, so its handler starts long before the pong timeout.
     let mut stream = dial(test.addr);
     let request = HttpRequest::upgrade(test.addr).bytes();
     stream.write_all(&[request, wire::to_room("root", "slow", b"")].concat()).unwrap();

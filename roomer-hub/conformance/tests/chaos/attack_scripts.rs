@@ -1,4 +1,4 @@
-//! Scripts of attackers, by name.
+//! The attackers' scripts, by name.
 
 use std::time::Duration;
 

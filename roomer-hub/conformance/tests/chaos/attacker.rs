@@ -19,8 +19,7 @@ const MAX_ATTACKERS: usize = 60;
 /// How long the server may take to close an attacker's connection after a violation.
 const END_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How long an attacker tries to send before its next step, since the server may not
-/// read.
+/// How long an attacker tries to send before its next step, since the server may not read.
 const SEND_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// One step of a script.
@@ -46,7 +45,7 @@ pub(super) enum Step {
     Reset,
 }
 
-/// What a script attacks: the server, and its honest clients.
+/// The target of a script: the server and its honest clients.
 pub(super) struct Target<'a> {
     pub(super) addr: SocketAddr,
     /// The rooms of the honest clients.

@@ -13,7 +13,7 @@ pub(super) struct HonestClient {
     close_state: CloseState,
 }
 
-/// How far the connection has been closed.
+/// The progress of the closing handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CloseState {
     Not,
@@ -141,7 +141,7 @@ impl HonestClient {
         }
     }
 
-    /// Returns the state of the connection, which only the client itself may end.
+    /// Returns the connection's state. Fails the test if the server has ended the connection.
     pub(super) fn stage(&self, log: &DeliveryLog) -> Stage {
         let Some(end) = self.peer.end() else { return Stage::There };
         let is_meant = self.close_state == CloseState::Closed

@@ -3,7 +3,7 @@
 //!
 //! `tests/tokio_chaos.rs` and `tests/smol_chaos.rs` include this folder as a module and implement
 //! [`Adapter`]. The tests start their own executable again as the server ([`process`], [`serve`]),
-//! so that its memory, descriptors and CPU time can be measured separately from the clients.
+//! and can therefore measure its memory, descriptors and CPU time separately from the clients'.
 //!
 //! - [`soak`]: hundreds of clients that check the contract on every message ([`honest_client`],
 //!   [`delivery_log`]), next to dozens of kinds of attackers ([`attacker`]), generated from a seed.

@@ -1,4 +1,4 @@
-//! A non-blocking WebSocket client, of which one thread drives many.
+//! A non-blocking WebSocket client. One thread drives many of them.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -135,7 +135,7 @@ impl Peer {
         Some((opcode, &self.inbox[at + payload.start..at + payload.end]))
     }
 
-    /// Returns how the connection has ended, if it has.
+    /// Returns how the connection ended; `None` while it is open.
     pub(super) fn end(&self) -> Option<End> {
         self.end
     }

@@ -1,4 +1,4 @@
-//! The server process as the tests see it: controlled through pipes and signals, measured through
+//! The server process, which tests control through pipes and signals and measure through
 //! `/proc`.
 
 use std::collections::BTreeMap;

@@ -35,7 +35,7 @@ pub(crate) async fn run<R: Runtime>(start: impl Fn(Server) -> SocketAddr) {
     a_session_continues_on_the_next_connection::<R>(&serve(|builder| builder).1).await;
     let (server, url) = serve(|builder| builder.extended(false));
     losses_are_reported_without_a_session::<R>(&server, &url).await;
-    // This exceeds the twelve megabytes of the case, so that a reader that is not scheduled for a
+    // This exceeds the twelve megabytes of the case, so a reader that is not scheduled for a
     // second is not closed.
     let large = |builder: Builder| builder.message_rate(100_000, 100_000).max_backlog(64 << 20);
     a_large_backlog_arrives::<R>(&serve(large).1).await;

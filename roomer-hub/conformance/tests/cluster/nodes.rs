@@ -146,7 +146,7 @@ impl Nodes {
     ) -> usize {
         let index = self.nodes.len();
         // A busy machine may not schedule the broker or a node for longer than the half second
-        // after which a frame counts as lost.
+        // before a frame counts as lost.
         let cluster = cluster.repair_wait(Duration::from_secs(10));
         let cluster = cluster.form_wait(Duration::from_millis(50));
         let server = options(Server::builder().cluster(cluster)).build().unwrap();

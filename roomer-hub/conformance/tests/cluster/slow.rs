@@ -160,7 +160,7 @@ fn cut_off_while_others_speak(
     let last = say(16);
     proxy.resume();
     b.hear(&mut a, last);
-    // The effect is the same as after a restart of the broker.
+    // The effect is the same as after a broker restart.
     let warnings = warnings.lock().unwrap();
     assert!(warnings.contains("broker cannot be reached"), "the link was never down: {warnings}");
     b.returns

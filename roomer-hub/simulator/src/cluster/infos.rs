@@ -29,7 +29,7 @@ pub fn info(number: u32) -> Option<Info> {
     })
 }
 
-/// Returns the user of the client with this number.
+/// Returns this client's user.
 pub fn user(client: usize) -> Option<&'static str> {
     match client % 3 {
         0 => None,
@@ -112,7 +112,7 @@ impl Client {
         let rooms = self.infos.iter().filter(|(of, _)| room.is_none_or(|room| room == **of));
         for (room, members) in rooms {
             let Some(shown) = members.get(&src) else { continue };
-            // Peers omit info above their limit, although the sender's own node allows it.
+            // Peers omit info above their size limit, although the sender's own node allows it.
             let due = known(index, number, node == self.node);
             ensure!(
                 *shown == due,

@@ -219,7 +219,7 @@ fn number(room: &str) -> Result<u8, Fault> {
     room_number(room).ok_or_else(|| Fault::new(format!("an unknown room {room:?}")))
 }
 
-/// Returns the number of the client that a notice is about.
+/// Returns the number of the client named in a notice.
 fn subject(packet: &PacketRef<'_>) -> Result<u16, Fault> {
     let shown = PacketText(packet);
     ensure!(packet.src.is_empty(), "a notice with a sender: {shown}");

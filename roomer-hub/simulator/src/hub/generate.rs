@@ -1,4 +1,4 @@
-//! Generates plans by swarm testing: each plan has its own weights, so that some kinds of steps are
+//! Generates plans by swarm testing: each plan has its own weights, so some kinds of steps are
 //! frequent, some rare and some absent, and uses few names and slots. Plans therefore differ, and
 //! each explores one corner of the state space in depth.
 

@@ -56,7 +56,7 @@ impl<'p> Run<'p> {
     pub fn with_key(plan: &'p Plan, key: HashKey) -> Result<Self, Fault> {
         let checked = CheckedHub::new(plan, key)?;
         let (coverage, slots, now) =
-            // Start far above zero, so that steps can turn the clock back.
+            // Start far above zero, because steps may turn the clock back.
             (Coverage::default(), [None; SLOTS], Duration::from_secs(1 << 20));
         Ok(Run {
             plan,

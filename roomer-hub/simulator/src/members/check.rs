@@ -94,8 +94,8 @@ impl Run<'_> {
                         }
                     }
                     ensure!(
-                        // `Plain` and `Extended` promise that the room has both kinds, so that
-                        // otherwise a driver can skip the check.
+                        // `Plain` and `Extended` promise that the room has both kinds of
+                        // members. Without the promise, a driver can skip the check.
                         audience == Audience::All || plain > 0 && extended > 0,
                         "{audience:?} of {plain} plain and {extended} extended members"
                     );

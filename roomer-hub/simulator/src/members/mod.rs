@@ -1,6 +1,6 @@
 //! Plans for a hub with extended and plain members, with info and users.
 //!
-//! The other plans have plain clients only, so that their hashes stay unchanged. A separate naive
+//! The other plans have plain clients only, so their hashes stay unchanged. A separate naive
 //! model predicts every packet that each client of these plans receives. The clients' views, which
 //! are the `join_ack` plus all changes since, must be right after each input.
 //!

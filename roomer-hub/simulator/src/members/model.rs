@@ -65,7 +65,7 @@ pub struct Model {
     pub due: Vec<(usize, Due)>,
     /// The info changes waiting for the application's decision, each with its client and payload.
     pub questions: Vec<(usize, &'static [u8])>,
-    /// True if the last input is rejected, in which case its client may receive an error.
+    /// True if the last input is rejected. Its client may then receive an error.
     pub has_refused: bool,
     pub rejected_info: u64,
     pub rejected_reserved: u64,
@@ -297,8 +297,8 @@ impl Model {
         }
     }
 
-    /// Returns true for each of two times at which the rate admits an info change: now, and after a
-    /// long wait.
+    /// Returns true if the rate admits an info change now, and true if it admits one after a long
+    /// wait.
     pub fn may_send(&self, client: usize) -> (bool, bool) {
         let mut one = Model::new(&self.plan, Vec::new());
         one.clients.push(self.clients[client].clone());

@@ -175,7 +175,7 @@ impl Model {
         self.marks.mark(self.numbers.len() < before, Mark::Withdrawn);
     }
 
-    /// Predicts the lines of the end of a connection.
+    /// Predicts the lines for the end of a connection.
     pub fn gone(&mut self, client: usize) {
         if !self.clients[client].open {
             return;

@@ -35,8 +35,8 @@ pub struct State {
     pub running: usize,
     /// The callers of handlers and rules that were dropped before they completed.
     pub dropped: Vec<u16>,
-    /// The slots for which the hook was called, followed by those for which it has decided after a
-    /// delay.
+    /// The slots for which the `authorize` hook was called, followed by those for which it decided
+    /// after a delay.
     pub auth_calls: Vec<u8>,
     pub auth_decided: Vec<u8>,
     /// The number of pending hook calls.
@@ -246,7 +246,6 @@ impl Application {
                 let taken = conn.send_raw(payload);
                 // Insert before later entries: the result was decided before the write, and during
                 // the write the application may act again and the connection may close.
-                // application may act again and the connection may close.
                 self.state().log.insert(at, LogEntry::Raw { by, payload, taken });
             }
             AppAction::Join { room } => {

@@ -262,7 +262,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks that the engine has a reason to close a connection.
+    /// Checks that the engine has a legitimate reason to close a connection.
     fn check_closed(
         &mut self,
         at: usize,
@@ -281,11 +281,11 @@ impl Harness<'_> {
                 self.check_raw(by, payload, taken)?;
             }
         }
-        // Exceeding the memory budget may close any connection, even in the poll of another one.
+        // When the memory budget is exceeded, any connection may be closed, even in another's poll.
         if code == 1013 && self.may_be_out_of_memory() {
             self.marks.mark(polled != Some(at), Mark::OutOfMemory);
             self.close(at, code, None)?;
-            // Its queue is dropped to free memory, except for the close frame.
+            // The connection's queue is dropped to free memory, except for the close frame.
             (self.conns[at].expected.may_be_truncated, self.conns[at].is_shed) = (true, true);
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! The model of a drain: which connections it may close, and when it must end.
+//! The model of a drain. Determines which connections it may close, and when it must end.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -85,7 +85,7 @@ impl Harness<'_> {
             waiters: Vec::new(),
         });
         drain.waiters.push(Waiter { task, is_checked: false, result });
-        // Poll immediately, as an `await` of the caller would.
+        // Poll immediately, as the caller's `await` would.
         self.tasks.poll(task);
         self.observe(Some(task))
     }

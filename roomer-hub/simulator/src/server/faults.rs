@@ -19,7 +19,7 @@ impl Harness<'_> {
             }
             Step::Abort { .. } => {
                 self.conns[at].is_aborted = true;
-                // The connection stays marked as aborted, so that no answer is expected from it.
+                // The connection stays marked as aborted, so no answer is expected from it.
                 if self.tasks.is_done(task) {
                     return Ok(());
                 }

@@ -86,7 +86,7 @@ impl<'p> Harness<'p> {
         let server = application.register_rules(builder, &setup.authorize, &clock).build();
         let server = server.map_err(|error| Fault::new(error.to_string()))?;
         server.keep_journal();
-        // The timer task comes first and the workers next, so that later tasks are connections.
+        // The timer task comes first and the workers next, so later tasks are connections.
         let mut tasks = Tasks::new();
         let (keeper, sleeper) = (server.clone(), clock.clone());
         tasks.spawn(async move { keeper.run_timers(|wait| sleeper.sleep(wait)).await });

@@ -2,7 +2,7 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`plan`] | a plan, as data |
+//! | [`plan`] | a plan as data |
 //! | `generate`, `generate_setup`, `scenarios` | the generation of plans from seeds |
 //! | `setup` | the server's configuration |
 //! | `harness` | runs a plan: the server, its tasks and its sockets |
@@ -71,7 +71,7 @@ impl Simulation for ServerPlans {
     }
 }
 
-/// Generates the plan of a seed.
+/// Generates the plan for a seed.
 pub fn plan_of_seed(seed: u64) -> Plan {
     generate::plan(&mut Random::new(seed))
 }
@@ -89,7 +89,7 @@ pub fn run(plan: &Plan) -> Outcome {
 /// Runs all steps and the final checks. Returns the index of the failed step, and the reason.
 fn run_steps(harness: &mut Harness<'_>) -> Option<(usize, String)> {
     let mut at = 0;
-    // A panic of the engine counts as a fault. After one, the harness is only read.
+    // An engine panic counts as a fault. After one, the harness is only read.
     let result = catch_unwind(AssertUnwindSafe(|| {
         for step in &harness.plan.steps {
             harness.step(step)?;
@@ -108,7 +108,7 @@ fn run_steps(harness: &mut Harness<'_>) -> Option<(usize, String)> {
 ///
 /// # Panics
 ///
-/// If the plan fails. The message is the report.
+/// Panics if the plan fails. The message is the report.
 pub fn must_hold(plan: &Plan) {
     if let Some(fault) = run(plan).fault {
         panic!("{fault}\n{}", explain(plan, "a plan", "found"));

@@ -51,7 +51,7 @@ impl Application {
     fn quick_rule(&self, builder: Builder, about: Permission, answers: RuleAnswers) -> Builder {
         let application = self.clone();
         let rule = move |conn: &Conn, packet: PacketRef<'_>| {
-            // The answer depends only on the question, so that the checker can compute it.
+            // The answer depends only on the question, so the checker can compute it.
             let digest = digest(about, &packet);
             let by = application.record_question(about, digest, conn);
             application.answer(&answers, digest, conn, by)

@@ -1,5 +1,5 @@
-//! A plan for the whole server, as plain data: the frames that clients send, the order in which
-//! bytes arrive and tasks are polled, and the faults. Running it uses no randomness, and it can be
+//! A plan for the whole server, as plain data: the frames that clients send, the order of
+//! deliveries and polls, and the faults. Running it uses no randomness, and it can be
 //! shrunk step by step.
 //!
 //! Connections are named by slot, so that a plan stays meaningful when steps are removed.
@@ -50,7 +50,7 @@ pub struct Setup {
     pub flush: Option<Flush>,
     /// The slots of clients that answer neither pings nor close frames, as bits.
     pub mute: u32,
-    /// How the last connections end.
+    /// The way in which the last connections end.
     pub ending: Ending,
 }
 
@@ -155,7 +155,7 @@ pub enum AppAction {
         payload: Payload,
     },
     Raw(Payload),
-    /// Adds the connection to a room, or removes it, without a permission rule.
+    /// Adds the connection to a room or removes it, without calling a permission rule.
     Join {
         room: &'static str,
     },
@@ -240,11 +240,11 @@ pub enum Step {
     HalfClose {
         slot: u8,
     },
-    /// Loses the connection and the data in flight; the server notices.
+    /// Loses the connection and the data in flight, and reports the loss to the server.
     Reset {
         slot: u8,
     },
-    /// Loses the connection and the data in flight; the server does not notice.
+    /// Loses the connection and the data in flight, without reporting the loss to the server.
     Vanish {
         slot: u8,
     },
@@ -310,14 +310,14 @@ pub enum Size {
     Bytes(Payload),
     /// The size limit plus this difference, which may be negative.
     Limit(i8),
-    /// The length with which the queue of the client in this slot exceeds its soft or hard limit by
-    /// this difference.
+    /// The length that fills this slot's queue up to its soft or hard limit, plus this
+    /// difference.
     Queue {
         slot: u8,
         hard: bool,
         more: i8,
     },
-    /// The length that gives the server's frame for another client this size.
+    /// The length for which the server's frame to another client has this size.
     Frame(u32),
 }
 

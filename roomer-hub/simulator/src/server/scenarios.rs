@@ -92,7 +92,7 @@ pub(super) fn fill_queue(
     Step::RunFor { millis: source.pick(&[1, 300, 1100]) }
 }
 
-/// Lets a rule allow a message after its sender has left the room, which exceeds the violation
+/// Makes a rule allow a message after its sender has left the room, which exceeds the violation
 /// limit.
 pub(super) fn answered_too_late(
     source: &mut impl Source,
@@ -282,7 +282,7 @@ pub(super) fn concurrent_auth(source: &mut impl Source, setup: &mut Setup, steps
     let wait = Some(source.pick(&[20, 300]));
     setup.auth_hook = Some(AuthHook { admits: u32::MAX, panics: 0, wait, waits: u32::MAX });
     setup.caps[0] = Cap { total: None, per_address: Some(1) };
-    // The limit exceeds the hook's delay, so that the handshakes do not time out.
+    // The limit exceeds the hook's delay, so the handshakes do not time out.
     setup.handshake = 10_000;
     for slot in [25, 26] {
         steps.push(Step::Connect { slot, request: RequestKind::Upgrade });

@@ -12,7 +12,7 @@ use crate::fault::{Fault, ensure};
 use crate::server::expected::Order;
 
 impl Harness<'_> {
-    /// Checks an input about a client that has lost its socket or has returned, and expects the
+    /// Checks the input for a client that has lost its socket or has returned, and expects the
     /// notices.
     pub(super) fn check_away(
         &mut self,

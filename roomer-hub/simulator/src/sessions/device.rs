@@ -45,7 +45,7 @@ impl Harness<'_> {
                 count = Some(session.read_to);
             }
             How::Ahead => count = Some(session.total() + 1000),
-            // A token older than the last one, which became invalid when the last one was used.
+            // Present an older token, which became invalid when the last one was used.
             How::UsedToken => token = tokens[tokens.len().saturating_sub(3)].clone(),
             How::Forged => {
                 let last = if token.ends_with('0') { '1' } else { '0' };
@@ -135,7 +135,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Sends a packet of a client, now or after it has reconnected.
+    /// Sends a client's packet, now or after it has reconnected.
     fn send(&mut self, slot: u8, say: Say) {
         let Some(packet) = self.packet(slot, say) else { return };
         let device = &self.devices[usize::from(slot) % SLOTS];

@@ -88,7 +88,7 @@ fn lose_and_return(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
             steps.push(Step::Of(slot, Act::Read(false)));
             traffic(source, slot, steps);
         }
-        // The socket is full when it fails.
+        // Fill the socket before it fails.
         2 => {
             steps.push(Step::Of(slot, Act::Space(source.pick(&[0, 10]))));
             let other = source.below(SLOTS as u32) as u8;
@@ -131,7 +131,7 @@ fn few_polls(source: &mut impl Source, steps: &mut Vec<Step>) {
     }
 }
 
-/// Lets a client send a packet, which is usually delivered.
+/// Sends a client's packet, and usually delivers it.
 fn traffic(source: &mut impl Source, slot: u8, steps: &mut Vec<Step>) {
     let len = source.pick(&[0, 1, 20, 100, 100, 130, 600, 3000]);
     let say = match source.below(13) {

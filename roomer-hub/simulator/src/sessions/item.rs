@@ -30,7 +30,7 @@ pub enum What {
         room: &'static str,
         id: &'static str,
         members: BTreeSet<String>,
-        /// The ids of those that are away.
+        /// The ids of the away members.
         away: BTreeSet<String>,
     },
 }

@@ -1,5 +1,5 @@
-//! Checks the loss, resumption, rejection and end of sessions: what the server may do, and what it
-//! must do.
+//! Checks that the server detaches, resumes, rejects and ends sessions when it must, and only when
+//! it may.
 
 use std::time::Duration;
 
@@ -219,7 +219,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks the reason why a client did not resume its session.
+    /// Checks why a client did not resume its session.
     fn check_refused(&mut self, at: usize, refused: [u64; 3]) -> Result<(), Fault> {
         let now = self.now();
         let socket = &self.sockets[at];

@@ -18,7 +18,7 @@ use crate::hub::op::{Effect, Op};
 use crate::hub::token_bucket::{Bucket, Quota, RateSpec};
 use crate::server::expected::{Order, Output};
 
-/// The rate of errors for rejected packets that a client receives: per second, and burst.
+/// The rate limit on errors for a client's rejected packets: per second, and burst.
 const ERRORS: RateSpec = (16, 16);
 
 /// The entries that must come next in the log.

@@ -11,8 +11,8 @@
 //! | `session` | the model of a session: the packets that it keeps and expects, and the tokens that it accepts |
 //! | `log` | compares each hub input with the model |
 //! | `away` | the notices about clients without a socket |
-//! | `handshake` | when a handshake is rejected or abandoned |
-//! | `lifecycle` | when a session is detached, resumed, rejected or ended |
+//! | `handshake` | checks of rejected and abandoned handshakes |
+//! | `lifecycle` | checks of detached, resumed, rejected and ended sessions |
 //! | `idle` | invariants while no task is woken, and the final checks of a plan |
 //! | `marks` | coverage marks |
 
@@ -62,7 +62,7 @@ impl Simulation for SessionPlans {
     }
 }
 
-/// Generates the plan of a seed.
+/// Generates the plan for a seed.
 pub fn plan_of_seed(seed: u64) -> Plan {
     generate::plan(&mut Random::new(seed))
 }
@@ -98,7 +98,7 @@ fn run_steps(harness: &mut Harness<'_>) -> Option<(usize, String)> {
 ///
 /// # Panics
 ///
-/// If the plan fails. The message is the report.
+/// Panics if the plan fails. The message is the report.
 pub fn must_hold(plan: &Plan) {
     if let Some(fault) = run(plan).fault {
         panic!("{fault}\n{}", explain(plan, "a plan", "found"));

@@ -42,7 +42,7 @@ pub struct Setup {
     pub announces_away: bool,
 }
 
-/// How a plan ends, once all clients have reconnected.
+/// The way in which a plan ends, once all clients have reconnected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// The clients close their connections.
@@ -65,7 +65,7 @@ pub enum Step {
         extended: bool,
         user: u8,
     },
-    /// Lets a client resume its session on a new socket, and abandon the old one.
+    /// Resumes a client's session on a new socket, and abandons the old one.
     Return {
         slot: u8,
         how: How,

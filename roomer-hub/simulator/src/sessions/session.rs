@@ -58,7 +58,7 @@ pub struct Session {
     pub is_shown_away: bool,
     /// The socket whose task keeps the session.
     pub keeper: usize,
-    /// The packets that the client has not received, in order of decision.
+    /// The packets that the client has not received, in the order in which they were queued.
     pub items: VecDeque<Item>,
     /// The packets that the client has received, in order.
     pub got: Vec<Vec<u8>>,
@@ -71,8 +71,8 @@ pub struct Session {
     pub read_to: usize,
     /// The number of packets whose acknowledgement the server has read.
     pub acked: usize,
-    /// The number of those that the server has certainly handled as acknowledged. It may be lower,
-    /// since acknowledgements may be discarded together with a socket.
+    /// The number of packets whose acknowledgement the server has certainly handled. May be lower
+    /// than `acked`, since acknowledgements may be discarded together with a socket.
     surely_acked: usize,
     /// The number of packets sent when the server's log was last certainly empty.
     log_begin: usize,
@@ -105,11 +105,11 @@ pub struct Session {
     pub hooks: (u32, u32),
     /// True if the client has connected on another socket since the session was last resumed.
     pub was_wanted: bool,
-    /// The token bucket of errors for rejected packets.
+    /// The token bucket for errors about rejected packets.
     pub errors: Option<Bucket>,
 }
 
-/// How the server reacts to an acknowledgement.
+/// The server's reaction to an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AckResult {
     Accepted,
@@ -326,7 +326,7 @@ impl Session {
         self.handled_at.push((now, bytes));
     }
 
-    /// Records the count in an acknowledgement or `hello` of the server.
+    /// Records the count in a server acknowledgement or `hello`.
     pub fn on_confirmed(&mut self, count: usize) -> Result<(), Fault> {
         let (confirmed, handled) = (self.confirmed, self.handled);
         ensure!(

@@ -93,7 +93,7 @@ fn a_noisy_and_a_flapping_client_disconnect_no_other() {
             (0..60).for_each(|_| writer.write_all(&noise).unwrap());
             writer.write_all(&wire::to_room("lobby", "end", b"")).unwrap();
         });
-        // Both attackers read everything, so that they affect others only through the packets that
+        // Both attackers read everything, so they affect others only through the packets that
         // they send.
         for mut client in [noisy.stream.try_clone().unwrap(), flapping.stream.try_clone().unwrap()]
         {

@@ -1,7 +1,7 @@
 //! Plans for a hub with peers: members on other nodes of a cluster.
 //!
 //! These plans drive only the hub, with interleaved inputs about peers, and are checked like others.
-//! Plans without peers do not use this module, so that their hashes stay unchanged.
+//! Plans without peers do not use this module, so their hashes stay unchanged.
 //!
 //! | module | contents |
 //! |---|---|
