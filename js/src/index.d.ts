@@ -114,7 +114,7 @@ export interface ClientEvents<E> {
     /** A sent message may not have arrived, or a queued one was never sent. The client does not send it again. */
     lost: [message: LostMessage];
     /**
-     * A message to this client alone, through a room that it has not joined. In a joined room it is an event of the room instead.
+     * A message to this client alone, through a room that it has not joined. In a joined room it is a room event instead.
      */
     direct: [message: DirectMessage];
     /**
@@ -306,7 +306,7 @@ export interface Room<E = AnyEvents<unknown>> {
     ): Off;
     /** Removes all registrations of a listener for an event. */
     off(event: string, listener: (...args: any[]) => unknown): void;
-    /** Returns the future messages of an event, for `for await`. Continues across reconnects and ends when the room closes. */
+    /** Returns future messages with this event, for `for await`. Continues across reconnects and ends when the room closes. */
     messages<K extends keyof E & string>(event: K, options?: MessagesOptions): AsyncIterableIterator<Message<E[K], K>>;
 }
 

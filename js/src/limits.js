@@ -61,7 +61,7 @@ export const PROBE = "\0probe";
 export const HELLO = "roomer:hello";
 /** The event of an acknowledgement, whose payload is the number of received packets. */
 export const ACK = "roomer:ack";
-/** The event of an answer to a request that succeeded. */
+/** The event of a successful request's answer. */
 export const REPLY = "roomer:reply";
 /** The event of an error. */
 export const ERROR = "roomer:error";

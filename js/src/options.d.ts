@@ -7,7 +7,7 @@ export interface ReconnectOptions {
     maxDelay?: number;
     /** How long a connection must last to reset the count of failures, in milliseconds. Default 5,000. */
     minUptime?: number;
-    /** Number of consecutive failures after which the client closes. Default: no limit. */
+    /** Number of consecutive failures before the client closes. Default: no limit. */
     retries?: number;
 }
 

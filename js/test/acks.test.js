@@ -10,7 +10,7 @@ import { connect } from "../src/index.js";
 import { createClock, createServer } from "../src/testkit/index.js";
 import { code, microtasks, setUp } from "./support/kit.js";
 
-/** The actions of the application, followed by those of the server. */
+/** The application's actions, followed by the server's. */
 const CALLS = {
     join: (client) => void client.join("lobby"),
     leave: (client) => void client.rooms().find(({ name }) => name === "lobby")?.leave()

@@ -1,5 +1,5 @@
 /**
- * Tests of wrong arguments: each is refused at once, with an error that says what is wrong.
+ * Tests of wrong arguments: each is rejected immediately, with an error that names the mistake.
  */
 
 import assert from "node:assert/strict";

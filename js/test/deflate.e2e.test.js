@@ -22,7 +22,7 @@ const OFFERS = [
 const json = JSON.stringify(Array.from({ length: 40 }, (_, i) => ({ id: i, name: "a name", at: [i * 3, i * 5], text: "some words" })));
 const payloads = ["short", json, json.repeat(50), "x".repeat(70_000)];
 
-/** Joins a room after leaving `root`. Returns the socket, and a function that returns the next message of the room. */
+/** Joins a room after leaving `root`. Returns the socket, and a function that returns the room's next message. */
 async function join(url, perMessageDeflate) {
     const socket = new WebSocket(url, { perMessageDeflate });
     const packets = [];

@@ -14,7 +14,7 @@ const vectors = JSON.parse(readFileSync(new URL("../../roomer-proto/tests/vector
 
 const hex = (digits) => Buffer.from(digits, "hex");
 
-/** Returns a client in the room `name`, in which the server has given it this id. */
+/** Returns a client in the room `name`, where the server has given it this id. */
 function memberOf(name, id) {
     const { root, socket } = connected();
     const room = root.join(name);
@@ -41,7 +41,7 @@ function written({ room: name, event, dst, src, payload }) {
     return Buffer.from(socket.sent[0]);
 }
 
-/** The effects of the built-in events on a client that has requested the room; "ids" are the members at the start of the test. */
+/** The effects of the built-in events on a client that has requested the room; "ids" are the initial members. */
 const BUILT_IN = {
     join({ room: name, dst, frame }) {
         const { root, socket } = connected();

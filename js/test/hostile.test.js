@@ -23,7 +23,7 @@ describe("peers", () => {
             for (const event of ["join_ack", "leave_ack", "new_member", "member_left", "open", "close", "reopen", "join", "leave"]) {
                 for (const dst of ["", id]) {
                     conn.deliver(encode(name, event, dst, "peer", toBytes('["peer"]')));
-                    // Forged by a client of a server that does not check senders, and sent to a single receiver.
+                    // A client forged this on a server that does not check senders, and sent it to a single receiver.
                     if (dst) {
                         conn.deliver(encode(name, event, dst, id, toBytes('["peer"]')));
                         conn.deliver(encode(name, event, dst, "", toBytes('["peer"]')));

@@ -48,7 +48,7 @@ describe("listeners", () => {
             room.on("chat", () => void calls.push("late"), { once: true });
         }, { once: true });
         off = room.on("chat", () => void calls.push("removed"));
-        // This listener keeps the list of listeners alive, so that it stays the same one.
+        // This listener keeps the list of listeners alive, so it stays the same one.
         room.on("chat", () => {});
         kit.server.broadcast("lobby", "chat");
         await kit.server.advance();

@@ -121,14 +121,14 @@ describe("members that are away", () => {
     const member = (info, more) => ({ id: nthId(2), info, user: "bob", ...more });
     const away = { away: true };
 
-    /** Two clients in a room that announces it, and the changes that the first one gets. */
+    /** Returns two clients in a room that announces absences, and the changes that the first one gets. */
     async function enterBoth() {
         const kit = setUpNamed({ announceAway: (room) => room === "lobby" });
         const [ann, bob] = await inRoom(kit, "ann", "bob");
         return { kit, ann, bob, log: record(ann.room, ...CHANGES, "reopen"), conn: connOf(kit, bob.client) };
     }
 
-    /** Cuts the connection of a client, which cannot return. */
+    /** Cuts a client's connection, and prevents the client from reconnecting. */
     async function keepAway({ kit, conn }) {
         kit.server.allow({ connect: (url, token) => token !== "bob" });
         conn.cut();

@@ -12,7 +12,7 @@ const LIFE = ["open", "reopen", "close", "new_member", "member_left", "member_ch
 /** Reduces each event of a log to its name and first argument, which for members is the id. */
 const short = (log) => log.map(([event, id]) => [event, id]);
 
-/** Breaks all connections, and lets the clients reconnect. */
+/** Breaks all connections, and waits until the clients have reconnected. */
 async function cutAndReturn(server) {
     server.cut();
     await server.advance(1_000);

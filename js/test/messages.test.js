@@ -1,5 +1,5 @@
 /**
- * Tests of messages of connect() with the test kit's server: sending, the queue, and codecs.
+ * Tests of messages between clients of the test kit's server: sending, the queue, and codecs.
  */
 
 import assert from "node:assert/strict";

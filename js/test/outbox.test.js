@@ -1,6 +1,6 @@
 /**
  * Tests of sending with the test kit's server: no packet goes to a room that is not open or exceeds the server's rates, and the
- * result of send() comes true or is corrected later.
+ * result of send() is either right or corrected later.
  */
 
 import assert from "node:assert/strict";

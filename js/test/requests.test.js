@@ -290,7 +290,7 @@ describe("a connection that is lost", () => {
 });
 
 describe("room.sent, with a queued request that fails before it is sent", () => {
-    /** Returns what `room.sent` says of a request that `fail` makes fail. */
+    /** Returns the outcome in `room.sent` of a request that `fail` makes fail. */
     const outcome = async (settings, options, fail) => {
         const kit = setUp({ latency: 10, ...settings });
         const { client } = kit.connect();

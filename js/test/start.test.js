@@ -1,5 +1,5 @@
 /**
- * Tests of the start of a client: addresses, tokens, options, environments in which it cannot connect, and records for the option
+ * Tests of a client's start: addresses, tokens, options, environments where it cannot connect, and records for the option
  * `debug`.
  */
 

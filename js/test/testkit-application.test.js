@@ -1,5 +1,5 @@
 /**
- * Tests of the test kit: faults of the application and of the test itself are errors that the test sees.
+ * Tests of the test kit: faults in the application and in the test itself are reported as errors.
  */
 
 import assert from "node:assert/strict";
@@ -22,7 +22,7 @@ async function enter(settings) {
     return { ...kit, client, room, errors, states: () => life.splice(0).map(([, state]) => state) };
 }
 
-/** Follows a request. Returns a function that tells the message of its error. */
+/** Follows a request. Returns a function that returns its error's message. */
 function failure(promise) {
     let message;
     promise.catch((error) => (message = error.message));
@@ -222,7 +222,7 @@ describe("limits", () => {
         await server.advance();
         assert.deepEqual([third.state, fourth.state, long.state, errors.length], ["open", "closed", "closed", 2]);
         assert.match(asked(), /invalid: the name is too long/);
-        // A repeated join needs no place, and the server's own join has the same limits.
+        // A repeated join does not count, and the server's own join has the same limits.
         server.connections()[0].join("fifth");
         await server.advance();
         assert.deepEqual([server.members("fifth"), states()], [[], []]);

@@ -1,5 +1,5 @@
 /**
- * Tests of messages that exceed the limit which a server with sessions announces in its first packet.
+ * Tests of messages that exceed the limit announced in the first packet of a server with sessions.
  */
 
 import assert from "node:assert/strict";

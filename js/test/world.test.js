@@ -1,5 +1,5 @@
 /**
- * Tests of external influences in virtual time: events of the page, and other WebSocket classes.
+ * Tests of external influences in virtual time: page events, and other WebSocket classes.
  */
 
 import assert from "node:assert/strict";

@@ -55,7 +55,7 @@ class Terminal {
     }
 }
 
-/** Returns the regular expression for an output, in which … matches any text. */
+/** Returns the regular expression for an output, where … matches any text. */
 const pattern = (text) => new RegExp(`^${text.split("…").map(RegExp.escape ?? ((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))).join(".*")}$`);
 
 describe("the guide to a chat service without Rust", { timeout: 300_000 }, () => {

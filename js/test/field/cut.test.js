@@ -29,7 +29,7 @@ async function accountedFor(sender, receiver, messages) {
     return heard;
 }
 
-/** Restarts the server, and lets one client reconnect before the other. */
+/** Restarts the server, and makes one client reconnect before the other. */
 async function startAgain(t, runtime, server, first, second) {
     second.signal("SIGSTOP");
     const next = await startServerOn(runtime, "--listen", `127.0.0.1:${new URL(server.url).port}`);

@@ -77,7 +77,7 @@ for (const proxy of PROXIES) {
         });
 
         test("an idle timeout longer than the ping period never cuts", async (t) => {
-            // A busy machine may not schedule the server for a while, in which it sends no ping.
+            // A busy machine may not schedule the server for a while, and no ping is sent meanwhile.
             const settings = { idle: 5_000 };
             const { server, far } = await setUp(t, { flags: ["--ping-period", "100ms", "--pong-wait", "60s"], settings });
             const observer = await observe(t, server.url, "lobby");

@@ -1,5 +1,5 @@
 /**
- * Checks that the commands of a code block are valid: their programs, packages, scripts, tests, examples, flags and files exist,
+ * Checks that the commands in a code block are valid: their programs, packages, scripts, tests, examples, flags and files exist,
  * or an earlier command creates them. Commands of `roomer` are parsed by its own test, `roomer-tokio/cli/src/pages.rs`.
  */
 
@@ -120,11 +120,11 @@ function isRead(variable) {
 }
 
 /**
- * Checks all commands of a block.
+ * Checks all commands in a block.
  *
  * @param {string} code
  * @param {Set<string>} [made] the results of earlier blocks on the page; those of this block are added
- * @param {string} [home] the folder in which the page's commands run
+ * @param {string} [home] the folder where the page's commands run
  * @returns {string[]} the faults; empty if there are none
  */
 export function checkCommands(code, made = new Set(), home = ".") {
@@ -154,5 +154,5 @@ export function checkCommands(code, made = new Set(), home = ".") {
     return faults;
 }
 
-/** Returns the folder in which a page's commands run: the package's for its own pages, otherwise the repository's. */
+/** Returns the folder where a page's commands run: the package's for its own pages, otherwise the repository's. */
 export const homeOf = (page) => (page.startsWith("js/") ? dirname(page) : ".");

@@ -13,7 +13,7 @@ import { plant } from "./conformance-bugs.js";
 const clock = createClock();
 const write = (line) => console.log(JSON.stringify(line));
 const tell = (on, details) => write({ on, ...details });
-/** Reports an event of the current client. Events of earlier clients are ignored. */
+/** Reports the current client's event. Events of earlier clients are ignored. */
 const report = (of, ...args) => of === client && tell(...args);
 const toHex = (bytes) => Buffer.from(bytes ?? "").toString("hex");
 const toBytes = (hex) => new Uint8Array(Buffer.from(hex ?? "", "hex"));

@@ -1,5 +1,5 @@
 /**
- * A fake WebSocket, with which tests act as the server.
+ * A fake WebSocket, whose server is the test.
  */
 
 import roomer from "../../src/compat/roomer.js";
@@ -101,7 +101,7 @@ export function inRoom(name, members = ["me"]) {
     return { root, socket, room };
 }
 
-/** Records the events of a room in one list, as arrays [event, ...arguments]. */
+/** Records a room's events in one list, as arrays [event, ...arguments]. */
 export function record(room, ...events) {
     const log = [];
     for (const event of events) {

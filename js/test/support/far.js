@@ -14,7 +14,7 @@ import { eventually } from "./wait.js";
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 const major = (version) => Number(version.split(".")[0]);
 
-/** The path at which `.ci/test` installs another Node, unless ROOMER_NODE_22 is set. */
+/** The path where `.ci/test` installs another Node, unless ROOMER_NODE_22 is set. */
 const INSTALLED = path(`../../../target/node22/node_modules/node-linux-${process.arch}/bin/node`);
 
 /** Returns a Node of version 22 or later; undefined if there is none, which is an error in CI. */

@@ -41,7 +41,7 @@ export function setUp(settings) {
     };
 }
 
-/** Records the events of a client or room in one list, as arrays [event, ...arguments]. */
+/** Records a client's or room's events in one list, as arrays [event, ...arguments]. */
 export function record(source, ...events) {
     const log = [];
     for (const event of events) {

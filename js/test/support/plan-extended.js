@@ -20,11 +20,11 @@ export const EXTENDED_STEPS = {
 export const MEMORY = 10;
 export const LAST = 5;
 
-/** The errors with which a request may fail in a session that does not end, followed by all possible errors. */
+/** The possible errors of a request in a session that does not end, followed by all possible errors. */
 const GENTLE_REASONS = ["closed", "dropped"];
 const REASONS = [...GENTLE_REASONS, "unknown", "answer refused", "answer gone"];
 
-/** The timeout of requests, which exceeds the time in which any network fault of a plan ends. */
+/** The timeout of requests, which exceeds the duration of any network fault in a plan. */
 const timeout = 3_600_000;
 
 /**
@@ -91,7 +91,7 @@ export function createExtras(client, world, mine) {
                 conn.sendToRoom(room, "h", newest.get(room));
             }
         },
-        /** Ends the client's session while it is in a room, in which others keep sending. */
+        /** Ends the client's session while it is in a room where others keep sending. */
         async away({ room, count }) {
             world.join(room);
             steps.post({ room, count: 1 });

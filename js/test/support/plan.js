@@ -1,5 +1,5 @@
 /**
- * Plans: sequences of actions by an application, a server and a network on one client, in virtual time. A plan is data, so that a
+ * Plans: sequences of actions by an application, a server and a network on one client, in virtual time. A plan is data, so a
  * failing one can be shrunk and written down as a test.
  */
 
@@ -162,7 +162,7 @@ function createApp(client, world, plain) {
     const ids = new Set();
     const said = new Map();
     const heard = new Map();
-    /** The rooms from which the server may move the client, followed by those into which it may. */
+    /** The rooms that the server may move the client out of, followed by those that it may move the client into. */
     const disturbed = new Set();
     const offered = new Set();
     const extras = createExtras(client, { ...world, disturbed, join: (name) => join(name) }, mine);

@@ -1,5 +1,5 @@
 /**
- * A TCP proxy between client and server with which a test can disturb the network.
+ * A TCP proxy between client and server, which simulates network faults.
  */
 
 import { once } from "node:events";

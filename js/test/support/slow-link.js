@@ -8,7 +8,7 @@ import { connect, createServer } from "node:net";
 /** The interval at which bytes are forwarded, in milliseconds. */
 const STEP = 20;
 /**
- * The maximum time, in milliseconds, that a late timer catches up at once, so that the link is as fast on a busy machine.
+ * The maximum time, in milliseconds, that a late timer makes up for immediately, to keep the link as fast on a busy machine.
  */
 const LATEST = 2_000;
 

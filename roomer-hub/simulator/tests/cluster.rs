@@ -1,7 +1,7 @@
-//! Runs the plans for clusters with a few seeds. `sim --cluster` runs many.
+//! Runs the cluster plans for a few seeds. `sim --cluster` runs many.
 //!
 //! `SIM_SEEDS=100000 cargo test --release -p roomer-simulator --test cluster` runs more seeds;
-//! `UPDATE_HASHES=1` accepts new hashes; use it only if a change of the frames between nodes was
+//! `UPDATE_HASHES=1` accepts new hashes; use it only if a change to the frames between nodes was
 //! intended.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not recognize
 

@@ -170,7 +170,7 @@ fn members_with_and_without_compression_get_the_same_messages() {
     plain.expect_new_member("room", &one.id);
     plain.expect_new_member("room", &two.id);
     assert_eq!(one.got(), got("new_member", two.id.as_bytes(), false));
-    // Compressed from 200 bytes, and only if the message gets shorter.
+    // The room's messages are compressed from 200 bytes, and only if they get shorter.
     let noise = noise();
     for (payload, is_compressed) in
         [(&[b'x'; 500][..], true), (b"short", false), (&noise, false), (&[b'y'; 60_000], true)]

@@ -11,7 +11,7 @@ use super::test_server::{TestServer, block_on};
 use roomer_conformance::client::{Client, Received, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 
-/// Returns the number of connections that the drain closed, and of those that it cut.
+/// Returns the numbers of connections that the drain closed and cut.
 fn told(test: &TestServer) -> (usize, usize) {
     let DrainReport { closed, cut, .. } = block_on(test.server.drain());
     (closed, cut)

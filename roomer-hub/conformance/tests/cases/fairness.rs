@@ -14,7 +14,7 @@ const GO: usize = 100;
 /// The maximum number of bytes of the flood in flight.
 const AFLOAT: usize = 8 << 20;
 
-/// Lets two clients flood a room, or each other, as fast as the server and the other client read.
+/// Floods a room from two clients, or floods them from each other, as fast as the receivers read.
 /// Meanwhile the other members must be able to exchange messages.
 fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestServer)) {
     // Limits on slow readers are not under test here.
@@ -25,7 +25,7 @@ fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestS
     let floods =
         floods.map(|(client, message)| (client.stream.try_clone().unwrap(), message.repeat(GO)));
     thread::scope(|scope| {
-        // Dropped at the end of this scope, which stops the flood even after a failure.
+        // This is dropped at the end of the scope, which stops the flood even after a failure.
         let mut stops = Vec::new();
         let mut readers = vec![b, a];
         for (mut stream, flood) in floods {

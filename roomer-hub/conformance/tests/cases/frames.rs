@@ -1,4 +1,4 @@
-//! Tests of valid and invalid WebSocket frames of clients (section 3).
+//! Tests of valid and invalid WebSocket frames sent by clients (section 3).
 //!
 //! The test client also checks each received frame: servers send only unmasked, unfragmented binary
 //! messages.

@@ -146,7 +146,7 @@ fn an_error_without_a_hook_costs_nothing() {
     client.expect_nothing();
 }
 
-/// Checks that a panic of a handler, or of the hook for its error, closes only the calling
+/// Checks that a panic in a handler, or in the hook for its error, closes only the calling
 /// connection.
 fn panics(choose: impl FnOnce(Builder) -> Builder) {
     let test = TestServer::with(|builder| {

@@ -9,7 +9,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::{Client, Received};
 use roomer_conformance::wire;
 
-/// The calls of hooks in order, each with its connection's id.
+/// The hook calls in order, each with its connection's id.
 #[derive(Clone, Default)]
 struct Diary(Arc<Mutex<Vec<(ConnId, String)>>>);
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use roomer_conformance::client::Client;
 use roomer_conformance::wire::Packet;
 
-/// A member that keeps the list of members, and fails on each notice that contradicts it.
+/// A member that tracks the list of members, and fails on a notice that contradicts the list.
 pub(crate) struct Member {
     pub(crate) client: Client,
     pub(crate) room: &'static str,

@@ -75,7 +75,7 @@ fn queues_of_stuck_readers_stay_within_the_budget() {
     assert!(closes.get(&1013).is_some_and(|&count| count > 0), "{closes:?}");
 }
 
-/// If the message counted once per member, it would exceed the budget thirty times.
+/// If the message counted once per member, it would exceed the budget thirtyfold.
 #[test]
 fn a_message_that_many_wait_for_counts_once() {
     let test = TestServer::with(tight);

@@ -64,7 +64,7 @@ fn a_direct_message_does_not_overtake_earlier_room_messages() {
 /// A backlog larger than these tests can fill, since slow readers are not under test.
 const PLENTY: usize = 64 << 20;
 
-/// Lets half of the members send concurrently, with a large message every ten. All members must
+/// Makes half of the members send concurrently, with a large message every ten. All members must
 /// receive the same messages in the same order.
 fn all_members_receive_the_same<const N: usize>(count: u32, large: usize) {
     let test = TestServer::with(|builder| builder.max_backlog(PLENTY));

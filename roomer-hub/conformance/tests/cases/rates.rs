@@ -128,8 +128,7 @@ fn a_burst_is_delivered_completely() {
 
 #[test]
 fn time_brings_more() {
-    // A whole burst is refilled within nanoseconds, and several messages may be handled at the same
-    // time.
+    // A whole burst is refilled within nanoseconds, and several messages may be handled together.
     let test = TestServer::with(|builder| builder.message_rate(u32::MAX, 50));
     let mut client = test.roomless_client();
     for _ in 0..200 {

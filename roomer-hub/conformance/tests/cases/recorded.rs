@@ -16,7 +16,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::TIMEOUT;
 use roomer_conformance::wire;
 
-/// The number of clients, so small that every room is flushed within the turn of the message.
+/// The number of clients. It is so small that every room is flushed in the message's turn.
 const CLIENTS: usize = 6;
 const STEPS: usize = 400;
 const ROOMS: [&str; 5] = ["root", "r", "ro", "", "größe🏠"];

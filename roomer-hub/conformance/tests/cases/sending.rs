@@ -189,8 +189,8 @@ fn send_raw_is_false_once_the_queue_is_full_and_never_waits() {
     test.wait_for_drain();
 }
 
-/// Builds a client whose handler makes another member send to the lobby, so that this message and
-/// the client's next request are handled together. Returns the client, the sender and the other
+/// Builds a client whose handler makes another member send to the lobby. This message and the
+/// client's next request are handled together. Returns the client, the sender and the other
 /// members.
 fn puppets(others: usize) -> (TestServer, Client, Client, Vec<Client>) {
     let kept: Arc<Mutex<Option<Conn>>> = Arc::default();

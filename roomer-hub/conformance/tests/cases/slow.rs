@@ -169,7 +169,7 @@ fn unread_pongs_of_a_client_are_bounded() {
 #[test]
 fn a_large_message_arrives_over_a_slow_link_though_no_pong_can() {
     let test = TestServer::with(|builder| {
-        // The timeout exceeds the time for which a busy machine may not run the reading thread.
+        // The timeout exceeds the longest pause of the reading thread on a busy machine.
         builder.ping_interval(Duration::from_secs(1)).pong_timeout(Duration::from_secs(2))
     });
     // Build the payload before the client connects: this may take a second, during which no ping is
@@ -202,7 +202,7 @@ fn a_large_message_arrives_over_a_slow_link_though_no_pong_can() {
 #[test]
 fn a_slowly_received_large_message_is_a_sign_of_life() {
     let test = TestServer::with(|builder| {
-        // The timeout exceeds the time for which a busy machine may not run the writing thread.
+        // The timeout exceeds the longest pause of the writing thread on a busy machine.
         builder.ping_interval(Duration::from_secs(1)).pong_timeout(Duration::from_secs(2))
     });
     // Build the payload before the client connects, since no ping is answered meanwhile.

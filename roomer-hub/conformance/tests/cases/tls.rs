@@ -150,8 +150,8 @@ impl Client {
     }
 }
 
-/// Checks that a runtime's client connects to a server whose authority it has been given, and to no
-/// other server.
+/// Checks that a runtime's client connects only to servers whose certificate authority it has been
+/// given.
 pub(crate) fn client_over_tls<R: Runtime>(
     block_on: impl FnOnce(Pin<Box<dyn Future<Output = ()>>>),
 ) {

@@ -52,7 +52,7 @@ impl Visit for Heard {
     }
 }
 
-/// The listeners of all running tests, which share the only subscriber of the process.
+/// The listeners of all running tests, which share the process's only subscriber.
 static LISTENERS: Mutex<Vec<Sender<Heard>>> = Mutex::new(Vec::new());
 
 /// All spans created so far. `ENTERED` holds those that this thread has entered.

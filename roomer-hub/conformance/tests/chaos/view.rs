@@ -35,7 +35,7 @@ pub(super) struct Membership {
     cursor: LogCursor,
     /// The number of the next message of each honest member, as far as it is known.
     next: HashMap<ClientIndex, Next>,
-    /// The number of repeated joins without an answer yet.
+    /// The number of repeated joins not yet answered.
     pub(super) repeats: usize,
 }
 
@@ -69,7 +69,7 @@ impl View {
         Some(wire::to_room(&log.rooms[room], "join", b""))
     }
 
-    /// Returns the packet of a message to a room that the client has joined or is joining.
+    /// Returns a packet for a message to a room that the client has joined or is joining.
     pub(super) fn say(
         &self,
         log: &mut DeliveryLog,
@@ -82,7 +82,7 @@ impl View {
         Some(wire::to_room(&log.rooms[room], event, &payload))
     }
 
-    /// Returns the packet of a direct message to a client.
+    /// Returns a packet for a direct message to a client.
     pub(super) fn tell(
         &self,
         log: &mut DeliveryLog,
@@ -105,7 +105,7 @@ impl View {
         Some(wire::to_room(&log.rooms[room], "leave", b""))
     }
 
-    /// Returns the packet of a message from the client to itself, which must arrive after all
+    /// Returns a packet for a message from the client to itself, which must arrive after all
     /// messages sent to it earlier.
     pub(super) fn fence(&self, log: &DeliveryLog) -> Vec<u8> {
         let id = log.id(self.me.expect("the first join_ack has arrived"));

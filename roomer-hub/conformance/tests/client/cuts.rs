@@ -1,4 +1,4 @@
-//! Streams for clients, which a test can cut.
+//! Client streams that a test can cut.
 
 use std::io;
 use std::pin::Pin;

@@ -334,7 +334,7 @@ async fn a_new_token_is_sent_before_the_login_expires<R: Runtime>(
     assert_eq!(server.stats().opened, 1, "without a new connection");
 }
 
-/// Fails a run that exceeds a time limit.
+/// Fails the test if a future exceeds a time limit.
 pub(crate) async fn within<R: Runtime>(limit: Duration, run: impl Future<Output = ()>) {
     let mut run = std::pin::pin!(run);
     let mut limit = std::pin::pin!(R::sleep(limit));

@@ -1,4 +1,4 @@
-//! Tests of an application's commands about connections of another node.
+//! Tests of application commands on connections to another node.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,4 @@
-//! Tests of failures of the broker and of nodes, as seen by clients.
+//! Tests of broker and node failures, as seen by clients.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

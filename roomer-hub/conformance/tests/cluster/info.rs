@@ -41,7 +41,7 @@ pub(crate) fn extended_members_see_the_info_of_members_on_other_nodes(nodes: &mu
     expect_change(&mut ann, "changed", &named);
     let (mut bob, _) = nodes.extended_client(1);
     expect_change(&mut ann, "joined", &entry(&bob.id, "null"));
-    // Ann's change may arrive before or after Bob's list, but not after a later message of hers.
+    // Ann's change may arrive before or after Bob's list, but not after her later messages.
     ann.send_to_room("root", "order", b"");
     while bob.expect_packet().event != "order" {}
     nodes.server(0).set_info(id(&ann), info("Eve")).unwrap();

@@ -1,4 +1,4 @@
-//! A client that checks numbered messages of another client: each must arrive once and in order,
+//! A client that checks another client's numbered messages: each must arrive once and in order,
 //! unless a leave and rejoin of the sender accounts for the loss.
 
 use std::collections::BTreeSet;
@@ -38,7 +38,7 @@ impl Listener {
     }
 
     /// Receives all messages up to `last`. After each rejoin of the sender, makes it send another
-    /// message, so that the last one is not lost.
+    /// message, in case the last one was lost.
     pub(crate) fn hear(&mut self, from: &mut Client, mut last: u32) -> u32 {
         let mut returns = self.returns;
         while self.last < last {

@@ -84,7 +84,7 @@ impl Nodes {
         self.formed();
     }
 
-    /// Starts this many nodes with the given options of the cluster.
+    /// Starts this many nodes with the given cluster options.
     pub(crate) fn start_cluster(&mut self, count: usize, options: impl Fn(Cluster) -> Cluster) {
         let address = self.broker.address("");
         for _ in 0..count {

@@ -35,8 +35,8 @@ pub(crate) fn a_room_with_one_order_has_it_on_all_nodes(nodes: &mut Nodes) {
     });
     let ids: Vec<String> = all.iter().map(|client| client.id.clone()).collect();
     let received: Vec<_> = all.iter_mut().map(|client| receive(client, 3 * COUNT)).collect();
-    // A member does not receive its own messages, so compare each pair without the messages of
-    // both.
+    // A member does not receive its own messages, so compare each pair of members without their
+    // messages.
     for (one, other) in [(0, 1), (0, 2), (1, 2), (2, 3), (0, 3)] {
         let others = |at: usize| {
             let is_other = |src: &String| *src != ids[one] && *src != ids[other];

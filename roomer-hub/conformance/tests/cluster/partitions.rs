@@ -39,7 +39,7 @@ fn expect_all(clients: &mut [Client], event: &str, ids: &[String]) {
     }
 }
 
-/// Lets each client send a message, which must reach all of these clients and no other.
+/// Sends a message from each client, which must reach all of these clients and no other.
 fn talk(clients: &mut [Client]) {
     for at in 0..clients.len() {
         let id = clients[at].id.clone();

@@ -1,5 +1,5 @@
-//! Tests of clients that reconnect to another node than that of their session, and of users with
-//! connections on several nodes.
+//! Tests of clients that reconnect to a node other than their session's, and of users with
+//! connections to several nodes.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -133,7 +133,7 @@ pub(crate) fn members_that_are_away_are_shown_on_all_nodes(nodes: &mut Nodes) {
     };
     expect(&mut near, "away");
     expect(&mut far, "away");
-    // A node that starts later has it from the others.
+    // A node that starts later receives the absence from the others.
     let late = nodes.add(&announce, "chat");
     nodes.formed();
     let (mut carol, list) = nodes.extended_client(late);

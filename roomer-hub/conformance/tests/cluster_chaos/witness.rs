@@ -11,7 +11,7 @@ use std::time::Duration;
 use roomer_conformance::http::HttpRequest;
 use roomer_conformance::wire::{self, PacketView};
 
-/// The time for which a read waits before the client sends its next message.
+/// How long a read waits before the client sends its next message.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The combined views of all clients, for checks that a single client cannot make.
@@ -77,7 +77,7 @@ impl Witness {
         Witness { addr, knowledge, ends, is_calm, checked: 0 }
     }
 
-    /// Runs until the end of the test. Returns the number of checked messages.
+    /// Runs until the test ends. Returns the number of checked messages.
     pub(crate) fn run(mut self) -> usize {
         while !self.ends.load(Ordering::Acquire) {
             match Connection::open(self.addr) {

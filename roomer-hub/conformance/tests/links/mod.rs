@@ -1,4 +1,4 @@
-//! Links of nodes, shared by the tests with each broker.
+//! Nodes' links to brokers, shared by the tests of each broker.
 
 pub(crate) mod authority;
 
@@ -92,7 +92,7 @@ impl Node {
     }
 }
 
-/// Returns the reason for which a link goes down if the server sends these bytes and then reads.
+/// Returns why a link goes down if the server sends these bytes and then reads.
 pub(crate) fn reason_of(scheme: &str, bytes: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("{scheme}://{}", listener.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! Tests of users, tokens and permissions of NATS.
+//! Tests of NATS users, tokens and permissions.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ authorization {
 }
 "#;
 
-/// Returns the reason for which a link with this login is down, without the address.
+/// Returns why a link with this login is down, without the address.
 async fn reason(server: &Nats, login: &str) -> String {
     let reason = Node::new(1, &server.address(login)).expect_down().await;
     reason.strip_prefix(&format!("{}: ", server.address(""))).unwrap().to_owned()

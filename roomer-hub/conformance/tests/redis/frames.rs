@@ -123,7 +123,7 @@ fn a_node_that_reads_too_slowly_is_cut_off_and_connects_again() {
         let server = Redis::start(&["--client-output-buffer-limit", "pubsub", "100kb", "0", "0"]);
         let address = server.address("");
         let (mut a, mut b) = (Node::up(1, &address).await, Node::up(2, &address).await);
-        // This exceeds what the sockets buffer, while `b` does not read.
+        // This exceeds the socket buffers while `b` does not read.
         for _ in 0..60 {
             a.publish(Subject::Node(b.id), pattern(1_000_000)).await;
         }

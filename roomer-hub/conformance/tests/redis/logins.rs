@@ -1,4 +1,4 @@
-//! Tests of passwords, users and permissions of Redis.
+//! Tests of Redis passwords, users and permissions.
 
 use super::*;
 

@@ -16,7 +16,7 @@ use roomer_engine::cluster::Subject;
 use crate::Runtime;
 use crate::links::{Harness, Node, pattern, reason_of};
 
-/// Returns the reason for which a link to this address is down, without the address.
+/// Returns why a link to this address is down, without the address.
 async fn reason(address: &str) -> String {
     let reason = Node::new(1, address).expect_down().await;
     reason.split_once(": ").unwrap().1.to_owned()

@@ -74,7 +74,7 @@ impl CheckedHub {
         checker.learn_rooms(tables)?;
         let closes = matches!(checker.model.effects.last(), Some(Effect::Close { .. }));
         let mut expected = Expected::new(closes || matches!(op, Op::Gone { .. }));
-        // The order of a peer's guests is unspecified, and so is the order in which they leave.
+        // The order of a peer's guests is unspecified, and so is the order of their leaves.
         if let Op::Peer { op: PeerOp::Gone, .. } = op {
             expected.by_content = Some(vec![false; checker.model.effects.len()]);
         }

@@ -167,7 +167,7 @@ impl Coverage {
         closes
     }
 
-    /// Marks the situation in which an input occurs, given its effects.
+    /// Marks the situation when an input occurs, given its effects.
     fn input(&mut self, checker: &Checker, op: Op, closes: bool) {
         let model = &checker.model;
         let expected = &model.effects[..];

@@ -1,4 +1,4 @@
-//! A plan as data: the actions of the application, the server and the network.
+//! A plan as data: the application's, the server's and the network's actions.
 
 use std::time::Duration;
 

@@ -78,8 +78,7 @@ impl Harness<'_> {
         true
     }
 
-    /// Checks the hub inputs and the application's log, in the order in which they were
-    /// recorded.
+    /// Checks the hub inputs and the application's log, in the order of their recording.
     fn check_entries(
         &mut self,
         polled: Option<usize>,

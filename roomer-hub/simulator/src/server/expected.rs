@@ -60,7 +60,7 @@ pub enum Order {
     Room(u32),
     /// A message for this connection only.
     Direct,
-    /// Like `Direct`, but after all pending messages of a room.
+    /// Like `Direct`, but after all of a room's pending messages.
     After(u32),
     /// Like `Direct`, but after all pending messages of all rooms.
     Barrier,

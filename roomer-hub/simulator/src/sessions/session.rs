@@ -58,7 +58,7 @@ pub struct Session {
     pub is_shown_away: bool,
     /// The socket whose task keeps the session.
     pub keeper: usize,
-    /// The packets that the client has not received, in the order in which they were queued.
+    /// The packets that the client has not received, in queueing order.
     pub items: VecDeque<Item>,
     /// The packets that the client has received, in order.
     pub got: Vec<Vec<u8>>,
