@@ -228,7 +228,7 @@ fn noise(word: &[u8], count: u8, longest: usize) -> Seeds {
     (0..count).map(seed).collect()
 }
 
-/// One step of FNV-1a.
+/// Performs one step of FNV-1a.
 fn mix(state: u64, byte: &u8) -> u64 {
     (state ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
 }

@@ -195,7 +195,7 @@ impl Node {
         self.now = end;
     }
 
-    /// Makes a client of the node connect, join, leave, send a message or change its info.
+    /// Makes a client on the node connect, join, leave, send a message or change its info.
     fn client(&mut self, what: u8) {
         let id = |number: u8| ConnId::from_random_bytes([number; 16]);
         let room = ROOMS[usize::from(what >> 3) % ROOMS.len()];

@@ -106,7 +106,7 @@ fn check_end(session: &Session, wire: &[u8], expected: &Expected) {
     assert!(session.held() <= allowance(wire.len() - expected.last_boundary));
 }
 
-/// The maximum memory for `bytes` of input, given that buffers grow by doubling.
+/// Returns the maximum memory for `bytes` of input, given that buffers grow by doubling.
 fn allowance(bytes: usize) -> usize {
     2 * bytes + 64
 }

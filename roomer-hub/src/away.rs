@@ -78,7 +78,7 @@ impl Hub {
             if !room.announces_away || room.extended_members() == 0 {
                 continue;
             }
-            // One text for all rooms, as for a connection.
+            // Use one text for all rooms, as for a connection.
             let text = *text
                 .get_or_insert_with(|| self.output.add_text(|out| write_change(is_away, &id, out)));
             let kind = NoticeKind::Membership;

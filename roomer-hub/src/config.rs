@@ -52,8 +52,8 @@ pub struct Config {
     /// it, its joins are ordinary ones. Default: one per second, with bursts of 16. `None`: unlimited.
     pub recall_rate: Option<Rate>,
     /// The epoch of the first history of a room, of which the low 52 bits are used. Should be
-    /// random, so that a client of an earlier process does not mistake the history for one that
-    /// it knows. Default 0.
+    /// random, so that a client of an earlier server process does not mistake the history for one
+    /// that it knows. Default 0.
     pub first_epoch: u64,
     /// True if direct messages are delivered only between connections that share a room.
     /// Default `false`: a client can send to any id that it knows. `root` does not count,

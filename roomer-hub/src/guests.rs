@@ -229,8 +229,8 @@ impl Hub {
         Context { conn: ConnKey::default(), except: None, packet }
     }
 
-    /// Handles a client's message to an id without a local connection, by forwarding it if the
-    /// id matches the tag of a peer.
+    /// Handles a client's message to an id without a local connection, by forwarding it if the id
+    /// matches a peer's tag.
     #[cold]
     pub(crate) fn forward_packet(
         &mut self,

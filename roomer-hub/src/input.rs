@@ -53,8 +53,8 @@ pub enum Input<'a> {
         /// The packet of the action.
         packet: PacketRef<'a>,
     },
-    /// The client of a connection has lost its socket and may return, or has returned. The other extended
-    /// members are notified in the rooms that announce it
+    /// A connection's client has lost its socket and may return, or has returned. The other
+    /// extended members are notified in the rooms that announce it
     /// ([`Hub::announce_away`](crate::Hub::announce_away)). Without such rooms it has no effect.
     Away {
         /// The connection, which stays in its rooms.
@@ -107,8 +107,8 @@ pub enum Input<'a> {
         /// The connection's info and user, if it has either.
         profile: Option<&'a Arc<Profile>>,
     },
-    /// The client of a guest has lost its socket and may return, or has returned. The extended members of
-    /// its rooms are notified as by [`Input::Away`]. Without such a guest it has no effect.
+    /// A guest's client has lost its socket and may return, or has returned. The extended members
+    /// of its rooms are notified as by [`Input::Away`]. Without such a guest it has no effect.
     GuestAway {
         /// The peer that the guest belongs to.
         peer: PeerKey,
@@ -140,7 +140,7 @@ pub enum Input<'a> {
     PeerBroadcast {
         /// The peer that has sent the message.
         peer: PeerKey,
-        /// The id of a connection of this node to skip, if any.
+        /// The id of a connection on this node to skip, if any.
         except: Option<ConnId>,
         /// The message. Its `src` must be empty or have the peer's tag, and its event must not
         /// be built in. Its `dst` is ignored.

@@ -91,7 +91,7 @@ impl GuestKey {
     }
 }
 
-/// The key of a peer, which is another node of the same cluster.
+/// The key of a peer: another node in the same cluster.
 ///
 /// The driver chooses the keys. They are indices into a table, so they should be small. A key
 /// may be reused after [`Input::PeerGone`](crate::Input::PeerGone).

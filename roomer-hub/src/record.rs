@@ -205,8 +205,8 @@ impl Output {
     #[inline]
     pub(crate) fn clear(&mut self) {
         self.records.clear();
-        // A single input may cause thousands of records, such as the end of a peer. Otherwise,
-        // this does nothing.
+        // A single input may cause thousands of records, such as a peer's end. Otherwise, this does
+        // nothing.
         self.records.shrink_to(Self::SPARE_RECORDS);
         self.closed_rooms.clear();
         // Checked here to avoid calling a cold function in the common case without guests.
@@ -286,7 +286,7 @@ impl Output {
         self.records.push(Record::Extended(record));
     }
 
-    /// Frees the ids of the guests of a dropped peer, of which there may be many thousands.
+    /// Frees the ids of a dropped peer's guests, of which there may be many thousands.
     #[cold]
     #[inline(never)]
     fn release_subjects(&mut self) {

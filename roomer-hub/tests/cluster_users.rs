@@ -23,8 +23,8 @@ fn record(net: &mut Net, node: usize, change: Change<'_>) {
     node.cluster.record(now, node.hub.tables(), change);
 }
 
-/// Reports that the client of a session has connected to `node`, to the node that the tag of
-/// `id` refers to.
+/// Reports that a session's client has connected to `node`, to the node that the tag of `id` refers
+/// to.
 fn report(net: &mut Net, node: usize, id: ConnId, secret: [u8; 16]) {
     let tables = net.nodes[node].hub.tables();
     let peer = tables.peers_of(id.as_str()).next().expect("the node of the id");

@@ -181,7 +181,7 @@ fn a_message_is_forwarded_to_each_peer_with_the_tag() {
         assert_eq!(node.run(Input::Packet { conn: ann, packet }), NOTHING);
     }
     assert_eq!(node.0.rejected_packets().unknown_dst, 3);
-    // A connection of this node takes precedence, even if its id has the tag of a peer.
+    // A connection on this node takes precedence, even if its id has a peer's tag.
     let same_tag = guest(9);
     node.run(Input::Open { id: same_tag, extended: false });
     assert_eq!(node.direct(ann, same_tag), ["send to 09: root chat src=01 "]);

@@ -86,7 +86,8 @@ pub enum Change<'a> {
         /// The command, for the peer to carry out.
         command: PeerCommand<'a>,
     },
-    /// The client of a session on a peer has connected to this node instead, and has a new session here.
+    /// A client with a session on a peer has connected to this node instead, and has a new session
+    /// here.
     Elsewhere {
         /// The hub's key of the peer with the session.
         peer: PeerKey,

@@ -172,7 +172,7 @@ impl Cluster {
     pub fn handle(&mut self, now: Duration, tables: &Tables, input: Input) -> Drain<'_, Effect> {
         self.effects.clear();
         self.now = now;
-        // After its goodbye, a node must not report anything: its peers have already dropped it.
+        // After its goodbye, a node must not report anything: its peers have already removed it.
         if !self.is_stopped {
             match input {
                 Input::Up { max_payload } => self.up(max_payload),

@@ -7,7 +7,7 @@ use roomer_proto::ConnId;
 use roomer_proto::cluster::NodeId;
 use siphasher::sip128::{Hasher128, SipHasher24};
 
-/// A proof that a client has presented the token of a session of another node.
+/// A proof that a client has presented the token for a session on another node.
 ///
 /// The proof is a keyed hash (SipHash-2-4, 128 bits) whose key is the token's secret. Frames
 /// therefore do not contain the secret, and reading them is not enough to resume the session.

@@ -217,7 +217,7 @@ impl Cluster {
         self.control(Subject::Node(node), &[Item::Want { stream, after }]);
     }
 
-    /// Declares a peer dead, upon which its members leave.
+    /// Declares a peer dead and removes its members.
     pub(super) fn gone(&mut self, node: NodeId, why: GoneCause) {
         let now = self.now;
         let Some(peer) = self.peers.get_mut(&node) else { return };

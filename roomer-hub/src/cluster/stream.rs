@@ -1,4 +1,4 @@
-//! Applying the frames of a peer's stream, by turning their items into effects.
+//! Converts the frames in a peer's stream to effects.
 
 use bytes::Bytes;
 use roomer_proto::cluster::{
@@ -21,7 +21,7 @@ use crate::tables::Tables;
 const ITEM_OVERHEAD: usize = 64 * 1024;
 
 impl Cluster {
-    /// Applies the next frame of a peer's stream.
+    /// Applies the next frame in a peer's stream.
     pub(super) fn apply(
         &mut self,
         tables: &Tables,

@@ -75,7 +75,7 @@ impl Cluster {
 fn trim(peer: &mut Peer, now: Duration, config: &Config) {
     let outgoing = &mut peer.outgoing;
     if outgoing.as_mut().is_some_and(|outgoing| !outgoing.trim(now, config)) {
-        // The next heartbeat reports no stream, whereupon the peer requests a new one.
+        // The next heartbeat reports no stream, and the peer then requests a new one.
         *outgoing = None;
     }
 }

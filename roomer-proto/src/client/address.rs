@@ -123,7 +123,8 @@ impl Address {
     pub fn header(mut self, name: &str, value: &str) -> Result<Self, InvalidAddress> {
         let is_token =
             |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-        // A line break in a name or value would let the caller inject headers, or a second request.
+        // A line break in a name or value would allow the caller to inject headers, or a second
+        // request.
         if name.is_empty() || !name.as_bytes().iter().all(is_token) {
             return Err(InvalidAddress::new("this is not the name of a header"));
         }

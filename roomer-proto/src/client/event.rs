@@ -87,7 +87,7 @@ pub enum Event {
     },
     /// A message has arrived.
     Message(Message),
-    /// A message that is not a packet has arrived, sent by a handler of the server's application.
+    /// A message that is not a packet has arrived, sent by a handler on the server.
     Raw(Bytes),
     /// A message that the client had accepted may not have arrived.
     Lost(Undelivered),

@@ -16,7 +16,7 @@ pub struct StreamEnd {
     pub stream: u32,
     /// The number of the last frame sent; 0 before the first one.
     pub last: u64,
-    /// The last frame applied of the stream in the opposite direction.
+    /// The last applied frame from the stream in the opposite direction.
     pub applied: Resume,
 }
 

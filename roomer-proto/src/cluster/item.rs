@@ -52,7 +52,7 @@ pub enum Item<'a> {
         /// The members' ids.
         ids: Ids<'a>,
     },
-    /// The end of the list of members at the start of a stream.
+    /// The end of the member list at the start of a stream.
     End,
     /// A connection joined a room with full presence.
     Joined {
@@ -111,7 +111,7 @@ pub enum Item<'a> {
     },
     /// An item about a room with a total message order.
     Order(OrderItem<'a>),
-    /// The client of a session on the receiving node has connected to the sender instead, and has a
+    /// A client with a session on the receiving node has connected to the sender instead, and has a
     /// new session there. Earlier releases skip this item.
     Elsewhere {
         /// The id of the session's connection.
@@ -127,7 +127,7 @@ pub enum Item<'a> {
         /// The command to apply to each of them.
         command: UserCommand<'a>,
     },
-    /// The client of a connection has lost its socket and may return, or has returned. Follows the first
+    /// A connection's client has lost its socket and may return, or has returned. Follows the first
     /// report of a connection that is away. Earlier releases skip it.
     Away {
         /// The connection's id.

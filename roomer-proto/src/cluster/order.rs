@@ -14,7 +14,7 @@ use crate::{ConnId, PacketRef};
 pub enum OrderItem<'a> {
     /// A message from a connection on the sending node, held by the receiver until it has a place.
     Message {
-        /// The number of the message, higher than those of all earlier messages from the node.
+        /// The message's number, higher than those of all earlier messages from the node.
         number: u64,
         /// A connection that should not receive the message.
         except: Option<ConnId>,

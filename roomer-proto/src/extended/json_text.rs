@@ -58,8 +58,8 @@ pub(crate) fn unquote(string: &str) -> String {
                     });
                     match (high.take(), unit) {
                         (None, 0xd800..0xdc00) => {
-                            // The first half of a surrogate pair; nothing is appended until the
-                            // second half.
+                            // This is the first half of a surrogate pair: nothing is appended until
+                            // the second half.
                             high = Some(unit);
                             continue;
                         }

@@ -60,9 +60,9 @@ impl FrameHead {
         self.header_len + self.payload_len
     }
 
-    /// Checks the rules that depend only on a frame's header. Frames from clients must be
-    /// masked, frames from servers must not. Only permessage-deflate gives a reserved bit a
-    /// meaning; `takes_compressed` is true if it was negotiated.
+    /// Checks the rules that depend only on a frame's header. Frames from clients must be masked,
+    /// and frames from servers must not. Only permessage-deflate gives a reserved bit a meaning;
+    /// `takes_compressed` is true if it was negotiated.
     #[inline]
     pub(super) fn check(&self, is_client: bool, takes_compressed: bool) -> Result<(), Violation> {
         let header = &self.header;

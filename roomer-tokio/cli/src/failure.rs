@@ -8,7 +8,7 @@ use roomer_tokio::client::{Closing, Failure as Lost, JoinError, RequestError};
 /// The reason why a command fails.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
-    /// The server, another client or the network has not fulfilled the request.
+    /// The request failed because of the server, another client or the network.
     #[error("{0}")]
     Refused(String),
     /// The command line or the input is invalid.

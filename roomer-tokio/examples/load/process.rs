@@ -9,7 +9,7 @@ use crate::report::Report;
 /// ended.
 const TOLERANCE: f64 = 0.05;
 
-/// The processes of the server, or of a cluster's nodes. Empty if unknown.
+/// The server's processes, or those of a cluster's nodes. Empty if unknown.
 #[derive(Clone, Debug)]
 pub struct Process(Vec<u32>);
 

@@ -7,7 +7,7 @@ pub enum RequestError {
     /// The client has not answered within the request's timeout. A later answer is dropped.
     #[error("the client did not answer in time")]
     TimedOut,
-    /// The connection, or the session of an extended client, has ended.
+    /// The connection or, for an extended client, the session has ended.
     #[error("the connection has ended")]
     Gone,
     /// The client uses the plain protocol, which has no requests.

@@ -60,7 +60,7 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Limits the bytes of the name of a room or an event. Default 4,096.
+    /// Limits the length in bytes of room and event names. Default 4,096.
     pub fn max_name(mut self, bytes: usize) -> Self {
         self.config.max_name = bytes;
         self

@@ -124,10 +124,10 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets which presence events the members of a room receive. `pattern` is a room's name, or a name
-    /// prefix followed by `*`; the first matching pattern applies. Default: [`Presence::Full`], as in
-    /// the original, which sends bytes for each pair of members. With more than some thousand
-    /// connections, choose another value for `root`.
+    /// Sets which presence events the members of a room receive. `pattern` is a room's name, or a
+    /// name prefix followed by `*`; the first matching pattern applies. Default:
+    /// [`Presence::Full`], as in the original, which sends bytes for each pair of members. With
+    /// more than a few thousand connections, choose another value for `root`.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -144,9 +144,9 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Makes the server a node of a cluster, in which rooms span all nodes. Run the link to the broker
-    /// with the adapter's `cluster` or with [`Server::run_cluster`]; the server serves its own clients
-    /// whether the link is up or not.
+    /// Makes the server a node in a cluster, where rooms span all nodes. Run the link to the broker
+    /// with the adapter's `cluster` or with [`Server::run_cluster`]; the server serves its own
+    /// clients whether the link is up or not.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

@@ -48,7 +48,7 @@ impl<E> Builder<E> {
     /// Unlike message handlers, a pending request handler does not delay later messages from its
     /// connection. Handlers start in the order of their requests and reply in the order in which
     /// they complete. At most [`max_requests`](Self::max_requests) per connection are pending. They
-    /// are dropped when the connection, or the session of an extended client, ends.
+    /// are dropped when the connection or, for an extended client, the session ends.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

@@ -20,9 +20,9 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets how long the session of an extended client is kept after its socket was lost. Its
-    /// memberships remain, and messages sent to it are buffered. Default 30 s. With [`Duration::ZERO`]
-    /// a lost socket ends the session, as with plain clients.
+    /// Sets how long an extended client's session is kept after its socket is lost. Its memberships
+    /// remain, and messages sent to it are buffered. Default 30 s. With [`Duration::ZERO`] a lost
+    /// socket ends the session, as with plain clients.
     ///
     /// A close by the server or the application, a close frame of the client, a drain and a shutdown
     /// always end the session.

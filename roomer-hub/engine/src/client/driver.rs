@@ -39,7 +39,7 @@ pub(super) struct Driver<R> {
     must_flush: bool,
     /// The timer. It may fire before the deadline, and is reset in that case.
     timer: Option<(Duration, Timer)>,
-    /// Abandoned WebSockets of the platform, kept open while the server may keep the session: a close
+    /// Abandoned platform WebSockets, kept open while the server may keep the session: a close
     /// frame would end it.
     abandoned: Vec<Box<dyn MessageSocket>>,
     _watch: Option<Box<dyn Send>>,
@@ -309,7 +309,7 @@ impl<R: Runtime> Driver<R> {
         true
     }
 
-    /// Waits until the deadline. Returns ready if it has passed.
+    /// Waits until the deadline. Returns `Poll::Ready` if it has passed.
     fn wait(&mut self, cx: &mut Context<'_>, deadline: Option<Duration>) -> Poll<()> {
         let Some(deadline) = deadline else { return Poll::Pending };
         // A timer that fires early costs one poll. Resetting it would cost one timer operation per

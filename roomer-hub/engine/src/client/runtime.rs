@@ -11,7 +11,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 /// Connects, sleeps and spawns tasks on a runtime.
 pub trait Runtime: Send + Sync + 'static {
-    /// Resolves a host, which is a name or an IP address, and connects to it by TCP.
+    /// Resolves a host, which is a name or an IP address, and connects to it over TCP.
     fn connect(
         host: String,
         port: u16,

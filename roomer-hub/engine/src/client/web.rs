@@ -154,7 +154,7 @@ impl Socket {
         Ok(Socket { socket, state, _listeners: listeners })
     }
 
-    /// Returns ready when the socket is open, or has failed to open.
+    /// Returns `Poll::Ready` when the socket is open, or has failed to open.
     fn poll_open(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.state.borrow_mut();
         if state.is_open {

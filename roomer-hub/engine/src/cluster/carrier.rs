@@ -21,13 +21,14 @@ pub trait Carrier: Send + 'static {
     /// frame is larger than the broker accepts, or if too many bytes are queued.
     fn publish(&mut self, to: Subject, frame: Bytes) -> bool;
 
-    /// Writes the queued frames. Returns ready when all of them are written, or when the link is down.
+    /// Writes the queued frames. Returns `Poll::Ready` when all of them are written, or when the
+    /// link is down.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Closes the link so that the broker receives everything that was published. Dropping a link while
-    /// frames arrive would reset it, which may discard frames in transit. Returns ready when the broker
-    /// has closed the link as well; the caller applies a timeout. Only `poll_close` is called after
-    /// this.
+    /// Closes the link so that the broker receives everything that was published. Dropping a link
+    /// while frames arrive would reset it, which may discard frames in transit. Returns
+    /// `Poll::Ready` when the broker has closed the link as well; the caller applies a timeout.
+    /// Only `poll_close` is called after this.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_flush(cx)
     }

@@ -14,7 +14,7 @@ use crate::outbound::outbox::OutboxPhase;
 use crate::session::handover::HandedOver;
 
 impl Connection {
-    /// Detaches the session of a connection whose socket is lost, or ends the connection.
+    /// Detaches the session from a lost socket, or ends the connection.
     pub(super) fn lost(&mut self, now: Duration) -> Step {
         match self.detach(now) {
             true => Step::Again,

@@ -298,8 +298,8 @@ impl Connection {
         }
     }
 
-    /// Removes a connection of the echo server, which has no rooms, from `root`. The connection has no
-    /// writer yet, so no packet about `root` is sent to it.
+    /// Removes an echo server's connection from `root`, since the echo server has no rooms. The
+    /// connection has no writer yet, so no packet about `root` is sent to it.
     fn leave_root(&self, now: Duration, core: &mut Core, key: ConnKey) {
         let leave = Command::Leave { conn: key, room: ROOT };
         core.apply(now, Input::Command(leave), None);

@@ -212,7 +212,7 @@ impl Connection {
     }
 }
 
-/// Encodes the frame of `hello`. `resumed` is the number of the client's packets that were handled, if
+/// Encodes the `hello` frame. `resumed` is the number of the client's packets that were handled, if
 /// its session continues; otherwise `profile` is sent.
 pub(super) fn hello(
     options: &Options,

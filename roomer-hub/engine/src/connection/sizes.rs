@@ -12,7 +12,7 @@ use crate::outbound::replay::Replay;
 use crate::outbound::socket_writer::SocketWriter;
 use crate::session::Sessions;
 
-/// The size of a socket of smol and tokio.
+/// The size of a smol or tokio socket.
 type Socket = [usize; 5];
 
 #[test]

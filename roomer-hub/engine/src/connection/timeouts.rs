@@ -19,7 +19,7 @@ enum Deadline {
     Login,
     /// A message takes too long to arrive.
     Message,
-    /// An acknowledgement of the client's packets, or a heartbeat, is due.
+    /// The server must acknowledge the client's packets or send a heartbeat.
     Acknowledgement,
     /// A token has to be requested from the client.
     Renewal,
@@ -114,7 +114,7 @@ impl Connection {
         Step::Again
     }
 
-    /// Detaches the session of a client whose network seems lost, or closes the connection.
+    /// Detaches the session if the client's network seems lost, or closes the connection.
     fn detach_or_end(&mut self, now: Duration, why: &Close) -> Step {
         match self.detach(now) {
             true => Step::Again,

@@ -37,7 +37,7 @@ pub(super) struct Effects<'c> {
     opening: Option<&'c Arc<SocketWriter>>,
     /// True after an [`Action::Joined`].
     has_joined: bool,
-    /// The room of the last broadcast.
+    /// The last broadcast's room.
     broadcast_in: Option<RoomKey>,
     pub(super) applied: Applied,
 }

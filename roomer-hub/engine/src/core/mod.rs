@@ -120,7 +120,8 @@ impl Core {
         self.apply(now, Input::Gone { conn }, None);
         self.counts.bytes_out += self.outbound.remove(conn).unwrap_or_default();
         self.sessions.end(conn);
-        // Absent if the hub has closed the connection, in which case the end was already counted.
+        // It is absent if the hub has closed the connection, in which case the end was already
+        // counted.
         if let Some(info) = self.infos.remove(conn) {
             self.counts.lost += u64::from(why == DisconnectReason::Lost);
             self.counts.by_peer += u64::from(why != DisconnectReason::Lost);

@@ -7,7 +7,7 @@ use crate::handshake::options::HandshakeOptions;
 use crate::handshake::request::Request;
 use crate::handshake::response::Response;
 
-/// The kind of a health check.
+/// The kind of health check.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum HealthCheck {
     Live,

@@ -232,8 +232,8 @@ impl Lifecycle {
         lock(&self.state).has_timer_task = false;
     }
 
-    /// Returns ready when no socket is left. The on-demand timer task then counts as ended, so that the
-    /// next connection starts a new one.
+    /// Returns `Poll::Ready` when no socket is left. The on-demand timer task then counts as ended,
+    /// so that the next connection starts a new one.
     pub(crate) fn poll_idle(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         std::task::ready!(state.poll_empty(cx));
@@ -242,13 +242,13 @@ impl Lifecycle {
         Poll::Ready(())
     }
 
-    /// Returns ready when no socket is left.
+    /// Returns `Poll::Ready` when no socket is left.
     pub(crate) fn poll_empty(&self, cx: &Context<'_>) -> Poll<()> {
         lock(&self.state).poll_empty(cx)
     }
 
-    /// Returns ready when no connection is left, ignoring handshakes. Only for use during a drain:
-    /// otherwise the last connection to leave does not wake the task.
+    /// Returns `Poll::Ready` when no connection is left, ignoring handshakes. Only for use during a
+    /// drain: otherwise the last connection to leave does not wake the task.
     pub(crate) fn poll_drained(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         match state.counts.to_drain() {
@@ -270,7 +270,7 @@ impl Lifecycle {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// Returns ready when no broker link is left.
+    /// Returns `Poll::Ready` when no broker link is left.
     pub(crate) fn poll_unlinked(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         match state.links {

@@ -1,4 +1,4 @@
-//! Events and spans for `tracing` subscribers; compiled to nothing without that feature.
+//! Events and spans for `tracing` subscribers, compiled to nothing without that feature.
 //!
 //! A subscriber is application code, so these functions must not be called with the lock held, nor for
 //! each message. `WARN` is for events that the operator should act on, `INFO` and `DEBUG` for the

@@ -66,7 +66,7 @@ impl Outbound {
         }
     }
 
-    /// Checks that the rooms of a flush in progress are not scheduled for another one.
+    /// Checks that the rooms in an ongoing flush are not scheduled for another one.
     pub(crate) fn audit_work(&self, tables: &Tables, work: &FlushWork) -> Result<(), String> {
         for &room in &work.rooms {
             let Some(name) = tables.room_name(room) else { continue };

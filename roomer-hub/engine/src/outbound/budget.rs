@@ -54,7 +54,7 @@ impl MemoryBudget {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Returns true if usage may exceed the limit, so that an exact count is worthwhile.
+    /// Returns true if usage may exceed the limit, which makes an exact count worthwhile.
     pub(crate) fn may_exceed(&self) -> bool {
         // The sum counts shared buffers more than once, so it is never too low.
         self.held() > self.limit && {

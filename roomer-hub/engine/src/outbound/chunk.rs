@@ -29,7 +29,7 @@ impl Chunk {
         Chunk { bytes: bytes.into(), ..Chunk::default() }
     }
 
-    /// Creates a chunk of `count` whole frames, so that they need not be counted again.
+    /// Creates a chunk of `count` whole frames, which need not be counted again.
     pub(crate) fn frames(bytes: impl Into<Bytes>, count: usize) -> Self {
         // A count that does not fit is dropped; the log then parses the headers.
         Chunk { frames: u16::try_from(count).unwrap_or(0), ..Chunk::complete(bytes) }

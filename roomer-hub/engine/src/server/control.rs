@@ -217,8 +217,8 @@ impl Server {
         User::new(self, name.as_ref())
     }
 
-    /// Replaces the info of a connection of this node, like [`Conn::set_info`]. Returns false if the
-    /// connection does not exist.
+    /// Replaces the info of a connection on this node, like [`Conn::set_info`]. Returns false if
+    /// the connection does not exist.
     ///
     /// # Errors
     ///

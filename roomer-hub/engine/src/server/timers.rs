@@ -1,4 +1,4 @@
-//! The task that runs the timers: for the lifetime of the server, or only while there are connections.
+//! The task that runs the timers: for the server's lifetime, or only while there are connections.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

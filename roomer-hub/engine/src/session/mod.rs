@@ -79,7 +79,7 @@ struct Change {
     /// True if another node has reported that the client has a new session there. The report may
     /// predate the client's return to this node.
     is_elsewhere: bool,
-    /// The task of the client's new socket, which waits for the session.
+    /// The task of the client's new socket, which is waiting for the session.
     successor: Option<Successor>,
 }
 
@@ -135,7 +135,7 @@ impl Sessions {
     #[cfg(test)]
     pub(crate) const SIZE: usize = size_of::<Session>();
 
-    /// Starts the session of a connection, with 16 random bytes as its secret.
+    /// Starts a connection's session, with 16 random bytes as its secret.
     pub(crate) fn begin(&mut self, conn: ConnKey, id: ConnId, secret: [u8; 16]) -> SessionToken {
         self.by_key.insert(conn, Session::new(secret));
         SessionToken::new(id, secret)
@@ -201,8 +201,8 @@ impl Sessions {
         }
     }
 
-    /// Registers the task that waits for a session. Refuses a task that waited before, since its client
-    /// has returned again.
+    /// Registers the task waiting for a session. Refuses a task that waited before, since its
+    /// client has returned again.
     pub(crate) fn supersede(
         &mut self,
         conn: ConnKey,
@@ -217,7 +217,7 @@ impl Sessions {
         }
     }
 
-    /// Returns true if a task waits for the session.
+    /// Returns true if a task is waiting for the session.
     pub(crate) fn has_successor(&self, conn: ConnKey) -> bool {
         let change = self.by_key.get(conn).and_then(|session| session.change.as_ref());
         change.is_some_and(|change| change.successor.is_some())
@@ -253,7 +253,7 @@ impl Sessions {
         }
     }
 
-    /// Ends the session of a connection that has ended, if it has one.
+    /// Ends a closed connection's session, if it has one.
     pub(crate) fn end(&mut self, conn: ConnKey) {
         if let Some(session) = self.by_key.remove(conn) {
             self.detached -= usize::from(session.is_detached());

@@ -38,7 +38,7 @@ pub(crate) struct Timer {
 }
 
 /// The key of a timer in the queue: its time, and a serial number that orders timers with the same
-/// time. Split into parts, so that it takes 12 bytes.
+/// time. Split into parts to take only 12 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     high: u32,

@@ -47,8 +47,8 @@ pub trait Transport: Send + Sync + 'static {
     /// Returns the same errors as [`try_write`](Self::try_write).
     fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize>;
 
-    /// Returns ready if a write can make progress; otherwise registers the task to be woken. Called
-    /// only by the connection's own task.
+    /// Returns `Poll::Ready` if a write can make progress; otherwise registers the task to be
+    /// woken. Called only by the connection's own task.
     ///
     /// # Errors
     ///
@@ -58,9 +58,10 @@ pub trait Transport: Send + Sync + 'static {
     /// Shuts down the write direction: the peer reads all written bytes, then the end of the stream.
     fn shutdown(&self);
 
-    /// Returns ready if the connection can be dropped without losing written bytes. A transport that
-    /// buffers writes flushes and shuts down its write direction first, and registers the task to be
-    /// woken when it has made progress. Called only by the connection's own task.
+    /// Returns `Poll::Ready` if the connection can be dropped without losing written bytes. A
+    /// transport that buffers writes flushes and shuts down its write direction first, and
+    /// registers the task to be woken when it has made progress. Called only by the connection's
+    /// own task.
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let _ = cx;
         Poll::Ready(())

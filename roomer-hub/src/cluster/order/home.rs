@@ -94,7 +94,7 @@ impl Cluster {
     }
 
     /// Records a term that a peer has announced. If the term is new, announces it to all peers,
-    /// and thereby promises to assign no more places in earlier terms.
+    /// promising to assign no more places in earlier terms.
     pub(super) fn learn(&mut self, name: &str, from: NodeId, term: Term) {
         let room = self.orders.room_mut(name);
         let promised = room.promised.entry(from).or_default();

@@ -127,7 +127,7 @@ impl Cluster {
         }
     }
 
-    /// Inserts a place in the order of its room. Returns false if its term is over.
+    /// Inserts a place in the order of its room. Returns false if its term has ended.
     pub(super) fn enqueue(&mut self, name: &str, place: Place) -> bool {
         let room = self.orders.room_mut(name);
         if place.term < room.term {
@@ -149,7 +149,7 @@ impl Cluster {
         own.filter(|own| own.holder == Some(node)).for_each(|own| own.may_have_place = true);
     }
 
-    /// Handles the end of a peer, after its members have left. If it announced its stop, its pending
+    /// Handles a peer's end, after its members have left. If it announced its stop, its pending
     /// messages may still get places, and it has not placed any submission that it held as a home.
     pub(in crate::cluster) fn order_peer_gone(&mut self, node: NodeId, why: GoneCause) {
         let me = self.me;

@@ -13,7 +13,7 @@ use crate::listener::{Listener, Out};
 use crate::opening;
 use crate::options::Target;
 
-/// The session of a connection that uses the extended protocol.
+/// The session on a connection that uses the extended protocol.
 #[derive(Debug, Default)]
 pub(super) struct Session {
     /// The token for the next resume; empty before the first `hello`.

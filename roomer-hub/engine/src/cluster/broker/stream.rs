@@ -47,7 +47,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BrokerConnection<S> {
         }
     }
 
-    /// Writes the session's queued bytes. Returns ready when all of them are written.
+    /// Writes the session's queued bytes. Returns `Poll::Ready` when all of them are written.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.session.has_output() {
             let mut slices = [IoSlice::new(&[]); MAX_SLICES];
@@ -84,7 +84,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BrokerConnection<S> {
     /// the stream. If bytes were left unread, the system would reset the connection.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<()> {
         if !self.is_closed {
-            // After an error no further bytes can reach the broker.
+            // After an error, no further bytes can reach the broker.
             if ready!(self.poll_write(cx)).is_err() {
                 return Poll::Ready(());
             }

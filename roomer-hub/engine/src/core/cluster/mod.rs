@@ -38,7 +38,7 @@ impl Core {
             }
         }
         if let Some(state) = &mut self.cluster {
-            // The arrival or departure of a peer has an effect for each of its members. The memory of
+            // A peer's arrival or departure has an effect for each of its members. The memory of
             // such a long list is not kept.
             effects.shrink_to(64);
             state.effects = effects;

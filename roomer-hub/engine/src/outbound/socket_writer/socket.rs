@@ -57,8 +57,8 @@ impl SocketWriter {
         }
     }
 
-    /// Returns ready if a full socket is writable again or has failed. Polled only by the connection's
-    /// own task.
+    /// Returns `Poll::Ready` if a full socket is writable again or has failed. Polled only by the
+    /// connection's own task.
     pub(crate) fn poll_unblock(&self, cx: &mut Context<'_>) -> Poll<()> {
         let result = std::task::ready!(self.socket.poll_writable(cx));
         let mut state = lock(&self.state);
@@ -99,7 +99,7 @@ impl SocketWriter {
         self.socket.shutdown();
     }
 
-    /// Returns ready if the socket may be dropped, after everything was written.
+    /// Returns `Poll::Ready` if the socket may be dropped, after everything was written.
     pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.socket.poll_closed(cx)
     }

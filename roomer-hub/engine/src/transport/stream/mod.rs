@@ -82,7 +82,8 @@ impl OwnerWaker {
         lock(&self.0).is_full = is_full;
     }
 
-    /// Registers the waker of the connection's own task. Returns ready unless the stream is full.
+    /// Registers the waker of the connection's own task. Returns `Poll::Ready` unless the stream is
+    /// full.
     fn register(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.0);
         if !state.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
@@ -207,7 +208,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Shared<S>
     fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         let _ = self.owner.register(cx);
         let mut cx = Context::from_waker(&self.waker);
-        // After an error nothing more can be written.
+        // After an error, nothing more can be written.
         lock(&self.pipe).poll_close(&mut cx).map(|_| ())
     }
 }

@@ -17,7 +17,7 @@ pub(super) struct DeadlineTimer {
 }
 
 impl DeadlineTimer {
-    /// Returns ready once the time `due` has passed.
+    /// Returns `Poll::Ready` once the time `due` has passed.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,

@@ -215,7 +215,7 @@ impl<D: Dial> BrokerCarrier<D> {
         (!mem::replace(&mut self.is_reported, true)).then_some(CarrierEvent::Down(reasons))
     }
 
-    /// Returns a random time between half of `pause` and `pause`, so that the nodes of a cluster do not
+    /// Returns a random time between half of `pause` and `pause`, so that a cluster's nodes do not
     /// all connect at the same time.
     fn jitter(&self, pause: Duration) -> Duration {
         let [first, second, ..] = self.environment.random();
