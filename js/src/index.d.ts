@@ -60,7 +60,7 @@ export class RoomerError extends Error {
     readonly cause?: unknown;
     /**
      * With `answer` and `rejected`: the code sent by the server or the peer, such as `refused`, `gone` or a code of the
-     * application. The README lists the codes of the server.
+     * application. The README lists the server's codes.
      */
     readonly kind?: string;
     /** With `rejected`: the room of the rejected packet. */

@@ -188,7 +188,7 @@ describe("the page for operators", { timeout: 300_000 }, () => {
 
     test("goes on when the server is back, and shows 2,000 members and who reads too slowly", async () => {
         const guests = await crowd(server, "crowd", 2_000);
-        // A client that does not read, in a room with traffic.
+        // Connect a client that does not read to a room with traffic.
         const { hostname, port, host } = new URL(server.url);
         const slow = connectSocket(port, hostname);
         await once(slow, "connect");

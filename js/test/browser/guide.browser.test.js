@@ -67,7 +67,7 @@ describe("the guide to a chat service without Rust", { timeout: 300_000 }, () =>
         folder = mkdtempSync(join(tmpdir(), "roomer-guide-"));
         mkdirSync(join(folder, "repository"));
         symlinkSync(join(ROOT, "js"), join(folder, "repository/js"));
-        // Replaces the installation.
+        // This replaces the installation.
         mkdirSync(join(folder, "bin"));
         symlinkSync(program, join(folder, "bin/roomer"));
         terminal = new Terminal(join(folder, "repository"), join(folder, "bin"));

@@ -132,7 +132,7 @@ describe("people in sessions", { timeout: 300_000 }, () => {
         const typing = () => write(ann, "hello");
         await indicator(bob, "Ann is typing…", typing);
         const first = await news();
-        // Unless the machine is so slow that the indicator has already expired.
+        // Skip this if the machine is so slow that the indicator has already expired.
         assert.ok(first === "Ann is typing…" || !isWithin(5_000), first);
         await ann.page.fill("#message", "");
         await indicator(bob, "");

@@ -1,5 +1,5 @@
 /**
- * Tests that a process with a low limit of open files reports it at startup, raises it if possible, and keeps working when none
+ * Tests that a process with a low limit on open files reports it at startup, raises it if possible, and keeps working when none
  * are left.
  */
 

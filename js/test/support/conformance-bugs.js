@@ -1,5 +1,5 @@
 /**
- * Bugs of clients, for the tests of the conformance kit. Each changes the bytes that a WebSocket sends or receives. The
+ * Client bugs, for the tests of the conformance kit. Each changes the bytes that a WebSocket sends or receives. The
  * environment variable `ROOMER_BUG` selects one.
  */
 

@@ -124,7 +124,7 @@ createInterface({ input: process.stdin }).on("line", (line) => {
     before = before.then(async () => {
         try {
             const result = await commands[name](command);
-            // Report the effects of the command first.
+            // Report the command's effects first.
             await clock.advance(0);
             tell("done", result);
         } catch (error) {

@@ -104,7 +104,7 @@ export function startFar(t, { url, rooms, socket = "ws", extended = false, optio
         },
         /**
          * Waits until it was suspended and has all its rooms open again, counting from a line. Fails if the client or a room has
-         * closed. Returns the line from which to wait the next time, since the client may already be suspended again.
+         * closed. Returns the line for the next wait, since the client may already be suspended again.
          */
         cameBack: async (from) => from + await waitFor("back", () => linesUntilBack(log.slice(from), rooms))
     };

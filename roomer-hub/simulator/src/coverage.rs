@@ -1,5 +1,5 @@
-//! Coverage marks: named situations that a large run must reach. A run that misses a mark has not
-//! tested that situation.
+//! Coverage marks: named situations that a large run must reach. A mark that is not set shows a
+//! situation that the run has not tested.
 
 /// Declares an enum `Mark`, a list `MARKS` of the marks' names in the same order, and a set `Marks`
 /// of reached marks.

@@ -9,18 +9,18 @@
 //! | [`hub`] | plans for the pure hub, checked after each input |
 //! | [`members`] | plans for a hub with extended and plain members |
 //! | [`client`] | plans for the client against the whole server |
-//! | [`cluster`] | plans for several nodes over a model of a broker |
-//! | [`scripted`] | plans for the client against a script instead of a server |
+//! | [`cluster`] | plans for several nodes over a broker model |
+//! | [`scripted`] | plans for the client against a scripted server |
 //! | [`server`] | plans for the whole server, checked byte by byte |
 //! | [`sessions`] | plans for sessions that outlive their sockets |
 //! | [`runner`] | runs many seeds on all cores |
-//! | [`simulation`] | the trait that the runner uses: run a seed, explain a failure |
+//! | [`simulation`] | the trait that the runner uses to run a seed and explain a failure |
 //! | [`random`] | the source of a plan's choices: a seed, or the bytes of a fuzzer |
 //! | [`shrink`] | delta debugging |
 //! | `coverage` | marks: situations that a large run must reach |
 //! | [`alphabet`] | the names, ids and payloads that plans use |
 //! | [`trace`] | the hash of all output |
-//! | [`fault`] | the reason why a run failed |
+//! | [`fault`] | the description of a failed check |
 //!
 //! The binary `sim`, the tests and the fuzz targets share these modules.
 #![allow(

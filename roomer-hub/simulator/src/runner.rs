@@ -73,7 +73,7 @@ pub fn run_seeds<S: Simulation>(
         }
     };
     thread::scope(|scope| {
-        // The calling thread works too.
+        // Use the calling thread as a worker too.
         (1..threads).for_each(|_| drop(scope.spawn(work)));
         work();
     });

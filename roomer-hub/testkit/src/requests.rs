@@ -59,7 +59,7 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// If the packet is not a request.
+    /// Panics if the packet is not a request.
     pub fn answer(&self, request: &Packet, payload: impl AsRef<[u8]>) {
         self.answer_with(request, REPLY, payload.as_ref());
     }
@@ -68,7 +68,7 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// If the packet is not a request.
+    /// Panics if the packet is not a request.
     pub fn fail(&self, request: &Packet, code: &str, message: &str) {
         let mut payload = Vec::new();
         Failure { code, message, packet: None }.write_json(&mut payload);
@@ -86,7 +86,7 @@ impl Client {
         self.send_packet(&PacketRef { room, event, dst, src: "", payload });
     }
 
-    /// Returns the answer to a request of this client: its payload, or the code and text of an
+    /// Returns the answer to this client's request: its payload, or the code and text of an
     /// error. `None` if no answer has arrived.
     #[must_use]
     pub fn answer_of(&self, tag: &str) -> Option<Result<Bytes, (String, String)>> {

@@ -39,7 +39,7 @@ impl Rng {
     ///
     /// # Panics
     ///
-    /// If there are no items.
+    /// Panics if there are no items.
     pub fn pick<'t, T>(&mut self, things: &'t [T]) -> &'t T {
         &things[self.below(things.len())]
     }

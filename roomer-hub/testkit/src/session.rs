@@ -38,7 +38,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// As [`connect_with`](Self::connect_with) does.
+    /// Panics as [`connect_with`](Self::connect_with) does.
     pub fn connect_extended(&mut self, handshake: Handshake) -> Client {
         let client = self.connect_with(handshake.clone().query("roomer", "2"));
         client.state_mut().view.is_extended = true;
@@ -62,7 +62,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// If the other client is not an extended one.
+    /// Panics if the other client is not an extended one.
     pub fn reconnect(&mut self, before: &Client) -> Client {
         let handshake = before.state().session.as_ref().map(|session| session.handshake.clone());
         self.reconnect_with(before, handshake.unwrap_or_default())
@@ -73,7 +73,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// If the other client is not an extended one.
+    /// Panics if the other client is not an extended one.
     pub fn reconnect_with(&mut self, before: &Client, handshake: Handshake) -> Client {
         let (session, view) = {
             let state = before.state();
@@ -112,13 +112,13 @@ impl Client {
         self.state().session.as_ref().is_some_and(|session| session.is_open)
     }
 
-    /// Returns the token that resumes the session next time; empty without a session.
+    /// Returns the token for the next resumption of the session; empty without a session.
     #[must_use]
     pub fn session_token(&self) -> String {
         self.state().session.as_ref().map(|session| session.token.clone()).unwrap_or_default()
     }
 
-    /// Returns how many packets of this client the server has not acknowledged.
+    /// Returns the number of this client's packets that the server has not acknowledged.
     #[must_use]
     pub fn unacknowledged(&self) -> usize {
         self.state().session.as_ref().map_or(0, |session| session.sent.len())

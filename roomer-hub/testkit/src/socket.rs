@@ -55,7 +55,7 @@ impl fmt::Debug for DuringWrite {
 struct Channel {
     /// Delivered bytes that the server has not read.
     inbound: VecDeque<u8>,
-    /// The result of the server's read after those bytes: end of stream, or an error.
+    /// The result of the server's read after `inbound`: end of stream, or an error.
     end: Option<Result<(), ErrorKind>>,
     read: u64,
     max_read: usize,
@@ -130,7 +130,7 @@ impl Peer {
         lock(&self.0).interrupts = times;
     }
 
-    /// Runs a closure during the next write, before any byte is accepted, in place of another
+    /// Runs a closure during the next write, before any byte is accepted. It simulates another
     /// thread that runs during the system call.
     pub fn during_write(&self, happens: impl FnOnce() + Send + 'static) {
         lock(&self.0).during_write = Some(DuringWrite(Box::new(happens)));
@@ -303,7 +303,7 @@ impl server::Transport for Socket {
             channel.is_full = false;
             return Poll::Ready(Ok(()));
         }
-        // Mark the socket full even if it had space briefly without a write by the server.
+        // Mark the socket full even if it briefly had space that the server did not use.
         channel.is_full = true;
         channel.writer = Some(cx.waker().clone());
         Poll::Pending

@@ -106,7 +106,7 @@ impl Tasks {
     ///
     /// # Panics
     ///
-    /// If there is no such task.
+    /// Panics if there is no such task.
     pub fn poll(&mut self, task: usize) {
         // Slots are never removed, so a number stays valid.
         let slot = &mut self.slots[task];

@@ -28,7 +28,7 @@ impl View {
     ///
     /// # Errors
     ///
-    /// A description of the violation.
+    /// Returns a description of the violation.
     pub(super) fn receive(&mut self, packet: &PacketRef<'_>) -> Result<bool, String> {
         let room = packet.room;
         if self.id.is_empty() && (packet.event, room) != (JOIN_ACK, ROOT) {

@@ -69,7 +69,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// If the server cannot be built.
+    /// Panics if the server cannot be built.
     #[must_use]
     pub fn new<E>(seed: u64, builder: Builder<E>) -> Self {
         World::with_faults(seed, Faults::gentle(), builder)
@@ -79,7 +79,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// If the server cannot be built.
+    /// Panics if the server cannot be built.
     #[must_use]
     pub fn with_faults<E>(seed: u64, faults: Faults, builder: Builder<E>) -> Self {
         let clock = Clock::new(seed);
@@ -162,8 +162,8 @@ impl World {
     ///
     /// # Panics
     ///
-    /// If a client receives data that the contract excludes, if the server's tables contradict each
-    /// other, or if the world does not become idle. The message contains the seed.
+    /// Panics if a client receives data that the contract excludes, if the server's tables
+    /// contradict each other, or if the world does not become idle. The message contains the seed.
     pub fn settle(&mut self) {
         let before = self.step_count;
         while self.step() {
@@ -185,7 +185,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// As [`settle`](Self::settle).
+    /// Panics as [`settle`](Self::settle) does.
     pub fn advance(&mut self, span: Duration) {
         let end = self.now() + span;
         loop {
@@ -225,7 +225,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// If a client receives data that violates the contract. The message contains the seed.
+    /// Panics if a client receives data that violates the contract. The message contains the seed.
     pub fn step(&mut self) -> bool {
         self.inject_faults();
         let mut possible: Vec<StepKind> =
@@ -305,7 +305,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// As [`settle`](Self::settle).
+    /// Panics as [`settle`](Self::settle) does.
     pub fn calm(&mut self) {
         self.faults = Faults::none();
         // The loop below ends these faults.
@@ -336,7 +336,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// If `holds` is false.
+    /// Panics if `holds` is false.
     pub fn check(&self, holds: bool, why: impl FnOnce() -> String) {
         if !holds {
             self.fail(&why());

@@ -45,7 +45,7 @@ const EXPLAINED: usize = 2;
 /// The minimum number of seeds for a run that must reach all marks.
 const LARGE: u64 = 10_000;
 
-/// A few seeds take milliseconds. A run without progress for this long is in an endless loop.
+/// A run without progress for this long is in an endless loop, since a seed takes milliseconds.
 const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The number of completed seeds, and the number of failures already explained.

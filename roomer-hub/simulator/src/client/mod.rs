@@ -45,7 +45,7 @@ impl Simulation for ClientPlans {
     }
 }
 
-/// Generates the plan of a seed.
+/// Generates the plan for a seed.
 pub fn plan_of_seed(seed: u64) -> Plan {
     plan::generate(seed, &mut Random::new(seed))
 }

@@ -27,7 +27,7 @@ pub struct End {
     pub address: Address,
     peer: Option<Peer>,
     task: usize,
-    /// Bytes on the way to the server.
+    /// Bytes in flight to the server.
     in_flight: Vec<u8>,
     pub events: Vec<Event>,
     /// True if the network currently accepts all bytes and delivers none.
@@ -101,7 +101,7 @@ impl Net {
         }
     }
 
-    /// Moves some bytes of one client in both directions. Returns true if any progress was made.
+    /// Moves some of a client's bytes in both directions. Returns true if any progress was made.
     fn exchange(&mut self, number: usize) -> bool {
         let now = self.world.now();
         let mut has_moved = false;
@@ -194,7 +194,7 @@ impl Net {
         let now = self.world.now();
         let rng = &mut self.rng;
         let end = &mut self.ends[number];
-        // Some pending output has already been written to the network.
+        // Part of the pending output may have been written to the network before the cut.
         end.client.transmit(now, &mut end.in_flight, &mut || key(rng));
         let Some(peer) = end.peer.take() else { return };
         let some = self.rng.below(end.in_flight.len() + 1);
@@ -211,7 +211,7 @@ impl Net {
         end.client.disconnected(now);
     }
 
-    /// Keeps a connection looking open, while the network drops all bytes.
+    /// Makes the network drop all of a connection's bytes, while it still looks open.
     pub fn darken(&mut self, number: usize) {
         self.ends[number].is_dark = true;
     }
@@ -276,7 +276,7 @@ pub fn plain() -> Options {
     options
 }
 
-/// Returns the numbers of a range as texts.
+/// Formats the numbers in a range as texts.
 pub fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|number| number.to_string()).collect()
 }

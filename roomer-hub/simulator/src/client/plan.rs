@@ -1,4 +1,4 @@
-//! A plan for clients as data: the actions of applications, and the faults of connections.
+//! A client plan as data: the applications' actions, and the connections' faults.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub const ROOMS: [&str; 2] = ["root", "other"];
 /// The maximum number of steps in a plan.
 const MAX_STEPS: u32 = 120;
 
-/// What clients may lose when their connections break.
+/// The messages that clients may lose when their connections break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// No loss: sessions outlast any absence.
@@ -40,7 +40,7 @@ pub enum Step {
     Advance(Duration),
     /// The network delivers all data in flight.
     Settle,
-    /// Attempts to connect fail, or succeed again, from this step on.
+    /// Makes connection attempts succeed or fail from now on.
     Reachable(bool),
 }
 

@@ -21,8 +21,8 @@ use crate::fault::{Fault, ensure, panic_message};
 use crate::simulation::Outcome;
 use crate::trace::Trace;
 
-/// The lifetime of sessions. The long one exceeds all absences of a plan, including pauses between
-/// attempts to connect; the short one does not.
+/// The lifetime of sessions. The long one exceeds all absences in a plan, including pauses between
+/// connection attempts. The short one does not.
 const LONG_WINDOW: Duration = Duration::from_secs(150);
 const SHORT_WINDOW: Duration = Duration::from_secs(5);
 

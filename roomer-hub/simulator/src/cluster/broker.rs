@@ -99,8 +99,8 @@ impl Broker {
         Duration::from_micros((self.random.below(below * 1000 + 1)).into())
     }
 
-    /// Publishes a frame of one node for another. Returns its arrival times: one, or two if the
-    /// broker repeats the frame.
+    /// Publishes a frame from one node to another. Returns its arrival times: one, or two if the
+    /// broker duplicates the frame.
     pub fn publish(
         &mut self,
         now: Duration,

@@ -25,11 +25,11 @@ pub struct Client {
     pub is_extended: bool,
     /// The number of its current info.
     pub info: u32,
-    /// True if it has lost its socket. It still gets everything, as with its next socket.
+    /// True if the client has lost its socket. It still receives everything, as on its next socket.
     pub is_away: bool,
     /// The info of other members, if this client is extended.
     pub infos: Infos,
-    /// The members of each room that are away, as an extended client knows them.
+    /// The away members of each room in an extended client's view.
     pub away: BTreeMap<usize, BTreeSet<ConnId>>,
     /// The plan's setup: how nodes expose losses, and which rooms are ordered.
     setup: Setup,
@@ -52,11 +52,11 @@ pub struct Client {
     pub to_user: BTreeMap<u64, u32>,
     /// True once the client has reconnected to another node with its token.
     pub has_returned: bool,
-    /// Messages of nodes that exclude this client.
+    /// Messages from nodes that exclude this client.
     excluded: BTreeSet<(u64, usize, u32)>,
 }
 
-/// The numbers in a message's payload: those of its sender in this room and over all its messages.
+/// The numbers in a message's payload: the sender's count in this room, and over all its messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Numbers {
     pub in_room: u32,
@@ -166,7 +166,7 @@ impl Client {
         let name = ROOMS[room];
         if self.orders(room) {
             let sender = src.map_or(Sender::Server(numbers.node), Sender::Client);
-            // The last sequence belongs to the current membership.
+            // The last list belongs to the current membership.
             let sequence = self.sequences.iter_mut().rfind(|(of, _)| *of == room);
             sequence.into_iter().for_each(|(_, heard)| heard.push((sender, numbers.in_room)));
         }
@@ -253,7 +253,7 @@ impl Client {
     }
 
     /// Records that this client's node restarts its stream with another node. `has_waiting` is true
-    /// if messages of that node wait for their place in an order.
+    /// if that node's messages are waiting for their place in an order.
     pub fn allow_loss(&mut self, node: NodeId, is_dead: bool, has_waiting: bool) {
         self.expected.allow_loss(node, is_dead);
         // A member that has left in this client's view may have rejoined and sent messages whose
@@ -274,7 +274,7 @@ impl Client {
         self.expected.loss_is_shown_except(view, room);
     }
 
-    /// Records that a node has shut down in an orderly way while messages of it were waiting.
+    /// Records that a node has shut down in an orderly way while its messages were waiting.
     pub fn expect_no_more(&mut self, node: NodeId, room: usize) {
         self.expected.expect_no_more(node, room);
     }

@@ -15,7 +15,7 @@ pub fn ops(setup: &mut Setup, random: &mut Random) -> Vec<Op> {
         setup.nodes = random.pick(&[3, 3, 4]);
     }
     if kind == Kind::Orderly {
-        // Messages must not be lost without faults. Long delays let homes change while messages
+        // Messages must not be lost without faults. With long delays, homes change while messages
         // wait.
         setup.max_delay = random.pick(&[10, 50, 300, 300]);
         setup.late_interest = 0;
@@ -94,7 +94,7 @@ impl Conversation {
         self.join(ops, random);
     }
 
-    /// Lets some open clients join.
+    /// Makes some open clients join.
     fn join(&self, ops: &mut Vec<Op>, random: &mut Random) {
         for _ in 0..4 {
             ops.push(Op::Join { client: random.below(1000) as u16, room: random.pick(self.rooms) });
@@ -157,7 +157,7 @@ impl Conversation {
         self.traffic(ops, random);
     }
 
-    /// Lets several clients send at almost the same time.
+    /// Makes several clients send at almost the same time.
     fn traffic(&self, ops: &mut Vec<Op>, random: &mut Random) {
         for _ in 0..2 + random.below(8) {
             let client = random.below(1000) as u16;

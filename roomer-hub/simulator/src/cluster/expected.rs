@@ -50,8 +50,8 @@ impl Expected {
         stream.numbers.push_back(Number { number, may_be_lost, by_death: may_be_lost });
     }
 
-    /// Records that the receiver's node restarts its stream with a node or declares it dead, so
-    /// that messages of that node may be lost.
+    /// Records that the receiver's node restarts its stream with a node or declares it dead. That
+    /// node's messages may then be lost.
     pub fn allow_loss(&mut self, node: NodeId, is_dead: bool) {
         let streams = self.0.values_mut().filter(|stream| stream.node == node);
         for number in streams.flat_map(|stream| &mut stream.numbers) {
@@ -72,7 +72,7 @@ impl Expected {
         for ((from, own), stream) in &mut self.0 {
             let has_left = matches!(from, Sender::Client(id) if !members.contains(id));
             if has_left && *own == Some(room) {
-                // The leave has revealed the possible loss, so these messages need not arrive.
+                // The leave has revealed the possible loss. These messages need not arrive.
                 stream.numbers.retain(|number| !number.may_be_lost);
             }
         }

@@ -42,8 +42,8 @@ impl World {
         // A message that is given up may close its receivers, which must leave before views are
         // compared.
         self.settle_orders()?;
-        // Only a death may delay agreement further, since a node that has died often is admitted
-        // late.
+        // Agreement may take longer only after a death, since a node that has died often is
+        // admitted late.
         if let Err(fault) = self.agree() {
             if !self.has_death() {
                 return Err(fault);
@@ -135,7 +135,7 @@ impl World {
 
     /// Sends a message to each room and to each client, all of which must arrive.
     fn probe(&mut self) -> Result<(), Fault> {
-        // Judge the probe only: earlier losses have been checked already.
+        // Check the probe only: earlier losses have been checked already.
         let overflows = self.overflows();
         let breaks = self.breaks();
         let mut open = self.open_clients();
@@ -180,7 +180,7 @@ impl World {
     }
 
     /// Checks that each client has received the last message in each of its rooms, and its last
-    /// direct one.
+    /// direct message.
     fn check_probe(&self, open: &[ConnId]) -> Result<(), Fault> {
         for (at, id) in open.iter().enumerate() {
             let (to, said) = (open[(at + 1) % open.len()], |target| self.said(*id, target));

@@ -7,11 +7,11 @@ use super::conversation;
 use super::plan::{Op, Plan, ROOMS, Setup, ToUser, Token};
 use crate::random::{Random, Source};
 
-/// Generates the plan of a seed.
+/// Generates the plan for a seed.
 pub fn plan(seed: u64) -> Plan {
     let random = &mut Random::new(seed);
     let mut setup = setup(random);
-    // Derived from the seed without a draw, so that the rest of each plan stays unchanged.
+    // Derive this from the seed without a draw, so that the rest of each plan stays unchanged.
     setup.has_order = seed % 4 == 3 || seed % 8 == 2;
     setup.has_info = seed % 4 == 1 || seed % 16 == 3;
     setup.has_away = seed % 16 == 9 || seed % 16 == 13;
@@ -30,7 +30,7 @@ pub fn plan(seed: u64) -> Plan {
         let op = if random.below(100) < faults.percent { faults.op(random) } else { usual(random) };
         ops.push(op);
     }
-    // Five of six plans with ordered rooms consist of a conversation.
+    // Five out of six plans with ordered rooms consist of a conversation.
     if setup.has_order && !setup.has_info {
         ops = conversation::ops(&mut setup, &mut Random::new(seed.rotate_left(16)));
     }
@@ -40,14 +40,14 @@ pub fn plan(seed: u64) -> Plan {
     if setup.has_away {
         insert_aways(&mut ops, &mut Random::new(seed.rotate_left(48)));
     }
-    // Derived from the seed without a draw, too. These plans have users.
+    // Derive this from the seed without a draw, too. These plans have users.
     if seed % 8 == 5 {
         insert_returns(&mut ops, &mut Random::new(seed.rotate_left(32)));
     }
     Plan { setup, ops }
 }
 
-/// Inserts changes of info, from a separate generator.
+/// Inserts info changes, from a separate generator.
 fn change_infos(ops: &mut Vec<Op>, random: &mut Random) {
     let rate = random.pick(&[2, 4, 10]);
     for op in std::mem::take(ops) {
@@ -58,7 +58,7 @@ fn change_infos(ops: &mut Vec<Op>, random: &mut Random) {
     }
 }
 
-/// Inserts clients that lose their sockets, and return.
+/// Inserts losses of clients' sockets, and the clients' returns.
 fn insert_aways(ops: &mut Vec<Op>, random: &mut Random) {
     let rate = random.pick(&[2, 4, 10]);
     for op in std::mem::take(ops) {
@@ -70,7 +70,7 @@ fn insert_aways(ops: &mut Vec<Op>, random: &mut Random) {
     }
 }
 
-/// Inserts clients that reconnect to other nodes, and commands about users.
+/// Inserts reconnections to other nodes, and commands that address users.
 fn insert_returns(ops: &mut Vec<Op>, random: &mut Random) {
     let rate = random.pick(&[4, 8, 20]);
     for op in std::mem::take(ops) {
@@ -120,7 +120,7 @@ fn setup(random: &mut Random) -> Setup {
     }
 }
 
-/// Generates an operation of a client or an application.
+/// Generates a client's or an application's operation.
 fn usual(random: &mut Random) -> Op {
     let client = random.below(1000) as u16;
     let to = random.below(1000) as u16;

@@ -6,7 +6,7 @@ use crate::random::Source;
 const ROOMS: [&str; 6] = ["root", "root", "root", "hall", "attic", "a long name"];
 const EVENTS: [&str; 8] =
     ["add", "add", "sub", "chat", "unknown", "member_left", "roomer:news", "a long event"];
-/// Tags of clients, numbers of the server's requests, and invalid tags.
+/// Client tags, numbers of server requests, and invalid tags.
 const TAGS: [&str; 12] =
     ["0", "1", "2", "3", "4", "a", "B", "0123456789abcdef", "01", "", "a-b", "0123456789abcdefg"];
 const SLOTS: u32 = 4;

@@ -40,7 +40,7 @@ pub struct Message {
     pub dst: String,
 }
 
-/// Why a packet is rejected: the counter, the error's code, and true for a violation.
+/// The reason for a rejection: the counter, the error's code, and true for a violation.
 #[derive(Clone, Copy, Debug)]
 pub struct Reason(pub &'static str, &'static str, bool);
 
@@ -71,16 +71,16 @@ pub struct Model {
     pub next: u64,
     /// The number of rejected packets, by counter.
     pub rejected: BTreeMap<&'static str, u64>,
-    /// The number of rejected packets of the peer, by counter.
+    /// The number of the peer's rejected packets, by counter.
     pub rejected_of_peer: BTreeMap<&'static str, u64>,
     /// The expected lines for the last input.
     pub lines: Vec<String>,
-    /// The packet that the application must still decide on.
+    /// The packet waiting for the application's decision.
     pub question: Option<(usize, Message)>,
     pub marks: Marks,
 }
 
-/// Returns the text as a tag, if it is a valid one.
+/// Parses a tag; `None` if the text is not a valid one.
 pub(super) fn tag_of(text: &str) -> Option<&'static str> {
     const KNOWN: [&str; 9] = ["0", "1", "2", "3", "4", "a", "B", "0123456789abcdef", "01"];
     KNOWN.into_iter().find(|known| *known == text)

@@ -20,7 +20,7 @@ pub struct Plan {
 
 /// The maximum length of a name.
 pub const MAX_NAME: usize = 8;
-/// The maximum number of rooms of a connection.
+/// The maximum number of rooms per connection.
 pub const MAX_ROOMS: usize = 3;
 /// The events that have request handlers.
 pub const REQUESTS: [&str; 2] = ["add", "sub"];
@@ -85,7 +85,7 @@ pub enum Who {
     Server,
     /// The last client in this slot.
     Slot(u8),
-    /// A connection of the peer.
+    /// A connection on the peer.
     Guest(u8),
     Unknown,
 }

@@ -1,4 +1,4 @@
-//! Members that are away, in rooms that announce it.
+//! Tests of away members, in rooms that announce absences.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -24,7 +24,7 @@ fn enter(world: &mut World, count: usize, rooms: &[&str]) -> Vec<Client> {
     clients
 }
 
-/// Counts the changes of members that a client gets from now on.
+/// Counts the membership changes that a client receives from now on.
 fn changes(client: &Client) -> Rc<Cell<u32>> {
     let count = Rc::new(Cell::new(0));
     let counted = count.clone();
@@ -44,7 +44,7 @@ fn members_are_away_until_they_return() {
     world.settle();
     assert!(bob.is_member_away("team", &ann.id()));
     assert!(!bob.is_member_away(ROOT, &ann.id()), "root does not announce it");
-    // A newcomer, and one that joins once more, whose list is compared with its changes so far.
+    // Connect a new member. Also repeat a join, whose list is compared with the changes so far.
     let [eve] = &enter(&mut world, 1, &["team"])[..] else { panic!() };
     assert!(eve.is_member_away("team", &ann.id()));
     bob.join("team");

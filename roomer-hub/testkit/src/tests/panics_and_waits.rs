@@ -1,4 +1,4 @@
-//! Tests that panics, errors and endless waits of an application fail its test.
+//! Tests that an application's panics, errors and endless waits fail its test.
 
 use std::future::{pending, poll_fn};
 use std::task::{Poll, Waker};

@@ -77,7 +77,7 @@ fn handlers_wait_beside_each_other_and_answer_when_they_are_done() {
     let log = gate.clone();
     let builder = Server::builder().on_request_async("wait", async move |conn: Conn, message| {
         log.lock().unwrap().push(message.text()?.to_owned());
-        // The client's own answer ends the wait; it follows the requests that the client sends
+        // The client's own answer ends the wait. It follows the requests that the client sends
         // meanwhile.
         conn.request("go", &message.payload, LIMIT).await?;
         Ok(message.payload)
