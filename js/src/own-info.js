@@ -13,7 +13,7 @@ export function ownInfo(core) {
     core.client.setInfo = (value) => {
         const bytes = json.encode(value ?? null);
         core.isOn && core.post(INFO, bytes);
-        // Remembered only if it was not refused.
+        // Store the info only if it was not rejected.
         info = bytes;
     };
     core.client.on(HELLO, (hello) => hello && !hello.resumed && info && core.post(INFO, info));

@@ -183,7 +183,7 @@ export function sessions(core) {
         },
         deliver(packet, room) {
             const isDone = plain.deliver(packet, room);
-            // Applies membership changes, several of which the server may combine.
+            // Apply membership changes, several of which the server may combine.
             const decode = (payload) => {
                 const { left = [], joined = [], changed = [], away = [], back = [], count } = JSON.parse(toText(payload));
                 const { member } = room.api;

@@ -73,8 +73,8 @@ pub struct Frame {
 ///
 /// # Panics
 ///
-/// If a server must not send such a frame: masked, fragmented, with reserved bits, or with a length
-/// that is not in the shortest form.
+/// Panics if a server must not send such a frame: masked, fragmented, with reserved bits, or with a
+/// length that is not in the shortest form.
 pub fn incoming(bytes: &[u8]) -> Option<Frame> {
     let (frame, size) = frames::read(bytes).unwrap_or_else(|error| panic!("{error}"))?;
     let length = match frame {

@@ -263,7 +263,7 @@ fn one<T, const N: usize>(rng: &mut Random, of: [T; N]) -> T {
 }
 
 fn noise(rng: &mut Random, most: u32) -> Vec<u8> {
-    // Without line ends, which could complete the head of a request.
+    // Send no line ends, which could complete the header of a request.
     (0..=rng.below(most)).map(|_| (rng.next_u64() >> 40) as u8 | 0x10).collect()
 }
 

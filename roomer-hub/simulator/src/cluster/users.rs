@@ -52,7 +52,7 @@ impl World {
             let (from, client) = (&self.nodes[node], &self.clients[&id]);
             let to = &self.nodes[client.node];
             let is_known = peers.iter().any(|peer| from.cluster.peer_node(*peer) == Some(to.id));
-            // Otherwise the report may be lost, and the old connection ends by its timeout.
+            // Otherwise the report may be lost. The old connection then ends by its timeout.
             if is_known && to.shows(from.id) {
                 self.must_happen(node, id, None);
             }

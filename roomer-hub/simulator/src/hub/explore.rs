@@ -95,7 +95,7 @@ fn possible_steps(scope: &Scope) -> Vec<Step> {
     for slot in 0..scope.clients {
         let client = ClientRef::Slot(slot);
         steps.push(Step::Open { slot });
-        // Reuses the id of the slot's last connection; the hub rejects it while that connection is
+        // Reuse the id of the slot's last connection. The hub rejects it while that connection is
         // open.
         steps.push(Step::OpenAs { slot, like: client });
         steps.push(Step::Gone { client });

@@ -277,7 +277,7 @@ impl Swarm {
             Broadcast => {
                 let (from, room) = (self.from(source, in_handler), source.pick(&self.rooms));
                 let (event, payload) = (self.command_event(source), self.payload(source));
-                // Usually excludes the sender, as the original does; sometimes another member.
+                // Usually exclude the sender, as the original does, and sometimes another member.
                 let except = if source.one_in(3) { self.from(source, in_handler) } else { from };
                 Step::Broadcast { from, except, room, event, payload }
             }
