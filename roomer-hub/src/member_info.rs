@@ -164,7 +164,7 @@ impl Hub {
         }
     }
 
-    /// Replaces the info and user of a guest, and notifies the extended members of its rooms.
+    /// Replaces a guest's info and user, and notifies the extended members of its rooms.
     pub(crate) fn guest_profile(
         &mut self,
         peer: PeerKey,

@@ -291,7 +291,7 @@ pub enum Command {
         /// The room's name.
         room: Box<str>,
     },
-    /// Move the connection from one room to another atomically, if it is in the first one.
+    /// Move the connection from one room to another atomically, if it is a member of the first one.
     Move {
         /// The name of the room to leave.
         from: Box<str>,

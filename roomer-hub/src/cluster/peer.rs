@@ -51,7 +51,7 @@ pub(super) struct Peer {
     /// The time of the last death or revival, and the number of deaths in quick succession.
     since: Duration,
     deaths: u32,
-    /// The time for which requests for members have been unsuccessful.
+    /// How long requests for members have been unsuccessful.
     pub(super) stale: Duration,
     pub(super) incoming: Incoming,
     pub(super) outgoing: Option<Outgoing>,

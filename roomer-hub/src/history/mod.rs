@@ -52,7 +52,7 @@ struct Entry {
 }
 
 impl Histories {
-    /// The maximum number of histories discarded per input, which bounds the time of an input.
+    /// The maximum number of histories discarded per input, which bounds the time per input.
     const MOST_FORGOTTEN: usize = 4;
     /// The limit on the caller's first epoch. All epochs must stay below 2^53, which JavaScript
     /// represents exactly, so half of that range is reserved for counting up.

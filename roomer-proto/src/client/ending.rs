@@ -23,8 +23,8 @@ impl Client {
         }
         let opened_at = self.socket.take().and_then(|socket| socket.opened_at);
         self.must_disconnect = true;
-        // Reset only after `min_uptime`: otherwise a server that accepts and immediately closes
-        // would be retried without backoff.
+        // Reset this only after `min_uptime`: otherwise a server that accepts and immediately
+        // closes would be retried without backoff.
         if opened_at.is_some_and(|at| now.saturating_sub(at) >= self.options.min_uptime) {
             self.failures = 0;
         }

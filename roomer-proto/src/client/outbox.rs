@@ -76,7 +76,7 @@ pub(super) struct Outbox {
     written: usize,
     /// The number of packets confirmed so far; the first in `sent` is the next one.
     confirmed: u64,
-    /// Joins, leaves, answers and other control packets that are not committed yet.
+    /// Joins, leaves, answers and other control packets not yet committed.
     requests: VecDeque<Item>,
     /// Messages and requests that are not committed yet.
     queue: VecDeque<Item>,

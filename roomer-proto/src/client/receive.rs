@@ -122,7 +122,8 @@ impl Client {
                 .then(|| Hello::parse(packet.src, packet.payload));
             match hello.flatten() {
                 Some(hello) => return self.hello(now, hello),
-                // Even if the last session was extended: this may be a different server.
+                // This applies even if the last session was extended: this may be a different
+                // server.
                 None => self.plain(now),
             }
         }

@@ -27,8 +27,8 @@ impl Client {
         key: &mut dyn FnMut() -> [u8; 4],
     ) -> bool {
         let before = out.len();
-        // Even without a socket: the client drops its state of a lost connection immediately, but
-        // the driver still writes before it closes.
+        // Do this even without a socket: the client drops its state of a lost connection
+        // immediately, but the driver still writes before it closes.
         if let Some(code) = self.final_close_code.take() {
             masked_frame(CLOSE, key(), &code.to_be_bytes(), out);
         }

@@ -72,8 +72,8 @@ impl Recall {
                 break;
             }
         }
-        // With trailing bytes, the payload is one of the application's own, and the join an
-        // ordinary one.
+        // With trailing bytes, the payload is an application payload, and the join is an ordinary
+        // one.
         let is_whole = scanner.take(b'}') && scanner.is_at_end();
         (is_whole && recall != Recall::default()).then_some(recall)
     }

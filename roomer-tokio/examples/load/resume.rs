@@ -33,7 +33,7 @@ const ROOMS_EACH: usize = 1000;
 /// The maximum number of joins in flight.
 const JOINS: usize = 64;
 
-/// The time for which the server's CPU time must not change before all lost sockets count as detected.
+/// How long the server's CPU time must remain unchanged before all lost sockets count as detected.
 const STILL: Duration = Duration::from_millis(200);
 
 struct Returns {

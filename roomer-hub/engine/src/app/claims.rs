@@ -114,8 +114,8 @@ impl Claims {
         self.extensions.extend(extensions);
         self.user = user.or(self.user.take());
         self.info = info.or(self.info.take());
-        // The minimum instead of `or`: a hook must not extend a limit set by the framework in front of
-        // it.
+        // Use the minimum instead of `or`: a hook must not extend a limit set by the framework in
+        // front of it.
         self.good_for = self.good_for.into_iter().chain(good_for).min();
     }
 }

@@ -222,7 +222,7 @@ mod recorder {
         }
     }
 
-    /// The waker of one future of the application. Wakes the connection's task.
+    /// The waker of one application future. Wakes the connection's task.
     #[derive(Debug)]
     struct CallWaker {
         owner: CallOwner,

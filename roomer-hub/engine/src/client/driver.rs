@@ -1,4 +1,4 @@
-//! The task of a client: transfers bytes between its state machine and its connection, and runs its
+//! A client's task: transfers bytes between its state machine and its connection, and runs its
 //! timer.
 
 use std::future::Future;

@@ -11,7 +11,7 @@ use crate::connection::slow_consumer::SlowConsumer;
 use crate::core::congestion::Congestion;
 use crate::outbound::socket_writer::SocketWriter;
 
-/// State that idle connections do not need. For those it is a single null pointer.
+/// State that idle connections do not need. In an idle connection, it is a single null pointer.
 #[derive(Default)]
 pub(crate) struct Activity(Option<Box<Parts>>);
 

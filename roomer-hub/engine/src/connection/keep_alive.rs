@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::timer::moment::Moment;
 
-/// The times of the last sign of life from a client, and of the last ping to it.
+/// The times of the last activity of a client, and of the last ping to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepAlive {
     /// The last time at which bytes were received, or a full socket accepted some.

@@ -1,4 +1,4 @@
-//! The read buffer: shared by a thread's connections, so an idle one does not allocate one.
+//! The read buffer, shared by all connections on a thread: idle connections allocate none.
 
 use std::cell::Cell;
 

@@ -125,7 +125,7 @@ impl Connection {
                 self.writer.finish(Response::error(status).to_bytes(false).into(), false);
             }
         }
-        // Skips the closing handshake, during which the socket would still be counted.
+        // Skip the closing handshake, during which the socket would still be counted.
         self.writer.prepare_final_write();
         Step::Done
     }

@@ -187,16 +187,16 @@ impl ServerHandshake<'_> {
         self.replaced_by(accepted.session.as_ref(), |of_session| of_session == user)
     }
 
-    /// Returns the socket that ends if a client with this request is admitted: that of its session, if
-    /// it still looks open. This lets a client change its network although its address is at its limit
-    /// or the server is full. `is_user` is true for the user that the client has logged in as; a
-    /// session of another user, and its socket, are kept.
+    /// Returns the socket that ends if a client with this request is admitted: that of its session,
+    /// if it still looks open. This allows a client to change its network although its address is
+    /// at its limit or the server is full. `is_user` is true for the user that the client has
+    /// logged in as; a session of another user, and its socket, are kept.
     fn replaced_by(
         &self,
         request: Option<&SessionRequest>,
         is_user: impl FnOnce(Option<&Arc<str>>) -> bool,
     ) -> Option<Replaced> {
-        // Without a count the session cannot continue, and its socket is kept.
+        // Without a count, the session cannot continue, and its socket is kept.
         let resume = request?.resume.as_ref().filter(|resume| resume.received.is_some())?;
         let token = resume.token?;
         let core = lock(self.core);

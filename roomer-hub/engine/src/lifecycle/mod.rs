@@ -237,7 +237,8 @@ impl Lifecycle {
     pub(crate) fn poll_idle(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         std::task::ready!(state.poll_empty(cx));
-        // Reset under the lock of the check: a connection that enters later starts the timers again.
+        // Reset this under the same lock as the check: a connection that enters later starts the
+        // timers again.
         state.has_timer_task = false;
         Poll::Ready(())
     }

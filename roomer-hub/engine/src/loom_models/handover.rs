@@ -49,8 +49,8 @@ fn come_back(table: &Table) -> Option<Place> {
     Some(place)
 }
 
-/// Waits for a successor, as the task with the session does, and hands the session over. Returns the
-/// session if the successor no longer waits.
+/// Waits for a successor, as the task with the session does, and hands the session over. Returns
+/// the session if the successor is no longer waiting.
 fn hand_over(table: &Table, writer: &SocketWriter, session: Box<Token>) -> Result<(), Box<Token>> {
     block_on(poll_fn(|cx| {
         let _ = writer.poll_status(cx);

@@ -155,8 +155,8 @@ pub enum WarningCause {
 }
 
 impl WarningCause {
-    /// Returns the name of the kind by which warnings are limited. For [`Full`](Self::Full) it is the
-    /// option.
+    /// Returns the name of the kind by which warnings are limited. For [`Full`](Self::Full), this
+    /// is the option.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {

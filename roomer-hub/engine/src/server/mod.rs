@@ -50,8 +50,8 @@ impl Server {
         Connection::new(self.0.clone(), transport, peer)
     }
 
-    /// Runs a flush worker; never returns. On a multi-threaded runtime, spawn one per thread. On a
-    /// single-threaded runtime none is needed.
+    /// Runs a flush worker; never returns. On a multi-threaded runtime, spawn one per thread. A
+    /// single-threaded runtime needs none.
     pub async fn run_flush_worker(&self) {
         self.0.run_flush_worker().await
     }

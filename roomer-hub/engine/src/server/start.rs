@@ -1,4 +1,4 @@
-//! Checks when a server starts: whether the options can be applied, and the limit of open descriptors.
+//! Checks at server startup: whether the options can be applied, and the limit of open descriptors.
 
 use std::io::{self, ErrorKind};
 

@@ -165,7 +165,7 @@ impl Cluster {
         self.peers.iter().any(|(node, peer)| {
             let promised = room.promised.get(node).copied().unwrap_or_default();
             let may_give = *node != term.home && self.has_other_home(*node) && promised < term;
-            // A node that was never the home has most likely assigned nothing.
+            // A node that was never the home has most likely not assigned anything.
             let is_likely = *node == room.term.home || peer.incoming.has_hole();
             let wait = if is_likely { self.config.dead_after } else { self.config.beat };
             may_give && !self.is_quiet(*node) && age < wait

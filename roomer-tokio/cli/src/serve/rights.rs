@@ -339,7 +339,7 @@ impl Buckets {
         };
         // The divisor is not zero, since rates are parsed from positive numbers only.
         let share = Duration::from_secs(1) / rate.per_second;
-        // Starts at `now` at the earliest, so that a pause accumulates no more than the burst.
+        // Start at `now` at the earliest, so that a pause accumulates no more than the burst.
         let next = bucket.unwrap_or(now).max(now) + share;
         let is_in_time = next - now <= share * rate.burst;
         // A rejected message does not delay the next one.

@@ -82,7 +82,7 @@ pub(crate) fn notify(state: State) {
     let notified = match state {
         State::Ready => sd_notify::notify(&[NotifyState::Ready]),
         State::Stopping => sd_notify::notify(&[NotifyState::Stopping]),
-        // Includes the time, by which systemd identifies the end of this reload.
+        // Include the time, by which systemd identifies the end of this reload.
         State::Reloading => NotifyState::monotonic_usec_now()
             .and_then(|now| sd_notify::notify(&[NotifyState::Reloading, now])),
     };

@@ -113,8 +113,8 @@ impl SocketWriter {
         state.replay = Some(replay);
     }
 
-    /// Drops all queued bytes, and the packets of the session, which has ended. The caller flushes,
-    /// which wakes the connection's task.
+    /// Drops all queued bytes, and the packets of the ended session. The caller flushes, which
+    /// wakes the connection's task.
     pub(crate) fn kill(&self) {
         lock(&self.state).kill();
     }

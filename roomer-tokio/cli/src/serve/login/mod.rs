@@ -182,9 +182,9 @@ impl Login {
         // Required, since a token without an expiry could never be revoked.
         let mut required = vec!["exp"];
         validation.leeway = self.leeway.as_secs();
-        // Not validated by default.
+        // This is not validated by default.
         validation.validate_nbf = true;
-        // Validated by default, which would reject every token that has an audience.
+        // By default, this is validated, which would reject every token that has an audience.
         validation.validate_aud = self.audience.is_some();
         if let Some(audience) = &self.audience {
             validation.set_audience(&[audience]);
