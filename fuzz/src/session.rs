@@ -71,7 +71,7 @@ fn check(
     expected: &Expected,
     new: impl Fn() -> Session,
 ) {
-    // Reads all events of each chunk before the next chunk.
+    // Read all events of each chunk before the next chunk.
     let mut session = new();
     let (mut seen, mut received) = (Vec::new(), 0);
     for chunk in chunks(wire, sizes) {
@@ -85,7 +85,7 @@ fn check(
     assert_eq!(seen, expected.seen, "in chunks of {sizes:?}");
     check_end(&session, wire, expected);
 
-    // Reads only one event of each chunk, and the remaining ones at the end without new bytes.
+    // Read only one event of each chunk, and the remaining ones at the end without new bytes.
     let mut session = new();
     let mut seen = Vec::new();
     for chunk in chunks(wire, sizes) {

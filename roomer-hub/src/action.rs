@@ -260,7 +260,7 @@ impl<'a> Actions<'a> {
     #[cold]
     #[inline(never)]
     fn rare_action(&self, record: RareRecord) -> Action<'a> {
-        // Replaces the packet's own `src`, in which a client could claim any id.
+        // Replace the packet's own `src`, in which a client could claim any id.
         let packet = PacketRef { src: self.id, ..self.context.packet };
         match record {
             RareRecord::BroadcastExcept(room) => {

@@ -113,7 +113,7 @@ mod tests {
             entries.extend(0..13);
             text(&mut kept, &entries);
         }
-        // Changes the same entry twice without building the text in between.
+        // Change the same entry twice without building the text in between.
         kept.changed(199);
         entries.truncate(199);
         entries.push(7777);

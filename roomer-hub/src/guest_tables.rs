@@ -84,8 +84,8 @@ impl GuestTables {
             entry.remove();
         }
         if self.guests.is_empty() {
-            // Frees the slots of possibly thousands of guests. This is safe, because no guest
-            // keys remain.
+            // Free the slots of possibly thousands of guests. This is safe, because no guest keys
+            // remain.
             self.guests = Slots::default();
             self.ids = HashTable::new();
         }

@@ -11,8 +11,8 @@ pub struct HashKey(pub [u8; 16]);
 
 impl HashKey {
     pub(crate) fn hash(&self, text: &str) -> u64 {
-        // Hashes the bytes in one step. `Hash` for `str` would append a byte to separate
-        // fields, but there is only one field.
+        // Hash the bytes in one step. `Hash` for `str` would append a byte to separate fields, but
+        // there is only one field.
         self.build_hasher().hash(text.as_bytes())
     }
 }

@@ -258,7 +258,7 @@ impl Hub {
     fn write_extended_payload(&mut self, conn: ConnKey, room: RoomKey) {
         let (own, abroad) = (&mut self.output.own_payload, &mut self.output.guest_list);
         own.clear();
-        // Clears the previous list, which would otherwise be sent again.
+        // Clear the previous list, which would otherwise be sent again.
         abroad.replace(&[], Vec::new());
         match self.tables.rooms[room].presence {
             Presence::Count => write_count(&self.tables.rooms[room], own),

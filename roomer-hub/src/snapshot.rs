@@ -53,12 +53,12 @@ impl MemberList {
     pub(crate) fn swap_remove(&mut self, index: usize) {
         // Cannot underflow: the list is not empty, and its last entry is always in the tail.
         let last = self.tail.len() - ENTRY_LEN;
-        // Excludes the separator, which is different for the first entry.
+        // Exclude the separator, which is different for the first entry.
         let id: [u8; ENTRY_LEN - 1] = std::array::from_fn(|at| self.tail[last + 1 + at]);
         let start = 1 + index % ENTRIES_PER_CHUNK * ENTRY_LEN;
         match self.full.get_mut(index / ENTRIES_PER_CHUNK) {
             Some(chunk) => {
-                // Copies only if a receiver still shares the chunk.
+                // Copy only if a receiver still shares the chunk.
                 let mut copy = Vec::from(std::mem::take(chunk));
                 copy[start..start + id.len()].copy_from_slice(&id);
                 *chunk = copy.into();

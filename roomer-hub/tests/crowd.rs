@@ -103,7 +103,7 @@ fn the_tables_stay_consistent_while_a_crowd_opens_moves_and_closes() {
     check::tables(&crowd.hub, &crowd.conns, &crowd.rooms);
     assert!(crowd.seats.len() > CROWD, "too few seats are left");
 
-    // Closes all connections in random order: some leave all rooms first, others just end.
+    // Close all connections in random order: some leave all rooms first, others just end.
     let mut open: Vec<usize> = (0..CROWD).collect();
     while !open.is_empty() {
         let at = crowd.random(open.len());

@@ -96,7 +96,7 @@ impl AsRef<[u8]> for ConnId {
 
 impl PartialEq<str> for ConnId {
     fn eq(&self, text: &str) -> bool {
-        // Compares bytes, and thereby avoids the UTF-8 check of `as_str`.
+        // Compare bytes, which avoids the UTF-8 check of `as_str`.
         self.0 == *text.as_bytes()
     }
 }

@@ -143,7 +143,7 @@ fn take<'a>(rest: &mut &'a [u8], field: Field) -> Result<&'a [u8], DecodeError> 
     // The length is compared with the remaining bytes before it is used, so a false length
     // costs no memory.
     let past_end = DecodeError::PastEnd { field, claimed, left: behind.len() };
-    // Fails only if `usize` has 16 bits.
+    // This fails only if `usize` has 16 bits.
     let length = usize::try_from(claimed).map_err(|_| past_end)?;
     let (bytes, behind) = behind.split_at_checked(length).ok_or(past_end)?;
     *rest = behind;

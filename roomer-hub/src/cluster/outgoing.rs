@@ -231,7 +231,7 @@ impl Outgoing {
         if self.index(demand.first).is_none() {
             return false;
         }
-        // Extends the pending range to cover both requests. Peers ignore duplicate frames.
+        // Extend the pending range to cover both requests. Peers ignore duplicate frames.
         let (first, last) = match self.again {
             Some((first, end)) => (first.min(demand.first), end.max(last)),
             None => (demand.first, last),

@@ -34,7 +34,7 @@ impl SessionProof {
 
     fn difference(&self, other: &Self) -> u8 {
         let pairs = self.0.iter().zip(&other.0);
-        // Keeps the compiler from exiting the loop early.
+        // Keep the compiler from exiting the loop early.
         pairs.fold(0, |seen, (one, other)| std::hint::black_box(seen | (one ^ other)))
     }
 }

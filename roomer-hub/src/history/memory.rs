@@ -127,7 +127,7 @@ impl Memory {
         if let Some(oldest) = self.messages.pop_front() {
             self.bytes -= Self::EACH + oldest.text.len();
         }
-        // Releases the space allocated during a burst.
+        // Release the space allocated during a burst.
         if self.messages.len() * 4 < self.messages.capacity() {
             self.messages.shrink_to_fit();
         }

@@ -76,8 +76,8 @@ impl Tables {
         }
         // Requests are ordered by time, so the first one is the oldest.
         let is_full = asks.len() >= max && !asks.first().is_some_and(|oldest| oldest.is_old(now));
-        // Bounds the number of requests that many clients together can send to a client that
-        // never answers.
+        // Bound the number of requests that many clients together can send to a client that never
+        // answers.
         let askers = to.and_then(|to| self.exchanges.get(&to)).map_or(0, |to| to.askers.len());
         let is_busy = is_full || askers >= max.saturating_mul(ASKERS_FACTOR);
         if is_busy { Err(RejectReason::TooManyRequests) } else { Ok(()) }
@@ -128,7 +128,7 @@ impl Tables {
         if may_ask {
             numbers.push(number);
         }
-        // Removes the entry again if it was just created and stays empty.
+        // Remove the entry again if it was just created and stays empty.
         self.forget_if_idle(conn);
         may_ask
     }

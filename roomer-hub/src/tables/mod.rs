@@ -215,7 +215,7 @@ impl Tables {
     pub(crate) fn seat_index(&self, conn: ConnKey, room: RoomKey) -> Option<usize> {
         let seats = &self.conns.get(conn)?.seats;
         let members = self.rooms.get(room)?.members().0;
-        // Searches the shorter of the two lists.
+        // Search the shorter of the two lists.
         if members.len() < seats.len() {
             let member = members.iter().find(|member| member.conn == conn)?;
             return Some(member.seat_index as usize);
@@ -264,7 +264,7 @@ impl Tables {
         let mut entry = Room::new(name, presence);
         entry.announces_away = self.has_away(name, presence);
         if let Some(histories) = &mut self.histories {
-            // Continues a history that has outlived an earlier room with this name.
+            // Continue a history that has outlived an earlier room with this name.
             entry.remembers = histories.open(name);
         }
         let room = self.rooms.insert(entry);

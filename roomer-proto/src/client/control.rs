@@ -34,7 +34,7 @@ impl Client {
         if let Some(entry) = self.rooms.get_mut(room)
             && !core::mem::replace(&mut entry.is_wanted, true)
         {
-            // Cancels a leave that has not been sent yet.
+            // Cancel a leave that has not been sent yet.
             entry.was_in &= entry.is_in && entry.pending.is_none();
             self.request_room(room);
             self.pump(now);

@@ -145,7 +145,7 @@ impl Client {
     pub fn close(&mut self, now: Duration) {
         match self.state {
             State::Open => {
-                // Fixes the order of what may be sent now; in `Closing`, nothing else is sent.
+                // Fix the order of what can be sent now; in `Closing`, nothing else is sent.
                 self.pump(now);
                 self.state = State::Closing;
                 if let Some(socket) = &mut self.socket {

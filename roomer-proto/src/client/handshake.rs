@@ -98,7 +98,7 @@ impl Handshake {
     /// it.
     pub(super) fn receive(&mut self, bytes: &[u8]) -> Result<Option<usize>, Failure> {
         let before = self.response.len();
-        // Buffers at most the limit, whatever arrives.
+        // Buffer at most the limit, whatever arrives.
         let more = bytes.len().min(LARGEST_RESPONSE - before);
         self.response.extend_from_slice(&bytes[..more]);
         // Parse from the start on each call: a response is at most 16 KiB, and nearly always

@@ -152,7 +152,7 @@ impl Client {
     pub fn next_event(&mut self) -> Option<Event> {
         let event = self.events.pop_front();
         if event.is_none() && self.events.capacity() > 0 {
-            // Frees the memory: an idle client should not hold an event buffer.
+            // Free the memory: an idle client should not hold an event buffer.
             self.events = VecDeque::new();
         }
         event

@@ -300,7 +300,7 @@ impl Outbox {
         self.confirmed = count;
         if self.sent.is_empty() {
             (self.unprobed, self.probe_at, self.must_ask) = (0, None, false);
-            // Frees the memory: an idle client should not hold buffers.
+            // Free the memory: an idle client should not hold buffers.
             self.sent = VecDeque::new();
             for waiting in [&mut self.requests, &mut self.queue] {
                 if waiting.is_empty() {

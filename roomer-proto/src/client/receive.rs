@@ -72,7 +72,7 @@ impl Client {
             websocket::Event::Message { data, .. } => self.message(now, data),
             websocket::Event::Compressed { kind, data } => self.compressed(now, kind, data),
             websocket::Event::Ping(payload) => {
-                // Drops the oldest ping: only the newest one must be answered.
+                // Drop the oldest ping: only the newest one must be answered.
                 if socket.pongs.len() >= MOST_PONGS {
                     socket.pongs.pop_front();
                 }

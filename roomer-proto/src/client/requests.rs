@@ -132,7 +132,7 @@ impl Client {
             event: packet.event.into(),
             from: packet.src.into(),
             payload: Bytes::copy_from_slice(packet.payload),
-            // Includes the requester's id, since two requesters may choose the same tag.
+            // Include the requester's id, since two requesters may choose the same tag.
             dst: alloc::format!("{}:{}", packet.src, tag.as_str()).into(),
         };
         let open = &mut self.requests.get_or_insert_default().open;

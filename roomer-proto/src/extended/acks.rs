@@ -47,7 +47,7 @@ impl AckSchedule {
         self.bytes = self.bytes.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
         let is_due = self.packets >= MAX_PACKETS || self.bytes >= MAX_BYTES;
         let due_at = nanos(if is_due { now } else { now + MAX_DELAY });
-        // Takes the earlier time: later packets do not postpone the deadline of the first.
+        // Take the earlier time: later packets do not postpone the deadline of the first.
         self.due_at = Some(self.due_at.map_or(due_at, |at| at.min(due_at)));
     }
 

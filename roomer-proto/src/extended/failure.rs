@@ -200,8 +200,8 @@ impl Reader<'_> {
             self.rest = self.rest.trim_start();
             match self.rest.chars().next() {
                 None => return,
-                // Skips a string as a whole, since brackets and commas inside it are not
-                // syntax. An unterminated string leaves nothing to parse.
+                // Skip a string as a whole, since brackets and commas inside it are not syntax. An
+                // unterminated string leaves nothing to parse.
                 Some('"') if self.string().is_none() => {
                     self.rest = "";
                     return;

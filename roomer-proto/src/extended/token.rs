@@ -64,7 +64,7 @@ impl SessionToken {
     pub fn has_secret(&self, secret: &[u8; 16]) -> bool {
         let pairs = self.secret.iter().zip(secret);
         let difference = pairs.fold(0, |seen, (one, other)| {
-            // Keeps the compiler from exiting the loop early.
+            // Keep the compiler from exiting the loop early.
             core::hint::black_box(seen | (one ^ other))
         });
         difference == 0

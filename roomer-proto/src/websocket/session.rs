@@ -230,8 +230,8 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             self.at = start + head.payload_len;
             return Ok(Some((head.header, Location::Chunk(start..self.at))));
         }
-        // Completes the buffered frame, taking only the bytes that it lacks: first the rest of
-        // its header, which contains the length of the payload, then the rest of the payload.
+        // Complete the buffered frame, taking only the bytes that it lacks: first the rest of its
+        // header, which contains the length of the payload, then the rest of the payload.
         if !self.fill_buffer(header_len) {
             return Ok(None);
         }

@@ -77,7 +77,7 @@ fn the_rest_of_a_dropped_feed_comes_with_the_next() {
                 let mut feed = session.feed(&limits, &mut chunk);
                 seen.extend((0..drawn).map_while(|_| draw(&mut feed)));
             }
-            // Reads the remaining events one at a time, without new bytes.
+            // Read the remaining events one at a time, without new bytes.
             while let Some(event) = draw(&mut session.feed(&limits, &mut [])) {
                 seen.push(event);
             }

@@ -83,7 +83,7 @@ impl Connect {
         let mut builder = Client::builder(&self.url).map_err(wrong)?.extended(!self.plain);
         builder = builder.queue(QUEUE.0, QUEUE.1);
         for header in &self.headers {
-            // Splits at the first colon: a value may contain further ones, as an origin does.
+            // Split at the first colon: a value may contain further ones, as an origin does.
             let (name, value) = header.split_once(':').ok_or_else(|| {
                 Failure::Input(format!("--header {header:?} is not of the form 'NAME: VALUE'"))
             })?;

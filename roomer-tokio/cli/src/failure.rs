@@ -48,7 +48,7 @@ impl Failure {
 
     /// Creates the failure for a connection that could not be opened or was lost.
     pub(crate) fn lost(url: &str, failure: &Lost) -> Failure {
-        // Hints only at causes that another command line may fix.
+        // Hint only at causes that another command line may fix.
         let hint = match failure {
             Lost::Rejected { status: 401 } => ": the server wants credentials (--token, --header)",
             Lost::Rejected { status: 403 } => {

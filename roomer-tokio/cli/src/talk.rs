@@ -78,7 +78,7 @@ impl Terminal {
 impl Drop for Terminal {
     fn drop(&mut self) {
         if let Some(before) = &self.0 {
-            // Fails only if the terminal was closed.
+            // This fails only if the terminal was closed.
             let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, before);
             // This also disables bracketed paste, and ends the line with the prompt.
             let _ = writeln!(std::io::stdout(), "{PASTE_OFF}");

@@ -89,7 +89,7 @@ fn messages_reach_rooms_connections_and_users_with_all_their_bytes() {
         |user: &str| call(&serving, "POST", &format!("/v1/users/{user}/messages/mail"), b"2");
     assert_eq!(good(&to_user("ann")), json!({ "connections": 1 }));
     assert_eq!(good(&to_user("bob")), json!({ "connections": 0 }));
-    // Sends to all clients except Ann.
+    // Send to all clients except Ann.
     let but = format!("{room}/messages/chat?except={id}");
     good(&call(&serving, "POST", &but, b"not for ann"));
     good(&publish(b"last"));

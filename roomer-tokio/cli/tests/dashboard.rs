@@ -54,7 +54,7 @@ fn each_query_is_about_a_metric_of_the_server_with_its_labels() {
         "dashboard.toml",
         format!("[[api_key]]\nname = \"a\"\nfile = {:?}\n", key.path()),
     );
-    // Configures a broker and a webhook, which need not exist, so that their metrics are present.
+    // Configure a broker and a webhook, which need not exist, so that their metrics are present.
     let (_held, port) = refusing_port();
     let (broker, hook) =
         (format!("nats://127.0.0.1:{port}"), format!("http://127.0.0.1:{port}/events"));

@@ -101,7 +101,7 @@ fn clients_and_operators_come_by_the_sockets_of_the_supervisor() {
 #[test]
 fn a_socket_that_strangers_reach_needs_a_login_too() {
     let clients = TcpListener::bind("0.0.0.0:0").unwrap();
-    // Reads only the first line, since a server that does not reject the sockets would not end.
+    // Read only the first line, since a server that does not reject the sockets would not end.
     let mut child = activated(&clients, None).stderr(Stdio::piped()).spawn().unwrap();
     let error = BufReader::new(child.stderr.take().unwrap()).lines().next().unwrap().unwrap();
     child.kill().unwrap();
@@ -126,7 +126,7 @@ fn systemd_accepts_the_units_and_their_commands_are_of_roomer() {
     let folder = std::env::temp_dir().join(format!("roomer-units-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let service = deployed("roomer.service");
-    // Adapts the paths of the program and the user to this machine.
+    // Adapt the paths of the program and the user to this machine.
     let here = service.replace("/usr/local/bin/roomer", env!("CARGO_BIN_EXE_roomer"));
     std::fs::write(folder.join("roomer.service"), here.replace("User=roomer", "User=root"))
         .unwrap();

@@ -65,7 +65,7 @@ fn a_token_that_is_not_good_is_refused_with_the_reason_and_not_logged() {
     let mut forged: Vec<u8> = key.token(&good()).into();
     let dot = forged.iter().rposition(|byte| *byte == b'.').unwrap();
     forged[dot + 1] = if forged[dot + 1] == b'A' { b'B' } else { b'A' };
-    // Uses the public key, which is not secret, as a secret.
+    // Use the public key, which is not secret, as a secret.
     let confused = Signer::Secret(include_bytes!("support/keys/rsa.pem").to_vec());
     let refused: Vec<(String, &str)> = vec![
         (String::from_utf8(forged).unwrap(), wrong),

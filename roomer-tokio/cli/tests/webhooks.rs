@@ -234,7 +234,7 @@ fn requests_above_the_limit_wait_and_joins_have_their_own() {
     let more = ["--webhooks-concurrency", "2", "--webhooks-timeout", "1m"];
     let times = ["--timeouts-handshake", "1m"];
     let serving = start(&secret, &[&args[..], &more, &times].concat());
-    // Connects before the others, and joins while they wait.
+    // Connect before the others, and join while they wait.
     let mut talk = roomer(&["send", &serving.url, "lobby", "chat", "--lines", "--token", "fast"]);
     let mut talk = talk.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let (first, second) = (hook.next(), hook.next());

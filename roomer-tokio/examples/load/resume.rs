@@ -84,7 +84,7 @@ pub fn run(options: &Options) -> Outcome {
     net.settle_sessions(Duration::from_millis(150), &mut returns)?;
     report.put("rss_ready_kib", server.rss());
 
-    // Cuts all sockets. Measures the cost of detecting that, and the memory of the kept sessions.
+    // Cut all sockets. Measure the cost of detecting that, and the memory of the kept sessions.
     returns.is_quiet = true;
     let watch = Watch::start(&server);
     net.cut(clients.clone())?;
@@ -254,7 +254,7 @@ impl Returns {
     fn finish(&mut self, net: &Net, report: &mut Report) {
         let mut missing = 0;
         for room in 0..self.names.len() {
-            // Skips the plain observer, which is the sender.
+            // Skip the plain observer, which is the sender.
             for place in self.members(room).skip(1).filter_map(|conn| self.place(room, conn)) {
                 missing += self.ledger.missing(place, 0, self.sent);
             }

@@ -68,7 +68,7 @@ pub(super) fn machine(
             return Err(BuildError::Zero { option });
         }
     }
-    // Limits the times to a century, as the builder does with all others.
+    // Limit the times to a century, as the builder does with all others.
     for time in [
         &mut own.beat,
         &mut own.dead_after,

@@ -239,7 +239,7 @@ fn send(inner: &mut Inner, now: Duration, request: &Request, result: Result<Byte
     };
     if sent == Err(SendError::TooLarge) {
         let code = ErrorCode::Failed.as_str();
-        // Fails only if the session has ended, in which case the requester has been notified.
+        // This fails only if the session has ended, in which case the requester has been notified.
         let _ = machine.fail(now, request, code, "the answer is too large");
     }
 }

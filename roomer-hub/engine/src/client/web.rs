@@ -86,7 +86,7 @@ struct Listener {
 impl Listener {
     fn new(target: &EventTarget, event: &'static str, act: impl FnMut(Event) + 'static) -> Self {
         let closure = Closure::new(act);
-        // Fails only if the arguments are invalid.
+        // This fails only if the arguments are invalid.
         let _ = target.add_event_listener_with_callback(event, closure.as_ref().unchecked_ref());
         Listener { target: target.clone(), event, closure }
     }
@@ -180,7 +180,7 @@ impl MessageSocket for SendWrapper<Socket> {
     }
 
     fn send(&mut self, message: &[u8]) {
-        // Fails only before the socket is open.
+        // This fails only before the socket is open.
         let _ = self.socket.send_with_u8_array(message);
     }
 

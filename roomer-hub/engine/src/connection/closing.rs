@@ -135,7 +135,7 @@ impl Connection {
                 Step::Wait(closing.until)
             }
             Poll::Ready(Ok(0) | Err(_)) => Step::Done,
-            // Yields to other tasks, since a client may send continuously.
+            // Yield to other tasks, since a client may send continuously.
             Poll::Ready(Ok(_)) => Step::Later,
             Poll::Pending => Step::Wait(closing.until),
         }

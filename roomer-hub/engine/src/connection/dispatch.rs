@@ -138,7 +138,7 @@ impl<'s> Dispatcher<'_, 's> {
             };
             let answer;
             (core, answer) = self.ask(core, rule, &message);
-            // Returns the rule's answer to the hub, which may then request a handler.
+            // Return the rule's answer to the hub, which may then request a handler.
             input = match answer {
                 RuleAnswer::Allowed => Input::Allowed { conn, packet },
                 RuleAnswer::Denied => Input::Denied { conn, packet },

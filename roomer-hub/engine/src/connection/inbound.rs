@@ -82,7 +82,7 @@ impl Established {
             has_message |= matches!(event, Ok(Event::Message { .. } | Event::Compressed { .. }));
             (core, end) = inbound.on_event(core, event);
         }
-        // Moves the rest of the chunk into the session's buffer, which is measured below.
+        // Move the rest of the chunk into the session's buffer, which is measured below.
         drop(feed);
         inbound.acknowledge(&mut core, has_received);
         let has_ended = end.is_some();

@@ -259,7 +259,8 @@ impl Connection {
             Some(profile) => Input::OpenWithProfile { id, extended, profile },
         };
         let applied = core.apply(now, open, opening);
-        // Fails only if the id is already in use, which its random bits make impossible in practice.
+        // This fails only if the id is already in use, which its random bits make impossible in
+        // practice.
         let Some(key) = applied.opened else {
             return Step::Done;
         };

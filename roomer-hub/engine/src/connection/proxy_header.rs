@@ -19,7 +19,7 @@ impl Connection {
         };
         let until = *until;
         let read = with_buffer(|buffer| {
-            // Reads no further than the header, since the request's parser starts empty and the rest
+            // Read no further than the header, since the request's parser starts empty and the rest
             // would be lost.
             let max = header.wanted().min(buffer.len());
             let read = self.writer.poll_read(cx, &mut buffer[..max]);

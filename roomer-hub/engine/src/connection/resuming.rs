@@ -70,7 +70,7 @@ impl Connection {
         core.sessions.supersede(conn, &token, &handover);
         let before = core.outbound.writers.get(conn).cloned();
         drop(core);
-        // Wakes the task that has the session.
+        // Wake the task that has the session.
         if let Some(before) = before {
             before.supersede();
         }

@@ -202,7 +202,7 @@ impl Effects<'_> {
         audience: Audience,
         packet: &PacketRef<'_>,
     ) {
-        // Skips the batch for a room whose only member is the sender.
+        // Skip the batch for a room whose only member is the sender.
         if audience == Audience::All && members.iter().all(|member| Some(member) == except) {
             return;
         }

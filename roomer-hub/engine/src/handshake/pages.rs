@@ -35,7 +35,7 @@ pub(crate) fn page(
         (_, Some(page)) => Response::page(page),
         // Load balancers without a configured path probe these two paths with OPTIONS.
         (_, None) if is_options && matches!(path, "/" | "*") => Response::options("OPTIONS"),
-        // Redirects only to known pages: the client must not be able to choose the target.
+        // Redirect only to known pages: the client must not be able to choose the target.
         (_, None) if path.starts_with('/') && options.pages.contains_key(&folder(path)) => {
             let query = request.head.uri().query();
             let query = query.map(|query| format!("?{query}")).unwrap_or_default();

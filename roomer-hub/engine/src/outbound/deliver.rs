@@ -121,7 +121,7 @@ pub(super) fn deliver_to(
     writer: &Arc<SocketWriter>,
     flush_list: &mut FlushList,
 ) {
-    // Skips the copy for a connection that no longer accepts output.
+    // Skip the copy for a connection that no longer accepts output.
     if !batch.frames.is_empty() && writer.is_open() {
         let pending = batch.pending_for(conn, writer.is_extended());
         schedule(conn, writer, Chunk::complete(pending), flush_list);

@@ -147,7 +147,7 @@ impl Outbound {
         debug_assert!(encoded.is_ok(), "a room of a hundred million members");
         for run in snapshot.runs() {
             for shared in run.chunks() {
-                // Contains the frame's header, or the tail of the previous run.
+                // This contains the frame's header, or the tail of the previous run.
                 if !chunk.is_empty() {
                     schedule(to, writer, Chunk::partial(std::mem::take(&mut chunk)), flush_list);
                 }

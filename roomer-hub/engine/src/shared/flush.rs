@@ -203,8 +203,8 @@ impl Shared {
     /// caller has to flush again, to write their close frames.
     fn shed(&self) -> bool {
         let budget = &self.budget;
-        // Runs after each flush, so the usual case costs a single atomic load. Only if the reported sum
-        // is above the limit are all outboxes visited, to count shared buffers once.
+        // This runs after each flush, so the usual case costs a single atomic load. Only if the
+        // reported sum is above the limit are all outboxes visited, to count shared buffers once.
         if !budget.may_exceed() {
             return false;
         }

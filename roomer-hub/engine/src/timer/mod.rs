@@ -132,7 +132,7 @@ impl TimerQueue {
     /// Wakes the tasks whose timers are due. Returns the time at which the next timer is due.
     pub(crate) fn fire_due(&self, now: Duration) -> Option<Duration> {
         let mut table = lock(&self.0);
-        // Splits after all timers of `now`, whatever their serial numbers.
+        // Split after all timers of `now`, whatever their serial numbers.
         let after = Key::new((now + Duration::from_nanos(1)).into(), NonZeroU32::MIN);
         let mut later = table.due.split_off(&after);
         std::mem::swap(&mut table.due, &mut later);

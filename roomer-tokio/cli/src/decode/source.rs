@@ -168,7 +168,7 @@ impl Dump {
         }
         self.has_packets |= self.first.is_none() && tcp(&block).is_some();
         if self.has_packets {
-            // Reports only TCP segments with content. The side with the higher port is the client.
+            // Report only TCP segments with content. The side with the higher port is the client.
             if let Some((source, target, content)) = tcp(&block).filter(|tcp| !tcp.2.is_empty()) {
                 let to_server = source > target;
                 let direction = if to_server { Direction::ToServer } else { Direction::ToClient };
@@ -216,7 +216,7 @@ fn tcp(packet: &[u8]) -> Option<(u16, u16, &[u8])> {
         }
         _ => return None,
     };
-    // Excludes the padding of short packets.
+    // Exclude the padding of short packets.
     let segment = packet.get(head..total.min(packet.len()))?;
     let port = |at: usize| Some(u16::from_be_bytes([*segment.get(at)?, *segment.get(at + 1)?]));
     let content = segment.get(usize::from(segment.get(12)? >> 4) * 4..)?;

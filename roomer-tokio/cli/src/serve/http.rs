@@ -41,7 +41,7 @@ pub(crate) async fn serve(listener: TcpListener, routes: Router) {
     let routes = routes.layer(from_fn(limit));
     let free = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
-        // Fails only if the semaphore is closed, which never happens.
+        // This fails only if the semaphore is closed, which never happens.
         let Ok(permit) = free.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {

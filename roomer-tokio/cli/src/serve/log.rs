@@ -47,7 +47,7 @@ pub(crate) struct Log {
 
 impl Level {
     pub(crate) fn set(&self, options: &Options) {
-        // Fails only if another subscriber is installed, whose level is not changed.
+        // This fails only if another subscriber is installed, whose level is not changed.
         let _ = self.0.reload(targets(options));
     }
 }

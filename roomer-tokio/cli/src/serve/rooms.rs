@@ -66,7 +66,7 @@ pub(crate) fn server(
     } else if let Some(authorize) = &webhooks.authorize {
         builder = authorize.add(builder);
     } else if let Some(buckets) = rules.buckets() {
-        // Accepts all clients, and adds the state of the rate limits to each.
+        // Accept all clients, and add the state of the rate limits to each.
         builder = builder.authorize(move |_| Ok(Claims::new().with(buckets.empty())));
     }
     if options.cluster_url.is_some() {

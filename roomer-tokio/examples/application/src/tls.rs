@@ -54,7 +54,7 @@ async fn accept(listener: TcpListener, acceptor: TlsAcceptor, sender: Sender<Acc
         let (acceptor, sender) = (acceptor.clone(), sender.clone());
         tokio::spawn(async move {
             match timeout(HANDSHAKE, acceptor.accept(stream)).await {
-                // Fails only if the listener is closed.
+                // This fails only if the listener is closed.
                 Ok(Ok(stream)) => drop(sender.send((stream, address)).await),
                 Ok(Err(error)) => tracing::debug!(%address, %error, "the TLS handshake failed"),
                 Err(_) => tracing::debug!(%address, "the TLS handshake takes too long"),

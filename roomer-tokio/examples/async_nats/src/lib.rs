@@ -149,7 +149,7 @@ impl Task {
                 MIN_DELAY.saturating_mul(u32::try_from(tries).unwrap_or(u32::MAX)).min(MAX_DELAY)
             })
             .event_callback(move |event| {
-                // Fails only if the task with the receiver has ended.
+                // This fails only if the task with the receiver has ended.
                 let _ = tell.send(event);
                 std::future::ready(())
             });
@@ -226,7 +226,7 @@ impl Task {
     }
 
     async fn event(&self, event: CarrierEvent) {
-        // Fails only if the carrier was dropped, after which the queue of frames ends too.
+        // This fails only if the carrier was dropped, after which the queue of frames ends too.
         let _ = self.events.send(event).await;
     }
 

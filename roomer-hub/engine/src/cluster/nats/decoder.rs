@@ -84,7 +84,7 @@ impl Decoder {
                         .filter(|length| *length <= self.max_payload)
                         .ok_or(DecodeError::Payload(length))?;
                     self.message = Some((sid, length));
-                    // Reserves the whole message, instead of growing the buffer by doubling.
+                    // Reserve the whole message, instead of growing the buffer by doubling.
                     self.buffer.reserve((length + 2).saturating_sub(self.buffer.len()));
                 }
             }
@@ -94,7 +94,7 @@ impl Decoder {
 
     /// Returns the next line without its line ending.
     fn line(&mut self) -> Result<Option<Bytes>, DecodeError> {
-        // Continues after the searched prefix: a line that arrives byte by byte would cost quadratic
+        // Continue after the searched prefix: a line that arrives byte by byte would cost quadratic
         // time.
         let end = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
         let Some(end) = end.map(|at| self.searched + at) else {

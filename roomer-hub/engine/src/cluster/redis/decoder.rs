@@ -187,7 +187,7 @@ impl Decoder {
             return Err(DecodeError::Size(self.decoded as u64));
         }
         if let Some((_, length)) = self.string {
-            // Reserves the whole string, instead of growing the buffer by doubling.
+            // Reserve the whole string, instead of growing the buffer by doubling.
             self.buffer.reserve((self.decoded + length + 2).saturating_sub(self.buffer.len()));
         }
         Ok(Some(part))

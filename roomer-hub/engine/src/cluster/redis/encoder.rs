@@ -47,7 +47,7 @@ impl Publisher {
     pub(super) fn new(subjects: &Subjects) -> Self {
         let start = |name: &str| format!("*3\r\n$7\r\nPUBLISH\r\n${}\r\n{name}", name.len());
         let mut node = start(&subjects.name(Subject::Node(NodeId(0))));
-        // Removes the 16 digits of the id, which are appended for each frame.
+        // Remove the 16 digits of the id, which are appended for each frame.
         node.truncate(node.len() - 16);
         Publisher { all: start(&subjects.all()), node }
     }

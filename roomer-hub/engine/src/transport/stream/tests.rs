@@ -186,7 +186,7 @@ fn the_owner_is_woken_by_room_after_a_write_of_any_task() {
     assert!(transport.poll_read(&mut cx, &mut [0; 8]).is_pending());
     stream.change(|state| {
         state.room = 3;
-        // Changes the stream without a wake-up.
+        // Change the stream without a wake-up.
         (state.reading, state.writing) = (None, None);
     });
     // Writes from another thread, whose waker is never passed to the stream.

@@ -79,7 +79,7 @@ impl Keys {
             return None;
         }
         let given = digest::digest(&digest::SHA256, given.trim().as_bytes());
-        // Compares all keys, even after a match, so that the time does not depend on the key's
+        // Compare all keys, even after a match, so that the time does not depend on the key's
         // position.
         let is_it =
             |tag: &hmac::Tag| hmac::verify(&self.secret, given.as_ref(), tag.as_ref()).is_ok();

@@ -60,7 +60,7 @@ async fn publish(
     let payload = api.payload(body?)?;
     api.check_message(&to_room(&room, &event, &payload))?;
     let but = except.as_deref().unwrap_or_default();
-    // Includes the route, so that a repeated `Idempotency-Key` on another route is an error.
+    // Include the route, so that a repeated `Idempotency-Key` on another route is an error.
     let parts = [b"publish", room.as_bytes(), event.as_bytes(), but.as_bytes(), &payload[..]];
     api.answers.once(&key.name, &headers, &parts, || {
         Ok(Json(
@@ -91,7 +91,7 @@ async fn broadcast(
     api.answers.once(&key.name, &headers, &[b"broadcast", &whole], || {
         let mut members = serde_json::Map::new();
         for room in &body.rooms {
-            // Fails at the first room or not at all, since `except` is the same for all.
+            // This fails at the first room or not at all, since `except` is the same for all.
             let count = api.send_to_room(room, &body.event, &payload, body.except.as_deref())?;
             members.insert(room.clone(), count.into());
         }

@@ -60,7 +60,7 @@ pub(crate) fn read(path: &Path, values: &mut Values, problems: &mut Vec<Problem>
 fn read_text(path: &Path) -> Result<String, String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     let mut bytes = Vec::new();
-    // Reads one byte more than permitted, to detect a file that is too long.
+    // Read one byte more than permitted, to detect a file that is too long.
     let read =
         file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     if read as u64 > MAX_FILE {

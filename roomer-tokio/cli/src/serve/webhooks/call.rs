@@ -71,7 +71,7 @@ impl Call {
     ) -> Result<(StatusCode, Bytes), String> {
         let body = serde_json::to_vec(question).map_err(|error| error.to_string())?;
         let asked = async {
-            // Fails only if the semaphore is closed, which never happens.
+            // This fails only if the semaphore is closed, which never happens.
             let _permit = self.free.acquire().await;
             // The permit is held until the answer has been read.
             let response = self.send(body.into()).await?;
@@ -83,7 +83,7 @@ impl Call {
     /// Sends events, and returns an error unless the status of the answer is a success. The body is not
     /// read: a receiver that answers with too many bytes has received the events nevertheless.
     pub(super) async fn tell(&self, body: Bytes) -> Result<(), String> {
-        // Needs no permit, since a single task sends all events, one request at a time.
+        // This needs no permit, since a single task sends all events, one request at a time.
         let sent = timeout(self.timeout, self.send(body)).await.map_err(|_| self.late())?;
         // A redirect is a failure too, since only the configured URL is trusted.
         match sent?.status() {
