@@ -118,7 +118,8 @@ export function createServer(settings = {}) {
         for (const { event, from, payload: bytes, number } of messages) {
             conn.deliver(from === conn.id ? encode(name, NUMBER, `#${number}`) : encode(name, event, `#${number}`, from, bytes));
         }
-        isNew && announce(name, others, "new_member", conn.id, { joined: [toEntry(conn)], ...away(name, [conn]) });
+        // The packets above may have exceeded the session's buffer and ended the connection.
+        isNew && members.has(conn) && announce(name, others, "new_member", conn.id, { joined: [toEntry(conn)], ...away(name, [conn]) });
     }
 
     /** Notifies a room's members of a membership change. */
