@@ -30,8 +30,8 @@ export function explainAddresses(core) {
         try {
             return compute(url, token);
         } catch {
-            // Omit the query, which may contain a token.
-            throw new TypeError(`cannot connect to "${/[^?]*/.exec(url)}": write "wss://host/path", or "/path" in a page`);
+            // Omit the query and the user, which may contain secrets.
+            throw new TypeError(`cannot connect to "${/[^?]*/.exec(url)[0].replace(/\/\/.*@/, "//")}": write "wss://host/path", or "/path" in a page`);
         }
     };
 }

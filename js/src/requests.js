@@ -25,7 +25,7 @@ export function requests(core) {
         const askedAs = core.client.id;
         // The request is no longer valid if its session has ended.
         const post = (type, bytes) => askedAs === core.client.id && core.post(type, bytes, name, `${from}:${tag}`);
-        const fail = (code, message = event) => post(ERROR, toBytes(JSON.stringify({ code, message })));
+        const fail = (code, message = code) => post(ERROR, toBytes(JSON.stringify({ code, message })));
         const handler = room?.handlers.get(event);
         let code = "invalid";
         let result;

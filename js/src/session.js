@@ -94,7 +94,8 @@ export function sessions(core) {
                 item.fail?.(error);
             }
         }
-        plain.opened();
+        // A listener of the events above may have closed the client.
+        core.state === "closed" || plain.opened();
         core.emit(HELLO, hello);
         return hello;
     };
@@ -202,7 +203,7 @@ export function sessions(core) {
     extendRooms(core, (room) => {
         const { recalled } = room;
         room.recalled = (list, members, emit) => {
-            list?.away?.forEach((id) => members.has(id) && members.set(id, toAway(members.get(id))));
+            [list?.away ?? []].flat().forEach((id) => members.has(id) && members.set(id, toAway(members.get(id))));
             recalled?.(list, members, emit);
         };
     });

@@ -48,6 +48,16 @@ async function enter() {
 const isTooLarge = (error) => code("argument")(error) && /"[\w:]+" has \d+ bytes, and the server accepts 1000$/.test(error.message);
 
 describe("a message above the limit of the server", () => {
+    test("that was queued ends the client for good, if the application closes it then", async () => {
+        const { server, connect } = limited();
+        const { client, life } = connect();
+        const room = client.join("lobby");
+        client.on("lost", () => client.close());
+        room.send("chat", LARGE);
+        await server.advance(1_000);
+        assert.deepEqual([client.state, life.at(-1)[1], server.connections()], ["closed", "closed", []]);
+    });
+
     test("is refused by send(), and the session continues", async () => {
         const { server, ann, id, heard } = await enter();
         ann.room.send("chat", 1);
