@@ -146,13 +146,22 @@ impl Inner {
                 }
                 _ => woken.append(&mut self.waiters),
             }
+            // A late `Left`, after the application has joined again, must not end the new streams.
+            let ended = match &event {
+                Event::Left { room } | Event::Removed { room } | Event::Refused { room }
+                    if !self.machine.rooms().any(|other| other == &**room) =>
+                {
+                    Some(room.clone())
+                }
+                _ => None,
+            };
             let mut event = Some(event);
             let count = self.subscribers.len();
             for (number, subscriber) in self.subscribers.iter().enumerate() {
                 // The last queue takes the event itself, the others a clone.
                 let copy = if number + 1 == count { event.take() } else { event.clone() };
                 if let Some(copy) = copy {
-                    subscriber.push(copy, woken);
+                    subscriber.push(copy, ended.as_ref(), woken);
                 }
             }
         }
@@ -164,17 +173,13 @@ impl Inner {
 }
 
 impl Subscriber {
-    fn push(&self, event: Event, woken: &mut Vec<Waker>) {
+    /// Queues an event for the stream, or ends it. `ended` is the room whose streams end.
+    fn push(&self, event: Event, ended: Option<&ByteString>, woken: &mut Vec<Waker>) {
         let is_last = matches!(event, Event::Closed(_));
-        let (is_for_it, is_end) = match &self.room {
-            None => (true, is_last),
-            Some(room) => match &event {
-                Event::Message(message) => (message.room == *room, false),
-                Event::Left { room: gone }
-                | Event::Removed { room: gone }
-                | Event::Refused { room: gone } => (false, gone == room),
-                _ => (false, is_last),
-            },
+        let (is_for_it, is_end) = match (&self.room, &event) {
+            (None, _) => (true, is_last),
+            (Some(room), Event::Message(message)) => (message.room == *room, false),
+            (Some(room), _) => (false, is_last || ended == Some(room)),
         };
         if !is_for_it && !is_end {
             return;
