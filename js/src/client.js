@@ -85,7 +85,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
         handle(packet) {
             packet && route(packet);
         },
-        isOpen: (room) => room.isOpen(clock.now() >= graceEnd),
+        isOpen: (item) => item.owner.isOpen(item.to || item.tag || graceEnd <= clock.now()),
         /** Passes a packet to its room, if there is one. Returns true if a feature has handled it. */
         deliver(packet, room) {
             room?.received(packet);

@@ -230,7 +230,7 @@ export function createConnection(core, url, options) {
             }
             Socket = WebSocket ?? globalThis.WebSocket;
             if (!Socket) {
-                throw new RoomerError("no_websocket", "no option WebSocket");
+                throw new RoomerError("no_websocket", "option WebSocket");
             }
             try {
                 typeof url === "function" || core.toAddress(url);

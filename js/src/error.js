@@ -20,7 +20,7 @@ export class RoomerError extends Error {
 }
 
 /** Returns the error for a client or a room that is closed. */
-export const createClosedError = (cause) => wrap("closed", cause, "join or connect anew");
+export const createClosedError = (cause) => wrap("closed", cause, "join anew");
 
 /** Wraps a cause in an error. The cause is also the message, unless another one is given. */
 export const wrap = (code, cause, message = cause) => new RoomerError(code, message, { cause });

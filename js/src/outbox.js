@@ -40,8 +40,8 @@ const createItem = (event, bytes, room = ROOT, to, owner) => ({ owner, room, eve
  * Adds the outbox to the core. An item is `{ owner, room, event, data }`: the room object, the room's name, the event and the
  * encoded packet. Messages also have `payload` and `to`.
  *
- * It calls these methods of the core: `isReady()`, which returns true if the socket accepts packets; `isOpen(room)`, which
- * returns true if messages may be sent to a room; `transmit(item)`; `settled(items, isLost)` with items that the server has
+ * It calls these methods of the core: `isReady()`, which returns true if the socket accepts packets; `isOpen(item)`, which
+ * returns true if a message may be sent to its room; `transmit(item)`; `settled(items, isLost)` with items that the server has
  * handled, or that were in flight when the connection broke; `lost(item, reason)` with an accepted message that may not arrive.
  *
  * @param {object} core see core.js
@@ -87,7 +87,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
             return requests.shift();
         }
         for (const item of queue) {
-            if (core.isOpen(item.owner)) {
+            if (core.isOpen(item)) {
                 queue.delete(item);
                 return item;
             }
@@ -165,7 +165,7 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
         },
         /** Sends or queues a message. Returns the result for the application. */
         send(item) {
-            if (core.isReady() && core.isOpen(item.owner) && !pace && !queue.size && sent.bytes <= bytes) {
+            if (core.isReady() && core.isOpen(item) && !pace && !queue.size && sent.bytes <= bytes) {
                 send(item);
             } else if (queue.size < messages && queue.bytes + item.data.length <= bytes) {
                 queue.add(item);

@@ -193,7 +193,7 @@ export function createRoom(core, name, codec) {
                 }
             }
         },
-        /** Returns true if messages may be sent. `isLate` is true once the time for waiting is over. */
+        /** Returns true if messages may be sent. `isLate` is true if they do not wait for other members, or no longer. */
         isOpen: (isLate) => !phase && isIn && (!isWaiting || isLate || api.count > 1),
         /** Counts one more user, and undoes a leave() in the same turn. Returns the previous number of users. */
         join() {

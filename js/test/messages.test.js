@@ -61,6 +61,21 @@ describe("what waits for a room in which others were", () => {
         assert.deepEqual(handled, ["1"]);
     });
 
+    test("a request does not wait: it is not meant for the others", async () => {
+        const kit = setUp({ plain: false, retryWindow: 1_000 });
+        const [a, b] = await kit.inRoom("lobby", 2);
+        kit.server.onRequest("time", () => 7);
+        kit.server.stop();
+        await kit.server.advance();
+        b.client.close();
+        a.room.send("chat", "meanwhile");
+        const asked = a.room.request("time");
+        kit.server.start();
+        await kit.server.advance(2_000);
+        assert.equal(await Promise.race([asked, "waits"]), 7);
+        assert.equal(a.room.send("chat", "later"), "queued");
+    });
+
     test("does not wait where no other was, nor where another is", async () => {
         const kit = setUp();
         const [{ room }] = await kit.inRoom("lobby");

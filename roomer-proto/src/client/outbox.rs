@@ -206,7 +206,7 @@ impl Outbox {
         &mut self,
         now: Duration,
         limits: Limits,
-        is_open: impl Fn(&str) -> bool,
+        is_open: impl Fn(&Item) -> bool,
     ) -> Option<Item> {
         if self.requests.is_empty() && self.queue.is_empty() {
             if self.written == self.sent.len() {
@@ -230,7 +230,7 @@ impl Outbox {
             None => {
                 // A closed room does not block the others, and the messages of each room stay in
                 // order.
-                let at = self.queue.iter().position(|item| is_open(&item.room))?;
+                let at = self.queue.iter().position(&is_open)?;
                 let item = self.queue.remove(at)?;
                 self.queued_bytes -= item.bytes.len();
                 item

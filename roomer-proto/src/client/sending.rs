@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::error::SendError;
 use super::event::Sent;
 use super::lifecycle::{Client, State};
-use super::outbox::{Kind, item};
+use super::outbox::{Item, Kind, item};
 use crate::extended::{is_extended, split_tag};
 use crate::{PacketRef, is_built_in};
 
@@ -55,7 +55,8 @@ impl Client {
         if length > self.most_bytes().min(limits.bytes) {
             return Err(SendError::TooLarge);
         }
-        let is_open = self.state == State::Open && entry.is_open(now >= self.grace_end);
+        let is_open = self.state == State::Open
+            && entry.is_open(now >= self.grace_end || !packet.dst.is_empty());
         // Send immediately only if nothing is queued, so that a message never overtakes an earlier
         // one.
         if is_open && self.outbox.is_free(limits) {
@@ -92,7 +93,12 @@ impl Client {
         }
         loop {
             let rooms = &self.rooms;
-            let is_open = |name: &str| rooms.get(name).is_some_and(|room| room.is_open(is_late));
+            let is_open = |item: &Item| {
+                let room = rooms.get(&item.room);
+                room.is_some_and(|room| {
+                    room.is_open(is_late) || room.is_open(true) && has_receiver(item)
+                })
+            };
             let Some(item) = self.outbox.next(now, limits, is_open) else { return };
             let (kind, room) = (item.kind, item.room.clone());
             let number = match kind {
@@ -112,4 +118,10 @@ impl Client {
     pub(super) fn has_waiting_rooms(&self) -> bool {
         self.rooms.values().any(|room| !room.is_open(false) && room.is_open(true))
     }
+}
+
+/// Returns true if an item is a request or a message to a single client, which does not wait for the
+/// other members of its room.
+fn has_receiver(item: &Item) -> bool {
+    PacketRef::decode(&item.bytes).is_ok_and(|packet| !packet.dst.is_empty())
 }

@@ -1,9 +1,9 @@
 //! Leaving a room that is joined again, or from which the server removes the client at the same time.
 
 use roomer_proto::client::{Client, Event, LostReason};
-use roomer_proto::{JOIN, JOIN_ACK, LEAVE, LEAVE_ACK, Packet, PacketRef, ROOT};
+use roomer_proto::{JOIN, JOIN_ACK, LEAVE, LEAVE_ACK, PacketRef, ROOT};
 
-use crate::support::{ID, NOW, events, receive, transmit, upgraded};
+use crate::support::{ID, NOW, events, receive, sent, upgraded};
 
 fn answer(client: &mut Client, room: &str, event: &str) {
     receive(client, &PacketRef { room, event, src: ID, payload: b"[]", dst: "" });
@@ -18,22 +18,6 @@ fn in_lobby() -> Client {
     answer(&mut client, "lobby", JOIN_ACK);
     events(&mut client);
     client
-}
-
-/// Returns the rooms and events in the packets sent by the client.
-fn sent(client: &mut Client) -> Vec<String> {
-    let mut wire = transmit(client);
-    let mut frames = roomer_proto::websocket::Session::new();
-    let limits = roomer_proto::websocket::Limits::default();
-    let mut feed = frames.feed(&limits, &mut wire);
-    let mut sent = Vec::new();
-    while let Some(Ok(event)) = feed.next() {
-        if let roomer_proto::websocket::Event::Message { data, .. } = event {
-            let Packet { room, event, .. } = Packet::decode(data.to_vec().into()).unwrap();
-            sent.push(format!("{room} {event}"));
-        }
-    }
-    sent
 }
 
 #[test]

@@ -9,3 +9,4 @@ mod garbage;
 mod handshake;
 mod leaving;
 mod support;
+mod waiting;

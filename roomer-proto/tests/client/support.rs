@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use roomer_proto::PacketRef;
 use roomer_proto::client::{Client, Event, Need, Options};
-use roomer_proto::websocket::packet_frame;
+use roomer_proto::websocket::{self, Limits, Session, packet_frame};
+use roomer_proto::{Packet, PacketRef};
 
 pub(crate) const ID: &str = "07070707-0707-4707-8707-070707070707";
 pub(crate) const NOW: Duration = Duration::from_secs(100);
@@ -45,4 +45,20 @@ pub(crate) fn receive(client: &mut Client, packet: &PacketRef<'_>) {
 
 pub(crate) fn events(client: &mut Client) -> Vec<Event> {
     std::iter::from_fn(|| client.next_event()).collect()
+}
+
+/// Returns the rooms and events of the packets that the client sends.
+pub(crate) fn sent(client: &mut Client) -> Vec<String> {
+    let mut wire = transmit(client);
+    let mut frames = Session::new();
+    let limits = Limits::default();
+    let mut feed = frames.feed(&limits, &mut wire);
+    let mut sent = Vec::new();
+    while let Some(Ok(event)) = feed.next() {
+        if let websocket::Event::Message { data, .. } = event {
+            let Packet { room, event, .. } = Packet::decode(data.to_vec().into()).unwrap();
+            sent.push(format!("{room} {event}"));
+        }
+    }
+    sent
 }
