@@ -59,6 +59,13 @@ fn listed_origins_may_connect_too() {
 }
 
 #[test]
+fn compat_keeps_the_origins_that_were_listed() {
+    let test = TestServer::with(|builder| builder.allow_origin("https://a.example").compat());
+    assert_eq!(status(&test, "https://a.example"), 101);
+    assert_eq!(status(&test, "https://b.example"), 403);
+}
+
+#[test]
 fn any_origin_may_connect_where_that_is_chosen() {
     for test in [TestServer::with(|builder| builder.allow_origin("any")), TestServer::compat()] {
         for origin in ["https://elsewhere.example", "null", ""] {
