@@ -12,6 +12,8 @@ use crate::fault::{Fault, ensure};
 #[derive(Debug)]
 pub struct Submitted {
     pub room: usize,
+    /// Messages to a single client may overtake those to their room that wait for its members.
+    pub is_direct: bool,
     pub lost: Option<LostReason>,
 }
 

@@ -63,12 +63,12 @@ impl Run<'_> {
     /// Checks that each accepted message was either handled once or reported as lost, and that the
     /// messages to each room were handled in order.
     fn check_messages(&self) -> Result<(), Fault> {
-        let mut last: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut last: BTreeMap<(usize, bool), usize> = BTreeMap::new();
         let mut handled = BTreeSet::new();
         for text in &self.server.handled {
             let number: usize = text[1..].parse().unwrap();
-            let room = self.app.messages[number].room;
-            let before = last.insert(room, number);
+            let message = &self.app.messages[number];
+            let before = last.insert((message.room, message.is_direct), number);
             ensure!(before.is_none_or(|before| before < number), "{text} after {before:?}");
             handled.insert(number);
         }

@@ -202,7 +202,9 @@ impl Run<'_> {
         let text = format!("c{}", self.app.messages.len());
         let is_wished = self.client.rooms().any(|name| name == ROOMS[room]);
         match self.client.send(self.now, ROOMS[room], "chat", to, text.as_bytes()) {
-            Ok(_) => self.app.messages.push(Submitted { room, lost: None }),
+            Ok(_) => {
+                self.app.messages.push(Submitted { room, is_direct: to.is_some(), lost: None })
+            }
             Err(error) => {
                 let is_full = error == SendError::Full;
                 self.marks.mark(is_full, Mark::Full);
