@@ -1,4 +1,5 @@
-//! The bytes are the choices from which the simulator generates a plan for a client and its scripted server.
+//! The bytes determine the choices with which the simulator generates a plan for a client and its
+//! scripted server.
 
 use roomer_simulator::random::ByteSource;
 use roomer_simulator::scripted::{must_hold, plan};

@@ -8,7 +8,7 @@ use roomer_proto::extended::Tag;
 use crate::keys::ConnKey;
 use crate::rate::Bucket;
 
-/// The age from which a request may be dropped for a new one. Its requester has most likely
+/// The minimum age at which a request may be dropped for a new one. Its requester has most likely
 /// stopped waiting, but does not notify the server of that.
 const OLD_AGE: Duration = Duration::from_secs(60);
 

@@ -142,7 +142,8 @@ impl Hub {
         for seat in conns[conn].seats.iter() {
             let room = &mut rooms[seat.room];
             if let Some(entries) = &mut room.entries {
-                // Even if no members are notified, because a later `join_ack` contains the entry.
+                // Do this even if no members are notified, because a later `join_ack` contains the
+                // entry.
                 entries.changed(seat.member_index as usize);
             }
             let kind = match room.presence {
@@ -150,7 +151,7 @@ impl Hub {
                 Presence::Off if conns[conn].extended => NoticeKind::Own,
                 _ => continue,
             };
-            // The text is shared by all rooms, of which there may be a thousand.
+            // The text is shared by all rooms; there may be a thousand of them.
             let text = *text.get_or_insert_with(|| {
                 self.output.add_text(|out| {
                     out.extend_from_slice(b"{\"changed\":[");
@@ -186,7 +187,8 @@ impl Hub {
         let Tables { guest_tables, rooms, .. } = &mut self.tables;
         for seat in guest_tables.guests[key].seats.iter() {
             let room = &mut rooms[seat.room];
-            // Even if no members are notified, because a later `join_ack` contains the entry.
+            // Do this even if no members are notified, because a later `join_ack` contains the
+            // entry.
             room.guests_mut().entries.changed(seat.member_index as usize);
             if room.presence != Presence::Full || room.extended_members() == 0 {
                 continue;

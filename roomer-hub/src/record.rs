@@ -198,7 +198,7 @@ impl Texts {
 }
 
 impl Output {
-    /// The number of records for which memory is kept between inputs.
+    /// Memory for this many records is kept between inputs.
     const SPARE_RECORDS: usize = 64;
 
     /// Prepares for the next input.

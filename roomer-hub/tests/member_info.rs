@@ -18,7 +18,7 @@ struct Room {
 }
 
 impl Room {
-    /// Opens connections, of which only the first is extended.
+    /// Opens connections; only the first one is extended.
     fn new(count: u8) -> Self {
         let mut room = Room { hub: Hub::new(Config::default(), HashKey([1; 16])), conns: vec![] };
         for number in 0..count {

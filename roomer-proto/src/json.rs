@@ -12,7 +12,7 @@ use crate::packet::{Packet, PacketRef};
 #[error("{what}: {why}")]
 pub struct JsonError {
     what: &'static str,
-    // Not exposed as `source`, because the message already includes it.
+    // It is not exposed as `source`, because the message already includes it.
     why: serde_json::Error,
 }
 

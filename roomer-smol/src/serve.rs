@@ -152,7 +152,7 @@ async fn accept(
 ) {
     while !is_stopping.load(Ordering::Relaxed) || server.is_live() {
         match listener.accept(&server).await {
-            // Detached, since connections outlive this task and are ended by the drain.
+            // Detach it, since connections outlive this task and are ended by the drain.
             Ok(connection) => executor.spawn(connection).detach(),
             Err(error) => {
                 server.record_accept_error(&error);
@@ -160,7 +160,7 @@ async fn accept(
             }
         }
     }
-    // Never returns: the caller cancels this task after the drain.
+    // This never returns: the caller cancels this task after the drain.
     pending().await
 }
 

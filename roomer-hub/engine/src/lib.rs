@@ -23,8 +23,8 @@
 //! With batching, many messages to a busy room cost one write per member. The lock is never held across
 //! a system call, a wake-up or a handler.
 //!
-//! `server/` and the handles in `app/` are the public API. Behind them, `shared/` contains the state
-//! shared by the tasks of one server, of which each part uses only what it needs.
+//! `server/` and the handles in `app/` are the public API. Behind them, `shared/` contains the
+//! state shared by the tasks of one server, and each part uses only what it needs.
 //!
 //! A connection that reads more slowly than messages arrive accumulates a backlog. Up to
 //! [`max_backlog`](Builder::max_backlog) this has no effect. Above it, reading from its senders is

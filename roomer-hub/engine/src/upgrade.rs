@@ -166,7 +166,7 @@ impl Upgrade {
     /// were read after the request's head, usually none. As with [`Server::connect`], the caller spawns
     /// the returned future.
     pub fn connect(mut self, transport: impl Transport, leftover: &[u8]) -> Connection {
-        // From now on the connection is counted instead of the upgrade.
+        // From now on, the connection is counted instead of the upgrade.
         self.is_reserved = false;
         // Move field by field, since a type that implements `Drop` cannot be destructured.
         let (shared, credentials) = (self.server.0.clone(), self.accepted.credentials.take());

@@ -1,4 +1,4 @@
-//! The reasons for which peers are dropped or reset, and frames are rejected.
+//! The reasons why peers are dropped or reset, and why frames are rejected.
 
 use roomer_proto::cluster::FrameError;
 

@@ -23,7 +23,7 @@ pub struct Config {
     /// The time to wait for the first heartbeats of peers before the node is
     /// [formed](super::Cluster::is_formed). Default 2 s, two heartbeats.
     pub form_wait: Duration,
-    /// The maximum time for which a missing frame may hold back later ones. Default 500 ms.
+    /// How long a missing frame may delay later ones. Default 500 ms.
     pub repair_wait: Duration,
     /// How the loss of a peer's messages is signalled to clients. Default [`Loss::Rejoin`].
     pub loss: Loss,
@@ -34,7 +34,7 @@ pub struct Config {
     /// The maximum size of the journal: published frames kept for each peer until it has applied
     /// them, in bytes. A frame that is missing and no longer kept is lost. Default 4 MiB.
     pub journal_bytes: usize,
-    /// The time for which published frames are kept in a peer's journal. Default 10 s.
+    /// How long published frames are kept in a peer's journal. Default 10 s.
     pub journal_time: Duration,
     /// The maximum number of bytes per peer waiting for the broker. Above this, the stream
     /// restarts from the members, and messages are lost. Default 4 MiB.

@@ -363,7 +363,7 @@ pub enum Event {
     Repaired {
         /// The id of the peer.
         node: NodeId,
-        /// The time for which later frames were held.
+        /// How long later frames were held.
         after: Duration,
     },
     /// A peer and this node have no frame version in common. Reported once per peer.

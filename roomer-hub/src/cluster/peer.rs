@@ -20,7 +20,7 @@ const MAX_PROBATION: u32 = 30;
 /// The timeout of a node that was replaced by a restarted node of the same name.
 const REPLACED_AFTER: Duration = Duration::from_millis(1500);
 
-/// The maximum time for which senders are paused because of one peer.
+/// How long senders are paused at most because of one peer.
 const MAX_HOLD: Duration = Duration::from_secs(1);
 /// The minimum time between pauses of senders because of one peer.
 const HOLD_PAUSE: Duration = Duration::from_secs(10);

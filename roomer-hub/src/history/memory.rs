@@ -96,7 +96,7 @@ impl Memory {
             at: now,
             // An empty `src` does not parse, and therefore stands for the server.
             src: packet.src.parse().ok(),
-            // At most 21 bytes: `#` and the digits of a `u64`.
+            // It has at most 21 bytes: `#` and the digits of a `u64`.
             dst_len: dst.len() as u8,
             // Below 4 GiB; otherwise, the packet could not be encoded for its receivers.
             event_len: packet.event.len() as u32,

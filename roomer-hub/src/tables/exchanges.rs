@@ -111,7 +111,7 @@ impl Tables {
         let Some(exchange) = self.exchanges.get_mut(&asker) else { return false };
         let is_it = |ask: &Ask| ask.tag == tag && from.is_none_or(|from| ask.to == from);
         let Some(index) = exchange.asks.iter().position(is_it) else { return false };
-        // Not `swap_remove`, because the requests must stay ordered by time.
+        // Do not use `swap_remove`, because the requests must stay ordered by time.
         let ask = exchange.asks.remove(index);
         // The receiver lists each requester once per request, in order, so the number of
         // earlier requests identifies the entry.

@@ -72,7 +72,7 @@ impl Tables {
         guests.filter(is_of_user).map(Guest::id)
     }
 
-    /// Returns the rooms for which a peer has reported a count, by name, with the count. Scans
+    /// Returns the names of the rooms for which a peer has reported a count, with the counts. Scans
     /// all rooms. The order is unspecified but reproducible.
     pub fn counts_of(&self, peer: PeerKey) -> impl Iterator<Item = (&str, u32)> {
         let counts = self.rooms.values().map(move |room| (&*room.name, room.count_of(peer)));

@@ -80,8 +80,8 @@ impl Client {
                 _ => Some(Wait::Normal),
             },
         };
-        // Only valid with the codes for a restart or an overload: other reasons may be text of the
-        // application.
+        // This is only valid with the codes for a restart or an overload: other reasons may be text
+        // of the application.
         let hint = reason.strip_prefix("retry=").filter(|_| matches!(code, 1012 | 1013));
         let hint = hint.and_then(|hint| parse_count(hint.as_bytes()));
         (wait, hint.map(|millis| Duration::from_millis(millis).min(LONGEST_HINT)))

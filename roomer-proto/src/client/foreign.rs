@@ -104,7 +104,7 @@ impl Sink for Messages<'_> {
         self.pass(Outgoing::Message(bytes));
     }
 
-    // Unused: `transmit_packets` requests a confirmation instead.
+    // This is unused: `transmit_packets` requests a confirmation instead.
     fn ping(&mut self) {}
 
     fn close(&mut self, code: u16) {

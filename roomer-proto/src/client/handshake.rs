@@ -80,7 +80,7 @@ pub(super) fn request(
 /// Adds the protocol version and the session to the query of an address.
 pub(super) fn add_query(mut address: Address, is_extended: bool, session: Return<'_>) -> Address {
     if is_extended {
-        // In the query, because browsers cannot set headers on a WebSocket.
+        // Put it in the query, because browsers cannot set headers on a WebSocket.
         address = address.query("roomer", &itoa(u64::from(VERSION)));
         if let Some((token, received)) = session {
             address = address.query("session", token).query("received", &itoa(received));

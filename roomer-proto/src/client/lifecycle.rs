@@ -262,8 +262,8 @@ impl Client {
     /// arrive.
     pub fn progressed(&mut self, now: Duration) {
         if let Some(socket) = self.socket.as_mut().filter(|socket| socket.is_probing) {
-            // Only while a probe is pending: progress on a large message shows that the probe is
-            // queued behind it, not that the server is unreachable.
+            // Do this only while a probe is pending: progress on a large message shows that the
+            // probe is queued behind it, not that the server is unreachable.
             socket.due = socket.due.max(now + self.options.answer_timeout);
         }
     }
@@ -331,7 +331,7 @@ impl Client {
             State::Open => {
                 let most =
                     LONGEST_ANSWER.as_millis() / self.options.answer_timeout.as_millis().max(1);
-                // At least four times the option: otherwise a client whose answers take longer
+                // Use at least four times the option: otherwise a client whose answers take longer
                 // would reconnect forever.
                 let most = u32::try_from(most).unwrap_or(u32::MAX).max(4);
                 self.answer_factor = (2 * self.answer_factor).min(most);

@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-/// The minimum and maximum time for which messages to a room wait for its other members to rejoin
-/// after a reconnect. A server that shuts down spreads the returns of its clients over 10 s, unless
-/// it is configured otherwise.
+/// The minimum and maximum time that messages to a room wait for its other members to rejoin after
+/// a reconnect. A server that shuts down spreads the returns of its clients over 10 s, unless it is
+/// configured otherwise.
 pub(super) const GRACE: Duration = Duration::from_secs(12);
 pub(super) const LONGEST_GRACE: Duration = Duration::from_secs(30);
 /// Additional grace, as a multiple of the time without a connection. Others may reconnect much
@@ -30,7 +30,7 @@ pub(super) const RELAX_TIME: Duration = Duration::from_secs(60);
 /// The additional delay before the next attempt after a close with `rate`.
 pub(super) const RATE_DELAY: Duration = Duration::from_secs(1);
 
-/// The upper bound to which the answer timeout can grow, however short the option is.
+/// The maximum that the answer timeout can grow to, however short the option is.
 pub(super) const LONGEST_ANSWER: Duration = Duration::from_secs(60);
 /// The longest delay that a server's hint can request, so that a wrong hint does not disable the
 /// client.

@@ -242,7 +242,8 @@ impl Client {
                 self.numbered(room, dst);
             }
             REPLY | ERROR if self.session.is_some() => self.answered(&packet),
-            // Forged by a peer, or from a later protocol version; not passed to the application.
+            // It was forged by a peer, or comes from a later protocol version, and is not passed to
+            // the application.
             _ if is_extended(event) || is_built_in(event) => {}
             _ if self.asked(now, &packet) => {}
             _ => {

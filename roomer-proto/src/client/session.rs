@@ -59,7 +59,7 @@ impl Hello {
             token: hello.get("session").and_then(Value::as_str).map(Into::into),
             is_resumed: hello.get("resumed").and_then(Value::as_bool).unwrap_or(false),
             received: number("received").unwrap_or(0),
-            // At least a second: zero would time out every connection immediately.
+            // Use at least a second: zero would time out every connection immediately.
             heartbeat: Duration::from_millis(number("heartbeat").unwrap_or(25_000).max(1000)),
             max_message: limit
                 .and_then(Value::as_u64)

@@ -15,7 +15,7 @@ pub(super) struct Cursor<'a>(pub(super) &'a [u8]);
 impl<'a> Cursor<'a> {
     pub(super) fn take(&mut self, len: usize, what: &'static str) -> Result<&'a [u8], FrameError> {
         let truncated = FrameError::Truncated { what };
-        // On an error the cursor does not advance; the caller drops the frame.
+        // On an error, the cursor does not advance; the caller drops the frame.
         let (bytes, rest) = self.0.split_at_checked(len).ok_or(truncated)?;
         self.0 = rest;
         Ok(bytes)

@@ -308,8 +308,8 @@ impl<'a> Item<'a> {
             }
             PROFILES => Item::Profiles { digest: cursor.u64("digest")? },
             BYE => Item::Bye,
-            // Only the time. An encoded list has at least a length prefix, so the two forms cannot
-            // be confused.
+            // The item contains only the time. An encoded list has at least a length prefix, so the
+            // two forms cannot be confused.
             BEGIN if content.len() == 8 => {
                 Item::Begin { lost: Lost::All, uptime_ms: cursor.u64("time")? }
             }

@@ -125,7 +125,7 @@ impl Subjects {
         let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         let is_part = |part: &str| !part.is_empty() && part.chars().all(is_plain);
         if prefix.len() > MAX_PREFIX || !prefix.split('.').all(is_part) {
-            // Truncated for the error message, since a configured prefix may be any text.
+            // Truncate it for the error message, since a configured prefix may be any text.
             let prefix = prefix.chars().take(MAX_PREFIX).collect();
             return Err(ParsePrefixError { prefix });
         }

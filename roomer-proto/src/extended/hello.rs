@@ -19,7 +19,7 @@ pub struct Hello<'a> {
     pub received: u64,
     /// The longest interval at which the server sends something.
     pub heartbeat: Duration,
-    /// The time for which the server keeps a session without a connection.
+    /// How long the server keeps a session without a connection.
     pub resume: Duration,
     /// The server's limits.
     pub limits: Limits,

@@ -302,7 +302,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
                 Ok(Some((FrameKind::Message(Kind::Binary), location)))
             }
             OpCode::Data(opcode) => {
-                // Unused for continuations, whose message already has a kind.
+                // This is unused for continuations, whose message already has a kind.
                 let kind = if opcode == Data::Text { Kind::Text } else { Kind::Binary };
                 let is_compressed = self.session.is_compressed;
                 let Unfinished { buffer, message, .. } = self.session.unfinished_mut();

@@ -42,7 +42,7 @@ fn wrong_commands_are_found() {
     assert_eq!(commands(text), ["roomer send 'a b'", "roomer x > y", "roomer z # why"]);
 }
 
-/// Returns the reason for which a command is rejected, or `None`.
+/// Returns the reason why a command is rejected, or `None`.
 fn rejected(line: &str) -> Option<String> {
     let error = Args::try_parse_from(words(line)).err()?;
     let is_asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);

@@ -198,7 +198,7 @@ impl Talker<'_> {
     fn member(&self, start: &str) -> Option<roomer_proto::ConnId> {
         self.room.with_members(|members| {
             let mut found = members.ids().filter(|id| id.as_str().starts_with(start));
-            // Returned only if it is unique: a direct message must not reach another member by
+            // Return it only if it is unique: a direct message must not reach another member by
             // accident.
             found.next().filter(|_| found.next().is_none()).copied()
         })

@@ -19,7 +19,7 @@ pub const STAMP: usize = 24;
 /// The fields of a message that identify it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// The index under which the sending side counts the receivers of this message.
+    /// The index by which the sending side counts the receivers of this message.
     pub slot: u32,
     /// The index of the sender in its room.
     pub sender: u32,

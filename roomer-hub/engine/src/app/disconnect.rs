@@ -1,4 +1,4 @@
-//! The reasons for which connections end.
+//! The reasons why connections end.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The reasons for which requests to clients fail.
+//! The reasons why requests to clients fail.
 
 /// The reason why a request to a client failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

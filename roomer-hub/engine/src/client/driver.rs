@@ -33,7 +33,7 @@ pub(super) struct Driver<R> {
     target: Target,
     handlers: Handlers,
     link: Link,
-    /// Bytes to write, of which the first `written` have been written.
+    /// Bytes to write. The first `written` of them have been written.
     out: Vec<u8>,
     written: usize,
     must_flush: bool,

@@ -111,7 +111,7 @@ impl Inner {
         let is_outside = room.is_some_and(|room| !self.machine.rooms().any(|other| other == room));
         let is_over = self.closed.is_some() || is_outside;
         let queue = Queue { is_over, ..Queue::default() };
-        // With a capacity of zero every event would be counted as missed.
+        // With a capacity of zero, every event would be counted as missed.
         let (room, capacity) = (room.map(ByteString::from), capacity.max(1));
         let subscriber = Arc::new(Subscriber { room, capacity, queue: Mutex::new(queue) });
         if !is_over {

@@ -27,7 +27,7 @@ const CLOSE_EXTENSIONS: u32 = 12;
 pub(super) struct Closing {
     /// Finds the peer's close frame. `None` if that would need much memory, or before the upgrade.
     session: Option<Session>,
-    /// The maximum time for which the client may accept none of the last bytes.
+    /// How long the client may accept none of the last bytes.
     wait: Duration,
     /// The deadline at which the connection is dropped. Postponed while the client accepts bytes, but
     /// not beyond `latest`.
@@ -116,7 +116,7 @@ impl Connection {
         let read = with_buffer(|buffer| {
             let max = closing.left.min(buffer.len());
             self.writer.poll_read(cx, &mut buffer[..max]).map_ok(|size| {
-                // Cannot underflow: at most `left` bytes were read.
+                // This cannot underflow: at most `left` bytes were read.
                 closing.left -= size;
                 if let Some(session) = &mut closing.session {
                     let mut feed = session.feed(limits, &mut buffer[..size]);

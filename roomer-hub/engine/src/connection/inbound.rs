@@ -24,7 +24,7 @@ use crate::sync::MutexGuard;
 /// above its high-water mark.
 const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(20);
 
-/// The number of bytes read for which a sender pauses once ([`BACKPRESSURE_PAUSE`]).
+/// A sender pauses once per this many bytes read ([`BACKPRESSURE_PAUSE`]).
 const READ_QUANTUM: usize = 64 * 1024;
 
 /// The parts of an established connection that are needed to handle its events.

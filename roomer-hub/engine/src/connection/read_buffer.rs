@@ -14,7 +14,7 @@ pub(crate) fn with_buffer<T>(run: impl FnOnce(&mut [u8]) -> T) -> T {
     // Taken instead of borrowed: a nested call finds it empty and allocates.
     let mut buffer = BUFFER.take();
     if buffer.is_empty() {
-        // Zeroed once per thread, since `Transport` reads into initialized bytes.
+        // It is zeroed once per thread, since `Transport` reads into initialized bytes.
         buffer = vec![0; SIZE];
     }
     let result = run(&mut buffer);

@@ -146,7 +146,7 @@ impl SessionState {
 
     /// Returns the frame of an acknowledgement, to be sent now.
     pub(crate) fn acknowledge(&mut self, now: Duration) -> Vec<u8> {
-        // Also called when a handler that was pending completes after the socket was lost.
+        // This is also called when a handler that was pending completes after the socket was lost.
         if self.has_socket {
             self.deadline = (now + HEARTBEAT).into();
         }

@@ -41,7 +41,7 @@ pub(crate) struct SlowConsumer {
 pub(crate) struct Limits {
     /// The number of bytes that may be queued.
     pub(crate) max_backlog: usize,
-    /// The maximum time for which a full socket may accept nothing.
+    /// How long a full socket may accept nothing.
     pub(crate) write_timeout: Duration,
 }
 

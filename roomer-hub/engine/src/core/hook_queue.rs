@@ -76,8 +76,8 @@ impl HookQueue {
 
     pub(crate) fn next(&mut self) -> Option<(Arc<ConnInfo>, HookEvent)> {
         let next = self.pending.pop_front();
-        // Reset this under the same lock under which the queue was found empty: a task that queues
-        // an event later observes that no task calls the hooks, and calls them.
+        // Reset this while holding the lock under which the queue was found empty: a task that
+        // queues an event later observes that no task calls the hooks, and calls them.
         self.is_running = next.is_some();
         next
     }

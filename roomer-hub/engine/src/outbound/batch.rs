@@ -19,7 +19,7 @@ use crate::outbound::compressed::CompressedBatch;
 use crate::outbound::mixed::{Count, Restriction, included_for};
 use crate::outbound::replay::MIN_SHARED;
 
-/// The maximum number of exclusions for which an empty batch keeps memory.
+/// An empty batch keeps memory for at most this many exclusions.
 const MAX_SPARE: usize = 16;
 
 #[derive(Debug, Default)]

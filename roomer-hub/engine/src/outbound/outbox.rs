@@ -295,7 +295,7 @@ mod tests {
         outbox.chunks().map(Chunk::len).sum()
     }
 
-    /// Performs a write of which the socket accepts `accepted` bytes.
+    /// Performs a write, with a socket that accepts `accepted` bytes.
     fn write(outbox: &mut Outbox, accepted: usize) {
         let in_flight = outbox.take();
         let offered = in_flight.front.len() + in_flight.back.iter().map(Chunk::len).sum::<usize>();

@@ -124,7 +124,7 @@ struct Room {
     delivered: BTreeMap<NodeId, u64>,
     /// For each node, the number of the last message that this node has placed.
     placed: BTreeMap<NodeId, u64>,
-    /// The time for which the room has been without members.
+    /// How long the room has been without members.
     unused: Duration,
 }
 

@@ -153,7 +153,7 @@ impl Cluster {
                 return;
             }
             let is_ready = match target == me {
-                // Before it is formed, this node may not have found the home yet, and could
+                // Until it is formed, this node may not have found the home yet, and could
                 // contradict it.
                 true => self.is_formed(self.now) && self.reaches(&own_message.to, age),
                 false => !self.is_quiet(target) && self.has_confirmed(target),

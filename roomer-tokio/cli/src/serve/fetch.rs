@@ -14,7 +14,7 @@ use tokio::time::timeout;
 /// The timeout of a request, including the whole response.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The time for which an idle connection is kept for further requests. Servers close theirs after a few
+/// How long an idle connection is kept for further requests. Servers close theirs after a few
 /// seconds, and a request that crosses the close would fail.
 const IDLE: Duration = Duration::from_secs(2);
 

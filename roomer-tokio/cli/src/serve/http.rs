@@ -25,8 +25,7 @@ const HEAD: Duration = Duration::from_secs(5);
 /// The timeout of a request, including its body.
 const REQUEST: Duration = Duration::from_secs(20);
 
-/// The time for which a connection may be used for consecutive requests. A last response may take
-/// longer.
+/// How long a connection may be used for consecutive requests. A last response may take longer.
 const CONNECTION: Duration = Duration::from_secs(300);
 const LAST_RESPONSE: Duration = Duration::from_secs(30);
 

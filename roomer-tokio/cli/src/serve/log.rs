@@ -1,7 +1,7 @@
 //! The log on standard error.
 //!
 //! A separate thread writes it, so that no client waits for a blocked reader of the log, such as a
-//! terminal with selected text or a full pipe. Lines for which the queue has no room are dropped and
+//! terminal with selected text or a full pipe. Lines that do not fit into the queue are dropped and
 //! counted.
 
 use std::io;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::Answer;
 use super::error::Error;
 
-/// The time for which an answer is kept.
+/// How long an answer is kept.
 const KEPT: Duration = Duration::from_secs(600);
 
 /// The maximum number of answers kept; above it the oldest are dropped.

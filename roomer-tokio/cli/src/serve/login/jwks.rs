@@ -12,7 +12,7 @@ use crate::serve::fetch::{Fetcher, check_address};
 /// The minimum time between two fetches, whatever tokens clients present.
 const MIN_PAUSE: Duration = Duration::from_secs(3);
 
-/// The maximum time for which a client with an unknown key waits for the next fetch.
+/// How long a client with an unknown key waits at most for the next fetch.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The maximum size of a key set in bytes.

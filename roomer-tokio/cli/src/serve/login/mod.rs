@@ -179,7 +179,7 @@ impl Login {
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm);
-        // Required, since a token without an expiry could never be revoked.
+        // It is required, since a token without an expiry could never be revoked.
         let mut required = vec!["exp"];
         validation.leeway = self.leeway.as_secs();
         // This is not validated by default.

@@ -43,7 +43,7 @@ pub struct BrokerCarrier<D: Dial> {
     address: BrokerAddress,
     /// The index of the current broker in the address.
     current: usize,
-    /// The reasons for which brokers have failed since the last pause.
+    /// The reasons why brokers have failed since the last pause.
     failures: Vec<String>,
     pause: Duration,
     state: State<D::Stream>,
