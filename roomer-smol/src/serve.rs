@@ -92,7 +92,8 @@ where
 /// Serves one connection whose HTTP request was read and answered by a framework. `leftover` contains
 /// the bytes that the framework has read after the request, usually none.
 ///
-/// [`Server::upgrade`] decides about the request. Spawn the returned future, as with [`connect`].
+/// [`Server::upgrade`] accepts or rejects the request. Spawn the returned future, as with
+/// [`connect`].
 pub fn connect_upgraded<S>(
     upgrade: Upgrade,
     stream: S,

@@ -111,7 +111,8 @@ where
 /// the bytes that the framework has read after the request, usually none. For axum, hyper and tower use
 /// `mount` (feature `tower`).
 ///
-/// [`Server::upgrade`] decides about the request. Spawn the returned future, as with [`connect`].
+/// [`Server::upgrade`] accepts or rejects the request. Spawn the returned future, as with
+/// [`connect`].
 ///
 /// # Panics
 ///

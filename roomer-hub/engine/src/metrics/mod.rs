@@ -1,4 +1,4 @@
-//! Statistics, warnings and `tracing` events of a running server.
+//! Statistics, warnings and `tracing` events from a running server.
 
 pub(crate) mod cluster_stats;
 #[cfg(feature = "json")]

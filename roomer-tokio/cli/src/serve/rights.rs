@@ -183,9 +183,9 @@ impl Rules {
         }
     }
 
-    /// Adds the rules to a server. A rule that can never deny is omitted, since the server calls each
-    /// rule for every message. With `has_login`, logins may restrict clients as well. The webhooks
-    /// decide about joins that all other rules permit, and receive events of messages.
+    /// Adds the rules to a server. A rule that can never deny is omitted, since the server calls
+    /// each rule for every message. With `has_login`, logins may restrict clients as well. The
+    /// webhooks allow or deny joins that all other rules permit, and receive events of messages.
     pub(crate) fn add(
         &self,
         mut builder: Builder,

@@ -45,7 +45,7 @@ pub enum Reply {
     Json(u16, Value),
     /// Sends these bytes, including the head, and keeps the connection open.
     Raw(Vec<u8>),
-    /// Sends nothing until the client gives up.
+    /// Sends nothing until the client closes the connection.
     Hang,
     Close,
 }
