@@ -111,9 +111,9 @@ impl Builder {
 impl<E> Builder<E> {
     /// Changes the rules to the Go original's: clients may send to rooms that they are not in, a
     /// repeated join is announced again, text messages are accepted as packets, pages of any origin may
-    /// connect unless [`allow_origin`](Self::allow_origin) was called before, and the extended protocol is
-    /// off. As without this option, the six reserved events are
-    /// never forwarded, names must be UTF-8, and a malformed packet is answered with a close frame.
+    /// connect unless [`allow_origin`](Self::allow_origin) was called before, and the extended protocol
+    /// is off. As without this option, the six reserved events are never forwarded, names must be UTF-8,
+    /// and a malformed packet is answered with a close frame.
     pub fn compat(mut self) -> Self {
         let compat = Config::compat();
         self.config.members_only = compat.members_only;

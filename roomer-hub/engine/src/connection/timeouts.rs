@@ -151,7 +151,7 @@ impl Connection {
         let pause = open.activity.get().and_then(|parts| parts.pause.as_ref());
         let others =
             [slow.map(|verdict| verdict.poll_at), pause.map(|pause| pause.until), flush_at];
-        // Free buffers only when the task waits, so that a busy connection does not free and
+        // Free the parts only when the task waits, so that a busy connection does not free and
         // allocate between steps.
         open.activity.free_if_over();
         let next = deadlines.iter().filter_map(|(_, at)| *at);

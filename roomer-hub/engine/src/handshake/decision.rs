@@ -171,7 +171,7 @@ impl ServerHandshake<'_> {
                 Decision::Ready(candidate.accept(Some(claims), self.env.now()))
             }
             Some(Authorize::Async(hook)) => {
-                // Check this before the hook takes the request, and report it after it.
+                // Check this before the hook takes the request, and report the result after it.
                 let candidate = Some(candidate(self.check_upgrade(&request)));
                 let run = call::catch_panic(|| hook(request));
                 let run = run.map_err(|panic| authorize_panicked(monitor, &panic, peer))?;

@@ -22,7 +22,7 @@ impl RequestParser {
         let room = options.max_head.saturating_sub(self.head.len());
         let (bytes, excess) = bytes.split_at(bytes.len().min(room));
         self.head.extend_from_slice(bytes);
-        // Parse from the first byte, so that bytes that are not HTTP are rejected immediately, and
+        // Parse at the first bytes, so that bytes that are not HTTP are rejected immediately, and
         // again when the head is complete. Parsing on each call would cost quadratic time if a
         // client sends single bytes.
         if is_first || contains_end(&self.head[scan_from..]) {

@@ -128,7 +128,7 @@ fn check_version_and_body(request: &Request) -> Result<(), Rejected> {
 }
 
 fn check_origin(request: &Request, options: &HandshakeOptions) -> Result<(), Rejected> {
-    // Reject it, since a proxy in front may have checked the other one.
+    // Reject a second Host, since a proxy in front may have checked the other one.
     if !is_single(request, HOST) {
         return Err(bad_request("there must be one Host"));
     }

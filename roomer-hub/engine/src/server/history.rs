@@ -25,7 +25,7 @@ impl Server {
     /// ([`Builder::history`](crate::Builder::history)), oldest first. Empty if the room has no history.
     /// They are copied under the server's lock, so request as few as possible.
     ///
-    /// The history belongs to this process, and therefore of this node in a cluster.
+    /// The history belongs to this process, and therefore to this node in a cluster.
     #[must_use]
     pub fn history(&self, room: impl AsRef<str>, last: usize) -> Vec<PastMessage> {
         let core = self.0.core();

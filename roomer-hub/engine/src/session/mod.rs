@@ -253,7 +253,7 @@ impl Sessions {
         }
     }
 
-    /// Ends a closed connection's session, if it has one.
+    /// Ends the session of a connection that has ended, if it has one.
     pub(crate) fn end(&mut self, conn: ConnKey) {
         if let Some(session) = self.by_key.remove(conn) {
             self.detached -= usize::from(session.is_detached());

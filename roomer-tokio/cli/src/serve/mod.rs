@@ -183,7 +183,7 @@ impl Plan {
         if let Some(events) = events {
             events.finish().await;
         }
-        // Keep it until now, so that operators can observe the drain.
+        // End it only now, so that operators can observe the drain.
         if let Some(operator) = operator {
             operator.abort();
         }

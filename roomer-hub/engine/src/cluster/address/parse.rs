@@ -138,7 +138,7 @@ fn parse_options(requires_tls: bool, text: &str) -> Result<TlsFiles, ParseBroker
             return Err(ParseBrokerAddressError::Options);
         }
     }
-    // Reject them where TLS depends on the broker, since the files might silently be ignored.
+    // Reject files where TLS depends on the broker, since they might silently be ignored.
     let is_plain = !requires_tls && files != TlsFiles::default();
     if is_plain || files.cert.is_some() != files.key.is_some() {
         return Err(ParseBrokerAddressError::Options);

@@ -237,7 +237,7 @@ fn unknown(line: &[u8]) -> DecodeError {
 
 /// Returns a server's text as a single line of limited length.
 fn text(bytes: &[u8]) -> String {
-    // Limit it, without control characters, since the text is printed to logs and terminals.
+    // Limit it and replace control characters, since the text is printed to logs and terminals.
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TEXT)]);
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
