@@ -78,8 +78,7 @@ pub enum Input<'a> {
         /// The first four bytes (eight hexadecimal digits) of the ids of this peer's connections.
         tag: [u8; 4],
     },
-    /// A peer has stopped or is unreachable. All its guests leave, with notices; its counts and its
-    /// tag are removed.
+    /// A peer was dropped. All its guests leave, with notices; its counts and its tag are removed.
     PeerGone {
         /// The peer. Its key may be reused from now on.
         peer: PeerKey,

@@ -43,8 +43,8 @@ impl Hub {
         packet: &PacketRef<'_>,
         authorization: Authorization,
     ) -> Result<(), RejectReason> {
-        // The limit is only checked here. If a rule is asked, the request is recorded once the rule
-        // has allowed it.
+        // The request is only checked here. It is recorded once a rule, if one is asked, has allowed
+        // it.
         self.tables.may_call(conn, tag, self.config.max_requests)?;
         let room = self.tables.find_room(packet.room);
         let is_member = room.is_some_and(|room| self.tables.is_member(conn, room));

@@ -226,7 +226,7 @@ impl Room {
     /// Adds a member and returns its index.
     pub(crate) fn push(&mut self, member: Member, id: &ConnId, extended: bool) -> u32 {
         self.extended += u32::from(extended);
-        // It is maintained only where the list is sent: in other rooms, 39 bytes per member would
+        // The list is maintained only where it is sent: in other rooms, 39 bytes per member would
         // be wasted.
         if self.has_full_presence() {
             self.list.push(id, b'[');

@@ -58,7 +58,7 @@ impl MemberList {
         let start = 1 + index % ENTRIES_PER_CHUNK * ENTRY_LEN;
         match self.full.get_mut(index / ENTRIES_PER_CHUNK) {
             Some(chunk) => {
-                // Copy only if a receiver still shares the chunk.
+                // This copies only if a receiver still shares the chunk.
                 let mut copy = Vec::from(std::mem::take(chunk));
                 copy[start..start + id.len()].copy_from_slice(&id);
                 *chunk = copy.into();

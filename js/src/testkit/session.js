@@ -138,7 +138,7 @@ export function createServerSession({ clock, id, window, buffer, limits, profile
             }
             const replaced = socket;
             socket = next;
-            // Do this last, since the end of the session's socket would detach the session.
+            // Cut it after replacing it, since the end of the session's socket would detach the session.
             replaced?.cut();
             // Until the client has sent a packet, the socket that carries the new token may be lost as well.
             tokens = [token, ...tokens.filter((each) => each !== token), createToken()].slice(-MOST_TOKENS);

@@ -295,7 +295,7 @@ impl Peer {
     /// Returns true if the peer has been dead for so long that its state can be discarded.
     pub(super) fn is_forgettable(&self, now: Duration) -> bool {
         !self.is_alive()
-            // Do not reset this earlier, or a peer that dies repeatedly would always count as a new
+            // Do not discard it earlier, or a peer that dies repeatedly would always count as a new
             // one.
             && now.saturating_sub(self.since) > FLAP_MEMORY
             && self.silence > self.silence_limit
@@ -303,7 +303,7 @@ impl Peer {
 
     /// Shortens the timeout, because another node has started under the peer's name.
     pub(super) fn is_replaced(&mut self) {
-        // Do not reset it to zero: the older node may be alive, and only share the name.
+        // Do not shorten it to zero: the older node may be alive, and only share the name.
         self.silence_limit = self.silence_limit.min(REPLACED_AFTER);
     }
 

@@ -43,7 +43,7 @@ impl Cluster {
         loop {
             let mut has_sent = false;
             let turn = self.turn;
-            // Copy it, because the loop modifies the peers.
+            // Copy the ids, because the loop modifies the peers.
             let (first, others): (Vec<NodeId>, Vec<NodeId>) =
                 self.peers.keys().partition(|node| **node >= turn);
             for node in first.into_iter().chain(others) {

@@ -322,7 +322,7 @@ impl Outbox {
     /// the others are written again. Returns false if the count is impossible.
     pub(super) fn resume(&mut self, now: Duration, count: u64) -> bool {
         let is_right = self.confirm(now, count);
-        // Do this after `confirm`, which uses the count of the last connection.
+        // After `confirm`, which compares the count with what the last connection wrote.
         (self.written, self.window) = (0, Some(FIRST_WINDOW));
         // Nonzero while packets are unconfirmed, so that `next` requests a confirmation once the
         // window is full.

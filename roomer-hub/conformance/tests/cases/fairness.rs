@@ -14,7 +14,7 @@ const GO: usize = 100;
 /// The maximum number of bytes of the flood in flight.
 const AFLOAT: usize = 8 << 20;
 
-/// Floods a room from two clients, or floods them from each other, as fast as the receivers read.
+/// Makes two clients flood a room, or each other, as fast as the receivers read.
 /// Meanwhile the other members must be able to exchange messages.
 fn beside_a_flood(message: impl Fn(&Client) -> Vec<u8>, talk: impl FnOnce(&TestServer)) {
     // Limits on slow readers are not under test here.

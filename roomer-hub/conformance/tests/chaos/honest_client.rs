@@ -141,7 +141,7 @@ impl HonestClient {
         }
     }
 
-    /// Returns the connection's state. Fails the test if the server has ended the connection.
+    /// Returns the connection's state. Fails the test unless the client itself has ended it.
     pub(super) fn stage(&self, log: &DeliveryLog) -> Stage {
         let Some(end) = self.peer.end() else { return Stage::There };
         let is_meant = self.close_state == CloseState::Closed

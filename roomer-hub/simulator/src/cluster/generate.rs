@@ -149,7 +149,7 @@ fn size(random: &mut Random) -> u32 {
     }
 }
 
-/// Draws the faults for a seed: a subset of all kinds, so that no kind hides the others.
+/// The faults for a seed: a subset of all kinds, so that no kind hides the others.
 struct Faults {
     percent: u32,
     kinds: Vec<u32>,

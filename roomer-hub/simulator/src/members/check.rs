@@ -95,7 +95,7 @@ impl Run<'_> {
                     }
                     ensure!(
                         // `Plain` and `Extended` promise that the room has both kinds of
-                        // members. Without the promise, a driver can skip the check.
+                        // members. With `All`, a driver need not check the kind of each member.
                         audience == Audience::All || plain > 0 && extended > 0,
                         "{audience:?} of {plain} plain and {extended} extended members"
                     );

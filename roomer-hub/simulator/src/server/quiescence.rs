@@ -202,7 +202,7 @@ impl Harness<'_> {
         let is_enough = has_read >= MAX_READ_AFTER_CLOSE;
         let is_read = conn.peer.unread() == 0 && !conn.is_fully_read();
         ensure!(is_enough || is_read, "it is closing, and does not read");
-        // This excludes bytes read in the poll that closed the connection.
+        // The engine's limit does not count the bytes read in the poll that closed the connection.
         let is_limited = has_read < 6 * MAX_READ_AFTER_CLOSE;
         ensure!(is_limited, "it is closing, and does not stop reading");
         if conn.peer.has_space() {

@@ -18,7 +18,7 @@
 //! lower term than the last delivered one is rejected, and its message is reported as lost.
 //!
 //! Without a fault, this rejection must never occur, however the homes change. Each node therefore
-//! announces every term that it receives to all others. The announcement is a promise to assign no
+//! announces every term that it learns of to all others. The announcement is a promise to assign no
 //! more places in earlier terms, and it follows all earlier places in the node's stream. Before
 //! delivering the first place of a term, a node waits until every live node has made this promise.
 //! After that, no place of an earlier term can arrive, whichever nodes considered themselves the

@@ -236,7 +236,8 @@ fn a_request_that_comes_late_does_not_end_the_session() {
     second.vanish();
     let third = world.reconnect(&second);
     world.settle();
-    // Send a delayed request together with the second socket's, with the same token and count.
+    // The delayed request was sent together with the second socket's, with the same token and
+    // count.
     let late = world.reconnect(&ann);
     world.settle();
     assert!(third.is_resumed() && third.is_open() && !late.is_resumed());
