@@ -94,7 +94,7 @@ export function createServer(settings = {}) {
     }
 
     function join(conn, name, isForced, payload = toBytes("")) {
-        // An earlier packet, such as the leave_ack of a move, may have exceeded the session's buffer and ended the connection.
+        // Any packet, such as the leave_ack of a move, may exceed the session's buffer and so end the connection.
         if (conns.get(conn.id) !== conn) {
             return;
         }
@@ -118,7 +118,6 @@ export function createServer(settings = {}) {
         for (const { event, from, payload: bytes, number } of messages) {
             conn.deliver(from === conn.id ? encode(name, NUMBER, `#${number}`) : encode(name, event, `#${number}`, from, bytes));
         }
-        // The packets above may have exceeded the session's buffer and ended the connection.
         isNew && members.has(conn) && announce(name, others, "new_member", conn.id, { joined: [toEntry(conn)], ...away(name, [conn]) });
     }
 
