@@ -78,11 +78,11 @@ test("a time limit of a request that is not one is refused", async () => {
 });
 
 describe("an address that is not one", () => {
-    const WRONG = [["localhost:8080/ws?token=secret", "localhost:8080/ws"], [""], ["ftp://host/path"], ["ws://"], ["ws://host:99999/"], [undefined], [null], [42], ["mailto:ann"]];
+    const WRONG = [["localhost:8080/ws?token=secret", "localhost:8080/ws"], ["ftp://ann:secret@host/ws", "ftp://host/ws"], [""], ["ftp://host/path"], ["ws://"], ["ws://host:99999/"], [undefined], [null], [42], ["mailto:ann"]];
     const explains = (shown, error) => assert.equal(error.message.replace(/^\w+: TypeError: /, ""), `cannot connect to "${shown}": write "wss://host/path", or "/path" in a page`);
 
     for (const [url, shown = `${url}`] of WRONG) {
-        test(`is refused, and shown without its query: ${shown}`, () => {
+        test(`is refused, and shown without its query and user: ${shown}`, () => {
             const { options } = setUp().server;
             assert.throws(() => connect(url, options), (error) => code("argument")(error) && (explains(shown, error), true));
             const lazy = connect(url, { ...options, lazy: true });
