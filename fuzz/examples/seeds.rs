@@ -25,7 +25,7 @@ const PONG: u8 = FIN | 10;
 /// The masking key of all frames.
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// The chunk sizes in the seeds of the session target: a count, then each size minus one.
+/// The chunk sizes in the seeds of the websocket target: a count, then each size minus one.
 const CUTS: &[u8] = b"\x05\x00\x06\x30\x01\xff";
 
 type Seeds = Vec<(String, Vec<u8>)>;
@@ -35,7 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let packets = packets(&vectors)?;
     let streams = streams(&packets);
     write("decode", packets)?;
-    write("session", streams)?;
+    write("websocket", streams)?;
     write("frame", frames::seeds())?;
     write("handshake", requests())?;
     write("nats", servers()?)?;

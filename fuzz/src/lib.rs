@@ -22,7 +22,7 @@ mod model;
 mod nats;
 mod plan;
 mod resp;
-mod session;
+mod websocket;
 mod snapshot;
 
 pub use client::client;
@@ -32,5 +32,5 @@ pub use handshake::handshake;
 pub use nats::nats;
 pub use plan::plan;
 pub use resp::resp;
-pub use session::session;
+pub use websocket::websocket;
 pub use snapshot::snapshot;

@@ -35,8 +35,8 @@ fn frame() {
 }
 
 #[test]
-fn session() {
-    replay("session", 40, roomer_fuzz::session);
+fn websocket() {
+    replay("websocket", 40, roomer_fuzz::websocket);
 }
 
 #[test]

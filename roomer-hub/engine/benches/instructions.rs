@@ -13,7 +13,7 @@ use bytes::Bytes;
 use roomer_hub::cluster::{self, Change, Cluster};
 use roomer_hub::{Action, Config, ConnId, ConnKey, HashKey, Hub, Input};
 use roomer_proto::cluster::NodeId;
-use roomer_proto::websocket::{Event, Limits, Session};
+use roomer_proto::websocket::{Decoder, Event, Limits};
 use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT};
 
 /// The number of iterations of each benchmark.
@@ -22,8 +22,8 @@ const ROUNDS: usize = 1_000;
 const ALL: [(&str, fn()); 12] = [
     ("packet_decode", packet_decode),
     ("packet_encode", packet_encode),
-    ("session_read", session_read),
-    ("session_read_64", session_read_64),
+    ("decoder_read", decoder_read),
+    ("decoder_read_64", decoder_read_64),
     ("hub_fan_out", hub_fan_out),
     ("hub_join_and_leave", hub_join_and_leave),
     ("hub_direct", hub_direct),
@@ -76,26 +76,26 @@ fn bench_packet_encode(packet: &PacketRef<'_>, out: &mut Vec<u8>) {
 }
 
 /// Reads a single frame per call, as from a client that waits for each reply.
-fn session_read() {
-    bench_session_read(&mut Session::new(), &Limits::default(), &mut frames(1));
+fn decoder_read() {
+    bench_decoder_read(&mut Decoder::new(), &Limits::default(), &mut frames(1));
 }
 
 #[inline(never)]
-fn bench_session_read(session: &mut Session, limits: &Limits, chunk: &mut [u8]) {
+fn bench_decoder_read(decoder: &mut Decoder, limits: &Limits, chunk: &mut [u8]) {
     for _ in 0..ROUNDS {
-        assert_eq!(read(session, limits, black_box(chunk)), 1);
+        assert_eq!(read(decoder, limits, black_box(chunk)), 1);
     }
 }
 
 /// Reads 64 frames per call, as from a client that floods.
-fn session_read_64() {
-    bench_session_read_64(&mut Session::new(), &Limits::default(), &mut frames(64));
+fn decoder_read_64() {
+    bench_decoder_read_64(&mut Decoder::new(), &Limits::default(), &mut frames(64));
 }
 
 #[inline(never)]
-fn bench_session_read_64(session: &mut Session, limits: &Limits, chunk: &mut [u8]) {
+fn bench_decoder_read_64(decoder: &mut Decoder, limits: &Limits, chunk: &mut [u8]) {
     for _ in 0..ROUNDS {
-        assert_eq!(read(session, limits, black_box(chunk)), 64);
+        assert_eq!(read(decoder, limits, black_box(chunk)), 64);
     }
 }
 
@@ -333,8 +333,8 @@ fn frames(count: usize) -> Vec<u8> {
 }
 
 /// Reads all messages and returns their number.
-fn read(session: &mut Session, limits: &Limits, chunk: &mut [u8]) -> usize {
-    let mut feed = session.feed(limits, chunk);
+fn read(decoder: &mut Decoder, limits: &Limits, chunk: &mut [u8]) -> usize {
+    let mut feed = decoder.feed(limits, chunk);
     let mut messages = 0;
     while let Some(event) = feed.next() {
         if let Ok(Event::Message { data, .. }) = event {

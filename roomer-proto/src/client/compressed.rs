@@ -22,7 +22,7 @@ impl Client {
         if let Some(socket) = &mut self.socket
             && let Some(compression) = compression
         {
-            socket.frames.take_compressed();
+            socket.frames.accept_compressed();
             socket.compression = Some(compression.into());
         }
     }

@@ -31,7 +31,7 @@ pub(super) struct Socket {
     pub(super) handshake: Option<Box<Handshake>>,
     /// The upgrade request, written before anything else.
     pub(super) head: Head,
-    pub(super) frames: websocket::Session<true>,
+    pub(super) frames: websocket::Decoder<true>,
     /// Present if compression was negotiated.
     pub(super) compression: Option<Box<Compression>>,
     /// True until the first packet arrives, which determines the protocol.
@@ -58,7 +58,7 @@ impl Socket {
             is_foreign: false,
             handshake: None,
             head: Head::default(),
-            frames: websocket::Session::client(),
+            frames: websocket::Decoder::client(),
             compression: None,
             is_new: true,
             opened_at: None,

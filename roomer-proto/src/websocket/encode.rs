@@ -70,9 +70,9 @@ pub fn ping_frame(out: &mut Vec<u8>) {
 }
 
 /// Appends a pong in reply to a ping. A payload above [`CONTROL_MAX`] is truncated, but a
-/// [`Session`] never reports such a ping.
+/// [`Decoder`] never reports such a ping.
 ///
-/// [`Session`]: super::Session
+/// [`Decoder`]: super::Decoder
 pub fn pong_frame(payload: &[u8], out: &mut Vec<u8>) {
     // A longer control frame would violate RFC 6455 section 5.5.
     frame(OpCode::Control(Control::Pong), &payload[..payload.len().min(CONTROL_MAX)], out);

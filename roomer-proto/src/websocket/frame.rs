@@ -62,11 +62,11 @@ impl FrameHead {
 
     /// Checks the rules that depend only on a frame's header. Frames from clients must be masked,
     /// and frames from servers must not. Only permessage-deflate gives a reserved bit a meaning;
-    /// `takes_compressed` is true if it was negotiated.
+    /// `accepts_compressed` is true if it was negotiated.
     #[inline]
-    pub(super) fn check(&self, is_client: bool, takes_compressed: bool) -> Result<(), Violation> {
+    pub(super) fn check(&self, is_client: bool, accepts_compressed: bool) -> Result<(), Violation> {
         let header = &self.header;
-        if header.rsv1 && !takes_compressed || header.rsv2 || header.rsv3 {
+        if header.rsv1 && !accepts_compressed || header.rsv2 || header.rsv3 {
             return Err(RESERVED_BITS);
         }
         // RFC 6455 section 5.1: clients mask their frames, servers never do.

@@ -9,7 +9,7 @@ pub fn valid_close_code(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
-/// A violation of RFC 6455 or of a limit by the peer. It ends the session, and provides the
+/// A violation of RFC 6455 or of a limit by the peer. It ends the decoder, and provides the
 /// code and reason of the close frame to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason} (close {code})")]

@@ -2,7 +2,7 @@
 
 use roomer_proto::client::{Event, Failure, Options};
 use roomer_proto::websocket::deflate::{Deflater, Inflater, OFFER};
-use roomer_proto::websocket::{self, Kind, Limits, Session};
+use roomer_proto::websocket::{self, Decoder, Kind, Limits};
 use roomer_proto::{JOIN_ACK, PacketRef, ROOT};
 
 use crate::support::{ID, NOW, RESPONSE, connecting, events, receive, transmit};
@@ -51,8 +51,8 @@ fn compressed_packets_are_received_and_sent() {
     client.send(NOW, ROOT, "chat", None, &payload).unwrap();
     client.send(NOW, ROOT, "chat", None, b"short").unwrap();
     let mut sent = transmit(&mut client);
-    let mut server = Session::new();
-    server.take_compressed();
+    let mut server = Decoder::new();
+    server.accept_compressed();
     let limits = Limits::default();
     let mut feed = server.feed(&limits, &mut sent);
     let Some(Ok(websocket::Event::Compressed { kind, data })) = feed.next() else {

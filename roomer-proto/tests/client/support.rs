@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use roomer_proto::client::{Client, Event, Need, Options};
-use roomer_proto::websocket::{self, Limits, Session, packet_frame};
+use roomer_proto::websocket::{self, Decoder, Limits, packet_frame};
 use roomer_proto::{Packet, PacketRef};
 
 pub(crate) const ID: &str = "07070707-0707-4707-8707-070707070707";
@@ -50,7 +50,7 @@ pub(crate) fn events(client: &mut Client) -> Vec<Event> {
 /// Returns the rooms and events of the packets that the client sends.
 pub(crate) fn sent(client: &mut Client) -> Vec<String> {
     let mut wire = transmit(client);
-    let mut frames = Session::new();
+    let mut frames = Decoder::new();
     let limits = Limits::default();
     let mut feed = frames.feed(&limits, &mut wire);
     let mut sent = Vec::new();

@@ -1,7 +1,7 @@
-//! The RSV1 bit: where a session accepts it (RFC 7692 section 6), and fragmented messages.
+//! The RSV1 bit: where a decoder accepts it (RFC 7692 section 6), and fragmented messages.
 
 use roomer_proto::websocket::deflate::{Deflater, Inflater};
-use roomer_proto::websocket::{Event, Kind, Limits, Session};
+use roomer_proto::websocket::{Decoder, Event, Kind, Limits};
 
 const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;
@@ -16,20 +16,20 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     [&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0][..], payload].concat()
 }
 
-/// Returns a session's messages, or the close code for its violation.
-fn messages(takes_compressed: bool, frames: &[Vec<u8>]) -> Result<Vec<(Kind, Vec<u8>)>, u16> {
+/// Returns a decoder's messages, or the close code for its violation.
+fn messages(accepts_compressed: bool, frames: &[Vec<u8>]) -> Result<Vec<(Kind, Vec<u8>)>, u16> {
     let limits = Limits::default();
     let mut all = Vec::new();
     // Also byte by byte, because the state of compression must not depend on chunk boundaries.
     for size in [usize::MAX, 1] {
-        let mut session = Session::new();
-        if takes_compressed {
-            session.take_compressed();
+        let mut decoder = Decoder::new();
+        if accepts_compressed {
+            decoder.accept_compressed();
         }
         let mut found = Vec::new();
         let mut bytes = frames.concat();
         for chunk in bytes.chunks_mut(size.min(frames.concat().len())) {
-            let mut feed = session.feed(&limits, chunk);
+            let mut feed = decoder.feed(&limits, chunk);
             while let Some(event) = feed.next() {
                 match event.map_err(|violation| violation.code)? {
                     Event::Message { kind, data } => found.push((kind, data.to_vec())),
@@ -114,10 +114,10 @@ fn the_length_of_the_compressed_form_is_limited_before_it_arrives() {
         limits.max_message = 10;
         limits
     };
-    let mut session = Session::new();
-    session.take_compressed();
+    let mut decoder = Decoder::new();
+    decoder.accept_compressed();
     let mut head = [FIN | RSV1 | BINARY, 0x80 | 11, 0, 0, 0, 0];
-    let mut feed = session.feed(&limits, &mut head);
+    let mut feed = decoder.feed(&limits, &mut head);
     assert_eq!(feed.next().unwrap().unwrap_err().code, 1009);
 }
 

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use roomer_proto::websocket::Session;
+use roomer_proto::websocket::Decoder;
 
 use crate::connection::read_buffer::with_buffer;
 use crate::connection::{Connection, State, Step};
@@ -26,7 +26,7 @@ const CLOSE_EXTENSIONS: u32 = 12;
 /// A connection whose last bytes are being written.
 pub(super) struct Closing {
     /// Finds the peer's close frame. `None` if that would need much memory, or before the upgrade.
-    session: Option<Session>,
+    decoder: Option<Decoder>,
     /// How long the client may accept none of the last bytes.
     wait: Duration,
     /// The deadline at which the connection is dropped. Postponed while the client accepts bytes, but
@@ -43,22 +43,22 @@ pub(super) struct Closing {
 
 impl Connection {
     /// Starts the close with the timeout from the option `close_timeout`.
-    pub(super) fn close(&mut self, now: Duration, session: Option<Session>) -> Step {
-        self.close_within(now, session, self.shared.options().close_timeout)
+    pub(super) fn close(&mut self, now: Duration, decoder: Option<Decoder>) -> Step {
+        self.close_within(now, decoder, self.shared.options().close_timeout)
     }
 
     /// Starts the close. `wait` is how long the client may accept none of the last bytes.
     pub(super) fn close_within(
         &mut self,
         now: Duration,
-        session: Option<Session>,
+        decoder: Option<Decoder>,
         wait: Duration,
     ) -> Step {
         self.writer.prepare_final_write();
-        let session = session.filter(|session| session.held() <= CLOSE_SCAN_LIMIT);
+        let decoder = decoder.filter(|decoder| decoder.held() <= CLOSE_SCAN_LIMIT);
         let relieved = self.writer.relieved();
         self.state = State::Closing(Box::new(Closing {
-            session,
+            decoder,
             wait,
             until: now + wait,
             latest: now + wait * CLOSE_EXTENSIONS,
@@ -88,7 +88,7 @@ impl Connection {
             return Step::Again;
         }
         if status.queued == 0 {
-            let is_closed = closing.session.as_ref().is_some_and(Session::is_closed_by_peer);
+            let is_closed = closing.decoder.as_ref().is_some_and(Decoder::is_closed_by_peer);
             if is_closed && self.writer.poll_closed(cx).is_ready() {
                 return Step::Done;
             }
@@ -118,11 +118,11 @@ impl Connection {
             self.writer.poll_read(cx, &mut buffer[..max]).map_ok(|size| {
                 // This cannot underflow: at most `left` bytes were read.
                 closing.left -= size;
-                if let Some(session) = &mut closing.session {
-                    let mut feed = session.feed(limits, &mut buffer[..size]);
+                if let Some(decoder) = &mut closing.decoder {
+                    let mut feed = decoder.feed(limits, &mut buffer[..size]);
                     while feed.next().is_some() {}
                 }
-                closing.session.take_if(|session| session.held() > CLOSE_SCAN_LIMIT);
+                closing.decoder.take_if(|decoder| decoder.held() > CLOSE_SCAN_LIMIT);
                 size
             })
         });

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use roomer_hub::Input;
-use roomer_proto::websocket::Session;
+use roomer_proto::websocket::Decoder;
 
 use crate::app::message::OwnedMessage;
 use crate::connection::activity::Activity;
@@ -26,7 +26,7 @@ const REPORT_THRESHOLD: usize = 4096;
 /// The state of an established connection, without its reader and writer.
 pub(crate) struct Established {
     pub(crate) conn: Conn,
-    pub(crate) session: Session,
+    pub(crate) decoder: Decoder,
     pub(crate) keep_alive: KeepAlive,
     pub(crate) activity: Activity,
     /// The time at which the connection's task has to flush large rooms.
@@ -51,7 +51,7 @@ impl Established {
     pub(crate) fn new(conn: Conn, compression: Compression, now: Duration) -> Self {
         Established {
             conn,
-            session: compression.session(),
+            decoder: compression.decoder(),
             keep_alive: KeepAlive::new(now),
             activity: Activity::default(),
             flush_at: None,
@@ -62,7 +62,7 @@ impl Established {
     /// Resets the per-socket state for the session's next socket, on which the client retransmits
     /// incomplete messages.
     pub(crate) fn reset_socket(&mut self, compression: Compression, now: Duration) {
-        self.session = compression.session();
+        self.decoder = compression.decoder();
         self.keep_alive = KeepAlive::new(now);
         // A pending handler is kept.
         let pending = self.activity.existing().and_then(|parts| parts.pending.take());
@@ -168,7 +168,7 @@ impl Established {
         let pending = self.activity.get().and_then(|parts| parts.pending.as_ref());
         let waiting = pending.map_or(0, |call| call.message.payload.len());
         let requests = self.session_state.as_ref().map_or(0, |session| session.requests.held());
-        let buffered = self.session.held() + waiting + requests;
+        let buffered = self.decoder.held() + waiting + requests;
         // Small changes are not reported, since each report takes the writer's lock.
         let reported = self.activity.get().map_or(0, |parts| parts.buffered);
         if buffered != reported && buffered.max(reported) > REPORT_THRESHOLD {
@@ -180,7 +180,7 @@ impl Established {
     /// Discards received messages up to the peer's close frame. Called once the connection is closed.
     pub(crate) fn skip_to_close(&mut self) {
         let limits = &self.conn.server.0.options().limits;
-        let mut feed = self.session.feed(limits, &mut []);
+        let mut feed = self.decoder.feed(limits, &mut []);
         while feed.next().is_some() {}
     }
 

@@ -1,10 +1,10 @@
-//! The inbound path: from received bytes through session events and packets to the hub.
+//! The inbound path: from received bytes through frames and packets to the hub.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use roomer_hub::{Command, Input};
-use roomer_proto::websocket::{self, Event, Kind, Session, Violation};
+use roomer_proto::websocket::{self, Decoder, Event, Kind, Violation};
 use roomer_proto::{PacketRef, close};
 
 use crate::app::disconnect::DisconnectReason;
@@ -72,8 +72,8 @@ impl Established {
         // one batch. Dispatching releases it around each handler.
         let mut core = shared.core();
         core.counts.bytes_in += bytes.len() as u64;
-        let (session, mut inbound) = self.inbound(shared, writer, bytes.len(), now);
-        let mut feed = session.feed(&shared.options().limits, bytes);
+        let (decoder, mut inbound) = self.inbound(shared, writer, bytes.len(), now);
+        let mut feed = decoder.feed(&shared.options().limits, bytes);
         let (mut end, mut has_message) = (None, false);
         while end.is_none()
             && inbound.takes_more()
@@ -82,12 +82,12 @@ impl Established {
             has_message |= matches!(event, Ok(Event::Message { .. } | Event::Compressed { .. }));
             (core, end) = inbound.on_event(core, event);
         }
-        // Move the rest of the chunk into the session's buffer, which is measured below.
+        // Move the rest of the chunk into the decoder's buffer, which is measured below.
         drop(feed);
         inbound.acknowledge(&mut core, has_received);
         let has_ended = end.is_some();
         inbound.end(&mut core, end);
-        let unfinished = self.session.unfinished();
+        let unfinished = self.decoder.unfinished();
         self.activity.record_progress(now, unfinished, has_message);
         self.report_buffered(writer);
         shared.flush_after_input(now, core, &mut self.flush_at);
@@ -101,11 +101,11 @@ impl Established {
         writer: &'c Arc<SocketWriter>,
         read: usize,
         now: Duration,
-    ) -> (&'c mut Session, Inbound<'c, 's>) {
-        let Established { conn, session, activity, session_state, .. } = self;
+    ) -> (&'c mut Decoder, Inbound<'c, 's>) {
+        let Established { conn, decoder, activity, session_state, .. } = self;
         let quanta = read.div_ceil(READ_QUANTUM).max(1) as u32;
         let pause_until = now + BACKPRESSURE_PAUSE * quanta;
-        (session, Inbound { shared, writer, conn, activity, session_state, now, pause_until })
+        (decoder, Inbound { shared, writer, conn, activity, session_state, now, pause_until })
     }
 }
 

@@ -297,8 +297,8 @@ impl Connection {
             self.shared.timers.wake_drivers();
         }
         open.skip_to_close();
-        let session = std::mem::take(&mut open.session);
-        self.close(now, Some(session))
+        let decoder = std::mem::take(&mut open.decoder);
+        self.close(now, Some(decoder))
     }
 }
 

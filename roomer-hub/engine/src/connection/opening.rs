@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use roomer_proto::extended::SessionToken;
-use roomer_proto::websocket::Session;
+use roomer_proto::websocket::Decoder;
 use roomer_proto::{ROOT, close};
 
 use crate::app::claims::Credentials;
@@ -249,7 +249,7 @@ impl Connection {
         self.writer.push(Chunk::complete(response));
         // `hello` also precedes `join_ack`; the bytes after it belong to the session.
         if compression.is_shared {
-            self.writer.take_compressed();
+            self.writer.accept_compressed();
         }
         let secret = session.map(|_| self.greet(id, profile.as_ref()));
         let opening = (!shared.options().echo).then_some(&self.writer);
@@ -313,7 +313,7 @@ impl Connection {
         if is_upgraded {
             let (code, reason) = close::SHUTDOWN.frame();
             self.writer.close(Some(code), reason, false);
-            return self.close(now, Some(Session::new()));
+            return self.close(now, Some(Decoder::new()));
         }
         let response = Response::error(StatusCode::SERVICE_UNAVAILABLE);
         self.reject(now, &response, None, false)

@@ -166,7 +166,7 @@ impl Connection {
         let hello = hello(shared.options(), Some(token), id.as_str(), Some(handled), None);
         self.writer.push_unlogged(Chunk::complete(hello));
         if compression.is_shared {
-            self.writer.take_compressed();
+            self.writer.accept_compressed();
         }
         self.writer.continue_session(replay);
         core.outbound.writers.insert(key, self.writer.clone());

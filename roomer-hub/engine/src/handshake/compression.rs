@@ -1,7 +1,7 @@
 //! The negotiation of permessage-deflate.
 
 use http::HeaderMap;
-use roomer_proto::websocket::Session;
+use roomer_proto::websocket::Decoder;
 
 use crate::handshake::options::HandshakeOptions;
 
@@ -16,13 +16,13 @@ pub(crate) struct Compression {
 }
 
 impl Compression {
-    /// Returns a session for a connection with this compression.
-    pub(crate) fn session(self) -> Session {
-        let mut session = Session::new();
+    /// Returns a decoder for a connection with this compression.
+    pub(crate) fn decoder(self) -> Decoder {
+        let mut decoder = Decoder::new();
         if self.is_agreed {
-            session.take_compressed();
+            decoder.accept_compressed();
         }
-        session
+        decoder
     }
 }
 

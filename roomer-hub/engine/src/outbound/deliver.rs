@@ -147,7 +147,7 @@ pub(super) fn deliver(
         let compressed = sealed.compressed();
         for conn in members {
             if let Some(writer) = writers.get(conn) {
-                let compressed = compressed.as_ref().filter(|_| writer.takes_compressed());
+                let compressed = compressed.as_ref().filter(|_| writer.accepts_compressed());
                 let push = |chunk: Chunk| {
                     schedule(conn, writer, chunk.compressible(compressed), flush_list);
                 };

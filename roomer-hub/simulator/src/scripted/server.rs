@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::mem::take;
 
 use roomer_proto::extended::{ACK, ACK_NOW, ERROR, HELLO, REPLY, is_extended};
-use roomer_proto::websocket::{Event, Limits, Session as Decoder, close_frame, message_frame};
+use roomer_proto::websocket::{Decoder, Event, Limits, close_frame, message_frame};
 use roomer_proto::websocket::{Kind as MessageKind, ping_frame, pong_frame};
 use roomer_proto::{JOIN, LEAVE, LEAVE_ACK, Packet, PacketRef, ROOT};
 

@@ -8,12 +8,12 @@
 //! |---|---|
 //! | the client's offer, the server's answer | [`Agreement`], [`OFFER`] |
 //! | a message is compressed | [`Deflater`] |
-//! | a session admits compressed messages | [`Session::take_compressed`](super::Session::take_compressed) |
+//! | a decoder admits compressed messages | [`Decoder::accept_compressed`](super::Decoder::accept_compressed) |
 //! | the message is inflated, up to a limit | [`Inflater`] |
 //!
 //! ```
 //! use roomer_proto::websocket::deflate::{Agreement, Deflater, Inflater};
-//! use roomer_proto::websocket::{Event, Kind, Limits, Session};
+//! use roomer_proto::websocket::{Event, Kind, Limits, Decoder};
 //!
 //! let agreed = Agreement::accept([&b"permessage-deflate; client_max_window_bits"[..]]).unwrap();
 //! assert_eq!(
@@ -25,8 +25,8 @@
 //! Deflater::new().message_frame(Kind::Binary, &[7; 1000], &mut frame);
 //! assert!(frame.len() < 30);
 //!
-//! let mut client = Session::client();
-//! client.take_compressed();
+//! let mut client = Decoder::client();
+//! client.accept_compressed();
 //! let limits = Limits::default();
 //! let mut feed = client.feed(&limits, &mut frame);
 //! let Some(Ok(Event::Compressed { kind, data })) = feed.next() else { panic!("it is whole") };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anstyle::AnsiColor;
 use roomer_proto::PacketRef;
 use roomer_proto::websocket::deflate::Inflater;
-use roomer_proto::websocket::{Event, Limits, Session};
+use roomer_proto::websocket::{Decoder, Event, Limits};
 use serde_json::{Value, json};
 
 use super::{Direction, Piece};
@@ -27,15 +27,15 @@ struct Stream {
     /// The bytes of an incomplete HTTP head.
     head: Vec<u8>,
     is_open: bool,
-    session: Frames,
+    decoder: Frames,
     inflater: Inflater,
     /// True after a protocol violation, since frame boundaries are unknown from then on.
     is_broken: bool,
 }
 
 enum Frames {
-    OfClient(Session<false>),
-    OfServer(Session<true>),
+    OfClient(Decoder<false>),
+    OfServer(Decoder<true>),
 }
 
 /// A part of a stream to report: a message, a control frame or an error.
@@ -147,34 +147,34 @@ fn arrow(direction: Option<Direction>) -> &'static str {
 impl Stream {
     fn new(direction: Direction) -> Stream {
         // The capture may begin after the handshake, so compressed frames are accepted in any case.
-        let session = match direction {
+        let decoder = match direction {
             Direction::ToServer => {
-                let mut session = Session::new();
-                session.take_compressed();
-                Frames::OfClient(session)
+                let mut decoder = Decoder::new();
+                decoder.accept_compressed();
+                Frames::OfClient(decoder)
             }
             Direction::ToClient => {
-                let mut session = Session::client();
-                session.take_compressed();
-                Frames::OfServer(session)
+                let mut decoder = Decoder::client();
+                decoder.accept_compressed();
+                Frames::OfServer(decoder)
             }
         };
         let (head, inflater) = (Vec::new(), Inflater::new());
-        Stream { head, is_open: false, session, inflater, is_broken: false }
+        Stream { head, is_open: false, decoder, inflater, is_broken: false }
     }
 
     /// Returns true if the capture ends within a frame, a message or an HTTP head.
     fn is_inside(&self) -> bool {
-        let held = match &self.session {
-            Frames::OfClient(session) => session.held(),
-            Frames::OfServer(session) => session.held(),
+        let held = match &self.decoder {
+            Frames::OfClient(decoder) => decoder.held(),
+            Frames::OfServer(decoder) => decoder.held(),
         };
         !self.is_broken && (held > 0 || !self.head.is_empty())
     }
 
     fn read(&mut self, bytes: &[u8]) -> Vec<Item> {
         let mut items = Vec::new();
-        // Copy it, since the session unmasks in place.
+        // Copy it, since the decoder unmasks in place.
         let mut bytes = bytes.to_vec();
         if !self.is_open {
             self.head.append(&mut bytes);
@@ -194,15 +194,15 @@ impl Stream {
         }
         let mut limits = Limits::default();
         limits.max_message = MAX_MESSAGE;
-        match &mut self.session {
-            Frames::OfClient(session) => {
-                let mut feed = session.feed(&limits, &mut bytes);
+        match &mut self.decoder {
+            Frames::OfClient(decoder) => {
+                let mut feed = decoder.feed(&limits, &mut bytes);
                 while let Some(event) = feed.next() {
                     self.is_broken |= push(event, &mut self.inflater, &mut items);
                 }
             }
-            Frames::OfServer(session) => {
-                let mut feed = session.feed(&limits, &mut bytes);
+            Frames::OfServer(decoder) => {
+                let mut feed = decoder.feed(&limits, &mut bytes);
                 while let Some(event) = feed.next() {
                     self.is_broken |= push(event, &mut self.inflater, &mut items);
                 }

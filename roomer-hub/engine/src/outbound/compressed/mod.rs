@@ -104,7 +104,7 @@ impl Outbound {
     pub(crate) fn echo(&mut self, conn: ConnKey, kind: Kind, data: &[u8]) {
         let Some(writer) = self.writers.get(conn) else { return };
         let mut frame = Vec::new();
-        match writer.takes_compressed() {
+        match writer.accepts_compressed() {
             true => echo(kind, data, &mut frame),
             false => websocket::message_frame(kind, data, &mut frame),
         }

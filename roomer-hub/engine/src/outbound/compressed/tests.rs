@@ -52,7 +52,7 @@ impl Socket {
         let marks = WaterMarks { kept: 1 << 20, high: 1 << 20, max: 1 << 24 };
         let budget = Arc::new(MemoryBudget::new(1 << 30, marks));
         let writer = SocketWriter::new(socket.clone(), budget);
-        writer.take_compressed();
+        writer.accept_compressed();
         (socket, writer)
     }
 

@@ -101,7 +101,7 @@ pub(crate) fn echo(kind: Kind, data: &[u8], frame: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
-    use roomer_proto::websocket::{Event, Limits, Session, message_frame};
+    use roomer_proto::websocket::{Decoder, Event, Limits, message_frame};
 
     use super::*;
 
@@ -118,10 +118,10 @@ mod tests {
     /// Returns the messages in the frames, and the number of compressed ones.
     fn read(frames: &[u8]) -> (Vec<Vec<u8>>, usize) {
         let (limits, mut bytes) = (Limits::default(), frames.to_vec());
-        let mut session = Session::client();
-        session.take_compressed();
+        let mut decoder = Decoder::client();
+        decoder.accept_compressed();
         let (mut messages, mut compressed) = (Vec::new(), 0);
-        let mut feed = session.feed(&limits, &mut bytes);
+        let mut feed = decoder.feed(&limits, &mut bytes);
         while let Some(event) = feed.next() {
             match event.expect("right frames") {
                 Event::Message { data, .. } => messages.push(data.to_vec()),

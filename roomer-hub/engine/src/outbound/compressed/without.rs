@@ -25,7 +25,7 @@ impl CompressedBatch {
 }
 
 pub(crate) fn inflate(_: Kind, _: &[u8], _: usize) -> Result<Vec<u8>, Violation> {
-    // This is never called: without negotiation, the session rejects compressed frames.
+    // This is never called: without negotiation, the decoder rejects compressed frames.
     Ok(Vec::new())
 }
 

@@ -44,7 +44,7 @@ pub(crate) struct SocketWriter<T: ?Sized = dyn Transport> {
     /// True if the client uses the extended protocol.
     is_extended: AtomicBool,
     /// True if the client accepts compressed messages.
-    takes_compressed: AtomicBool,
+    accepts_compressed: AtomicBool,
     budget: Arc<MemoryBudget>,
     socket: T,
 }
@@ -90,7 +90,7 @@ impl SocketWriter {
             is_stalled: AtomicBool::new(false),
             is_superseded: AtomicBool::new(false),
             is_extended: AtomicBool::new(false),
-            takes_compressed: AtomicBool::new(false),
+            accepts_compressed: AtomicBool::new(false),
             budget,
             socket,
         })

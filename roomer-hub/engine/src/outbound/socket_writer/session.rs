@@ -29,13 +29,13 @@ impl SocketWriter {
 
     /// Records that the client accepts compressed messages. Must be called before the writer is added
     /// to the server's table.
-    pub(crate) fn take_compressed(&self) {
-        self.takes_compressed.store(true, Ordering::Relaxed);
+    pub(crate) fn accept_compressed(&self) {
+        self.accepts_compressed.store(true, Ordering::Relaxed);
     }
 
     /// Returns true if the client accepts compressed messages.
-    pub(crate) fn takes_compressed(&self) -> bool {
-        self.takes_compressed.load(Ordering::Relaxed)
+    pub(crate) fn accepts_compressed(&self) -> bool {
+        self.accepts_compressed.load(Ordering::Relaxed)
     }
 
     pub(super) fn push_logged(&self, mut state: MutexGuard<'_, State>, chunk: Chunk) -> bool {

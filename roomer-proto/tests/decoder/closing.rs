@@ -1,6 +1,6 @@
 //! Close frames: codes, reasons, and bytes that follow them.
 
-use roomer_proto::websocket::{Limits, Session, Violation, code, valid_close_code};
+use roomer_proto::websocket::{Decoder, Limits, Violation, code, valid_close_code};
 
 use crate::wire::*;
 
@@ -93,12 +93,12 @@ fn bytes_after_a_close_are_ignored() {
     let closed = [Seen::Close(Some(1001), "bye".to_owned())];
     let behind = [frame(FIN | BINARY, b"message"), frame(CLOSE, b""), b"\xff\xff garbage".to_vec()];
     for behind in behind {
-        let (limits, mut session) = (Limits::default(), Session::new());
+        let (limits, mut decoder) = (Limits::default(), Decoder::new());
         let wire = [&close[..], &behind].concat();
-        assert_eq!(feed(&mut session, &limits, &wire), closed);
-        assert!(session.is_over());
-        assert_eq!(feed(&mut session, &limits, &behind), []);
-        assert_eq!(session.held(), 0, "what is not looked at is not kept");
+        assert_eq!(feed(&mut decoder, &limits, &wire), closed);
+        assert!(decoder.is_over());
+        assert_eq!(feed(&mut decoder, &limits, &behind), []);
+        assert_eq!(decoder.held(), 0, "what is not looked at is not kept");
     }
 }
 
@@ -110,13 +110,13 @@ fn a_close_ends_a_fragmented_message() {
 
 #[test]
 fn a_session_is_not_over_before_the_end() {
-    let (limits, mut session) = (Limits::default(), Session::new());
+    let (limits, mut decoder) = (Limits::default(), Decoder::new());
     let close = frame(CLOSE, &body(1000, b""));
     let (most, last) = close.split_at(close.len() - 1);
-    assert_eq!(feed(&mut session, &limits, most), []);
-    assert!(!session.is_over());
-    assert_eq!(feed(&mut session, &limits, last), [Seen::Close(Some(1000), String::new())]);
-    assert!(session.is_over());
+    assert_eq!(feed(&mut decoder, &limits, most), []);
+    assert!(!decoder.is_over());
+    assert_eq!(feed(&mut decoder, &limits, last), [Seen::Close(Some(1000), String::new())]);
+    assert!(decoder.is_over());
 }
 
 /// A driver responds differently to a close frame than to a violation.
@@ -130,12 +130,12 @@ fn only_a_valid_close_counts_as_closed_by_the_peer() {
         (frame(FIN | 3, b""), false),
     ];
     for (ending, closed) in endings {
-        let (limits, mut session) = (Limits::default(), Session::new());
-        feed(&mut session, &limits, &frame(FIN | BINARY, b"before"));
-        assert!(!session.is_closed_by_peer());
-        feed(&mut session, &limits, &ending);
-        assert!(session.is_over());
-        assert_eq!(session.is_closed_by_peer(), closed, "{ending:x?}");
+        let (limits, mut decoder) = (Limits::default(), Decoder::new());
+        feed(&mut decoder, &limits, &frame(FIN | BINARY, b"before"));
+        assert!(!decoder.is_closed_by_peer());
+        feed(&mut decoder, &limits, &ending);
+        assert!(decoder.is_over());
+        assert_eq!(decoder.is_closed_by_peer(), closed, "{ending:x?}");
     }
 }
 

@@ -1,17 +1,17 @@
-//! Fuzzes WebSocket sessions, compared with the simple model.
+//! Fuzzes WebSocket decoders, compared with the simple model.
 
 use roomer_proto::websocket::deflate::{Agreement, Deflater, Inflater};
-use roomer_proto::websocket::{Feed, Kind, Limits, Session};
+use roomer_proto::websocket::{Feed, Kind, Limits, Decoder};
 
 use crate::model::{self, Expected, Seen};
 
 /// Checks that any byte stream produces the model's events, with and without compression, however
-/// the stream is split into chunks and however late the events are read. A session must not panic,
+/// the stream is split into chunks and however late the events are read. A decoder must not panic,
 /// and may buffer at most about twice the bytes received.
 ///
 /// The low four bits of the first byte give the number of chunk sizes that follow. Each is
 /// stored minus one, and they are used cyclically. The rest is the stream.
-pub fn session(data: &[u8]) {
+pub fn websocket(data: &[u8]) {
     let Some((count, rest)) = data.split_first() else {
         return;
     };
@@ -21,11 +21,11 @@ pub fn session(data: &[u8]) {
     let sizes: Vec<usize> = sizes.iter().map(|size| usize::from(*size) + 1).collect();
     for deflate in [false, true] {
         let new = || {
-            let mut session = Session::new();
+            let mut decoder = Decoder::new();
             if deflate {
-                session.take_compressed();
+                decoder.accept_compressed();
             }
-            session
+            decoder
         };
         let expected = model::read(wire, &limits, deflate);
         check(wire, &[wire.len()], &limits, &expected, new);
@@ -69,41 +69,41 @@ fn check(
     sizes: &[usize],
     limits: &Limits,
     expected: &Expected,
-    new: impl Fn() -> Session,
+    new: impl Fn() -> Decoder,
 ) {
     // Read all events of each chunk before the next chunk.
-    let mut session = new();
+    let mut decoder = new();
     let (mut seen, mut received) = (Vec::new(), 0);
     for chunk in chunks(wire, sizes) {
         let mut chunk = chunk.to_vec();
         received += chunk.len();
-        let mut feed = session.feed(limits, &mut chunk);
+        let mut feed = decoder.feed(limits, &mut chunk);
         seen.extend(std::iter::from_fn(|| next_event(&mut feed)));
         drop(feed);
-        assert!(session.held() <= allowance(received));
+        assert!(decoder.held() <= allowance(received));
     }
     assert_eq!(seen, expected.seen, "in chunks of {sizes:?}");
-    check_end(&session, wire, expected);
+    check_end(&decoder, wire, expected);
 
     // Read only one event of each chunk, and the remaining ones at the end without new bytes.
-    let mut session = new();
+    let mut decoder = new();
     let mut seen = Vec::new();
     for chunk in chunks(wire, sizes) {
-        seen.extend(next_event(&mut session.feed(limits, &mut chunk.to_vec())));
+        seen.extend(next_event(&mut decoder.feed(limits, &mut chunk.to_vec())));
     }
-    while let Some(event) = next_event(&mut session.feed(limits, &mut [])) {
+    while let Some(event) = next_event(&mut decoder.feed(limits, &mut [])) {
         seen.push(event);
     }
     assert_eq!(seen, expected.seen, "lazily in chunks of {sizes:?}");
-    assert_eq!(session.is_over(), expected.over);
+    assert_eq!(decoder.is_over(), expected.over);
 }
 
-fn check_end(session: &Session, wire: &[u8], expected: &Expected) {
-    assert_eq!(session.is_over(), expected.over);
+fn check_end(decoder: &Decoder, wire: &[u8], expected: &Expected) {
+    assert_eq!(decoder.is_over(), expected.over);
     if expected.over || expected.last_boundary == wire.len() {
-        assert_eq!(session.held(), 0);
+        assert_eq!(decoder.held(), 0);
     }
-    assert!(session.held() <= allowance(wire.len() - expected.last_boundary));
+    assert!(decoder.held() <= allowance(wire.len() - expected.last_boundary));
 }
 
 /// Returns the maximum memory for `bytes` of input, given that buffers grow by doubling.

@@ -1,4 +1,4 @@
-//! The WebSocket session: events, violations and memory, for any chunk boundaries.
+//! The WebSocket decoder: events, violations and memory, for any chunk boundaries.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
 
 mod closing;

@@ -1,6 +1,6 @@
 //! Limits on messages, tested at each limit and just above it.
 
-use roomer_proto::websocket::{Limits, Session};
+use roomer_proto::websocket::{Decoder, Limits};
 
 use crate::wire::*;
 
@@ -89,10 +89,10 @@ fn the_limit_is_checked_before_the_payload_is_received() {
         let wire = [frame(BINARY, &filler(already)), header(FIN | CONTINUE, length, KEY)].concat();
         assert_eq!(read_chunks(&limits, [&wire[..]]), [TOO_BIG]);
         // Before the last byte of the header, the length is unknown.
-        let mut session = Session::new();
+        let mut decoder = Decoder::new();
         let (most, last) = wire.split_at(wire.len() - 1);
-        assert_eq!(feed(&mut session, &limits, most), []);
-        assert_eq!(feed(&mut session, &limits, last), [TOO_BIG]);
+        assert_eq!(feed(&mut decoder, &limits, most), []);
+        assert_eq!(feed(&mut decoder, &limits, last), [TOO_BIG]);
     }
 }
 
@@ -181,9 +181,9 @@ fn endless_empty_fragments_are_rejected() {
 /// Limits are an argument of each feed, so a driver can tighten them on an open connection.
 #[test]
 fn the_limits_of_the_current_feed_apply() {
-    let mut session = Session::new();
+    let mut decoder = Decoder::new();
     let start = frame(BINARY, &filler(50));
-    assert_eq!(feed(&mut session, &limits(100, 1024), &start), []);
+    assert_eq!(feed(&mut decoder, &limits(100, 1024), &start), []);
     let end = frame(FIN | CONTINUE, b"x");
-    assert_eq!(feed(&mut session, &limits(20, 1024), &end), [TOO_BIG]);
+    assert_eq!(feed(&mut decoder, &limits(20, 1024), &end), [TOO_BIG]);
 }

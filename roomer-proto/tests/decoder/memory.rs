@@ -1,8 +1,8 @@
-//! Memory of a session: it follows the received bytes, not the announced length, and an idle
-//! session owns none.
+//! Memory of a decoder: it follows the received bytes, not the announced length, and an idle
+//! decoder owns none.
 
 use proptest::prelude::*;
-use roomer_proto::websocket::{Limits, Session};
+use roomer_proto::websocket::{Decoder, Limits};
 
 use crate::streams::{any_stream, chunk_sizes, chunks, large, small};
 use crate::wire::*;
@@ -14,17 +14,17 @@ fn allowance(bytes: usize) -> usize {
 
 #[test]
 fn a_new_session_holds_nothing() {
-    assert_eq!(Session::new().held(), 0);
+    assert_eq!(Decoder::new().held(), 0);
 }
 
 #[test]
 fn nothing_is_held_between_messages() {
     for stream in [small(), large()] {
-        let (limits, mut session) = (Limits::default(), Session::new());
+        let (limits, mut decoder) = (Limits::default(), Decoder::new());
         for (at, byte) in stream.wire.chunks(1).enumerate() {
-            feed(&mut session, &limits, byte);
+            feed(&mut decoder, &limits, byte);
             if stream.rests.contains(&(at + 1)) {
-                assert_eq!(session.held(), 0, "after byte {at}");
+                assert_eq!(decoder.held(), 0, "after byte {at}");
             }
         }
     }
@@ -32,12 +32,12 @@ fn nothing_is_held_between_messages() {
 
 #[test]
 fn an_unfinished_frame_is_held() {
-    let (limits, mut session) = (Limits::default(), Session::new());
+    let (limits, mut decoder) = (Limits::default(), Decoder::new());
     let wire = frame(FIN | BINARY, &filler(1000));
-    feed(&mut session, &limits, &wire[..600]);
-    assert!((600..=allowance(600)).contains(&session.held()));
-    feed(&mut session, &limits, &wire[600..]);
-    assert_eq!(session.held(), 0);
+    feed(&mut decoder, &limits, &wire[..600]);
+    assert!((600..=allowance(600)).contains(&decoder.held()));
+    feed(&mut decoder, &limits, &wire[600..]);
+    assert_eq!(decoder.held(), 0);
 }
 
 #[test]
@@ -45,14 +45,14 @@ fn an_announced_frame_takes_memory_for_received_bytes_only() {
     let limits = Limits::default();
     let announced = header(FIN | BINARY, 16 << 20, KEY);
     for step in [1, 7, 1000, 65_536] {
-        let mut session = Session::new();
-        feed(&mut session, &limits, &announced);
-        assert!(session.held() <= allowance(announced.len()));
+        let mut decoder = Decoder::new();
+        feed(&mut decoder, &limits, &announced);
+        assert!(decoder.held() <= allowance(announced.len()));
         let mut came = announced.len();
         for _ in 0..300 {
-            feed(&mut session, &limits, &vec![0; step]);
+            feed(&mut decoder, &limits, &vec![0; step]);
             came += step;
-            assert!(session.held() <= allowance(came), "{came} came");
+            assert!(decoder.held() <= allowance(came), "{came} came");
         }
     }
 }
@@ -61,59 +61,59 @@ fn an_announced_frame_takes_memory_for_received_bytes_only() {
 fn a_whole_frame_is_held_once() {
     // The largest frame, and one whose chunks never quite fill a buffer after it has doubled.
     for (size, first, step) in [(16 << 20, 0, 65_536), (1_000_003, 1000, 50_001)] {
-        let (limits, mut session) = (Limits::default(), Session::new());
+        let (limits, mut decoder) = (Limits::default(), Decoder::new());
         let wire = frame(FIN | BINARY, &vec![1; size]);
-        feed(&mut session, &limits, &wire[..first]);
+        feed(&mut decoder, &limits, &wire[..first]);
         for chunk in wire[first..wire.len() - 1].chunks(step) {
-            feed(&mut session, &limits, chunk);
+            feed(&mut decoder, &limits, chunk);
             // Doubling stops at the length of the frame.
-            assert!(session.held() <= wire.len(), "{} for {size}", session.held());
+            assert!(decoder.held() <= wire.len(), "{} for {size}", decoder.held());
         }
-        assert_eq!(feed(&mut session, &limits, &wire[wire.len() - 1..]).len(), 1);
-        assert_eq!(session.held(), 0);
+        assert_eq!(feed(&mut decoder, &limits, &wire[wire.len() - 1..]).len(), 1);
+        assert_eq!(decoder.held(), 0);
     }
 }
 
 #[test]
 fn unfinished_bytes_are_reported() {
-    let mut session = Session::new();
+    let mut decoder = Decoder::new();
     let limits = Limits::default();
     let whole = frame(FIN | BINARY, b"whole");
     let begun = frame(BINARY, &filler(100));
-    feed(&mut session, &limits, &[&whole[..], &begun[..]].concat());
-    assert_eq!(session.unfinished(), 100);
+    feed(&mut decoder, &limits, &[&whole[..], &begun[..]].concat());
+    assert_eq!(decoder.unfinished(), 100);
     let next = frame(FIN | CONTINUE, &filler(50));
     let (front, back) = next.split_at(20);
-    feed(&mut session, &limits, front);
-    assert_eq!(session.unfinished(), 120);
-    feed(&mut session, &limits, back);
-    feed(&mut session, &limits, &[]);
-    assert_eq!(session.unfinished(), 0);
-    // A close frame in two chunks ends the session.
+    feed(&mut decoder, &limits, front);
+    assert_eq!(decoder.unfinished(), 120);
+    feed(&mut decoder, &limits, back);
+    feed(&mut decoder, &limits, &[]);
+    assert_eq!(decoder.unfinished(), 0);
+    // A close frame in two chunks ends the decoder.
     let close = frame(FIN | CLOSE, b"");
-    feed(&mut session, &limits, &close[..3]);
-    assert_eq!(session.unfinished(), 3);
-    feed(&mut session, &limits, &close[3..]);
-    assert!(session.is_over());
-    assert_eq!(session.unfinished(), 0);
+    feed(&mut decoder, &limits, &close[..3]);
+    assert_eq!(decoder.unfinished(), 3);
+    feed(&mut decoder, &limits, &close[3..]);
+    assert!(decoder.is_over());
+    assert_eq!(decoder.unfinished(), 0);
 }
 
 #[test]
 fn fragments_take_memory_for_received_bytes_only() {
     for size in [0, 1, 100, 5000] {
-        let (limits, mut session) = (Limits::default(), Session::new());
+        let (limits, mut decoder) = (Limits::default(), Decoder::new());
         let mut came = 0;
         for index in 0..500 {
             let opcode = if index == 0 { BINARY } else { CONTINUE };
             for piece in frame(opcode, &filler(size)).chunks(64) {
-                feed(&mut session, &limits, piece);
+                feed(&mut decoder, &limits, piece);
                 came += piece.len();
-                assert!(session.held() <= allowance(came), "{came} came");
+                assert!(decoder.held() <= allowance(came), "{came} came");
             }
         }
         let last = frame(FIN | CONTINUE, b"");
-        assert_eq!(feed(&mut session, &limits, &last).len(), 1);
-        assert_eq!(session.held(), 0);
+        assert_eq!(feed(&mut decoder, &limits, &last).len(), 1);
+        assert_eq!(decoder.held(), 0);
     }
 }
 
@@ -121,18 +121,18 @@ fn fragments_take_memory_for_received_bytes_only() {
 #[test]
 fn a_lagging_driver_takes_memory_for_its_backlog_only() {
     for backlog in 1..=4 {
-        let (limits, mut session) = (Limits::default(), Session::new());
+        let (limits, mut decoder) = (Limits::default(), Decoder::new());
         let wire = frame(FIN | BINARY, &filler(1000));
-        drop(session.feed(&limits, &mut wire.repeat(backlog)));
+        drop(decoder.feed(&limits, &mut wire.repeat(backlog)));
         for _ in 0..1000 {
             let mut chunk = wire.clone();
-            let mut feed = session.feed(&limits, &mut chunk);
+            let mut feed = decoder.feed(&limits, &mut chunk);
             assert_eq!(draw(&mut feed), Some(binary(&filler(1000))));
             drop(feed);
             assert!(
-                session.held() <= allowance((backlog + 1) * wire.len()),
+                decoder.held() <= allowance((backlog + 1) * wire.len()),
                 "{backlog} messages behind, {} bytes held",
-                session.held()
+                decoder.held()
             );
         }
     }
@@ -143,31 +143,31 @@ fn the_end_of_a_session_frees_all_memory() {
     let endings =
         [frame(CLOSE, b""), frame(CLOSE, b"x"), frame(FIN | TEXT, b""), vec![FIN | BINARY, 0]];
     for ending in endings {
-        let (limits, mut session) = (Limits::default(), Session::new());
-        feed(&mut session, &limits, &frame(BINARY, &filler(5000)));
-        assert!(session.held() >= 5000);
+        let (limits, mut decoder) = (Limits::default(), Decoder::new());
+        feed(&mut decoder, &limits, &frame(BINARY, &filler(5000)));
+        assert!(decoder.held() >= 5000);
         // Byte by byte, so that the last frame is buffered too.
         let seen: Vec<Seen> =
-            ending.chunks(1).flat_map(|byte| feed(&mut session, &limits, byte)).collect();
+            ending.chunks(1).flat_map(|byte| feed(&mut decoder, &limits, byte)).collect();
         assert_eq!(seen.len(), 1, "{ending:?}");
-        assert!(session.is_over());
-        assert_eq!(session.held(), 0);
-        feed(&mut session, &limits, &filler(5000));
-        assert_eq!(session.held(), 0);
+        assert!(decoder.is_over());
+        assert_eq!(decoder.held(), 0);
+        feed(&mut decoder, &limits, &filler(5000));
+        assert_eq!(decoder.held(), 0);
     }
 }
 
 proptest! {
     #[test]
     fn no_stream_costs_more_than_its_bytes(stream in any_stream(), sizes in chunk_sizes()) {
-        let (limits, mut session) = (Limits::default(), Session::new());
+        let (limits, mut decoder) = (Limits::default(), Decoder::new());
         let (mut came, mut rested) = (0, 0);
         for chunk in chunks(&stream.wire, &sizes) {
-            feed(&mut session, &limits, chunk);
+            feed(&mut decoder, &limits, chunk);
             came += chunk.len();
             rested = stream.rests.iter().copied().rfind(|rest| *rest <= came).unwrap_or(rested);
             // Bytes before the end of the last complete message no longer count.
-            prop_assert!(session.held() <= allowance(came - rested));
+            prop_assert!(decoder.held() <= allowance(came - rested));
         }
     }
 }

@@ -27,8 +27,8 @@ pub enum Event<'a> {
         /// The unmasked content of the message.
         data: &'a [u8],
     },
-    /// A compressed message, reassembled from its fragments. Reported only by a session that
-    /// [accepts compressed messages](Session::take_compressed).
+    /// A compressed message, reassembled from its fragments. Reported only by a decoder that
+    /// [accepts compressed messages](Decoder::accept_compressed).
     Compressed {
         /// The kind of the message.
         kind: Kind,
@@ -52,45 +52,45 @@ pub enum Event<'a> {
 /// The receiving side of one connection. With `CLIENT`, it is that of a client, whose peer does
 /// not mask its frames (RFC 6455 section 5.1).
 #[derive(Debug, Default)]
-pub struct Session<const CLIENT: bool = false> {
+pub struct Decoder<const CLIENT: bool = false> {
     /// `None` between messages, and therefore on idle connections.
     unfinished: Option<Box<Unfinished>>,
-    takes_compressed: bool,
+    accepts_compressed: bool,
     /// True from the first frame of a compressed message until its event is reported.
     is_compressed: bool,
     is_over: bool,
     is_closed: bool,
 }
 
-impl Session {
-    /// Creates a server-side session.
+impl Decoder {
+    /// Creates a server-side decoder.
     #[must_use]
     pub fn new() -> Self {
-        Session::default()
+        Decoder::default()
     }
 }
 
-impl Session<true> {
-    /// Creates a client-side session.
+impl Decoder<true> {
+    /// Creates a client-side decoder.
     #[must_use]
     pub fn client() -> Self {
-        Session::default()
+        Decoder::default()
     }
 }
 
-impl<const CLIENT: bool> Session<CLIENT> {
-    /// Feeds a chunk of bytes to the session. Payloads are unmasked in place, so the contents
+impl<const CLIENT: bool> Decoder<CLIENT> {
+    /// Feeds a chunk of bytes to the decoder. Payloads are unmasked in place, so the contents
     /// of the chunk are unspecified afterwards.
     ///
     /// Take events from the [`Feed`] until it returns `None`. If the feed is dropped earlier,
     /// the rest of the chunk is kept for the next feed.
     pub fn feed<'s>(&'s mut self, limits: &'s Limits, chunk: &'s mut [u8]) -> Feed<'s, CLIENT> {
-        Feed { session: self, limits, chunk, at: 0 }
+        Feed { decoder: self, limits, chunk, at: 0 }
     }
 
     /// Accepts compressed messages from now on, after permessage-deflate was negotiated (RFC 7692).
-    pub fn take_compressed(&mut self) {
-        self.takes_compressed = true;
+    pub fn accept_compressed(&mut self) {
+        self.accepts_compressed = true;
     }
 
     /// Returns the number of bytes allocated for incomplete frames and messages.
@@ -119,10 +119,10 @@ impl<const CLIENT: bool> Session<CLIENT> {
     }
 }
 
-/// The events of one chunk. See [`Session::feed`].
+/// The events of one chunk. See [`Decoder::feed`].
 #[derive(Debug)]
 pub struct Feed<'s, const CLIENT: bool = false> {
-    session: &'s mut Session<CLIENT>,
+    decoder: &'s mut Decoder<CLIENT>,
     limits: &'s Limits,
     chunk: &'s mut [u8],
     /// The number of bytes of the chunk that have been consumed.
@@ -146,29 +146,29 @@ enum Location {
 }
 
 impl<const CLIENT: bool> Feed<'_, CLIENT> {
-    /// Returns the next event, or `None` if more bytes are needed or the session is over. After
-    /// an error, which reports a violation by the peer, the session is over.
+    /// Returns the next event, or `None` if more bytes are needed or the decoder is over. After
+    /// an error, which reports a violation by the peer, the decoder is over.
     // Not an `Iterator`, because events borrow from the feed.
     #[allow(clippy::should_implement_trait)]
     pub fn next(&mut self) -> Option<Result<Event<'_>, Violation>> {
-        self.session.release_consumed();
-        if self.session.is_over {
+        self.decoder.release_consumed();
+        if self.decoder.is_over {
             return None;
         }
         let (kind, location) = match self.step() {
             Ok(found) => found?,
             Err(violation) => {
-                self.session.is_over = true;
+                self.decoder.is_over = true;
                 // Framing may be lost, so nothing after a violation is parsed (RFC 6455 section 7.1.7).
                 return Some(Err(violation));
             }
         };
         if let FrameKind::Close(_) = kind {
-            (self.session.is_over, self.session.is_closed) = (true, true);
+            (self.decoder.is_over, self.decoder.is_closed) = (true, true);
         }
         // Control frames may be interleaved with the fragments of a compressed message.
         let is_message = matches!(kind, FrameKind::Message(_));
-        let is_compressed = is_message && core::mem::take(&mut self.session.is_compressed);
+        let is_compressed = is_message && core::mem::take(&mut self.decoder.is_compressed);
         let data = self.bytes(&location);
         Some(Ok(match kind {
             FrameKind::Message(kind) if is_compressed => Event::Compressed { kind, data },
@@ -184,7 +184,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
 
     /// Returns the bytes at `location`.
     fn bytes(&self, location: &Location) -> &[u8] {
-        let unfinished = self.session.unfinished.as_deref();
+        let unfinished = self.decoder.unfinished.as_deref();
         match location {
             Location::Chunk(range) => &self.chunk[range.clone()],
             Location::Buffer(range) => unfinished.map_or(&[], |all| &all.buffer[range.clone()]),
@@ -206,7 +206,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
 
     /// Returns the next complete frame, unmasked; `None` if it is incomplete.
     fn next_frame(&mut self) -> Result<Option<(FrameHeader, Location)>, Violation> {
-        if self.session.rest().is_empty() {
+        if self.decoder.rest().is_empty() {
             // The common case is parsing in place. An incomplete frame stays in the chunk, and
             // is buffered when the feed is dropped.
             let rest = &mut self.chunk[self.at..];
@@ -218,7 +218,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             };
             // Check this before using the lengths: `payload_len` may be truncated if it exceeds the
             // limit.
-            self.session.admit(&head, self.limits)?;
+            self.decoder.admit(&head, self.limits)?;
             let end = head.header_len + head.payload_len;
             let Some(payload) = rest.get_mut(head.header_len..end) else {
                 return Ok(None);
@@ -235,15 +235,15 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
         if !self.fill_buffer(header_len) {
             return Ok(None);
         }
-        let Some(head) = FrameHead::parse(self.session.rest())? else {
+        let Some(head) = FrameHead::parse(self.decoder.rest())? else {
             return Ok(None);
         };
         // Check it before buffering the payload, so that an announced length costs no memory.
-        self.session.admit(&head, self.limits)?;
+        self.decoder.admit(&head, self.limits)?;
         if !self.fill_buffer(|_| head.frame_len()) {
             return Ok(None);
         }
-        let Unfinished { buffer, consumed, .. } = self.session.unfinished_mut();
+        let Unfinished { buffer, consumed, .. } = self.decoder.unfinished_mut();
         let start = *consumed + head.header_len;
         let end = start + head.payload_len;
         unmask(&mut buffer[start..end], head.key);
@@ -255,9 +255,9 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
     /// which is evaluated again after each step. Returns false if the chunk has too few bytes.
     fn fill_buffer(&mut self, needed: impl Fn(&[u8]) -> usize) -> bool {
         loop {
-            let session = &mut *self.session;
-            let needed = needed(session.rest());
-            let available = session.rest().len();
+            let decoder = &mut *self.decoder;
+            let needed = needed(decoder.rest());
+            let available = decoder.rest().len();
             if available >= needed {
                 return true;
             }
@@ -267,7 +267,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             }
             // Take nothing beyond this frame, so that the frames after it are parsed in place.
             let more = &rest[..rest.len().min(needed - available)];
-            session.unfinished_mut().push(more, needed);
+            decoder.unfinished_mut().push(more, needed);
             self.at += more.len();
         }
     }
@@ -291,7 +291,7 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             // An unfragmented message: `admit` rejects it within a fragmented one.
             OpCode::Data(Data::Text) if header.is_final => {
                 // Compressed text is validated after inflating.
-                if !self.session.is_compressed
+                if !self.decoder.is_compressed
                     && core::str::from_utf8(self.bytes(&location)).is_err()
                 {
                     return Err(Violation::invalid_payload("text is not UTF-8"));
@@ -304,8 +304,8 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             OpCode::Data(opcode) => {
                 // This is unused for continuations, whose message already has a kind.
                 let kind = if opcode == Data::Text { Kind::Text } else { Kind::Binary };
-                let is_compressed = self.session.is_compressed;
-                let Unfinished { buffer, message, .. } = self.session.unfinished_mut();
+                let is_compressed = self.decoder.is_compressed;
+                let Unfinished { buffer, message, .. } = self.decoder.unfinished_mut();
                 let data = match &location {
                     Location::Chunk(range) => &self.chunk[range.clone()],
                     Location::Buffer(range) => &buffer[range.clone()],
@@ -323,22 +323,22 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
 
 impl<const CLIENT: bool> Drop for Feed<'_, CLIENT> {
     fn drop(&mut self) {
-        self.session.release_consumed();
+        self.decoder.release_consumed();
         // RFC 6455 section 1.4: anything after a close frame is discarded.
-        if self.session.is_over {
-            self.session.unfinished = None;
+        if self.decoder.is_over {
+            self.decoder.unfinished = None;
             return;
         }
         let rest = &self.chunk[self.at..];
         if !rest.is_empty() {
             // Without a frame length: if the feed was dropped early, the rest may contain
             // several frames.
-            self.session.unfinished_mut().push(rest, 0);
+            self.decoder.unfinished_mut().push(rest, 0);
         }
     }
 }
 
-impl<const CLIENT: bool> Session<CLIENT> {
+impl<const CLIENT: bool> Decoder<CLIENT> {
     /// Returns the buffered bytes that have not been consumed.
     #[inline]
     fn rest(&self) -> &[u8] {
@@ -357,7 +357,7 @@ impl<const CLIENT: bool> Session<CLIENT> {
 
     /// Checks a frame's header against the rules and limits, before its payload is received.
     fn admit(&mut self, head: &FrameHead, limits: &Limits) -> Result<(), Violation> {
-        head.check(CLIENT, self.takes_compressed)?;
+        head.check(CLIENT, self.accepts_compressed)?;
         // Control frames may be interleaved with fragments (section 5.4), and have their own limit.
         let OpCode::Data(opcode) = head.header.opcode else {
             return Ok(());

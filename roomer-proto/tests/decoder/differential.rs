@@ -1,4 +1,4 @@
-//! Compares the session with tungstenite's server side on the same streams.
+//! Compares the decoder with tungstenite's server side on the same streams.
 
 use std::io::{self, Read, Write};
 
@@ -80,7 +80,7 @@ fn tungstenite<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Seen>, End, V
     }
 }
 
-/// Returns the events, the final state and the violation of this crate's session.
+/// Returns the events, the final state and the violation of this crate's decoder.
 fn ours(wire: &[u8]) -> (Vec<Seen>, End, Option<&'static str>) {
     // tungstenite does not limit fragments
     let limits = limits(16 << 20, u32::MAX);

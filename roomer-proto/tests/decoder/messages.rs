@@ -1,6 +1,6 @@
 //! Messages of conforming clients.
 
-use roomer_proto::websocket::{Event, Limits, Session};
+use roomer_proto::websocket::{Decoder, Event, Limits};
 
 use crate::wire::*;
 
@@ -111,8 +111,8 @@ fn every_mask_is_removed() {
 fn a_message_whole_in_the_chunk_is_borrowed_from_it() {
     let mut chunk = [frame(FIN | BINARY, b"one"), frame(FIN | TEXT, b"two")].concat();
     let within = chunk.as_ptr_range();
-    let (limits, mut session) = (Limits::default(), Session::new());
-    let mut feed = session.feed(&limits, &mut chunk);
+    let (limits, mut decoder) = (Limits::default(), Decoder::new());
+    let mut feed = decoder.feed(&limits, &mut chunk);
     for expected in [b"one", b"two"] {
         let Some(Ok(Event::Message { data, .. })) = feed.next() else {
             panic!("a message is there");

@@ -1,6 +1,6 @@
 //! The protocol violations of PROTOCOL section 3, each with its close code.
 
-use roomer_proto::websocket::{Limits, Session};
+use roomer_proto::websocket::{Decoder, Limits};
 
 use crate::wire::*;
 
@@ -10,13 +10,13 @@ fn refused_after(before: &[Seen], wire: &[u8], code: u16, reason: &'static str) 
     let mut expected = before.to_vec();
     expected.push(Seen::Refused(code, reason));
     let behind = frame(FIN | BINARY, b"behind");
-    let (limits, mut session) = (Limits::default(), Session::new());
+    let (limits, mut decoder) = (Limits::default(), Decoder::new());
 
-    let seen = feed(&mut session, &limits, &[wire, &behind].concat());
+    let seen = feed(&mut decoder, &limits, &[wire, &behind].concat());
     assert_eq!(seen, expected, "{}", wire.escape_ascii());
-    assert!(session.is_over());
-    assert_eq!(feed(&mut session, &limits, &behind), []);
-    assert_eq!(session.held(), 0);
+    assert!(decoder.is_over());
+    assert_eq!(feed(&mut decoder, &limits, &behind), []);
+    assert_eq!(decoder.held(), 0);
 }
 
 fn refused(wire: &[u8], code: u16, reason: &'static str) {
@@ -193,8 +193,8 @@ fn control_frames_of_a_server_above_125_bytes() {
     for first in [CLOSE, PING, PONG] {
         for length in [[126, 0, 126], [126, 0, 2], [126, 255, 255]] {
             let mut wire = [&[first][..], &length[..]].concat();
-            let (limits, mut session) = (Limits::default(), Session::client());
-            let violation = session.feed(&limits, &mut wire).next().unwrap().unwrap_err();
+            let (limits, mut decoder) = (Limits::default(), Decoder::client());
+            let violation = decoder.feed(&limits, &mut wire).next().unwrap().unwrap_err();
             assert_eq!(violation.reason, "control frame is above 125 bytes");
         }
     }

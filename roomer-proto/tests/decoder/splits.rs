@@ -1,7 +1,7 @@
 //! A stream's events must not depend on how it is split into chunks.
 
 use proptest::prelude::*;
-use roomer_proto::websocket::{Limits, Session};
+use roomer_proto::websocket::{Decoder, Limits};
 
 use crate::streams::{any_stream, chunk_sizes, chunks, large, small, steps};
 use crate::wire::*;
@@ -70,19 +70,19 @@ fn the_rest_of_a_dropped_feed_comes_with_the_next() {
     let limits = Limits::default();
     for stream in [small(), large()] {
         for (drawn, size) in [(0, 50), (1, 1), (1, 40), (1, usize::MAX), (2, 1000)] {
-            let mut session = Session::new();
+            let mut decoder = Decoder::new();
             let mut seen = Vec::new();
             for chunk in stream.wire.chunks(size) {
                 let mut chunk = chunk.to_vec();
-                let mut feed = session.feed(&limits, &mut chunk);
+                let mut feed = decoder.feed(&limits, &mut chunk);
                 seen.extend((0..drawn).map_while(|_| draw(&mut feed)));
             }
             // Read the remaining events one at a time, without new bytes.
-            while let Some(event) = draw(&mut session.feed(&limits, &mut [])) {
+            while let Some(event) = draw(&mut decoder.feed(&limits, &mut [])) {
                 seen.push(event);
             }
             assert!(seen == stream.expected, "{drawn} drawn of {size} bytes");
-            assert_eq!(session.held(), 0);
+            assert_eq!(decoder.held(), 0);
         }
     }
 }
@@ -99,16 +99,16 @@ proptest! {
     fn in_random_cuts_and_drawn_at_random(
         stream in any_stream(), sizes in chunk_sizes(), draws in proptest::collection::vec(0..4usize, 1..9)
     ) {
-        let (limits, mut session) = (Limits::default(), Session::new());
+        let (limits, mut decoder) = (Limits::default(), Decoder::new());
         let mut seen = Vec::new();
         let mut draws = draws.iter().cycle();
         for chunk in chunks(&stream.wire, &sizes) {
             let mut chunk = chunk.to_vec();
-            let mut feed = session.feed(&limits, &mut chunk);
+            let mut feed = decoder.feed(&limits, &mut chunk);
             let drawn = draws.next().copied().unwrap_or_default();
             seen.extend((0..drawn).map_while(|_| draw(&mut feed)));
         }
-        seen.extend(feed(&mut session, &limits, &[]));
+        seen.extend(feed(&mut decoder, &limits, &[]));
         prop_assert_eq!(seen, stream.expected);
     }
 

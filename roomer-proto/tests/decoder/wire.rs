@@ -1,6 +1,6 @@
-//! Encoding of client frames, and a session's events in owned form.
+//! Encoding of client frames, and a decoder's events in owned form.
 
-use roomer_proto::websocket::{Event, Kind, Limits, Session};
+use roomer_proto::websocket::{Decoder, Event, Kind, Limits};
 
 pub(crate) const FIN: u8 = 0x80;
 pub(crate) const CONTINUE: u8 = 0;
@@ -106,9 +106,9 @@ pub(crate) fn draw(feed: &mut roomer_proto::websocket::Feed<'_>) -> Option<Seen>
 }
 
 /// Returns all events of one chunk.
-pub(crate) fn feed(session: &mut Session, limits: &Limits, chunk: &[u8]) -> Vec<Seen> {
+pub(crate) fn feed(decoder: &mut Decoder, limits: &Limits, chunk: &[u8]) -> Vec<Seen> {
     let mut chunk = chunk.to_vec();
-    let mut feed = session.feed(limits, &mut chunk);
+    let mut feed = decoder.feed(limits, &mut chunk);
     let mut seen = Vec::new();
     while let Some(event) = draw(&mut feed) {
         let over = matches!(seen.last(), Some(Seen::Close(..) | Seen::Refused(..)));
@@ -123,10 +123,10 @@ pub(crate) fn read_chunks<'a>(
     limits: &Limits,
     chunks: impl IntoIterator<Item = &'a [u8]>,
 ) -> Vec<Seen> {
-    let mut session = Session::new();
+    let mut decoder = Decoder::new();
     let mut seen = Vec::new();
     for chunk in chunks {
-        seen.extend(feed(&mut session, limits, chunk));
+        seen.extend(feed(&mut decoder, limits, chunk));
     }
     seen
 }
