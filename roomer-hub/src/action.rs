@@ -48,15 +48,15 @@ pub enum Action<'a> {
         /// The room's key, now stale.
         room: RoomKey,
     },
-    /// Send `join_ack` to a connection, with the members of the room, including the connection itself.
+    /// Send `join_ack` to a connection, with the room's members, including the connection itself.
     JoinAck {
         /// The connection that has joined.
         to: ConnKey,
-        /// The connection's id, which is the `src` of the packet.
+        /// The connection's id, sent as the packet's `src`.
         id: &'a str,
         /// The room's name.
         room: &'a str,
-        /// The list of members, which is the payload of the packet.
+        /// The member list, sent as the packet's payload.
         snapshot: Snapshot<'a>,
     },
     /// Send a packet to one connection.
@@ -109,30 +109,30 @@ pub enum Action<'a> {
         /// The packet to send.
         packet: PacketRef<'a>,
     },
-    /// The info of a connection was replaced ([`Tables::profile`]); peers must be informed.
+    /// A connection's info was replaced ([`Tables::profile`]); peers must be informed.
     InfoChanged {
         /// The connection with the new info.
         conn: ConnKey,
     },
-    /// A connection is away, or is back ([`Tables::is_away`]), which must be reported to peers.
+    /// A connection went away or came back ([`Tables::is_away`]); peers must be informed.
     AwayChanged {
         /// The connection.
         conn: ConnKey,
     },
-    /// Run the handler of an event. Its commands arrive as later inputs
+    /// Run an event's handler. Its commands arrive as later inputs
     /// ([`Input::Command`](crate::Input::Command)).
     Call {
-        /// The sender of the packet.
+        /// The packet's sender.
         conn: ConnKey,
         /// The handler to run.
         handler: HandlerKey,
         /// The client's packet, with `src` set.
         packet: PacketRef<'a>,
     },
-    /// Run the request handler of an event. Its answer arrives as a later input
+    /// Run an event's request handler. Its answer arrives as a later input
     /// ([`Command::Answer`](crate::Command::Answer)).
     Request {
-        /// The sender of the packet.
+        /// The packet's sender.
         conn: ConnKey,
         /// The handler to run.
         handler: HandlerKey,
@@ -141,7 +141,7 @@ pub enum Action<'a> {
     },
     /// A client has answered a server request ([`Command::Request`](crate::Command::Request)).
     Answered {
-        /// The number of the request.
+        /// The request's number.
         request: u64,
         /// True if the client answered with an error; the payload is then a
         /// [`Failure`](roomer_proto::extended::Failure).
@@ -151,7 +151,7 @@ pub enum Action<'a> {
     },
     /// A server request has failed without an answer.
     Unanswered {
-        /// The number of the request.
+        /// The request's number.
         request: u64,
         /// The reason: `gone`, `plain` or `busy`.
         code: ErrorCode,
@@ -161,7 +161,7 @@ pub enum Action<'a> {
     /// with the same packet. Until then, the driver must not pass further packets of this
     /// connection to the hub, so that their order is preserved.
     Authorize {
-        /// The sender of the packet.
+        /// The packet's sender.
         conn: ConnKey,
         /// The permission that the sender needs.
         permission: Permission,
@@ -180,8 +180,8 @@ pub enum Action<'a> {
     },
 }
 
-/// The actions of one input, in order. They borrow the hub, so the compiler enforces that they
-/// are consumed before the next input.
+/// The actions caused by one input, in order. They borrow the hub, so the compiler enforces that
+/// they are consumed before the next input.
 #[must_use = "the hub relies on its actions being carried out"]
 #[derive(Debug)]
 pub struct Actions<'a> {
@@ -223,7 +223,7 @@ impl<'a> Actions<'a> {
         self.local_broadcast(room, audience, packet)
     }
 
-    /// Returns the action that sends a packet to the members of a room on this node.
+    /// Returns the action that sends a packet to a room's members on this node.
     pub(crate) fn local_broadcast(
         &self,
         room: RoomKey,
@@ -242,7 +242,7 @@ impl<'a> Actions<'a> {
         }
     }
 
-    /// Returns the action that sends a packet to the members of a room on all nodes.
+    /// Returns the action that sends a packet to a room's members on all nodes.
     fn broadcast(
         &self,
         key: RoomKey,
@@ -329,7 +329,7 @@ impl<'a> Iterator for Actions<'a> {
             Record::Call(handler) => Action::Call { conn, handler, packet },
             Record::Authorize(permission) => Action::Authorize { conn, permission, packet },
             Record::Close(code) => {
-                // The reason of the command, which `command` has stored in the payload.
+                // The command's reason, which `command` stored in the payload.
                 let reason = std::str::from_utf8(packet.payload).unwrap_or_default();
                 Action::Close { conn, code, reason }
             }

@@ -19,6 +19,7 @@ impl Tables {
     /// Checks that the tables are consistent: every id, name, seat and member refers to its
     /// counterpart and back, no room is empty, each room's snapshot lists its members, and no
     /// list has much more capacity than it needs. Takes time linear in the size of the tables.
+    ///
     /// # Errors
     ///
     /// A description of the first inconsistency, which is a bug in the hub.
@@ -118,7 +119,7 @@ impl Tables {
         }
     }
 
-    /// Checks the guests and peers of a room.
+    /// Checks a room's guests and peers.
     fn audit_room_guests(&self, name: &str, room: &RoomGuests) -> Result<(), String> {
         let guests = room.members();
         let of = |entry: &RoomGuest| self.guest_tables.guests.get(entry.guest);

@@ -1,6 +1,6 @@
-//! Members that are away: they have lost their sockets, and may return to their sessions.
+//! Members that are away: their clients have lost their sockets, but may resume their sessions.
 //!
-//! Only rooms that a pattern names announce it, and only to extended members.
+//! Only rooms that match a pattern announce this, and only to extended members.
 
 use roomer_proto::{ConnId, PacketRef};
 
@@ -13,15 +13,15 @@ use crate::room::Room;
 use crate::tables::Tables;
 
 impl Hub {
-    /// Lets the extended members of rooms that are created from now on know which others are away
-    /// ([`Input::Away`](crate::Input::Away)). `pattern` is a room's name, or a prefix of names followed
-    /// by `*`. It has no effect on rooms without [full presence](Presence::Full), which do not show
-    /// others.
+    /// Makes rooms created from now on that match `pattern` notify their extended members when
+    /// others go away or come back ([`Input::Away`](crate::Input::Away)). `pattern` is a room's
+    /// name, or a prefix followed by `*`. It has no effect on rooms without [full
+    /// presence](Presence::Full), which do not show other members.
     pub fn announce_away(&mut self, pattern: &str) {
         self.tables.away_rooms.push(RoomPattern::new(pattern));
     }
 
-    /// Returns true if [`announce_away`](Self::announce_away) was called. Otherwise
+    /// Returns true if [`announce_away`](Self::announce_away) was called. Otherwise,
     /// [`Input::Away`](crate::Input::Away) has no effect.
     #[must_use]
     pub fn announces_away(&self) -> bool {
@@ -47,11 +47,11 @@ impl Hub {
             if !room.announces_away || others == 0 {
                 continue;
             }
-            // One text for all rooms: there may be a thousand.
+            // Share one text between all rooms; there may be a thousand.
             let text = *text.get_or_insert_with(|| {
                 self.output.add_text(|out| write_change(is_away, &entry.id, out))
             });
-            // As with its join and leave, the connection itself is left out.
+            // As with its join and leave, the connection itself is not notified.
             let kind = NoticeKind::Membership;
             let record = RareRecord::Members { room: seat.room, text, kind };
             self.output.records.push(Record::Rare(record));
@@ -78,7 +78,7 @@ impl Hub {
             if !room.announces_away || room.extended_members() == 0 {
                 continue;
             }
-            // Use one text for all rooms, as for a connection.
+            // Share one text between all rooms, as for a connection.
             let text = *text
                 .get_or_insert_with(|| self.output.add_text(|out| write_change(is_away, &id, out)));
             let kind = NoticeKind::Membership;
@@ -87,7 +87,7 @@ impl Hub {
         }
     }
 
-    /// Completes the `join_ack` of an extended client in a room that announces who is away.
+    /// Completes an extended client's `join_ack`, in a room that announces who is away.
     #[cold]
     #[inline(never)]
     pub(crate) fn write_ack_end(&mut self, conn: ConnKey, key: RoomKey) {
@@ -96,7 +96,7 @@ impl Hub {
         end.push(b']');
         tables.write_away(conn, &tables.rooms[key], end);
         let histories = tables.histories.as_ref().filter(|_| tables.rooms[key].remembers);
-        // Its bracket precedes the ids.
+        // The bracket was already written, before the ids.
         let position = histories.and_then(|histories| histories.ack_end.strip_prefix(']'));
         end.extend_from_slice(position.unwrap_or("}").as_bytes());
     }
@@ -110,34 +110,33 @@ impl Tables {
         self.conns.get(conn).is_some_and(|conn| conn.is_away)
     }
 
-    /// Returns the ids of the connections that are away. The order has no meaning, but is reproducible.
+    /// Returns the ids of the connections that are away, in an unspecified but reproducible order.
     pub(crate) fn away(&self) -> impl Iterator<Item = ConnId> {
-        // A hub whose rooms do not announce it has none, and need not visit its connections.
+        // If no room announces it, no connection is marked as away, so skip the scan.
         let conns = (!self.away_rooms.is_empty()).then(|| self.conns.values());
         conns.into_iter().flatten().filter(|conn| conn.is_away).map(|conn| conn.id)
     }
 
-    /// Returns the ids of a peer's guests that are away. The order has no meaning, but is
-    /// reproducible.
+    /// Returns the ids of a peer's guests that are away, in an unspecified but reproducible order.
     pub(crate) fn guests_away(&self, peer: PeerKey) -> impl Iterator<Item = ConnId> {
         let guests = self.guest_tables.guests.values();
         guests.filter(move |guest| guest.peer == peer && guest.is_away).map(|guest| guest.id())
     }
 
-    /// Returns true if a room of this name announces who is away.
+    /// Returns true if a room with this name and presence announces who is away.
     pub(crate) fn has_away(&self, name: &str, presence: Presence) -> bool {
         presence == Presence::Full && self.away_rooms.iter().any(|pattern| pattern.matches(name))
     }
 
-    /// Appends the part of a `join_ack` about the members that are away. It leaves out the receiver,
-    /// which is not away when it gets this.
+    /// Appends the part of a `join_ack` that lists members who are away, except the receiver, which
+    /// is back once it reads this.
     fn write_away(&self, receiver: ConnKey, room: &Room, out: &mut Vec<u8>) {
         let conns = room.members().iter().filter(|conn| *conn != receiver);
         let conns = conns.map(|conn| &self.conns[conn]).filter(|conn| conn.is_away);
         let guests = room.guests().map_or(&[][..], RoomGuests::members).iter();
         let guests = guests.map(|entry| &self.guest_tables.guests[entry.guest]);
         let guests = guests.filter(|guest| guest.is_away).map(|guest| guest.id());
-        // A join notifies all members, so visiting each of them does not cost more.
+        // A join notifies all members anyway, so visiting each of them here costs no more.
         let mut begin = &b",\"away\":[\""[..];
         for id in conns.map(|conn| conn.id).chain(guests) {
             out.extend_from_slice(begin);
@@ -150,7 +149,7 @@ impl Tables {
     }
 }
 
-/// Appends the end of the notice that a member has joined, with what follows its entry.
+/// Completes a join notice after the new member's entry, and marks the member if it is away.
 pub(crate) fn end_joined(room: &Room, id: &ConnId, is_away: bool, out: &mut Vec<u8>) {
     out.push(b']');
     if is_away && room.announces_away {

@@ -1,4 +1,4 @@
-//! Executing commands of handlers and of the application.
+//! Executing commands from handlers and from the application.
 
 use roomer_proto::PacketRef;
 use roomer_proto::extended::Info;
@@ -9,7 +9,7 @@ use crate::keys::ConnKey;
 use crate::record::{Context, RareRecord, Record};
 
 impl Hub {
-    /// Executes a command, unless the connection that it names was removed.
+    /// Executes a command, unless the connection it names was removed.
     pub(crate) fn command<'a>(&mut self, command: Command<'a>) -> Context<'a> {
         let empty = PacketRef::default();
         match command {

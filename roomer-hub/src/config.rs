@@ -1,4 +1,4 @@
-//! The hub's configuration: rules, limits, and the properties of rooms.
+//! The hub's configuration: rules, limits, and room properties.
 
 use std::time::Duration;
 
@@ -27,8 +27,8 @@ pub struct Config {
     /// exceeds the 1,000 rooms that clients of the original are known to use.
     pub max_rooms: usize,
     /// True if a client's join requires the application's permission
-    /// ([`Action::Authorize`](crate::Action::Authorize)). Default `false`. Joins rejected by
-    /// another rule, repeated joins, and joins by the server are not authorized.
+    /// ([`Action::Authorize`](crate::Action::Authorize)). Default `false`. The application is not
+    /// asked about joins rejected by another rule, repeated joins, or joins by the server.
     pub authorize_join: bool,
     /// True if a client's message to a room requires the application's permission. Default `false`.
     pub authorize_publish: bool,
@@ -37,23 +37,25 @@ pub struct Config {
     /// True if a client may set its own info with the application's permission. Default
     /// `false`: only the application can set it.
     pub authorize_info: bool,
-    /// The maximum length of the info that a client sets, in bytes of JSON. Default 1,024. The
-    /// info is sent to each member of its rooms, in every list of members.
+    /// The maximum length of info that a client sets, in bytes of JSON. Default 1,024. Every member
+    /// list sent to the members of the client's rooms includes the info.
     pub max_info: usize,
-    /// The rate at which a client may set its info; above it, the info is rejected. Default:
-    /// one per second, with bursts of 16, since each change is sent to all extended members of
-    /// all its rooms. `None`: unlimited.
+    /// The rate at which a client may set its info. Excess changes are rejected. Default: one per
+    /// second, with bursts of 16, since each change is sent to all extended members of all its
+    /// rooms. `None`: unlimited.
     pub info_rate: Option<Rate>,
     /// The maximum total size of all rooms' histories in bytes
     /// ([`Hub::remember`](crate::Hub::remember)). Default 64 MiB. Above it, histories of rooms
-    /// without members are discarded, and a room that receives a message discards its oldest ones.
+    /// without members are discarded first, then the oldest messages in the room that has just
+    /// received one.
     pub max_history: usize,
-    /// The rate at which a client may request missed messages when it joins rooms with history; above
-    /// it, its joins are ordinary ones. Default: one per second, with bursts of 16. `None`: unlimited.
+    /// The rate at which a client may request missed messages when it joins rooms with history.
+    /// Excess requests are ignored, but the joins succeed. Default: one per second, with bursts of
+    /// 16. `None`: unlimited.
     pub recall_rate: Option<Rate>,
-    /// The epoch of the first history of a room, of which the low 52 bits are used. Should be
-    /// random, so that a client of an earlier server process does not mistake the history for one
-    /// that it knows. Default 0.
+    /// The epoch of the first history, from which later ones count up. Only the low 52 bits are
+    /// used. Should be random, so that a client of an earlier server process does not mistake the
+    /// history for one that it knows. Default 0.
     pub first_epoch: u64,
     /// True if direct messages are delivered only between connections that share a room.
     /// Default `false`: a client can send to any id that it knows. `root` does not count,
@@ -65,19 +67,19 @@ pub struct Config {
     /// clients together may have 16 times as many to one client. Default 64. A request between
     /// clients that is older than a minute is dropped to make room for a new one.
     pub max_requests: usize,
-    /// The rate of packets per connection. Default `None`: unlimited. A packet above the rate
-    /// is dropped, and its connection is closed with code 1008 and the reason `rate`.
+    /// The packet rate per connection. Default `None`: unlimited. A packet above the rate is
+    /// dropped, and its connection is closed with code 1008 and the reason `rate`.
     pub message_rate: Option<Rate>,
-    /// The rate of bytes per connection, counting packets without frame headers. Default
-    /// `None`: unlimited. A packet larger than the burst is never accepted.
+    /// The byte rate per connection, counting packets without frame headers. Default `None`:
+    /// unlimited. A packet larger than the burst is never accepted.
     pub byte_rate: Option<Rate>,
-    /// The rate of joins per connection, including repeated ones, since each is answered with a
-    /// list of members. Default `None`: unlimited.
+    /// The join rate per connection, including repeated joins, since each is answered with a member
+    /// list. Default `None`: unlimited.
     pub join_rate: Option<Rate>,
-    /// The rate of violations per connection, above which the connection is closed with code 1008
-    /// and the reason `too many violations`. Default: one per second, with bursts of 256. A client
-    /// that is removed from a room may have many messages for the room in flight and must not be
-    /// closed for those, unlike one that keeps sending after the notification. `None`: unlimited.
+    /// The violation rate per connection, above which the connection is closed with code 1008 and
+    /// the reason `too many violations`. Default: one per second, with bursts of 256. A client that
+    /// is removed from a room may have many messages for the room in flight and must not be closed
+    /// for those, unlike one that keeps sending after the notification. `None`: unlimited.
     ///
     /// A violation is a rejected packet that a client could have avoided: any of
     /// [`RejectedPackets`](crate::RejectedPackets), except direct messages to unknown ids,
@@ -167,7 +169,7 @@ pub enum Order {
     Room,
 }
 
-/// The history of a room: its latest messages, within each of these limits.
+/// Limits on a room's history, which keeps the latest messages that are within all of them.
 ///
 /// ```
 /// use std::time::Duration;
@@ -183,12 +185,13 @@ pub struct History {
     /// The maximum size in bytes, counting about 100 per message besides its event and payload.
     /// A message above this limit is not stored, and discards all earlier ones.
     pub bytes: usize,
-    /// The maximum age of a message, and of the whole history of a room without members.
+    /// The maximum age of a message. A history is also discarded once its room has had no members
+    /// for this long.
     pub age: Duration,
 }
 
 impl History {
-    /// Creates limits of `messages`, 64 KiB and 10 minutes.
+    /// Creates limits of `messages` messages, 64 KiB and 10 minutes.
     #[must_use]
     pub fn last(messages: usize) -> Self {
         History { messages, bytes: 64 * 1024, age: Duration::from_secs(600) }

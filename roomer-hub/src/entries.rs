@@ -14,7 +14,7 @@ const ENTRIES_PER_CHUNK: usize = 100;
 /// The full chunks of the text.
 #[derive(Debug, Default)]
 pub(crate) struct EntryChunks {
-    /// An empty chunk must be rebuilt.
+    /// A chunk is empty if it must be rebuilt.
     chunks: Vec<Bytes>,
 }
 
@@ -102,7 +102,7 @@ mod tests {
         let after = text(&mut kept, &entries);
         assert_eq!(before[0].as_ptr(), after[0].as_ptr());
         assert_ne!(before[1].as_ptr(), after[1].as_ptr());
-        // Shrinks across a chunk boundary and grows again, as when members leave and join.
+        // Shrink across a chunk boundary and grow again, as when members leave and join.
         for index in [249, 0, 150, 199, 198, 99] {
             while entries.len() > index + 1 && entries.len() > 190 {
                 kept.changed(index);

@@ -53,8 +53,8 @@ impl Hub {
             return self.send_error(conn, Some(dst), failure, Some(packet));
         }
         if self.tables.may_send_error(conn, now) {
-            // Send it before a rejected join's `leave_ack`, so that the client has the reason by
-            // then.
+            // Send it before a rejected join's `leave_ack`, so that the client receives the reason
+            // first.
             let leave_ack = self.output.records.pop_if(|last| matches!(last, Record::LeaveAck));
             self.send_error(conn, None, failure, Some(packet));
             self.output.records.extend(leave_ack);
@@ -103,7 +103,7 @@ impl Hub {
     }
 }
 
-/// Truncates a name, which is echoed in an error, to the accepted length.
+/// Truncates a name to at most `max` bytes, to echo it in an error.
 fn truncate(name: &str, max: usize) -> &str {
     &name[..name.floor_char_boundary(max)]
 }

@@ -1,4 +1,4 @@
-//! Unanswered requests of one extended connection, in both directions.
+//! Unanswered requests from and to one extended connection.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use roomer_proto::extended::Tag;
 use crate::keys::ConnKey;
 use crate::rate::Bucket;
 
-/// The minimum age at which a request may be dropped for a new one. Its requester has most likely
-/// stopped waiting, but does not notify the server of that.
+/// The minimum age at which a request may be dropped for a new one. By then, its requester has most
+/// likely stopped waiting, which it does not report to the server.
 const OLD_AGE: Duration = Duration::from_secs(60);
 
-/// Unanswered requests from and to one connection. Allocated only for connections that have some.
+/// Unanswered requests from and to one connection, allocated only if there are any.
 #[derive(Debug, Default)]
 pub(crate) struct Exchange {
     /// The client's requests to the server.
     pub(crate) calls: Vec<Tag>,
     /// The client's requests to other clients.
     pub(crate) asks: Vec<Ask>,
-    /// The local requesters of other clients' requests to this one, in the order of arrival. Each
-    /// request has its own entry.
+    /// The local clients with requests to this one, in the order of arrival, with one entry per
+    /// request.
     pub(crate) askers: Vec<ConnKey>,
     /// The numbers of the server's requests to this client.
     pub(crate) numbers: Vec<u64>,
-    /// The rate limit of errors, present once an error was sent.
+    /// The error rate limit, present once an error was sent.
     pub(crate) errors: Option<Bucket>,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Exchange {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ask {
     pub(crate) tag: Tag,
-    /// The id of the receiver, which may be on another node.
+    /// The receiver, which may be on another node.
     pub(crate) to: ConnId,
     pub(crate) asked_at: Duration,
 }

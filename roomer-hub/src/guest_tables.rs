@@ -1,6 +1,6 @@
 //! Tables of peers and their guests.
 //!
-//! A guest is a connection of another node, called the peer, that is in rooms of this node. It is
+//! A guest is a connection on another node, called the peer, that is in rooms on this node. It is
 //! stored like a connection: its seats and the rooms' guest lists refer to each other by index.
 
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ use crate::keys::{GuestKey, PeerKey};
 use crate::seats::Seats;
 use crate::slots::Slots;
 
-/// The peers and their guests. Empty, and without cost, if there are no peers.
+/// The peers and their guests. Empty, at no cost, without peers.
 #[derive(Debug, Default)]
 pub(crate) struct GuestTables {
     pub(crate) guests: Slots<GuestKey, Guest>,
@@ -69,7 +69,7 @@ impl GuestTables {
         let guest = self.guests.insert(Guest { id, peer, is_away: false, profile: None, seats });
         let guests = &self.guests;
         self.ids.insert_unique(key.hash_one(id), guest, |&other| key.hash_one(guests[other].id));
-        // Set separately, because this also adds the user to the index.
+        // `set_profile` also adds the user to the index.
         self.set_profile(key, guest, profile.filter(|profile| !profile.is_empty()));
         guest
     }

@@ -21,8 +21,8 @@ impl Hub {
         self.rejected_peer_inputs
     }
 
-    /// Handles an input that is rare or absent without a cluster, profiles or members that are away: one
-    /// about a peer, a connection that opens with a profile, or one whose client is away.
+    /// Handles inputs that are rare or absent without a cluster, profiles or away members: those
+    /// about peers, profiles at opening, and clients that go away or come back.
     #[cold]
     #[inline(never)]
     pub(crate) fn rare_input<'a>(&mut self, now: Duration, input: Input<'a>) -> Context<'a> {
@@ -218,7 +218,7 @@ impl Hub {
         Context { conn: ConnKey::default(), except, packet }
     }
 
-    /// Sends a peer's message to one connection of this node.
+    /// Sends a peer's message to one connection on this node.
     pub(crate) fn peer_direct<'a>(&mut self, peer: PeerKey, packet: PacketRef<'a>) -> Context<'a> {
         if self.admits(peer, &packet) {
             match self.tables.find_conn(packet.dst) {
@@ -247,7 +247,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Checks whether a client may send to an id of another node.
+    /// Checks whether a client may send to an id on another node.
     #[cold]
     pub(crate) fn check_remote(&self, conn: ConnKey, dst: &str) -> Result<(), RejectReason> {
         if self.tables.peer_of(dst).is_none() {
@@ -281,7 +281,7 @@ impl Hub {
             self.rejected_peer_inputs.built_in += 1;
             return false;
         }
-        // The server's own messages have no sender.
+        // Messages from the server itself have no sender.
         if packet.src.is_empty() {
             return true;
         }

@@ -30,13 +30,13 @@ pub struct Hub {
     presence: Vec<(RoomPattern, Presence)>,
     /// Request handlers by event.
     pub(crate) request_handlers: HashMap<Box<str>, HandlerKey, HashKey>,
-    /// Greater than all numbers used so far for server requests.
+    /// Higher than every server request number used so far.
     pub(crate) next_request: u64,
     pub(crate) rejected: RejectedPackets,
     pub(crate) rejected_peer_inputs: RejectedPeerInputs,
 }
 
-/// The reason that an event cannot be registered. The caller is at fault.
+/// An error from registering an event. Each variant is a bug in the caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
@@ -61,8 +61,8 @@ impl Hub {
         // Clear the output only here, because the previous actions borrow the output until the
         // driver has consumed them.
         self.output.clear();
-        // Do this before handling the input, which reads the time there and stores its client's
-        // request.
+        // This must precede the handling of the input, which reads the time from the histories and
+        // stores the client's history request there.
         if let Some(histories) = &mut self.tables.histories {
             histories.begin(now);
         }
@@ -131,8 +131,9 @@ impl Hub {
         register(&mut self.request_handlers, event, is_own)
     }
 
-    /// Sets the presence of rooms that are created from now on. `pattern` is a room's name, or a prefix
-    /// followed by `*`. The first matching pattern applies; without a match, it is [`Presence::Full`].
+    /// Sets the presence of rooms created from now on. `pattern` is a room's name, or a prefix
+    /// followed by `*`. The first matching pattern applies; without a match, it is
+    /// [`Presence::Full`].
     pub fn set_presence(&mut self, pattern: &str, presence: Presence) {
         self.presence.push((RoomPattern::new(pattern), presence));
     }

@@ -25,7 +25,7 @@ pub enum Input<'a> {
         id: ConnId,
         /// True if the client uses the extended protocol.
         extended: bool,
-        /// The info and user that are sent to the extended members of the connection's rooms.
+        /// The info and user, sent to the extended members of the connection's rooms.
         profile: &'a Profile,
     },
     /// A packet was received from a client.
@@ -35,27 +35,28 @@ pub enum Input<'a> {
         /// The client's packet, whose `src` is ignored.
         packet: PacketRef<'a>,
     },
-    /// The application allowed the packet of an [`Action::Authorize`](crate::Action::Authorize).
+    /// The application allowed the packet from an [`Action::Authorize`](crate::Action::Authorize).
     /// The packet is handled as if it required no permission. All other rules are checked again,
     /// except the rates, whose tokens the packet has already taken.
     Allowed {
         /// The connection that sent the packet.
         conn: ConnKey,
-        /// The packet of the action.
+        /// The packet from the action.
         packet: PacketRef<'a>,
     },
-    /// The application denied the packet of an [`Action::Authorize`](crate::Action::Authorize). The
-    /// packet is dropped and counted. A denied join is answered with `leave_ack`, unless the server has
-    /// joined the connection to that room in the meantime. In that case, it counts as a repeated join.
+    /// The application denied the packet from an [`Action::Authorize`](crate::Action::Authorize).
+    /// The packet is dropped and counted. A denied join is answered with `leave_ack`, unless the
+    /// server has joined the connection to that room in the meantime. In that case, it counts as a
+    /// repeated join.
     Denied {
         /// The connection that sent the packet.
         conn: ConnKey,
-        /// The packet of the action.
+        /// The packet from the action.
         packet: PacketRef<'a>,
     },
-    /// A connection's client has lost its socket and may return, or has returned. The other
-    /// extended members are notified in the rooms that announce it
-    /// ([`Hub::announce_away`](crate::Hub::announce_away)). Without such rooms it has no effect.
+    /// A client has lost its socket and may return, or has returned. The other extended members are
+    /// notified in rooms that announce this ([`Hub::announce_away`](crate::Hub::announce_away)).
+    /// Ignored if the hub has no patterns for such rooms.
     Away {
         /// The connection, which stays in its rooms.
         conn: ConnKey,
@@ -96,8 +97,8 @@ pub enum Input<'a> {
         /// already a guest of another room, since its profile is then known.
         profile: Option<&'a Arc<Profile>>,
     },
-    /// The info or user of a guest has changed. The extended members of its rooms are notified.
-    /// Ignored if there is no such guest.
+    /// A guest's info or user has changed. The extended members of its rooms are notified. Ignored
+    /// if there is no such guest.
     GuestProfile {
         /// The peer that the guest belongs to.
         peer: PeerKey,
@@ -107,7 +108,7 @@ pub enum Input<'a> {
         profile: Option<&'a Arc<Profile>>,
     },
     /// A guest's client has lost its socket and may return, or has returned. The extended members
-    /// of its rooms are notified as by [`Input::Away`]. Without such a guest it has no effect.
+    /// of its rooms are notified as by [`Input::Away`]. Ignored if there is no such guest.
     GuestAway {
         /// The peer that the guest belongs to.
         peer: PeerKey,
@@ -145,8 +146,8 @@ pub enum Input<'a> {
         /// be built in. Its `dst` is ignored.
         packet: PacketRef<'a>,
     },
-    /// A message from a peer to the connection `dst` of this node. It is dropped and counted if
-    /// the id is unknown.
+    /// A message from a peer to the connection `dst` on this node. Dropped and counted if the id is
+    /// unknown.
     PeerDirect {
         /// The peer that has sent the message.
         peer: PeerKey,
@@ -223,16 +224,16 @@ pub enum Command<'a> {
         /// The room's name.
         room: &'a str,
     },
-    /// Replace the info of a connection. The extended members of its rooms, including itself,
-    /// are notified. If a room's [`Presence`](crate::Presence) is `Off`, only the connection
-    /// itself is notified; if it is `Count`, no members are.
+    /// Replace a connection's info. The extended members of its rooms, including itself, are
+    /// notified. If a room's [`Presence`](crate::Presence) is `Off`, only the connection itself is
+    /// notified; if it is `Count`, no members are.
     SetInfo {
         /// The connection whose info is replaced.
         conn: ConnKey,
         /// The new info; `None` removes it.
         info: Option<&'a Info>,
     },
-    /// Answer a client's request, the packet of an [`Action::Request`](crate::Action::Request).
+    /// Answer a client's request, which came in an [`Action::Request`](crate::Action::Request).
     /// Ignored if the request has already been answered.
     Answer {
         /// The connection that has sent the request.

@@ -1,4 +1,4 @@
-//! `KeyMap`, a map from keys of the hub to values of its driver.
+//! `KeyMap`, a map from hub keys to driver values.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,8 +8,8 @@ use slotmap::{DefaultKey, SecondaryMap};
 
 use crate::keys::TableKey;
 
-/// A map from keys of the hub to values of the driver. A lookup is an array access. A stale key
-/// no longer matches an entry once a newer key has taken its slot.
+/// A map from hub keys to driver values. A lookup is an array access. A stale key no longer matches
+/// an entry once a newer key has taken its slot.
 ///
 /// ```
 /// use std::time::Duration;
@@ -58,27 +58,27 @@ impl<K: TableKey, V> KeyMap<K, V> {
         self.slots.contains_key(key.slot())
     }
 
-    /// Returns the value of a key.
+    /// Returns a key's value.
     #[must_use]
     #[inline]
     pub fn get(&self, key: K) -> Option<&V> {
         self.slots.get(key.slot())
     }
 
-    /// Returns a mutable reference to the value of a key.
+    /// Returns a mutable reference to a key's value.
     #[must_use]
     #[inline]
     pub fn get_mut(&mut self, key: K) -> Option<&mut V> {
         self.slots.get_mut(key.slot())
     }
 
-    /// Sets the value of a key, and returns the previous value. Does nothing for the null key.
+    /// Sets a key's value, and returns the previous value. Does nothing for the null key.
     #[inline]
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
         self.slots.insert(key.slot(), value)
     }
 
-    /// Removes and returns the value of a key.
+    /// Removes and returns a key's value.
     #[inline]
     pub fn remove(&mut self, key: K) -> Option<V> {
         self.slots.remove(key.slot())
@@ -115,7 +115,7 @@ impl<K: TableKey + fmt::Debug, V: fmt::Debug> fmt::Debug for KeyMap<K, V> {
 impl<K: TableKey, V> Index<K> for KeyMap<K, V> {
     type Output = V;
 
-    /// Returns the value of a key. Panics if there is none.
+    /// Returns a key's value. Panics if there is none.
     #[inline]
     fn index(&self, key: K) -> &V {
         &self.slots[key.slot()]

@@ -18,7 +18,7 @@ mod sealed {
 
 use sealed::Slot;
 
-/// Defines newtypes of slotmap's keys.
+/// Defines newtypes around slotmap's keys.
 macro_rules! define_keys {
     ($($(#[$attribute:meta])* $visibility:vis struct $name:ident;)*) => {$(
         $(#[$attribute])*
@@ -44,8 +44,8 @@ macro_rules! define_keys {
 define_keys! {
     /// The key of a connection in the hub's tables.
     ///
-    /// Keys are generational: once the connection is removed, its key matches nothing, and never
-    /// another connection. The default is the null key, which also matches nothing.
+    /// Keys are generational: once the connection is removed, its key never matches anything again.
+    /// The default is the null key, which matches nothing either.
     pub struct ConnKey;
 
     /// The key of a room in the hub's tables.
@@ -54,7 +54,7 @@ define_keys! {
     /// name, it has a new key.
     pub struct RoomKey;
 
-    /// The key of a guest, a connection of another node, in the hub's tables.
+    /// The key of a guest, a connection on another node, in the hub's tables.
     pub(crate) struct GuestKey;
 }
 

@@ -1,9 +1,9 @@
 //! Rooms as a pure state machine.
 //!
 //! The [`Hub`] manages connections, rooms, members, rules and limits. [`Hub::handle`] is its single
-//! entry point. It takes an [`Input`] (a connection opened, a packet was received, a connection has
-//! ended, a handler issued a command) and returns the resulting [`Action`]s (send, broadcast, call
-//! a handler, close). The driver, which owns the sockets, carries them out.
+//! entry point. It takes an [`Input`] (a connection opened or ended, a packet arrived, a handler
+//! issued a command) and returns the resulting [`Action`]s (send, broadcast, call a handler,
+//! close). The driver, which owns the sockets, carries them out.
 //!
 //! The crate does not depend on sockets, clocks, threads, runtimes, randomness or hash table order.
 //! The time, ids and the hash key are arguments, so the same inputs always produce the same actions.
@@ -39,17 +39,17 @@
 //!
 //! # Several nodes
 //!
-//! In a cluster, a room may have members on other nodes, which are the peers of this node. The
-//! driver reports them ([`Input::PeerUp`], [`Input::GuestJoined`], [`Input::GuestCount`]), and
-//! the hub stores them as guests: `join_ack` lists or counts them, members are notified of
-//! them, a broadcast includes the peers to send it to, and a direct message to an unknown id is
-//! forwarded to the peer whose tag matches the id ([`Action::Forward`]).
+//! In a cluster, a room may have members on other nodes, called its peers. The driver reports them
+//! ([`Input::PeerUp`], [`Input::GuestJoined`], [`Input::GuestCount`]), and the hub stores them as
+//! guests: `join_ack` lists or counts them, members are notified of them, a broadcast includes the
+//! peers to send it to, and a direct message to an unknown id is forwarded to the peer whose tag
+//! matches the id ([`Action::Forward`]).
 //!
 //! # Guarantees
 //!
 //! * A join and its acknowledgement are atomic: the member list in a `join_ack` is consistent with
 //!   all later notices, and no message to a room follows its `leave_ack`.
-//! * Messages are never delivered to connections that are not members. Every member has a
+//! * Messages to a room are never delivered to connections that are not members. Every member has a
 //!   connection, and every room has a member, a guest or a count from another node.
 //! * Keys are generational, so using a stale key has no effect.
 //! * Joining and leaving cost the same in a room of two members as in one of ten thousand. A

@@ -9,7 +9,7 @@ use roomer_proto::{JOIN, PacketRef};
 use crate::config::Config;
 use crate::rate::{Bucket, Rate};
 
-/// The reason that a packet or join is rejected.
+/// A reason for rejecting a packet or join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RejectReason {
     Reserved,
@@ -34,8 +34,8 @@ pub(crate) enum RejectReason {
 
 impl RejectReason {
     /// Returns true if the sender could have avoided the rejection. The receiver of a direct
-    /// message may have just closed; a client does not know which protocol another client
-    /// speaks, or that the server has stopped waiting for an answer.
+    /// message may have just closed; a client does not know which protocol another client uses, or
+    /// that the server has stopped waiting for an answer.
     pub(crate) fn is_violation(self) -> bool {
         use RejectReason::{LateAnswer, PlainReceiver, UnknownDst};
         !matches!(self, UnknownDst | PlainReceiver | LateAnswer)
@@ -65,7 +65,7 @@ impl RejectReason {
     }
 }
 
-/// The reason that the hub itself closes a connection.
+/// A reason for the hub itself to close a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum CloseCause {
     Rate,
@@ -112,7 +112,7 @@ impl Buckets {
             && (packet.event != JOIN || take(&mut self.joins, config.join_rate, 1))
     }
 
-    /// Takes a token for a change of info. Returns false if the rate is exceeded.
+    /// Takes a token for an info change. Returns false if the rate is exceeded.
     pub(crate) fn take_info(&mut self, rate: Rate, now: Duration) -> bool {
         self.infos.take(rate, now, 1)
     }

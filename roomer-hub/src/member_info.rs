@@ -129,7 +129,7 @@ impl Hub {
         let entry = &mut self.tables.conns[conn];
         let profile = entry.profile.get_or_insert_default();
         let has_changed = profile.set_info(info);
-        // An empty profile is stored as `None`, so that comparisons have one case less.
+        // An empty profile is stored as `None`, so that comparisons have one fewer case.
         if profile.is_empty() {
             entry.profile = None;
         }
@@ -151,7 +151,7 @@ impl Hub {
                 Presence::Off if conns[conn].extended => NoticeKind::Own,
                 _ => continue,
             };
-            // The text is shared by all rooms; there may be a thousand of them.
+            // Share the text between all rooms; there may be a thousand of them.
             let text = *text.get_or_insert_with(|| {
                 self.output.add_text(|out| {
                     out.extend_from_slice(b"{\"changed\":[");
@@ -193,7 +193,7 @@ impl Hub {
             if room.presence != Presence::Full || room.extended_members() == 0 {
                 continue;
             }
-            // The text is shared by all rooms, as in `set_info`.
+            // Share the text between all rooms, as in `set_info`.
             let text = *text.get_or_insert_with(|| {
                 self.output.add_text(|out| {
                     out.extend_from_slice(b"{\"changed\":[");
@@ -238,7 +238,7 @@ impl Hub {
         if !self.config.authorize_info {
             return Err(RejectReason::InfoNotAllowed);
         }
-        // The length is checked before parsing, because a message may have megabytes.
+        // Check the length before parsing, because a message may be megabytes long.
         if packet.payload.len() > self.config.max_info {
             return Err(RejectReason::InvalidInfo);
         }
@@ -371,13 +371,13 @@ impl Tables {
     }
 }
 
-/// Appends the JSON entry of a connection.
+/// Appends a connection's JSON entry.
 pub(crate) fn write_conn(tables: &Tables, conn: ConnKey, out: &mut Vec<u8>) {
     let entry = &tables.conns[conn];
     write_member(entry.id.as_str(), entry.profile.as_deref(), out);
 }
 
-/// Appends the JSON entry of a guest.
+/// Appends a guest's JSON entry.
 fn write_guest(tables: &Tables, guest: GuestKey, out: &mut Vec<u8>) {
     let guest = &tables.guest_tables.guests[guest];
     write_member(guest.id().as_str(), guest.profile.as_deref(), out);

@@ -32,7 +32,7 @@ impl Hub {
         profile: &Profile,
     ) -> Context<'a> {
         let conn = self.tables.insert(id, now, extended && self.config.extended);
-        // Set before `root` is joined, because that join announces it.
+        // Set this before joining `root`, because that join announces it.
         if let Some(conn) = conn.filter(|_| !profile.is_empty()) {
             self.tables.conns[conn].profile = Some(Box::new(profile.clone()));
         }
@@ -42,8 +42,8 @@ impl Hub {
     fn opened<'a>(&mut self, id: ConnId, conn: Option<ConnKey>) -> Context<'a> {
         let packet = PacketRef { room: ROOT, ..PacketRef::default() };
         let Some(conn) = conn else {
-            // Ids are random, so an id in use is a fault of the caller. A second connection with
-            // the same id could receive direct messages meant for the first one.
+            // Ids are random, so a duplicate is the caller's fault. A second connection with the
+            // same id could receive direct messages meant for the first one.
             self.output.records.push(Record::Rejected);
             return Context::of(ConnKey::default(), packet);
         };
@@ -164,7 +164,7 @@ impl Hub {
         if room_entry.extended_members() > 0 {
             return self.announce_leave(room);
         }
-        // Only guests may remain.
+        // The remaining members may all be guests.
         if room_entry.has_full_presence() && !room_entry.members().is_empty() {
             self.output.records.push(Record::MemberLeft(room));
         }

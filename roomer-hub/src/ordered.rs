@@ -10,7 +10,7 @@ use crate::record::{Context, NoticeKind, RareRecord, Record};
 use crate::tables::Tables;
 
 impl Hub {
-    /// Delivers a message that has its place in a room's order to the members on this node.
+    /// Delivers a message to a room's members on this node, once it has its place in the order.
     pub(crate) fn ordered<'a>(
         &mut self,
         except: Option<ConnId>,
@@ -43,7 +43,7 @@ impl Hub {
         }
         self.output.subject = Some(id);
         let has_plain = self.tables.rooms[room].has_plain_members();
-        // A leave followed by a join signals that messages of this member were lost.
+        // A leave followed by a join signals that messages from this member were lost.
         for has_joined in [false, true] {
             if has_plain {
                 self.output.records.push(match has_joined {

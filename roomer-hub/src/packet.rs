@@ -67,8 +67,8 @@ impl Hub {
             }
             _ => {}
         }
-        // This is not checked earlier: a join with a name that is too long is answered with
-        // `leave_ack`, and a leave is always answered.
+        // Do not check this earlier: a join with an overlong name is answered with `leave_ack`, and
+        // a leave is always answered.
         if packet.event.len().max(packet.room.len()) > self.config.max_name {
             return Err(RejectReason::LongName);
         }
@@ -86,8 +86,8 @@ impl Hub {
             });
             return Ok(());
         }
-        // Membership is checked before the application's rule is asked, so that the rule sees
-        // only packets that could be delivered.
+        // Check membership before asking the application, so that its rule sees only packets that
+        // could be delivered.
         let room = self.tables.find_room(packet.room);
         let is_member = room.is_some_and(|room| self.tables.is_member(conn, room));
         if self.config.members_only && !is_member {
@@ -155,7 +155,7 @@ impl Hub {
             && let Some(room) = self.tables.find_room(packet.room)
             && self.tables.is_member(conn, room)
         {
-            // The server has joined it to the room in the meantime, so a `leave_ack` would be wrong.
+            // The server has since joined it to the room, so a `leave_ack` would be wrong.
             return self.acknowledge(conn, room, self.config.announce_rejoin);
         }
         self.rejected.by_application += 1;

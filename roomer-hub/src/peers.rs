@@ -124,7 +124,7 @@ impl RoomGuests {
     /// Removes the guest at an index, and returns the guest that has moved there, if any.
     pub(crate) fn swap_remove(&mut self, peer: PeerKey, index: u32) -> Option<RoomGuest> {
         let index = index as usize;
-        // As in a room's own members, the last guest moves, so its chunk changes too.
+        // As with a room's own members, the last guest moves, so its chunk changes too.
         self.entries.changed(index);
         self.entries.changed(self.members.len() - 1);
         self.list.swap_remove(index);
@@ -147,7 +147,7 @@ impl RoomGuests {
         let known = self.peers.iter().position(|entry| entry.peer == peer);
         // A linear search is enough: a room spans few nodes, and a map would use more memory per room.
         let index = known.unwrap_or_else(|| {
-            // Reserves exactly one entry, because most rooms are shared with few peers.
+            // Reserve exactly one entry, because most rooms are shared with few peers.
             self.peers.reserve_exact(1);
             self.peers.push(RoomPeer { peer, guests: 0, count: 0 });
             self.peers.len() - 1

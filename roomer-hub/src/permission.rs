@@ -13,8 +13,8 @@ pub enum Permission {
     Info,
 }
 
-/// The state of a packet's authorization. Before it is authorized, a permission may be
-/// required, depending on the configuration.
+/// A packet's authorization state. Until it is granted, the application's permission may be needed,
+/// depending on the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Authorization {
     Required,

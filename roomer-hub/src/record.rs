@@ -36,7 +36,7 @@ pub(crate) enum Record {
     Extended(ExtendedRecord),
 }
 
-/// The kinds of notices for extended members. They differ in their receivers.
+/// The kinds of notices for extended members, which have different receivers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum NoticeKind {
     /// A join or leave, sent to the other members.
@@ -50,8 +50,8 @@ pub(crate) enum NoticeKind {
     Count,
 }
 
-/// Records that occur only with peers or extended members. They are separate, so that the
-/// common records stay fast.
+/// Records that occur only with peers or extended members, separate so that the common records stay
+/// fast.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RareRecord {
     BroadcastExcept(RoomKey),
@@ -63,7 +63,7 @@ pub(crate) enum RareRecord {
     Forward(PeerKey),
     /// The info of a connection was replaced.
     InfoChanged(ConnKey),
-    /// A connection is away, or is back.
+    /// A connection went away or came back.
     AwayChanged(ConnKey),
     /// A notice for the extended members of a room. Its payload is the text `text` in [`Output::texts`].
     Members {
@@ -88,8 +88,8 @@ pub(crate) enum RareRecord {
     },
 }
 
-/// Records of requests and errors, separate for the same reason. They are kept short, because
-/// the longest variant determines the size of all records.
+/// Records for requests and errors, separate for the same reason. They are kept small, because the
+/// largest variant determines the size of all records.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ExtendedRecord {
     /// A request for the handler in [`Output::request_handler`].
@@ -154,7 +154,7 @@ pub(crate) struct Output {
     pub(crate) ack_end: Vec<u8>,
     /// The payloads of [`RareRecord::Members`]. Stale if the input has no such record.
     pub(crate) texts: Texts,
-    /// The errors of [`ExtendedRecord::Error`]. Stale if the input has no such record.
+    /// The errors for [`ExtendedRecord::Error`]. Stale if the input has no such record.
     pub(crate) errors: Vec<ErrorPacket>,
     /// The concatenated payloads of `errors`.
     pub(crate) error_text: Vec<u8>,
@@ -205,8 +205,8 @@ impl Output {
     #[inline]
     pub(crate) fn clear(&mut self) {
         self.records.clear();
-        // A single input may cause thousands of records, such as a peer's end. Otherwise, this does
-        // nothing.
+        // A single input, such as a peer's end, may cause thousands of records. Otherwise, this
+        // does nothing.
         self.records.shrink_to(Self::SPARE_RECORDS);
         self.closed_rooms.clear();
         // Checked here to avoid calling a cold function in the common case without guests.
@@ -249,8 +249,8 @@ impl Output {
 
     /// Adds a payload for notices, which the caller must record, and returns its index.
     pub(crate) fn add_text(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> u32 {
-        // Old texts are removed here and not in `clear`, which would slow down hubs without
-        // extended members.
+        // Remove old texts here, not in `clear`, which would slow down hubs without extended
+        // members.
         let is_notice =
             |record: &Record| matches!(record, Record::Rare(RareRecord::Members { .. }));
         if !self.records.iter().rev().any(is_notice) {
@@ -267,7 +267,7 @@ impl Output {
         in_room: bool,
         failure: &Failure<'_>,
     ) {
-        // Old errors are removed here and not in `clear`, which would slow down inputs without errors.
+        // Remove old errors here, not in `clear`, which would slow down inputs without errors.
         let is_error =
             |record: &Record| matches!(record, Record::Extended(ExtendedRecord::Error(_)));
         if !self.records.iter().rev().any(is_error) {
@@ -306,12 +306,12 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Creates the context of an input that causes only notices about guests.
+    /// Creates the context for an input that causes only notices about guests.
     pub(crate) fn empty() -> Self {
         Context { conn: ConnKey::default(), except: None, packet: PacketRef::default() }
     }
 
-    /// Creates the context of an input whose connection is excluded from broadcasts.
+    /// Creates the context for an input whose connection is excluded from broadcasts.
     #[inline]
     pub(crate) fn of(conn: ConnKey, packet: PacketRef<'a>) -> Self {
         Context { conn, except: Some(conn), packet }

@@ -19,7 +19,7 @@ pub(crate) struct Member {
     pub(crate) seat_index: u32,
 }
 
-/// The members of a room that are connections of this hub. Borrows the hub.
+/// A room's members on this node. Borrows the hub.
 #[derive(Clone, Copy)]
 pub struct Members<'a>(pub(crate) &'a Vec<Member>);
 
@@ -104,7 +104,7 @@ pub(crate) struct Room {
     pub(crate) presence: Presence,
     /// True if the room has a history.
     pub(crate) remembers: bool,
-    /// True if extended members are notified of others that are away.
+    /// True if extended members are notified when others go away or come back.
     pub(crate) announces_away: bool,
     /// The number of members that use the extended protocol.
     extended: u32,
@@ -213,8 +213,8 @@ impl Room {
         self.members.len().saturating_add(self.guests().map_or(0, RoomGuests::len))
     }
 
-    /// Returns the allocated capacity: the number of members, and the number of bytes after the
-    /// last full chunk of the member list.
+    /// Returns the allocated capacity: in members, and in bytes after the last full chunk of the
+    /// member list.
     pub(crate) fn capacity(&self) -> (usize, usize) {
         (self.members.capacity(), self.list.capacity())
     }
@@ -242,8 +242,8 @@ impl Room {
         if self.extended > 0 {
             // Cannot underflow: a connection's protocol never changes while it is a member.
             self.extended -= u32::from(extended);
-            // Do this before the removal, because the last member moves, which changes its chunk
-            // too.
+            // This must precede the removal, which moves the last member and therefore changes its
+            // chunk too.
             self.drop_entries(index);
         }
         if self.has_full_presence() {
@@ -262,7 +262,7 @@ impl Room {
     #[cold]
     fn drop_entries(&mut self, index: usize) {
         let last = self.members.len() - 1;
-        // Only extended members need the entries. The next one that joins causes them to be built again.
+        // Only extended members need the entries. They are rebuilt when the next one joins.
         if self.extended == 0 {
             self.entries = None;
             if let Some(guests) = &mut self.guests {
@@ -279,7 +279,7 @@ impl Room {
 mod tests {
     use super::*;
 
-    /// Checks that a room that was large once frees its memory, without reallocating at each leave.
+    /// Checks that a formerly large room frees its memory without reallocating at each leave.
     #[test]
     fn memory_follows_the_members_in_few_steps() {
         let mut room = Room::new("lobby", Presence::Full);

@@ -3,8 +3,8 @@
 use roomer_hub::ConnKey;
 use roomer_hub::{Command, Input};
 
-/// The kind of an input that the engine passed to its hub, and the connection. The content is not
-/// recorded, since the simulation has it.
+/// An input that the engine passed to its hub, reduced to its kind and connection. The simulation
+/// already has the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RecordedInput {

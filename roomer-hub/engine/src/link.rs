@@ -82,7 +82,7 @@ struct LinkTask<'s, C, F, S> {
     timer: Option<(Duration, Pin<Box<S>>)>,
     /// The time at which to flush the rooms left by the last flush.
     flush_at: Option<Moment>,
-    /// The deadline at which a stopping node no longer tries to publish its last frame.
+    /// The deadline after which a stopping node gives up publishing its last frame.
     goodbye: Option<Duration>,
     /// True once everything is published and the link is being closed.
     is_closing: bool,
@@ -107,7 +107,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
                 return Poll::Pending;
             }
         }
-        // Yields, since a busy broker must not keep the runtime's other tasks waiting.
+        // Yield: a busy broker must not keep the runtime's other tasks waiting.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -137,7 +137,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
             }
         }
         let state = core.cluster.as_ref();
-        // Waiting frames are handled first, since each proves that its node is alive.
+        // Handle waiting frames first, since each proves that its node is alive.
         if !has_more && state.is_some_and(|state| state.machine.wake_at() <= now) {
             core.apply_cluster(now, Input::Tick);
         }
@@ -162,7 +162,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
             }
         }
         shared.flush_after_input(now, core, &mut self.flush_at);
-        // Woken after the lock is released, since a woken task or a hook may call the server
+        // Wake them after releasing the lock, since a woken task or a hook may call the server
         // immediately.
         senders.into_iter().for_each(Waker::wake);
         reports.into_iter().for_each(|report| report.make(shared));
@@ -181,7 +181,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
         state.link = Some(cx.waker().clone());
     }
 
-    /// Returns true if the last frame of the node was published, or cannot be.
+    /// Returns true if the node's last frame was published, or can no longer be.
     fn is_over(&self, is_written: bool) -> bool {
         let Some(deadline) = self.goodbye else { return false };
         let core = self.shared.core();
@@ -189,7 +189,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
         (is_written && !wants) || deadline <= self.shared.now()
     }
 
-    /// Closes the link. Returns ready at the deadline of the last frame at the latest.
+    /// Closes the link. Returns `Poll::Ready` no later than the deadline for the last frame.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(deadline) = self.goodbye else { return Poll::Ready(()) };
         match self.carrier.poll_close(cx).is_ready() || self.is_past(deadline, cx) {

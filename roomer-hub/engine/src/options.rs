@@ -22,10 +22,11 @@ use crate::outbound::outbox::WaterMarks;
 /// elapse while a server runs.
 pub(crate) const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// The room above the high-water mark as a multiple of it, unless a single message may be larger.
+/// The headroom above the high-water mark, as a multiple of the mark, unless a single message may
+/// be larger.
 const SPARE_FACTOR: usize = 3;
 
-/// The validated options. Each field is documented at its method of [`Builder`](crate::Builder).
+/// The validated options. Each field is documented at its [`Builder`](crate::Builder) method.
 pub(crate) struct Options {
     pub(crate) handshake: HandshakeOptions,
     pub(crate) max_connections_per_user: usize,
@@ -41,7 +42,7 @@ pub(crate) struct Options {
     pub(crate) accept_text: bool,
     pub(crate) max_backlog: usize,
     pub(crate) memory_budget: usize,
-    /// The part of the memory budget reserved for the histories of rooms, in bytes.
+    /// The part of the memory budget reserved for room histories, in bytes.
     pub(crate) history_budget: usize,
     pub(crate) ping_interval: Duration,
     pub(crate) pong_timeout: Duration,
@@ -125,7 +126,7 @@ impl Options {
         }
     }
 
-    /// Returns the policy of a drain. By default all connections are closed immediately.
+    /// Returns the drain policy. By default, all connections are closed immediately.
     pub(crate) fn drain_policy(&self) -> DrainPolicy {
         // One second is added for the tasks' work before and after their connections close.
         let deadline = self.close_timeout + Duration::from_secs(1);

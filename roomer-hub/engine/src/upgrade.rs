@@ -51,16 +51,16 @@ pub struct Upgrade {
 
 impl Server {
     /// Accepts or rejects a request that a framework has read, by the rules of
-    /// [`connect`](Self::connect) except for the path and the limits of handshakes, which are the
+    /// [`connect`](Self::connect) except for the path and the handshake limits, which are the
     /// framework's responsibility.
     ///
-    /// `peer` is the address of the remote end of the connection, if known. The request's extensions,
+    /// `peer` is the address of the connection's remote end, if known. The request's extensions,
     /// which middleware fills, are kept with the connection
-    /// ([`Conn::extension`](crate::Conn::extension)); a [`Claims`](crate::Claims) among them becomes
-    /// the connection's claims. If the server also has an [`authorize`](crate::Builder::authorize)
-    /// hook, both apply: the hook finds the middleware's claims in
-    /// [`Request::head`](crate::Request::head), and its own claims take precedence where both have the
-    /// same name.
+    /// ([`Conn::extension`](crate::Conn::extension)); a [`Claims`](crate::Claims) among them
+    /// becomes the connection's claims. If the server also has an
+    /// [`authorize`](crate::Builder::authorize) hook, both apply: the hook finds the middleware's
+    /// claims in [`Request::head`](crate::Request::head), and its own claims take precedence where
+    /// both have the same name.
     ///
     /// # Errors
     ///
@@ -162,9 +162,9 @@ impl Upgrade {
         self.accepted.response.clone().into_response()
     }
 
-    /// Starts serving the connection after the response was sent. `leftover` contains the bytes that
-    /// were read after the request's head, usually none. As with [`Server::connect`], the caller spawns
-    /// the returned future.
+    /// Starts serving the connection after the response has been sent. `leftover` contains the
+    /// bytes that were read after the request's head, usually none. As with [`Server::connect`],
+    /// the caller spawns the returned future.
     pub fn connect(mut self, transport: impl Transport, leftover: &[u8]) -> Connection {
         // From now on, the connection is counted instead of the upgrade.
         self.is_reserved = false;
@@ -181,8 +181,8 @@ impl Upgrade {
         Connection::upgraded(shared, transport, self.accepted.peer, opening)
     }
 
-    /// Returns the time limit for sending the response, which is that of handshakes. Drop the upgrade
-    /// when it has expired.
+    /// Returns the time limit for sending the response, which is the handshake timeout. Drop the
+    /// upgrade when it has expired.
     #[must_use]
     pub fn handshake_timeout(&self) -> Duration {
         self.server.0.options().handshake_timeout

@@ -78,7 +78,7 @@ impl Cluster {
             let version = beat.newest_version;
             return self.foreign(from, version);
         }
-        // Still on probation: its frames are ignored, and nothing is requested from it.
+        // The peer is still on probation: its frames are ignored, and nothing is requested from it.
         if !peer.is_alive() && !peer.revive(now) {
             return;
         }
@@ -98,7 +98,7 @@ impl Cluster {
         let Some(peer) = self.peers.get_mut(&from) else { return };
         let is_outdated = peer.incoming.is_waiting() || beat.uptime_ms <= peer.incoming.began_ms;
         let reset = if is_outdated {
-            None // The peer had not received the request when it sent the beat.
+            None // The peer had not received the request when it sent the heartbeat.
         } else {
             match peer.incoming.reported(end.stream, end.last) {
                 None => Some(ResetCause::Stream),
@@ -158,7 +158,7 @@ impl Cluster {
     /// Records that a peer and this node have no frame version in common.
     pub(super) fn foreign(&mut self, node: NodeId, version: u8) {
         if node == self.me {
-            return; // The broker's echo, damaged.
+            return; // A damaged echo from the broker.
         }
         let has_room = self.peers.len() < self.config.max_peers;
         if !self.peers.contains_key(&node) && has_room {

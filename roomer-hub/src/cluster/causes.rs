@@ -2,7 +2,7 @@
 
 use roomer_proto::cluster::FrameError;
 
-/// The reason that a peer was dropped.
+/// The reason for dropping a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum GoneCause {
@@ -17,13 +17,13 @@ pub enum GoneCause {
     BadFrames,
 }
 
-/// The reason that a peer's stream is restarted from its members.
+/// The reason for restarting a peer's stream from its member list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ResetCause {
     /// A missing frame did not arrive in time ([`Config::repair_wait`](super::Config::repair_wait)).
     Hole,
-    /// The peer no longer has a missing frame in its journal.
+    /// The peer's journal no longer contains a missing frame.
     Missing,
     /// The held frames exceeded [`Config::held_bytes`](super::Config::held_bytes).
     HeldBytes,
@@ -36,7 +36,7 @@ pub enum ResetCause {
 }
 
 impl ResetCause {
-    /// Returns a short name of the cause, for metrics.
+    /// Returns the cause's short name, for metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -51,7 +51,7 @@ impl ResetCause {
 }
 
 impl GoneCause {
-    /// Returns a short name of the cause, for metrics.
+    /// Returns the cause's short name, for metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -63,7 +63,7 @@ impl GoneCause {
     }
 }
 
-/// The reason that a frame was dropped.
+/// The reason for dropping a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RefusedCause {
@@ -78,7 +78,7 @@ pub enum RefusedCause {
 }
 
 impl RefusedCause {
-    /// Returns a short name of the cause, for metrics.
+    /// Returns the cause's short name, for metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {

@@ -20,7 +20,7 @@ pub struct Config {
     pub beat: Duration,
     /// How long a peer may be silent before it counts as dead. Default 5 s, five heartbeats.
     pub dead_after: Duration,
-    /// The time to wait for the first heartbeats of peers before the node is
+    /// How long to wait for the peers' first heartbeats before the node is
     /// [formed](super::Cluster::is_formed). Default 2 s, two heartbeats.
     pub form_wait: Duration,
     /// How long a missing frame may delay later ones. Default 500 ms.
@@ -31,22 +31,21 @@ pub struct Config {
     /// first matching pattern applies; without a match, it is [`Order::Sender`]. Should be the
     /// same on all nodes.
     pub orders: Vec<(String, Order)>,
-    /// The maximum size of the journal: published frames kept for each peer until it has applied
-    /// them, in bytes. A frame that is missing and no longer kept is lost. Default 4 MiB.
+    /// The maximum size in bytes of each peer's journal, which keeps published frames until the
+    /// peer has applied them. A frame that is missing and no longer kept is lost. Default 4 MiB.
     pub journal_bytes: usize,
     /// How long published frames are kept in a peer's journal. Default 10 s.
     pub journal_time: Duration,
     /// The maximum number of bytes per peer waiting for the broker. Above this, the stream
     /// restarts from the members, and messages are lost. Default 4 MiB.
     pub backlog_bytes: usize,
-    /// The maximum number of bytes per peer of frames held while an earlier one is missing.
-    /// Default 1 MiB.
+    /// The maximum number of bytes held per peer while an earlier frame is missing. Default 1 MiB.
     pub held_bytes: usize,
-    /// The maximum length of a packet from a peer in bytes. Default 1 MiB.
+    /// The maximum length in bytes of a packet from a peer. Default 1 MiB.
     pub max_packet: usize,
     /// The maximum length of a room's name in bytes. Default 4,096.
     pub max_name: usize,
-    /// The maximum length in bytes of the info of a peer's connection. A longer info is dropped.
+    /// The maximum length in bytes of the info on a peer's connection. Longer info is dropped.
     /// Default 1,024.
     pub max_info: usize,
     /// The maximum number of peers. Default 256.

@@ -18,7 +18,7 @@ use crate::peers::Peers;
 /// An input for the state machine. See [`Cluster::handle`](super::Cluster::handle).
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// The link to the broker is up, and the subscriptions of both subjects are confirmed.
+    /// The link to the broker is up, and the subscriptions to both subjects are confirmed.
     Up {
         /// The maximum payload of a broker message in bytes.
         max_payload: usize,
@@ -51,12 +51,12 @@ pub enum Change<'a> {
         /// The room's name.
         room: &'a str,
     },
-    /// The info of a connection was replaced.
+    /// A connection's info was replaced.
     Profile {
         /// The connection's id.
         id: ConnId,
     },
-    /// A connection is away, or is back.
+    /// A connection went away or came back.
     Away {
         /// The connection's id.
         id: ConnId,
@@ -141,7 +141,7 @@ pub enum Effect {
         /// The connection's info and user, if it has either.
         profile: Option<Arc<Profile>>,
     },
-    /// Give [`Input::GuestAway`](crate::Input::GuestAway) to the hub.
+    /// Pass [`Input::GuestAway`](crate::Input::GuestAway) to the hub.
     GuestAway {
         /// The peer's key in the hub.
         peer: PeerKey,
@@ -208,7 +208,7 @@ pub enum Effect {
     /// End the session of a connection on this node, after verifying the proof: the client has
     /// connected to a peer instead, and has a new session there.
     Elsewhere {
-        /// The id of the peer.
+        /// The peer's id.
         from: NodeId,
         /// The connection's id.
         id: ConnId,
@@ -324,23 +324,23 @@ impl From<PeerCommand<'_>> for Command {
 pub enum Event {
     /// A peer's members are visible and its name is known. Reported once until the peer is dropped.
     PeerLive {
-        /// The id of the peer.
+        /// The peer's id.
         node: NodeId,
         /// The peer's name.
         name: Box<str>,
     },
     /// A peer was dropped, together with its members.
     PeerGone {
-        /// The id of the peer.
+        /// The peer's id.
         node: NodeId,
         /// The peer's name.
         name: Box<str>,
-        /// The reason that the peer was dropped.
+        /// The reason for dropping the peer.
         why: GoneCause,
     },
     /// A peer's stream is restarted, because messages from it may be missing.
     Reset {
-        /// The id of the peer.
+        /// The peer's id.
         node: NodeId,
         /// The reason for the restart.
         why: ResetCause,
@@ -361,14 +361,14 @@ pub enum Event {
     },
     /// A missing frame from a peer was recovered.
     Repaired {
-        /// The id of the peer.
+        /// The peer's id.
         node: NodeId,
         /// How long later frames were held.
         after: Duration,
     },
     /// A peer and this node have no frame version in common. Reported once per peer.
     Foreign {
-        /// The id of the peer.
+        /// The peer's id.
         node: NodeId,
         /// The version of the frame that the peer sent.
         version: u8,
@@ -382,7 +382,7 @@ pub enum Event {
     },
     /// A frame was dropped.
     Refused {
-        /// The reason that the frame was dropped.
+        /// The reason for dropping the frame.
         why: RefusedCause,
     },
 }

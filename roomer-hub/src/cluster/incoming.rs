@@ -26,14 +26,14 @@ const DEMANDS: u32 = 3;
 /// After this many applied bytes, an acknowledgement is sent in addition to those in heartbeats.
 const REPORT_BYTES: usize = 256 * 1024;
 
-/// The timeout without progress while the members at the start of a stream arrive.
+/// The timeout without progress for the member list at the start of a stream.
 const TRANSFER_WAIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
     /// The number of the most recently requested stream; 0 before the first request.
     wanted: u32,
-    /// The next repetition of the request, until a frame of the wanted stream arrives.
+    /// The pending retry of the request, until a frame of the wanted stream arrives.
     retry: Option<Retry>,
     /// The stream being applied; 0 if there is none.
     stream: u32,
@@ -56,7 +56,7 @@ pub(super) struct Incoming {
     shown: Resume,
     /// The start of the stream, in terms of the peer's uptime.
     pub(super) began_ms: u64,
-    /// The sum of the hashes of the peer's seats, according to its stream.
+    /// The sum of the peer's seat hashes, according to its stream.
     pub(super) digest: u64,
     /// The info and users of the peer's connections, according to its stream.
     pub(super) profiles: GuestProfiles,
@@ -102,7 +102,7 @@ impl Hole {
     }
 }
 
-/// The treatment of a received frame.
+/// How to treat a received frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
     /// Apply the frame: it is the next one of its stream.
@@ -115,7 +115,7 @@ pub(super) enum Received {
     Overflow,
 }
 
-/// The request that must be sent at a tick.
+/// The request that is due at a tick.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
@@ -196,7 +196,7 @@ impl Incoming {
     pub(super) fn went_live(&mut self) -> Option<u64> {
         self.is_live = true;
         self.transfer = None;
-        self.unreported = REPORT_BYTES; // Reported at once: submissions wait for it.
+        self.unreported = REPORT_BYTES; // Report it immediately: submissions wait for it.
         self.missing.take()
     }
 
@@ -274,8 +274,8 @@ impl Incoming {
         Some(self.next == last + 1 && self.partial.is_empty())
     }
 
-    /// Returns true if the digests of the peer's members, their info or users differ from those
-    /// of its stream.
+    /// Returns true if the digests reported by the peer, of its members or of their info and users,
+    /// differ from those of its stream.
     pub(super) fn differs(&self, beat: &Beat<'_>, profiles: Option<u64>) -> bool {
         // Earlier releases do not report a profile digest.
         self.digest != beat.digest
@@ -313,8 +313,8 @@ impl Incoming {
         }
         (hole.asked, hole.asked_at) = (hole.asked + 1, now);
         let first_held = self.held.keys().next();
-        // With scattered losses, requesting each hole separately would cost one round trip
-        // each. The frames in between are few, so requests the whole range.
+        // With scattered losses, requesting each hole separately would cost one round trip each.
+        // The frames in between are few, so request the whole range.
         let first_held = first_held.filter(|_| !hole.is_scattered);
         let last = first_held.map_or(self.known, |held| held - 1);
         hole.asked_to = last;

@@ -104,7 +104,7 @@ pub struct Cluster {
     /// The number of the last requested stream. Shared by all peers, since the state of a dead
     /// peer is discarded, but that peer may still have seen earlier numbers.
     streams: u32,
-    /// The node of each peer key in the hub.
+    /// The node for each of the hub's peer keys.
     keys: Vec<Option<NodeId>>,
     /// Control frames waiting to be published.
     control: VecDeque<(Subject, Bytes)>,
@@ -112,7 +112,7 @@ pub struct Cluster {
     is_dirty: bool,
     /// The peer whose stream is published next, in round-robin order.
     turn: NodeId,
-    /// The sum of the hashes of this node's seats, over all rooms with full presence.
+    /// The sum of this node's seat hashes, over all rooms with full presence.
     digest: u64,
     /// The info and users of this node's connections in rooms with full presence.
     profiles: OwnProfiles,
@@ -218,7 +218,7 @@ impl Cluster {
         self.keys.get(peer.index()).copied().flatten()
     }
 
-    /// Returns counters since the start.
+    /// Returns the counters since the node's start.
     #[must_use]
     pub fn statistics(&self) -> &Statistics {
         &self.statistics
@@ -227,7 +227,7 @@ impl Cluster {
     fn up(&mut self, max_payload: usize) {
         self.is_up = true;
         self.max_payload = max_payload;
-        // Sends a heartbeat immediately, since peers may have declared this node dead in the
+        // Send a heartbeat immediately, since peers may have declared this node dead in the
         // meantime.
         self.beat_at = self.now;
         for peer in self.peers.values_mut() {

@@ -36,9 +36,9 @@ impl Sealing {
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) stream: u32,
-    /// The position that the peer had applied when the stream began, and the messages it has
-    /// missed since; `None` if it may have missed any message.
+    /// The position that the peer had applied when the stream began.
     after: Resume,
+    /// The messages that the peer has missed since `after`; `None` if it may have missed any.
     missed: Option<Origins>,
     /// The frame being collected, with space reserved for its head; empty if it has no items.
     open: Vec<u8>,
@@ -50,14 +50,14 @@ pub(super) struct Outgoing {
     sealed: u64,
     /// The number of the last published frame.
     published: u64,
-    /// The number of the last frame of the member list at the start of the stream.
+    /// The last frame number of the member list at the start of the stream.
     state_end: u64,
     is_confirmed: bool,
-    /// The bytes of unpublished frames after the member list.
+    /// The size of the unpublished frames after the member list, in bytes.
     backlog: usize,
     /// The number of the last frame applied by the peer.
     applied: u64,
-    /// The bytes of the journal's frames after `applied`.
+    /// The size of the journal's frames after `applied`, in bytes.
     unapplied: usize,
     /// The range of frames to retransmit.
     again: Option<(u64, u64)>,

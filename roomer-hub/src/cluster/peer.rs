@@ -17,12 +17,12 @@ const FLAP_MEMORY: Duration = Duration::from_secs(60);
 /// readmitted.
 const MAX_PROBATION: u32 = 30;
 
-/// The timeout of a node that was replaced by a restarted node of the same name.
+/// The timeout for a node replaced by a restarted node with the same name.
 const REPLACED_AFTER: Duration = Duration::from_millis(1500);
 
-/// How long senders are paused at most because of one peer.
+/// The maximum pause of senders because of one peer.
 const MAX_HOLD: Duration = Duration::from_secs(1);
-/// The minimum time between pauses of senders because of one peer.
+/// The minimum time between such pauses.
 const HOLD_PAUSE: Duration = Duration::from_secs(10);
 
 /// A peer that sends this many bad frames within `BAD_WINDOW` is banned.
@@ -48,8 +48,9 @@ pub(super) struct Peer {
     /// The timeout after which the peer counts as dead.
     pub(super) silence_limit: Duration,
     pub(super) liveness: Liveness,
-    /// The time of the last death or revival, and the number of deaths in quick succession.
+    /// The time of the last death or revival.
     since: Duration,
+    /// The number of deaths in quick succession.
     deaths: u32,
     /// How long requests for members have been unsuccessful.
     pub(super) stale: Duration,
@@ -90,7 +91,7 @@ pub(super) enum Liveness {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerInfo {
-    /// The id of the peer.
+    /// The peer's id.
     pub node: NodeId,
     /// The peer's name.
     pub name: String,
@@ -133,7 +134,7 @@ impl PeerState {
     pub const ALL: [PeerState; 5] =
         [PeerState::Syncing, PeerState::Live, PeerState::Hole, PeerState::Dead, PeerState::Foreign];
 
-    /// Returns a short name of the state, for metrics and display.
+    /// Returns the state's short name, for metrics and display.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -237,7 +238,7 @@ impl Peer {
         self.version = beat.newest_version;
     }
 
-    /// Counts a heartbeat of a dead peer. Returns true if the peer is readmitted.
+    /// Counts a heartbeat from a dead peer. Returns true if the peer is readmitted.
     pub(super) fn revive(&mut self, now: Duration) -> bool {
         // Heartbeats during a ban do not count, so that the ban lasts its full time.
         if now < self.banned_until {

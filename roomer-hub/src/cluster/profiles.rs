@@ -97,13 +97,14 @@ impl GuestProfiles {
         if self.len() >= config.max_seats && self.get(&id).is_none() {
             return Ok(false);
         }
-        // Lengths are checked before parsing, since a frame may have megabytes. Only a part
-        // that is too long is dropped.
+        // Check the lengths before parsing, since a frame may be megabytes long. Only an overlong
+        // part is dropped.
         let within = |text: &'a str, most| if text.len() <= most { text } else { "" };
         let (shown, named) = (within(info, config.max_info), within(user, config.max_name));
         let profile = Profile::from_json(shown, named).map_err(|_| ResetCause::Malformed)?;
         let profile = (!profile.is_empty()).then(|| Arc::new(profile));
-        // Hashes what the peer sent, even if a part was dropped, because the peer's digest includes it.
+        // Hash what the peer sent, even if a part was dropped, because the peer's digest includes
+        // it.
         self.insert(&id, hash.profile(&id, info, user), profile);
         Ok(shown.len() == info.len() && named.len() == user.len())
     }

@@ -21,7 +21,7 @@ impl SessionProof {
     /// `user` is the user of the client's connection to that node.
     #[must_use]
     pub fn new(secret: &[u8; 16], id: &ConnId, from: NodeId, user: Option<&str>) -> Self {
-        // The stronger variant of SipHash, because this is a message authentication code, not a
+        // Use the stronger SipHash variant, because this is a message authentication code, not a
         // table hash.
         let mut hasher = SipHasher24::new_with_key(secret);
         // Only the last part has a variable length, so the encoding is unambiguous.

@@ -69,7 +69,7 @@ impl Cluster {
                 break;
             }
         }
-        // This is reached only after a round in which no stream had a frame.
+        // Reached only after a round without a frame to publish.
         self.is_dirty = false;
     }
 

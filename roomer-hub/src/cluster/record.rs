@@ -1,4 +1,4 @@
-//! Recording changes of this node for its peers, and detecting congestion.
+//! Recording this node's changes for its peers, and detecting congestion.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ impl Cluster {
     pub fn is_congested(&mut self, peers: Peers<'_>) -> bool {
         let (now, window) = (self.now, self.config.backlog_bytes / 2);
         let nodes = peers.iter().filter_map(|peer| self.keys.get(peer.index()).copied().flatten());
-        // No short circuit: each peer must record the start of its congestion.
+        // Do not short-circuit: each peer must record the start of its congestion.
         nodes.fold(false, |is_congested, node| {
             let peer = self.peers.get_mut(&node);
             peer.is_some_and(|peer| peer.is_congested(now, window)) || is_congested
@@ -87,8 +87,8 @@ impl Cluster {
             Change::Command { id, command, .. } => Item::Command { id, command },
             Change::User { user, command } => Item::User { user, command },
         };
-        // A packet within its limit always fits into an item, but the reason of a command has
-        // no separate limit.
+        // A packet within its limit always fits into an item, but a command's reason has no
+        // separate limit.
         let fits = || item.encoded_len() <= max_item_len(&self.config);
         if let Change::User { command: UserCommand::Send { packet }, .. } = change
             && is_built_in(packet.event)
@@ -107,7 +107,7 @@ impl Cluster {
             self.report_profile_of(tables, id);
             self.push_to_all(&Item::Joined { id, room });
             if is_away(tables, &id) {
-                // Its peers may not have known it before.
+                // Peers may not have known this connection before.
                 self.push_to_all(&Item::Away { id, is_away: true });
             }
         } else if self.counted.insert(room.into()) {
@@ -121,7 +121,7 @@ impl Cluster {
     }
 
     fn left(&mut self, tables: &Tables, id: ConnId, room: &str) {
-        // Depends on what was reported, because the last leave removes the room from the tables.
+        // Check what was reported, because the last leave removes the room from the tables.
         if !self.counted.contains(room) {
             self.digest = self.digest.wrapping_sub(self.hash.seat(room, &id));
             self.push_to_all(&Item::Left { id, room });
@@ -182,7 +182,7 @@ fn push(
     item: &Item<'_>,
     sealing: &Sealing,
 ) {
-    // Otherwise, the stream that the peer will request starts with the current members, and
+    // Without a stream, nothing needs to be sent: the next one starts with the current members, and
     // counts all earlier messages as missed.
     let Some(outgoing) = &mut peer.outgoing else { return };
     outgoing.push(item, sealing);
@@ -194,7 +194,7 @@ fn push(
 }
 
 fn is_away(tables: &Tables, id: &ConnId) -> bool {
-    // Without rooms that announce it, the table of ids need not be searched with each join.
+    // If no room announces it, do not search the table of ids at each join.
     !tables.away_rooms.is_empty()
         && tables.find_conn(id.as_str()).is_some_and(|conn| tables.is_away(conn))
 }

@@ -31,8 +31,8 @@ pub struct Statistics {
     pub refused: BTreeMap<&'static str, u64>,
     /// Streams dropped because too many bytes were unpublished.
     pub overflows: u64,
-    /// Messages of rooms with a total order that were dropped because too many bytes were
-    /// waiting for their places ([`Config::backlog_bytes`](super::Config::backlog_bytes)).
+    /// Messages to rooms with a total order that were dropped because too many bytes were waiting
+    /// for their places ([`Config::backlog_bytes`](super::Config::backlog_bytes)).
     pub unplaced: u64,
     /// Messages and commands of this node's application that were not sent, because peers would
     /// reject their size or a protocol event.

@@ -151,7 +151,7 @@ impl Transfer {
         // The hub returns guests in no particular order.
         shown.sort_unstable();
         self.seats.sort_unstable();
-        // A repeated entry is a fault of the peer, and would cause a second join.
+        // A repeated entry is the peer's fault, and would cause a second join.
         self.seats.dedup();
         let digest = self.seats.iter().fold(0_u64, |sum, (room, id)| {
             sum.wrapping_add(hash.seat(room, &ConnId::from_bytes(*id)))
@@ -196,8 +196,8 @@ impl Transfer {
             let profile = self.profiles.profile(&id);
             Effect::GuestJoined { peer, room: room.clone(), id, profile }
         }));
-        // Apply these after the joins, since a guest has to be in a room. The hub ignores what it
-        // knows.
+        // Apply these after the joins, since a guest must be in a room. The hub ignores states that
+        // it already has.
         let is_back = |id: &ConnId| !self.away.contains(&id.to_bytes());
         let back = tables.guests_away(peer).filter(is_back).map(|id| (id, false));
         let away = self.away.iter().map(|id| (ConnId::from_bytes(*id), true));

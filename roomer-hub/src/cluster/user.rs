@@ -69,7 +69,7 @@ impl UserCommand {
             UserCommand::Send { packet } => {
                 let PacketRef { event, payload, .. } = PacketRef::decode(packet).ok()?;
                 if is_built_in(event) {
-                    return None; // As the hub refuses it in other messages of peers.
+                    return None; // The hub rejects such events from peers too.
                 }
                 Command::Send { from: None, dst: id.as_str(), room: ROOT, event, payload }
             }

@@ -18,8 +18,8 @@ impl<'a> Actions<'a> {
         let room = &self.tables.rooms[key];
         let number = self.tables.histories.as_ref().map_or("", |histories| &histories.number);
         let packet = PacketRef { src: self.id, dst: number, ..self.context.packet };
-        // Only one of the two records, this one or that for plain members, includes the peers,
-        // so that each peer receives the message once.
+        // Only one of the two records, this one or the one for plain members, includes the peers,
+        // so each peer receives the message once.
         let peers = if is_forwarded { room.peers() } else { Peers::default() };
         let except_guest = self.output.except_guest.as_ref().filter(|_| has_except && is_forwarded);
         let (members, except, audience) =

@@ -14,7 +14,7 @@ use crate::config::History;
 pub(super) struct Memory {
     history: History,
     epoch: u64,
-    /// The number of messages ever sent, which is the number of the newest one.
+    /// The number of messages ever sent, which is also the newest message's number.
     newest: u64,
     messages: VecDeque<Remembered>,
     bytes: usize,
@@ -116,7 +116,7 @@ impl Memory {
         }
     }
 
-    /// Discards the oldest messages until at most this many bytes are left, or no messages.
+    /// Discards the oldest messages until at most this many bytes, or no messages, are left.
     pub(super) fn shrink_to(&mut self, bytes: usize) {
         while self.bytes() > bytes && !self.messages.is_empty() {
             self.forget_oldest();
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(since(&memory, 4), (true, text(&["5"])));
         assert_eq!(since(&memory, 2), (true, text(&["3", "4", "5"])));
         assert_eq!(since(&memory, 1), (false, vec![]));
-        // Positions that this history has never had.
+        // This history never had these positions.
         assert_eq!(since(&memory, 6), (false, vec![]));
         assert_eq!(since(&memory, u64::MAX), (false, vec![]));
         let other = Recall { at: Some(Position { epoch: 8, number: 4 }), last: Some(2) };

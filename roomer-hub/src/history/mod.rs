@@ -89,8 +89,8 @@ impl Histories {
 
     /// Prepares the history of a new room. Returns false if the room has no history.
     pub(crate) fn open(&mut self, name: &str) -> bool {
-        // The room was created again before its history expired, which therefore continues
-        // under its epoch.
+        // The room was created again before its history expired, so the history continues in the
+        // same epoch.
         if let Some(entry) = self.memories.get_mut(name) {
             if let Some(idle) = entry.idle.take() {
                 self.idle.remove(&idle);
@@ -128,7 +128,7 @@ impl Histories {
     /// history.
     pub(crate) fn push(&mut self, packet: &PacketRef<'_>) -> Option<u64> {
         let entry = self.memories.get_mut(packet.room)?;
-        // Subtract it and add it again, because the message may evict others.
+        // Subtract the size and add it again below, because the message may evict others.
         self.bytes -= entry.memory.bytes();
         let number = entry.memory.push(self.now, packet);
         self.number = memory::number_text(number);
@@ -140,7 +140,7 @@ impl Histories {
     }
 
     /// Enforces the limit on the total size: first discards histories of rooms without members, in
-    /// the order of their expiry, then messages in the room that has just grown.
+    /// order of expiry, then messages in the room that has just grown.
     #[cold]
     fn make_room(&mut self, name: &str) {
         while self.bytes > self.max_bytes
@@ -163,7 +163,7 @@ impl Histories {
         }
     }
 
-    /// Answers the current input's client, which joins a room with history.
+    /// Answers the history request of the current input's client, which joins a room with history.
     fn answer(&mut self, name: &str) -> Option<Recalled> {
         let entry = self.memories.get_mut(name)?;
         self.bytes -= entry.memory.bytes();

@@ -1,4 +1,5 @@
-//! Rules of rooms with history: numbering messages, and replaying missed ones to clients that join.
+//! Rules for rooms with history: numbering messages, and replaying missed ones to clients that
+//! join.
 
 use std::time::Duration;
 
@@ -12,9 +13,9 @@ use crate::keys::{ConnKey, RoomKey};
 use crate::record::{RareRecord, Record};
 
 impl Hub {
-    /// Gives rooms a history if they are created from now on and match a pattern. `pattern` is
-    /// a room's name, or a prefix followed by `*`. The first matching pattern applies; without
-    /// a match, a room has no history.
+    /// Gives a history to rooms created from now on that match `pattern`: a room's name, or a
+    /// prefix followed by `*`. The first matching pattern applies; without a match, a room has no
+    /// history.
     pub fn remember(&mut self, pattern: &str, history: History) {
         let (config, key) = (self.config, self.tables.key);
         let new = || Box::new(Histories::new(config.first_epoch, config.max_history, key));
@@ -70,7 +71,7 @@ impl Hub {
             return;
         }
         let Some(recall) = Recall::parse(packet.payload) else { return };
-        // Above the rate, the join is an ordinary one, so that a few received bytes cannot
+        // Above the rate, handle the join as an ordinary one: a few received bytes must not
         // repeatedly cause many sent ones.
         if let Some(rate) = self.config.recall_rate
             && !self.tables.buckets_mut(conn).take_recall(rate, now)
@@ -82,8 +83,8 @@ impl Hub {
         }
     }
 
-    /// Adds the position to the `join_ack` of an extended client, and records the missed
-    /// messages to send.
+    /// Adds the position to an extended client's `join_ack`, and records the missed messages to
+    /// send.
     #[cold]
     #[inline(never)]
     pub(crate) fn answer_recall(&mut self, room: RoomKey) {

@@ -14,8 +14,9 @@ use crate::room::Room;
 use crate::seats::Seat;
 
 impl Tables {
-    /// Returns the ids of the guests in a room, which are connections of other nodes
-    /// ([`Input::GuestJoined`](crate::Input::GuestJoined)), in an unspecified but reproducible order.
+    /// Returns the ids of the guests in a room, which are connections on other nodes
+    /// ([`Input::GuestJoined`](crate::Input::GuestJoined)), in an unspecified but reproducible
+    /// order.
     pub fn guests(&self, room: RoomKey) -> impl ExactSizeIterator<Item = ConnId> {
         let guests =
             self.rooms.get(room).and_then(Room::guests).map_or(&[][..], RoomGuests::members);
@@ -28,8 +29,8 @@ impl Tables {
         self.guest_tables.guests.len()
     }
 
-    /// Returns the number of members of a room on all nodes: connections of this node, guests
-    /// and counts. Returns 0 if the room is closed.
+    /// Returns the number of a room's members on all nodes: connections on this node, guests and
+    /// counts. Returns 0 if the room is closed.
     #[must_use]
     pub fn member_count(&self, room: RoomKey) -> usize {
         self.rooms.get(room).map_or(0, Room::member_count)

@@ -21,7 +21,7 @@ use crate::room::{Member, Members, Room};
 use crate::seats::{Seat, Seats};
 use crate::slots::Slots;
 
-/// The connections and rooms of a hub, and their membership.
+/// A hub's connections and rooms, and the membership between them.
 ///
 /// A lookup by key is an array access; a lookup by id or name computes one hash. Iteration
 /// follows the slots, so its order depends only on the hub's inputs.
@@ -37,13 +37,13 @@ pub struct Tables {
     pub(crate) guest_tables: GuestTables,
     /// The unanswered requests of each connection that has any.
     pub(crate) exchanges: HashMap<ConnKey, Exchange, HashKey>,
-    /// The histories of rooms; `None` if no room has a history.
+    /// The room histories; `None` if no room has one.
     pub(crate) histories: Option<Box<Histories>>,
     /// The rooms that announce which members are away.
     pub(crate) away_rooms: Vec<RoomPattern>,
 }
 
-/// A connection of this hub and its seats.
+/// A connection on this node, with its seats.
 #[derive(Debug)]
 pub(crate) struct Conn {
     pub(crate) id: ConnId,
@@ -51,7 +51,7 @@ pub(crate) struct Conn {
     pub(crate) extended: bool,
     /// True if the client has lost its socket and may return.
     pub(crate) is_away: bool,
-    /// In nanoseconds since the origin of the clock, which takes half the size of a [`Duration`].
+    /// Nanoseconds since the clock's origin, in half the size of a [`Duration`].
     opened_at: u64,
     pub(crate) seats: Seats,
     /// The info and user; `None` if there is neither.
@@ -109,8 +109,8 @@ impl Tables {
         self.conns.get(conn).map(|conn| conn.id)
     }
 
-    /// Returns the time at which a connection was opened, on the clock of
-    /// [`Hub::handle`](crate::Hub::handle). Saturates after 584 years.
+    /// Returns when a connection was opened, on the clock of [`Hub::handle`](crate::Hub::handle).
+    /// Saturates after 584 years.
     #[must_use]
     pub fn opened_at(&self, conn: ConnKey) -> Option<Duration> {
         self.conns.get(conn).map(|conn| Duration::from_nanos(conn.opened_at))
@@ -122,13 +122,13 @@ impl Tables {
         self.conns.get(conn).is_some_and(|conn| conn.extended)
     }
 
-    /// Returns the info and user of a connection, if it has either.
+    /// Returns a connection's info and user, if it has either.
     #[must_use]
     pub fn profile(&self, conn: ConnKey) -> Option<&Profile> {
         self.conns.get(conn)?.profile.as_deref()
     }
 
-    /// Returns the info of a connection, if it has any.
+    /// Returns a connection's info, if it has any.
     #[must_use]
     pub fn info(&self, conn: ConnKey) -> Option<&Info> {
         self.conns.get(conn)?.profile.as_ref()?.info()
@@ -165,13 +165,13 @@ impl Tables {
         self.rooms.get(room).map_or(0, Room::extended_members)
     }
 
-    /// Returns the name of a room; `None` if it is closed.
+    /// Returns a room's name; `None` if the room is closed.
     #[must_use]
     pub fn room_name(&self, room: RoomKey) -> Option<&str> {
         self.rooms.get(room).map(|room| &*room.name)
     }
 
-    /// Returns the presence of a room; `None` if it is closed.
+    /// Returns a room's presence; `None` if the room is closed.
     #[must_use]
     pub fn presence(&self, room: RoomKey) -> Option<Presence> {
         self.rooms.get(room).map(|room| room.presence)
@@ -182,8 +182,8 @@ impl Tables {
         self.rooms.iter().map(|(key, room)| (key, &*room.name))
     }
 
-    /// Returns the members of a room that are connections of this hub; empty if it is closed.
-    /// [`guests`](Self::guests) returns those on other nodes.
+    /// Returns a room's members on this node; empty if the room is closed. [`guests`](Self::guests)
+    /// returns those on other nodes.
     #[must_use]
     pub fn members(&self, room: RoomKey) -> Members<'_> {
         self.rooms.get(room).map_or(Members::NONE, Room::members)
@@ -203,7 +203,7 @@ impl Tables {
 
     /// Returns true if two connections share a room other than `except`.
     pub(crate) fn share_room(&self, one: ConnKey, other: ConnKey, except: Option<RoomKey>) -> bool {
-        // Iterates over the shorter list of seats.
+        // Iterate over the shorter list of seats.
         let (few, many) = match self.rooms_of(one).len() <= self.rooms_of(other).len() {
             true => (one, other),
             false => (other, one),
@@ -259,7 +259,8 @@ impl Tables {
         }
     }
 
-    /// Inserts a room without members. The caller must [`join`](Self::join) it immediately.
+    /// Inserts a room without members. The caller must [`join`](Self::join) a connection to it
+    /// immediately.
     pub(crate) fn insert_room(&mut self, name: &str, presence: Presence) -> RoomKey {
         let mut entry = Room::new(name, presence);
         entry.announces_away = self.has_away(name, presence);

@@ -1,4 +1,4 @@
-//! Errors and panics of the application's code.
+//! Errors and panics in application code.
 
 use std::any::Any;
 use std::error::Error;
@@ -15,7 +15,7 @@ pub type HandlerError = Box<dyn Error + Send + Sync>;
 /// connection stays open.
 pub type HandlerResult = Result<(), HandlerError>;
 
-/// A panic of a handler or a rule. The panic is reported to [`on_error`](crate::Builder::on_error)
+/// A panic in a handler or rule. The panic is reported to [`on_error`](crate::Builder::on_error)
 /// together with the message that was being handled, and the connection is closed with 1011.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the handler panicked: {message}")]

@@ -1,4 +1,4 @@
-//! Claims and extensions of a connection, from the `authorize` hook and from middleware.
+//! A connection's claims and extensions, from the `authorize` hook and from middleware.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -10,8 +10,8 @@ use std::time::Duration;
 use http::Extensions;
 use roomer_hub::{Info, Profile};
 
-/// The claims of a connection, from the [`authorize`](crate::Builder::authorize) hook or from the
-/// middleware of a framework that the server is mounted into.
+/// A connection's claims, from the [`authorize`](crate::Builder::authorize) hook or from middleware
+/// of the framework that the server is mounted into.
 ///
 /// Claims are a map of names to values. They also hold values of the application's own types, the user,
 /// and the validity of the login, which the server enforces.
@@ -43,8 +43,8 @@ use roomer_hub::{Info, Profile};
 /// # Ok::<(), roomer_engine::BuildError>(())
 /// ```
 ///
-/// A separate type, so that a map left in a request's extensions by middleware for another purpose is
-/// never mistaken for a client's claims.
+/// `Claims` is a separate type, so that a map left in a request's extensions by middleware for
+/// another purpose is never mistaken for a client's claims.
 #[derive(Clone, Default)]
 pub struct Claims {
     names: BTreeMap<String, String>,
@@ -97,8 +97,9 @@ impl Claims {
     }
 
     /// Limits the validity of the login. After `time` the connection is closed with 1008 `login
-    /// expired`, unless the login is [renewed](crate::Builder::renew_login); the client reconnects only
-    /// if it has a function that returns tokens. With a time of zero the handshake is rejected with
+    /// expired`, unless the login is [renewed](crate::Builder::renew_login); the client reconnects
+    /// only if it has a function that returns tokens. With a time of zero, the handshake is
+    /// rejected with
     /// 401. Default: the login does not expire.
     #[must_use]
     pub fn good_for(mut self, time: Duration) -> Self {
@@ -158,7 +159,7 @@ impl fmt::Debug for Claims {
     }
 }
 
-/// The claims and extensions of a connection.
+/// A connection's claims and extensions.
 #[derive(Debug)]
 pub(crate) struct Credentials {
     /// `None` if neither middleware nor a hook has provided claims.

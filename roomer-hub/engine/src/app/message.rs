@@ -42,7 +42,7 @@ use roomer_hub::ConnId;
 pub struct Message<'a, S = &'a str, B = &'a [u8]> {
     /// The name of the room that the message was sent to.
     pub room: S,
-    /// The name of the event.
+    /// The event's name.
     pub event: S,
     /// The receiver's id in a direct message, as written by the sender. Empty in a message to a room.
     pub dst: S,
@@ -83,8 +83,8 @@ impl<S: AsRef<str>, B: AsRef<[u8]>> Message<'_, S, B> {
     ///
     /// # Errors
     ///
-    /// Returns an error if the payload is not JSON, does not match the type, or is nested more than 128
-    /// levels deep. In each case the sender is at fault.
+    /// Returns an error if the payload is not JSON, does not match the type, or is nested more than
+    /// 128 levels deep. In each case, the sender is at fault.
     #[cfg(feature = "json")]
     pub fn json<'s, T: serde::Deserialize<'s>>(&'s self) -> Result<T, roomer_proto::JsonError> {
         PacketRef { payload: self.payload.as_ref(), ..PacketRef::default() }.json()

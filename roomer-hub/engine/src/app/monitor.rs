@@ -1,7 +1,7 @@
-//! Reports panics, errors and pending futures of the application's code to a test.
+//! Reports panics, errors and pending futures in application code to a test.
 //!
-//! In production, a handler that panics or never completes costs one connection and a line in the log.
-//! In a test, it is the defect to be found. Without the feature `audit` the monitor is not compiled.
+//! In production, a handler that panics or never completes costs one connection and a log line. In
+//! a test, it is a defect to find. Without the feature `audit` the monitor is not compiled.
 
 use std::task::{Context, Poll};
 
@@ -93,7 +93,7 @@ mod recorder {
 
     use super::CallOwner;
 
-    /// Records panics, errors and pending futures of the application's code. Pass it to
+    /// Records panics, errors and pending futures in application code. Pass it to
     /// [`Builder::monitor`](crate::Builder::monitor). Clones share the record.
     #[derive(Clone, Debug, Default)]
     pub struct HandlerMonitor(Arc<Mutex<Record>>);
@@ -106,7 +106,7 @@ mod recorder {
         waits: u64,
     }
 
-    /// A recorded panic of the application's code, or an error returned by a handler.
+    /// A recorded panic in application code, or an error returned by a handler.
     #[derive(Clone, Debug, PartialEq, Eq)]
     #[non_exhaustive]
     pub struct HandlerFailure {

@@ -147,7 +147,7 @@ mod sealed {
     #[cfg(feature = "json")]
     impl<T: serde::Serialize> Payload for super::Json<T> {
         fn into_payload(self) -> ReplyResult {
-            // Convert it to text: a `JsonError` from a handler is taken for an invalid payload of
+            // Convert it to text: a `JsonError` from a handler counts as an invalid payload from
             // the client.
             let json = roomer_proto::json(&self.0).map_err(|error| error.to_string())?;
             Ok(json.into())

@@ -1,4 +1,4 @@
-//! Options of admission: authorization, origins, proxies, limits of connections, and draining.
+//! Admission options: authorization, origins, proxies, connection limits, and draining.
 
 use std::future::Future;
 use std::time::Duration;
@@ -11,11 +11,11 @@ use crate::lifecycle::drain::DrainPolicy;
 use crate::metrics::warning::Warning;
 
 impl<E> Builder<E> {
-    /// Sets the hook that decides by the HTTP request, before the upgrade, whether a client may
+    /// Sets the hook that decides from the HTTP request, before the upgrade, whether a client may
     /// connect. It returns the connection's [`Claims`](crate::Claims), or a rejection. The hook is
-    /// called for each `GET` of the WebSocket's path, even one that does not request an upgrade, unless
-    /// the server is full. It runs in the connection's task and should return quickly. A panic is
-    /// answered with 500.
+    /// called for each `GET` request to the WebSocket's path, even one that does not request an
+    /// upgrade, unless the server is full. It runs in the connection's task and should return
+    /// quickly. A panic is answered with 500.
     pub fn authorize<F>(self, hook: F) -> Self
     where
         F: Fn(&Request) -> AuthResult + Send + Sync + 'static,
@@ -65,9 +65,9 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Adds a subprotocol that the server selects if a client offers it in `Sec-WebSocket-Protocol`;
-    /// call it once for each. If a client offers several of them, the client's first is selected. A
-    /// browser that offers some and gets none closes the connection.
+    /// Adds a subprotocol that the server selects if a client offers it in
+    /// `Sec-WebSocket-Protocol`; call this once for each. If a client offers several of them, the
+    /// client's first is selected. A browser that offers some and gets none closes the connection.
     ///
     /// Default: only `roomer`, which the Go original does not select. A client offers it together with
     /// its token, written as `token.` followed by the token's UTF-8 in URL-safe Base64 without padding,
@@ -80,11 +80,11 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Calls `hook` for conditions that the operator should know about: rejected handshakes with the
-    /// reason and the remedy, options that cannot apply, a low limit of open files. At most one warning
-    /// of each kind is reported in ten seconds. The hook runs in a connection's task and should return
-    /// quickly. Default: none. With the feature `tracing` the same warnings are emitted as events at
-    /// `WARN`.
+    /// Calls `hook` for conditions that the operator should know about: rejected handshakes with
+    /// the reason and the remedy, options that do not apply, a low limit on open files. At most one
+    /// warning of each kind is reported every ten seconds. The hook runs in a connection's task and
+    /// should return quickly. Default: none. With the feature `tracing`, the same warnings are
+    /// emitted as events at `WARN`.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -102,10 +102,10 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Allows pages of another origin to connect, written as `https://example.com`; `any` allows all.
-    /// Default: only pages of the host that the request names, since a browser sends the user's cookies
-    /// with the requests of any page. Clients that do not send `Origin` are not browsers and may
-    /// connect.
+    /// Allows pages from another origin, written as `https://example.com`, to connect; `any` allows
+    /// all. Default: only pages from the host that the request names, since a browser sends the
+    /// user's cookies with the requests of any page. Clients that do not send `Origin` are not
+    /// browsers and may connect.
     pub fn allow_origin(mut self, origin: &str) -> Self {
         match Origin::parse(origin) {
             _ if origin == "any" => self.options.handshake.origins = Origins::Any,
@@ -118,7 +118,7 @@ impl<E> Builder<E> {
     /// Trusts a proxy to report its clients' addresses, so that
     /// [`Request::peer`](crate::Request::peer) is the client's address and not the proxy's. `proxy`
     /// is an address (`10.0.0.1`), a network (`10.0.0.0/8`, `fd00::/8`), or `unix` for connections
-    /// without an address; call it once for each. Default: no proxy is trusted, since any client
+    /// without an address; call this once for each. Default: no proxy is trusted, since any client
     /// can send the header.
     ///
     /// If an address or a network is trusted, a request without an address is answered with 500 and
@@ -134,8 +134,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Expects each connection of a [trusted proxy](Self::trust_proxy) to begin with a header of the
-    /// PROXY protocol, version 1 or 2, which contains the client's address. HAProxy sends it with
+    /// Expects each connection from a [trusted proxy](Self::trust_proxy) to begin with a PROXY
+    /// protocol header, version 1 or 2, which contains the client's address. HAProxy sends it with
     /// `send-proxy` or `send-proxy-v2`; so do load balancers that do not parse HTTP. The address is
     /// used for limits and for [`Request::peer`]; if it is a trusted proxy too, its
     /// `X-Forwarded-For` counts. A header from another peer is answered with 400, and so is a
@@ -148,17 +148,17 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Limits the number of open connections, including those that are closing. Default 100,000, which
-    /// need some hundred megabytes. Above the limit an upgrade is answered with 503, and the server is
-    /// not [ready](crate::Server::is_ready).
+    /// Limits the number of open connections, including those that are closing. Default 100,000,
+    /// which take a few hundred megabytes. Above the limit, an upgrade is answered with 503, and
+    /// the server is not [ready](crate::Server::is_ready).
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.options.handshake.admission.connections.total = connections;
         self
     }
 
-    /// Limits the connections of one client address; for IPv6, of one /64 network. Default 20,000, or
+    /// Limits the connections per client address or, for IPv6, per /64 network. Default 20,000, or
     /// [`max_connections`](Self::max_connections) if that is lower: enough for an office behind one
-    /// address, but not the whole server. Above the limit an upgrade is answered with 429.
+    /// address, but not the whole server. Above the limit, an upgrade is answered with 429.
     ///
     /// Behind a [trusted](Self::trust_proxy) proxy, the address of the proxy's client is used.
     pub fn max_connections_per_address(mut self, connections: usize) -> Self {
@@ -166,32 +166,32 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Limits the connections of one user ([`Claims::user`](crate::Claims::user)) on this node; each
-    /// node of a cluster counts its own. Default: no limit. A new connection above the limit is
-    /// accepted, and the user's oldest one is closed with 1008 `replaced by a newer connection`, after
-    /// which its client does not reconnect. A client that reconnects after a network failure is
-    /// therefore not locked out by its own old connection.
+    /// Limits the connections per user ([`Claims::user`](crate::Claims::user)) on this node;
+    /// cluster nodes count separately. Default: no limit. A new connection above the limit is
+    /// accepted, and the user's oldest one is closed with 1008 `replaced by a newer connection`,
+    /// after which its client does not reconnect. A client that reconnects after a network failure
+    /// is therefore not locked out by its own old connection.
     ///
-    /// The limit does not apply to a client without a user; the first one causes a
+    /// The limit does not apply to a client without a user; the first such client causes a
     /// [warning](crate::WarningCause::NoUser).
     pub fn max_connections_per_user(mut self, connections: usize) -> Self {
         self.options.max_connections_per_user = connections;
         self
     }
 
-    /// Limits the number of sockets that have not completed the handshake, or that still receive the
-    /// response to a rejected one. Default 16,384: each costs a file descriptor and a few kilobytes,
-    /// for up to [`handshake_timeout`](Self::handshake_timeout). A socket above the limit is answered
-    /// with 503 immediately, whatever its request, and closed after a second; with TLS it is closed
-    /// without a response.
+    /// Limits the number of sockets that have not completed the handshake, or that are still
+    /// receiving the response to a rejected one. Default 16,384: each costs a file descriptor and a
+    /// few kilobytes, for up to [`handshake_timeout`](Self::handshake_timeout). A socket above the
+    /// limit is answered with 503 immediately, whatever its request, and closed after a second;
+    /// with TLS it is closed without a response.
     pub fn max_handshakes(mut self, handshakes: usize) -> Self {
         self.options.handshake.admission.handshakes.total = handshakes;
         self.options.handshake.chosen.max_handshakes = true;
         self
     }
 
-    /// Limits the handshakes of one address, as
-    /// [`max_connections_per_address`](Self::max_connections_per_address) limits its connections. A
+    /// Limits the handshakes per address, as
+    /// [`max_connections_per_address`](Self::max_connections_per_address) limits connections. A
     /// trusted proxy, which connects for many clients, is exempt. Default 8,192, or
     /// [`max_handshakes`](Self::max_handshakes) if that is lower, so that thousands of clients can
     /// reconnect simultaneously after an outage. A handshake above the limit is answered with 429.
@@ -200,10 +200,10 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets how [`drain`](crate::Server::drain), and therefore `serve_until`, ends the server. Up to
-    /// `connections_per_second` are closed per second, so that clients do not reconnect all at the same
-    /// time; those left at the deadline are aborted. Default: all are closed immediately, and have
-    /// [`close_timeout`](Self::close_timeout) plus one second to complete.
+    /// Sets how [`drain`](crate::Server::drain), and therefore `serve_until`, ends the server. Up
+    /// to `connections_per_second` are closed per second, so that clients do not all reconnect at
+    /// the same time; those left at the deadline are aborted. Default: all are closed immediately,
+    /// and have [`close_timeout`](Self::close_timeout) plus one second to complete.
     pub fn drain(mut self, deadline: Duration, connections_per_second: usize) -> Self {
         self.options.drain_policy =
             Some(DrainPolicy { deadline, per_second: connections_per_second });

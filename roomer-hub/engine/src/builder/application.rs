@@ -1,4 +1,4 @@
-//! Options of the application: handlers, rules, hooks and shared state.
+//! Application options: handlers, rules, hooks and shared state.
 
 use std::any::Any;
 use std::future::Future;
@@ -131,8 +131,8 @@ impl<E> Builder<E> {
     }
 
     /// Like [`may_join`](Self::may_join), for a rule that waits for a database or another service.
-    /// A pending join delays only that connection. The rule is cloned for each join, as a handler
-    /// of [`on_async`](Self::on_async) is for each message.
+    /// A pending join delays only that connection. The rule is cloned for each join, as an
+    /// [`on_async`](Self::on_async) handler is for each message.
     pub fn may_join_async<F, R>(mut self, rule: F) -> Self
     where
         F: FnOnce(Conn, String) -> R + Clone + Send + Sync + 'static,
@@ -145,10 +145,10 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets the rule that decides whether a client may send a message to a room, for its members or for
-    /// a handler. If the rule returns false, the message is dropped and counted. By default the rule is
-    /// called only for members, since messages of other clients are dropped in any case. A panic closes
-    /// that connection with 1011.
+    /// Sets the rule that decides whether a client may send a message to a room, for its members or
+    /// for a handler. If the rule returns false, the message is dropped and counted. By default the
+    /// rule is called only for members, since other clients' messages are dropped anyway. A panic
+    /// closes that connection with 1011.
     pub fn may_publish<F>(mut self, rule: F) -> Self
     where
         F: Fn(&Conn, &Message<'_>) -> bool + Send + Sync + 'static,
@@ -191,9 +191,9 @@ impl<E> Builder<E> {
 
     /// Calls `hook` for each new connection, after it has joined `root`.
     ///
-    /// The hooks for connections, joins and leaves run one at a time, in the order of the events, so a
-    /// slow hook delays the others; sending and receiving are not affected. A panic closes the
-    /// connection of the event with 1011.
+    /// The hooks for connections, joins and leaves run one at a time, in event order, so a slow
+    /// hook delays the others; sending and receiving are not affected. A panic closes the event's
+    /// connection with 1011.
     pub fn on_connect<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Conn) + Send + Sync + 'static,
@@ -202,8 +202,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Calls `hook` for each join, including that of `root`, after the room's members have been
-    /// notified. For order and panics see [`on_connect`](Self::on_connect).
+    /// Calls `hook` for each join, including the one to `root`, after the room's members have been
+    /// notified. For order and panics, see [`on_connect`](Self::on_connect).
     pub fn on_join<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Conn, &str) + Send + Sync + 'static,
@@ -212,8 +212,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Calls `hook` for each leave, including that of `root`, for any reason. For order and panics see
-    /// [`on_connect`](Self::on_connect).
+    /// Calls `hook` for each leave, including the one from `root`, for any reason. For order and
+    /// panics, see [`on_connect`](Self::on_connect).
     pub fn on_leave<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Conn, &str) + Send + Sync + 'static,
@@ -222,8 +222,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Calls `hook` with the reason when a connection has ended and left all its rooms. For order and
-    /// panics see [`on_connect`](Self::on_connect).
+    /// Calls `hook` with the reason when a connection has ended and left all its rooms. For order
+    /// and panics, see [`on_connect`](Self::on_connect).
     pub fn on_disconnect<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Conn, DisconnectReason) + Send + Sync + 'static,
@@ -240,8 +240,8 @@ impl<E> Builder<E> {
     }
 
     /// Calls `hook` for each error that a handler returns, and for each panic
-    /// ([`HandlerPanic`](crate::HandlerPanic)) of a handler or a rule. Without a hook they are only
-    /// counted. After an error the connection stays open.
+    /// ([`HandlerPanic`](crate::HandlerPanic)) in a handler or rule. Without a hook, they are only
+    /// counted. After an error, the connection stays open.
     pub fn on_error<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Conn, &Message<'_>, HandlerError) + Send + Sync + 'static,

@@ -108,7 +108,7 @@ fn byte_burst(options: &Options, config: &Config) -> Result<(), BuildError> {
     }
 }
 
-/// Checks that a proxy is trusted if headers of the PROXY protocol are expected.
+/// Checks that a proxy is trusted if PROXY protocol headers are expected.
 fn proxy_protocol(options: &Options) -> Result<(), BuildError> {
     match options.handshake.proxy_protocol && options.handshake.proxies.is_empty() {
         true => Err(BuildError::ProxyProtocol),

@@ -1,4 +1,4 @@
-//! Options of a cluster's hooks, and the creation of the node's state machine.
+//! Cluster hooks, and the creation of the node's state machine.
 
 use roomer_hub::cluster::{Cluster as Machine, settings_hash};
 use roomer_hub::{Config, Presence};
@@ -11,11 +11,11 @@ use crate::env::Environment;
 use crate::options::{LONGEST, Options};
 
 impl<E> Builder<E> {
-    /// Calls `hook` when the members on another node of the [cluster](Self::cluster) become visible,
-    /// and when that node has left.
+    /// Calls `hook` when another [cluster](Self::cluster) node's members become visible, and when
+    /// that node has left.
     ///
-    /// The hooks `on_peer` and `on_gap` run one at a time, in the order of the events, in the task of
-    /// the broker link, so they should return quickly. A panic is only counted.
+    /// The hooks `on_peer` and `on_gap` run one at a time, in event order, in the broker link's
+    /// task, so they should return quickly. A panic is only counted.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -38,9 +38,9 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Calls `hook` when messages from another node of the [cluster](Self::cluster) may have been lost,
-    /// once for each room with members on this node. [`Cluster::loss`] sets how the loss is reported to
-    /// clients. For order and panics see [`on_peer`](Self::on_peer).
+    /// Calls `hook` when messages from another [cluster](Self::cluster) node may have been lost,
+    /// once for each room with members on this node. [`Cluster::loss`] sets how the loss is
+    /// reported to clients. For order and panics, see [`on_peer`](Self::on_peer).
     pub fn on_gap<F>(mut self, hook: F) -> Self
     where
         F: Fn(&Server, &Gap) + Send + Sync + 'static,
@@ -81,8 +81,8 @@ pub(super) fn machine(
     own.max_packet = options.limits.max_message;
     own.max_name = config.max_name;
     own.max_info = config.max_info;
-    // Nodes must agree on these settings; otherwise a client would meet different rules on different
-    // nodes.
+    // Nodes must agree on these settings; otherwise, clients of different nodes would be subject to
+    // different rules.
     let mut settings = format!("{} {} {presences:?}", own.max_packet, config.members_only);
     if !own.orders.is_empty() {
         settings += &format!(" {:?}", own.orders);

@@ -1,4 +1,4 @@
-//! Options of compression per room.
+//! Per-room compression options.
 
 use crate::builder::Builder;
 
@@ -18,15 +18,16 @@ impl<E> Builder<E> {
     /// # Ok::<(), roomer_engine::BuildError>(())
     /// ```
     ///
-    /// A message to a room is compressed once, by the task that writes it, for all members that have
-    /// negotiated compression, as browsers do by default. Compressing a kilobyte of JSON takes about 20
-    /// µs, independent of the number of members. Direct messages, replies, lists of members and
-    /// messages above 1 MiB are not compressed. No per-connection memory is allocated for compression.
+    /// A message to a room is compressed once, by the task that writes it, for all members that
+    /// have negotiated compression, as browsers do by default. Compressing a kilobyte of JSON takes
+    /// about 20 µs, whatever the number of members. Direct messages, replies, member lists and
+    /// messages above 1 MiB are not compressed. No per-connection memory is allocated for
+    /// compression.
     ///
-    /// Clients that have negotiated compression may compress the messages that they send, to any room.
+    /// Clients that have negotiated compression may compress the messages they send, to any room.
     /// [`max_message`](Self::max_message) limits the inflated length, and
-    /// [`byte_rate`](Self::byte_rate) counts inflated bytes. Set both, since a message may inflate to a
-    /// thousand times its length.
+    /// [`byte_rate`](Self::byte_rate) counts inflated bytes. Set both, since a message may inflate
+    /// to a thousand times its length.
     ///
     /// The length of a compressed message reveals something about its content. If an attacker can
     /// observe the number of bytes on the connection, do not compress rooms whose messages combine a

@@ -1,4 +1,4 @@
-//! The error of [`build`](crate::Builder::build).
+//! The error returned by [`build`](crate::Builder::build).
 
 use std::fmt;
 use std::time::Duration;
@@ -83,7 +83,7 @@ pub enum BuildError {
         option: &'static str,
         /// The limit per address.
         per_address: usize,
-        /// The limit of all addresses together.
+        /// The limit for all addresses together.
         total: usize,
     },
     /// Two of the WebSocket, the pages and the health checks share a path.

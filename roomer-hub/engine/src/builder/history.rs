@@ -1,4 +1,4 @@
-//! Options of room history.
+//! Room history options.
 
 use roomer_hub::History;
 
@@ -11,13 +11,13 @@ use crate::server::conn::Conn;
 const MAX_HISTORY: (usize, usize) = (64 << 20, 4);
 
 impl<E> Builder<E> {
-    /// Keeps the last messages of rooms, for extended clients that join later or whose session has
-    /// expired while they were disconnected. `pattern` is a room's name, or a name prefix followed by
-    /// `*`; the first matching pattern applies. Default: no room keeps messages.
+    /// Keeps each room's last messages, for extended clients that join later or whose session
+    /// expired while they were disconnected. `pattern` is a room's name, or a name prefix followed
+    /// by `*`; the first matching pattern applies. Default: no room keeps messages.
     ///
     /// A client requests the missed messages when it joins. They follow its `join_ack`, unchanged,
-    /// before any new message. Messages sent by handlers and by the application are kept too, direct
-    /// messages are not. Plain clients are not affected.
+    /// before any new message. Messages sent by handlers and by the application are kept too;
+    /// direct messages are not. Plain clients are not affected.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -48,10 +48,10 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets the rule that decides whether a client that joins a room and requests its history receives
-    /// it. If the rule returns false, the join continues without history; the join itself is decided by
-    /// [`may_join`](Self::may_join). Default: every client that may join receives the history. A panic
-    /// closes that connection with 1011.
+    /// Sets the rule that decides whether a client that requests a room's history with its join
+    /// receives it. If the rule returns false, the join continues without history; the join itself
+    /// is decided by [`may_join`](Self::may_join). Default: every client that may join receives the
+    /// history. A panic closes that connection with 1011.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -72,7 +72,7 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Returns the part of the memory budget reserved for the histories of rooms, in bytes.
+    /// Returns the part of the memory budget reserved for room histories, in bytes.
     pub(super) fn history_budget(&self) -> usize {
         if self.histories.is_empty() {
             return 0;

@@ -1,4 +1,4 @@
-//! Options of members' info: its maximum length, and whether clients may set their own.
+//! Member info options: the maximum length, and whether clients may set their own.
 
 use std::future::Future;
 

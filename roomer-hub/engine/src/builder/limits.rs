@@ -1,19 +1,19 @@
-//! Options of message sizes, buffers and memory.
+//! Options for message sizes, buffers and memory.
 
 use crate::builder::Builder;
 
 impl<E> Builder<E> {
-    /// Limits the bytes of one message from a client, inclusive. Default 16 MiB. A client that
+    /// Sets the maximum length of a client's message in bytes. Default 16 MiB. A client that
     /// announces a longer message is closed with 1009 as soon as the length is received.
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.options.limits.max_message = bytes;
         self
     }
 
-    /// Limits the fragments of one message from a client to `count`, plus one for each `mean` bytes of
-    /// the message. Default 1,024 and 256: a client that splits messages into fragments of a kilobyte
-    /// may send large ones, while a flood of tiny or empty fragments is stopped. Above the limit the
-    /// connection is closed with 1009. With a `mean` of 0 only `count` applies.
+    /// Limits the fragments per client message to `count`, plus one for each `mean` bytes of the
+    /// message. Default 1,024 and 256: a client that splits messages into one-kilobyte fragments
+    /// may send large ones, while a flood of tiny or empty fragments is stopped. Above the limit,
+    /// the connection is closed with 1009. With a `mean` of 0, only `count` applies.
     pub fn max_fragments(mut self, count: u32, mean: usize) -> Self {
         self.options.limits.max_fragments = count;
         self.options.limits.mean_fragment = mean;
@@ -40,21 +40,21 @@ impl<E> Builder<E> {
     /// closed with 1013 in descending order of the bytes they hold, until an eighth of the budget is
     /// free; a connection whose socket does not accept the close frame either is aborted.
     ///
-    /// Default: a quarter of the memory that is available to the process, by the machine and the
+    /// Default: a quarter of the memory available to the process, as limited by the machine and the
     /// process's control groups
     /// ([`Environment::available_memory`](crate::Environment::available_memory)), at most 1 GiB;
     /// the rest is for the connections themselves, the system's buffers and the application.
     /// [`Server::memory_budget`](crate::Server::memory_budget) returns the value in use.
     ///
-    /// The operating system's socket buffers are not included, nor are the bytes that one poll of a
-    /// task queues before it writes.
+    /// The operating system's socket buffers are not included, nor are the bytes that a task queues
+    /// in one poll before it writes them.
     pub fn memory_budget(mut self, bytes: usize) -> Self {
         self.memory_budget = Some(bytes);
         self
     }
 
-    /// Limits the rooms that one connection may be in, including `root`. Default 1,100. A join above
-    /// the limit is answered with `leave_ack`.
+    /// Limits the number of rooms per connection, including `root`. Default 1,100. A join above the
+    /// limit is answered with `leave_ack`.
     pub fn max_rooms(mut self, rooms: usize) -> Self {
         self.config.max_rooms = rooms;
         self

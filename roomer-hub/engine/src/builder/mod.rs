@@ -110,10 +110,10 @@ impl Builder {
 
 impl<E> Builder<E> {
     /// Changes the rules to the Go original's: clients may send to rooms that they are not in, a
-    /// repeated join is announced again, text messages are accepted as packets, pages of any origin may
-    /// connect unless [`allow_origin`](Self::allow_origin) was called before, and the extended protocol
-    /// is off. As without this option, the six reserved events are never forwarded, names must be UTF-8,
-    /// and a malformed packet is answered with a close frame.
+    /// repeated join is announced again, text messages are accepted as packets, pages from any
+    /// origin may connect unless [`allow_origin`](Self::allow_origin) was called before, and the
+    /// extended protocol is off. As without this option, the six reserved events are never
+    /// forwarded, names must be UTF-8, and a malformed packet is answered with a close frame.
     pub fn compat(mut self) -> Self {
         let compat = Config::compat();
         self.config.members_only = compat.members_only;
@@ -129,7 +129,7 @@ impl<E> Builder<E> {
 
     /// Sets which presence events the members of a room receive. `pattern` is a room's name, or a
     /// name prefix followed by `*`; the first matching pattern applies. Default:
-    /// [`Presence::Full`], as in the original, which sends bytes for each pair of members. With
+    /// [`Presence::Full`], as in the original, which sends a notice for each pair of members. With
     /// more than a few thousand connections, choose another value for `root`.
     ///
     /// ```
@@ -147,9 +147,9 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Makes the server a node in a cluster, where rooms span all nodes. Run the link to the broker
+    /// Makes the server a cluster node, so that rooms span all nodes. Run the link to the broker
     /// with the adapter's `cluster` or with [`Server::run_cluster`]; the server serves its own
-    /// clients whether the link is up or not.
+    /// clients whether or not the link is up.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -163,7 +163,7 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets the path of the WebSocket. Default `/ws`.
+    /// Sets the WebSocket's path. Default `/ws`.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.options.handshake.path = path.into();
         self.options.handshake.chosen.path = true;
@@ -189,7 +189,7 @@ impl<E> Builder<E> {
     pub fn echo(mut self) -> Self {
         self.options.echo = true;
         self.options.accept_text = true;
-        // Autobahn's test suite splits 4 MiB into fragments of 64 bytes.
+        // The Autobahn test suite splits 4 MiB into fragments of 64 bytes.
         self.options.limits.max_fragments = u32::MAX;
         if cfg!(feature = "deflate") {
             self.options.handshake.compression.push(("*".into(), 0));
@@ -203,16 +203,16 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets the maximum number of connections that one poll of a task writes to before it yields, and
-    /// the number that a worker takes from a larger flush at a time. Default 256 and 32. Simulations
-    /// lower both to reach these paths with few connections.
+    /// Sets the maximum number of connections that a task writes to in one poll, and the number
+    /// that a worker takes from a larger flush at a time. Default 256 and 32. Simulations lower
+    /// both to reach these paths with few connections.
     #[cfg(feature = "audit")]
     pub fn flush_sizes(mut self, max_per_poll: usize, chunk: usize) -> Self {
         self.options.flush = Flush { max_per_poll: max_per_poll.max(1), chunk: chunk.max(1) };
         self
     }
 
-    /// Reports panics, errors and pending futures of the application's code to `monitor`. For tests.
+    /// Reports panics, errors and pending futures in application code to `monitor`. For tests.
     #[cfg(feature = "audit")]
     pub fn monitor(mut self, monitor: HandlerMonitor) -> Self {
         self.options.monitor = monitor.into();
@@ -249,8 +249,8 @@ impl<E> Builder<E> {
     ///
     /// # Errors
     ///
-    /// Returns a [`BuildError`] if an option is invalid, or contradicts another one. Its text
-    /// names the method of the builder to change.
+    /// Returns a [`BuildError`] if an option is invalid, or contradicts another one. Its text names
+    /// the builder method to change.
     pub fn build(mut self) -> Result<Server, BuildError> {
         if let Some(error) = self.error.take() {
             return Err(error);
@@ -263,13 +263,13 @@ impl<E> Builder<E> {
         (hub_limits.name, hub_limits.rooms) = (config.max_name, config.max_rooms);
         (hub_limits.info, hub_limits.requests) = (config.max_info, config.max_requests);
         check::check(&options, &config)?;
-        // Without a rule the hub does not request permission, which saves a lookup for each packet.
+        // Without a rule, the hub does not request permission, which saves a lookup for each
+        // packet.
         config.authorize_join = options.rules.join.is_some();
         config.authorize_publish = options.rules.publish.is_some();
         config.authorize_direct = options.rules.direct.is_some();
         config.authorize_info = options.rules.info.is_some();
-        // The order of these draws is fixed, since it determines the run that belongs to a simulation's
-        // seed.
+        // Keep the order of these draws: it determines which run a simulation's seed produces.
         let key = HashKey(env.random());
         if !histories.is_empty() {
             config.first_epoch = u128::from_le_bytes(env.random()) as u64;
@@ -317,8 +317,8 @@ impl<E> Builder<E> {
         options.bound_times();
         let ping_interval = self.ping_interval.unwrap_or(options.pong_timeout / 10 * 9);
         options.ping_interval = ping_interval.min(LONGEST);
-        // A default per address is lowered to the total. A value set by the caller is checked against
-        // the total instead.
+        // A default limit per address is lowered to the total. A value set by the caller is checked
+        // against the total instead.
         let AdmissionLimits { handshakes, connections } = &mut options.handshake.admission;
         for (limit, chosen) in [
             (handshakes, self.max_handshakes_per_address),
@@ -333,7 +333,7 @@ impl<E> Builder<E> {
         options.memory_budget = self.memory_budget.unwrap_or_else(|| {
             available_memory::budget(env.available_memory(), options.water_marks().max)
         });
-        // Set after the budget, on which it depends.
+        // Set it after the budget, on which it depends.
         self.options.history_budget = self.history_budget();
     }
 }

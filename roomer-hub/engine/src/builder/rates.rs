@@ -1,4 +1,4 @@
-//! Options of rate limits per connection.
+//! Options for per-connection rate limits.
 
 use roomer_hub::Rate;
 
@@ -26,7 +26,7 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Limits the bytes of messages that one connection may send, excluding frame headers. Average and
+    /// Limits the message bytes that one connection may send, excluding frame headers. Average and
     /// burst work as in [`message_rate`](Self::message_rate). `burst` must not be below
     /// [`max_message`](Self::max_message). Default: no limit.
     pub fn byte_rate(mut self, per_second: u32, burst: u32) -> Self {
@@ -35,18 +35,18 @@ impl<E> Builder<E> {
     }
 
     /// Limits the joins that one connection may send. Average and burst work as in
-    /// [`message_rate`](Self::message_rate). A join costs more than a message: each, even a repeated
-    /// one, is answered with the list of the room's members, and announced to them. Default: no limit.
-    /// Choose a burst above the number of rooms that a client rejoins when it reconnects.
+    /// [`message_rate`](Self::message_rate). A join costs more than a message: each, even a
+    /// repeated one, is answered with the room's member list, and announced to them. Default: no
+    /// limit. Choose a burst above the number of rooms that a client rejoins when it reconnects.
     pub fn join_rate(mut self, per_second: u32, burst: u32) -> Self {
         self.config.join_rate = self.rate("join_rate", per_second, burst);
         self
     }
 
-    /// Limits the rejected messages of one connection: `per_second` on average, in bursts of up to
-    /// `burst`. Above the limit the connection is closed with 1008 and the reason `too many
-    /// violations`. Default 1 and 256: far more than a client has in flight when it is removed from a
-    /// room, and far less than an abusive client sends.
+    /// Limits the rejected messages per connection: `per_second` on average, in bursts of up to
+    /// `burst`. Above the limit, the connection is closed with 1008 and the reason `too many
+    /// violations`. Default 1 and 256: far more than a client has in flight when it is removed from
+    /// a room, and far less than an abusive client sends.
     /// [`Config::violation_rate`](roomer_hub::Config::violation_rate) lists what counts.
     pub fn violation_rate(mut self, per_second: u32, burst: u32) -> Self {
         self.config.violation_rate = self.rate("violation_rate", per_second, burst);
@@ -60,8 +60,8 @@ impl<E> Builder<E> {
     }
 
     /// Allows direct messages only between clients that share a room other than `root`, which all
-    /// connections join. Other direct messages are dropped and counted. Default: a client can send to
-    /// each id that it knows, as in the Go original. Handlers are not restricted.
+    /// connections join. Other direct messages are dropped and counted. Default: a client can send
+    /// to any id that it knows, as in the Go original. Handlers are not restricted.
     pub fn shared_room_only(mut self) -> Self {
         self.config.shared_room_only = true;
         self

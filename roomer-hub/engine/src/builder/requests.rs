@@ -1,4 +1,4 @@
-//! Options of request handlers.
+//! Options for request handlers.
 
 use std::future::Future;
 
@@ -42,8 +42,8 @@ impl<E> Builder<E> {
     }
 
     /// Like [`on_request`](Self::on_request), for a handler that waits for a database or another
-    /// service. The handler is cloned for each request, as a handler of [`on_async`](Self::on_async) is
-    /// for each message.
+    /// service. The handler is cloned for each request, as an [`on_async`](Self::on_async) handler
+    /// is for each message.
     ///
     /// Unlike message handlers, a pending request handler does not delay later messages from its
     /// connection. Handlers start in the order of their requests and reply in the order in which

@@ -1,4 +1,4 @@
-//! Options of the extended protocol: resumable sessions and renewal of logins.
+//! Options for the extended protocol: resumable sessions and login renewal.
 
 use std::future::Future;
 use std::time::Duration;
@@ -21,24 +21,24 @@ impl<E> Builder<E> {
     }
 
     /// Sets how long an extended client's session is kept after its socket is lost. Its memberships
-    /// remain, and messages sent to it are buffered. Default 30 s. With [`Duration::ZERO`] a lost
+    /// remain, and messages sent to it are buffered. Default 30 s. With [`Duration::ZERO`], a lost
     /// socket ends the session, as with plain clients.
     ///
-    /// A close by the server or the application, a close frame of the client, a drain and a shutdown
-    /// always end the session.
+    /// A close by the server or the application, a close frame from the client, a drain and a
+    /// shutdown always end the session.
     pub fn resume_window(mut self, window: Duration) -> Self {
         self.options.resume_window = window;
         self
     }
 
-    /// Lets extended members of rooms know which others are away: their clients have lost their
-    /// sockets, and may return within the [`resume_window`](Self::resume_window). `pattern` is a
-    /// room's name, or a prefix of names followed by `*`. Default: no room announces it, and a
-    /// client that returns in time is not reported as away to others.
+    /// Notifies the extended members of matching rooms when other members' clients lose their
+    /// sockets, and again when they return within the [`resume_window`](Self::resume_window).
+    /// `pattern` is a room's name, or a name prefix followed by `*`. Default: no room announces
+    /// this, and a client that returns in time is never reported as away.
     ///
-    /// It costs a notice for each other member of the room, twice for each lost socket. Rooms whose
-    /// [`presence`](Self::presence) is not full do not show others, and do not announce it. Plain members
-    /// notice nothing.
+    /// Each lost socket costs up to two notices per other extended member of the room. Rooms
+    /// without full [`presence`](Self::presence) do not show other members, and do not announce
+    /// this. Plain members are not notified.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -60,19 +60,20 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets the time over which the reconnects of extended clients are spread after a drain or a
-    /// shutdown. Each client is closed with 1012 and the reason `retry=MS`, and reconnects after that
-    /// many milliseconds, so that the next process receives connections at a steady rate. Default 10 s.
+    /// Sets the time over which extended clients' reconnects are spread after a drain or a
+    /// shutdown. Each client is closed with 1012 and the reason `retry=MS`, and reconnects after
+    /// that many milliseconds, so that the next process receives connections at a steady rate.
+    /// Default 10 s.
     pub fn retry_window(mut self, window: Duration) -> Self {
         self.options.retry_window = window;
         self
     }
 
     /// Renews logins that expire ([`Claims::good_for`](crate::Claims::good_for)) without a new
-    /// connection. Before its login expires, an extended client is asked for a new token, and this hook
-    /// is called with that token. The returned claims, including their validity, replace the earlier
-    /// ones. If the hook returns a rejection, or claims of another user, the login expires as before. A
-    /// panic closes that connection with 1011.
+    /// connection. Before its login expires, an extended client is asked for a new token, and this
+    /// hook is called with that token. The returned claims, including their validity, replace the
+    /// earlier ones. If the hook returns a rejection, or another user's claims, the login expires
+    /// as before. A panic closes that connection with 1011.
     ///
     /// Existing handles to the connection keep the earlier claims; handlers get a new one. Plain
     /// clients are not asked: their login expires, and they connect again.
@@ -109,7 +110,7 @@ impl<E> Builder<E> {
 
     /// Like [`renew_login`](Self::renew_login), for a hook that waits for a database or another
     /// service. While its future is pending, only later messages from the same connection wait. The
-    /// hook is cloned for each token, as a handler of [`on_async`](Self::on_async) is for each
+    /// hook is cloned for each token, as an [`on_async`](Self::on_async) handler is for each
     /// message.
     pub fn renew_login_async<F, R>(mut self, hook: F) -> Self
     where
@@ -129,7 +130,7 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets how long before the expiry of its login a client is asked for a new token. Default 60 s. A
+    /// Sets how long before its login expires a client is asked for a new token. Default 60 s. A
     /// client whose login is valid for less time than that is asked immediately.
     pub fn renew_login_before(mut self, time: Duration) -> Self {
         self.options.renew_login_before = time;

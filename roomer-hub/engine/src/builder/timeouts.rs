@@ -1,4 +1,4 @@
-//! Options of timeouts and intervals.
+//! Options for timeouts and intervals.
 
 use std::time::Duration;
 

@@ -52,8 +52,8 @@ impl<T> Callback<T> {
 #[derive(Default)]
 pub(crate) struct Rules {
     pub(crate) join: Option<Rule>,
-    /// Called by the engine, not through a hub action: the engine removes the request for history
-    /// from the join.
+    /// Called by the engine, not through a hub action: the engine removes the history request from
+    /// the join.
     pub(crate) recall: Option<Rule>,
     pub(crate) publish: Option<Rule>,
     pub(crate) direct: Option<Rule>,

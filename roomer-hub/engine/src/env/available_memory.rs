@@ -1,6 +1,6 @@
-//! The memory available to the process: that of the machine, or the limit of its control groups. In a
-//! container, `/proc` shows the machine's memory; the container's limit is in the control group's
-//! files.
+//! The memory available to the process: the machine's memory, or the limit of the process's control
+//! groups. In a container, `/proc` shows the machine's memory; the container's limit is in the
+//! control group's files.
 
 use std::fs;
 

@@ -55,7 +55,7 @@ impl Environment for SystemEnvironment {
     }
 
     fn random(&self) -> [u8; 16] {
-        // All bits but the six of the version and the variant are random.
+        // All bits are random, except the six for the version and the variant.
         Uuid::new_v4().into_bytes()
     }
 

@@ -1,4 +1,4 @@
-//! Statistics of a cluster's node.
+//! Statistics of a cluster node.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use roomer_hub::cluster::{PeerState, Statistics};
 
 use crate::cluster::ClusterState;
 
-/// The cluster state of a node, and counters since its start; see
+/// A node's cluster state, and counters since its start; see
 /// [`Stats::cluster`](crate::Stats::cluster).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -16,7 +16,7 @@ pub struct ClusterStats {
     pub link_up: bool,
     /// The number of other nodes by [state](PeerState::name).
     pub peers: BTreeMap<&'static str, usize>,
-    /// Connections of other nodes in rooms with full presence.
+    /// Connections on other nodes in rooms with full presence.
     pub guests: usize,
     /// Bytes buffered until an earlier frame arrives.
     pub held_bytes: usize,
@@ -43,7 +43,7 @@ pub struct ClusterStats {
     /// Possible losses of other nodes' messages, counted once per affected room; see
     /// [`Builder::on_gap`](crate::Builder::on_gap).
     pub gaps: u64,
-    /// Departures of nodes, by [cause](roomer_hub::cluster::GoneCause::name).
+    /// Node departures, by [cause](roomer_hub::cluster::GoneCause::name).
     pub gone: BTreeMap<&'static str, u64>,
     /// Frames that were dropped, by [cause](roomer_hub::cluster::RefusedCause::name).
     pub refused: BTreeMap<&'static str, u64>,
@@ -54,7 +54,7 @@ pub struct ClusterStats {
 impl ClusterStats {
     pub(crate) fn new(state: &ClusterState, tables: &Tables) -> Self {
         let machine = &state.machine;
-        // Includes states without a node, so that graphs show zeros instead of gaps.
+        // Include states without a node, so that graphs show zeros instead of gaps.
         let mut peers: BTreeMap<_, _> =
             PeerState::ALL.into_iter().map(|state| (state.name(), 0)).collect();
         let (mut held_bytes, mut unapplied_bytes, mut lag) = (0, 0, std::time::Duration::ZERO);

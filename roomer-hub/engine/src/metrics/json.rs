@@ -1,4 +1,4 @@
-//! Statistics as JSON, by serde.
+//! Statistics as JSON, using serde.
 
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 

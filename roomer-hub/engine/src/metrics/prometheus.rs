@@ -82,7 +82,7 @@ impl Stats {
     }
 }
 
-/// The text written so far. Names and help texts are literals of this file and need no escaping.
+/// The text written so far. Names and help texts are literals in this file and need no escaping.
 struct Page(String);
 
 impl Page {

@@ -51,14 +51,14 @@ pub struct Stats {
     pub lost: u64,
     /// Errors returned by handlers.
     pub handler_errors: u64,
-    /// Panics of handlers, rules and hooks.
+    /// Panics in handlers, rules and hooks.
     pub panics: u64,
     /// Errors returned by the system when accepting a connection, for example for lack of file
     /// descriptors.
     pub accept_errors: u64,
     /// Sessions of extended clients.
     pub sessions: SessionStats,
-    /// The histories of rooms.
+    /// Room histories.
     pub histories: HistoryStats,
     /// Statistics of this node in a cluster; `None` without one.
     pub cluster: Option<ClusterStats>,
@@ -73,9 +73,9 @@ pub struct SessionStats {
     pub detached: usize,
     /// Sessions that were resumed on a new socket.
     pub resumed: u64,
-    /// Failed attempts of clients to resume a session, by reason.
+    /// Clients' failed attempts to resume a session, by reason.
     pub refused: RefusedSessions,
-    /// Reports of other cluster nodes that a client has resumed there, by effect.
+    /// Reports from other cluster nodes that a client has resumed there, by effect.
     pub released: ReleasedSessions,
 }
 

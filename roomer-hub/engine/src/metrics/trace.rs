@@ -1,8 +1,8 @@
 //! Events and spans for `tracing` subscribers, compiled to nothing without that feature.
 //!
-//! A subscriber is application code, so these functions must not be called with the lock held, nor for
-//! each message. `WARN` is for events that the operator should act on, `INFO` and `DEBUG` for the
-//! others. Events contain neither payloads nor room names, since both are chosen by clients.
+//! A subscriber is application code, so these functions must not be called with the lock held, nor
+//! for each message. `WARN` is for events that the operator should act on, `INFO` and `DEBUG` for
+//! all others. Events contain neither payloads nor room names, since both are chosen by clients.
 
 use std::error::Error;
 use std::io;
@@ -99,7 +99,7 @@ events! {
 pub(crate) struct Span(#[cfg(feature = "tracing")] Option<tracing::Span>);
 
 impl Span {
-    /// Creates the span of a connection. This calls the subscriber, so no lock may be held.
+    /// Creates a connection's span. This calls the subscriber, so no lock may be held.
     pub(crate) fn begin(info: &ConnInfo) -> Self {
         #[cfg(not(feature = "tracing"))]
         let _ = info;

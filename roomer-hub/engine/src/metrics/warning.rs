@@ -18,10 +18,10 @@ const PERIOD: Duration = Duration::from_secs(10);
 /// The maximum number of bytes of a client's value that are shown in a warning.
 const MAX_SHOWN: usize = 128;
 
-/// A condition that the operator of a server should know about. `Display` writes a sentence with the
+/// A condition that a server's operator should know about. `Display` writes a sentence with the
 /// condition, its location and the remedy. Warnings are passed to
 /// [`Builder::on_warning`](crate::Builder::on_warning) and, with the feature `tracing`, emitted as
-/// events at `WARN`. At most one of each kind is given in ten seconds.
+/// events at `WARN`. At most one of each kind is given every ten seconds.
 ///
 /// Values from a client are escaped and truncated to 128 bytes. Tokens and queries are omitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl fmt::Display for Warning {
     }
 }
 
-/// The application's hook for warnings.
+/// The application's warning hook.
 pub(crate) type OnWarning = Box<dyn Fn(&Warning) + Send + Sync>;
 
 /// Emits the warnings of one server.
@@ -134,7 +134,7 @@ impl Warnings {
 
     fn call_hook(&self, warning: &Warning) {
         if let Some(hook) = &self.hook {
-            // A panic of the hook must not affect the connection that the warning is about.
+            // A panic in the hook must not affect the connection that the warning is about.
             if let Err(panic) = catch_panic(|| hook(warning)) {
                 self.monitor.report_failure(
                     || ("the hook `on_warning`".into(), None),

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WarningCause {
-    /// A web page of an origin that is not allowed was rejected with 403.
+    /// A web page from a disallowed origin was rejected with 403.
     Origin {
         /// The page's origin, as sent by the browser.
         origin: String,
@@ -16,9 +16,9 @@ pub enum WarningCause {
     },
     /// An upgrade request at a path without a WebSocket was rejected with 404.
     Path {
-        /// The path of the request.
+        /// The request's path.
         path: String,
-        /// The path of the WebSocket.
+        /// The WebSocket's path.
         websocket: String,
     },
     /// A request with a WebSocket key but without the upgrade headers was rejected with 400. Proxies
@@ -32,7 +32,7 @@ pub enum WarningCause {
     },
     /// The application's `authorize` hook rejected a client.
     Unauthorized {
-        /// The status of the response.
+        /// The response's status.
         status: u16,
         /// True if the client sent a token.
         has_token: bool,
@@ -40,8 +40,8 @@ pub enum WarningCause {
     /// [`authorize_async`](crate::Builder::authorize_async) exceeded the handshake timeout, and the
     /// client was rejected with 503.
     AuthorizeTimeout,
-    /// An info of [`Claims::info`](crate::Claims::info) exceeds [`max_info`](crate::Builder::max_info).
-    /// The client was accepted without it.
+    /// The info from [`Claims::info`](crate::Claims::info) exceeds
+    /// [`max_info`](crate::Builder::max_info). The client was accepted without it.
     InfoTooLong {
         /// The length of the info in bytes.
         bytes: usize,
@@ -51,12 +51,12 @@ pub enum WarningCause {
     /// A client connected without a user ([`Claims::user`](crate::Claims::user)), so the limit per user
     /// does not apply to it.
     NoUser {
-        /// The method of [`Builder`](crate::Builder) that sets the limit.
+        /// The [`Builder`](crate::Builder) method that sets the limit.
         option: &'static str,
     },
     /// A limit was reached, and a client was rejected with 503, or with 429 for a limit per address.
     Full {
-        /// The method of [`Builder`](crate::Builder) that sets the limit.
+        /// The [`Builder`](crate::Builder) method that sets the limit.
         option: &'static str,
         /// The limit that was reached.
         limit: usize,
@@ -65,21 +65,21 @@ pub enum WarningCause {
     },
     /// A request without an address was rejected with 500, since an option needs the address.
     NoAddress {
-        /// The method of [`Builder`](crate::Builder) that sets the option.
+        /// The [`Builder`](crate::Builder) method that sets the option.
         option: &'static str,
     },
     /// A trusted proxy does not report its clients' addresses, so the limit per address does not apply
     /// to them.
     NoForwardedFor {
-        /// The method of [`Builder`](crate::Builder) that sets the limit.
+        /// The [`Builder`](crate::Builder) method that sets the limit.
         option: &'static str,
         /// The proxy's address; `None` for a Unix socket.
         proxy: Option<IpAddr>,
     },
-    /// A trusted proxy's header of the [PROXY protocol](crate::Builder::proxy_protocol) names no client
+    /// A trusted proxy's [PROXY protocol](crate::Builder::proxy_protocol) header names no client
     /// (`UNKNOWN`, `LOCAL`), so the limit per address does not apply to it.
     UnnamedClient {
-        /// The method of [`Builder`](crate::Builder) that sets the limit.
+        /// The [`Builder`](crate::Builder) method that sets the limit.
         option: &'static str,
         /// The proxy's address; `None` for a Unix socket.
         proxy: Option<IpAddr>,
@@ -93,12 +93,12 @@ pub enum WarningCause {
     /// Some options were set that do not apply to a mounted server, since the framework is responsible
     /// for them.
     NotApplied {
-        /// The methods of [`Builder`](crate::Builder) that set the options.
+        /// The [`Builder`](crate::Builder) methods that set the options.
         options: Vec<&'static str>,
     },
     /// The system failed to accept a connection. The listener retries after a tenth of a second.
     AcceptFailed {
-        /// The text of the error.
+        /// The error's text.
         error: String,
     },
     /// The connections together exceeded [`memory_budget`](crate::Builder::memory_budget), and some
@@ -109,7 +109,7 @@ pub enum WarningCause {
         /// The budget, in bytes.
         budget: usize,
     },
-    /// The process's limit of open files is lower than the server may need.
+    /// The process's limit on open files is lower than the server may need.
     Descriptors {
         /// The maximum number of files that the process may have open.
         limit: u64,
@@ -125,7 +125,7 @@ pub enum WarningCause {
     },
     /// The cluster's broker works, but has sent a notice for the operator.
     BrokerNotice {
-        /// The text of the notice.
+        /// The notice's text.
         text: String,
     },
     /// The application sent a message for members on other nodes that exceeds their limit. It was not
@@ -138,14 +138,12 @@ pub enum WarningCause {
         /// [`max_message`](crate::Builder::max_message), in bytes.
         limit: usize,
     },
-    /// Another node of the cluster has different settings, so its clients are subject to different
-    /// rules.
+    /// Another cluster node has different settings, so its clients are subject to different rules.
     PeerSettings {
         /// The node's name.
         peer: String,
     },
-    /// Another node of the cluster supports none of the versions of the inter-node protocol that this
-    /// node supports.
+    /// Another cluster node supports no version of the inter-node protocol that this node supports.
     ForeignPeer {
         /// The node's id.
         node: String,
@@ -155,8 +153,8 @@ pub enum WarningCause {
 }
 
 impl WarningCause {
-    /// Returns the name of the kind by which warnings are limited. For [`Full`](Self::Full), this
-    /// is the option.
+    /// Returns the name of the warning's kind, by which the frequency is limited. For
+    /// [`Full`](Self::Full), this is the option.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -229,7 +227,7 @@ impl fmt::Display for WarningCause {
             WarningCause::Full { option, limit, untrusted_proxy } => {
                 fmt_full(f, option, *limit, *untrusted_proxy)
             }
-            // This text is also the body of the response.
+            // This text is also the response body.
             WarningCause::NoAddress { option } => write!(
                 f,
                 "refused a request without the client's address (500), which {option} needs. \

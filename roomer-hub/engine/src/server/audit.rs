@@ -4,9 +4,9 @@ use crate::lifecycle::admission::SocketCounts;
 use crate::{RecordedInput, Server};
 
 impl Server {
-    /// Cross-checks all redundant data of the engine. With `at_rest`, also checks the invariants of a
-    /// state in which no task is ready: each queued byte has a task that will write it, and each socket
-    /// has a timer.
+    /// Cross-checks all redundant data in the engine. With `at_rest`, also checks the invariants
+    /// that hold while no task is ready: each queued byte has a task that will write it, and each
+    /// socket has a timer.
     ///
     /// # Errors
     ///

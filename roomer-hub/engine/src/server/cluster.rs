@@ -27,8 +27,8 @@ impl Server {
         })
     }
 
-    /// Returns the names of this node's subjects at the broker, for use by carriers, or `None` without
-    /// a cluster.
+    /// Returns the names of this node's broker subjects, for use by carriers, or `None` without a
+    /// cluster.
     #[must_use]
     pub fn cluster_subjects(&self) -> Option<Subjects> {
         let options = self.0.options().cluster.as_ref()?;
@@ -39,7 +39,7 @@ impl Server {
     /// Runs this node's link to its broker, with the runtime's `sleep`. Spawn the future once. It
     /// completes when the server is closed and its last connection has ended. Before that, it
     /// reconnects whenever the broker becomes reachable again. The server serves its own clients
-    /// whether the link is up or not.
+    /// whether or not the link is up.
     ///
     /// Without [`Builder::cluster`](crate::Builder::cluster) it completes immediately.
     pub async fn run_cluster<C, S>(&self, carrier: C, sleep: impl Fn(Duration) -> S)

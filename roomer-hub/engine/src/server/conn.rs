@@ -1,4 +1,4 @@
-//! The handle of a connection, for handlers, rules, hooks and the application's own tasks.
+//! The handle to a connection, for handlers, rules, hooks and the application's own tasks.
 
 use std::any::{Any, TypeId};
 use std::fmt;
@@ -178,9 +178,9 @@ impl Conn {
         });
     }
 
-    /// Sends a message to the connection with this id, as a packet of the room `root`. `src` is this
-    /// connection's id. If the connection does not exist, the message is dropped. For a connection on
-    /// another node, the limit of [`Server::send`] applies.
+    /// Sends a message to the connection with this id, as a packet in the room `root`. `src` is
+    /// this connection's id. If the connection does not exist, the message is dropped. For a
+    /// connection on another node, the limit of [`Server::send`] applies.
     pub fn send_to_client(
         &self,
         id: impl AsRef<str>,
@@ -192,14 +192,14 @@ impl Conn {
         self.server.0.command(Command::Send { from, dst, room: ROOT, event, payload });
     }
 
-    /// Sends a message from the server (`src` is empty) to this connection, as a packet of the room
+    /// Sends a message from the server (`src` is empty) to this connection, as a packet in the room
     /// `root`. To reply to a message in its room, use [`reply`](Self::reply).
     pub fn send(&self, event: impl AsRef<str>, payload: impl AsRef<[u8]>) {
         self.send_in(ROOT, event.as_ref(), payload.as_ref());
     }
 
-    /// Replies to a message: sends a message from the server (`src` is empty) to this connection, as a
-    /// packet of the original message's room.
+    /// Replies to a message: sends a message from the server (`src` is empty) to this connection,
+    /// as a packet in the original message's room.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -237,8 +237,8 @@ impl Conn {
     }
 
     /// Closes this connection. It leaves all rooms, and its queued messages are sent, followed by a
-    /// close frame with this code and reason. Same as [`Server::disconnect`], which takes an id, and
-    /// also describes clients that have lost their connection.
+    /// close frame with this code and reason. Same as [`Server::disconnect`], which takes an id,
+    /// and which also describes clients that have lost their connection.
     #[doc(alias = "disconnect")]
     pub fn close(&self, code: u16, reason: &str) {
         self.server.0.command(Command::Close { conn: self.info.key, code, reason });

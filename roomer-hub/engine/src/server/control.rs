@@ -60,7 +60,7 @@ impl Server {
         let (room, event, payload) = (room.as_ref(), event.as_ref(), payload.as_ref());
         let guest = except.as_ref();
         let except = self.0.core().hub.tables().find_conn(guest);
-        // An unknown id may belong to a client of another node.
+        // An unknown id may belong to a client on another node.
         let except_guest = if except.is_none() { ConnId::parse(guest) } else { None };
         // If the connection has ended in the meantime, its key is stale and excludes no other receiver.
         self.0.command(Command::Broadcast {
@@ -73,10 +73,10 @@ impl Server {
         });
     }
 
-    /// Sends a message from the server to one connection, as a packet of the room `root`. Returns false
-    /// if the connection does not exist. True does not mean that the message was delivered. Also
-    /// returns false, with a [warning](crate::Builder::on_warning), if the connection is on another
-    /// node and the packet exceeds [`max_message`](crate::Builder::max_message).
+    /// Sends a message from the server to one connection, as a packet in the room `root`. Returns
+    /// false if the connection does not exist. True does not mean that the message was delivered.
+    /// Also returns false, with a [warning](crate::Builder::on_warning), if the connection is on
+    /// another node and the packet exceeds [`max_message`](crate::Builder::max_message).
     pub fn send(
         &self,
         to: impl AsRef<str>,
@@ -195,7 +195,7 @@ impl Server {
         }
     }
 
-    /// Returns a handle to a connection of this node, or `None` if it does not exist.
+    /// Returns a handle to a connection on this node, or `None` if it does not exist.
     #[must_use]
     pub fn conn(&self, id: impl AsRef<str>) -> Option<Conn> {
         let core = self.0.core();
@@ -203,7 +203,7 @@ impl Server {
         Some(Conn::new(&self.0, info))
     }
 
-    /// Returns handles to all connections of this node, in no particular order.
+    /// Returns handles to all connections on this node, in no particular order.
     #[must_use]
     pub fn conns(&self) -> Vec<Conn> {
         let core = self.0.core();

@@ -19,12 +19,12 @@ const ABORT_GRACE: Duration = Duration::from_secs(1);
 const LINK_GRACE: Duration = Duration::from_secs(2);
 
 impl Server {
-    /// Closes the server gradually. From now on upgrade requests are answered with 503. Existing
+    /// Closes the server gradually. From now on, upgrade requests are answered with 503. Existing
     /// connections keep working until they are closed with 1001 (extended clients with 1012 and a
-    /// delay, see [`Builder::retry_window`](crate::Builder::retry_window)). They are closed at the rate
-    /// of [`Builder::drain`](crate::Builder::drain), in the order of the server's table, each after its
-    /// queued messages were sent. Connections that are still open at the deadline are aborted. Returns
-    /// how the connections ended.
+    /// delay, see [`Builder::retry_window`](crate::Builder::retry_window)). They are closed at the
+    /// rate set by [`Builder::drain`](crate::Builder::drain), in the order of the server's table,
+    /// each after its queued messages have been sent. Connections that are still open at the
+    /// deadline are aborted. Returns how the connections ended.
     ///
     /// The adapters' `serve_until` calls this method and keeps accepting sockets during the drain, so
     /// that a load balancer receives 503 instead of a refused connection. Further calls, during the
@@ -52,7 +52,7 @@ impl Server {
             }
             wait.until(deadline.min(now + DRAIN_STEP), Lifecycle::poll_drained).await;
         }
-        // Wakes pending handshakes, which then observe that the server is closing.
+        // Wake pending handshakes, which then observe that the server is closing.
         lifecycle.close();
         self.0.timers.fire_all();
         wait.until(deadline, Lifecycle::poll_empty).await;
@@ -66,7 +66,7 @@ impl Server {
             self.0.timers.fire_all();
             wait.until(deadline + ABORT_GRACE, Lifecycle::poll_empty).await;
         }
-        // The other nodes receive the leaves of each connection, and then the departure of this node.
+        // The other nodes receive each connection's leaves, and then this node's departure.
         self.0.wake_link();
         wait.until(self.0.now() + LINK_GRACE, Lifecycle::poll_unlinked).await;
         let report = lifecycle.drain_report();
@@ -75,16 +75,17 @@ impl Server {
     }
 
     /// Returns true if the server accepts new connections: it is not draining or shut down, has not
-    /// reached [`max_connections`](crate::Builder::max_connections), and in a cluster has waited for
-    /// the other nodes ([`Cluster::form_wait`](crate::cluster::Cluster::form_wait)). For the readiness
-    /// check of a load balancer.
+    /// reached [`max_connections`](crate::Builder::max_connections), and in a cluster has waited
+    /// for the other nodes ([`Cluster::form_wait`](crate::cluster::Cluster::form_wait)). For a load
+    /// balancer's readiness check.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.0.is_ready()
     }
 
     /// Returns true until a drain has ended or [`shutdown`](Self::shutdown) was called. A full or
-    /// draining server is live. For the liveness check of a supervisor that restarts failed processes.
+    /// draining server is live. For the liveness check by a supervisor that restarts failed
+    /// processes.
     #[must_use]
     pub fn is_live(&self) -> bool {
         !self.0.is_closing()
@@ -96,7 +97,7 @@ impl Server {
         let (max, window) = (options.flush.max_per_poll, options.retry_window);
         let count =
             close_some(&self.0.lifecycle, &mut self.0.core(), self.0.now(), due, max, window);
-        // Call it after releasing the lock, since the flush takes it.
+        // Call this after releasing the lock, since the flush takes it.
         self.0.flush_unless_in_callback();
         count > 0
     }

@@ -1,4 +1,4 @@
-//! The application's access to rooms' histories.
+//! Application access to room histories.
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -12,7 +12,7 @@ use crate::Server;
 pub struct PastMessage {
     /// The message's number in the room. Numbers are consecutive.
     pub number: u64,
-    /// The name of the event.
+    /// The event's name.
     pub event: ByteString,
     /// The sender's id, or `None` for a message from the server.
     pub src: Option<ConnId>,
@@ -22,8 +22,8 @@ pub struct PastMessage {
 
 impl Server {
     /// Returns up to `last` of the newest messages in a room's history
-    /// ([`Builder::history`](crate::Builder::history)), oldest first. Empty if the room has no history.
-    /// They are copied under the server's lock, so request as few as possible.
+    /// ([`Builder::history`](crate::Builder::history)), oldest first. Empty if the room has no
+    /// history. Messages are copied under the server's lock, so request as few as possible.
     ///
     /// The history belongs to this process, and therefore to this node in a cluster.
     #[must_use]

@@ -1,4 +1,4 @@
-//! The application's access to members' info.
+//! Application access to member info.
 
 use roomer_hub::{Command, Info};
 use roomer_proto::cluster::UserCommand;

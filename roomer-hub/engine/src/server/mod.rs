@@ -1,4 +1,4 @@
-//! The public handle of a server.
+//! The public handle to a server.
 
 #[cfg(feature = "audit")]
 mod audit;
@@ -57,10 +57,10 @@ impl Server {
     }
 
     /// Closes all connections immediately with 1001 (extended clients with 1012 and a delay, see
-    /// [`Builder::retry_window`]), each after its queued messages were sent, and rejects new ones.
-    /// [`drain`](Self::drain) closes them gradually.
+    /// [`Builder::retry_window`]), each after its queued messages have been sent, and rejects new
+    /// ones. [`drain`](Self::drain) closes them gradually.
     pub fn shutdown(&self) {
-        // Done first: a connection that opens now either observes this, or is in the table that is read
+        // Do this first: a connection that opens now either observes it, or is in the table read
         // below.
         self.0.lifecycle.close();
         let keys: Vec<ConnKey> = self.0.core().outbound.writers.keys().collect();
@@ -71,7 +71,7 @@ impl Server {
             self.0.core().close_for_shutdown(self.0.now(), conn, self.0.options().retry_window);
             self.0.flush_unless_in_callback();
         }
-        // Wakes pending handshakes, which then observe that the server is closing.
+        // Wake pending handshakes, which then observe that the server is closing.
         self.0.timers.fire_all();
     }
 
@@ -95,7 +95,7 @@ impl Server {
         self.0.options().close_timeout + Duration::from_secs(1)
     }
 
-    /// Returns the timeout of a handshake ([`handshake_timeout`](Builder::handshake_timeout)), for
+    /// Returns the handshake timeout ([`handshake_timeout`](Builder::handshake_timeout)), for
     /// callers that await [`upgrade_async`](Self::upgrade_async).
     #[must_use]
     pub fn handshake_timeout(&self) -> Duration {

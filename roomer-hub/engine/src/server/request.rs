@@ -33,12 +33,12 @@ pub struct RequestFuture {
 }
 
 impl Conn {
-    /// Sends a request from the server to this connection, as a packet of the room `root`, and returns
-    /// its answer as a future. The request is sent immediately, in order with other messages to the
-    /// connection, and not when the future is first polled.
+    /// Sends a request from the server to this connection, as a packet in the room `root`, and
+    /// returns its answer as a future. The request is sent immediately, in order with other
+    /// messages to the connection, not when the future is first polled.
     ///
-    /// Only clients of the extended protocol answer requests. A session that loses its socket keeps the
-    /// request: the answer may arrive on the next socket, if it does so within the timeout.
+    /// Only extended clients answer requests. A session that loses its socket keeps the request:
+    /// the answer may arrive on the next socket, if it does so within the timeout.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -54,7 +54,7 @@ impl Conn {
     /// # Ok::<(), roomer_engine::BuildError>(())
     /// ```
     ///
-    /// A handler of [`on_async`](crate::Builder::on_async) must not await the answer of its own
+    /// A handler of [`on_async`](crate::Builder::on_async) must not await an answer from its own
     /// connection: later messages from the connection, including the answer, wait for the handler.
     /// Request handlers may await it.
     pub fn request(

@@ -1,4 +1,4 @@
-//! Checks at server startup: whether the options can be applied, and the limit of open descriptors.
+//! Checks at server startup: whether the options can be applied, and the limit on open descriptors.
 
 use std::io::{self, ErrorKind};
 
@@ -11,7 +11,7 @@ const RESERVE: u64 = 64;
 impl Server {
     /// Prepares the server for a listener. Called by adapters. `has_addresses` is true if the
     /// listener knows its clients' addresses, `is_tls` if each connection starts with TLS. Raises
-    /// the process's limit of open descriptors to the number that the server may need, as far as
+    /// the process's limit on open descriptors to the number that the server may need, as far as
     /// the system permits, and warns if that is too low.
     ///
     /// # Errors
@@ -41,8 +41,8 @@ impl Server {
         Ok(())
     }
 
-    /// Prepares the server for a framework. For adapters. Warns about options that were set but do not
-    /// apply there, and raises the limit of open descriptors like
+    /// Prepares the server for a framework. For adapters. Warns about options that were set but do
+    /// not apply there, and raises the limit on open descriptors like
     /// [`start_listening`](Self::start_listening).
     pub fn start_mounted(&self) {
         let options = self.0.options().handshake.not_for_frameworks();
@@ -52,8 +52,8 @@ impl Server {
         self.raise_descriptor_limit();
     }
 
-    /// Raises the limit. Each connection needs a descriptor, and so does each pending or rejected
-    /// handshake.
+    /// Raises the descriptor limit. Each connection needs a descriptor, and so does each pending or
+    /// rejected handshake.
     fn raise_descriptor_limit(&self) {
         let admission = self.0.options().handshake.admission;
         let count = |sockets: usize| u64::try_from(sockets).unwrap_or(u64::MAX);
@@ -67,8 +67,8 @@ impl Server {
     }
 }
 
-/// Raises the soft limit of open descriptors; never lowers it. Returns the resulting limit, or `None`
-/// if there is none.
+/// Raises the soft limit on open descriptors; never lowers it. Returns the resulting limit, or
+/// `None` if there is none.
 #[cfg(unix)]
 fn raise(wanted: u64) -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

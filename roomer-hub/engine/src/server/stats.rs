@@ -1,4 +1,4 @@
-//! Collection of a server's statistics from its parts.
+//! Collecting a server's statistics from its parts.
 
 use crate::Server;
 use crate::metrics::cluster_stats::ClusterStats;
@@ -9,7 +9,8 @@ impl Server {
     /// for each message.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        // The two locks are taken in turn, so the figures may be from different moments.
+        // The two locks are taken one after the other, so the figures may be from different
+        // moments.
         let (sockets, handshakes, rejected_requests) = self
             .0
             .lifecycle
@@ -76,7 +77,7 @@ impl Server {
             })
             .filter(|backlog| backlog.bytes > 0)
             .collect();
-        // Ties are broken by id, so that each call returns the same order.
+        // Break ties by id, so that each call returns the same order.
         all.sort_unstable_by_key(|backlog| (std::cmp::Reverse(backlog.bytes), backlog.id));
         all.truncate(max);
         all

@@ -11,8 +11,8 @@ impl Connection {
     /// Serves the connection, and at the first poll starts the server's timers if they are not running.
     /// For connections that do not come from an adapter's accept loop.
     ///
-    /// `sleep` is the runtime's. `spawn` receives the server and a future to spawn, which runs the
-    /// timers until the server has no connections.
+    /// `sleep` is the runtime's sleep function. `spawn` receives the server and a future to spawn,
+    /// which runs the timers until the server has no connections.
     pub fn with_timer<F, S>(
         mut self,
         sleep: F,

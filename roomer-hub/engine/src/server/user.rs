@@ -1,4 +1,4 @@
-//! The handle of all connections of one user.
+//! The handle to all of a user's connections.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,9 +11,9 @@ use crate::server::conn::Conn;
 use roomer_hub::{Command, Input};
 use roomer_hub::{ConnId, ConnKey};
 
-/// A handle to all connections of one user ([`Claims::user`](crate::Claims::user)). Each method applies
-/// to the connections that are open at the time of the call. The handle is cheap to clone, can be used
-/// from any thread, and is valid even if the user is not connected.
+/// A handle to all of a user's connections ([`Claims::user`](crate::Claims::user)). Each method
+/// applies to the connections that are open at the time of the call. The handle is cheap to clone,
+/// can be used from any thread, and is valid even if the user is not connected.
 ///
 /// In a [cluster](crate::Builder::cluster), [`send`](Self::send), [`kick`](Self::kick),
 /// [`disconnect`](Self::disconnect) and [`set_info`](Self::set_info) also reach the user's connections
@@ -73,10 +73,10 @@ impl User {
         infos.map(|info| Conn::new(&self.server.0, info)).collect()
     }
 
-    /// Sends a message from the server to all the user's connections on all nodes, as a packet of the
-    /// room `root` with an empty `src`. Returns the number of connections on this node. In a cluster, a
-    /// message whose packet exceeds [`max_message`](crate::Builder::max_message) is not sent to any of
-    /// them and causes a [warning](crate::Builder::on_warning).
+    /// Sends a message from the server to all the user's connections on all nodes, as a packet in
+    /// the room `root` with an empty `src`. Returns the number of connections on this node. In a
+    /// cluster, a message whose packet exceeds [`max_message`](crate::Builder::max_message) is not
+    /// sent to any of them and causes a [warning](crate::Builder::on_warning).
     pub fn send(&self, event: impl AsRef<str>, payload: impl AsRef<[u8]>) -> usize {
         let (event, payload) = (event.as_ref(), payload.as_ref());
         let packet = PacketRef { room: ROOT, event, payload, ..PacketRef::default() };

@@ -53,7 +53,7 @@ impl<T> Handover<T> {
         }
         let before = std::mem::replace(&mut *slot, Slot::Given(session));
         drop(slot);
-        // Woken after the lock is released, since the woken task takes it immediately.
+        // Wake it after releasing the lock, since the woken task takes the lock immediately.
         before.wake();
         Ok(())
     }
@@ -69,7 +69,7 @@ impl<T> Handover<T> {
         }
     }
 
-    /// Returns ready with the session, or with the reason why there is none.
+    /// Returns `Poll::Ready` with the session, or with the reason why there is none.
     pub(crate) fn poll(&self, cx: &Context<'_>) -> Poll<Result<T, HandoverError>> {
         let mut slot = lock(&self.0);
         match std::mem::take(&mut *slot) {

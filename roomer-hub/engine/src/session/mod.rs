@@ -25,8 +25,8 @@ use roomer_proto::extended::SessionToken;
 use crate::session::handover::{Handover, HandoverError};
 use crate::session::release::ReleasedSessions;
 
-/// The number of newest tokens kept while none is known to have been received, in addition to the one
-/// with which the client returned.
+/// How many of the newest tokens are kept until one is known to have been received, in addition to
+/// the token that the client presented.
 const MOST_UNCONFIRMED: usize = 3;
 
 /// The fractional part of the golden ratio, in units of 2^-32.
@@ -46,7 +46,8 @@ pub(crate) struct Sessions {
     hints: u32,
 }
 
-/// Failed attempts of clients to resume their sessions, by reason; each client received a new session.
+/// Clients' failed attempts to resume their sessions, by reason; each client received a new
+/// session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RefusedSessions {
@@ -143,7 +144,7 @@ impl Sessions {
 
     /// Returns the session that a token belongs to.
     pub(crate) fn find(&self, tables: &Tables, token: &SessionToken) -> Option<ConnKey> {
-        // The id is known to other members; only the secret proves the ownership of the session.
+        // Other members know the id; only the secret proves ownership of the session.
         let conn = tables.find_conn(token.id().as_str())?;
         let session = self.by_key.get(conn)?;
         session.secrets().any(|secret| token.has_secret(secret)).then_some(conn)
@@ -266,7 +267,7 @@ impl Sessions {
 }
 
 impl RefusedSessions {
-    /// Returns each count with the name of its field.
+    /// Returns each count with its field's name.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         let RefusedSessions { unknown, other_node, other_user, incomplete } = *self;
         let counts = [("unknown", unknown), ("other_node", other_node)];

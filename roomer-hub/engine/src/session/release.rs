@@ -4,7 +4,7 @@ use roomer_hub::ConnKey;
 
 use super::Sessions;
 
-/// Reports of other cluster nodes that a client of this node now has a session there, by their effect;
+/// Reports from other cluster nodes that a client of this node now has a session there, by effect;
 /// part of [`SessionStats`](crate::SessionStats).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -21,7 +21,7 @@ pub struct ReleasedSessions {
 /// The effect of a report that a client is on another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Release {
-    /// None: the report does not prove that the client has a token of the session.
+    /// None: the report does not prove that the client has one of the session's tokens.
     Unproven,
     /// The session ends immediately.
     Now,
@@ -64,7 +64,7 @@ impl Sessions {
 }
 
 impl ReleasedSessions {
-    /// Returns each count with the name of its field.
+    /// Returns each count with its field's name.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         let ReleasedSessions { detached, attached, unknown } = *self;
         [("detached", detached), ("attached", attached), ("unknown", unknown)].into_iter()

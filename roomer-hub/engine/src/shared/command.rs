@@ -1,4 +1,4 @@
-//! Execution of the application's commands, from its own threads or from handlers.
+//! Executing the application's commands, from its own threads or from handlers.
 
 use std::sync::Arc;
 
@@ -42,8 +42,8 @@ impl Shared {
         is_known
     }
 
-    /// Returns true, after a warning, if an application's message exceeds the limit of other nodes.
-    /// Messages to connections of this node are not limited, nor are messages without a cluster.
+    /// Warns and returns true if an application's message exceeds other nodes' limit. Messages to
+    /// connections on this node are not limited, nor are messages without a cluster.
     pub(crate) fn refuses(&self, command: &Command<'_>) -> bool {
         let (room, event, dst, payload) = match *command {
             Command::Broadcast { room, event, payload, .. } => (room, event, "", payload),
@@ -62,7 +62,7 @@ impl Shared {
         self.is_too_large(&packet, || is_for_room || is_far())
     }
 
-    /// Returns true, after a warning, if an application's message for other nodes exceeds their limit.
+    /// Warns and returns true if an application's message for other nodes exceeds their limit.
     pub(crate) fn is_too_large(
         &self,
         packet: &PacketRef<'_>,

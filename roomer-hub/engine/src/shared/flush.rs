@@ -38,8 +38,8 @@ thread_local! {
 }
 
 impl Shared {
-    /// Writes the output queued by an input, and runs the hooks of its events. Sets `flush_at` if the
-    /// connection's task has to [`flush`](Self::flush) at that time.
+    /// Writes the output queued by an input, and runs the hooks for its events. Sets `flush_at` if
+    /// the connection's task has to [`flush`](Self::flush) at that time.
     pub(crate) fn flush_after_input<'s>(
         self: &'s Arc<Self>,
         now: Duration,
@@ -55,7 +55,7 @@ impl Shared {
             if self.write(work) {
                 *flush_at = Some(now.into());
             } else if has_duty && flush_at.is_none() {
-                // An earlier time is kept: a sender that never pauses must not postpone the flush.
+                // Keep an earlier time: a sender that never pauses must not postpone the flush.
                 *flush_at = Some((now + self.options().coalesce).into());
             }
             if !has_events {
@@ -67,10 +67,10 @@ impl Shared {
         }
     }
 
-    /// Writes the pending output of all rooms, and runs the hooks of queued events. Returns true if the
-    /// caller has to call it again in its next poll.
+    /// Writes the pending output of all rooms, and runs the hooks for queued events. Returns true
+    /// if the caller has to call it again in its next poll.
     pub(crate) fn flush(self: &Arc<Self>) -> bool {
-        // A large flush in progress is continued first, since newer messages were queued after it.
+        // Continue a large flush in progress first, since newer messages were queued after it.
         if let Some(job) = self.flush_pool.job()
             && self.work_on(&job)
         {
@@ -142,8 +142,8 @@ impl Shared {
         .await
     }
 
-    /// Writes without the lock; of a large flush only a part. Returns true under the same condition as
-    /// [`flush`](Self::flush).
+    /// Writes without the lock; a large flush is written only in part. Returns true under the same
+    /// condition as [`flush`](Self::flush).
     fn write(&self, mut work: FlushWork) -> bool {
         if let Some(link) = work.link.take() {
             link.wake();

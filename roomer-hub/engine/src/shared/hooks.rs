@@ -15,9 +15,9 @@ use crate::server::conn::Conn;
 use crate::shared::Shared;
 
 impl Shared {
-    /// Calls the hooks of all queued events. The caller must have been selected by
-    /// [`HookQueue::try_start`](crate::core::hook_queue::HookQueue::try_start), must not hold the lock,
-    /// and must flush the output that the hooks queue.
+    /// Calls the hooks for all queued events. The caller must have been selected by
+    /// [`HookQueue::try_start`](crate::core::hook_queue::HookQueue::try_start), must not hold the
+    /// lock, and must flush the output that the hooks queue.
     pub(super) fn run_hooks(self: &Arc<Self>) {
         while let Some((info, event)) = self.next_hook_event() {
             match &event {
@@ -49,7 +49,7 @@ impl Shared {
         self.core().hook_queue.next()
     }
 
-    /// Calls the application's hook for an event in the cluster. No lock may be held.
+    /// Calls the application's hook for a cluster event. No lock may be held.
     pub(crate) fn call_cluster_hook(self: &Arc<Self>, event: &ClusterEvent) {
         let (options, server) = (self.options(), Server(self.clone()));
         let result = match event {

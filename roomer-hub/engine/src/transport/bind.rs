@@ -1,4 +1,4 @@
-//! The error of opening a listener.
+//! The error returned when a listener cannot be opened.
 
 use std::fmt;
 use std::io::{self, ErrorKind};

@@ -41,18 +41,19 @@ pub fn tls_config(
 
 /// Returns true if a file contains a key that needs a password.
 fn is_encrypted(path: &Path) -> bool {
-    // In the line `BEGIN ENCRYPTED PRIVATE KEY`, or in the header `Proc-Type: 4,ENCRYPTED`.
+    // The word is in the line `BEGIN ENCRYPTED PRIVATE KEY` or in the header `Proc-Type:
+    // 4,ENCRYPTED`.
     std::fs::read_to_string(path).is_ok_and(|text| text.contains("ENCRYPTED"))
 }
 
-/// The error of [`tls_config`]. The text names the file.
+/// The error returned by [`tls_config`]. The text names the file.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsFileError {
     /// The certificate cannot be read.
     #[error("cannot read the certificate {}: {cause}", path.display())]
     Certificate {
-        /// The path of the file.
+        /// The file's path.
         path: PathBuf,
         /// The reason.
         #[source]
@@ -61,13 +62,13 @@ pub enum TlsFileError {
     /// The file contains no certificate.
     #[error("there is no certificate in {}; it must be PEM", path.display())]
     NoCertificate {
-        /// The path of the file.
+        /// The file's path.
         path: PathBuf,
     },
     /// The key cannot be read.
     #[error("cannot read the key {}: {cause}", path.display())]
     Key {
-        /// The path of the file.
+        /// The file's path.
         path: PathBuf,
         /// The reason.
         #[source]
@@ -81,10 +82,10 @@ pub enum TlsFileError {
         path.display()
     )]
     EncryptedKey {
-        /// The path of the file.
+        /// The file's path.
         path: PathBuf,
     },
-    /// Certificate and key do not match, or are of an unsupported kind.
+    /// The certificate and key do not match, or are of an unsupported kind.
     #[error(
         "the certificate {} and the key {} cannot be used: {cause}",
         certificate.display(),

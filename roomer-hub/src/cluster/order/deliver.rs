@@ -71,7 +71,7 @@ impl Cluster {
         let key = self.peers.get(&node).and_then(|peer| peer.key);
         self.effects.push(match key {
             Some(peer) => Effect::Broadcast { peer, except, packet },
-            // Sent by this node itself, or by a peer that has since stopped.
+            // The sender is this node itself, or a peer that has since stopped.
             None => Effect::Ordered { except, packet },
         });
     }

@@ -97,8 +97,8 @@ impl Cluster {
             let Some(first) = room.submissions.front() else { return };
             let (node, number, term) = (first.node, first.number, first.term);
             let is_placed = room.placed.get(&node).is_some_and(|placed| number <= *placed);
-            // An earlier submission of the same node was returned, and the node had not received
-            // that yet.
+            // An earlier submission from the same node was returned, but the node had not received
+            // it back yet.
             let is_behind = term < room.yielded;
             let successor = match is_behind {
                 true => Some(room.known.home),

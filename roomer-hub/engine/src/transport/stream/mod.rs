@@ -16,8 +16,8 @@ use crate::transport::Transport;
 
 /// Converts a stream into a transport.
 ///
-/// Several buffers are written with one vectored write. A stream that accepts only the first buffer of
-/// a vectored write receives one write for each. Each write is followed by a flush.
+/// Several buffers are written with one vectored write. A stream that accepts only the first buffer
+/// of a vectored write receives one write per buffer. Each write is followed by a flush.
 pub fn share<S>(stream: S) -> impl Transport
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -160,8 +160,8 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Shared<S>
         let mut pipe = lock(&self.pipe);
         let has_room = self.owner.register(cx).is_ready();
         let mut cx = Context::from_waker(&self.waker);
-        // Only the owner continues a pending flush. A full stream is not flushed: a flush may replace
-        // the waker stored for writing, and the next operation is a write in any case.
+        // Only the owner continues a pending flush. A full stream is not flushed: a flush may
+        // replace the waker stored for writing, and the next operation is a write anyway.
         if (has_room || pipe.pending != Pending::Flush)
             && let Poll::Ready(Err(error)) = pipe.poll_pending(&mut cx)
         {
