@@ -1,4 +1,4 @@
-//! Errors of decoding and encoding packets.
+//! Packet decoding and encoding errors.
 
 use core::fmt;
 
@@ -11,9 +11,9 @@ pub enum Field {
     Room,
     /// The event's name.
     Event,
-    /// The id of the receiver; empty for a message to the room.
+    /// The receiver's id; empty for a message to the room.
     Dst,
-    /// The id of the sender.
+    /// The sender's id.
     Src,
     /// The content: arbitrary bytes.
     Payload,
@@ -31,11 +31,11 @@ impl fmt::Display for Field {
     }
 }
 
-/// An error of decoding a packet. The peer is at fault; a server closes the connection.
+/// A packet cannot be decoded. The peer is at fault; a server closes the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// The message ends inside the four bytes of a field's length.
+    /// The message ends inside a field's four-byte length.
     #[error("message ends inside the length of {field}: {left} of 4 bytes")]
     NoLength {
         /// The field whose length is incomplete.
@@ -73,15 +73,14 @@ impl DecodeError {
     #[must_use]
     pub fn close_code(&self) -> u16 {
         match self {
-            // RFC 6455 section 7.4.1 defines 1007 for data inconsistent with the type of the
-            // message.
+            // RFC 6455 section 7.4.1 defines 1007 for data inconsistent with the message's type.
             DecodeError::NotUtf8 { .. } => close::INVALID_PAYLOAD.code,
             _ => close::PROTOCOL.code,
         }
     }
 }
 
-/// An error of encoding a packet. The caller is at fault.
+/// A packet cannot be encoded. The caller is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} has {len} bytes, but a field's length must fit 32 bits")]
 pub struct EncodeError {

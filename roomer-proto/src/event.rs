@@ -1,4 +1,4 @@
-//! Names of the events that belong to the plain protocol.
+//! Event names of the plain protocol.
 
 /// Client to server: request to join `room`.
 pub const JOIN: &str = "join";
@@ -21,7 +21,7 @@ pub const CLOSE: &str = "close";
 /// Returns true if only a server or the client library may originate `event`: `join_ack`,
 /// `leave_ack`, `new_member`, `member_left`, `open` or `close`.
 ///
-/// The Go original forwards these events, so any client can forge joins and leaves of others.
+/// The Go original forwards these events, so any client can forge other clients' joins and leaves.
 /// Roomer does not forward them.
 ///
 /// ```

@@ -7,7 +7,7 @@ use bytestring::ByteString;
 
 use crate::error::{DecodeError, EncodeError, Field};
 
-/// The minimum length of a packet in bytes, which is that of five empty fields.
+/// The minimum length of a packet, with five empty fields, in bytes.
 pub const MIN_PACKET: usize = 5 * LEN;
 
 /// The room that every connection joins when it opens.
@@ -23,9 +23,9 @@ pub struct PacketRef<'a> {
     pub room: &'a str,
     /// The event's name.
     pub event: &'a str,
-    /// The id of the receiver; empty for a message to the room.
+    /// The receiver's id; empty for a message to the room.
     pub dst: &'a str,
-    /// The id of the sender. A server ignores a client's value and sets its own.
+    /// The sender's id. A server ignores a client's value and sets its own.
     pub src: &'a str,
     /// The content: arbitrary bytes.
     pub payload: &'a [u8],
@@ -173,9 +173,9 @@ pub struct Packet {
     pub room: ByteString,
     /// The event's name.
     pub event: ByteString,
-    /// The id of the receiver; empty for a message to the room.
+    /// The receiver's id; empty for a message to the room.
     pub dst: ByteString,
-    /// The id of the sender.
+    /// The sender's id.
     pub src: ByteString,
     /// The content: arbitrary bytes.
     pub payload: Bytes,

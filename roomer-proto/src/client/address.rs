@@ -61,7 +61,7 @@ impl InvalidAddress {
     }
 }
 
-/// The subprotocol that a client offers next to a token, and the only one that a server may select.
+/// The subprotocol that a client offers alongside a token. A server may select no other one.
 pub(super) const PROTOCOL: &str = "roomer";
 
 /// Headers of the handshake, which the application cannot override.
@@ -94,7 +94,7 @@ impl Address {
         self.port
     }
 
-    /// Returns the path and query of the request.
+    /// Returns the request's path and query.
     #[must_use]
     pub fn target(&self) -> &str {
         &self.target
@@ -143,8 +143,8 @@ impl Address {
         Ok(self)
     }
 
-    /// Sends a token as a subprotocol, next to `roomer`, which the server selects. This keeps the
-    /// token out of the URL, which proxies log.
+    /// Sends a token as a subprotocol alongside `roomer`, which the server selects. Unlike a token
+    /// in the URL, it does not appear in proxy logs.
     #[must_use]
     pub fn token_protocol(mut self, token: &str) -> Self {
         let encoded = BASE64URL_NOPAD.encode(token.as_bytes());
@@ -167,7 +167,7 @@ impl Address {
     }
 }
 
-/// Appends a parameter to the query of a target.
+/// Appends a query parameter to a target.
 fn push_query(target: &mut String, key: &str, value: &str) {
     target.push(if target.contains('?') { '&' } else { '?' });
     encode(key, target);
@@ -205,7 +205,7 @@ impl FromStr for Address {
         };
         let authority = uri.authority().ok_or_else(|| InvalidAddress::new("there is no host"))?;
         if authority.as_str().contains('@') {
-            // A login would end up in the `Host` header instead of being used as one.
+            // Credentials here would end up in the `Host` header and authenticate nothing.
             return Err(InvalidAddress::new("credentials belong in a header, not in the address"));
         }
         let host = authority.host();
@@ -215,8 +215,8 @@ impl FromStr for Address {
         let port = match authority.as_str().strip_prefix(host).unwrap_or_default() {
             "" | ":" if is_tls => 443,
             "" | ":" => 80,
-            // `port_u16` also returns `None` for a port that is too large, which must not become
-            // another one.
+            // `port_u16` also returns `None` for an out-of-range port. Reject it instead of falling
+            // back to the default port.
             _ => authority
                 .port_u16()
                 .filter(|port| *port != 0)
@@ -262,7 +262,7 @@ mod tests {
             let error = port(text).unwrap_err().to_string();
             assert_eq!(error, "the port is not a number from 1 to 65535", "{text}");
         }
-        // As returned by `main`.
+        // `main` prints its error with `Debug`.
         let error = alloc::format!("{:?}", port("localhost:8080/ws").unwrap_err());
         assert_eq!(error, "invalid format: write ws://HOST:PORT/PATH, or wss://");
     }

@@ -1,4 +1,4 @@
-//! Compression as the client uses it: offering it, enabling it once accepted, and handling
+//! The client's use of compression: offering it, enabling it once accepted, and handling
 //! compressed messages.
 
 use core::time::Duration;

@@ -117,7 +117,7 @@ impl Client {
         self.outbox.request(item(&packet, Kind::Info));
     }
 
-    /// Queues the join or leave that the application has requested and the server has not yet
+    /// Queues a join or leave that the application has requested and the server has not yet
     /// handled, unless another request for this room is pending.
     pub(super) fn request_room(&mut self, name: &str) {
         let is_open = self.state == State::Open;

@@ -12,7 +12,7 @@ use crate::close::{self, Wait};
 use crate::extended::parse_count;
 
 impl Client {
-    /// Handles the loss of a connection or the failure of an attempt.
+    /// Handles a lost connection or a failed attempt.
     pub(super) fn lose(&mut self, now: Duration, failure: Failure) {
         if matches!(self.state, State::Closed | State::Waiting) {
             return;
@@ -80,8 +80,8 @@ impl Client {
                 _ => Some(Wait::Normal),
             },
         };
-        // This is only valid with the codes for a restart or an overload: other reasons may be text
-        // of the application.
+        // Only the close codes for a restart or an overload carry a hint. With any other code, the
+        // reason may be application text.
         let hint = reason.strip_prefix("retry=").filter(|_| matches!(code, 1012 | 1013));
         let hint = hint.and_then(|hint| parse_count(hint.as_bytes()));
         (wait, hint.map(|millis| Duration::from_millis(millis).min(LONGEST_HINT)))
@@ -101,7 +101,7 @@ impl Client {
         for item in self.outbox.reset() {
             self.report(item, LostReason::Unconfirmed);
         }
-        // Unwritten messages are back in the queue, also those of rooms that were left after them.
+        // Unwritten messages are back in the queue, including those for rooms that were left since.
         let rooms = &self.rooms;
         for item in self.outbox.discard(|room| !rooms.contains_key(room)) {
             self.report(item, LostReason::Unsent);

@@ -64,7 +64,7 @@ pub enum SendError {
     /// The queue is full.
     #[error("the queue is full: wait until messages are sent, or raise its limits")]
     Full,
-    /// The message exceeds the limit that the server has announced, or that of the queue.
+    /// The message exceeds the limit announced by the server, or the queue's own limit.
     #[error("the message is larger than the server or the queue accepts")]
     TooLarge,
     /// The event is reserved, or the receiver is not an id. An empty receiver would make the

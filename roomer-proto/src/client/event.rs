@@ -60,22 +60,22 @@ pub enum Event {
     MemberJoined {
         /// The room's name.
         room: ByteString,
-        /// The id of the new member.
+        /// The new member's id.
         id: ConnId,
     },
     /// Another client has left a room.
     MemberLeft {
         /// The room's name.
         room: ByteString,
-        /// The id of the former member.
+        /// The former member's id.
         id: ConnId,
     },
-    /// The info of a member has changed, or it is away or back
+    /// A member's info has changed, or the member is away or back
     /// ([`Members::is_away`](super::Members::is_away)).
     MemberChanged {
         /// The room's name.
         room: ByteString,
-        /// The id of the member.
+        /// The member's id.
         id: ConnId,
     },
     /// The server no longer has all messages that the client missed in a room with history.
@@ -95,7 +95,7 @@ pub enum Event {
     Answered {
         /// The number that identifies the request.
         request: RequestId,
-        /// The payload of the answer, or the reason that there is none.
+        /// The answer's payload, or the reason why there is none.
         result: Result<Bytes, RequestError>,
     },
     /// A request from another client or the server, which the application must answer.
@@ -117,11 +117,11 @@ pub struct Message {
     pub room: ByteString,
     /// The event's name.
     pub event: ByteString,
-    /// The id of the sender; empty if the server sent the message.
+    /// The sender's id; empty if the server sent the message.
     pub from: ByteString,
     /// True if the message was addressed to this client alone.
     pub is_direct: bool,
-    /// The sequence number of the message in a room with history, starting at 1.
+    /// The message's sequence number in a room with history, starting at 1.
     pub number: Option<u64>,
     /// The content: arbitrary bytes.
     pub payload: Bytes,
@@ -156,7 +156,7 @@ impl From<Packet> for Message {
     }
 }
 
-/// Returns true if `dst` is a client. In a room with history, the server puts the message's
+/// Returns true if `dst` names a client. In a room with history, the server puts the message's
 /// sequence number there.
 pub(super) fn is_direct(dst: &str) -> bool {
     !dst.is_empty() && !dst.starts_with('#')

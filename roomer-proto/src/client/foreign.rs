@@ -21,7 +21,7 @@ pub enum Outgoing<'a> {
 }
 
 impl Client {
-    /// Returns the address of the next connection, with the protocol version and session in the
+    /// Returns the address for the next connection, with the protocol version and session in the
     /// query.
     #[must_use]
     pub fn next_address(&self, address: Address) -> Address {
@@ -71,7 +71,7 @@ impl Client {
     /// Passes pending output to `send`. Returns false if there was none.
     pub fn transmit_messages(&mut self, now: Duration, send: &mut dyn FnMut(Outgoing<'_>)) -> bool {
         let mut sink = Messages { send, has_sent: false };
-        // Sent even if a violation has already dropped the socket.
+        // Send it even if a violation has already dropped the socket.
         if let Some(code) = self.final_close_code.take() {
             sink.close(code);
         }

@@ -1,4 +1,4 @@
-//! The opening handshake of a client (RFC 6455 section 4.1).
+//! A client's opening handshake (RFC 6455 section 4.1).
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -36,7 +36,7 @@ pub(super) struct Handshake {
 /// The session that a client resumes: its token, and the number of packets received.
 pub(super) type Return<'a> = Option<(&'a str, u64)>;
 
-/// Creates a handshake and the bytes of its request.
+/// Creates a handshake and encodes its request.
 pub(super) fn request(
     address: &Address,
     is_extended: bool,
@@ -77,7 +77,7 @@ pub(super) fn request(
     (handshake, text.into_bytes())
 }
 
-/// Adds the protocol version and the session to the query of an address.
+/// Adds the protocol version and the session to an address's query.
 pub(super) fn add_query(mut address: Address, is_extended: bool, session: Return<'_>) -> Address {
     if is_extended {
         // Put it in the query, because browsers cannot set headers on a WebSocket.
@@ -98,7 +98,7 @@ impl Handshake {
     /// it.
     pub(super) fn receive(&mut self, bytes: &[u8]) -> Result<Option<usize>, Failure> {
         let before = self.response.len();
-        // Buffer at most the limit, whatever arrives.
+        // Buffer no more than the limit, however much arrives.
         let more = bytes.len().min(LARGEST_RESPONSE - before);
         self.response.extend_from_slice(&bytes[..more]);
         // Parse from the start on each call: a response is at most 16 KiB, and nearly always

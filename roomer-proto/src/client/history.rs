@@ -20,7 +20,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// As [`join`](Self::join).
+    /// As for [`join`](Self::join).
     pub fn join_with_history(
         &mut self,
         now: Duration,
@@ -61,7 +61,7 @@ impl Client {
         memory.seen = Some(match before {
             // The missed messages follow, and must count as new.
             Some(before) if members.recovered => Position { epoch: at.epoch, ..before },
-            // Set back far enough that the last messages, which follow, count as new.
+            // Move back far enough for the last messages, which follow, to count as new.
             _ => Position { number: at.number.saturating_sub(memory.last.into()), ..at },
         });
         if before.is_some() && !members.recovered {

@@ -206,7 +206,7 @@ impl Client {
         times.chain(self.requests_due()).filter(|at| *at > now).min()
     }
 
-    /// Returns the times of all timers except those of requests.
+    /// Returns the deadlines of all timers except request timeouts.
     fn lifecycle_deadlines(&self) -> [Option<Duration>; 5] {
         match (self.state, &self.socket) {
             (State::Waiting, _) => match self.next_attempt {
@@ -258,7 +258,7 @@ impl Client {
         }
     }
 
-    /// Reports that the network has accepted bytes. While it does, the answer to a probe may still
+    /// Reports that the network has accepted bytes. As long as it does, a probe's answer may still
     /// arrive.
     pub fn progressed(&mut self, now: Duration) {
         if let Some(socket) = self.socket.as_mut().filter(|socket| socket.is_probing) {
@@ -278,8 +278,8 @@ impl Client {
             }
             (State::Waiting, _) => {
                 let most = self.options.min_delay;
-                // Redrawn instead of made due now: when a network comes back, all its clients wake
-                // up together.
+                // Redraw it instead of connecting immediately: when a network comes back, all its
+                // clients wake up together.
                 if let NextAttempt::At(at) = self.next_attempt
                     && at > now + most
                 {
@@ -317,7 +317,7 @@ impl Client {
             socket.due = now + answer;
             return;
         }
-        // After a suspension, the program must first read what arrived in the meantime. Grants a
+        // After a suspension, the program must first read what arrived in the meantime. Allow a
         // quarter of the timeout for this, however long the suspension was.
         let slack = answer / 4;
         // `is_extended` limits this to once, so that a loaded machine cannot postpone the timeout
@@ -367,7 +367,7 @@ impl Client {
     pub(super) fn opened(&mut self, now: Duration, id: ConnId, is_resumed: bool) {
         self.state = State::Open;
         self.id = Some(id);
-        // Longer after a long outage, since the backoff of the other members has grown too.
+        // Wait longer after a long outage, since the other members' backoff has grown too.
         let down = self.lost_at.take().map_or(Duration::ZERO, |at| now.saturating_sub(at));
         self.grace_end = now + (GRACE + GRACE_FACTOR * down).min(LONGEST_GRACE);
         if let Some(socket) = &mut self.socket {

@@ -1,19 +1,20 @@
-//! Fixed limits of a client, the same as in the JavaScript client.
+//! A client's fixed limits, the same as in the JavaScript client.
 
 use core::time::Duration;
 
-/// The minimum and maximum time that messages to a room wait for its other members to rejoin after
-/// a reconnect. A server that shuts down spreads the returns of its clients over 10 s, unless it is
-/// configured otherwise.
+/// The minimum time that messages to a room wait for its other members to rejoin after a reconnect.
+/// A server that shuts down spreads its clients' returns over 10 s by default.
 pub(super) const GRACE: Duration = Duration::from_secs(12);
+/// The maximum of that time.
 pub(super) const LONGEST_GRACE: Duration = Duration::from_secs(30);
 /// Additional grace, as a multiple of the time without a connection. Others may reconnect much
 /// later than this client, because delays double and jitter shortens some of them.
 pub(super) const GRACE_FACTOR: u32 = 4;
 
-/// The maximum number of unconfirmed packets while others are queued: initially, and after growing
-/// with each confirmation.
+/// The number of unconfirmed packets allowed at first while others are queued. It grows with each
+/// confirmation.
 pub(super) const FIRST_WINDOW: usize = 8;
+/// The maximum that this number grows to.
 pub(super) const LARGEST_WINDOW: usize = 256;
 
 /// A confirmation is requested immediately after `PROBE_BYTES` have been sent, counting each packet
@@ -22,15 +23,17 @@ pub(super) const PROBE_BYTES: usize = 64 * 1024;
 pub(super) const PACKET_BYTES: usize = 1024;
 pub(super) const PROBE_DELAY: Duration = Duration::from_secs(1);
 
-/// The interval between packets after the server closed the connection with `rate`: the first
-/// interval, the longest, and the time after which it is halved.
+/// The interval between packets after the server first closed the connection with `rate`. It
+/// doubles with each further such close.
 pub(super) const FIRST_PACE: Duration = Duration::from_millis(125);
+/// The longest interval between packets.
 pub(super) const SLOWEST_PACE: Duration = Duration::from_secs(2);
+/// The time after which the interval is halved.
 pub(super) const RELAX_TIME: Duration = Duration::from_secs(60);
 /// The additional delay before the next attempt after a close with `rate`.
 pub(super) const RATE_DELAY: Duration = Duration::from_secs(1);
 
-/// The maximum that the answer timeout can grow to, however short the option is.
+/// The answer timeout can grow to this, or to four times the option if that is longer.
 pub(super) const LONGEST_ANSWER: Duration = Duration::from_secs(60);
 /// The longest delay that a server's hint can request, so that a wrong hint does not disable the
 /// client.

@@ -54,20 +54,20 @@ impl Members {
         self.list.iter().map(|(id, _)| id)
     }
 
-    /// Returns the info of a member, if the server has sent it.
+    /// Returns a member's info, if the server has sent it.
     #[must_use]
     pub fn info(&self, id: &ConnId) -> Option<&Info> {
         self.details(id)?.info.as_ref()
     }
 
-    /// Returns the user of a member, if the server has sent it.
+    /// Returns a member's user, if the server has sent it.
     #[must_use]
     pub fn user(&self, id: &ConnId) -> Option<&str> {
         self.details(id)?.user.as_deref()
     }
 
-    /// Returns true if a member has lost its connection and may return to its session, in a room
-    /// that announces it. The client itself is never reported as away.
+    /// Returns true if a member has lost its connection and may resume its session. Only rooms that
+    /// announce it report this, and never for the client itself.
     #[must_use]
     pub fn is_away(&self, id: &ConnId) -> bool {
         self.details(id).is_some_and(|details| details.is_away)
@@ -87,12 +87,12 @@ impl Members {
         let is_away = self.is_away(&member.id);
         let (id, details) = entry_of(member);
         let is_new = self.insert(id, details);
-        // The entry does not have it.
+        // Replacing the details has reset it.
         self.set_away(&id, is_away);
         is_new
     }
 
-    /// Records whether a member is away. Returns false if that changes nothing.
+    /// Records whether a member is away. Returns false if nothing changes.
     pub(super) fn set_away(&mut self, id: &ConnId, is_away: bool) -> bool {
         if self.is_away(id) == is_away {
             return false;
@@ -128,7 +128,7 @@ impl Members {
         }
         let away = away.into_iter().map(|id| (id, true));
         for (id, is_away) in away.chain(back.into_iter().map(|id| (id, false))) {
-            // One that has just joined is away from the beginning.
+            // A member that has just joined may be away already, which its join covers.
             if self.set_away(&id, is_away) && !made.contains(&(id, Change::Joined)) {
                 made.push((id, Change::Changed));
             }

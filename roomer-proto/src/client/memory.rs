@@ -1,4 +1,4 @@
-//! A client's position in the history of a room: the last message seen, and its own messages.
+//! A client's position in a room's history: the last message seen, and the client's own messages.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;

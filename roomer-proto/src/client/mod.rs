@@ -38,8 +38,8 @@
 //! assert!(request.starts_with(b"GET /ws?roomer=2 HTTP/1.1\r\nHost: example.org\r\n"));
 //! ```
 //!
-//! If another WebSocket implementation does the handshake and the framing, such as that of a
-//! browser, the driver passes whole messages instead; see [`Client::upgraded`].
+//! If another WebSocket implementation does the handshake and the framing, such as a browser's, the
+//! driver passes whole messages instead; see [`Client::upgraded`].
 //!
 //! Unknown extended protocol events are ignored.
 

@@ -1,4 +1,4 @@
-//! Options of a client and their defaults.
+//! Client options and their defaults.
 
 use core::time::Duration;
 
@@ -21,7 +21,7 @@ pub struct Options {
     pub extended: bool,
     /// The maximum delay before the first reconnect, doubled after each failure. Default 500 ms.
     pub min_delay: Duration,
-    /// The limit of the doubled delay. Default 30 s.
+    /// The limit on the doubled delay. Default 30 s.
     pub max_delay: Duration,
     /// How long a connection must last to count as a success, which resets the delay. Default 5 s.
     pub min_uptime: Duration,
@@ -50,10 +50,10 @@ pub struct Options {
     /// Default `None`.
     #[cfg(feature = "deflate")]
     pub deflate: Option<usize>,
-    /// True if the application provides a new token for each attempt. The client then also reconnects
-    /// after 1008 `login expired`, which cannot be prevented while a machine is suspended, and after
-    /// a status of 401 or 403. Otherwise the same credentials would be rejected again. The builders
-    /// of the adapters set this if they are given a token function. Default false.
+    /// True if the application provides a new token for each attempt. The client then also
+    /// reconnects after 1008 `login expired`, which cannot be prevented while a machine is
+    /// suspended, and after a status of 401 or 403. Otherwise the same credentials would be
+    /// rejected again. The adapters' builders set this when given a token function. Default false.
     pub renews_login: bool,
     /// Replaces the [table of close codes](crate::close): returns true if the client should not
     /// reconnect after this code and reason. Default `None`.

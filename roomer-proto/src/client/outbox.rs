@@ -1,7 +1,7 @@
 //! The queue of outgoing packets: ordering, rate, and confirmation by the server.
 //!
 //! An extended server confirms packets by count. A plain server does not confirm messages, but it
-//! handles the packets of a client in order, and answers every request to leave a room, even a
+//! handles a client's packets in order, and answers every request to leave a room, even a
 //! nonexistent one. Such a request serves as a *probe*: its answer confirms all packets before it.
 //! A pong cannot serve as confirmation, since the Go original sends it ahead of queued messages.
 
@@ -46,7 +46,7 @@ pub(super) enum Kind {
 }
 
 impl Item {
-    /// Returns true if the packet survives the loss of its session while unwritten.
+    /// Returns true if the packet is kept when its session is lost before it was written.
     fn waits(&self) -> bool {
         matches!(self.kind, Kind::Message | Kind::Request(_))
     }
@@ -94,7 +94,7 @@ pub(super) struct Outbox {
     asked_at: Option<Duration>,
     /// True if a probe is needed in either protocol, to show that all requests were answered.
     pub(super) must_probe: bool,
-    /// The numbers of the unanswered probes, oldest first.
+    /// The numbers of unanswered probes, oldest first.
     probes: VecDeque<u64>,
 }
 
@@ -322,10 +322,10 @@ impl Outbox {
     /// the others are written again. Returns false if the count is impossible.
     pub(super) fn resume(&mut self, now: Duration, count: u64) -> bool {
         let is_right = self.confirm(now, count);
-        // After `confirm`, which compares the count with what the last connection wrote.
+        // Must follow `confirm`, which compares the count with what the last connection wrote.
         (self.written, self.window) = (0, Some(FIRST_WINDOW));
-        // Nonzero while packets are unconfirmed, so that `next` requests a confirmation once the
-        // window is full.
+        // Must be nonzero while packets are unconfirmed, so that `next` requests a confirmation
+        // once the window is full.
         self.unprobed = self.sent.len() * PACKET_BYTES;
         self.probe_at = (!self.sent.is_empty()).then_some(now + PROBE_DELAY);
         is_right

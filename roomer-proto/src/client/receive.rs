@@ -157,8 +157,8 @@ impl Client {
     fn hello(&mut self, now: Duration, hello: Hello) {
         let is_resumed = hello.is_resumed && self.session.is_some();
         if is_resumed {
-            // The counts disagree, so neither side can tell which packets are missing. Starts a new
-            // session and reports the packets as `Lost`.
+            // The counts disagree, so neither side can tell which packets are missing. Start a new
+            // session and report the packets as `Lost`.
             if !self.outbox.resume(now, hello.received) {
                 self.end_session(now);
                 return self.violated(now, WRONG_COUNT);
@@ -254,7 +254,7 @@ impl Client {
                         return;
                     }
                 } else if !is_direct(dst) {
-                    // A message for a room that the client is not in.
+                    // The client is not in this room.
                     return;
                 }
                 if let Ok(packet) = Packet::decode(Bytes::copy_from_slice(data)) {
@@ -290,8 +290,8 @@ impl Client {
         let before = entry.joined(id, Members::parse(payload));
         entry.saw(now);
         if !entry.is_wanted || entry.pending.is_some() {
-            // The application left the room during the join, so the leave can be sent now. Or it has
-            // joined again before the leave was answered, and only the next join counts.
+            // Either the application left the room during the join, and the leave can be sent now,
+            // or it rejoined before the leave was answered, and only the next join counts.
             return self.request_room(name);
         }
         let is_first = !core::mem::replace(&mut entry.was_in, true);
@@ -333,7 +333,7 @@ impl Client {
             (None, true) => self.removed(name),
             (pending, is_wanted) => {
                 entry.pending = None;
-                // Before the answer to the probe ahead of the leave, it is the notice of a removal.
+                // If the probe ahead of the leave is still unanswered, this reports a removal.
                 if pending == Some(Pending::Leave) && self.session.is_none() {
                     self.give_up(name);
                 }

@@ -68,7 +68,7 @@ impl Request {
     }
 }
 
-/// A rejected packet of this client.
+/// The server's rejection of one of this client's packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServerError {

@@ -75,8 +75,8 @@ impl Client {
         self.answer(now, request, REPLY, payload)
     }
 
-    /// Answers a request with an error: a code of the protocol ([`ErrorCode`]) or of the
-    /// application, and a message for developers.
+    /// Answers a request with an error: a protocol code ([`ErrorCode`]) or an application code, and
+    /// a message for developers.
     ///
     /// # Errors
     ///

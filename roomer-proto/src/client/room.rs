@@ -37,7 +37,7 @@ pub(super) struct Room {
     pub(super) is_quiet: bool,
     /// True if messages wait for other members who lost their connections at the same time.
     pub(super) is_waiting: bool,
-    /// The last time at which the room had other members.
+    /// When the room last had other members.
     pub(super) others_at: Option<Duration>,
     /// Present if the room has a history, or if the application requested one.
     pub(super) memory: Option<Box<Memory>>,
@@ -52,18 +52,18 @@ impl Room {
         self.is_joined() && has_company
     }
 
-    /// Returns true if the client is in the room and stays there. A leave may be on the way while the
-    /// application already joins again: the server would drop messages that follow the leave.
+    /// Returns true if the client is in the room and stays there. The application may rejoin while
+    /// a leave is on its way: the server would drop messages that follow the leave.
     pub(super) fn is_joined(&self) -> bool {
         self.is_in && self.is_wanted && self.pending.is_none()
     }
 
-    /// Returns true if the room needs no state.
+    /// Returns true if no state needs to be kept for the room.
     pub(super) fn is_over(&self) -> bool {
         !self.is_wanted && !self.is_in && self.pending.is_none()
     }
 
-    /// Enters the room with the members of a `join_ack`. Returns the previous members.
+    /// Enters the room with the members listed in a `join_ack`. Returns the previous members.
     pub(super) fn joined(&mut self, id: ConnId, members: Members) -> Members {
         (self.is_in, self.id) = (true, Some(id));
         // This can only end a wait: waits start when a session is lost.
@@ -78,7 +78,7 @@ impl Room {
         }
     }
 
-    /// Resets the room after the loss of the session.
+    /// Resets the room when the session is lost.
     pub(super) fn suspend(&mut self, now: Duration) {
         // A server that shuts down may close the others' connections first, so recent members count
         // too.

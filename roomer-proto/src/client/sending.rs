@@ -68,13 +68,13 @@ impl Client {
             return Err(SendError::Full);
         }
         self.outbox.queue(item(packet, kind));
-        // The message may be sendable already, if it was queued only to follow others of its room.
+        // The message may already be sendable if it was queued only to follow others for its room.
         self.pump(now);
         Ok(Sent::Queued)
     }
 
-    /// Returns the maximum size of a message: the limit announced by the server, or else that
-    /// of a field.
+    /// Returns the maximum message size: the server's announced limit, or else the limit of a
+    /// field.
     pub(super) fn most_bytes(&self) -> usize {
         let announced = self.session.as_ref().map_or(usize::MAX, |session| session.max_message);
         // Check the protocol's own limit too, so that encoding cannot panic.
@@ -120,8 +120,8 @@ impl Client {
     }
 }
 
-/// Returns true if an item is a request or a message to a single client, which does not wait for the
-/// other members of its room.
+/// Returns true for a request or a message to a single client, which does not wait for the room's
+/// other members.
 fn has_receiver(item: &Item) -> bool {
     PacketRef::decode(&item.bytes).is_ok_and(|packet| !packet.dst.is_empty())
 }

@@ -16,7 +16,7 @@ pub(super) struct Session {
     pub(super) token: Option<String>,
     /// Counts packets from the server, and schedules acknowledgements.
     pub(super) received: AckSchedule,
-    /// The longest interval at which the server sends something.
+    /// The server sends something at least this often.
     pub(super) heartbeat: Duration,
     /// True if the server has requested an acknowledgement.
     pub(super) is_asked: bool,
@@ -24,7 +24,7 @@ pub(super) struct Session {
     pub(super) max_message: usize,
 }
 
-/// The contents of `hello`, the first packet of an extended server.
+/// The contents of `hello`, an extended server's first packet.
 pub(super) struct Hello {
     pub(super) id: ConnId,
     pub(super) token: Option<String>,

@@ -10,7 +10,7 @@ use super::compression::Compression;
 use super::handshake::Handshake;
 use crate::websocket;
 
-/// The bytes of the upgrade request. Debug output omits them, since they may contain tokens.
+/// The encoded upgrade request. Debug output omits it, since it may contain tokens.
 #[derive(Default)]
 pub(super) struct Head(pub(super) Vec<u8>);
 
@@ -42,12 +42,14 @@ pub(super) struct Socket {
     /// True if a ping must be sent to check that the server is alive.
     pub(super) must_ping: bool,
     pub(super) is_probing: bool,
-    /// The deadline of the attempt, of received silence, or of the closing handshake.
+    /// The deadline for the attempt, for hearing from the server, or for the closing
+    /// handshake.
     pub(super) due: Duration,
     /// True if `due` was extended after the program was suspended.
     pub(super) is_extended: bool,
-    /// True if a close frame must be sent, and if it has been sent.
+    /// True if a close frame must be sent.
     pub(super) must_close: bool,
+    /// True once a close frame has been sent.
     pub(super) has_closed: bool,
 }
 

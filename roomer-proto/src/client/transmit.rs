@@ -34,7 +34,7 @@ impl Client {
         }
         if let Some(socket) = &mut self.socket {
             out.append(&mut socket.head.0);
-            // The buffer of the request is no longer needed.
+            // Free the request's buffer.
             socket.head = Head::default();
             for payload in core::mem::take(&mut socket.pongs) {
                 masked_frame(OpCode::Control(Control::Pong), key(), &payload, out);

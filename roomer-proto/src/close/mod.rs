@@ -1,16 +1,16 @@
 //! The table of close codes: for each code and reason, the party at fault, and whether and when a
 //! client reconnects.
 //!
-//! Faults of the client and decisions of the application are final. Causes in the environment, such
-//! as a suspended client, a stalled network or a restarting server, are not. `close-codes.json`,
-//! next to this crate, contains the same table for other languages.
+//! Client faults and application decisions are final. Environmental causes, such as a suspended
+//! client, a stalled network or a restarting server, are not. `close-codes.json`, next to this
+//! crate, contains the same table for other languages.
 //!
 //! ```
 //! use roomer_proto::close::{self, Wait};
 //!
 //! let close = close::find(1008, "rate").unwrap();
 //! assert_eq!(close.wait, Some(Wait::Slow));
-//! // A code and reason of the application.
+//! An application code and reason.
 //! let close = close::find(4001, "enough for today").unwrap();
 //! assert!(close.is_final());
 //! ```
@@ -56,7 +56,7 @@ pub enum Sender {
     Browser,
 }
 
-/// The party responsible for the end of a connection.
+/// The party responsible for closing a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
@@ -183,7 +183,7 @@ pub const VIOLATIONS: Close = give_up(
 )
 .with_reason("too many violations");
 
-/// The login of the client's user has expired (Claims::good_for); the user has to log in again.
+/// The user's login has expired (Claims::good_for); the user must log in again.
 pub const LOGIN_EXPIRED: Close = give_up(
     code::POLICY,
     Sender::Server,
@@ -203,7 +203,7 @@ const SILENT_FOR_OLDER: Close = retry(
 )
 .with_reason("no sign of life");
 
-/// A newer connection of the same user replaced this one (max_connections_per_user).
+/// A newer connection by the same user replaced this one (max_connections_per_user).
 pub const REPLACED: Close = give_up(
     code::POLICY,
     Sender::Server,
@@ -212,7 +212,7 @@ pub const REPLACED: Close = give_up(
 )
 .with_reason("replaced by a newer connection");
 
-/// A message of the client is above max_message, or in too many fragments; that message is lost.
+/// A client message exceeds max_message or has too many fragments; that message is lost.
 pub const TOO_BIG: Close = retry(
     code::TOO_BIG,
     Sender::Server,
@@ -221,7 +221,7 @@ pub const TOO_BIG: Close = retry(
     "a message of the client is above max_message, or in too many fragments; that message is lost",
 );
 
-/// A handler or a rule of the application panicked.
+/// An application handler or rule panicked.
 pub const HANDLER_FAILED: Close = retry(
     code::INTERNAL,
     Sender::Server,
@@ -231,7 +231,7 @@ pub const HANDLER_FAILED: Close = retry(
 )
 .with_reason("handler failed");
 
-/// A hook of the application panicked.
+/// An application hook panicked.
 pub const HOOK_FAILED: Close = retry(
     code::INTERNAL,
     Sender::Server,
@@ -246,7 +246,7 @@ pub const HOOK_FAILED: Close = retry(
 pub const RESTART: Close =
     retry(1012, Sender::Proxy, Fault::Server, Wait::Normal, "the server or a proxy restarts");
 
-/// Messages of another node of the cluster may be missing (Loss::Close).
+/// Messages from another cluster node may be missing (Loss::Close).
 pub const MESSAGES_LOST: Close = retry(
     code::SERVICE_RESTART,
     Sender::Server,

@@ -19,13 +19,13 @@ pub struct Beat<'a> {
     pub uptime_ms: u64,
     /// The number of connections on the node.
     pub connections: u64,
-    /// The number of rooms with connections of this node.
+    /// The number of rooms that this node's connections are in.
     pub rooms: u64,
     /// A hash of the settings that all nodes should share.
     pub settings: u64,
     /// The sum of the hashes of this node's members, over all rooms with full presence.
     pub digest: u64,
-    /// The ends of the node's streams at the time of the digest.
+    /// The ends of the node's streams when the digest was computed.
     pub streams: StreamEnds<'a>,
 }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::FrameError;
 use super::cursor::{Cursor, prefixed_len, put_prefixed};
 
-/// A command for one connection of another node.
+/// A command for one connection on another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerCommand<'a> {
     /// Join the connection to a room.

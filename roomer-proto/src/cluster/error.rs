@@ -1,9 +1,9 @@
-//! Errors of decoding frames and items.
+//! Frame and item decoding errors.
 
 use super::NodeId;
 use crate::DecodeError;
 
-/// An error of decoding a frame or one of its items. The frame is dropped: its sender is faulty, or
+/// A frame or one of its items cannot be decoded. The frame is dropped: its sender is faulty, or
 /// does not belong to the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -14,9 +14,9 @@ pub enum FrameError {
     /// This release does not decode frames of this version.
     #[error("frame of version {version}, which this release does not decode")]
     Version {
-        /// The version of the frame.
+        /// The frame's version.
         version: u8,
-        /// The cluster of the frame, which every version encodes at the same offset.
+        /// The frame's cluster, at the same offset in every version.
         cluster: u64,
         /// The sending node, also at a fixed offset.
         from: NodeId,

@@ -1,4 +1,4 @@
-//! The head of a frame: version, cluster, sender, and its place in a stream.
+//! Frame heads: version, cluster, sender, and the frame's place in a stream.
 
 use alloc::vec::Vec;
 
@@ -16,7 +16,7 @@ const MAGIC: [u8; 2] = *b"rm";
 const STREAM: u8 = 1;
 const MORE: u8 = 2;
 
-/// The head of a frame. The meaning of its first 19 bytes is the same in all versions.
+/// A frame's head. Its first 19 bytes have the same meaning in all versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
     /// A hash of the cluster's name, which separates clusters that share a broker.
@@ -27,16 +27,16 @@ pub struct Head {
     pub kind: FrameKind,
 }
 
-/// The kind of a frame, with its position if it is part of a stream.
+/// A frame's kind, with its position if it is part of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FrameKind {
     /// A frame outside any stream, without a number.
     Control,
-    /// A frame of the stream from the sender to the receiver.
+    /// A frame in the stream from the sender to the receiver.
     Stream {
-        /// The number of the stream, chosen by the receiver.
+        /// The stream's number, chosen by the receiver.
         stream: u32,
-        /// The number of the frame within its stream, starting at 1.
+        /// The frame's number within its stream, starting at 1.
         number: u64,
         /// True if the body continues in the next frame.
         more: bool,
@@ -60,7 +60,7 @@ impl Head {
         }
     }
 
-    /// Decodes the header of a frame. Returns the header and the body.
+    /// Decodes a frame's head. Returns the head and the body.
     ///
     /// # Errors
     ///

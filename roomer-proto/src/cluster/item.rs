@@ -15,7 +15,7 @@ pub enum Item<'a> {
     Beat(Beat<'a>),
     /// A request to start a stream, beginning with the sender's members.
     Want {
-        /// The number of the new stream, higher than in all earlier requests.
+        /// The new stream's number, higher than in all earlier requests.
         stream: u32,
         /// The position up to which the requesting node has applied earlier streams.
         after: Resume,
@@ -24,17 +24,17 @@ pub enum Item<'a> {
     Resend(Demand),
     /// The answer to a [`Resend`](Item::Resend) for frames that are no longer stored.
     Missing {
-        /// The number of the stream.
+        /// The stream's number.
         stream: u32,
         /// The number of the first frame that is no longer available.
         number: u64,
     },
     /// An acknowledgement of applied frames, which the receiver may now discard.
     Applied(Resume),
-    /// The sum of the hashes of the reported [profiles](Item::Profile) at the time of a heartbeat.
-    /// It precedes the [`Beat`](Item::Beat) in the same frame.
+    /// A sum of hashes of the [profiles](Item::Profile) reported so far, as of a heartbeat. It
+    /// precedes the [`Beat`](Item::Beat) in the same frame.
     Profiles {
-        /// The sum of the hashes.
+        /// The sum of the profiles' hashes.
         digest: u64,
     },
     /// The start of a stream. The members of the sender's rooms follow.
@@ -127,8 +127,8 @@ pub enum Item<'a> {
         /// The command to apply to each of them.
         command: UserCommand<'a>,
     },
-    /// A connection's client has lost its socket and may return, or has returned. Follows the first
-    /// report of a connection that is away. Earlier releases skip it.
+    /// A client has lost its socket and may return, or has returned. If its connection is already
+    /// away when first reported, this follows the report. Earlier releases skip it.
     Away {
         /// The connection's id.
         id: ConnId,

@@ -32,7 +32,7 @@ impl<'a> Iterator for Items<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         while !self.0.0.is_empty() {
             match self.decode() {
-                Ok(None) => {} // A kind of a later version.
+                Ok(None) => {} // A kind from a later version.
                 Ok(Some(item)) => return Some(Ok(item)),
                 Err(error) => {
                     // The damaged part may be the length, so the next item's offset is unknown.

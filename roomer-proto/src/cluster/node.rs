@@ -1,4 +1,4 @@
-//! Node ids, and the names of the broker's subjects.
+//! Node ids, and the names of broker subjects.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -10,19 +10,19 @@ use crate::ConnId;
 /// The maximum length of a subject prefix in bytes.
 const MAX_PREFIX: usize = 100;
 
-/// The id of a node: 64 random bits, chosen at each start of the process.
+/// A node's id: 64 random bits, chosen each time the process starts.
 ///
 /// Its first 32 bits are the node's [`Tag`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u64);
 
-/// The first four bytes of the ids of a node's connections, which map an id to its node without a
+/// The first four bytes of the ids of a node's connections. They map an id to its node without a
 /// table.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Tag(pub [u8; 4]);
 
 impl NodeId {
-    /// Returns the tag that the ids of this node's connections start with.
+    /// Returns the tag that this node's connection ids start with.
     #[must_use]
     pub fn tag(self) -> Tag {
         Tag(((self.0 >> 32) as u32).to_be_bytes())
@@ -88,7 +88,7 @@ pub enum Subject {
     Node(NodeId),
 }
 
-/// The names of a cluster's subjects on the broker.
+/// A cluster's subject names on the broker.
 ///
 /// ```
 /// use roomer_proto::cluster::{NodeId, Subject, Subjects};
@@ -115,7 +115,7 @@ pub struct ParsePrefixError {
 }
 
 impl Subjects {
-    /// Creates the subject names of a cluster, as used by `node`.
+    /// Creates a cluster's subject names, as used by `node`.
     ///
     /// # Errors
     ///

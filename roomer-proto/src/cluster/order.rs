@@ -25,7 +25,7 @@ pub enum OrderItem<'a> {
     Submit {
         /// The room's name.
         room: &'a str,
-        /// The number of the message.
+        /// The message's number.
         number: u64,
         /// The epoch of the latest term known to the sending node.
         epoch: u64,
@@ -42,7 +42,7 @@ pub enum OrderItem<'a> {
         room: &'a str,
         /// The node that the message comes from.
         node: NodeId,
-        /// The number of the message.
+        /// The message's number.
         number: u64,
         /// The epoch of the sending node's term as the room's home.
         epoch: u64,
@@ -52,7 +52,7 @@ pub enum OrderItem<'a> {
     Return {
         /// The room's name.
         room: &'a str,
-        /// The number of the message.
+        /// The message's number.
         number: u64,
         /// The room's home, according to the answering node.
         home: NodeId,
@@ -69,7 +69,7 @@ pub enum OrderItem<'a> {
     Term {
         /// The room's name.
         room: &'a str,
-        /// The epoch of the term.
+        /// The term's epoch.
         epoch: u64,
         /// The room's home in that term.
         home: NodeId,

@@ -9,20 +9,20 @@ use super::list::{Ids, Names};
 /// The position up to which a node has applied a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Resume {
-    /// The number of the stream; 0 if there was none.
+    /// The stream's number; 0 if there was none.
     pub stream: u32,
-    /// The number of the last applied frame.
+    /// The last applied frame's number.
     pub number: u64,
 }
 
 /// A range of frames that a node has not received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Demand {
-    /// The number of the stream.
+    /// The stream's number.
     pub stream: u32,
-    /// The number of the first missing frame.
+    /// The first missing frame's number.
     pub first: u64,
-    /// The number of the last missing frame.
+    /// The last missing frame's number.
     pub last: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Commands for all connections of a user on another node.
+//! Commands for all of a user's connections on another node.
 
 use alloc::vec::Vec;
 

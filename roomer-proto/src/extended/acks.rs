@@ -76,7 +76,7 @@ fn nanos(at: Duration) -> NonZeroU64 {
     NonZeroU64::MIN.saturating_add(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX))
 }
 
-/// Parses the count of an acknowledgement: digits without a sign or leading zeros.
+/// Parses an acknowledgement's count: digits without a sign or leading zeros.
 ///
 /// ```
 /// use roomer_proto::extended::parse_count;

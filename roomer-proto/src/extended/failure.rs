@@ -1,4 +1,4 @@
-//! The payload of an error event, and the error codes of the protocol.
+//! The payload of an error event, and the protocol's error codes.
 
 use alloc::string::String;
 use alloc::vec::Vec;

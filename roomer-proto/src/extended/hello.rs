@@ -1,4 +1,4 @@
-//! `hello`, the first packet of an extended server: the session and the server's limits.
+//! `hello`, an extended server's first packet: the session and the server's limits.
 
 use alloc::string::String;
 use core::time::Duration;
@@ -15,9 +15,9 @@ pub struct Hello<'a> {
     pub session: Option<SessionToken>,
     /// True if the session was resumed: no packet is lost, and the client is still in its rooms.
     pub is_resumed: bool,
-    /// The number of the client's packets that the server has received in this session.
+    /// How many of the client's packets the server has received in this session.
     pub received: u64,
-    /// The longest interval at which the server sends something.
+    /// The server sends something at least this often.
     pub heartbeat: Duration,
     /// How long the server keeps a session without a connection.
     pub resume: Duration,

@@ -1,4 +1,4 @@
-//! The info of a member, a validated JSON value that is shared with other members.
+//! A member's info, a validated JSON value that is shared with other members.
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -6,8 +6,8 @@ use core::fmt;
 
 use crate::extended::json_text::{is_json, quote};
 
-/// The info of a member, which the other members of its rooms receive along with its id. It is
-/// one JSON value, such as `{"name":"Ann"}`.
+/// A member's info, which the other members of its rooms receive along with its id. It is one
+/// JSON value, such as `{"name":"Ann"}`.
 ///
 /// The text is embedded into packets for others, and is therefore validated so that every JSON
 /// parser accepts it: RFC 8259, without lone surrogates, without numbers beyond the range of a
@@ -45,7 +45,7 @@ impl Info {
         }
     }
 
-    /// Creates the info from the payload of a packet.
+    /// Creates the info from a packet's payload.
     ///
     /// # Errors
     ///

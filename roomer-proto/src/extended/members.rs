@@ -1,4 +1,4 @@
-//! Profiles of members, and lists of members in `join_ack` and [`MEMBERS`](crate::extended::MEMBERS).
+//! Member profiles, and lists of members in `join_ack` and [`MEMBERS`](crate::extended::MEMBERS).
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -7,7 +7,7 @@ use crate::ConnId;
 use crate::extended::json_text::{Scanner, quote, unquote};
 use crate::extended::{Info, InvalidInfo, Position};
 
-/// The info and user of a connection, which other members receive along with its id.
+/// A connection's info and user, which other members receive along with its id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Profile {
     info: Option<Info>,
@@ -74,8 +74,8 @@ impl Profile {
     }
 }
 
-/// Appends the entry of a member: `["id",info]`, or `["id",info,"user"]` if it has a user. A
-/// missing info is written as `null`.
+/// Appends a member's entry: `["id",info]`, or `["id",info,"user"]` if it has a user. A missing
+/// info is written as `null`.
 pub fn write_member(id: &str, profile: Option<&Profile>, out: &mut Vec<u8>) {
     let info = profile.and_then(Profile::info).map_or("null", Info::as_str);
     let parts = ["[\"", id, "\",", info];

@@ -36,8 +36,8 @@ pub const PREFIX: &str = "roomer:";
 /// Server to client, the first packet of a connection: the session and the server's limits
 /// ([`Hello`]).
 pub const HELLO: &str = "roomer:hello";
-/// In both directions: the number of packets of the session that the sender of this packet has received
-/// and handled, in decimal ASCII. If `dst` is [`ACK_NOW`], the receiver acknowledges immediately.
+/// In both directions: how many of the session's packets the sender of this one has received and
+/// handled, in decimal ASCII. If `dst` is [`ACK_NOW`], the receiver acknowledges immediately.
 pub const ACK: &str = "roomer:ack";
 /// The `dst` of an [`ACK`] that requests an acknowledgement in return.
 pub const ACK_NOW: &str = "?";
@@ -50,12 +50,12 @@ pub const TOKEN: &str = "roomer:token";
 /// Server to a member of a room with history: `dst` is the sequence number, `#NUMBER`, of a
 /// message that this member sent itself. Other members receive the message with the same `dst`.
 pub const NUMBER: &str = "roomer:number";
-/// Server to a member: the changes in the room's list of members ([`Members`]).
+/// Server to a member: changes to the room's member list ([`Members`]).
 pub const MEMBERS: &str = "roomer:members";
 /// Client to server: the client's new info ([`Info`]), subject to the application's permission.
 pub const INFO: &str = "roomer:info";
-/// In both directions: the answer to a request. `dst` contains the requester's id and the tag
-/// of the request ([`split_tag`]).
+/// In both directions: the answer to a request. `dst` contains the requester's id and the request's
+/// tag ([`split_tag`]).
 pub const REPLY: &str = "roomer:reply";
 /// In both directions: a request has failed, with the same `dst` as in [`REPLY`]. Without
 /// `dst`, from the server: a packet was rejected. The payload is a [`Failure`].

@@ -1,10 +1,10 @@
-//! Positions in the history of a room, and requests for missed messages.
+//! Positions in a room's history, and requests for missed messages.
 
 use core::fmt::{self, Display};
 
 use crate::extended::json_text::Scanner;
 
-/// A position in the history of a room. Each time a history starts, it gets a new epoch; its messages
+/// A position in a room's history. Each time a history starts, it gets a new epoch; its messages
 /// are numbered from 1. Both numbers are below 2^53, so that JavaScript represents them exactly.
 ///
 /// ```
@@ -13,7 +13,7 @@ use crate::extended::json_text::Scanner;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
-    /// The epoch of the history.
+    /// The history's epoch.
     pub epoch: u64,
     /// The number of the last message; 0 before the first one.
     pub number: u64,
@@ -72,7 +72,7 @@ impl Recall {
                 break;
             }
         }
-        // With trailing bytes, the payload is an application payload, and the join is an ordinary
+        // With trailing bytes, the payload belongs to the application, and the join is an ordinary
         // one.
         let is_whole = scanner.take(b'}') && scanner.is_at_end();
         (is_whole && recall != Recall::default()).then_some(recall)

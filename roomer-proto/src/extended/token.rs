@@ -1,4 +1,4 @@
-//! The token with which a client resumes its session.
+//! The token for resuming a session.
 
 use alloc::string::String;
 use core::fmt;

@@ -22,15 +22,15 @@ use super::violation::Violation;
 pub enum Event<'a> {
     /// A message, reassembled from its fragments.
     Message {
-        /// The kind of the message.
+        /// The message's kind.
         kind: Kind,
-        /// The unmasked content of the message.
+        /// The message's unmasked content.
         data: &'a [u8],
     },
     /// A compressed message, reassembled from its fragments. Reported only by a decoder that
     /// [accepts compressed messages](Decoder::accept_compressed).
     Compressed {
-        /// The kind of the message.
+        /// The message's kind.
         kind: Kind,
         /// The unmasked compressed content, for `deflate::Inflater`. Its length is within the
         /// limit, but that of the inflated message has not been checked.
@@ -49,8 +49,8 @@ pub enum Event<'a> {
     },
 }
 
-/// The receiving side of one connection. With `CLIENT`, it is that of a client, whose peer does
-/// not mask its frames (RFC 6455 section 5.1).
+/// The receiving side of one connection. `CLIENT` is true on a client, whose peer does not mask its
+/// frames (RFC 6455 section 5.1).
 #[derive(Debug, Default)]
 pub struct Decoder<const CLIENT: bool = false> {
     /// `None` between messages, and therefore on idle connections.
@@ -79,8 +79,8 @@ impl Decoder<true> {
 }
 
 impl<const CLIENT: bool> Decoder<CLIENT> {
-    /// Feeds a chunk of bytes to the decoder. Payloads are unmasked in place, so the contents
-    /// of the chunk are unspecified afterwards.
+    /// Feeds a chunk of bytes to the decoder. Payloads are unmasked in place, so the chunk's
+    /// contents are unspecified afterwards.
     ///
     /// Take events from the [`Feed`] until it returns `None`. If the feed is dropped earlier,
     /// the rest of the chunk is kept for the next feed.
@@ -125,7 +125,7 @@ pub struct Feed<'s, const CLIENT: bool = false> {
     decoder: &'s mut Decoder<CLIENT>,
     limits: &'s Limits,
     chunk: &'s mut [u8],
-    /// The number of bytes of the chunk that have been consumed.
+    /// How many bytes of the chunk have been consumed.
     at: usize,
 }
 
@@ -223,8 +223,8 @@ impl<const CLIENT: bool> Feed<'_, CLIENT> {
             let Some(payload) = rest.get_mut(head.header_len..end) else {
                 return Ok(None);
             };
-            // Only once the frame is complete: otherwise its first part would be buffered
-            // unmasked, and then unmasked again.
+            // Unmask only a complete frame: otherwise its first part would be buffered unmasked,
+            // and then unmasked again.
             unmask(payload, head.key);
             let start = self.at + head.header_len;
             self.at = start + head.payload_len;
@@ -331,8 +331,8 @@ impl<const CLIENT: bool> Drop for Feed<'_, CLIENT> {
         }
         let rest = &self.chunk[self.at..];
         if !rest.is_empty() {
-            // Without a frame length: if the feed was dropped early, the rest may contain
-            // several frames.
+            // Pass no frame length: if the feed was dropped early, the rest may contain several
+            // frames.
             self.decoder.unfinished_mut().push(rest, 0);
         }
     }

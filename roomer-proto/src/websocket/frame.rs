@@ -7,7 +7,7 @@ use tungstenite::protocol::frame::coding::OpCode;
 
 use super::violation::{Violation, valid_close_code};
 
-/// The length of a control frame's header, without the masking key of a client. Payloads of up to 125
+/// The length of a control frame's header, without a client's masking key. Payloads of up to 125
 /// bytes, the maximum of control frames, need no extended length.
 const CONTROL_HEADER_LEN: usize = 2;
 const MASKING_KEY_LEN: usize = 4;
@@ -20,11 +20,11 @@ pub(super) struct FrameHead {
     pub(super) header: FrameHeader,
     /// The masking key; zero if the frame is not masked.
     pub(super) key: [u8; 4],
-    /// The length of the header in bytes.
+    /// The header's length in bytes.
     pub(super) header_len: usize,
-    /// The announced length of the payload in bytes, which may exceed `usize`.
+    /// The payload's announced length in bytes, which may exceed `usize`.
     pub(super) announced_len: u64,
-    /// The length of the payload in bytes; truncated, and unused, if it exceeds the message limit.
+    /// The payload's length in bytes; truncated, and unused, if it exceeds the message limit.
     pub(super) payload_len: usize,
 }
 
