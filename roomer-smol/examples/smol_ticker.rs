@@ -1,5 +1,5 @@
-//! A game server on smol: `cargo run -p roomer-smol-examples --example smol_ticker`. The game is that
-//! of the example `ticker`; only the timer differs.
+//! A game server on smol: `cargo run -p roomer-smol-examples --example smol_ticker`. It runs the
+//! same game as the example `ticker`; only the timer differs.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::future::Future;

@@ -1,9 +1,9 @@
 //! Clients of room servers, on smol (feature `client`).
 //!
-//! A [`Client`] connects in a separate task and stays connected: it reconnects with exponential backoff
-//! and full jitter, rejoins its rooms, and sends the messages queued in the meantime. If the server
-//! supports the extended protocol, the client's session survives the loss of a connection without
-//! losing or duplicating a message. Otherwise, each message that may not have been delivered is
+//! A [`Client`] connects in a separate task and stays connected: it reconnects with exponential
+//! backoff and full jitter, rejoins its rooms, and sends the messages queued in the meantime. If
+//! the server supports the extended protocol, the client's session survives a lost connection, and
+//! no message is lost or duplicated. Otherwise, each message that may not have been delivered is
 //! reported.
 //!
 //! ```
@@ -31,9 +31,9 @@
 //!
 //! # Events
 //!
-//! [`Client::events`] is a stream of all events: connections lost and opened, rejected joins, joins and
-//! leaves of members, messages of all rooms, and messages that may not have been delivered.
-//! [`Room::messages`] is a stream of the messages of one room. Both implement `Stream`.
+//! [`Client::events`] is a stream of all events: lost and opened connections, rejected joins,
+//! members joining and leaving, messages to all rooms, and messages that may not have been
+//! delivered. [`Room::messages`] is a stream of one room's messages. Both implement `Stream`.
 //!
 //! ```no_run
 //! use roomer_smol::client::{Client, Event};
@@ -104,7 +104,7 @@ pub use roomer_engine::client::{
 /// A client on smol's global executor.
 pub type Client = roomer_engine::client::Client<Smol>;
 
-/// The options of a client on smol.
+/// The options for a client on smol.
 pub type Builder = roomer_engine::client::Builder<Smol>;
 
 /// The runtime of a [`Client`].

@@ -1,4 +1,4 @@
-//! The link of a cluster's node to its broker, on smol.
+//! A cluster node's link to its broker, on smol.
 
 use std::io;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use roomer_engine::{Server, socket};
 use smol::Timer;
 use smol::net::TcpStream;
 
-/// Runs a server's link to the broker of its cluster ([`Builder::cluster`](crate::Builder::cluster)).
-/// Spawn it once, beside `serve`:
+/// Runs a server's link to its cluster's broker ([`Builder::cluster`](crate::Builder::cluster)).
+/// Spawn it once, next to `serve`:
 ///
 /// ```no_run
 /// use roomer_smol::{Cluster, Server, bind, cluster, serve_until, shutdown_signal};

@@ -1,8 +1,8 @@
 //! Room servers on [smol].
 //!
-//! This crate is the adapter between [`roomer_engine`] and smol: it accepts, reads, writes and sleeps.
-//! Rooms, rules and the handling of slow clients are implemented in the engine, and are the same on
-//! every runtime.
+//! This crate is the adapter between [`roomer_engine`] and smol: it accepts, reads, writes and
+//! sleeps. The engine implements rooms, rules and the handling of slow clients, which are the same
+//! on every runtime.
 //!
 //! # A server
 //!
@@ -25,9 +25,9 @@
 //!
 //! # Requests
 //!
-//! Clients of the extended protocol send requests, which a handler answers with its return value. The
-//! server sends requests to clients with [`Conn::request`]. Only the text of a [`ReplyError`] is sent
-//! to the client; the texts of other errors are not:
+//! Clients of the extended protocol send requests, which a handler answers with its return value.
+//! The server sends requests to clients with [`Conn::request`]. Only the text of a [`ReplyError`]
+//! is sent to the client; other errors' texts are not:
 //!
 //! ```
 //! use std::time::Duration;
@@ -76,8 +76,8 @@
 //!
 //! # Payloads as JSON
 //!
-//! With the feature `json`, payloads are deserialized and serialized with serde. A payload that cannot
-//! be deserialized is an error with the reason, which is reported to [`Builder::on_error`].
+//! With the feature `json`, serde serializes and deserializes payloads. A payload that cannot be
+//! deserialized causes an error with the reason, which is reported to [`Builder::on_error`].
 #![cfg_attr(feature = "json", doc = "```")]
 #![cfg_attr(not(feature = "json"), doc = "```ignore")]
 //! use roomer_smol::{Server, json};
@@ -116,9 +116,9 @@
 //! # Several machines
 //!
 //! Servers with the same cluster name at one broker share their rooms ([`Builder::cluster`]). The
-//! broker is NATS with the feature `nats`, and Redis or Valkey with `redis`. The page about clusters of
-//! the [guide](https://docs.rs/roomer-tokio/latest/roomer_tokio/guide/cluster/) describes the
-//! guarantees and the metrics to monitor.
+//! broker is NATS with the feature `nats`, and Redis or Valkey with `redis`. The
+//! [guide](https://docs.rs/roomer-tokio/latest/roomer_tokio/guide/cluster/) describes what clusters
+//! guarantee and which metrics to monitor.
 #![cfg_attr(feature = "nats", doc = "```no_run")]
 #![cfg_attr(not(feature = "nats"), doc = "```ignore")]
 //! use roomer_smol::{Cluster, Server, cluster};
@@ -150,8 +150,8 @@
 //! # }
 //! ```
 //!
-//! [`connect`] serves any other stream: a pipe, another TLS implementation, or the stream of an
-//! upgrade.
+//! [`connect`] serves any other stream: a pipe, another TLS implementation, or an upgraded
+//! connection's stream.
 //!
 //! # Behind a proxy
 //!
@@ -168,12 +168,12 @@
 //!
 //! # Further reading
 //!
-//! Every option is a method of [`Builder`], documented with its default and the reason for it. The
-//! guarantees are described in [`contract`](roomer_engine::contract); what roomer does not do and what
-//! to use instead in [`scope`](roomer_engine::scope). The pages about rooms on several machines, many
-//! connections, proxies and migration from the Go original are in the
-//! [guide](https://docs.rs/roomer-tokio/latest/roomer_tokio/guide/) of `roomer-tokio`. They apply here
-//! too, except for the parts about tokio.
+//! Every option is a method of [`Builder`], documented with its default and the reason for it.
+//! [`contract`](roomer_engine::contract) describes the guarantees, and
+//! [`scope`](roomer_engine::scope) what roomer does not do and what to use instead. The
+//! [guide](https://docs.rs/roomer-tokio/latest/roomer_tokio/guide/) in `roomer-tokio` has pages
+//! about rooms on several machines, many connections, proxies, and migration from the Go original.
+//! They apply here too, except for the parts about tokio.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod bind;

@@ -18,22 +18,22 @@ use smol::{Executor, Task, Timer};
 use crate::{Builder, socket};
 use crate::{Listener, Server, Upgrade};
 
-/// The delay after the system failed to accept a connection, for example for lack of file descriptors.
-/// Open connections are served in the meantime.
+/// The delay after the system failed to accept a connection, for example because no file
+/// descriptors are left. Open connections are served in the meantime.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Serves on smol's global executor until the future is dropped.
 ///
 /// Raises the process's soft limit of open descriptors to the number that the server may need
-/// ([`max_connections`](Builder::max_connections) plus [`max_handshakes`](Builder::max_handshakes)), or
-/// to the hard limit if that is lower, and [warns](Builder::on_warning) if it is too low for
-/// `max_connections`.
+/// ([`max_connections`](Builder::max_connections) plus
+/// [`max_handshakes`](Builder::max_handshakes)), or to the hard limit if that is lower.
+/// [Warns](Builder::on_warning) if it is too low for `max_connections`.
 ///
 /// # Errors
 ///
-/// Returns `InvalidInput` if a configured option needs the addresses of clients and the listener has
-/// none (a Unix socket), unless [`trust_proxy("unix")`](Builder::trust_proxy) was called. A failure to
-/// accept a connection is not returned: the server retries after a delay.
+/// Returns `InvalidInput` if an option needs client addresses and the listener has none (a Unix
+/// socket), unless [`trust_proxy("unix")`](Builder::trust_proxy) was called. A failure to accept a
+/// connection is not returned: the server retries after a delay.
 pub async fn serve(listener: impl Listener, server: Server) -> io::Result<()> {
     serve_until(listener, server, pending::<()>()).await
 }
@@ -89,8 +89,8 @@ where
     with_timer(server.connect(transport, peer))
 }
 
-/// Serves one connection whose HTTP request was read and answered by a framework. `leftover` contains
-/// the bytes that the framework has read after the request, usually none.
+/// Serves one connection whose HTTP request was read and answered by a framework. `leftover`
+/// contains any bytes that the framework has read after the request, usually none.
 ///
 /// [`Server::upgrade`] accepts or rejects the request. Spawn the returned future, as with
 /// [`connect`].
@@ -118,8 +118,8 @@ async fn run(
     executor: impl Spawn,
 ) -> io::Result<()> {
     server.start_listening(listener.has_addresses(), listener.is_tls())?;
-    // Each part is a separate task. A busy executor polls the future passed to `run` only once in 200
-    // polls of its tasks, which is too late for new clients and timers.
+    // Run each part as a separate task. A busy executor polls the future passed to `run` only once
+    // in 200 polls of its tasks, which is too late for new clients and timers.
     let timers = server.clone();
     let timers = executor.spawn(async move { timers.run_timers(Timer::after).await });
     // An executor does not report how many threads run it, so there may be more workers than threads.
@@ -133,7 +133,7 @@ async fn run(
     stop.await;
     // Connections are accepted during the drain, for as long as the server is live.
     is_stopping.store(true, Ordering::Relaxed);
-    // A separate task, for the same reason as above.
+    // Use a separate task, for the same reason as above.
     executor.spawn(async move { _ = server.drain().await }).await;
     accepting.cancel().await;
     // End them after the drain, whose waits need the timers.
@@ -161,11 +161,11 @@ async fn accept(
             }
         }
     }
-    // This never returns: the caller cancels this task after the drain.
+    // Never return: the caller cancels this task after the drain.
     pending().await
 }
 
-/// An executor: smol's global one, or one of the application.
+/// An executor: smol's global one, or the application's own.
 trait Spawn: Clone + Send + Sync + 'static {
     fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Task<()>;
 }

@@ -47,7 +47,7 @@ impl Signals {
                 #[cfg(unix)]
                 Some(Ok(Signal::Term)) => return 15,
                 Some(Ok(_)) => return 2,
-                // An error of reading; the next signal may be read.
+                // Reading failed, but the next signal may still be readable.
                 Some(Err(_)) => {}
                 None => pending().await,
             }

@@ -1,9 +1,9 @@
 //! The engine's transport over smol's TCP streams.
 //!
-//! Neither direction may wait with `Async::poll_readable` or `Async::poll_writable` alone. Both ignore
-//! events of the reactor's current tick, and each call starts a new wait. While one thread sleeps in
-//! the reactor and the others are busy, every event belongs to the current tick: the task would be
-//! woken forever without observing that its socket is ready.
+//! Neither direction may wait with `Async::poll_readable` or `Async::poll_writable` alone. Both
+//! ignore events from the reactor's current tick, and each call starts a new wait. While one thread
+//! sleeps in the reactor and the others are busy, every event belongs to the current tick: the task
+//! would be woken forever without observing that its socket is ready.
 
 use std::future::Future;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -81,7 +81,7 @@ impl Transport for Socket {
     }
 
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // The same wait is polled until it completes, since it stores the reactor's tick in which it
+        // Poll the same wait until it completes, since it stores the reactor's tick in which it
         // began.
         let mut slot = self.wait.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = slot.get_or_insert_with(|| Box::pin(self.stream.clone().writable_owned()));
@@ -112,8 +112,8 @@ mod tests {
 
     const ROUNDS: usize = 200;
 
-    /// The maximum number of wake-ups of a task per event: one in the same tick of the reactor, which
-    /// is ignored, and one in the next tick.
+    /// The maximum number of times that an event wakes a task: once in the reactor's current tick,
+    /// which is ignored, and once in the next tick.
     const WAKES: usize = 2;
 
     struct Unpark {
@@ -128,8 +128,8 @@ mod tests {
         }
     }
 
-    /// Polls until `event` takes effect, on a thread that does not run the reactor. Returns the number
-    /// of wake-ups.
+    /// Polls until `event` takes effect, on a thread that does not run the reactor. Returns how
+    /// often the task was woken.
     fn wakes<T>(
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
         event: impl FnOnce(),

@@ -1,4 +1,4 @@
-//! Tests of the test kit with handlers that use smol: those that wait for smol's threads are reported.
+//! Tests that the test kit reports handlers waiting for smol's threads.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

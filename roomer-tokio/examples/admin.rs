@@ -1,4 +1,4 @@
-//! A page for administrators of the rooms: run `ADMIN_TOKEN=secret cargo run -p roomer-tokio-examples
+//! A page for room administrators: run `ADMIN_TOKEN=secret cargo run -p roomer-tokio-examples
 //! --example admin`, then open the URL that it prints. Clients connect to `ws://127.0.0.1:8080/ws`.
 //!
 //! The page itself is public, but its requests require the token. The token is in the URL's fragment,
@@ -23,8 +23,7 @@ use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
-/// The maximum number of rooms on the page, in descending order of members, and of members listed per
-/// room.
+/// The maximum number of rooms on the page, largest first, and of members listed per room.
 const MOST: usize = 100;
 
 #[tokio::main]
@@ -124,8 +123,8 @@ async fn state(State(server): State<Server>) -> Result<impl IntoResponse, Status
     Ok(([(CONTENT_TYPE, "application/json")], body))
 }
 
-/// Removes a connection from the room named in the body. Not in the path, since clients choose room
-/// names, and some names cannot be part of a path.
+/// Removes a connection from the room named in the body. The room is not in the path, since clients
+/// choose room names, and some names cannot be part of a path.
 async fn kick(State(server): State<Server>, Path(id): Path<String>, room: String) -> StatusCode {
     done(ConnId::parse(&id).is_some_and(|id| server.kick(id, &room)))
 }

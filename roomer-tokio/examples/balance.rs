@@ -1,7 +1,7 @@
-//! A TCP load balancer: `cargo run -p roomer-tokio-examples --example balance -- HOST:PORT HOST:PORT`
-//! forwards each connection to the next of these backends in turn. A WebSocket is a single connection,
-//! so it stays with its backend until either side closes it. `cluster/run` starts it in front of two
-//! chat servers.
+//! A TCP load balancer: `cargo run -p roomer-tokio-examples --example balance -- HOST:PORT
+//! HOST:PORT` forwards each connection to the next of these backends in turn. A WebSocket is a
+//! single connection, so it stays with its backend until either side closes it. `cluster/run`
+//! starts the balancer in front of two chat servers.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::path::Path;
@@ -38,7 +38,7 @@ async fn start() -> Outcome {
     Ok(())
 }
 
-/// Returns the address of a backend, `HOST:PORT`. Names are resolved for each connection.
+/// Returns a backend's address, `HOST:PORT`. Names are resolved for each connection.
 fn backend(text: &Path) -> Outcome<String> {
     let text = text.to_string_lossy();
     match text.rsplit_once(':') {
@@ -58,15 +58,15 @@ pub async fn run(listener: TcpListener, backends: Arc<[String]>) {
             }
             Err(error) => {
                 eprintln!("cannot accept a connection: {error}");
-                // Without free descriptors, each attempt fails immediately.
+                // While no descriptors are free, each attempt fails immediately.
                 sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-/// Connects the client to the first backend in turn that accepts the connection. If none does, the
-/// client is closed.
+/// Connects the client to the first backend in turn that accepts the connection. If none does,
+/// closes the client's connection.
 async fn forward(mut client: TcpStream, backends: Arc<[String]>, first: usize) {
     for backend in backends[first..].iter().chain(&backends[..first]) {
         let mut server = match timeout(CONNECT_TIMEOUT, TcpStream::connect(backend)).await {
@@ -80,8 +80,8 @@ async fn forward(mut client: TcpStream, backends: Arc<[String]>, first: usize) {
                 continue;
             }
         };
-        // Disables Nagle's algorithm, so that small messages are not delayed. Errors only mean that
-        // either end has closed.
+        // Disable Nagle's algorithm, so that small messages are not delayed. An error only means
+        // that either end has closed.
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let _ = copy_bidirectional(&mut client, &mut server).await;
         return;

@@ -1,6 +1,6 @@
-//! A bot in a chat: start `cargo run -p roomer-tokio --example chat`, and then `cargo run -p
-//! roomer-tokio-examples --example bot -- ws://127.0.0.1:8080/ws lobby`. It answers members that write
-//! `!who`, `!count` or `!help`. It reconnects automatically when the server is restarted.
+//! A chat bot: start `cargo run -p roomer-tokio --example chat`, and then `cargo run -p
+//! roomer-tokio-examples --example bot -- ws://127.0.0.1:8080/ws lobby`. It answers members that
+//! write `!who`, `!count` or `!help`. It reconnects automatically when the server restarts.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::future::Future;
@@ -65,7 +65,7 @@ pub async fn run(url: &str, room: &str, stop: impl Future) -> Outcome {
             }
             Some(Event::Closed(closing)) => return Err(format!("closed: {closing:?}").into()),
             None => break,
-            // A lost connection is reopened by the client itself.
+            // The client itself reopens a lost connection.
             Some(_) => {}
         }
     }

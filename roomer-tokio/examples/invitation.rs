@@ -74,7 +74,7 @@ fn invite(conn: &Conn, message: &Message<'_>) -> HandlerResult {
     let mut rooms = conn.state::<Private>().rooms();
     let room = rooms.get_mut(message.room).filter(|room| room.owner == conn.id());
     room.ok_or("only the owner of a private room may invite")?.guests.insert(guest);
-    // Unlocked before the call, since a hook that the call triggers may take the lock.
+    // Unlock before the call, since a hook that the call triggers may take the lock.
     drop(rooms);
     conn.send_to_client(guest.as_str(), "invited", message.room.as_bytes());
     Ok(())

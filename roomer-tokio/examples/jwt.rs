@@ -34,12 +34,12 @@ async fn start() -> Outcome {
     run(listener, secret.as_bytes(), stop).await
 }
 
-/// The claims of a token.
+/// A token's claims.
 #[derive(Serialize, Deserialize)]
 struct Token {
-    /// The name of the user.
+    /// The user's name.
     sub: String,
-    /// The expiry, as a Unix time.
+    /// When the token expires, as a Unix time.
     exp: u64,
 }
 
@@ -53,8 +53,8 @@ pub fn issue(secret: &[u8], name: &str, until: u64) -> Outcome<String> {
 pub async fn run(listener: TcpListener, secret: &[u8], stop: impl Future) -> Outcome {
     hs256::install();
     let key = DecodingKey::from_secret(secret);
-    // Requires `exp`, permits clocks to differ by a minute, and accepts no other algorithm, in
-    // particular not `none`.
+    // These rules require `exp`, permit clocks to differ by a minute, and accept no other
+    // algorithm, in particular not `none`.
     let rules = Validation::new(Algorithm::HS256);
     let server = Server::builder()
         .authorize(move |request| {

@@ -1,7 +1,7 @@
 //! A game server: run `cargo run -p roomer-tokio-examples --example ticker`, then connect to
 //! `ws://127.0.0.1:8080/ws`, join `arena`, send it `move` with payloads like `[1, 0]`, and receive
 //! `tick` 30 times a second: `{"tick": 7, "players": {"…id…": [1, 0]}}`. The game itself is in
-//! `support/game.rs`, and shared with the example for smol.
+//! `support/game.rs`, which the example for smol shares.
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 use std::future::Future;

@@ -1,9 +1,9 @@
 //! Clients of room servers, on tokio (feature `client`).
 //!
-//! A [`Client`] connects in a separate task and stays connected: it reconnects with exponential backoff
-//! and full jitter, rejoins its rooms, and sends the messages queued in the meantime. If the server
-//! supports the extended protocol, the client's session survives the loss of a connection without
-//! losing or duplicating a message. Otherwise, each message that may not have been delivered is
+//! A [`Client`] connects in a separate task and stays connected: it reconnects with exponential
+//! backoff and full jitter, rejoins its rooms, and sends the messages queued in the meantime. If
+//! the server supports the extended protocol, the client's session survives a lost connection, and
+//! no message is lost or duplicated. Otherwise, each message that may not have been delivered is
 //! reported.
 //!
 //! ```
@@ -33,9 +33,9 @@
 //!
 //! # Events
 //!
-//! [`Client::events`] is a stream of all events: connections lost and opened, rejected joins, joins and
-//! leaves of members, messages of all rooms, and messages that may not have been delivered.
-//! [`Room::messages`] is a stream of the messages of one room. Both implement `Stream`.
+//! [`Client::events`] is a stream of all events: lost and opened connections, rejected joins,
+//! members joining and leaving, messages to all rooms, and messages that may not have been
+//! delivered. [`Room::messages`] is a stream of one room's messages. Both implement `Stream`.
 //!
 //! ```no_run
 //! use roomer_tokio::client::{Client, Event};
@@ -86,8 +86,8 @@
 //!
 //! # Requests
 //!
-//! A request is answered by a server handler, or by another client's handler. It survives the loss
-//! of the connection:
+//! A request is answered by a handler on the server or on another client. It survives a lost
+//! connection:
 //!
 //! ```no_run
 //! use roomer_tokio::client::Client;
@@ -135,7 +135,7 @@ use crate::transport::Futures;
 /// A client on tokio. Must be started within a runtime.
 pub type Client = roomer_engine::client::Client<Tokio>;
 
-/// The options of a client on tokio.
+/// The options for a client on tokio.
 pub type Builder = roomer_engine::client::Builder<Tokio>;
 
 /// The runtime of a [`Client`].

@@ -1,4 +1,4 @@
-//! The link of a cluster's node to its broker, on tokio.
+//! A cluster node's link to its broker, on tokio.
 
 use std::io;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use tokio::net::TcpStream;
 
 use crate::transport::Futures;
 
-/// Runs a server's link to the broker of its cluster ([`Builder::cluster`](crate::Builder::cluster)).
-/// Spawn it once, beside `serve`:
+/// Runs a server's link to its cluster's broker ([`Builder::cluster`](crate::Builder::cluster)).
+/// Spawn it once, next to `serve`:
 ///
 /// ```no_run
 /// use roomer_tokio::{Cluster, Server, bind, cluster, serve_until, shutdown_signal};

@@ -1,8 +1,8 @@
 //! Room servers on [tokio].
 //!
-//! This crate is the adapter between [`roomer_engine`] and tokio: it accepts, reads, writes and sleeps.
-//! Rooms, rules and the handling of slow clients are implemented in the engine, and are the same on
-//! every runtime.
+//! This crate is the adapter between [`roomer_engine`] and tokio: it accepts, reads, writes and
+//! sleeps. The engine implements rooms, rules and the handling of slow clients, which are the same
+//! on every runtime.
 //!
 //! # A server
 //!
@@ -22,9 +22,9 @@
 //! }
 //! ```
 //!
-//! Clients connect to `ws://127.0.0.1:8080/ws` and are immediately members of the room `root`. An event
-//! without a handler is broadcast to the room it was sent to, so a server without any handlers is a
-//! working chat.
+//! Clients connect to `ws://127.0.0.1:8080/ws` and are immediately members of the room `root`. An
+//! event without a handler is broadcast to the room it was sent to, so a server without any
+//! handlers is a working chat.
 //!
 //! # Authentication
 //!
@@ -62,10 +62,11 @@
 //!
 //! # Members with info
 //!
-//! Clients of the extended protocol receive more about each member of their rooms than its id: the
+//! Clients of the extended protocol receive more than the id of each member of their rooms: the
 //! user, and one JSON value, such as a display name. [`Claims::info`] sets it for a new connection,
-//! [`Conn::set_info`] changes it, and a client may change its own if [`Builder::may_set_info`] permits
-//! it. Changes are delivered in order with the room's messages. Plain clients receive only the ids.
+//! [`Conn::set_info`] changes it, and a client may change its own if [`Builder::may_set_info`]
+//! permits it. Changes are delivered in order with the room's messages. Plain clients receive only
+//! the ids.
 //!
 //! ```
 //! use roomer_tokio::{Claims, Info, Server};
@@ -119,9 +120,9 @@
 //!
 //! # Requests
 //!
-//! Clients of the extended protocol send requests, which a handler answers with its return value. The
-//! server sends requests to clients with [`Conn::request`]. Only the text of a [`ReplyError`] is sent
-//! to the client; the texts of other errors are not:
+//! Clients of the extended protocol send requests, which a handler answers with its return value.
+//! The server sends requests to clients with [`Conn::request`]. Only the text of a [`ReplyError`]
+//! is sent to the client; other errors' texts are not:
 //!
 //! ```
 //! use std::time::Duration;
@@ -199,8 +200,8 @@
 //!
 //! # Payloads as JSON
 //!
-//! With the feature `json`, payloads are deserialized and serialized with serde. A payload that cannot
-//! be deserialized is an error with the reason, which is reported to [`Builder::on_error`].
+//! With the feature `json`, serde serializes and deserializes payloads. A payload that cannot be
+//! deserialized causes an error with the reason, which is reported to [`Builder::on_error`].
 #![cfg_attr(feature = "json", doc = "```")]
 #![cfg_attr(not(feature = "json"), doc = "```ignore")]
 //! use roomer_tokio::{Server, json};
@@ -272,8 +273,8 @@
 //! # }
 //! ```
 //!
-//! [`connect`] serves any other stream: a pipe, another TLS implementation, or the stream of an
-//! upgrade.
+//! [`connect`] serves any other stream: a pipe, another TLS implementation, or an upgraded
+//! connection's stream.
 //!
 //! # Behind a proxy
 //!

@@ -21,7 +21,7 @@ impl<L: Accept> Listener for L {}
 /// The private part of [`Listener`], so that methods can be added without a breaking change.
 #[allow(unreachable_pub)]
 pub trait Accept: Send + Sync {
-    /// Returns true if the listener reports the addresses of clients.
+    /// Returns true if the listener reports client addresses.
     fn has_addresses(&self) -> bool {
         true
     }
@@ -75,7 +75,7 @@ impl Accept for TlsListener<TcpListener> {
         server: &Server,
     ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
         let (stream, peer) = self.get_ref().accept().await?;
-        // Done before the stream is wrapped, since the engine cannot access the socket inside.
+        // Must precede the wrapping, which hides the socket from the engine.
         socket::prepare(&stream);
         let stream = self.wrap(Futures(stream));
         let transport = transport::share(stream);

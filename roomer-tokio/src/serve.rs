@@ -15,22 +15,22 @@ use tokio::time::sleep;
 use crate::{Builder, socket};
 use crate::{Listener, Server, Upgrade, transport};
 
-/// The delay after the system failed to accept a connection, for example for lack of file descriptors.
-/// Open connections are served in the meantime.
+/// The delay after the system failed to accept a connection, for example because no file
+/// descriptors are left. Open connections are served in the meantime.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
 
 /// Serves until the future is dropped.
 ///
 /// Raises the process's soft limit of open descriptors to the number that the server may need
-/// ([`max_connections`](Builder::max_connections) plus [`max_handshakes`](Builder::max_handshakes)), or
-/// to the hard limit if that is lower, and [warns](Builder::on_warning) if it is too low for
-/// `max_connections`.
+/// ([`max_connections`](Builder::max_connections) plus
+/// [`max_handshakes`](Builder::max_handshakes)), or to the hard limit if that is lower.
+/// [Warns](Builder::on_warning) if it is too low for `max_connections`.
 ///
 /// # Errors
 ///
-/// Returns `InvalidInput` if a configured option needs the addresses of clients and the listener has
-/// none (a Unix socket), unless [`trust_proxy("unix")`](Builder::trust_proxy) was called. A failure to
-/// accept a connection is not returned: the server retries after a delay.
+/// Returns `InvalidInput` if an option needs client addresses and the listener has none (a Unix
+/// socket), unless [`trust_proxy("unix")`](Builder::trust_proxy) was called. A failure to accept a
+/// connection is not returned: the server retries after a delay.
 pub async fn serve(listener: impl Listener, server: Server) -> io::Result<()> {
     serve_until(listener, server, pending::<()>()).await
 }
@@ -58,7 +58,7 @@ pub async fn serve_until(
         _ = stop => {}
         () = accept(&listener, &server, || true) => {}
     }
-    // During a drain, new clients still have to be rejected with 503.
+    // During a drain, new clients must still be rejected with 503.
     tokio::select! {
         _ = server.drain() => {}
         () = accept(&listener, &server, || server.is_live()) => {}
@@ -70,7 +70,7 @@ pub async fn serve_until(
 async fn accept(listener: &impl Listener, server: &Server, is_accepting: impl Fn() -> bool) {
     while is_accepting() {
         match listener.accept(server).await {
-            // Detached, since connections outlive this loop and are ended by the drain.
+            // Detach it, since connections outlive this loop and are ended by the drain.
             Ok(connection) => drop(tokio::spawn(connection)),
             Err(error) => {
                 server.record_accept_error(&error);
@@ -107,9 +107,9 @@ where
     with_timer(server.connect(transport, peer))
 }
 
-/// Serves one connection whose HTTP request was read and answered by a framework. `leftover` contains
-/// the bytes that the framework has read after the request, usually none. For axum, hyper and tower use
-/// `mount` (feature `tower`).
+/// Serves one connection whose HTTP request was read and answered by a framework. `leftover`
+/// contains any bytes that the framework has read after the request, usually none. For axum, hyper
+/// and tower use `mount` (feature `tower`).
 ///
 /// [`Server::upgrade`] accepts or rejects the request. Spawn the returned future, as with
 /// [`connect`].
@@ -133,7 +133,8 @@ where
 pub(crate) fn with_timer(connection: Connection) -> impl Future<Output = ()> {
     connection.with_timer(sleep, |server, timers| {
         tokio::spawn(async move {
-            // Dropped with this task when the server has no connections, since workers never complete.
+            // They are dropped with this task when the server has no connections: workers never
+            // complete.
             let _workers = spawn_flush_workers(&server);
             timers.await;
         });

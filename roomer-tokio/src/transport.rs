@@ -14,8 +14,8 @@ use tokio::task::coop::unconstrained;
 /// A TCP socket. Any task can write to it without a lock.
 pub(crate) struct Socket {
     stream: TcpStream,
-    /// True if the next write bypasses tokio's cached readiness: the send limit of the socket has just
-    /// been raised, but tokio still considers it full.
+    /// True if the next write bypasses tokio's cached readiness: the socket's send limit has just
+    /// been raised, but tokio still considers the socket full.
     is_last: AtomicBool,
 }
 
@@ -26,8 +26,8 @@ impl Socket {
     }
 }
 
-/// True if a read that does not fill its buffer has emptied the socket. Where the system reports only
-/// new readiness, the next read would return no bytes. tokio's own reads use the same rule.
+/// True if a read that does not fill its buffer has emptied the socket. Where the system reports
+/// only new readiness, the next read would return no bytes. tokio's own reads follow the same rule.
 const EMPTIES: bool =
     cfg!(any(target_os = "linux", target_os = "android", target_vendor = "apple"));
 
@@ -41,7 +41,7 @@ impl Transport for Socket {
                 let size = socket::read(&self.stream, buf)?;
                 if EMPTIES && 0 < size && size < buf.len() {
                     partial = Some(size);
-                    // Clears tokio's cached readiness.
+                    // This clears tokio's cached readiness.
                     return Err(ErrorKind::WouldBlock.into());
                 }
                 Ok(size)
@@ -180,7 +180,7 @@ fn without_budget<T>(
     cx: &mut Context<'_>,
     poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Poll<T> {
-    // A task that flushes a large room would exhaust the budget after about a hundred streams, and all
-    // further ones would appear full.
+    // A task that flushes a large room would exhaust the budget after about a hundred streams, and
+    // all others would appear full.
     pin!(unconstrained(poll_fn(poll))).poll(cx)
 }

@@ -1,4 +1,4 @@
-//! Tests of the test kit with handlers that use tokio, in the way an application's tests use it.
+//! Tests the test kit with handlers that use tokio, in the way applications would.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{Read, Write};
@@ -252,7 +252,8 @@ async fn a_background_task_ticks_in_virtual_time() {
     ticker.abort();
 }
 
-/// tokio limits the work of a task per poll, and a world of many connections is a single task.
+/// tokio limits the work that a task does per poll, and a world of many connections is a single
+/// task.
 #[tokio::test(start_paused = true)]
 async fn many_connections_are_not_starved_by_tokio_s_budget() {
     let (sender, mut receiver) = mpsc::unbounded_channel();
@@ -275,7 +276,7 @@ async fn many_connections_are_not_starved_by_tokio_s_budget() {
     world.settle().await;
     clients.iter().for_each(|client| client.send("root", "ask", ""));
     world.settle().await;
-    // All messages except the client's own.
+    // Each client receives all messages except its own.
     assert_eq!(clients[0].texts("root", "answered").len(), 299);
 }
 

@@ -1,5 +1,5 @@
-//! Tests that run the examples over real sockets. The TLS example is tested by the
-//! conformance tests.
+//! Runs the examples over real sockets. The conformance tests cover the TLS
+//! example.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::thread;

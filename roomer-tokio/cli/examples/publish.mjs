@@ -1,4 +1,5 @@
-// Publishes JSON in rooms of `roomer serve`: KEY=… node publish.mjs http://127.0.0.1:9090 EVENT TEXT ROOM...
+// Publishes JSON to rooms of `roomer serve`: KEY=… node publish.mjs http://127.0.0.1:9090 EVENT
+// TEXT ROOM...
 const [api, event, text, ...rooms] = process.argv.slice(2);
 const response = await fetch(`${api}/v1/broadcast`, {
     method: "POST",

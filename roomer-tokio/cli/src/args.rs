@@ -10,11 +10,12 @@ use crate::connect::{Connect, Payload};
 use crate::failure::EXIT_CODES;
 use crate::serve::config::flags::Flags;
 
-/// Watches rooms of a room server, sends into them, asks, talks and measures; and is such a server.
+/// Command line for room servers: watch rooms, send messages and requests, chat, measure, and
+/// serve.
 #[derive(Parser)]
 #[command(name = "roomer", version, after_help = EXIT_CODES)]
 pub(crate) struct Args {
-    /// Print each result as one line of JSON.
+    /// Print each result as a line of JSON.
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(subcommand)]
@@ -23,7 +24,7 @@ pub(crate) struct Args {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Print the messages of rooms until stopped; reconnects after failures.
+    /// Print rooms' messages until stopped; reconnects after failures.
     #[command(after_help = "\
 Examples:
   roomer tail ws://localhost:8080/ws lobby
@@ -43,13 +44,13 @@ Examples:
   roomer request ws://localhost:8080/ws root time
   roomer request ws://localhost:8080/ws game move '{\"x\":3}' --timeout 2")]
     Request(Request),
-    /// Print the members of a room.
+    /// Print a room's members.
     #[command(after_help = "\
 Examples:
   roomer members ws://localhost:8080/ws lobby
   roomer members ws://localhost:8080/ws lobby --watch --json")]
     Members(Members),
-    /// Talk in a room, line by line.
+    /// Chat in a room, line by line.
     #[command(after_help = "\
 Example:
   roomer talk ws://localhost:8080/ws lobby --name Ada
@@ -68,7 +69,7 @@ Examples:
   tcpdump -x -r capture.pcap | roomer decode
   roomer decode page.har")]
     Decode(Decode),
-    /// Run a server that a file, the environment and flags configure.
+    /// Run a server, configured by a file, the environment and flags.
     #[command(after_help = "\
 A value is taken from the flag, else from the environment (ROOMER_LIMITS_MAX_ROOMS for
 limits.max_rooms), else from the file, else it is the default. SIGTERM drains the server.
@@ -79,7 +80,7 @@ Examples:
   ROOMER_LISTEN=0.0.0.0:8080 roomer serve roomer.toml
   roomer serve --print-config > roomer.toml")]
     Serve(Serve),
-    /// Check the configuration of a server, including the variables of the environment.
+    /// Check a server's configuration, including environment variables.
     #[command(after_help = "\
 Each mistake is a line with its place, the key, and what to write instead.
 
@@ -105,7 +106,7 @@ Example:
 pub(crate) struct Tail {
     #[command(flatten)]
     pub(crate) connect: Connect,
-    /// The names of the rooms.
+    /// The rooms' names.
     #[arg(required = true)]
     pub(crate) rooms: Vec<String>,
     /// Only print messages of this event; may be given several times.
@@ -117,7 +118,7 @@ pub(crate) struct Tail {
     /// Stop after N messages.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
-    /// Also print joins and leaves of members.
+    /// Also print members' joins and leaves.
     #[arg(long)]
     pub(crate) members: bool,
     /// Keep trying if the server cannot be reached at the start.
@@ -129,9 +130,9 @@ pub(crate) struct Tail {
 pub(crate) struct Send {
     #[command(flatten)]
     pub(crate) connect: Connect,
-    /// The name of the room.
+    /// The room's name.
     pub(crate) room: String,
-    /// The name of the event.
+    /// The event's name.
     pub(crate) event: String,
     #[command(flatten)]
     pub(crate) payload: Payload,
@@ -147,9 +148,9 @@ pub(crate) struct Send {
 pub(crate) struct Request {
     #[command(flatten)]
     pub(crate) connect: Connect,
-    /// The name of the room.
+    /// The room's name.
     pub(crate) room: String,
-    /// The name of the event.
+    /// The event's name.
     pub(crate) event: String,
     #[command(flatten)]
     pub(crate) payload: Payload,
@@ -162,9 +163,9 @@ pub(crate) struct Request {
 pub(crate) struct Members {
     #[command(flatten)]
     pub(crate) connect: Connect,
-    /// The name of the room.
+    /// The room's name.
     pub(crate) room: String,
-    /// Keep running, and print joins and leaves of members.
+    /// Keep running, and print members' joins and leaves.
     #[arg(long)]
     pub(crate) watch: bool,
 }
@@ -173,12 +174,12 @@ pub(crate) struct Members {
 pub(crate) struct Talk {
     #[command(flatten)]
     pub(crate) connect: Connect,
-    /// The name of the room.
+    /// The room's name.
     pub(crate) room: String,
-    /// The name shown to other members, if the server supports members' infos.
+    /// The name shown to other members, if the server supports member info.
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// The event of the messages.
+    /// The messages' event.
     #[arg(long, default_value = "chat")]
     pub(crate) event: String,
     /// First print the last N messages in the room's history.
@@ -190,7 +191,7 @@ pub(crate) struct Talk {
 pub(crate) struct Decode {
     /// The file to read; standard input by default.
     pub(crate) file: Option<PathBuf>,
-    /// The interpretation of the bytes.
+    /// How to interpret the bytes.
     #[arg(long, value_enum, default_value_t = Bytes::Auto)]
     pub(crate) bytes: Bytes,
 }

@@ -1,4 +1,4 @@
-//! Options of the connection to a server, and opening it.
+//! Options for connecting to a server, and opening the connection.
 
 use std::fs;
 use std::io::Read;
@@ -21,21 +21,21 @@ const QUEUE: (usize, usize) = (1000, 64 << 20);
 
 #[derive(clap::Args)]
 pub(crate) struct Connect {
-    /// The address of the server, ws:// or wss://.
+    /// The server's address, ws:// or wss://.
     pub(crate) url: String,
     /// The token for the server, sent as ?token=….
     #[arg(long, env = "ROOMER_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     token: Option<String>,
-    /// A header of the handshake, such as 'Authorization: Bearer …'; may be given several times.
+    /// A handshake header, such as 'Authorization: Bearer …'; may be given several times.
     #[arg(long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// Trust the certificates of this PEM file, and no others.
+    /// Trust the certificates in this PEM file, and no others.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Use the plain protocol: without sessions, requests and infos of members.
+    /// Use the plain protocol: without sessions, requests and member info.
     #[arg(long)]
     plain: bool,
-    /// The timeout in seconds for an answer of the server.
+    /// How long to wait for the server's answers, in seconds.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub(crate) timeout: Duration,
 }
@@ -59,7 +59,7 @@ impl Payload {
     pub(crate) fn read(self) -> Result<Vec<u8>, Failure> {
         match self.payload.as_deref() {
             Some("-") => {
-                // Bytes, since a payload need not be text.
+                // Read bytes, since a payload need not be text.
                 let mut bytes = Vec::new();
                 let read = std::io::stdin().read_to_end(&mut bytes);
                 read.map_err(|error| Failure::Input(format!("standard input: {error}")))?;
@@ -70,7 +70,7 @@ impl Payload {
     }
 }
 
-/// A client and the stream of its events.
+/// A client and its event stream.
 pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) events: Events,
@@ -83,7 +83,7 @@ impl Connect {
         let mut builder = Client::builder(&self.url).map_err(wrong)?.extended(!self.plain);
         builder = builder.queue(QUEUE.0, QUEUE.1);
         for header in &self.headers {
-            // Split at the first colon: a value may contain further ones, as an origin does.
+            // Split at the first colon: a value, such as an origin, may contain more.
             let (name, value) = header.split_once(':').ok_or_else(|| {
                 Failure::Input(format!("--header {header:?} is not of the form 'NAME: VALUE'"))
             })?;
@@ -109,8 +109,8 @@ impl Connect {
                 match connection.events.next().await {
                     Some(Event::Opened { .. }) => return Ok(()),
                     Some(Event::Suspended(failure)) => {
-                        // The client would retry. Returned instead, so that a script can decide for
-                        // itself.
+                        // Return it instead of letting the client retry, so that a script can
+                        // decide for itself.
                         return Err(Failure::lost(&self.url, &failure));
                     }
                     Some(Event::Closed(closing)) => {
@@ -145,7 +145,7 @@ impl Connect {
     }
 }
 
-/// Returns a TLS configuration that trusts only the certificates in a file.
+/// Returns a TLS configuration that trusts only the certificates in `file`.
 fn trusting(file: &PathBuf) -> Result<Arc<ClientConfig>, Failure> {
     let wrong = |why: String| Failure::Input(format!("--ca {}: {why}", file.display()));
     let pem = fs::read(file).map_err(|error| wrong(error.to_string()))?;

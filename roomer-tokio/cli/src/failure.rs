@@ -1,4 +1,4 @@
-//! Failures of commands, and their exit codes.
+//! Command failures and their exit codes.
 
 use std::io;
 use std::process::ExitCode;
@@ -19,14 +19,14 @@ pub(crate) enum Failure {
     NoConnection(String),
     #[error("no answer in time: {0}")]
     TimedOut(&'static str),
-    /// The configuration of a server has one or more errors.
+    /// A server's configuration has one or more errors.
     #[error("{}", .0.join("; "))]
     Config(Vec<String>),
     #[error("cannot write the output: {0}")]
     Output(#[from] io::Error),
 }
 
-/// The exit codes, as `roomer --help` explains them.
+/// The exit codes, as listed in `roomer --help`.
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
   0  done

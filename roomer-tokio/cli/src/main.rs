@@ -3,7 +3,7 @@
 //! | file | contents |
 //! |---|---|
 //! | `args` | the commands and their options |
-//! | `connect` | options of the connection to a server |
+//! | `connect` | options for connecting to a server |
 //! | `output` | output as text or as lines of JSON |
 //! | `failure` | failures and their exit codes |
 //! | `serve` | a server: its configuration, its listeners, its log |
@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     let output = Output::new(args.json);
     match run(args.command, &output) {
         Ok(code) => code,
-        // The reader of the output has closed the pipe, as `head` does.
+        // The reader has closed the pipe, as `head` does.
         Err(Failure::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }
@@ -79,7 +79,7 @@ fn run(command: Command, output: &Output) -> Result<ExitCode, Failure> {
 fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(command);
-    // Does not wait for a thread that is blocked reading standard input.
+    // Do not wait for a thread that is blocked reading standard input.
     runtime.shutdown_background();
     result
 }

@@ -1,4 +1,4 @@
-//! `roomer members`: prints the members of a room, without this client.
+//! `roomer members`: prints a room's members, without this client.
 
 use std::pin::pin;
 
@@ -13,8 +13,7 @@ use crate::output::{Output, Profile};
 
 pub(crate) async fn run(args: Members, output: &Output) -> Result<(), Failure> {
     let Connection { client, mut events } = args.connect.open().await?;
-    // Install the handler only now, so that a signal during connecting ends the process
-    // immediately.
+    // Install the handler only now: until then, a signal ends the process immediately.
     let mut stop = pin!(shutdown_signal());
     let room = args.connect.join(&client, &args.room).await?;
     let own = client.id();

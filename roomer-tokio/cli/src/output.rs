@@ -1,4 +1,4 @@
-//! Output as text for people or as lines of JSON.
+//! Output for people, as text, or for programs, as lines of JSON.
 
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 
-/// The number of characters of an id that are shown.
+/// How many characters of an id are shown.
 const SHORT_ID: usize = 8;
 
-/// The format of the output. Colours are omitted unless standard output is a terminal that supports
-/// them (`NO_COLOR`, `CLICOLOR_FORCE`).
+/// The output format. Colours are omitted unless standard output is a terminal that supports them
+/// (`NO_COLOR`, `CLICOLOR_FORCE`).
 pub(crate) struct Output {
     pub(crate) is_json: bool,
 }
@@ -81,8 +81,8 @@ impl Output {
         })
     }
 
-    /// Writes a line if the event is about a member of the room that joined, left or changed. Returns
-    /// false for any other event.
+    /// Writes a line if a member of the room joined, left or changed. Returns false for any other
+    /// event.
     pub(crate) fn members(&self, event: &Event, room: &Room) -> Result<bool, Failure> {
         let (on, id) = match event {
             Event::MemberJoined { id, .. } => ("joined", id),
@@ -90,7 +90,7 @@ impl Output {
             Event::MemberLeft { id, .. } => ("left", id),
             _ => return Ok(false),
         };
-        // Empty for a member that has left.
+        // The profile of a member that has left is empty.
         let profile = room.with_members(|members| Profile::of(members, id));
         self.member(on, room.name(), id, &profile)?;
         Ok(true)
@@ -167,7 +167,7 @@ pub(crate) fn styled(text: &str, style: Style) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Returns the short form of a sender's id.
+/// Returns a sender's id in short form.
 pub(crate) fn sender(from: &str) -> String {
     match from {
         "" => styled("server", AnsiColor::Magenta.on_default()),
@@ -194,7 +194,7 @@ pub(crate) fn escape(text: &str) -> String {
     out
 }
 
-/// Formats a payload for people: as text, or else as bytes.
+/// Formats a payload for people: as text if possible, otherwise as bytes.
 pub(crate) fn readable(payload: &[u8]) -> String {
     if let Ok(text) = std::str::from_utf8(payload) {
         return escape(text);
@@ -216,7 +216,7 @@ pub(crate) fn put_payload(value: &mut Value, payload: &[u8]) {
     }
 }
 
-/// The details of a member that the server sends together with its id.
+/// A member's details, which the server sends together with its id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Profile {
     user: Option<String>,
@@ -251,7 +251,7 @@ impl Profile {
     }
 }
 
-/// Formats the details for output after the id.
+/// Formats the details for display after the id.
 impl fmt::Display for Profile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(user) = &self.user {

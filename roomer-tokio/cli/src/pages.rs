@@ -1,4 +1,5 @@
-//! Tests that the command line accepts the commands on pages and in the examples of `--help`.
+//! Tests that the command line accepts the commands on the pages and in the `--help`
+//! examples.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs;
@@ -49,13 +50,13 @@ fn rejected(line: &str) -> Option<String> {
     (!is_asked).then(|| error.to_string())
 }
 
-/// Returns the examples in a command's help, which are indented by two columns, as a page.
+/// Returns the examples from a command's help, which are indented by two columns, as a page.
 fn examples(command: &clap::Command) -> String {
     let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     help.lines().map(|line| format!("  {line}\n")).collect()
 }
 
-/// Collects the text of all pages in a folder.
+/// Collects the texts of all pages in a folder.
 fn find_pages(folder: &Path, found: &mut Vec<(String, String)>) {
     for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
         let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
@@ -69,7 +70,7 @@ fn find_pages(folder: &Path, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// Returns the `roomer` commands in the code blocks of a page.
+/// Returns the `roomer` commands in a page's code blocks.
 fn commands(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut is_code = false;
@@ -83,7 +84,7 @@ fn commands(text: &str) -> Vec<String> {
     found
 }
 
-/// Returns the command in a part of a line, without preceding variables.
+/// Returns the command in part of a line, without preceding variables.
 fn command(part: &str) -> Option<String> {
     let (before, _) = part.split_once("roomer ").filter(|(before, _)| {
         before.split_whitespace().all(|word| word.contains('=')) && !before.ends_with(['/', '-'])

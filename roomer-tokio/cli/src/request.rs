@@ -15,7 +15,7 @@ pub(crate) async fn run(args: Request, output: &Output) -> Result<(), Failure> {
         Some(to) => room.request_to(to, &args.event, payload, timeout).await?,
         None => room.request(&args.event, payload, timeout).await?,
     };
-    // Write it before the close, which may take a while, so that a reader of the output has it
+    // Write it before closing, which may take a while, so that a reader gets the output
     // immediately.
     output.answer(&answer)?;
     client.close().await;

@@ -17,7 +17,7 @@ const RETRY: Duration = Duration::from_millis(10);
 
 pub(crate) async fn run(args: Send, output: &Output) -> Result<(), Failure> {
     let to = args.connect.receiver(args.to.as_deref())?;
-    // Read before opening the connection, so that the connection does not wait for the input.
+    // Read the payload before connecting, so that the connection does not wait for the input.
     let payload = if args.lines { None } else { Some(args.payload.read()?) };
     let Connection { client, events } = args.connect.open().await?;
     let room = args.connect.join(&client, &args.room).await?;
@@ -83,7 +83,7 @@ impl Sender<'_> {
         }
     }
 
-    /// Updates the state of the messages by an event.
+    /// Updates the messages' state for an event.
     fn note(&mut self, event: &Event) -> Result<(), Failure> {
         let checked = check(event);
         if !self.goes_on {
@@ -124,7 +124,7 @@ impl Sender<'_> {
     }
 }
 
-/// Returns an error if the event reports a loss of messages.
+/// Returns an error if the event reports lost messages.
 fn check(event: &Event) -> Result<(), Failure> {
     match event {
         Event::Error(error) => Err(Failure::Refused(format!(

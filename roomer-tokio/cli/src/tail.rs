@@ -1,4 +1,4 @@
-//! `roomer tail`: prints the messages of rooms as they arrive.
+//! `roomer tail`: prints rooms' messages as they arrive.
 
 use std::pin::pin;
 
@@ -14,8 +14,7 @@ pub(crate) async fn run(args: Tail, output: &Output) -> Result<(), Failure> {
     let url = &args.connect.url;
     let Connection { client, mut events } =
         if args.wait { args.connect.start()? } else { args.connect.open().await? };
-    // Install the handler only now, so that a signal during connecting ends the process
-    // immediately.
+    // Install the handler only now: until then, a signal ends the process immediately.
     let mut stop = pin!(shutdown_signal());
     let join = |room: &String| match args.history {
         Some(last) => client.join_with_history(room, last),
@@ -49,7 +48,7 @@ pub(crate) async fn run(args: Tail, output: &Output) -> Result<(), Failure> {
                     output.members(&event, room)?;
                 }
             }
-            // Every client is in root, even if the command is not about it.
+            // Every client is in root, even if it was not given as an argument.
             Event::Missed { room } | Event::Removed { room }
                 if !args.rooms.iter().any(|known| **known == **room) => {}
             event => output.connection(event),

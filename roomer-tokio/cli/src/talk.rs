@@ -23,7 +23,7 @@ use crate::output::{Output, Profile, escape, readable, sender, styled};
 
 const PASTE_OFF: &str = "\x1b[?2004l";
 
-/// Prints lines above the one that is being edited.
+/// Prints lines above the one being edited.
 type Printer = Option<Box<dyn ExternalPrinter + Send>>;
 
 pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
@@ -31,8 +31,7 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
         return Err(Failure::Input("talk is for people: tail and send have --json".into()));
     }
     let Connection { client, mut events } = args.connect.open().await?;
-    // Install the handler only now, so that a signal during connecting ends the process
-    // immediately.
+    // Install the handler only now: until then, a signal ends the process immediately.
     let mut stop = pin!(shutdown_signal());
     if let Some(name) = &args.name {
         let info = Info::new(&json!({ "name": name }).to_string());
@@ -40,7 +39,7 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
     }
     let room = client.join_with_history(&args.room, args.history);
     args.connect.join(&client, &args.room).await?;
-    // Save it before the editor changes it.
+    // Save the settings before the editor changes them.
     let _terminal = Terminal::new();
     let (printer, mut lines) = editor()?;
     let mut talk = Talker { client, room, event: args.event, printer, output };
@@ -65,7 +64,7 @@ pub(crate) async fn run(args: Talk, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The terminal's settings before the editor changed them. The editor cannot restore them itself if the
+/// The terminal's settings before the editor changed them. The editor cannot restore them if the
 /// conversation ends while it waits for keys.
 struct Terminal(Option<Termios>);
 
@@ -93,7 +92,7 @@ fn editor() -> Result<(Printer, UnboundedReceiver<String>), Failure> {
     if !std::io::stdin().is_terminal() {
         // Use a thread, since a blocking read cannot be cancelled.
         thread::spawn(move || {
-            // An error ends the input like its end does.
+            // An error ends the conversation like the end of the input does.
             for line in std::io::stdin().lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
                     return;
@@ -147,7 +146,7 @@ impl Talker<'_> {
             for id in members.ids().filter(|id| Some(**id) != own) {
                 lines.push(format!("  {id}{}", Profile::of(members, id)));
             }
-            // Excludes this client, which is a member too.
+            // Exclude this client, which is a member too.
             members.count().saturating_sub(1)
         });
         lines.sort();

@@ -1,5 +1,5 @@
-//! Tests of the operators' page without a browser; for those with one see
-//! `js/test/browser/admin.browser.test.js`.
+//! Tests the operators' page without a browser; `js/test/browser/admin.browser.test.js`
+//! uses one.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -11,7 +11,8 @@ use support::{Answer, Serving, TempFile, roomer};
 
 const KEY: &str = "the-key-of-an-operator-1";
 
-/// Starts a server with the page enabled, and room for output that a client does not read.
+/// Starts a server with the page enabled, and with space for output that a client does not
+/// read.
 fn start(page: &str) -> (Serving, [TempFile; 2]) {
     let key = TempFile::new("key", KEY);
     let text = format!(

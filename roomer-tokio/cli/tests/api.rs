@@ -1,4 +1,4 @@
-//! Tests of the HTTP API of `roomer serve`: its routes, and attacks on it.
+//! Tests the HTTP API of `roomer serve`: its routes, and attacks on it.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -304,14 +304,14 @@ fn floods_of_slow_requests_leave_room_for_others() {
         write!(stream, "{head}{rest}").unwrap();
         stream
     };
-    // Bodies that never arrive, heads that never end, and a body without a length or an end.
+    // Send bodies that never arrive, heads that never end, and bodies without a length or an end.
     let mut streams: Vec<TcpStream> = (0..40).map(|_| open("Content-Length: 9\r\n\r\nx")).collect();
     streams.extend((0..40).map(|_| open("X: y\r\n")));
     let mut endless = open("Transfer-Encoding: chunked\r\n\r\n");
     let chunk = format!("8000\r\n{}\r\n", "x".repeat(0x8000));
     while endless.write_all(chunk.as_bytes()).is_ok() {}
     good(&call(&serving, "GET", "/v1/stats", b""));
-    // Contradictory lengths, and a length out of range.
+    // Send contradictory lengths, and an out-of-range length.
     for rest in [
         "Content-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
         "Content-Length: 99999999999999999999\r\n\r\n",

@@ -1,5 +1,5 @@
-//! Tests of two `roomer serve` processes that share their rooms: the HTTP API and the webhooks of one
-//! node, with connections of the other.
+//! Tests two `roomer serve` processes that share their rooms: one node's HTTP API and webhooks,
+//! with the other node's connections.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -94,7 +94,7 @@ fn about_all([one, two]: [Node; 2]) {
     [&one, &two].iter().for_each(|node| node.counts("lobby", 2));
     ann.expect_new_member("lobby", &bob_id);
 
-    // Messages to rooms.
+    // Send messages to rooms.
     let publish = "/v1/rooms/lobby/messages/news";
     assert_eq!(one.good("POST", publish, b"one"), json!({ "members": 2 }));
     let but = format!("{publish}?except={bob_id}");
@@ -109,8 +109,8 @@ fn about_all([one, two]: [Node; 2]) {
         client.expect("lobby", "news", "", "", b"two");
     }
 
-    // Messages to a connection on the other node, and to a user; the returned counts are those of this
-    // node.
+    // Send messages to a connection on the other node, and to a user; the returned counts are this
+    // node's.
     let mail = format!("/v1/connections/{bob_id}/messages/mail");
     let to_bob = "/v1/users/bob/messages/mail";
     for (node, path, text, here) in
@@ -127,7 +127,7 @@ fn about_all([one, two]: [Node; 2]) {
         assert!(answer.text().contains("names included"), "{}", answer.text());
     }
 
-    // Rooms and members.
+    // List rooms and members.
     assert_eq!(one.good("GET", "/v1/rooms", b""), two.good("GET", "/v1/rooms", b""));
     let listed = one.good("GET", "/v1/rooms/lobby/members", b"");
     let mut members = [json!({ "id": ann_id, "user": "ann" }), json!({ "id": bob_id })];
@@ -137,7 +137,7 @@ fn about_all([one, two]: [Node; 2]) {
     assert_eq!(elsewhere.status, 404, "{}", elsewhere.text());
     assert!(elsewhere.text().contains("on this node"), "{}", elsewhere.text());
 
-    // Removals of members, including from rooms whose members are not known to other nodes.
+    // Remove members, also from rooms whose members other nodes do not know.
     let kick = |node: &Node, room: &str| {
         node.good("DELETE", &format!("/v1/rooms/{room}/members/{bob_id}"), b"")
     };
@@ -158,14 +158,14 @@ fn about_all([one, two]: [Node; 2]) {
     bob.expect_left("lobby");
     ann.expect_member_left("lobby", &bob_id);
     for path in [format!("lobby/members/{bob_id}"), format!("root/members/{bob_id}")] {
-        // Only the connection's own node has its memberships.
+        // Only the connection's own node knows its memberships.
         let answer = two.call("DELETE", &format!("/v1/rooms/{path}"), b"");
         assert_eq!(answer.status, 404, "{}", answer.text());
     }
     let stranger = format!("/v1/rooms/lobby/members/{}", "0".repeat(8) + &bob_id[8..]);
     assert_eq!(one.call("DELETE", &stranger, b"").status, 404);
 
-    // Closing of connections.
+    // Close connections.
     let end = format!("/v1/connections/{bob_id}?code=4321&reason=enough");
     assert_eq!(one.good("DELETE", &end, b""), json!({ "connections": 1 }));
     assert_eq!(bob.expect_close(4321), "enough");

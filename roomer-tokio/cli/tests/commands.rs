@@ -1,4 +1,4 @@
-//! Tests of the commands as programs, with a server in this process.
+//! Tests the commands as programs, with a server in this process.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -241,10 +241,10 @@ fn each_kind_of_failure_has_its_exit_code_and_a_remedy() {
     );
     let elsewhere = url.replace("/ws", "/other");
     fails(&run(&["tail", &elsewhere, "lobby"]), 3, "404");
-    // A port without a server.
+    // Try a port without a server.
     let (_held, port) = refusing_port();
     fails(&run(&["tail", &format!("ws://127.0.0.1:{port}/ws"), "lobby"]), 3, "cannot connect");
-    // A server that never answers.
+    // Try a server that never answers.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = format!("ws://{}/ws", silent.local_addr().unwrap());
     fails(&run(&["tail", &silent, "lobby", "--timeout", "0.2"]), 3, "no answer in time");
@@ -295,7 +295,7 @@ fn a_signal_ends_a_command_that_has_no_connection_yet() {
         let connection = silent.accept().unwrap();
         let process = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
-        // Ended by the signal, and not with the exit code of a timeout.
+        // It was ended by the signal, not with the exit code for a timeout.
         assert_eq!(child.wait().unwrap().code(), None);
         drop(connection);
     }

@@ -1,4 +1,4 @@
-//! Tests of the configuration of `roomer serve`: its sources, and the reports of errors.
+//! Tests the configuration of `roomer serve`: its sources, and error reports.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -70,7 +70,7 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
     ("[[api_key]]\nname = \"a\"\nrooms = [\"*a\"]", 3, "api_key", "* at the end"),
     ("[jwt]\nsecret = \"/nowhere\"", 2, "jwt.secret", "No such file"),
     ("[jwt]\njwks = \"http://a.example/\"", 2, "jwt.jwks", "write https://"),
-    // A protection that could not work.
+    // Protections that could not work.
     ("[jwt]\nissuer = \"https://a.example\"", 2, "jwt.issuer", "write jwt.secret"),
     ("[jwt]\naudience = \"chat\"", 2, "jwt.audience", "write jwt.secret"),
     ("[jwt]\nrooms_claim = \"r\"", 2, "jwt.rooms_claim", "write jwt.secret"),
@@ -209,7 +209,7 @@ fn mistakes_cannot_command_the_terminal_and_are_json_where_it_is_wanted() {
     assert!(!error.contains('\u{1b}'), "{error:?}");
     let error = run(&["check", file.path(), "--json"]).stderr;
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&error).unwrap()["on"], "failure");
-    // Paths that are not configuration files.
+    // Try paths that are not configuration files.
     for path in ["/", "/nowhere", "/dev/zero"] {
         assert_eq!(run(&["check", path]).status.code(), Some(2), "{path}");
     }
@@ -223,7 +223,7 @@ fn flags_come_before_variables_and_variables_before_the_file() {
         TempFile::new("sources.toml", "path = \"/a\"\n[limits]\nmax_rooms = 1\nmax_name = 9\n");
     let mut print = roomer(&["serve", file.path(), "--print-config", "--limits-max-name", "7"]);
     print.env("ROOMER_LIMITS_MAX_ROOMS", "2").env("ROOMER_LIMITS_MAX_NAME", "8");
-    // Variables of other programs, and of Kubernetes.
+    // Set other programs' variables, such as those of Kubernetes.
     print.env("ROOMER_PORT", "tcp://10.0.0.1:80").env("ROOMER_TOKEN", "x");
     let printed = succeeds(&print.output().unwrap());
     assert!(printed.contains(&format!("path = \"/a\" # {}:1\n", file.path())), "{printed}");

@@ -1,4 +1,4 @@
-//! Tests that the queries of `deploy/grafana.json` match the metrics of a server.
+//! Tests that the queries in `deploy/grafana.json` match a server's metrics.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -13,7 +13,7 @@ use support::{Answer, Serving, Tail, TempFile};
 
 const KEY: &str = "the-key-of-a-dashboard";
 
-/// Parses metrics: the type and the labels of each.
+/// Parses metrics: each one's type and labels.
 fn metrics(page: &str) -> BTreeMap<&str, (&str, BTreeSet<&str>)> {
     let mut metrics = BTreeMap::new();
     for line in page.lines() {
@@ -29,7 +29,7 @@ fn metrics(page: &str) -> BTreeMap<&str, (&str, BTreeSet<&str>)> {
     metrics
 }
 
-/// Collects all values of a key, at any depth.
+/// Collects all values for a key, at any depth.
 fn all<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a Value>) {
     match value {
         Value::Object(map) => {
@@ -41,7 +41,7 @@ fn all<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a Value>) {
     }
 }
 
-/// Returns the names of metrics in a query.
+/// Returns the names of the metrics in a query.
 fn names(query: &str) -> impl Iterator<Item = &str> {
     let words = query.split(|char: char| !char.is_ascii_alphanumeric() && char != '_');
     words.filter(|word| word.starts_with("roomer_"))
@@ -88,11 +88,11 @@ fn each_query_is_about_a_metric_of_the_server_with_its_labels() {
     for query in queries.iter().map(|query| query.as_str().unwrap()) {
         let name = names(query).next().unwrap_or_else(|| panic!("no metric: {query}"));
         let (kind, labels) = metrics.get(name).unwrap_or_else(|| panic!("no such metric: {query}"));
-        // Only the rate of a counter is meaningful, and only counters have a rate.
+        // A rate makes sense only for a counter, and a counter only as a rate.
         assert_eq!(query.contains("rate("), *kind == "counter", "{query}");
         let (_, by) = query.split_once(" by (").unwrap();
         for label in by.split_once(')').unwrap().0.split(", ") {
-            // The states of other nodes appear only once there are some.
+            // Other nodes' states appear only once there are other nodes.
             assert!(labels.contains(label) || label == "state", "{label}: {query}");
         }
     }
@@ -101,7 +101,7 @@ fn each_query_is_about_a_metric_of_the_server_with_its_labels() {
     for name in variables.iter().flat_map(|query| names(query.as_str().unwrap())) {
         assert!(metrics.contains_key(name), "{name}");
     }
-    // Legends may name only labels by which their query groups.
+    // A legend may name only the labels by which its query groups.
     let mut targets = Vec::new();
     all(&dashboard, "targets", &mut targets);
     for target in targets.iter().flat_map(|targets| targets.as_array().unwrap()) {

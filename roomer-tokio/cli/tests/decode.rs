@@ -38,7 +38,7 @@ fn packet() -> Vec<u8> {
     out
 }
 
-/// Returns the packet as a server frame, or as a client's frame masked with zeros.
+/// Returns the packet as a server's frame, or as a client's frame masked with zeros.
 fn frame(is_masked: bool) -> Vec<u8> {
     let mut out = Vec::new();
     packet_frame(&CHAT, &mut out).unwrap();
@@ -130,7 +130,8 @@ fn a_followed_stream_is_read_across_its_blocks_and_after_its_handshake() {
 
 #[test]
 fn the_packets_of_a_network_are_read_after_their_headers() {
-    // In the format of `tcpdump -x`: the IPv4 header has 20 bytes, and the TCP header 32.
+    // Use the format of `tcpdump -x`: the IPv4 header has 20 bytes, and the TCP header
+    // 32.
     let mut segment = vec![0; 52];
     segment[0] = 0x45;
     segment[9] = 6;

@@ -1,5 +1,5 @@
-//! Tests of `roomer serve` under a supervisor such as systemd, with notifications and passed sockets,
-//! and of the files in `deploy`.
+//! Tests `roomer serve` under a supervisor such as systemd, with notifications and passed sockets,
+//! and the files in `deploy`.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -15,7 +15,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use support::{Answer, Serving, TempFile, roomer, run, succeeds};
 
-/// Reads a file of the folder `deploy`.
+/// Reads a file from the folder `deploy`.
 fn deployed(name: &str) -> String {
     let path = format!("{}/deploy/{name}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(path).unwrap()
@@ -101,7 +101,7 @@ fn clients_and_operators_come_by_the_sockets_of_the_supervisor() {
 #[test]
 fn a_socket_that_strangers_reach_needs_a_login_too() {
     let clients = TcpListener::bind("0.0.0.0:0").unwrap();
-    // Read only the first line, since a server that does not reject the sockets would not end.
+    // Read only the first line, since a server that accepts the sockets would not end.
     let mut child = activated(&clients, None).stderr(Stdio::piped()).spawn().unwrap();
     let error = BufReader::new(child.stderr.take().unwrap()).lines().next().unwrap().unwrap();
     child.kill().unwrap();
@@ -126,7 +126,7 @@ fn systemd_accepts_the_units_and_their_commands_are_of_roomer() {
     let folder = std::env::temp_dir().join(format!("roomer-units-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let service = deployed("roomer.service");
-    // Adapt the paths of the program and the user to this machine.
+    // Adapt the program's path and the user to this machine.
     let here = service.replace("/usr/local/bin/roomer", env!("CARGO_BIN_EXE_roomer"));
     std::fs::write(folder.join("roomer.service"), here.replace("User=roomer", "User=root"))
         .unwrap();
@@ -172,7 +172,7 @@ fn the_image_is_built_from_what_exists_and_starts() {
             copied.push((from, to));
         }
     }
-    // The package and the program must be those of this test.
+    // The package and program must be the ones under test.
     assert!(
         image.contains(&format!("cargo build --release --locked -p {}\n", env!("CARGO_PKG_NAME")))
     );

@@ -1,4 +1,4 @@
-//! Tests of commands with unusual input and output.
+//! Tests commands with unusual input and output.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{BufRead, BufReader, Write};
@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::oneshot;
 
-/// Runs a test with a server whose rooms have a history, and in which `full` rejects all messages.
+/// Runs a test with a server whose rooms have a history; the room `full` rejects all messages.
 fn with_server(test: impl FnOnce(&str)) {
     let server = Server::builder()
         .history("*", History::last(10))
@@ -54,7 +54,7 @@ fn lines_are_bytes_and_those_before_a_wrong_one_are_sent() {
     with_server(|url| {
         let mut send = spawn(&["send", url, "lobby", "line", "--lines"]);
         let mut input = b"a\r\n\xff\n\nlast\n".to_vec();
-        // More bytes than the server permits.
+        // Send more bytes than the server permits.
         input.extend(vec![b'x'; 17 << 20]);
         send.stdin.take().unwrap().write_all(&input).unwrap();
         let done = send.wait_with_output().unwrap();

@@ -1,4 +1,4 @@
-//! Tests of the log of `roomer serve`.
+//! Tests the log of `roomer serve`.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use rustix::process::Signal;
 use support::{Answer, Serving};
 
-/// Returns the value of a metric.
+/// Returns a metric's value.
 fn metric(serving: &Serving, name: &str) -> u64 {
     let metrics = serving.get("/metrics");
     let line = metrics.text().lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
@@ -20,7 +20,7 @@ fn metric(serving: &Serving, name: &str) -> u64 {
 fn a_log_that_is_not_read_delays_no_client() {
     let mut serving = Serving::start(&["--log-level", "debug"]);
     let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws").to_owned();
-    // The log is not read from here on, and each request that is not a handshake writes a line.
+    // From here on the log is not read, and each request that is not a handshake writes a line.
     while metric(&serving, "roomer_log_lines_dropped_total") == 0 {
         for _ in 0..500 {
             let mut stream = TcpStream::connect(&host).unwrap();

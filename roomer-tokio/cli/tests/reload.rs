@@ -1,4 +1,4 @@
-//! Tests of reloading the configuration while `roomer serve` runs.
+//! Tests reloading the configuration while `roomer serve` runs.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -35,7 +35,7 @@ fn rules_of_rooms_change_at_once() {
     reload(&mut serving, &file, OTHER);
     assert!(sends(&serving, "news") && !sends(&serving, "other"));
 
-    // An error anywhere keeps the whole old configuration.
+    // An error anywhere leaves the whole old configuration in effect.
     std::fs::write(file.path(), format!("{NEWS}rate = \"much\"\n")).unwrap();
     serving.signal(Signal::HUP);
     let problem =
@@ -89,7 +89,7 @@ fn the_log_and_keys_of_the_api_change_and_the_rest_is_reported() {
     let key = text(&second.0);
     reload(&mut serving, &file, &format!("[log]\nlevel = \"debug\"\n{key}"));
     assert!(!opens(&serving, &first.1) && opens(&serving, &second.1));
-    // Lines of this level were not logged before.
+    // Lines at this level were not logged before.
     assert!(sends(&serving, "lobby"));
     serving.signal(Signal::TERM);
     assert!(serving.rest_of_log().contains("\"level\":\"DEBUG\""));
@@ -111,7 +111,7 @@ fn a_mistake_in_one_file_keeps_all_of_the_old_configuration() {
     };
     assert!(!sends(&serving, "news") && opens(&serving, first));
 
-    // New rules and a new key of the API, but a secret that is too short.
+    // Write new rules and a new API key, but a secret that is too short.
     std::fs::write(key.path(), second).unwrap();
     std::fs::write(secret.path(), "short").unwrap();
     std::fs::write(file.path(), format!("anonymous = true\n[log]\nlevel = \"debug\"\n{jwt}{api}"))
@@ -122,7 +122,7 @@ fn a_mistake_in_one_file_keeps_all_of_the_old_configuration() {
     assert!(problem.contains("whole.toml:5: jwt.secret: ") && problem.contains("32"), "{problem}");
     assert!(!sends(&serving, "news") && opens(&serving, first) && !opens(&serving, second));
 
-    // An option with which no server could start.
+    // Set an option that prevents any server from starting.
     std::fs::write(secret.path(), "another-secret-of-32-bytes-or-more").unwrap();
     std::fs::write(file.path(), format!("anonymous = true\n[limits]\nmax_rooms = 0\n{jwt}{api}"))
         .unwrap();

@@ -1,4 +1,4 @@
-//! Tests of `roomer serve` as a program, over real sockets.
+//! Tests `roomer serve` as a program, over real sockets.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -21,7 +21,7 @@ fn clients_talk_operators_watch_and_a_signal_drains() {
     assert!(metrics.text().contains("\nroomer_opened_total 1\n"), "{}", metrics.text());
     for path in ["/live", "/ready"] {
         assert_eq!(serving.get(path).text(), "ok\n");
-        // The clients' listener answers health checks too, for load balancers.
+        // The clients' listener also answers health checks, for load balancers.
         let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws");
         let mut public = TcpStream::connect(host).unwrap();
         write!(public, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
@@ -147,7 +147,7 @@ fn slow_and_strange_requests_of_operators_end() {
         stream.write_all(head.as_bytes()).unwrap();
         stream
     });
-    // The server closes connections that send nothing more, whether or not a request came before.
+    // The server closes connections that stop sending, whether or not they have made a request.
     for mut stream in streams {
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).unwrap();
@@ -179,7 +179,7 @@ fn a_signal_reads_certificates_and_keys_again_and_mistakes_keep_the_old_ones() {
     assert!(connects(&first) && !connects(&second));
     assert_eq!(opens(&serving, "the-first-key-of-an-api"), 200);
 
-    // A certificate without its key.
+    // Install a certificate without its key.
     copy(&second, &files.0);
     serving.signal(Signal::HUP);
     let problem = serving.logged("cannot read the configuration again: all of the old one stays");

@@ -1,4 +1,4 @@
-//! Test of a `roomer tail` that is suspended until the server closes its connection.
+//! Tests a `roomer tail` that is suspended until the server closes its connection.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -29,14 +29,14 @@ fn a_tail_that_was_cut_off_goes_on_to_its_count() {
         let (path, body) = (format!("/v1/rooms/lobby/messages/{event}"), "x".repeat(bytes));
         serving.request("POST", &path, &[&header], body.as_bytes()).json()["members"] != 0
     };
-    // Closed with 1013, or lost with a session that then overflows, depending on the speed of the
-    // machine.
+    // Depending on the machine's speed, it is closed with 1013, or loses its connection and its
+    // session then overflows.
     let is_cut_off =
         || serving.request("GET", "/v1/stats", &[&header], b"").json()["connections"] == 0;
     let mut tail = roomer(&["tail", &serving.url, "lobby", "--count", "2000", "--json"]);
     let mut tail = Running(tail.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
     while !publish("first", 1) {}
-    // A suspended process reads nothing, however its tasks are spread over threads.
+    // A suspended process reads nothing, no matter how its tasks are spread over threads.
     let process = Pid::from_child(&tail.0);
     kill_process(process, Signal::STOP).unwrap();
     let mut sent = 0;

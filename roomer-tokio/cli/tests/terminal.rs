@@ -1,4 +1,4 @@
-//! Test of `roomer talk` in a terminal.
+//! Tests `roomer talk` in a terminal.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::fs::{File, OpenOptions};

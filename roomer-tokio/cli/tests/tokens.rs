@@ -1,4 +1,4 @@
-//! Tests of logins to `roomer serve` with JSON Web Tokens, and of rights in rooms.
+//! Tests logins to `roomer serve` with JSON Web Tokens, and rights in rooms.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -65,7 +65,7 @@ fn a_token_that_is_not_good_is_refused_with_the_reason_and_not_logged() {
     let mut forged: Vec<u8> = key.token(&good()).into();
     let dot = forged.iter().rposition(|byte| *byte == b'.').unwrap();
     forged[dot + 1] = if forged[dot + 1] == b'A' { b'B' } else { b'A' };
-    // Use the public key, which is not secret, as a secret.
+    // Try the public key as a secret: it is not one.
     let confused = Signer::Secret(include_bytes!("support/keys/rsa.pem").to_vec());
     let refused: Vec<(String, &str)> = vec![
         (String::from_utf8(forged).unwrap(), wrong),
@@ -126,7 +126,7 @@ fn keys_that_cannot_be_used_are_refused_at_the_start() {
     refused(&run(&["check", "--jwt-secret", short.path()]), "HS256 needs 32 or more");
     refused(&run(&["check", "--jwt-secret", "/nowhere"]), "No such file");
     refused(&run(&["check", "--jwt-keys", short.path()]), "no public key in PEM");
-    // A key of an unsupported kind, truncated keys, and one with trailing bytes.
+    // Publish a key of an unsupported kind, truncated keys, and one with trailing bytes.
     let Signer::Ed25519(key) = Signer::ed25519() else { panic!() };
     let key = ring::signature::KeyPair::public_key(&key).as_ref().to_vec();
     let start = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
@@ -218,15 +218,15 @@ fn rules_and_rights_decide_together_by_room() {
     let id = tail.id();
     let whisper = |room: &str| run(&["send", url, room, "chat", "x", "--to", &id]);
     refused(&whisper("quiet"), "forbids it");
-    // Naming a room that permits it but does not contain the receiver does not help.
+    // It does not help to name a room that permits the message but does not contain the receiver.
     refused(&whisper("lobby"), "forbids it");
-    // A burst of two messages is permitted, but no third one.
+    // A burst of two messages is permitted, but not a third.
     let lines = support::run_with(&["send", url, "slow", "chat", "--lines"], b"1\n2\n3\n4\n5\n");
     refused(&lines, "forbids it");
 }
 
-/// Starts a server of key sets, which counts requests. It answers with the current set, or with 500 if there
-/// is none.
+/// Starts a server that publishes a key set and counts requests. It answers with the current set,
+/// or with 500 if there is none.
 fn keys(set: Arc<Mutex<Option<Value>>>, asked: Arc<AtomicU32>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/keys.json", listener.local_addr().unwrap());
@@ -262,9 +262,9 @@ fn keys_of_an_address_are_read_again_when_a_token_has_a_new_one() {
     *set.lock().unwrap() = Some(json!({ "keys": [first.jwk("1")] }));
     serving.logged("keys of tokens read");
     assert_eq!(with_token(&serving, &first.token_of("1", &claims)).0, 101);
-    // A key of the same kind with another name is not tried.
+    // A key of the same kind with a different name is not tried.
     assert_eq!(with_token(&serving, &first.token_of("x", &claims)).0, 401);
-    // The keys are replaced one by one. Keys of unknown kinds are ignored.
+    // Keys are replaced one by one, and keys of unknown kinds ignored.
     let unknown = json!({ "kty": "new", "kid": "3" });
     *set.lock().unwrap() = Some(json!({ "keys": [unknown, second.jwk("2")] }));
     let token = second.token_of("2", &claims);

@@ -1,4 +1,4 @@
-//! Tests of the events that `roomer serve` delivers to a webhook.
+//! Tests the events that `roomer serve` delivers to a webhook.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -69,7 +69,7 @@ fn events_of_a_connection_arrive_in_order() {
     assert!(last.starts_with("disconnected client"), "{last}");
     let id = &events[0]["id"];
     assert!(events.iter().all(|event| event["id"] == *id && event["at"].is_u64()));
-    // Joins of this room are not reported, only the connection and its end.
+    // Only the connection and its end are reported, not joins of this room.
     succeeds(&run(&["send", &serving.url, "other", "chat", "hello"]));
     let more = events_until(&hook, |event| event["event"] == "disconnected");
     assert_eq!(more.len(), 2, "{more:?}");
@@ -112,7 +112,7 @@ fn a_request_that_failed_is_sent_again_before_later_events() {
         2 => Reply::Raw(b"HTTP/1.1 302 X\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n".into()),
         3 => Reply::Raw(b"garbage\r\n\r\n".into()),
         4 => Reply::Hang,
-        // A receiver that answers with too many bytes has received the events nevertheless.
+        // A receiver that answers with too many bytes has still received the events.
         5 => Reply::Json(202, json!("x".repeat(200_000))),
         _ => ok(),
     });

@@ -1,4 +1,4 @@
-//! Tests of the webhooks of `roomer serve` that authorize clients and joins.
+//! Tests the webhooks with which `roomer serve` authorizes clients and joins.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod support;
@@ -41,7 +41,7 @@ fn connect(serving: &Serving, query: &str) -> TcpStream {
     stream
 }
 
-/// Returns the value of a metric.
+/// Returns a metric's value.
 fn metric(serving: &Serving, name: &str) -> u64 {
     let page = serving.get("/metrics");
     let line = page.text().lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
@@ -79,7 +79,7 @@ fn a_webhook_gets_what_it_needs_and_its_answer_is_the_login() {
         "query": { "a": "1", "b": "ä" }, "headers": { "cookie": "sid=1" },
     });
     assert_eq!(asked.json(), expected);
-    // The answer of the webhook determines the login.
+    // The webhook's answer determines the login.
     let _tail = support::Tail::start(&serving, "lobby", &["--token", "ann"]);
     let listed = run(&["members", &serving.url, "lobby", "--json", "--token", "guest"]);
     let listed: Value = serde_json::from_str(&succeeds(&listed)).unwrap();
@@ -87,7 +87,7 @@ fn a_webhook_gets_what_it_needs_and_its_answer_is_the_login() {
     let elsewhere = run(&["send", &serving.url, "other", "x", "y", "--token", "ann"]);
     let error = String::from_utf8(elsewhere.stderr).unwrap();
     assert!(error.contains("rejected the join"), "{error}");
-    // Rejections.
+    // Try rejections.
     assert_eq!(handshake(&serving, "?token=bob", ""), (401, "who are you?".into()));
     assert_eq!(handshake(&serving, "?token=late", "").0, 401);
     for status in [403, 429] {
@@ -247,7 +247,7 @@ fn requests_above_the_limit_wait_and_joins_have_their_own() {
     let waiting = [(); 3].map(|()| connect(&serving, "?token=slow"));
     let both = [hook.next(), hook.next()];
     assert!(both.iter().all(|asked| asked.json()["token"] == "slow"));
-    // Each response takes a turn of the server's only thread, which has then processed the third
+    // Each response takes a turn of the server's only thread, which has then handled the third
     // client.
     for _ in 0..50 {
         serving.get("/metrics");

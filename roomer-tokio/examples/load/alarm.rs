@@ -1,4 +1,4 @@
-//! A timer that wakes the poll loop with a higher resolution than its timeout in whole milliseconds.
+//! A timer that wakes the poll loop more precisely than its timeout in whole milliseconds.
 
 use std::io;
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl Alarm {
         Ok(Alarm)
     }
 
-    /// Returns the wait for the poll loop to apply, since this system has no alarm.
+    /// Returns the time that the poll loop must wait, since this system has no alarm.
     pub fn set(&self, wait: Duration) -> io::Result<Option<Duration>> {
         Ok(Some(wait))
     }

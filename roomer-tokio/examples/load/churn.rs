@@ -15,7 +15,7 @@ use crate::process::{Process, Watch};
 use crate::report::{Progress, Report};
 
 struct Churn {
-    /// The current room of each connection, and the number of its earlier rooms.
+    /// Each connection's current room, and the number of its earlier rooms.
     rooms: Vec<(String, u64)>,
     inside: Vec<bool>,
     stopped: bool,
@@ -47,7 +47,7 @@ pub fn run(options: &Options) -> Outcome {
         out.join(conn, room);
     }
     churn.go_on(&mut net, options.warmup)?;
-    // Only operations after the warm-up are measured.
+    // Measure only operations after the warm-up.
     let (joins, leaves, watch) = (churn.joins, churn.leaves, Watch::start(&server));
     churn.go_on(&mut net, options.secs)?;
     let (joins, leaves) = (churn.joins - joins, churn.leaves - leaves);

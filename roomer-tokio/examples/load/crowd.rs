@@ -1,5 +1,5 @@
-//! The scenarios with many connections in `root`: the cost of an idle one, and whether their member lists
-//! converge while they join as fast as they can.
+//! The scenarios with many connections in `root`: the cost of an idle connection, and whether
+//! member lists converge while connections join as fast as they can.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -51,7 +51,7 @@ fn hash(id: &[u8]) -> u64 {
     state
 }
 
-/// The members of `root` according to each connection.
+/// The members of `root` as seen by each connection.
 struct Lists {
     lists: Vec<Set>,
     notices: u64,
@@ -78,12 +78,12 @@ impl Listener for Lists {
 }
 
 impl Lists {
-    /// Returns how many of the connections have the correct list.
+    /// Returns how many connections have the correct list.
     fn true_ones(&self, conns: std::ops::Range<usize>, truth: Set) -> usize {
         self.lists[conns].iter().filter(|list| **list == truth).count()
     }
 
-    /// Waits until all of the connections have the correct list, or until nothing more arrives.
+    /// Waits until all connections have the correct list, or until nothing more arrives.
     fn converge(
         &mut self,
         net: &mut Net,
@@ -133,7 +133,7 @@ pub fn joinstorm(options: &Options) -> Outcome {
     report.put("rss_peak_kib", server.peak());
     report.put("rss_end_kib", server.rss());
 
-    // The last ones leave, and the others must be notified.
+    // Some connections leave, and the others must be notified.
     let stay = conns - options.leave;
     for conn in stay..conns {
         net.leave(conn)?;

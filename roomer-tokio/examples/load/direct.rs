@@ -63,7 +63,7 @@ pub fn run(options: &Options) -> Outcome {
     watch.stop(got, &mut report);
     report.put("delivered", got);
     report.put("delivered_per_s", got as f64 / wall);
-    // The latency of a round trip.
+    // Report round-trip latencies.
     pairs.trips.put(&mut report);
     pairs.stopped = true;
     while pairs.missing() > 0 && net.quiet_for() < options.patience {
@@ -127,7 +127,7 @@ impl Listener for Pairs {
             return;
         }
         self.got += 1;
-        // The first connection of a pair starts each round trip and measures its duration.
+        // A pair's first connection starts each round trip and measures its duration.
         let due = if conn.is_multiple_of(2) {
             self.trips.add(out.now.saturating_sub(stamp.due));
             out.now

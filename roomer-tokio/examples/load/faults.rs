@@ -1,4 +1,4 @@
-//! Faults: violations of the protocol by the server.
+//! Faults: protocol violations by the server.
 
 use roomer_proto::PacketRef;
 

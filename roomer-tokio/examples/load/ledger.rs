@@ -1,8 +1,8 @@
-//! Checks of delivery: no loss, no duplicate, and each sender's messages in order.
+//! Delivery checks: no loss, no duplicate, and each sender's messages in order.
 
 use crate::faults::Faults;
 
-/// The number of the next expected message, for each listener and each sender that it receives from. A
+/// The next expected message's number, for each listener and each sender that it receives from. A
 /// single comparison per delivery detects losses, duplicates and reordering.
 #[derive(Debug)]
 pub struct Ledger {

@@ -3,21 +3,22 @@
 //! `cargo run --release -p roomer-load -- --url ws://127.0.0.1:8080/ws --pid PID
 //! fanout --members 100 --window 16`
 //!
-//! It measures the server from outside (CPU of all threads and memory, by its process id) and checks
-//! what it receives: no loss, no duplicate, each sender's messages in order, correct lists of members.
-//! Each run prints one line of JSON on stdout, and its progress if stderr is a terminal. Exit code 1
-//! means that the server has violated a guarantee, 2 that the run could not be made.
+//! It measures the server from outside (CPU of all threads and memory, by its process id) and
+//! checks what it receives: no loss, no duplicate, each sender's messages in order, correct member
+//! lists. Each run prints one line of JSON on stdout, and its progress if stderr is a terminal.
+//! Exit code 1 means that the server has violated a guarantee, 2 that the run could not be
+//! performed.
 //!
 //! | file | contents |
 //! |---|---|
 //! | `options` | the command line |
-//! | `wire` | encoding of a client's frames, and the stamp in a payload |
+//! | `wire` | encoding a client's frames, and the stamp in a payload |
 //! | `net`, `listener`, `opening`, `alarm` | connections: reading, sending, opening, and precise wake-ups |
-//! | `process` | CPU and memory of a process |
+//! | `process` | a process's CPU time and memory |
 //! | `faults`, `report` | violations; the line of JSON, latencies, progress |
-//! | `talk`, `ledger` | scenarios in which members of rooms send: `fanout`, `rooms`, `slow` |
+//! | `talk`, `ledger` | scenarios where room members send: `fanout`, `rooms`, `slow` |
 //! | `direct`, `churn`, `crowd`, `resume` | the other scenarios |
-//! | `members`, `net/session` | the extended protocol: notices about members; acknowledgements and resumption |
+//! | `members`, `net/session` | the extended protocol: member notices; acknowledgements and resumption |
 #![allow(missing_docs, unreachable_pub, clippy::print_stdout, clippy::print_stderr)]
 
 mod alarm;
@@ -94,7 +95,7 @@ fn unable(name: &str, error: &dyn Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Raises the limit of descriptors to one per connection plus a reserve.
+/// Raises the descriptor limit to one per connection plus a reserve.
 fn raise_descriptor_limit(connections: usize) -> Result<(), Box<dyn Error>> {
     let wanted = connections as u64 + 64;
     let limit = getrlimit(Resource::Nofile);

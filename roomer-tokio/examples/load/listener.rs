@@ -1,4 +1,4 @@
-//! The interface that scenarios implement to receive packets, and to answer them.
+//! The interface through which scenarios receive and answer packets.
 
 use std::io::Write as _;
 
@@ -7,7 +7,7 @@ use roomer_proto::PacketRef;
 
 use crate::wire;
 
-/// The receiving side of a scenario.
+/// A scenario's receiving side.
 pub trait Listener {
     /// Handles a packet received after the connection has joined `root`.
     fn packet(&mut self, out: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>);
@@ -15,8 +15,7 @@ pub trait Listener {
     /// Handles the `join_ack` of `root`, after which the connection is open.
     fn opened(&mut self, _conn: usize, _packet: &PacketRef<'_>) {}
 
-    /// Handles the resume of a session. `received` is the number of the connection's packets that the
-    /// server has handled.
+    /// Handles a resumed session. The server has handled `received` of the connection's packets.
     fn resumed(&mut self, _out: &mut Out<'_>, _conn: usize, _received: u64) {}
 }
 

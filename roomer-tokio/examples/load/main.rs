@@ -1,4 +1,4 @@
-//! The load generator as a separate program; `roomer bench` is the same.
+//! The load generator as a separate program, the same as `roomer bench`.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Decoding of notices about members of rooms, in the plain and the extended protocol.
+//! Decodes member notices in the plain and the extended protocol.
 
 use roomer_proto::extended::MEMBERS;
 use roomer_proto::{ConnId, MEMBER_LEFT, NEW_MEMBER, PacketRef};
@@ -10,7 +10,7 @@ pub enum Change {
     Left,
 }
 
-/// Returns true if a packet is a notice about the members of a room.
+/// Returns true if a packet is a notice about a room's members.
 pub fn is_notice(packet: &PacketRef<'_>) -> bool {
     matches!(packet.event, NEW_MEMBER | MEMBER_LEFT | MEMBERS)
 }

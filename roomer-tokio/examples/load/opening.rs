@@ -9,20 +9,22 @@ use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::options::Target;
 
-/// The key in the example of RFC 6455, and the accept value that the server has to compute.
+/// The key in RFC 6455's example, and the accept value that the server must compute.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// The number of connections per source address, and their first port. By default a server permits
-/// 8,192 concurrent handshakes per address.
+/// The number of connections per source address. By default, a server permits 8,192 concurrent
+/// handshakes per address.
 const PER_ADDRESS: usize = 8_000;
+/// Each source address's first port.
 const FIRST_PORT: usize = 10_000;
 
 /// The maximum length of a response's head in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// Source addresses in 127/8 that are unique to this run, with ports assigned here. Otherwise ports of
-/// earlier runs in TIME_WAIT would make the kernel's search for a free port slow, or make it fail.
+/// Source addresses in 127/8 that are unique to this run, with ports assigned here. Otherwise
+/// earlier runs' ports in TIME_WAIT would slow down the kernel's search for a free port, or make it
+/// fail.
 #[derive(Clone, Copy, Debug)]
 pub struct Source {
     second: u8,
@@ -63,8 +65,7 @@ pub fn connect(target: &Target, source: Source, conn: usize) -> io::Result<TcpSt
     let local = matches!(target.addr.ip(), IpAddr::V4(ip) if ip.is_loopback());
     if local && cfg!(target_os = "linux") {
         socket.set_reuse_address(true)?;
-        // Another program may listen on this port on all addresses, in which case the next port is
-        // tried.
+        // Another program may listen on this port on all addresses; if so, try the next port.
         let mut attempts = 0..4;
         attempts
             .try_for_each(|attempt| match socket.bind(&source.address(conn, attempt).into()) {
@@ -107,8 +108,8 @@ pub fn request(target: &Target) -> Vec<u8> {
     .into_bytes()
 }
 
-/// Returns the length of the response's head, or `None` while it is incomplete. Fails if it is not the
-/// expected response.
+/// Returns the length of the response's head, or `None` while it is incomplete. Fails if the
+/// response is not the expected one.
 pub fn response(data: &[u8], target: &Target) -> io::Result<Option<usize>> {
     let Some(end) = data.windows(4).position(|window| window == b"\r\n\r\n") else {
         return match data.len() {

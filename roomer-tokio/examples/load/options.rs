@@ -1,4 +1,4 @@
-//! Parser of the load generator's command line.
+//! Parses the load generator's command line.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -74,8 +74,7 @@ pub enum Scenario {
 #[derive(Debug)]
 pub struct Options {
     pub scenario: Scenario,
-    /// The servers: a single one, or the nodes of a cluster, over which connections are distributed in
-    /// turn.
+    /// The servers: a single one, or a cluster's nodes, to which connections are assigned in turn.
     pub targets: Vec<Target>,
     pub pids: Vec<u32>,
     pub members: usize,
@@ -94,7 +93,7 @@ pub struct Options {
     pub secs: Duration,
     pub warmup: Duration,
     pub timeout: Duration,
-    /// The maximum time without any packet while packets are missing.
+    /// How long no packet may arrive while packets are missing.
     pub patience: Duration,
 }
 

@@ -1,12 +1,12 @@
-//! CPU time and memory of a process, measured from outside (Linux only; unknown on other systems).
+//! A process's CPU time and memory, measured from outside (Linux only; unknown on other systems).
 
 use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::report::Report;
 
-/// The difference to the coarse CPU time at which the precise one is discarded, since threads have
-/// ended.
+/// If the precise CPU time differs from the coarse one by more than this, it is discarded, since
+/// threads have ended.
 const TOLERANCE: f64 = 0.05;
 
 /// The server's processes, or those of a cluster's nodes. Empty if unknown.
@@ -91,7 +91,7 @@ fn cpu(pid: u32) -> Option<Cpu> {
     Some(Cpu { precise: nanos / 1e9, coarse })
 }
 
-/// A period of time, and the resources used by the server and the generator in it.
+/// A period, and the resources that the server and the generator used during it.
 #[derive(Debug)]
 pub struct Watch {
     server: Process,
@@ -130,8 +130,8 @@ impl Watch {
     }
 }
 
-/// Returns the CPU time between two measurements, in seconds. If threads have ended in between, which
-/// the precise values exclude, the coarse values are used.
+/// Returns the CPU time between two measurements, in seconds. If threads have ended in between, the
+/// precise values lack them, so the coarse values are used.
 fn used(from: Option<Cpu>, to: Option<Cpu>) -> Option<f64> {
     let (from, to) = (from?, to?);
     let (precise, coarse) = (to.precise - from.precise, to.coarse - from.coarse);

@@ -1,4 +1,4 @@
-//! The output of a run: one line of JSON with latencies, and progress on a terminal.
+//! A run's output: one line of JSON with latencies, and progress on a terminal.
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _, stderr};

@@ -24,7 +24,7 @@ use crate::wire::Stamp;
 
 const EVENT: &str = "m";
 
-/// The event name of a message to `root`, after which no earlier notice of `root` can arrive.
+/// The event of a message to `root`, after which no earlier notice about `root` can arrive.
 const MARK: &str = "mark";
 
 /// The number of rooms per observer; a server permits 1,100 by default.
@@ -52,7 +52,7 @@ struct Returns {
     marks: usize,
     /// True while observers must not receive notices.
     is_quiet: bool,
-    /// The notices received in that time by plain observers, extended observers and clients.
+    /// The notices received during that time by plain observers, extended observers and clients.
     notices: [u64; 3],
     /// One entry for each observer in each room, and one for each client.
     ledger: Ledger,
@@ -78,7 +78,7 @@ pub fn run(options: &Options) -> Outcome {
     net.settle(Duration::from_millis(150), options.timeout, &mut IgnoreAll)?;
     net.skim = false;
     returns.join(&mut net, options.timeout)?;
-    // After these, no notices of earlier joins arrive.
+    // After these, no notices about earlier joins arrive.
     returns.talk(&mut net, 1, away, options.timeout)?;
     returns.mark(&mut net, options.timeout)?;
     net.settle_sessions(Duration::from_millis(150), &mut returns)?;
@@ -98,7 +98,7 @@ pub fn run(options: &Options) -> Outcome {
     report.put("kept_cpu_us", watch.server_cpu().map(|cpu| cpu / away as f64 * 1e6));
     report.put("rss_kept_kib", server.rss());
 
-    // Resumes, and waits until each client has received the messages that it missed.
+    // Resume, and wait until each client has received the messages that it missed.
     net.inflight = options.inflight;
     let deadline = Instant::now() + options.timeout;
     let (watch, mut progress) = (Watch::start(&server), Progress::new());
@@ -218,8 +218,8 @@ impl Returns {
         Ok(())
     }
 
-    /// Sends a message to `root`, and waits until all other connections have received it, and therefore
-    /// all earlier notices.
+    /// Sends a message to `root`, and waits until all other connections have received it, and with
+    /// it all earlier notices.
     fn mark(&mut self, net: &mut Net, timeout: Duration) -> io::Result<()> {
         let deadline = Instant::now() + timeout;
         let all = self.marks + self.clients.end - 1;
@@ -322,7 +322,7 @@ fn observers(options: &Options) -> usize {
     rooms(options).div_ceil(ROOMS_EACH)
 }
 
-/// Returns the number of connections of a run.
+/// Returns the number of connections in a run.
 pub fn connections(options: &Options) -> usize {
     options.conns + 2 * observers(options)
 }

@@ -1,5 +1,5 @@
-//! The scenarios `fanout`, `rooms` and `slow`: members send to one room, to many small rooms, or to one
-//! room in which some stop reading.
+//! The scenarios `fanout`, `rooms` and `slow`: members send to one room, to many small rooms, or to
+//! one room where some stop reading.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -17,13 +17,13 @@ use crate::process::{Process, Watch};
 use crate::report::{Latencies, Progress, Report};
 use crate::wire::Stamp;
 
-/// An event without a handler, so that the server broadcasts it to the room.
+/// An event without a handler, which the server broadcasts to the room.
 const EVENT: &str = "m";
 
 /// The maximum number of joins in flight.
 const JOINS: usize = 32;
 
-/// At a fixed rate, the number of messages in flight above which the server counts as overloaded.
+/// With a fixed rate, this many messages in flight mean that the server is overloaded.
 const OVERRUN: usize = 1 << 20;
 
 /// A message in flight.
@@ -44,7 +44,7 @@ struct Talk {
     closed_loop: bool,
     slots: Vec<Slot>,
     free: Vec<u32>,
-    /// The number of messages sent by each sender of each room.
+    /// The number of messages from each sender in each room.
     sent: Vec<u64>,
     turn: Vec<usize>,
     dice: u64,
@@ -93,7 +93,7 @@ pub fn run(options: &Options) -> Outcome {
         let delivered = (talk.delivered - before) as f64;
         report.put("before_per_s", delivered / watch.elapsed().as_secs_f64());
         report.put("before_cpu_us", watch.server_cpu().map(|cpu| cpu / delivered * 1e6));
-        // First receives the messages in flight, which are expected by all members.
+        // First receive the messages in flight, which all members expect.
         talk.drain(&mut net)?;
         talk.hearing = talk.members - options.slow;
         for member in talk.hearing..talk.members {
@@ -132,7 +132,7 @@ fn settle(net: &mut Net, talk: &mut Talk) -> io::Result<()> {
     net.settle(Duration::from_millis(150), Duration::from_secs(30), talk)
 }
 
-/// The times at which messages are due at a fixed rate.
+/// When messages are due at a fixed rate.
 struct Pace {
     step: u64,
     due: u64,
@@ -278,7 +278,7 @@ impl Talk {
         Ok(())
     }
 
-    /// Counts the deliveries that the given members of all rooms have not received, each of which is a
+    /// Counts the deliveries that the given members of all rooms have not received. Each is a
     /// fault.
     fn lost(&mut self, members: std::ops::Range<usize>) -> u64 {
         let mut missing = 0;
@@ -294,7 +294,7 @@ impl Talk {
         self.ledger.lost + missing
     }
 
-    /// Resumes reading of the stopped members. They must receive everything, or a part followed by a
+    /// Makes the stopped members read again. They must receive everything, or a part followed by a
     /// close.
     fn wake_the_stuck(&mut self, net: &mut Net, report: &mut Report) -> io::Result<()> {
         let stuck = self.hearing..self.members;
@@ -316,8 +316,8 @@ impl Talk {
         Ok(())
     }
 
-    /// Handles a message: finds its sender, checks that it was expected, and records whether it was the
-    /// last copy.
+    /// Handles a message: finds its sender, checks that it was expected, and records whether it was
+    /// the last copy.
     #[inline]
     fn hear(&mut self, out: &mut Out<'_>, conn: usize, packet: &PacketRef<'_>) -> Option<()> {
         let stamp = Stamp::read(packet.payload)?;
@@ -333,7 +333,8 @@ impl Talk {
         let listener = room * self.members + member;
         let new = self.ledger.hear(listener, sender, stamp.number, &mut self.faults);
         let state = &mut self.slots[slot];
-        // Deliveries to stopped members, and of a slot that was reused, do not complete a message.
+        // A delivery to a stopped member, or for a slot that was reused, does not complete a
+        // message.
         if !new || member >= self.hearing || state.room != room || state.left == 0 {
             return Some(());
         }

@@ -1,4 +1,4 @@
-//! The client's encoding: masked frames, the headers of received frames, and the stamp at the start of
+//! The client's encoding: masked frames, received frames' headers, and the stamp at the start of
 //! each payload.
 
 use roomer_proto::PacketRef;
@@ -19,13 +19,13 @@ pub const STAMP: usize = 24;
 /// The fields of a message that identify it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// The index by which the sending side counts the receivers of this message.
+    /// The index under which the sending side counts this message's receivers.
     pub slot: u32,
-    /// The index of the sender in its room.
+    /// The sender's index in its room.
     pub sender: u32,
     /// The number of earlier messages from the sender.
     pub number: u64,
-    /// The time at which the message was due, in nanoseconds since the generator started.
+    /// When the message was due, in nanoseconds since the generator started.
     pub due: u64,
 }
 
@@ -87,9 +87,9 @@ fn mask(data: &mut [u8]) {
 pub struct Head {
     pub last: bool,
     pub opcode: u8,
-    /// The size of the header in bytes.
+    /// The header's size in bytes.
     pub bytes: usize,
-    /// The size of the payload in bytes.
+    /// The payload's size in bytes.
     pub length: usize,
 }
 

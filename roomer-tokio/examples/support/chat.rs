@@ -60,8 +60,8 @@ A chat server with its page, and the gallery of the JavaScript client at /galler
 TIME is in seconds: 2, 0.5, 2s or 500ms.
 ";
 
-/// The maximum length of a member's info in bytes, since each member of a room receives the info of
-/// all.
+/// The maximum length of a member's info in bytes. It is small, since each member of a room
+/// receives every other member's info.
 const MAX_INFO: usize = 512;
 
 /// A chat server configured by its command line.
@@ -189,7 +189,7 @@ impl Chat {
             let burst = u32::try_from(max_message).map_or(u32::MAX, |most| most.max(at_once(rate)));
             builder = builder.byte_rate(rate, burst);
         }
-        // Added after the patterns of the trial, since the first matching pattern applies.
+        // Must follow the trial's patterns, since the first matching pattern applies.
         builder = match compat {
             true => builder.compat(),
             false => remember(builder, remembered),
@@ -254,17 +254,17 @@ impl Chat {
     }
 }
 
-/// Enables history, except for rooms of the gallery, where an old position or count has no use.
+/// Enables history, except in the gallery's rooms, where an old position or count is useless.
 fn remember(builder: Builder, messages: usize) -> Builder {
     builder.history("gallery *", History::last(0)).history("*", History::last(messages))
 }
 
-/// Returns the burst of a rate: the tokens of four seconds.
+/// Returns a rate's burst: four seconds' worth of tokens.
 fn at_once(per_second: u32) -> u32 {
     per_second.saturating_mul(4)
 }
 
-/// Formats a warning, with the flag of this program that sets the option.
+/// Formats a warning, with this program's flag for the option.
 fn advice(warning: &Warning) -> String {
     let flag = match &warning.cause {
         WarningCause::Origin { origin, .. } if origin == "null" => "--allow-origin any".into(),

@@ -12,8 +12,7 @@ pub const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / 30);
 
 const ROOM: &str = "arena";
 
-/// The positions of the players. An input changes the board immediately, and is sent with the next
-/// tick.
+/// The players' positions. An input changes the board immediately, and is sent with the next tick.
 #[derive(Default)]
 struct Board(Mutex<BTreeMap<ConnId, (i32, i32)>>);
 
@@ -23,7 +22,7 @@ impl Board {
     }
 }
 
-/// The payload of a tick.
+/// A tick's payload.
 #[derive(Serialize)]
 struct Tick<'a> {
     tick: u64,

@@ -1,4 +1,5 @@
-//! Command lines of the examples on both runtimes, and their errors: one sentence on standard error.
+//! Command lines for the examples on both runtimes, and their errors: one sentence on standard
+//! error.
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -29,13 +30,14 @@ pub fn finish(outcome: Outcome) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The command line of an example: an optional listening address, and files.
+/// An example's command line: an optional listening address, and files.
 pub struct Program {
     /// A sentence that describes the program.
     pub about: &'static str,
     /// The default listening address; empty for a client.
     pub listen: &'static str,
-    /// The required files, each with a name for the help. A last name with `...` means one or more.
+    /// The required files, each with a name for the help. A last name ending in `...` means one or
+    /// more.
     pub files: &'static [&'static str],
 }
 

@@ -1,4 +1,4 @@
-//! The chat server's flag `--trial`, for tests of clients.
+//! The chat server's flag `--trial`, for testing clients.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use roomer_engine::{
     Builder, Claims, ErrorCode, HandlerError, History, Info, Rejection, ReplyError,
 };
 
-/// Adds request handlers, logins whose tokens are names, info that clients may set, and a history of
-/// ten messages in rooms whose names begin with `remembered`.
+/// Adds request handlers, logins whose tokens are names, info that clients may set, and a history
+/// of ten messages in rooms whose names begin with `remembered`.
 ///
-/// A token is `NAME` or `NAME@MILLISECONDS`, where the time is the validity of the login.
+/// A token is `NAME` or `NAME@MILLISECONDS`; the time is how long the login is valid.
 pub(crate) fn add(builder: Builder) -> Builder {
     builder
         .authorize(|request| login(&request.token().unwrap_or_default()))

@@ -1,5 +1,4 @@
-//! Tests that run the examples over real sockets. The TLS example is tested by the
-//! conformance tests.
+//! Runs the examples over real sockets. The conformance tests cover the TLS example.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{Read, Write};
@@ -89,7 +88,8 @@ impl Example {
                 }
             };
             assert_eq!(close, Received::Close(Some(1001), "server is going away".into()));
-            // Ignored, since the connection may have ended before the close frame is sent.
+            // Ignore the result, since the connection may have ended before the close frame is
+            // sent.
             let _ = client.stream.write_all(&roomer_conformance::wire::close(1001, ""));
         }
         self.thread.join().unwrap().unwrap();
@@ -163,7 +163,7 @@ fn jwt_accepts_valid_tokens_only() {
     let (body, signature) = body_and_signature.split_once('.').unwrap();
     let other = jwt::issue(secret, "eve", now + 3600).unwrap();
     let others_body = other.split('.').nth(1).unwrap();
-    // {"alg":"none"}
+    // This is `{"alg":"none"}`.
     let none = format!("eyJhbGciOiJub25lIn0.{body}.");
     for (what, token) in [
         ("expired", jwt::issue(secret, "ann", now - 3600).unwrap()),
@@ -211,7 +211,8 @@ fn a_private_room_is_for_invited_clients() {
     assert_eq!(bob.join(den).len(), 2);
     ann.expect_new_member(den, &bob.id);
     eve.join("lobby");
-    // When the owner leaves, the room and its invitations end, and the next client that joins owns it.
+    // When the owner leaves, the room and its invitations end, and the next client that joins owns
+    // it.
     ann.send_to_room(den, "leave", b"");
     ann.expect_left(den);
     bob.expect_member_left(den, &ann.id);
@@ -262,7 +263,7 @@ fn administrators_see_slow_connections() {
         admin::run(listener, "secret", stop).await.map_err(|error| error.to_string())
     });
     let (stuck, mut sender) = (example.roomless_client(), example.roomless_client());
-    // More bytes than the sockets buffer, but fewer than the server may queue.
+    // Send more bytes than the sockets buffer, but fewer than the server may queue.
     let is_shown = (0..100).any(|_| {
         sender.send_to_client(&stuck.id, "root", "note", &[0; 128 * 1024]);
         sender.expect_nothing();

@@ -32,7 +32,7 @@ use crate::{Server, Upgrade, connect_upgraded};
 ///
 /// Middleware passes values in the request's extensions:
 ///
-/// - [`Claims`](crate::Claims): the claims of the connection, see [`Server::upgrade`];
+/// - [`Claims`](crate::Claims): the connection's claims, see [`Server::upgrade`];
 /// - any application type: [`Conn::extension`](crate::Conn::extension) returns it;
 /// - [`SocketAddr`]: the client's address, for [`Request::peer`](crate::Request::peer),
 ///   [`trust_proxy`](crate::Builder::trust_proxy) and
@@ -41,7 +41,7 @@ use crate::{Server, Upgrade, connect_upgraded};
 ///   with `into_make_service_with_connect_info::<SocketAddr>()`. For other places use
 ///   [`peer_from`](Mount::peer_from).
 ///
-/// If one of these options is configured and a request has no address, the response is 500, and a
+/// If an option needs the address and a request has none, the response is 500, and a
 /// [warning](crate::Builder::on_warning) describes the remedy.
 ///
 /// The runtime runs a task for the server's timers while there are connections, so no task has to be
@@ -67,7 +67,7 @@ pub fn mount(server: Server) -> Mount {
 }
 
 impl Mount {
-    /// Sets the function that returns the client's address from the extensions of a request. Default: a
+    /// Sets the function that returns the client's address from a request's extensions. Default: a
     /// [`SocketAddr`], or axum's `ConnectInfo`.
     ///
     /// With hyper alone, each connection has its own service, so the address is known:
@@ -118,9 +118,9 @@ impl<B> Service<http::Request<B>> for Mount {
     }
 
     fn call(&mut self, mut request: http::Request<B>) -> Self::Future {
-        // Taken first: hyper stores the upgrade in the extensions, which become the connection's.
+        // Take it first: hyper stores the upgrade in the extensions, which become the connection's.
         let stream = hyper::upgrade::on(&mut request);
-        // The body is dropped, since an upgrade request must not have one.
+        // Drop the body, since an upgrade request must not have one.
         let (head, _) = request.into_parts();
         let peer = (self.find_peer)(&head.extensions);
         let (server, request) = (self.server.clone(), http::Request::from_parts(head, ()));
@@ -149,9 +149,9 @@ async fn take_over(upgrade: Upgrade, stream: OnUpgrade) {
     }
 }
 
-/// Serves the stream of an upgraded connection.
+/// Serves an upgraded connection's stream.
 fn start(upgrade: Upgrade, stream: Upgraded) {
-    // Using the socket directly saves hyper's wrappers around it, in particular a read buffer.
+    // Using the socket directly avoids hyper's wrappers around it, in particular a read buffer.
     let (socket, leftover) = match unwrap(stream) {
         Ok(parts) => parts,
         Err(stream) => {

@@ -1,4 +1,4 @@
-//! Tests that the socket is found inside the wrappers of the frameworks.
+//! Tests that the socket is found inside the frameworks' wrappers.
 
 use std::future::{Ready, ready};
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! Tests of your handlers in the real server, with scripted clients and injected network faults,
+//! Tests your handlers in the real server, with scripted clients and injected network faults, but
 //! without sockets.
 //!
 //! Enable the feature `testkit` in `[dev-dependencies]`; `#[tokio::test(start_paused = true)]` needs
@@ -61,11 +61,11 @@
 //! each step. As always with tokio's paused clock, a timeout around real I/O that takes longer than the
 //! patience fires early, since time advances while nothing else happens.
 //!
-//! As in every [`World`], a panic of a handler, a rule or a hook fails the test, and a failing test
+//! As in every [`World`], a panic in a handler, rule or hook fails the test, and a failing test
 //! prints the pending calls.
 //!
-//! [`run`] and [`find`] take a synchronous function. With a `TokioWorld`, use a loop: the message of a
-//! failure contains the seed.
+//! [`run`] and [`find`] take a synchronous function. With a `TokioWorld`, use a loop: the failure
+//! message contains the seed.
 //!
 //! ```
 //! # use roomer_tokio::{Server, testkit::TokioWorld};

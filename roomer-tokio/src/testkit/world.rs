@@ -16,14 +16,14 @@ use tokio::time::{self, Instant, sleep};
 
 use crate::Builder;
 
-/// How long, in real time, no event may occur before a pending handler is assumed to wait for
+/// How long, in real time, a pending handler may cause no event before it is assumed to wait for
 /// virtual time or for another client. Most blocking work takes a fraction of it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The timeout of [`TokioWorld::until`], as a multiple of the patience.
 const UNTIL_FACTOR: u32 = 10;
 
-/// The interval at which [`TokioWorld::until`] checks its condition if no event triggers a check.
+/// How often [`TokioWorld::until`] checks its condition if no event triggers a check.
 const CHECK_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Spawned tasks are assumed to be idle after this many yields. The runtime polls dozens of tasks
@@ -45,7 +45,7 @@ pub struct TokioWorld {
     /// True if `start` is aligned to one of tokio's ticks.
     is_aligned: bool,
     patience: Duration,
-    /// The ids of the waits that have exhausted the patience.
+    /// The ids of waits that have exhausted the patience.
     patient: Vec<u64>,
 }
 
@@ -135,8 +135,8 @@ impl TokioWorld {
         }
     }
 
-    /// Runs the world like [`settle`](Self::settle) until a condition holds. For results of spawned
-    /// tasks, other processes or slow work.
+    /// Runs the world like [`settle`](Self::settle) until a condition holds. Use it to wait for
+    /// spawned tasks, other processes or slow work.
     ///
     /// ```
     /// # use roomer_tokio::{Server, testkit::TokioWorld};
@@ -219,8 +219,8 @@ impl TokioWorld {
         self.world.connect_raw(bytes)
     }
 
-    /// Spawns a future, like [`World::spawn`]. Unlike with `tokio::spawn`, the seed determines when it
-    /// is polled.
+    /// Spawns a future, like [`World::spawn`]. Unlike `tokio::spawn`, the seed determines when the
+    /// future is polled.
     pub fn spawn(&mut self, future: impl Future<Output = ()> + 'static) -> usize {
         self.world.spawn(future)
     }
@@ -230,7 +230,7 @@ impl TokioWorld {
         self.world.abort(task);
     }
 
-    /// Replaces the faults of the network, like [`World::set_faults`].
+    /// Replaces the network faults, like [`World::set_faults`].
     pub fn set_faults(&mut self, faults: Faults) {
         self.world.set_faults(faults);
     }
@@ -240,7 +240,7 @@ impl TokioWorld {
         self.world.rng()
     }
 
-    /// Permits panics of the application's code, like [`World::allow_panics`].
+    /// Permits panics in application code, like [`World::allow_panics`].
     pub fn allow_panics(&mut self) {
         self.world.allow_panics();
     }
@@ -314,8 +314,9 @@ impl fmt::Debug for TokioWorld {
     }
 }
 
-/// Runs many tasks of the world within one poll of tokio, without the cooperative budget. The budget is
-/// meant for a single task: once it is exhausted, all further tasks of the world would stay pending.
+/// Runs many of the world's tasks within one tokio poll, without the cooperative budget. The budget
+/// is meant for a single task: once it is exhausted, all the world's other tasks would stay
+/// pending.
 async fn without_budget<T>(mut run: impl FnMut() -> T) -> T {
     unconstrained(poll_fn(|_| Poll::Ready(run()))).await
 }
@@ -328,8 +329,8 @@ fn pause() -> bool {
         "a TokioWorld needs a tokio runtime of one thread: write \
          #[tokio::test(start_paused = true)] above the test"
     );
-    // `time::pause` panics if the clock is already paused, which can only be detected by its standing
-    // still.
+    // `time::pause` panics if the clock is already paused, which can only be detected because it
+    // stands still.
     let (real, paused) = (std::time::Instant::now(), Instant::now());
     while real.elapsed() < Duration::from_micros(1) {}
     let is_running = Instant::now() != paused;
@@ -342,7 +343,7 @@ fn pause() -> bool {
 /// Advances the paused clock to the start of one of tokio's ticks, with nanosecond precision. Otherwise
 /// timers would fire up to a tick late.
 async fn align() {
-    // An upper bound of the time since the start of the tick, reduced by each round.
+    // An upper bound on the time since the tick's start, reduced by each round.
     let mut late = TICK;
     for step in [50_000, 1_000, 20, 1].map(Duration::from_nanos) {
         let mut tick = pin!(sleep(Duration::from_nanos(1)));

@@ -12,7 +12,7 @@ use super::{Direction, Piece};
 use crate::failure::Failure;
 use crate::output::{Output, escape, put_payload, readable, styled};
 
-/// The maximum length of a reassembled message, far above that in any capture that a person reads.
+/// The maximum length of a reassembled message, far above what a person would read.
 const MAX_MESSAGE: usize = 64 << 20;
 
 pub(super) struct Reader<'a> {
@@ -22,7 +22,7 @@ pub(super) struct Reader<'a> {
     wrong: usize,
 }
 
-/// The decoder of one direction of a connection.
+/// The decoder for one direction of a connection.
 struct Stream {
     /// The bytes of an incomplete HTTP head.
     head: Vec<u8>,
@@ -212,7 +212,7 @@ impl Stream {
     }
 }
 
-/// Appends the item of an event. Returns true if the stream is broken.
+/// Appends the item for an event. Returns true if the stream is broken.
 fn push(
     event: Result<Event<'_>, roomer_proto::websocket::Violation>,
     inflater: &mut Inflater,
@@ -222,7 +222,7 @@ fn push(
         Ok(Event::Message { data, .. }) => Item::Message(data.to_vec()),
         Ok(Event::Compressed { kind, data }) => match inflater.inflate(kind, data, MAX_MESSAGE) {
             Ok(data) => Item::Message(data),
-            // Compressed messages of other servers may refer to earlier ones.
+            // Other servers' compressed messages may refer to earlier ones.
             Err(violation) => {
                 Item::Wrong(format!("cannot be inflated on its own: {}", violation.reason))
             }

@@ -11,7 +11,7 @@ const MASKED: u8 = 0x80;
 /// Wireshark indents the bytes of the side that sent second.
 const INDENT: &str = "    ";
 
-/// Extracts the captured bytes from a text.
+/// Extracts captured bytes from text.
 pub(super) fn pieces(text: &str, bytes: Bytes) -> Result<Vec<Piece>, String> {
     if text.trim_start().starts_with('{') {
         return har(text);
@@ -53,7 +53,7 @@ fn digits(line: &str) -> Result<Vec<u8>, String> {
     HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).map_err(wrong)
 }
 
-/// Determines whether the bytes of one line are frames or a packet.
+/// Determines whether the bytes in one line are frames or a packet.
 fn plain(stream: u64, found: Vec<u8>, bytes: Bytes) -> Piece {
     let is_masked = found.get(1).is_some_and(|second| second & MASKED != 0);
     let direction = if is_masked { Direction::ToServer } else { Direction::ToClient };
@@ -68,9 +68,9 @@ fn plain(stream: u64, found: Vec<u8>, bytes: Bytes) -> Piece {
     }
 }
 
-/// Returns true if the bytes consist of whole frames. A packet does not: its first byte is the length
-/// of a room name, while frames begin with a byte of at least 0x80 or, within a fragmented message,
-/// with 0.
+/// Returns true if the bytes are whole frames. A packet is not: its first byte belongs to the
+/// length of a room name, while frames begin with a byte of at least 0x80 or, within a fragmented
+/// message, with 0.
 fn are_whole_frames(mut bytes: &[u8]) -> bool {
     if bytes.first().is_none_or(|first| first & 0x80 == 0) {
         return false;
@@ -140,15 +140,15 @@ fn dump_line(line: &str) -> Option<DumpLine> {
     })
 }
 
-/// The state of parsing a dump line by line.
+/// The parser state for a dump, which is read line by line.
 #[derive(Default)]
 struct Dump {
     is_indented: bool,
     block: Vec<u8>,
-    /// True if the dump shows network packets instead of the content of a stream.
+    /// True if the dump shows network packets instead of a stream's content.
     has_packets: bool,
-    /// The direction of the side that is not indented. Determined from its first bytes, which show
-    /// whether it is the client.
+    /// The direction of the side that is not indented. Its first bytes show whether it is the
+    /// client.
     first: Option<Direction>,
 }
 
@@ -206,7 +206,7 @@ fn tcp(packet: &[u8]) -> Option<(u16, u16, &[u8])> {
     let (total, head) = match packet.first()? >> 4 {
         4 if *packet.get(9)? == 6 => {
             let total = u16::from_be_bytes([*packet.get(2)?, *packet.get(3)?]);
-            // The length of the header is given in words of four bytes.
+            // The header length is given in four-byte words.
             (usize::from(total), usize::from(packet.first()? & 15) * 4)
         }
         // Extension headers, which are rare with TCP, are not supported.

@@ -1,7 +1,7 @@
 //! The operators' page: rooms, members, slow connections, live figures.
 //!
-//! The files are embedded in the program and contain no data of the server. The page asks for an API
-//! key, and requests all data through the API.
+//! The files are embedded in the program and contain none of the server's data. The page asks for
+//! an API key, and requests all data through the API.
 
 use axum::Router;
 use axum::extract::Request;
@@ -18,7 +18,7 @@ use crate::serve::config::Config;
 use crate::serve::config::rooms::ApiRight;
 use crate::serve::config::values::Problem;
 
-/// The page may load its own files and the API beside it, and must not be framed by other pages.
+/// The page may load its own files and the API next to it, and other pages must not frame it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -28,7 +28,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 macro_rules! files {
     ($($name:literal as $path:literal: $kind:expr),* $(,)?) => {
-        /// Path, content type and content of each file.
+        /// Each file's path, content type and content.
         const FILES: &[(&str, &str, &str)] =
             &[$(($path, $kind, include_str!(concat!("../../../../js/admin/", $name)))),*];
     };
@@ -46,7 +46,7 @@ files! {
     "text.js" as "/admin/text.js": SCRIPT,
 }
 
-/// Checks that the API, from which the page gets its data, is enabled.
+/// Checks that the API, which provides the page's data, is enabled.
 pub(crate) fn check(config: &Config) -> Result<(), Problem> {
     let reads = |rights: &[ApiRight]| rights.contains(&ApiRight::Read);
     let has_reader = config.lists.api_keys.iter().any(|key| reads(&key.value.rights));

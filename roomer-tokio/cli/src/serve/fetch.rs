@@ -1,4 +1,4 @@
-//! HTTP requests to other services, with limits for each wait and each size.
+//! HTTP requests to other services, with limits on every wait and size.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::timeout;
 
-/// The timeout of a request, including the whole response.
+/// The timeout for a request, including the whole response.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long an idle connection is kept for further requests. Servers close theirs after a few
-/// seconds, and a request that crosses the close would fail.
+/// seconds, and a request sent at that moment would fail.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// The size of the buffer for the head of a response.
+/// The buffer size for a response's head.
 const MAX_HEAD: usize = 64 << 10;
 
 /// An HTTP client with a connection pool.
 pub(crate) struct Fetcher(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
 
-/// Validates the URL of a service. Its documents are trusted, so they must be protected in transit.
+/// Validates a service's URL. Its documents are trusted, so they must be protected in transit.
 pub(crate) fn check_address(address: &str) -> Result<Uri, String> {
     match parse_address(address)? {
         (uri, true) => Ok(uri),
@@ -32,8 +32,8 @@ pub(crate) fn check_address(address: &str) -> Result<Uri, String> {
     }
 }
 
-/// Parses the URL of a service. The flag is true if requests are protected in transit, by TLS or
-/// because they do not leave this machine.
+/// Parses a service's URL. The flag is true if requests are protected in transit, by TLS or because
+/// they do not leave this machine.
 pub(crate) fn parse_address(address: &str) -> Result<(Uri, bool), String> {
     let wrong = || format!("{address:?} is not an address: write https://HOST/PATH");
     let uri: Uri = address.parse().map_err(|_| wrong())?;
@@ -78,7 +78,8 @@ impl Fetcher {
         timeout(PATIENCE, read).await.map_err(|_| "no response in time".to_owned())?
     }
 
-    /// Sends a request, and returns the response whatever its status. The caller applies a timeout.
+    /// Sends a request, and returns the response, whatever its status. The caller applies a
+    /// timeout.
     pub(crate) async fn send(
         &self,
         request: Request<Full<Bytes>>,
@@ -87,13 +88,13 @@ impl Fetcher {
     }
 }
 
-/// Reads the body of a response, up to `max` bytes.
+/// Reads a response's body, up to `max` bytes.
 pub(crate) async fn read(response: Response<Incoming>, max: usize) -> Result<Bytes, String> {
     let body = Limited::new(response.into_body(), max).collect().await;
     body.map(|body| body.to_bytes()).map_err(|error| error.to_string())
 }
 
-/// Returns the text of an error and its causes, since the error's own text lacks details.
+/// Returns the texts of an error and its causes, since the error's own text lacks details.
 fn describe(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

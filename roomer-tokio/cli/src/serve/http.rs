@@ -1,4 +1,4 @@
-//! Connections of the operators' listener, with a limit for each wait: a client that sends or reads
+//! The operators' listener's connections, with a limit on every wait: a client that sends or reads
 //! slowly occupies one of a limited number of connections for a limited time.
 
 use std::sync::Arc;
@@ -19,17 +19,17 @@ use tokio::time::{sleep, timeout};
 /// The maximum number of open connections. Further ones stay in the listener's backlog.
 const MAX_CONNECTIONS: usize = 256;
 
-/// The timeout for the head of a request.
+/// The timeout for a request's head.
 const HEAD: Duration = Duration::from_secs(5);
 
-/// The timeout of a request, including its body.
+/// The timeout for a request, including its body.
 const REQUEST: Duration = Duration::from_secs(20);
 
-/// How long a connection may be used for consecutive requests. A last response may take longer.
+/// How long a connection may be used for consecutive requests. The last response may take longer.
 const CONNECTION: Duration = Duration::from_secs(300);
 const LAST_RESPONSE: Duration = Duration::from_secs(30);
 
-/// The size of the buffer for the head of a request, the minimum permitted by hyper.
+/// The buffer size for a request's head, the minimum that hyper permits.
 const MAX_HEAD: usize = 16 << 10;
 
 /// The delay after the system failed to accept a connection.
@@ -66,7 +66,7 @@ async fn connection(stream: TcpStream, routes: Router) {
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes));
     let mut connection = std::pin::pin!(connection);
     if timeout(CONNECTION, connection.as_mut()).await.is_err() {
-        // The response in progress is completed, and no further request is read.
+        // Complete the response in progress, but read no further request.
         connection.as_mut().graceful_shutdown();
         let _ = timeout(LAST_RESPONSE, connection).await;
     }

@@ -1,6 +1,6 @@
 //! The log on standard error.
 //!
-//! A separate thread writes it, so that no client waits for a blocked reader of the log, such as a
+//! A separate thread writes it, so no client waits while the log's reader is blocked, such as a
 //! terminal with selected text or a full pipe. Lines that do not fit into the queue are dropped and
 //! counted.
 
@@ -18,7 +18,7 @@ use crate::serve::config::options::{LogFormat, LogLevel, Options};
 /// The maximum number of queued lines.
 const MAX_LINES: usize = 8_192;
 
-/// The level of the log, which can be changed while the server runs.
+/// The log level, which can be changed while the server runs.
 pub(crate) struct Level(Handle<Targets, Registry>);
 
 /// The counter of dropped lines.
@@ -37,7 +37,7 @@ impl Dropped {
     }
 }
 
-/// A started log.
+/// A log that has been started.
 pub(crate) struct Log {
     pub(crate) level: Level,
     pub(crate) dropped: Dropped,
@@ -52,8 +52,8 @@ impl Level {
     }
 }
 
-/// Starts the log. The subscriber escapes names chosen by clients: by the rules of JSON in the JSON
-/// format, and otherwise by those of Rust.
+/// Starts the log. The subscriber escapes names chosen by clients: by JSON's rules in the JSON
+/// format, and by Rust's otherwise.
 pub(crate) fn start(options: &Options) -> Log {
     let (levels, handle) = reload::Layer::new(targets(options));
     let writer = NonBlockingBuilder::default().buffered_lines_limit(MAX_LINES).lossy(true);
@@ -77,6 +77,6 @@ fn targets(options: &Options) -> Targets {
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
     };
-    // Below the level of warnings, other crates log only details for their authors.
+    // Below the warning level, other crates log only details for their authors.
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("roomer", level)
 }

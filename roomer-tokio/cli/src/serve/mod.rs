@@ -9,11 +9,11 @@
 //! | `api` | the HTTP API on that listener |
 //! | `http` | connections of that listener, and their limits |
 //! | `login` | logins with JSON Web Tokens |
-//! | `reload` | the configuration, with its certificates and keys, reloaded on SIGHUP |
-//! | `rights` | the rights of clients in rooms |
+//! | `reload` | reloads the configuration, with its certificates and keys, on SIGHUP |
+//! | `rights` | the clients' rights in rooms |
 //! | `webhooks` | decisions by other services, and events sent to them |
 //! | `fetch` | requests to other services |
-//! | `systemd` | sockets and notifications of a supervisor |
+//! | `systemd` | a supervisor's sockets, and notifications to it |
 //! | `tls` | certificates from files |
 //! | `log` | the log, as text or as lines of JSON |
 
@@ -77,7 +77,7 @@ pub(crate) fn run(args: &Serve, output: &Output) -> Result<(), Failure> {
             runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?
         }
     };
-    // The log is flushed before this returns, including after an error.
+    // Flush the log before this returns, including after an error.
     let ran = runtime.block_on(plan.run(config, sockets, source, log.dropped));
     drop(log.end);
     ran.map_err(|problem| failure(vec![problem]))
@@ -179,7 +179,7 @@ impl Plan {
             Some(tls) => serve_until(tls_listener(listener, tls.config()), self.server, stop).await,
             None => serve_until(listener, self.server, stop).await,
         };
-        // Do this after the server has ended, since the end of each connection is an event too.
+        // Do this after the server has ended, since each connection's end is an event too.
         if let Some(events) = events {
             events.finish().await;
         }

@@ -1,4 +1,4 @@
-//! Routes of the operators' listener for metrics and health.
+//! The operators' listener's routes for metrics and health.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::serve::webhooks::Webhooks;
 /// The content type of the Prometheus text format.
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The parts served in addition to the server's state.
+/// Parts that are served in addition to the server's state.
 pub(crate) struct Parts {
     pub(crate) api: Option<Arc<Api>>,
     pub(crate) webhooks: Webhooks,

@@ -1,4 +1,4 @@
-//! Reload of the configuration on SIGHUP, with the certificate and key files that it names.
+//! Reloads the configuration on SIGHUP, with the certificate and key files that it names.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use crate::serve::systemd::{self, State};
 use crate::serve::tls::Certificate;
 use crate::serve::webhooks::Webhooks;
 
-/// The sources of the configuration, the addresses chosen by a supervisor, and the log, which is
-/// started before the server.
+/// The configuration's sources, the addresses chosen by a supervisor, and the log, which is started
+/// before the server.
 pub(crate) struct Source {
     pub(crate) file: Option<PathBuf>,
     pub(crate) flags: Flags,
@@ -81,8 +81,8 @@ impl Reloads {
     pub(crate) async fn run(self) {}
 
     /// Applies all changes that are possible at run time. The whole configuration, including
-    /// certificate and key files, is validated as at a start before any of it applies: if it has an
-    /// error, nothing changes.
+    /// certificate and key files, is first validated as at a start: if it has an error, nothing
+    /// changes.
     #[cfg_attr(not(unix), allow(dead_code, reason = "there is no such signal"))]
     fn reload(&self) {
         let (config, plan) = match self.read() {
@@ -114,7 +114,7 @@ impl Reloads {
         }
     }
 
-    /// Reads the configuration with its files, and builds the plan of a restart.
+    /// Reads the configuration and its files, and builds a plan as for a restart.
     fn read(&self) -> Result<(Config, Plan), Vec<Problem>> {
         let mut config = Config::read(self.source.file.as_deref(), &self.source.flags)?;
         // The supervisor's listeners are kept, whatever the file contains.
@@ -135,7 +135,7 @@ impl Reloads {
         if remembering(&self.started) != remembering(config) {
             waiting.push("[[room]] presence, history, deflate");
         }
-        // Kinds of rules that a server lacked at its start cannot be added while it runs.
+        // Kinds of rules that the server did not have at its start cannot be added while it runs.
         let denies = self.rules.denies(self.has_login, self.webhooks.may_join.is_some());
         waiting.extend(denies.beyond(self.denies));
         // The routes are fixed at the start.

@@ -1,4 +1,4 @@
-//! Rights of clients in rooms, by the rules of the file and by the rights in the token.
+//! Clients' rights in rooms, according to the file's rules and the rights in the token.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
@@ -63,8 +63,7 @@ impl Setting for Pattern {
     }
 }
 
-/// The rights granted by a token, by room. A client whose token grants none is restricted only by the
-/// rules.
+/// A token's rights by room. A client whose token grants none is restricted only by the rules.
 #[derive(Clone, Debug)]
 pub(crate) struct Grants(Arc<[(Pattern, Vec<Right>)]>);
 
@@ -73,7 +72,8 @@ impl Grants {
     /// rights.
     pub(crate) fn read(claim: &Value) -> Option<Grants> {
         const ALL: [Right; 4] = [Right::Join, Right::Publish, Right::Whisper, Right::History];
-        // An invalid entry fails the login, since it is unknown what it was meant to restrict.
+        // An invalid entry fails the login, since there is no telling what it was meant to
+        // restrict.
         let grants: Option<Vec<_>> = match claim {
             Value::Array(patterns) => {
                 let grant = |pattern: &Value| Some((Pattern::new(pattern.as_str()?), ALL.into()));
@@ -103,11 +103,11 @@ impl Grants {
     }
 }
 
-/// The rules of the file, in order. They may be replaced while the server runs.
+/// The file's rules, in order. They may be replaced while the server runs.
 #[derive(Clone)]
 pub(crate) struct Rules {
     rules: Arc<RwLock<Vec<Rule>>>,
-    /// True if there was a rate at the start; messages are counted only then.
+    /// True if there was a rate at startup; messages are counted only then.
     has_rates: bool,
 }
 
@@ -119,11 +119,11 @@ struct Rule {
     history: Option<Who>,
     /// The maximum rate of one client's messages to rooms that match the pattern.
     rate: Option<Rate>,
-    /// The maximum rate of one client's joins of these rooms.
+    /// The maximum rate at which one client joins these rooms.
     join_rate: Option<Rate>,
 }
 
-/// The actions that rules may deny. The fields are named like the keys of the file.
+/// The actions that rules may deny. The fields have the names of the file's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Denies {
     join: bool,
@@ -135,7 +135,7 @@ pub(crate) struct Denies {
 }
 
 impl Denies {
-    /// Returns the keys of the actions that these rules may deny and those of `start` never do.
+    /// Returns the keys of the actions that these rules may deny, but those of `start` never do.
     pub(crate) fn beyond(self, start: Denies) -> impl Iterator<Item = &'static str> {
         let keys = [
             ("[[room]] join", self.join && !start.join),
@@ -156,7 +156,7 @@ impl Rules {
         Rules { rules: Arc::new(RwLock::new(rules)), has_rates }
     }
 
-    /// Replaces all rules. The state of a client's rates is kept for the rule at the same position.
+    /// Replaces all rules. The state of a client's rates stays with the rule's position.
     pub(crate) fn replace<'a>(&self, rooms: impl Iterator<Item = &'a Room>) {
         *self.rules.write().unwrap_or_else(PoisonError::into_inner) =
             rooms.map(Rule::new).collect();
@@ -166,8 +166,8 @@ impl Rules {
         self.rules.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns the actions that the rules may deny. With `has_login`, logins may restrict clients as
-    /// well; with `has_webhook`, so may the webhook for joins.
+    /// Returns the actions that the rules may deny. With `has_login`, logins may also restrict
+    /// clients; with `has_webhook`, so may the webhook for joins.
     pub(crate) fn denies(&self, has_login: bool, has_webhook: bool) -> Denies {
         let rules = self.read();
         let denies = |of: fn(&Rule) -> Option<Who>| {
@@ -184,8 +184,8 @@ impl Rules {
     }
 
     /// Adds the rules to a server. A rule that can never deny is omitted, since the server calls
-    /// each rule for every message. With `has_login`, logins may restrict clients as well. The
-    /// webhooks allow or deny joins that all other rules permit, and receive events of messages.
+    /// each rule for every message. With `has_login`, logins may also restrict clients. The
+    /// webhooks allow or deny joins that all other rules permit, and receive message events.
     pub(crate) fn add(
         &self,
         mut builder: Builder,
@@ -198,7 +198,7 @@ impl Rules {
         if let Some(webhook) = webhook {
             let rules = self.clone();
             builder = builder.may_join_async(async move |conn, room| {
-                // The rules are checked first, since they cost no request.
+                // Check the rules first, since they need no request.
                 rules.permit_join(&conn, &room) && webhook.permits(&conn, &room).await
             });
         } else if denies.join || denies.join_rate {
@@ -213,7 +213,7 @@ impl Rules {
         if denies.publish || denies.rate || told.is_some() {
             let rules = self.clone();
             builder = builder.may_publish(move |conn, message| {
-                // Check in this order, so that a message that is denied in any case is not counted.
+                // Check in this order, so that a message that is denied anyway is not counted.
                 let is_permitted = rules.permit(conn, message.room, Right::Publish)
                     && rules.is_in_time(conn, message.room, Counted::Messages);
                 if is_permitted && let Some(events) = &told {
@@ -246,7 +246,7 @@ impl Rules {
             Who::Token => is_granted == Some(true),
             Who::None => false,
         };
-        // A token that names rooms restricts its client, even where the rules permit all.
+        // A token that names rooms restricts its client even where the rules permit everything.
         is_allowed && is_granted != Some(false)
     }
 
@@ -325,7 +325,8 @@ impl Buckets {
         Buckets(Arc::new(Mutex::new(vec![Times::default(); rules])))
     }
 
-    /// Applies the generic cell rate algorithm: each message advances the time by its share of a second.
+    /// Applies the generic cell rate algorithm: each message advances the time by its share of a
+    /// second.
     fn take(&self, rule: usize, counted: Counted, rate: Rate, now: Instant) -> bool {
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() <= rule {
@@ -337,9 +338,9 @@ impl Buckets {
             Counted::Messages => &mut times.messages,
             Counted::Joins => &mut times.joins,
         };
-        // The divisor is not zero, since rates are parsed from positive numbers only.
+        // The divisor is never zero, since only positive rates can be parsed.
         let share = Duration::from_secs(1) / rate.per_second;
-        // Start at `now` at the earliest, so that a pause accumulates no more than the burst.
+        // Start no earlier than `now`, so that a pause accumulates no more than the burst.
         let next = bucket.unwrap_or(now).max(now) + share;
         let is_in_time = next - now <= share * rate.burst;
         // A rejected message does not delay the next one.

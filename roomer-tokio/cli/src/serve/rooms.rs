@@ -1,4 +1,4 @@
-//! Builds the server from the configuration, with the rules for its rooms.
+//! Builds the server and its rooms' rules from the configuration.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ pub(crate) fn server(
     if options.client_info {
         builder = builder.may_set_info(|_, _| true);
     }
-    // Add it before the default for `root`, since the first matching pattern applies.
+    // Add them before the default for `root`, since the first matching pattern applies.
     for room in &config.lists.rooms {
         check(&room.value).map_err(|text| Problem {
             place: room.place.clone(),
@@ -52,8 +52,7 @@ pub(crate) fn server(
     }
     builder = match options.compat {
         true => builder.compat(),
-        // Every client is in `root`, whose members are strangers to each other and need no list of
-        // members.
+        // Every client is in `root`. Its members do not know each other, and need no member list.
         false => builder.presence("root", Presence::Off),
     };
     let has_login = login.is_some() || webhooks.authorize.is_some();
@@ -85,12 +84,12 @@ pub(crate) fn server(
     builder.build().map_err(|error| problem(config, &error))
 }
 
-/// Reports a server that accepts all clients and is reachable from other machines, which is usually a
+/// Reports a server that accepts all clients and that other machines can reach, which is usually a
 /// mistake.
 fn admit_anonymous(config: &Config) -> Result<(), Problem> {
     let options = &config.options;
     match options.anonymous {
-        // With tokens, the option applies to clients without one.
+        // With tokens, the option is about clients without one.
         _ if login::is_configured(options) => Ok(()),
         Some(true) if options.webhooks_authorize.is_some() => Err(config.problem(
             "anonymous",
@@ -179,7 +178,7 @@ fn check(room: &Room) -> Result<(), &'static str> {
     }
 }
 
-/// Passes on the rules that the hub itself applies by pattern.
+/// Passes on the rules that the hub applies by pattern.
 fn remember(mut builder: Builder, room: &Room) -> Builder {
     if let Some(presence) = room.presence {
         let presence = match presence {
@@ -231,7 +230,7 @@ fn problem(config: &Config, error: &BuildError) -> Problem {
         BuildError::Zero { option } => key_of(option),
         _ => "",
     };
-    // The builder's error texts name its methods instead of the keys of a file.
+    // The builder's error texts name its methods, not the file's keys.
     let text = match error {
         BuildError::PingInterval { interval, timeout } => {
             format!("must be shorter than timeouts.silence: {interval:?} is not below {timeout:?}")

@@ -1,5 +1,5 @@
-//! Sockets from systemd or a similar supervisor, and notifications to it. Without a supervisor this
-//! module has no effect.
+//! Sockets from systemd or a similar supervisor, and notifications to it. Without a supervisor,
+//! this module does nothing.
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -43,7 +43,7 @@ impl Sockets {
 }
 
 impl Addresses {
-    /// Replaces the configured addresses, so that checks that depend on them apply to the real ones.
+    /// Replaces the configured addresses, so that checks apply to the real ones.
     pub(crate) fn replace(self, config: &mut Config) {
         if let Some(address) = self.clients {
             config.options.listen = address;
@@ -82,7 +82,7 @@ pub(crate) fn notify(state: State) {
     let notified = match state {
         State::Ready => sd_notify::notify(&[NotifyState::Ready]),
         State::Stopping => sd_notify::notify(&[NotifyState::Stopping]),
-        // Include the time, by which systemd identifies the end of this reload.
+        // Include the time, by which systemd recognizes the end of this reload.
         State::Reloading => NotifyState::monotonic_usec_now()
             .and_then(|now| sd_notify::notify(&[NotifyState::Reloading, now])),
     };
@@ -105,7 +105,7 @@ pub(crate) async fn watchdog(server: Server) {
     loop {
         interval.tick().await;
         if server.is_live() {
-            // The result is ignored: an error was already reported by `notify` at the start.
+            // Ignore the result: `notify` has already reported an error at startup.
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         }
     }

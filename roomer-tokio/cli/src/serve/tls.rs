@@ -12,7 +12,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use crate::serve::config::Config;
 use crate::serve::config::values::Problem;
 
-/// The certificate of new connections, which can be replaced.
+/// The certificate for new connections, which can be replaced.
 #[derive(Debug)]
 pub(crate) struct Certificate(RwLock<Arc<CertifiedKey>>);
 

@@ -1,4 +1,4 @@
-//! A service called by webhooks, whose answers are determined by the test.
+//! A service for webhooks to call, whose answers the test determines.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -28,7 +28,7 @@ impl Asked {
         lines.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    /// Verifies the signature as the documentation describes.
+    /// Verifies the signature in the way that the documentation describes.
     pub fn is_signed_with(&self, secret: &[u8]) -> bool {
         let time = self.header("roomer-timestamp").unwrap();
         let signature = self.header("roomer-signature").unwrap().strip_prefix("v1=").unwrap();
@@ -81,7 +81,7 @@ impl Hook {
                     let Some(stream) = wrap(stream.unwrap()) else { return };
                     let mut stream = BufReader::new(stream);
                     let Some(asked) = receive(&mut stream) else { return };
-                    // Fails if the test has ended.
+                    // This fails if the test has ended.
                     let _ = sender.send(asked.clone());
                     let decide = deciding.lock().unwrap().clone();
                     answer(&mut stream, decide(&asked));

@@ -85,11 +85,11 @@ pub fn certificate() -> (TempFile, TempFile) {
 pub struct Serving {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
-    /// The URL of the WebSocket.
+    /// The WebSocket URL.
     pub url: String,
-    /// Host and port of the operators' listener.
+    /// The operators' listener's host and port.
     pub operator: String,
-    /// The memory budget as logged.
+    /// The memory budget from the log.
     pub memory_budget: String,
 }
 
@@ -157,7 +157,8 @@ impl Serving {
         }
         head += "\r\n";
         stream.write_all(head.as_bytes()).unwrap();
-        // Ignored, since a server that rejects the head may close before the body is sent.
+        // Ignore the result, since a server that rejects the head may close before the body is
+        // sent.
         let _ = stream.write_all(body);
         Answer::read(&mut stream)
     }
@@ -232,8 +233,7 @@ impl Drop for Tail {
     }
 }
 
-/// Requests an upgrade, and returns the status and the body of the response; the body is empty with
-/// 101.
+/// Requests an upgrade. Returns the response's status and body; the body is empty with 101.
 pub fn handshake(serving: &Serving, query: &str, header: &str) -> (u16, String) {
     let host = serving.url.trim_start_matches("ws://").trim_end_matches("/ws");
     let mut stream = TcpStream::connect(host).unwrap();

@@ -14,7 +14,7 @@ const COMPRESSED: u8 = 0xc2;
 
 pub struct Socket {
     stream: TcpStream,
-    /// The head of the response, in lower case.
+    /// The response's head, in lower case.
     pub head: String,
 }
 

@@ -123,7 +123,7 @@ fn failed(error: &permissions::Error) -> StatusCode {
     StatusCode::INTERNAL_SERVER_ERROR
 }
 
-/// The address of the remote end of a connection.
+/// The address of a connection's remote end.
 #[derive(Clone, Copy)]
 struct Peer(SocketAddr);
 

@@ -15,20 +15,20 @@ use serde::{Deserialize, Serialize};
 use roomer_example_support::hs256;
 use roomer_example_support::program::Outcome;
 
-/// The logged-in user, for the routes of axum and for the rules and handlers of the rooms.
+/// The logged-in user, for axum's routes and for the rooms' rules and handlers.
 #[derive(Clone)]
 pub struct Account {
     pub name: String,
     pub is_admin: bool,
 }
 
-/// The claims of a token.
+/// A token's claims.
 #[derive(Serialize, Deserialize)]
 struct Token {
     /// The user's name.
     sub: String,
     admin: bool,
-    /// The expiry of the login, as a Unix time.
+    /// When the login expires, as a Unix time.
     exp: u64,
 }
 
@@ -42,7 +42,8 @@ impl Logins {
     pub fn new(secret: &[u8]) -> Self {
         hs256::install();
         let mut rules = Validation::new(Algorithm::HS256);
-        // No leeway, since the room server closes a connection exactly at the expiry.
+        // Allow no leeway, since the room server closes a connection exactly at the
+        // expiry.
         rules.leeway = 0;
         Logins { key: DecodingKey::from_secret(secret), rules }
     }

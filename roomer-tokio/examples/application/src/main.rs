@@ -1,5 +1,5 @@
-//! Example of a complete application: rooms on axum with JSON Web Tokens, permissions in SQLite, routes
-//! for administrators, Prometheus metrics, a log, TLS and graceful shutdown.
+//! A complete example application: rooms on axum with JSON Web Tokens, permissions in SQLite,
+//! routes for administrators, Prometheus metrics, a log, TLS and graceful shutdown.
 //!
 //! `JWT_SECRET=secret cargo run -p roomer-application -- cert.pem key.pem` prints a token for an
 //! administrator, `root`. Then, with `-k` if the certificate is self-signed:

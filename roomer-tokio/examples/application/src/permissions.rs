@@ -1,4 +1,4 @@
-//! Permissions of users to enter rooms, stored in SQLite.
+//! Permissions for users to enter rooms, stored in SQLite.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -58,7 +58,7 @@ impl Permissions {
         let asked = spawn_blocking(move || {
             question(&database.lock().unwrap_or_else(PoisonError::into_inner), names)
         });
-        // Fails if the runtime shuts down, or if the query has panicked.
+        // This fails if the runtime shuts down or the query panicked.
         asked.await.unwrap_or(Err(Error::InvalidQuery))
     }
 }

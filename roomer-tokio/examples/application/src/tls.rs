@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// The timeout of a TLS handshake.
+/// The timeout for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 /// The maximum number of connections waiting for axum.

@@ -1,4 +1,4 @@
-//! Tests of the example application over TLS, with a database in a file.
+//! Tests the example application over TLS, with a database in a file.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::io::{Read, Write};
@@ -67,7 +67,7 @@ impl Application {
         StreamOwned::new(ClientConnection::new(self.trust.clone(), name).unwrap(), stream)
     }
 
-    /// Sends an HTTP request. Returns the status and the body of the response.
+    /// Sends an HTTP request. Returns the response's status and body.
     fn ask(&self, method: &str, target: &str, token: Option<&str>) -> (u16, String) {
         let login = token.map(|token| format!("Authorization: Bearer {token}\r\n"));
         let request = format!(
@@ -151,7 +151,7 @@ impl Client {
         }
     }
 
-    /// Returns the code of the server's close frame.
+    /// Returns the code from the server's close frame.
     fn closed(&mut self) -> u16 {
         loop {
             match self.0.read() {
@@ -171,7 +171,7 @@ fn token(name: &str, is_admin: bool) -> String {
     roomer_application::issue(SECRET, name, is_admin, HOUR).unwrap()
 }
 
-/// Returns a path in the test folder at which no database exists.
+/// Returns a path in the test folder where no database exists.
 fn database(name: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_file(&path);
@@ -199,7 +199,8 @@ fn only_clients_that_are_logged_in_may_connect() {
 #[test]
 fn a_connection_ends_with_its_login() {
     let application = Application::start(&database("expiry.sqlite"));
-    // A busy machine may need a while for the handshake, which must be complete by then.
+    // A busy machine may need a while for the handshake, which must complete before the
+    // login expires.
     let short = roomer_application::issue(SECRET, "ann", false, Duration::from_secs(5)).unwrap();
     assert_eq!(application.connect(&short).unwrap().closed(), 1008);
     application.stop([]);

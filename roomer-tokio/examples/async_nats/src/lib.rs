@@ -1,4 +1,4 @@
-//! A carrier over the official NATS client, as an example of a [`Carrier`] over any broker client:
+//! A carrier that uses the official NATS client, as an example for other broker clients:
 //!
 //! ```no_run
 //! use roomer_async_nats::NatsCarrier;
@@ -38,15 +38,15 @@ const MAX_EVENTS: usize = 1024;
 const MIN_DELAY: Duration = Duration::from_millis(100);
 const MAX_DELAY: Duration = Duration::from_secs(1);
 
-/// The prefix of a message that the node publishes to itself; no frame begins with it. When the message
-/// arrives, the broker has processed the subscriptions before it.
+/// The prefix of a message that the node publishes to itself; no frame begins with it. When the
+/// message arrives, the broker has processed all earlier subscriptions.
 const PROBE: &[u8] = b"probe ";
 
-/// A link to a NATS server over the official client.
+/// A link to a NATS server that uses the official client.
 pub struct NatsCarrier {
     subjects: Subjects,
     link: Arc<Link>,
-    /// The queue of frames for the client; `None` after the close has begun.
+    /// The queue of frames for the client; `None` once closing has begun.
     frames: Option<UnboundedSender<(String, Bytes)>>,
     events: Receiver<CarrierEvent>,
 }
@@ -94,7 +94,7 @@ impl Carrier for NatsCarrier {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<CarrierEvent> {
         match self.events.poll_recv(cx) {
             Poll::Ready(Some(event)) => Poll::Ready(event),
-            // The task has ended, because of an invalid address or a close.
+            // The task has ended, because the address was invalid or the link was closed.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
@@ -153,7 +153,7 @@ impl Task {
                 let _ = tell.send(event);
                 std::future::ready(())
             });
-        // After a reconnect, the client restores its subscriptions itself.
+        // The client itself restores its subscriptions after a reconnect.
         let subscribed = async {
             let client = options.connect(&address).await?;
             let (own, all) = (&self.own, &self.all);
@@ -226,7 +226,7 @@ impl Task {
     }
 
     async fn event(&self, event: CarrierEvent) {
-        // This fails only if the carrier was dropped, after which the queue of frames ends too.
+        // This fails only if the carrier was dropped, after which the frame queue ends too.
         let _ = self.events.send(event).await;
     }
 

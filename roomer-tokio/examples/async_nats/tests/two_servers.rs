@@ -1,4 +1,4 @@
-//! Test of two servers that use the official client and a real NATS server.
+//! Tests two servers that use the official client and a real NATS server.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::net::SocketAddr;
@@ -66,7 +66,7 @@ fn two_servers_share_their_rooms_over_the_official_client() {
     let mut b = Client::connect(nodes[1].addr);
     a.expect_new_member("root", &b.id);
     talk(&mut a, &mut b, 5);
-    // Sent in parts, since it exceeds the length of a frame.
+    // The message is sent in parts, since it exceeds the maximum frame length.
     talk(&mut b, &mut a, 900_000);
     for _ in 0..100 {
         talk(&mut a, &mut b, 100);

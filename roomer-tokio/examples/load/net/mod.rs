@@ -23,7 +23,7 @@ use session::{Session, Sessions};
 /// The size of the shared read buffer. Connections keep only incomplete frames.
 const BUFFER: usize = 256 * 1024;
 
-/// The maximum capacity that a connection keeps of an empty buffer.
+/// The maximum capacity that a connection keeps in an empty buffer.
 const KEEP: usize = 64 * 1024;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub struct Net {
     pub sessions: Sessions,
     /// True to only count messages on open connections instead of parsing them.
     pub skim: bool,
-    /// The number of connections closed by the server, by close code or by the reason for its absence.
+    /// The number of connections closed by the server, by close code or by what happened instead.
     pub closings: BTreeMap<String, u64>,
     pub reads: u64,
     pub messages: u64,
@@ -132,7 +132,7 @@ impl Net {
         self.closings.values().sum()
     }
 
-    /// Reports the number of connections closed by the server, each of which is a fault.
+    /// Reports how many connections the server closed; each is a fault.
     pub fn tell_closed(&self, report: &mut Report, faults: &mut Faults) {
         report.put("disconnected", self.closed());
         faults.add_many(self.closed(), || format!("connections were closed: {}", self.ways()));
@@ -242,7 +242,7 @@ impl Net {
         self.start_more()
     }
 
-    /// Returns the server that a connection belongs to.
+    /// Returns a connection's server.
     fn target(&self, conn: usize) -> &Target {
         &self.targets[conn % self.targets.len()]
     }
@@ -297,7 +297,8 @@ impl Net {
             match socket.write(pending) {
                 Ok(written) => drop(pending.drain(..written)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // If more bytes are pending than fit into the buffer, the next read returns the error.
+                // If more bytes are pending than the buffer can hold, the next read returns the
+                // error.
                 Err(_) => break,
             }
         }
@@ -310,8 +311,8 @@ impl Net {
         self.read(conn, true, l)
     }
 
-    /// Closes a connection. Sends a close frame if it has a session, which the server would keep
-    /// otherwise.
+    /// Closes a connection. Sends a close frame if it has a session: otherwise the server would
+    /// keep the session.
     pub fn leave(&mut self, conn: usize) -> io::Result<()> {
         if self.conns[conn].session.is_some() {
             wire::control(wire::CLOSE, &1000u16.to_be_bytes(), &mut self.pending[conn]);

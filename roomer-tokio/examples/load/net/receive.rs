@@ -1,4 +1,4 @@
-//! The inbound path: received frames, and the packets in them.
+//! The inbound path: received frames and their packets.
 
 use std::io::{self, Read as _};
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use crate::opening;
 use crate::wire::{self, Head};
 
 impl Net {
-    /// Reads until the socket is empty. A short read also indicates that, unless the end of the stream
-    /// may follow.
+    /// Reads until the socket is empty, which a short read also indicates, unless the end of the
+    /// stream may follow.
     pub(super) fn read(
         &mut self,
         conn: usize,
@@ -55,7 +55,7 @@ impl Net {
         result
     }
 
-    /// Processes the whole frames at the start of `data`. Returns the number of their bytes.
+    /// Processes the whole frames at the start of `data`. Returns how many bytes they occupy.
     fn take(&mut self, conn: usize, data: &[u8], l: &mut impl Listener) -> io::Result<usize> {
         let mut at = 0;
         if self.conns[conn].phase == Phase::Upgrading {
@@ -123,7 +123,7 @@ impl Net {
                 self.greeted(conn, &packet, listener)?
             }
             Phase::Open if is_own => {
-                // The server's acknowledgements indicate which packets need not be retransmitted.
+                // The server's acknowledgements say which packets need not be retransmitted.
                 if packet.dst == ACK_NOW {
                     self.acknowledge(conn);
                 }

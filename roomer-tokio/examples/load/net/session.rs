@@ -13,24 +13,24 @@ use crate::listener::{Listener, Out};
 use crate::opening;
 use crate::options::Target;
 
-/// The session on a connection that uses the extended protocol.
+/// The session of a connection that uses the extended protocol.
 #[derive(Debug, Default)]
 pub(super) struct Session {
     /// The token for the next resume; empty before the first `hello`.
     token: String,
-    /// The number of the session's received packets, and when to acknowledge them.
+    /// The number of packets received in the session, and when to acknowledge them.
     received: AckSchedule,
-    /// True while the next `hello` has to resume the session.
+    /// True while the next `hello` must resume the session.
     is_returning: bool,
 }
 
 /// Timers and statistics of all sessions.
 #[derive(Debug, Default)]
 pub struct Sessions {
-    /// The connections that have to send an acknowledgement, with the deadline. The list is sorted,
+    /// The connections that must send an acknowledgement, with their deadlines. The list is sorted,
     /// since all delays are equal. An entry whose packets were already acknowledged has no effect.
     pub(super) due: VecDeque<(Duration, usize)>,
-    /// The connections that still have to resume.
+    /// The connections that have yet to resume.
     pub(super) returning: std::ops::Range<usize>,
     /// The number of sessions resumed on a new socket.
     pub resumed: u64,
@@ -40,10 +40,10 @@ pub struct Sessions {
     pub acks: u64,
 }
 
-/// The content of the server's `hello`.
+/// The contents of the server's `hello`.
 pub(super) struct Hello {
     pub(super) resumed: bool,
-    /// The number of the client's packets that the server has handled.
+    /// How many of the client's packets the server has handled.
     pub(super) received: u64,
     session: String,
 }
@@ -61,7 +61,7 @@ impl Hello {
 }
 
 impl Session {
-    /// Appends the query parameters of the session to a path.
+    /// Appends the session's query parameters to a path.
     pub(super) fn add_to(&self, path: &mut String) {
         path.push(if path.contains('?') { '&' } else { '?' });
         path.push_str("roomer=2");
@@ -102,7 +102,7 @@ impl Net {
         }
     }
 
-    /// Counts a packet of a session, and schedules or sends its acknowledgement.
+    /// Counts a session's packet, and schedules or sends its acknowledgement.
     pub(super) fn count(&mut self, conn: usize, bytes: usize, now: Duration) {
         let Some(session) = &mut self.conns[conn].session else { return };
         let had_none = session.received.due_at().is_none();

@@ -1,5 +1,5 @@
-//! Tests of the generator with few connections and a server in this process: each scenario with the
-//! extended protocol ends without a violation, and detects the violations that it should.
+//! Tests the generator with few connections and a server in this process: each scenario with the
+//! extended protocol ends without a violation, and violations are detected.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::process::{Command, Output};

@@ -17,7 +17,7 @@ pub(super) struct Error {
 impl Error {
     /// Creates an error. `status` must be a valid HTTP status.
     pub(super) fn new(status: u16, code: &'static str, text: impl Into<String>) -> Error {
-        // The fallback is unreachable, since callers pass valid ones.
+        // The fallback is unreachable, since callers pass valid statuses.
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Error { status, code, text: text.into() }
     }

@@ -1,5 +1,5 @@
-//! Idempotency of repeated requests: a sender that does not know whether its request arrived may repeat
-//! it, and receives the answer to the first one.
+//! Idempotent requests: a sender that does not know whether its request arrived may repeat it, and
+//! receives the answer to the first one.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -22,22 +22,22 @@ const MAX_ANSWERS: usize = 10_000;
 /// The maximum length of an `Idempotency-Key`.
 const MAX_KEY: usize = 128;
 
-/// The recent answers, by the name of the API key and the request's `Idempotency-Key`.
+/// Recent answers, by API key name and `Idempotency-Key`.
 #[derive(Default)]
 pub(super) struct Answers(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
     answers: HashMap<Id, (Vec<u8>, Value)>,
-    /// Expiry times and keys of the answers, oldest first.
+    /// The answers' expiry times and keys, oldest first.
     order: VecDeque<(Instant, Id)>,
 }
 
 type Id = (String, String);
 
 impl Answers {
-    /// Runs a request, or returns the answer of its first run. `parts` are all parts of the request. A
-    /// request that failed is run again.
+    /// Runs a request, or returns the answer from its first run. `parts` are all the request's
+    /// parts. A request that failed is run again.
     pub(super) fn once(
         &self,
         owner: &str,
@@ -54,7 +54,7 @@ impl Answers {
         })?;
         let id = (owner.to_owned(), key.to_owned());
         let print = fingerprint(parts);
-        // The lock is held until the answer is known, so that concurrent repetitions do not run the
+        // Hold the lock until the answer is known, so that concurrent repetitions do not run the
         // request twice.
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

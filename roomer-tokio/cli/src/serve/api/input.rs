@@ -28,7 +28,7 @@ impl Body {
         })?;
         let payload = match (body.text.take(), body.json.take(), body.base64.take()) {
             (Some(text), None, None) => text.into_bytes(),
-            // The payload is the JSON text as it was received.
+            // Use the JSON text exactly as received.
             (None, Some(json), None) => json.get().as_bytes().to_vec(),
             (None, None, Some(text)) => BASE64.decode(text.as_bytes()).map_err(|error| {
                 Error::invalid(format!("base64 is not Base64 with padding: {error}"))
@@ -60,7 +60,7 @@ impl Api {
                 event.len()
             )));
         }
-        // Rejected because clients would treat it as a protocol event.
+        // Reject it, because clients would treat it as a protocol event.
         match is_built_in(event) || event.starts_with("roomer:") {
             true => {
                 Err(Error::invalid(format!("the event {event:?} is reserved for the protocol")))

@@ -13,11 +13,11 @@ use crate::serve::config::rooms::{ApiKey, ApiRight};
 use crate::serve::config::values::Problem;
 use crate::serve::rights::Pattern;
 
-/// The minimum number of characters of a key in a file.
+/// The minimum length of a key in a file, in characters.
 const MIN_KEY: usize = 20;
 
-/// All keys. They are compared by their MACs under a secret of this process, so that the timing of a
-/// comparison reveals nothing about a key.
+/// All keys. They are compared by their MACs under a per-process secret, so that comparison times
+/// reveal nothing about a key.
 pub(super) struct Keys {
     secret: hmac::Key,
     keys: Vec<(hmac::Tag, Arc<Key>)>,
@@ -114,7 +114,7 @@ fn hash(key: &ApiKey) -> Result<Vec<u8>, String> {
 }
 
 impl Key {
-    /// Returns an error unless the key has a right, for whichever rooms.
+    /// Returns an error unless the key has a right, in any rooms.
     pub(super) fn require(&self, right: ApiRight) -> Result<(), Error> {
         match self.rights.contains(&right) {
             true => Ok(()),

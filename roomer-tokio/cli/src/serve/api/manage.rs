@@ -47,7 +47,7 @@ async fn kick(State(api): Shared, Extension(key): Extension<Arc<Key>>, names: Na
     }
 }
 
-/// Removes all connections of a user from a room.
+/// Removes all of a user's connections from a room.
 async fn kick_user(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,
@@ -97,7 +97,7 @@ async fn disconnect(
     }
 }
 
-/// Closes all connections of a user.
+/// Closes all of a user's connections.
 async fn disconnect_user(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,

@@ -57,7 +57,7 @@ type Shared = State<Arc<Api>>;
 type Answer = Result<Json<Value>, Error>;
 
 impl Api {
-    /// Creates the API if a key for it is configured.
+    /// Creates the API if any key is configured for it.
     pub(crate) fn new(config: &Config, server: &Server) -> Result<Option<Arc<Api>>, Problem> {
         let keys = Keys::read(config)?;
         Ok((!keys.is_empty()).then(|| {
@@ -72,7 +72,7 @@ impl Api {
         }))
     }
 
-    /// Replaces the keys with those of another configuration, or removes them if it has no API.
+    /// Replaces the keys with those from another configuration, or removes them if it has no API.
     pub(crate) fn adopt(&self, new: Option<&Api>) {
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) =
             new.map_or_else(Arc::default, Api::keys);
@@ -98,7 +98,7 @@ pub(crate) fn routes(api: Arc<Api>) -> Router {
         .method_not_allowed_fallback(async || {
             Error::new(405, "method", "the route has other methods: see /v1/openapi.json")
         })
-        // The last layer runs first, so that without a key not even the body is read.
+        // The last layer runs first, so without a key not even the body is read.
         .layer(DefaultBodyLimit::max(longest))
         .layer(from_fn_with_state(api.clone(), authenticate))
         .with_state(api)
@@ -110,8 +110,8 @@ async fn openapi() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], OPENAPI)
 }
 
-/// Passes on only requests with a key, even for routes that do not exist, so that the set of routes is
-/// not revealed to an attacker without a key.
+/// Passes on only requests with a key. This includes routes that do not exist, which hides the set
+/// of routes from an attacker without a key.
 async fn authenticate(State(api): Shared, mut request: Request, next: Next) -> Response {
     match api.keys().find(request.headers()) {
         Some(key) => {

@@ -20,7 +20,7 @@ use crate::serve::config::rooms::ApiRight;
 const DEFAULT_LIMIT: usize = 1_000;
 const MAX_LIMIT: usize = 10_000;
 
-/// The default number of slow connections.
+/// The default number of slow connections to return.
 const DEFAULT_SLOWEST: usize = 10;
 
 /// The maximum number of messages in one answer.
@@ -37,7 +37,7 @@ pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
     ]
 }
 
-/// Returns the route of one connection, to which `manage` adds another method.
+/// Returns the route for one connection, to which `manage` adds another method.
 pub(super) fn connection_route() -> MethodRouter<Arc<Api>> {
     get(connection)
 }
@@ -54,7 +54,7 @@ struct Part {
     limit: Option<usize>,
 }
 
-/// The order of rooms in the answer.
+/// How the answer's rooms are sorted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Order {
@@ -99,8 +99,8 @@ async fn rooms(
         rooms.sort_by_key(|(_, members)| std::cmp::Reverse(*members));
     }
     let limit = limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT);
-    // This is reported explicitly, since an answer with the maximum number of entries may be the
-    // last one.
+    // Report this explicitly, since an answer with the maximum number of entries may be the last
+    // one.
     let has_more = rooms.len() > limit;
     let list: Vec<Value> = rooms
         .into_iter()
@@ -151,8 +151,8 @@ struct Last {
     last: Option<usize>,
 }
 
-/// Returns the last messages in a room's history. Limited to few, since they are copied under the
-/// server's lock.
+/// Returns the last messages in a room's history. The number is small, since they are copied
+/// under the server's lock.
 async fn history(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,
@@ -191,7 +191,7 @@ fn describe(conn: &Conn) -> Value {
     if let Some(user) = conn.user() {
         value["user"] = user.into();
     }
-    // An info that is nested too deeply for serde_json is omitted.
+    // Omit info that is nested too deeply for serde_json.
     if let Some(Ok(info)) = conn.info().map(|info| serde_json::from_str::<Value>(info.as_str())) {
         value["info"] = info;
     }

@@ -21,7 +21,7 @@ use crate::serve::config::rooms::ApiRight;
 /// The maximum number of rooms in one broadcast.
 const MAX_ROOMS: usize = 100;
 
-/// The room in which messages to connections are sent.
+/// The room used for messages to connections.
 const ROOT: &str = "root";
 
 pub(super) fn routes() -> Vec<(&'static str, MethodRouter<Arc<Api>>)> {
@@ -39,7 +39,7 @@ type Payload = Result<Bytes, BytesRejection>;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Except {
-    /// The id of a member that is excluded.
+    /// The id of a member that does not receive the message.
     except: Option<String>,
 }
 
@@ -120,7 +120,7 @@ async fn to_connection(
     })
 }
 
-/// Sends the request's body to all connections of a user.
+/// Sends the request's body to all of a user's connections.
 async fn to_user(
     State(api): Shared,
     Extension(key): Extension<Arc<Key>>,
@@ -144,7 +144,7 @@ fn to_room<'a>(room: &'a str, event: &'a str, payload: &'a [u8]) -> PacketRef<'a
 }
 
 impl Api {
-    /// Sends a message to a room, and returns the number of members.
+    /// Sends a message to a room. Returns the number of members.
     fn send_to_room(
         &self,
         room: &str,

@@ -1,4 +1,4 @@
-//! Parser of the configuration file: TOML, with the line of each value.
+//! The configuration file's parser: TOML, with each value's line.
 
 use std::io::Read;
 use std::path::Path;
@@ -12,27 +12,27 @@ use crate::serve::config::rooms::{ApiKey, Room};
 use crate::serve::config::setting::Raw;
 use crate::serve::config::values::{Place, Problem, Values, sections, unknown};
 
-/// The tables of a file that are not options.
+/// The tables in a file that are not options.
 #[derive(Default)]
 pub(crate) struct Lists {
     pub(crate) rooms: Vec<Placed<Room>>,
     pub(crate) api_keys: Vec<Placed<ApiKey>>,
 }
 
-/// A table of a list, and the place where it begins.
+/// A table in a list, and where it begins.
 pub(crate) struct Placed<T> {
     pub(crate) value: T,
     pub(crate) place: Place,
 }
 
-/// The state of reading a file.
+/// The state while reading a file.
 struct File<'a> {
     name: String,
     text: &'a str,
     problems: &'a mut Vec<Problem>,
 }
 
-/// The maximum size of a file: reading a device or a wrong file must not exhaust the memory.
+/// The maximum size of a file: reading a device or a wrong file must not exhaust memory.
 const MAX_FILE: u64 = 4 << 20;
 
 /// Reads a file into `values`. Reports all problems.
@@ -71,7 +71,7 @@ fn read_text(path: &Path) -> Result<String, String> {
 
 impl File<'_> {
     fn place(&self, at: usize) -> Place {
-        // The lines are counted again for each value, since such files are short.
+        // Count the lines again for each value, since such files are short.
         let before = self.text.as_bytes().get(..at).unwrap_or_default();
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
         Place::File { name: self.name.clone(), line }
@@ -106,7 +106,7 @@ impl File<'_> {
                 }
                 (None, _) if key == "room" => lists.rooms = self.list(&key, value),
                 (None, _) if key == "api_key" => lists.api_keys = self.list(&key, value),
-                // A section with a value that is not a table.
+                // This is a section with a value that is not a table.
                 (None, _) if sections().any(|section| section == key) => {
                     self.fail(at, &key, format!("is a section: write [{key}] above its keys"));
                 }
@@ -147,7 +147,7 @@ fn raw(value: &DeValue<'_>) -> Result<Raw, String> {
         DeValue::Integer(number) if number.radix() == 10 => Raw::Number(number.as_str().into()),
         // The digits are stored without their prefix, and would be parsed as decimal.
         DeValue::Integer(_) => return Err("write the number in decimal digits".into()),
-        // Kept as written, since the option determines which numbers it accepts.
+        // Keep it as written, since the option determines which numbers it accepts.
         DeValue::Float(number) => Raw::Number(number.as_str().into()),
         DeValue::Boolean(toggle) => Raw::Toggle(*toggle),
         DeValue::Array(items) => {

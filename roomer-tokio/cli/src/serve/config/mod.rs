@@ -8,7 +8,7 @@
 //! | `file` | the TOML file |
 //! | `rooms` | the lists `[[room]]` and `[[api_key]]` |
 //! | `flags` | the command line |
-//! | `needs` | options that have an effect only beside others |
+//! | `needs` | options that take effect only together with others |
 //! | `print` | the whole configuration as a file |
 
 pub(crate) mod file;
@@ -49,7 +49,7 @@ impl Config {
         match options {
             Some(options) if problems.is_empty() => Ok(Config { options, lists, values }),
             _ => {
-                // In the order of the file. The sort is stable, so other problems keep their order.
+                // Use the file's order. The sort is stable, so other problems keep theirs.
                 problems.sort_by_key(|problem| match problem.place {
                     Place::File { line, .. } => line,
                     _ => usize::MAX,

@@ -1,7 +1,7 @@
-//! Options that have an effect only beside others.
+//! Options that take effect only together with others.
 //!
-//! A protection that is configured but cannot work is refused, so that a server is never less protected
-//! than its configuration suggests.
+//! A protection that is configured but cannot work is rejected: otherwise a server would be less
+//! protected than its configuration suggests.
 
 use crate::serve::config::Config;
 use crate::serve::config::options::{Options, TABLE};
@@ -35,7 +35,7 @@ fn is_extended(options: &Options) -> bool {
     options.extended && !options.compat
 }
 
-/// Reports a login whose value is empty, as that of a variable which was never filled in.
+/// Reports a login whose value is empty, for example because a variable was never filled in.
 fn check_empty(config: &Config) -> Result<(), Problem> {
     let is_empty = |key: &&&str| match config.values.raw(key) {
         Some((Raw::Text(text), place)) => text.is_empty() && *place != Place::Default,
@@ -51,7 +51,7 @@ fn check_empty(config: &Config) -> Result<(), Problem> {
     }
 }
 
-/// Returns what an option lacks to have an effect.
+/// Returns what an option lacks in order to take effect.
 fn missing(key: &str, options: &Options) -> Option<&'static str> {
     let hears = options.webhooks_may_join.is_some() || options.webhooks_events.is_some();
     let (has_effect, text) = match key {
@@ -87,7 +87,7 @@ fn missing(key: &str, options: &Options) -> Option<&'static str> {
     (!has_effect).then_some(text)
 }
 
-/// Reports a history that can reach neither clients nor readers of the API.
+/// Reports a history that neither clients nor API users can read.
 fn check_history(config: &Config) -> Result<(), Problem> {
     let has_reader =
         config.lists.api_keys.iter().any(|key| key.value.rights.contains(&ApiRight::Read));

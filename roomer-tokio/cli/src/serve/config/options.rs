@@ -1,4 +1,4 @@
-//! The table of options. Each is a key of the file, an environment variable and a flag.
+//! The table of options. Each is a key in the file, an environment variable and a flag.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,8 +32,8 @@ impl Entry {
         format!("ROOMER_{}", self.key.replace('.', "_").to_uppercase())
     }
 
-    /// Splits the key into the section of the file and the name in it. The section is empty at the top
-    /// level.
+    /// Splits the key into the file's section and the name within it. The section is empty at the
+    /// top level.
     pub(crate) fn split(&self) -> (&'static str, &'static str) {
         self.key.split_once('.').unwrap_or(("", self.key))
     }
@@ -45,12 +45,12 @@ choice! {
 }
 
 choice! {
-    /// The lowest level of events that are logged.
+    /// The lowest level of logged events.
     LogLevel { Error = "error", Warn = "warn", Info = "info", Debug = "debug" }
 }
 
 choice! {
-    /// A kind of event that is sent to the events webhook.
+    /// A kind of event sent to the events webhook.
     EventKind {
         Connected = "connected",
         Joined = "joined",
@@ -80,7 +80,8 @@ macro_rules! options {
         impl Options {
             /// Parses all values, and reports each invalid one.
             pub(crate) fn read(values: &Values, problems: &mut Vec<Problem>) -> Option<Options> {
-                // All are parsed before a missing one returns `None`, so that each error is reported.
+                // Parse all values before a missing one returns `None`, so that each error is
+                // reported.
                 $(let $field = values.get::<$type>($key, problems);)*
                 Some(Options { $($field: $field?),* })
             }

@@ -1,4 +1,4 @@
-//! The whole configuration formatted as a file, for `--print-config`.
+//! Prints the whole configuration as a file, for `--print-config`.
 
 use std::fmt;
 
@@ -8,7 +8,8 @@ use crate::serve::config::rooms::{ApiKey, Room, Who};
 use crate::serve::config::setting::{Rate, Raw, Setting, Threshold, to_toml};
 use crate::serve::config::values::Place;
 
-/// Formats a file with the effect of all sources combined. Options without a value are commented out.
+/// Formats a file that is equivalent to all sources combined. Options without a value are commented
+/// out.
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut last = "";
@@ -26,7 +27,7 @@ impl fmt::Display for Config {
             };
             match raw {
                 Raw::Text(text) if text.is_empty() => writeln!(f, "# {name} = {}", entry.form)?,
-                // Formatted by `Display`, which omits the login at the broker.
+                // Use `Display`, which omits the broker's credentials.
                 _ if entry.key == "cluster.url" => {
                     let url = self.options.cluster_url.iter().map(ToString::to_string);
                     let url = to_toml(&Raw::Text(url.collect()));
@@ -61,7 +62,7 @@ impl fmt::Display for ApiKey {
     }
 }
 
-/// Formats text like a value of its kind: numbers and switches are written without quotation marks.
+/// Formats a value as its kind requires: numbers and switches without quotation marks.
 pub(super) fn written(raw: &Raw, entry: &Entry) -> String {
     match raw {
         Raw::Text(text) if entry.is_list => {

@@ -1,4 +1,4 @@
-//! The lists in the file: `[[room]]`, rules for rooms by pattern, and `[[api_key]]`, keys of the API.
+//! The file's lists: `[[room]]`, rules for rooms by pattern, and `[[api_key]]`, keys for the API.
 
 use std::path::PathBuf;
 
@@ -42,15 +42,15 @@ pub(crate) struct Room {
     pub(crate) join_rate: Option<Rate>,
 }
 
-/// A key of the HTTP API: `[[api_key]]`.
+/// A key for the HTTP API: `[[api_key]]`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ApiKey {
-    /// The name of the key in errors and logs.
+    /// The key's name in errors and logs.
     pub(crate) name: String,
     /// The path of a file that contains the key.
     pub(crate) file: Option<PathBuf>,
-    /// The SHA-256 of the key, as an alternative to `file`.
+    /// The key's SHA-256, as an alternative to `file`.
     pub(crate) sha256: Option<String>,
     #[serde(default = "all_rights")]
     pub(crate) rights: Vec<ApiRight>,
@@ -76,7 +76,7 @@ fn all_rights() -> Vec<ApiRight> {
 }
 
 choice! {
-    /// The clients permitted by a rule. The rooms in a client's token are an additional restriction.
+    /// The clients that a rule permits. The rooms in a client's token restrict it further.
     Who {
         All = "all",
         /// Clients whose token names a user.
@@ -89,7 +89,7 @@ choice! {
 }
 
 choice! {
-    /// The presence events that members of a room receive.
+    /// The presence events that a room's members receive.
     Presence { Full = "full", Count = "count", Off = "off" }
 }
 
@@ -106,13 +106,13 @@ fn check_pattern<E: de::Error>(pattern: String) -> Result<String, E> {
     Ok(pattern)
 }
 
-/// Deserializes a value with the syntax of options.
+/// Deserializes a value that is written like an option.
 fn setting<'de, D: Deserializer<'de>, T: Setting>(deserializer: D) -> Result<Option<T>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged, expecting = "write a number, or text in quotation marks")]
     enum Written {
-        // Includes negative numbers, which the kind of value rejects with an error that shows a valid
-        // one.
+        // Includes negative numbers: the value's type rejects them with an error that shows a valid
+        // value.
         Number(i64),
         Fraction(f64),
         Text(String),

@@ -47,7 +47,7 @@ impl Setting for String {
     fn read(raw: &Raw) -> Result<Self, String> {
         match raw {
             Raw::Text(text) => Ok(text.clone()),
-            // A number or a switch where text is expected is usually a mistake.
+            // A number or switch in place of text is usually a mistake.
             _ => Err("write text, in quotation marks".into()),
         }
     }
@@ -128,7 +128,7 @@ impl Setting for Size {
     }
 }
 
-/// The minimum number of bytes for which something is done, or `off`.
+/// The minimum number of bytes to which something applies, or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Threshold {
     From(Size),
@@ -171,7 +171,7 @@ impl Setting for Duration {
     }
 }
 
-/// A rate per client: an average, and the size of a burst.
+/// A rate per client: an average and a burst size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rate {
     pub(crate) per_second: u32,
@@ -228,7 +228,7 @@ impl<T: Setting> Setting for Vec<T> {
     const IS_LIST: bool = true;
 
     fn parse(text: &str) -> Result<Self, String> {
-        // Empty text is an empty list, so that a flag or variable can clear a list of the file.
+        // Empty text is an empty list, so a flag or variable can clear a list from the file.
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
         items.map(T::parse).collect()
     }

@@ -1,4 +1,4 @@
-//! Unparsed option values with the places where they were written.
+//! Unparsed option values, and where they were written.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,7 +8,7 @@ use crate::serve::config::options::{Entry, TABLE};
 use crate::serve::config::print;
 use crate::serve::config::setting::{Raw, Setting};
 
-/// A problem in the configuration: its place, and a text with the remedy.
+/// A configuration problem: its place, and a text with the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub(crate) place: Place,
@@ -17,7 +17,7 @@ pub(crate) struct Problem {
     pub(crate) text: String,
 }
 
-/// The place at which a value was written.
+/// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     Default,
@@ -48,7 +48,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// The value of each option. A later source overrides an earlier one: defaults, the file, the
+/// Each option's value. A later source overrides an earlier one: defaults, the file, the
 /// environment, flags.
 pub(crate) struct Values(BTreeMap<&'static str, (Raw, Place)>);
 
@@ -61,8 +61,8 @@ impl Values {
         self.0.insert(entry.key, (raw, place));
     }
 
-    /// Reads the environment variables. A variable with the prefix of a section that is not an option
-    /// is an error; other variables may belong to other programs, such as `ROOMER_PORT` of Kubernetes.
+    /// Reads the environment variables. A variable with a section's prefix that is not an option is
+    /// an error; other variables may belong to other programs, such as Kubernetes's `ROOMER_PORT`.
     pub(crate) fn read_environment(
         &mut self,
         variables: impl Iterator<Item = (OsString, OsString)>,
@@ -71,7 +71,7 @@ impl Values {
         let known: BTreeMap<String, &Entry> =
             TABLE.iter().map(|entry| (entry.variable(), entry)).collect();
         for (name, value) in variables {
-            // Names of options are ASCII, so a name that is not UTF-8 is ignored.
+            // Option names are ASCII, so ignore a name that is not UTF-8.
             let Ok(name) = name.into_string() else { continue };
             let place = Place::Variable(name.clone());
             let problem = |text: String| Problem { place: place.clone(), key: String::new(), text };
@@ -92,21 +92,21 @@ impl Values {
         }
     }
 
-    /// Parses the value of an option, and reports it if it is invalid.
+    /// Parses an option's value, and reports it if it is invalid.
     pub(crate) fn get<T: Setting>(&self, key: &str, problems: &mut Vec<Problem>) -> Option<T> {
         let (raw, _) = self.0.get(key)?;
         let read = T::read(raw);
         read.map_err(|text| problems.push(self.problem(key, text))).ok()
     }
 
-    /// Returns true if an option was written with another value than its default. A printed
-    /// configuration contains all defaults, so a place alone does not show what was meant.
+    /// Returns true if an option differs from its default. A printed configuration contains all
+    /// defaults, so the place alone does not show what was intended.
     pub(crate) fn is_changed(&self, entry: &Entry) -> bool {
         let default = print::written(&default(entry), entry);
         self.raw(entry.key).is_some_and(|(raw, _)| print::written(raw, entry) != default)
     }
 
-    /// Returns a problem with the value of an option, with its place.
+    /// Returns a problem with an option's value, and its place.
     pub(crate) fn problem(&self, key: &str, text: impl Into<String>) -> Problem {
         let place = self.0.get(key).map_or(Place::Default, |(_, place)| place.clone());
         Problem { place, key: key.into(), text: text.into() }
@@ -124,10 +124,10 @@ fn default(entry: &Entry) -> Raw {
     }
 }
 
-/// Returns the sections of the file that contain options.
+/// Returns the file's sections that contain options.
 pub(crate) fn sections() -> impl Iterator<Item = &'static str> {
     let mut sections: Vec<_> = TABLE.iter().map(|entry| entry.split().0).collect();
-    // Options of one section are adjacent in the table, so duplicates are consecutive.
+    // A section's options are adjacent in the table, so duplicates are consecutive.
     sections.dedup();
     sections.into_iter().filter(|section| !section.is_empty())
 }

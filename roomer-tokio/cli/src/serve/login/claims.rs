@@ -1,4 +1,4 @@
-//! Conversion of a login from a token or a webhook into claims: user, info, rooms and validity.
+//! Converts a login from a token or a webhook into claims: user, info, rooms and validity.
 
 use std::time::Duration;
 
@@ -17,13 +17,13 @@ pub(crate) struct Reader {
     rules: Rules,
 }
 
-/// The fields of a login. A value of `null` counts as absent.
+/// A login's fields. A value of `null` counts as absent.
 #[derive(Default)]
 pub(crate) struct Said<'a> {
     pub(crate) user: Option<&'a Value>,
     pub(crate) info: Option<&'a Value>,
     pub(crate) rooms: Option<&'a Value>,
-    /// The remaining validity of the login.
+    /// How long the login remains valid.
     pub(crate) rest: Option<Duration>,
 }
 
@@ -32,7 +32,7 @@ impl Reader {
         Reader { max_info: config.options.max_info.0, rules }
     }
 
-    /// Returns the claims of every client: the state of its rate limits.
+    /// Returns the claims that every client gets: the state of its rate limits.
     pub(crate) fn empty(&self) -> Claims {
         match self.rules.buckets() {
             Some(buckets) => Claims::new().with(buckets),

@@ -1,4 +1,4 @@
-//! Verification of token signatures for the crate `jsonwebtoken`, using ring, as TLS does.
+//! Verifies token signatures for the crate `jsonwebtoken`, using ring, as TLS does.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
@@ -25,7 +25,7 @@ fn signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
     Err(ErrorKind::UnsupportedAlgorithm.into())
 }
 
-/// A verification key for the supported algorithm of its family.
+/// A verification key for its family's supported algorithm.
 struct Key {
     algorithm: Algorithm,
     key: DecodingKey,

@@ -1,4 +1,4 @@
-//! A key set fetched from a URL, and refreshed since its owner rotates the keys.
+//! A key set fetched from a URL, and refreshed because its owner rotates the keys.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::serve::fetch::{Fetcher, check_address};
 /// The minimum time between two fetches, whatever tokens clients present.
 const MIN_PAUSE: Duration = Duration::from_secs(3);
 
-/// How long a client with an unknown key waits at most for the next fetch.
+/// The maximum time that a client with an unknown key waits for the next fetch.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The maximum size of a key set in bytes.
@@ -82,7 +82,7 @@ impl Refresher {
         if is_recent {
             return;
         }
-        // Subscribe before the request, so that the end of the fetch is not missed.
+        // Subscribe before the request, so as not to miss the end of the fetch.
         let mut readings = self.readings.subscribe();
         self.wanted.notify_one();
         // If the fetch fails, the token is rejected as before.

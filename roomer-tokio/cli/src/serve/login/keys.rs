@@ -1,4 +1,4 @@
-//! Keys that verify tokens: from PEM files, and from JSON Web Key sets.
+//! Keys for verifying tokens: from PEM files, and from JSON Web Key sets.
 
 use std::path::Path;
 
@@ -87,8 +87,8 @@ fn element(tag: u8, bytes: &[u8]) -> Option<&[u8]> {
     (content.len() == length).then_some(content)
 }
 
-/// Returns the keys of a set that verify supported signatures. Other keys are omitted, and so are
-/// secrets, which must not be in a published set.
+/// Returns a set's keys for supported signatures. Other keys are omitted, and so are secrets, which
+/// must not be in a published set.
 pub(super) fn set(json: &[u8]) -> Result<Vec<Key>, String> {
     // Parse them one by one, so that a key of an unknown kind does not invalidate the others.
     #[derive(serde::Deserialize)]

@@ -1,10 +1,10 @@
-//! Logins with JSON Web Tokens: the keys, and the conversion of claims to users, info and rights.
+//! Logins with JSON Web Tokens: keys, and the conversion of claims to users, info and rights.
 //!
 //! | file | contents |
 //! |---|---|
 //! | `claims` | conversion of a login into claims |
 //! | `keys` | keys from files and from sets |
-//! | `crypto` | verification of signatures with ring |
+//! | `crypto` | verifies signatures with ring |
 //! | `jwks` | a key set fetched from a URL |
 
 pub(crate) mod claims;
@@ -94,7 +94,7 @@ impl Login {
         is_same && is_configured(&config.options)
     }
 
-    /// Replaces the keys from files with those of another login.
+    /// Replaces the keys from files with another login's.
     pub(crate) fn adopt(&self, new: &Login) {
         *self.own.write().unwrap_or_else(PoisonError::into_inner) = new.own();
     }
@@ -103,7 +103,7 @@ impl Login {
         self.own.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Makes a server accept only clients with a token, and renew their logins.
+    /// Makes a server accept only clients with a token, and lets them renew their logins.
     pub(crate) fn add(self: &Arc<Self>, builder: Builder) -> Builder {
         let (login, renewing) = (self.clone(), self.clone());
         let renew = async move |token: &str| renewing.check_again(token).await;
@@ -166,7 +166,7 @@ impl Login {
         for key in keys.filter(is_candidate) {
             match decode::<Map<String, Value>>(token, &key.key, &self.validation(header.alg)) {
                 Ok(token) => return self.read(&token.claims),
-                // The token may be signed with another one of the keys.
+                // The token may be signed with another of the keys.
                 Err(error) if *error.kind() == ErrorKind::InvalidSignature => {
                     refused = Refused::Invalid("the signature of the token is wrong");
                 }
@@ -179,7 +179,7 @@ impl Login {
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
         let mut validation = Validation::new(algorithm);
-        // It is required, since a token without an expiry could never be revoked.
+        // Require it, since a token without an expiry could never be revoked.
         let mut required = vec!["exp"];
         validation.leeway = self.leeway.as_secs();
         // This is not validated by default.
@@ -231,7 +231,7 @@ fn read_files(config: &Config) -> Result<Vec<Key>, Problem> {
     Ok(own)
 }
 
-/// The reason why a token is rejected. The texts are sent to the client, and contain nothing of the
+/// The reason why a token is rejected. The texts are sent to the client, and contain no part of the
 /// token.
 enum Refused {
     Invalid(&'static str),

@@ -45,7 +45,7 @@ enum Question<'a> {
     },
 }
 
-/// The answer if the client may connect. An unknown key is an error, since it may have been meant to
+/// The answer if the client may connect. An unknown key is an error, since it may be intended to
 /// restrict the client.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,7 +54,7 @@ struct Accepted {
     user: Value,
     #[serde(default)]
     info: Value,
-    /// The expiry of the login, as a Unix time.
+    /// When the login expires, as a Unix time.
     exp: Option<f64>,
     // `null` does not mean that the login is unrestricted.
     #[serde(default, deserialize_with = "some")]
@@ -76,7 +76,7 @@ impl Authorize {
         Authorize { call, headers, reader }
     }
 
-    /// Makes the webhook authorize a server's clients and the renewal of their logins.
+    /// Makes the webhook authorize a server's clients and renew their logins.
     pub(crate) fn add(self: &Arc<Self>, builder: Builder) -> Builder {
         let (connecting, renewing) = (self.clone(), self.clone());
         builder
@@ -92,7 +92,7 @@ impl Authorize {
         let mut parameters = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if !HIDDEN.contains(&&*name) {
-                // The first parameter of a name applies, as in the server itself.
+                // If a name is repeated, the first value applies, as in the server itself.
                 parameters.entry(name.into_owned()).or_insert(value.into_owned());
             }
         }

@@ -1,4 +1,4 @@
-//! A signed request to a webhook, with limits for its time and its answer.
+//! Signed requests to a webhook, with limits on their time and answers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,7 +29,8 @@ pub(super) struct Call {
     secret: Arc<Secret>,
     fetcher: Arc<Fetcher>,
     timeout: Duration,
-    /// One semaphore per webhook, so that connecting clients do not keep others from joining.
+    /// Each webhook has its own semaphore, so that connecting clients do not keep others from
+    /// joining.
     free: Semaphore,
     pub(super) counts: Counts,
     log: Mutex<Option<Instant>>,
@@ -64,7 +65,7 @@ impl Call {
         }
     }
 
-    /// Sends a question, and returns the status and the body of the answer.
+    /// Sends a question. Returns the answer's status and body.
     pub(super) async fn ask(
         &self,
         question: &impl Serialize,
@@ -80,12 +81,12 @@ impl Call {
         timeout(self.timeout, asked).await.map_err(|_| self.late())?
     }
 
-    /// Sends events, and returns an error unless the status of the answer is a success. The body is not
-    /// read: a receiver that answers with too many bytes has received the events nevertheless.
+    /// Sends events. Returns an error unless the answer's status indicates success. The body is not
+    /// read: a receiver that answers with too many bytes has still received the events.
     pub(super) async fn tell(&self, body: Bytes) -> Result<(), String> {
         // This needs no permit, since a single task sends all events, one request at a time.
         let sent = timeout(self.timeout, self.send(body)).await.map_err(|_| self.late())?;
-        // A redirect is a failure too, since only the configured URL is trusted.
+        // A redirect counts as a failure too, since only the configured URL is trusted.
         match sent?.status() {
             status if status.is_success() => Ok(()),
             status => Err(format!("the answer is {status}")),

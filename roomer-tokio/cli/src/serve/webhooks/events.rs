@@ -1,4 +1,4 @@
-//! Events of connections and members: a bounded queue, and one task that delivers them in order.
+//! Connection and member events: a bounded queue, and one task that delivers them in order.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,13 +27,13 @@ const ROOT: &str = "root";
 pub(crate) struct Events {
     pub(super) call: Arc<Call>,
     kinds: Vec<EventKind>,
-    /// Patterns of rooms for whose members events are sent; empty for all rooms.
+    /// Patterns of the rooms whose member events are sent; empty for all rooms.
     rooms: Arc<[Pattern]>,
     /// Patterns of message events that are reported; empty for all.
     message_events: Vec<Pattern>,
-    /// The maximum number of queued bytes of messages.
+    /// The maximum number of message bytes in the queue.
     queue_bytes: u64,
-    /// The number of the last event. Locked while queueing, so that numbers are in the order of the
+    /// The last event's number. Locked while queueing, so that numbers follow the order of the
     /// queue.
     last: Mutex<u64>,
     queue: mpsc::Sender<Event>,
@@ -47,14 +47,14 @@ pub(crate) struct Events {
     retry_after: Duration,
     patience: Duration,
     pub(super) counts: EventCounts,
-    /// The number of events dropped since the last log line about it.
+    /// The number of events dropped since that was last logged.
     unlogged: AtomicU64,
 }
 
 #[derive(Default)]
 pub(super) struct EventCounts {
     pub(super) waiting: AtomicU64,
-    /// The bytes of messages among the queued events.
+    /// The message bytes in the queue.
     waiting_bytes: AtomicU64,
     pub(super) delivered: AtomicU64,
     pub(super) dropped: AtomicU64,
@@ -97,7 +97,7 @@ enum Content {
     },
 }
 
-/// A payload in the encoding of the HTTP API.
+/// A payload encoded as in the HTTP API.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Payload {
@@ -133,7 +133,7 @@ struct Batch<'a> {
     events: &'a [Event],
 }
 
-/// The delivery of events in a separate task.
+/// A separate task that delivers events.
 pub(crate) struct Delivery {
     events: Arc<Events>,
     task: JoinHandle<()>,
@@ -198,7 +198,7 @@ impl Events {
                     };
                     events.push(conn, Content::Disconnected { by, code });
                 }),
-                // Reported by the rules of rooms, which see all messages and pass on the permitted
+                // Reported by the room rules, which see all messages and pass on the permitted
                 // ones.
                 EventKind::Message => builder,
             };
@@ -206,7 +206,7 @@ impl Events {
         builder
     }
 
-    /// Returns true if events of messages are sent.
+    /// Returns true if message events are sent.
     pub(crate) fn has_messages(&self) -> bool {
         self.kinds.contains(&EventKind::Message)
     }
@@ -234,7 +234,7 @@ impl Events {
 
     /// Queues an event, or drops it if the queue is full: the server must not wait for a webhook.
     fn push(&self, conn: &Conn, content: Content) {
-        // The time of the event, which may be delivered much later.
+        // This is when the event occurs; it may be delivered much later.
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         *last += 1;

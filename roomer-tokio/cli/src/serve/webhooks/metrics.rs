@@ -1,4 +1,4 @@
-//! Counters of webhooks in the Prometheus text format.
+//! Webhook counters in the Prometheus text format.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use super::Webhooks;
 use super::call::Call;
 
 impl Webhooks {
-    /// Returns the counters of the configured webhooks.
+    /// Returns the configured webhooks' counters.
     pub(crate) fn to_prometheus(&self) -> String {
         let calls = [
             self.authorize.as_ref().map(|webhook| &webhook.call),

@@ -2,10 +2,10 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `call` | a signed request, with limits for its time and its answer |
+//! | `call` | signed requests, with limits on their time and answers |
 //! | `secret` | the signature |
 //! | `authorize`, `may_join` | decisions, and how they are derived from answers |
-//! | `events` | the queue of events, and their delivery |
+//! | `events` | the event queue and its delivery |
 //! | `metrics` | counters |
 
 mod authorize;
@@ -60,7 +60,7 @@ impl Webhooks {
                 )),
             };
         };
-        // Without a signature, a service could not distinguish this server's requests from forged ones.
+        // Without a signature, a service could not tell this server's requests from forged ones.
         let Some(path) = &options.webhooks_secret else {
             let text = "needs webhooks.secret: write the path of a file with 32 bytes or more";
             return Err(config.problem(first, text));
@@ -107,7 +107,7 @@ impl Webhooks {
         })
     }
 
-    /// Replaces the secret with that of another configuration, if both have one.
+    /// Replaces the secret with another configuration's, if both have one.
     pub(crate) fn adopt(&self, new: &Webhooks) {
         if let (Some(secret), Some(new)) = (&self.secret, &new.secret) {
             secret.adopt(new);
@@ -115,7 +115,7 @@ impl Webhooks {
     }
 }
 
-/// Validates the URL of a webhook. Its answers are trusted, and requests to it contain tokens.
+/// Validates a webhook's URL. Its answers are trusted, and requests to it contain tokens.
 fn check_address(address: &str, permits_plain: bool) -> Result<Uri, String> {
     if address.contains('@') {
         // The error must not repeat the URL, which may contain a password.

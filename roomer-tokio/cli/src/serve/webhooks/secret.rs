@@ -1,4 +1,4 @@
-//! The signature of requests: HMAC-SHA256 over the time and the body.
+//! The request signature: HMAC-SHA256 over the time and the body.
 
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
@@ -6,7 +6,7 @@ use std::sync::{PoisonError, RwLock};
 use data_encoding::HEXLOWER;
 use ring::hmac;
 
-/// The minimum length of the secret in bytes, which is that of the hash.
+/// The minimum length of the secret in bytes, equal to the hash's.
 const MIN_SECRET: usize = 32;
 
 /// The secret shared with a webhook.
@@ -17,7 +17,7 @@ impl Secret {
         Ok(Secret(RwLock::new(read(path)?)))
     }
 
-    /// Replaces the secret by another one.
+    /// Replaces the secret.
     pub(super) fn adopt(&self, new: &Secret) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = new.key();
     }
