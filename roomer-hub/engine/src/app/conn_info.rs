@@ -11,7 +11,7 @@ use crate::app::claims::{Claims, Credentials};
 use crate::sync::{Mutex, lock};
 use crate::transport::peer::PeerAddress;
 
-/// The data of a connection, kept as long as a handle to the connection exists.
+/// A connection's data, kept as long as a handle to the connection exists.
 #[derive(Debug)]
 pub(crate) struct ConnInfo {
     pub(crate) key: ConnKey,
@@ -42,7 +42,7 @@ impl ConnInfo {
         Arc::new(ConnInfo { key, id, credentials, peer, data: Mutex::default() })
     }
 
-    /// Creates the data of a session resumed on another socket, with that socket's credentials.
+    /// Creates the data for a session resumed on another socket, with that socket's credentials.
     pub(crate) fn resumed(
         self: &Arc<Self>,
         credentials: Option<Arc<Credentials>>,

@@ -3,9 +3,9 @@
 use crate::app::call::{HandlerError, HandlerResult};
 
 /// A return type of handlers: `()`, or a result whose error is the builder's
-/// [`error_type`](crate::Builder::error_type).
-/// By default the error type is [`HandlerError`], to which `?` converts any error, text, and the errors
-/// of libraries such as anyhow and eyre. This trait is sealed and cannot be implemented.
+/// [`error_type`](crate::Builder::error_type). By default, the error type is [`HandlerError`], to
+/// which `?` converts any error, text, and errors from libraries such as anyhow and eyre. This
+/// trait is sealed and cannot be implemented.
 #[diagnostic::on_unimplemented(
     message = "a handler returns `()` or `Result<(), {E}>`, not `{Self}`",
     label = "this handler returns `{Self}`",
@@ -33,7 +33,7 @@ impl<E: Into<HandlerError>> IntoHandlerResult<E> for Result<(), E> {
     }
 }
 
-/// For handlers that never return, such as those that always panic.
+/// For handlers that never return, for example because they always panic.
 impl<E> IntoHandlerResult<E> for sealed::Never {
     fn into_handler_result(self) -> HandlerResult {
         self

@@ -1,4 +1,4 @@
-//! The builder of a client: address, token, TLS and limits.
+//! The client builder: address, token, TLS and limits.
 
 use std::fmt;
 use std::future::Future;
@@ -21,7 +21,7 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type TokenSource = Arc<dyn Fn() -> BoxFuture<Result<String, String>> + Send + Sync>;
 type Dial = Arc<dyn Fn() -> BoxFuture<io::Result<BoxStream>> + Send + Sync>;
 
-/// The options of a client. [`connect`](Self::connect) starts it.
+/// A client's options. [`connect`](Self::connect) starts the client.
 #[must_use]
 pub struct Builder<R> {
     pub(super) target: Target,
@@ -32,7 +32,7 @@ pub struct Builder<R> {
     runtime: PhantomData<fn() -> R>,
 }
 
-/// How to open a connection: over TCP and TLS, or with an application function.
+/// The way to open a connection: over TCP and TLS, or with an application function.
 #[derive(Clone)]
 pub(super) struct Target {
     pub(super) address: Address,
@@ -63,7 +63,7 @@ impl<R: Runtime> Builder<R> {
         }
     }
 
-    /// Starts the client in a task of the runtime.
+    /// Starts the client in a task on the runtime.
     ///
     /// # Errors
     ///
@@ -71,7 +71,7 @@ impl<R: Runtime> Builder<R> {
     ///
     /// # Panics
     ///
-    /// If it is called outside the runtime, and the runtime needs to be entered.
+    /// Panics if the runtime has to be entered, and this is called outside it.
     pub fn connect(self) -> Result<Client<R>, InvalidAddress> {
         let Builder { target, handlers, mut options, has_fresh_tokens, runtime } = self;
         // Combine them here, since `options` may be called after `token`.
@@ -86,13 +86,13 @@ impl<R: Runtime> Builder<R> {
         Ok(Client { open: Arc::new(Open { shared }), runtime })
     }
 
-    /// Sets all options of the protocol in one call.
+    /// Sets all protocol options in one call.
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
         self
     }
 
-    /// Adds a parameter to the URL's query.
+    /// Adds a parameter to the URL query.
     pub fn query(mut self, key: &str, value: &str) -> Self {
         self.target.address = self.target.address.query(key, value);
         self
@@ -140,17 +140,17 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// Sends the token of [`token`](Self::token) or [`fixed_token`](Self::fixed_token) as a subprotocol
-    /// (`Sec-WebSocket-Protocol: roomer, token.…`) instead of as `?token=…`, since proxies log URLs.
-    /// The server selects `roomer`; its `Request::token` reads both forms. The Go original supports
-    /// neither.
+    /// Sends the token from [`token`](Self::token) or [`fixed_token`](Self::fixed_token) as a
+    /// subprotocol (`Sec-WebSocket-Protocol: roomer, token.…`) instead of as `?token=…`, since
+    /// proxies log URLs. The server selects `roomer`; its `Request::token` reads both forms. The Go
+    /// original supports neither.
     pub fn token_in_protocol(mut self) -> Self {
         self.target.has_token_protocol = true;
         self
     }
 
-    /// Sets a function that opens the stream to the server in place of TCP and TLS, such as a pipe, a
-    /// Unix socket or a tunnel. It is called for each attempt.
+    /// Sets a function that opens the stream to the server instead of TCP and TLS, such as a pipe,
+    /// a Unix socket or a tunnel. It is called for each attempt.
     pub fn stream<F, S>(mut self, open: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = io::Result<S>> + Send + 'static,
@@ -163,8 +163,9 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// Sets the TLS configuration (feature `tls`), for certificate authorities or client certificates
-    /// of your own. By default the client trusts the system's certificate authorities.
+    /// Sets the TLS configuration (feature `tls`), for certificate authorities or client
+    /// certificates of your own. By default, the client trusts the system's certificate
+    /// authorities.
     #[cfg(feature = "tls")]
     pub fn tls(mut self, config: impl Into<Arc<futures_rustls::rustls::ClientConfig>>) -> Self {
         self.target.tls = Some(config.into());
@@ -178,10 +179,10 @@ impl<R: Runtime> Builder<R> {
     }
 
     /// Offers permessage-deflate to the server (RFC 7692). If it is negotiated, the client accepts
-    /// compressed messages, and compresses its own packets of at least `threshold` bytes. A connection
-    /// that does both allocates about 350 KiB. Do not combine a secret with text from others in one
-    /// message, since the length of the compressed message reveals something about its content.
-    /// Default: no offer.
+    /// compressed messages, and compresses its own packets of at least `threshold` bytes. A
+    /// connection that does both allocates about 350 KiB. Do not combine a secret with text from
+    /// others in one message, since the length of the compressed message reveals something about
+    /// the content. Default: no offer.
     #[cfg(feature = "deflate")]
     pub fn deflate(mut self, threshold: usize) -> Self {
         self.options.deflate = Some(threshold);
@@ -203,7 +204,7 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
-    /// Limits the queue of messages that are not sent yet, by their number and their total bytes.
+    /// Limits the queue of unsent messages, by number and by total bytes.
     /// Default 1,000 and 1 MiB.
     pub fn queue(mut self, messages: usize, bytes: usize) -> Self {
         (self.options.queue_messages, self.options.queue_bytes) = (messages, bytes);

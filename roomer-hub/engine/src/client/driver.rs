@@ -97,14 +97,15 @@ impl<R: Runtime> Driver<R> {
     fn step(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..MOST_STEPS {
             let deadline = self.turn(cx);
-            // An open link is kept until its last bytes are written.
+            // Keep an open link until its last bytes are written.
             if matches!(self.link, Link::None) && self.shared.lock().closed.is_some() {
                 return Poll::Ready(());
             }
             let has_moved = match &self.link {
                 Link::None => false,
                 Link::Dialing(_) => self.dial(cx),
-                // `|` instead of `||`: both must be polled, so that both register this task's waker.
+                // Use `|` instead of `||`: both must be polled, so that both register this task's
+                // waker.
                 Link::Open(_) => self.write(cx) | self.read(cx),
                 Link::Messages(_) => self.receive_messages(cx),
             };
@@ -139,8 +140,8 @@ impl<R: Runtime> Driver<R> {
             }
         }
         match &mut self.link {
-            // This is called only after all earlier bytes are written: a packet that is still in
-            // the machine can be withdrawn, or is reported as unsent.
+            // Call this only after all earlier bytes are written: a packet that is still in the
+            // machine can be withdrawn, or is reported as unsent.
             Link::Open(_) if self.out.is_empty() => {
                 let mut keys = Keys::new(&shared);
                 inner.machine.transmit(now, &mut self.out, &mut || keys.next());
@@ -173,8 +174,9 @@ impl<R: Runtime> Driver<R> {
         let Some(token) = self.target.token.clone() else { return };
         let shared = self.shared.clone();
         R::spawn(async move {
-            // Without a token, the server closes the connection when the login expires, and the next
-            // attempt requests one. The same applies if the connection was lost in the meantime.
+            // Without a token, the server closes the connection when the login expires, and the
+            // next attempt requests a token. The same applies if the connection was lost in the
+            // meantime.
             if let Ok(token) = token().await {
                 let _ = shared.call(|inner, now| inner.machine.renew(now, &token));
             }
@@ -196,7 +198,7 @@ impl<R: Runtime> Driver<R> {
         inner.machine.transmit(now, &mut self.out, &mut || keys.next());
         if let Link::Open(stream) = &mut self.link {
             let mut stream = Pin::new(stream);
-            // The result is ignored, since the connection is dropped in either case.
+            // Ignore the result, since the connection is dropped either way.
             let _ = stream.as_mut().poll_write(cx, &self.out[self.written..]);
             let _ = stream.as_mut().poll_flush(cx);
             let _ = stream.as_mut().poll_close(cx);
@@ -282,7 +284,7 @@ impl<R: Runtime> Driver<R> {
         }
     }
 
-    /// Processes messages received by the platform's WebSocket. Returns true if there were any.
+    /// Processes messages received by the platform WebSocket. Returns true if there were any.
     fn receive_messages(&mut self, cx: &mut Context<'_>) -> bool {
         let Link::Messages(messages) = &mut self.link else { return false };
         let Poll::Ready(incoming) = messages.poll_next(cx) else { return false };
@@ -378,7 +380,7 @@ struct Keys<'a> {
     used: usize,
 }
 
-/// The offsets of two keys in a UUID of version 4 that avoid the bytes of its version and variant.
+/// The offsets of two keys in a version 4 UUID that avoid the bytes with its version and variant.
 const KEYS: [usize; 2] = [0, 12];
 
 impl<'a> Keys<'a> {

@@ -1,4 +1,4 @@
-//! The application's handle of a client.
+//! The application's handle to a client.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -41,12 +41,12 @@ impl Drop for Open {
 
 impl<R: Runtime> Client<R> {
     /// Starts a client that connects to a URL such as `wss://example.org/ws`, with the default
-    /// options. Returns immediately: the client connects in a task of the runtime, and joins and
+    /// options. Returns immediately: the client connects in a task on the runtime, and joins and
     /// messages are queued until it is connected.
     ///
     /// # Errors
     ///
-    /// [`InvalidAddress`] if `url` is not the URL of a WebSocket server.
+    /// [`InvalidAddress`] if `url` is not a WebSocket URL.
     pub fn connect(url: &str) -> Result<Self, InvalidAddress> {
         Client::builder(url)?.connect()
     }
@@ -55,7 +55,7 @@ impl<R: Runtime> Client<R> {
     ///
     /// # Errors
     ///
-    /// [`InvalidAddress`] if `url` is not the URL of a WebSocket server.
+    /// [`InvalidAddress`] if `url` is not a WebSocket URL.
     pub fn builder(url: &str) -> Result<Builder<R>, InvalidAddress> {
         Ok(Builder::new(url.parse()?))
     }
@@ -65,16 +65,16 @@ impl<R> Client<R> {
     /// Joins a room, immediately and after each reconnect. Calls with the same name return handles to
     /// the same room. [`Room::joined`] waits for the result.
     ///
-    /// In a room with [`history`](crate::Builder::history), the client receives the messages that it
-    /// has missed while it had no session.
+    /// In a room with [`history`](crate::Builder::history), the client receives the messages that
+    /// it missed while it had no session.
     pub fn join(&self, room: &str) -> Room {
         self.join_by(room, |machine, now| machine.join(now, room))
     }
 
-    /// Joins a room with history, and requests its last messages. They arrive before any other message.
-    /// After a reconnect they are sent again only if the server no longer has everything that the
-    /// client has missed ([`Event::Missed`](super::Event::Missed)). The first call of
-    /// [`join`](Self::join) or of this method for a room determines whether they are requested.
+    /// Joins a room with history, and requests its last messages. They arrive before any other
+    /// message. After a reconnect, they are sent again only if the server no longer has everything
+    /// that the client has missed ([`Event::Missed`](super::Event::Missed)). The first call to
+    /// [`join`](Self::join) or this method for a room determines whether they are requested.
     ///
     /// A stream of [`Client::events`] created before this call receives all of them. A stream of
     /// [`Room::messages`] may be created too late, since the client runs in a separate task.
@@ -129,13 +129,14 @@ impl<R> Client<R> {
         .await
     }
 
-    /// Returns the state of the connection.
+    /// Returns the connection's state.
     #[must_use]
     pub fn state(&self) -> State {
         self.open.shared.lock().machine.state()
     }
 
-    /// Returns the client's id: without a connection the last one, and before the first connection `None`.
+    /// Returns the client's id. Without a connection it is the last one, and before the first,
+    /// `None`.
     #[must_use]
     pub fn id(&self) -> Option<ConnId> {
         self.open.shared.lock().machine.id()
@@ -148,7 +149,7 @@ impl<R> Client<R> {
         self.open.shared.lock().machine.is_extended()
     }
 
-    /// Subscribes to all events from this call on, with a buffer of 256 events.
+    /// Subscribes to all events, starting with this call, with a buffer of 256 events.
     pub fn events(&self) -> Events {
         self.events_with(BUFFER)
     }

@@ -44,7 +44,7 @@ impl Messages {
             Outgoing::Message(message) => self.socket.send(message),
             _ => {}
         });
-        // This is never lowered here: bytes accepted since the last turn are counted in the next
+        // Never lower it here: bytes accepted since the last turn are counted in the next
         // `progress`.
         self.unsent = self.unsent.max(self.socket.unsent());
     }

@@ -1,9 +1,9 @@
-//! A client on any runtime: the driver of [`roomer_proto::client`], and the handles of applications.
+//! A client on any runtime: the driver for [`roomer_proto::client`], and the application's handles.
 //!
 //! An adapter implements [`Runtime`] and defines a type alias `Client<ItsRuntime>`, as
 //! `roomer_tokio::client` and `roomer_smol::client` do. With the feature `web`, on
-//! `wasm32-unknown-unknown`, `Web` is the runtime of a browser. The rest of this module is the same on
-//! every runtime.
+//! `wasm32-unknown-unknown`, `Web` is the runtime for browsers. The rest of this module is the same
+//! on every runtime.
 
 mod builder;
 mod driver;

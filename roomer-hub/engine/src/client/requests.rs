@@ -1,4 +1,4 @@
-//! Requests sent by a client, and its handlers for requests of others.
+//! Requests sent by a client, and its handlers for others' requests.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -24,7 +24,7 @@ type RequestHandler = Arc<dyn Fn(Request) -> BoxFuture<ReplyResult> + Send + Syn
 
 type Answer = Result<Bytes, RequestError>;
 
-/// The pending requests by number, each with the waker or the answer of its future.
+/// The pending requests by number, each with its future's waker or answer.
 #[derive(Default)]
 pub(super) struct Answers(BTreeMap<RequestId, Slot>);
 
@@ -34,8 +34,8 @@ struct Slot {
     waker: Option<Waker>,
 }
 
-/// The answer to a request, as a future. Dropping it cancels the request: if it is still queued it is
-/// not sent, and a later answer is dropped.
+/// The answer to a request, as a future. Dropping it cancels the request: if it is still queued, it
+/// is not sent, and a later answer is dropped.
 #[must_use = "the request is sent, but its answer is lost unless this future is awaited"]
 pub struct RequestFuture {
     shared: Arc<Shared>,
@@ -53,10 +53,10 @@ impl Answers {
 }
 
 impl Room {
-    /// Sends a request to the server's handler of this event
-    /// ([`on_request`](crate::Builder::on_request)). Like a message, it is queued until the client is
-    /// connected and has joined the room. The future completes with the payload of the answer, or with
-    /// an error after `timeout` at the latest.
+    /// Sends a request to the server's handler for this event
+    /// ([`on_request`](crate::Builder::on_request)). Like a message, it is queued until the client
+    /// is connected and has joined the room. The future completes with the answer's payload, or
+    /// with an error, after `timeout` at the latest.
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ impl Room {
     ///
     /// # Errors
     ///
-    /// As [`request`](Self::request).
+    /// The same as for [`request`](Self::request).
     pub fn request_to(
         &self,
         id: impl AsRef<str>,
@@ -159,7 +159,7 @@ impl Drop for RequestFuture {
     fn drop(&mut self) {
         if let Ok(request) = self.request {
             let mut inner = self.shared.lock();
-            // Once answered, the request has no slot, and there is nothing to cancel.
+            // An answered request has no slot, and there is nothing to cancel.
             if inner.answers.0.remove(&request).is_some() {
                 inner.machine.cancel(request);
             }
@@ -175,10 +175,10 @@ impl fmt::Debug for RequestFuture {
 
 impl<R: Runtime> Builder<R> {
     /// Registers a function that answers requests with this event from the server and from other
-    /// clients. Its return value is a payload or a `Result` of one, see [`IntoReply`]. Each call runs
-    /// in a separate task. Requests without a handler are answered with the code `unknown`.
+    /// clients. It returns a payload or a `Result` with one; see [`IntoReply`]. Each call runs in a
+    /// separate task. Requests without a handler are answered with the code `unknown`.
     ///
-    /// The requester receives the code and the text of a [`ReplyError`]. For any other error, and for a
+    /// The requester receives a [`ReplyError`]'s code and text. For any other error, and for a
     /// panic, it receives only the code `failed`.
     pub fn on_request<F, A>(mut self, event: impl Into<String>, handler: F) -> Self
     where
@@ -197,7 +197,7 @@ impl<R: Runtime> Builder<R> {
     }
 }
 
-/// Runs the handlers of requests, each in a separate task, and sends their answers.
+/// Runs request handlers, each in a separate task, and sends their answers.
 pub(super) fn answer<R: Runtime>(
     shared: &Arc<Shared>,
     handlers: &Handlers,

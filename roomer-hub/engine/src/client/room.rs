@@ -1,4 +1,4 @@
-//! The handle of one room.
+//! The handle to one room.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -69,8 +69,8 @@ impl Room {
         .await
     }
 
-    /// Sends a message to all other members of the room. Never blocks: without a connection, or before
-    /// the room is joined, the message is queued.
+    /// Sends a message to all other members. Never blocks: without a connection, or before the room
+    /// is joined, the message is queued.
     ///
     /// # Errors
     ///
@@ -84,7 +84,7 @@ impl Room {
     ///
     /// # Errors
     ///
-    /// As [`send`](Self::send).
+    /// The same as for [`send`](Self::send).
     pub fn send_to(
         &self,
         id: impl AsRef<str>,
@@ -104,8 +104,9 @@ impl Room {
         self.open.shared.call(|inner, now| inner.machine.send(now, name, event, to, payload))
     }
 
-    /// Subscribes to the room's messages from this call on, with a buffer of 256 messages. The
-    /// stream ends immediately if the client has left the room, or if the server has refused it.
+    /// Subscribes to the room's messages, starting with this call, with a buffer of 256 messages.
+    /// The stream ends immediately if the client has left the room, or if the server has refused
+    /// it.
     pub fn messages(&self) -> Messages {
         self.messages_with(BUFFER)
     }
@@ -115,8 +116,8 @@ impl Room {
         Messages::new(&self.open.shared, &self.name, buffer)
     }
 
-    /// Returns the members, including the client. Without a connection these are the last known ones;
-    /// before the room is joined there are none.
+    /// Returns the members, including the client. Without a connection, these are the last known
+    /// members; before the room is joined, there are none.
     #[must_use]
     pub fn members(&self) -> Vec<ConnId> {
         self.with_members(|members| members.ids().copied().collect())
@@ -148,7 +149,7 @@ impl Room {
 
 #[cfg(feature = "json")]
 impl Room {
-    /// Sends a value serialized as JSON to all other members of the room (feature `json`).
+    /// Sends a value serialized as JSON to all other members (feature `json`).
     ///
     /// # Errors
     ///
@@ -165,7 +166,7 @@ impl Room {
     ///
     /// # Errors
     ///
-    /// As [`send_json`](Self::send_json).
+    /// The same as for [`send_json`](Self::send_json).
     pub fn send_json_to<T>(
         &self,
         id: impl AsRef<str>,

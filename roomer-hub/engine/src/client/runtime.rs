@@ -11,7 +11,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 /// Connects, sleeps and spawns tasks on a runtime.
 pub trait Runtime: Send + Sync + 'static {
-    /// Resolves a host, which is a name or an IP address, and connects to it over TCP.
+    /// Resolves a host, given as a name or an IP address, and connects to it over TCP.
     fn connect(
         host: String,
         port: u16,
@@ -20,23 +20,24 @@ pub trait Runtime: Send + Sync + 'static {
     /// Completes after `time`.
     fn sleep(time: Duration) -> impl Future<Output = ()> + Send + 'static;
 
-    /// Spawns a task, which runs until it completes.
+    /// Spawns a task that runs until it completes.
     fn spawn(task: impl Future<Output = ()> + Send + 'static);
 
     /// True if the platform provides WebSockets, which perform the handshake, framing and TLS. The
     /// client then connects with [`open`](Self::open) instead of [`connect`](Self::connect).
     const HAS_WEBSOCKETS: bool = false;
 
-    /// Opens a WebSocket provided by the platform, if it has them, and offers these subprotocols.
-    /// One of them may contain a token, which must not appear in any error.
+    /// Opens a platform WebSocket that offers these subprotocols. Called only if
+    /// [`HAS_WEBSOCKETS`](Self::HAS_WEBSOCKETS) is true. One of them may contain a token, which
+    /// must not appear in any error.
     fn open(url: String, protocols: Vec<String>) -> Opening {
         let _ = (url, protocols);
         Box::pin(ready(Err(io::ErrorKind::Unsupported.into())))
     }
 
-    /// Calls `wake` whenever the connection may have been lost unnoticed, or can be established
-    /// again, because the machine was suspended or its network has changed. Stops when the returned
-    /// value is dropped. By default there is no such signal, and `wake` is never called.
+    /// Calls `wake` whenever the connection may have been lost unnoticed or may be possible again,
+    /// because the machine was suspended or its network has changed. Stops when the returned value
+    /// is dropped. By default there is no such signal, and `wake` is never called.
     fn watch(wake: Arc<dyn Fn() + Send + Sync>) -> Option<Box<dyn Send>> {
         drop(wake);
         None
@@ -71,16 +72,16 @@ pub enum Incoming {
     Message(Vec<u8>),
     /// A close frame, with its optional code and its reason.
     Closed {
-        /// The code of the close frame, if it contained one.
+        /// The close frame's code, if it contained one.
         code: Option<u16>,
-        /// The reason of the close frame, which may be empty.
+        /// The close frame's reason, which may be empty.
         reason: String,
     },
     /// The connection was lost without a close frame.
     Lost,
 }
 
-/// A stream of bytes in both directions, such as TCP, TLS or a pipe.
+/// A bidirectional byte stream, such as TCP, TLS or a pipe.
 pub trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> ByteStream for S {}

@@ -1,4 +1,4 @@
-//! State that the handles of a client share with its driver.
+//! State that a client's handles share with its driver.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -13,7 +13,7 @@ use super::requests::Answers;
 
 use crate::env::{Environment, SystemEnvironment};
 
-/// The state of a client, shared by its driver and its handles under one lock.
+/// A client's state, shared by its driver and its handles under one lock.
 pub(super) struct Shared {
     inner: Mutex<Inner>,
     environment: SystemEnvironment,
@@ -89,7 +89,8 @@ impl Shared {
         let now = self.now();
         let mut inner = self.lock();
         let result = act(&mut inner, now);
-        // Taken, since the driver registers its waker again when it runs, and needs no wake-up before
+        // Take it, since the driver registers its waker again when it runs, and needs no wake-up
+        // before
         // that.
         let driver = inner.driver.take();
         drop(inner);
@@ -107,7 +108,7 @@ impl Inner {
     }
 
     pub(super) fn subscribe(&mut self, room: Option<&str>, capacity: usize) -> Arc<Subscriber> {
-        // The end of a room is an event that a later subscription does not receive.
+        // The end of a room is an event that a later subscription would not receive.
         let is_outside = room.is_some_and(|room| !self.machine.rooms().any(|other| other == room));
         let is_over = self.closed.is_some() || is_outside;
         let queue = Queue { is_over, ..Queue::default() };
@@ -129,7 +130,7 @@ impl Inner {
         let woken = &mut due.woken;
         while let Some(event) = self.machine.next_event() {
             match &event {
-                // A message usually completes no future of a handle.
+                // A message usually completes none of the handles' futures.
                 Event::Message(_) => {}
                 Event::Request(request) => due.requests.push(request.clone()),
                 Event::Answered { request, result } => {

@@ -50,8 +50,8 @@ impl Drop for Subscription {
 #[must_use]
 pub struct Events(Subscription);
 
-/// The messages of one room since the call of `messages()`, in order: those sent to the room, and those
-/// sent through it to this client alone.
+/// The messages of one room since the call to `messages()`, in order: those sent to the room, and
+/// those sent through it to this client alone.
 ///
 /// If messages arrive faster than the application reads them, the oldest in the buffer are dropped and
 /// [counted](Self::take_missed). The stream ends when the client has left the room or is closed. A
@@ -96,7 +96,7 @@ impl Messages {
         loop {
             return match self.0.poll(cx) {
                 Poll::Ready(Some(Event::Message(message))) => Poll::Ready(Some(message)),
-                // Unreachable: the queue of a room's stream contains only messages.
+                // Unreachable: a room stream's queue contains only messages.
                 Poll::Ready(Some(_)) => continue,
                 Poll::Ready(None) => Poll::Ready(None),
                 Poll::Pending => Poll::Pending,

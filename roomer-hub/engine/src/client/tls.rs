@@ -31,13 +31,13 @@ pub(super) async fn secure(
     Ok(Box::new(stream.map_err(|error| format!("TLS fails: {}", explain(&error)))?))
 }
 
-/// Returns the remedy of a common mistake, or else the error's own text.
+/// Returns the remedy for a common mistake, or else the error's own text.
 fn explain(error: &io::Error) -> String {
     match error.get_ref().and_then(|error| error.downcast_ref()) {
         Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
             "the server does not use TLS at this port: write ws://, or the port that has TLS".into()
         }
-        // The verifier's own error type is that of a crate that rustls does not export.
+        // The verifier's own error type belongs to a crate that rustls does not export.
         Some(Error::InvalidCertificate(CertificateError::Other(other)))
             if format!("{other:?}").contains("CaUsedAsEndEntity") =>
         {
@@ -51,7 +51,7 @@ fn explain(error: &io::Error) -> String {
 
 fn system() -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
-    // Skips certificates of the system that rustls does not accept.
+    // Skip system certificates that rustls does not accept.
     let (count, _) =
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if count == 0 {

@@ -1,7 +1,7 @@
 //! Clients in a browser, over the browser's WebSocket (feature `web`, on wasm32).
 //!
-//! A page can neither send headers with the handshake ([`Builder::header`](super::Builder::header) has
-//! no effect) nor see the status of a response that rejects it.
+//! A page can neither send headers with the handshake ([`Builder::header`](super::Builder::header)
+//! has no effect) nor see the status of a rejection.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,8 +22,8 @@ use web_sys::{
 
 use super::runtime::{ByteStream, Incoming, MessageSocket, Opening, Runtime};
 
-/// The runtime of a client in a page or a worker: `Client::<Web>::connect("wss://example.org/ws")`. Its
-/// values must stay on the thread that created them.
+/// The runtime for a client in a page or worker: `Client::<Web>::connect("wss://example.org/ws")`.
+/// Its values must stay on the thread that created them.
 #[derive(Clone, Copy, Debug)]
 pub enum Web {}
 
@@ -45,8 +45,8 @@ impl Runtime for Web {
     }
 
     fn sleep(time: Duration) -> impl Future<Output = ()> + Send + 'static {
-        // Round up, since a timer that fires early costs another turn. A time above the maximum of
-        // setTimeout also fires early.
+        // Round up, since a timer that fires early costs another turn. A time above setTimeout's
+        // maximum also fires early.
         let millis = i32::try_from(time.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
         SendWrapper::new(TimeoutFuture::new(millis.unsigned_abs()))
     }
@@ -121,7 +121,7 @@ impl Socket {
             Listener::new(&socket, event, move |event| {
                 let mut state = state.borrow_mut();
                 act(&event, &mut state);
-                // Woken while the state is borrowed, which is safe: the woken task runs later, never
+                // Waking while the state is borrowed is safe: the woken task runs later, never
                 // within this call.
                 state.changed();
             })
@@ -237,7 +237,7 @@ impl Watch {
     }
 }
 
-/// Returns the bytes of a message. A text message is accepted like a binary one.
+/// Returns a message's bytes. A text message is accepted like a binary one.
 fn bytes_of(data: &JsValue) -> Vec<u8> {
     match data.dyn_ref::<ArrayBuffer>() {
         Some(buffer) => Uint8Array::new(buffer).to_vec(),

@@ -6,13 +6,15 @@ use bytes::Bytes;
 
 use super::Subject;
 
-/// A link to a broker that carries the frames of a cluster.
+/// A link to a broker that carries a cluster's frames.
 ///
-/// A carrier delivers a frame at most once, and the frames of one node on one subject in the order of
-/// publication. Frames may be lost whenever the link is down. The carrier subscribes to the two
-/// [subjects](super::Subjects) of its node. It may return the node's own frames, which are ignored.
+/// A carrier delivers a frame at most once, and delivers one node's frames on one subject in
+/// publication order. Frames may be lost whenever the link is down. The carrier subscribes to the
+/// two [subjects](super::Subjects) of its node. It may return the node's own frames, which are
+/// ignored.
 pub trait Carrier: Send + 'static {
-    /// Returns the next event. The events never end, since the carrier reconnects after a failure.
+    /// Returns the next event. There is always another one, since the carrier reconnects after a
+    /// failure.
     ///
     /// Also writes the queued frames, so one task has to poll it continuously.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<CarrierEvent>;
@@ -44,7 +46,7 @@ pub enum CarrierEvent {
     },
     /// The link is down, for the reason in this sentence. Reported once per outage.
     Down(String),
-    /// A notice for the operator about a working link, such as an outdated version of the broker.
+    /// A notice for the operator about a working link, such as an outdated broker version.
     Notice(String),
     /// A frame published by a node.
     Frame(Bytes),

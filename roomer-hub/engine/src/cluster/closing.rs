@@ -1,4 +1,4 @@
-//! Closes connections that may have missed messages of another node, at the rate of a drain.
+//! Closes connections that may have missed messages from another node, at the drain's rate.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl Closing {
         }
         let due = policy.due(Duration::ZERO).min(most as u64);
         let conns: Vec<ConnKey> = (0..due).map_while(|_| self.conns.pop_first()).collect();
-        // Without a rate, the next ones are due as soon as other tasks have run.
+        // Without a rate, the next connections are due as soon as other tasks have run.
         self.at = if policy.per_second == usize::MAX { now } else { now + DRAIN_STEP };
         conns
     }

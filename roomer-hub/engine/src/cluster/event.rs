@@ -1,14 +1,13 @@
-//! Events of other nodes, and the calls of their hooks.
+//! Events about other nodes, and the calls to their hooks.
 //!
-//! The link's task calls the hooks one at a time, without the server's lock, in the order of the
-//! events.
+//! The link's task calls the hooks one at a time, without the server's lock, in event order.
 
 use std::collections::BTreeSet;
 
 use roomer_hub::cluster::{Event, GoneCause};
 use roomer_proto::cluster::NodeId;
 
-/// The arrival or the departure of another node, for [`Builder::on_peer`](crate::Builder::on_peer).
+/// Another node's arrival or departure, for [`Builder::on_peer`](crate::Builder::on_peer).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerEvent {
@@ -20,7 +19,7 @@ pub struct PeerEvent {
     pub gone: Option<GoneCause>,
 }
 
-/// A loss of another node's messages, for [`Builder::on_gap`](crate::Builder::on_gap).
+/// Lost messages from another node, for [`Builder::on_gap`](crate::Builder::on_gap).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Gap {
@@ -28,11 +27,11 @@ pub struct Gap {
     pub node: NodeId,
     /// The node's name.
     pub name: String,
-    /// The room in which members on this node may have missed messages. `None` for direct messages, or
+    /// The room whose members on this node may have missed messages. `None` for direct messages, or
     /// if any message may be missing.
     pub room: Option<String>,
-    /// The number of missing frames, each with one or more messages, joins or leaves of any rooms.
-    /// `None` if it is unknown.
+    /// The number of missing frames, each with one or more messages, joins or leaves in any rooms.
+    /// `None` if unknown.
     pub frames: Option<u64>,
 }
 
@@ -44,8 +43,8 @@ pub(crate) enum ClusterEvent {
 }
 
 impl ClusterEvent {
-    /// Creates the hook call for a change in the cluster. `shown` contains the nodes whose arrival was
-    /// reported; the departure of other nodes is not reported.
+    /// Creates the hook call for a change in the cluster. `shown` contains the nodes whose arrival
+    /// was reported; other nodes' departures are not reported.
     pub(crate) fn new(event: &Event, shown: &mut BTreeSet<NodeId>) -> Option<Self> {
         let (node, name, gone) = match event {
             Event::PeerLive { node, name } if shown.insert(*node) => (*node, name, None),

@@ -3,11 +3,11 @@
 use roomer_hub::cluster::{PeerInfo, PeerState, Statistics};
 use roomer_proto::cluster::NodeId;
 
-/// The state of a cluster as seen by one of its nodes; see [`Server::cluster`](crate::Server::cluster).
+/// A cluster's state, as seen by one of its nodes; see [`Server::cluster`](crate::Server::cluster).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClusterInfo {
-    /// The id of this node, drawn at its start.
+    /// This node's id, drawn when it starts.
     pub node: NodeId,
     /// The cluster's name.
     pub cluster: String,
@@ -15,7 +15,7 @@ pub struct ClusterInfo {
     pub is_up: bool,
     /// The other nodes.
     pub peers: Vec<PeerInfo>,
-    /// Counters since the start.
+    /// Counters since this node's start.
     pub statistics: Statistics,
 }
 
@@ -26,8 +26,8 @@ impl ClusterInfo {
         self.peers.iter().filter(|peer| peer.state == state).count()
     }
 
-    /// Returns the number of connections on all nodes: `own` on this node, and those of the others
-    /// according to their last heartbeats.
+    /// Returns the number of connections on all nodes: `own` on this node, plus those reported in
+    /// the other nodes' last heartbeats.
     #[must_use]
     pub fn connections(&self, own: usize) -> u64 {
         let others = self.peers.iter().filter(|peer| peer.state != PeerState::Dead);

@@ -9,8 +9,8 @@
 //!  Core::apply ◀── effects ◀── Cluster::handle ◀── link ◀── Carrier ◀── broker
 //! ```
 //!
-//! Recording only copies bytes. The link's task is woken after the lock is released, and packs the
-//! items recorded so far into frames.
+//! Recording only copies bytes. The link's task is woken after the lock is released, and then packs
+//! the items recorded so far into frames.
 
 #[cfg(any(feature = "nats", feature = "redis"))]
 mod address;

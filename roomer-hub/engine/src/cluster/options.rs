@@ -1,4 +1,4 @@
-//! The options of a node in a cluster.
+//! The options for a node in a cluster.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use roomer_hub::Order;
 use roomer_hub::cluster::{Config, Loss};
 use roomer_proto::cluster::{NodeId, ParsePrefixError, Subjects};
 
-/// The options of a cluster's node, for [`Builder::cluster`](crate::Builder::cluster). Servers with the
-/// same cluster name at one broker share their rooms.
+/// The options for a cluster node, for [`Builder::cluster`](crate::Builder::cluster). Servers with
+/// the same cluster name at one broker share rooms.
 ///
 /// ```
 /// # use roomer_engine as roomer_tokio;
@@ -25,7 +25,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Creates the default options for a node of the cluster `name`. The name becomes part of the
+    /// Creates the default options for a node in the cluster `name`. The name becomes part of the
     /// broker's subjects `roomer.<name>.…`, so it consists of letters, digits, `-`, `_`, and dots
     /// between them.
     pub fn named(name: impl AsRef<str>) -> Self {
@@ -33,8 +33,8 @@ impl Cluster {
         Cluster { config: Config::new(name.as_ref(), &node), ready_needs_broker: false }
     }
 
-    /// Sets the node's display name. Default: the host's name and the process id. A node that restarts
-    /// with the same name replaces its predecessor within two seconds.
+    /// Sets the node's display name. Default: the host name and the process id. A node that
+    /// restarts with the same name replaces its predecessor within two seconds.
     pub fn node(mut self, name: impl Into<String>) -> Self {
         self.config.node = name.into();
         self
@@ -61,19 +61,19 @@ impl Cluster {
         self
     }
 
-    /// Sets how clients are notified that messages of another node may have been lost and could not be
-    /// repaired. Default [`Loss::Rejoin`]: the members whose messages may be missing leave and rejoin.
-    /// With [`Loss::Close`], this node's connections that may have missed a message are closed with
-    /// 1012, at the rate of [`Builder::drain`](crate::Builder::drain), or immediately if no rate is
-    /// set.
+    /// Sets how clients are notified that messages from another node may have been lost and could
+    /// not be recovered. Default [`Loss::Rejoin`]: the members whose messages may be missing leave
+    /// and rejoin. With [`Loss::Close`], this node's connections that may have missed a message are
+    /// closed with 1012, at the rate of [`Builder::drain`](crate::Builder::drain), or immediately
+    /// if no rate is set.
     pub fn loss(mut self, loss: Loss) -> Self {
         self.config.loss = loss;
         self
     }
 
-    /// Sets the order of the messages in a room. `pattern` is a room's name, or a name prefix followed
-    /// by `*`; the first matching pattern applies. Default: [`Order::Sender`]. With [`Order::Room`],
-    /// all members on all nodes receive the room's messages in one order; each message is delayed until
+    /// Sets a room's message order. `pattern` is a room's name, or a name prefix followed by `*`;
+    /// the first matching pattern applies. Default: [`Order::Sender`]. With [`Order::Room`], all
+    /// members on all nodes receive the room's messages in one order; each message is delayed until
     /// one node has assigned its place. All nodes must have the same patterns. Rooms with
     /// [`Order::Room`] have no [`history`](crate::Builder::history).
     ///
@@ -90,8 +90,8 @@ impl Cluster {
         self
     }
 
-    /// Sets how long after its start the server is not [ready](crate::Server::is_ready), so that its
-    /// first clients see the other nodes' members. Default 2 s.
+    /// Sets how long the server is not [ready](crate::Server::is_ready) after its start, so that
+    /// its first clients see the other nodes' members. Default 2 s.
     pub fn form_wait(mut self, wait: Duration) -> Self {
         self.config.form_wait = wait;
         self
@@ -116,7 +116,7 @@ impl Cluster {
     }
 }
 
-/// Returns the host's name.
+/// Returns the host name.
 fn host_name() -> String {
     #[cfg(unix)]
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();

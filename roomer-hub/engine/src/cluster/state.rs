@@ -13,7 +13,7 @@ use roomer_proto::cluster::NodeId;
 use super::closing::Closing;
 use super::gate::LinkGate;
 
-/// The state machine of the cluster, and the events for the link's task.
+/// The cluster's state machine, and the events for the link's task.
 #[derive(Debug)]
 pub(crate) struct ClusterState {
     pub(crate) machine: Cluster,
@@ -25,7 +25,7 @@ pub(crate) struct ClusterState {
     pub(crate) events: Vec<Event>,
     /// The nodes whose arrival was reported to the application.
     pub(crate) shown: BTreeSet<NodeId>,
-    /// Connections to close, since they may have missed messages.
+    /// Connections to close because they may have missed messages.
     pub(crate) closing: Closing,
     /// Kept empty between inputs, to reuse its allocation.
     pub(crate) effects: Vec<Effect>,
@@ -46,8 +46,8 @@ impl ClusterState {
 
     /// Records a hub action that must be reported to peers. `is_own` is false if the action results
     /// from an effect of the machine. Returns true if the action must not be carried out, since it
-    /// is a message that waits for its place in its room's order, and the gate that the sender must
-    /// wait at if peers have not applied too many of the earlier messages.
+    /// is a message waiting for its place in its room's order, and returns the gate that the sender
+    /// must wait at if peers have not applied too many of the earlier messages.
     pub(crate) fn record(
         &mut self,
         now: Duration,
@@ -108,7 +108,7 @@ impl ClusterState {
     /// Returns the waker of the link's task if there is something to publish. The caller wakes it after
     /// releasing the lock.
     pub(crate) fn take_link(&mut self) -> Option<Waker> {
-        // Taken, since the task registers its waker again after publishing.
+        // Take it, since the task registers its waker again after publishing.
         self.link.take_if(|_| self.machine.wants_to_publish())
     }
 }

@@ -1,4 +1,4 @@
-//! State of a connection that is allocated only while it is in use.
+//! Connection state that is allocated only while it is in use.
 
 use std::sync::Arc;
 use std::task::Context;
@@ -19,7 +19,7 @@ pub(crate) struct Activity(Option<Box<Parts>>);
 pub(crate) struct Parts {
     /// The progress of a partly received message.
     pub(crate) progress: MessageProgress,
-    /// The bytes buffered by the session, as last reported to the memory budget.
+    /// The number of bytes buffered by the session, as last reported to the memory budget.
     pub(crate) buffered: usize,
     /// Present while the socket is full.
     pub(crate) slow_consumer: Option<SlowConsumer>,
@@ -80,13 +80,13 @@ impl Activity {
 
     /// Records the progress of a partly received message ([`MessageProgress::record`]).
     pub(crate) fn record_progress(&mut self, now: Duration, unfinished: usize, is_new: bool) {
-        // Does not allocate for a connection without a partly received message.
+        // Do not allocate for a connection without a partly received message.
         if unfinished > 0 || self.0.is_some() {
             self.begin().progress.record(now, unfinished, is_new);
         }
     }
 
-    /// Restarts the time limit of a partly received message ([`MessageProgress::restart`]).
+    /// Restarts the time limit for a partly received message ([`MessageProgress::restart`]).
     pub(crate) fn restart_progress(&mut self, now: Duration) {
         if let Some(parts) = self.existing() {
             parts.progress.restart(now);

@@ -10,8 +10,8 @@ use crate::connection::{Connection, State, Step};
 use crate::outbound::outbox::OutboxPhase;
 use crate::outbound::socket_writer::Status;
 
-/// The maximum size of an unfinished message that is buffered during the close, in order to find the
-/// peer's close frame behind it.
+/// The maximum size of an unfinished message that is buffered during the close, to find the peer's
+/// close frame behind it.
 const CLOSE_SCAN_LIMIT: usize = 64 * 1024;
 
 /// The maximum number of received bytes that are read and discarded after the close. Enough for the
@@ -106,9 +106,9 @@ impl Connection {
         let State::Closing(closing) = &mut self.state else {
             return Step::Again;
         };
-        // Bytes are read and discarded, since closing a socket with unread bytes sends a reset, which
-        // can destroy the close frame in transit. Above the limit they are left in the system's buffer,
-        // so that TCP flow control stops the client.
+        // Read and discard the bytes, since closing a socket with unread bytes sends a reset, which
+        // can destroy the close frame in transit. Above the limit, leave them in the system's
+        // buffer, so that TCP flow control stops the client.
         if closing.left == 0 {
             return Step::Wait(closing.until);
         }

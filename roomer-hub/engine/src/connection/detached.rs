@@ -39,12 +39,13 @@ impl Connection {
         }
         let Some(detached) = core.outbound.detach(key, &self.writer) else { return false };
         core.sessions.detached(key);
-        // The lost writer is no longer in the table, whose entries are counted when they are removed.
+        // The lost writer is no longer in the table, and writers in the table are counted when
+        // removed.
         core.counts.bytes_out += self.writer.count_written();
         drop(core);
         session.detached(now + window);
         open.reset_socket(Compression::default(), now);
-        // Releases senders waiting for the lost socket.
+        // Release senders waiting for the lost socket.
         self.writer.discard();
         self.writer = detached;
         let address = self.shared.options().handshake.address(self.peer.get());
@@ -61,7 +62,7 @@ impl Connection {
         true
     }
 
-    /// Notifies the other members of rooms that announce it that the client is away.
+    /// Notifies other members, in rooms that announce it, that the client is away.
     fn announce_away(&mut self, now: Duration) {
         let State::Detached(open) = &mut self.state else { return };
         let mut core = self.shared.core();
@@ -78,7 +79,8 @@ impl Connection {
             return Step::Again;
         };
         let (shared, writer) = (&self.shared, &self.writer);
-        // Runs even if the session ends now, since receivers in other connections wait for this flush.
+        // Do this even if the session ends now, since receivers in other connections wait for this
+        // flush.
         if open.flush_at.is_some_and(|at| now >= at) {
             open.flush_at = shared.flush().then_some(now.into());
         }
@@ -107,7 +109,7 @@ impl Connection {
             shared.flush_after_input(now, core, &mut open.flush_at);
             return Step::Done;
         }
-        // `session_state` is present, since only connections with a session are detached.
+        // Only connections with a session are detached, so `session_state` is present.
         let until = open.session_state.as_ref().map_or(now, |session| session.until());
         if now >= until {
             return Step::Done;

@@ -1,8 +1,8 @@
-//! Dispatch of a packet: the hub's rules, the application's rule, the event's handler.
+//! Dispatch of a packet: the hub's rules, the application's rule, and the event's handler.
 //!
 //! The hub decides. If it needs the application, it returns an action, and the rule or handler runs
-//! without the lock. If its future is pending, later messages of that connection wait for it; other
-//! connections are not affected.
+//! without the lock. While its future is pending, the connection's later messages wait for it;
+//! other connections are not affected.
 
 use std::fmt::Display;
 use std::task::{Context, Poll};
@@ -99,7 +99,7 @@ impl<'s> Dispatcher<'_, 's> {
         let (conn, shared) = (self.conn.info.key, self.shared);
         let mut dispatched = Dispatched::default();
         let (mut input, mut packet): (Input<'_>, PacketRef<'_>) = (input, packet);
-        // Done once when the packet arrives: the request for history is removed from it below.
+        // Do this once, when the packet arrives: the history request is removed from it below.
         if let Some(rule) = shared.options().rules.recall.as_ref()
             && packet.event == JOIN
             && !packet.payload.is_empty()
@@ -151,7 +151,7 @@ impl<'s> Dispatcher<'_, 's> {
         }
     }
 
-    /// Calls the rule about a request for a room's history. Returns `None` if it panicked.
+    /// Calls the rule for requests for a room's history. Returns `None` if it panicked.
     #[cold]
     fn ask_recall(
         &self,
@@ -172,7 +172,7 @@ impl<'s> Dispatcher<'_, 's> {
 
     /// Returns the packet with the sender's id as `src`.
     fn sent<'m>(&'m self, packet: PacketRef<'m>) -> PacketRef<'m> {
-        // A value of `src` sent by the client is ignored, since it could name another sender.
+        // Ignore the `src` sent by the client, which could name another sender.
         PacketRef { src: self.conn.info.id.as_str(), ..packet }
     }
 
@@ -265,7 +265,7 @@ impl<'s> Dispatcher<'_, 's> {
         core
     }
 
-    /// Reports an error to the hook `on_error`, to `tracing` and to a test's monitor.
+    /// Reports an error to the `on_error` hook, to `tracing` and to a test's monitor.
     fn report(
         &self,
         core: MutexGuard<'s, Core>,
@@ -289,7 +289,7 @@ impl<'s> Dispatcher<'_, 's> {
         trace::failed(&self.conn.info, message.event, &*error);
         let run_hook = || hook.map(|hook| hook(self.conn, message, error));
         let result = shared.run_callback(|| call::catch_panic(run_hook));
-        // A panic of the hook itself is reported only to `tracing` and the monitor.
+        // A panic in the hook itself is reported only to `tracing` and the monitor.
         let result = result.inspect_err(|panic| {
             trace::hook_failed(&self.conn.info, panic);
             shared.monitor().report_failure(

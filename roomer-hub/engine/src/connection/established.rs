@@ -155,7 +155,7 @@ impl Established {
         writer: &Arc<SocketWriter>,
         now: Duration,
     ) -> ResumeResult {
-        // The server was not reading, so the time limit of a partly received message restarts.
+        // The server was not reading, so restart the time limit for a partly received message.
         self.activity.restart_progress(now);
         match self.on_bytes(shared, writer, &mut [], now) {
             true => ResumeResult::Ended,
@@ -184,7 +184,7 @@ impl Established {
         while feed.next().is_some() {}
     }
 
-    /// Returns true if a handler or a congested receiver has to be waited for before the next read.
+    /// Returns true if a handler or a congested receiver must be awaited before the next read.
     pub(crate) fn must_wait(&self) -> bool {
         let has_new = |session: &SessionState| session.requests.has_new();
         self.activity.is_paused()

@@ -20,7 +20,7 @@ use crate::server::conn::Conn;
 use crate::shared::Shared;
 use crate::sync::MutexGuard;
 
-/// The maximum pause of a sender per [`READ_QUANTUM`] that was read from it, if it sent to a receiver
+/// The maximum pause of a sender per [`READ_QUANTUM`] read from it, if it has sent to a receiver
 /// above its high-water mark.
 const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(20);
 
@@ -130,7 +130,7 @@ impl<'s> Inbound<'_, 's> {
             Ok(Event::Ping(payload)) => {
                 let mut pong = Vec::new();
                 websocket::pong_frame(payload, &mut pong);
-                // If the client does not read its pongs, further ones are not queued.
+                // If the client does not read its pongs, do not queue further ones.
                 core.outbound.send_control(self.conn.info.key, pong);
                 (core, None)
             }
@@ -243,7 +243,7 @@ impl<'s> Inbound<'_, 's> {
         self.activity.pause(dispatched.congested, self.writer, self.pause_until);
     }
 
-    /// Continues with the credentials of a renewed login, if there are any.
+    /// Continues with a renewed login's credentials, if any.
     pub(super) fn renewed(&mut self, renewed: Renewed) {
         if let (Renewed::Login(info), Some(session)) = (renewed, &mut self.session_state) {
             session.renewal.schedule(self.now, info.expires(), self.shared.options());
@@ -285,7 +285,7 @@ impl<'s> Inbound<'_, 's> {
 }
 
 impl End {
-    /// Returns the end of a session whose client has violated the extended protocol.
+    /// Returns the reason for ending a session whose client has violated the extended protocol.
     fn protocol(reason: &str) -> Self {
         End::Violation(close::PROTOCOL.code, reason.into())
     }

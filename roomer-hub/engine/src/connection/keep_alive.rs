@@ -1,10 +1,10 @@
-//! Pings, and the timeout of a silent client. Does not read a clock: the time is an argument.
+//! Pings, and the timeout for a silent client. Does not read a clock: the time is an argument.
 
 use std::time::Duration;
 
 use crate::timer::moment::Moment;
 
-/// The times of the last activity of a client, and of the last ping to it.
+/// The times of a client's last activity, and of the last ping to it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepAlive {
     /// The last time at which bytes were received, or a full socket accepted some.
@@ -35,13 +35,13 @@ impl KeepAlive {
         }
     }
 
-    /// Returns the time at which the client counts as dead unless bytes arrive before. `None` if no
-    /// ping is unanswered.
+    /// Returns the time at which the client counts as dead unless bytes arrive earlier. `None` if
+    /// no ping is unanswered.
     pub(crate) fn timeout_at(&self, interval: Duration, timeout: Duration) -> Option<Duration> {
         let unanswered = Duration::from(self.unanswered_since?);
         // Silence counts only after a ping has been unanswered for `timeout - interval`, which the
-        // builder has checked to be positive. Otherwise a process that was suspended would mistake its
-        // own pause for the client's silence.
+        // builder has checked to be positive. Otherwise, a process that was suspended would mistake
+        // its own pause for the client's silence.
         Some((Duration::from(self.last_received) + timeout).max(unanswered + timeout - interval))
     }
 
@@ -58,7 +58,7 @@ impl KeepAlive {
     /// Records that a ping was sent.
     pub(crate) fn pinged(&mut self, now: Duration) {
         self.last_ping = now.into();
-        // The time of the first unanswered ping is kept: further pings give a silent client no more
+        // Keep the time of the first unanswered ping: further pings give a silent client no more
         // time.
         self.unanswered_since.get_or_insert(self.last_ping);
     }
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn a_late_ping_leaves_the_client_time_to_answer() {
         let mut keep_alive = KeepAlive::new(secs(0));
-        // The server's process was suspended for ten minutes.
+        // The server process was suspended for ten minutes.
         keep_alive.pinged(secs(600));
         assert_eq!(keep_alive.timeout_at(INTERVAL, TIMEOUT), Some(secs(606)));
     }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::timer::moment::Moment;
 
-/// The bytes of a message that have to arrive within each `message_timeout`: about 17 kbit/s with the
-/// default timeout.
+/// The number of message bytes that must arrive within each `message_timeout`: about 17 kbit/s with
+/// the default timeout.
 const MIN_PROGRESS: usize = 64 * 1024;
 
 /// The progress of a partly received message, if there is one.

@@ -5,11 +5,11 @@
 //!                    └────────── rejected ──────────────────▶┘
 //! ```
 //!
-//! When its socket is lost, a session of the extended protocol goes from Established to Detached. It is
-//! handed over to the task of the client's next socket, which is in Resuming ([`crate::session`]).
+//! When its socket is lost, an extended session goes from Established to Detached. It is handed
+//! over to the task of the client's next socket, which is in Resuming ([`crate::session`]).
 //!
 //! Each step checks everything that may have changed since the last one, always in the same order:
-//! decisions of other tasks about this connection, its outbox, its socket, the clock.
+//! other tasks' decisions about this connection, its outbox, its socket, the clock.
 
 mod activity;
 mod closing;
@@ -71,7 +71,7 @@ pub struct Connection {
     pub(crate) shared: Arc<Shared>,
     /// The socket. Only this task reads from it, but any task may write to it.
     writer: Arc<SocketWriter>,
-    /// The client's address: that of the socket, or the one reported by a proxy.
+    /// The client's address: the socket's, or the one reported by a proxy.
     peer: PeerAddress,
     timer: Timer,
     place: SocketKind,
@@ -87,7 +87,7 @@ enum State {
         header: ProxyHeader,
         until: Duration,
     },
-    /// Reading the head of the request.
+    /// Reading the request's head.
     Handshake {
         parser: RequestParser,
         until: Duration,
@@ -287,7 +287,7 @@ impl Connection {
         self.close_open(now)
     }
 
-    /// Starts the close of a connection that the hub has removed. Its close frame is already queued.
+    /// Starts closing a connection that the hub has removed. Its close frame is already queued.
     fn close_open(&mut self, now: Duration) -> Step {
         let State::Established(open) = &mut self.state else {
             return Step::Again;

@@ -45,8 +45,9 @@ pub(crate) struct Opening {
     pub(crate) credentials: Option<Arc<Credentials>>,
     /// Bytes received after the request.
     pub(crate) leftover: Vec<u8>,
-    /// Present if the client requests the extended protocol. After its request to resume was handled,
-    /// `resume` is kept only for a token of another node's session, so that the node can be notified.
+    /// Present if the client requests the extended protocol. After its resume request was handled,
+    /// `resume` is kept only if the token belongs to another node's session, so that the node can
+    /// be notified.
     pub(crate) session: Option<SessionRequest>,
 }
 
@@ -74,7 +75,7 @@ impl Connection {
         self.close_within(now, None, REJECT_LINGER.min(self.shared.options().close_timeout))
     }
 
-    /// Reads the head of the request.
+    /// Reads the request's head.
     pub(super) fn handshake(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Handshake { parser, until } = &mut self.state else {
             return Step::Again;
@@ -158,12 +159,11 @@ impl Connection {
             let response = Response::error(StatusCode::SERVICE_UNAVAILABLE);
             return self.reject(now, &response, cause, false);
         }
-        // Reading continues, in order to notice when the client disconnects. The bytes buffered are
-        // limited.
+        // Continue reading, to detect when the client disconnects. The buffered bytes are limited.
         let room =
             self.shared.options().handshake.max_head.saturating_sub(authorizing.leftover.len());
         let read = with_buffer(|buffer| match room.min(buffer.len()) {
-            // Further bytes are left in the socket until the hook has decided.
+            // Leave further bytes in the socket until the hook has decided.
             0 => Poll::Pending,
             most => self.writer.poll_read(cx, &mut buffer[..most]).map_ok(|size| {
                 authorizing.leftover.extend_from_slice(&buffer[..size]);
@@ -319,7 +319,7 @@ impl Connection {
         self.reject(now, &response, None, false)
     }
 
-    /// Queues the `hello` of a new session. Returns the secret of its token.
+    /// Queues a new session's `hello`. Returns the secret in its token.
     fn greet(&self, id: ConnId, profile: Option<&Profile>) -> [u8; 16] {
         let shared = &self.shared;
         let secret = shared.env.random();

@@ -22,7 +22,7 @@ impl Pause {
         own: &Arc<SocketWriter>,
         until: Duration,
     ) -> Option<Box<Self>> {
-        // A connection above its own high-water mark does not read in any case.
+        // A connection above its own high-water mark does not read anyway.
         let is_own = |congestion: &Congestion| match congestion {
             Congestion::Receiver(receiver) => Arc::ptr_eq(receiver, own),
             Congestion::Link(_) => false,

@@ -1,4 +1,4 @@
-//! The profile of a client: its info and user, as sent to members of its rooms.
+//! A client's profile: its info and user, as sent to members of its rooms.
 
 use roomer_hub::Profile;
 
@@ -6,7 +6,7 @@ use crate::app::claims::Credentials;
 use crate::metrics::warning::{WarningCause, Warnings};
 use crate::options::Options;
 
-/// Returns the profile of a client with these credentials. An info that is too long is omitted with a
+/// Returns the profile of a client with these credentials. Overlong info is omitted, with a
 /// warning.
 pub(super) fn profile(
     credentials: Option<&Credentials>,

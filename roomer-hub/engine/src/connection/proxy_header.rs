@@ -1,4 +1,4 @@
-//! The header of the PROXY protocol, which a trusted proxy sends before the client's request.
+//! The PROXY protocol header, which a trusted proxy sends before the client's request.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -37,13 +37,13 @@ impl Connection {
                 let (from, to) =
                     (options.handshake.address(self.peer.get()), options.handshake.address(client));
                 match self.shared.lifecycle.reassign(from, to, &options.handshake.admission) {
-                    // Set after the counts are updated, since the socket was counted for the proxy's
-                    // address until now.
+                    // Set it after the counts are updated, since the socket was counted for the
+                    // proxy's address until now.
                     Ok(()) => {
                         self.peer = client.into();
                         Step::Again
                     }
-                    // The proxy's address is kept, since the socket is still counted for it.
+                    // Keep the proxy's address, since the socket is still counted for it.
                     Err(status) => {
                         let cause = self.shared.handshake().handshakes_full(status);
                         self.reject(now, &Response::error(status), Some(cause), false)

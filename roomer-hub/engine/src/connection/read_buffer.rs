@@ -11,10 +11,10 @@ thread_local! {
 
 /// Calls `run` with this thread's read buffer. A nested call allocates a separate buffer.
 pub(crate) fn with_buffer<T>(run: impl FnOnce(&mut [u8]) -> T) -> T {
-    // Taken instead of borrowed: a nested call finds it empty and allocates.
+    // Take it instead of borrowing: a nested call finds it empty and allocates.
     let mut buffer = BUFFER.take();
     if buffer.is_empty() {
-        // It is zeroed once per thread, since `Transport` reads into initialized bytes.
+        // Zero it once per thread, since `Transport` reads into initialized bytes.
         buffer = vec![0; SIZE];
     }
     let result = run(&mut buffer);

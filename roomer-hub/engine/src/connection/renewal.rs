@@ -1,4 +1,4 @@
-//! Renewal of a login: requests a new token from the client before the login expires.
+//! Login renewal: requests a new token from the client before the login expires.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::outbound::{Outbound, encode};
 use crate::sync::MutexGuard;
 use crate::timer::moment::Moment;
 
-/// The delay before another request for a token if the client reads too slowly.
+/// The delay before a token is requested again if the client reads too slowly.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The state of a session's login.
@@ -29,7 +29,7 @@ pub(crate) struct Renewal {
     is_asked: bool,
 }
 
-/// The result of a token sent by the client.
+/// The result of a client's token.
 pub(crate) enum Renewed {
     /// The login is renewed, with new credentials.
     Login(Arc<ConnInfo>),
@@ -42,14 +42,14 @@ pub(crate) enum Renewed {
 }
 
 impl Renewal {
-    /// Schedules the request for a token before the login expires.
+    /// Schedules the token request before the login expires.
     pub(crate) fn schedule(&mut self, now: Duration, expires: Option<Duration>, options: &Options) {
         let expires = expires.filter(|_| options.renew_login.is_some());
         let due_at = |at: Duration| at.saturating_sub(options.renew_login_before).max(now);
         self.due_at = expires.map(|at| due_at(at).into());
     }
 
-    /// Returns the time at which a token has to be requested from the client.
+    /// Returns the time at which to request a token from the client.
     pub(crate) fn due_at(&self) -> Option<Duration> {
         self.due_at.map(Duration::from)
     }
@@ -67,8 +67,8 @@ impl Renewal {
         }
     }
 
-    /// Returns true once per request. Further tokens are events that clients may not send, so that the
-    /// hook does not run more often than tokens were requested.
+    /// Returns true once per request. Further tokens count as events that clients may not send, so
+    /// the hook does not run more often than tokens are requested.
     pub(crate) fn takes_token(&mut self) -> bool {
         std::mem::take(&mut self.is_asked)
     }
@@ -99,7 +99,7 @@ impl<'s> Dispatcher<'_, 's> {
         }
     }
 
-    /// Applies the result of the hook. The claims replace the earlier ones; extensions that middleware
+    /// Applies the hook's result. The claims replace the earlier ones; extensions that middleware
     /// left in the request are kept.
     pub(crate) fn renewed(
         &self,
@@ -113,8 +113,7 @@ impl<'s> Dispatcher<'_, 's> {
         });
         let user = |credentials: &Arc<Credentials>| credentials.user().cloned();
         let credentials = renewed.filter(|renewed| {
-            // The user of a connection cannot change, since it was reported to rooms and other
-            // members.
+            // A connection's user cannot change, since it was reported to rooms and other members.
             renewed.as_ref().and_then(user) == before.user().cloned()
         });
         let Some(credentials) = credentials else { return (core, Renewed::Refused) };

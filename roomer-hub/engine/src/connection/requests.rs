@@ -1,4 +1,4 @@
-//! Pending request handlers of a connection.
+//! A connection's pending request handlers.
 //!
 //! Unlike message handlers, they do not delay later packets: each request has a tag, so that answers
 //! may be sent in any order, and a handler may wait for another answer from its own client.
@@ -33,7 +33,7 @@ pub(crate) struct RunningRequest {
 #[derive(Default)]
 pub(crate) struct RunningRequests(Option<Box<RequestList>>);
 
-/// Allocated only while there are any, since few connections have one.
+/// Allocated only while there are any, since few connections have pending request handlers.
 #[derive(Default)]
 struct RequestList {
     requests: Vec<RunningRequest>,
@@ -70,7 +70,7 @@ impl std::fmt::Debug for RunningRequests {
 }
 
 impl<'s> Dispatcher<'_, 's> {
-    /// Runs a request handler. Returns it if its future has to be polled.
+    /// Runs a request handler. Returns the handler if its future has to be polled.
     #[cold]
     #[inline(never)]
     pub(crate) fn run_request(
@@ -96,7 +96,7 @@ impl<'s> Dispatcher<'_, 's> {
         }
     }
 
-    /// Sends the answer of a request handler, and reports its error.
+    /// Sends a request handler's answer, and reports its error.
     fn answer(
         &self,
         mut core: MutexGuard<'s, Core>,
@@ -108,7 +108,7 @@ impl<'s> Dispatcher<'_, 's> {
         let answer = match &result {
             Ok(payload) => Answer::Reply(payload),
             Err(error) => {
-                // The text of an error not intended for clients may reveal internals of the server.
+                // The text of an error not intended for clients may reveal server internals.
                 let hidden = (code_of(error), "the handler has failed");
                 let (code, message) =
                     own.map_or(hidden, |error| (error.code, error.message.as_str()));
@@ -137,7 +137,7 @@ fn code_of(error: &HandlerError) -> ErrorCode {
 }
 
 impl Established {
-    /// Polls the pending request handlers, and sends the answers of those that have completed.
+    /// Polls the pending request handlers, and sends the answers of those that complete.
     #[cold]
     #[inline(never)]
     pub(crate) fn poll_requests(

@@ -20,8 +20,8 @@ use crate::options::Options;
 use crate::outbound::{Chunk, encode};
 use crate::session::handover::{HandedOver, Handover, HandoverError};
 
-/// The timeout of the handover by the task that has the session. Only a handler that blocks its thread
-/// can delay the handover.
+/// The timeout for the handover by the task that has the session. Only a handler that blocks its
+/// thread can delay the handover.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A new connection waiting for its client's session.
@@ -51,7 +51,8 @@ impl Connection {
         let Some((conn, token, received)) = found else {
             if request.token.is_some_and(|token| core.is_of_peer(&token)) {
                 core.sessions.refused.other_node += 1;
-                // Kept for the report to the other node, after the client has received a new session.
+                // Keep the request for the report to the other node, after the client has received
+                // a new session.
                 opening.session.iter_mut().for_each(|session| session.resume = Some(request));
             } else {
                 core.sessions.refused.unknown += 1;
@@ -59,7 +60,7 @@ impl Connection {
             drop(core);
             return self.establish(now, opening);
         };
-        // The token names the session, and the login must be that of the session's user: a stolen token
+        // The token names the session, and the login must be the session user's: a stolen token
         // alone is not enough.
         if core.infos.get(conn).is_none_or(|info| info.user() != user) {
             core.sessions.refused.other_user += 1;
@@ -88,8 +89,7 @@ impl Connection {
         let is_over = now >= resuming.until || self.shared.is_closing();
         let session = match resuming.handover.poll(cx) {
             Poll::Ready(session) => session,
-            // The session may have been handed over since the poll. It must be taken, or it would be
-            // lost.
+            // The session may have been handed over since the poll. Take it, or it would be lost.
             Poll::Pending if is_over => resuming.handover.abandon().ok_or(HandoverError::Ended),
             Poll::Pending => return Step::Wait(resuming.until),
         };
@@ -108,7 +108,7 @@ impl Connection {
     fn start_over(&mut self, now: Duration, opening: Opening) -> Step {
         let (lifecycle, options) = (&self.shared.lifecycle, self.shared.options());
         let address = options.handshake.address(self.peer.get());
-        // Excludes this socket, which is counted as well.
+        // Exclude this socket, which is counted as well.
         let own = Some(Replaced { address });
         let Err(status) = lifecycle.check(address, &options.handshake.admission, own) else {
             self.shared.core().sessions.refused.unknown += 1;
@@ -130,8 +130,8 @@ impl Connection {
         Step::Done
     }
 
-    /// Continues a session on this connection's socket: sends `hello`, then the packets the client has
-    /// missed.
+    /// Continues a session on this connection's socket: sends `hello`, then the packets that the
+    /// client has missed.
     fn resume(
         &mut self,
         now: Duration,
@@ -160,7 +160,7 @@ impl Connection {
         let Opening { response, compression, credentials, mut leftover, .. } = opening;
         let token = core.sessions.renew(key, &presented, random);
         let handled = state.received.count();
-        // Neither the response nor `hello` is counted by the client as a packet, so they are not logged
+        // The client counts neither the response nor `hello` as a packet, so they are not logged
         // for replay.
         self.writer.push_unlogged(Chunk::complete(response));
         let hello = hello(shared.options(), Some(token), id.as_str(), Some(handled), None);

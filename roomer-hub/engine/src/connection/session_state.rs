@@ -22,7 +22,7 @@ const MOST_IDLE_ACKS: u8 = 64;
 /// After a pause this long, an acknowledgement no longer counts as consecutive.
 const ACK_PAUSE: Duration = Duration::from_secs(1);
 
-/// The state of a connection's session, without the packets to send.
+/// A connection's session state, without the packets to send.
 #[derive(Debug)]
 pub(crate) struct SessionState {
     /// The client's handled packets, and when to acknowledge them.
@@ -44,7 +44,7 @@ pub(crate) struct SessionState {
     pub(crate) renewal: Renewal,
 }
 
-/// The meaning of a packet to the session.
+/// A packet's meaning to the session.
 pub(crate) enum SessionPacket {
     /// An ordinary packet, for the hub.
     Other,
@@ -144,9 +144,9 @@ impl SessionState {
         self.received.due_at().map_or(heartbeat, |at| at.min(heartbeat))
     }
 
-    /// Returns the frame of an acknowledgement, to be sent now.
+    /// Returns an acknowledgement's frame, to be sent now.
     pub(crate) fn acknowledge(&mut self, now: Duration) -> Vec<u8> {
-        // This is also called when a handler that was pending completes after the socket was lost.
+        // Also called when a pending handler completes after the socket was lost.
         if self.has_socket {
             self.deadline = (now + HEARTBEAT).into();
         }

@@ -1,4 +1,4 @@
-//! Tests of the memory per idle connection in this crate. The rest is in the hub's tables and in the
+//! Tests of this crate's memory per idle connection. The rest is in the hub's tables and in the
 //! runtime; `BENCHMARKS.md` lists the total.
 
 use std::mem::size_of;

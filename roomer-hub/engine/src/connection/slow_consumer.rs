@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use crate::outbound::socket_writer::{Pressure, Status};
 
-/// The limits of a connection above half of `max_backlog`: how long it may accept nothing, and how long
-/// it may accept less than half of `max_backlog`.
+/// The limits for a connection above half of `max_backlog`: how long it may accept nothing, and how
+/// long it may accept less than half of `max_backlog`.
 const SLOW_LIMITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
 
-/// The limits of a connection whose queue exceeds [`FLOOD_FACTOR`] times `max_backlog`. They limit the
-/// memory it takes in a flood.
+/// The limits for a connection whose queue exceeds [`FLOOD_FACTOR`] times `max_backlog`. They limit
+/// the memory it takes in a flood.
 const FLOOD_LIMITS: (Duration, Duration) = (STALL_AFTER, Duration::from_millis(500));
 
 /// The multiple of `max_backlog` at which a connection is flooded ([`FLOOD_LIMITS`]).
@@ -24,7 +24,7 @@ const FLOOD_FACTOR: usize = 3;
 /// high-water mark: they wait for a slow reader, but not for a stalled one.
 const STALL_AFTER: Duration = Duration::from_millis(50);
 
-/// The progress of a full socket.
+/// A full socket's progress.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SlowConsumer {
     /// The time at which the socket last accepted bytes.
@@ -57,7 +57,7 @@ pub(crate) struct Verdict {
 }
 
 impl SlowConsumer {
-    /// Starts to observe a socket that has become full.
+    /// Starts observing a socket that has become full.
     pub(crate) fn new(now: Duration, written: u64) -> Self {
         SlowConsumer { moved: now, written, behind_since: None }
     }
@@ -69,7 +69,7 @@ impl SlowConsumer {
         }
         let stalls_now = status.is_above() && now >= self.moved + STALL_AFTER;
         let is_stalled = stalls_now || status.pressure == Pressure::Stalled;
-        // A large message may take its time on a slow connection, whatever small ones are queued behind
+        // A large message may take long on a slow connection, whatever small ones are queued behind
         // it.
         let counted = status.queued.saturating_sub(status.large_message_left);
         if !status.is_above() || counted.saturating_sub(status.newest) <= max_backlog / 2 {
@@ -83,8 +83,8 @@ impl SlowConsumer {
             return Verdict { close_at, poll_at, is_stalled };
         }
         let (since, written_then) = *self.behind_since.get_or_insert((now, status.written));
-        // Half of `max_backlog` in time is enough, and starts a new period. A writer's count never
-        // decreases, so the subtraction cannot underflow.
+        // Writing half of `max_backlog` in time is enough, and starts a new period. A writer's
+        // count never decreases, so the subtraction cannot underflow.
         if status.written - written_then >= max_backlog as u64 / 2 {
             self.behind_since = Some((now, status.written));
         }

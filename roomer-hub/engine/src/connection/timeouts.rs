@@ -1,4 +1,4 @@
-//! The deadlines of an established connection.
+//! The deadlines for an established connection.
 
 use std::time::Duration;
 
@@ -21,12 +21,12 @@ enum Deadline {
     Message,
     /// The server must acknowledge the client's packets or send a heartbeat.
     Acknowledgement,
-    /// A token has to be requested from the client.
+    /// The client must be asked for a token.
     Renewal,
     Ping,
 }
 
-/// The deadlines of a connection, in the order in which expired ones are handled: those that end the
+/// A connection's deadlines, in the order in which expired ones are handled: those that end the
 /// connection come first. The deadlines of a full socket are separate and checked last.
 type Deadlines = [(Deadline, Option<Duration>); 6];
 
@@ -51,10 +51,10 @@ impl Established {
 }
 
 impl Connection {
-    /// Handles expired deadlines, and determines when to poll next. Runs after reading, so that bytes
-    /// that arrived while the process was suspended count, and its own pause is not mistaken for the
-    /// client's silence. `status` dates from before the read: a later change that needs an action has
-    /// woken the task, which then performs another step.
+    /// Handles expired deadlines, and determines when to poll next. Runs after reading, so that
+    /// bytes that arrived while the process was suspended count, and the process's own pause is not
+    /// mistaken for the client's silence. `status` dates from before the read: a later change that
+    /// needs an action has woken the task, which then performs another step.
     pub(super) fn check_timeouts(&mut self, now: Duration, status: Status, has_more: bool) -> Step {
         let State::Established(open) = &mut self.state else {
             return Step::Again;
@@ -110,7 +110,7 @@ impl Connection {
                 self.shared.send_control(key, frame);
             }
         }
-        // Sending may have filled the socket, so the status has to be read again.
+        // Sending may have filled the socket, so the status must be read again.
         Step::Again
     }
 

@@ -1,4 +1,4 @@
-//! Application of the hub's actions to outboxes, tables, counters and hooks.
+//! Applies the hub's actions to outboxes, tables, counters and hooks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,8 +53,8 @@ impl Core {
     ) -> Applied {
         #[cfg(feature = "audit")]
         self.journal.record(&input);
-        // Messages of other inputs come from the cluster's machine, which has already assigned their
-        // places.
+        // Messages from other inputs come from the cluster's machine, which has already assigned
+        // their places.
         let is_own =
             matches!(input, Input::Packet { .. } | Input::Allowed { .. } | Input::Command(_));
         let (hub, mut cluster, mut effects) = self.effects(opening);
@@ -66,7 +66,7 @@ impl Core {
                 let congested = &mut effects.applied.congested;
                 *congested = gate.map(Congestion::Link).or(congested.take());
                 if is_held {
-                    continue; // It is applied once it has its place in the room's order.
+                    continue; // Apply it once it has its place in the room's order.
                 }
             }
             effects.carry_out(action, &actions);
@@ -139,11 +139,10 @@ impl Effects<'_> {
         }
     }
 
-    /// Returns the result after all actions were carried out.
+    /// Returns the result after all actions have been carried out.
     #[inline]
     pub(super) fn finish(mut self, tables: &Tables) -> Applied {
-        // Look it up once per input: except for the notices at the end of a connection, an input
-        // concerns one room.
+        // Look it up once per input, not per broadcast: few inputs concern more than one room.
         if let Some(room) = self.broadcast_in {
             let receiver = self.outbound.congested_member(tables, room);
             self.applied.congested = receiver.map(Congestion::Receiver).or(self.applied.congested);

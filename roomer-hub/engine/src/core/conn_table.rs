@@ -12,7 +12,7 @@ pub(crate) struct ConnTable {
     by_key: KeyMap<ConnKey, Arc<ConnInfo>>,
     /// The arrival numbers of connections that have a user.
     arrived: KeyMap<ConnKey, Arrival>,
-    /// The connections of each user, oldest first.
+    /// Each user's connections, oldest first.
     by_user: BTreeMap<Arc<str>, BTreeMap<Arrival, ConnKey>>,
     arrivals: Arrival,
 }
@@ -38,7 +38,7 @@ impl ConnTable {
             && let Some(connections) = self.by_user.get_mut(user)
         {
             connections.remove(&arrival);
-            // Remove it, since the table would otherwise keep every user that was ever connected.
+            // Remove the user, since the table would otherwise keep every user ever connected.
             if connections.is_empty() {
                 self.by_user.remove(user);
             }
@@ -46,7 +46,7 @@ impl ConnTable {
         Some(info)
     }
 
-    /// Replaces the data of a connection, which keeps its place in its user's order.
+    /// Replaces a connection's data. The connection keeps its place in its user's order.
     pub(crate) fn replace(&mut self, info: &Arc<ConnInfo>) {
         // A session keeps its user, so the index stays valid.
         if let Some(entry) = self.by_key.get_mut(info.key) {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// Counters without those of open connections' outboxes, which are added when statistics are read.
+/// Counters that exclude those in open connections' outboxes, which are added when statistics are
+/// read.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) opened: u64,

@@ -11,13 +11,13 @@ use crate::app::conn_info::ConnInfo;
 use crate::app::disconnect::DisconnectReason;
 use crate::metrics::trace;
 
-/// An event that hooks are called for.
+/// An event for which hooks are called.
 #[derive(Debug)]
 pub(crate) enum HookEvent {
     Connected,
     Joined(Box<str>),
     Left(Box<str>),
-    /// The connection ended: the reason, and the text of the close frame.
+    /// The connection ended, for this reason and with this close frame text.
     Gone(DisconnectReason, Box<str>),
 }
 
@@ -57,7 +57,7 @@ impl HookQueue {
         }
     }
 
-    /// Queues the start or the end of a connection, if there are hooks or a `tracing` subscriber.
+    /// Queues a connection's start or end, if there are hooks or a `tracing` subscriber.
     pub(crate) fn push_lifecycle(
         &mut self,
         info: Option<&Arc<ConnInfo>>,
@@ -77,7 +77,7 @@ impl HookQueue {
     pub(crate) fn next(&mut self) -> Option<(Arc<ConnInfo>, HookEvent)> {
         let next = self.pending.pop_front();
         // Reset this while holding the lock under which the queue was found empty: a task that
-        // queues an event later observes that no task calls the hooks, and calls them.
+        // queues an event later observes that no task is calling the hooks, and calls them.
         self.is_running = next.is_some();
         next
     }

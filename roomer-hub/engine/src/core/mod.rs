@@ -1,7 +1,8 @@
 //! The state under the server's single lock: the hub, and the effects of its actions.
 //!
-//! Everything here is bookkeeping in memory. Writing to sockets, waking tasks and running handlers are
-//! left to the task that took the lock, after it has released it ([`flush`](crate::shared::flush)).
+//! Everything here is bookkeeping in memory. Writing to sockets, waking tasks and running handlers
+//! are left to the task that took the lock, once it has released the lock
+//! ([`flush`](crate::shared::flush)).
 
 mod actions;
 mod cluster;
@@ -47,16 +48,16 @@ pub(crate) struct Core {
     pub(crate) journal: Journal,
 }
 
-/// The result of an input, for the task that passed it.
+/// The result of an input, for the task that passed it to the hub.
 #[derive(Debug, Default)]
 pub(crate) struct Applied {
     /// The key of the connection that was opened.
     pub(crate) opened: Option<ConnKey>,
-    /// A handler to run with the packet of the input.
+    /// A handler to run with the input's packet.
     pub(crate) call: Option<HandlerKey>,
     /// True if that handler is a request handler.
     pub(crate) is_request: bool,
-    /// A rule to call with the packet of the input.
+    /// A rule to call with the input's packet.
     pub(crate) ask: Option<Permission>,
     /// A receiver above its high-water mark; the sender should pause reading.
     pub(crate) congested: Option<Congestion>,
@@ -80,7 +81,7 @@ impl Core {
         }
     }
 
-    /// Creates the id of a new connection from random bytes. In a cluster, the id identifies its node.
+    /// Creates a new connection's id from random bytes. In a cluster, the id identifies its node.
     pub(crate) fn new_id(&self, random: [u8; 16]) -> ConnId {
         match &self.cluster {
             None => ConnId::from_random_bytes(random),
@@ -88,7 +89,7 @@ impl Core {
         }
     }
 
-    /// Registers the data of an opened connection, and queues the hooks of its first events.
+    /// Registers an opened connection's data, and queues the hooks for its first events.
     pub(crate) fn arrived(&mut self, info: &Arc<ConnInfo>) {
         self.infos.insert(info);
         let Core { hub, hook_queue, .. } = self;
@@ -116,12 +117,12 @@ impl Core {
 
     /// Removes a connection that ended without being closed by the hub.
     pub(crate) fn gone(&mut self, now: Duration, conn: ConnKey, why: DisconnectReason) {
-        // The info is removed afterwards, since the hooks of the rooms that it leaves need it.
+        // Remove the info afterwards, since the hooks for the rooms it leaves need it.
         self.apply(now, Input::Gone { conn }, None);
         self.counts.bytes_out += self.outbound.remove(conn).unwrap_or_default();
         self.sessions.end(conn);
-        // It is absent if the hub has closed the connection, in which case the end was already
-        // counted.
+        // The info is absent if the hub has closed the connection, in which case the end was
+        // already counted.
         if let Some(info) = self.infos.remove(conn) {
             self.counts.lost += u64::from(why == DisconnectReason::Lost);
             self.counts.by_peer += u64::from(why != DisconnectReason::Lost);
@@ -129,8 +130,9 @@ impl Core {
         }
     }
 
-    /// Closes a connection because the server shuts down. The close reason contains a reconnect delay
-    /// for a client with a session, so that the next process receives connections at a steady rate.
+    /// Closes a connection because the server is shutting down. The close reason contains a
+    /// reconnect delay for a client with a session, so that the next process receives connections
+    /// at a steady rate.
     pub(crate) fn close_for_shutdown(&mut self, now: Duration, conn: ConnKey, window: Duration) {
         self.close_for_later(now, conn, (close::RESTART.code, &close::SHUTDOWN), window);
     }
@@ -150,8 +152,8 @@ impl Core {
         self.apply(now, Input::Command(Command::close(conn, why)), None);
     }
 
-    /// Closes a connection whose client should reconnect. A client with a session receives `code` and
-    /// the reconnect delay, any other client receives `plain`.
+    /// Closes a connection whose client should reconnect. A client with a session receives `code`
+    /// and the reconnect delay; any other client receives `plain`.
     pub(crate) fn close_for_later(
         &mut self,
         now: Duration,

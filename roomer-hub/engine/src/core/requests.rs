@@ -34,7 +34,7 @@ pub(crate) struct Requests {
 }
 
 impl Requests {
-    /// Registers a request. Returns its number, and the slot of its answer.
+    /// Registers a request. Returns its number, and the slot for its answer.
     pub(crate) fn begin(&mut self) -> (u64, Arc<Slot>) {
         let (number, slot) = (self.next, Arc::new(Slot::default()));
         self.next += 1;

@@ -19,14 +19,14 @@ pub(crate) struct Shed {
 }
 
 impl Core {
-    /// Sums up the memory of all connections, and closes those with the most until the rest is within
-    /// the budget.
+    /// Sums up all connections' memory, and closes those with the most until the rest is within the
+    /// budget.
     pub(crate) fn shed(&mut self, now: Duration, budget: &MemoryBudget, window: Duration) -> Shed {
         let mut buffers = BufferSet::new();
         let closing: Vec<_> =
             self.outbound.closing.take().map(|writer| (writer.usage(), writer)).collect();
-        // Bytes that are being written may share counted buffers. No connection is closed for them, but
-        // memory is checked again sooner.
+        // Bytes being written may be in buffers counted elsewhere. No connection is closed for
+        // them, but memory is checked again sooner.
         let mut in_flight = 0;
         for (usage, _) in &closing {
             buffers.add(usage);
@@ -41,7 +41,7 @@ impl Core {
         }
         let is_over = buffers.sum() > budget.limit();
         for (usage, writer) in closing {
-            // Connections that are already closing are aborted before any open one is closed.
+            // Abort connections that are already closing before closing any open one.
             if is_over {
                 buffers.remove(&usage);
                 writer.abort();
@@ -61,8 +61,8 @@ impl Core {
             let writer = self.outbound.writers.get(conn).cloned();
             self.close_for(now, conn, &close::OUT_OF_MEMORY, window);
             closed += 1;
-            // The close has dropped messages whose transmission had not begun. A large message that has
-            // begun stays in memory until its peer reads it, so the connection is aborted.
+            // The close dropped the messages whose transmission had not begun. A large message that
+            // has begun stays in memory until its peer reads it, so the connection is aborted.
             if let Some(writer) = writer.filter(|writer| writer.usage().size() > CLOSE_ALLOWANCE) {
                 writer.abort();
             }

@@ -1,4 +1,4 @@
-//! The negotiation of permessage-deflate.
+//! Negotiation of permessage-deflate.
 
 use http::HeaderMap;
 use roomer_proto::websocket::Decoder;

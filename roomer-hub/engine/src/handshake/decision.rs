@@ -26,7 +26,7 @@ use crate::metrics::trace;
 use crate::metrics::warning::WarningCause;
 use crate::sync::lock;
 
-/// An accepted request: the response, and the initial state of the connection.
+/// An accepted request: the response, and the connection's initial state.
 pub(crate) struct Accepted {
     /// The response with status 101.
     pub(crate) response: Response,
@@ -54,7 +54,7 @@ pub(crate) struct PendingAuth {
     candidate: Option<Candidate>,
 }
 
-/// A request that has passed the checks before `authorize`.
+/// A request that passed the checks before `authorize`.
 struct Candidate {
     /// The claims that middleware left in the request's extensions.
     claims: Option<Claims>,
@@ -83,7 +83,7 @@ impl PendingAuth {
                     auth_result(&self.monitor, result, candidate.peer, candidate.has_token);
                 claims.and_then(|claims| candidate.accept(Some(claims), now()))
             }
-            // This is reached only if polled again after completion.
+            // Reached only if polled again after completion.
             None => Err(Rejected::with_status(StatusCode::INTERNAL_SERVER_ERROR)),
         })
     }
@@ -139,9 +139,9 @@ impl ServerHandshake<'_> {
         self.check_address(&request, is_mounted)?;
         let untrusted_proxy = untrusted_proxy(&request, options);
         let session = SessionRequest::of(&request).filter(|_| self.has_sessions);
-        // A full server rejects before it calls the hook, which may be expensive. A session of any user
-        // counts here, since the client's own user is known only after the hook. Admission checks again
-        // with that user.
+        // A full server rejects before it calls the hook, which may be expensive. Any user's
+        // session counts here, since the client's user is known only after the hook. Admission
+        // checks again with that user.
         let replaced = self.replaced_by(session.as_ref(), |_| true);
         let address = options.address(request.peer);
         let allowed = self.lifecycle.check(address, &options.admission, replaced);
@@ -181,16 +181,16 @@ impl ServerHandshake<'_> {
         })
     }
 
-    /// Returns the socket that ends when this client is admitted.
+    /// Returns the socket that ends if this client is admitted.
     pub(crate) fn replaced(&self, accepted: &Accepted) -> Option<Replaced> {
         let user = accepted.credentials.as_ref().and_then(|credentials| credentials.user());
         self.replaced_by(accepted.session.as_ref(), |of_session| of_session == user)
     }
 
-    /// Returns the socket that ends if a client with this request is admitted: that of its session,
-    /// if it still looks open. This allows a client to change its network although its address is
-    /// at its limit or the server is full. `is_user` is true for the user that the client has
-    /// logged in as; a session of another user, and its socket, are kept.
+    /// Returns the socket that ends if a client with this request is admitted: its session's
+    /// socket, if that still looks open. This allows a client to change its network although its
+    /// address is at its limit or the server is full. `is_user` is true for the user that the
+    /// client has logged in as; another user's session and its socket are kept.
     fn replaced_by(
         &self,
         request: Option<&SessionRequest>,

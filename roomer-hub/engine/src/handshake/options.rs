@@ -1,4 +1,4 @@
-//! Options of the handshake: the WebSocket's path, and the requests that are accepted.
+//! Handshake options: the WebSocket's path, and the requests that are accepted.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::handshake::request::{AuthResult, Request};
 use crate::handshake::subprotocol::Subprotocols;
 use crate::lifecycle::admission::{Address, AdmissionLimit, AdmissionLimits};
 
-/// Each field is documented at its method of [`Builder`](crate::Builder).
+/// The handshake options. Each field is documented at its [`Builder`](crate::Builder) method.
 pub(crate) struct HandshakeOptions {
     pub(crate) path: String,
     pub(crate) pages: BTreeMap<String, Page>,
@@ -46,7 +46,7 @@ pub(crate) enum Authorize {
     Async(Box<dyn Fn(Request) -> BoxFuture<AuthResult> + Send + Sync>),
 }
 
-/// The paths of the health checks.
+/// The paths for health checks.
 #[derive(Debug)]
 pub(crate) struct Health {
     pub(crate) live: String,
@@ -90,8 +90,8 @@ impl HandshakeOptions {
         peer.filter(|peer| !self.proxies.trusts(Some(*peer))).map(|peer| Address::of(peer.ip()))
     }
 
-    /// Returns an option set by the application that needs the address of each client. The limit of
-    /// handshakes does not apply to a mounted server, since the framework reads its requests.
+    /// Returns an option set by the application that needs each client's address. The handshake
+    /// limit does not apply to a mounted server, since the framework reads its requests.
     pub(crate) fn needs_address(&self, is_mounted: bool) -> Option<&'static str> {
         [
             ("max_connections_per_address", self.chosen.max_connections_per_address),
@@ -102,7 +102,7 @@ impl HandshakeOptions {
         .find_map(|(option, is_chosen)| is_chosen.then_some(option))
     }
 
-    /// Returns true if a connection must begin with a header of the PROXY protocol.
+    /// Returns true if a connection must begin with a PROXY protocol header.
     pub(crate) fn expects_proxy_header(&self, peer: Option<SocketAddr>) -> bool {
         self.proxy_protocol && self.proxies.trusts(peer)
     }

@@ -7,12 +7,12 @@ use http::uri::Authority;
 /// send it are not browsers and are always accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Origins {
-    /// Only pages of the host in the request's `Host` header.
+    /// Only pages from the host in the request's `Host` header.
     #[default]
     SameHost,
-    /// Pages of that host, and of these origins.
+    /// Pages from that host, and from these origins.
     List(Vec<Origin>),
-    /// Pages of any origin.
+    /// Pages from any origin.
     Any,
 }
 

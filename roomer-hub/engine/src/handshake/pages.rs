@@ -7,14 +7,14 @@ use crate::handshake::options::HandshakeOptions;
 use crate::handshake::request::Request;
 use crate::handshake::response::Response;
 
-/// The kind of health check.
+/// The kinds of health checks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum HealthCheck {
     Live,
     Ready,
 }
 
-/// Returns the response to a request at a path other than the WebSocket's, or the status of its
+/// Returns the response to a request at a path other than the WebSocket's, or the status of the
 /// rejection. Returns `None` for the WebSocket's path. `is_healthy` performs a health check.
 pub(crate) fn page(
     options: &HandshakeOptions,

@@ -1,9 +1,9 @@
 //! Trusted proxies, and the client's address in `X-Forwarded-For`.
 //!
-//! A proxy appends the address of its peer to the header. Everything before it was sent by the peer and
-//! may be forged. The header is therefore used only if it comes from a trusted proxy, and is read from
-//! its end: trusted addresses in it are further proxies, and the first address that is not trusted is
-//! the client's.
+//! A proxy appends its peer's address to the header. Everything before it was sent by the peer and
+//! may be forged. The header is therefore used only if it comes from a trusted proxy, and is read
+//! from its end: trusted addresses in it are further proxies, and the first address that is not
+//! trusted is the client's.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,7 +16,7 @@ pub(crate) const HEADER: &str = "x-forwarded-for";
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Proxies {
     networks: Vec<Network>,
-    /// True if peers without an address are trusted, which are those of Unix sockets.
+    /// True if peers without an address are trusted, as on Unix sockets.
     unix: bool,
 }
 
@@ -73,7 +73,7 @@ impl Proxies {
         !self.networks.is_empty()
     }
 
-    /// Returns true if the peer is a trusted proxy, which forwards the requests of others.
+    /// Returns true if the peer is a trusted proxy, which forwards others' requests.
     pub(crate) fn trusts(&self, peer: Option<SocketAddr>) -> bool {
         match peer {
             Some(peer) => self.networks.iter().any(|network| network.contains(peer.ip())),
@@ -94,8 +94,8 @@ impl Network {
         (bits <= max).then_some(Network { address, bits })
     }
 
-    /// Returns true if the address is in the network. An IPv4-mapped IPv6 address, as reported by a
-    /// dual-stack listener, counts as IPv4.
+    /// Returns true if the network contains the address. An IPv4-mapped IPv6 address, as reported
+    /// by a dual-stack listener, counts as IPv4.
     fn contains(&self, address: IpAddr) -> bool {
         match (self.address, address.to_canonical()) {
             (IpAddr::V4(own), IpAddr::V4(other)) => {
@@ -113,7 +113,7 @@ impl Network {
     }
 }
 
-/// Parses an address in the forms that proxies write: with or without port and brackets.
+/// Parses an address in the forms that proxies write: with or without a port and brackets.
 fn parse_address(text: &str) -> Option<SocketAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     // Port 0 means that the port is unknown.

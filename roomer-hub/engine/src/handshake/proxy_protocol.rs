@@ -1,32 +1,32 @@
-//! Parser of the PROXY protocol, versions 1 and 2: a line of text or a binary block with the client's
-//! address, sent by a proxy before the client's own bytes.
+//! A parser for the PROXY protocol, versions 1 and 2: a line of text or a binary block with the
+//! client's address, sent by a proxy before the client's own bytes.
 //!
-//! The parser does no I/O, and requests exactly the bytes of the header, since the bytes after it
-//! belong to the client.
+//! The parser does no I/O, and requests exactly the header's bytes, since the bytes after it belong
+//! to the client.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The first bytes of version 2.
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
-/// The maximum length of a line in version 1, including its end.
+/// The maximum length of a version 1 line, including its end.
 const MAX_LINE: usize = 107;
 
-/// The minimum length of a line in version 1: `PROXY UNKNOWN`.
+/// The minimum length of a version 1 line: `PROXY UNKNOWN`.
 const MIN_LINE: usize = 15;
 
-/// The size of the fixed part of version 2.
+/// The size of version 2's fixed part.
 const FIXED: usize = 16;
 
-/// The maximum size of the block after the fixed part of version 2, which contains addresses and the
+/// The maximum size of the block after version 2's fixed part, which contains addresses and the
 /// proxy's extensions (TLVs).
 const MAX_BLOCK: usize = 4096;
 
-/// The bytes received so far of a header.
+/// The header's bytes received so far.
 #[derive(Debug, Default)]
 pub(crate) struct ProxyHeader(Vec<u8>);
 
-/// The received bytes are not a header of the PROXY protocol.
+/// The received bytes are not a PROXY protocol header.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct InvalidProxyHeader;
 
@@ -39,7 +39,7 @@ impl ProxyHeader {
     pub(crate) fn wanted(&self) -> usize {
         let have = self.0.len();
         match self.0.first() {
-            // From here on the line may end at any byte, and the bytes after its end belong to the
+            // From here on, the line may end at any byte, and the bytes after it belong to the
             // client.
             Some(b'P') if have >= MIN_LINE => 1,
             Some(b'P') | None => MIN_LINE - have,
@@ -48,8 +48,8 @@ impl ProxyHeader {
         }
     }
 
-    /// Appends bytes, at most as many as [`wanted`](Self::wanted). Returns `Ok(None)` while the header
-    /// is incomplete.
+    /// Appends at most [`wanted`](Self::wanted) bytes. Returns `Ok(None)` while the header is
+    /// incomplete.
     pub(crate) fn push(
         &mut self,
         bytes: &[u8],
@@ -75,7 +75,7 @@ impl ProxyHeader {
         }
     }
 
-    /// Returns the size of the block after the fixed part of version 2, once known.
+    /// Returns the size of the block after version 2's fixed part, once known.
     fn block_size(&self) -> Option<usize> {
         let size = self.0.get(14..FIXED)?;
         Some(usize::from(u16::from_be_bytes(size.try_into().ok()?)))
@@ -146,8 +146,8 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], InvalidProx
 mod tests {
     use super::*;
 
-    /// Parses a header as read from a socket in pieces of at most `most` bytes. Returns the outcome and
-    /// the number of bytes after the header, or `None` if the header is incomplete.
+    /// Parses a header that is read from a socket in pieces of at most `most` bytes. Returns the
+    /// outcome and the number of bytes after the header, or `None` if the header is incomplete.
     fn read(
         bytes: &[u8],
         most: usize,
@@ -170,7 +170,7 @@ mod tests {
         }
     }
 
-    /// Encodes a header of version 2.
+    /// Encodes a version 2 header.
     fn block(command: u8, family: u8, block: &[u8]) -> Vec<u8> {
         let size = u16::try_from(block.len()).unwrap().to_be_bytes();
         [&SIGNATURE[..], &[command, family], &size, block].concat()

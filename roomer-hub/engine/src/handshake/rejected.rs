@@ -37,7 +37,7 @@ impl ServerHandshake<'_> {
         }
     }
 
-    /// Returns the warning for a socket above the limit of handshakes.
+    /// Returns the warning for a socket above the handshake limit.
     pub(crate) fn handshakes_full(&self, status: StatusCode) -> WarningCause {
         let cap = self.options.admission.handshakes;
         let (option, limit) = match status {
@@ -47,7 +47,7 @@ impl ServerHandshake<'_> {
         WarningCause::Full { option, limit, untrusted_proxy: None }
     }
 
-    /// Returns the rejection of a request above the limit of connections, or during a shutdown.
+    /// Returns the rejection for a request above the connection limit, or during a shutdown.
     pub(crate) fn full(&self, status: StatusCode, untrusted_proxy: Option<IpAddr>) -> Rejected {
         let cap = self.options.admission.connections;
         let (option, limit) = match status {

@@ -9,7 +9,7 @@ use crate::app::claims::Claims;
 use crate::handshake::options::HandshakeOptions;
 use crate::handshake::subprotocol;
 
-/// A request to upgrade, as passed to the [`authorize`](crate::Builder::authorize) hook.
+/// An upgrade request, as passed to the [`authorize`](crate::Builder::authorize) hook.
 #[derive(Debug)]
 pub struct Request {
     pub(crate) head: http::Request<()>,
@@ -33,8 +33,8 @@ impl Request {
     }
 
     /// Returns the client's address, if the transport has addresses. Behind a
-    /// [trusted](crate::Builder::trust_proxy) proxy it is the address reported by the proxy, with port
-    /// 0 if the proxy does not report one; behind any other proxy it is the proxy's own.
+    /// [trusted](crate::Builder::trust_proxy) proxy, it is the address reported by the proxy, with
+    /// port 0 if the proxy does not report one; behind any other proxy it is the proxy's own.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         self.peer
@@ -84,7 +84,7 @@ impl Request {
 /// rejection.
 pub type AuthResult = Result<Claims, Rejection>;
 
-/// A rejected request: the status and the body of the HTTP response.
+/// A rejected request: the HTTP response's status and body.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{status}: {message}")]
 pub struct Rejection {
@@ -114,13 +114,13 @@ impl Rejection {
         Rejection { status, message: message.into() }
     }
 
-    /// Returns the status of the response.
+    /// Returns the response's status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// Returns the body of the response.
+    /// Returns the response's body.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message

@@ -6,7 +6,7 @@ use http::{HeaderValue, StatusCode};
 use crate::handshake::options::Page;
 use crate::handshake::request::Rejection;
 
-/// The `Retry-After` in seconds for a client that was rejected because of a limit.
+/// The value of `Retry-After`, in seconds, for a client that was rejected because of a limit.
 const RETRY_AFTER: &str = "5";
 
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
@@ -33,7 +33,7 @@ impl Response {
         Response { status: StatusCode::SWITCHING_PROTOCOLS, headers, body: Bytes::new() }
     }
 
-    /// Returns a page.
+    /// Returns a page as a response.
     pub(crate) fn page(page: &Page) -> Self {
         Response::with_body(StatusCode::OK, page.content_type.clone(), page.body.clone())
     }

@@ -1,4 +1,4 @@
-//! The rules for an upgrade request (RFC 6455 section 4.2.1), in the order of the Go original.
+//! The rules for an upgrade request (RFC 6455 section 4.2.1), in the Go original's order.
 
 use std::net::IpAddr;
 
@@ -53,8 +53,8 @@ impl ServerHandshake<'_> {
         }
     }
 
-    /// Returns the 101 response and the negotiated compression if the request complies with the rules,
-    /// otherwise the rejection.
+    /// Returns the 101 response and the negotiated compression if the request complies with the
+    /// rules, or the rejection otherwise.
     pub(crate) fn check_upgrade(
         &self,
         request: &Request,
@@ -70,7 +70,7 @@ impl ServerHandshake<'_> {
     }
 
     /// Returns the warning for an upgrade request at a path without a WebSocket. Other requests for
-    /// unknown paths cause no warning, since browsers request icons and the like.
+    /// unknown paths cause no warning, since browsers request icons, for example.
     pub(crate) fn wrong_path(&self, request: &Request) -> Option<WarningCause> {
         has_token(request, UPGRADE, "websocket").then(|| WarningCause::Path {
             path: shown(request.path().as_bytes()),
@@ -128,7 +128,7 @@ fn check_version_and_body(request: &Request) -> Result<(), Rejected> {
 }
 
 fn check_origin(request: &Request, options: &HandshakeOptions) -> Result<(), Rejected> {
-    // Reject a second Host, since a proxy in front may have checked the other one.
+    // Reject a second `Host` header, since a proxy in front may have checked the other one.
     if !is_single(request, HOST) {
         return Err(bad_request("there must be one Host"));
     }

@@ -1,4 +1,4 @@
-//! The query parameters with which a client requests the extended protocol, and a session to resume.
+//! The query parameters for requesting the extended protocol and for resuming a session.
 
 use roomer_proto::extended::{SessionToken, VERSION, parse_count};
 
@@ -34,7 +34,7 @@ impl SessionRequest {
                 "received" => &mut received,
                 _ => continue,
             };
-            // The first parameter of a name applies, as in `Request::query`.
+            // The first parameter with a name applies, as in `Request::query`.
             parameter.get_or_insert(value);
         }
         // A client with another version gets the plain protocol, which all clients support.

@@ -1,4 +1,4 @@
-//! Subprotocols (RFC 6455 section 1.9): selection by the server, and the token that a client may
+//! Subprotocols (RFC 6455 section 1.9): the server's selection, and the token that a client may
 //! include among its offers.
 
 use http::HeaderMap;
@@ -7,7 +7,7 @@ use http::header::SEC_WEBSOCKET_PROTOCOL;
 /// The subprotocol that every server selects, so that a client can offer it together with a token.
 pub(crate) const ROOMER: &str = "roomer";
 
-/// The prefix of an offered name that carries a token.
+/// The prefix of an offered name that contains a token.
 const TOKEN_PREFIX: &str = "token.";
 
 /// The subprotocols that a server selects, in addition to [`ROOMER`].

@@ -1,6 +1,7 @@
 //! Admission: counts of sockets by kind and by address, and their limits.
 //!
-//! Contains only counters, which [`Lifecycle`](crate::lifecycle::Lifecycle) keeps under its lock.
+//! This module contains only counters, which [`Lifecycle`](crate::lifecycle::Lifecycle) keeps under
+//! its lock.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -28,22 +29,22 @@ impl Address {
     }
 }
 
-/// The maximum number of sockets of one kind, in total and per address. Each limit is documented at its
-/// method of [`Builder`](crate::Builder).
+/// The maximum number of sockets of one kind, in total and per address. Each limit is documented at
+/// its [`Builder`](crate::Builder) method.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AdmissionLimit {
     pub(crate) total: usize,
     pub(crate) per_address: usize,
 }
 
-/// A server's limits, by kind of socket.
+/// A server's limits, by socket kind.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AdmissionLimits {
     pub(crate) handshakes: AdmissionLimit,
     pub(crate) connections: AdmissionLimit,
 }
 
-/// The kind that a socket is counted as.
+/// The kind under which a socket is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SocketKind {
     /// The upgrade has not been requested yet, or was rejected.
@@ -51,14 +52,14 @@ pub(crate) enum SocketKind {
     Connection,
     /// Rejected without reading its request; open while the client may still read the response.
     Lingering,
-    /// A session without a socket, which does not count towards the limits of sockets.
+    /// A session without a socket, which does not count towards the socket limits.
     Detached,
     /// Rejected while too many sockets are lingering. Not counted, and closed at its first poll.
     Outside,
 }
 
-/// The maximum number of lingering sockets. Above it a response may be lost, so that rejecting clients
-/// never costs as much as serving them.
+/// The maximum number of lingering sockets. Above it, a response may be lost: rejecting clients
+/// must never cost as much as serving them.
 const MOST_LINGERING: usize = 1024;
 
 /// The number of sockets of each kind.
@@ -81,7 +82,7 @@ pub(crate) struct Replaced {
     pub(crate) address: Option<Address>,
 }
 
-/// The number of sockets of one address.
+/// The number of sockets per kind at one address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct PerAddress {
     handshakes: u32,
@@ -134,7 +135,8 @@ impl SocketCounts {
             SocketKind::Handshake => (self.handshakes, admission.handshakes),
             SocketKind::Connection => (self.connections, admission.connections),
             SocketKind::Lingering => {
-                // The limit per address is unused: lingering sockets are not counted by address.
+                // There is no limit per address, since lingering sockets are not counted by
+                // address.
                 (self.lingering, AdmissionLimit { total: MOST_LINGERING, per_address: 0 })
             }
             SocketKind::Detached | SocketKind::Outside => return Ok(()),
@@ -177,7 +179,7 @@ impl SocketCounts {
             && let Some(count) = own.count(kind)
         {
             *count -= 1;
-            // Remove it, since the map would otherwise keep every address that ever connected.
+            // Remove it, since the map would otherwise keep every address ever connected.
             if *own == PerAddress::default() {
                 self.by_address.remove(&address);
             }

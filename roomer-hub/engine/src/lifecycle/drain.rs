@@ -21,7 +21,7 @@ pub struct DrainReport {
     pub cut: usize,
 }
 
-/// The pace and the deadline of a drain. See [`Builder::drain`](crate::Builder::drain).
+/// A drain's pace and deadline. See [`Builder::drain`](crate::Builder::drain).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct DrainPolicy {
     pub(crate) deadline: Duration,
@@ -31,8 +31,8 @@ pub(crate) struct DrainPolicy {
 impl DrainPolicy {
     /// Returns how many connections have to be closed by `elapsed`.
     pub(crate) fn due(self, elapsed: Duration) -> u64 {
-        // Connections due before the next step are closed in this one, so the first are closed
-        // immediately.
+        // Connections due before the next step are closed in this one, so the first connections are
+        // closed immediately.
         let millis = (elapsed + DRAIN_STEP).as_millis();
         let due = (self.per_second as u128).saturating_mul(millis).div_ceil(1000);
         due.try_into().unwrap_or(u64::MAX)
@@ -56,14 +56,14 @@ impl<'s> DrainWait<'s> {
         DrainWait { lifecycle, timers, env, timer: Timer::default() }
     }
 
-    /// Waits until `at`, or until `ready` returns ready.
+    /// Waits until `at`, or until `ready` returns `Poll::Ready`.
     pub(crate) async fn until(
         &mut self,
         at: Duration,
         ready: fn(&Lifecycle, &Context<'_>) -> Poll<()>,
     ) {
         poll_fn(|cx| {
-            // Set again at each poll, since the waiting task may have changed.
+            // Set it again at each poll, since the waiting task may have changed.
             self.timer.cancel(self.timers);
             if ready(self.lifecycle, cx).is_ready() || self.env.now() >= at {
                 return Poll::Ready(());

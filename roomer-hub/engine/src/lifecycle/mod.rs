@@ -31,7 +31,7 @@ struct State {
     report: DrainReport,
     /// The number of futures waiting for the drain.
     drains: usize,
-    /// The number of running links to brokers.
+    /// The number of running broker links.
     links: usize,
     /// True while an on-demand timer task runs.
     has_timer_task: bool,
@@ -57,7 +57,7 @@ impl Lifecycle {
         address: Option<Address>,
         admission: &AdmissionLimits,
     ) -> (SocketKind, Result<(), StatusCode>) {
-        // Check and count under one lock: otherwise sockets that arrive at the same time would all
+        // Check and count under one lock: otherwise, sockets that arrive at the same time would all
         // be admitted.
         let mut state = lock(&self.state);
         let allowed = state.counts.check(SocketKind::Handshake, address, admission, None);
@@ -85,7 +85,7 @@ impl Lifecycle {
         lock(&self.state).check(address, admission, replaced)
     }
 
-    /// Counts a handshake as a connection, possibly of another address, if the limits permit it.
+    /// Counts a handshake as a connection, possibly for another address, if the limits permit it.
     pub(crate) fn promote(
         &self,
         from: Option<Address>,
@@ -101,11 +101,11 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Counts a connection that has lost its socket as a session without one.
+    /// Counts a connection that has lost its socket as a session without a socket.
     pub(crate) fn detach(&self, from: SocketKind, address: Option<Address>) {
         let mut state = lock(&self.state);
         state.counts.leave(from, address);
-        // It is not counted by address, since its client may return from another one.
+        // Do not count it by address, since its client may return from another one.
         state.counts.enter(SocketKind::Detached, None);
     }
 
@@ -117,7 +117,7 @@ impl Lifecycle {
         admission: &AdmissionLimits,
     ) -> Result<(), StatusCode> {
         let mut state = lock(&self.state);
-        // Decrement first, so that the socket is not counted twice against the limits.
+        // Decrement first, so that the limits do not count the socket twice.
         state.counts.leave(SocketKind::Handshake, from);
         let allowed = state.counts.check(SocketKind::Handshake, to, admission, None);
         state.counts.enter(SocketKind::Handshake, if allowed.is_ok() { to } else { from });
@@ -150,7 +150,7 @@ impl Lifecycle {
         // A drain waits for connections only; pending handshakes end after them.
         let is_drained = state.since.is_some() && state.counts.to_drain() == 0;
         if is_drained || state.counts.tasks() == 0 {
-            // All waiting tasks are woken, since each checks its own condition.
+            // Wake all waiting tasks, since each checks its own condition.
             let waiting = std::mem::take(&mut state.waiting);
             // Release the lock first, since a woken task takes this lock.
             drop(state);
@@ -176,7 +176,7 @@ impl Lifecycle {
             state.phase = Phase::Draining;
         }
         state.drains += 1;
-        // Later callers share the deadline of the first.
+        // Later callers share the first caller's deadline.
         *state.since.get_or_insert(now)
     }
 
@@ -194,7 +194,7 @@ impl Lifecycle {
         count as usize
     }
 
-    /// Returns the result of the drain. Connections that are still open count as aborted.
+    /// Returns the drain's result. Connections that are still open count as aborted.
     pub(crate) fn drain_report(&self) -> DrainReport {
         let state = lock(&self.state);
         DrainReport { cut: state.report.cut + state.counts.to_drain(), ..state.report }
@@ -249,7 +249,7 @@ impl Lifecycle {
     }
 
     /// Returns `Poll::Ready` when no connection is left, ignoring handshakes. Only for use during a
-    /// drain: otherwise the last connection to leave does not wake the task.
+    /// drain: otherwise, the last connection to leave does not wake the task.
     pub(crate) fn poll_drained(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);
         match state.counts.to_drain() {
@@ -258,7 +258,7 @@ impl Lifecycle {
         }
     }
 
-    /// Counts a broker link that starts or ends.
+    /// Counts a broker link when it starts or ends.
     pub(crate) fn link(&self, starts: bool) {
         let mut state = lock(&self.state);
         if starts {
@@ -280,8 +280,8 @@ impl Lifecycle {
         }
     }
 
-    /// Returns the maximum number of timers, which is exact while the server is idle. See
-    /// [`Server::audit`](crate::Server::audit).
+    /// Returns the maximum number of timers, which is the exact number while the server is idle.
+    /// See [`Server::audit`](crate::Server::audit).
     #[cfg(feature = "audit")]
     pub(crate) fn audit(&self) -> Result<usize, String> {
         let state = lock(&self.state);

@@ -1,4 +1,4 @@
-//! Loom models of the handover of a session to the task of its client's new socket.
+//! Loom models of handing a session over to the task of its client's new socket.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -112,7 +112,7 @@ fn a_second_return_gets_the_session_wherever_it_is() {
         let holder = {
             let table = table.clone();
             thread::spawn(move || {
-                // If the attempt was refused in the meantime, the next one follows.
+                // If the attempt was refused in the meantime, make the next one.
                 let mut session = Box::new(Token);
                 while let Err(back) = hand_over(&table, &old, session) {
                     session = back;
@@ -147,7 +147,7 @@ fn a_return_to_a_session_that_ends_is_answered() {
         };
         let end = {
             let table = table.clone();
-            // Ends the session as `Sessions::end` does when the application closes the connection.
+            // End the session as `Sessions::end` does when the application closes the connection.
             thread::spawn(move || {
                 let mut entry = lock(&table);
                 entry.has_ended = true;

@@ -1,4 +1,4 @@
-//! Loom models of the admission of sockets, and of a server's shutdown.
+//! Loom models of socket admission and of a server's shutdown.
 
 use std::future::poll_fn;
 use std::sync::Arc;

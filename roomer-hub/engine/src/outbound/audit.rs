@@ -6,8 +6,8 @@ use crate::outbound::budget::BufferSet;
 use crate::outbound::{FlushWork, Outbound};
 
 impl Outbound {
-    /// Returns an error for the first contradiction; see [`Server::audit`](crate::Server::audit). `max`
-    /// is the limit of one connection's outbox, `budget` that of all together.
+    /// Returns an error for the first contradiction; see [`Server::audit`](crate::Server::audit).
+    /// `max` is the limit for one connection's outbox, `budget` the limit for all of them together.
     pub(crate) fn audit(
         &self,
         tables: &Tables,
@@ -24,8 +24,8 @@ impl Outbound {
             }
             writer.audit(at_rest, max).map_err(|error| format!("{conn:?}: {error}"))?;
         }
-        // This is checked only at rest: memory may exceed the budget until the current flush has
-        // counted it.
+        // Check this only at rest: memory may exceed the budget until the current flush has counted
+        // it.
         if at_rest {
             let mut buffers = BufferSet::new();
             self.writers.values().for_each(|writer| buffers.add(&writer.usage()));

@@ -1,4 +1,4 @@
-//! The batch of a room: messages collected for its members.
+//! A room's batch: messages collected for its members.
 //!
 //! A broadcast is encoded once, including the WebSocket header, and appended to the batch. Delivering
 //! the batch queues the same bytes for every member, however many messages they contain. If a member
@@ -33,8 +33,8 @@ pub(crate) struct RoomBatch {
     count: Option<Count>,
     /// The minimum length of frames to compress, if the batch contains such a frame.
     threshold: Option<NonZeroUsize>,
-    /// True while the room is on the list of dirty rooms, or is being flushed by a task that will check
-    /// it again.
+    /// True while the room is on the dirty list, or is being flushed by a task that will check it
+    /// again.
     pub(crate) is_queued: bool,
     /// True if a task has been assigned to flush this large room.
     pub(crate) is_assigned: bool,
@@ -49,7 +49,7 @@ pub(super) struct Exclusion {
 }
 
 impl RoomBatch {
-    /// Excludes a connection from the frames between `start` and the end.
+    /// Excludes a connection from the frames after `start`.
     pub(crate) fn exclude(&mut self, conn: ConnKey, start: usize) {
         let end = self.frames.len();
         if start < end {
@@ -57,7 +57,7 @@ impl RoomBatch {
         }
     }
 
-    /// Restricts the frames between `start` and the end to the members of one kind.
+    /// Restricts the frames after `start` to members of one kind.
     pub(crate) fn restrict(&mut self, start: usize, audience: Audience) {
         if audience != Audience::All {
             let is_extended = audience == Audience::Extended;
@@ -65,8 +65,7 @@ impl RoomBatch {
         }
     }
 
-    /// Permits compression of the frames of at least this length, for receivers that have negotiated
-    /// it.
+    /// Permits compression of frames of at least this length, if the receiver has negotiated it.
     pub(crate) fn compress_from(&mut self, threshold: usize) {
         self.threshold = NonZeroUsize::new(threshold.max(1));
     }
@@ -89,7 +88,7 @@ impl RoomBatch {
         true
     }
 
-    /// Records that the frame between `start` and the end is a member count.
+    /// Records that the frame at `start` is a member count.
     pub(crate) fn mark_count(&mut self, start: usize) {
         self.count = Some(Count { start, end: self.frames.len() });
     }
@@ -161,7 +160,7 @@ pub(crate) struct SealedBatch {
 }
 
 impl SealedBatch {
-    /// Returns true if members receive different ranges or encodings, by their kind or their
+    /// Returns true if members receive different ranges or encodings, depending on their kind or
     /// compression.
     pub(crate) fn is_mixed(&self) -> bool {
         !self.restrictions.is_empty() || self.threshold.is_some()
@@ -213,7 +212,7 @@ impl SealedBatch {
         }
     }
 
-    /// Counts the frames of a part. Returns 0 if it is so small that logs copy it.
+    /// Counts a part's frames. Returns 0 if the part is so small that logs copy it.
     fn count(&self, part: Range<usize>) -> usize {
         if part.len() < MIN_SHARED {
             return 0;
@@ -231,7 +230,7 @@ impl SealedBatch {
     }
 
     fn exclusions_of(&self, conn: ConnKey) -> &[Exclusion] {
-        // The usual batch contains one message, which is not delivered to its sender.
+        // The usual batch contains a single message, which is not delivered to its sender.
         if let [only] = &*self.exclusions {
             return if only.conn == conn { &self.exclusions } else { &[] };
         }
@@ -278,8 +277,8 @@ mod tests {
         batch.exclude(ann, 0);
         batch.frames.extend_from_slice(b"bb");
         batch.exclude(bob, 2);
-        // Eve joins here: she is excluded from all frames so far, then from the announcement of her own
-        // join.
+        // Eve joins here: she is excluded from all frames so far, and then from the announcement of
+        // her own join.
         batch.exclude(eve, 0);
         batch.frames.extend_from_slice(b"ee");
         batch.exclude(eve, 4);
@@ -365,7 +364,7 @@ mod tests {
         let memory = batch.exclusions.as_ptr();
         let sealed = batch.seal();
         batch.reuse(sealed);
-        // It is excluded like a member that joined since.
+        // Bob is excluded like a member that has just joined.
         batch.exclude(bob, 0);
         batch.reset();
         assert!(!batch.is_queued && !batch.is_assigned && !batch.take_count());

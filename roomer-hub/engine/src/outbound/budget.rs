@@ -1,4 +1,4 @@
-//! The memory budget: the limit of all connections' outboxes and unfinished messages together.
+//! The memory budget: the total limit for all connections' outboxes and unfinished messages.
 //!
 //! A limit per connection is not enough, since a thousand connections below it may hold a thousand
 //! times as much. The sum of the connections' bytes is cheap to maintain, but counts a shared message
@@ -91,7 +91,7 @@ impl MemoryBudget {
     }
 }
 
-/// A set of buffers, each counted once however many connections hold it.
+/// A set of buffers, each counted once, however many connections hold it.
 #[derive(Debug)]
 pub(crate) struct BufferSet {
     /// Maps the end address of a buffer, which unlike its start does not move during writes, to the
@@ -113,8 +113,8 @@ impl BufferSet {
     pub(crate) fn add(&mut self, usage: &Usage) {
         self.sum += usage.own;
         for &(end, len) in &usage.buffers {
-            // Holders have written different parts of a buffer; the one that has written the least
-            // determines its size.
+            // Holders have written different parts of a buffer; the holder that has written the
+            // least determines its size.
             let (longest, holders) = self.buffers.entry(end).or_default();
             self.sum += len.saturating_sub(*longest);
             (*longest, *holders) = (len.max(*longest), *holders + 1);
@@ -122,12 +122,12 @@ impl BufferSet {
     }
 
     pub(crate) fn remove(&mut self, usage: &Usage) {
-        // Only added usage is removed, so the sum cannot underflow.
+        // Only usage that was added is removed, so the sum cannot underflow.
         self.sum -= usage.own;
         for &(end, _) in &usage.buffers {
             if let Some((longest, holders)) = self.buffers.get_mut(&end) {
-                // The longest part counts until the last holder is removed, since the parts of the
-                // others are not recorded.
+                // The longest part counts until the last holder is removed, since the others' parts
+                // are not recorded.
                 *holders -= 1;
                 if *holders == 0 {
                     self.sum -= *longest;

@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes};
 
 use crate::outbound::compressed::CompressedBatch;
 
-/// Bytes to write, with information about the frames that they contain.
+/// Bytes to write, with information about the frames in them.
 #[derive(Debug, Default)]
 pub(crate) struct Chunk {
     pub(crate) bytes: Bytes,
@@ -17,7 +17,7 @@ pub(crate) struct Chunk {
     pub(crate) continues: bool,
     /// True if the last frame continues in the next chunk.
     pub(crate) more_follows: bool,
-    /// The number of frames if all are whole; 0 if not, or if they were not counted.
+    /// The number of frames if all of them are whole; 0 if not, or if they were not counted.
     pub(crate) frames: u16,
     /// Present if the bytes have to be compressed when they are written.
     pub(crate) compressed: Option<CompressedBatch>,
@@ -62,7 +62,7 @@ impl Chunk {
         }
     }
 
-    /// Returns the number of bytes left of the current frame in this chunk.
+    /// Returns the number of bytes left in this chunk of the current frame.
     fn frame_left(&self) -> usize {
         let taken = self.taken as usize;
         // Such a chunk contains the rest of a frame, without any header.
@@ -70,7 +70,7 @@ impl Chunk {
             return self.len();
         }
         let mut end = 0;
-        // Frame boundaries can only be found by parsing the headers from the first one on.
+        // Frame boundaries can be found only by parsing the headers from the first one onwards.
         while end <= taken && end < self.bytes.len() {
             end = end.saturating_add(frame_len(&self.bytes[end..]));
         }
@@ -107,8 +107,8 @@ pub(crate) fn payload(frame: &[u8]) -> &[u8] {
     frame.get(header..).unwrap_or_default()
 }
 
-/// The chunks of an outbox after the first. Boxed, since each connection has an outbox, most have no
-/// further chunks, and each write moves this value out of the outbox.
+/// The chunks of an outbox after the first. Boxed, since each connection has an outbox, most
+/// outboxes have no further chunks, and each write moves this value out of the outbox.
 #[derive(Debug, Default)]
 pub(crate) struct ChunkQueue(Option<Box<Chunks>>);
 

@@ -1,4 +1,4 @@
-//! Delivers rooms' batches to the outboxes of their members.
+//! Delivers rooms' batches to their members' outboxes.
 //!
 //! This is the part of a flush under the server's lock. [`shared::flush`](crate::shared::flush)
 //! determines which task flushes, and when.
@@ -13,8 +13,8 @@ use crate::outbound::socket_writer::SocketWriter;
 use crate::outbound::{Chunk, FlushList, FlushWork, Outbound, SMALL_ROOM};
 
 thread_local! {
-    /// An empty list with the allocation of this thread's last flush, for reuse by the next one:
-    /// otherwise each message would allocate and free a list.
+    /// An empty list with the allocation of this thread's last flush, for reuse by the next flush.
+    /// Otherwise, each message would allocate and free a list.
     static SPARE_LIST: Cell<FlushList> = const { Cell::new(Vec::new()) };
 }
 
@@ -41,10 +41,10 @@ pub(crate) fn keep_spare(mut list: FlushList) {
 }
 
 impl Outbound {
-    /// Delivers batches and takes the pending output: with `all`, of every room; otherwise of small
-    /// rooms only. The first task that finds a large room dirty then has to flush it later
-    /// ([`FlushWork::has_more`]). Other senders to that room do not: if each of them flushed, it would
-    /// write only the messages just queued by the one before.
+    /// Delivers batches and takes the pending output of all rooms or, without `all`, of small rooms
+    /// only. In the latter case, the first task that finds a large room dirty has to flush it later
+    /// ([`FlushWork::has_more`]). Other senders to that room do not: if each of them flushed, it
+    /// would write only the messages just queued by the one before.
     pub(crate) fn take(&mut self, tables: &Tables, all: bool) -> FlushWork {
         let Outbound { writers, batches, spare_batches, dirty, flush_list, .. } = self;
         let mut work = FlushWork::default();
@@ -53,7 +53,7 @@ impl Outbound {
                 return false;
             };
             let members = tables.members(room);
-            // Determine this here and not at the broadcast, since the room may have grown in the
+            // Determine this here, not at the broadcast, since the room may have grown in the
             // meantime.
             let is_small = members.len() <= SMALL_ROOM;
             if !all && !is_small {
@@ -61,9 +61,8 @@ impl Outbound {
                 return true;
             }
             deliver(batch, members, writers, flush_list);
-            // A small room is flushed in this poll. The batch of a large one is kept, so that
-            // messages that arrive before its flush ends are collected instead of flushed by each
-            // sender.
+            // A small room is flushed in this poll. A large room's batch is kept, so that messages
+            // that arrive before its flush ends are collected instead of flushed by each sender.
             if is_small {
                 let batch = batches.remove(room).filter(|_| spare_batches.len() < SPARE_BATCHES);
                 spare_batches.extend(batch.map(|mut batch| {
@@ -81,8 +80,8 @@ impl Outbound {
         work
     }
 
-    /// Ends a flush. Rooms that collected messages in the meantime become dirty again. Returns true if
-    /// there are any, which the caller has to flush later.
+    /// Ends a flush. Rooms that collected messages in the meantime become dirty again. Returns true
+    /// if there are such rooms, which the caller has to flush later.
     pub(crate) fn finish(&mut self, work: &FlushWork) -> bool {
         let before = self.dirty.len();
         for &room in &work.rooms {
@@ -94,7 +93,7 @@ impl Outbound {
                 // The batch is still marked as queued and assigned, so its senders have not scheduled a
                 // flush.
                 Some(_) => self.dirty.push(room),
-                // The room has been closed in the meantime.
+                // The room has since been closed.
                 None => {}
             }
         }

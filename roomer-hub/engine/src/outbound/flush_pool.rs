@@ -1,10 +1,10 @@
 //! The pool of large flushes, which are shared between threads.
 //!
-//! Writing to ten thousand sockets takes tens of milliseconds. A thread that did it in one poll would
-//! keep its other tasks waiting while the runtime's other threads are idle. A large flush therefore
-//! becomes a job: the task that posts it and all flush workers take chunks of its connections, and
-//! yield in between. The order of messages is not affected: it was determined when they were queued,
-//! and only one thread at a time writes to a connection.
+//! Writing to ten thousand sockets takes tens of milliseconds. A thread that did so in one poll
+//! would keep its other tasks waiting while the runtime's other threads are idle. A large flush
+//! therefore becomes a job: the task that posts it and all flush workers take chunks of its
+//! connections, and yield in between. The order of messages is not affected: it was determined when
+//! they were queued, and only one thread at a time writes to a connection.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -71,7 +71,7 @@ impl FlushJob {
         self.work.writers.len().saturating_sub(self.next.load(Ordering::Relaxed))
     }
 
-    /// Returns true to exactly one caller after all connections are taken. That caller finishes the
+    /// Returns true to exactly one caller once all connections are taken. That caller finishes the
     /// flush.
     pub(crate) fn finish(&self) -> bool {
         // Relaxed suffices: the flag selects one caller and publishes no data.

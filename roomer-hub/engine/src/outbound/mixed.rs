@@ -1,4 +1,4 @@
-//! Parts of a room's batch restricted to its plain or its extended members.
+//! Parts of a room's batch restricted to its plain or extended members.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use roomer_proto::PacketRef;
 
 use crate::outbound::Outbound;
 
-/// A range of the frames restricted to the members of one kind.
+/// A range of frames restricted to members of one kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Restriction {
     pub(super) start: usize,
@@ -23,8 +23,8 @@ pub(super) struct Count {
     pub(super) end: usize,
 }
 
-/// Iterates over the parts of a range for the members of one kind. Restrictions are sorted, do not
-/// overlap, and each consists of whole frames.
+/// Iterates over the parts of a range that are for members of one kind. Restrictions are sorted, do
+/// not overlap, and each consists of whole frames.
 pub(super) fn included_for(
     restrictions: &[Restriction],
     is_extended: bool,
@@ -101,8 +101,8 @@ mod tests {
         (1..5).map(ConnKey::from_u64).collect()
     }
 
-    /// Random messages, notices, joins and early deliveries: each member receives its own frames, in
-    /// order.
+    /// Sends random messages, notices, joins and early deliveries: each member receives its own
+    /// frames, in order.
     #[test]
     fn each_kind_of_members_gets_its_own_notices_in_order() {
         for seed in 0..300 {
@@ -121,7 +121,7 @@ mod tests {
             for step in 0..40 {
                 let chosen = numbers.below(4);
                 let start = batch.frames.len();
-                // Frames have different lengths, and each consists of one letter.
+                // Frames have different lengths, and each consists of one repeated letter.
                 let frame = vec![b'a' + (step % 26) as u8; 1 + numbers.below(3)];
                 match numbers.below(6) {
                     kind @ 0..=2 => {
@@ -138,7 +138,7 @@ mod tests {
                         }
                     }
                     3 => {
-                        // A member leaves and rejoins, so what was collected for it is delivered now.
+                        // A member leaves and rejoins, so deliver what was collected for it.
                         let member = &mut members[chosen];
                         member.got.extend(batch.pending_for(member.conn, member.is_extended));
                         batch.exclude(member.conn, 0);
@@ -161,7 +161,8 @@ mod tests {
         }
     }
 
-    /// Member counts among messages and joins: each member that receives counts ends with the last one.
+    /// Sends member counts among messages and joins: each member that receives counts ends with the
+    /// last one.
     #[test]
     fn numbers_that_nothing_follows_become_one() {
         for seed in 0..300 {
@@ -208,8 +209,8 @@ mod tests {
                 assert_eq!(last, if is_for { number } else { known[at] }, "seed {seed}, {at}");
                 let received = got[at].iter().filter(|byte| **byte == 200).count();
                 assert_eq!(received, messages, "seed {seed}: no message is lost with a number");
-                // There is only one count between two messages, unless a member received an early
-                // delivery in between.
+                // Two messages have only one count between them, unless a member received an early
+                // delivery there.
                 let ordered = got[at].iter().filter(|byte| **byte < 200).is_sorted();
                 assert!(ordered, "seed {seed}: {:?}", got[at]);
             }

@@ -41,11 +41,11 @@ use crate::outbound::compressed::CompressionRules;
 use crate::outbound::deliver::{deliver, deliver_to, schedule};
 use crate::outbound::socket_writer::SocketWriter;
 
-/// The maximum number of members of a room that the sender's task flushes immediately. Flushing a
+/// The maximum number of members in a room that the sender's task flushes immediately. Flushing a
 /// larger room takes long enough to let other ready senders add their messages first.
 pub(crate) const SMALL_ROOM: usize = 8;
 
-/// A batch of this many bytes is delivered immediately, so that the batch of a busy room cannot grow
+/// A batch of this many bytes is delivered immediately, so that a busy room's batch cannot grow
 /// without limit.
 const LARGE_BATCH: usize = 128 * 1024;
 
@@ -79,7 +79,7 @@ pub(crate) struct FlushWork {
     rooms: Vec<RoomKey>,
     /// True if the caller has to flush the large rooms later.
     pub(crate) has_more: bool,
-    /// Wakers of tasks whose answers from clients have arrived.
+    /// Wakers of tasks whose clients' answers have arrived.
     pub(crate) wakers: Vec<Waker>,
     /// Waker of the broker link's task, if there is something to publish.
     pub(crate) link: Option<Waker>,
@@ -122,7 +122,7 @@ impl Outbound {
         self.batches.remove(room);
     }
 
-    /// Queues a `join_ack`. `rejoined` is the room if the connection was already a member. Returns
+    /// Queues a `join_ack`. `rejoined` is the room, if the connection was already a member. Returns
     /// false if the connection does not accept output.
     pub(crate) fn join_ack(
         &mut self,
@@ -135,7 +135,8 @@ impl Outbound {
         let Some(writer) = writers.get(to) else { return false };
         // A member first receives the notices that the snapshot already reflects.
         if let Some(batch) = rejoined.and_then(|room| batches.get_mut(room)) {
-            // After the snapshot, they would announce members that the list already contains.
+            // After the snapshot, the notices would announce members that the list already
+            // contains.
             deliver_to(batch, to, writer, flush_list);
         }
         let packet = PacketRef { event: JOIN_ACK, ..packet };
@@ -215,7 +216,7 @@ impl Outbound {
         }
     }
 
-    /// Queues a frame that is not a packet of a session, such as a ping or a pong. Has no effect if the
+    /// Queues a frame that is not a session packet, such as a ping or a pong. Has no effect if the
     /// connection has ended or is above its high-water mark.
     pub(crate) fn send_control(&mut self, conn: ConnKey, frame: Vec<u8>) {
         if let Some(writer) = self.writers.get(conn).filter(|writer| !writer.is_above())
@@ -235,8 +236,8 @@ impl Outbound {
         true
     }
 
-    /// Queues a close frame for a connection and removes it. Returns the bytes written to it since they
-    /// were last counted.
+    /// Queues a close frame for a connection and removes it. Returns the number of bytes written to
+    /// it since the last count.
     pub(crate) fn close(&mut self, conn: ConnKey, code: u16, reason: &str) -> Option<u64> {
         let writer = self.writers.remove(conn)?;
         let written = writer.count_written();
@@ -256,9 +257,9 @@ impl Outbound {
         }
     }
 
-    /// Queues an acknowledgement of packets that were just read, even above the high-water mark: a long
-    /// list of members queued before it must not suppress it. Nothing more is read above the mark, so
-    /// only few are queued.
+    /// Queues an acknowledgement of packets that were just read, even above the high-water mark: a
+    /// long member list queued before it must not suppress it. Above the mark, nothing more is
+    /// read, so few acknowledgements are queued.
     pub(crate) fn send_ack(&mut self, conn: ConnKey, frame: Vec<u8>) {
         if let Some(writer) = self.writers.get(conn)
             && writer.push_unlogged(Chunk::complete(frame))
@@ -267,8 +268,8 @@ impl Outbound {
         }
     }
 
-    /// Removes a connection that has ended. Returns the bytes written to it since they were last
-    /// counted.
+    /// Removes a connection that has ended. Returns the number of bytes written to it since the
+    /// last count.
     pub(crate) fn remove(&mut self, conn: ConnKey) -> Option<u64> {
         let writer = self.writers.remove(conn)?;
         self.closing.add(&writer);

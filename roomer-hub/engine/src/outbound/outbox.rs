@@ -1,9 +1,9 @@
 //! The queue of bytes not yet written to one connection's socket.
 //!
-//! Independent of sockets, locks and tasks, which are handled by
-//! [`SocketWriter`](super::socket_writer::SocketWriter). The queue has two water marks, which do not
-//! count the newest message: above `high`, senders should pause; above `max`, the connection accepts no
-//! more output and has to be closed.
+//! This module is independent of sockets, locks and tasks, which
+//! [`SocketWriter`](super::socket_writer::SocketWriter) handles. The queue has two water marks,
+//! which do not count the newest message: above `high`, senders should pause; above `max`, the
+//! connection accepts no more output and has to be closed.
 
 use bytes::Bytes;
 
@@ -45,12 +45,13 @@ pub(crate) enum OutboxPhase {
 
 #[derive(Default)]
 pub(crate) struct Outbox {
-    /// The oldest chunk. Stored separately, so that the usual queue of one chunk needs no allocation.
+    /// The oldest chunk, stored separately so that the usual queue of one chunk needs no
+    /// allocation.
     front: Chunk,
     back: ChunkQueue,
     /// The number of queued bytes, including those being written.
     queued: usize,
-    /// The number of bytes of the newest message.
+    /// The size of the newest message in bytes.
     newest: usize,
     /// True while the newest message is not queued completely.
     is_partial: bool,
@@ -97,7 +98,7 @@ impl Outbox {
         self.queued
     }
 
-    /// Returns the number of bytes of the newest message.
+    /// Returns the size of the newest message in bytes.
     pub(crate) fn newest(&self) -> usize {
         self.newest
     }

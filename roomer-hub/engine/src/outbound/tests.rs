@@ -1,4 +1,4 @@
-//! Tests of the order of the frames that each connection receives, without real sockets.
+//! Tests of the order in which each connection receives frames, without real sockets.
 
 use std::io::{self, IoSlice};
 use std::sync::Mutex;
@@ -227,7 +227,8 @@ fn a_thread_keeps_the_memory_of_a_short_list_but_not_its_connections() {
     let memory = short.as_ptr();
     keep_spare(short);
     assert_eq!(Arc::strong_count(&writer), 1);
-    // Neither an empty list, which has no allocation, nor a very long one replaces the spare one.
+    // Neither an empty list, which has no allocation, nor a very long one may replace the spare
+    // one.
     keep_spare(Vec::new());
     keep_spare(list(1000));
     let spare = spare_list();

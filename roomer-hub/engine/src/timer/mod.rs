@@ -1,6 +1,6 @@
 //! A queue of wake-up times shared by all connections of a server.
 //!
-//! A runtime timer in each connection would cost some hundred bytes per connection. Here a timer is an
+//! A runtime timer in each connection would cost a few hundred bytes each. Here, a timer is an
 //! entry in an ordered map, and one task per server sleeps until the first entry is due.
 
 pub(crate) mod moment;
@@ -16,7 +16,7 @@ use std::time::Duration;
 use crate::sync::{Mutex, lock};
 use crate::timer::moment::Moment;
 
-/// The sleep of the timer task if no timer is set.
+/// How long the timer task sleeps if no timer is set.
 const IDLE: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ pub(crate) struct Timer {
 }
 
 /// The key of a timer in the queue: its time, and a serial number that orders timers with the same
-/// time. Split into parts to take only 12 bytes.
+/// time. Split into parts, to take only 12 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     high: u32,
@@ -78,8 +78,8 @@ impl Deadlines {
     fn insert(&mut self, at: Moment, waker: &Waker) -> Key {
         loop {
             let key = Key::new(at, self.serial.take());
-            // The slot is occupied if the serial numbers have wrapped around while an old timer
-            // waits.
+            // The slot is occupied if the serial numbers have wrapped around during an old timer's
+            // wait.
             if let Entry::Vacant(free) = self.due.entry(key) {
                 free.insert(waker.clone());
                 return key;
@@ -93,8 +93,8 @@ impl Deadlines {
 }
 
 impl Timer {
-    /// Schedules `waker` to be called at `at`. An earlier wake-up time is kept: the task then checks
-    /// the clock and sets the next one.
+    /// Schedules `waker` to be called at `at`. An earlier wake-up time is kept: the task will then
+    /// check the clock and set the next one.
     pub(crate) fn set(&mut self, timers: &TimerQueue, at: Duration, waker: &Waker) {
         let at = Moment::from(at);
         if self.set.is_some_and(|earlier| earlier.at() <= at) {
@@ -108,8 +108,8 @@ impl Timer {
         self.set = Some(key);
         let is_first = table.first() == Some(key);
         let drivers = if is_first { std::mem::take(&mut table.drivers) } else { Vec::new() };
-        // Here and below, wakers are called after the lock is released: a runtime may immediately poll
-        // the task, which sets its timer under this lock.
+        // Here and below, call wakers after releasing the lock: a runtime may immediately poll the
+        // task, which sets its timer under this lock.
         drop(table);
         drivers.into_iter().for_each(Waker::wake);
     }
@@ -150,7 +150,7 @@ impl TimerQueue {
 
     /// Wakes all tasks that have a timer, even if it is not due.
     pub(crate) fn fire_all(&self) {
-        // The entries are kept: a task with a timer does not set it again for a later time.
+        // Keep the entries: a task with a timer does not set it again for a later time.
         let wakers: Vec<Waker> = lock(&self.0).due.values().cloned().collect();
         wakers.into_iter().for_each(Waker::wake);
     }
@@ -178,7 +178,7 @@ impl TimerQueue {
                 continue;
             }
             let next = self.fire_due(now());
-            // The clock is read again, since firing takes time.
+            // Read the clock again, since firing takes time.
             let wait = next.map_or(IDLE, |next| next.saturating_sub(now()));
             let mut sleep = pin!(sleep(wait));
             poll_fn(|cx| {

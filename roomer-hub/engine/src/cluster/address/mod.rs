@@ -1,4 +1,4 @@
-//! The type of a broker's addresses, and the errors of parsing it.
+//! The type of a broker's addresses, and its parse errors.
 
 mod parse;
 #[cfg(test)]
@@ -11,20 +11,21 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// The addresses of a broker, which are tried in order.
+/// A broker's addresses, which are tried in order.
 ///
 /// | broker | address | with TLS | default port | login before the host | feature |
 /// |---|---|---|---|---|---|
 /// | NATS | `nats://host` | `tls://host` | 4222 | `user:password@` or `token@` | `nats` |
 /// | Redis, Valkey | `redis://host` | `rediss://host` | 6379 | `user:password@`, `:password@`, `user@` | `redis` |
 ///
-/// Special characters of a login are percent-encoded. Several addresses of the same kind of broker are
-/// separated by commas: `nats://user:password@one.example,nats://user:password@two.example:4333`. Each
-/// of these brokers must forward what is published at the others.
+/// Special characters in a login are percent-encoded. Several addresses of the same kind of broker
+/// are separated by commas:
+/// `nats://user:password@one.example,nats://user:password@two.example:4333`. Each of these brokers
+/// must forward what is published on the others.
 ///
 /// With the feature `tls`, `tls://host?ca=/etc/broker/ca.pem` verifies the broker's certificate
-/// against the authorities in that file, instead of the system's. `cert` and `key` name the files of
-/// the node's own certificate, for a broker that requires one. `rediss://` has the same options.
+/// against the authorities in that file, instead of the system's. `cert` and `key` name the node's
+/// own certificate files, for a broker that requires one. `rediss://` has the same options.
 ///
 /// A database number after the host, as in `redis://host/0`, is accepted and has no effect, since Redis
 /// publishes to all databases.
@@ -36,7 +37,7 @@ pub struct BrokerAddress {
     brokers: Vec<Broker>,
 }
 
-/// One address of a broker.
+/// One of a broker's addresses.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Broker {
     pub(crate) protocol: Protocol,
@@ -68,7 +69,7 @@ pub(crate) enum Login {
     Token(String),
 }
 
-/// Paths of the PEM files in the TLS options.
+/// Paths to the PEM files in the TLS options.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct TlsFiles {
     /// Certificate authorities to verify the broker's certificate against; `None` for the system's.
@@ -77,7 +78,7 @@ pub(crate) struct TlsFiles {
     pub(crate) key: Option<PathBuf>,
 }
 
-/// The error of parsing a [`BrokerAddress`].
+/// An error when parsing a [`BrokerAddress`].
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ParseBrokerAddressError {
@@ -95,7 +96,7 @@ pub enum ParseBrokerAddressError {
         /// The feature's name, which is the same in all crates.
         feature: &'static str,
     },
-    /// The addresses are of different kinds of brokers.
+    /// The addresses belong to different kinds of brokers.
     #[error("the addresses are those of different brokers: write those of NATS or of Redis alone")]
     Mixed,
     /// An address does not name a host.

@@ -54,7 +54,7 @@ fn parse_scheme(text: &str) -> Result<(Protocol, bool), ParseBrokerAddressError>
     Ok((protocol, requires_tls))
 }
 
-/// Removes a trailing slash, and the number of a Redis database.
+/// Removes a trailing slash, and a Redis database number.
 fn without_path(protocol: Protocol, text: &str) -> &str {
     match (protocol, text.split_once('/')) {
         (_, Some((place, ""))) => place,
@@ -106,7 +106,7 @@ fn parse_login(protocol: Protocol, text: &str) -> Option<Login> {
     let decode = |text: &str| Some(percent_decode_str(text).decode_utf8().ok()?.into_owned());
     let some = |text: &str| decode(text).filter(|text| !text.is_empty());
     match (protocol, text.split_once(':')) {
-        // A password without a user name is that of the user `default`, which always exists.
+        // A password without a user name belongs to the user `default`, which always exists.
         #[cfg(feature = "redis")]
         (Protocol::Redis, Some(("", password))) => {
             Some(Login::Password { user: "default".into(), password: some(password)? })
@@ -133,7 +133,7 @@ fn parse_options(requires_tls: bool, text: &str) -> Result<TlsFiles, ParseBroker
             "key" => &mut files.key,
             _ => return Err(ParseBrokerAddressError::Options),
         };
-        // A repeated option is rejected, since it is ambiguous which value applies.
+        // Reject a repeated option, since it is ambiguous which value applies.
         if value.is_empty() || file.replace(PathBuf::from(&*value)).is_some() {
             return Err(ParseBrokerAddressError::Options);
         }

@@ -8,11 +8,11 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 /// Connects and sleeps on a runtime.
 pub trait Dial: Send + 'static {
-    /// A TCP stream.
+    /// The runtime's TCP stream.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// Resolves a host, which is a name or an IP address, and connects to it over TCP. On a timeout
-    /// the carrier drops the future.
+    /// Resolves a host, given as a name or an IP address, and connects to it over TCP. On a
+    /// timeout, the carrier drops the future.
     fn connect(
         &self,
         host: String,

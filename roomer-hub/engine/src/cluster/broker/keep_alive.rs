@@ -1,8 +1,8 @@
-//! Timeouts of a broker's silence. Does not read a clock: the time is an argument.
+//! Timeouts for a silent broker. Does not read a clock: the time is an argument.
 
 use std::time::Duration;
 
-/// The timeout from the start of the greeting to the confirmation of the subscriptions.
+/// The timeout from the start of the greeting until the subscriptions are confirmed.
 pub(in crate::cluster) const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long the broker may be silent before it is pinged, and the timeout for its answer. A link
@@ -16,7 +16,7 @@ pub(in crate::cluster) struct KeepAlive {
     /// The time at which the wait for the greeting started.
     started: Duration,
     last_received: Duration,
-    /// The time of the unanswered ping.
+    /// The time of the unanswered ping, if any.
     pinged: Option<Duration>,
 }
 

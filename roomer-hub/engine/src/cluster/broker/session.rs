@@ -1,4 +1,4 @@
-//! The interface that a broker's protocol implements.
+//! The interface that a broker protocol implements.
 
 use std::io::IoSlice;
 use std::time::Duration;
@@ -8,7 +8,8 @@ use bytes::Bytes;
 use crate::cluster::address::{Broker, Protocol};
 use crate::cluster::{Subject, Subjects};
 
-/// The maximum number of bytes of queued frames. A larger frame is accepted only into an empty queue.
+/// The maximum size of all queued frames in bytes. A larger frame is accepted only into an empty
+/// queue.
 pub(in crate::cluster) const MAX_QUEUED: usize = 1024 * 1024;
 
 /// One connection to a broker, without I/O: takes bytes and times, returns bytes and events.
@@ -26,8 +27,8 @@ pub trait BrokerSession: Send {
     /// Returns the time at which [`tick`](Self::tick) is due.
     fn deadline(&self) -> Duration;
 
-    /// Pings a silent broker, and fails if the broker does not answer. Pass the bytes that have already
-    /// arrived first, since after a pause of the whole process the silence is not the broker's fault.
+    /// Pings a silent broker, and fails if the broker does not answer. Pass the bytes that have
+    /// already arrived first, since the silence may be due to a pause of the whole process.
     fn tick(&mut self, now: Duration);
 
     /// Queues a frame. Returns false without an effect if the session is not up, if the frame is larger
@@ -58,11 +59,11 @@ pub enum SessionEvent {
     Notice(String),
     /// A frame published by a node.
     Frame(Bytes),
-    /// The connection has failed, for the reason in this clause. No event follows.
+    /// The connection has failed, for the reason in this clause. No further event follows.
     Down(String),
 }
 
-/// Creates a session for a new connection. The address's scheme selects the protocol.
+/// Creates a session for a new connection. The address scheme selects the protocol.
 pub(super) fn open(broker: &Broker, subjects: &Subjects, now: Duration) -> Box<dyn BrokerSession> {
     match broker.protocol {
         #[cfg(feature = "nats")]

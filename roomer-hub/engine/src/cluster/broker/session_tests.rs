@@ -1,4 +1,4 @@
-//! Broker-independent helpers for the tests of sessions.
+//! Broker-independent helpers for session tests.
 
 use std::io::IoSlice;
 use std::time::Duration;
@@ -41,7 +41,7 @@ pub(in crate::cluster) fn sent(session: &mut impl BrokerSession) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// Returns the reason with which the session ends after these bytes.
+/// Returns the reason for which the session ends after these bytes.
 pub(in crate::cluster) fn end(session: &mut impl BrokerSession, bytes: &str) -> String {
     match run(session, [bytes.as_bytes()], 0).0.pop() {
         Some(SessionEvent::Down(reason)) => reason,
@@ -75,8 +75,8 @@ pub(in crate::cluster) fn check_splits<S: BrokerSession>(
     }
 }
 
-/// Passes each transcript with each byte replaced, removed and repeated. `special` is a byte with a
-/// meaning in the protocol.
+/// Passes each transcript with each byte replaced, removed and repeated. `special` is a byte that
+/// has a meaning in the protocol.
 pub(in crate::cluster) fn receive_garbage<S: BrokerSession>(
     transcripts: &[Transcript],
     session: impl Fn() -> S,

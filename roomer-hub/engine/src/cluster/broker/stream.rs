@@ -80,8 +80,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BrokerConnection<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Writes the queued bytes, shuts down the write direction, and reads until the broker has closed
-    /// the stream. If bytes were left unread, the system would reset the connection.
+    /// Writes the queued bytes, shuts down the write direction, and reads until the broker has
+    /// closed the stream. With unread bytes, the system would reset the connection.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<()> {
         if !self.is_closed {
             // After an error, no further bytes can reach the broker.

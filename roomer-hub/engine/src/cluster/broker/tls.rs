@@ -75,7 +75,7 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 fn system() -> Result<RootCertStore, String> {
     let mut roots = RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
-    // Certificates of the system that rustls cannot parse are skipped.
+    // Skip system certificates that rustls cannot parse.
     let (count, _) = roots.add_parsable_certificates(found.certs);
     if count == 0 {
         return Err("the system has no certificates of authorities: write ?ca=FILE".into());

@@ -1,4 +1,4 @@
-//! Incremental decoder of a NATS server's operations.
+//! An incremental decoder for a NATS server's operations.
 //!
 //! It is implemented here because the available codec, `watermelon-proto` 0.2.1, rejects a server whose
 //! INFO contains a host name instead of an IP address, leaves an operation in its buffer if INFO
@@ -11,20 +11,20 @@ use thiserror::Error;
 /// The maximum length of a line. The longest line is INFO, which lists all servers of a NATS cluster.
 const MAX_LINE: usize = 64 * 1024;
 
-/// The maximum number of bytes of a server's error text that are shown.
+/// The maximum length of a server's error text that is shown, in bytes.
 const MAX_TEXT: usize = 300;
 
-/// One operation of the server.
+/// One operation from the server.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Operation {
-    /// The JSON of INFO.
+    /// The JSON in INFO.
     Info(Bytes),
     /// A message for the subscription `sid`.
     Message {
         sid: u64,
         payload: Bytes,
     },
-    /// The text of -ERR.
+    /// The text in -ERR.
     Error(String),
     Ping,
     Pong,
@@ -44,8 +44,7 @@ pub(super) enum DecodeError {
     End,
 }
 
-/// Buffers bytes that are not decoded yet: at most one line or one message, plus the rest of the last
-/// read.
+/// Buffers bytes not yet decoded: at most one line or one message, plus the rest of the last read.
 #[derive(Debug)]
 pub(super) struct Decoder {
     buffer: BytesMut,
@@ -84,7 +83,8 @@ impl Decoder {
                         .filter(|length| *length <= self.max_payload)
                         .ok_or(DecodeError::Payload(length))?;
                     self.message = Some((sid, length));
-                    // Reserve the whole message, instead of growing the buffer by doubling.
+                    // Reserve space for the whole message, instead of growing the buffer by
+                    // doubling.
                     self.buffer.reserve((length + 2).saturating_sub(self.buffer.len()));
                 }
             }
@@ -168,7 +168,7 @@ fn message_line(rest: &[u8]) -> Option<Line> {
     Some(Line::Message { sid: number(sid)?, length: number(length)? })
 }
 
-/// Removes the quotes around the text of -ERR.
+/// Removes the quotes around the text in -ERR.
 fn unquoted(text: &[u8]) -> &[u8] {
     text.strip_prefix(b"'").and_then(|text| text.strip_suffix(b"'")).unwrap_or(text)
 }
@@ -187,6 +187,6 @@ fn unknown(line: &[u8]) -> DecodeError {
 /// Returns a server's text as a single line of limited length.
 pub(super) fn text(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TEXT)]);
-    // Control characters are replaced, since the text is printed to logs and terminals.
+    // Replace control characters, since the text is printed to logs and terminals.
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -1,4 +1,4 @@
-//! Encoder of a node's operations for a NATS server.
+//! An encoder for a node's operations to a NATS server.
 
 use bytes::Bytes;
 use serde_json::json;
@@ -52,7 +52,7 @@ pub(super) fn pong(output: &mut Output) {
 #[derive(Debug)]
 pub(super) struct Names {
     all: String,
-    /// The prefix of a node's subject, before the digits of its id.
+    /// The prefix of a node's subject, before the digits of the node's id.
     node: String,
 }
 

@@ -1,4 +1,4 @@
-//! NATS as the broker of a cluster. Uses only core NATS, without headers, queue groups and streams.
+//! NATS as a cluster's broker. Uses only core NATS, without headers, queue groups or streams.
 
 mod decoder;
 mod encoder;

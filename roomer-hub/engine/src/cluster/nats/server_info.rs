@@ -22,7 +22,7 @@ pub(super) struct ServerInfo {
 }
 
 impl ServerInfo {
-    /// Parses the JSON of INFO. Returns `None` if it is not valid.
+    /// Parses the JSON in INFO. Returns `None` if it is not valid.
     pub(super) fn parse(json: &[u8]) -> Option<ServerInfo> {
         let info: Value = serde_json::from_slice(json).ok()?;
         let max_payload = info.get("max_payload")?.as_u64()?;

@@ -1,9 +1,9 @@
-//! Incremental RESP3 decoder of a Redis server's replies and pushes.
+//! An incremental RESP3 decoder for a Redis server's replies and pushes.
 //!
 //! It is implemented here because the available codec, `redis-protocol` 6.0.0, recurses into nested
-//! lists, so that 4 KB of them overflow the stack of a debug build, and 80 KB that of a release build;
-//! parses a value from its start again whenever more of it arrives; does not limit lengths; accepts
-//! strings that do not end at their length; and depends on 9 crates.
+//! lists, so that 4 KB of them overflow the stack in a debug build, and 80 KB do in a release
+//! build; parses a value from its start again whenever more of it arrives; does not limit lengths;
+//! accepts strings that do not end at their length; and depends on 9 crates.
 
 use std::ops::Range;
 
@@ -17,18 +17,18 @@ pub(super) const MAX_PAYLOAD: usize = 1024 * 1024;
 /// The maximum length of a line. The longest lines are errors.
 const MAX_LINE: usize = 16 * 1024;
 
-/// The maximum size of a value including its content. The largest are a frame with its channel, and the
-/// answer to HELLO, which lists the server's modules.
+/// The maximum size of a value, including its content. The largest are a frame with its channel,
+/// and the answer to HELLO, which lists the server's modules.
 const MAX_VALUE: usize = MAX_PAYLOAD + 64 * 1024;
 
 /// The maximum number of values nested in one value.
 const MAX_COUNT: usize = 4096;
 
-/// The maximum number of bytes of a server's error text that are shown.
+/// The maximum length of a server's error text that is shown, in bytes.
 const MAX_TEXT: usize = 300;
 
-/// The number of values that are recorded, including the outermost one. The push of a frame consists of
-/// its head, its kind, the channel and the frame.
+/// The number of values recorded, including the outermost one. A push with a frame consists of its
+/// head, its kind, the channel and the frame.
 const MAX_PARTS: usize = 4;
 
 /// An error in the bytes received from a Redis server.
@@ -58,7 +58,7 @@ pub(super) struct Value {
     count: usize,
 }
 
-/// The type byte of a value, and the range of its content.
+/// A value's type byte, and the range of its content.
 #[derive(Clone, Copy, Debug, Default)]
 struct Part {
     kind: u8,
@@ -72,7 +72,7 @@ impl Value {
         self.parts[0].kind
     }
 
-    /// Returns the text of a line or a string as a single line of limited length.
+    /// Returns the text of a line or string as a single line of limited length.
     pub(super) fn text(&self) -> String {
         text(&self.bytes[self.parts[0].range()])
     }
@@ -128,7 +128,7 @@ impl Decoder {
                 None => self.line()?,
             };
             let Some(part) = part else { return Ok(None) };
-            // The line of a string does not complete a value; the string's content is decoded next.
+            // A string's line does not complete a value; the string's content is decoded next.
             if self.string.is_some() {
                 continue;
             }
@@ -148,9 +148,9 @@ impl Decoder {
         }
     }
 
-    /// Decodes a line. The line of a string only records the string's length.
+    /// Decodes a line. A string's line only records the string's length.
     fn line(&mut self) -> Result<Option<Part>, DecodeError> {
-        // The first byte of a TLS record, which need not contain the end of a line.
+        // Check for the first byte of a TLS record, which need not contain the end of a line.
         if self.count == 0 && matches!(self.buffer.first(), Some(0x15 | 0x16)) {
             return Err(DecodeError::Tls);
         }
@@ -187,7 +187,7 @@ impl Decoder {
             return Err(DecodeError::Size(self.decoded as u64));
         }
         if let Some((_, length)) = self.string {
-            // Reserve the whole string, instead of growing the buffer by doubling.
+            // Reserve space for the whole string, instead of growing the buffer by doubling.
             self.buffer.reserve((self.decoded + length + 2).saturating_sub(self.buffer.len()));
         }
         Ok(Some(part))

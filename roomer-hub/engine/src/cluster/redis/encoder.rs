@@ -1,4 +1,4 @@
-//! Encoder of a node's commands for a Redis server.
+//! An encoder for a node's commands to a Redis server.
 
 use bytes::Bytes;
 
@@ -33,13 +33,13 @@ fn command(output: &mut Output, words: &[&str]) {
     }
 }
 
-/// Precomputed prefixes of PUBLISH commands, since formatting the channel's name costs more than the
+/// Precomputed prefixes of PUBLISH commands, since formatting the channel name costs more than the
 /// rest of a frame.
 #[derive(Debug)]
 pub(super) struct Publisher {
-    /// The bytes before the digits of the length.
+    /// The bytes before the length's digits.
     all: String,
-    /// The bytes before the digits of the node's id.
+    /// The bytes before the digits of the node id.
     node: String,
 }
 
@@ -47,7 +47,7 @@ impl Publisher {
     pub(super) fn new(subjects: &Subjects) -> Self {
         let start = |name: &str| format!("*3\r\n$7\r\nPUBLISH\r\n${}\r\n{name}", name.len());
         let mut node = start(&subjects.name(Subject::Node(NodeId(0))));
-        // Remove the 16 digits of the id, which are appended for each frame.
+        // Remove the id's 16 digits, which are appended for each frame.
         node.truncate(node.len() - 16);
         Publisher { all: start(&subjects.all()), node }
     }

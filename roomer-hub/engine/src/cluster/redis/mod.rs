@@ -1,4 +1,4 @@
-//! Redis or Valkey as the broker of a cluster. Uses only PUBLISH and SUBSCRIBE, in RESP3.
+//! Redis or Valkey as a cluster's broker. Uses only PUBLISH and SUBSCRIBE, in RESP3.
 
 mod decoder;
 mod encoder;

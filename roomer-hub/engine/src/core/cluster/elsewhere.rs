@@ -17,7 +17,7 @@ use crate::core::Core;
 use crate::session::release::Release;
 
 impl Core {
-    /// Returns true if a token belongs to a session of another live node.
+    /// Returns true if a token belongs to a session on another live node.
     pub(crate) fn is_of_peer(&self, token: &SessionToken) -> bool {
         let tables = self.hub.tables();
         self.cluster.is_some() && tables.peers_of(token.id().as_str()).next().is_some()
@@ -49,7 +49,7 @@ impl Core {
         proof: &SessionProof,
     ) {
         let conn = self.hub.tables().find_conn(id.as_str());
-        // If the user differs, the session is kept, as if the client had returned to this node.
+        // If the user differs, keep the session, as if the client had returned to this node.
         let user = conn.and_then(|conn| self.infos.get(conn)?.user());
         let is_proven = |secret: &[u8; 16]| {
             SessionProof::new(secret, id, from, user.map(|user| &**user)) == *proof

@@ -38,15 +38,14 @@ impl Core {
             }
         }
         if let Some(state) = &mut self.cluster {
-            // A peer's arrival or departure has an effect for each of its members. The memory of
-            // such a long list is not kept.
+            // A peer's arrival or departure has an effect for each of its members. Do not keep the
+            // memory of such a long list.
             effects.shrink_to(64);
             state.effects = effects;
         }
     }
 
-    /// Schedules the close of a room's members, or of all connections, since they may have missed
-    /// messages.
+    /// Schedules closing a room's members, or all connections, since they may have missed messages.
     fn close_later(&mut self, room: Option<&str>) {
         let Core { hub, outbound, cluster, .. } = self;
         let Some(cluster) = cluster else { return };

@@ -9,7 +9,7 @@ use roomer_proto::cluster::{PeerCommand, UserCommand};
 use crate::core::Core;
 
 impl Core {
-    /// Forwards a command about all connections of a user to the other nodes.
+    /// Forwards a command for all of a user's connections to the other nodes.
     pub(crate) fn command_user_at_peers(
         &mut self,
         now: Duration,
@@ -22,7 +22,7 @@ impl Core {
         }
     }
 
-    /// Carries out another node's command about a user's connections.
+    /// Carries out another node's command for a user's connections.
     pub(super) fn user_command(
         &mut self,
         now: Duration,
@@ -61,7 +61,7 @@ impl Core {
         is_known
     }
 
-    /// Carries out another node's command about one connection.
+    /// Carries out another node's command for one connection.
     pub(super) fn peer_command(&mut self, now: Duration, id: &ConnId, command: &cluster::Command) {
         let Some(conn) = self.hub.tables().find_conn(id.as_str()) else { return };
         let mut command_of = |command| {

@@ -11,7 +11,7 @@ thread_local! {
 
 /// Runs a function with this thread's compressor.
 pub(super) fn with_deflater<T>(run: impl FnOnce(&mut Deflater) -> T) -> T {
-    // Taken instead of borrowed: a nested call creates another one instead of panicking.
+    // Take it instead of borrowing: a nested call creates another one instead of panicking.
     let mut deflater = DEFLATER.take().unwrap_or_default();
     let result = run(&mut deflater);
     DEFLATER.set(Some(deflater));

@@ -14,11 +14,11 @@
 //! | a session's log | plain bytes | the client's next connection may not have negotiated compression |
 //! | the hub, rooms with history, other nodes of a cluster | packets | each node compresses for its own members |
 //!
-//! Compression therefore runs without the server's lock, in the task that flushes, and only if a room
-//! has a receiver for it. Each frame is compressed independently, since no receiver has all earlier
-//! frames of the sender. Messages to one connection (direct messages, `join_ack`, replies, and the part
-//! of a batch delivered early to a leaving member) stay plain: compressing them would be work for a
-//! single receiver.
+//! Compression therefore runs without the server's lock, in the task that flushes, and only if a
+//! room has a receiver for it. Each frame is compressed independently, since no receiver has all of
+//! the sender's earlier frames. Messages to one connection (direct messages, `join_ack`, replies,
+//! and the part of a batch delivered early to a leaving member) stay plain: compressing them would
+//! benefit a single receiver.
 //!
 //! Without the feature `deflate`, [`CompressedBatch`] is uninhabited and costs nothing.
 

@@ -12,7 +12,7 @@ pub(crate) struct CompressionRules {
 
 impl Default for CompressionRules {
     fn default() -> Self {
-        // This is not derived, since without rules the lowest threshold is `usize::MAX`, not 0.
+        // Not derived, since without rules the lowest threshold is `usize::MAX`, not 0.
         CompressionRules::new(&[])
     }
 }
@@ -24,7 +24,7 @@ impl CompressionRules {
         CompressionRules { patterns: patterns.iter().map(new).collect(), least }
     }
 
-    /// Returns the threshold of a room if a frame of this length may reach it; usually `None`.
+    /// Returns a room's threshold if a frame of this length may reach it; usually `None`.
     #[inline]
     pub(crate) fn threshold(&self, room: &str, len: usize) -> Option<usize> {
         if len < self.least {

@@ -9,8 +9,8 @@ use roomer_proto::websocket::{Kind, Violation};
 use super::codec::{with_deflater, with_inflater};
 use crate::outbound::chunk::{frame_len, payload};
 
-/// The maximum length of a message that is compressed. Compressing it takes about 20 ms, during which
-/// the thread's other tasks do not run.
+/// The maximum length of a compressed message. Compressing one takes about 20 ms, during which the
+/// thread's other tasks do not run.
 const LONGEST: usize = 1024 * 1024;
 
 /// A batch and its compressed form, which is created when first needed.
@@ -21,7 +21,7 @@ pub(crate) struct CompressedBatch(Arc<Inner>);
 struct Inner {
     /// Plain binary frames of a server.
     frames: Bytes,
-    /// The minimum length of a frame that is compressed.
+    /// The minimum length of a compressed frame.
     threshold: usize,
     form: OnceLock<Form>,
 }

@@ -1,9 +1,9 @@
-//! The replay log of a session: messages that its client has not acknowledged, to be retransmitted on
+//! A session's replay log: messages that its client has not acknowledged, to be retransmitted on
 //! the next socket.
 //!
-//! The log contains encoded frames. The frames of a batch are counted once for all receivers; the
-//! headers of other frames are parsed when an acknowledgement covers them. A broadcast therefore costs
-//! a member with a session only one more reference to the batch.
+//! The log contains encoded frames. A batch's frames are counted once for all receivers; other
+//! frames' headers are parsed when an acknowledgement covers them. A broadcast therefore costs a
+//! member with a session only one more reference to the batch.
 //!
 //! A reference keeps its whole buffer alive. This cost is limited: a member that receives less than
 //! half of a batch copies its part, and when the oldest buffer is partly acknowledged, all of it counts
@@ -45,7 +45,7 @@ struct Log {
     tail: Vec<u8>,
     /// The number of bytes at the start of the first segment that are no longer needed.
     skipped: usize,
-    /// The total number of bytes of the frames kept.
+    /// The total size of the kept frames in bytes.
     len: usize,
 }
 
@@ -53,16 +53,16 @@ struct Log {
 #[derive(Debug)]
 struct Segment {
     bytes: Bytes,
-    /// The number of frames from `skipped` on; 0 if unknown, or if the last one is incomplete.
+    /// The number of frames after `skipped`; 0 if unknown, or if the last one is incomplete.
     frames: u16,
 }
 
-/// The client has acknowledged frames that were not sent, or has decreased its count.
+/// The client acknowledged frames that were not sent, or decreased its count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct WrongCount;
 
 impl Replay {
-    /// Returns the number of bytes of the frames kept.
+    /// Returns the total size of the kept frames in bytes.
     fn len(&self) -> usize {
         self.log.as_ref().map_or(0, |log| log.len)
     }
@@ -96,8 +96,8 @@ impl Replay {
         false
     }
 
-    /// Drops the frames that the client has received: the first `count` of the session. Returns true if
-    /// some of them were not acknowledged before.
+    /// Drops the frames that the client has received: the session's first `count` frames. Returns
+    /// true if some of them had not been acknowledged before.
     pub(crate) fn acknowledge(&mut self, count: u64) -> Result<bool, WrongCount> {
         if count < self.acknowledged {
             return Err(WrongCount);
@@ -113,7 +113,7 @@ impl Replay {
     /// Drops the frames that the client has received, and returns the remaining ones to retransmit.
     /// Fails if the client's count is wrong or the log has overflowed.
     pub(crate) fn resume(&mut self, received: u64) -> Result<Bytes, WrongCount> {
-        // Frames that the client lacks were dropped by an overflow.
+        // An overflow has dropped frames that the client lacks.
         if received < self.first {
             return Err(WrongCount);
         }
@@ -158,12 +158,12 @@ impl Log {
     fn append(&mut self, bytes: &[u8]) {
         let spare = self.tail.capacity() - self.tail.len();
         if spare < bytes.len() {
-            // Grown in few steps, since a client usually acknowledges 64 messages at a time.
+            // Grow in few steps, since a client usually acknowledges 64 messages at a time.
             let room = (4 * self.tail.capacity()).clamp(MIN_SHARED, MIN_OWN);
             self.tail.reserve_exact(room.max(bytes.len()));
         }
         self.tail.extend_from_slice(bytes);
-        // A buffer is freed as a whole: an unlimited tail would keep acknowledged frames.
+        // A buffer is freed as a whole, so an unlimited tail would keep acknowledged frames alive.
         if self.tail.len() >= MIN_OWN {
             self.seal();
         }
@@ -252,8 +252,8 @@ impl Log {
     }
 }
 
-/// Counts up to `most` whole frames at the start of `bytes`, and their length. The flag is true if they
-/// are all of the bytes.
+/// Counts up to `most` whole frames at the start of `bytes`, and returns their number and length.
+/// The flag is true if nothing follows them.
 fn count_whole(bytes: &[u8], most: u64) -> (u64, usize, bool) {
     let (mut count, mut rest) = (0, bytes);
     while count < most

@@ -129,7 +129,8 @@ fn a_shared_batch_counts_until_all_of_it_is_acknowledged() {
     assert_eq!((log.held(), log.own(), batch.is_unique()), (0, 0, true));
 }
 
-/// Random messages in batches, counted or not, or in parts, with random acknowledgements and resumes.
+/// Pushes random messages in batches, counted or not, or in parts, with random acknowledgements and
+/// resumes.
 #[test]
 fn the_log_keeps_exactly_the_unacknowledged_frames() {
     for seed in 0..500_u64 {

@@ -1,8 +1,8 @@
 //! One connection's sending side, shared with other tasks: an outbox behind a lock, and the socket.
 //!
-//! [`SocketWriter::push`] determines the order of a connection's output; the engine calls it under the
-//! hub's lock. [`SocketWriter::flush`] then writes, without that lock and from the task that has
-//! output. If two tasks flush at the same time, the first also writes the bytes of the second. If the
+//! [`SocketWriter::push`] determines the order of a connection's output; the engine calls it under
+//! the hub's lock. [`SocketWriter::flush`] then writes, without that lock, in the task that has
+//! output. If two tasks flush at the same time, the first also writes the second's bytes. If the
 //! socket is full, the connection's own task waits until it is writable and continues.
 
 #[cfg(feature = "audit")]
@@ -39,7 +39,8 @@ pub(crate) struct SocketWriter<T: ?Sized = dyn Transport> {
     is_above: AtomicBool,
     /// True if the queue is above the mark and the socket has accepted nothing for a while.
     is_stalled: AtomicBool,
-    /// True if the session's client has returned on another socket, whose task waits for the session.
+    /// True if the session's client has returned on another socket, whose task is waiting for the
+    /// session.
     is_superseded: AtomicBool,
     /// True if the client uses the extended protocol.
     is_extended: AtomicBool,
@@ -52,7 +53,7 @@ pub(crate) struct SocketWriter<T: ?Sized = dyn Transport> {
 #[derive(Default)]
 struct State {
     outbox: Outbox,
-    /// The number of bytes of frames and messages that the session buffers.
+    /// The number of bytes that the session buffers in frames and messages.
     buffered: usize,
     /// The number of bytes last reported to the memory budget.
     reported: usize,
@@ -134,8 +135,8 @@ impl SocketWriter {
         self.finish(frame.into(), drop_unsent);
     }
 
-    /// Writes until the socket is full or the queue is empty. Returns true if the queue is now above
-    /// the high-water mark and was not before.
+    /// Writes until the socket is full or the queue is empty. Returns true if the queue has just
+    /// exceeded the high-water mark.
     pub(crate) fn flush(&self) -> bool {
         let mut state = lock(&self.state);
         // Clear this before the write, so that bytes pushed from now on schedule another flush.
@@ -145,13 +146,13 @@ impl SocketWriter {
         if !state.is_writing && !state.outbox.is_blocked() {
             state = self.write_all(state);
         }
-        // The connection's task is not woken for each write, but only if the socket is full, since no
-        // other task can wait for it, or if the connection has to end.
+        // Do not wake the connection's task for each write, but only if the socket is full, since
+        // no other task can wait for that, or if the connection has to end.
         let concerns_task = state.outbox.is_blocked() || state.outbox.phase() != OutboxPhase::Open;
         let task = if concerns_task { state.task.clone() } else { None };
         let (is_newly_above, resumed) = self.update_pressure(&mut state);
-        // Woken after the lock is released: a woken task may immediately run on another thread, where
-        // it first locks the state.
+        // Wake it after releasing the lock: a woken task may immediately run on another thread,
+        // where it first locks the state.
         drop(state);
         if let Some(task) = task {
             task.wake();
@@ -169,8 +170,8 @@ impl SocketWriter {
             in_flight.compress(MAX_IOVECS);
             let result = self.write(&in_flight);
             state = lock(&self.state);
-            // The store is skipped in the usual case, since it would invalidate the cache line of the
-            // flag that senders on other threads read.
+            // Skip the store in the usual case, since it would invalidate the cache line of the
+            // flag, which senders on other threads read.
             let accepts = matches!(result, Written::Some { .. });
             if accepts && self.is_stalled.load(Ordering::Relaxed) {
                 self.is_stalled.store(false, Ordering::Release);
@@ -178,7 +179,7 @@ impl SocketWriter {
             // Put it back in front of the chunks pushed in the meantime, so that the bytes stay in
             // order.
             state.outbox.put_back(in_flight, result);
-            // The log is kept, since a session outlives its socket.
+            // Keep the log, since a session outlives its socket.
             if state.outbox.phase() == OutboxPhase::Dead {
                 state.buffered = 0;
             }
@@ -206,7 +207,7 @@ impl SocketWriter {
             Ok(accepted) if accepted > 0 => Written::Some { accepted, offered },
             Err(error) if error.kind() == ErrorKind::Interrupted => Written::Interrupted,
             Err(error) if error.kind() == ErrorKind::WouldBlock => Written::Full,
-            // No empty buffer is offered, so 0 accepted bytes mean a closed socket.
+            // No empty buffer is offered, so 0 accepted bytes mean that the socket is closed.
             Ok(_) | Err(_) => Written::Failed,
         }
     }
@@ -259,8 +260,8 @@ impl SocketWriter {
     /// Releases senders waiting for a connection whose socket has accepted nothing for a while.
     pub(crate) fn mark_stalled(&self) {
         if !self.is_stalled.swap(true, Ordering::AcqRel) {
-            // Taken after the flag is set: a sender that checks the flag under the lock either observes
-            // it or is in the list.
+            // Take them after setting the flag: a sender that checks the flag under the lock either
+            // observes it or is in the list.
             let resumed = lock(&self.state).paused_senders.take();
             resumed.into_iter().for_each(Waker::wake);
         }
@@ -269,8 +270,8 @@ impl SocketWriter {
     /// Returns `Poll::Ready` if the connection is not congested or has ended. Polled by senders'
     /// tasks.
     pub(crate) fn poll_uncongested(&self, cx: &Context<'_>) -> Poll<()> {
-        // Check this while holding the lock under which the wakers are taken: otherwise a waker
-        // could be added just after, and would never be called.
+        // Check this while holding the lock under which the wakers are taken: otherwise, a waker
+        // could be added just afterwards, and would never be called.
         let mut state = lock(&self.state);
         if !self.is_congested() || state.outbox.phase() != OutboxPhase::Open {
             return Poll::Ready(());

@@ -15,7 +15,7 @@ use crate::sync::{MutexGuard, Ordering, lock};
 use crate::transport::Transport;
 
 impl SocketWriter {
-    /// Starts a session: from now on packets are kept until the client acknowledges them.
+    /// Starts a session: from now on, packets are kept until the client acknowledges them.
     pub(crate) fn begin_session(&self) {
         lock(&self.state).replay = Some(Box::default());
         self.is_extended.store(true, Ordering::Relaxed);
@@ -63,8 +63,8 @@ impl SocketWriter {
         !std::mem::replace(&mut state.is_scheduled, true)
     }
 
-    /// Drops the packets that the client has received: the first `count` of the session. Returns true
-    /// if any were dropped.
+    /// Drops the packets that the client has received: the session's first `count` packets. Returns
+    /// true if any were dropped.
     pub(crate) fn acknowledge(&self, count: u64) -> Result<bool, WrongCount> {
         let mut state = lock(&self.state);
         let result = state.replay.as_mut().map_or(Ok(false), |replay| replay.acknowledge(count));
@@ -113,8 +113,8 @@ impl SocketWriter {
         state.replay = Some(replay);
     }
 
-    /// Drops all queued bytes, and the packets of the ended session. The caller flushes, which
-    /// wakes the connection's task.
+    /// Drops all queued bytes, and the ended session's packets. The caller flushes, which wakes the
+    /// connection's task.
     pub(crate) fn kill(&self) {
         lock(&self.state).kill();
     }
@@ -124,11 +124,12 @@ impl SocketWriter {
         self.is_superseded.store(false, Ordering::Release);
     }
 
-    /// Marks the session as one whose client has returned on another socket, and wakes its task.
+    /// Marks the session's client as having returned on another socket, and wakes the session's
+    /// task.
     pub(crate) fn supersede(&self) {
         self.is_superseded.store(true, Ordering::Release);
-        // Woken after the flag is set: the task registers its waker before it checks the flag, so it is
-        // either woken or observes the flag.
+        // Wake the task after setting the flag: the task registers its waker before it checks the
+        // flag, so it is either woken or observes the flag.
         let task = lock(&self.state).task.clone();
         task.into_iter().for_each(std::task::Waker::wake);
     }
@@ -139,7 +140,7 @@ impl SocketWriter {
     }
 }
 
-/// Represents a detached session's socket.
+/// The socket of a detached session: there is none.
 struct NoSocket;
 
 impl Transport for NoSocket {

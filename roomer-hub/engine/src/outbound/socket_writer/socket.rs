@@ -15,9 +15,9 @@ pub(crate) struct Status {
     pub(crate) is_blocked: bool,
     /// The number of queued bytes.
     pub(crate) queued: usize,
-    /// The number of bytes of the newest message.
+    /// The size of the newest message in bytes.
     pub(crate) newest: usize,
-    /// The number of bytes left of the oldest message if it is large.
+    /// The number of bytes left of the oldest message, if that message is large.
     pub(crate) large_message_left: usize,
     /// The total number of bytes accepted by the socket.
     pub(crate) written: u64,
@@ -34,12 +34,12 @@ impl Status {
 }
 
 impl SocketWriter {
-    /// Returns the status, and registers the connection's own task, which is woken when the socket
+    /// Returns the status, and registers the connection's own task, to be woken when the socket
     /// becomes full or the phase changes.
     pub(crate) fn poll_status(&self, cx: &Context<'_>) -> Status {
         let mut state = lock(&self.state);
-        // The task is polled often and its waker rarely changes, so the atomic operation of a clone is
-        // avoided.
+        // The task is polled often, but its waker rarely changes, so avoid the atomic operation of
+        // cloning it.
         if !state.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             state.task = Some(cx.waker().clone());
         }
@@ -94,7 +94,7 @@ impl SocketWriter {
         self.flush();
     }
 
-    /// Shuts down the write direction of the socket.
+    /// Shuts down the socket's write direction.
     pub(crate) fn shutdown(&self) {
         self.socket.shutdown();
     }

@@ -1,4 +1,4 @@
-//! Accounting of the bytes that a connection holds and has written.
+//! Accounting of the bytes that a connection holds, and of those it has written.
 
 use super::{SocketWriter, State};
 use crate::outbound::budget::Usage;
@@ -51,7 +51,7 @@ impl SocketWriter {
         Usage { own, in_flight, buffers }
     }
 
-    /// Returns the number of queued bytes, and of those written since
+    /// Returns the number of queued bytes, and the number written since
     /// [`count_written`](Self::count_written).
     pub(crate) fn backlog(&self) -> (usize, u64) {
         let state = lock(&self.state);

@@ -9,7 +9,7 @@ use crate::Environment;
 
 type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A single sleep of the runtime for a deadline that usually moves later. The sleep is replaced only if
+/// A single runtime sleep for a deadline that usually moves later. The sleep is replaced only if
 /// the deadline moves earlier.
 #[derive(Default)]
 pub(super) struct DeadlineTimer {
@@ -17,7 +17,7 @@ pub(super) struct DeadlineTimer {
 }
 
 impl DeadlineTimer {
-    /// Returns `Poll::Ready` once the time `due` has passed.
+    /// Returns `Poll::Ready` once the time is `due` or later.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,

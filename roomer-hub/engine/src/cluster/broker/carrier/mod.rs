@@ -22,28 +22,28 @@ use crate::Environment;
 use crate::cluster::address::Broker;
 use crate::cluster::{BrokerAddress, Carrier, CarrierEvent, Subject, Subjects};
 
-/// The timeout of connecting, and of starting TLS. The session applies the same timeout to its
+/// The timeout for connecting, and for starting TLS. The session applies the same timeout to its
 /// greeting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The pauses between attempts, doubled each time. The longest bounds how long a cluster stays
-/// partitioned after its broker is back.
+/// The first pause between attempts. Each further pause doubles.
 const MIN_PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause, which bounds how long a cluster stays partitioned after its broker is back.
 const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 const READ_BUFFER: usize = 64 * 1024;
 
 type Opening<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
-/// A [`Carrier`] over the broker that an address names, on the runtime of a [`Dial`].
+/// A [`Carrier`] over the broker at an address, on the runtime that implements [`Dial`].
 pub struct BrokerCarrier<D: Dial> {
     dial: D,
     environment: Arc<dyn Environment>,
     subjects: Subjects,
     address: BrokerAddress,
-    /// The index of the current broker in the address.
+    /// The index of the current broker in `address`.
     current: usize,
-    /// The reasons why brokers have failed since the last pause.
+    /// The reasons for the brokers' failures since the last pause.
     failures: Vec<String>,
     pause: Duration,
     state: State<D::Stream>,
@@ -82,7 +82,7 @@ enum Step<S> {
 }
 
 impl<D: Dial> BrokerCarrier<D> {
-    /// Creates a carrier, which connects when first polled.
+    /// Creates a carrier that connects when first polled.
     pub fn new(
         dial: D,
         environment: Arc<dyn Environment>,
@@ -97,7 +97,7 @@ impl<D: Dial> BrokerCarrier<D> {
             current: 0,
             failures: Vec::new(),
             pause: MIN_PAUSE,
-            // The first attempt is made immediately.
+            // Make the first attempt immediately.
             state: State::Waiting { until: Duration::ZERO },
             timer: DeadlineTimer::default(),
             buffer: vec![0; READ_BUFFER].into(),
@@ -199,12 +199,12 @@ impl<D: Dial> BrokerCarrier<D> {
         let count = self.address.brokers().len();
         self.current = (self.current + 1) % count;
         self.failures.push(failure);
-        // If a broker accepts a link and soon ends it, the pause keeps growing.
+        // If a broker accepts a link but soon ends it, the pause keeps growing.
         let was_up = self.up_since.take();
         if was_up.is_some_and(|since| now - since >= MAX_PAUSE) {
             self.pause = MIN_PAUSE;
         }
-        // The next broker is tried immediately; a pause follows only when all have failed.
+        // Try the next broker immediately; pause only when all have failed.
         if was_up.is_none() && self.failures.len() < count {
             self.state = self.connect();
             return None;
@@ -229,8 +229,8 @@ impl<D: Dial> Carrier for BrokerCarrier<D> {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<CarrierEvent> {
         loop {
             let mut step = ready!(self.poll_step(cx));
-            // This is handled here and not in the session: TLS takes ownership of the stream, so
-            // the state is replaced.
+            // Handle this here, not in the session: TLS takes ownership of the stream, so the state
+            // is replaced.
             if matches!(step, Step::Event(SessionEvent::Secure)) {
                 step = self.secure();
             }
@@ -320,7 +320,7 @@ fn secure<S>(_: Broker, _: S) -> Opening<BrokerStream<S>, String> {
     Box::pin(async { Err("it requires TLS, which needs the feature `tls`".into()) })
 }
 
-/// Returns an error's text in the form of a clause.
+/// Returns an error's text as a clause.
 pub(super) fn describe(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::ConnectionRefused => "it refuses connections: does it run there?".into(),

@@ -14,13 +14,13 @@ use CarrierEvent::{Down, Frame, Notice, Up};
 const GREETING: &[u8] = b"INFO {\"version\":\"2.15.1\",\"max_payload\":1048576}\r\nPONG\r\n";
 const UP: CarrierEvent = Up { max_payload: 1_048_576 };
 
-/// The network of one node, with a virtual clock.
+/// One node's network, with a virtual clock.
 #[derive(Default)]
 struct World {
     now: Duration,
-    /// The outcomes of the next connections. Connections beyond the list are refused.
+    /// The outcomes of the next connections. Further connections are refused.
     plan: VecDeque<Outcome>,
-    /// The time and the address of each attempt.
+    /// The time and address of each attempt.
     attempts: Vec<(Duration, String)>,
 }
 
@@ -96,7 +96,7 @@ struct Pipe(Arc<Mutex<Ends>>);
 struct Ends {
     to_node: VecDeque<u8>,
     from_node: Vec<u8>,
-    /// The number of bytes that the server will still read.
+    /// The number of bytes that the server is still willing to read.
     window: usize,
     /// True if the node has shut down its direction of the stream.
     is_shut: bool,
@@ -204,7 +204,7 @@ impl Node {
         self.run(Duration::from_millis(time))
     }
 
-    /// Returns the pauses before each attempt, in milliseconds.
+    /// Returns the pause before each attempt, in milliseconds.
     fn pauses(&self) -> Vec<u128> {
         let world = self.world.world();
         let pair = |pair: &[(Duration, String)]| (pair[1].0 - pair[0].0).as_millis();
@@ -263,7 +263,7 @@ fn brokers_are_tried_in_turn() {
     let mut node = Node::new("nats://a,nats://b:1");
     let refused = format!("nats://a:4222: {REFUSED}; nats://b:1: {REFUSED}");
     assert_eq!(node.poll(), [Down(refused)]);
-    // The first broker is still down, and the second is back.
+    // The first broker is still down, but the second is back.
     node.world.world().plan.push_back(Outcome::Refuse);
     let second = node.world.accept(GREETING);
     assert_eq!(node.run_ms(100), [UP]);

@@ -99,7 +99,7 @@ impl BrokerSession for Session {
 
     fn secured(&mut self, now: Duration) {
         if self.state == State::Securing {
-            // The wait for the greeting restarts, since the carrier has its own timeout for TLS.
+            // Restart the wait for the greeting, since the carrier has its own timeout for TLS.
             self.keep_alive = KeepAlive::start(now);
             self.introduce(true);
         }
@@ -129,7 +129,7 @@ impl BrokerSession for Session {
     }
 
     fn publish(&mut self, to: Subject, frame: Bytes) -> bool {
-        // A frame above the limit is accepted into an empty queue, since it could never be sent
+        // Accept a frame above the limit into an empty queue, since it could never be sent
         // otherwise.
         let is_full = self.has_output() && self.output.len() + frame.len() > MAX_QUEUED;
         if self.state != State::Up || is_full || frame.len() > self.decoder.max_payload {
@@ -164,7 +164,7 @@ impl Session {
                 Some(self.down("this is not a NATS server: it does not greet".into()))
             }
             Operation::Ping => {
-                // If the server does not read, further answers are not queued.
+                // If the server does not read, do not queue further answers.
                 if self.output.len() <= MAX_QUEUED {
                     encoder::pong(&mut self.output);
                 }
@@ -176,7 +176,7 @@ impl Session {
                 Some(SessionEvent::Up { max_payload: self.decoder.max_payload })
             }
             Operation::Message { sid: SID_ALL | SID_OWN, payload } => {
-                // Frames may arrive before the subscriptions are confirmed, and are dropped.
+                // Drop frames that arrive before the subscriptions are confirmed.
                 (self.state == State::Up).then_some(SessionEvent::Frame(payload))
             }
             Operation::Message { sid, .. } => {
@@ -191,7 +191,7 @@ impl Session {
         let Some(info) = ServerInfo::parse(json) else {
             return Some(self.down("its greeting is not that of a NATS server".into()));
         };
-        // Updated by later INFOs as well, since an operator may change it while the server runs.
+        // Later INFOs update it as well, since an operator may change it while the server runs.
         self.decoder.max_payload = info.max_payload;
         let (requires, offers) = (info.requires_tls, info.offers_tls);
         self.info = Some(info);
@@ -231,10 +231,11 @@ impl Session {
         SessionEvent::Down(reason)
     }
 
-    /// Returns an explanation of -ERR for the operator.
+    /// Explains -ERR to the operator.
     fn explain(&self, text: &str) -> String {
         let is = |prefix: &str| {
-            // `get` instead of an index, since the prefix may end within a character of the text.
+            // Use `get` instead of an index, since the prefix may end within one of the text's
+            // characters.
             text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         };
         if is("authorization violation") {

@@ -1,4 +1,5 @@
-//! Tests of NATS sessions in memory. `transcripts/` contains recorded bytes of two server versions.
+//! Tests of NATS sessions in memory. `transcripts/` contains bytes recorded from two server
+//! versions.
 
 use super::*;
 use crate::cluster::NodeId;
@@ -23,7 +24,7 @@ fn run<'a>(
     session_tests::run(session, pieces, 0)
 }
 
-/// Returns a session that is up and whose greeting has been sent.
+/// Returns a session that is up and has sent its greeting.
 fn up() -> Session {
     let mut session = session("nats://broker");
     let (events, _) = run(&mut session, [INFO.as_bytes(), b"PONG\r\n"]);
@@ -191,7 +192,7 @@ fn silence_is_pinged_and_ends_the_session() {
     assert!(!session.has_output());
     session.tick(at(2500));
     assert_eq!(sent(&mut session), "PING\r\n");
-    // Any received bytes count as the answer, not only PONG.
+    // Any received bytes count as an answer, not only PONG.
     session.receive(b"MSG chat.all 1 5\r\nhello\r\n", at(4000));
     assert_eq!(session.next_event(), Some(frame("hello")));
     session.tick(at(4500));

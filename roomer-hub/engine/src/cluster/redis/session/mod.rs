@@ -43,7 +43,7 @@ enum State {
     Securing,
     /// Waiting for the answer to HELLO.
     Greeting,
-    /// Waiting for the confirmation of the subscriptions.
+    /// Waiting until the subscriptions are confirmed.
     Confirming,
     Up,
     Down,
@@ -79,7 +79,7 @@ impl Session {
     fn introduce(&mut self) {
         self.state = State::Greeting;
         encoder::hello(&mut self.output, &self.login);
-        // Sent together with HELLO to save a round trip, since Redis answers in order.
+        // Send it together with HELLO to save a round trip, since Redis answers in order.
         encoder::subscribe(&mut self.output, &self.subjects);
     }
 
@@ -109,7 +109,7 @@ impl Session {
         let known = self.channels.iter_mut().find(is_same);
         match (kind, known) {
             (b"message", Some(_)) => {
-                // Frames may arrive before the subscriptions are confirmed, and are dropped.
+                // Drop frames that arrive before the subscriptions are confirmed.
                 value.payload().filter(|_| self.state == State::Up).map(SessionEvent::Frame)
             }
             (b"subscribe", Some((_, is_confirmed))) => {
@@ -124,7 +124,7 @@ impl Session {
             (b"message" | b"subscribe", None) => {
                 Some(self.down("it sends messages of another channel, unasked".into()))
             }
-            // Other kinds belong to features of the server that are not used.
+            // Other kinds belong to server features that are not used.
             _ => None,
         }
     }
@@ -135,7 +135,7 @@ impl Session {
         SessionEvent::Down(reason)
     }
 
-    /// Returns an explanation of an error for the operator.
+    /// Explains an error to the operator.
     fn explain(&self, text: &str) -> String {
         match text.split(' ').next().unwrap_or_default() {
             "NOAUTH" => {
@@ -189,7 +189,7 @@ impl BrokerSession for Session {
 
     fn secured(&mut self, now: Duration) {
         if self.state == State::Securing {
-            // The wait for the greeting restarts, since the carrier has its own timeout for TLS.
+            // Restart the wait for the greeting, since the carrier has its own timeout for TLS.
             self.keep_alive = KeepAlive::start(now);
             self.introduce();
         }
@@ -223,7 +223,7 @@ impl BrokerSession for Session {
     }
 
     fn publish(&mut self, to: Subject, frame: Bytes) -> bool {
-        // A frame above the limit is accepted into an empty queue, since it could never be sent
+        // Accept a frame above the limit into an empty queue, since it could never be sent
         // otherwise.
         let is_full = self.has_output() && self.output.len() + frame.len() > MAX_QUEUED;
         if self.state != State::Up || is_full || frame.len() > MAX_PAYLOAD {

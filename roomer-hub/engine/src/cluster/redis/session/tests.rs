@@ -1,4 +1,4 @@
-//! Tests of Redis sessions in memory. `transcripts/` contains recorded bytes of a server.
+//! Tests of Redis sessions in memory. `transcripts/` contains bytes recorded from a server.
 
 use super::*;
 use crate::cluster::NodeId;
@@ -27,7 +27,7 @@ fn run<'a>(
     session_tests::run(session, pieces, FRAMES)
 }
 
-/// Returns a session that is up, whose greeting has been sent, and which has no unanswered commands.
+/// Returns a session that is up, has sent its greeting, and has no unanswered commands.
 fn up() -> Session {
     let mut session = session("redis://broker");
     session.receive([HELLO, SUBSCRIBED].concat().as_bytes(), Duration::ZERO);
@@ -215,7 +215,7 @@ fn a_server_that_does_not_answer_is_given_up() {
 #[test]
 fn tls_starts_before_anything_is_sent() {
     let address: BrokerAddress = "redis://u:x@broker".parse().unwrap();
-    // Set directly instead of using `rediss://`, which needs the feature `tls`.
+    // Set it directly instead of using `rediss://`, which needs the feature `tls`.
     let broker = Broker { requires_tls: true, ..address.brokers()[0].clone() };
     let subjects = Subjects::new("chat", NodeId(1)).unwrap();
     let mut session = Session::with(&broker, &subjects, Duration::ZERO);
