@@ -1,4 +1,4 @@
-//! Members of other nodes that are away, in rooms that announce it.
+//! Members on other nodes that are away, in rooms that announce it.
 
 #[path = "support/net.rs"]
 mod net;
@@ -8,7 +8,7 @@ use roomer_hub::{Command, ConnId, Info, Input};
 
 use net::Net;
 
-/// Two nodes with an extended client each, in `root`.
+/// Returns two nodes, each with an extended client in `root`.
 fn two_nodes(loss: Loss) -> (Net, ConnId) {
     let mut net = Net::with(2, loss);
     for node in 0..2 {
@@ -64,7 +64,8 @@ fn a_node_that_is_cut_off_shows_who_is_away_when_it_is_back() {
     assert!(list.ends_with(&format!(r#"],"away":["{ann}"]}}"#)), "{list}");
 }
 
-/// Both changes are in frames whose rest is dropped, so only the next stream has them.
+/// Each change is in a frame whose remaining items are dropped, so only the next stream contains
+/// it.
 #[test]
 fn a_stream_that_begins_anew_shows_who_is_away_and_who_is_back() {
     let (mut net, ann) = two_nodes(Loss::Count);

@@ -35,8 +35,8 @@ impl Net {
     }
 }
 
-/// Replaces the first occurrence of a string in the frames of a node with another string of the
-/// same length.
+/// Replaces the first occurrence of a string in a node's frames with another string of the same
+/// length.
 fn replace_once(net: &mut Net, node: usize, old: &'static [u8], new: &'static [u8]) {
     let mut is_done = false;
     net.change = Box::new(move |from, frame| {
@@ -67,7 +67,7 @@ fn members_of_other_nodes_are_shown_with_info_and_user_in_the_order_of_their_mes
     net.set_info(0, 1, Some("Eve"));
     net.say(0, 1, "root", "chat", "as Eve");
     net.set_info(0, 1, None);
-    // A change by a plain client, which had no info before.
+    // A plain client that had no info changes it.
     net.set_info(0, 3, Some("Zoe"));
     net.run(10);
     let changed = |entry: String| format!(r#"roomer:members root {{"changed":[{entry}]}}"#);
@@ -92,7 +92,7 @@ fn members_of_other_nodes_are_shown_with_info_and_user_in_the_order_of_their_mes
     assert_eq!((net.resets(0), net.resets(1)), (vec![], vec![]));
 }
 
-/// Nodes of earlier releases skip these items, and do not send any.
+/// Nodes with earlier releases skip these items, and do not send any.
 #[test]
 fn with_a_node_of_an_earlier_release_members_are_shown_without_info() {
     let mut net = Net::new(2);

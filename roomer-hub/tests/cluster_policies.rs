@@ -1,4 +1,4 @@
-//! Policies of a node for lost messages, and for peers that send bad frames.
+//! A node's policies for lost messages, and for peers that send bad frames.
 
 #[path = "support/net.rs"]
 mod net;
@@ -15,8 +15,8 @@ fn is_numbered(frame: &[u8]) -> bool {
     Head::decode(frame).is_ok_and(|(head, _)| head.kind != FrameKind::Control)
 }
 
-/// Returns two nodes, the second of which has lost a message to `lobby`, and the packets that its
-/// client received.
+/// Returns two nodes, the second of which has lost a message to `lobby`, and the packets its client
+/// received.
 fn after_a_loss(loss: Loss) -> (Net, Vec<String>) {
     let mut net = Net::with(2, loss);
     net.open(0, 1);

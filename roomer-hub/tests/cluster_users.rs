@@ -23,8 +23,8 @@ fn record(net: &mut Net, node: usize, change: Change<'_>) {
     node.cluster.record(now, node.hub.tables(), change);
 }
 
-/// Reports that a session's client has connected to `node`, to the node that the tag of `id` refers
-/// to.
+/// Reports that a session's client has connected to `node`, to the node identified by the tag of
+/// `id`.
 fn report(net: &mut Net, node: usize, id: ConnId, secret: [u8; 16]) {
     let tables = net.nodes[node].hub.tables();
     let peer = tables.peers_of(id.as_str()).next().expect("the node of the id");
@@ -51,7 +51,7 @@ fn a_report_follows_earlier_items_of_its_node() {
     net.open(2, 2);
     let (id, new) = (net.nodes[0].id(1), net.nodes[2].id(2));
     report(&mut net, 2, id, [9; 16]);
-    net.nodes[0].is_up = false; // What is sent to it meanwhile comes in order from the journal.
+    net.nodes[0].is_up = false; // The journal delivers what is sent to it meanwhile, in order.
     net.run(300);
     net.nodes[0].is_up = true;
     net.run(1500);
@@ -147,7 +147,7 @@ fn a_message_to_a_user_with_an_event_of_the_protocol_is_neither_sent_nor_deliver
     net.run(10);
     assert!(net.nodes[0].users.is_empty());
     assert_eq!(net.nodes[1].cluster.statistics().unsendable, 1);
-    // A faulty peer might send the packet nevertheless.
+    // A faulty peer might send the packet anyway.
     let mut bytes = Vec::new();
     packet.encode(&mut bytes).expect("a packet");
     let (id, conn) = (net.nodes[0].id(1), net.nodes[0].key(1));
@@ -165,7 +165,7 @@ fn a_peer_that_sends_an_info_that_is_not_json_starts_over() {
     assert_eq!(net.nodes[0].cluster.statistics().resets.len(), 1);
 }
 
-/// Earlier releases skip unknown items, just as this release skips those of later ones.
+/// Earlier releases skip unknown items, just as this release skips later releases' items.
 #[test]
 fn an_unknown_item_in_a_stream_does_not_end_it() {
     let mut net = net();

@@ -1,4 +1,4 @@
-//! Frames of versions that a node cannot decode.
+//! Frames in versions that a node cannot decode.
 
 #[path = "support/net.rs"]
 mod net;
@@ -9,7 +9,7 @@ use roomer_proto::cluster::VERSION;
 
 use net::{Net, Node};
 
-/// Returns the same frame in a later version.
+/// Returns the same frame, marked as a later version.
 fn later(frame: &Bytes) -> Bytes {
     let mut frame = frame.to_vec();
     frame[2] = VERSION + 1;

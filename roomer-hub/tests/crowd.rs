@@ -55,7 +55,8 @@ impl Crowd {
         self.seats.retain(|seat| seat.1 != conn);
     }
 
-    /// Returns the next pseudo-random number below `end`, by xorshift, so that every run is the same.
+    /// Returns the next pseudo-random number below `end`, by xorshift, so that all runs are the
+    /// same.
     fn random(&mut self, end: usize) -> usize {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;

@@ -24,7 +24,7 @@ fn open(node: &mut Node, number: u8, extended: bool) -> ConnKey {
     opened.unwrap()
 }
 
-/// Describes how a message is sent: its audience and `dst`, `forwarded` if peers receive it,
+/// Describes how the hub sends a message: its audience and `dst`, `forwarded` if peers receive it,
 /// and the number for its sender.
 fn sent(node: &mut Node, input: Input<'_>) -> Vec<String> {
     let actions = node.0.handle(Duration::ZERO, input).map(|action| match action {

@@ -1,4 +1,4 @@
-//! Lists of members with info, around the chunk boundaries of the cached text.
+//! Member lists with info, around the chunk boundaries of the cached text.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not recognize
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Inputs from peers that a hub accepts, and the routes of messages between nodes.
+//! Peers' inputs that a hub accepts, and the routes of messages between nodes.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
 
 #[path = "support/node.rs"]
@@ -79,7 +79,7 @@ fn an_id_has_one_owner_in_the_cluster() {
     assert_eq!(node.guest_joined(1, "lobby", guest(7)), NOTHING);
     assert_eq!(node.guest_left(1, ROOT, guest(7)), NOTHING, "not its guest");
     assert_eq!(node.rejected().duplicate_id, 3);
-    // A connection of this node must not reuse the id of a guest.
+    // A connection on this node must not reuse a guest's id.
     assert_eq!(node.run(Input::Open { id: guest(7), extended: false }), ["Rejected"]);
     node.guest_left(0, ROOT, guest(7));
     assert_eq!(node.run(Input::Open { id: guest(7), extended: false })[0], "opened 07");
@@ -228,7 +228,7 @@ fn a_shared_room_is_one_that_both_are_seen_in_other_than_root() {
     node.guest_left(0, "lobby", guest(7));
     assert_eq!(node.direct(ann, guest(7)), NOTHING);
     assert_eq!(node.0.rejected_packets().no_shared_room, 2);
-    // The rule applies neither to the server, nor to messages that a peer has already checked.
+    // The rule applies neither to the server nor to messages that a peer has already checked.
     assert_eq!(node.send(guest(7).as_str()).len(), 1);
     assert_eq!(node.peer_sends(0, "chat", guest(8).as_str(), id(0x11, 1).as_str()).len(), 1);
 }

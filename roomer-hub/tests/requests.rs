@@ -262,7 +262,7 @@ fn refused_packets_are_answered_sixteen_times_a_second() {
     it.now = Duration::from_millis(500);
     let told: usize = (0..50).map(|_| it.send_in("hall", ann, "chat", "").len()).sum();
     assert_eq!(told, 8);
-    // Requests are still answered, regardless of the rate of errors.
+    // Requests are still answered, whatever the error rate.
     assert_eq!(it.send(ann, "mul", ":1").len(), 1);
 }
 
@@ -319,7 +319,7 @@ fn requests_cross_nodes_and_only_the_receiver_answers() {
         ["@a: root roomer:error dst=@a:2 src= ?"]
     );
     assert_eq!(it.hub.rejected_peer_inputs().unasked, 3);
-    // A request in the opposite direction.
+    // Send a request in the opposite direction.
     assert_eq!(it.peer_sends("where", "@G", "@b:1"), ["@b: root where dst=@b:1 src=@G ?"]);
     assert_eq!(
         it.send(bob, "roomer:reply", "@G:1"),

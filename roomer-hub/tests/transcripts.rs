@@ -25,7 +25,7 @@
 //! `X` stands for the id of the connection with that name. Within other text, `$ann` is the id,
 //! and `$ANN` the id in upper case. `lobby#2` is the second room with the name `lobby`, which
 //! has a new key. After each command, the hub's tables are checked for consistency.
-#![allow(clippy::unwrap_used)] // a malformed transcript has to fail its test
+#![allow(clippy::unwrap_used)] // a malformed transcript must fail its test
 
 #[path = "support/check.rs"]
 mod check;

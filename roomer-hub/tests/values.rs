@@ -1,5 +1,5 @@
-//! Values that users rely on: ids, defaults, null keys and errors.
-#![allow(clippy::unwrap_used)] // an id that does not parse has to fail the test
+//! Tests of values that users rely on: ids, defaults, null keys and errors.
+#![allow(clippy::unwrap_used)] // an id that does not parse must fail the test
 
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
-//! Benchmarks whose instructions `.ci/instructions` counts with valgrind, so that a regression is
-//! visible on a noisy machine: `cargo bench -p roomer-engine --bench instructions [NAME]`.
+//! Benchmarks whose instructions `.ci/instructions` counts with valgrind, which makes regressions
+//! visible even on a noisy machine: `cargo bench -p roomer-engine --bench instructions [NAME]`.
 //!
-//! Valgrind counts within the function `bench_NAME`. The counts are reproducible, since the benchmarks
-//! use no random seed, thread or clock. These functions contain no closures: the name of a closure
-//! that is not inlined contains the function's name, and valgrind would pause counting in it.
+//! Valgrind counts within the function `bench_NAME`. The counts are reproducible, since the
+//! benchmarks use no random seed, thread or clock. These functions contain no closures: a closure
+//! that is not inlined has the function's name in its own, and valgrind would pause counting in it.
 
 use std::hint::black_box;
 use std::process::ExitCode;
@@ -16,7 +16,7 @@ use roomer_proto::cluster::NodeId;
 use roomer_proto::websocket::{Decoder, Event, Limits};
 use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT};
 
-/// The number of iterations of each benchmark.
+/// The number of iterations per benchmark.
 const ROUNDS: usize = 1_000;
 
 const ALL: [(&str, fn()); 12] = [
@@ -99,7 +99,7 @@ fn bench_decoder_read_64(decoder: &mut Decoder, limits: &Limits, chunk: &mut [u8
     }
 }
 
-/// Handles a message to a room of 100 and iterates over its members.
+/// Handles a message to a room with 100 members and iterates over them.
 fn hub_fan_out() {
     let (mut hub, conns) = hub(100);
     bench_hub_fan_out(&mut hub, conns[50]);
@@ -112,7 +112,7 @@ fn bench_hub_fan_out(hub: &mut Hub, conn: ConnKey) {
     }
 }
 
-/// Leaves and rejoins a room of 1,000 without iterating over its members.
+/// Leaves and rejoins a room with 1,000 members without iterating over them.
 fn hub_join_and_leave() {
     let (mut hub, conns) = hub(1_000);
     bench_hub_join_and_leave(&mut hub, conns[500]);
@@ -153,8 +153,8 @@ fn hub_snapshot() {
 #[inline(never)]
 fn bench_hub_snapshot(hub: &mut Hub, conn: ConnKey) {
     let packet = PacketRef { room: ROOT, event: JOIN, ..PacketRef::default() };
-    // Allocated once: the cost of a block of this size, and whether it grows in place, depend on the
-    // allocator's state.
+    // Allocate it once: the cost of a block of this size, and whether it grows in place, depend on
+    // the allocator's state.
     let mut tail = Vec::with_capacity(4_000);
     for _ in 0..ROUNDS {
         for action in hub.handle(Duration::ZERO, Input::Packet { conn, packet }) {
@@ -202,7 +202,7 @@ fn bench_cluster_send_16(node: &mut Node) {
     }
 }
 
-/// Handles a received frame with one message, up to the action for the members of this node.
+/// Handles a received frame with one message, up to the action for this node's members.
 fn cluster_receive() {
     let (mut node, frames) = received(1);
     bench_cluster_receive(&mut node, &frames);

@@ -1,5 +1,5 @@
-//! Tests of a server's drain: its rate, its deadline, and the counts in its result. In virtual time,
-//! with an audit whenever the server is at rest.
+//! Tests of a server's drain: its rate, its deadline, and the counts in its result. They run in
+//! virtual time, with an audit whenever the server is at rest.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::cell::Cell;
@@ -77,7 +77,7 @@ fn connections_left_at_the_deadline_are_aborted() {
     world.advance(ms(1_999));
     assert_eq!((result.get(), open(&clients)), (None, vec![true, false, true, true, true]));
     world.advance(ms(1));
-    // Two had been closed, and one of them has ended. The others were still open at the deadline.
+    // Two had been closed, one of which has ended. The others were still open at the deadline.
     assert_eq!(count(result.get()), Some((1, 4)));
     assert_eq!(world.server().stats().sockets, 0);
     assert_eq!(clients[4].closed().unwrap().code, Some(1001));

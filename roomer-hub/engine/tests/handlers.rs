@@ -1,5 +1,5 @@
 //! Tests of all forms of handlers: closures and functions, synchronous and asynchronous, with and
-//! without results and captures. That this file compiles is half of the test.
+//! without results and captures. Much of the test is that this file compiles.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::future::ready;
@@ -29,8 +29,8 @@ async fn store(text: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Sends each event with the payloads `fine` and `full`. Returns the events whose handler has failed,
-/// with the error.
+/// Sends each event with the payloads `fine` and `full`. Returns the events whose handlers failed,
+/// with the errors.
 fn failures<E: 'static>(builder: Builder<E>, events: &[&str]) -> Vec<String> {
     let errors = Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = errors.clone();
@@ -216,7 +216,7 @@ fn handlers_return_errors_of_the_type_set_in_the_builder() {
     assert_eq!(failures(builder, &events), expected.map(full));
 }
 
-/// A body that compiles in both kinds of handlers, and passes on parts of a message in every way.
+/// A body that compiles in both kinds of handlers, and passes parts of a message on in every way.
 macro_rules! body {
     ($conn:ident, $message:ident) => {{
         let text = $message.text()?.to_owned();

@@ -51,7 +51,7 @@ fn direct_messages_sent_during_a_flush_arrive_too() {
     let (mut world, members) = hall(1, Faults::none());
     let server = world.server().clone();
     members[0].send("hall", "say", "to all");
-    // During each part of the flush, sends from outside any poll.
+    // During each part of the flush, send from outside any poll.
     for (number, member) in members.iter().enumerate().skip(1) {
         world.step();
         let id = ConnId::parse(&member.id()).unwrap();

@@ -1,5 +1,5 @@
-//! Tests of how connections are accepted and end: sockets, transports, upgrades and timers. In virtual
-//! time, with an audit whenever the server is at rest.
+//! Tests of how connections are accepted and end: sockets, transports, upgrades and timers. They
+//! run in virtual time, with an audit whenever the server is at rest.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::cell::Cell;
@@ -30,7 +30,7 @@ fn world(builder: Builder, clients: usize) -> (World, Vec<Client>) {
     (world, clients)
 }
 
-/// Returns an upgrade request that a framework has parsed.
+/// Returns an upgrade request parsed by a framework.
 fn request() -> http::Request<()> {
     http::Request::get("/ws")
         .header("Connection", "Upgrade")
@@ -156,7 +156,7 @@ struct Buffered {
     buffer: Arc<Buffer>,
 }
 
-/// True once everything is written, and the waker of the waiting task.
+/// True once everything is written, and the waiting task's waker.
 #[derive(Default)]
 struct Buffer(Mutex<(bool, Option<Waker>)>);
 
@@ -272,7 +272,7 @@ fn five_thousand_connections_from_one_address_are_accepted_by_default() {
         let (socket, peer) = socket();
         (server.connect(socket, Some(address)), peer)
     };
-    // All exist at the same time, next to thousands of open connections.
+    // All of them exist at the same time, next to thousands of open connections.
     let upgrades: Vec<_> =
         (0..5_000).map(|_| server.upgrade(request(), Some(address)).unwrap()).collect();
     let silent: Vec<_> = (0..5_000).map(connect).collect();

@@ -1,4 +1,5 @@
-//! Tests of a connection's claims: user, extensions and expiry, and all connections of one user.
+//! Tests of a connection's claims (user, extensions and expiry), and of all of a user's
+//! connections.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::future::pending;

@@ -9,7 +9,7 @@ use roomer_engine::Server;
 use roomer_testkit::frames::{self, Frame};
 use roomer_testkit::socket;
 
-/// The framework has already sent the response, so a close frame has to report the rejection.
+/// The framework has already sent the response, so a close frame must report the rejection.
 #[test]
 fn a_return_whose_session_ends_meanwhile_is_closed_by_a_full_server() {
     let server = Server::builder().max_connections(1).build().unwrap();

@@ -53,7 +53,7 @@ fn a_limit_per_address_must_not_exceed_the_total() {
     assert_eq!(error.to_string(), text);
     let sound = Server::builder().max_handshakes(10).max_handshakes_per_address(10);
     assert!(sound.build().is_ok());
-    // The defaults of the limits per address are lowered in this case.
+    // The default limits per address are lowered in this case.
     assert!(Server::builder().max_handshakes(1).max_connections(1).build().is_ok());
 }
 
@@ -103,7 +103,7 @@ fn debug_output_of_an_error_is_a_sentence() {
     );
 }
 
-/// `Duration::MAX` is the usual way to write that there is no limit.
+/// `Duration::MAX` is the usual way to express that there is no limit.
 #[test]
 fn times_without_a_limit_overflow_nothing() {
     use roomer_testkit::{Handshake, World};
@@ -124,7 +124,7 @@ fn times_without_a_limit_overflow_nothing() {
     let mut world = World::new(1, builder);
     let (ann, bob) = (world.connect(), world.connect());
     let eve = world.connect_extended(Handshake::new());
-    // Sends a request and a message, of each only the beginning.
+    // Send only the beginning of a request and of a message.
     let late = world.connect_raw(b"GET /ws".to_vec());
     world.settle();
     ann.send_bytes(&[0x82, 0xff]);

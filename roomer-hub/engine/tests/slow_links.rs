@@ -1,5 +1,5 @@
 //! Tests of large messages over slow connections: progress in either direction counts as a sign of
-//! life, and only a stall is a timeout. In virtual time.
+//! life, and only a stall is a timeout. They run in virtual time.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::future::poll_fn;
@@ -72,7 +72,8 @@ fn a_large_message_arrives_over_64_kilobits_a_second() {
     let (mut world, _, bob) = pair(Server::builder());
     bob.stall(0);
     send(&world, &bob, 2_000 * KIB);
-    // More than four minutes, with several pings, none of which is delivered before the message.
+    // This takes more than four minutes, with several pings, none of which is delivered before the
+    // message.
     trickle(&mut world, &bob, 2_010 * KIB, 64 * KIB, ms(8192));
     assert!(world.server().stats().closes.is_empty(), "{:?}", world.server().stats());
     bob.resume();
@@ -251,7 +252,7 @@ fn reads_that_always_end_inside_a_message_do_not_time_out() {
     assert_eq!(bob.messages("room").len(), 100);
 }
 
-/// Nothing is read while a handler is pending, so that time is not attributed to the client.
+/// Nothing is read while a handler is pending, so the client is not blamed for that time.
 #[test]
 fn a_message_after_a_pending_handler_does_not_time_out() {
     let gate = Arc::new(Mutex::new((false, None::<Waker>)));
@@ -289,7 +290,7 @@ fn queued_output_and_the_close_frame_arrive_over_a_slow_connection() {
     send(&world, &bob, 1_000 * KIB);
     let id = ConnId::parse(&bob.id()).unwrap();
     assert!(world.server().disconnect(id, 4000, "enough"));
-    // One megabit per second: 8 s in total, while the close timeout is 5 s without progress.
+    // One megabit per second takes 8 s in total, while the close timeout is 5 s without progress.
     trickle(&mut world, &bob, 1_000 * KIB, 64 * KIB, ms(524));
     bob.resume();
     world.settle();

@@ -1,5 +1,5 @@
-//! Tests of slow readers: which senders are paused for them, for how long, and when they are closed. In
-//! virtual time, with an audit whenever the server is at rest.
+//! Tests of slow readers: which senders are paused for them, for how long, and when they are
+//! closed. They run in virtual time, with an audit whenever the server is at rest.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::{Arc, Mutex};
@@ -34,8 +34,8 @@ fn bytes_in(world: &World) -> usize {
     world.server().stats().bytes_in as usize
 }
 
-/// Sends 2.4 MB from a client to another one that has stopped reading. Also returns the number of bytes
-/// received before.
+/// Sends 2.4 MB from one client to another that has stopped reading. Also returns the number of
+/// bytes received earlier.
 fn flood(max_backlog: usize) -> (World, Client, usize) {
     let builder = Server::builder().max_backlog(max_backlog).max_message(1024 * KIB);
     let (world, [reader, sender]) = room(builder);
@@ -109,8 +109,8 @@ fn no_sender_is_paused_for_a_reader_that_has_read_nothing_for_a_while() {
     assert!(world.server().stats().closes.is_empty(), "the reader is not closed yet");
 }
 
-/// Returns a client with a high-water mark of 1,000 bytes that has stopped reading, with `bytes` bytes queued.
-/// For a payload above 125 bytes, the frame's length field is two bytes longer.
+/// Returns a client with a high-water mark of 1,000 bytes that has stopped reading, with `bytes`
+/// bytes queued. Above 125 bytes of payload, a frame's length field is two bytes longer.
 fn queued(bytes: usize, max_message: usize) -> (World, Client, usize) {
     let builder = Server::builder().max_backlog(1_000).max_message(max_message);
     let (mut world, [reader]) = room(builder);
@@ -118,7 +118,7 @@ fn queued(bytes: usize, max_message: usize) -> (World, Client, usize) {
     let queued_bytes = |world: &World| world.server().stats().queued_bytes;
     send_message(&mut world, &reader, 0);
     let around = queued_bytes(&world);
-    // Sent as several messages, since the newest one is not counted.
+    // Send several messages, since the newest one is not counted.
     let (piece, rest) = ((bytes - around) / 4, (bytes - around) % 4);
     for piece in [piece, piece, piece, piece + rest] {
         send_message(&mut world, &reader, piece - around - 2);

@@ -41,7 +41,7 @@ fn careful(count: &Arc<AtomicU64>) -> Builder {
     })
 }
 
-/// Two clients increment the counter at the same time.
+/// Runs two clients that increment the counter at the same time.
 fn both_count(
     seed: u64,
     server: fn(&Arc<AtomicU64>) -> Builder,

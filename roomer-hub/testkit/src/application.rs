@@ -7,7 +7,7 @@ use super::world::World;
 use roomer_engine::{HandlerFailure, HandlerMonitor, PendingHandler};
 use roomer_hub::ConnId;
 
-/// The message of tokio's panic outside a runtime.
+/// The message in tokio's panic outside a runtime.
 const NO_TOKIO: &str = "there is no reactor running";
 
 #[derive(Default)]
@@ -42,13 +42,13 @@ impl Application {
 
 impl World {
     /// Allows the application to panic. The test can then inspect [`panics`](Self::panics).
-    /// Otherwise the first panic of a handler, a rule or a hook fails the test with its message and
-    /// the seed, although the server catches it.
+    /// Otherwise, the first panic in a handler, a rule or a hook fails the test with its message
+    /// and the seed, although the server catches it.
     pub fn allow_panics(&mut self) {
         self.application.may_panic = true;
     }
 
-    /// Allows handlers, rules and hooks to wait forever, or for another thread. Otherwise the test
+    /// Allows handlers, rules and hooks to wait forever, or for another thread. Otherwise, the test
     /// fails if one of them waits for an event that can no longer happen, or for one outside this
     /// world, whose order the seed does not determine.
     pub fn allow_waiting(&mut self) {

@@ -29,7 +29,7 @@ pub struct Client(pub(super) Rc<RefCell<State>>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Closed {
-    /// The code of the server's close frame; `None` if the stream ended without one.
+    /// The code in the server's close frame; `None` if the stream ended without one.
     pub code: Option<u16>,
     /// The reason in the close frame; may be empty.
     pub reason: String,
@@ -49,7 +49,7 @@ pub(super) struct State {
     pub(super) is_lost: bool,
     /// Received bytes that do not form a whole frame yet.
     pub(super) incoming: Vec<u8>,
-    /// The status of the HTTP response; `None` during the handshake.
+    /// The HTTP response's status; `None` during the handshake.
     pub(super) status: Option<u16>,
     pub(super) subprotocol: Option<String>,
     pub(super) view: View,
@@ -222,7 +222,7 @@ impl Client {
         state.closed.get_or_insert(Closed { code: None, reason: String::new() });
     }
 
-    /// Makes the server's socket report the loss of the connection.
+    /// Makes the server's socket report the lost connection.
     pub(super) fn notify(&self) {
         let state = self.state();
         state.peer.end_stream(Err(ErrorKind::ConnectionReset));
@@ -237,7 +237,7 @@ impl Client {
         self.state().view.id.clone()
     }
 
-    /// Returns the status of the response to the handshake: 101 if the server accepted.
+    /// Returns the status of the handshake response: 101 if the server accepted.
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.state().status

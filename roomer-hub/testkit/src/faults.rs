@@ -39,8 +39,8 @@ impl Faults {
         Faults::default()
     }
 
-    /// Returns all faults that lose no data. Every guarantee of a server must hold under them
-    /// unchanged. The default of [`World::new`](super::World::new).
+    /// Returns all faults that lose no data. Every server guarantee must hold under them unchanged.
+    /// The default for [`World::new`](super::World::new).
     #[must_use]
     pub fn gentle() -> Self {
         Faults { split: true, short_writes: true, spurious_polls: true, ..Faults::default() }

@@ -124,7 +124,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
     Ok(Some((frame, bytes.len() - after.len())))
 }
 
-/// The headers of an upgrade request.
+/// The headers in an upgrade request.
 pub const REQUEST_HEADERS: &[(&str, &str)] = &[
     ("Host", "testkit"),
     ("Connection", "Upgrade"),
@@ -149,7 +149,7 @@ pub const SWITCHING_PROTOCOLS: &[u8] =
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
-/// Returns the subprotocol in the head of a response that accepts [`request`]. The head must equal
+/// Returns the subprotocol in a response head that accepts [`request`]. The head must equal
 /// [`SWITCHING_PROTOCOLS`], with at most one more header for the subprotocol.
 ///
 /// # Errors
@@ -171,12 +171,12 @@ pub fn accepted_subprotocol(head: &[u8]) -> Result<Option<String>, String> {
     }
 }
 
-/// Parses the HTTP response at the start of `bytes`. Returns its status and its size including the
+/// Parses the HTTP response at the start of `bytes`. Returns its status and its size, including the
 /// body, or `None` if it is incomplete.
 ///
 /// # Errors
 ///
-/// Returns a description of the invalid part of the response.
+/// Returns a description of the response's invalid part.
 pub fn read_response(bytes: &[u8]) -> Result<Option<(u16, usize)>, String> {
     let Some(end) = bytes.windows(4).position(|end| end == b"\r\n\r\n") else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Upgrade requests of scripted clients, sent over their own sockets or through a framework.
+//! Scripted clients' upgrade requests, sent over their own sockets or through a framework.
 
 use std::future::poll_fn;
 use std::io::ErrorKind;
@@ -11,7 +11,7 @@ use super::world::World;
 use roomer_engine::{Server, Transport, http};
 
 /// A client's upgrade request, for [`World::connect_with`]: path, query, headers, the client's
-/// address, and the request extensions that a middleware would set.
+/// address, and the request extensions that middleware would set.
 ///
 /// ```
 /// # mod roomer_tokio { pub use {roomer_engine::*, roomer_testkit as testkit}; }
@@ -84,7 +84,7 @@ impl Handshake {
         self
     }
 
-    /// Adds a value to the request's extensions, as a middleware does:
+    /// Adds a value to the request's extensions, as middleware does:
     /// [`Claims`](roomer_engine::Claims), which become the connection's claims, or values of your
     /// own types, which the `authorize` hook finds in
     /// [`Request::head`](roomer_engine::Request::head). The request then goes through

@@ -17,7 +17,7 @@ impl Client {
         self.send_packet(&PacketRef { room, event: JOIN, payload, ..PacketRef::default() });
     }
 
-    /// Returns this extended client's position in the history of a room.
+    /// Returns this extended client's position in a room's history.
     #[must_use]
     pub fn position(&self, room: &str) -> Option<Position> {
         self.state().view.numbers.get(room).map(|numbers| numbers.at)

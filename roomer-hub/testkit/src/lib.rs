@@ -125,8 +125,8 @@
 //!
 //! # Panics, errors and waiting handlers
 //!
-//! The server catches a panic of a handler, a rule or a hook, and closes that connection only. In a
-//! world the panic fails the test, with its message and the seed. A test about a panic calls
+//! The server catches a panic in a handler, a rule or a hook, and closes only that connection. In a
+//! world, the panic fails the test, with its message and the seed. A test about a panic calls
 //! [`World::allow_panics`] and inspects [`World::panics`]. Errors that handlers return are in
 //! [`World::errors`], and are printed if the test fails.
 //!
@@ -159,14 +159,14 @@
 //! thread (as smol's `unblock` and timers do), or for something that can never happen therefore
 //! fails the test, which names the handler. For tokio, use `TokioWorld` from
 //! `roomer_tokio::testkit` inside `#[tokio::test(start_paused = true)]`. For other runtimes, test
-//! such handlers over a real socket, or replace the thing that they wait for with a channel that
-//! the test answers.
+//! such handlers over a real socket, or replace what they wait for with a channel that the test
+//! answers.
 //!
 //! # Handshakes and credentials
 //!
 //! [`World::connect`] adds a client without credentials. [`World::connect_with`] takes a
-//! [`Handshake`]: path, query, headers, the client's address, and the request extensions that a
-//! middleware of your framework would set, such as claims.
+//! [`Handshake`]: path, query, headers, the client's address, and the request extensions that your
+//! framework's middleware would set, such as claims.
 //!
 //! ```
 //! # mod roomer_tokio { pub use {roomer_engine::*, roomer_testkit as testkit}; }
@@ -224,9 +224,9 @@
 //! # Building blocks
 //!
 //! A [`Clock`], which is the engine's [`Environment`](roomer_engine::Environment); a [`socket()`],
-//! which is its transport; [`Tasks`], which poll its futures; and [`frames`], a second implementation
-//! of WebSocket framing. They are public, so you can build your own simulator on them, as roomer's
-//! (`roomer-hub/simulator`) is.
+//! which is its transport; [`Tasks`], which poll its futures; and [`frames`], a second
+//! implementation of WebSocket framing. They are public, so that you can build your own simulator
+//! on them, like roomer's (`roomer-hub/simulator`).
 
 mod application;
 mod client;

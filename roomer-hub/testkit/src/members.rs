@@ -53,7 +53,7 @@ impl Client {
         state.view.extended.get(room).is_some_and(|room| room.away.contains(id))
     }
 
-    /// Returns the member count of a room that sends counts instead of lists
+    /// Returns the member count in a room that sends counts instead of lists
     /// ([`Presence::Count`](roomer_engine::Presence)). For extended clients only.
     #[must_use]
     pub fn member_count(&self, room: &str) -> Option<u64> {
@@ -169,7 +169,7 @@ impl View {
         Ok(())
     }
 
-    /// Copies the ids of a room's members into the view of a plain client.
+    /// Copies the ids of a room's members into the plain view.
     fn update_ids(&mut self, room: &str) {
         let ids = self.extended.get(room).map(|view| view.profiles.keys().cloned().collect());
         self.rooms.insert(room.into(), ids.unwrap_or_default());

@@ -64,7 +64,7 @@ impl World {
     }
 
     /// Notifies clients that the server has ended the stream, once they have read all bytes before
-    /// its end.
+    /// it.
     pub(super) fn deliver_stream_ends(&mut self) {
         for client in &self.clients {
             let state = client.state();

@@ -1,4 +1,4 @@
-//! An extended client's session, which survives the loss of a connection.
+//! An extended client's session, which survives a lost connection.
 
 use std::collections::VecDeque;
 
@@ -17,7 +17,7 @@ const ACK_AFTER: u64 = 16;
 #[derive(Clone)]
 pub(super) struct Session {
     handshake: Handshake,
-    /// The token of the last `hello`; empty before the first.
+    /// The token in the last `hello`; empty before the first.
     token: String,
     /// The number of packets received from the server in this session.
     received: u64,
@@ -55,14 +55,14 @@ impl World {
         client
     }
 
-    /// Adds a client that resumes the session of another one, whose connection is lost or still
-    /// looks open, with the same request. It starts with a copy of that client's view, and
-    /// retransmits the packets that the server has not received. If the server no longer has the
-    /// session, the client starts a new one.
+    /// Adds a client that resumes another client's session with the same request, whether that
+    /// client's connection is lost or still looks open. The new client starts with a copy of that
+    /// client's view, and retransmits the packets that the server has not received. If the server
+    /// no longer has the session, the client starts a new one.
     ///
     /// # Panics
     ///
-    /// Panics if the other client is not an extended one.
+    /// Panics if the other client is not extended.
     pub fn reconnect(&mut self, before: &Client) -> Client {
         let handshake = before.state().session.as_ref().map(|session| session.handshake.clone());
         self.reconnect_with(before, handshake.unwrap_or_default())
@@ -73,7 +73,7 @@ impl World {
     ///
     /// # Panics
     ///
-    /// Panics if the other client is not an extended one.
+    /// Panics if the other client is not extended.
     pub fn reconnect_with(&mut self, before: &Client, handshake: Handshake) -> Client {
         let (session, view) = {
             let state = before.state();
@@ -112,7 +112,7 @@ impl Client {
         self.state().session.as_ref().is_some_and(|session| session.is_open)
     }
 
-    /// Returns the token for the next resumption of the session; empty without a session.
+    /// Returns the token for resuming the session next time; empty without a session.
     #[must_use]
     pub fn session_token(&self) -> String {
         self.state().session.as_ref().map(|session| session.token.clone()).unwrap_or_default()
@@ -142,7 +142,7 @@ impl Client {
         self.send_binary(&ack.to_bytes());
     }
 
-    /// Sends a client's reaction to a session packet from the server.
+    /// Sends the client's reaction to a session packet from the server.
     pub(super) fn answer_session(&self, packet: &Packet) {
         let mut state = self.state_mut();
         let Some(session) = &mut state.session else { return };

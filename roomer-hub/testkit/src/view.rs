@@ -108,7 +108,7 @@ impl View {
         if ConnId::parse(&about).is_none() || about == self.id {
             return Err(format!("{packet:?} is about {about:?}"));
         }
-        // In compatibility mode a repeated join is announced again, so the id may already be
+        // In compatibility mode, a repeated join is announced again, so the id may already be
         // present.
         if packet.event == NEW_MEMBER {
             members.insert(about);
@@ -119,7 +119,7 @@ impl View {
     }
 }
 
-/// Parses a snapshot of members: a JSON array of unique ids.
+/// Parses a member snapshot: a JSON array of unique ids.
 pub(super) fn snapshot(payload: &[u8]) -> Result<BTreeSet<String>, String> {
     let text = std::str::from_utf8(payload).map_err(|_| "a snapshot that is not UTF-8")?;
     let wrong = || format!("a snapshot that is not a list of ids: {text:?}");

@@ -114,7 +114,7 @@ impl World {
         }
     }
 
-    /// Adds a client that requests an upgrade of the path `/ws`.
+    /// Adds a client that requests an upgrade at the path `/ws`.
     pub fn connect(&mut self) -> Client {
         self.connect_to("/ws", "")
     }
@@ -130,7 +130,7 @@ impl World {
         self.connect_raw_from(None, bytes)
     }
 
-    /// Adds a client with a network address. Clients added by other methods have none.
+    /// Adds a client with a network address. Clients added by other methods have no address.
     pub fn connect_from(&mut self, address: SocketAddr) -> Client {
         self.connect_raw_from(Some(address), frames::request("/ws", ""))
     }
@@ -284,7 +284,7 @@ impl World {
         &self.server
     }
 
-    /// Returns all clients, in the order of their addition.
+    /// Returns all clients, in the order in which they were added.
     #[must_use]
     pub fn clients(&self) -> &[Client] {
         &self.clients

@@ -1,4 +1,4 @@
-//! An interpreter of commands for a hub, one per line. `transcripts.rs` describes the language.
+//! An interpreter for hub commands, one per line. `transcripts.rs` describes the language.
 
 use std::time::Duration;
 
@@ -305,7 +305,7 @@ impl Names {
     }
 }
 
-/// Returns the counters of rejected packets that have changed.
+/// Returns the counters of rejected packets that have changed, as text.
 fn counted(before: RejectedPackets, after: RejectedPackets) -> Vec<String> {
     let counters = [
         ("reserved", before.reserved, after.reserved),

@@ -1,4 +1,4 @@
-//! Hubs and cluster state machines, connected by a broker in memory, in virtual time.
+//! Hubs and cluster state machines connected by an in-memory broker, in virtual time.
 #![allow(dead_code)] // not every test file uses all of it
 
 use std::collections::BTreeSet;
@@ -38,11 +38,11 @@ type ChangeFrame = Box<dyn FnMut(usize, &Bytes) -> Bytes>;
 pub(crate) struct Net {
     pub(crate) now: Duration,
     pub(crate) nodes: Vec<Node>,
-    /// Frames in flight, with the index of the receiver.
+    /// Frames in flight, with the receiver's index.
     pub(crate) wire: Vec<(usize, Bytes)>,
-    /// Given the sender, receiver and bytes of a frame, returns true to drop it.
+    /// Given a frame's sender, receiver and bytes, returns true to drop it.
     pub(crate) lose: Lose,
-    /// Given the sender and bytes of a frame, returns the frame to deliver.
+    /// Given a frame's sender and bytes, returns the frame to deliver.
     pub(crate) change: ChangeFrame,
     /// The last frame published by each node.
     last: Vec<Bytes>,
@@ -242,7 +242,7 @@ impl Net {
         }
     }
 
-    /// Advances the time by some milliseconds, delivering frames.
+    /// Advances the time by some milliseconds, delivering frames meanwhile.
     pub(crate) fn run(&mut self, ms: u32) {
         let end = self.now + MS * ms;
         loop {
@@ -268,7 +268,7 @@ impl Net {
         }
     }
 
-    /// Returns the members of a room according to a node.
+    /// Returns a room's members according to a node.
     pub(crate) fn view(&self, node: usize, room: &str) -> BTreeSet<ConnId> {
         let tables = self.nodes[node].hub.tables();
         let Some(room) = tables.find_room(room) else { return BTreeSet::new() };

@@ -78,7 +78,7 @@ impl Node {
         self.run(Input::GuestCount { peer: peer(of), room, members })
     }
 
-    /// Sends a message from the server to the connection with an id.
+    /// Sends a message from the server to the connection with this id.
     pub(crate) fn send(&mut self, dst: &str) -> Vec<String> {
         let (room, event, payload) = ("x", "news", &b""[..]);
         self.run(Input::Command(Command::Send { from: None, dst, room, event, payload }))
@@ -93,7 +93,7 @@ impl Node {
         }
     }
 
-    /// Returns the number of members of a room on all nodes; 0 if the room does not exist.
+    /// Returns the number of a room's members on all nodes; 0 if the room does not exist.
     pub(crate) fn member_count(&self, room: &str) -> usize {
         let tables = self.0.tables();
         tables.find_room(room).map_or(0, |room| tables.member_count(room))

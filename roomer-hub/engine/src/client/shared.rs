@@ -90,8 +90,7 @@ impl Shared {
         let mut inner = self.lock();
         let result = act(&mut inner, now);
         // Take it, since the driver registers its waker again when it runs, and needs no wake-up
-        // before
-        // that.
+        // before then.
         let driver = inner.driver.take();
         drop(inner);
         driver.into_iter().for_each(Waker::wake);

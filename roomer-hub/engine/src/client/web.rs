@@ -99,7 +99,7 @@ impl Drop for Listener {
     }
 }
 
-/// The function that an event listener calls.
+/// An event listener's function.
 type Act = Box<dyn FnMut(&Event, &mut State)>;
 
 struct Socket {

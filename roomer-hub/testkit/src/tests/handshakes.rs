@@ -11,7 +11,7 @@ const HOME: ([u8; 4], u16) = ([192, 0, 2, 1], 50_000);
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct User(u32);
 
-/// Accepts a known user by query and header, or by the middleware's extension.
+/// Accepts a known user, identified by query and header or by the middleware's extension.
 fn strict() -> Builder {
     Server::builder().path("/rooms").authorize(|request| {
         let is_known = request.query("name").as_deref() == Some("ann & bob=?")

@@ -1,4 +1,4 @@
-//! Tests of members with info, in the views of extended and of plain clients.
+//! Tests of members with info, as seen by extended and by plain clients.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ fn info(text: &str) -> Info {
     Info::new(text).expect("JSON")
 }
 
-/// Takes the user and the info of each client from its request.
+/// Takes each client's user and info from its request.
 fn named() -> Builder {
     Server::builder().authorize(|request| {
         let mut claims = Claims::new();
@@ -249,7 +249,7 @@ fn rooms_without_full_presence_tell_the_number_or_nothing() {
     world.settle();
 }
 
-/// The packets of this test are the examples in `EXTENDED.md`.
+/// This test's packets are the examples in `EXTENDED.md`.
 #[test]
 fn the_payloads_of_the_page_are_read() {
     let members = |text: &str| Members::parse(text.as_bytes()).expect("a payload of members");

@@ -236,7 +236,7 @@ fn a_message_after_a_slow_handler_has_the_whole_time() {
 #[test]
 fn a_handler_that_another_thread_wakes_is_named() {
     let handler = || {
-        // Wake from another thread, as a thread pool or a reactor does.
+        // Wake it from another thread, as a thread pool or a reactor does.
         poll_fn(|cx| {
             let waker = cx.waker();
             thread::scope(|scope| drop(scope.spawn(|| waker.wake_by_ref())));

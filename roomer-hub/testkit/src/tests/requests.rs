@@ -196,7 +196,8 @@ fn the_server_asks_and_each_way_to_fail_has_its_error() {
     world.settle();
     let rejected = world.server().stats().rejected_packets;
     assert_eq!((rejected.late, rejected.unasked), (2, 0));
-    // Requests fail to a plain client, to a closed one, and to one with too many pending requests.
+    // Requests fail to a plain client, to a closed one, and to a client with too many pending
+    // requests.
     let plain = world.connect();
     world.settle();
     let conn = |client: &Client| world.server().conn(client.id()).unwrap();
@@ -286,7 +287,7 @@ fn a_busy_server_gives_extended_clients_a_time_to_reconnect() {
     let (ann, bob) = (world.connect_extended(Handshake::new()), world.connect());
     world.settle();
     for client in [&ann, &bob] {
-        // The header of a message whose payload never arrives completely.
+        // Send the header of a message whose payload never arrives completely.
         client.send_bytes(&[0x82, 0xfe, 0x10, 0, 1, 2, 3, 4, 5]);
     }
     world.advance(Duration::from_secs(4));

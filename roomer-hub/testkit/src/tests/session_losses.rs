@@ -138,7 +138,8 @@ fn silence_and_a_socket_that_accepts_nothing_are_losses_of_the_socket() {
 }
 
 /// Two extended clients and a plain one send numbers to one another while sockets are lost in every
-/// way and at every moment. Each must receive every number of the others exactly once and in order.
+/// way and at every moment. Each must receive every number from the others exactly once and in
+/// order.
 #[test]
 fn random_losses_lose_and_double_nothing() {
     for seed in 0..300 {

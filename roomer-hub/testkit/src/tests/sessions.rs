@@ -1,5 +1,4 @@
-//! Tests of extended sessions: the state that survives the loss of a socket, and the state that
-//! does not.
+//! Tests of extended sessions: the state that survives a lost socket, and the state that does not.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -110,7 +110,7 @@ pub(super) struct Decoder {
     string: Option<(u8, usize)>,
     parts: [Part; MAX_PARTS],
     count: usize,
-    /// The number of nested values that the current value still lacks.
+    /// The number of nested values still missing from the current value.
     due: usize,
 }
 
