@@ -1,5 +1,5 @@
 /**
- * Connects to the server of this page.
+ * Connects to this page's server.
  *
  * @module connection
  */

@@ -1,10 +1,10 @@
 /**
- * One room in the user interface: its entry in the list of rooms, its log, its typing indicator, and the receiver of whispers.
+ * One room in the user interface: its entry in the room list, its log, its typing indicator, and the receiver of whispers.
  *
- * Messages of this page: "chat" (text to the room), "whisper" (text to one member), "typing" (see typing.js), "nick" (the name of
- * this client) and the request "seen" (see seen.js). The name is also the client's info. "nick" serves members and servers with
- * the plain protocol, which receive it when the client joins and when they join, and the room's history, which outlives its
- * members.
+ * This page's messages: "chat" (text to the room), "whisper" (text to one member), "typing" (see typing.js), "nick" (this
+ * client's name) and the request "seen" (see seen.js). The name is also the client's info. "nick" is for members and servers with
+ * the plain protocol, to which it is sent when the client joins and when they join, and for the room's history, which outlives
+ * its members.
  *
  * @module conversation
  */
@@ -14,7 +14,7 @@ import { cleanName, forget, hasTold, learn, learnPast, me, nameIn, nameOf } from
 import { createReceipts } from "./seen.js";
 import { createTyping } from "./typing.js";
 
-/** The maximum number of characters of a message that are shown. */
+/** The maximum number of a message's characters that are shown. */
 const MAX_TEXT = 4000;
 
 /** How long new members are collected before one message sends them this client's name, in milliseconds. */
@@ -24,7 +24,7 @@ const TELL_DELAY = 250;
 const RECALLED = 90;
 
 /**
- * In a room with a history, the client sends its name again after this many messages, so that the history contains it.
+ * How many messages a room with a history may receive before the client sends its name again, so that the history contains it.
  */
 const NAME_INTERVAL = 40;
 
@@ -50,7 +50,7 @@ const company = (others) => (others === 0 ? "nobody else is here" : others === 1
  * @param {() => void} page.unread called when a message has arrived that the user has not seen
  * @param {(conversation: object) => void} page.opened called when the client has entered the room
  * @param {(conversation: object, change: string, id: string) => void} page.member called with "add" or "remove"
- * @param {(id: string, before?: string) => void} page.renamed called when a member of a room has another name
+ * @param {(id: string, before?: string) => void} page.renamed called when a room member has another name
  * @param {(id: string) => boolean} page.knows returns true if the client shares a room with a peer
  * @param {(conversation: object) => boolean} page.isWatched returns true if the conversation is on screen and the page has focus
  * @param {() => void} page.write moves the focus to the message
@@ -66,17 +66,17 @@ export function createConversation(name, page) {
     leaveButton.addEventListener("click", () => page.leave(self));
     document.getElementById("rooms").append(tab);
 
-    /** True while the connection is broken. */
+    /** True while the connection is down. */
     let isReturning = false;
     let settling;
     let newcomers = new Set();
     let telling;
-    /** The number of messages in the room since the client's name was last sent to it. */
+    /** The number of messages in the room since the client last sent its name there. */
     let sinceName = Infinity;
-    /** True once the client has entered the room, followed by true once it has re-entered it in a new session. */
+    /** Whether the client has entered the room, followed by whether it has re-entered it in a new session. */
     let wasOpen = false;
     let wasReopened = false;
-    /** The line shown after the room's history, followed by the timer that shows it at the latest. */
+    /** The line shown after the room's history, followed by a timer that shows it at the latest. */
     let greeting = "";
     let recalling;
 
@@ -87,7 +87,7 @@ export function createConversation(name, page) {
         room: null,
         draft: "",
         whisperTo: null,
-        /** The receiver's name when the whisper began, since names of members that leave are dropped. */
+        /** The receiver's name when the whisper began, since the names of members that leave are dropped. */
         whisperName: "",
         unread: 0,
         get isOpen() {
@@ -100,7 +100,7 @@ export function createConversation(name, page) {
         join,
         send,
         startWhisper,
-        /** Handles a change of the text in the input field. */
+        /** Handles changed text in the input field. */
         wrote: (text) => void (self.room && self.typing.wrote(self.room, text, self.whisperTo)),
         stopWhisper() {
             self.whisperTo = null;
@@ -113,22 +113,22 @@ export function createConversation(name, page) {
                 log.isQuiet = true;
                 clearTimeout(settling);
                 self.typing.clear();
-                // Send the name before the queued messages, since members do not have a name for the next id.
+                // Send the name before the queued messages, since members have no name for the next id yet.
                 self.tellName();
             }
         },
-        /** Handles the resumption of the session. No message was lost. */
+        /** Handles a resumed session. No message was lost. */
         resumed() {
             isReturning = false;
             log.isQuiet = false;
             sentQueued();
         },
-        /** Sends the name to members and servers without support for info. */
+        /** Sends the name to members and servers that do not support info. */
         tellName() {
             sinceName = Infinity;
             self.room && hasPlain() && sendName();
         },
-        /** Shows the new name of a member; `before` is undefined if it had none. */
+        /** Shows a member's new name; `before` is undefined if it had none. */
         renamed(id, before) {
             if (self.members.has(id)) {
                 before ? log.renamed(id, before) : log.named();
@@ -220,7 +220,7 @@ export function createConversation(name, page) {
         self.tellName();
     }
 
-    /** Ends the display of the room's history. */
+    /** Marks the end of the room's history with the greeting. */
     function greet() {
         clearTimeout(recalling);
         greeting && log.notice(greeting);
@@ -250,7 +250,7 @@ export function createConversation(name, page) {
 
     function tellNewcomers() {
         telling = undefined;
-        // The info of these members has arrived by now, if they have any.
+        // By now, these members' info has arrived, if they have any.
         const told = [...newcomers].filter((id) => self.room?.member(id)?.info === null);
         newcomers = new Set();
         if (told.length > MOST_TOLD) {
@@ -315,7 +315,7 @@ export function createConversation(name, page) {
     /** Sends a message. Returns true if the client accepted it. */
     function send(text) {
         const to = self.whisperTo ?? undefined;
-        // Refuse to whisper to a member that has left, or may have left: the message must neither get lost nor become public.
+        // Refuse to whisper to a member that has left, or may have left: the message must not be lost or become public.
         if (!self.room || self.room.state === "closed" || (to && !(self.isOpen && self.members.has(to)))) {
             return false;
         }

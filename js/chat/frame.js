@@ -1,6 +1,6 @@
 /**
  * Batches DOM work for the next animation frame. Changes run first and scrolling last: scrolling measures the page, so each frame
- * needs only one layout, however many changes it contains. In a flood of changes there are fewer frames.
+ * needs only one layout, however many changes it contains. A flood of changes reduces the number of frames.
  *
  * @module frame
  */
@@ -36,7 +36,7 @@ export function paintNews(change) {
     isPaused || (cancel ?? schedule());
 }
 
-/** Runs a function before the next frame, after all changes of the page. */
+/** Runs a function before the next frame, after all of the page's changes. */
 export function scroll(action) {
     scrolls.add(action);
     cancel ?? schedule();

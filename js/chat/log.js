@@ -1,6 +1,6 @@
 /**
- * The log of one room: messages, and lines about events between them. New lines are collected and become elements once per frame,
- * the newest first. A line that a flood removes before its turn never becomes an element.
+ * A room's log: messages, and lines about events between them. New lines are collected and become elements once per frame, the
+ * newest first. A line that a flood removes before its turn never becomes an element.
  *
  * @module log
  */
@@ -15,7 +15,7 @@ import { createSummary } from "./summary.js";
 /** The maximum number of messages kept. Between two of them there are at most two other lines. */
 const MAX_MESSAGES = 300;
 
-/** Messages of one sender within this time are grouped, in milliseconds. */
+/** A sender's messages within this time are grouped, in milliseconds. */
 const TOGETHER = 180_000;
 
 /** The maximum number of lines that become elements in one frame; older ones wait for the next frame. */
@@ -80,9 +80,10 @@ const FATES = {
 };
 
 /**
+ * @param {string} name the room's name
  * @param {string} name of the room
  * @param {object} actions
- * @param {(id: string) => void} actions.whisper starts a whisper to the author of a message
+ * @param {(id: string) => void} actions.whisper starts a whisper to a message's author
  */
 export function createLog(name, { whisper }) {
     const list = document.createElement("ol");
@@ -96,9 +97,9 @@ export function createLog(name, { whisper }) {
     /** All lines, oldest first: { kind, element?, isStale, … }. */
     let lines = [];
     let messages = 0;
-    /** The elements of removed lines, to be removed from the page. */
+    /** Elements of removed lines, to be removed from the page. */
     let gone = [];
-    /** The lines about events since the last message, at most one per kind. */
+    /** Lines about events since the last message, at most one per kind. */
     let since = {};
     let last = null;
     let isQuiet = false;
@@ -128,7 +129,7 @@ export function createLog(name, { whisper }) {
         (line.kind === "people" ? paintNews : paint)(update);
     }
 
-    /** Returns the line of this kind since the last message, moved to the end. */
+    /** Returns the line for this kind of event since the last message, moved to the end. */
     function event(kind, make) {
         const line = since[kind] ?? make();
         since[kind] = line;
@@ -181,7 +182,7 @@ export function createLog(name, { whisper }) {
         return isOwn ? [head] : [face, head];
     }
 
-    /** Returns the text below a message: its delivery state, and the members that have seen it. */
+    /** Returns the text below a message: its delivery state, and which members have seen it. */
     function noteOf({ state, seenBy, receivers }) {
         if (FATES[state] || !seenBy?.size) {
             return FATES[state] ? [FATES[state]] : [];
@@ -252,8 +253,8 @@ export function createLog(name, { whisper }) {
 
     return {
         /**
-         * Adds a message; `to` is the receiver of an own whisper. A past message is shown without its time, which is unknown.
-         * Returns the message, for `mark`.
+         * Adds a message; `to` is the receiver of the client's own whisper. A past message is shown without its time, which is
+         * unknown. Returns the message, for `mark`.
          */
         message({ src, name: author, text, to, isOwn, isDirect = false, isPast = false, state = "sent" }) {
             const time = isPast ? null : new Date();
@@ -262,14 +263,14 @@ export function createLog(name, { whisper }) {
             since = {};
             return (last = push({ kind: "message", key, time, src, name: author, text, to, isOwn, isDirect, state, isFollowing }));
         },
-        /** Shows the delivery state of an own message. */
+        /** Shows the delivery state of one of the client's own messages. */
         mark(line, state) {
             line.state = state;
             changed(line);
         },
-        /** Shows which members have seen an own message. */
+        /** Shows which members have seen one of the client's own messages. */
         seen: changed,
-        /** Resolves once a member's latest message has been on the screen; rejects if it is removed before. */
+        /** Resolves once a member's latest message has been on the screen; rejects if it is removed first. */
         whenSeen: (src) => new Promise((...functions) => {
             const line = lines.findLast((each) => each.kind === "message" && each.src === src);
             if (line) {
@@ -293,7 +294,7 @@ export function createLog(name, { whisper }) {
             isQuiet = value;
             lines.filter(({ kind }) => kind === "people").forEach(changed);
         },
-        /** Handles a new name of a member, which may identify it as one that has reconnected. */
+        /** Handles a member's new name, which may show that the member has reconnected. */
         named: () => since.people && changed(since.people),
         set isOpen(isOpen) {
             list.dataset.open = isOpen;

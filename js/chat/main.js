@@ -12,23 +12,23 @@ import { createMembers } from "./members.js";
 import { chooseName, me, nameElement, nameOf, recallName, showFace } from "./names.js";
 import { showTyping } from "./typing.js";
 
-/** How long a lost connection is not shown, in milliseconds, since the session usually resumes. */
+/** How long a lost connection stays hidden, in milliseconds, since the session usually resumes. */
 const BLINK = 2_500;
 
-/** The delay before the client retries a name rejected because of the server's rate limit, in milliseconds. */
+/** The delay before the client retries a name that exceeded the server's rate limit, in milliseconds. */
 const NAME_DELAY = 2_000;
 
 const $ = (id) => document.getElementById(id);
 const query = new URLSearchParams(location.search);
 
-/** Conversations by the name of the room, in order of joining. */
+/** Conversations by room name, in the order in which they were joined. */
 const conversations = new Map();
-/** The conversation that is shown. */
+/** The conversation on screen. */
 let active = null;
 let state = "connecting";
 let problem = "";
 let wasOpen = false;
-/** The timer for showing a lost connection, followed by true once it has fired. */
+/** A timer for showing a lost connection, followed by true once it has fired. */
 let blinking;
 let isLong = false;
 
@@ -174,7 +174,7 @@ function say(id, text) {
     }
 }
 
-/** Updates the whole page except for the log and the list of members. */
+/** Updates the whole page except the log and the member list. */
 function update() {
     const connecting = wasOpen ? "reconnecting…" : "connecting…";
     const online = connection.client.root.memberSet.size;
@@ -258,7 +258,7 @@ function updateComposer() {
     $("send").disabled = !room || (to !== null && (isGone || !active.isOpen));
 }
 
-/** Sends the user's name to the server, and to members and servers without support for info. */
+/** Sends the user's name to the server, and to members and servers that do not support info. */
 function tellName() {
     connection.client.setInfo({ name: me.name });
     conversations.forEach((each) => each.tellName());

@@ -1,6 +1,6 @@
 /**
- * The list of members. It is a single Tab stop, with arrow keys, letters and Enter inside. Only rows in view have elements, and
- * only differences are applied, so two thousand members cost as little as twenty.
+ * The member list. It is a single Tab stop, with arrow keys, letters and Enter inside. Only rows in view have elements, and only
+ * differences are applied, so two thousand members cost as little as twenty.
  *
  * @module members
  */
@@ -8,7 +8,7 @@
 import { paint, paintNews, scroll } from "./frame.js";
 import { me, nameOf, showFace, showName } from "./names.js";
 
-/** The height of a row in pixels, as in the style sheet. */
+/** A row's height in pixels, as in the style sheet. */
 const ROW = 44;
 
 /** The number of rows rendered beyond the view, above and below. */
@@ -29,7 +29,7 @@ function compare(a, b) {
 /**
  * @param {object} actions
  * @param {(id: string) => void} actions.whisper
- * @param {() => string | null} actions.receiver the id of the member that the user whispers to
+ * @param {() => string | null} actions.receiver returns the id of the member that the user whispers to
  */
 export function createMembers({ whisper, receiver }) {
     /** All members in order: { id, name }. */
@@ -41,7 +41,7 @@ export function createMembers({ whisper, receiver }) {
     /** Members that were added, removed or renamed since the last frame. */
     const fresh = new Set();
     const gone = new Set();
-    /** The elements of rows, by id. */
+    /** Row elements, by id. */
     const rows = new Map();
     /** The id of the row that Tab focuses. */
     let current = "";
@@ -104,7 +104,7 @@ export function createMembers({ whisper, receiver }) {
         let next = list.firstElementChild.firstElementChild;
         for (const [id, index] of [...wanted].sort(([, a], [, b]) => a - b)) {
             const row = rows.get(id) ?? makeRow(id);
-            // The order of elements must be that on the screen, for screen readers.
+            // For screen readers, the elements must be in the same order as on the screen.
             if (row === next) {
                 next = next.nextElementSibling;
             } else {

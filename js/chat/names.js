@@ -1,7 +1,7 @@
 /**
- * The names of clients. The server keeps them as the info of its members. With the plain protocol, peers send their names as
- * messages instead. A peer without a name is shown with one derived from its id. Info and messages come from other clients, so
- * their values can have any type.
+ * Client names. The server keeps them as its members' info. With the plain protocol, peers send their names as messages instead.
+ * A peer without a name is shown with one derived from its id. Info and messages come from other clients, so their values can
+ * have any type.
  *
  * @module names
  */
@@ -20,10 +20,10 @@ const MOST_PAST = 500;
 /** This client: its id in the current session, its earlier ids, and its name, which survives reconnects and reloads. */
 export const me = { id: "", former: new Set(), name: "", isChosen: false };
 
-/** The names of peers, by id. */
+/** Peers' names, by id. */
 const told = new Map();
 
-/** The names of authors that have left, by id, since a room's history contains their messages. */
+/** Names of authors that have left, by id, since a room's history contains their messages. */
 const past = new Map();
 
 /** The ids whose names on screen are outdated. */
@@ -99,7 +99,7 @@ export function cleanName(text) {
 /* Our own name. A chosen one is kept for all windows, an invented one for this window alone, so that two windows of one
    browser are two people until they say otherwise. */
 
-/** Reads or writes the browser's storage, access to which may be denied. */
+/** Reads or writes the browser's storage, to which access may be denied. */
 function kept(storage, value) {
     try {
         return value === undefined ? window[storage].getItem(KEY) : window[storage].setItem(KEY, value);
@@ -108,7 +108,7 @@ function kept(storage, value) {
     }
 }
 
-/** Restores the name of the last visit, or generates one. */
+/** Restores the name from the last visit, or generates one. */
 export function recallName() {
     const chosen = cleanName(kept("localStorage") ?? "");
     const ofWindow = cleanName(kept("sessionStorage") ?? "");

@@ -1,14 +1,14 @@
 /**
- * Read receipts. The sender sends a request to the receiver, whose page answers when the message is on the screen. With servers
- * that do not support requests there are no receipts.
+ * Read receipts. The sender sends a request to the receiver, whose page answers when the message is on the screen. Servers that
+ * do not support requests have no receipts.
  *
  * @module seen
  */
 
-/** The time limit of a request in milliseconds. It is long because the receiver may be looking at another tab. */
+/** The timeout for a request, in milliseconds. It is long because the receiver may be looking at another tab. */
 const PATIENCE = 3_600_000;
 
-/** The maximum number of other members to which a request is sent. */
+/** Receipts are requested only from this many other members or fewer. */
 const MOST_ASKED = 3;
 
 /** The function to call when a message has been seen, by the message's element. */
@@ -34,7 +34,7 @@ document.addEventListener("visibilitychange", () => {
     }
 });
 
-/** Calls a function once an element of the log is visible on a visible page. */
+/** Calls a function once a log element is visible on a visible page. */
 export function whenSeen(element, action) {
     waiting.set(element, action);
     observer.observe(element);
@@ -47,7 +47,7 @@ export function forgetElement(element) {
 }
 
 /**
- * Creates the receipts of a conversation. Each other member has seen the client's messages up to some line.
+ * Creates a conversation's receipts. Each other member has seen the client's messages up to some line.
  *
  * @param {(line: object) => void} changed called when `line.seenBy` has changed
  */

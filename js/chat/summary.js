@@ -1,5 +1,5 @@
 /**
- * Summarizes joins, leaves and changed names between two messages in one line. A thousand joins therefore do not push the
+ * Summarizes joins, leaves and changed names between two messages in one line, so that a thousand joins do not push the
  * conversation out of view.
  *
  * @module summary
@@ -7,7 +7,7 @@
 
 import { hasTold, nameElement, nameOf } from "./names.js";
 
-/** The maximum number of members that are named; further ones are only counted. */
+/** The maximum number of members that are named; the rest are only counted. */
 const MOST_NAMES = 3;
 
 /** The maximum number of stored names of members that have left; the oldest are dropped. */
@@ -24,11 +24,11 @@ function keep(names, id, name) {
  * Combines events: a member that joins and leaves is reported as a brief visit, and one that leaves and rejoins is not reported.
  */
 export function createSummary() {
-    /** Names by id at the time of the event, since names of members that leave are dropped. */
+    /** Names by id at the time of the event, since the names of members that leave are dropped. */
     const came = new Map();
     const left = new Map();
     const passed = new Map();
-    /** The first name of each renamed member, by id. */
+    /** Each renamed member's first name, by id. */
     const renamed = new Map();
 
     /** Returns the joins and leaves without reconnected members, which have another id on a new connection. */
@@ -68,7 +68,7 @@ export function createSummary() {
             renamed.delete(id);
             keep(came.delete(id) ? passed : left, id, name);
         },
-        /** Records a changed name, except that of a member that has just joined. */
+        /** Records a changed name, unless the member has just joined. */
         renamed(id, before) {
             if (!came.has(id)) {
                 renamed.set(id, renamed.get(id) ?? before);

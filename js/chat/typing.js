@@ -1,5 +1,5 @@
 /**
- * Typing indicators. A message "typing" with "on" is valid for a few seconds and is repeated while the user types, so an
+ * Typing indicators. A "typing" message with "on" is valid for a few seconds and is repeated while the user types, so an
  * indicator expires if its sender disappears. "off", or a chat message, ends it immediately.
  *
  * @module typing
@@ -14,10 +14,10 @@ const VALID = 8_000;
 const REPEAT_DIRECT = 3_000;
 const REPEAT_ROOM = 6_000;
 
-/** Up to this number, other members receive direct messages, which a room does not keep in its history. */
+/** Up to this many other members receive direct messages, which a room does not keep in its history. */
 const MOST_DIRECT = 8;
 
-/** The maximum number of other members above which no indicator is sent. */
+/** With more other members than this, no indicator is sent. */
 const MOST_OTHERS = 50;
 
 /** The maximum number of indicators stored per room. */
@@ -33,7 +33,7 @@ let spokenAt = -QUIET;
 let current = "";
 
 /**
- * Creates the typing state of a conversation.
+ * Creates a conversation's typing state.
  *
  * @param {() => void} changed called when members start or stop typing
  */
@@ -93,7 +93,7 @@ function describe([one, two, ...others]) {
         : [];
 }
 
-/** Shows the typing members of the conversation on screen. */
+/** Shows who is typing in the conversation on screen. */
 export function showTyping(ids) {
     const key = ids.length > 2 ? String(ids.length) : ids.join();
     if (key === current) {

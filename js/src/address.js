@@ -1,5 +1,5 @@
 /**
- * Computes the address of an attempt. Uses text operations where possible, since the URL class of React Native has no setters.
+ * Computes an attempt's address. Uses text operations where possible, since React Native's URL class has no setters.
  *
  * @module address
  */

@@ -1,5 +1,5 @@
 /**
- * The client: its rooms, and the dispatch of packets to them.
+ * The client: its rooms, and how packets are dispatched to them.
  *
  * An acknowledgement does not name its request, and the server sends the same packets when it moves clients without a request. An
  * acknowledgement that contradicts an unconfirmed request is therefore held, with the packets after it, until a probe confirms
@@ -34,13 +34,13 @@ const realClock = {
 export function connect(url, { features = [], codec = bytes, queue = {}, lazy, debug, clock = realClock, ...others } = {}) {
     /** The rooms that the application wants to be in, by name. */
     const rooms = new Map();
-    /** By room name, an acknowledgement of uncertain meaning and the packets after it. */
+    /** Acknowledgements of uncertain meaning and the packets after them, by room name. */
     const held = new Map();
-    /** The id of this client on the current connection, "" until the server has sent it. */
+    /** This client's id on the current connection, "" until the server has sent it. */
     let id = "";
     /** When the connection was lost; kept until a new one is open. */
     let lostAt;
-    /** The time until which queued messages wait for other members. */
+    /** How long queued messages wait for other members. */
     let graceEnd;
 
     /** Reports an error. An error thrown by an "error" listener is not passed to that listener again. */
@@ -101,9 +101,9 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
             }
             emit("state", state, error);
         },
-        /** Starts to use a new connection. */
+        /** Starts using a new connection. */
         begin() {
-            // The kept session has ended.
+            // The session that was kept has ended.
             core.end();
             id = "";
             graceEnd = clock.now() + Math.min(LONGEST_GRACE, GRACE + GRACE_FACTOR * (clock.now() - lostAt));
@@ -122,7 +122,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
             check(found?.encode && found.decode, `codec "${found}"`);
             return found;
         },
-        /** Leaves a room whose last user has left it in this turn. */
+        /** Leaves a room that its last user has left in this turn. */
         leave(room) {
             // Skip this if the room has been joined again or has closed.
             if (room.api.state === "leaving" && rooms.get(room.name) === room) {
@@ -144,7 +144,7 @@ export function connect(url, { features = [], codec = bytes, queue = {}, lazy, d
 
     const enter = (room) => core.request(room, "join", room.recall?.());
 
-    /** Removes a room from those that the application wants to be in, together with its queued messages. */
+    /** Removes a room, with its queued messages, from those that the application wants to be in. */
     const remove = (room) => {
         rooms.delete(room.name);
         core.queue.forEach((item) => item.owner === room && core.drop(item));

@@ -14,9 +14,9 @@ import { RoomerError, check, createClosedError, rejectUnknown, wrap } from "./er
 import { LONGEST_ANSWER, LONGEST_DELAY, SLOWEST_NETWORK } from "./limits.js";
 
 /**
- * Returns the default rule for final close codes: those for a client error, and the application's own. The README
- * explains each. After a suspension, a program could not renew its login in time, but a token function can provide a new one.
- * Older servers also send 1008 to a client that exceeded a rate or was suspended.
+ * Returns the default rule for final close codes: those for a client error, and the application's own. The README explains each.
+ * A program that was suspended could not renew its login in time, but a token function can provide a new one. Older servers also
+ * send 1008 to a client that exceeded a rate or was suspended.
  */
 const createRule = (token) => (code, reason) => {
     const end = `${code} ${reason}`;
@@ -31,7 +31,7 @@ export const resolve = async (option) => (typeof option === "function" ? option(
  *
  * @param {object} core see core.js
  * @param {string | URL | (() => any)} url
- * @param {object} options the options of connect() for the connection
+ * @param {object} options connect()'s options for the connection
  */
 export function createConnection(core, url, options) {
     const { token, tokenIn, signal, timeout, heartbeat = 30_000, isFinal = createRule(token), random = Math.random, reconnect, WebSocket, ...others } = options;
@@ -42,14 +42,14 @@ export function createConnection(core, url, options) {
     const answerTime = timeout ?? 20_000;
 
     let Socket;
-    /** The socket, or an object for the current attempt before there is one. Results of older attempts are ignored. */
+    /** The socket, or before there is one, an object for the current attempt. Results of older attempts are ignored. */
     let socket;
     let timer;
     let timerEnd;
     let failures = 0;
     let openedAt;
     let isProbing;
-    /** The factor of the answer timeout, doubled by each connection that times out. */
+    /** The answer timeout's factor, doubled by each connection that times out. */
     let patience = 1;
     let largest = 0;
 
@@ -62,14 +62,14 @@ export function createConnection(core, url, options) {
 
     /** Ends the connection or the attempt if the server does not answer in time. */
     const expectAnswer = () => {
-        // The timeout is divided into four parts, since a suspension of the program, however long, consumes only one of them. Two
+        // Divide the timeout into four parts, since a suspension of the program, however long, consumes only one of them. Two
         // more parts without a delay let pending socket events run before the connection counts as lost.
         let parts = 7;
         let backlog;
         (function wait() {
             const before = backlog;
             backlog = socket?.bufferedAmount;
-            // While the network still accepts bytes, the server may still answer.
+            // As long as the network accepts bytes, the server may still answer.
             parts = backlog < before ? 6 : parts - 1;
             const isOpen = core.state === "open";
             if (parts) {
@@ -110,8 +110,8 @@ export function createConnection(core, url, options) {
             listen("removeEventListener");
             setState("closed", isFinalError ? error : wrap("gave_up", error));
         } else {
-            // Full jitter after the cap, so that the clients of a restarted server reconnect at different times. The delay is
-            // longer after `rate`.
+            // Apply full jitter after the cap, so that a restarted server's clients reconnect at different times. Wait longer
+            // after `rate`.
             core.retryIn((error.reason === "rate" ? 1_000 : 0) + random() * Math.min(maxDelay, minDelay * 2 ** failures++));
             setState("suspended", error);
         }
@@ -147,7 +147,7 @@ export function createConnection(core, url, options) {
             if (isProbing) {
                 patience = 1;
             }
-            // Setting a timer costs more than handling a message, so in a busy room it is set at most ten times a second.
+            // Setting a timer costs more than handling a message, so in a busy room, set it at most ten times a second.
             (isProbing || core.clock.now() + core.silence - timerEnd > 100) && scheduleHeartbeat();
             core.received(data);
         };

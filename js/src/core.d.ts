@@ -11,7 +11,7 @@ export interface Feature {
 /**
  * Sessions, and with them the extended protocol. Without this feature the client uses the plain protocol: a lost connection leads
  * to a new id, members have no info, `requests` fail with `plain`, and `history`, `ownInfo`, `refusals` and `renewal` have no
- * effect. The server's reconnect delays reach only clients with sessions.
+ * effect. The server's reconnect delays apply only to clients with sessions.
  */
 export const sessions: Feature;
 /** Adds `room.sent`. */
@@ -37,13 +37,13 @@ export const bytes: Codec;
 export const text: Codec;
 export const json: Codec;
 
-/** A value for the option `tokenIn`: puts the token into the subprotocols. */
+/** A value for the option `tokenIn`: sends the token as a subprotocol. */
 export function toProtocol(token: string): string[];
 
 export interface CoreOptions extends Omit<Options, "codec" | "tokenIn"> {
     /** The features to include. The methods and events of other features do not exist, although the types declare them. */
     features?: Feature[];
-    /** The codec of all rooms that do not set their own. `join()` also accepts such an object, but no name. Default `bytes`. */
+    /** The default codec for all rooms. `join()` also accepts such an object, but not a codec's name. Default `bytes`. */
     codec?: Codec;
     /** Returns the subprotocols that contain a token. By default the token is in the address. */
     tokenIn?: typeof toProtocol | undefined;

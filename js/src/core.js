@@ -13,15 +13,15 @@
  * | method | called |
  * |---|---|
  * | `createRoom(name, codec, options)` | for a new room; features add to its `api` |
- * | `findCodec(codec)` | with the codec of a room |
+ * | `findCodec(codec)` | with a room's codec |
  * | `toAddress(url, token)` | by `start()`, to check a fixed address, and for each attempt |
  * | `opened()` | when a socket has opened |
- * | `changed(state, error)` | when the state of the connection has changed |
+ * | `changed(state, error)` | when the connection's state has changed |
  * | `begin()`, `end(error, state)` | when rooms must be joined, and when the server may have dropped the client's state |
  * | `hangUp(socket, code)` | with an abandoned socket |
  * | `decode(data)`, `handle(packet, data)` | with each received message; the packet is undefined if the data is not a packet |
  * | `deliver(packet, room)` | with each packet that is not an acknowledgement; returns true if it has been handled |
- * | `createItem(event, bytes, room, to, owner)` | for each packet but joins, leaves and probes |
+ * | `createItem(event, bytes, room, to, owner)` | for each packet except joins, leaves and probes |
  * | `transmit(item)` | with each packet to send |
  * | `ask()` | to request an answer that confirms all packets sent so far |
  * | `confirmed(count)`, `settled(items, isLost)`, `lost(item, reason)` | when the outcome of sent packets is known |

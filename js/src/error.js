@@ -4,7 +4,7 @@
  * @module error
  */
 
-/** An error reported by this client. `code` is its kind; the table in the README lists the cause and the remedy of each. */
+/** An error reported by this client. `code` is its kind; the table in the README lists each one's cause and remedy. */
 export class RoomerError extends Error {
     name = "RoomerError";
 
@@ -32,7 +32,7 @@ export function check(condition, message) {
     }
 }
 
-/** Throws for options that remain after the known ones, so that misspelled names are noticed. */
+/** Throws for any options besides the known ones, so that misspelled names are noticed. */
 export function rejectUnknown(others) {
     for (const name in others) {
         check(false, `no option "${name}"`);

@@ -4,7 +4,7 @@
  * @module feature
  */
 
-/** Registers a function that is called with each new room and the options of join(). */
+/** Registers a function that is called with each new room and join()'s options. */
 export function extendRooms(core, extend) {
     const { createRoom } = core;
     core.createRoom = (name, codec, options) => {
@@ -15,7 +15,7 @@ export function extendRooms(core, extend) {
 }
 
 /**
- * Registers a function that is called with each packet that is not an acknowledgement; it returns true if it has handled the
+ * Registers a function that is called with each packet that is not an acknowledgement. It returns true if it has handled the
  * packet.
  */
 export function takePackets(core, take) {

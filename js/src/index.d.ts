@@ -26,7 +26,7 @@ export interface Codec {
     decode(bytes: Uint8Array): any;
 }
 
-/** The kind of an error. The README lists the cause and the remedy of each. */
+/** The kind of an error. The README lists each one's cause and remedy. */
 export type ErrorCode =
     | "argument"
     | "no_websocket"
@@ -49,7 +49,7 @@ export type ErrorCode =
     | "rejected"
     | "token";
 
-/** An error of this client, or of a request handler, which may use its own codes. */
+/** An error from this client, or from a request handler, which may use its own codes. */
 export class RoomerError extends Error {
     constructor(
         code: ErrorCode | (string & {}),
@@ -59,15 +59,15 @@ export class RoomerError extends Error {
     readonly code: ErrorCode | (string & {});
     readonly cause?: unknown;
     /**
-     * With `answer` and `rejected`: the code sent by the server or the peer, such as `refused`, `gone` or a code of the
-     * application. The README lists the server's codes.
+     * With `answer` and `rejected`: the code sent by the server or the peer, such as `refused`, `gone` or an application code.
+     * The README lists the server's codes.
      */
     readonly kind?: string;
-    /** With `rejected`: the room of the rejected packet. */
+    /** With `rejected`: the rejected packet's room. */
     readonly room?: string;
-    /** With `rejected`: the event of the rejected packet. */
+    /** With `rejected`: the rejected packet's event. */
     readonly event?: string;
-    /** With `rejected`: advice for developers, if there is any for this kind. */
+    /** With `rejected`: advice for developers, if this kind has any. */
     readonly remedy?: string;
     /** With `lost` and `ended`: the WebSocket close code, 1006 if there was none. */
     readonly closeCode?: number;
@@ -118,8 +118,8 @@ export interface ClientEvents<E> {
      */
     direct: [message: DirectMessage];
     /**
-     * An error that no call can throw, such as `rejected`, if the server has rejected a packet. Without a listener it goes to the
-     * console.
+     * An error that no call can throw, such as `rejected` when the server has rejected a packet. Without a listener it goes to
+     * the console.
      */
     error: [error: RoomerError];
     /** The server has put the client into a room that it had not joined. Emitted before the room's `open`. */
@@ -138,16 +138,18 @@ export interface RoomEvents {
     new_member: [id: string, member: Member];
     /** Another client has left, or had left when the room reopened. */
     member_left: [id: string, member: Member];
-    /** A member has another info, or is `away`, or back, or that was so when the room reopened. The member may be this client. */
+    /**
+     * A member's info has changed, or the member is `away` or back, or that was so when the room reopened. It may be this client.
+     */
     member_changed: [id: string, member: Member];
     /**
-     * Some messages after the last received one could not be recovered. Emitted before `reopen` and before the recovered
+     * Some messages after the last received one could not be recovered. Emitted before `reopen` and before any recovered
      * messages.
      */
     history_lost: [history: History];
 }
 
-/** A member of a room. Frozen; each change creates a new object. */
+/** A room member. Frozen; each change creates a new object. */
 export interface Member {
     readonly id: string;
     /** The JSON value set by the server or the client; null if there is none, and on servers with the plain protocol. */
@@ -155,13 +157,13 @@ export interface Member {
     /** The user that the server has authenticated for the member. */
     readonly user: string | undefined;
     /**
-     * True while the member has no connection, and may return to its session; absent otherwise, where the server does not announce
-     * it, and for this client itself.
+     * True while the member has no connection, and may resume its session. Otherwise absent, as it is where the server does not
+     * announce it, and for this client itself.
      */
     readonly away?: true;
 }
 
-/** The message history of a room, as of the latest join. Frozen. */
+/** A room's message history, as of the latest join. Frozen. */
 export interface History {
     /** The history's epoch, which changes when the server has restarted or has dropped the room's history. */
     readonly epoch: number;
@@ -173,8 +175,8 @@ export interface History {
 
 export interface JoinOptions {
     /**
-     * The number of past messages to request from a room with a history at the first join. After a lost session, all missed
-     * messages are requested. With 0, only those are. For several calls of `join()` for a room, the first one decides.
+     * How many past messages to request at the first join of a room with a history. After a lost session, all missed messages are
+     * requested; with 0, only those are. If `join()` is called repeatedly for a room, the first call decides.
      */
     history?: number;
 }
@@ -182,17 +184,17 @@ export interface JoinOptions {
 export interface RequestOptions {
     /** The id of the client that receives the request; without it, the server does. */
     to?: string;
-    /** Time limit for the answer, in milliseconds. Default 10,000. */
+    /** How long to wait for the answer, in milliseconds. Default 10,000. */
     timeout?: number;
     /** Abandons the request when it aborts. */
     signal?: AbortSignal;
 }
 
-/** The payload of a request. In the event map a request is a function from its payload to its answer. */
+/** A request's payload. In the event map a request is a function from its payload to its answer. */
 export type Question<T> = T extends (payload: infer P) => any ? P : T;
-/** The answer to a request, which is unknown for an event that is not a function in the map. */
+/** A request's answer; `unknown` for an event that is not a function in the map. */
 export type Answer<E, K extends keyof E> = E[K] extends (payload: any) => infer R ? Awaited<R> : string extends keyof E ? E[K] : unknown;
-/** The result of a request handler. */
+/** A request handler's result. */
 export type Result<E, K extends keyof E> = E[K] extends (payload: any) => infer R ? Awaited<R> : string extends keyof E ? ([E[K]] extends [Uint8Array] ? Bytes : E[K]) | void : unknown;
 /** The arguments of `request()` after the event. */
 export type RequestArguments<Payload> = [Payload] extends [Uint8Array]
@@ -201,7 +203,7 @@ export type RequestArguments<Payload> = [Payload] extends [Uint8Array]
       ? [payload?: Payload, options?: RequestOptions]
       : [payload: Payload, options?: RequestOptions];
 
-/** Names that cannot be used for the application's messages. */
+/** Names that applications cannot use for their messages. */
 export type ReservedEvent = keyof RoomEvents | "join" | "join_ack" | "leave" | "leave_ack" | `roomer:${string}`;
 
 type Bytes = Uint8Array | ArrayBuffer | ArrayBufferView | string;
@@ -217,11 +219,11 @@ export type SendArguments<Payload> = [Payload] extends [Uint8Array]
 export interface Message<Payload, Event extends string = string> {
     event: Event;
     payload: Payload;
-    /** The id of the sender; "" for the server. */
+    /** The sender's id; "" for the server. */
     from: string;
     /** True if the message was sent to this client alone. */
     direct: boolean;
-    /** The number of the message in a room with a history. */
+    /** The message's number in a room with a history. */
     number?: number;
     /** The number of messages dropped before this one because the reader was too slow. */
     missed: number;
@@ -230,11 +232,11 @@ export interface Message<Payload, Event extends string = string> {
 export interface MessagesOptions {
     /** Ends the loop when it aborts. */
     signal?: AbortSignal;
-    /** Maximum number of messages queued for the reader; beyond it the oldest is dropped. At least 1, default 256. */
+    /** How many messages may be queued for the reader; beyond that, the oldest is dropped. At least 1, default 256. */
     buffer?: number;
 }
 
-/** A live view of the ids of a room's members, without a copy. */
+/** A live view of a room's member ids, without a copy. */
 export interface MemberSet extends Iterable<string> {
     readonly size: number;
     has(id: string): boolean;
@@ -245,15 +247,14 @@ export interface Room<E = AnyEvents<unknown>> {
     readonly name: string;
     readonly state: RoomState;
     /**
-     * The id of this client in the room, "" before it opens. It changes with each session, or without sessions with each
-     * connection.
+     * This client's id in the room, "" before it opens. It changes with each session, or without sessions with each connection.
      */
     readonly id: string;
     /** Resolves when the room opens for the first time; rejects if it closes first. */
     readonly opened: Promise<Room<E>>;
     /**
-     * Resolves once the server has handled all messages so far, including queued ones: with true, or with false if one of them
-     * was lost (see the event `lost`), or was a request that failed before it was sent. Never rejects.
+     * Resolves once the server has handled all messages so far, including queued ones: with true, or with false if one was lost
+     * (see the event `lost`) or was a request that failed before it was sent. Never rejects.
      */
     readonly sent: Promise<boolean>;
     /** Returns the ids of all members, including this client. Without a connection, returns the last known ones. */
@@ -265,14 +266,15 @@ export interface Room<E = AnyEvents<unknown>> {
     /** The room's history as of the latest join; undefined without the option `history`, or if the room has no history. */
     readonly history: History | undefined;
     /**
-     * The number of members. In rooms with counts only, the current number with sessions, and otherwise the number at the join.
+     * The number of members. In rooms that only count them, it stays current with sessions; otherwise it is the number at the
+     * join.
      */
     readonly count: number;
     /**
      * Sends a message to all other members of the room, or to the client `to` alone, which need not be a member.
      *
      * @throws {RoomerError} `closed` after leave() or close(), `argument` for a reserved event, a wrong payload, or a message
-     *   larger than the server has announced to accept
+     * |  larger than the server accepts
      */
     send<K extends keyof E & string>(event: K, ...rest: SendArguments<E[K]>): SendResult;
     send<K extends keyof E & string>(event: K, payload: E[K], to?: string): SendResult;
@@ -285,9 +287,9 @@ export interface Room<E = AnyEvents<unknown>> {
     request<K extends keyof E & string>(event: K, ...rest: RequestArguments<Question<E[K]>>): Promise<Answer<E, K>>;
     request<K extends keyof E & string>(event: K, payload: Question<E[K]>, options?: RequestOptions): Promise<Answer<E, K>>;
     /**
-     * Registers the handler for requests with this event, sent by other clients and the server to this client through this room.
-     * Each event has at most one handler. A RoomerError thrown by it is sent to the requester with its code and text. Other
-     * errors are reported to the requester only as a failure, and emitted as the event `error` of this client.
+     * Registers the handler for requests with this event that other clients and the server send to this client through this room.
+     * Each event has at most one handler. If it throws a RoomerError, the requester receives its code and text. Of other errors,
+     * the requester only learns that the handler failed; this client emits them as `error`.
      *
      * @returns the function that removes the handler
      * @throws {RoomerError} `argument`
@@ -314,13 +316,13 @@ export interface Room<E = AnyEvents<unknown>> {
 export interface Client<E = AnyEvents<unknown>> {
     readonly state: State;
     /**
-     * The id of this client in its session, or on the connection if the server has no sessions; "" until the server has sent it.
+     * This client's id in its session, or on the connection if the server has no sessions; "" until the server has sent it.
      */
     readonly id: string;
     /** The room that every client joins automatically. */
     readonly root: Room<E>;
     /**
-     * Returns the room with this name, and joins it if necessary, with or without a connection. Each call requires its own
+     * Returns the room with this name, and joins it if necessary, with or without a connection. Each call needs its own
      * `leave()`.
      */
     join<R = E>(name: string, options?: JoinOptions): Room<R>;

@@ -1,5 +1,5 @@
 /**
- * The client of a roomer server: rooms over one WebSocket that reconnects automatically.
+ * The client for roomer servers: rooms over one WebSocket that reconnects automatically.
  *
  *     import { connect } from "roomer";
  *

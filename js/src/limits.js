@@ -1,5 +1,5 @@
 /**
- * Constants of the client that are not options. This module has no imports, so bundlers can inline the constants.
+ * Client constants that are not options. This module has no imports, so bundlers can inline the constants.
  *
  * @module limits
  */
@@ -21,11 +21,11 @@ export const GRACE_FACTOR = 4;
 
 /** The initial limit on unconfirmed packets. Further packets are queued. */
 export const FIRST_WINDOW = 8;
-/** The maximum to which answers raise the limit on unconfirmed packets. */
+/** The maximum that this limit can grow to. */
 export const LARGEST_WINDOW = 256;
 /** A probe is sent immediately after this many bytes. Smaller packets count as PACKET_BYTES. */
 export const PROBE_BYTES = 2 ** 16;
-/** The minimum size that each packet counts for in PROBE_BYTES. */
+/** The minimum size that a packet counts for in PROBE_BYTES. */
 export const PACKET_BYTES = 2 ** 10;
 /** The delay before a probe after fewer bytes. */
 export const PROBE_DELAY = 1_000;
@@ -44,8 +44,8 @@ export const ACK_BYTES = 2 ** 16;
 export const ACK_DELAY = 5_000;
 
 /**
- * The minimum interval between questions on an idle connection: the server closes clients that ask 64 times at intervals below a
- * second.
+ * The minimum interval between questions on an idle connection. The server closes the connections of clients that ask 64 times at
+ * intervals below a second.
  */
 export const ASK_INTERVAL = 1_200;
 
@@ -53,7 +53,7 @@ export const ASK_INTERVAL = 1_200;
 export const LONGEST_DELAY = 2e9;
 /** The minimum expected network throughput, in bytes per second: larger messages get more time. */
 export const SLOWEST_NETWORK = 2 ** 16;
-/** The maximum of the answer timeout as it grows, however short the option `timeout` is. */
+/** The maximum that the answer timeout can grow to, however short the option `timeout` is. */
 export const LONGEST_ANSWER = 60_000;
 /** The name of a room that this client cannot join. The server answers a leave of it like any other; see the outbox. */
 export const PROBE = "\0probe";
@@ -63,13 +63,13 @@ export const HELLO = "roomer:hello";
 export const ACK = "roomer:ack";
 /** The event of a successful request's answer. */
 export const REPLY = "roomer:reply";
-/** The event of an error. */
+/** The event that reports an error. */
 export const ERROR = "roomer:error";
-/** The event of changes in a room's membership. */
+/** The event that reports changes in a room's membership. */
 export const MEMBERS = "roomer:members";
 /** The event that sets this client's own info. */
 export const INFO = "roomer:info";
-/** In a room with a history, the event that reports the number of this client's own message to it. */
+/** In a room with a history, the event that reports the number of this client's own message. */
 export const NUMBER = "roomer:number";
 /** The event that requests a new token from the client. */
 export const EXPIRING = "roomer:expiring";

@@ -1,20 +1,20 @@
 import type { Codec, CodecName, MaybePromise, RoomerError, State } from "./index.js";
 
 export interface ReconnectOptions {
-    /** Upper limit of the first delay, in milliseconds; it doubles with each further delay. Default 500. */
+    /** Upper limit on the first delay, in milliseconds; it doubles with each further delay. Default 500. */
     minDelay?: number;
-    /** Upper limit of every delay, in milliseconds. Default 30,000. */
+    /** Upper limit on every delay, in milliseconds. Default 30,000. */
     maxDelay?: number;
-    /** How long a connection must last to reset the count of failures, in milliseconds. Default 5,000. */
+    /** How long a connection must last to reset the failure count, in milliseconds. Default 5,000. */
     minUptime?: number;
     /** Number of consecutive failures before the client closes. Default: no limit. */
     retries?: number;
 }
 
 export interface QueueOptions {
-    /** Maximum number of messages queued without a connection. Default 1,000. */
+    /** How many messages may be queued without a connection. Default 1,000. */
     messages?: number;
-    /** Maximum of their total bytes. Default 1 MiB. The same number of bytes may be sent but not yet confirmed by the server. */
+    /** How many bytes they may have in total. Default 1 MiB. The same number of bytes may be sent but not yet confirmed. */
     bytes?: number;
 }
 
@@ -27,7 +27,7 @@ export interface Clock {
 }
 
 export interface Options {
-    /** Codec of all rooms that do not set their own. Default "bytes". */
+    /** Default codec for all rooms. Default "bytes". */
     codec?: CodecName | Codec;
     /**
      * Credentials for the server. A function is called for every attempt, and when the server requests a new token before the
@@ -43,8 +43,8 @@ export interface Options {
     /** Delays between attempts; false disables reconnecting. */
     reconnect?: boolean | ReconnectOptions;
     /**
-     * Timeout of an attempt, and of the answer to a probe, in milliseconds. Default 10,000 and 20,000. An answer gets more time
-     * while the network accepts the client's bytes, and after large messages have been received.
+     * Timeouts for an attempt, and for the answer to a probe, in milliseconds. Default 10,000 and 20,000. An answer gets more
+     * time while the network accepts the client's bytes, and after large messages have been received.
      */
     timeout?: number;
     /**
@@ -57,7 +57,7 @@ export interface Options {
      * with the reasons `rate`, `no sign of life` and, if `token` is a function, `login expired`), 1010 and all from 3000.
      */
     isFinal?: (code: number, reason: string) => boolean;
-    /** Limits of the queue of messages waiting for the connection or a room. */
+    /** Limits on the queue of messages waiting for the connection or a room. */
     queue?: QueueOptions;
     /** If true, the client stays idle until `start()` is called. Default false. */
     lazy?: boolean;

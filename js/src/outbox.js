@@ -45,7 +45,7 @@ const createItem = (event, bytes, room = ROOT, to, owner) => ({ owner, room, eve
  * handled, or that were in flight when the connection broke; `lost(item, reason)` with an accepted message that may not arrive.
  *
  * @param {object} core see core.js
- * @param {{messages?: number, bytes?: number}} limits of the queue
+ * @param {{messages?: number, bytes?: number}} limits the queue's limits
  */
 export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others }) {
     rejectUnknown(others);
@@ -53,13 +53,13 @@ export function createOutbox(core, { messages = 1000, bytes = 2 ** 20, ...others
     /** The queued joins, leaves and probes; `mark` represents a probe. */
     let requests = [];
     const mark = {};
-    /** The joins and leaves that the server has not confirmed, queued or sent. */
+    /** Joins and leaves that the server has not confirmed, queued or sent. */
     const pending = new Set();
-    /** The queued messages. */
+    /** Queued messages. */
     const queue = new Items();
-    /** The packets sent on this connection, or in this session, that the server has not confirmed. */
+    /** Packets sent on this connection, or in this session, that the server has not confirmed. */
     const sent = new Items();
-    /** The number of bytes sent after the latest probe, where a small packet counts as PACKET_BYTES. */
+    /** The number of bytes sent after the latest probe. A small packet counts as PACKET_BYTES. */
     let unprobed = 0;
     let window = FIRST_WINDOW;
     let pace = 0;

@@ -1,5 +1,5 @@
 /**
- * Tokens in the subprotocols of the handshake, which proxies do not log.
+ * Tokens in the handshake's subprotocols, which proxies do not log.
  *
  * @module protocol
  */

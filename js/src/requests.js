@@ -1,7 +1,7 @@
 /**
  * The feature behind `room.request()` and `room.handle()`: requests with one answer each, to the server and to other clients.
  *
- * A request is a message whose receiver ends with a colon and a tag, which matches it with its answer.
+ * A request is a message whose receiver ends with a colon and a tag. The tag matches the request with its answer.
  *
  * @module requests
  */
@@ -39,7 +39,7 @@ export function requests(core) {
                 result = await handler(value, from);
             } catch (error) {
                 if (error?.name === "RoomerError") {
-                    // The text of a RoomerError is meant for the requester. The text of any other error may be confidential.
+                    // A RoomerError's text is meant for the requester. Any other error's text may be confidential.
                     return fail(error.kind ?? error.code, error.message);
                 }
                 throw error;
@@ -77,7 +77,7 @@ export function requests(core) {
             };
             const fail = (code, cause) => end(reject, wrap(code, cause, event));
             const abort = () => fail("aborted", signal.reason);
-            /** Called if the server turns out not to accept the queued request. */
+            /** Called if it turns out that the server does not accept the queued request. */
             item.fail = (error) => end(reject, error);
             const timer = core.clock.setTimeout(() => fail("timeout"), Math.min(timeout, LONGEST_DELAY));
             signal?.addEventListener("abort", abort);
@@ -106,7 +106,7 @@ export function requests(core) {
                 fail("dropped");
             }
         });
-        // This listener runs before those of the application, and cannot be removed by it.
+        // This listener runs before the application's, and the application cannot remove it.
         room.api.on("close", (error) => failAll("closed", (request) => request.room === room, error));
     });
     takePackets(core, (packet, room) => {

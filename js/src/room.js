@@ -17,7 +17,7 @@ export function checkName(name, isWrong) {
     check(toText(toBytes(name)) === name && !isWrong, `name "${name}"`);
 }
 
-/** Decodes the payload of a packet and passes it to `use`, or reports that the codec cannot decode it. */
+/** Decodes a packet's payload and passes it to `use`, or reports that the codec cannot decode it. */
 export function decodePayload(core, codec, { room, event, from, payload }, use) {
     let value;
     try {
@@ -29,8 +29,8 @@ export function decodePayload(core, codec, { room, event, from, payload }, use) 
 }
 
 /**
- * Converts the server's list of members to a map by id. Without sessions an entry is an id; in a session it is a list of the id,
- * the info and the user. Further values may be of any type.
+ * Converts the server's member list to a map by id. Without sessions an entry is an id; in a session it is a list of the id, the
+ * info and the user. Further values may be of any type.
  */
 export function toMembers(list) {
     const members = new Map();
@@ -56,12 +56,12 @@ export function createRoom(core, name, codec) {
     let wasIn;
     /** The number of join() calls not yet undone by leave(). */
     let joins = 0;
-    /** True if queued messages wait for other members, whose connections broke at the same time. */
+    /** True if queued messages wait for other members whose connections broke at the same time. */
     let isWaiting;
-    /** The last time when there were other members. */
+    /** When there last were other members. */
     let othersAt;
     let id = "";
-    /** The members of the room, by id. */
+    /** The room's members, by id. */
     let members = new Map();
     /** The number of members, if the server does not send their ids. */
     let counted;
@@ -76,7 +76,7 @@ export function createRoom(core, name, codec) {
     // Without this handler, an application that ignores the promise would cause an unhandled rejection.
     opened.catch(() => {});
 
-    /** Returns the outbox item of a message; with a tag it is a request. */
+    /** Returns a message's outbox item; with a tag it is a request. */
     const createMessage = (event, payload, to, tag = "") => {
         checkName(event, isReserved(event));
         // An empty receiver would make a private message public.
@@ -144,8 +144,8 @@ export function createRoom(core, name, codec) {
         /** Sets the number of members, if the server does not send their ids. */
         setCount: (number) => (counted = number),
         /**
-         * Handles a join_ack. Emits the differences between the previous and the new members, so lists kept by the
-         * application stay correct.
+         * Handles a join_ack. Emits the differences between the previous and the new members, which keeps the application's own
+         * lists correct.
          */
         joined(ownId, payload) {
             const before = members;
@@ -193,7 +193,7 @@ export function createRoom(core, name, codec) {
                 }
             }
         },
-        /** Returns true if messages may be sent. `isLate` is true if they do not wait for other members, or no longer. */
+        /** Returns true if messages may be sent. `isLate` is true if they do not, or no longer, wait for other members. */
         isOpen: (isLate) => !phase && isIn && (!isWaiting || isLate || api.count > 1),
         /** Counts one more user, and undoes a leave() in the same turn. Returns the previous number of users. */
         join() {
@@ -203,7 +203,7 @@ export function createRoom(core, name, codec) {
         },
         /** Handles a lost connection, or an acknowledgement that makes the membership uncertain. */
         suspend(now) {
-            // A server that shuts down may close the connections of other members first.
+            // A server that shuts down may close other members' connections first.
             isWaiting ||= isIn && (api.count > 1 || now - othersAt < GRACE);
             isIn = false;
         },

@@ -18,15 +18,15 @@ const toAway = (member) => Object.freeze({ ...member, away: true });
 /** @param {object} core see core.js */
 export function sessions(core) {
     const { silence } = core;
-    /** The methods of the core without sessions. */
+    /** The core's methods without sessions. */
     const plain = { ...core };
     /** True once the socket's first packet has shown which protocol the server uses. */
     let isGreeted;
     /** The token that resumes the session on the next socket; undefined if there is none. */
     let token;
-    /** The number of packets that the server had handled when it resumed the session on the current socket. */
+    /** How many packets the server had handled when it resumed the session on the current socket. */
     let resumedAt;
-    /** The number of packets that the server has confirmed in this session. */
+    /** How many packets the server has confirmed in this session. */
     let settled;
     let received;
     let acknowledged;
@@ -39,7 +39,7 @@ export function sessions(core) {
     let timer;
     /** When the connection was lost; kept until a new one is open. */
     let lostAt;
-    /** Sockets abandoned because of silence while the server may keep the session, which a close frame would end. */
+    /** Sockets abandoned because of silence. A close frame would end the session, which the server may still keep. */
     const abandoned = [];
 
     /** Throws if the server would close the connection because of a packet. */
@@ -68,7 +68,7 @@ export function sessions(core) {
         }
         // The value is undefined until the server has shown which protocol it uses.
         core.isOn = hello && true;
-        // Add a tenth to the announced interval, for delays in the network.
+        // Add a tenth to the announced interval, for network delays.
         core.silence = silence && Math.max(core.isOn ? ASK_INTERVAL : 0, Math.min(silence, hello?.heartbeat * 1.1 || Infinity));
         window = hello?.resume;
         most = hello?.limits?.message;
@@ -103,7 +103,7 @@ export function sessions(core) {
     Object.assign(core, {
         /** Returns true if the server may keep the session after this time without a socket. */
         isKept: (time = 0) => time <= window && token,
-        /** Returns an address that requests a new session, or the resumption of the current one. */
+        /** Returns an address that requests a new session, or resumes the current one. */
         toAddress: (...args) => addQuery(plain.toAddress(...args), `roomer=2${token ? `&session=${encodeURIComponent(token)}&received=${received}` : ""}`),
         createItem(...args) {
             const item = plain.createItem(...args);
@@ -146,7 +146,7 @@ export function sessions(core) {
         changed(state, error) {
             const time = core.clock.now() - lostAt;
             lostAt = state === "open" ? undefined : lostAt ?? core.clock.now();
-            // A server that shuts down spreads the reconnections of its clients over a period that it chooses.
+            // A server that shuts down spreads its clients' reconnects over a period that it chooses.
             const delay = +/^retry=(\d+)$/.exec(error?.reason)?.[1];
             delay && state === "suspended" && core.retryIn(delay);
             plain.changed(state, error);

@@ -21,7 +21,7 @@ function createStream(on, event, { signal, buffer = 256, ...others } = {}) {
     rejectUnknown(others);
     check(buffer >= 1, "buffer: at least 1");
     let messages = [];
-    /** Resolve functions of pending reads, oldest first. */
+    /** The resolve functions of pending reads, oldest first. */
     const readers = [];
     let missed = 0;
     let isOver;

@@ -11,9 +11,9 @@ export function tracing(core) {
     const { debug } = core;
     const plain = { ...core };
     if (debug) {
-        // Registered like other listeners, so an error in it is reported.
+        // Register it like other listeners, so that an error in it is reported.
         core.client.on(PROBE, debug === true ? console.debug : debug);
-        // The payload is omitted, since it may be confidential.
+        // Omit the payload, which may be confidential.
         const trace = (what, { payload, ...details }) => core.emit(PROBE, { what, ...details });
         core.client.on("lost", (message) => trace("lost", message));
         core.client.on("overflow", (message) => trace("dropped", message));
@@ -30,7 +30,7 @@ export function tracing(core) {
             },
             toAddress(...args) {
                 const address = plain.toAddress(...args);
-                // start() only checks the address.
+                // start() only checks the address; it does not connect.
                 core.state === "connecting" && trace("connect", { url: address.split("?")[0] });
                 return address;
             },

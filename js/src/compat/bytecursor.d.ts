@@ -34,6 +34,6 @@ export interface Cursor {
     writeString(text: string): Cursor;
 }
 
-/** Returns a cursor over a buffer or a part of it. */
+/** Returns a cursor over a buffer or part of it. */
 declare function bytecursor(buffer: ArrayBuffer, offset?: number, length?: number): Readonly<Cursor>;
 export default bytecursor;

@@ -33,7 +33,7 @@ const FLOATS = { Float32: 4, Float64: 8 };
  * @property {(little?: boolean) => number} getInt32
  * @property {(little?: boolean) => number} getFloat32
  * @property {(little?: boolean) => number} getFloat64
- * @property {(count?: number) => Uint8Array} getBytes a copy of the next bytes, by default of all remaining ones
+ * @property {(count?: number) => Uint8Array} getBytes a copy of the next bytes, by default all remaining ones
  * @property {(count?: number) => string} getString the same bytes as text: UTF-8, errors replaced, a byte order mark dropped
  * @property {(start?: number, end?: number) => ArrayBuffer} slice a copy of a part; does not move the cursor
  * @property {(value: number, little?: boolean) => Cursor} writeUint8 TypeError unless the value is an integer, RangeError if it
@@ -66,7 +66,7 @@ function within(value, max) {
 }
 
 /**
- * Returns a cursor over a buffer or a part of it.
+ * Returns a cursor over a buffer or part of it.
  *
  * @param {ArrayBuffer} buffer
  * @param {number} [offset] start of the window, 0 by default
@@ -132,7 +132,7 @@ function bytecursor(buffer, offset = 0, length = undefined) {
         }
     };
 
-    /** Adds the get… and write… methods of one number type; `check` rejects values that cannot be written. */
+    /** Adds a number type's get… and write… methods; `check` rejects values that cannot be written. */
     function addNumber(type, size, check) {
         self["get" + type] = (little) => view["get" + type](take(size), !!little);
         self["write" + type] = (value, little) => {

@@ -1,6 +1,6 @@
 export type Listener = (...args: any[]) => void;
 
-/** The methods that `emitter()` adds to its target. Arguments of a wrong type are ignored. */
+/** The methods that `emitter()` adds to its target. Arguments of the wrong type are ignored. */
 export interface Emitter {
     /** Appends a listener; emits "newListener"(type, listener) first. */
     addListener(type: string, listener: Listener): this;
@@ -10,13 +10,13 @@ export interface Emitter {
     /** Removes the listener; emits "removeListener"(type, listener) afterwards. */
     removeListener(type: string, listener: Listener): this;
     off(type: string, listener: Listener): this;
-    /** Removes all listeners of one event, or of all. */
+    /** Removes all listeners for one event, or for all. */
     removeAllListeners(type?: string): this;
     /** Calls the listeners in order. Returns true if there was one. An exception stops the calls and propagates. */
     emit(type: string, ...args: any[]): boolean;
     listeners(type?: string): Listener[];
 }
 
-/** Returns a frozen copy of an object with the methods of an event emitter. */
+/** Returns a frozen copy of an object with an event emitter's methods. */
 declare function emitter<T extends object>(target?: T): Readonly<T & Emitter>;
 export default emitter;

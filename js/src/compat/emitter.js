@@ -20,8 +20,8 @@ const REMOVED = "removeListener";
  */
 
 /**
- * The methods that `emitter()` adds to its target. Arguments of a wrong type are ignored: chainable methods then
- * return the emitter, `emit` returns false and `listeners` an empty array.
+ * The methods that `emitter()` adds to its target. Arguments of the wrong type are ignored: chainable methods then return the
+ * emitter, `emit` returns false and `listeners` an empty array.
  *
  * @typedef {object} Emitter
  * @property {(type: string, listener: Listener) => any} addListener appends a listener; emits "newListener"(type, listener) first
@@ -30,17 +30,17 @@ const REMOVED = "removeListener";
  * @property {(type: string, listener: Listener) => any} removeListener removes the listener, the latest if it was
  *   added several times; emits "removeListener"(type, listener) afterwards
  * @property {(type: string, listener: Listener) => any} off the same as removeListener
- * @property {(type?: string) => any} removeAllListeners removes all listeners of one event, or of all
+ * @property {(type?: string) => any} removeAllListeners removes all listeners for one event, or for all
  * @property {(type: string, ...args: any[]) => boolean} emit calls the listeners in order, synchronously; returns true if
  *   there was one. Adding or removing listeners during the calls does not affect them; an exception stops them and propagates
  * @property {(type?: string) => Listener[]} listeners returns the functions registered for one event, or for all
  */
 
 /**
- * Returns a frozen copy of an object with the methods of an event emitter.
+ * Returns a frozen copy of an object with an event emitter's methods.
  *
  * @template {object} T
- * @param {T} [target] properties of the new object
+ * @param {T} [target] the new object's properties
  * @param {Registry} [registry] stores the listeners; a caller that passes its own map can see which events have listeners
  * @returns {Readonly<T & Emitter>}
  */

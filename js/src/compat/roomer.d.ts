@@ -9,7 +9,7 @@ export interface Packet {
     payload: Uint8Array;
 }
 
-/** A room of the original client. Frozen, and an event emitter. */
+/** A room in the original client. Frozen, and an event emitter. */
 export interface Room extends Emitter {
     readonly name: string;
     open(): boolean;
@@ -29,6 +29,6 @@ export interface Root extends Room {
     rooms(): Readonly<Record<string, Room>>;
 }
 
-/** Connects like the original client: once, without reconnecting. `connect()` of "roomer" reconnects. */
+/** Connects like the original client: once, without reconnecting. The `connect()` in "roomer" reconnects. */
 declare function roomer(url: string): Readonly<Root>;
 export default roomer;

@@ -1,5 +1,5 @@
 /**
- * The original client of a roomer server: rooms over one WebSocket.
+ * The original client for roomer servers: rooms over one WebSocket.
  *
  *     import roomer from "./roomer.js";
  *
@@ -22,7 +22,7 @@ const SOCKET_OPEN = 1;
 /** Events that only the server or this client may emit. */
 const RESERVED = ["close", "join", "join_ack", "leave", "leave_ack", "member_left", "new_member", "open"];
 
-/** Events of the emitter, which are valid names on the wire but must not be forged by a peer. */
+/** The emitter's own events, which are valid names on the wire but must not be forged by a peer. */
 const EMITTER_EVENTS = ["newListener", "removeListener"];
 
 const encoder = new TextEncoder();
@@ -33,23 +33,23 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
  * @typedef {object} Packet
  * @property {string} room
  * @property {string} event
- * @property {string} dst id of the receiver, "" for the room
- * @property {string} src id of the sender
+ * @property {string} dst the receiver's id, "" for the room
+ * @property {string} src the sender's id
  * @property {Uint8Array} payload
  */
 
 /**
  * A room. Frozen, and an event emitter.
  *
- * Its events: "open"() when the client has entered the room; "close"() when it has left, after leave(), forceClose(), a
- * rejection by the server or the end of the connection; "new_member"(id) and "member_left"(id) when others join and leave;
- * every other event is a message from a peer or the server: event(payload as Uint8Array, id of the sender). Messages
- * named "newListener" or "removeListener" are dropped, because the emitter uses these names.
+ * Its events: "open"() when the client has entered the room; "close"() when it has left, after leave(), forceClose(), a rejection
+ * by the server or the end of the connection; "new_member"(id) and "member_left"(id) when others join and leave; every other
+ * event is a message from a peer or the server: event(payload as Uint8Array, the sender's id). Messages named "newListener" or
+ * "removeListener" are dropped, because the emitter uses these names.
  *
  * @typedef {object} RoomMethods
  * @property {string} name
  * @property {() => boolean} open returns true if the client is in the room
- * @property {() => string} id returns the id of this client, "" if the room is not open
+ * @property {() => string} id returns this client's id, "" if the room is not open
  * @property {() => string[]} members returns the ids of all members, including this client
  * @property {(name: string) => Room} join returns the open or pending room of that name, or joins it.
  *   Throws Error if this room is not open, TypeError if the name is not a string or has lone surrogates
@@ -102,7 +102,7 @@ function decode(buffer) {
     return { room: text(), event: text(), dst: text(), src: text(), payload: bytes() };
 }
 
-/** Parses the ids in the payload of a join_ack. */
+/** Parses the ids in a join_ack's payload. */
 function parseIds(payload) {
     try {
         const ids = JSON.parse(decoder.decode(payload));
@@ -131,8 +131,8 @@ function guard(action) {
 /**
  * Connects to a roomer server.
  *
- * @param {string} url address of the server's WebSocket, such as "wss://example.org/ws"
- * @returns {Room} the room "root", of which every client is a member; it is not open before its "open" event
+ * @param {string} url the address of the server's WebSocket, such as "wss://example.org/ws"
+ * @returns {Room} the room "root", which every client is in; it is not open before its "open" event
  * @throws {TypeError} if the url is not a string
  * @throws {Error} if there is no WebSocket; also the errors of `new WebSocket(url)`
  */

@@ -18,7 +18,7 @@ const nothing = () => {};
 
 /* The connection */
 
-/** State and error of each client, as a new object per change, which useSyncExternalStore requires. */
+/** Each client's state and error, as a new object per change, which useSyncExternalStore requires. */
 const connections = new WeakMap();
 const START = { state: "idle", error: undefined };
 
@@ -96,8 +96,9 @@ function listen(room, events, changed) {
 const users = new WeakMap();
 
 /**
- * Returns a room that stays joined while a component uses it; undefined before it is joined, and during server-side rendering.
- * A room that the server has closed stays closed, until a component or the server joins it again: all follow the new room.
+ * Returns a room that stays joined while a component uses it; undefined before it is joined, and during server-side rendering. A
+ * room that the server has closed stays closed until a component or the server joins it again. All components then follow the new
+ * room.
  */
 export function useRoom(name, options) {
     const client = useClient();
@@ -109,7 +110,7 @@ export function useRoom(name, options) {
         users.has(client) || users.set(client, new Set());
         const others = users.get(client);
         let room;
-        // The client counts the users of a room: when the last one leaves, the room is left at the end of the turn.
+        // The client counts a room's users: when the last one leaves, the client leaves the room at the end of the turn.
         const enter = () => setJoined({ client, room: (room = client.join(name, options)) });
         const follow = (other) => other.name === name && other !== room && enter();
         enter();
@@ -147,7 +148,7 @@ export function useEvent(source, event, listener) {
 const NONE = Object.freeze([]);
 const MEMBERSHIP = [...CHANGES, "new_member", "member_left", "member_changed"];
 
-/** The current lists of each room: the same arrays until a member joins, leaves or changes. */
+/** Each room's current lists: the same arrays until a member joins, leaves or changes. */
 const idLists = new WeakMap();
 const memberLists = new WeakMap();
 
@@ -172,8 +173,8 @@ function useList(room, lists, toEntry) {
     );
 }
 
-/** Returns the ids of all members of a room, including this client. */
+/** Returns the ids of all of a room's members, including this client. */
 export const useMembers = (room) => useList(room, idLists, (id) => id);
 
-/** Returns all members of a room with their info and users. */
+/** Returns all of a room's members with their info and users. */
 export const useMemberInfo = (room) => useList(room, memberLists, (id) => room.member(id));

@@ -29,7 +29,7 @@ function checkVerdict(name, verdict) {
 /** @param {import("./index.js").ManualClock} clock */
 export function createApplication(clock) {
     const rules = { connect: () => true, join: () => true, setInfo: undefined, renew: () => true };
-    /** All errors of rules and handlers, in order. */
+    /** All rule and handler errors, in order. */
     const errors = [];
     let mayFail = false;
 
@@ -74,7 +74,7 @@ export function createApplication(clock) {
                 failed(error);
             }
         },
-        /** The methods of the server that belong to the application. */
+        /** The server methods that belong to the application. */
         api: {
             allow(changes) {
                 for (const [name, rule] of Object.entries(changes)) {

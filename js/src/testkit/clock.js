@@ -29,7 +29,7 @@ export function createClock({ settle = realTurn, ...others } = {}) {
     let lastId = 0;
     /** Errors thrown by timers, the first of which advance() rethrows. */
     const errors = [];
-    /** The timers, in the order of their creation. Timers that are due at the same time run in this order. */
+    /** The timers, in the order of creation. Timers due at the same time run in this order. */
     const timers = new Map();
 
     /** Returns the timer that is due first, if that is not later than the given time. */

@@ -1,6 +1,6 @@
 /**
- * The in-memory server's handling of extended packets other than joins and messages: changes of info, renewed logins, and errors
- * for rejected packets.
+ * How the in-memory server handles extended packets other than joins and messages: changed info, renewed logins, and errors for
+ * rejected packets.
  *
  * @module testkit/extended
  */
@@ -32,7 +32,7 @@ export const toEntry = ({ id, info, user }) => (user === undefined ? [id, info] 
 export function createExtended({ clock, conns, rooms, membershipOf, announcesAway, names, application }) {
     const announces = (name) => membershipOf(name) === "full" && announcesAway(name);
 
-    /** Returns the away members among these, as the part of a member list or change that reports them. */
+    /** Returns the members among these that are away, as the part of a member list or change that reports them. */
     function away(name, members) {
         const ids = announces(name) ? members.filter(isAway).map(({ id }) => id) : [];
         return ids.length ? { away: ids } : {};
@@ -48,7 +48,7 @@ export function createExtended({ clock, conns, rooms, membershipOf, announcesAwa
         }
     }
 
-    /** Replaces the info of a connection, and notifies the members of its rooms. */
+    /** Replaces a connection's info, and notifies the members of its rooms. */
     function setInfo(conn, info) {
         if (JSON.stringify(info) === JSON.stringify(conn.info)) {
             return;

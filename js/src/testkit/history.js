@@ -6,7 +6,7 @@
 
 import { toText } from "../packet.js";
 
-/** Parses the request for past messages in the payload of a join; undefined if there is none. */
+/** Parses the request for past messages in a join's payload; undefined if there is none. */
 function readRecall(payload) {
     try {
         const { at, last } = JSON.parse(toText(payload));
@@ -40,7 +40,7 @@ export function createHistories(sizeOf) {
             memory.messages.splice(0, memory.messages.length - sizeOf(room));
             return `#${memory.newest}`;
         },
-        /** Returns the additions to the `join_ack` of a joining client, and the past messages for it. */
+        /** Returns what to add to a joining client's `join_ack`, and the past messages for it. */
         recall(room, payload) {
             const memory = find(room);
             const asked = memory && readRecall(payload);
@@ -53,7 +53,7 @@ export function createHistories(sizeOf) {
             const found = recovered ? messages.filter((each) => each.number > number) : messages.slice(messages.length - Math.min(asked.last ?? 0, messages.length));
             return { ack: { at: [epoch, newest], recovered }, messages: found };
         },
-        /** Drops the history of one room, or of all rooms. The next history has a new epoch. */
+        /** Drops one room's history, or that of all rooms. The next history has a new epoch. */
         forget: (room) => void (room === undefined ? memories.clear() : memories.delete(room))
     };
 }

@@ -27,9 +27,9 @@ export interface TestConnection {
     readonly url: string;
     /** The token that the client sent, in the address or as a subprotocol. */
     readonly token: string | undefined;
-    /** The info of the client; null if it has none. */
+    /** The client's info; null if it has none. */
     readonly info: unknown;
-    /** The user of the client, if it has one. */
+    /** The client's user, if it has one. */
     readonly user: string | undefined;
     /** False while the client has no connection, but its session is kept. */
     readonly isConnected: boolean;
@@ -66,8 +66,8 @@ export interface TestConnection {
      */
     cut(): void;
     /**
-     * Blocks all data in both directions permanently, while the connection looks open to both ends, as after a change of
-     * networks. The client detects the silence and resumes its session on a new connection.
+     * Blocks all data in both directions permanently, while the connection looks open to both ends, as after switching networks.
+     * The client detects the silence and resumes its session on a new connection.
      */
     hang(): void;
     /** Ends the session of a disconnected client, as after `resumeWindow`. */
@@ -126,13 +126,13 @@ export interface TestServer {
     /** Replaces the given rules. */
     allow(rules: Rules): void;
     /**
-     * For tests of failures: from now on `advance()` no longer throws handler and rule errors; the test finds them in
+     * For tests of failures: from now on, `advance()` no longer throws handler and rule errors; the test finds them in
      * `errors()`.
      */
     allowErrors(): void;
     /** Returns all errors that handlers and rules have thrown so far, in order. */
     errors(): unknown[];
-    /** Drops the history of one room, or of all rooms. The next history has a new epoch. */
+    /** Drops one room's history, or that of all rooms. The next history has a new epoch. */
     forget(room?: string): void;
     /** Breaks all connections. Clients with sessions can resume them. */
     cut(): void;
@@ -150,8 +150,8 @@ export interface TestServer {
     /** Delivers the delayed data in order. */
     resume(): void;
     /**
-     * Simulates a program that is suspended for a number of milliseconds, as on a closed laptop: timers run late, but before the
-     * handling of data that has arrived in the meantime.
+     * Simulates a program that is suspended for a number of milliseconds, as on a closed laptop: timers run late, but before any
+     * data that has arrived in the meantime is handled.
      */
     sleep(milliseconds: number): Promise<void>;
 }
@@ -165,33 +165,35 @@ export interface Rate {
 export interface ServerSettings {
     /** Latency in one direction, in milliseconds. Default 0. */
     latency?: number;
-    /** Clock of the server. Default: a new one. */
+    /** The server's clock. Default: a new one. */
     clock?: ManualClock;
-    /** Limit of packets per client; above it the connection is closed with 1008 `rate`. Default: no limit. */
+    /** Limit on packets per client; above it the connection is closed with 1008 `rate`. Default: no limit. */
     messageRate?: Rate;
-    /** Limit of joins per client, with the same consequence. Default: no limit. */
+    /** Limit on joins per client, with the same consequence. Default: no limit. */
     joinRate?: Rate;
-    /** Limit of rejected packets per client; above it: 1008 `too many violations`. Default 1 per second, with a burst of 256. */
+    /** Limit on rejected packets per client; above it: 1008 `too many violations`. Default 1 per second, with a burst of 256. */
     strikes?: Rate;
-    /** Bytes of one message from a client; above it the connection is closed with 1009. Default 16 MiB. */
+    /** The maximum size of a client's message in bytes; above it the connection is closed with 1009. Default 16 MiB. */
     maxMessage?: number;
-    /** Bytes of the name of a room or an event; longer ones are rejected. Default 4,096. */
+    /** The maximum length of a room or event name in bytes; longer ones are rejected. Default 4,096. */
     maxName?: number;
-    /** Number of rooms per client, including root; further joins are rejected. Default 1,100. */
+    /** The maximum number of rooms per client, including root; further joins are rejected. Default 1,100. */
     maxRooms?: number;
-    /** Returns the amount of information that members of a room receive about each other. Default "full" for all rooms. */
+    /** Returns how much a room's members learn about each other. Default "full" for all rooms. */
     membership?: (room: string) => "full" | "count" | "own";
     /** Returns true for rooms that announce which members have lost their connection and may return. Default: none does. */
     announceAway?: (room: string) => boolean;
-    /** Number of messages that a room keeps in its history. Default 0: no history. */
+    /** How many messages a room keeps in its history. Default 0: no history. */
     history?: number | ((room: string) => number);
     /** True for a server with the plain protocol only, such as the original, on which each connection is new. Default false. */
     plain?: boolean;
     /** How long a session without a connection is kept, in milliseconds. Default 30,000; 0 disables sessions. */
     resumeWindow?: number;
-    /** Bytes of packets that a session keeps for a client without a connection; above it the session ends. Default 256 KiB. */
+    /**
+     * How many bytes of packets a session keeps for a client without a connection; above it the session ends. Default 256 KiB.
+     */
     resumeBuffer?: number;
-    /** Period over which a stopping server spreads the reconnections of its clients, in milliseconds. Default 10,000. */
+    /** Period over which a stopping server spreads its clients' reconnects, in milliseconds. Default 10,000. */
     retryWindow?: number;
 }
 

@@ -1,5 +1,5 @@
 /**
- * An in-memory roomer server for tests of applications: real frames, but no network and no waiting.
+ * An in-memory roomer server for testing applications: real frames, but no network and no waiting.
  *
  *     import { createServer } from "roomer/testkit";
  *
@@ -9,9 +9,9 @@
  *     server.cut();                       // breaks the connections
  *     await server.advance(30_000);       // the client has reconnected
  *
- * It follows the rules of a real server: a client cannot send to a room that it is not in, reserved events are never forwarded, a
- * repeated join is only acknowledged, and the server sets the sender of each message. It uses the extended protocol with clients
- * that request it, so they resume their sessions after cut().
+ * It follows a real server's rules: a client cannot send to a room that it is not in, reserved events are never forwarded, a
+ * repeated join is only acknowledged, and the server sets each message's sender. It uses the extended protocol with clients that
+ * request it, so they resume their sessions after cut().
  *
  * @module testkit
  */
@@ -77,7 +77,7 @@ export function createServer(settings = {}) {
 
     const acknowledgeLeave = (conn, name) => conn.deliver(encode(name, "leave_ack", "", conn.id, toBytes(conn.id)));
 
-    /** Returns the reason if a client cannot join a room. The application's rule applies only to requests of clients. */
+    /** Returns the reason if a client cannot join a room. The application's rule applies only to client requests. */
     function refuse(conn, name, isForced) {
         if (names.isLong(name)) {
             return LONG_NAME;
@@ -94,7 +94,7 @@ export function createServer(settings = {}) {
     }
 
     function join(conn, name, isForced, payload = toBytes("")) {
-        // Any packet, such as the leave_ack of a move, may exceed the session's buffer and so end the connection.
+        // Any packet, such as a move's leave_ack, may exceed the session's buffer and so end the connection.
         if (conns.get(conn.id) !== conn) {
             return;
         }
@@ -104,7 +104,7 @@ export function createServer(settings = {}) {
         if (reason) {
             isForced || explain(conn, { room: name, event: "join", to: "" }, reason);
             acknowledgeLeave(conn, name);
-            // The server's own commands are not violations of the client.
+            // The server's own commands do not count as client violations.
             return isForced || strike(conn, reason);
         }
         const others = [...members].filter((other) => other !== conn);

@@ -7,7 +7,7 @@
 /** The rates that are not settings: for errors about packets other than requests, and for info changes. */
 const RATES = { error: { perSecond: 16 }, info: { perSecond: 1, burst: 16 } };
 
-/** Returns the token buckets of a connection, by name: for these rates, and for those that are not settings. */
+/** Returns a connection's token buckets, by name: for these rates, and for those that are not settings. */
 export function createTakes(rates, now) {
     return Object.fromEntries(Object.entries({ ...rates, ...RATES }).map(([name, rate]) => [name, createBucket(rate, now)]));
 }

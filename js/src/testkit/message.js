@@ -6,7 +6,7 @@
 
 import { toBytes, toText } from "../packet.js";
 
-/** A rejection of a packet: its code and its text. A third item `true` means that the sender could have avoided it. */
+/** The rejection of a packet: its code and text. A third item `true` means that the sender could have avoided it. */
 export const UNKNOWN_RECEIVER = ["gone", "the receiver does not exist"];
 export const DENIED = ["refused", "a rule of the application forbids it"];
 

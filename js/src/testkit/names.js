@@ -1,5 +1,5 @@
 /**
- * Rules for the names of rooms and events, as in the real server.
+ * Rules for room and event names, as in the real server.
  *
  * @module testkit/names
  */
@@ -14,7 +14,7 @@ export const RESERVED = ["close", "join_ack", "leave_ack", "member_left", "new_m
 export const LONG_NAME = ["invalid", "the name is too long", true];
 export const TOO_MANY_ROOMS = ["refused", "a member of too many rooms", true];
 
-/** @param {number} most the maximum number of bytes of a name */
+/** @param {number} most the maximum length of a name in bytes */
 export function createNames(most) {
     // Most names are too short to be measured.
     const isLong = (name) => name.length * 3 > most && toBytes(name).length > most;

@@ -1,5 +1,5 @@
 /**
- * Requests of the extended protocol on the in-memory server: from clients to the server and to each other, and from the server.
+ * Extended protocol requests on the in-memory server: from clients to the server and to each other, and from the server.
  *
  * @module testkit/requests
  */
@@ -110,7 +110,7 @@ export function createRequests({ clock, conns, isMember, report }) {
     }
 
     return {
-        /** Creates the request state of a connection. */
+        /** Creates a connection's request state. */
         createExchange: () => ({ calls: new Set(), asks: new Map(), numbers: new Map() }),
         handle: (event, handler) => void handlers.set(event, handler),
         /** Handles a client's request. Returns the reason if it is rejected. */

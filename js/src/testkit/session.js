@@ -12,13 +12,13 @@ import { MOST_REQUESTS } from "./requests.js";
 
 /** The maximum time without any server output, in milliseconds. */
 const HEARTBEAT = 25_000;
-/** The number of newest tokens that stay valid until the client has shown that it has received one of them. */
+/** How many of the newest tokens stay valid until the client has shown that it has received one of them. */
 const MOST_TOKENS = 4;
 
 /**
  * @param {object} about
  * @param {import("./index.js").ManualClock} about.clock
- * @param {string} about.id the id of the connection
+ * @param {string} about.id the connection's id
  * @param {number} about.window how long the session is kept without a socket
  * @param {number} about.buffer the maximum number of bytes kept for the client
  * @param {{message: number, name: number, rooms: number}} about.limits the limits in the first packet
@@ -45,7 +45,7 @@ export function createServerSession({ clock, id, window, buffer, limits, profile
 
     const createToken = () => `${id}.${String(++lastToken).padStart(32, "0")}`;
 
-    /** Sets the only timer: for the next acknowledgement, or without a socket for the expiry of the session. */
+    /** Sets the only timer: for the next acknowledgement or, without a socket, for the session's expiry. */
     function schedule() {
         clock.clearTimeout(timer);
         const at = Math.min(dueAt ?? Infinity, heartbeatAt);
@@ -138,7 +138,7 @@ export function createServerSession({ clock, id, window, buffer, limits, profile
             }
             const replaced = socket;
             socket = next;
-            // Cut it after replacing it, since the end of the session's socket would detach the session.
+            // Cut it after replacing it: the end of the session's own socket would detach the session.
             replaced?.cut();
             // Until the client has sent a packet, the socket that carries the new token may be lost as well.
             tokens = [token, ...tokens.filter((each) => each !== token), createToken()].slice(-MOST_TOKENS);

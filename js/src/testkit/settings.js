@@ -36,7 +36,7 @@ function checkRate(name, rate, least) {
     checkNumber(`${name}.burst`, burst, least);
 }
 
-/** Returns the settings of a server with their defaults. The defaults of limits are those of the real server. */
+/** Returns a server's settings with their defaults. The default limits are the real server's. */
 export function readSettings(settings) {
     check(settings !== null && typeof settings === "object", "the settings must be an object");
     const { latency = 0, clock = createClock(), messageRate, joinRate, strikes = { perSecond: 1, burst: 256 }, membership = () => "full", ...more } = settings;
@@ -54,7 +54,7 @@ export function readSettings(settings) {
     checkCount("resumeBuffer", resumeBuffer);
     typeof history === "function" || checkCount("history", history);
     Object.entries({ maxMessage, maxName, maxRooms }).forEach(([name, value]) => checkCount(name, value, 1));
-    /** Returns the membership of a room, which the application chooses. */
+    /** Returns a room's membership, which the application chooses. */
     const membershipOf = (room) => {
         const mode = membership(room);
         check(PRESENCE.includes(mode), `"membership" must return one of "${PRESENCE.join('", "')}"`);

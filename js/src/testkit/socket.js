@@ -8,7 +8,7 @@
  * Returns a class for the option `WebSocket` of connect().
  *
  * @param {object} network
- * @param {(action: () => void) => void} network.later runs an action after the latency of the network, in order
+ * @param {(action: () => void) => void} network.later runs an action after the network's latency, in order
  * @param {(link: object, url: string, protocols: string[]) => object | undefined} network.accept returns the server's end of a
  *   new connection, or undefined to reject it. It has opened(), received(buffer) and ended(isClosed), with true after a close frame
  */
