@@ -1,5 +1,5 @@
-//! The strings that plans use: rooms, events, ids and payloads. All are `'static`, so a step
-//! consists of a few pointers.
+//! The strings that plans use: rooms, events, ids and payloads. All are `'static`, so a step is
+//! only a few pointers.
 
 use std::sync::LazyLock;
 
@@ -48,7 +48,7 @@ pub const EVENTS: [&str; 12] = [
 pub const RESERVED: [&str; 6] =
     ["join_ack", "leave_ack", "new_member", "member_left", "open", "close"];
 
-/// Reasons of close frames.
+/// Close frame reasons.
 pub const REASONS: [&str; 3] = ["", "bye", "tsch\u{fc}\u{df}"];
 
 /// Returns the index of a room's name in [`ROOMS`].
@@ -116,7 +116,7 @@ pub fn identity(number: u16) -> &'static Identity {
     &IDENTITIES[usize::from(number)]
 }
 
-/// Returns the number of an id; `None` for an unknown one.
+/// Returns an id's number; `None` if the id is unknown.
 pub fn id_number(id: &[u8]) -> Option<u16> {
     let digit = |at: usize| char::from(*id.get(at)?).to_digit(16);
     let number = match id.first()? {

@@ -1,5 +1,5 @@
-//! Coverage marks: named situations that a large run must reach. A mark that is not set shows a
-//! situation that the run has not tested.
+//! Coverage marks: named situations that a large run must reach. A mark that is not set means that
+//! the run has not tested its situation.
 
 /// Declares an enum `Mark`, a list `MARKS` of the marks' names in the same order, and a set `Marks`
 /// of reached marks.
@@ -9,7 +9,7 @@ macro_rules! marks {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Mark { $($mark),* }
 
-        /// The names of all marks, in the order of their bits.
+        /// All marks' names, in the order of their bits.
         pub const MARKS: &[&str] = &[$($name),*];
 
         /// The marks that a run has reached, one bit each.

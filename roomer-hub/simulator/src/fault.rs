@@ -1,4 +1,4 @@
-//! The description of a failed check.
+//! Descriptions of failed checks.
 
 use std::any::Any;
 

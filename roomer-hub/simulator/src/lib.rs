@@ -15,12 +15,12 @@
 //! | [`sessions`] | plans for sessions that outlive their sockets |
 //! | [`runner`] | runs many seeds on all cores |
 //! | [`simulation`] | the trait that the runner uses to run a seed and explain a failure |
-//! | [`random`] | the source of a plan's choices: a seed, or the bytes of a fuzzer |
+//! | [`random`] | the source of a plan's choices: a seed, or a fuzzer's bytes |
 //! | [`shrink`] | delta debugging |
 //! | `coverage` | marks: situations that a large run must reach |
 //! | [`alphabet`] | the names, ids and payloads that plans use |
-//! | [`trace`] | the hash of all output |
-//! | [`fault`] | the description of a failed check |
+//! | [`trace`] | a hash of all output |
+//! | [`fault`] | descriptions of failed checks |
 //!
 //! The binary `sim`, the tests and the fuzz targets share these modules.
 #![allow(

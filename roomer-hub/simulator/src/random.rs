@@ -1,4 +1,4 @@
-//! Sources of a plan's choices: a seed, or the bytes of a fuzzer.
+//! Sources for a plan's choices: a seed, or a fuzzer's bytes.
 
 /// A source of choices.
 pub trait Source {
@@ -47,7 +47,7 @@ impl Source for Random {
     }
 }
 
-/// A source that consumes bytes. A small change of the bytes is a small change of the plan.
+/// A source that consumes bytes. A small change in the bytes is a small change in the plan.
 /// Beyond their end, all bytes are 0.
 #[derive(Clone, Debug)]
 pub struct ByteSource<'a>(pub &'a [u8]);

@@ -20,12 +20,12 @@ pub struct Summary {
     pub hash: u64,
     pub marks: u128,
     pub failures: u64,
-    /// The failing seeds with the lowest numbers, and their descriptions.
+    /// The lowest failing seeds, with descriptions.
     pub examples: Vec<(u64, String)>,
 }
 
 impl Summary {
-    /// Returns the names of the marks that no seed has reached.
+    /// Returns the names of marks that no seed has reached.
     pub fn missing<S: Simulation>(&self) -> Vec<&'static str> {
         let marks = S::MARKS.iter().enumerate();
         marks.filter(|(at, _)| self.marks & 1 << at == 0).map(|(_, mark)| *mark).collect()
@@ -45,7 +45,7 @@ impl Summary {
 }
 
 /// Runs `count` seeds, beginning with `start`. Calls `progress` with the numbers of completed and
-/// of failed seeds.
+/// failed seeds.
 pub fn run_seeds<S: Simulation>(
     start: u64,
     count: u64,

@@ -45,7 +45,8 @@ const EXPLAINED: usize = 2;
 /// The minimum number of seeds for a run that must reach all marks.
 const LARGE: u64 = 10_000;
 
-/// A run without progress for this long is in an endless loop, since a seed takes milliseconds.
+/// A run without progress for this long is stuck in an endless loop, since a seed takes
+/// milliseconds.
 const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The number of completed seeds, and the number of failures already explained.
@@ -80,7 +81,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // The runner catches a panic of the hub and reports it as a fault.
+    // The runner catches panics in the hub and reports them as faults.
     std::panic::set_hook(Box::new(|_| {}));
     match options.mode {
         Mode::Hub => run::<HubPlans>(&options),

@@ -1,4 +1,4 @@
-//! Coverage marks of the client plans.
+//! Coverage marks for the client plans.
 
 crate::coverage::marks! {
     Resumed = "a session that continues",

@@ -1,8 +1,8 @@
-//! Plans for the client of `roomer_proto::client` against the real server, in virtual time.
+//! Plans that run the client of `roomer_proto::client` against the real server, in virtual time.
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`net`] | clients, their connections to a server, and the faults of these connections |
+//! | [`net`] | clients, their connections to a server, and faults on these connections |
 //! | [`plan`] | a plan as data, and its generation from a seed |
 //! | [`run`] | applies each step to the clients, and checks the events reported to their applications |
 //! | [`requests`] | steps and checks for history and requests |

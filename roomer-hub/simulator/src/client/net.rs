@@ -105,7 +105,7 @@ impl Net {
     fn exchange(&mut self, number: usize) -> bool {
         let now = self.world.now();
         let mut has_moved = false;
-        // Poll until the client has no more requests, as the contract of `poll` requires.
+        // Poll until the client has no more requests, as `poll`'s contract requires.
         while let Some(need) = {
             let random = self.rng.next();
             self.ends[number].client.poll(now, random)
@@ -120,7 +120,7 @@ impl Net {
         let end = &mut self.ends[number];
         let rng = &mut self.rng;
         has_moved |= end.client.transmit(now, &mut end.in_flight, &mut || key(rng));
-        // Bytes are taken from the client and dropped, as with a cable cut behind a router.
+        // Take the client's bytes and drop them, as when a cable behind a router is cut.
         if end.is_dark {
             end.in_flight.clear();
         }
@@ -142,7 +142,7 @@ impl Net {
                 peer.set_space(usize::MAX);
                 end.client.receive(now, &mut bytes);
                 has_moved = true;
-            // The end of the stream comes only after all bytes have been read.
+            // The stream ends only after all bytes have been read.
             } else if peer.is_shut_down() && !end.is_dark {
                 end.peer = None;
                 end.client.disconnected(now);
@@ -167,7 +167,7 @@ impl Net {
         let task = self.world.spawn(connection);
         let end = &mut self.ends[number];
         (end.peer, end.task, end.is_dark) = (Some(peer), task, false);
-        // Bytes of the previous connection must not reach the new one.
+        // Bytes from the previous connection must not reach the new one.
         end.in_flight.clear();
         end.client.connected(&end.address, random);
     }
@@ -224,8 +224,8 @@ impl Net {
         self.ends[number].client.id().unwrap()
     }
 
-    /// Returns the ids of a room's members in a client's view, sorted; empty if the client is not
-    /// in the room.
+    /// Returns the ids of a room's members as seen by a client, sorted; empty if the client is
+    /// not in the room.
     pub fn members(&self, number: usize, room: &str) -> Vec<ConnId> {
         let members = self.ends[number].client.members(room);
         members.map(|members| members.ids().copied().collect()).unwrap_or_default()
@@ -248,7 +248,7 @@ impl Net {
         self.ends[number].events.iter().filter_map(message).collect()
     }
 
-    /// Returns the texts of the messages that a client has reported as lost.
+    /// Returns the texts of messages that a client has reported as lost.
     pub fn lost(&self, number: usize) -> Vec<String> {
         let events = self.ends[number].events.iter();
         let text = |event: &Event| match event {

@@ -16,7 +16,7 @@ pub const ROOMS: [&str; 2] = ["root", "other"];
 /// The maximum number of steps in a plan.
 const MAX_STEPS: u32 = 120;
 
-/// The messages that clients may lose when their connections break.
+/// Which messages clients may lose when their connections break.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// No loss: sessions outlast any absence.
@@ -35,7 +35,7 @@ pub enum Step {
     Leave(usize, &'static str),
     /// A connection breaks, and both ends notice.
     Cut(usize),
-    /// A connection keeps looking open, while the network drops all bytes.
+    /// A connection still looks open, but the network drops all bytes.
     Darken(usize),
     Advance(Duration),
     /// The network delivers all data in flight.
@@ -63,7 +63,7 @@ impl Plan {
 /// Generates a plan.
 pub fn generate(seed: u64, random: &mut Random) -> Plan {
     let kind = random.pick(&[Kind::Sessions, Kind::ShortSessions, Kind::Plain]);
-    // Weights of the kinds of steps. Low weights for some lead to longer runs of the others.
+    // Weights for the kinds of steps. If some are low, the others form longer runs.
     let weights: Vec<u32> = (0..8).map(|_| 1 + random.below(8)).collect();
     let steps = (0..20 + random.below(MAX_STEPS - 20)).map(|_| step(kind, &weights, random));
     let steps = steps.collect();
@@ -85,7 +85,7 @@ fn step(kind: Kind, weights: &[u32], random: &mut Random) -> Step {
         Some(3) if can_break => Step::Cut(client),
         Some(4) if can_break => Step::Darken(client),
         Some(5) => Step::Advance(Duration::from_millis(match kind {
-            // The sum of all these waits is below a session's lifetime.
+            // All these waits together are shorter than a session's lifetime.
             Kind::Sessions => random.below(200).into(),
             _ if random.one_in(4) => random.below(90_000).into(),
             _ => random.below(1_500).into(),

@@ -1,4 +1,5 @@
-//! Steps of clients with history and requests, and the recorded events about them.
+//! Steps for clients with history and requests, and the recorded events about
+//! them.
 
 #![allow(clippy::unwrap_used, reason = "a panic of a simulation is a fault that is reported")]
 
@@ -10,7 +11,7 @@ use super::net::{MINUTE, Net};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// The answer to a request: its text, or the reason for its absence.
+/// A request's answer: its text, or the reason why there is none.
 pub type Answer = Result<String, RequestError>;
 
 impl Net {

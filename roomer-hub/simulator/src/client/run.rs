@@ -21,9 +21,10 @@ use crate::fault::{Fault, ensure, panic_message};
 use crate::simulation::Outcome;
 use crate::trace::Trace;
 
-/// The lifetime of sessions. The long one exceeds all absences in a plan, including pauses between
-/// connection attempts. The short one does not.
+/// The session lifetime that exceeds all absences in a plan, including pauses between connection
+/// attempts.
 const LONG_WINDOW: Duration = Duration::from_secs(150);
+/// A session lifetime that is shorter than some absences.
 const SHORT_WINDOW: Duration = Duration::from_secs(5);
 
 struct Run<'p> {
@@ -31,7 +32,7 @@ struct Run<'p> {
     net: Net,
     /// The texts that each client has sent.
     sent: Vec<Vec<String>>,
-    /// The rooms, besides the lobby, that the application wants each client to be in.
+    /// The rooms, besides the lobby, that each client's application wants to be in.
     wished: BTreeSet<(usize, &'static str)>,
     marks: Marks,
 }
@@ -133,7 +134,7 @@ impl Run<'_> {
         }
     }
 
-    /// Checks that each client is connected, and that its view of each room's members is right.
+    /// Checks that each client is connected and has the right view of each room's members.
     fn check_members(&self) -> Result<(), Fault> {
         for number in 0..CLIENTS {
             let state = self.net.state(number);
@@ -170,7 +171,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Checks the messages that the last client, which was never disconnected, has received.
+    /// Checks which messages the last client, which was never disconnected, has received.
     fn check_losses_are_reported(&self) -> Result<(), Fault> {
         let last = CLIENTS - 1;
         for sender in 0..last {
@@ -183,7 +184,7 @@ impl Run<'_> {
             let expected = sent.iter().filter(|text| received.contains(text));
             ensure!(received.iter().eq(expected), "{received:?} of {sender}, sent as {sent:?}");
             let events = &self.net.ends[sender].events;
-            // Without a broken connection each message must arrive.
+            // Unless a connection broke, each message must arrive.
             let has_broken = events.iter().any(|event| matches!(event, Event::Suspended(_)));
             ensure!(lost.is_empty() || has_broken, "client {sender} lost {lost:?} while connected");
         }

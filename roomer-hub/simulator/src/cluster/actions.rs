@@ -1,4 +1,4 @@
-//! Actions of clients and of the nodes' applications.
+//! Actions by clients and by the nodes' applications.
 
 use roomer_hub::ConnId;
 use roomer_hub::cluster::Change;
@@ -229,7 +229,8 @@ impl World {
             let client = except.and_then(|id| world.clients.get(&id));
             client.map_or(0, |client| client.last_of_server(numbers.node, room))
         };
-        // Compared below: the excluded client must not receive the message, now or later.
+        // Saved for the comparison below: the excluded client must not receive the message, now or
+        // later.
         let before = heard(self);
         let command = roomer_hub::Command::Broadcast {
             from: None,
@@ -319,7 +320,7 @@ impl World {
     }
 }
 
-/// A command to remove a client of another node from a room, or to close it.
+/// A command that removes another node's client from a room, or closes it.
 #[derive(Debug)]
 pub struct Commanded {
     pub(super) id: ConnId,

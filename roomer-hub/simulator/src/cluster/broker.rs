@@ -1,5 +1,5 @@
-//! A model of a broker. It preserves the order of frames from one publisher to one subscriber on
-//! one subject, and gives no other guarantee.
+//! A broker model. It preserves the order of frames from one publisher to one subscriber on one
+//! subject, and guarantees nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,7 +15,8 @@ pub struct Delivery {
     pub to: usize,
     pub frame: Bytes,
     pub from: usize,
-    /// The links' numbers at the time of publishing. A link that breaks in between loses the frame.
+    /// The links' numbers when the frame was published. A link that breaks in between loses the
+    /// frame.
     from_link: u64,
     to_link: u64,
     sent_at: Duration,
@@ -28,7 +29,7 @@ pub struct Broker {
     links: Vec<Link>,
     parted: BTreeSet<(usize, usize)>,
     lost_of_thousand: u32,
-    /// The arrival time of the last frame from one node to another on a subject.
+    /// When the last frame from one node to another arrives on a subject.
     last: BTreeMap<(usize, usize, bool), Duration>,
 }
 
@@ -118,8 +119,8 @@ impl Broker {
         for _ in 0..copies {
             let delay = self.jitter(self.setup.max_delay);
             let last = self.last.entry((from, to, is_for_all)).or_default();
-            // The frame must not overtake an earlier one of the same publisher on the same subject:
-            // brokers preserve that order and no other.
+            // The frame must not overtake an earlier one by the same publisher on the same subject,
+            // which is the only order that brokers preserve.
             *last = (*last).max(now + delay);
             let delivery = Delivery {
                 to,
@@ -134,7 +135,7 @@ impl Broker {
         deliveries
     }
 
-    /// Returns true if a frame whose arrival time has come is not lost.
+    /// Returns true if a frame that is due is not lost.
     pub fn delivers(&mut self, delivery: &Delivery) -> bool {
         let (from, to) = (self.links[delivery.from], self.links[delivery.to]);
         // Frames sent before the publisher's link broke may have reached the broker.

@@ -1,4 +1,4 @@
-//! Checks of the packets that a client receives, as far as its own view allows.
+//! Checks the packets that a client receives, as far as its own view allows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,16 +20,17 @@ pub struct Client {
     pub id: ConnId,
     pub node: usize,
     pub is_open: bool,
-    /// The client's number, in order of opening.
+    /// The client's number, in the order of opening.
     pub number: usize,
     pub is_extended: bool,
-    /// The number of its current info.
+    /// The number of the client's current info.
     pub info: u32,
-    /// True if the client has lost its socket. It still receives everything, as on its next socket.
+    /// True if the client has lost its socket. It still receives everything, as it would on its
+    /// next socket.
     pub is_away: bool,
     /// The info of other members, if this client is extended.
     pub infos: Infos,
-    /// The away members of each room in an extended client's view.
+    /// Each room's away members, as seen by an extended client.
     pub away: BTreeMap<usize, BTreeSet<ConnId>>,
     /// The plan's setup: how nodes expose losses, and which rooms are ordered.
     setup: Setup,
@@ -37,12 +38,12 @@ pub struct Client {
     pub sequences: Vec<(usize, Vec<(Sender, u32)>)>,
     /// True if the sender of the current message may have left the room.
     pub may_hear_former: bool,
-    /// The rooms that the client is in, with the members from snapshots and notices.
+    /// The client's rooms, with the members from snapshots and notices.
     pub views: BTreeMap<usize, BTreeSet<ConnId>>,
     /// The number of each sender's last message in each room; direct messages have the key `None`.
     heard: BTreeMap<(ConnId, Option<usize>), u32>,
     pub expected: Expected,
-    /// The number of times that the client has left each room.
+    /// How often the client has left each room.
     leaves: BTreeMap<usize, u32>,
     /// The number of each sender's last message, counted over all its messages.
     order: BTreeMap<ConnId, u32>,
@@ -61,9 +62,9 @@ pub struct Client {
 pub struct Numbers {
     pub in_room: u32,
     pub over_all: u32,
-    /// The incarnation of the node that sent a message without a client as sender.
+    /// The incarnation of the node, if the node's application sent the message.
     pub node: u64,
-    /// The number of the sender's info at the time of sending.
+    /// The number of the sender's info when it sent the message.
     pub info: u32,
 }
 
@@ -221,8 +222,8 @@ impl Client {
         self.expected.take(Sender::Client(src), room, numbers.in_room, hides_loss)
     }
 
-    /// Returns a predicate that is true if this client cannot notice a loss. Its argument is true if
-    /// the sender's node was dead.
+    /// Returns a predicate that is true if this client cannot notice a loss. Its argument is true
+    /// if the sender's node was dead.
     pub fn hiding(&self, from: Sender, room: Option<usize>) -> impl Fn(bool) -> bool + use<> {
         let is_shown = match (from, room) {
             (Sender::Server(_), _) => false,
@@ -235,7 +236,7 @@ impl Client {
         move |by_death| is_counted || !(is_shown || (is_closed && !by_death))
     }
 
-    /// Returns true if a member shares a room with full presence with this client.
+    /// Returns true if this client shares a room with full presence with a member.
     pub fn shows(&self, id: ConnId) -> bool {
         self.views.iter().any(|(room, view)| *room < FULL && view.contains(&id))
     }
@@ -256,7 +257,7 @@ impl Client {
     /// if that node's messages are waiting for their place in an order.
     pub fn allow_loss(&mut self, node: NodeId, is_dead: bool, has_waiting: bool) {
         self.expected.allow_loss(node, is_dead);
-        // A member that has left in this client's view may have rejoined and sent messages whose
+        // A member that has left, as this client sees it, may have rejoined and sent messages whose
         // loss stays invisible. In an ordered room those messages may still be waiting, unless
         // their node is dead.
         let is_over = |room: usize| is_dead || !has_waiting || !self.setup.orders(room);
@@ -269,17 +270,17 @@ impl Client {
     /// Records that this client's node reports a node's messages in a room as lost.
     pub fn allow_loss_in(&mut self, node: NodeId, room: usize) {
         self.expected.allow_loss_in(node, room);
-        // The loss of a former member's last messages shows only by its leave.
+        // The loss of a former member's last messages is only shown by its leave.
         let Some(view) = self.views.get(&room).filter(|_| room < FULL) else { return };
         self.expected.loss_is_shown_except(view, room);
     }
 
-    /// Records that a node has shut down in an orderly way while its messages were waiting.
+    /// Records that a node has shut down cleanly while its messages were waiting.
     pub fn expect_no_more(&mut self, node: NodeId, room: usize) {
         self.expected.expect_no_more(node, room);
     }
 
-    /// Checks at rest that only messages of lost nodes are missing.
+    /// Checks at rest that only messages from lost nodes are missing.
     pub fn check_received_at_rest(&self, is_lost: impl Fn(NodeId) -> bool) -> Result<(), Fault> {
         self.expected.at_rest(is_lost, |from, room, by_death| self.hiding(from, room)(by_death))
     }

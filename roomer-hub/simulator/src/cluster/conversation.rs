@@ -1,5 +1,5 @@
-//! Plans with constant traffic from several nodes in ordered rooms, while partitions, starts, stops
-//! and crashes of nodes move the homes of the rooms.
+//! Plans with constant traffic from several nodes in ordered rooms, while partitions and nodes that
+//! start, stop or crash move the rooms' homes.
 
 use super::plan::{Op, Setup};
 use crate::random::{Random, Source};
@@ -55,7 +55,7 @@ pub fn ops(setup: &mut Setup, random: &mut Random) -> Vec<Op> {
 /// The kind of faults in a plan.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Nodes start and stop in an orderly way, without any other fault.
+    /// Nodes start and stop cleanly, without any other fault.
     Orderly,
     /// Two nodes cannot reach each other for some time, but both reach other nodes.
     Parted,

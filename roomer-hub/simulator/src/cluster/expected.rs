@@ -21,7 +21,7 @@ pub struct Expected(BTreeMap<(Sender, Option<usize>), Stream>);
 
 #[derive(Debug)]
 struct Stream {
-    /// The node of the sender.
+    /// The sender's node.
     node: NodeId,
     numbers: VecDeque<Number>,
 }
@@ -29,7 +29,7 @@ struct Stream {
 #[derive(Clone, Copy, Debug)]
 struct Number {
     number: u32,
-    /// True if the receiver's node has restarted its stream with the sender's node since the
+    /// True if the receiver's node has restarted its stream with the sender's node since this
     /// message.
     may_be_lost: bool,
     /// True if the receiver's node declared the sender's node dead, or did not show it.
@@ -67,7 +67,7 @@ impl Expected {
         streams.flat_map(|stream| &mut stream.numbers).for_each(|number| number.may_be_lost = true);
     }
 
-    /// Records that leaves have revealed a possible loss for all clients of a room except these.
+    /// Records that leaves have revealed a possible loss to all of a room's clients except these.
     pub fn loss_is_shown_except(&mut self, members: &BTreeSet<ConnId>, room: usize) {
         for ((from, own), stream) in &mut self.0 {
             let has_left = matches!(from, Sender::Client(id) if !members.contains(id));

@@ -1,4 +1,4 @@
-//! Final checks of a plan: after all faults have ended, the nodes must agree.
+//! A plan's final checks: after all faults have ended, the nodes must agree.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use crate::fault::{Fault, ensure};
 /// How long nodes may take to agree after the last fault, unless a node was dead.
 const AGREED: Duration = Duration::from_secs(4);
 
-/// The same limit if a node has died: the silence timeout, and 30 heartbeats for a node that died
+/// The same limit after a death: the silence timeout, and 30 heartbeats for a node that died
 /// often.
 const AGREED_AFTER_DEATH: Duration = Duration::from_secs(45);
 
-/// The maximum delivery time of a message.
+/// The maximum delivery time for a message.
 const DELIVERED: Duration = Duration::from_secs(2);
 
 impl World {
@@ -28,7 +28,7 @@ impl World {
     /// arrives.
     pub fn finish(&mut self) -> Result<(), Fault> {
         self.note_trouble();
-        // End all faults at the same time, from which the limits below count.
+        // End all faults at the same time, when the limits below start to count.
         self.broker.lose(0);
         self.broker.unite();
         for node in 0..self.nodes.len() {
@@ -39,8 +39,7 @@ impl World {
         self.note_trouble();
         self.run(AGREED)?;
         self.check()?;
-        // A message that is given up may close its receivers, which must leave before views are
-        // compared.
+        // Giving up a message may close its receivers, which must leave before views are compared.
         self.settle_orders()?;
         // Agreement may take longer only after a death, since a node that has died often is
         // admitted late.
@@ -156,8 +155,8 @@ impl World {
             return self.agree();
         }
         if let Err(fault) = self.check_probe(&open) {
-            // After a death, nodes may agree before their streams have restarted, which then loses
-            // the probe.
+            // After a death, nodes may agree before their streams have restarted, in which case
+            // the restart loses the probe.
             if self.breaks() == breaks || !self.has_death() {
                 return Err(fault);
             }

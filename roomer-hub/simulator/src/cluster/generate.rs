@@ -11,7 +11,7 @@ use crate::random::{Random, Source};
 pub fn plan(seed: u64) -> Plan {
     let random = &mut Random::new(seed);
     let mut setup = setup(random);
-    // Derive this from the seed without a draw, so that the rest of each plan stays unchanged.
+    // Derive these from the seed without a draw, so that the rest of each plan stays unchanged.
     setup.has_order = seed % 4 == 3 || seed % 8 == 2;
     setup.has_info = seed % 4 == 1 || seed % 16 == 3;
     setup.has_away = seed % 16 == 9 || seed % 16 == 13;
@@ -40,7 +40,7 @@ pub fn plan(seed: u64) -> Plan {
     if setup.has_away {
         insert_aways(&mut ops, &mut Random::new(seed.rotate_left(48)));
     }
-    // Derive this from the seed without a draw, too. These plans have users.
+    // Again, derive this from the seed without a draw. These plans have users.
     if seed % 8 == 5 {
         insert_returns(&mut ops, &mut Random::new(seed.rotate_left(32)));
     }
@@ -58,7 +58,7 @@ fn change_infos(ops: &mut Vec<Op>, random: &mut Random) {
     }
 }
 
-/// Inserts losses of clients' sockets, and the clients' returns.
+/// Inserts steps that make clients lose their sockets and return.
 fn insert_aways(ops: &mut Vec<Op>, random: &mut Random) {
     let rate = random.pick(&[2, 4, 10]);
     for op in std::mem::take(ops) {
@@ -149,7 +149,7 @@ fn size(random: &mut Random) -> u32 {
     }
 }
 
-/// The faults for a seed: a subset of all kinds, so that no kind hides the others.
+/// A seed's faults: a subset of all kinds, so that no kind hides the others.
 struct Faults {
     percent: u32,
     kinds: Vec<u32>,

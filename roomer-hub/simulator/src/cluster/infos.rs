@@ -1,4 +1,4 @@
-//! Member info: extended clients receive the info of the members of their rooms.
+//! Member info: extended clients receive the info of their rooms' members.
 //!
 //! Each change increments the number of a client's info, and each message carries the number at the
 //! time of sending: a receiver that shows the sender must show that info.
@@ -15,10 +15,10 @@ use crate::fault::{Fault, ensure};
 /// The size limit for info on every node. One of the values below exceeds it.
 pub const MAX_INFO: usize = 900;
 
-/// The info and user of members in an extended client's view, as one text each.
+/// Members' info and user as seen by an extended client, as one text each.
 pub type Infos = BTreeMap<usize, BTreeMap<ConnId, String>>;
 
-/// Returns the info for a number.
+/// Returns the info with this number.
 pub fn info(number: u32) -> Option<Info> {
     Some(match number % 8 {
         0 => return None,
@@ -38,12 +38,12 @@ pub fn user(client: usize) -> Option<&'static str> {
     }
 }
 
-/// Returns a client's profile with the info for a number.
+/// Returns a client's profile for an info number.
 pub fn profile(client: usize, number: u32) -> Profile {
     Profile::new(info(number), user(client))
 }
 
-/// Returns the profile that members on the same node, or on another node, receive.
+/// Returns the profile that members on the same node, or on another one, receive.
 fn known(client: usize, number: u32, is_local: bool) -> String {
     let info = info(number).filter(|info| is_local || info.as_str().len() <= MAX_INFO);
     text(info.as_ref(), user(client))

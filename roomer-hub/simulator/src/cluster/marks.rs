@@ -1,4 +1,4 @@
-//! Coverage marks of the cluster plans.
+//! Coverage marks for the cluster plans.
 
 use crate::coverage::marks;
 

@@ -4,7 +4,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`plan`], `generate` | a plan as data, and its generation from a seed |
-//! | `conversation` | plans with constant traffic while the homes of rooms change |
+//! | `conversation` | plans with constant traffic while the rooms' homes change |
 //! | `world`, `ops`, `actions` | run a plan: nodes, broker, clients |
 //! | `receive` | dispatches the packets that clients receive |
 //! | `node` | one node: a real hub and a real cluster state machine |
@@ -12,7 +12,7 @@
 //! | `client`, `expected` | checks of received packets, and the messages that must still arrive |
 //! | `pairs` | disturbances between pairs of nodes, which may excuse a loss or a death |
 //! | `finish` | final checks: all nodes agree, and every message arrives |
-//! | `infos` | extended clients, which receive the info of members |
+//! | `infos` | extended clients, which receive members' info |
 //! | `order` | ordered rooms, whose messages arrive in the same order on all nodes |
 //! | `users` | clients that reconnect to another node, and commands that address users |
 //! | `marks` | coverage marks |

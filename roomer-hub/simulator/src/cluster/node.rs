@@ -15,13 +15,14 @@ use super::plan::{ORDERED, ROOMS, Setup};
 use super::receive::{client, deliver, receive, room_number};
 use crate::fault::{Fault, ensure};
 
-/// The name of the nodes' cluster.
+/// The nodes' cluster name.
 pub const CLUSTER: &str = "simulated";
 
-/// The event of messages to rooms, followed by the event of direct messages.
+/// The event of a message to a room.
 pub const MESSAGE: &str = "m";
+/// The event of a direct message.
 pub const DIRECT: &str = "d";
-/// The event of messages to all connections of a user.
+/// The event of a message to all of a user's connections.
 pub const TO_USER: &str = "u";
 
 pub type Clients = BTreeMap<ConnId, Client>;
@@ -39,13 +40,13 @@ pub struct Node {
     pub woke_at: Duration,
     /// When the node last dropped messages because too many were waiting for a place.
     pub crowded_at: Duration,
-    /// True if the node has shut down in an orderly way with no pending output.
+    /// True if the node has shut down cleanly with no pending output.
     pub has_said_all: bool,
     /// Inputs that arrived while the node was suspended.
     pub backlog: Vec<Input>,
     pub publishes: bool,
     pub events: Vec<Event>,
-    /// The number of stream restarts with, or death declarations about, each other node.
+    /// How often the node has restarted its stream with each other node or declared it dead.
     pub breaks: BTreeMap<NodeId, u32>,
     /// The nodes from which a goodbye has arrived.
     pub byes: BTreeSet<NodeId>,
@@ -53,7 +54,7 @@ pub struct Node {
     pub said: BTreeMap<usize, u32>,
     /// The number of the application's last message to each user.
     pub said_to_user: BTreeMap<&'static str, u32>,
-    /// The numbers of reports about reconnected clients, proven and unproven.
+    /// The number of reports about reconnected clients, with and without a valid proof.
     pub reports: (u32, u32),
     /// True if the node has closed clients because of lost messages.
     pub closed_lossy: bool,
@@ -194,7 +195,7 @@ impl Node {
         Ok(())
     }
 
-    /// Closes the members of a room, or all clients of this node.
+    /// Closes a room's members, or all of this node's clients.
     fn close(
         &mut self,
         now: Duration,

@@ -1,4 +1,4 @@
-//! Executes the steps of a plan, including those that start and stop nodes.
+//! Executes a plan's steps, including those that start and stop nodes.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::world::{CRASH_SEEN, STRANGER, World};
 use crate::fault::Fault;
 
 impl World {
-    /// Executes one step of a plan.
+    /// Executes one of the plan's steps.
     pub fn op(&mut self, op: Op) -> Result<(), Fault> {
         self.steps += 1;
         let count = self.nodes.len();

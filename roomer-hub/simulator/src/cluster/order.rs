@@ -1,4 +1,4 @@
-//! Checks of ordered rooms: no two members may receive two messages in different orders.
+//! Checks ordered rooms: no two members may receive two messages in different orders.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -69,7 +69,7 @@ impl World {
         Ok(())
     }
 
-    /// Records that a node stops and its messages without a place may therefore be lost.
+    /// Records that a node stops, and that its messages without a place may therefore be lost.
     pub fn expect_no_waiting(&mut self, node: usize) {
         if self.nodes[node].cluster.waiting_messages() == 0 {
             return;

@@ -23,7 +23,7 @@ const REUNITED: Duration = Duration::from_secs(7);
 /// The maximum duration of a stream restart.
 const STARTED_OVER: Duration = Duration::from_secs(2);
 
-/// A gap is closed unless a frame is lost and each of three requests or their answers are lost too.
+/// A gap is closed unless a frame is lost and three requests or their answers are lost too.
 const LOST_FOR_A_HOLE: usize = 4;
 const HOLE_WINDOW: Duration = Duration::from_secs(4);
 
@@ -35,12 +35,12 @@ pub struct Pairs(BTreeMap<(usize, usize), Pair>);
 
 #[derive(Debug, Default)]
 struct Pair {
-    /// The last time when frames could not pass or were lost.
+    /// When frames last could not pass or were lost.
     trouble: Duration,
-    /// The last time when frames could not pass, except during starts and orderly stops.
+    /// When frames last could not pass, apart from starts and clean stops.
     harm: Duration,
-    /// For each of the two nodes, the last time when it could receive no frame from the other.
-    /// The node's own suspensions do not count.
+    /// For each of the two nodes, when it last could not receive any frame from the other. The
+    /// node's own suspensions do not count.
     silent: BTreeMap<usize, Duration>,
     lossy: Duration,
     deaths: Vec<(usize, Duration)>,
@@ -52,7 +52,7 @@ struct Pair {
 
 impl Pairs {
     fn pair(&mut self, one: usize, other: usize) -> &mut Pair {
-        // One entry serves both directions, since trouble in one of them affects both streams.
+        // One entry serves both directions, since trouble in either affects both streams.
         self.0.entry((one.min(other), one.max(other))).or_default()
     }
 
@@ -69,7 +69,7 @@ impl Pairs {
         pair.lossy = now;
     }
 
-    /// Clears recorded harm, since the initial start of the nodes is not a disturbance.
+    /// Clears recorded harm, since the nodes' initial start is not a disturbance.
     pub fn start(&mut self) {
         self.0.values_mut().for_each(|pair| pair.harm = Duration::ZERO);
     }
@@ -195,7 +195,7 @@ impl World {
         Ok(())
     }
 
-    /// Checks that nodes show each other's members once they could reach each other for some time.
+    /// Checks that nodes show each other's members after they could reach each other for some time.
     pub fn check_pairs(&self) -> Result<(), Fault> {
         // The plan's limits are so small that streams restart constantly.
         if self.overflows() > 0 {
@@ -203,7 +203,7 @@ impl World {
         }
         for ((one, other), pair) in &self.pairs.0 {
             let trouble = pair.trouble.max(pair.lossy);
-            // With a slow broker, a large message appears as a gap for some time.
+            // With a slow broker, a large message looks like a gap for some time.
             let is_calm = self.now.saturating_sub(trouble) > REUNITED
                 && self.now.saturating_sub(pair.reset_at) > STARTED_OVER;
             let deaths = |of: usize| pair.deaths.iter().filter(|(at, _)| *at == of).count();

@@ -2,17 +2,17 @@
 
 use roomer_hub::cluster::Loss;
 
-/// The setup of a cluster, and the steps of a run.
+/// A cluster's setup, and a run's steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub setup: Setup,
     pub ops: Vec<Op>,
 }
 
-/// The configuration of a run, which its steps do not change.
+/// A run's configuration, which its steps do not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setup {
-    /// The seed of the broker's delays and losses.
+    /// The seed for the broker's delays and losses.
     pub seed: u64,
     pub nodes: u8,
     /// The maximum delay of a frame, in milliseconds.
@@ -37,7 +37,7 @@ pub struct Setup {
     pub shares_tag: bool,
 }
 
-/// One step. Numbers of nodes and clients are taken modulo the existing ones.
+/// One step. Node and client numbers are taken modulo the existing ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// Advances the clock by this many milliseconds.
@@ -58,7 +58,7 @@ pub enum Op {
         client: u16,
         room: u8,
     },
-    /// A client leaves one room and joins another in one step.
+    /// A client moves from one room to another atomically.
     Move {
         client: u16,
         from: u8,
@@ -69,7 +69,7 @@ pub enum Op {
         client: u16,
         by: u8,
     },
-    /// A client loses its socket, or returns to its session.
+    /// A client loses its socket, or resumes its session.
     Away {
         client: u16,
         is_away: bool,
@@ -108,8 +108,8 @@ pub enum Op {
         node: u8,
         token: Token,
     },
-    /// A node's application sends to all connections of a user, removes them from a room, or closes
-    /// them.
+    /// A node's application sends to all of a user's connections, removes them from a room, or
+    /// closes them.
     ToUser {
         node: u8,
         user: u8,
@@ -123,9 +123,9 @@ pub enum Op {
     Mend {
         node: u8,
     },
-    /// The broker crashes and loses its frames; the links of all nodes break.
+    /// The broker crashes and loses its frames; all nodes' links break.
     BrokerDown,
-    /// The links of all nodes are restored.
+    /// All nodes' links are restored.
     BrokerUp,
     /// Frames between two nodes are lost until [`Unite`](Op::Unite).
     Part {
@@ -134,7 +134,7 @@ pub enum Op {
     },
     /// Ends the losses caused by [`Part`](Op::Part).
     Unite,
-    /// The broker loses this many frames in a thousand from this step on.
+    /// From this step on, the broker loses this many frames in a thousand.
     Lose {
         of_thousand: u32,
     },
@@ -159,7 +159,7 @@ pub enum Op {
     Wake {
         node: u8,
     },
-    /// A node shuts down in an orderly way.
+    /// A node shuts down cleanly.
     Stop {
         node: u8,
     },
@@ -189,10 +189,10 @@ pub enum ToUser {
     Close,
 }
 
-/// The rooms of plans: the first three have full presence, the others counts or none.
+/// The plans' rooms: the first three have full presence, the others counts or none.
 pub const ROOMS: [&str; 5] = ["root", "a", "b", "count", "off"];
 
-/// The patterns of rooms that may be ordered: `a` and `count`.
+/// The patterns for rooms that may be ordered: `a` and `count`.
 pub const ORDERED: [&str; 2] = ["a", "co*"];
 
 impl Setup {

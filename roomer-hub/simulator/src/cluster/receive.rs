@@ -58,7 +58,8 @@ pub(super) fn receive(
             Ok(())
         }
         MEMBERS if client.is_extended => client.change(room_number(packet.room)?, packet.payload),
-        // One of this client's packets was rejected. A plain client would not be notified.
+        // The server rejected one of this client's packets. It does not notify plain
+        // clients.
         ERROR if client.is_extended => Ok(()),
         MESSAGE => {
             let (room, numbers) = (room_number(packet.room)?, Numbers::decode(packet.payload)?);

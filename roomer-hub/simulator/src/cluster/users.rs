@@ -1,6 +1,6 @@
 //! Clients that reconnect to another node, and commands that address users.
 //!
-//! At the other node, a client gets a new session. Its old node keeps the detached connection for a
+//! On the other node, a client gets a new session. Its old node keeps the detached connection for a
 //! while, and must end it when the other node reports the new session.
 
 use std::time::Duration;
@@ -52,7 +52,8 @@ impl World {
             let (from, client) = (&self.nodes[node], &self.clients[&id]);
             let to = &self.nodes[client.node];
             let is_known = peers.iter().any(|peer| from.cluster.peer_node(*peer) == Some(to.id));
-            // Otherwise the report may be lost. The old connection then ends by its timeout.
+            // If the condition is false, the report may be lost, and the old connection ends by its
+            // timeout.
             if is_known && to.shows(from.id) {
                 self.must_happen(node, id, None);
             }
@@ -125,7 +126,8 @@ impl World {
         if what == ToUser::Send {
             said_to_user.insert(name, number);
         }
-        // Other nodes get the command through the state machine, this node's clients directly.
+        // Other nodes get the command through the state machine, but this node's clients get it
+        // directly.
         cluster.record(*now, hub.tables(), Change::User { user: name, command });
         let owned = match what {
             ToUser::Send => {
@@ -151,7 +153,7 @@ impl World {
 }
 
 impl Node {
-    /// Handles a peer's report that a client of this node has a new session there.
+    /// Handles a peer's report that one of this node's clients has a new session there.
     pub(super) fn elsewhere(
         &mut self,
         now: Duration,

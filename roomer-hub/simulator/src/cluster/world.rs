@@ -19,8 +19,7 @@ use super::plan::{Op, Plan, Setup};
 use crate::fault::{Fault, ensure};
 use crate::trace::Trace;
 
-/// How long a running node may show the members of a crashed one: the silence timeout and two
-/// ticks.
+/// How long a running node may show a crashed node's members: the silence timeout and two ticks.
 pub const CRASH_SEEN: Duration = Duration::from_millis(6000);
 
 /// The number of a foreign node, which uses another cluster name or frame version.
@@ -35,8 +34,9 @@ pub struct World {
     pub broker: Broker,
     events: BTreeMap<(Duration, u64), Event>,
     serial: u64,
-    /// The number of messages that each sender has sent to each target, followed by its total.
+    /// How many messages each sender has sent to each target.
     pub said: BTreeMap<(ConnId, Target), u32>,
+    /// How many messages each sender has sent in total.
     pub order: BTreeMap<ConnId, u32>,
     /// For each crash: its time, the node's clients, and the nodes already checked for them.
     pub crashed: Vec<(Duration, Vec<ConnId>, Vec<usize>)>,
@@ -65,7 +65,7 @@ enum Event {
 
 impl World {
     pub fn new(plan: &Plan) -> Self {
-        // Start above zero, so that times in the past can be represented.
+        // Start above zero, so that earlier times can be represented.
         let now = Duration::from_secs(100);
         let count = usize::from(plan.setup.nodes);
         let nodes = (0..count).map(|index| Node::new(&plan.setup, index, 1, now)).collect();
@@ -108,7 +108,7 @@ impl World {
 
     fn at(&mut self, at: Duration, event: Event) {
         self.serial += 1;
-        // The serial number preserves the order of events with equal times.
+        // The serial number keeps events with equal times in order.
         self.events.insert((at, self.serial), event);
     }
 
@@ -189,7 +189,7 @@ impl World {
                 if self.nodes[node].runs() && self.nodes[node].cluster.wake_at() <= next {
                     self.input(node, Input::Tick)?;
                     self.look_for_the_dead(node)?;
-                    // Otherwise a real node's driver would spin.
+                    // If this failed, a real node's driver would spin.
                     let is_later = self.nodes[node].cluster.wake_at() > next;
                     ensure!(is_later, "node {node} wants a tick at the time of its tick");
                 }
@@ -208,7 +208,7 @@ impl World {
             }
             Event::Deliver(delivery) => {
                 if !self.broker.delivers(&delivery) {
-                    // A loss makes the reactions of both nodes legitimate.
+                    // A loss justifies the reactions of both nodes.
                     self.pairs.lost(self.now, delivery.from, delivery.to);
                     return Ok(());
                 }
@@ -219,7 +219,7 @@ impl World {
         }
     }
 
-    /// Publishes as many frames of a node as the broker accepts.
+    /// Publishes as many of a node's frames as the broker accepts.
     pub(super) fn publish(&mut self, index: usize) -> Result<(), Fault> {
         if !self.broker.takes(index) || !self.nodes[index].runs() {
             return Ok(());
@@ -259,7 +259,7 @@ impl World {
         Ok(())
     }
 
-    /// Checks that a node does not show the members of a crashed node for too long.
+    /// Checks that a node does not show a crashed node's members for too long.
     pub(super) fn look_for_the_dead(&mut self, index: usize) -> Result<(), Fault> {
         let (now, node) = (self.now, &self.nodes[index]);
         for (at, ids, asked) in &mut self.crashed {

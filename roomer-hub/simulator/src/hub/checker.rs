@@ -25,15 +25,15 @@ pub struct CheckedHub {
     pub checker: Checker,
 }
 
-/// The checks of one hub, based on its actions and public tables, not on its internals.
+/// Checks one hub, based on its actions and public tables, not on its internals.
 #[derive(Debug)]
 pub struct Checker {
     pub model: Model,
     pub clients: Clients,
     pub trace: Trace,
-    /// The connections' keys, by number of client.
+    /// The connections' keys, by client number.
     pub keys: Vec<ConnKey>,
-    /// The rooms' keys, by number of room.
+    /// The rooms' keys, by room number.
     pub rooms: Vec<RoomKey>,
     /// The last input's actions in readable form, if a report needs them.
     pub log: Option<Vec<String>>,
@@ -74,7 +74,7 @@ impl CheckedHub {
         checker.learn_rooms(tables)?;
         let closes = matches!(checker.model.effects.last(), Some(Effect::Close { .. }));
         let mut expected = Expected::new(closes || matches!(op, Op::Gone { .. }));
-        // The order of a peer's guests is unspecified, and so is the order of their leaves.
+        // A peer's guests, and therefore their leaves, may come in any order.
         if let Op::Peer { op: PeerOp::Gone, .. } = op {
             expected.by_content = Some(vec![false; checker.model.effects.len()]);
         }
@@ -131,11 +131,11 @@ fn register(hub: &mut Hub, events: &[&str]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Checks that only the canonical form of an id is parsed.
+/// Checks that only an id's canonical form is parsed.
 fn check_id_parsing(identity: &Identity) -> Result<(), Fault> {
     let parsed = ConnId::parse(&identity.text);
     ensure!(parsed == Some(identity.id), "{} is parsed as {parsed:?}", identity.text);
-    // Other texts of the same id, and a part of it, must be rejected.
+    // Other texts for the same id, and part of it, must be rejected.
     for other in [&identity.upper, &identity.padded, &identity.cut] {
         let parsed = ConnId::parse(other);
         ensure!(parsed.is_none(), "{other:?} is parsed as {parsed:?}");
@@ -172,7 +172,7 @@ impl Expected {
         expected.get(self.taken.trailing_ones() as usize)
     }
 
-    /// Returns the next expected effect, or the next one of this room if rooms are unordered.
+    /// Returns the next expected effect, or this room's next one if rooms are unordered.
     pub(super) fn next<'a>(
         &mut self,
         expected: &'a [Effect],
@@ -244,7 +244,7 @@ impl Checker {
         (self.now, self.leaving) = (now, self.model.leaving_guests(op));
         self.model.input(now, op);
         self.log.as_mut().map(Vec::clear);
-        // A command to broadcast may come from outside the room and excludes at most one member.
+        // A command's broadcast may come from outside the room, and excludes at most one member.
         let is_message =
             matches!(op, Op::Peer { op: PeerOp::Broadcast { .. } | PeerOp::Direct { .. }, .. });
         self.is_command = is_message || matches!(op, Op::Broadcast { .. } | Op::Send { .. });

@@ -1,4 +1,4 @@
-//! The clients' views, derived only from received packets. Each client derives its rooms as the
+//! The clients' views, derived only from received packets. Each client tracks its rooms as the
 //! protocol specifies, and each packet must be consistent with its view.
 
 use roomer_hub::Presence;
@@ -12,7 +12,7 @@ use crate::fault::{Fault, ensure};
 /// Bytes of one id in a snapshot: a separator, two quotes and the id.
 pub const ENTRY_LEN: usize = 39;
 
-/// All clients ever, by number.
+/// All clients that were ever opened, by number.
 #[derive(Debug)]
 pub struct Clients {
     all: Vec<Client>,
@@ -79,7 +79,7 @@ impl Clients {
                 };
                 ensure!(members.contains(client.id), "a join_ack without the joiner: {members:?}");
                 let room = number(packet.room)?;
-                // A repeated join must confirm the view, since all notices in between have arrived.
+                // A repeated join must confirm the view, since all earlier notices have arrived.
                 let Some(view) = client.view(room) else {
                     client.rooms.push(View { room, members });
                     return Ok(());
@@ -140,8 +140,7 @@ impl Clients {
             ensure!(!is_own, "{} receives its own {shown}", identity(client.id).text);
             let members = client.receive(room, packet, notice, self.announces_rejoins)?;
             if is_full {
-                // All receivers got the same notices before this packet, so their views are
-                // equal.
+                // All receivers got the same notices before this packet, so their views are equal.
                 let seen = *common.get_or_insert(members);
                 ensure!(seen == members, "some clients see {seen:?}, others {members:?}");
             }

@@ -167,7 +167,7 @@ impl Checker {
             return Ok(false);
         };
         ensure!(name == expected, "{name:?} is joined instead of {expected:?}");
-        // Rooms are numbered in the order of their creation, so this one is new.
+        // Rooms are numbered in the order of creation, so this one is new.
         if number as usize == self.rooms.len() {
             ensure!(!self.rooms.contains(&room), "a room's key is used again");
             self.rooms.push(room);
@@ -178,7 +178,7 @@ impl Checker {
     /// Checks a packet sent to a single client.
     fn sent(&mut self, client: u16, packet: &PacketRef<'_>) -> Result<bool, Fault> {
         self.encode(u64::from(client), packet)?;
-        // Clients would mistake an imitated notice of the application for a real one, which would
+        // Clients would mistake the application's imitated notice for a real one, which would
         // corrupt their views.
         if !self.imitates_built_in {
             self.clients.direct(client, packet, Presence::Full)?;

@@ -16,7 +16,7 @@ const CHUNK_MEMBERS: u32 = 100;
 #[derive(Debug, Default)]
 pub struct Coverage {
     pub marks: Marks,
-    /// The index of each room's name, by number of room.
+    /// The index of each room's name, by room number.
     names: Vec<u8>,
     /// The names of rooms that have closed, as bits.
     closed: u32,
@@ -203,7 +203,7 @@ impl Coverage {
         }
     }
 
-    /// Marks the use of rates and violations.
+    /// Marks how rates and violations are used.
     fn limits(&mut self, model: &Model, op: Op) {
         for withdrawal in &model.withdrawals {
             let (over, last) = match withdrawal.of {

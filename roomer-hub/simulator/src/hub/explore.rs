@@ -1,5 +1,5 @@
-//! Explores all orders of steps of a few clients and rooms, breadth first. Each state of the hub is
-//! visited once, and each transition from it is checked like any other input.
+//! Explores all orders of a few clients' and rooms' steps, breadth first. Each of the hub's states
+//! is visited once, and each transition from it is checked like any other input.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +9,11 @@ use super::run::Run;
 use crate::alphabet::{IDS_PER_TAG, id_number, identity, room_number, tagged};
 use crate::fault::Fault;
 
-/// The bounds of an exploration.
+/// An exploration's bounds.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope {
     pub mode: Mode,
-    /// The number of clients that are open at the same time.
+    /// How many clients are open at the same time.
     pub clients: u8,
     /// The rooms, including `root`.
     pub rooms: &'static [&'static str],
@@ -22,11 +22,11 @@ pub struct Scope {
     pub depth: usize,
     /// The number of peers.
     pub peers: u8,
-    /// The number of guests of each peer.
+    /// The number of guests per peer.
     pub guests: u8,
 }
 
-/// The result of an exploration.
+/// An exploration's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Explored {
     pub states: usize,
@@ -39,7 +39,7 @@ pub struct Explored {
     pub is_complete: bool,
 }
 
-/// A state, represented by the last step of the shortest path to it.
+/// A state, represented by the last step on the shortest path to it.
 struct Node {
     from: usize,
     step: Step,
@@ -55,7 +55,7 @@ pub fn explore(scope: &Scope) -> Result<Explored, Box<(Plan, Fault)>> {
     let steps = possible_steps(scope);
     let (mut nodes, mut known) = (Vec::<Node>::new(), BTreeSet::new());
     let mut explored = Explored { states: 1, transitions: 0, depth: 0, is_complete: true };
-    // The state of the empty hub.
+    // This is the empty hub's state.
     known.insert(Vec::new());
     let mut plan = empty_plan(scope);
     let mut next = 0; // 0 is the empty hub, 1 the first node
@@ -75,7 +75,8 @@ pub fn explore(scope: &Scope) -> Result<Explored, Box<(Plan, Fault)>> {
             explored.transitions += 1;
             let state = match state(&plan, scope) {
                 Ok(state) => state,
-                // The search is breadth first, so the plan is a shortest one with this fault.
+                // The search is breadth first, so this is one of the shortest plans with this
+                // fault.
                 Err(fault) => return Err(Box::new((plan, fault))),
             };
             if known.insert(state) {
@@ -142,7 +143,7 @@ fn steps_of_peers(scope: &Scope, steps: &mut Vec<Step>) {
     }
 }
 
-/// Returns the number of a guest among the ids with tags.
+/// Returns a guest's number among the ids with tags.
 fn guest_of(peer: u8, number: u8) -> u16 {
     u16::from(peer) * IDS_PER_TAG + u16::from(number)
 }
@@ -181,8 +182,8 @@ fn steps_to(nodes: &[Node], mut at: Option<usize>, steps: &mut Vec<Step>) {
     steps.reverse();
 }
 
-/// Returns the state that a plan leads to: open clients, members of rooms, and the order of both in
-/// the tables.
+/// Returns the state that a plan leads to: open clients, the rooms' members, and the order of both
+/// in the tables.
 fn state(plan: &Plan, scope: &Scope) -> Result<Vec<u8>, Fault> {
     let mut run = Run::new(plan)?;
     run.run_steps_only()?;

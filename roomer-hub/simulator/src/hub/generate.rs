@@ -56,11 +56,11 @@ const KINDS: [(Kind, usize); 16] = [
     (Close, 2),
 ];
 
-/// The weights in a crowd, where other kinds of steps would take too long.
+/// The weights for a crowd, where other kinds of steps would take too long.
 const CROWD: [(Kind, usize); 6] =
     [(Open, 6), (Join, 12), (Leave, 12), (Message, 1), (Gone, 4), (Close, 1)];
 
-/// The number of slots at the end of a crowd that are preferred.
+/// How many slots at the end of a crowd are preferred.
 const LAST_SLOTS: u32 = 10;
 
 /// The choices available to one plan.
@@ -84,7 +84,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
     let (key, mut swarm) = (source.below(1 << 16) as u16, swarm(source));
     let mut authorize = [(); 3].map(|()| source.one_in(4));
     if shared_room_only {
-        // The rule concerns direct messages, which would otherwise be too rare.
+        // The rule is about direct messages, which would otherwise be too rare.
         swarm.kinds.extend([[Direct; 4], [MeetAndLeave; 4]].concat());
         authorize[2] |= source.one_in(2);
     }
@@ -157,7 +157,7 @@ fn presence_rules(source: &mut impl Source) -> Vec<(&'static str, Presence)> {
 fn swarm(source: &mut impl Source) -> Swarm {
     let mut kinds = Vec::new();
     for (at, (kind, weight)) in KINDS.into_iter().enumerate() {
-        // Without connections, joins and messages a plan tests little.
+        // Without connections, joins and messages, a plan tests little.
         let weight = match source.below(4) {
             0 if at > 3 => 0,
             1 => weight * 3,
@@ -172,9 +172,9 @@ fn swarm(source: &mut impl Source) -> Swarm {
     Swarm { kinds, rooms, events, slots, numbered }
 }
 
-/// Generates a room with about one or two chunks of a snapshot.
+/// Generates a room whose snapshot has about one or two chunks.
 fn crowd(source: &mut impl Source, plan: &mut Plan) {
-    // With smaller limits no client could join.
+    // With smaller limits, no client could join.
     plan.max_name = plan.max_name.max(4);
     plan.max_rooms = plan.max_rooms.max(1);
     plan.rates = DEFAULT_RATES;

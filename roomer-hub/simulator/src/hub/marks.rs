@@ -1,4 +1,4 @@
-//! Coverage marks of the hub plans.
+//! Coverage marks for the hub plans.
 
 crate::coverage::marks! {
     Reserved = "rejected: a reserved event",

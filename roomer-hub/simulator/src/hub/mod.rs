@@ -11,7 +11,7 @@
 //! | [`guests`] | plans with peers: members on other nodes |
 //! | `coverage`, `marks` | sets the marks that a run reaches |
 //! | [`report`], [`display`] | shrinks a failing plan and prints it as a test |
-//! | [`explore`] | explores all orders of steps of a few clients, breadth first |
+//! | [`explore`] | explores all orders of a few clients' steps, breadth first |
 
 pub mod checker;
 pub mod clients;

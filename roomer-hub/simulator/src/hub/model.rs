@@ -1,4 +1,4 @@
-//! A naive model of the rules of rooms: vectors and linear search, without derived state. It was
+//! A naive model of the rules for rooms: vectors and linear search, without derived state. It was
 //! written from the protocol's text, not from the hub's code.
 //!
 //! Connections are numbered in order of opening, rooms in order of creation.
@@ -23,12 +23,12 @@ pub struct Model {
     pub rejected_packets: RejectedPackets,
     /// The presence modes other than `Full`, by name or `prefix*`.
     pub presence_rules: Vec<(&'static str, Presence)>,
-    /// The effects of the last input, without messages that have no receivers.
+    /// The last input's effects, without messages that have no receivers.
     pub effects: Vec<Effect>,
-    /// The rates of a connection, in the order messages, bytes, joins, violations.
+    /// A connection's rates, in the order messages, bytes, joins, violations.
     pub rates: [Option<RateSpec>; 4],
     pub shared_room_only: bool,
-    /// The attempts to take tokens during the last input.
+    /// The last input's attempts to take tokens.
     pub withdrawals: Vec<Withdrawal>,
     pub peers: Peers,
     pub rooms_made: u32,
@@ -167,7 +167,7 @@ impl Model {
         self.clients.iter().position(is_meant).map(|client| client as u16)
     }
 
-    /// Returns the presence mode of a room.
+    /// Returns a room's presence mode.
     pub fn presence(&self, name: &str) -> Presence {
         let fits = |pattern: &str| match pattern.strip_suffix('*') {
             Some(prefix) => name.starts_with(prefix),
@@ -201,7 +201,7 @@ impl Model {
         is_granted
     }
 
-    /// Counts a violation. Closes the connection if its bucket of violations is empty.
+    /// Counts a violation. Closes the connection if its violation bucket is empty.
     pub(crate) fn violation(&mut self, now: Duration, client: u16) {
         if !self.take(now, client, Quota::Violations, 1) {
             self.rejected_packets.violations += 1;

@@ -1,4 +1,4 @@
-//! Inputs and effects of the hub, with numbers in place of keys.
+//! The hub's inputs and effects, with numbers in place of keys.
 
 use std::fmt;
 
@@ -33,7 +33,7 @@ pub enum Op {
     Broadcast {
         from: Option<u16>,
         except: Option<u16>,
-        /// The id of a connection to another node.
+        /// The id of a connection to another node, which does not receive the broadcast.
         except_guest: Option<u16>,
         room: &'static str,
         event: &'static str,
@@ -65,8 +65,7 @@ pub enum Op {
     },
 }
 
-/// The expected effect of an input. Rooms are numbered in order of creation; receivers are sets of
-/// ids.
+/// An input's expected effect. Rooms are numbered in order of creation; receivers are sets of ids.
 #[derive(Clone, Copy, Debug)]
 pub enum Effect {
     Opened {
@@ -163,7 +162,7 @@ impl IdSet {
         self
     }
 
-    /// Removes all ids of another set.
+    /// Removes all of another set's ids.
     pub fn subtract(&mut self, other: IdSet) {
         self.0.iter_mut().zip(other.0).for_each(|(word, other)| *word &= !other);
     }

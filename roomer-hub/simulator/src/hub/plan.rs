@@ -12,10 +12,10 @@ pub struct Plan {
     pub mode: Mode,
     pub max_name: usize,
     pub max_rooms: usize,
-    /// The rates of a connection, in the order messages, bytes, joins, violations.
+    /// A connection's rates, in the order messages, bytes, joins, violations.
     pub rates: [Option<RateSpec>; 4],
     pub shared_room_only: bool,
-    /// True, for each kind, if the application authorizes it: joins, messages to rooms, direct
+    /// For each kind, true if the application authorizes it: joins, messages to rooms, direct
     /// messages.
     pub authorize: [bool; 3],
     /// The application's answers, one bit each, reused in a cycle.
@@ -27,8 +27,8 @@ pub struct Plan {
     pub handlers: Vec<Handler>,
     pub steps: Vec<Step>,
     pub ending: Ending,
-    /// The seed of the key of the hub's tables. It must not change the output, but it determines
-    /// which names collide.
+    /// The seed for the key of the hub's tables. It must not change the output, but it
+    /// determines which names collide.
     pub key: u16,
 }
 
@@ -38,7 +38,7 @@ pub enum Mode {
     Compat,
 }
 
-/// A handler with the commands that it issues, in order, when it is called.
+/// A handler, and the commands that it issues, in order, when it is called.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handler {
     pub event: &'static str,
@@ -190,7 +190,7 @@ pub enum Address {
 pub struct Payload(pub u8, pub u32);
 
 impl Plan {
-    /// Returns the configuration of the real hub.
+    /// Returns the real hub's configuration.
     pub fn config(&self) -> Config {
         let mut config = match self.mode {
             Mode::Default => Config::default(),

@@ -75,7 +75,7 @@ impl<'p> Run<'p> {
         })
     }
 
-    /// Runs all steps and the final checks. A panic of the hub is a fault.
+    /// Runs all steps and the final checks. A panic in the hub is a fault.
     pub fn run_to_end(&mut self) -> Result<(), Fault> {
         caught(|| {
             self.steps()?;
@@ -122,7 +122,7 @@ impl<'p> Run<'p> {
             let far = Duration::from_millis(millis.unsigned_abs());
             let moved =
                 if millis < 0 { self.now.checked_sub(far) } else { self.now.checked_add(far) };
-            // A clock that would leave its range restarts at zero.
+            // A clock that would go out of range restarts at zero.
             self.now = moved.unwrap_or_default();
             self.coverage.clock(millis);
             return Ok(());
@@ -153,7 +153,7 @@ impl<'p> Run<'p> {
         self.input(op, Some(at))
     }
 
-    /// Performs the follow-up of the last input: a handler's commands, or a question.
+    /// Executes what follows from the last input: a handler's commands, or a question.
     fn apply_effects(&mut self, step: &Step, at: usize) -> Result<(), Fault> {
         let opened = self.checked.checker.model.effects.first();
         match (step, opened) {
@@ -219,7 +219,7 @@ impl<'p> Run<'p> {
             self.checked.input(self.now, op)?;
             self.coverage.after(&self.checked.checker, op);
         }
-        // An audit takes time in proportion to the connections, so audit a crowd less often.
+        // An audit takes time proportional to the connections, so audit a crowd less often.
         let many = self.checked.hub.tables().conn_count() as u64 / 8 + 1;
         let audit_interval = self.audit_interval * many;
         if self.steps.is_multiple_of(audit_interval) { self.checked.audit_tables() } else { Ok(()) }

@@ -7,7 +7,7 @@ use super::op::IdSet;
 use crate::alphabet::{id_number, identity, room_number};
 use crate::fault::{Fault, ensure};
 
-/// The number of latest rooms whose keys are checked even if the rooms are closed.
+/// How many of the latest rooms have their keys checked even if the rooms are closed.
 const CHECKED_CLOSED_ROOMS: usize = 8;
 
 impl CheckedHub {

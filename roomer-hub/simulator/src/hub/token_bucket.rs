@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-/// The refill in tokens per second, and the capacity of the bucket.
+/// The refill in tokens per second, and the bucket's capacity.
 pub type RateSpec = (u32, u32);
 
 /// One token. Each nanosecond adds one unit per token per second.
 const TOKEN: i128 = 1_000_000_000;
 
-/// The limits of a connection. The values are indices into [`Plan::rates`](super::plan::Plan).
+/// A connection's limits. The values are indices into [`Plan::rates`](super::plan::Plan).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quota {
     Messages = 0,
@@ -66,7 +66,8 @@ impl Bucket {
     ) -> Withdrawal {
         let capacity = i128::from(burst) * TOKEN;
         let before = slot.unwrap_or(Bucket { left: capacity, at: now });
-        // Use signed numbers, as the clock may go back. `Duration::MAX` is below 2^94 nanoseconds.
+        // Use signed numbers, since the clock may go back. `Duration::MAX` is below 2^94
+        // nanoseconds.
         let passed = now.as_nanos() as i128 - before.at.as_nanos() as i128;
         let refilled = before.left + passed * i128::from(per_second);
         // A small step back is not detectable if the stored tokens make up for it.

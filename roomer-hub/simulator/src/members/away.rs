@@ -1,4 +1,4 @@
-//! The model of members that are away.
+//! The model's part for members that are away.
 
 use roomer_hub::Presence;
 

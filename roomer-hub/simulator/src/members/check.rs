@@ -1,4 +1,4 @@
-//! Compares received packets and the views of clients with the model.
+//! Compares received packets and clients' views with the model.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -43,8 +43,8 @@ impl Run<'_> {
             match action {
                 Action::Opened { conn } => keys.push(conn),
                 Action::Joined { conn, name, .. } => {
-                    // Track the memberships by the actions alone, which checks them against the
-                    // packets even where the model would miss an error.
+                    // Track the memberships by the actions alone, which checks the actions against
+                    // the packets even where the model would miss an error.
                     let is_new = seats.insert((number(keys, conn)?, name.into()));
                     ensure!(is_new, "a member of {name} joins it");
                 }
@@ -94,8 +94,8 @@ impl Run<'_> {
                         }
                     }
                     ensure!(
-                        // `Plain` and `Extended` promise that the room has both kinds of
-                        // members. With `All`, a driver need not check the kind of each member.
+                        // `Plain` and `Extended` promise that the room has both kinds of members.
+                        // With `All`, a driver need not check each member's kind.
                         audience == Audience::All || plain > 0 && extended > 0,
                         "{audience:?} of {plain} plain and {extended} extended members"
                     );
@@ -245,7 +245,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Compares the views of one extended client, or of all, with the model.
+    /// Compares the views of one extended client, or of all of them, with the model.
     pub(super) fn compare_views(&self, one: Option<usize>) -> Result<(), Fault> {
         for (number, client) in self.model.clients.iter().enumerate() {
             if !client.is_open || !client.extended || one.is_some_and(|one| one != number) {

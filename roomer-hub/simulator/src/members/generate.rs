@@ -81,7 +81,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
     let mut kinds = Vec::new();
     for (at, (kind, weight)) in KINDS.into_iter().enumerate() {
         let weight = match source.below(4) {
-            // Never drop the first three kinds: without opens, joins and leaves a plan tests
+            // Never drop the first three kinds: without opens, joins and leaves, a plan tests
             // little.
             0 if at > 2 => 0,
             1 => weight * 3,
@@ -102,7 +102,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
     plan
 }
 
-/// Generates a room with about one chunk of a list, and changes at the chunk's edges.
+/// Generates a room whose list has about one chunk, and changes at the chunk's edges.
 fn crowd(source: &mut impl Source, swarm: &Swarm, steps: &mut Vec<Step>) {
     let around = source.pick(&[96, 96, 96, 196]) + source.below(9) as u8;
     let size = if source.one_in(3) { 100 } else { around };
@@ -110,7 +110,7 @@ fn crowd(source: &mut impl Source, swarm: &Swarm, steps: &mut Vec<Step>) {
         let extended = number == 0 || source.one_in(8);
         steps.push(Step::Open { extended, info: number % 8, user: number % 3 });
     }
-    // A repeated join returns the list of members.
+    // A repeated join returns the member list.
     steps.push(Step::Join { client: 0, room: 0 });
     for _ in 0..60 {
         let any = source.below(size.into()) as u8;

@@ -1,4 +1,4 @@
-//! Coverage marks of the plans with info.
+//! Coverage marks for the plans with info.
 
 crate::coverage::marks! {
     BothKinds = "a notice for plain and extended members of one room",

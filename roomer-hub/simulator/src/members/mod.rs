@@ -1,13 +1,13 @@
 //! Plans for a hub with extended and plain members, with info and users.
 //!
-//! The other plans have plain clients only, so their hashes stay unchanged. A separate naive
-//! model predicts every packet that each client of these plans receives. The clients' views, which
-//! are the `join_ack` plus all changes since, must be right after each input.
+//! The other plans have plain clients only, so their hashes stay unchanged. A separate naive model
+//! predicts every packet that each of these plans' clients receives. The clients' views, which are
+//! the `join_ack` plus all changes since, must be right after each input.
 //!
 //! | module | contents |
 //! |---|---|
 //! | [`plan`] | a plan as data, and the member info and users that plans use |
-//! | [`generate`] | the generation of plans from seeds |
+//! | [`generate`] | generates plans from seeds |
 //! | [`model`] | the naive model |
 //! | `away`, `guests` | the parts of the model for members that are away, and for guests |
 //! | [`run`] | runs a plan: passes each step to the model and the hub |

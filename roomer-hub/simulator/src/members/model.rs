@@ -16,7 +16,7 @@ pub struct Due {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payload {
     Text(String),
-    /// The members of a room, in the order of the hub's tables. The client itself is not away.
+    /// A room's members, in the order of the hub's tables. The client itself is not away.
     List {
         room: &'static str,
         extended: bool,
@@ -32,7 +32,7 @@ pub struct Client {
     pub info: &'static str,
     pub user: &'static str,
     pub is_away: bool,
-    /// The bucket for info changes, in thousandths of a token, and the time of its last refill.
+    /// The bucket for info changes, in thousandths of a token, and when it was last refilled.
     tokens: Option<(u64, u64)>,
 }
 
@@ -61,7 +61,7 @@ pub struct Model {
     pub is_peer_up: bool,
     /// The current time in milliseconds.
     pub now: u64,
-    /// The packets that clients must receive for the last input, with their receivers.
+    /// The packets due to clients because of the last input, with their receivers.
     pub due: Vec<(usize, Due)>,
     /// The info changes waiting for the application's decision, each with its client and payload.
     pub questions: Vec<(usize, &'static [u8])>,
@@ -74,14 +74,14 @@ pub struct Model {
 }
 
 impl Client {
-    /// Returns the client's entry in a list of members.
+    /// Returns the client's entry in a member list.
     pub fn entry(&self) -> String {
         entry(&self.id, self.info, self.user)
     }
 }
 
 impl Guest {
-    /// Returns the guest's entry in a list of members.
+    /// Returns the guest's entry in a member list.
     pub fn entry(&self) -> String {
         entry(&self.id, self.info, self.user)
     }
@@ -194,8 +194,7 @@ impl Model {
         }
     }
 
-    /// Notifies the members of a room, each in its own protocol, or with the count if the room
-    /// counts.
+    /// Notifies a room's members, each in its own protocol, or with the count if the room counts.
     pub(super) fn notify(
         &mut self,
         name: &'static str,
@@ -203,7 +202,7 @@ impl Model {
         extended: String,
         plain: Option<(&'static str, String)>,
     ) {
-        // A client is notified of its own change of info, but not of its own join.
+        // A client is notified of its own info changes, but not of its own join.
         let except = about.filter(|_| plain.is_some());
         let presence = self.presence(name);
         let number = format!("{{\"count\":{}}}", self.count(name));
@@ -216,11 +215,11 @@ impl Model {
                 (Presence::Full, false, Some((event, id))) => {
                     self.text(member, name, event, "", id.clone());
                 }
-                // Without presence, a client is still notified of its own change of info.
+                // Without presence, a client is still notified of its own info changes.
                 (Presence::Off, true, None) if Some(member) == about => {
                     self.text(member, name, "roomer:members", "", extended.clone());
                 }
-                // A change of info does not change the count.
+                // An info change leaves the count unchanged.
                 (Presence::Count, true, Some(_)) => {
                     self.text(member, name, "roomer:members", "", number.clone());
                 }
@@ -297,7 +296,7 @@ impl Model {
         }
     }
 
-    /// Returns true if the rate admits an info change now, and true if it admits one after a long
+    /// Returns whether the rate admits an info change now, and whether it admits one after a long
     /// wait.
     pub fn may_send(&self, client: usize) -> (bool, bool) {
         let mut one = Model::new(&self.plan, Vec::new());

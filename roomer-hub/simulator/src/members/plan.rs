@@ -10,12 +10,12 @@ pub struct Plan {
     /// The rate limit for info changes: per second, and burst.
     pub rate: Option<(u32, u32)>,
     pub presence_rules: Vec<(&'static str, Presence)>,
-    /// The pattern of rooms that announce which members are away.
+    /// The pattern for rooms that announce which members are away.
     pub away_rooms: Option<&'static str>,
     pub steps: Vec<Step>,
 }
 
-/// A step of a plan. Clients are numbered in order of opening, modulo the number of clients so far;
+/// A step in a plan. Clients are numbered in order of opening, modulo the number of clients so far;
 /// info and users are given by index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -60,7 +60,7 @@ pub enum Step {
     Answer {
         is_allowed: bool,
     },
-    /// A client loses its socket, or returns.
+    /// A client loses its socket, or resumes its session.
     Away {
         client: u8,
         is_away: bool,
@@ -85,7 +85,7 @@ pub enum Step {
         info: u8,
         user: u8,
     },
-    /// A guest loses its socket, or returns.
+    /// A guest loses its socket, or resumes its session.
     GuestAway {
         guest: u8,
         is_away: bool,
@@ -105,7 +105,8 @@ pub enum Step {
 
 pub const ROOMS: [&str; 5] = ["root", "r", "ro", "count", "off"];
 
-/// Valid member info: the JSON as set, and the JSON that members receive. The first means no info.
+/// Valid member info: the JSON as set, and the JSON that members receive. The first stands for no
+/// info.
 pub const INFOS: [(&str, &str); 8] = [
     ("null", "null"),
     (r#"{"name":"Ann"}"#, r#"{"name":"Ann"}"#),
@@ -121,6 +122,6 @@ pub const INFOS: [(&str, &str); 8] = [
 pub const INVALID: [&[u8]; 8] =
     [b"", b"{", b"1],[2", b"\"\\ud800\"", b"{\"a\":1}}", b"\"\xff\"", b"nul", b"01"];
 
-/// Users, each with its JSON form. The first means no user.
+/// Users, each with its JSON form. The first stands for no user.
 pub const USERS: [(&str, &str); 3] =
     [("", ""), ("ann", r#""ann""#), ("a\"b\\\n", r#""a\"b\\\u000a""#)];

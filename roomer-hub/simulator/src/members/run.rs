@@ -48,7 +48,7 @@ fn guest_id(guest: u8) -> ConnId {
     id(TAG, usize::from(guest % GUESTS))
 }
 
-/// Returns the profile for the indices of info and a user.
+/// Returns the profile for an info index and a user index.
 fn profile(info: u8, user: u8) -> Result<Profile, Fault> {
     let (given, user) = (INFOS[usize::from(info) % INFOS.len()].0, usize::from(user));
     let info = Info::new(given).map_err(|error| Fault::new(error.to_string()))?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::fault::{Fault, ensure};
 
-/// The members of a room by id, each with its entry, and their number if the room has counts.
+/// A room's members by id, each with its entry, and their number if the room has counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoomView {
     pub entries: BTreeMap<String, String>,

@@ -1,4 +1,4 @@
-//! The part of the model that covers requests between clients, server requests, and answers.
+//! The model's part for requests between clients, server requests, and answers.
 
 use super::marks::Mark;
 use super::model::{
@@ -8,7 +8,7 @@ use super::model::{
 use super::plan::MAX_NAME;
 
 impl Model {
-    /// Predicts the lines of a client's request to another client.
+    /// Predicts the lines for a client's request to another client.
     pub(super) fn ask(
         &mut self,
         client: usize,
@@ -38,14 +38,14 @@ impl Model {
         if own.iter().any(|at| self.asks[*at].tag == tag) {
             return Err(WRONG_TAG);
         }
-        // A full list drops its oldest request, but only one old enough that its sender has most
-        // likely given it up.
+        // A full list drops its oldest request, but only if that is so old that its sender has
+        // most likely given it up.
         let outdated = own.first().filter(|_| own.len() >= most);
         if outdated.is_some_and(|at| now.saturating_sub(self.asks[*at].at) < OLD) {
             self.mark(Mark::AskBusy);
             return Err(TOO_MANY);
         }
-        // This counts requests on this node only: each node limits the requests to its own
+        // Count requests on this node only: each node limits the requests to its own
         // connections.
         let to_receiver = self.asks.iter().filter(|ask| receiver.is_some() && ask.to == to).count();
         if to_receiver >= 16 * most {
@@ -77,7 +77,7 @@ impl Model {
         Ok(())
     }
 
-    /// Predicts the lines of a client's answer.
+    /// Predicts the lines for a client's answer.
     pub(super) fn client_answers(
         &mut self,
         client: usize,
@@ -135,7 +135,7 @@ impl Model {
         Ok(())
     }
 
-    /// Predicts the lines of a handler's answer.
+    /// Predicts the lines for a handler's answer.
     pub fn answer(&mut self, client: usize, tag: &'static str, is_error: bool) {
         let Some(at) = self.calls.iter().position(|call| *call == (client, tag)) else {
             return self.mark(Mark::AnsweredTwice);
@@ -147,7 +147,7 @@ impl Model {
         self.send(client, ["root", event, &format!(":{tag}"), "", text]);
     }
 
-    /// Predicts the lines of a request by the server.
+    /// Predicts the lines for a request by the server.
     pub fn request(&mut self, client: usize) {
         let number = self.next;
         // The number is used even if the request fails.
@@ -208,8 +208,8 @@ impl Model {
         }
     }
 
-    /// Predicts the lines of a direct message from the peer. `src` is empty if the peer's server
-    /// sent it.
+    /// Predicts the lines for a direct message from the peer. `src` is empty if the peer's
+    /// server sent it.
     pub fn peer(&mut self, event: &'static str, src: &str, dst: &str) {
         let packet = format!("{:?}", ["root", event, dst, src, "?"]);
         if let Some(receiver) = self.find(dst) {

@@ -1,4 +1,4 @@
-//! Coverage marks of the plans with requests.
+//! Coverage marks for the plans with requests.
 
 crate::coverage::marks! {
     Called = "a request to a handler",

@@ -1,4 +1,4 @@
-//! The naive model of requests: flat lists, searched from the start, and the lines of output that
+//! The naive model of requests: flat lists, searched from the start, and the output lines that
 //! each step must produce.
 
 use std::collections::BTreeMap;
@@ -40,7 +40,7 @@ pub struct Message {
     pub dst: String,
 }
 
-/// The reason for a rejection: the counter, the error's code, and true for a violation.
+/// Why a packet is rejected: the counter, the error's code, and true for a violation.
 #[derive(Clone, Copy, Debug)]
 pub struct Reason(pub &'static str, &'static str, bool);
 
@@ -73,7 +73,7 @@ pub struct Model {
     pub rejected: BTreeMap<&'static str, u64>,
     /// The number of the peer's rejected packets, by counter.
     pub rejected_of_peer: BTreeMap<&'static str, u64>,
-    /// The expected lines for the last input.
+    /// The lines expected for the last input.
     pub lines: Vec<String>,
     /// The packet waiting for the application's decision.
     pub question: Option<(usize, Message)>,
@@ -192,7 +192,7 @@ impl Model {
         self.mark(Mark::Told);
         let cut = |name: &'static str| &name[..name.len().min(MAX_NAME)];
         let text = format!("{code} {} {}", cut(room), cut(event));
-        // The error must precede the `leave_ack` of a rejected join. The client then already
+        // The error must precede the `leave_ack` for a rejected join, so that the client already
         // knows the reason.
         let leave_ack = self.lines.pop_if(|line| line.contains("leave_ack"));
         self.marks.mark(leave_ack.is_some(), Mark::ToldJoin);
@@ -305,7 +305,7 @@ impl Model {
         Ok(())
     }
 
-    /// Predicts the lines of a client's request to the server.
+    /// Predicts the lines for a client's request to the server.
     fn call(
         &mut self,
         client: usize,
@@ -342,7 +342,7 @@ impl Model {
         Ok(())
     }
 
-    /// Predicts the lines of a packet that the application denies.
+    /// Predicts the lines for a packet that the application denies.
     pub fn denied(&mut self, client: usize, message: &Message) {
         if !self.clients[client].open {
             return;

@@ -9,7 +9,7 @@ use crate::hub::token_bucket::RateSpec;
 pub struct Plan {
     pub max_requests: usize,
     pub shared_room_only: bool,
-    /// True, for each kind, if the application authorizes it: messages to rooms, direct messages.
+    /// For each kind, true if the application authorizes it: messages to rooms, direct messages.
     pub authorize: [bool; 2],
     /// The application's answers, one bit each, reused in a cycle.
     pub answers: u8,
@@ -104,7 +104,7 @@ impl Plan {
     }
 }
 
-/// Returns the id of a guest.
+/// Returns a guest's id.
 pub fn guest(number: u8) -> &'static str {
     &identity(tagged(number.into())).text
 }

@@ -1,4 +1,4 @@
-//! Runs a plan on the real hub, and compares the actions of each input with the model.
+//! Runs a plan on the real hub, and compares each input's actions with the model.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -207,7 +207,7 @@ impl Run {
 
 fn packet(message: &Message) -> PacketRef<'_> {
     let Message { room, event, dst } = message;
-    // A `src` that the hub must replace.
+    // The hub must replace this `src`.
     PacketRef { room, event, dst, src: "forged", payload: b"?" }
 }
 

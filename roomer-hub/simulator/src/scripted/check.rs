@@ -1,4 +1,4 @@
-//! Checks what a client reports to its application, by rules that hold for any server.
+//! Checks what a client reports to its application, by rules that apply to any server.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,7 +17,7 @@ pub struct Submitted {
     pub lost: Option<LostReason>,
 }
 
-/// The state of a room as derived from the events alone.
+/// A room's state as derived from the events alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum View {
     #[default]
@@ -34,9 +34,10 @@ pub struct Application {
     /// The requests that have not been answered.
     pub requests: BTreeSet<RequestId>,
     pub rooms: BTreeMap<String, View>,
-    /// The members of each room according to the events, where they are known.
+    /// Each room's members according to the events, where they are known.
     members: BTreeMap<String, BTreeSet<String>>,
-    /// The rooms that the application has left and possibly rejoined, until an event shows the result.
+    /// The rooms that the application has left and possibly rejoined, until an event shows the
+    /// result.
     pub left: BTreeSet<String>,
     /// The client's id. It changes without a membership event.
     own: Option<ConnId>,

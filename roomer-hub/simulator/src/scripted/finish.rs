@@ -36,7 +36,7 @@ impl Run<'_> {
                 self.check_rooms()?;
             }
         }
-        // Closing must succeed, whatever the server has sent.
+        // The client must be able to close, whatever the server has sent.
         self.client.close(self.now);
         self.advance(Duration::from_secs(60))?;
         ensure!(self.app.is_closed, "not closed: {:?}", self.client.state());

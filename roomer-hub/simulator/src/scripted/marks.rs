@@ -1,4 +1,4 @@
-//! Situations that the plans of a large run must reach.
+//! Situations that a large run of the plans must reach.
 
 crate::coverage::marks! {
     Opened = "a connection that opens",

@@ -23,7 +23,7 @@ pub enum Server {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    // Steps of the application.
+    // Steps by the application.
     Join(usize),
     /// Joins a room and requests this many of its most recent messages.
     JoinWithHistory(usize, u32),
@@ -45,10 +45,10 @@ pub enum Step {
     SetInfo,
     Wake,
     Close,
-    // Steps of the server.
+    // Steps by the server.
     /// Handles up to this many of the client's packets.
     Handle(usize),
-    /// Makes the server reject joins of a room from now on, or accept them again.
+    /// Makes the server reject joins to a room from now on, or accept them again.
     Reject(usize, bool),
     /// Removes the client from a room.
     Kick(usize),
@@ -69,11 +69,11 @@ pub enum Step {
     Forget,
     /// Answers later handshakes with one of [`RESPONSES`](super::answers::RESPONSES).
     Respond(usize),
-    /// Sends a packet with arbitrary fields, given as indices into the alphabets of `hostile`.
+    /// Sends a packet with arbitrary fields, given as indices into the alphabets in `hostile`.
     Packet([usize; 5]),
-    /// Sends one of the invalid or unusual frames of `hostile`.
+    /// Sends one of the invalid or unusual frames in `hostile`.
     Frame(usize),
-    // Steps of the network.
+    // Steps by the network.
     /// Makes connection attempts succeed or fail from now on.
     Reachable(bool),
     /// Makes the network stop accepting the client's bytes, or accept them again.
@@ -98,7 +98,7 @@ pub fn generate(random: &mut impl Source) -> Plan {
     let server = random.pick(&[Server::Plain, Server::Extended, Server::Hostile]);
     let is_extended = server == Server::Extended || !random.one_in(4);
     let retries = random.one_in(8).then_some(3);
-    // Each plan weights the kinds of steps differently, so some kinds are rare in it or missing.
+    // Each plan weights the kinds of steps differently, so some kinds are rare or missing.
     let weights: Vec<u32> = KINDS.iter().map(|kind| kind.weight * random.below(6)).collect();
     let mut steps = Vec::new();
     for _ in 0..10 + random.below(MAX_STEPS - 10) {

@@ -60,7 +60,7 @@ fn peer_set(peers: Peers<'_>) -> Result<PeerSet, Fault> {
 }
 
 impl CheckedHub {
-    /// Compares the guests and counts of a room with the model.
+    /// Compares a room's guests and counts with the model.
     pub(crate) fn audit_guests(&self, room: &Room, key: RoomKey) -> Result<(), Fault> {
         let (tables, name, abroad) = (self.hub.tables(), room.name, &room.abroad);
         let mut guests = IdSet::default();
@@ -76,7 +76,7 @@ impl CheckedHub {
         Ok(())
     }
 
-    /// Compares the tables' entries of each peer with the model.
+    /// Compares each peer's entries in the tables with the model.
     pub(crate) fn audit_peers(&self) -> Result<(), Fault> {
         let (tables, model) = (self.hub.tables(), &self.checker.model);
         if !model.peers.are_used {

@@ -17,7 +17,7 @@ const CHUNK_MEMBERS: usize = 100;
 #[derive(Debug, Default)]
 pub struct GuestCoverage {
     pub marks: Marks,
-    /// The last tag of each peer.
+    /// Each peer's last tag.
     last_tags: [Option<u8>; PEERS],
     /// The guests whose peers have been removed.
     lost: IdSet,
@@ -30,10 +30,11 @@ pub struct GuestCoverage {
 #[derive(Debug, Default)]
 struct Before {
     tag: Option<u8>,
-    /// The peer's guests without duplicates, followed by the number of rooms with its counts.
+    /// The peer's guests without duplicates.
     guests: IdSet,
+    /// The number of rooms for which the peer has reported counts.
     counts: usize,
-    /// True if one of the peer's rooms also has guests of another peer.
+    /// True if one of the peer's rooms also has another peer's guests.
     is_shared: bool,
     /// True if the input's room exists.
     exists: bool,
@@ -91,7 +92,7 @@ impl GuestCoverage {
         self.before = before;
     }
 
-    /// Marks the situations with peers shown by an input and its effects.
+    /// Marks the situations involving peers that an input and its effects show.
     pub fn after(&mut self, checker: &Checker, op: Op) {
         let model = &checker.model;
         for effect in &model.effects {

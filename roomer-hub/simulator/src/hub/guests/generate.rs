@@ -59,7 +59,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
         plan.shared_room_only = true;
     }
     let swarm = swarm(source, &plan);
-    // Keep the steps of the plan without peers in their order.
+    // Keep the original plan's steps in order.
     let own = std::mem::take(&mut plan.steps);
     let is_crowd = source.one_in(32);
     for peer in 0..PEERS as u8 {
@@ -110,18 +110,18 @@ fn swarm(source: &mut impl Source, plan: &Plan) -> Swarm {
     Swarm { kinds, rooms, events, guests }
 }
 
-/// Returns one of a few ids of a tag, so that ids collide.
+/// Returns one of a tag's few ids, so that ids collide.
 fn any_guest(source: &mut impl Source) -> u16 {
     let tag = source.below(TAGS.into()) as u16;
     tag * IDS_PER_TAG + source.below(3) as u16
 }
 
-/// Returns the id of a guest.
+/// Returns a guest's id.
 fn id(guest: u16) -> Address {
     Address::Word(&identity(tagged(guest)).text)
 }
 
-/// Generates a room with about one chunk of guests of two peers, which leave in random order.
+/// Generates a room with about one chunk of two peers' guests, which leave in random order.
 fn crowd(source: &mut impl Source, steps: &mut Vec<Step>) {
     let count = 96 + source.below(10) as u16;
     let guest = |number: u16| Step::GuestJoined {
@@ -219,7 +219,7 @@ impl Swarm {
         if source.one_in(8) { other } else { (guest / IDS_PER_TAG) as u8 }
     }
 
-    /// Returns the id of a guest, or an invalid form of it.
+    /// Returns a guest's id, or an invalid form of it.
     fn to(&self, source: &mut impl Source, guest: u16) -> Address {
         match source.below(8) {
             0 => Address::Word(&identity(tagged(guest)).upper),

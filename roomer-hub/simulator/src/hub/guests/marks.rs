@@ -1,4 +1,4 @@
-//! Coverage marks of the plans with peers.
+//! Coverage marks for the plans with peers.
 
 crate::coverage::marks! {
     Announced = "a guest announced to members",

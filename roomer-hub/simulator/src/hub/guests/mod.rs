@@ -1,4 +1,4 @@
-//! Plans for a hub with peers: members on other nodes of a cluster.
+//! Plans for a hub with peers: members on a cluster's other nodes.
 //!
 //! These plans drive only the hub, with interleaved inputs about peers, and are checked like others.
 //! Plans without peers do not use this module, so their hashes stay unchanged.
@@ -6,11 +6,11 @@
 //! | module | contents |
 //! |---|---|
 //! | [`op`] | an input about a peer, and sets of peers |
-//! | `model` | the part of the naive model that concerns peers and guests |
+//! | `model` | the part of the naive model for peers and guests |
 //! | `check` | compares the hub's tables and actions about guests with the model |
-//! | [`generate`] | the generation of plans with peers from seeds |
+//! | [`generate`] | generates plans with peers from seeds |
 //! | `coverage`, [`marks`] | sets the marks that a run reaches |
-//! | [`steps`] | the steps of a plan that concern peers |
+//! | [`steps`] | a plan's steps about peers |
 //! | [`report`] | the plans as a simulation |
 
 pub mod check;

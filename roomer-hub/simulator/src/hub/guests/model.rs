@@ -1,5 +1,5 @@
-//! The part of the naive model that concerns peers and guests. Each room has a list of guests and
-//! the peers' counts; no other state is stored.
+//! The part of the naive model for peers and guests. Each room has a list of guests and the peers'
+//! counts; no other state is stored.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::hub::op::{Effect, IdSet, Op};
 
 type Packet = PacketRef<'static>;
 
-/// The model's state of all peers.
+/// The model's state for all peers.
 #[derive(Debug, Default)]
 pub struct Peers {
     /// The tag of each connected peer.
@@ -198,7 +198,7 @@ impl Model {
         is_true
     }
 
-    /// Returns the peers with the tag of an id.
+    /// Returns the peers with an id's tag.
     pub fn peers_of(&self, dst: &str) -> PeerSet {
         let tag = id_number(dst.as_bytes()).and_then(tag_of);
         let tagged = (0..PEERS as u8).filter(|&peer| self.peers.tags[usize::from(peer)] == tag);

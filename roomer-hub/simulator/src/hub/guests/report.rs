@@ -22,7 +22,7 @@ impl Simulation for GuestPlans {
     }
 }
 
-/// Generates the plan of a seed.
+/// Generates the plan for a seed.
 pub fn plan_of_seed(seed: u64) -> Plan {
     generate::plan(&mut Random::new(seed))
 }

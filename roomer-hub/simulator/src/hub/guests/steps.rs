@@ -1,4 +1,4 @@
-//! Resolves the steps of a plan that concern peers.
+//! Resolves a plan's steps about peers.
 
 use roomer_proto::PacketRef;
 
