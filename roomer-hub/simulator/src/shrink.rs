@@ -23,8 +23,8 @@ pub fn shorten<T: Clone>(items: &mut Vec<T>, mut fails: impl FnMut(&[T]) -> bool
     }
 }
 
-/// Replaces items with simpler ones while the list still fails. `simpler` returns the possible
-/// replacements of an item, the simplest first, and must not contain cycles.
+/// Replaces items with simpler ones while the list still fails. `simpler` returns an item's
+/// possible replacements, simplest first, and must not contain cycles.
 pub fn simplify<T: Clone>(
     items: &mut [T],
     simpler: impl Fn(&T) -> Vec<T>,

@@ -18,10 +18,10 @@ pub trait Simulation {
 pub struct Outcome {
     /// The number of checked inputs.
     pub steps: u64,
-    /// The hash of all output, in order.
+    /// A hash of all output, in order.
     pub hash: u64,
     /// The reached marks, as bits in the order of [`MARKS`](Simulation::MARKS).
     pub marks: u128,
-    /// The description of the failure in one line; `None` if all checks passed.
+    /// A one-line description of the failure; `None` if all checks passed.
     pub fault: Option<String>,
 }

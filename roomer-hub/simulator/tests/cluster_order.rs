@@ -22,8 +22,9 @@ const SETUP: Setup = Setup {
     loss: Loss::Rejoin,
 };
 
-/// The first home died after it had reported its term only to the receivers of its placed messages.
-/// The next home had received none, began a lower term, and those receivers rejected its places.
+/// The first home died after it had reported its term only to the receivers of the messages it had
+/// placed. The next home had received none, began a lower term, and those receivers rejected its
+/// places.
 #[test]
 fn the_next_home_knows_the_terms_of_a_dead_one() {
     must_hold(&Plan {
@@ -182,8 +183,8 @@ fn a_message_whose_place_may_be_lost_gets_no_other() {
     });
 }
 
-/// A node without any known peer placed its clients' messages in a term of its own, and then
-/// rejected the places of the home.
+/// A node that did not know any peer placed its clients' messages in its own term, and then
+/// rejected the home's places.
 #[test]
 fn a_node_that_has_just_started_waits_for_the_home() {
     must_hold(&Plan {
@@ -236,8 +237,8 @@ fn a_submission_to_a_home_that_stops_goes_to_the_next() {
     });
 }
 
-/// The home died with an application message, whose node then stopped in an orderly way. A member's
-/// leave would reveal such a loss. Here no notice did, although receivers must then be closed.
+/// The home died with an application message, whose node then stopped cleanly. A member's leave
+/// would reveal such a loss. Here no notice did, although receivers must then be closed.
 #[test]
 fn a_lost_message_of_an_application_that_has_stopped_closes_its_receivers() {
     must_hold(&Plan {

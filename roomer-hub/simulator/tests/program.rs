@@ -1,4 +1,4 @@
-//! Tests of the command line of `sim`.
+//! Tests the command line of `sim`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::process::{Command, Output};

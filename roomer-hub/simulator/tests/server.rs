@@ -55,7 +55,7 @@ fn the_hashes_equal_the_committed_ones() {
     assert_eq!(hashes.len(), committed.len());
 }
 
-/// The configuration of the plans below.
+/// The configuration for the plans below.
 const SETUP: Setup = Setup {
     mode: Mode::Default,
     max_name: 4096,

@@ -52,7 +52,7 @@ fn the_hashes_equal_the_committed_ones() {
     assert_eq!(hashes.len(), committed.len());
 }
 
-/// The configuration of the plans below.
+/// The configuration for the plans below.
 const SETUP: Setup = Setup {
     window: 30_000,
     buffer: 262_144,
@@ -88,7 +88,7 @@ fn a_handler_that_ends_does_not_confirm_a_token() {
     steps.push(Step::RunUntilIdle);
     steps.extend([Step::Of(0, Act::Send(Say::Call(4))), Step::Of(0, Act::Deliver(ALL))]);
     steps.push(Step::PollWoken { nth: 0 });
-    // The `hello` of the second socket is lost with it.
+    // The second socket's `hello` is lost with it.
     steps.extend(come_back(0, How::Honest));
     steps.extend([Step::Of(0, Act::Read(false)), Step::RunFor { millis: 10 }]);
     steps.push(Step::Of(0, Act::Break(Break::Reset)));
@@ -97,7 +97,8 @@ fn a_handler_that_ends_does_not_confirm_a_token() {
     roomer_simulator::sessions::must_hold(&Plan { setup: SETUP, steps });
 }
 
-/// The client waits too long for its session, and gets a new one. The old one is without a socket then.
+/// The client waits too long for its session, and gets a new one. By then, the old one has no
+/// socket.
 #[test]
 fn a_session_whose_client_has_waited_too_long_is_away() {
     let mut steps: Vec<Step> = (0..2).flat_map(connect).collect();
@@ -106,7 +107,7 @@ fn a_session_whose_client_has_waited_too_long_is_away() {
     }
     steps.push(Step::RunUntilIdle);
     steps.extend(come_back(0, How::Honest));
-    // It asks for the session, and the task that has it is not polled for 6 s.
+    // The client requests the session, and the task that has it is not polled for 6 s.
     steps.extend([Step::PollWoken { nth: 0 }, Step::Clock { millis: 6000 }]);
     steps.extend([Step::Of(0, Act::Poll), Step::RunUntilIdle]);
     let setup = Setup { announces_away: true, ..SETUP };
@@ -179,7 +180,7 @@ fn a_full_socket_that_accepts_bytes_shows_that_the_network_works() {
 fn a_return_that_is_rejected_does_not_wait_for_its_session() {
     let mut steps: Vec<Step> = (0..2).flat_map(connect).collect();
     steps.push(Step::RunFor { millis: 1 });
-    // The first takes the place of the old socket, which still exists when the second is decided.
+    // The first replaces the old socket, which still exists when the second is decided.
     steps.extend(come_back(0, How::Honest));
     steps.extend(come_back(0, How::Honest));
     steps.push(Step::Of(0, Act::Space(0)));

@@ -21,7 +21,7 @@ impl ScriptedServer {
         let members = self.members(room).into_iter();
         let payload = if is_extended {
             let list: Vec<String> = members.map(|id| format!(r#"["{id}",null]"#)).collect();
-            // A hostile server claims that one room keeps a history, which in fact is empty.
+            // A hostile server claims that one room keeps a history, although it has none.
             let remembers = self.kind == Server::Hostile && room == ROOMS[0];
             let at = if remembers { format!(r#","at":[1,{}]"#, self.texts) } else { String::new() };
             format!(r#"{{"members":[{}]{at}}}"#, list.join(","))

@@ -20,14 +20,14 @@ pub fn other_id(number: usize) -> String {
     format!("0000000{}-0000-4000-8000-000000000000", number % OTHERS)
 }
 
-/// The server's state of the client. With the extended protocol, it outlives the connection.
+/// The server's state for the client. With the extended protocol, it outlives the connection.
 #[derive(Default)]
 pub struct Session {
     pub id: String,
     token: String,
     pub(super) rooms: BTreeSet<&'static str>,
     pub(super) is_extended: bool,
-    /// The number of the client's packets handled so far.
+    /// How many of the client's packets have been handled so far.
     handled: u64,
     /// All packets to the client that count towards its acknowledgements, oldest first.
     log: Vec<Vec<u8>>,
@@ -68,7 +68,7 @@ pub struct ScriptedServer {
 }
 
 impl ScriptedServer {
-    /// Creates a server. Without `greets`, it sends nothing on its own initiative after a handshake.
+    /// Creates a server. Without `greets`, it sends nothing unprompted after a handshake.
     pub fn new(kind: Server, greets: bool) -> Self {
         ScriptedServer {
             kind,
@@ -127,7 +127,7 @@ impl ScriptedServer {
         self.sessions
     }
 
-    /// Returns the pending output, and true if the stream ends after it; `None` if not connected.
+    /// Returns the pending output, and whether the stream ends after it; `None` if not connected.
     pub fn out(&mut self) -> Option<(&mut Vec<u8>, bool)> {
         self.connection.as_mut().map(|connection| (&mut connection.out, connection.is_ended))
     }

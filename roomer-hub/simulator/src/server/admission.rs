@@ -64,8 +64,8 @@ impl Harness<'_> {
         self.plan.setup.caps[0].rejection(self.conns[at].slot, there)
     }
 
-    /// Returns the status for rejecting a socket before its handshake, if the limit on handshakes
-    /// is reached. Rejected handshakes count until they end.
+    /// Returns the status for rejecting a socket before its handshake, if the handshake limit is
+    /// reached. Rejected handshakes count until they end.
     pub(super) fn early_rejection(&self, slot: u8) -> Option<u16> {
         let begins = |conn: &&ConnModel| {
             conn.state != State::Ended && conn.client.is_none() && conn.rejected_early.is_none()
@@ -73,13 +73,13 @@ impl Harness<'_> {
         self.plan.setup.caps[1].rejection(slot, self.conns.iter().filter(begins))
     }
 
-    /// Returns true if the limit of connections is reached.
+    /// Returns true if the connection limit is reached.
     pub(super) fn is_full(&self) -> bool {
         let count = self.conns.iter().filter(|conn| is_in(conn)).count();
         self.plan.setup.caps[0].total.is_some_and(|most| count >= most)
     }
 
-    /// Returns the time that a closing connection has for sending its remaining output.
+    /// Returns how long a closing connection may take to send its remaining output.
     pub(super) fn close_timeout(&self, at: usize) -> Duration {
         let wait = Duration::from_millis(self.plan.setup.close);
         if self.conns[at].rejected_early.is_some() { wait.min(REJECT_LINGER) } else { wait }

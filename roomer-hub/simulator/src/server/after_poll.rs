@@ -7,13 +7,14 @@ use super::harness::Harness;
 use super::marks::Mark;
 use crate::fault::{Fault, ensure};
 
-/// The engine's `SLOW_LIMITS` and `FLOOD_LIMITS`: how long a reader must have been slow before it
-/// may be closed, normally and in a flood.
+/// The engine's `SLOW_LIMITS`: how long a reader must have made no progress, or little progress,
+/// before it may be closed.
 const SLOW_LIMITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(4));
+/// The engine's `FLOOD_LIMITS`: the same limits for a flooded connection.
 const FLOOD_LIMITS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(500));
 
 impl Harness<'_> {
-    /// Checks the state of a connection after its poll.
+    /// Checks a connection's state after its poll.
     pub(super) fn after_poll(&mut self, at: usize, has_read: bool) -> Result<(), Fault> {
         let is_done = self.tasks.is_done(self.conns[at].task);
         if self.conns[at].state == State::Handshake {
@@ -32,7 +33,7 @@ impl Harness<'_> {
                 )));
             }
             let has_read_on = conn.waiting.is_some_and(|waiting| conn.read > waiting.read);
-            // Otherwise a client could fill the buffer behind a pending handler without limit.
+            // Otherwise a client could fill the buffer without limit while its handler is pending.
             ensure!(!has_read_on, "connection {at} reads while its handler is pending");
             self.after_open_poll(at, has_read)?;
         }
@@ -75,7 +76,7 @@ impl Harness<'_> {
             self.marks.mark(true, Mark::Ping);
         }
         let received = conn.last_received.max(conn.writable.1);
-        // As in the engine's `KeepAlive`: however long the silence, the client has had some time to
+        // As in the engine's `KeepAlive`: however long the silence, the client had some time to
         // answer a ping.
         let silent = conn.unanswered_ping.map(|asked| (received + pong).max(asked + pong - ping));
         let is_silent = silent.is_some_and(|at| now >= at) && !conn.is_ping_order_unknown;
@@ -107,7 +108,7 @@ impl Harness<'_> {
         }
     }
 
-    /// Checks that a connection was indeed slow when it was closed for that.
+    /// Checks that a connection really was slow when it was closed for being slow.
     pub(super) fn check_slow(&mut self, at: usize) -> Result<(), Fault> {
         let now = self.now();
         let setup = &self.plan.setup;

@@ -24,26 +24,26 @@ pub struct Application(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 pub struct State {
-    /// The handles of connections that have called a handler, indexed by the number of the id.
+    /// The handles of connections that have called a handler, indexed by id number.
     handles: Vec<Option<Conn>>,
-    /// The number of the id in each slot.
+    /// The id number in each slot.
     pub slots: [Option<u16>; 32],
     pub log: Vec<LogEntry>,
-    /// The entries already taken from the engine's journal to determine a position in it.
+    /// Entries already taken from the engine's journal to determine a position in it.
     pub journal: Vec<RecordedInput>,
     /// The number of running slow handlers and rules.
     pub running: usize,
-    /// The callers of handlers and rules that were dropped before they completed.
+    /// The callers whose handlers or rules were dropped before they completed.
     pub dropped: Vec<u16>,
-    /// The slots for which the `authorize` hook was called, followed by those for which it decided
-    /// after a delay.
+    /// The slots for which the `authorize` hook was called.
     pub auth_calls: Vec<u8>,
+    /// The slots for which the hook decided after a delay.
     pub auth_decided: Vec<u8>,
     /// The number of pending hook calls.
     pub auth_in_progress: usize,
 }
 
-/// An application action. Connections are identified by the numbers of their ids.
+/// An application action. Connections are identified by id number.
 #[derive(Clone, Copy, Debug)]
 pub enum LogEntry {
     HandlerCalled {
@@ -96,7 +96,7 @@ pub enum LogEntry {
     Returned {
         failed: bool,
     },
-    /// A hook was called, at this position in the journal.
+    /// A hook was called when the journal had this length.
     HookCalled {
         by: u16,
         event: HookEvent,
@@ -170,12 +170,12 @@ impl Application {
         builder
     }
 
-    /// Records a handler call. Returns the number of the caller's id.
+    /// Records a handler call. Returns the caller's id number.
     fn record_call(&self, handler: usize, conn: &Conn, message: &PacketRef<'_>) -> u16 {
         self.record(conn, |by| LogEntry::HandlerCalled { by, handler, hash: hash(message) })
     }
 
-    /// Records an entry, together with the handle of its connection.
+    /// Records an entry, and keeps its connection's handle.
     pub(super) fn record(&self, conn: &Conn, what: impl FnOnce(u16) -> LogEntry) -> u16 {
         let by = number(conn);
         let mut state = self.state();
@@ -215,7 +215,7 @@ impl Application {
         }
     }
 
-    /// Performs an action with the handle of a slot's connection, outside any handler.
+    /// Performs an action through the handle of a slot's connection, outside any handler.
     pub fn outside(&self, slot: u8, action: &AppAction) {
         // Release the lock, since the action locks the state again to log itself.
         let found = {
@@ -277,7 +277,7 @@ impl State {
         Some((id, self.handles.get(usize::from(id))?.as_ref()?))
     }
 
-    /// Returns the text of an address; `caller` replaces [`ClientRef::Caller`].
+    /// Returns an address as text; `caller` replaces [`ClientRef::Caller`].
     pub fn address(&self, address: Address, caller: u16) -> &'static str {
         let client = |client| match client {
             ClientRef::Slot(slot) => {
@@ -361,12 +361,12 @@ pub(super) async fn yield_now() {
     .await;
 }
 
-/// Returns the number of a connection's id, or `u16::MAX` for an unknown id.
+/// Returns a connection's id number, or `u16::MAX` for an unknown id.
 fn number(conn: &Conn) -> u16 {
     id_number(conn.id().as_str().as_bytes()).unwrap_or(u16::MAX)
 }
 
-/// Returns a hash of a message as a handler receives it.
+/// Returns a hash of a message as handlers receive it.
 pub fn hash(message: &PacketRef<'_>) -> u64 {
     let mut trace = Trace::new();
     let PacketRef { room, event, dst, src, payload } = *message;

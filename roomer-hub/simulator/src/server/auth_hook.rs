@@ -1,4 +1,4 @@
-//! The application's `authorize` hook, and checks of handshakes.
+//! The application's `authorize` hook, and handshake checks.
 
 use std::panic::resume_unwind;
 use std::time::Duration;
@@ -20,9 +20,9 @@ use crate::fault::{Fault, ensure};
 pub(super) struct PendingAuth {
     /// When the hook will decide.
     pub(super) until: Duration,
-    /// The status of the response, unless a limit is reached before the decision.
+    /// The response's status, unless a limit is reached before the decision.
     status: u16,
-    /// The position of the request's end in the client's bytes.
+    /// Where the request ends in the client's bytes.
     pub(super) at: u64,
     /// The maximum number of bytes that may be read before the hook has decided.
     pub(super) most: u64,
@@ -42,7 +42,7 @@ impl AuthHook {
         slots >> (slot % 32) & 1 == 1
     }
 
-    /// Returns the final status of a request, given its status without the hook.
+    /// Returns a request's final status, given its status without the hook.
     fn status(&self, slot: u8, status: u16) -> u16 {
         match self {
             auth_hook if AuthHook::has(auth_hook.admits, slot) => status,
@@ -110,7 +110,7 @@ impl Application {
 }
 
 impl Harness<'_> {
-    /// Handles a complete request. Returns the status of the response, or `None` while the hook is
+    /// Handles a complete request. Returns the response's status, or `None` while the hook is
     /// pending.
     fn decide(&mut self, at: usize, sent: Sent) -> Result<Option<u16>, Fault> {
         let Meaning::Request(status) = sent.meaning else {
@@ -120,7 +120,7 @@ impl Harness<'_> {
         if matches!(status, 404 | 405) {
             return Ok(Some(status));
         }
-        // Limits are checked first in an upgrade request.
+        // In an upgrade request, limits are checked first.
         if let Some(status) = self.rejection(at) {
             self.mark_full(status);
             return Ok(Some(status));
@@ -137,7 +137,7 @@ impl Harness<'_> {
         self.marks.mark(comes_to == 500, Mark::AuthPanics);
         let Some(wait) = auth_hook.wait(slot) else { return Ok(Some(comes_to)) };
         let until = now + Duration::from_millis(wait.into());
-        // While the hook is pending, the server reads early bytes of the client up to a limit.
+        // While the hook is pending, the server reads the client's early bytes up to a limit.
         let most = self.conns[at].read.max(sent.at + MAX_HEAD);
         self.conns[at].pending_auth =
             Some(PendingAuth { until, status: comes_to, at: sent.at, most });
@@ -161,7 +161,7 @@ impl Harness<'_> {
         Ok(pending_auth)
     }
 
-    /// Checks a connection that opens. Returns the position of its request's end.
+    /// Checks a connection that opens. Returns where its request ends.
     pub(super) fn check_admitted(&mut self, at: usize) -> Result<u64, Fault> {
         let conn = &mut self.conns[at];
         let (mut status, mut end) = (None, 0);
@@ -180,7 +180,7 @@ impl Harness<'_> {
         Ok(end)
     }
 
-    /// Checks the state after a poll of a connection in its handshake.
+    /// Checks a connection's state after a poll during its handshake.
     pub(super) fn after_handshake_poll(&mut self, at: usize, is_done: bool) -> Result<(), Fault> {
         let now = self.now();
         let limit = Duration::from_millis(self.plan.setup.handshake);

@@ -17,13 +17,12 @@ use super::traffic::{Meaning, Sent};
 use crate::fault::{Fault, ensure};
 use crate::hub::op::{Effect, Op};
 
-/// The engine's `CLOSE_ALLOWANCE`: to save memory, a closing connection with more pending output
-/// may be aborted.
+/// The engine's `CLOSE_ALLOWANCE`: a closing connection with more pending output than this may be
+/// aborted to save memory.
 const CLOSE_ALLOWANCE: u64 = 64 * 1024;
 
 impl Harness<'_> {
-    /// Checks the new entries of the journal. `polled` is the connection whose task has been
-    /// polled.
+    /// Checks the journal's new entries. `polled` is the connection whose task was polled.
     pub(super) fn check_journal(&mut self, polled: Option<usize>) -> Result<(), Fault> {
         let was_open = polled.is_some_and(|at| self.conns[at].state == State::Open);
         let has_read = polled.is_some_and(|at| self.note_read(at));
@@ -38,7 +37,7 @@ impl Harness<'_> {
             (std::mem::take(&mut state.log), std::mem::take(&mut state.dropped))
         };
         self.check_entries(polled, &inputs, &entries)?;
-        // Return the vectors to reuse their capacity.
+        // Put the vectors back to reuse their capacity.
         inputs.clear();
         self.journal = inputs;
         entries.clear();
@@ -78,7 +77,7 @@ impl Harness<'_> {
         true
     }
 
-    /// Checks the hub inputs and the application's log, in the order of their recording.
+    /// Checks the hub inputs and the application's log, in the order in which they were recorded.
     fn check_entries(
         &mut self,
         polled: Option<usize>,
@@ -120,7 +119,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks the state of a connection after its poll.
+    /// Checks a connection's state after its poll.
     fn check_poll(&mut self, at: usize, has_read: bool, was_open: bool) -> Result<(), Fault> {
         let has_resumed = std::mem::take(&mut self.conns[at].has_resumed);
         self.after_poll(at, has_read || has_resumed)?;
@@ -199,8 +198,7 @@ impl Harness<'_> {
         conn.read_at_poll = end;
         conn.expected.push(now, Order::Direct, Output::Response(101), false);
         let slot = usize::from(conn.slot);
-        // A later connection may occupy the slot. If so, the plan's next steps refer to that
-        // one.
+        // A later connection may occupy the slot. If so, the plan's next steps refer to that one.
         if self.slots[slot] == Some(at) {
             self.application.state().slots[slot] = Some(id);
         }
@@ -261,7 +259,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks that the engine has a legitimate reason to close a connection.
+    /// Checks that the engine has a legitimate reason for closing a connection.
     fn check_closed(
         &mut self,
         at: usize,
@@ -274,7 +272,7 @@ impl Harness<'_> {
             self.settle_pings(at);
         }
         if polled.is_none() {
-            // Raw messages are not hub inputs, so check those before this close here.
+            // Raw messages are not hub inputs, so check here those that came before this close.
             while let Some(LogEntry::Raw { by, payload, taken }) = log.peek() {
                 log.next();
                 self.check_raw(by, payload, taken)?;
@@ -357,7 +355,7 @@ impl Harness<'_> {
         let (conn, setup) = (&self.conns[at], &self.plan.setup);
         let pong = Duration::from_millis(setup.pong);
         let pong_margin = Duration::from_millis(setup.pong - setup.ping);
-        // The bytes read last may have been read after the decision.
+        // The last bytes may have been read after the decision.
         let is_silent =
             [(conn.last_received, conn.unanswered_ping), conn.before_read].iter().any(|silence| {
                 let (received, Some(asked)) = *silence else { return false };

@@ -88,7 +88,7 @@ impl Harness<'_> {
     /// Delivers a client's bytes in flight to the server.
     pub fn deliver(&mut self, at: usize, bytes: usize) {
         let conn = &mut self.conns[at];
-        // No bytes arrive after the end of the stream, or over a connection that is lost.
+        // No bytes arrive after the end of the stream, or over a lost connection.
         if conn.end == Some(End::Lost) || conn.end == Some(End::Arrived) {
             return;
         }
@@ -107,7 +107,7 @@ impl Harness<'_> {
         }
     }
 
-    /// Reads a client's received bytes, and sends its answers.
+    /// Reads the bytes that a client has received, and sends its answers.
     pub(super) fn receive(&mut self, at: usize) -> Result<(), Fault> {
         let mut bytes = std::mem::take(&mut self.buffer);
         bytes.clear();

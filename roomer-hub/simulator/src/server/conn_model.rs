@@ -22,7 +22,7 @@ pub struct ConnModel {
     pub peer: Peer,
     pub task: usize,
     pub slot: u8,
-    /// The status of an early rejection, because too many handshakes were in progress.
+    /// The status of an early rejection for too many handshakes in progress.
     pub rejected_early: Option<u16>,
     /// The pending `authorize` call during the handshake.
     pub pending_auth: Option<PendingAuth>,
@@ -33,12 +33,12 @@ pub struct ConnModel {
     pub state: State,
     pub client: Option<u16>,
     pub key: Option<ConnKey>,
-    /// The number of the connection's id.
+    /// The connection's id number.
     pub id: u16,
     pub created: Duration,
-    /// The number of bytes that the server had read after the last poll.
+    /// How many bytes the server had read after the last poll.
     pub read: u64,
-    /// The number of bytes read in the last poll that read any.
+    /// How many bytes the last poll that read any has read.
     pub last_read: u64,
     pub last_received: Duration,
     /// When a full socket has certainly become writable, and when it may have.
@@ -51,13 +51,13 @@ pub struct ConnModel {
     pub before_read: (Duration, Option<Duration>),
     pub last_ping: Duration,
     pub unanswered_ping: Option<Duration>,
-    /// True if it is unknown whether the last input arrived before or after the last ping.
+    /// True if it is unknown whether the last input came before or after the last ping.
     pub is_ping_order_unknown: bool,
-    /// The progress of the client's end of stream.
+    /// How far the end of the client's stream has come.
     pub end: Option<End>,
     /// The position after the client's close frame.
     pub closes_at: Option<u64>,
-    /// When the server decided to close, and the time of the next poll.
+    /// When the server decided to close, and when it was polled next.
     pub closed: Option<(Duration, Option<Duration>)>,
     /// The number of bytes read before the poll that decided to close.
     pub read_at_close: u64,
@@ -69,18 +69,18 @@ pub struct ConnModel {
     pub overflowed_by_close: bool,
     /// True if the hub has closed the connection because of a rate limit or violations.
     pub is_closed_by_hub: bool,
-    /// True if the connection was closed to save memory, so it may be aborted with much pending
-    /// output.
+    /// True if the connection was closed to save memory, and may therefore be aborted with much
+    /// pending output.
     pub is_shed: bool,
     pub is_broken: bool,
     pub is_aborted: bool,
-    /// The number of bytes that the socket had accepted when the server was last idle, and the time
-    /// of the last change.
+    /// How many bytes the socket had accepted when the server was last idle, and when that last
+    /// changed.
     pub taken: (u64, Duration),
     /// The earliest time when more than half of the queue's limit may have been in use.
     pub congested_since: Option<Duration>,
     pub was_unread: bool,
-    /// The number of bytes read when reading was paused, and the time of the pause.
+    /// How many bytes had been read when reading was paused, and when it was paused.
     pub paused: Option<(u64, Duration)>,
     /// The question that a pending rule must answer.
     pub pending_rule: Option<(Permission, PacketRef<'static>)>,
@@ -109,7 +109,7 @@ pub struct ConnModel {
 pub struct Waiting {
     /// When the handler or rule completes; `None` before its first poll.
     pub until: Option<Duration>,
-    /// The number of bytes read when it was called.
+    /// How many bytes had been read when it was called.
     pub read: u64,
     /// The size of the message's payload.
     pub payload: u64,
@@ -188,7 +188,7 @@ impl ConnModel {
         }
     }
 
-    /// Records since when a full socket has blocked output, while the server is idle.
+    /// Records how long a full socket has blocked output, while the server is idle.
     pub fn is_blocked_since(&mut self, now: Option<Duration>) {
         match now {
             None => self.seen_written = u64::MAX,
@@ -199,7 +199,7 @@ impl ConnModel {
         }
     }
 
-    /// Returns the time when the socket was first full while idle, if it still is.
+    /// Returns when the socket was first full while idle, if it still is.
     pub fn blocked_since(&self) -> Option<Duration> {
         (self.seen_written == self.taken.0).then_some(self.blocked)
     }
@@ -241,7 +241,7 @@ impl ConnModel {
     }
 }
 
-/// A client's rooms and members, derived from received packets only.
+/// A client's rooms and members, derived only from received packets.
 #[derive(Debug, Default)]
 pub struct View {
     pub rooms: Vec<(u8, IdSet)>,

@@ -55,7 +55,7 @@ impl Harness<'_> {
             refused: stats.rejected_requests,
         };
         ensure!(found == self.counts, "counters are {found:?}, expected {:?}", self.counts);
-        // Output of handshakes and of closing connections is added to the statistics when they end.
+        // Handshakes and closing connections add their output to the statistics when they end.
         let written = |is_so: fn(&ConnModel) -> bool| -> u64 {
             let conns = self.conns.iter().filter(|conn| is_so(conn));
             conns.map(|conn| conn.peer.bytes_written()).sum()
@@ -64,7 +64,7 @@ impl Harness<'_> {
         let written = written(|_| true);
         let is_so = (counted..=written).contains(&stats.bytes_out);
         ensure!(is_so, "{} bytes out, {counted} to {written} written", stats.bytes_out);
-        // No bytes are in flight any more, so the sum is exact.
+        // No more bytes are in flight, so the sum is exact.
         if conns().count() == 0 {
             let found = (stats.bytes_out, stats.queued_bytes, stats.held_bytes);
             ensure!(found == (written, 0, 0), "{found:?} bytes out and left, {written} written");

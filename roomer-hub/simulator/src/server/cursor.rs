@@ -1,4 +1,5 @@
-//! A cursor over the entries of one poll, in the journal or in the application's log.
+//! A cursor over the entries from one poll, in the journal or in the application's
+//! log.
 
 use roomer_engine::RecordedInput;
 
@@ -12,7 +13,7 @@ impl<'a, T: Copy> Cursor<'a, T> {
         Cursor { items, at: 0 }
     }
 
-    /// Returns the number of entries already consumed.
+    /// Returns the number of consumed entries.
     pub(super) fn at(&self) -> usize {
         self.at
     }
@@ -28,7 +29,7 @@ impl<'a, T: Copy> Cursor<'a, T> {
     }
 }
 
-/// Returns a number for the kind of an input, to be hashed in the trace.
+/// Returns a number for an input's kind, to be hashed in the trace.
 pub(super) fn kind(entry: RecordedInput) -> u64 {
     match entry {
         RecordedInput::Opened(_) => 1,

@@ -1,4 +1,4 @@
-//! The model of a drain. Determines which connections it may close, and when it must end.
+//! The model of a drain: which connections it may close, and when it must end.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,13 +11,13 @@ use super::marks::Mark;
 use super::plan;
 use crate::fault::{Fault, ensure};
 
-/// The engine's interval between the closes of a drain.
+/// The engine's interval between a drain's closes.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The engine's `ABORT_GRACE`: how long aborted connections may take to end.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
 
-/// The default duration of a drain in addition to the close timeout, in milliseconds.
+/// How much longer than the close timeout a drain may take by default, in milliseconds.
 const DEFAULT_SLACK: u64 = 1000;
 
 #[derive(Debug)]
@@ -31,10 +31,10 @@ pub struct Drain {
     ended: usize,
     /// The number of connections that the drain has closed.
     closed_by_drain: u64,
-    /// True if the connections still open at the deadline may have been aborted.
+    /// True if connections that were still open at the deadline may have been aborted.
     may_be_cut: bool,
-    /// True if all remaining connections have been closed. Those ending from now on therefore count
-    /// as aborted.
+    /// True if all remaining connections have been closed. Those that end from now on count as
+    /// aborted.
     is_cut: bool,
     cut: usize,
     waiters: Vec<Waiter>,
@@ -90,7 +90,7 @@ impl Harness<'_> {
         self.observe(Some(task))
     }
 
-    /// Records the effect of a poll on the drain.
+    /// Records a poll's effect on the drain.
     pub(super) fn observe_drain(&mut self, task: Option<usize>) -> Result<(), Fault> {
         let (now, is_live) = (self.now(), self.server.is_live());
         let is_empty = !self.conns.iter().any(is_in);
@@ -110,7 +110,7 @@ impl Harness<'_> {
                 let is_late = now >= drain.deadline + ABORT_GRACE;
                 ensure!(is_late || sockets == 0, "the drain has ended with {sockets} sockets left");
                 let (there, ended) = (drain.there, drain.ended);
-                // Each connection that was open at the beginning has been closed or aborted.
+                // Each connection that was open at the start has been closed or aborted.
                 ensure!(closed + cut == there, "drained {closed} and aborted {cut} of {there}");
                 ensure!(closed >= ended, "drained {closed} of {ended}");
                 ensure!(cut >= drain.cut, "{cut} are reported as aborted, {} were", drain.cut);
@@ -169,7 +169,7 @@ impl Harness<'_> {
             ensure!(sockets > 0, "the drain continues without sockets");
             ensure!(connections > 0 || !is_live, "the server continues without connections");
         }
-        // The drain has been polled since the last interval.
+        // By now, the drain has been polled for the last interval.
         let expected = drain.allowed(now.saturating_sub(DRAIN_INTERVAL).max(drain.since));
         let is_slow = is_live && open > 0 && drain.closed_by_drain < expected;
         ensure!(!is_slow, "the drain has closed {} of {expected}", drain.closed_by_drain);

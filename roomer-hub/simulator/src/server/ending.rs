@@ -23,7 +23,7 @@ impl Harness<'_> {
             conn.peer.max_read(usize::MAX);
             conn.peer.max_write(usize::MAX);
             conn.peer.interrupt(0);
-            // The operating system now reports the silent loss of a connection.
+            // Now the operating system reports a connection that was lost silently.
             if conn.end == Some(End::Lost) {
                 conn.peer.end_stream(Err(std::io::ErrorKind::TimedOut));
                 conn.peer.fail_writes(std::io::ErrorKind::TimedOut);
@@ -128,7 +128,7 @@ impl Harness<'_> {
             self.model.rooms.iter().map(|room| (room.name, room.members.clone())).collect();
         for (room, members) in rooms {
             let conns = members.iter().map(|&client| self.conn_of_client[usize::from(client)]);
-            // A room whose members have all ended their streams cannot be probed.
+            // Skip a room whose members have all ended their streams.
             let Some(at) = { conns }.find(|&at| self.conns[at].can_send()) else { continue };
             let payload = Size::Bytes(Payload(77, 3));
             let (dst, src, form) = (Address::Nothing, Address::Nothing, Form::Whole);
@@ -172,7 +172,8 @@ impl Harness<'_> {
                 }
             }
         }
-        // Start the wait while connections are open: it must complete when the last of them ends.
+        // Start waiting while connections are open: the wait must complete when the last one
+        // ends.
         let waiter = self.server.clone();
         let drained = self.tasks.spawn(async move { waiter.drained().await });
         self.deliver_all()?;

@@ -1,10 +1,10 @@
-//! The expected output of a connection, compared with the bytes that its client receives.
+//! A connection's expected output, compared with the bytes that its client receives.
 //!
-//! Items are kept in order of decision. A message for one connection is queued immediately. Room
-//! messages are delivered later, in order within each room. The next frame is therefore the first
-//! direct item, or the first item of a room unless a direct item precedes it. A direct message
-//! follows all pending room messages of its receiver, a `leave_ack` those of its room, and a close
-//! frame follows all other output.
+//! Items are kept in the order of decision. A message for one connection is queued immediately.
+//! Room messages are delivered later, in order within each room. The next frame is therefore the
+//! first direct item, or a room's first item unless a direct item precedes it. A direct message
+//! follows all pending room messages for its receiver, a `leave_ack` those of its room, and a
+//! close frame follows all other output.
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -30,7 +30,7 @@ pub struct Expected {
     pub bytes: u64,
     /// The number of bytes received.
     pub received_bytes: u64,
-    /// The hard limit of the queue.
+    /// The queue's hard limit.
     pub hard_limit: u64,
     /// True if room messages may be coalesced and so delivered after a delay.
     pub coalesces: bool,
@@ -62,7 +62,7 @@ pub enum Order {
     Direct,
     /// Like `Direct`, but after all of a room's pending messages.
     After(u32),
-    /// Like `Direct`, but after all pending messages of all rooms.
+    /// Like `Direct`, but after all pending messages in all rooms.
     Barrier,
 }
 
@@ -101,7 +101,7 @@ impl Expected {
         self.may_exceed_limit |= self.outstanding() > self.hard_limit;
         self.bytes += what.len();
         self.items.push_back(ExpectedItem { order, output: what, at, is_optional });
-        // Earlier messages of other rooms may be delivered after this item.
+        // Earlier messages in other rooms may be delivered after this item.
         let is_later = |item: &ExpectedItem| match item.order {
             Order::Room(_) if item.order == order => false,
             Order::Room(_) => item.at == at || self.coalesces,
@@ -111,11 +111,11 @@ impl Expected {
             self.outstanding() > self.hard_limit && self.items.iter().any(is_later);
     }
 
-    /// Returns the number of bytes that are expected but not received, an upper bound of the
-    /// queue's size.
+    /// Returns the number of bytes that are expected but not received, which is an upper bound on
+    /// the queue's size.
     pub fn outstanding(&self) -> u64 {
         let pings = u64::from(self.pings + self.optional_pings);
-        // A ping is a frame of two bytes.
+        // A ping frame has two bytes.
         (self.bytes + 2 * pings).saturating_sub(self.received_bytes)
     }
 
@@ -179,7 +179,7 @@ impl Expected {
                 0 => self.optional_pings -= 1,
                 _ => self.pings -= 1,
             }
-            // The ping is no longer in the number of expected pings, so add its bytes here.
+            // The ping no longer counts as expected, so add its bytes here.
             self.bytes += 2;
             return Ok(Some((Received::Ping, size)));
         }
@@ -207,7 +207,7 @@ impl Expected {
         Ok(Some((received, size)))
     }
 
-    /// Returns the index of the item that equals the frame, among those that may arrive next.
+    /// Returns the index of the item that matches the frame, among those that may arrive next.
     fn find(&self, frame: &Frame<'_>) -> Option<usize> {
         if let Frame::Close(code, reason) = *frame {
             let at = self.items.len().checked_sub(1)?;

@@ -9,7 +9,7 @@ use super::plan::{AppAction, Step};
 use crate::fault::Fault;
 
 impl Harness<'_> {
-    /// Executes a step that concerns one connection's task or socket.
+    /// Executes a step about one connection's task or socket.
     pub(super) fn inject(&mut self, at: usize, step: &Step) -> Result<(), Fault> {
         let task = self.conns[at].task;
         match *step {

@@ -15,7 +15,7 @@ use crate::random::Source;
 pub(super) struct Swarm {
     pub(super) slots: u32,
     rooms: usize,
-    /// The weights of the kinds of steps, by index.
+    /// The weights for the kinds of steps, by index.
     weights: [u32; KINDS],
     violation: bool,
     sizes: bool,
@@ -28,7 +28,7 @@ pub(super) struct Swarm {
 
 const KINDS: usize = 24;
 
-/// Delays of slow handlers and rules, in milliseconds.
+/// How long slow handlers and rules wait, in milliseconds.
 pub(super) const PAUSES: [u32; 10] = [0, 0, 1, 5, 20, 60, 300, 300, 1000, 4000];
 
 /// Generates a plan.
@@ -57,8 +57,8 @@ pub fn plan(source: &mut impl Source) -> Plan {
     setup.flush = flush;
     setup.hooks = source.one_in(5).then(|| hooks(source, &swarm));
     if let Some(hooks) = setup.hooks.as_mut().filter(|_| setup.memory_slack.is_some()) {
-        // Under a memory budget, one connection may close others, and then the order of their hooks
-        // and pongs is unspecified.
+        // Under a memory budget, one connection may close others, which leaves the order of their
+        // hooks and pongs unspecified.
         hooks.acting = 0;
     }
     setup.authorize = [(); 3].map(|()| source.one_in(8).then(|| answers(source, &swarm)));

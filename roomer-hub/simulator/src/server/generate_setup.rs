@@ -1,4 +1,4 @@
-//! Generates a plan's configuration, and the behaviour of its application.
+//! Generates a plan's configuration and its application's behaviour.
 
 use roomer_hub::Presence;
 
@@ -12,7 +12,7 @@ use crate::random::Source;
 /// Generates the configuration, except for the options that depend on the swarm.
 pub(super) fn setup(source: &mut impl Source) -> Setup {
     let pong = source.pick(&[60_000, 60_000, 2000, 300]);
-    // The interval must be below the timeout of the answer, as the builder requires.
+    // The builder requires an interval shorter than the pong timeout.
     let ping = source.pick(&[pong / 10 * 9, pong / 2, pong - 1]);
     let max_message = source.pick(&[100, 200, 1000, 70_000, 1 << 20]);
     Setup {

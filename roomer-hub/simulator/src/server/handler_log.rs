@@ -1,4 +1,4 @@
-//! Compares the actions of handlers, rules and other holders of handles with the hub inputs.
+//! Compares what handlers, rules and other holders of handles do with the hub inputs.
 
 use roomer_engine::RecordedInput;
 use roomer_hub::Permission;
@@ -97,7 +97,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Checks the poll of a slow handler within the poll of its connection.
+    /// Checks a slow handler's poll, within its connection's poll.
     pub(super) fn check_resumed(
         &mut self,
         (by, bytes_in): (u16, u64),
@@ -186,7 +186,7 @@ impl Harness<'_> {
                     self.marks.mark(crowd > 2, Mark::PanicInCrowd);
                     return self.check_panicked(at, journal, "handler failed");
                 }
-                // A raw message does not produce an input, so leave the journal as it is.
+                // A raw message does not produce an input, so leave the journal unchanged.
                 LogEntry::Raw { by, payload, taken } => self.check_raw(by, payload, taken)?,
                 action => {
                     let entry = journal.next();
@@ -202,7 +202,8 @@ impl Harness<'_> {
         Err(Fault::new("a handler did not complete".into()))
     }
 
-    /// Checks that a slow handler was dropped in a poll of its connection, because that has ended.
+    /// Checks that a slow handler was dropped in a poll of its connection, because the connection
+    /// ended.
     pub(super) fn check_dropped(&mut self, by: u16, polled: Option<usize>) -> Result<(), Fault> {
         let found = self.by_id(by).filter(|&at| polled == Some(at));
         let Some(at) = found else {

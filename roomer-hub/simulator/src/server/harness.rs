@@ -21,7 +21,7 @@ use crate::fault::{Fault, ensure};
 use crate::hub::model::Model;
 use crate::trace::Trace;
 
-/// The maximum number of polls without an advance of time. More indicate an endless loop.
+/// The maximum number of polls while the time stands still. More indicate an endless loop.
 const MAX_POLLS: u32 = 1_000_000;
 
 /// The maximum number of connections in a plan.
@@ -37,7 +37,7 @@ pub struct Harness<'p> {
     pub slots: [Option<usize>; 32],
     pub application: Application,
     pub model: Model,
-    /// The connection of each client, by the client's number.
+    /// Each client's connection, by client number.
     pub conn_of_client: Vec<usize>,
     pub journal: Vec<RecordedInput>,
     /// The number of generated ids.
@@ -136,7 +136,7 @@ impl<'p> Harness<'p> {
         self.clock.now()
     }
 
-    /// Executes a step of the plan.
+    /// Executes one of the plan's steps.
     pub fn step(&mut self, step: &Step) -> Result<(), Fault> {
         match *step {
             Step::Connect { slot, request } => self.connect(slot, request),
@@ -208,7 +208,7 @@ impl<'p> Harness<'p> {
             return;
         }
         let (socket, peer) = socket();
-        // Determine the rejection before the socket counts itself.
+        // Determine the rejection first, before the new socket counts.
         let rejected_early = self.early_rejection(slot);
         let task = self.tasks.spawn(self.server.connect(socket, address(slot)));
         let is_mute = self.plan.setup.mute & (1 << slot) != 0;
@@ -226,8 +226,8 @@ impl<'p> Harness<'p> {
             self.marks.mark(is_gone, Mark::SlotReused);
         }
         self.slots[usize::from(slot)] = Some(self.conns.len());
-        // The slot has no id until the connection opens, so actions on it have no effect before
-        // that.
+        // The slot has no id until the connection opens, so actions on it have no effect until
+        // then.
         self.application.state().slots[usize::from(slot)] = None;
         self.conns.push(conn);
     }
@@ -281,7 +281,7 @@ impl<'p> Harness<'p> {
             }
             conn.was_full |= conn.peer.is_full();
         }
-        // Check the journal before clients read, so that all output is expected when it is
+        // Check the journal before clients read, so that all output is expected by the time it is
         // compared.
         self.check_journal(polled)?;
         for at in 0..self.conns.len() {
@@ -292,7 +292,7 @@ impl<'p> Harness<'p> {
         Ok(())
     }
 
-    /// Sets the marks of a shutdown.
+    /// Sets the shutdown marks.
     pub(super) fn mark_shutdown(&mut self) {
         let in_handshake = self.conns.iter().any(|conn| conn.state == State::Handshake);
         self.marks.mark(in_handshake, Mark::ShutdownInHandshake);
@@ -300,7 +300,7 @@ impl<'p> Harness<'p> {
         self.marks.mark(self.conns.iter().any(is_stalled), Mark::ShutdownWhileStalled);
     }
 
-    /// Returns the index of a connection by the number of its id.
+    /// Returns a connection's index, given its id number.
     pub fn by_id(&self, id: u16) -> Option<usize> {
         self.conns.iter().rposition(|conn| conn.id == id && conn.client.is_some())
     }

@@ -36,8 +36,8 @@ impl HookEvent {
 pub struct PendingHook {
     by: u16,
     event: HookEvent,
-    /// The number of the input that caused the event. Events that one input causes in several rooms
-    /// may come in any order.
+    /// The number of the input that caused the event. If one input causes events in several rooms,
+    /// they may come in any order.
     cause: u32,
 }
 
@@ -103,8 +103,8 @@ impl Harness<'_> {
     pub(super) fn answer_before_hook(&mut self, at: usize, bytes_in: u64) {
         let conn = &self.conns[at];
         let come = bytes_in - self.bytes_in;
-        // Input behind a pending handler's message is parsed after the hooks for the handler's
-        // events.
+        // Input behind a message whose handler is pending is parsed after the hooks for the
+        // handler's events.
         if conn.parse_resumes_at != Some(bytes_in) {
             self.settle_pings_up_to(at, conn.read_at_poll + come);
         }

@@ -1,4 +1,4 @@
-//! Coverage marks of the server plans.
+//! Coverage marks for the server plans.
 
 use roomer_hub::Permission;
 

@@ -3,7 +3,7 @@
 //! | module | contents |
 //! |---|---|
 //! | [`plan`] | a plan as data |
-//! | `generate`, `generate_setup`, `scenarios` | the generation of plans from seeds |
+//! | `generate`, `generate_setup`, `scenarios` | generate plans from seeds |
 //! | `setup` | the server's configuration |
 //! | `harness` | runs a plan: the server, its tasks and its sockets |
 //! | `client_side`, `traffic` | what clients send and receive |
@@ -13,9 +13,9 @@
 //! | `checker`, `cursor` | compares each input that the engine gives its hub with the bytes that it has read |
 //! | `handler_log` | compares the actions of handlers and handles with the engine's inputs |
 //! | `outputs`, `expected` | the output that the model expects, compared with each byte that the server sends |
-//! | `after_poll` | checks the state after a poll of a connection's task |
+//! | `after_poll` | checks a connection's state after its task was polled |
 //! | `admission`, `drain`, `flush`, `counters` | connection limits, draining, large flushes and statistics |
-//! | `quiescence`, `ending` | invariants while no task is woken, and the final checks of a plan |
+//! | `quiescence`, `ending` | invariants while no task is woken, and a plan's final checks |
 //! | `marks` | coverage marks |
 
 mod admission;

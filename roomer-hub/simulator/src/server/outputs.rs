@@ -122,7 +122,7 @@ impl Harness<'_> {
         expected.push(now, Order::Barrier, close, false);
     }
 
-    /// Adds an item to the expected output of a connection.
+    /// Adds an item to a connection's expected output.
     pub(super) fn expect(&mut self, now: Duration, at: usize, order: Order, what: Output) {
         let setup = &self.plan.setup;
         let (soft, hard) = (setup.max_backlog, setup.hard_limit());
@@ -172,13 +172,13 @@ impl Harness<'_> {
     }
 
     /// Returns true if the server may exceed its memory budget. A buffer for an incomplete message,
-    /// or for input after a pending handler, may have twice the size of its contents.
+    /// or for input after a pending handler, may be twice as large as its contents.
     pub(super) fn may_be_out_of_memory(&self) -> bool {
         let Some(budget) = self.plan.setup.budget() else { return false };
         let most = self.plan.setup.max_message as u64 + 100;
         // These are upper bounds: a plan must not fail because the engine holds less than it may.
         let held = self.conns.iter().filter(|conn| conn.state != State::Ended).map(|conn| {
-            // Complete messages may have been read in several parts, too.
+            // Even complete messages may have been read in several parts.
             let is_whole =
                 conn.traffic.pending.front().is_none_or(|sent| sent.at <= conn.read_at_poll);
             let unfinished = if is_whole { 0 } else { 2 * most.min(conn.read) };

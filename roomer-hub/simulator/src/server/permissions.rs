@@ -83,7 +83,7 @@ impl Application {
                 if RuleAnswers::has(answers.waits, digest) {
                     call.pause(&clock, wait).await;
                 }
-                // Set this before the answer, whose action may panic.
+                // Set this before answering, since the answer's action may panic.
                 call.is_finished = true;
                 call.application.answer(&answers, digest, &call.conn, by)
             }
@@ -101,7 +101,7 @@ impl Application {
         }
     }
 
-    /// Records a rule call. Returns the number of the connection's id.
+    /// Records a rule call. Returns the connection's id number.
     fn record_question(&self, about: Permission, digest: u64, conn: &Conn) -> u16 {
         self.record(conn, |by| LogEntry::RuleCalled { by, about, digest })
     }

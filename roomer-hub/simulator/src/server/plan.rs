@@ -1,6 +1,6 @@
 //! A plan for the whole server, as plain data: the frames that clients send, the order of
-//! deliveries and polls, and the faults. Running it uses no randomness, and it can be
-//! shrunk step by step.
+//! deliveries and polls, and the faults. Running it uses no randomness, and it can be shrunk step
+//! by step.
 //!
 //! Connections are named by slot, so that a plan stays meaningful when steps are removed.
 
@@ -16,13 +16,13 @@ pub struct Plan {
     pub steps: Vec<Step>,
 }
 
-/// The configuration of the server. Times are in milliseconds.
+/// The server's configuration. Times are in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setup {
     pub mode: Mode,
     pub max_name: usize,
     pub max_rooms: usize,
-    /// The rates of a connection, in the order messages, bytes, joins, violations.
+    /// A connection's rates, in the order messages, bytes, joins, violations.
     pub rates: [Option<RateSpec>; 4],
     pub shared_room_only: bool,
     pub max_message: usize,
@@ -32,7 +32,7 @@ pub struct Setup {
     pub hooks: Option<Hooks>,
     /// The presence modes other than `Full`, by name or `prefix*`.
     pub presence_rules: [Option<(&'static str, Presence)>; 2],
-    /// The memory budget beyond the limit of one connection; `None` means the default budget.
+    /// The memory budget beyond one connection's limit; `None` means the default budget.
     pub memory_slack: Option<usize>,
     pub ping: u64,
     pub pong: u64,
@@ -40,22 +40,22 @@ pub struct Setup {
     pub handshake: u64,
     pub close: u64,
     pub coalesce: u64,
-    /// The limits on connections, followed by those on handshakes.
+    /// The limits on connections, and those on handshakes.
     pub caps: [Cap; 2],
-    /// The behaviour of the `authorize` hook, if there is one.
+    /// How the `authorize` hook behaves, if there is one.
     pub auth_hook: Option<AuthHook>,
-    /// The settings of a drain; `None` means the defaults.
+    /// The drain settings; `None` means the defaults.
     pub drain: Option<Drain>,
-    /// The settings of large flushes; `None` means the defaults, with one worker.
+    /// The settings for large flushes; `None` means the defaults, with one worker.
     pub flush: Option<Flush>,
     /// The slots of clients that answer neither pings nor close frames, as bits.
     pub mute: u32,
-    /// The way in which the last connections end.
+    /// How the last connections end.
     pub ending: Ending,
 }
 
-/// The behaviour of a permission rule. Questions are divided into eight kinds by their hash; sets
-/// of kinds are bitmaps.
+/// How a permission rule behaves. Questions are divided into eight kinds by their hash; sets of
+/// kinds are bitmaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RuleAnswers {
     pub allows: u8,
@@ -78,7 +78,7 @@ impl Cap {
     pub const NONE: Cap = Cap { total: None, per_address: None };
 }
 
-/// The behaviour of the `authorize` hook. Sets of slots are bitmaps.
+/// How the `authorize` hook behaves. Sets of slots are bitmaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AuthHook {
     pub admits: u32,
@@ -89,7 +89,7 @@ pub struct AuthHook {
     pub waits: u32,
 }
 
-/// The settings of a drain.
+/// Drain settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drain {
     /// The deadline in milliseconds.
@@ -97,10 +97,10 @@ pub struct Drain {
     pub per_second: usize,
 }
 
-/// The settings of large flushes.
+/// Settings for large flushes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flush {
-    /// The maximum number of connections that one poll writes to. A flush of more is a large one.
+    /// The maximum number of connections that one poll writes to. A flush to more is a large one.
     pub max_inline: usize,
     /// The number of connections that a worker takes at a time.
     pub chunk: usize,
@@ -108,13 +108,13 @@ pub struct Flush {
     pub workers: usize,
 }
 
-/// The behaviour of the `on_connect`, join, leave and disconnect hooks.
+/// How the `on_connect`, join, leave and disconnect hooks behave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hooks {
     /// The hooks that are registered, as bits: connect, join, leave, disconnect.
     pub enabled: u8,
-    /// The hooks that perform an action, as bits, first for ids with even numbers and then for odd
-    /// ones. The next field is that action.
+    /// The hooks that perform the action below, as bits, first for ids with even numbers and then
+    /// for odd ones.
     pub acting: u8,
     pub action: AppAction,
 }
@@ -214,7 +214,7 @@ pub enum Step {
         slot: u8,
         bytes: u32,
     },
-    /// Limits the bytes of one read and of one write.
+    /// Limits the bytes per read and per write.
     LimitIo {
         slot: u8,
         read: u32,
@@ -224,8 +224,8 @@ pub enum Step {
     Interrupt {
         slot: u8,
     },
-    /// Sends three messages to a room during the next write, through the handle of the connection
-    /// in another slot.
+    /// Sends three messages to a room during the next write, through the handle of another slot's
+    /// connection.
     SendDuringWrite {
         slot: u8,
         sender: u8,
@@ -310,8 +310,7 @@ pub enum Size {
     Bytes(Payload),
     /// The size limit plus this difference, which may be negative.
     Limit(i8),
-    /// The length that fills this slot's queue up to its soft or hard limit, plus this
-    /// difference.
+    /// The length that fills this slot's queue up to its soft or hard limit, plus this difference.
     Queue {
         slot: u8,
         hard: bool,

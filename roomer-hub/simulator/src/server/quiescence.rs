@@ -12,7 +12,7 @@ use crate::fault::{Fault, ensure};
 /// congested.
 const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(20);
 
-/// The number of bytes read between two pauses of a sender ([`BACKPRESSURE_PAUSE`]).
+/// How many bytes are read between two of a sender's pauses ([`BACKPRESSURE_PAUSE`]).
 const READ_QUANTUM: u64 = 64 * 1024;
 
 /// The engine's `CLOSE_SCAN_LIMIT`: it does not scan a longer incomplete message for a close frame.
@@ -115,7 +115,7 @@ impl Harness<'_> {
         let millis = Duration::from_millis;
         let conn = &mut self.conns[at];
         ensure!(!self.is_stopping, "it is open after the shutdown");
-        // The queue did not exceed the limit, but delayed room messages may still do so.
+        // The queue is within the limit, but delayed room messages may still exceed it.
         conn.expected.may_exceed_limit &= setup.coalesce > 0;
         let is_late = now >= conn.last_ping + millis(setup.ping);
         ensure!(!is_late, "no ping since {:?}", conn.last_ping);
@@ -172,8 +172,8 @@ impl Harness<'_> {
             let is_sent = !is_missing && expected.pings == 0;
             ensure!(is_sent, "not sent: {}", expected.describe());
             if !expected.items.iter().any(is_delayed) {
-                // The remaining items are optional and were dropped, since otherwise they would
-                // have arrived.
+                // The remaining items are optional and were dropped: otherwise they would have
+                // arrived.
                 expected.items.clear();
                 expected.may_exceed_limit = false;
                 expected.optional_pings = 0;

@@ -47,7 +47,7 @@ pub(super) fn fill_queue(
     let mut millis = source.pick(&[20, 60, 60]);
     let waits = swarm.slow && source.one_in(2);
     if waits {
-        // Use the handler of another client, called while the server still treats the receiver as
+        // Use another client's handler, called while the server still treats the receiver as
         // congested.
         (from, millis) = ((slot + 1) % swarm.slots as u8, 1);
     }
@@ -101,7 +101,7 @@ pub(super) fn answered_too_late(
 ) {
     let (wait, action) = (Some(source.pick(&PAUSES)), AppAction::Raw(Payload(1, 1)));
     setup.mode = Mode::Default;
-    // One violation is free: the message with the reserved event consumes it, and the late answer
+    // One violation is free: the message with the reserved event uses it up, and the late answer
     // exceeds the limit.
     setup.rates = [None, None, None, Some((1, 1))];
     setup.authorize[1] = Some(RuleAnswers { allows: 0xff, acting: 0, action, wait, waits: 0xff });
@@ -122,8 +122,8 @@ pub(super) fn answered_too_late(
     steps.push(Step::RunFor { millis: source.pick(&[1, 60, 4000]) });
 }
 
-/// Adds a client to a room while a rule about its join is pending, or removes it from another, and
-/// makes the hook for this event panic.
+/// While a rule about a client's join is pending, adds the client to the room or removes it from
+/// another, and makes the hook for this event panic.
 pub(super) fn moved_while_waiting(
     source: &mut impl Source,
     setup: &mut Setup,
@@ -254,7 +254,7 @@ fn send(room: &'static str, event: &'static str, payload: Payload) -> ClientFram
     ClientFrame::Packet { room, event, dst, src, payload: Size::Bytes(payload), form }
 }
 
-/// Appends an event that may affect the connections or room of a large flush.
+/// Appends an event that may affect the connections or the room of a large flush.
 fn disturb_flush(
     source: &mut impl Source,
     swarm: &Swarm,
@@ -276,7 +276,7 @@ fn disturb_flush(
     }
 }
 
-/// Authorizes two clients from an address that is limited to one connection, at the same time, or
+/// Authorizes two clients from an address that is limited to one connection at the same time, or
 /// drains or stops the server meanwhile.
 pub(super) fn concurrent_auth(source: &mut impl Source, setup: &mut Setup, steps: &mut Vec<Step>) {
     let wait = Some(source.pick(&[20, 300]));
@@ -297,7 +297,7 @@ pub(super) fn concurrent_auth(source: &mut impl Source, setup: &mut Setup, steps
     steps.push(Step::RunFor { millis: 300 });
 }
 
-/// Starts and completes a large flush in one poll with a large chunk size, and sends a message in
+/// Starts and completes a large flush in one poll with a large chunk size, and sends a message to
 /// the same room during its writes.
 pub(super) fn input_at_flush_end(source: &mut impl Source, plan: &mut Plan) {
     let Plan { setup, scripts, steps } = plan;

@@ -10,7 +10,7 @@ use roomer_testkit::Clock;
 use super::plan::{Drain, Flush, Setup};
 use crate::hub::plan::{DEFAULT_RATES, Mode};
 
-/// An environment with virtual time, which yields the ids of
+/// An environment with virtual time, which yields the ids from
 /// [`identity`](crate::alphabet::identity) in order.
 pub(crate) struct SimEnvironment {
     pub(crate) clock: Clock,
@@ -23,7 +23,7 @@ impl Environment for SimEnvironment {
     }
 
     fn random(&self) -> [u8; 16] {
-        // The first random value is the key of the hash tables.
+        // The first random value is the hash tables' key.
         let number = self.ids.fetch_add(1, Ordering::Relaxed).wrapping_sub(1);
         let mut bytes = [0; 16];
         bytes[..4].copy_from_slice(&[0xa0, number as u8, (number >> 8) as u8, 7]);
@@ -53,7 +53,7 @@ impl Setup {
         Some((self.hard_limit() + self.memory_slack?) as u64)
     }
 
-    /// Returns the hard limit of a queue.
+    /// Returns a queue's hard limit.
     pub(super) fn hard_limit(&self) -> usize {
         self.max_backlog + self.max_message.max(3 * self.max_backlog)
     }

@@ -1,4 +1,4 @@
-//! The frames that clients send as bytes, with the effect of each on the server.
+//! The frames that clients send as bytes, with each one's effect on the server.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use super::plan::{Form, RequestKind, Setup, Violation};
 use crate::alphabet::noise;
 use crate::hub::plan::Mode;
 
-/// The bytes that a client has sent, and the items that they contain.
+/// The bytes that a client has sent, and the items in them.
 #[derive(Debug, Default)]
 pub struct Traffic {
     pub in_flight: VecDeque<u8>,
@@ -158,7 +158,7 @@ impl Traffic {
     pub fn violation(&mut self, violation: Violation, setup: &Setup) {
         let wrong = Some(Meaning::Violation(1002));
         let binary = first_byte::FINAL | first_byte::BINARY;
-        // The packet itself is valid, only its frame is not.
+        // The packet itself is valid; only its frame is not.
         let word = PacketRef { room: "root", event: "cha", ..PacketRef::default() }.to_bytes();
         // The remaining violations are in the payload.
         let (start, payload, code): (u8, &[u8], u16) = match violation {
@@ -185,7 +185,7 @@ impl Traffic {
             }
             Violation::Fragments => {
                 self.frame(first_byte::BINARY, b"", None);
-                // Together with the first frame, this exceeds the limit of fragments by one.
+                // Together with the first frame, this exceeds the fragment limit by one.
                 for _ in 0..1024 {
                     self.frame(first_byte::CONTINUATION, b"", None);
                 }

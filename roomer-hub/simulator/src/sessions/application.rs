@@ -10,14 +10,14 @@ use roomer_testkit::Clock;
 use super::plan::{AppAction, ROOMS, Setup};
 use crate::alphabet::{id_number, identity, noise};
 
-/// The actions of handlers, one for each event. Slow handlers wait before they act.
+/// The handlers' actions, one for each event. Slow handlers wait before they act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Script {
     /// Sends a message to the caller.
     Echo,
     /// Sends a message to the room `root`.
     Announce,
-    /// Adds the caller to a room, without a request by the client.
+    /// Adds the caller to a room without a request from the client.
     MoveIn,
     /// Closes the caller's connection.
     Bye,
@@ -36,7 +36,7 @@ pub const SCRIPTS: [(&str, Script); 7] = [
     ("slowbye", Script::SlowBye),
 ];
 
-/// The payload of messages that handlers send, as offset and length.
+/// The payload of handlers' messages, as offset and length.
 pub const REPLY: (u8, u32) = (9, 5);
 
 impl Script {
@@ -45,7 +45,7 @@ impl Script {
     }
 }
 
-/// An entry of the log. Connections are given by the numbers of their ids.
+/// A log entry. Connections are given by id number.
 #[derive(Clone, Copy, Debug)]
 pub enum Event {
     Input(RecordedInput),
@@ -90,7 +90,7 @@ pub enum Action {
     Close(u16),
 }
 
-/// A value that the application stores with each connection: the number of the connection's id.
+/// A value that the application stores with each connection: the connection's id number.
 struct Stored(u16);
 
 #[derive(Clone, Debug, Default)]
@@ -100,9 +100,9 @@ pub struct Application(Arc<Mutex<State>>);
 pub struct State {
     pub log: Vec<Event>,
     inputs: Vec<RecordedInput>,
-    /// The number of pending calls of `authorize_async`.
+    /// The number of pending calls to `authorize_async`.
     pub authorizing: usize,
-    /// The number of completed calls of `authorize` and `authorize_async`.
+    /// The number of completed calls to `authorize` and `authorize_async`.
     pub authorized: usize,
     /// The number of running slow handlers.
     pub running: usize,
@@ -283,7 +283,7 @@ impl Drop for SlowCall {
     }
 }
 
-/// A pending call of `authorize_async`.
+/// A pending call to `authorize_async`.
 struct Authorizing(Application);
 
 impl Authorizing {
@@ -303,7 +303,7 @@ pub fn millis(millis: u32) -> Duration {
     Duration::from_millis(millis.into())
 }
 
-/// Returns the number of a connection's id, or `u16::MAX` for an unknown id.
+/// Returns a connection's id number, or `u16::MAX` for an unknown id.
 fn number(conn: &Conn) -> u16 {
     id_number(conn.id().as_str().as_bytes()).unwrap_or(u16::MAX)
 }

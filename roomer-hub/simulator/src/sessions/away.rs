@@ -1,4 +1,4 @@
-//! The notices about clients without a socket, in rooms that announce them.
+//! Notices about clients without a socket, in rooms that announce them.
 
 use std::collections::BTreeSet;
 
@@ -56,7 +56,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Returns the ids, in quotes, of a room's members that are shown as away to a client.
+    /// Returns the quoted ids of a room's members that a client sees as away.
     pub(super) fn shown_away(&self, room: &str, receiver: u16) -> BTreeSet<String> {
         let announces = self.plan.setup.announces_away && room != "root";
         let away = self.sessions.iter().filter(|session| {

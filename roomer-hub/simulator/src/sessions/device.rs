@@ -65,7 +65,7 @@ impl Harness<'_> {
         self.open_socket(slot, Asked { is_extended, user, is_denied, token, how: Some(how) });
     }
 
-    /// Executes a step that concerns one client.
+    /// Executes a step about one client.
     pub fn act(&mut self, slot: u8, act: Act) -> Result<(), Fault> {
         let device = &self.devices[usize::from(slot) % SLOTS];
         let (session, Some(at)) = (device.session, device.socket) else { return Ok(()) };

@@ -1,4 +1,4 @@
-//! Generates the plans for sessions.
+//! Generates plans for sessions.
 
 use super::application::SCRIPTS;
 use super::plan::{AckKind, Act, AppAction, Break, Ending, How, Plan, SLOTS, Say, Setup, Step};
@@ -37,7 +37,7 @@ pub fn plan(source: &mut impl Source) -> Plan {
             _ => traffic(source, slot, &mut steps),
         }
     }
-    // Draw this last, so that the other plans stay as they are.
+    // Draw this last, so that the rest of each plan stays as it is.
     setup.announces_away = source.one_in(3);
     Plan { setup, steps }
 }

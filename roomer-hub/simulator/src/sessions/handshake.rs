@@ -8,8 +8,8 @@ use super::socket::Phase;
 use crate::fault::{Fault, ensure};
 
 impl Harness<'_> {
-    /// Checks that the server may reject the polled socket, if it has done so. The rejection is
-    /// visible in the statistics, since a full socket accepts no bytes of the response.
+    /// Checks that the server may reject the polled socket, if it has done so. The statistics
+    /// show the rejection even if a full socket accepts no bytes of the response.
     pub fn check_rejected(&mut self, before: &Stats, polled: Option<usize>) -> Result<(), Fault> {
         let (old, new) = (&before.rejected_requests, &self.stats.rejected_requests);
         let count = |status: &u16| old.get(status).copied().unwrap_or_default();

@@ -17,7 +17,7 @@ use crate::hub::model::Model;
 use crate::server::setup::SimEnvironment;
 use crate::trace::Trace;
 
-/// The maximum number of polls without an advance of time. More indicate an endless loop.
+/// The maximum number of polls while the time stands still. More indicate an endless loop.
 const MAX_POLLS: u32 = 100_000;
 
 /// The maximum number of sockets in a plan. Each uses up to two ids.
@@ -55,7 +55,7 @@ pub struct Harness<'p> {
     pub is_shut: bool,
     /// The time to which the clock was last moved without a poll.
     pub jumped_at: Duration,
-    /// The expected statistics of the server.
+    /// The server's expected statistics.
     pub lost: u64,
     pub closed_by_peer: u64,
     pub closed_by_server: u64,
@@ -183,8 +183,7 @@ impl<'p> Harness<'p> {
         let (socket, peer) = socket();
         let task = self.tasks.spawn(self.server.connect(socket, None));
         let device = &mut self.devices[usize::from(slot)];
-        // A client has one socket at a time, but the server may notice the end of the old one
-        // later.
+        // A client has one socket at a time, but the server may notice the old one's end later.
         if let Some(before) = device.socket.replace(self.sockets.len()) {
             self.sockets[before].is_abandoned = true;
         }
@@ -249,7 +248,7 @@ impl<'p> Harness<'p> {
     pub fn observe(&mut self, task: Option<usize>) -> Result<(), Fault> {
         let polled = task
             .and_then(|task| self.sockets.binary_search_by_key(&task, |socket| socket.task).ok());
-        // Collect the inputs first, so that the log contains those of this poll in order.
+        // Collect the inputs first, so that the log contains this poll's inputs in order.
         self.application.collect(&self.server);
         let log = std::mem::take(&mut self.application.state().log);
         let now = self.now();
@@ -259,7 +258,7 @@ impl<'p> Harness<'p> {
             if read > socket.read.0 {
                 socket.read = (read, now);
             }
-            // Before it decides anything else, the server writes to a socket that was full.
+            // The server writes to a socket that was full before it decides anything else.
             if socket.is_filled && socket.peer.bytes_written() > socket.written.0 {
                 socket.relieved = now;
             }
@@ -269,14 +268,13 @@ impl<'p> Harness<'p> {
         }
         let before = std::mem::replace(&mut self.stats, self.server.stats());
         (self.incomplete, self.completed) = (None, None);
-        // The validity of the login begins with the hook's decision, not with the end of the
-        // handshake.
+        // The login's validity begins with the hook's decision, not with the end of the handshake.
         if std::mem::take(&mut self.application.state().authorized) > 0
             && let Some(at) = polled
         {
             self.sockets[at].accepted_at.get_or_insert(now);
         }
-        // Check this before the log, whose inputs belong to the session that the socket now has.
+        // Check this before the log, whose inputs belong to the socket's current session.
         self.check_resumed(&before, polled)?;
         self.check_log(&log, polled)?;
         self.after_poll(&before, polled)?;
@@ -323,7 +321,7 @@ impl<'p> Harness<'p> {
         })
     }
 
-    /// Records that a client waits for a session on a new socket. The sockets on which it waited
+    /// Records that a client waits for a session on a new socket. Sockets on which it waited
     /// before no longer qualify.
     pub fn overtake(&mut self, number: usize) {
         let waiting = self.sockets.iter_mut().filter(|socket| socket.waits_for == Some(number));

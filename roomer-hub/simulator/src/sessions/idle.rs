@@ -133,8 +133,7 @@ impl Harness<'_> {
         open.map(Session::most_held).sum::<u64>() > budget as u64
     }
 
-    /// Checks that the memory that the server counts does not exceed what its sessions and sockets
-    /// can hold.
+    /// Checks that the server counts no more memory than its sessions and sockets can hold.
     fn check_held(&self) -> Result<(), Fault> {
         let sockets = self.sockets.iter().enumerate();
         let sockets = sockets.filter(|(_, socket)| !self.tasks.is_done(socket.task));

@@ -22,10 +22,10 @@ pub struct Item {
 pub enum What {
     /// A packet with the same form for plain and extended clients.
     Plain(Output),
-    /// A packet for extended clients only: a change of a room's members, or the error for a
+    /// A packet for extended clients only: a change in a room's members, or the error for a
     /// rejected packet.
     Extended { room: &'static str, event: &'static str, payload: String },
-    /// The member list of a room for an extended client.
+    /// A room's member list, for an extended client.
     Members {
         room: &'static str,
         id: &'static str,

@@ -17,7 +17,8 @@ use crate::fault::{Fault, ensure};
 /// The engine's `HANDOVER_TIMEOUT`.
 const HANDOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The server's `message_timeout`. A message that stalls longer counts as the loss of its socket.
+/// The server's `message_timeout`. A message that stalls for longer counts as the loss of its
+/// socket.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(30);
 
 impl Harness<'_> {
@@ -25,7 +26,7 @@ impl Harness<'_> {
     pub fn check_gone(&mut self, number: usize, polled: Option<usize>) -> Result<(), Fault> {
         let at = polled.ok_or_else(|| Fault::new(format!("{number} is gone outside a poll")))?;
         let now = self.now();
-        // A resume that comes too late reports the end of its session again.
+        // A resume that comes too late reports its session's end again.
         if !self.sessions[number].is_open() {
             self.incomplete = Some(number);
             return Ok(());
@@ -47,7 +48,7 @@ impl Harness<'_> {
             let Some((_, count)) = socket.asked.token.clone() else {
                 return Err(Fault::new(format!("{number} is ended by socket {at}")));
             };
-            // A request may only end the session whose token it contains.
+            // A request may only end the session named by its token.
             let is_due = self.wanted(at) == Some(number) || socket.is_aborted;
             ensure!(is_due, "{number} is ended by a request of another session");
             // The waiting task was aborted, or the session had already discarded packets that its
@@ -95,8 +96,8 @@ impl Harness<'_> {
             return Ok(());
         }
         if self.is_shut && polled.is_none() && !session.is_open() && code == 1001 {
-            // A shutdown closes all sessions in turn. The notices of the first ones may push later
-            // ones out of memory, which closes those earlier.
+            // A shutdown closes all sessions in turn. The first ones' notices may exhaust the
+            // memory, which closes later ones early.
             return Ok(());
         }
         let how = match code {
@@ -158,15 +159,14 @@ impl Harness<'_> {
     /// Returns true if the server keeps a lost socket's session.
     fn may_detach(&self, number: usize, at: usize) -> bool {
         let away = self.sessions.iter().filter(|session| session.is_away()).count();
-        // A session does not count if its client is waiting for it, since it is resumed
-        // immediately.
+        // A session does not count if its client is waiting for it, since it resumes immediately.
         let fits = away < self.plan.setup.max_detached.into()
             || self.sessions[number].was_wanted
             || self.is_superseded(number, at);
         self.sessions[number].is_extended && self.plan.setup.window > 0 && !self.is_shut && fits
     }
 
-    /// Checks the effects of a poll other than hub inputs.
+    /// Checks a poll's effects other than hub inputs.
     pub fn after_poll(&mut self, before: &Stats, polled: Option<usize>) -> Result<(), Fault> {
         self.check_rejected(before, polled)?;
         let (old, new) = (before.sessions.refused, self.stats.sessions.refused);
@@ -183,7 +183,7 @@ impl Harness<'_> {
         for number in std::mem::take(&mut self.dropped) {
             ensure!(!self.sessions[number].is_open(), "a handler of session {number} is dropped");
         }
-        // The server takes bytes after the request as proof that the new token has arrived.
+        // To the server, bytes after the request prove that the new token has arrived.
         if let Some(number) = self.session_on(at)
             && self.sockets[at].read.0 > self.sockets[at].request_len
         {
@@ -235,7 +235,7 @@ impl Harness<'_> {
         let is_user = |number: usize| self.sessions[number].user == socket.asked.user;
         let is_late = socket.waits_since.is_some_and(|since| now >= since + HANDOVER_TIMEOUT);
         let is_over = socket.waits_since.is_some() && (is_late || open.is_none());
-        // The server keeps only some of the tokens between the last used one and the newest.
+        // Of the tokens between the last used one and the newest, the server keeps only some.
         let unsure = open.is_some_and(|number| self.sessions[number].accepts(&text).is_none());
         let may_be = [
             open.is_none() || is_over || unsure || self.is_closing,
@@ -316,7 +316,7 @@ impl Harness<'_> {
         self.marks.mark(!self.sockets[session.keeper].is_broken, Mark::TakenOver);
         self.marks.mark(session.is_unconfirmed, Mark::ReturnedTwice);
         self.marks.mark(session.may_lack, Mark::ResumedFull);
-        // The count in the request also acknowledges packets.
+        // The request's count also acknowledges packets.
         session.advance_acked(count, setup.buffer);
         let new = token(session.id, random);
         session.renew(presented, new.clone());

@@ -80,8 +80,8 @@ impl Harness<'_> {
                 if let Some(Some(until)) = session.pending {
                     let keeper = Some(session.keeper);
                     self.marks.mark(session.is_away() && polled == keeper, Mark::HandlerAway);
-                    // Another task of the application may act at any time, but the handler only
-                    // after its wait.
+                    // Another application task may act at any time, but the handler only after its
+                    // wait.
                     let is_own = polled != keeper || now >= until || polled.is_none();
                     ensure!(is_own, "a handler acts before {until:?}");
                 }
@@ -161,7 +161,7 @@ impl Harness<'_> {
             RecordedInput::Opened(key) => self.check_opened(key, polled),
             RecordedInput::Packet(key) => {
                 let number = self.by_key(key)?;
-                // An input that the model ignores must not leave the effects of the previous one.
+                // An input that the model ignores must not leave the previous one's effects behind.
                 self.model.effects.clear();
                 self.check_packet(number, polled)?;
                 let calls = self.model.effects.iter().find_map(|effect| match effect {
@@ -258,7 +258,7 @@ impl Harness<'_> {
         Ok(())
     }
 
-    /// Expects an error to an extended client for its rejected packet, unless the rate of errors is
+    /// Expects an error to an extended client for its rejected packet, unless the error rate is
     /// exceeded.
     fn expect_error(&mut self, number: usize, packet: &Packet, code: &str, message: &str) {
         let now = self.now();
@@ -301,7 +301,7 @@ impl Harness<'_> {
                     self.expect(now, to, Order::After(number), what);
                 }
                 Effect::Send { to, packet } => {
-                    // As in the engine, a direct message follows all pending room messages of its
+                    // As in the engine, a direct message follows all pending room messages for its
                     // receiver, and a `leave_ack` follows those of its room.
                     let order = match (packet.dst.is_empty(), left) {
                         (false, _) => Order::Barrier,
@@ -336,7 +336,7 @@ impl Harness<'_> {
             .is_some_and(|s| s.is_extended)
     }
 
-    /// Returns a connection's entry in a list of members with info.
+    /// Returns a connection's entry in a member list with info.
     fn entry(&self, id: u16) -> String {
         let user = self.sessions.iter().rfind(|session| session.id == id).map_or(0, |s| s.user);
         match user {

@@ -1,4 +1,4 @@
-//! Coverage marks of the plans for sessions.
+//! Coverage marks for the session plans.
 
 use crate::coverage::marks;
 

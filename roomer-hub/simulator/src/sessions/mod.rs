@@ -8,12 +8,12 @@
 //! | `device`, `socket`, `receive` | the clients: their requests, and the packets that they send and receive |
 //! | `application` | handlers, hooks and `authorize`, with a log of their actions |
 //! | `item` | a packet that a client must receive |
-//! | `session` | the model of a session: the packets that it keeps and expects, and the tokens that it accepts |
+//! | `session` | a session's model: the packets that it keeps and expects, and the tokens that it accepts |
 //! | `log` | compares each hub input with the model |
-//! | `away` | the notices about clients without a socket |
-//! | `handshake` | checks of rejected and abandoned handshakes |
-//! | `lifecycle` | checks of detached, resumed, rejected and ended sessions |
-//! | `idle` | invariants while no task is woken, and the final checks of a plan |
+//! | `away` | notices about clients without a socket |
+//! | `handshake` | checks rejected and abandoned handshakes |
+//! | `lifecycle` | checks detached, resumed, rejected and ended sessions |
+//! | `idle` | invariants while no task is woken, and a plan's final checks |
 //! | `marks` | coverage marks |
 
 mod application;

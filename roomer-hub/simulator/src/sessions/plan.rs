@@ -1,13 +1,13 @@
 //! A plan for sessions, as data.
 
-/// The configuration of a run, followed by its steps.
+/// A run's configuration and steps.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub setup: Setup,
     pub steps: Vec<Step>,
 }
 
-/// The configuration of the server and of the application. Times are in milliseconds; 0 selects an
+/// The server's and the application's configuration. Times are in milliseconds; 0 selects an
 /// option's default if it is not a valid value.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
@@ -27,22 +27,22 @@ pub struct Setup {
     pub pong: u32,
     /// The option `write_timeout`.
     pub write: u32,
-    /// The delay of slow handlers.
+    /// How long slow handlers wait.
     pub handler_wait: u16,
-    /// The delay of `authorize_async`; `None` uses `authorize`.
+    /// How long `authorize_async` waits; `None` uses `authorize`.
     pub auth_wait: Option<u16>,
-    /// The validity period of a login.
+    /// How long a login is valid.
     pub good_for: u32,
     /// A client acknowledges after this many packets; 0 means only on request.
     pub ack_every: u8,
-    /// The deadline of a drain, and its rate in connections per second.
+    /// A drain's deadline, and its rate in connections per second.
     pub drain: (u32, u16),
     pub ending: Ending,
     /// True if rooms other than `root` announce which members are away.
     pub announces_away: bool,
 }
 
-/// The way in which a plan ends, once all clients have reconnected.
+/// How a plan ends, once all clients have reconnected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// The clients close their connections.
@@ -70,7 +70,7 @@ pub enum Step {
         slot: u8,
         how: How,
     },
-    /// Executes a step that concerns one client.
+    /// Executes a step about one client.
     Of(u8, Act),
     /// Delivers the bytes in flight on all abandoned sockets.
     DeliverOld,
@@ -90,7 +90,7 @@ pub enum Step {
     Drain,
 }
 
-/// A step that concerns one client or its socket.
+/// A step about one client or its socket.
 #[derive(Clone, Copy, Debug)]
 pub enum Act {
     /// The client sends a packet; without a socket, it does so after reconnecting.
@@ -104,11 +104,11 @@ pub enum Act {
     Deliver(u32),
     /// The client reads this many bytes from the network.
     Take(u32),
-    /// The client reads all bytes immediately from now on, or leaves them in the network.
+    /// From now on, the client reads all bytes immediately, or leaves them in the network.
     Read(bool),
     /// The server's socket accepts this many more bytes; `u32::MAX` removes the limit.
     Space(u32),
-    /// Limits the size of single reads and writes of the server.
+    /// Limits the size of the server's single reads and writes.
     Limit {
         read: u32,
         write: u32,
@@ -116,19 +116,19 @@ pub enum Act {
     Break(Break),
     /// The client stops or resumes answering pings.
     Mute(bool),
-    /// The task of the client's socket is polled.
+    /// The task that serves the client's socket is polled.
     Poll,
     /// The application performs an action on the client's session, outside any handler.
     App(AppAction),
-    /// The task of the client's socket is aborted.
+    /// The task that serves the client's socket is aborted.
     Abort,
 }
 
-/// The form of a client's resume request.
+/// What a client's resume request contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     Honest,
-    /// The client has lost this many of the packets that it received most recently.
+    /// The client has lost this many of its most recently received packets.
     Rewound(u8),
     /// The client claims more packets than were sent.
     Ahead,
@@ -136,7 +136,7 @@ pub enum How {
     UsedToken,
     /// The client presents a wrong secret.
     Forged,
-    /// The client presents the id of another client's session with the secret of its own session.
+    /// The client presents the id of another client's session with its own session's secret.
     Foreign,
     /// The client presents a text that does not parse as a token.
     Garbage,
@@ -182,7 +182,7 @@ pub enum AckKind {
     Back,
     /// Sends a text that does not parse as a count.
     Garbage,
-    /// Sends this many acknowledgements of the same packets.
+    /// Acknowledges the same packets this many times.
     Flood(u8),
 }
 
@@ -215,5 +215,5 @@ pub enum AppAction {
     Close,
 }
 
-/// The rooms of plans.
+/// The plans' rooms.
 pub const ROOMS: [&str; 3] = ["root", "r", "ro"];

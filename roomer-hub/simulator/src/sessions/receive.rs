@@ -21,7 +21,7 @@ impl Harness<'_> {
         socket.peer.take(most, &mut socket.incoming);
         let mut incoming = std::mem::take(&mut socket.incoming);
         self.trace.number(at as u64);
-        // Hash only the new bytes, since the first bytes of an incomplete frame are in the hash
+        // Hash only the new bytes, since those at the start of an incomplete frame were hashed
         // already.
         self.trace.bytes(&incoming[before..]);
         let mut used = 0;

@@ -1,4 +1,4 @@
-//! The naive model of a session: the packets that its client must receive and the server must keep,
+//! A naive model of a session: the packets that its client must receive and the server must keep,
 //! and the tokens that resume it. Written from the protocol's text.
 
 use std::collections::VecDeque;
@@ -48,8 +48,9 @@ pub enum Place {
 #[derive(Debug)]
 pub struct Session {
     pub key: ConnKey,
-    /// The number of the client in the hub's model, followed by the number of its id.
+    /// The client's number in the hub's model.
     pub client: u16,
+    /// The client's id number.
     pub id: u16,
     pub is_extended: bool,
     pub user: u8,
@@ -64,7 +65,7 @@ pub struct Session {
     pub got: Vec<Vec<u8>>,
     /// The cumulative size of the frames in `got`, beginning with 0.
     got_bytes: Vec<u64>,
-    /// When each packet of `got` was sent.
+    /// When each packet in `got` was sent.
     got_at: Vec<Duration>,
     item_bytes: u64,
     /// The number of packets that the client has processed; fewer than `got` after a rewind.
@@ -79,9 +80,9 @@ pub struct Session {
     idle_acks: (u32, Duration),
     /// True if the server's log may have overflowed since the last acknowledgement that covers it.
     pub may_lack: bool,
-    /// True if the packets sent during the client's absence may exceed the buffer, and true if they
-    /// certainly do.
+    /// True if the packets sent during the client's absence may exceed the buffer.
     pub may_have_overflown: bool,
+    /// True if they certainly exceed it.
     pub has_overflown: bool,
     /// All packets that the client sends in this session, in order.
     pub sent: Vec<Packet>,
@@ -109,7 +110,7 @@ pub struct Session {
     pub errors: Option<Bucket>,
 }
 
-/// The server's reaction to an acknowledgement.
+/// How the server reacts to an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AckResult {
     Accepted,

@@ -1,4 +1,4 @@
-//! The plan's configuration as options of the server.
+//! The plan's configuration as server options.
 
 use roomer_engine::{Builder, Server};
 

@@ -25,7 +25,7 @@ pub struct Asked {
 /// A frame that the client has sent.
 #[derive(Clone, Debug)]
 pub struct Sent {
-    /// The position of the frame's end in the socket's byte stream.
+    /// Where the frame ends in the socket's byte stream.
     pub end: u64,
     pub len: u64,
     pub what: Meaning,
@@ -84,8 +84,7 @@ pub struct Socket {
     /// The expected payload of `hello`, followed by the token in it.
     pub hello: Option<String>,
     pub token: Option<String>,
-    /// The number of the client's packets that the server had handled when the session was resumed
-    /// here.
+    /// How many of the client's packets the server had handled when the session was resumed here.
     pub resumed_with: Option<usize>,
     /// The status of the server's rejection.
     pub rejection: Option<u16>,
@@ -102,11 +101,11 @@ pub struct Socket {
     /// True once the client has requested the same session on a later socket, which gets it
     /// instead.
     pub is_overtaken: bool,
-    /// The number of bytes that the server had read and written, each with the time of its last
-    /// change.
+    /// How many bytes the server has read, and when that last changed.
     pub read: (u64, Duration),
+    /// How many bytes the server has written, and when that last changed.
     pub written: (u64, Duration),
-    /// The end of the last handler during which the server did not read.
+    /// When the last handler that kept the server from reading ended.
     pub waited: Duration,
     /// When a server write first found the socket full.
     pub full_since: Option<Duration>,
@@ -114,10 +113,9 @@ pub struct Socket {
     pub most_written: u64,
     /// True if the socket has been full since it last accepted bytes.
     pub is_filled: bool,
-    /// The last time when the socket accepted bytes after being full, which shows that the client
-    /// reads.
+    /// When the socket last accepted bytes after being full, which shows that the client reads.
     pub relieved: Duration,
-    /// The expected close frame: its code, and its reason or the beginning of that.
+    /// The expected close frame: its code, and its reason or the start of it.
     pub close: Option<(u16, &'static str)>,
     /// True if frames before the close frame may have been dropped.
     pub may_truncate: bool,
@@ -236,8 +234,8 @@ impl Socket {
         let written = self.peer.bytes_written();
         let accepted = written - self.written.0;
         if accepted > 0 {
-            // More bytes than a single write accepts: the socket must have had space again in
-            // between.
+            // If these are more bytes than a single write accepts, the socket must have had space
+            // again in between.
             if self.is_filled || accepted > self.most_written {
                 self.relieved = now;
             }
@@ -250,7 +248,7 @@ impl Socket {
         self.is_filled |= self.full_since.is_some();
     }
 
-    /// Returns the time of the last sign of life from the client or its network.
+    /// Returns when the client or its network last showed a sign of life.
     pub fn alive_at(&self) -> Duration {
         self.read.1.max(self.relieved)
     }
@@ -261,7 +259,7 @@ impl Socket {
         sent.map(|sent| sent.what.clone())
     }
 
-    /// Returns true if the server has read a part of the client's next message.
+    /// Returns true if the server has read part of the client's next message.
     pub fn is_mid_message(&self) -> bool {
         let read = self.peer.bytes_read();
         let next = self.outgoing.iter().find(|sent| sent.end > read);

@@ -1,4 +1,4 @@
-//! Tests of clients in rooms with a message history: late joiners, and clients that were away for
+//! Tests clients in rooms with a message history: late joiners, and clients that were away for
 //! too long.
 
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use roomer_simulator::client::net::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Builds a server that keeps this many messages of `lobby` and ends sessions after a second.
+/// Builds a server that keeps this many of `lobby`'s messages and ends sessions after a second.
 fn remembering(messages: usize) -> Builder {
     Server::builder().history("lobby", History::last(messages)).resume_window(SECOND)
 }
@@ -77,7 +77,7 @@ fn messages_that_the_server_no_longer_remembers_are_reported() {
         let missed = events.iter().position(|event| matches!(event, Event::Missed { .. }));
         assert!(missed.unwrap() < events.iter().position(rejoined).unwrap());
         assert_eq!(net.texts(bob, "lobby"), expected);
-        // No message is lost from now on.
+        // From now on, no message is lost.
         net.take_events(bob);
         net.away(bob, |net| net.say(ann, 10..13));
         assert_eq!(net.texts(bob, "lobby"), numbers(10..13));
@@ -87,7 +87,7 @@ fn messages_that_the_server_no_longer_remembers_are_reported() {
 
 #[test]
 fn another_server_has_another_memory() {
-    // The epoch of a history is random, so a second world represents a restarted server.
+    // A history's epoch is random, so a second world represents a restarted server.
     let mut net = Net::new(1, remembering(100));
     let (ann, bob) = (net.add(Options::default()), net.add(Options::default()));
     net.join(ann, "lobby");

@@ -1,4 +1,4 @@
-//! Tests of connection attempts, backoff, keep-alive and the end of connections.
+//! Tests connection attempts, backoff, keep-alive and how connections end.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn delays_grow_with_full_jitter_and_begin_anew_after_a_success() {
             net.is_up = false;
             let ann = net.add(Options::default());
             net.settle();
-            // Waits for the delay after attempt `nth`, and returns it.
+            // Wait for the delay after attempt `nth`, and return it.
             for _ in 0..nth {
                 let due = net.ends[ann].client.deadline(net.world.now()).unwrap();
                 let now = net.world.now();

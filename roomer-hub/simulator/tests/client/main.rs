@@ -1,4 +1,4 @@
-//! Tests of the client of `roomer_proto` against the real server, in virtual time.
+//! Tests the client of `roomer_proto` against the real server, in virtual time.
 #![allow(clippy::unwrap_used)]
 
 mod history;

@@ -1,4 +1,4 @@
-//! Tests of requests in all directions, their errors, and their outcome when connections break.
+//! Tests requests in all directions, their errors, and their outcome when connections break.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

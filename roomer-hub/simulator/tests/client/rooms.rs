@@ -1,4 +1,4 @@
-//! Tests of joins, leaves, members and messages, with both protocols.
+//! Tests joins, leaves, members and messages, with both protocols.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! Tests of lost connections, with and without a session.
+//! Tests lost connections, with and without a session.
 
 use std::time::Duration;
 
