@@ -1,4 +1,4 @@
-//! Actions, the outputs of the hub, which the driver carries out.
+//! Actions: the hub's outputs, which the driver carries out.
 
 use roomer_proto::extended::ErrorCode;
 use roomer_proto::{ConnId, LEAVE_ACK, MEMBER_LEFT, NEW_MEMBER, PacketRef};
@@ -18,7 +18,7 @@ pub enum Action<'a> {
     /// The connection has been added to the tables. Always the first action of an
     /// [`Input::Open`](crate::Input::Open), unless the connection is [`Rejected`](Action::Rejected).
     Opened {
-        /// The key of the new connection.
+        /// The new connection's key.
         conn: ConnKey,
     },
     /// The connection was rejected, because its id is already in use.
@@ -206,7 +206,7 @@ impl<'a> Actions<'a> {
         self.tables
     }
 
-    /// Returns the id of the connection that the input is about; `None` if it is about several
+    /// Returns the id of the connection that the input concerns; `None` if it concerns several
     /// connections or none.
     #[must_use]
     pub fn subject(&self) -> Option<ConnId> {

@@ -9,7 +9,7 @@ use crate::peers::{RoomGuest, RoomGuests};
 use crate::room::Room;
 use crate::tables::Tables;
 
-/// The maximum capacity of a list, as a multiple of its length.
+/// A list's maximum capacity, as a multiple of its length.
 const SPARE: usize = 4;
 
 /// An upper bound on the bytes of a full chunk of a member list.
@@ -17,8 +17,8 @@ const CHUNK_LEN: usize = 4096;
 
 impl Tables {
     /// Checks that the tables are consistent: every id, name, seat and member refers to its
-    /// counterpart and back, no room is empty, each room's snapshot lists its members, and no
-    /// list has much more capacity than it needs. Takes time linear in the size of the tables.
+    /// counterpart and back, no room is empty, each room's snapshot lists its members, and no list
+    /// has much more capacity than it needs. Takes time linear in the tables' size.
     ///
     /// # Errors
     ///

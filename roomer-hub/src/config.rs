@@ -23,8 +23,8 @@ pub struct Config {
     /// The maximum length of a room or event name in bytes. Default 4,096. Names are stored as
     /// long as the room exists, so they must not be as large as messages.
     pub max_name: usize,
-    /// The maximum number of rooms per connection, including `root`. Default 1,100, which
-    /// exceeds the 1,000 rooms that clients of the original are known to use.
+    /// The maximum number of rooms per connection, including `root`. Default 1,100, which exceeds
+    /// the 1,000 rooms that the original's clients are known to use.
     pub max_rooms: usize,
     /// True if a client's join requires the application's permission
     /// ([`Action::Authorize`](crate::Action::Authorize)). Default `false`. The application is not
@@ -124,8 +124,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Returns the rules of the Go original, except that reserved events are still rejected and
-    /// the limits still apply.
+    /// Returns the Go original's rules, except that reserved events are still rejected and the
+    /// limits still apply.
     #[must_use]
     pub fn compat() -> Self {
         // A forged `join_ack` would falsify a client's view of its rooms, so it is rejected

@@ -11,7 +11,7 @@ use bytes::Bytes;
 /// The number of entries in a full chunk.
 const ENTRIES_PER_CHUNK: usize = 100;
 
-/// The full chunks of the text.
+/// The text's full chunks.
 #[derive(Debug, Default)]
 pub(crate) struct EntryChunks {
     /// A chunk is empty if it must be rebuilt.

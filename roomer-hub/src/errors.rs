@@ -28,7 +28,7 @@ impl Hub {
         }
     }
 
-    /// Reports a failure to an extended connection, with the limits of
+    /// Reports a failure to an extended connection, with the same limits as
     /// [`report_refused`](Self::report_refused).
     #[cold]
     pub(crate) fn report_failure(

@@ -20,11 +20,11 @@ use crate::slots::Slots;
 #[derive(Debug, Default)]
 pub(crate) struct GuestTables {
     pub(crate) guests: Slots<GuestKey, Guest>,
-    /// An index of the guests by id.
+    /// The guests, indexed by id.
     pub(crate) ids: HashTable<GuestKey>,
-    /// The guests with a user, indexed by the hash of the user's name.
+    /// The guests with a user, indexed by the user name's hash.
     pub(crate) users: BTreeSet<(u64, GuestKey)>,
-    /// The tags of the peers that are up, by peer index.
+    /// The tags of peers that are up, by peer index.
     tags: Vec<Option<[u8; 4]>>,
 }
 

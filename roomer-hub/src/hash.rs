@@ -4,8 +4,8 @@ use std::hash::BuildHasher;
 
 use siphasher::sip::SipHasher13;
 
-/// The secret key of the hub's hash tables, for SipHash-1-3 with 128 bits. Without the key, a
-/// client cannot choose names that collide. The key affects only speed, not behaviour.
+/// The secret key for the hub's hash tables: 128 bits, for SipHash-1-3. Without the key, a client
+/// cannot choose names that collide. The key affects only speed, not behaviour.
 #[derive(Clone, Copy)]
 pub struct HashKey(pub [u8; 16]);
 

@@ -61,8 +61,8 @@ impl Hub {
         // Clear the output only here, because the previous actions borrow the output until the
         // driver has consumed them.
         self.output.clear();
-        // This must precede the handling of the input, which reads the time from the histories and
-        // stores the client's history request there.
+        // Do this before handling the input, which reads the time from the histories and stores the
+        // client's request there.
         if let Some(histories) = &mut self.tables.histories {
             histories.begin(now);
         }

@@ -70,13 +70,13 @@ pub enum Input<'a> {
     },
     /// A handler or the application issued a command.
     Command(Command<'a>),
-    /// The link to a peer, another node of the cluster, is up. Rejected if it was up already.
-    /// All other inputs about a peer are rejected while it is not up
+    /// The link to a peer, another cluster node, is up. Rejected if it was up already. All other
+    /// inputs about a peer are rejected while it is not up
     /// ([`RejectedPeerInputs`](crate::RejectedPeerInputs)).
     PeerUp {
         /// The peer. Its key is in use from now on.
         peer: PeerKey,
-        /// The first four bytes (eight hexadecimal digits) of the ids of this peer's connections.
+        /// The first four bytes (eight hexadecimal digits) of this peer's connection ids.
         tag: [u8; 4],
     },
     /// A peer was dropped. All its guests leave, with notices; its counts and its tag are removed.
@@ -178,7 +178,7 @@ pub enum Input<'a> {
 #[derive(Clone, Copy, Debug)]
 pub enum Command<'a> {
     /// Send a message to the members of a room. If the room does not exist, there are no
-    /// receivers. (`SendToRoom` of the Go original, which always excludes the sender.)
+    /// receivers. (`SendToRoom` in the Go original, which always excludes the sender.)
     Broadcast {
         /// The sender, whose id becomes the packet's `src`; `None` for the server. It need not
         /// be a member.
@@ -194,15 +194,15 @@ pub enum Command<'a> {
         /// The packet's payload: arbitrary bytes.
         payload: &'a [u8],
     },
-    /// Send a message to one connection. If it is not on this node, the message is forwarded to
-    /// the peer whose tag matches the id, or dropped if there is none. (`SendToClient` of the
-    /// Go original, whose room is always `root`.)
+    /// Send a message to one connection. If it is not on this node, the message is forwarded to the
+    /// peer whose tag matches the id, or dropped if there is none. (`SendToClient` in the Go
+    /// original, whose room is always `root`.)
     Send {
         /// The sender, whose id becomes the packet's `src`; `None` for the server.
         from: Option<ConnKey>,
         /// The receiver's id.
         dst: &'a str,
-        /// The `room` of the packet. The receiver need not be a member.
+        /// The packet's `room`. The receiver need not be a member.
         room: &'a str,
         /// The event's name.
         event: &'a str,
@@ -242,7 +242,7 @@ pub enum Command<'a> {
         room: &'a str,
         /// The request's `dst`.
         dst: &'a str,
-        /// The content of the answer.
+        /// The answer's content.
         answer: Answer<'a>,
     },
     /// Send a request to a client. Exactly one [`Action::Answered`](crate::Action::Answered) or
@@ -253,7 +253,7 @@ pub enum Command<'a> {
         conn: ConnKey,
         /// The request's number, higher than all earlier ones.
         number: u64,
-        /// The `room` of the packet.
+        /// The packet's `room`.
         room: &'a str,
         /// The event's name.
         event: &'a str,

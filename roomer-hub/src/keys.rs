@@ -2,7 +2,7 @@
 
 use slotmap::{DefaultKey, Key, KeyData};
 
-/// A key of one of the hub's tables: [`ConnKey`] or [`RoomKey`]. This trait is sealed.
+/// A key in the hub's tables: [`ConnKey`] or [`RoomKey`]. This trait is sealed.
 pub trait TableKey: Copy + sealed::Slot {}
 
 mod sealed {

@@ -41,7 +41,7 @@ impl RejectReason {
         !matches!(self, UnknownDst | PlainReceiver | LateAnswer)
     }
 
-    /// Returns the code and message of the error sent to an extended client.
+    /// Returns the code and message for the error sent to an extended client.
     pub(crate) fn failure(self) -> (ErrorCode, &'static str) {
         match self {
             RejectReason::Reserved => (ErrorCode::Refused, "the event belongs to the protocol"),
@@ -73,7 +73,7 @@ pub(crate) enum CloseCause {
 }
 
 impl CloseCause {
-    /// Returns the matching row of the table of close codes.
+    /// Returns the matching row in the table of close codes.
     pub(crate) fn close(self) -> &'static Close {
         match self {
             CloseCause::Rate => &close::RATE,
@@ -94,7 +94,7 @@ pub(crate) struct Buckets {
 }
 
 impl Buckets {
-    /// Takes the tokens for a packet. Returns false if the packet exceeds one of the rates.
+    /// Takes the tokens for a packet. Returns false if the packet exceeds a rate.
     pub(crate) fn take_packet(
         &mut self,
         config: &Config,

@@ -1,7 +1,7 @@
 //! Member info, and notices about members for extended clients.
 //!
-//! Plain members of the same room receive the notices of the original protocol. In a room with
-//! both kinds of members, each change therefore causes two notices.
+//! Plain members in the same room receive the original protocol's notices. In a room with both
+//! kinds of members, each change therefore causes two notices.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,7 +122,7 @@ impl Hub {
         self.output.notify(room, NoticeKind::Count, |out| write_count(entry, out));
     }
 
-    /// Replaces the info of the subject, and notifies the extended members of its rooms.
+    /// Replaces the subject's info, and notifies the extended members of its rooms.
     #[cold]
     #[inline(never)]
     pub(crate) fn set_info(&mut self, conn: ConnKey, info: Option<Info>) {

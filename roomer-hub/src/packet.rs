@@ -39,7 +39,7 @@ impl Hub {
         }
     }
 
-    /// Applies the rules in the order of the Go original, which has no reserved events, limits
+    /// Applies the rules in the same order as the Go original, which has no reserved events, limits
     /// on names, membership checks or shared rooms.
     fn apply_rules(
         &mut self,

@@ -14,7 +14,7 @@ pub(crate) struct RoomGuest {
     pub(crate) seat_index: u32,
 }
 
-/// The members that one peer has in a room. At least one of the two numbers is not 0.
+/// A peer's members in a room. At least one of the two numbers is not 0.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RoomPeer {
     pub(crate) peer: PeerKey,
@@ -40,7 +40,7 @@ impl<'a> Peers<'a> {
         self.0.is_none()
     }
 
-    /// Returns the keys of the peers in an unspecified but reproducible order.
+    /// Returns the peers' keys in an unspecified but reproducible order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = PeerKey> + use<'a> {
         self.as_slice().iter().map(|entry| entry.peer)
     }
@@ -60,7 +60,7 @@ impl std::fmt::Debug for Peers<'_> {
 #[derive(Debug, Default)]
 pub(crate) struct RoomGuests {
     members: Vec<RoomGuest>,
-    /// The ids in the order of `members`, which form the second part of the room's snapshot.
+    /// The ids in the same order as `members`: the second part of the room's snapshot.
     list: MemberList,
     /// The same list as JSON entries for extended members.
     pub(crate) entries: EntryChunks,
@@ -100,7 +100,7 @@ impl RoomGuests {
     }
 
     /// Returns the allocated capacity: the number of guests, and the number of bytes after the
-    /// last full chunk of the list.
+    /// list's last full chunk.
     pub(crate) fn capacity(&self) -> (usize, usize) {
         (self.members.capacity(), self.list.capacity())
     }
@@ -142,7 +142,7 @@ impl RoomGuests {
         self.update(peer, |entry| entry.count = count);
     }
 
-    /// Modifies a peer's entry, which exists as long as one of its numbers is not 0.
+    /// Modifies a peer's entry, which exists as long as either number is not 0.
     fn update(&mut self, peer: PeerKey, change: impl FnOnce(&mut RoomPeer)) {
         let known = self.peers.iter().position(|entry| entry.peer == peer);
         // A linear search is enough: a room spans few nodes, and a map would use more memory per room.

@@ -40,16 +40,17 @@ impl Rate {
         self.per_second.get()
     }
 
-    /// Returns the capacity of the bucket, in tokens.
+    /// Returns the bucket's capacity in tokens.
     #[must_use]
     pub const fn burst(self) -> u32 {
         self.burst.get()
     }
 }
 
-/// A token bucket, stored as the time at which it will be full again, which is the theoretical arrival
-/// time of the generic cell rate algorithm. The unit is nanoseconds times tokens per second. In that
-/// unit, all values are integers, so nothing is rounded, and no [`Duration`] causes an overflow.
+/// A token bucket, stored as the time at which it will be full again, called the theoretical
+/// arrival time in the generic cell rate algorithm. The unit is nanoseconds times tokens per
+/// second. In that unit, all values are integers, so nothing is rounded, and no [`Duration`] causes
+/// an overflow.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bucket {
     full_at: u128,

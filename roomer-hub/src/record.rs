@@ -43,8 +43,8 @@ pub(crate) enum NoticeKind {
     Membership,
     /// A change of info, sent to all members.
     Info,
-    /// A change of the subject's info, sent only to the subject, in a room that does not show
-    /// other members.
+    /// A change to the subject's info, sent only to the subject, in a room that does not show other
+    /// members.
     Own,
     /// The number of members.
     Count,
@@ -79,7 +79,7 @@ pub(crate) enum RareRecord {
         /// True if [`Output::except_guest`] should not receive it.
         has_except: bool,
     },
-    /// Only the number of the message, for the excluded connection.
+    /// Only the message's number, for the excluded connection.
     Number(RoomKey),
     /// A message that the connection has missed; `back` counts backwards from the newest one.
     Missed {
@@ -108,11 +108,11 @@ pub(crate) enum ExtendedRecord {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ErrorPacket {
     pub(crate) to: ErrorReceiver,
-    /// True if the error is sent in the room of the input's packet, and false if it is sent in `root`.
+    /// True if the error is sent in the input packet's room, false if it is sent in `root`.
     in_room: bool,
     /// `None` if the error is not about a request.
     dst: Option<TaggedId>,
-    /// The range of its payload in [`Output::error_text`].
+    /// The payload's range in [`Output::error_text`].
     start: usize,
     end: usize,
 }
@@ -125,7 +125,7 @@ pub(crate) enum ErrorReceiver {
 }
 
 impl ErrorPacket {
-    /// Returns the error as a packet. `room` is the room of the input's packet.
+    /// Returns the error as a packet. `room` is the input packet's room.
     pub(crate) fn packet<'a>(&'a self, room: &'a str, text: &'a [u8]) -> PacketRef<'a> {
         let room = if self.in_room { room } else { ROOT };
         let dst = self.dst.as_ref().map_or("", TaggedId::as_str);
@@ -134,13 +134,13 @@ impl ErrorPacket {
     }
 }
 
-/// The records of the last input, and the data they need besides the tables.
+/// The last input's records, and the data they need besides the tables.
 #[derive(Debug, Default)]
 pub(crate) struct Output {
     pub(crate) records: Vec<Record>,
-    /// The id of the connection that the input is about. The connection may already be removed.
+    /// The id of the connection that the input concerns. The connection may already be removed.
     pub(crate) subject: Option<ConnId>,
-    /// The ids of the guests removed by the input, for [`RareRecord::GuestLeft`].
+    /// The ids of guests removed by the input, for [`RareRecord::GuestLeft`].
     pub(crate) subjects: Vec<ConnId>,
     /// The excluded guest. Only valid with [`RareRecord::BroadcastExcept`].
     pub(crate) except_guest: Option<ConnId>,
@@ -162,7 +162,7 @@ pub(crate) struct Output {
     pub(crate) requests: Vec<u64>,
     /// The handler to call. Only valid with [`ExtendedRecord::Request`].
     pub(crate) request_handler: Option<HandlerKey>,
-    /// The receiver of the request. Only valid with [`ExtendedRecord::Ask`].
+    /// The request's receiver. Only valid with [`ExtendedRecord::Ask`].
     pub(crate) request_dst: Option<TaggedId>,
 }
 
@@ -301,7 +301,7 @@ pub(crate) struct Context<'a> {
     pub(crate) conn: ConnKey,
     /// The connection that is excluded from broadcasts.
     pub(crate) except: Option<ConnKey>,
-    /// The room, event, `dst` and payload of the packets to send.
+    /// The packets' room, event, `dst` and payload.
     pub(crate) packet: PacketRef<'a>,
 }
 

@@ -71,7 +71,7 @@ impl Hub {
         (id, tag): (&str, Tag),
         authorization: Authorization,
     ) -> Result<(), RejectReason> {
-        // Only the canonical form is accepted, because answers are matched by the bytes of the id.
+        // Only accept the canonical form, because answers are matched by the id's bytes.
         let to = ConnId::parse(id).ok_or(RejectReason::UnknownDst)?;
         let receiver = self.tables.find_conn(id);
         match receiver {

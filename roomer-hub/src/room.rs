@@ -38,7 +38,7 @@ impl<'a> Members<'a> {
         self.0.is_empty()
     }
 
-    /// Returns the keys of the members in an unspecified but reproducible order.
+    /// Returns the members' keys in an unspecified but reproducible order.
     pub fn iter(&self) -> MembersIter<'a> {
         MembersIter(self.0.iter())
     }
@@ -165,7 +165,7 @@ impl Room {
         if self.has_plain_members() { Audience::Extended } else { Audience::All }
     }
 
-    /// Returns the list of the room's members on this node, without the guests.
+    /// Returns the list of members on this node, without the guests.
     pub(crate) fn own_snapshot(&self) -> Snapshot<'_> {
         self.list.snapshot()
     }
@@ -213,8 +213,8 @@ impl Room {
         self.members.len().saturating_add(self.guests().map_or(0, RoomGuests::len))
     }
 
-    /// Returns the allocated capacity: in members, and in bytes after the last full chunk of the
-    /// member list.
+    /// Returns the allocated capacity: in members, and in bytes after the member list's last full
+    /// chunk.
     pub(crate) fn capacity(&self) -> (usize, usize) {
         (self.members.capacity(), self.list.capacity())
     }
@@ -258,7 +258,7 @@ impl Room {
         self.members.get(index).copied()
     }
 
-    /// Invalidates the JSON entries of the member at an index, which is about to leave.
+    /// Invalidates the JSON entries for the member at an index, which is about to leave.
     #[cold]
     fn drop_entries(&mut self, index: usize) {
         let last = self.members.len() - 1;

@@ -135,7 +135,7 @@ impl<'a> Snapshot<'a> {
         Snapshot { full, tail, rest: Some(guests), end }
     }
 
-    /// Returns the length of the text in bytes, which is never 0.
+    /// Returns the text's length in bytes, which is never 0.
     #[allow(clippy::len_without_is_empty)]
     #[must_use]
     pub fn len(&self) -> usize {
@@ -151,7 +151,7 @@ impl<'a> Snapshot<'a> {
         iter::once(first).chain(rest)
     }
 
-    /// Returns a copy of the complete text.
+    /// Returns a copy of the whole text.
     #[must_use]
     pub fn to_vec(&self) -> Vec<u8> {
         let mut text = Vec::with_capacity(self.len());
@@ -176,7 +176,7 @@ impl<'a> Run<'a> {
         self.full.iter().map(Bytes::len).sum::<usize>() + self.tail.len() + self.end.len()
     }
 
-    /// Returns the full chunks, which all snapshots of the room share until they change. Empty
+    /// Returns the full chunks, which all of the room's snapshots share until they change. Empty
     /// for a small room.
     #[must_use]
     pub fn chunks(&self) -> &'a [Bytes] {

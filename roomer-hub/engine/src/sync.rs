@@ -1,5 +1,5 @@
-//! The engine's locks and atomics: those of the standard library or, with `--cfg roomer_loom`, of loom,
-//! which explores every interleaving.
+//! The engine's locks and atomics: the standard library's or, with `--cfg roomer_loom`, those from
+//! loom, which explores every interleaving.
 
 #[cfg(all(test, roomer_loom))]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicUsize};

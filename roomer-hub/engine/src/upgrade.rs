@@ -50,17 +50,16 @@ pub struct Upgrade {
 }
 
 impl Server {
-    /// Accepts or rejects a request that a framework has read, by the rules of
-    /// [`connect`](Self::connect) except for the path and the handshake limits, which are the
+    /// Accepts or rejects a request that a framework has read, by the same rules as
+    /// [`connect`](Self::connect), except for the path and the handshake limits, which are the
     /// framework's responsibility.
     ///
-    /// `peer` is the address of the connection's remote end, if known. The request's extensions,
-    /// which middleware fills, are kept with the connection
-    /// ([`Conn::extension`](crate::Conn::extension)); a [`Claims`](crate::Claims) among them
-    /// becomes the connection's claims. If the server also has an
-    /// [`authorize`](crate::Builder::authorize) hook, both apply: the hook finds the middleware's
-    /// claims in [`Request::head`](crate::Request::head), and its own claims take precedence where
-    /// both have the same name.
+    /// `peer` is the remote address, if known. The request's extensions, which middleware fills,
+    /// are kept with the connection ([`Conn::extension`](crate::Conn::extension)); a
+    /// [`Claims`](crate::Claims) among them becomes the connection's claims. If the server also has
+    /// an [`authorize`](crate::Builder::authorize) hook, both apply: the hook finds the
+    /// middleware's claims in [`Request::head`](crate::Request::head), and its own claims take
+    /// precedence where both have the same name.
     ///
     /// # Errors
     ///
@@ -166,7 +165,7 @@ impl Upgrade {
     /// bytes that were read after the request's head, usually none. As with [`Server::connect`],
     /// the caller spawns the returned future.
     pub fn connect(mut self, transport: impl Transport, leftover: &[u8]) -> Connection {
-        // From now on, the connection is counted instead of the upgrade.
+        // From now on, the connection is counted, not the upgrade.
         self.is_reserved = false;
         // Move field by field, since a type that implements `Drop` cannot be destructured.
         let (shared, credentials) = (self.server.0.clone(), self.accepted.credentials.take());

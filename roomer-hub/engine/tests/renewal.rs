@@ -38,7 +38,7 @@ fn connect(world: &mut World, token: &str) -> Client {
     client
 }
 
-/// Returns the payloads of the token requests.
+/// Returns the token requests' payloads.
 fn asked(client: &Client) -> Vec<String> {
     client.texts("root", EXPIRING)
 }

@@ -35,7 +35,7 @@ impl Cluster {
             let (stream, last) = outgoing.unwrap_or_default();
             ends.push(StreamEnd { to: *node, stream, last, applied: peer.incoming.applied() });
         }
-        // Taken out of the config, so that the heartbeat can borrow it while the frame is queued.
+        // Take it out of the config, so that the heartbeat can borrow it while the frame is queued.
         let name = std::mem::take(&mut self.config.node);
         let beat = Beat {
             oldest_version: VERSION,

@@ -31,7 +31,7 @@ pub enum ResetCause {
     Stream,
     /// The members differ although no frame is missing, which indicates a bug in roomer.
     Divergence,
-    /// A frame of the stream could not be decoded.
+    /// A frame in the stream could not be decoded.
     Malformed,
 }
 

@@ -13,7 +13,7 @@ pub struct Config {
     /// The node's display name. If a node restarts under the same name, its predecessor is
     /// dropped sooner.
     pub node: String,
-    /// A hash of the settings that should be the same on all nodes; differences are reported
+    /// A hash over the settings that should be the same on all nodes; differences are reported
     /// ([`Event::Settings`](super::Event::Settings)).
     pub settings: u64,
     /// The interval between heartbeats. Default 1 s.
@@ -66,15 +66,16 @@ pub enum Loss {
     #[default]
     Rejoin,
     /// Connections of this node that may have missed a message are closed
-    /// ([`Effect::Close`](super::Effect::Close)): the members of rooms with missing messages, for direct
-    /// messages the members of the sender's rooms, or all connections if any message may be missing.
+    /// ([`Effect::Close`](super::Effect::Close)): the members of rooms with missing messages, the
+    /// members of the sender's rooms for direct messages, or all connections if any message may be
+    /// missing.
     Close,
     /// The loss is only counted and reported ([`Event::Gap`](super::Event::Gap)).
     Count,
 }
 
 impl Config {
-    /// Creates the default options for a node of the given cluster.
+    /// Creates the default options for a node in the given cluster.
     #[must_use]
     pub fn new(cluster: &str, node: &str) -> Self {
         Config {

@@ -26,8 +26,8 @@ impl Digest {
         Digest { cluster: hasher.finish() }
     }
 
-    /// Returns the hash of a connection's seat in a room. A node's digest is the wrapping sum
-    /// over its seats, and therefore independent of their order.
+    /// Returns the hash of a connection's seat in a room. A node's digest is the wrapping sum over
+    /// its seats, whatever their order.
     pub(super) fn seat(&self, room: &str, id: &ConnId) -> u64 {
         // Each use has its own second key, so that equal bytes in different uses have different hashes.
         let mut hasher = SipHasher13::new_with_keys(self.cluster, 1);

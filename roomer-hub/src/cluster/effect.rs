@@ -25,9 +25,10 @@ pub enum Input {
     },
     /// The link to the broker is down. Frames published before may or may not have arrived.
     Down,
-    /// A frame has arrived on one of the two subjects.
+    /// A frame has arrived on either subject.
     Frame(Bytes),
-    /// A deadline of the state machine has passed; see [`Cluster::wake_at`](super::Cluster::wake_at).
+    /// One of the state machine's deadlines has passed; see
+    /// [`Cluster::wake_at`](super::Cluster::wake_at).
     Tick,
     /// The node is stopping. Its peers are notified and need not wait for a timeout.
     Stop,
@@ -72,14 +73,14 @@ pub enum Change<'a> {
     },
     /// A message was sent to a peer's connection.
     Direct {
-        /// The hub's key of the peer that has the connection `dst`.
+        /// The hub's key for the peer with the connection `dst`.
         peer: PeerKey,
         /// The packet, with `src` set.
         packet: PacketRef<'a>,
     },
     /// The application issued a command for a peer's connection.
     Command {
-        /// The hub's key of the peer with the connection.
+        /// The hub's key for the peer with the connection.
         peer: PeerKey,
         /// The connection's id.
         id: ConnId,
@@ -89,9 +90,9 @@ pub enum Change<'a> {
     /// A client with a session on a peer has connected to this node instead, and has a new session
     /// here.
     Elsewhere {
-        /// The hub's key of the peer with the session.
+        /// The hub's key for the peer with the session.
         peer: PeerKey,
-        /// The id of the session's connection.
+        /// The session's connection id.
         id: ConnId,
         /// The proof that the client has presented the session's token.
         proof: SessionProof,
@@ -113,7 +114,7 @@ pub enum Effect {
     PeerUp {
         /// The peer's key in the hub.
         peer: PeerKey,
-        /// The first 4 bytes of its connections' ids.
+        /// The first 4 bytes of its connection ids.
         tag: Tag,
     },
     /// Pass [`Input::PeerGone`](crate::Input::PeerGone) to the hub.
@@ -293,9 +294,9 @@ pub enum Command {
     },
     /// Move the connection from one room to another atomically, if it is a member of the first one.
     Move {
-        /// The name of the room to leave.
+        /// The room to leave.
         from: Box<str>,
-        /// The name of the room to join.
+        /// The room to join.
         to: Box<str>,
     },
     /// Close the connection.
@@ -370,12 +371,12 @@ pub enum Event {
     Foreign {
         /// The peer's id.
         node: NodeId,
-        /// The version of the frame that the peer sent.
+        /// The version of the peer's frame.
         version: u8,
     },
     /// A peer's settings differ from this node's. Reported once per peer.
     Settings {
-        /// The id of the peer.
+        /// The peer's id.
         node: NodeId,
         /// The peer's name.
         name: Box<str>,

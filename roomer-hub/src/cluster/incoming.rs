@@ -31,13 +31,13 @@ const TRANSFER_WAIT: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 pub(super) struct Incoming {
-    /// The number of the most recently requested stream; 0 before the first request.
+    /// The most recently requested stream's number; 0 before the first request.
     wanted: u32,
     /// The pending retry of the request, until a frame of the wanted stream arrives.
     retry: Option<Retry>,
     /// The stream being applied; 0 if there is none.
     stream: u32,
-    /// The number of the next frame to apply.
+    /// The number of the frame to apply next.
     next: u64,
     /// The highest frame number that the peer is known to have sent.
     known: u64,
@@ -46,7 +46,7 @@ pub(super) struct Incoming {
     held: BTreeMap<u64, Bytes>,
     held_bytes: usize,
     hole: Option<Hole>,
-    /// The members at the start of the stream, until the list is complete.
+    /// The members at the stream's start, until the list is complete.
     pub(super) transfer: Option<Transfer>,
     /// The time at which the transfer last made progress.
     progress_at: Duration,
@@ -54,11 +54,11 @@ pub(super) struct Incoming {
     is_live: bool,
     /// The stream position that the guests in the hub reflect.
     shown: Resume,
-    /// The start of the stream, in terms of the peer's uptime.
+    /// The peer's uptime when the stream began.
     pub(super) began_ms: u64,
     /// The sum of the peer's seat hashes, according to its stream.
     pub(super) digest: u64,
-    /// The info and users of the peer's connections, according to its stream.
+    /// The peer's info and users by connection, according to its stream.
     pub(super) profiles: GuestProfiles,
     /// The number of bytes applied since the last acknowledgement.
     unreported: usize,
@@ -137,7 +137,7 @@ impl Incoming {
         self.retry.is_none() && self.stream == 0
     }
 
-    /// Returns true until a frame of the requested stream has arrived.
+    /// Returns true until a frame from the requested stream has arrived.
     pub(super) fn is_waiting(&self) -> bool {
         self.retry.is_some()
     }
@@ -146,7 +146,7 @@ impl Incoming {
         self.hole.is_some()
     }
 
-    /// Returns the last applied position of the current stream.
+    /// Returns the current stream's last applied position.
     pub(super) fn applied(&self) -> Resume {
         Resume { stream: self.stream, number: self.next.saturating_sub(1) }
     }
@@ -170,7 +170,7 @@ impl Incoming {
         self.shown
     }
 
-    /// Resets everything except the number of the stream, after the guests have left.
+    /// Resets everything except the stream's number, after the guests have left.
     pub(super) fn forget(&mut self) {
         self.start(0);
         self.retry = None;
@@ -263,9 +263,9 @@ impl Incoming {
         self.hole.take().map(|hole| now.saturating_sub(hole.since))
     }
 
-    /// Handles the last frame number of the peer's stream, as reported by a heartbeat. Returns true
-    /// if that frame has been applied, false if frames are in flight or missing, and `None` if
-    /// the report is about another stream.
+    /// Handles the last frame number in the peer's stream, as reported by a heartbeat. Returns true
+    /// if that frame has been applied, false if frames are in flight or missing, and `None` if the
+    /// report is about another stream.
     pub(super) fn reported(&mut self, stream: u32, last: u64) -> Option<bool> {
         if stream != self.stream || stream == 0 {
             return None;
@@ -291,7 +291,7 @@ impl Incoming {
             return Due::Nothing;
         }
         if self.next > self.known {
-            // No frame is known to be missing, but the last frames of the member list may be lost.
+            // No frame is known to be missing, but the member list's last frames may be lost.
             let is_stuck = !self.is_live && self.progress_at + TRANSFER_WAIT <= now;
             return if is_stuck { Due::Want } else { Due::Nothing };
         }

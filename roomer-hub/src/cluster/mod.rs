@@ -1,9 +1,9 @@
 //! Rooms that span several nodes, as a second pure state machine next to the hub.
 //!
-//! Each node's hub contains all members of its rooms: its own connections, and those of its peers
-//! as *guests*. A join is therefore answered immediately from local tables, without a round trip.
-//! [`Cluster`] determines what this node reports to its peers, and translates their reports into
-//! hub inputs.
+//! Each node's hub contains all members of its rooms: its own connections, and its peers'
+//! connections as *guests*. A join is therefore answered immediately from local tables, without a
+//! round trip. [`Cluster`] determines what this node reports to its peers, and translates their
+//! reports into hub inputs.
 //!
 //! ```text
 //!  socket ──▶ Hub ──actions──▶ outboxes ──▶ sockets
@@ -101,8 +101,8 @@ pub struct Cluster {
     /// The times at which nodes announced their stop. Their last heartbeats may arrive later, on
     /// another subject.
     ended: BTreeMap<NodeId, Duration>,
-    /// The number of the last requested stream. Shared by all peers, since the state of a dead
-    /// peer is discarded, but that peer may still have seen earlier numbers.
+    /// The last requested stream's number. Shared by all peers, since a dead peer's state is
+    /// discarded, but that peer may still have seen earlier numbers.
     streams: u32,
     /// The node for each of the hub's peer keys.
     keys: Vec<Option<NodeId>>,
@@ -125,7 +125,7 @@ pub struct Cluster {
     rooms: u64,
     effects: Vec<Effect>,
     statistics: Statistics,
-    /// The state of the rooms with a total message order.
+    /// The state of rooms with a total message order.
     orders: Orders,
 }
 
@@ -207,12 +207,12 @@ impl Cluster {
         now.saturating_sub(self.started_at) >= self.config.form_wait
     }
 
-    /// Returns the peers in the order of their ids.
+    /// Returns the peers, ordered by id.
     pub fn peers(&self) -> impl Iterator<Item = PeerInfo> {
         self.peers.iter().map(|(node, peer)| peer.info(*node))
     }
 
-    /// Returns the node that a peer key of the hub belongs to.
+    /// Returns the node to which one of the hub's peer keys belongs.
     #[must_use]
     pub fn peer_node(&self, peer: PeerKey) -> Option<NodeId> {
         self.keys.get(peer.index()).copied().flatten()

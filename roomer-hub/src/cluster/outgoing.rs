@@ -46,18 +46,18 @@ pub(super) struct Outgoing {
     /// Sealed frames that the peer may still need. The numbers are consecutive and end at `sealed`.
     journal: VecDeque<Entry>,
     journal_bytes: usize,
-    /// The number of the last sealed frame.
+    /// The last sealed frame's number.
     sealed: u64,
-    /// The number of the last published frame.
+    /// The last published frame's number.
     published: u64,
-    /// The last frame number of the member list at the start of the stream.
+    /// The last frame number of the stream's member list.
     state_end: u64,
     is_confirmed: bool,
-    /// The size of the unpublished frames after the member list, in bytes.
+    /// The total size of unpublished frames after the member list, in bytes.
     backlog: usize,
-    /// The number of the last frame applied by the peer.
+    /// The last frame number that the peer has applied.
     applied: u64,
-    /// The size of the journal's frames after `applied`, in bytes.
+    /// The total size of journal frames after `applied`, in bytes.
     unapplied: usize,
     /// The range of frames to retransmit.
     again: Option<(u64, u64)>,
@@ -91,18 +91,18 @@ impl Outgoing {
         }
     }
 
-    /// Returns the number of the last sealed frame.
+    /// Returns the last sealed frame's number.
     pub(super) fn last(&self) -> u64 {
         self.sealed
     }
 
-    /// Returns true if the peer has acknowledged the member list at the start of the stream.
-    /// Before that, it may request another stream, and everything after the list would be lost.
+    /// Returns true if the peer has acknowledged the stream's member list. Before that, it may
+    /// request another stream, and everything after the list would be lost.
     pub(super) fn is_confirmed(&self) -> bool {
         self.is_confirmed
     }
 
-    /// Handles an acknowledgement that did not overtake earlier frames of the peer's stream.
+    /// Handles an acknowledgement that did not overtake the peer's earlier stream frames.
     pub(super) fn confirm(&mut self) {
         self.is_confirmed |= self.state_end > 0 && self.applied >= self.state_end;
     }
@@ -130,13 +130,13 @@ impl Outgoing {
             let rest = self.open.split_off(max);
             let part = std::mem::replace(&mut self.open, rest);
             self.seal_frame(part, true, sealing);
-            // The rest starts with bytes of the item, so space for the head is inserted in
-            // front of them.
+            // The rest starts with the item's bytes, so space for the head is inserted in front of
+            // them.
             self.open.splice(..0, [0; HEAD_MAX]);
         }
     }
 
-    /// Appends the first item of the stream, which lists the messages that the peer has missed.
+    /// Appends the stream's first item, which lists the messages that the peer has missed.
     pub(super) fn begin(&mut self, uptime_ms: u64, sealing: &Sealing) {
         let Some((rooms, senders)) = self.missed.as_ref().and_then(Origins::listed) else {
             return self.push(&Item::Begin { lost: Lost::All, uptime_ms }, sealing);
@@ -149,7 +149,7 @@ impl Outgoing {
         self.push(&Item::Begin { lost: Lost::Some { rooms, senders }, uptime_ms }, sealing);
     }
 
-    /// Ends the member list at the start of the stream.
+    /// Ends the stream's member list.
     pub(super) fn end_state(&mut self, sealing: &Sealing) {
         self.push(&Item::End, sealing);
         self.seal(sealing);
@@ -174,7 +174,7 @@ impl Outgoing {
         Head { cluster: sealing.cluster, from: sealing.me, kind }.encode(&mut head);
         // The head of a stream frame always has the maximum length.
         frame[..HEAD_MAX].copy_from_slice(&head);
-        // A split item is lost if any of its parts is, so each part lists its origins.
+        // A split item is lost if any part is, so each part lists its origins.
         let origins = match more {
             true => self.open_origins.clone(),
             false => std::mem::take(&mut self.open_origins),
@@ -277,8 +277,9 @@ impl Outgoing {
         true
     }
 
-    /// Returns the origins of the messages after a position that the peer has applied. Returns `None`,
-    /// which means any message, if the journal no longer contains all frames after that position.
+    /// Returns the origins of all messages after a position that the peer has applied. Returns
+    /// `None`, which means any message, if the journal no longer contains all frames after that
+    /// position.
     pub(super) fn origins_after(&self, applied: Resume) -> Option<Origins> {
         // The peer has applied nothing of this stream, so it has missed all of it, besides what
         // it had missed before.

@@ -56,10 +56,11 @@ pub(super) struct Peer {
     pub(super) stale: Duration,
     pub(super) incoming: Incoming,
     pub(super) outgoing: Option<Outgoing>,
-    /// The number of the last stream started to the peer, even if that stream has ended.
+    /// The number of the last stream started for the peer, even if that stream has ended.
     pub(super) started: u32,
     pub(super) has_other_settings: bool,
-    /// The number of the peer's last ordered message that has arrived, or belongs to an earlier stream.
+    /// The number of the last ordered message that arrived from the peer, or belongs to an earlier
+    /// stream.
     pub(super) ordered: u64,
     /// The time at which the current pause of senders because of the peer began.
     congested_since: Option<Duration>,
@@ -70,9 +71,9 @@ pub(super) struct Peer {
     pub(super) has_beat: bool,
     /// True if the peer was reported as live.
     pub(super) is_announced: bool,
-    /// The times of the last frames that could not be decoded or exceeded a limit.
+    /// The times of recent frames that could not be decoded or exceeded a limit.
     bad: VecDeque<Duration>,
-    /// The end of the ban caused by bad frames.
+    /// When the ban for bad frames ends.
     banned_until: Duration,
 }
 
@@ -95,11 +96,11 @@ pub struct PeerInfo {
     pub node: NodeId,
     /// The peer's name.
     pub name: String,
-    /// The state of its members on this node.
+    /// The state of the peer's members on this node.
     pub state: PeerState,
-    /// The number of the peer's connections, from its last heartbeat.
+    /// The peer's connection count, from its last heartbeat.
     pub connections: u64,
-    /// The number of the peer's rooms, from its last heartbeat.
+    /// The peer's room count, from its last heartbeat.
     pub rooms: u64,
     /// The peer's uptime, from its last heartbeat.
     pub uptime: Duration,
@@ -109,7 +110,7 @@ pub struct PeerInfo {
     pub silence: Duration,
     /// The number of bytes sent to the peer that it has not acknowledged.
     pub unapplied_bytes: usize,
-    /// The number of bytes of the peer's frames that are held until an earlier frame arrives.
+    /// The size in bytes of the peer's frames held until an earlier frame arrives.
     pub held_bytes: usize,
 }
 

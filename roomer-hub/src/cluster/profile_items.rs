@@ -73,8 +73,8 @@ impl Cluster {
         };
         let is_within = profiles.add(&self.hash, &self.config, profile)?;
         let id = profile.0;
-        // During a transfer, the hub still shows the members of the previous stream. `finish`
-        // applies the differences.
+        // During a transfer, the hub still shows the previous stream's members. `finish` applies
+        // the differences.
         if let Some(peer) = key.filter(|_| !is_transfer) {
             let profile = profiles.profile(&id);
             self.effects.push(Effect::GuestProfile { peer, id, profile });

@@ -1,7 +1,7 @@
-//! Tables of the info and users that a node has reported to its peers.
+//! Tables of the info and users reported by a node to its peers.
 //!
-//! Both ends of a stream maintain the sum of the hashes of all reported profiles, so that the
-//! next heartbeat reveals a difference.
+//! Both ends of a stream maintain the hash sum over all reported profiles, so that the next
+//! heartbeat reveals a difference.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ pub(super) struct Profiles<T> {
     digest: u64,
 }
 
-/// The profiles of this node's connections, each with the number of the connection's seats in
-/// rooms with full presence, at least one.
+/// The profiles of this node's connections, each with the connection's number of seats in rooms
+/// with full presence, at least one.
 pub(super) type OwnProfiles = Profiles<u32>;
 
 /// The profiles of a peer's connections; `None` if every part of a profile exceeds its limit.

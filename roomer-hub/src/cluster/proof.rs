@@ -17,8 +17,8 @@ use siphasher::sip128::{Hasher128, SipHasher24};
 pub struct SessionProof(pub [u8; 16]);
 
 impl SessionProof {
-    /// Computes the proof for the session of connection `id`, as reported by node `from`.
-    /// `user` is the user of the client's connection to that node.
+    /// Computes the proof for the session of connection `id`, as reported by node `from`. `user` is
+    /// the client's user on that node.
     #[must_use]
     pub fn new(secret: &[u8; 16], id: &ConnId, from: NodeId, user: Option<&str>) -> Self {
         // Use the stronger SipHash variant, because this is a message authentication code, not a

@@ -110,8 +110,8 @@ impl Cluster {
         }
     }
 
-    /// Handles an acknowledgement from a peer. `is_in_order` is true if the acknowledgement has
-    /// not overtaken frames of the peer's stream.
+    /// Handles an acknowledgement from a peer. `is_in_order` is true if the acknowledgement has not
+    /// overtaken the peer's stream frames.
     pub(super) fn applied(&mut self, from: NodeId, applied: Resume, is_in_order: bool) {
         let outgoing = self.peers.get_mut(&from).and_then(|peer| peer.outgoing.as_mut());
         let Some(outgoing) = outgoing else { return };
@@ -200,7 +200,7 @@ impl Cluster {
         }
     }
 
-    /// Requests a new stream from a peer, because frames of the current one are lost.
+    /// Requests a new stream from a peer, because frames in the current one are lost.
     pub(super) fn reset(&mut self, node: NodeId, why: ResetCause) {
         self.report(Event::Reset { node, why });
         self.want(node);

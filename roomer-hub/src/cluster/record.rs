@@ -58,7 +58,7 @@ impl Cluster {
     pub fn is_congested(&mut self, peers: Peers<'_>) -> bool {
         let (now, window) = (self.now, self.config.backlog_bytes / 2);
         let nodes = peers.iter().filter_map(|peer| self.keys.get(peer.index()).copied().flatten());
-        // Do not short-circuit: each peer must record the start of its congestion.
+        // Do not short-circuit: each peer must record when its congestion began.
         nodes.fold(false, |is_congested, node| {
             let peer = self.peers.get_mut(&node);
             peer.is_some_and(|peer| peer.is_congested(now, window)) || is_congested
@@ -102,7 +102,7 @@ impl Cluster {
     fn joined(&mut self, tables: &Tables, id: ConnId, room: &str) {
         let key = tables.find_room(room);
         if key.and_then(|key| tables.presence(key)) == Some(Presence::Full) {
-            // A wrapping sum, which is independent of the order of joins and leaves.
+            // A wrapping sum, so that the order of joins and leaves does not matter.
             self.digest = self.digest.wrapping_add(self.hash.seat(room, &id));
             self.report_profile_of(tables, id);
             self.push_to_all(&Item::Joined { id, room });

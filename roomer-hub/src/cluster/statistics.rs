@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::causes::{GoneCause, ResetCause};
 use super::effect::Event;
 
-/// Counters since the start of the node.
+/// Counters since the node's start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Statistics {
@@ -27,7 +27,7 @@ pub struct Statistics {
     pub gaps: u64,
     /// Dropped peers, by cause.
     pub gone: BTreeMap<GoneCause, u64>,
-    /// Dropped frames, by [the name of the cause](super::RefusedCause::name).
+    /// Dropped frames, by [cause](super::RefusedCause::name).
     pub refused: BTreeMap<&'static str, u64>,
     /// Streams dropped because too many bytes were unpublished.
     pub overflows: u64,

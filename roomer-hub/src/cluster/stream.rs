@@ -229,7 +229,7 @@ fn count_seat(peer: &mut Peer, effect: &Effect, hash: impl Fn(&str, &roomer_prot
     let incoming = &mut peer.incoming;
     match effect {
         Effect::GuestJoined { room, id, .. } => {
-            // A wrapping sum, which is independent of the order of joins and leaves.
+            // A wrapping sum, so that the order of joins and leaves does not matter.
             incoming.digest = incoming.digest.wrapping_add(hash(room, id));
         }
         Effect::GuestLeft { room, id, .. } => {

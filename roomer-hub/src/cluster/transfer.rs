@@ -67,7 +67,7 @@ pub(super) struct Transfer {
     away: BTreeSet<[u8; 16]>,
 }
 
-/// The origins of the messages missed before a stream.
+/// The origins of messages missed before a stream.
 #[derive(Debug)]
 struct Missed {
     rooms: BTreeSet<Box<str>>,
@@ -135,9 +135,9 @@ impl Transfer {
         effects.extend(rooms.into_iter().map(|room| Effect::Close { room: Some(room.into()) }));
     }
 
-    /// Compares the members with the guests visible in the hub, and appends effects that remove
-    /// the differences. With `rejoin`, guests whose messages may be missing leave and rejoin.
-    /// Returns the digest of the seats, and the profiles.
+    /// Compares the members with the guests visible in the hub, and appends effects that remove the
+    /// differences. With `rejoin`, guests whose messages may be missing leave and rejoin. Returns
+    /// the seats' digest, and the profiles.
     pub(super) fn finish(
         mut self,
         tables: &Tables,
@@ -208,7 +208,7 @@ impl Transfer {
         for (room, _) in tables.counts_of(peer).filter(|(room, _)| !counted.contains(room)) {
             effects.push(Effect::GuestCount { peer, room: room.into(), members: 0 });
         }
-        // Ends the borrow of the counts, which are moved below.
+        // End the borrow of the counts, which are moved below.
         drop(counted);
         let counts = self.counts.into_iter();
         effects.extend(counts.map(|(room, members)| Effect::GuestCount { peer, room, members }));

@@ -38,7 +38,7 @@ pub(super) struct Recalled {
     pub(super) at: Position,
     /// True if the messages after the client's position are complete.
     pub(super) is_complete: bool,
-    /// The numbers of the messages to send.
+    /// The numbers of messages to send.
     pub(super) numbers: Range<u64>,
 }
 
@@ -64,12 +64,12 @@ impl Memory {
         Self::EMPTY + self.bytes
     }
 
-    /// Returns the position of the newest message.
+    /// Returns the newest message's position.
     fn position(&self) -> Position {
         Position { epoch: self.epoch, number: self.newest }
     }
 
-    /// Returns the number of the oldest message, or the next number if there are no messages.
+    /// Returns the oldest message's number, or the next number if there are no messages.
     fn oldest(&self) -> u64 {
         // Cannot underflow: the stored messages are numbered consecutively, starting at 1 or later.
         self.newest + 1 - self.messages.len() as u64
@@ -194,7 +194,7 @@ impl Memory {
     }
 }
 
-/// Returns the `dst` of the message with this number.
+/// Returns the `dst` for the message with this number.
 pub(super) fn number_text(number: u64) -> String {
     format!("#{number}")
 }

@@ -28,17 +28,17 @@ pub(crate) struct Histories {
     memories: HashMap<Box<str>, Entry, HashKey>,
     /// Histories of rooms without members, ordered by expiry.
     idle: BTreeMap<(Duration, u64), Box<str>>,
-    /// The epoch of the next history.
+    /// The next history's epoch.
     next_epoch: u64,
     /// The total size of all histories in bytes.
     bytes: usize,
     /// The limit on `bytes`.
     max_bytes: usize,
-    /// The time of the current input.
+    /// The current input's time.
     now: Duration,
     /// The history request in the current input, if its client joins a room.
     pub(crate) request: Option<Recall>,
-    /// The `dst` of the current input's message.
+    /// The `dst` for the current input's message.
     pub(crate) number: String,
     /// The end of the current input's `join_ack`, in a room with full presence.
     pub(crate) ack_end: String,
@@ -115,7 +115,7 @@ impl Histories {
         self.forget_idle();
     }
 
-    /// Records that a room was closed, which starts the expiry of its history.
+    /// Records that a room was closed, after which its history starts to expire.
     pub(crate) fn close(&mut self, name: &str) {
         let Some(entry) = self.memories.get_mut(name) else { return };
         // The epoch makes the key unique among rooms that close at the same time.

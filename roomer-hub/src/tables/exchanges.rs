@@ -11,7 +11,7 @@ use crate::keys::ConnKey;
 use crate::limits::RejectReason;
 use crate::rate::Rate;
 
-/// The maximum number of unanswered requests to one connection, as a multiple of
+/// The maximum number of unanswered requests to one connection, in multiples of
 /// [`Config::max_requests`](crate::Config::max_requests).
 const ASKERS_FACTOR: usize = 16;
 
@@ -170,8 +170,7 @@ impl Tables {
         };
         let mut unanswered = Vec::with_capacity(askers.len());
         for asker in askers {
-            // Always present: when a requester is removed, so are its entries in the lists of
-            // others.
+            // Always present: when a requester is removed, so are its entries in others' lists.
             let Some(exchange) = self.exchanges.get_mut(&asker) else { continue };
             // Take the oldest request first: a requester is listed once for each of its requests.
             let Some(index) = exchange.asks.iter().position(|ask| ask.to == id) else { continue };

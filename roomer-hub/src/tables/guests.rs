@@ -14,7 +14,7 @@ use crate::room::Room;
 use crate::seats::Seat;
 
 impl Tables {
-    /// Returns the ids of the guests in a room, which are connections on other nodes
+    /// Returns the ids of a room's guests, which are connections on other nodes
     /// ([`Input::GuestJoined`](crate::Input::GuestJoined)), in an unspecified but reproducible
     /// order.
     pub fn guests(&self, room: RoomKey) -> impl ExactSizeIterator<Item = ConnId> {
@@ -42,7 +42,7 @@ impl Tables {
         self.rooms.get(room).map_or(Peers::default(), Room::peers)
     }
 
-    /// Returns a peer's guests, once for each of their rooms, with the name of the room. Scans the
+    /// Returns a peer's guests, once for each of their rooms, with the room's name. Scans the
     /// guests of all peers. The order is unspecified but reproducible.
     pub fn guests_of(&self, peer: PeerKey) -> impl Iterator<Item = (&str, ConnId)> {
         let guests = self.guest_tables.guests.values().filter(move |guest| guest.peer == peer);

@@ -29,10 +29,10 @@ use crate::slots::Slots;
 pub struct Tables {
     pub(crate) key: HashKey,
     pub(crate) conns: Slots<ConnKey, Conn>,
-    /// An index of the connections by id.
+    /// The connections, indexed by id.
     pub(crate) ids: HashTable<ConnKey>,
     pub(crate) rooms: Slots<RoomKey, Room>,
-    /// An index of the rooms by name.
+    /// The rooms, indexed by name.
     pub(crate) names: HashTable<RoomKey>,
     pub(crate) guest_tables: GuestTables,
     /// The unanswered requests of each connection that has any.
@@ -215,7 +215,7 @@ impl Tables {
     pub(crate) fn seat_index(&self, conn: ConnKey, room: RoomKey) -> Option<usize> {
         let seats = &self.conns.get(conn)?.seats;
         let members = self.rooms.get(room)?.members().0;
-        // Search the shorter of the two lists.
+        // Search the shorter list.
         if members.len() < seats.len() {
             let member = members.iter().find(|member| member.conn == conn)?;
             return Some(member.seat_index as usize);

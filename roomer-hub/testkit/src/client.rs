@@ -144,7 +144,7 @@ impl Client {
         self.send_frame(first_byte::FINAL | first_byte::BINARY, message);
     }
 
-    /// Sends a ping. [`pongs`](Self::pongs) returns the payloads of the answers.
+    /// Sends a ping. [`pongs`](Self::pongs) returns the answers' payloads.
     pub fn ping(&self, payload: impl AsRef<[u8]>) {
         self.send_frame(first_byte::PING, payload.as_ref());
     }

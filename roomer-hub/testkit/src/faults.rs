@@ -1,4 +1,4 @@
-//! Configuration of the simulated network's faults.
+//! Configuration of faults in the simulated network.
 
 use super::rng::Rng;
 

@@ -64,7 +64,7 @@ pub enum Frame<'a> {
 ///
 /// # Errors
 ///
-/// Returns a description of the violation of RFC 6455.
+/// Returns a description of the RFC 6455 violation.
 pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
     let &[start, second, ref rest @ ..] = bytes else {
         return Ok(None);
@@ -95,7 +95,7 @@ pub fn read(bytes: &[u8]) -> Result<Option<(Frame<'_>, usize)>, String> {
     if length > i64::MAX as u64 {
         return Err(format!("a frame of {length} bytes"));
     }
-    // The high bit of the opcode marks control frames (RFC 6455 section 5.5).
+    // The opcode's high bit marks control frames (RFC 6455 section 5.5).
     if start & 0x08 != 0 && length > 125 {
         return Err(format!("a control frame of {length} bytes"));
     }

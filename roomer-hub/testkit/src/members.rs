@@ -1,4 +1,4 @@
-//! An extended client's view of the members of its rooms and their info.
+//! An extended client's view of its rooms' members and their info.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +21,7 @@ pub(super) struct RoomView {
 /// The message numbers of a room with a history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Numbers {
-    /// The position of the last message, or the position in the `join_ack`.
+    /// The last message's position, or the position in the `join_ack`.
     pub(super) at: Position,
     /// True until the first message.
     is_first: bool,

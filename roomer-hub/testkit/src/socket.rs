@@ -38,7 +38,7 @@ pub fn socket() -> (Socket, Peer) {
 #[derive(Debug)]
 pub struct Socket(Arc<Mutex<Channel>>);
 
-/// The client's end of the socket, with controls for the network in between.
+/// The client's end, with controls for the network in between.
 #[derive(Debug)]
 pub struct Peer(Arc<Mutex<Channel>>);
 
@@ -55,7 +55,7 @@ impl fmt::Debug for DuringWrite {
 struct Channel {
     /// Delivered bytes that the server has not read.
     inbound: VecDeque<u8>,
-    /// The result of the server's read after `inbound`: end of stream, or an error.
+    /// The server's read result after `inbound`: end of stream, or an error.
     end: Option<Result<(), ErrorKind>>,
     read: u64,
     max_read: usize,

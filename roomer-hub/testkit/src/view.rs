@@ -16,7 +16,7 @@ pub(super) struct View {
     pub(super) rooms: BTreeMap<String, BTreeSet<String>>,
     /// True if the client uses the extended protocol.
     pub(super) is_extended: bool,
-    /// The members of the same rooms, with the details that extended clients receive.
+    /// The members of these rooms, with the details that extended clients receive.
     pub(super) extended: BTreeMap<String, RoomView>,
     /// Message numbers, for rooms with a history.
     pub(super) numbers: BTreeMap<String, Numbers>,

@@ -201,13 +201,13 @@ impl World {
         self.settle();
     }
 
-    /// Moves the clock forward by `span` in one step, as after a suspension of the process: no
-    /// timer runs in between.
+    /// Moves the clock forward by `span` in one step, as when a suspended process resumes: no timer
+    /// runs in between.
     pub fn jump(&mut self, span: Duration) {
         self.jump_to(self.now() + span);
     }
 
-    /// Returns the time of the next timer or scheduled fault.
+    /// Returns the time of the next timer or scheduled fault, if any.
     #[must_use]
     pub fn next_due(&self) -> Option<Duration> {
         let scheduled = self.scheduled.iter().map(|(at, ..)| *at).min();

@@ -10,7 +10,7 @@ use roomer_proto::{PacketRef, ROOT};
 
 pub(crate) const NOTHING: [&str; 0] = [];
 
-/// The tag of the peer's ids.
+/// The tag in the peer's ids.
 pub(crate) const PEER_TAG: [u8; 4] = [0xaa; 4];
 
 pub(crate) struct Exchanges {

@@ -17,7 +17,7 @@ pub(crate) fn peer(index: u16) -> PeerKey {
     PeerKey::new(index)
 }
 
-/// Returns an id of the peer with [`TAG`].
+/// Returns an id for the peer with [`TAG`].
 pub(crate) fn guest(number: u8) -> ConnId {
     id(0xaa, number)
 }

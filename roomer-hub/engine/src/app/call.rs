@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Any error. The `?` operator converts every error type to this one, including text and the errors of
-/// anyhow and eyre.
+/// Any error. The `?` operator converts every error type to this one, including text and errors
+/// from anyhow and eyre.
 pub type HandlerError = Box<dyn Error + Send + Sync>;
 
 /// The result of a handler. An error is reported to [`on_error`](crate::Builder::on_error); the
@@ -42,7 +42,7 @@ pub(crate) fn poll<T>(
 
 /// Runs application code and catches a panic, which then affects only one connection.
 pub(crate) fn catch_panic<T>(run: impl FnOnce() -> T) -> Result<T, HandlerPanic> {
-    // No lock of the engine is held here, so a panic can leave only the application's values half
+    // The engine holds no lock here, so a panic can leave only the application's values half
     // changed.
     catch_unwind(AssertUnwindSafe(run))
         .map_err(|panic| HandlerPanic { message: panic_message(&*panic) })

@@ -13,8 +13,8 @@ use roomer_hub::{Info, Profile};
 /// A connection's claims, from the [`authorize`](crate::Builder::authorize) hook or from middleware
 /// of the framework that the server is mounted into.
 ///
-/// Claims are a map of names to values. They also hold values of the application's own types, the user,
-/// and the validity of the login, which the server enforces.
+/// Claims map names to values. They also hold the user, values of the application's own types, and
+/// how long the login is valid, which the server enforces.
 ///
 /// ```
 /// # use roomer_engine as roomer_tokio;
@@ -61,9 +61,9 @@ impl Claims {
         Claims::default()
     }
 
-    /// Adds a value of one of the application's types, which handlers, rules and hooks read with
-    /// [`Conn::extension`](crate::Conn::extension). A later value of the same type replaces the earlier
-    /// one.
+    /// Adds a value of an application type, which handlers, rules and hooks read with
+    /// [`Conn::extension`](crate::Conn::extension). A later value replaces an earlier one of the
+    /// same type.
     #[must_use]
     pub fn with<T: Any + Clone + Send + Sync>(mut self, value: T) -> Self {
         self.extensions.insert(value);
@@ -96,7 +96,7 @@ impl Claims {
         self
     }
 
-    /// Limits the validity of the login. After `time` the connection is closed with 1008 `login
+    /// Limits how long the login is valid. After `time`, the connection is closed with 1008 `login
     /// expired`, unless the login is [renewed](crate::Builder::renew_login); the client reconnects
     /// only if it has a function that returns tokens. With a time of zero, the handshake is
     /// rejected with
@@ -164,7 +164,7 @@ impl fmt::Debug for Claims {
 pub(crate) struct Credentials {
     /// `None` if neither middleware nor a hook has provided claims.
     pub(crate) claims: Option<Claims>,
-    /// The extensions of the request and of the claims.
+    /// The extensions from the request and from the claims.
     pub(crate) extensions: Extensions,
     /// The time at which the login expires, on the environment's clock.
     pub(crate) expires: Option<Duration>,

@@ -27,8 +27,8 @@ pub(crate) type Values = BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>;
 #[derive(Debug)]
 enum Data {
     Own(Values),
-    /// The data of the session's first connection, which holds the values. Handles created before a
-    /// resume stay valid and keep the credentials of their own connection.
+    /// The data from the session's first connection, which holds the values. Handles created before
+    /// a resume stay valid and keep their own connection's credentials.
     OfFirst(Arc<ConnInfo>),
 }
 
@@ -54,7 +54,7 @@ impl ConnInfo {
         Arc::new(ConnInfo { key, id, credentials, peer, data })
     }
 
-    /// Returns the data of the session's first connection, or `None` if this is the first.
+    /// Returns the data from the session's first connection, or `None` if this is the first.
     fn first(&self) -> Option<Arc<ConnInfo>> {
         match lock(&self.data).as_deref() {
             Some(Data::OfFirst(first)) => Some(first.clone()),

@@ -40,7 +40,7 @@ use roomer_hub::ConnId;
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Message<'a, S = &'a str, B = &'a [u8]> {
-    /// The name of the room that the message was sent to.
+    /// The name of the room to which the message was sent.
     pub room: S,
     /// The event's name.
     pub event: S,

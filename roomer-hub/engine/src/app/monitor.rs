@@ -114,7 +114,7 @@ mod recorder {
         pub part: String,
         /// The connection that the function ran for; `None` before the connection was established.
         pub conn: Option<ConnId>,
-        /// The text of the panic or the error.
+        /// The panic or error text.
         pub message: String,
         /// True for a panic, false for an error.
         pub is_panic: bool,

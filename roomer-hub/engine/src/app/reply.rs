@@ -6,7 +6,7 @@ pub use roomer_proto::extended::ErrorCode;
 
 use crate::app::call::HandlerError;
 
-/// The result of a request handler: the payload of the reply, or an error.
+/// A request handler's result: the reply's payload, or an error.
 pub(crate) type ReplyResult = Result<Bytes, HandlerError>;
 
 /// A request handler's error whose code and text are sent to the client. Any other error is

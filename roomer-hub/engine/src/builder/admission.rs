@@ -125,7 +125,7 @@ impl<E> Builder<E> {
     /// a [warning](Self::on_warning), unless `unix` is trusted too.
     ///
     /// The client's address is taken from `X-Forwarded-For`, which is read from its end, where each
-    /// proxy appends the address of its peer. Trusted addresses are skipped; the first that is not
+    /// proxy appends its peer's address. Trusted addresses are skipped; the first that is not
     /// trusted is the client's. An entry that is not an address ends the search.
     pub fn trust_proxy(mut self, proxy: &str) -> Self {
         if !self.options.handshake.proxies.trust(proxy) {

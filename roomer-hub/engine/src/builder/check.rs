@@ -1,4 +1,4 @@
-//! Validation of the complete set of options.
+//! Validation of all options together.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Cluster hooks, and the creation of the node's state machine.
+//! Cluster hooks, and creation of the node's state machine.
 
 use roomer_hub::cluster::{Cluster as Machine, settings_hash};
 use roomer_hub::{Config, Presence};

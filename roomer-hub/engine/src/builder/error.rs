@@ -86,7 +86,7 @@ pub enum BuildError {
         /// The limit for all addresses together.
         total: usize,
     },
-    /// Two of the WebSocket, the pages and the health checks share a path.
+    /// Two routes (the WebSocket, pages or health checks) have the same path.
     #[error("the path {0:?} is used twice; choose another")]
     DuplicatePath(String),
     /// The cluster's name cannot be part of the broker's subjects.

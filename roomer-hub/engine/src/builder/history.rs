@@ -7,7 +7,8 @@ use crate::builder::Builder;
 use crate::callbacks::handler::Callback;
 use crate::server::conn::Conn;
 
-/// The default of [`Builder::max_history`], and its maximum share of the memory budget.
+/// The default for [`Builder::max_history`], and its maximum share of the memory budget, as a
+/// divisor.
 const MAX_HISTORY: (usize, usize) = (64 << 20, 4);
 
 impl<E> Builder<E> {

@@ -23,22 +23,22 @@ impl<E> Builder<E> {
     /// Sets the high-water mark of a connection: the number of queued bytes, not counting the newest
     /// message, above which connections that send to it are paused briefly. Default 1 MiB.
     ///
-    /// A connection above the mark is closed with 1013 if it accepts nothing for a second, or less than
-    /// half of the mark in four seconds. At three times the mark, as in a flood, it is closed much
-    /// sooner, so that senders do not wait for it. A message above 64 KiB whose transmission has begun
-    /// is not counted here: on a slow link it may take as long as necessary, provided that it
-    /// progresses ([`write_timeout`](Self::write_timeout)). Above four times the mark, or the sum of
-    /// the mark and [`max_message`](Self::max_message) if that is more, the connection is closed
-    /// immediately.
+    /// A connection above the mark is closed with 1013 if it accepts nothing for a second, or less
+    /// than half the mark in four seconds. At three times the mark, as in a flood, it is closed
+    /// much sooner, so that senders do not wait for it. A message above 64 KiB whose transmission
+    /// has begun is not counted here: on a slow link it may take as long as necessary, provided
+    /// that it progresses ([`write_timeout`](Self::write_timeout)). Above four times the mark, or
+    /// the sum of the mark and [`max_message`](Self::max_message) if that is more, the connection
+    /// is closed immediately.
     pub fn max_backlog(mut self, bytes: usize) -> Self {
         self.options.max_backlog = bytes;
         self
     }
 
-    /// Limits the bytes held in memory for all connections together: queued output and partly received
-    /// messages. A buffer shared by many connections counts once. Above the limit, connections are
-    /// closed with 1013 in descending order of the bytes they hold, until an eighth of the budget is
-    /// free; a connection whose socket does not accept the close frame either is aborted.
+    /// Limits the bytes held in memory for all connections together: queued output and partly
+    /// received messages. A buffer shared by many connections counts once. Above the limit,
+    /// connections are closed with 1013 in descending order of bytes held, until an eighth of the
+    /// budget is free; a connection whose socket does not accept the close frame either is aborted.
     ///
     /// Default: a quarter of the memory available to the process, as limited by the machine and the
     /// process's control groups

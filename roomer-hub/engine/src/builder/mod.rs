@@ -184,7 +184,7 @@ impl<E> Builder<E> {
     }
 
     /// Creates a WebSocket echo server instead of a room server: each message, including text, is
-    /// returned unchanged. For conformance tests of the WebSocket layer.
+    /// returned unchanged. For WebSocket conformance tests.
     #[doc(hidden)]
     pub fn echo(mut self) -> Self {
         self.options.echo = true;

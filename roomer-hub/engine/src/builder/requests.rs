@@ -46,9 +46,9 @@ impl<E> Builder<E> {
     /// is for each message.
     ///
     /// Unlike message handlers, a pending request handler does not delay later messages from its
-    /// connection. Handlers start in the order of their requests and reply in the order in which
-    /// they complete. At most [`max_requests`](Self::max_requests) per connection are pending. They
-    /// are dropped when the connection or, for an extended client, the session ends.
+    /// connection. Handlers start in request order and reply in completion order. At most
+    /// [`max_requests`](Self::max_requests) per connection are pending. They are dropped when the
+    /// connection or, for an extended client, the session ends.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

@@ -36,9 +36,9 @@ impl<E> Builder<E> {
     /// `pattern` is a room's name, or a name prefix followed by `*`. Default: no room announces
     /// this, and a client that returns in time is never reported as away.
     ///
-    /// Each lost socket costs up to two notices per other extended member of the room. Rooms
-    /// without full [`presence`](Self::presence) do not show other members, and do not announce
-    /// this. Plain members are not notified.
+    /// Each lost socket costs up to two notices per other extended room member. Rooms without full
+    /// [`presence`](Self::presence) do not show other members, and do not announce this. Plain
+    /// members are not notified.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

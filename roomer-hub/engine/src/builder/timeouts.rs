@@ -20,7 +20,7 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets how long a client's socket may accept none of the queued bytes. Default 10 s.
+    /// Sets how long a client's socket may accept no queued bytes. Default 10 s.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.options.write_timeout = timeout;
         self

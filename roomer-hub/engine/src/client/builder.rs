@@ -181,8 +181,8 @@ impl<R: Runtime> Builder<R> {
     /// Offers permessage-deflate to the server (RFC 7692). If it is negotiated, the client accepts
     /// compressed messages, and compresses its own packets of at least `threshold` bytes. A
     /// connection that does both allocates about 350 KiB. Do not combine a secret with text from
-    /// others in one message, since the length of the compressed message reveals something about
-    /// the content. Default: no offer.
+    /// others in one message, since the compressed message's length reveals something about the
+    /// content. Default: no offer.
     #[cfg(feature = "deflate")]
     pub fn deflate(mut self, threshold: usize) -> Self {
         self.options.deflate = Some(threshold);

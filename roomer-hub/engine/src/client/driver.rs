@@ -18,7 +18,7 @@ use super::requests::{self, Handlers};
 use super::runtime::{Incoming, MessageSocket, Runtime};
 use super::shared::{Dispatched, Inner, Shared};
 
-/// The size of the read buffer. It is on the stack, so an idle client does not allocate one.
+/// The read buffer's size. The buffer is on the stack, so an idle client does not allocate one.
 const READ_BYTES: usize = 16 * 1024;
 
 /// The task yields after this many steps.

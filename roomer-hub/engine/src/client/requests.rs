@@ -111,8 +111,8 @@ impl Room {
     ///
     /// # Errors
     ///
-    /// [`RequestError::NotJson`] if the answer does not deserialize to `A`; otherwise the errors of
-    /// [`request`](Self::request).
+    /// [`RequestError::NotJson`] if the answer does not deserialize to `A`; otherwise the same as
+    /// for [`request`](Self::request).
     pub async fn request_json<T, A>(
         &self,
         event: &str,

@@ -153,7 +153,7 @@ impl Room {
     ///
     /// # Errors
     ///
-    /// [`SendError::NotJson`] if the value cannot be serialized as JSON; otherwise the errors of
+    /// [`SendError::NotJson`] if the value cannot be serialized as JSON; otherwise the same as for
     /// [`send`](Self::send).
     pub fn send_json<T>(&self, event: &str, value: &T) -> Result<Sent, SendError>
     where

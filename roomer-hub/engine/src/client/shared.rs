@@ -21,7 +21,7 @@ pub(super) struct Shared {
 
 pub(super) struct Inner {
     pub(super) machine: Machine,
-    /// Waker of the driver's task.
+    /// The driver task's waker.
     pub(super) driver: Option<Waker>,
     /// Rejected joins, kept until the room is joined again.
     pub(super) refused: BTreeMap<ByteString, JoinError>,

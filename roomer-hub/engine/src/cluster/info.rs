@@ -1,4 +1,4 @@
-//! A snapshot of the cluster for the application.
+//! The application's snapshot of the cluster.
 
 use roomer_hub::cluster::{PeerInfo, PeerState, Statistics};
 use roomer_proto::cluster::NodeId;

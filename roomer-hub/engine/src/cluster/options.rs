@@ -25,9 +25,8 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Creates the default options for a node in the cluster `name`. The name becomes part of the
-    /// broker's subjects `roomer.<name>.…`, so it consists of letters, digits, `-`, `_`, and dots
-    /// between them.
+    /// Creates the default options for a node in the cluster `name`. The broker's subjects contain
+    /// it (`roomer.<name>.…`), so it consists of letters, digits, `-`, `_`, and dots between them.
     pub fn named(name: impl AsRef<str>) -> Self {
         let node = format!("{}-{}", host_name(), std::process::id());
         Cluster { config: Config::new(name.as_ref(), &node), ready_needs_broker: false }

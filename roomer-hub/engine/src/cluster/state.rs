@@ -17,7 +17,7 @@ use super::gate::LinkGate;
 #[derive(Debug)]
 pub(crate) struct ClusterState {
     pub(crate) machine: Cluster,
-    /// Waker of the link's task, woken when there is something to publish.
+    /// The link task's waker, called when there is something to publish.
     pub(crate) link: Option<Waker>,
     /// The gate at which senders wait while peers lag behind.
     pub(crate) gate: Arc<LinkGate>,
@@ -44,10 +44,10 @@ impl ClusterState {
         }
     }
 
-    /// Records a hub action that must be reported to peers. `is_own` is false if the action results
-    /// from an effect of the machine. Returns true if the action must not be carried out, since it
-    /// is a message waiting for its place in its room's order, and returns the gate that the sender
-    /// must wait at if peers have not applied too many of the earlier messages.
+    /// Records a hub action that must be reported to peers. `is_own` is false if one of the
+    /// machine's effects caused the action. Returns true if the action must not be carried out,
+    /// since it is a message waiting for its place in its room's order, and returns the gate that
+    /// the sender must wait at if peers lag behind by too many earlier messages.
     pub(crate) fn record(
         &mut self,
         now: Duration,
@@ -105,7 +105,7 @@ impl ClusterState {
         })
     }
 
-    /// Returns the waker of the link's task if there is something to publish. The caller wakes it after
+    /// Returns the link task's waker if there is something to publish. The caller wakes it after
     /// releasing the lock.
     pub(crate) fn take_link(&mut self) -> Option<Waker> {
         // Take it, since the task registers its waker again after publishing.

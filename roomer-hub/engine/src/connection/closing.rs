@@ -27,7 +27,7 @@ const CLOSE_EXTENSIONS: u32 = 12;
 pub(super) struct Closing {
     /// Finds the peer's close frame. `None` if that would need much memory, or before the upgrade.
     decoder: Option<Decoder>,
-    /// How long the client may accept none of the last bytes.
+    /// How long the client may accept no bytes.
     wait: Duration,
     /// The deadline at which the connection is dropped. Postponed while the client accepts bytes, but
     /// not beyond `latest`.
@@ -47,7 +47,7 @@ impl Connection {
         self.close_within(now, decoder, self.shared.options().close_timeout)
     }
 
-    /// Starts the close. `wait` is how long the client may accept none of the last bytes.
+    /// Starts the close. `wait` is how long the client may accept no bytes.
     pub(super) fn close_within(
         &mut self,
         now: Duration,
@@ -69,7 +69,7 @@ impl Connection {
         Step::Again
     }
 
-    /// Performs one step of the close.
+    /// Performs one closing step.
     pub(super) fn closing(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Closing(closing) = &mut self.state else {
             return Step::Again;

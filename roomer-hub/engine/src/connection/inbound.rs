@@ -180,7 +180,7 @@ impl<'s> Inbound<'_, 's> {
                 return (core, Some(End::Violation(error.close_code(), error.to_string())));
             }
         };
-        // Without a session, the packets of the extended protocol have no meaning.
+        // Without a session, extended protocol packets have no meaning.
         let Some(session) = &mut self.session_state else {
             return self.on_packet(core, packet);
         };

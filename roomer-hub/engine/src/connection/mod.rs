@@ -346,7 +346,7 @@ impl Future for Connection {
 }
 
 impl Connection {
-    /// Runs a part of the task inside the connection's `tracing` span.
+    /// Runs part of the task inside the connection's `tracing` span.
     #[inline]
     fn in_span<O>(&mut self, run: impl FnOnce(&mut Self) -> O) -> O {
         trace::Span::within(self, |this| &mut this.span, run)

@@ -1,4 +1,4 @@
-//! A client's profile: its info and user, as sent to members of its rooms.
+//! A client's profile: its info and user, as sent to its rooms' members.
 
 use roomer_hub::Profile;
 

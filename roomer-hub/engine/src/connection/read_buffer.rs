@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-/// The size of the buffer in bytes.
+/// The buffer's size in bytes.
 const SIZE: usize = 256 * 1024;
 
 thread_local! {

@@ -48,12 +48,12 @@ impl RunningRequests {
         list.has_new = true;
     }
 
-    /// Returns true if one of the handlers has not been polled yet.
+    /// Returns true if a handler has not been polled yet.
     pub(crate) fn has_new(&self) -> bool {
         self.0.as_ref().is_some_and(|list| list.has_new)
     }
 
-    /// Returns the total size of the requests' payloads in bytes.
+    /// Returns the total size of the request payloads in bytes.
     pub(crate) fn held(&self) -> usize {
         self.iter().map(|request| request.message.payload.len()).sum()
     }

@@ -81,7 +81,7 @@ impl Connection {
         Step::Again
     }
 
-    /// Polls the handover of the session.
+    /// Polls the session's handover.
     pub(super) fn resuming(&mut self, now: Duration, cx: &mut Context<'_>) -> Step {
         let State::Resuming(resuming) = &mut self.state else {
             return Step::Again;
@@ -104,7 +104,7 @@ impl Connection {
     }
 
     /// Opens a new session instead of the expected one, if the limits permit it: this socket was
-    /// admitted in place of the session's old socket, which may still be open.
+    /// admitted instead of the session's old socket, which may still be open.
     fn start_over(&mut self, now: Duration, opening: Opening) -> Step {
         let (lifecycle, options) = (&self.shared.lifecycle, self.shared.options());
         let address = options.handshake.address(self.peer.get());
@@ -212,8 +212,8 @@ impl Connection {
     }
 }
 
-/// Encodes the `hello` frame. `resumed` is the number of the client's packets that were handled, if
-/// its session continues; otherwise `profile` is sent.
+/// Encodes the `hello` frame. `resumed` is the number of client packets handled, if the session
+/// continues; otherwise `profile` is sent.
 pub(super) fn hello(
     options: &Options,
     session: Option<SessionToken>,

@@ -32,8 +32,8 @@ pub(crate) struct SessionState {
     deadline: Moment,
     /// The time at which the last acknowledgement was received.
     last_ack: Moment,
-    /// The number of consecutive acknowledgements, each within [`ACK_PAUSE`] of the previous one, that
-    /// acknowledge nothing new.
+    /// The number of consecutive acknowledgements, each within [`ACK_PAUSE`] of the previous
+    /// one, that acknowledge nothing new.
     idle_acks: u8,
     has_socket: bool,
     /// True until a packet has arrived on the current socket, which shows that the client has received

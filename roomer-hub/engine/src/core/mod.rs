@@ -1,4 +1,4 @@
-//! The state under the server's single lock: the hub, and the effects of its actions.
+//! The state under the server's single lock: the hub, and its actions' effects.
 //!
 //! Everything here is bookkeeping in memory. Writing to sockets, waking tasks and running handlers
 //! are left to the task that took the lock, once it has released the lock
@@ -51,7 +51,7 @@ pub(crate) struct Core {
 /// The result of an input, for the task that passed it to the hub.
 #[derive(Debug, Default)]
 pub(crate) struct Applied {
-    /// The key of the connection that was opened.
+    /// The key of the newly opened connection.
     pub(crate) opened: Option<ConnKey>,
     /// A handler to run with the input's packet.
     pub(crate) call: Option<HandlerKey>,

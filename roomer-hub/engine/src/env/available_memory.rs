@@ -4,11 +4,11 @@
 
 use std::fs;
 
-/// The default budget is one part in `PART` of the available memory. The rest is for the connections
+/// The default budget is the available memory divided by `PART`. The rest is for the connections
 /// themselves, the system's buffers, the application and other processes.
 const PART: u64 = 4;
 
-/// The upper limit of the default budget.
+/// The default budget's upper limit.
 const MAX: usize = 1024 * 1024 * 1024;
 
 /// Returns the default of [`memory_budget`](crate::Builder::memory_budget) for the available memory, if
@@ -43,7 +43,7 @@ fn total(meminfo: &str) -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// Returns the files with the limits of a control group and its parents, from a line of
+/// Returns the files that contain the limits for a control group and its parents, from a line of
 /// `/proc/self/cgroup`. In a container, its own group may be mounted as the root.
 fn limit_files(line: &str) -> Option<Vec<String>> {
     // A line is `id:controllers:path`; only the path may contain more colons.

@@ -1,6 +1,6 @@
 //! The decision about an upgrade request: rules, admission, and the application's `authorize`.
 //!
-//! The order of the checks and the responses are those of the Go original.
+//! The checks have the same order and the same responses as in the Go original.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -59,7 +59,7 @@ struct Candidate {
     /// The claims that middleware left in the request's extensions.
     claims: Option<Claims>,
     extensions: Extensions,
-    /// The result of the protocol's checks. A violation is reported to the client only if `authorize`
+    /// The result of the protocol checks. A violation is reported to the client only if `authorize`
     /// accepts the request.
     checked: Result<(Response, Compression), Rejected>,
     peer: Option<SocketAddr>,
@@ -69,7 +69,7 @@ struct Candidate {
 }
 
 impl PendingAuth {
-    /// Polls the hook. `now` returns the time of the decision. Must not be polled again once ready.
+    /// Polls the hook. `now` returns the decision's time. Must not be polled again once ready.
     pub(crate) fn poll(
         &mut self,
         now: impl FnOnce() -> Duration,

@@ -35,8 +35,8 @@ impl Origin {
         Some(Origin { host: authority.host().to_ascii_lowercase(), port, scheme })
     }
 
-    /// Returns true if a `Host` header names this origin's host. The header contains no scheme, so a
-    /// missing port means the default port of the origin's scheme.
+    /// Returns true if a `Host` header names this origin's host. The header contains no scheme, so
+    /// a missing port means the default port for the origin's scheme.
     fn matches_host(&self, host: &str) -> bool {
         let Ok(authority) = host.parse::<Authority>() else {
             return false;

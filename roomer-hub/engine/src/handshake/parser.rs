@@ -48,7 +48,7 @@ impl RequestParser {
 }
 
 /// Returns true if the bytes contain an empty line. A line may end without a carriage return (RFC
-/// 9112 section 2.2), independently of the line before it.
+/// 9112 section 2.2), whatever the previous line's ending.
 fn contains_end(bytes: &[u8]) -> bool {
     bytes.windows(2).any(|end| end == b"\n\n") || bytes.windows(3).any(|end| end == b"\n\r\n")
 }

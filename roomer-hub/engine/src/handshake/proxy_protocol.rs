@@ -43,7 +43,7 @@ impl ProxyHeader {
             // client.
             Some(b'P') if have >= MIN_LINE => 1,
             Some(b'P') | None => MIN_LINE - have,
-            // Use at least 1, since a read into an empty buffer looks like the end of the stream.
+            // Use at least 1, since a read into an empty buffer would look like the stream's end.
             Some(_) => (FIXED + self.block_size().unwrap_or(0)).saturating_sub(have).max(1),
         }
     }
@@ -75,14 +75,14 @@ impl ProxyHeader {
         }
     }
 
-    /// Returns the size of the block after version 2's fixed part, once known.
+    /// Returns the size of version 2's variable block, once known.
     fn block_size(&self) -> Option<usize> {
         let size = self.0.get(14..FIXED)?;
         Some(usize::from(u16::from_be_bytes(size.try_into().ok()?)))
     }
 }
 
-/// Returns true if one of the two is a prefix of the other.
+/// Returns true if either is a prefix of the other.
 fn is_prefix(have: &[u8], expected: &[u8]) -> bool {
     have.iter().zip(expected).all(|(have, expected)| have == expected)
 }

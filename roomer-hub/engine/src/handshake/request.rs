@@ -1,4 +1,4 @@
-//! A handshake's HTTP request, and the result of the application's `authorize` hook.
+//! A handshake's HTTP request, and the result from the application's `authorize` hook.
 
 use std::borrow::Cow;
 use std::net::SocketAddr;

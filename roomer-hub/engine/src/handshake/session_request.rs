@@ -16,7 +16,7 @@ pub(crate) struct SessionRequest {
 pub(crate) struct ResumeRequest {
     /// The session's token; `None` if the text is not a token.
     pub(crate) token: Option<SessionToken>,
-    /// The number of the session's packets that the client has received; `None` if the text is not a
+    /// The number of session packets that the client has received; `None` if the text is not a
     /// count.
     pub(crate) received: Option<u64>,
 }

@@ -108,7 +108,7 @@ fn writer(socket: &Arc<Socket>, high: usize) -> Arc<SocketWriter> {
     SocketWriter::new(Pipe(socket.clone()), Arc::new(budget))
 }
 
-/// Runs the writer's part of the connection's own task until the last bytes are written.
+/// Runs the writer's part in the connection's own task until the last bytes are written.
 fn run_own_task(writer: &SocketWriter) {
     block_on(poll_fn(|cx| {
         loop {

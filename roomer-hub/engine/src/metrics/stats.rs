@@ -64,7 +64,7 @@ pub struct Stats {
     pub cluster: Option<ClusterStats>,
 }
 
-/// Statistics of the extended clients' sessions, which outlive their sockets; part of [`Stats`].
+/// Statistics of extended clients' sessions, which outlive their sockets; part of [`Stats`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SessionStats {
@@ -79,8 +79,7 @@ pub struct SessionStats {
     pub released: ReleasedSessions,
 }
 
-/// Statistics of the rooms' histories ([`Builder::history`](crate::Builder::history)); part of
-/// [`Stats`].
+/// Statistics of room histories ([`Builder::history`](crate::Builder::history)); part of [`Stats`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HistoryStats {

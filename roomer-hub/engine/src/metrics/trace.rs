@@ -114,7 +114,7 @@ impl Span {
         )
     }
 
-    /// Runs a part of the connection's poll within its span, which `run` may create.
+    /// Runs part of the connection's poll within its span, which `run` may create.
     #[inline]
     pub(crate) fn within<T, O>(
         of: &mut T,

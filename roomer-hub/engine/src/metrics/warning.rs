@@ -27,7 +27,7 @@ const MAX_SHOWN: usize = 128;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Warning {
-    /// The cause of the warning.
+    /// The warning's cause.
     pub cause: WarningCause,
     /// The number of warnings of this kind that were suppressed since the last one.
     pub suppressed: u64,
@@ -66,7 +66,7 @@ pub(crate) struct Warnings {
     recent: RecentWarnings,
 }
 
-/// The time of the last warning of each kind, and the number suppressed since.
+/// The time of the last warning per kind, and the number suppressed since.
 #[derive(Debug, Default)]
 struct RecentWarnings(Mutex<BTreeMap<&'static str, Recent>>);
 

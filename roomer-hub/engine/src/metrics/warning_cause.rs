@@ -43,7 +43,7 @@ pub enum WarningCause {
     /// The info from [`Claims::info`](crate::Claims::info) exceeds
     /// [`max_info`](crate::Builder::max_info). The client was accepted without it.
     InfoTooLong {
-        /// The length of the info in bytes.
+        /// The info's length in bytes.
         bytes: usize,
         /// [`max_info`](crate::Builder::max_info), in bytes.
         limit: usize,
@@ -133,7 +133,7 @@ pub enum WarningCause {
     MessageTooLarge {
         /// The message's event name.
         event: String,
-        /// The length of the message as a packet, in bytes.
+        /// The length in bytes of the message as a packet.
         bytes: usize,
         /// [`max_message`](crate::Builder::max_message), in bytes.
         limit: usize,
@@ -143,7 +143,7 @@ pub enum WarningCause {
         /// The node's name.
         peer: String,
     },
-    /// Another cluster node supports no version of the inter-node protocol that this node supports.
+    /// Another cluster node supports no inter-node protocol version that this node supports.
     ForeignPeer {
         /// The node's id.
         node: String,

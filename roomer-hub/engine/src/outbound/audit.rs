@@ -1,4 +1,4 @@
-//! Consistency checks of the outbound tables.
+//! Consistency checks for the outbound tables.
 
 use roomer_hub::Tables;
 

@@ -1,9 +1,10 @@
 //! The memory budget: the total limit for all connections' outboxes and unfinished messages.
 //!
 //! A limit per connection is not enough, since a thousand connections below it may hold a thousand
-//! times as much. The sum of the connections' bytes is cheap to maintain, but counts a shared message
-//! once per receiver. It therefore only indicates when to count exactly. [`BufferSet`] then counts each
-//! buffer once, and that count decides which connections are closed ([`shed`](crate::core::shed)).
+//! times as much. The sum over all connections is cheap to maintain, but counts a shared message
+//! once per receiver. It therefore only indicates when to count exactly. [`BufferSet`] then counts
+//! each buffer once, and that count decides which connections are closed
+//! ([`shed`](crate::core::shed)).
 
 use hashbrown::HashMap;
 
@@ -59,7 +60,7 @@ impl MemoryBudget {
         // The sum counts shared buffers more than once, so it is never too low.
         self.held() > self.limit && {
             let above = self.grown.load(Ordering::Relaxed).wrapping_sub(self.alert_level());
-            // In wrapping arithmetic, a difference above half of the range is negative.
+            // In wrapping arithmetic, a difference above half the range is negative.
             above != 0 && above <= usize::MAX / 2
         }
     }

@@ -62,7 +62,7 @@ impl Chunk {
         }
     }
 
-    /// Returns the number of bytes left in this chunk of the current frame.
+    /// Returns the number of bytes that the current frame still has in this chunk.
     fn frame_left(&self) -> usize {
         let taken = self.taken as usize;
         // Such a chunk contains the rest of a frame, without any header.
@@ -192,7 +192,8 @@ pub(crate) fn advance(first: &mut Chunk, rest: &mut ChunkQueue, mut written: usi
     true
 }
 
-/// Returns the number of bytes left of the current frame, which may continue in chunks after the first.
+/// Returns the number of bytes left in the current frame, which may continue in chunks after the
+/// first.
 pub(crate) fn frame_left(first: &Chunk, rest: &ChunkQueue) -> usize {
     let mut left = first.frame_left();
     // Only the last frame of a chunk can continue in the next one.
@@ -221,7 +222,7 @@ mod tests {
         bytes
     }
 
-    /// Returns the number of bytes left of the current frame after `written` bytes.
+    /// Returns the number of bytes left in the current frame after `written` bytes.
     fn left_after(mut first: Chunk, mut rest: ChunkQueue, written: usize) -> usize {
         assert!(advance(&mut first, &mut rest, written));
         frame_left(&first, &rest)

@@ -81,7 +81,7 @@ pub(crate) struct FlushWork {
     pub(crate) has_more: bool,
     /// Wakers of tasks whose clients' answers have arrived.
     pub(crate) wakers: Vec<Waker>,
-    /// Waker of the broker link's task, if there is something to publish.
+    /// The link task's waker, if there is something to publish.
     pub(crate) link: Option<Waker>,
 }
 
@@ -148,7 +148,7 @@ impl Outbound {
         debug_assert!(encoded.is_ok(), "a room of a hundred million members");
         for run in snapshot.runs() {
             for shared in run.chunks() {
-                // This contains the frame's header, or the tail of the previous run.
+                // This contains the frame's header, or the previous run's tail.
                 if !chunk.is_empty() {
                     schedule(to, writer, Chunk::partial(std::mem::take(&mut chunk)), flush_list);
                 }
@@ -170,8 +170,8 @@ impl Outbound {
     ) -> Option<&Arc<SocketWriter>> {
         let Outbound { writers, batches, flush_list, .. } = self;
         let writer = writers.get(to)?;
-        // The batches of the receiver's rooms precede a direct message, so that a sender's messages
-        // stay in order whether they are direct or not.
+        // The receiver's room batches precede a direct message, so that a sender's messages stay in
+        // order whether they are direct or not.
         if !packet.dst.is_empty() && !batches.is_empty() {
             for room in rooms {
                 if let Some(batch) = batches.get_mut(room) {

@@ -14,8 +14,8 @@ use crate::outbound::compressed::Saved;
 /// seconds.
 const LARGE_MESSAGE: usize = 64 * 1024;
 
-/// Limits of the bytes queued for one connection. The newest message is not counted, so that a single
-/// message of any permitted size can always be queued.
+/// Limits on the bytes queued for one connection. The newest message is not counted, so that a
+/// single message of any permitted size can always be queued.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WaterMarks {
     /// The maximum number of unacknowledged bytes that a session keeps.
@@ -51,7 +51,7 @@ pub(crate) struct Outbox {
     back: ChunkQueue,
     /// The number of queued bytes, including those being written.
     queued: usize,
-    /// The size of the newest message in bytes.
+    /// The newest message's size in bytes.
     newest: usize,
     /// True while the newest message is not queued completely.
     is_partial: bool,
@@ -98,14 +98,14 @@ impl Outbox {
         self.queued
     }
 
-    /// Returns the size of the newest message in bytes.
+    /// Returns the newest message's size in bytes.
     pub(crate) fn newest(&self) -> usize {
         self.newest
     }
 
     /// Returns the number of bytes counted against the water marks.
     pub(crate) fn counted(&self) -> usize {
-        // The socket may have accepted a part of the newest message already.
+        // The socket may already have accepted part of the newest message.
         self.queued.saturating_sub(self.newest)
     }
 
@@ -210,7 +210,7 @@ impl Outbox {
         // Bytes saved by compression will not be written.
         self.queued -= saved.total;
         if self.front.len() == 0 {
-            // Nothing was queued in the meantime, so the newest message is the last one of the write.
+            // Nothing was queued in the meantime, so the newest message is the write's last one.
             self.newest -= saved.last.min(self.newest);
         }
         let (accepted, offered) = match result {
@@ -243,7 +243,7 @@ impl Outbox {
         self.was_full |= self.blocked;
     }
 
-    /// Returns the number of bytes left of the oldest message if it is large ([`LARGE_MESSAGE`]),
+    /// Returns the number of bytes left in the oldest message if it is large ([`LARGE_MESSAGE`]),
     /// otherwise 0.
     pub(crate) fn large_message_left(&self) -> usize {
         let left = frame_left(&self.front, &self.back);

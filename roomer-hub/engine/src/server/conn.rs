@@ -67,7 +67,7 @@ impl Conn {
         self.info.credentials.as_ref()?.extensions.get()
     }
 
-    /// Returns the name of the user that the connection belongs to ([`Claims::user`]).
+    /// Returns the name of the connection's user ([`Claims::user`]).
     #[must_use]
     pub fn user(&self) -> Option<&str> {
         self.info.user().map(|user| &**user)
@@ -136,7 +136,7 @@ impl Conn {
         self.server.state()
     }
 
-    /// Returns the names of the rooms that the connection is in. Empty after it has ended.
+    /// Returns the names of the connection's rooms. Empty after it has ended.
     #[must_use]
     pub fn rooms(&self) -> Vec<String> {
         let core = self.server.0.core();
@@ -245,7 +245,7 @@ impl Conn {
     }
 }
 
-/// Two handles are equal if they refer to the same connection of the same server.
+/// Two handles are equal if they refer to the same connection on the same server.
 impl PartialEq for Conn {
     fn eq(&self, other: &Self) -> bool {
         self.identity() == other.identity()

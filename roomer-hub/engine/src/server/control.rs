@@ -211,7 +211,7 @@ impl Server {
         infos.map(|info| Conn::new(&self.0, info)).collect()
     }
 
-    /// Returns a handle to all connections of the user with this name, who need not be connected.
+    /// Returns a handle to all of a user's connections. The user need not be connected.
     #[must_use]
     pub fn user(&self, name: impl AsRef<str>) -> User {
         User::new(self, name.as_ref())

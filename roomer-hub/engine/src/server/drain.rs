@@ -22,9 +22,9 @@ impl Server {
     /// Closes the server gradually. From now on, upgrade requests are answered with 503. Existing
     /// connections keep working until they are closed with 1001 (extended clients with 1012 and a
     /// delay, see [`Builder::retry_window`](crate::Builder::retry_window)). They are closed at the
-    /// rate set by [`Builder::drain`](crate::Builder::drain), in the order of the server's table,
-    /// each after its queued messages have been sent. Connections that are still open at the
-    /// deadline are aborted. Returns how the connections ended.
+    /// rate set by [`Builder::drain`](crate::Builder::drain), in table order, each after its queued
+    /// messages have been sent. Connections that are still open at the deadline are aborted.
+    /// Returns how the connections ended.
     ///
     /// The adapters' `serve_until` calls this method and keeps accepting sockets during the drain, so
     /// that a load balancer receives 503 instead of a refused connection. Further calls, during the

@@ -21,9 +21,10 @@ pub struct PastMessage {
 }
 
 impl Server {
-    /// Returns up to `last` of the newest messages in a room's history
-    /// ([`Builder::history`](crate::Builder::history)), oldest first. Empty if the room has no
-    /// history. Messages are copied under the server's lock, so request as few as possible.
+    /// Returns the newest messages in a room's history
+    /// ([`Builder::history`](crate::Builder::history)), at most `last`, oldest first. Empty if the
+    /// room has no history. Messages are copied under the server's lock, so request as few as
+    /// possible.
     ///
     /// The history belongs to this process, and therefore to this node in a cluster.
     #[must_use]

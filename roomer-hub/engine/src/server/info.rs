@@ -25,7 +25,7 @@ impl InfoTooLong {
 }
 
 impl Conn {
-    /// Returns the info that extended members of the connection's rooms receive with its id.
+    /// Returns the info that extended members of the connection's rooms receive along with its id.
     #[must_use]
     pub fn info(&self) -> Option<Info> {
         self.server.0.core().hub.tables().info(self.info.key).cloned()

@@ -1,4 +1,4 @@
-//! Methods of the handles that send values serialized as JSON.
+//! Methods on the handles that send values serialized as JSON.
 
 use serde::Serialize;
 

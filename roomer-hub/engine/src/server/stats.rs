@@ -63,7 +63,7 @@ impl Server {
         self.0.options().memory_budget
     }
 
-    /// Returns up to `max` connections in descending order of their queued bytes. Connections without
+    /// Returns up to `max` connections, those with the most queued bytes first. Connections without
     /// queued bytes are omitted.
     #[must_use]
     pub fn slowest(&self, max: usize) -> Vec<Backlog> {

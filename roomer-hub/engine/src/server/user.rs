@@ -12,14 +12,14 @@ use roomer_hub::{Command, Input};
 use roomer_hub::{ConnId, ConnKey};
 
 /// A handle to all of a user's connections ([`Claims::user`](crate::Claims::user)). Each method
-/// applies to the connections that are open at the time of the call. The handle is cheap to clone,
-/// can be used from any thread, and is valid even if the user is not connected.
+/// applies to the connections that are open when it is called. The handle is cheap to clone, can be
+/// used from any thread, and is valid even if the user is not connected.
 ///
 /// In a [cluster](crate::Builder::cluster), [`send`](Self::send), [`kick`](Self::kick),
-/// [`disconnect`](Self::disconnect) and [`set_info`](Self::set_info) also reach the user's connections
-/// on all other nodes known to this one, at most once and in the order of the calls. Their return
-/// values refer to the connections on this node. [`count`](Self::count) and [`ids`](Self::ids) refer to
-/// all nodes.
+/// [`disconnect`](Self::disconnect) and [`set_info`](Self::set_info) also reach the user's
+/// connections on all other nodes known to this one, at most once and in call order. Their return
+/// values refer to the connections on this node. [`count`](Self::count) and [`ids`](Self::ids)
+/// refer to all nodes.
 ///
 /// ```
 /// # fn ban(server: &roomer_engine::Server) {

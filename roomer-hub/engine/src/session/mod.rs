@@ -1,4 +1,4 @@
-//! Sessions of the extended protocol: connections that outlive their sockets.
+//! Extended protocol sessions: connections that outlive their sockets.
 //!
 //! ```text
 //!             socket lost                    until, overflow, close
@@ -25,11 +25,11 @@ use roomer_proto::extended::SessionToken;
 use crate::session::handover::{Handover, HandoverError};
 use crate::session::release::ReleasedSessions;
 
-/// How many of the newest tokens are kept until one is known to have been received, in addition to
+/// How many tokens, newest first, are kept until one is known to have been received, in addition to
 /// the token that the client presented.
 const MOST_UNCONFIRMED: usize = 3;
 
-/// The fractional part of the golden ratio, in units of 2^-32.
+/// The golden ratio's fractional part, in units of 2^-32.
 const GOLDEN_RATIO: u32 = 0x9e37_79b9;
 
 /// The table of all sessions, under the server's lock.
@@ -53,7 +53,7 @@ pub(crate) struct Sessions {
 pub struct RefusedSessions {
     /// The session does not exist: it has ended, belongs to another process, or the token is wrong.
     pub unknown: u64,
-    /// The session belongs to another node of the cluster, which was notified.
+    /// The session belongs to another cluster node, which was notified.
     pub other_node: u64,
     /// The session belongs to another user ([`Claims::user`](crate::Claims::user)).
     pub other_user: u64,
@@ -80,7 +80,7 @@ struct Change {
     /// True if another node has reported that the client has a new session there. The report may
     /// predate the client's return to this node.
     is_elsewhere: bool,
-    /// The task of the client's new socket, which is waiting for the session.
+    /// The task for the client's new socket, which is waiting for the session.
     successor: Option<Successor>,
 }
 

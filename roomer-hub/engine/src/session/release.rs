@@ -30,7 +30,7 @@ pub(crate) enum Release {
 }
 
 impl Sessions {
-    /// Records a report that a session's client is on another node, with a proof of its token's
+    /// Records a report that a session's client is on another node, with proof of the token's
     /// secret. If the session ends immediately, the caller removes it.
     pub(crate) fn release(
         &mut self,

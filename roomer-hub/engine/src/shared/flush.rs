@@ -33,7 +33,7 @@ use crate::sync::MutexGuard;
 use crate::timer::moment::Moment;
 
 thread_local! {
-    /// The address of the server on whose behalf this thread is running a callback.
+    /// The address of the server for which this thread is running a callback.
     static CURRENT_SERVER: Cell<usize> = const { Cell::new(0) };
 }
 

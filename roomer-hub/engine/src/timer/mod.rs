@@ -26,7 +26,7 @@ pub(crate) struct TimerQueue(Mutex<Deadlines>);
 struct Deadlines {
     due: BTreeMap<Key, Waker>,
     serial: Serial,
-    /// Wakers of the tasks that run the timers, called when a new timer is the first one due.
+    /// Wakers for the tasks that run the timers, called when a new timer is the first one due.
     drivers: Vec<Waker>,
     called: bool,
 }
@@ -57,7 +57,7 @@ impl Key {
     }
 }
 
-/// The serial number of the next timer. Wraps around.
+/// The next timer's serial number. Wraps around.
 #[derive(Debug)]
 struct Serial(NonZeroU32);
 

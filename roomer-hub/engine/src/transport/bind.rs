@@ -19,7 +19,7 @@ impl BindError {
         BindError { address: address.to_string(), cause }
     }
 
-    /// Returns the kind of the OS error.
+    /// Returns the OS error's kind.
     pub fn kind(&self) -> ErrorKind {
         self.cause.kind()
     }

@@ -92,9 +92,9 @@ pub enum TlsFileError {
         key.display()
     )]
     Pair {
-        /// The path of the certificate file.
+        /// The certificate file's path.
         certificate: PathBuf,
-        /// The path of the key file.
+        /// The key file's path.
         key: PathBuf,
         /// The reason.
         #[source]

@@ -17,9 +17,9 @@ use std::task::{Context, Poll};
 /// needs no task per receiver; the engine ensures that only one task writes at a time. A single
 /// value for both directions takes one allocation fewer per connection than two halves.
 pub trait Transport: Send + Sync + 'static {
-    /// Reads available bytes into `buf`, which is never empty, and returns their number, or 0 at the
-    /// end of the stream. If no bytes are available, registers the task to be woken. Called only by the
-    /// connection's own task.
+    /// Reads available bytes into `buf`, which is never empty, and returns their number, or 0 when
+    /// the stream has ended. If no bytes are available, registers the task to be woken. Called only
+    /// by the connection's own task.
     ///
     /// # Errors
     ///
@@ -55,7 +55,7 @@ pub trait Transport: Send + Sync + 'static {
     /// Returns the stream's error, which ends the connection.
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Shuts down the write direction: the peer reads all written bytes, then the end of the stream.
+    /// Shuts down the write direction: the peer reads all written bytes, then end of stream.
     fn shutdown(&self);
 
     /// Returns `Poll::Ready` if the connection can be dropped without losing written bytes. A

@@ -43,7 +43,7 @@ impl Cluster {
             room.places.pop_front();
             room.term = place.term;
             let message = if is_passed { None } else { room.remove(place.node, place.number) };
-            // This message, or a later one of its node, has already been delivered or given up,
+            // This message, or a later one from its node, has already been delivered or given up,
             // so it cannot be delivered in order.
             if is_passed {
                 self.lose(name, place.node, place.number);

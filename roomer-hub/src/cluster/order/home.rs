@@ -79,7 +79,7 @@ impl Cluster {
     }
 
     /// Returns true if a place would reach all these nodes. A place sent before the start of a
-    /// stream is lost. `age` is the age of the message, which bounds the wait.
+    /// stream is lost. `age` is the message's age, which bounds the wait.
     pub(super) fn reaches(&self, nodes: &[NodeId], age: Duration) -> bool {
         let mut others = nodes.iter().filter(|node| **node != self.me);
         others.all(|node| match self.peers.get(node) {

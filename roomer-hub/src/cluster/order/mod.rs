@@ -2,11 +2,11 @@
 //!
 //! # Message, submission, place
 //!
-//! As in any other room, a message travels from its sender's node to each node with members of the
-//! room, where it is held. The sender's node submits the number of the message to the room's
-//! *home*, one of the live nodes. The home answers all receivers, including the sender's node, with
-//! the message's *place*: "the next message of this room is number 7 of node A". Each node delivers
-//! a room's messages in the order of their places.
+//! As in any other room, a message travels from its sender's node to each node with members in the
+//! room, where it is held. The sender's node submits the message's number to the room's *home*, one
+//! of the live nodes. The home answers all receivers, including the sender's node, with the
+//! message's *place*: "the next message of this room is number 7 of node A". Each node delivers a
+//! room's messages in the order of their places.
 //!
 //! # Terms
 //!
@@ -42,10 +42,10 @@
 //! lost, since another home could assign them a second, conflicting place.
 //!
 //! Messages of one node are placed in that node's send order. A node that returns a submission
-//! therefore also returns all later ones that were made before the sending node knew of the
-//! return, as shown by the term of the submission. The sending node does not resubmit a message
-//! while a later one is held by the old home, and does not submit a new message in a different
-//! term than those still waiting for an answer.
+//! therefore also returns all later ones made before the sending node knew of the return, as shown
+//! by the submission's term. The sending node does not resubmit a message while a later one is held
+//! by the old home, and does not submit a new message in a different term than those still waiting
+//! for an answer.
 //!
 //! A place reaches a node only within a stream whose start that node has acknowledged. A home
 //! therefore assigns no place before all receivers have acknowledged their streams.
@@ -104,7 +104,7 @@ impl Default for Term {
 /// long as places may be in flight.
 #[derive(Debug, Default)]
 struct Room {
-    /// The term of the last delivered place.
+    /// The last delivered place's term.
     term: Term,
     /// The highest known term.
     known: Term,
@@ -116,13 +116,13 @@ struct Room {
     submissions: VecDeque<Submission>,
     /// Messages not delivered yet, by node and number.
     messages: BTreeMap<(NodeId, u64), Message>,
-    /// The total size of the packets in `messages`.
+    /// The total packet size in `messages`.
     bytes: usize,
     /// Places not delivered yet, in order.
     places: VecDeque<Place>,
-    /// For each node, the number of the last message that was delivered or given up.
+    /// For each node, the number of its last message that was delivered or given up.
     delivered: BTreeMap<NodeId, u64>,
-    /// For each node, the number of the last message that this node has placed.
+    /// For each node, the number of its last message that this node has placed.
     placed: BTreeMap<NodeId, u64>,
     /// How long the room has been without members.
     unused: Duration,
@@ -148,7 +148,7 @@ struct Own {
     to: Vec<NodeId>,
     /// The node that currently holds the submission.
     holder: Option<NodeId>,
-    /// The highest known term at the time of the submission.
+    /// The highest known term when the message was submitted.
     term: Term,
     /// The home named by the last holder when it returned the submission.
     hint: Option<NodeId>,
@@ -192,9 +192,9 @@ impl Orders {
         first.is_some_and(|(_, order)| *order == Order::Room)
     }
 
-    /// Appends the state for the start of a stream: the number of the last message of earlier
-    /// streams, and the known terms. The terms keep homes in two halves of a partitioned
-    /// network from contradicting each other.
+    /// Appends the state for the start of a stream: the last message number in earlier streams, and
+    /// the known terms. The terms keep homes in two halves of a partitioned network from
+    /// contradicting each other.
     pub(super) fn send_state(&self, outgoing: &mut Outgoing, sealing: &Sealing) {
         let terms = self.rooms.iter().map(|(name, room)| (name, room.known));
         for (room, Term { epoch, home }) in terms.filter(|(_, term)| term.epoch > 0) {

@@ -127,7 +127,7 @@ impl Cluster {
         }
     }
 
-    /// Inserts a place in the order of its room. Returns false if its term has ended.
+    /// Inserts a place in its room's order. Returns false if the place's term has ended.
     pub(super) fn enqueue(&mut self, name: &str, place: Place) -> bool {
         let room = self.orders.room_mut(name);
         if place.term < room.term {

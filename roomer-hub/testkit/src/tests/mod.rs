@@ -1,4 +1,4 @@
-//! Tests of the test kit together with the engine: each runs whole servers and clients in virtual
+//! Tests of the test kit and the engine together: each runs whole servers and clients in virtual
 //! time.
 
 mod away;

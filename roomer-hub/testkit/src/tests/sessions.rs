@@ -308,7 +308,7 @@ fn a_token_of_another_a_wrong_one_and_a_used_one_open_new_sessions() {
     world.settle();
     assert!(eve.is_open() && !eve.is_resumed() && ann.is_open());
     assert_eq!(refused(&world).other_user, 1);
-    // Only one digit of the token differs.
+    // The token differs only in one digit.
     let last = if token.ends_with('0') { "1" } else { "0" };
     let wrong = format!("{}{last}", &token[..token.len() - 1]);
     for bad in [wrong.as_str(), "", "x", &token.to_uppercase()] {

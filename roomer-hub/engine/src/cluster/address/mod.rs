@@ -18,8 +18,8 @@ use thiserror::Error;
 /// | NATS | `nats://host` | `tls://host` | 4222 | `user:password@` or `token@` | `nats` |
 /// | Redis, Valkey | `redis://host` | `rediss://host` | 6379 | `user:password@`, `:password@`, `user@` | `redis` |
 ///
-/// Special characters in a login are percent-encoded. Several addresses of the same kind of broker
-/// are separated by commas:
+/// Special characters in a login are percent-encoded. Several addresses, all for the same kind of
+/// broker, are separated by commas:
 /// `nats://user:password@one.example,nats://user:password@two.example:4333`. Each of these brokers
 /// must forward what is published on the others.
 ///

@@ -28,7 +28,7 @@ pub trait BrokerSession: Send {
     fn deadline(&self) -> Duration;
 
     /// Pings a silent broker, and fails if the broker does not answer. Pass the bytes that have
-    /// already arrived first, since the silence may be due to a pause of the whole process.
+    /// already arrived first, since the silence may be due to a pause in the whole process.
     fn tick(&mut self, now: Duration);
 
     /// Queues a frame. Returns false without an effect if the session is not up, if the frame is larger

@@ -52,7 +52,7 @@ pub(super) fn pong(output: &mut Output) {
 #[derive(Debug)]
 pub(super) struct Names {
     all: String,
-    /// The prefix of a node's subject, before the digits of the node's id.
+    /// A node's subject up to the digits of the node id.
     node: String,
 }
 

@@ -8,7 +8,7 @@ use super::decoder::text;
 /// into the bytes that may be pending for a client.
 const MAX_PAYLOAD: u64 = 64 * 1024 * 1024;
 
-/// Servers before this version let one client that does not read stall the other readers of its
+/// Servers before this version let one client that does not read stall other readers of the same
 /// subjects for seconds.
 const GOOD_VERSION: (u32, u32) = (2, 11);
 

@@ -39,7 +39,7 @@ fn command(output: &mut Output, words: &[&str]) {
 pub(super) struct Publisher {
     /// The bytes before the length's digits.
     all: String,
-    /// The bytes before the digits of the node id.
+    /// The bytes before the node id's digits.
     node: String,
 }
 

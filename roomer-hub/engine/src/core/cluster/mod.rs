@@ -16,7 +16,7 @@ impl Core {
     /// Passes an input to the cluster's state machine and carries out its effects.
     pub(crate) fn apply_cluster(&mut self, now: Duration, input: Input) {
         let Some(state) = &mut self.cluster else { return };
-        // Move it out of `state`, since an effect may need all of the core.
+        // Move it out of `state`, since an effect may need the whole core.
         let mut effects = std::mem::take(&mut state.effects);
         effects.extend(state.machine.handle(now, self.hub.tables(), input));
         for effect in effects.drain(..) {
@@ -38,8 +38,8 @@ impl Core {
             }
         }
         if let Some(state) = &mut self.cluster {
-            // A peer's arrival or departure has an effect for each of its members. Do not keep the
-            // memory of such a long list.
+            // A peer's arrival or departure has an effect for each of its members. Do not keep such
+            // a long list's memory.
             effects.shrink_to(64);
             state.effects = effects;
         }

@@ -2,10 +2,10 @@
 //! unchanged.
 //!
 //! A room's batch is encoded once, as plain frames. Exclusions, the receivers' water marks and the
-//! sessions' logs all refer to these. A receiver that has negotiated compression gets the same chunk of
-//! plain bytes as all others, with a reference to the batch's compressed form ([`CompressedBatch`]).
-//! That form is created once for all receivers, when the first of these chunks is about to be written.
-//! The chunk's bytes are then replaced by their compressed form.
+//! sessions' logs all refer to these. A receiver that has negotiated compression gets the same
+//! plain chunk as all others, with a reference to the batch's compressed form
+//! ([`CompressedBatch`]). That form is created once for all receivers, when the first of these
+//! chunks is about to be written. The chunk's bytes are then replaced by their compressed form.
 //!
 //! | part | operates on | reason |
 //! |---|---|---|

@@ -39,13 +39,13 @@ impl CompressedBatch {
         Some(CompressedBatch(Arc::new(Inner { frames, threshold, form: OnceLock::new() })))
     }
 
-    /// Returns true if these bytes are a slice of the batch, and not a copy.
+    /// Returns true if these bytes are a slice of the batch, not a copy.
     pub(crate) fn contains(&self, bytes: &Bytes) -> bool {
         let whole = self.0.frames.as_ptr_range();
         whole.contains(&bytes.as_ptr()) && bytes.as_ptr_range().end <= whole.end
     }
 
-    /// Returns the compressed form of a part of the batch that consists of whole frames.
+    /// Returns the compressed form of a part that consists of whole frames.
     pub(crate) fn part(&self, plain: &Bytes) -> Bytes {
         // A second thread waits for the first, which is faster than compressing the same bytes again.
         let form = self.0.form.get_or_init(|| Form::of(&self.0.frames, self.0.threshold));

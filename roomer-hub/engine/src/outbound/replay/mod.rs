@@ -21,8 +21,8 @@ const SEGMENT: usize = size_of::<Segment>();
 /// Smaller chunks are copied, which takes fewer instructions than acquiring and releasing a reference.
 pub(crate) const MIN_SHARED: usize = 256;
 
-/// Chunks for a single connection are copied if they are smaller than this, which avoids an allocation
-/// with the lifetime of the log.
+/// Chunks for a single connection are copied if they are smaller than this, which avoids an
+/// allocation that lives as long as the log.
 const MIN_OWN: usize = 4 * 1024;
 
 /// Sent frames, starting with the first that the client has not acknowledged.
@@ -43,7 +43,7 @@ struct Log {
     segments: VecDeque<Segment>,
     /// The newest frames, copied.
     tail: Vec<u8>,
-    /// The number of bytes at the start of the first segment that are no longer needed.
+    /// The number of bytes at the first segment's start that are no longer needed.
     skipped: usize,
     /// The total size of the kept frames in bytes.
     len: usize,
@@ -198,8 +198,8 @@ impl Log {
         &first[self.skipped.min(first.len())..]
     }
 
-    /// Drops up to `count` of the oldest frames, stopping at one that continues in the next segment.
-    /// Returns the number dropped.
+    /// Drops up to `count` frames, oldest first, stopping at one that continues in the next
+    /// segment. Returns the number dropped.
     fn drop_whole(&mut self, count: u64) -> u64 {
         let mut dropped = 0;
         while dropped < count && self.len > 0 {
@@ -218,7 +218,7 @@ impl Log {
             }
             dropped += frames;
             self.skip(bytes);
-            // The rest of the segment is the start of a frame that continues in the next one.
+            // The segment ends with the start of a frame that continues in the next one.
             if !is_whole {
                 break;
             }

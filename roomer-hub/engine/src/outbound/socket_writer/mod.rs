@@ -63,7 +63,7 @@ struct State {
     is_writing: bool,
     /// True while the connection is on a list of connections to flush.
     is_scheduled: bool,
-    /// Waker of the connection's own task.
+    /// The waker of the connection's own task.
     task: Option<Waker>,
     /// Wakers of senders waiting until the connection is no longer congested.
     paused_senders: PausedSenders,
@@ -107,7 +107,7 @@ impl SocketWriter {
         self.push_locked(&mut state, chunk)
     }
 
-    /// Queues bytes that are not a packet of the session; see [`push`](Self::push).
+    /// Queues bytes that are not a session packet; see [`push`](Self::push).
     pub(crate) fn push_unlogged(&self, chunk: Chunk) -> bool {
         self.push_locked(&mut lock(&self.state), chunk)
     }
@@ -176,8 +176,7 @@ impl SocketWriter {
             if accepts && self.is_stalled.load(Ordering::Relaxed) {
                 self.is_stalled.store(false, Ordering::Release);
             }
-            // Put it back in front of the chunks pushed in the meantime, so that the bytes stay in
-            // order.
+            // Put it back before the chunks pushed in the meantime, to keep the bytes in order.
             state.outbox.put_back(in_flight, result);
             // Keep the log, since a session outlives its socket.
             if state.outbox.phase() == OutboxPhase::Dead {

@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-/// Wakers of the waiting senders. Boxed, since few connections have any.
+/// The waiting senders' wakers. Boxed, since few connections have any.
 #[derive(Default)]
 pub(super) struct PausedSenders(Option<Box<Senders>>);
 

@@ -1,4 +1,4 @@
-//! The part of a session that survives the loss of its socket: the packets that the client has not
+//! The part of a session that survives a lost socket: the packets that the client has not
 //! acknowledged.
 
 use std::io::{self, ErrorKind, IoSlice};
@@ -51,8 +51,8 @@ impl SocketWriter {
                 self.report_usage(&mut state);
                 return false;
             }
-            // With a socket, an overflow of the log does not end the session. It only prevents the
-            // client from resuming until it has acknowledged more.
+            // With a socket, a log overflow does not end the session. It only prevents the client
+            // from resuming until it has acknowledged more.
             _ => return self.push_locked(&mut state, chunk),
         }
         if !is_kept {

@@ -15,9 +15,9 @@ pub(crate) struct Status {
     pub(crate) is_blocked: bool,
     /// The number of queued bytes.
     pub(crate) queued: usize,
-    /// The size of the newest message in bytes.
+    /// The newest message's size in bytes.
     pub(crate) newest: usize,
-    /// The number of bytes left of the oldest message, if that message is large.
+    /// The number of bytes left in the oldest message, if that message is large.
     pub(crate) large_message_left: usize,
     /// The total number of bytes accepted by the socket.
     pub(crate) written: u64,
@@ -38,8 +38,7 @@ impl SocketWriter {
     /// becomes full or the phase changes.
     pub(crate) fn poll_status(&self, cx: &Context<'_>) -> Status {
         let mut state = lock(&self.state);
-        // The task is polled often, but its waker rarely changes, so avoid the atomic operation of
-        // cloning it.
+        // The task is polled often, but its waker rarely changes, so avoid an atomic clone.
         if !state.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
             state.task = Some(cx.waker().clone());
         }
@@ -64,7 +63,7 @@ impl SocketWriter {
         let mut state = lock(&self.state);
         state.outbox.unblock();
         if result.is_err() {
-            // The session, if there is one, survives the loss of the socket.
+            // A session, if there is one, survives the lost socket.
             state.outbox.kill();
             state.buffered = 0;
         }

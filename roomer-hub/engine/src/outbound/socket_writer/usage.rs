@@ -1,4 +1,4 @@
-//! Accounting of the bytes that a connection holds, and of those it has written.
+//! Accounting for the bytes that a connection holds or has written.
 
 use super::{SocketWriter, State};
 use crate::outbound::budget::Usage;

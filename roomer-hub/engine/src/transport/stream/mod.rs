@@ -49,8 +49,8 @@ enum Pending {
     Closed,
 }
 
-/// The state of the waker that the stream stores. It wakes the connection's own task, which may not
-/// have been polled yet.
+/// The state of the stream's waker. It wakes the connection's own task, which may not have been
+/// polled yet.
 #[derive(Default)]
 struct OwnerWaker(Mutex<OwnerState>);
 
@@ -82,8 +82,7 @@ impl OwnerWaker {
         lock(&self.0).is_full = is_full;
     }
 
-    /// Registers the waker of the connection's own task. Returns `Poll::Ready` unless the stream is
-    /// full.
+    /// Registers the connection's own task. Returns `Poll::Ready` unless the stream is full.
     fn register(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.0);
         if !state.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
@@ -118,7 +117,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Pipe<S> {
     }
 
     /// Writes until all bytes are accepted or the stream accepts no more. Returns the number of
-    /// accepted bytes and the result of the last write.
+    /// accepted bytes and the last write's result.
     fn write(
         &mut self,
         cx: &mut Context<'_>,

@@ -41,7 +41,7 @@ pub struct BrokerCarrier<D: Dial> {
     environment: Arc<dyn Environment>,
     subjects: Subjects,
     address: BrokerAddress,
-    /// The index of the current broker in `address`.
+    /// The current broker's index in `address`.
     current: usize,
     /// The reasons for the brokers' failures since the last pause.
     failures: Vec<String>,

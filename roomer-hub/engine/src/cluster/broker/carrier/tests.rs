@@ -98,7 +98,7 @@ struct Ends {
     from_node: Vec<u8>,
     /// The number of bytes that the server is still willing to read.
     window: usize,
-    /// True if the node has shut down its direction of the stream.
+    /// True if the node has shut down its direction.
     is_shut: bool,
     is_closed: bool,
 }

@@ -135,7 +135,7 @@ fn frames_are_published_once_the_session_is_up() {
          {start}$23\r\nchat.n.0123456789abcdef\r\n$0\r\n\r\n"
     );
     assert_eq!(sent(&mut session), due);
-    // Exceed the limit of one frame, and that of the queue.
+    // Exceed the limit for one frame, then the queue's limit.
     let largest = Bytes::from(vec![b'x'; MAX_PAYLOAD]);
     assert!(!session.publish(Subject::All, vec![b'x'; MAX_PAYLOAD + 1].into()));
     assert!(session.publish(Subject::All, largest));
