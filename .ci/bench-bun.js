@@ -1,6 +1,6 @@
-// Bun's server as a peer of `.ci/bench`: rooms are its topics, so that uWebSockets inside does the fan-out.
-// Speaks the generator's dialect `raw`: the text `+ROOM` joins a room instead of the one before, `-ROOM` leaves
-// it, each is answered with itself; binary messages go to the other members.
+// Bun's server as a peer of `.ci/bench`: rooms are its topics, so the uWebSockets inside does the
+// fan-out. It uses the generator's dialect `raw`: the text `+ROOM` joins a room and leaves the
+// previous one, `-ROOM` leaves it, and each is echoed. Binary messages go to the other members.
 //
 //     npm install bun && PATH="$PWD/node_modules/.bin:$PATH"
 //     bun .ci/bench-bun.js PORT

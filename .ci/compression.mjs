@@ -1,6 +1,7 @@
 #!/usr/bin/env node
-// Measures what compression costs a server: a kilobyte of JSON to a room of 100 members, one message at a
-// time, plain and compressed. Prints the server's CPU per message in µs, and the bytes that one member reads.
+// Measures what compression costs a server: it sends a kilobyte of JSON at a time to a room of 100
+// members, plain and compressed, and prints the server's CPU per message in µs and the bytes that
+// one member reads.
 //
 //     cargo build --release -p roomer-tokio --example chat
 //     (cd js && npm ci)
@@ -36,7 +37,7 @@ function packet(...fields) {
 const join = packet("r", "join", "", "", "");
 const message = packet("r", "chat", "", "", json);
 
-/** User and system time of a process in ms. */
+/** Returns a process's user and system time in ms. */
 function cpu(pid) {
     const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
     return 10 * (Number(fields[11]) + Number(fields[12]));
@@ -61,7 +62,7 @@ async function measure(program, deflate) {
     const flags = ["--listen", "127.0.0.1:0", "--quiet", "--history", "0", "--no-presence", "*", ...(deflate ? ["--deflate", `${THRESHOLD}`] : [])];
     const child = program === "ws" ? spawn(process.execPath, own) : spawn(program, flags);
     const port = Number(String((await once(child.stdout, "data"))[0]).match(/:(\d+)\s/)[1]);
-    // Members that only count, so that the generator takes little CPU.
+    // Use members that only count, so that the generator takes little CPU.
     let bytes = 0;
     const members = [];
     for (let i = 0; i < MEMBERS; i++) {
@@ -82,7 +83,7 @@ async function measure(program, deflate) {
             sender.send(message);
             await next;
         }
-        // Until all members have all.
+        // Wait until all members have received everything.
         for (let before = -1; before !== bytes; await sleep(700)) {
             before = bytes;
         }

@@ -1,4 +1,4 @@
-//! Generates the seeds of all fuzz targets: run `cargo run --example seeds` in this folder.
+//! Generates all fuzz targets' seeds: run `cargo run --example seeds` in this folder.
 //!
 //! Packets come from the golden vectors; frames are generated here.
 
@@ -22,10 +22,10 @@ const CLOSE: u8 = FIN | 8;
 const PING: u8 = FIN | 9;
 const PONG: u8 = FIN | 10;
 
-/// The masking key of all frames.
+/// The masking key for all frames.
 const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// The chunk sizes in the seeds of the websocket target: a count, then each size minus one.
+/// The chunk sizes in the websocket target's seeds: a count, then each size minus one.
 const CUTS: &[u8] = b"\x05\x00\x06\x30\x01\xff";
 
 type Seeds = Vec<(String, Vec<u8>)>;
@@ -251,7 +251,7 @@ fn comings_and_goings() -> Seeds {
     seeds
 }
 
-/// Writes the seeds of a target. Other files in its corpus, such as findings, are kept.
+/// Writes a target's seeds. Other files in its corpus, such as findings, are kept.
 fn write(target: &str, seeds: Seeds) -> Result<(), Box<dyn Error>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
     fs::create_dir_all(&folder)?;
@@ -265,7 +265,7 @@ fn write(target: &str, seeds: Seeds) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns all valid packets of the vectors, and one invalid packet per decoding error.
+/// Returns all valid packets from the vectors, and one invalid packet per decoding error.
 fn packets(vectors: &Value) -> Result<Seeds, Box<dyn Error>> {
     let mut seeds = Vec::new();
     let mut reasons = BTreeSet::new();

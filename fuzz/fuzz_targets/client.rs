@@ -1,4 +1,4 @@
-//! Plans for a client and its scripted server. The body is [`roomer_fuzz::client`].
+//! Fuzz target for a client and its scripted server; see [`roomer_fuzz::client`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| roomer_fuzz::client(data));

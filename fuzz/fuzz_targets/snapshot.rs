@@ -1,4 +1,4 @@
-//! Fuzz target for lists of members; see [`roomer_fuzz::snapshot`].
+//! Fuzz target for member lists; see [`roomer_fuzz::snapshot`].
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| roomer_fuzz::snapshot(data));

@@ -1,5 +1,5 @@
-//! The bytes determine the choices with which the simulator generates a plan for a client and its
-//! scripted server.
+//! Fuzzes the client with plans for it and its scripted server, which the simulator generates
+//! from the bytes.
 
 use roomer_simulator::random::ByteSource;
 use roomer_simulator::scripted::{must_hold, plan};

@@ -1,4 +1,4 @@
-//! Fuzzes the codec of frames between nodes, and a node that receives frames from peers.
+//! Fuzzes the codec for frames between nodes, and a node that receives frames from peers.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -64,10 +64,11 @@ fn items(body: &[u8]) {
 /// A peer's stream to the node.
 #[derive(Default)]
 struct Stream {
-    /// The stream number that the node requested last.
+    /// The number of the stream that the node requested last.
     wanted: u32,
-    /// The current stream, and the number of its next frame.
+    /// The current stream's number.
     stream: u32,
+    /// The number of the current stream's next frame.
     next: u64,
 }
 
@@ -75,7 +76,7 @@ struct Node {
     now: Duration,
     hub: Hub,
     cluster: Cluster,
-    /// The hash of the cluster's name, part of each frame.
+    /// The hash of the cluster's name, which is part of each frame.
     hash: u64,
     streams: BTreeMap<NodeId, Stream>,
     conns: u8,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use roomer_engine::Server;
 use roomer_testkit::{Clock, Tasks, frames, socket};
 
-/// The sum of the server's default timeouts for the handshake and for closing.
+/// The server's default timeouts for the handshake and for closing, added up.
 const WAIT: Duration = Duration::from_secs(10 + 5);
 
 /// Checks that the server, for arbitrary bytes, either sends one well-formed HTTP response and ends
@@ -71,7 +71,7 @@ fn run(wire: &[u8], sizes: &[usize]) -> bool {
             Some((status, size)) => {
                 assert!(size == response.len() && matches!(status, 200 | 400..=499), "{shown}");
             }
-            // The response to a HEAD request has the length of the body, but no body.
+            // The response to a HEAD request states the body's length, but has no body.
             None => {
                 let is_head = wire.trim_ascii_start().starts_with(b"HEAD ");
                 assert!(is_head && response.ends_with(b"\r\n\r\n"), "{shown}");

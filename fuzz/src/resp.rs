@@ -22,7 +22,7 @@ const PUBLISHED: usize = 3;
 /// The maximum number of lists in an input for the second parser, which handles them recursively.
 const MAX_LISTS: usize = 50;
 
-/// Parts of reasons that concern the syntax of the input, not its meaning.
+/// Parts of reasons that are about the input's syntax, not its meaning.
 const FORM: [&str; 6] = [
     "this is not a Redis server: it sends ",
     "it expects TLS",
@@ -37,7 +37,7 @@ const FORM: [&str; 6] = [
 enum Seen {
     Up,
     Frame(Bytes),
-    /// The session ended because of the meaning of a reply.
+    /// The session ended because of a reply's meaning.
     Down,
     /// The session ended because of malformed input.
     Malformed,
@@ -48,8 +48,8 @@ enum Seen {
 /// split into chunks.
 ///
 /// The session is stricter than the second parser about the ends of lines and strings, and more
-/// lenient about the contents of values that it does not use. Input that only the session
-/// rejects must therefore differ from the form that the second parser would write.
+/// lenient about the contents of values that it does not use. Input that only the session rejects
+/// must therefore differ from the form that the second parser would write.
 ///
 /// The low four bits of the first byte give the number of chunk sizes that follow the second
 /// byte. Each is stored minus one, and they are used cyclically. The rest is the server's input.

@@ -1,4 +1,4 @@
-//! Fuzzes the member lists in `join_ack`, compared with the members of the hub.
+//! Fuzzes the member lists in `join_ack`, compared with the hub's members.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT};
 const EVENTS: usize = 300;
 
 /// Checks that a `join_ack` contains a JSON array with the ids of the room's members in order,
-/// whichever clients join and leave in whichever order, and that chunks shared with an earlier
-/// snapshot do not change.
+/// no matter which clients join and leave in which order, and that chunks shared with an
+/// earlier snapshot do not change.
 ///
 /// The first byte is the initial number of connections. Every two bytes after it form one
 /// event: join, leave, close or open, and the index of a connection.

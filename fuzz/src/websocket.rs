@@ -85,7 +85,7 @@ fn check(
     assert_eq!(seen, expected.seen, "in chunks of {sizes:?}");
     check_end(&decoder, wire, expected);
 
-    // Read only one event of each chunk, and the remaining ones at the end without new bytes.
+    // Read only one event per chunk, and the remaining ones at the end without new bytes.
     let mut decoder = new();
     let mut seen = Vec::new();
     for chunk in chunks(wire, sizes) {

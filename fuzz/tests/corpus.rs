@@ -13,7 +13,7 @@ fn replay(target: &str, count: usize, body: fn(&[u8])) {
     paths.sort();
     assert!(paths.len() >= count, "{} files", paths.len());
     for path in paths {
-        // Shown with the failure if the body panics.
+        // A failing test prints this if the body panics.
         println!("{}", path.display());
         body(&fs::read(&path).expect("a readable file"));
     }

@@ -1,4 +1,5 @@
-//! Seeds of the frame target: each kind of item alone, and short exchanges between nodes.
+//! Seeds for the frame target: each kind of item alone, and short exchanges between
+//! nodes.
 
 use roomer_proto::cluster::{
     Beat, Demand, FrameKind, Head, Ids, Item, Lost, Names, NodeId, PeerCommand, Resume, StreamEnd,
@@ -8,7 +9,7 @@ use roomer_proto::{ConnId, PacketRef};
 
 use super::Seeds;
 
-/// The kinds of steps of the target; see `roomer_fuzz::frame`.
+/// The kinds of steps for the target; see `roomer_fuzz::frame`.
 const RAW: u8 = 0;
 const CONTROL: u8 = 1;
 const STREAM: u8 = 2;
@@ -34,7 +35,7 @@ fn step(first: &[u8], part: &[u8]) -> Vec<u8> {
 }
 
 pub(super) fn seeds() -> Seeds {
-    // The first peer of the target, and one of that peer's connections.
+    // The target's first peer, and one of that peer's connections.
     let (peer, me) = (NodeId(2 << 32 | 1), NodeId(1 << 32 | 1));
     let id = peer.tag().id([7; 16]);
     let own = ConnId::from_random_bytes([1; 16]);

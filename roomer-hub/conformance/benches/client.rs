@@ -1,9 +1,9 @@
-//! Benchmark of a client, compared with a bare WebSocket client in the same run: `cargo bench -p
+//! A client benchmark, compared with a bare WebSocket client in the same run: `cargo bench -p
 //! roomer-conformance --bench client`. Linux only.
 //!
-//! The server runs in its own process. Each figure is the median of several rounds, where the
-//! clients take turns. CPU time is that of the thread that drives the client; memory is that of the
-//! process, divided by the number of clients.
+//! The server runs in its own process. Each figure is the median of several rounds, in which the
+//! clients take turns. CPU time is measured for the thread that drives the client; memory is the
+//! process's, divided by the number of clients.
 #![allow(clippy::print_stdout, reason = "a benchmark, whose standard output is its result")]
 
 use std::fs;
@@ -131,7 +131,7 @@ async fn idle(kind: &str, url: &str) -> Result<(), Error> {
             clients.push((client, room));
         }
     }
-    // After this time the last clients have finished all work that needs no message.
+    // By then, the last clients have finished all work that needs no message.
     tokio::time::sleep(Duration::from_secs(6)).await;
     println!("{}", (resident()? - before) as f64 / CLIENTS as f64);
     Ok(())
@@ -206,13 +206,13 @@ async fn dial(url: &str) -> Result<(Bare, String), Error> {
     Ok((socket, id))
 }
 
-/// Returns the CPU time of this thread in nanoseconds.
+/// Returns this thread's CPU time in nanoseconds.
 fn cpu() -> Result<u64, Error> {
     let text = fs::read_to_string("/proc/thread-self/schedstat")?;
     Ok(text.split(' ').next().ok_or("no schedstat")?.parse()?)
 }
 
-/// Returns the resident memory of this process in bytes.
+/// Returns this process's resident memory in bytes.
 fn resident() -> Result<usize, Error> {
     let text = fs::read_to_string("/proc/self/statm")?;
     let pages: usize = text.split(' ').nth(1).ok_or("no statm")?.parse()?;

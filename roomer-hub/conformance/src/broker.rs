@@ -1,4 +1,4 @@
-//! NATS servers as child processes on loopback ports, and the interface of all brokers.
+//! NATS servers as child processes on loopback ports, and an interface for all brokers.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -77,7 +77,7 @@ impl fmt::Display for BrokerKind {
     }
 }
 
-/// The collected output lines of a process.
+/// A process's collected output lines.
 #[derive(Clone, Debug, Default)]
 pub struct Log(Arc<Mutex<String>>);
 
@@ -98,7 +98,7 @@ impl Log {
         self.0.lock().unwrap().contains(text)
     }
 
-    /// Waits for a text in the log. Returns the rest of its line.
+    /// Waits for text in the log. Returns the rest of its line.
     pub fn after(&self, text: &str) -> String {
         until("a line of the log is missing", || {
             let lines = self.0.lock().unwrap();

@@ -1,6 +1,5 @@
 //! A blocking WebSocket client for tests. A test states the next event that it expects, and fails
-//! on any other.
-//! Each received frame is checked against the rules for all frames of a server
+//! on any other. Each received frame is checked against the rules for all server frames
 //! ([`wire::incoming`]), and each message must be binary.
 
 use std::io::{ErrorKind, Read, Write};
@@ -13,11 +12,11 @@ use socket2::SockRef;
 use crate::http::{HttpRequest, HttpResponse, dial};
 use crate::wire::{self, Frame, Packet, PacketView};
 
-/// The maximum time that a test waits for an event that must happen.
+/// How long a test waits for an event that must happen.
 pub const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The nodes of a cluster, which a client waits for after each step, so that tests can be written
-/// as if all clients were connected to one server.
+/// A cluster's nodes, which a client waits for after each step, so that tests can be written as if
+/// all clients were connected to one server.
 pub trait Settle: Send + Sync {
     /// Waits until all nodes show a client as a member of a room.
     fn joined(&self, id: &str, room: &str);
@@ -25,8 +24,7 @@ pub trait Settle: Send + Sync {
     /// Waits until no node shows a client as a member of a room, or of any room.
     fn left(&self, id: &str, room: Option<&str>);
 
-    /// Makes every other node send the event `fence` to a client. Returns the number of those
-    /// nodes.
+    /// Makes every other node send the event `fence` to a client. Returns how many nodes those are.
     fn fence(&self, id: &str) -> usize;
 }
 
@@ -57,7 +55,7 @@ pub enum Received {
     Reset,
 }
 
-/// An event with the position of its payload in the inbox.
+/// An event, with its payload's position in the inbox.
 enum Incoming {
     Frame { opcode: u8, start: usize, end: usize },
     End,
@@ -263,7 +261,7 @@ impl Client {
         PacketView::decode(self.expect_message())
     }
 
-    /// Expects a message next. Returns its bytes, unchecked.
+    /// Expects a message next. Returns its bytes unchecked.
     #[track_caller]
     pub fn expect_message(&mut self) -> &[u8] {
         match self.incoming() {

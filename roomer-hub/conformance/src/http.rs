@@ -7,7 +7,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::client::TIMEOUT;
 
-/// The key of the example in RFC 6455 section 1.3, and the accept value for it.
+/// The key from RFC 6455 section 1.3's example, and its accept value.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 pub const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
@@ -60,7 +60,7 @@ impl HttpRequest {
         self.without(name).add(name, value)
     }
 
-    /// Applies a function to the name of every header.
+    /// Applies a function to every header's name.
     pub fn names(mut self, change: impl Fn(&str) -> String) -> Self {
         for (name, _) in &mut self.headers {
             *name = change(name);
@@ -83,7 +83,7 @@ impl HttpRequest {
         HttpResponse::read(&mut stream, self.method == "HEAD")
     }
 
-    /// Sends the request and reads only the head of the response.
+    /// Sends the request and reads only the response's head.
     pub fn head(&self, addr: SocketAddr) -> HttpResponse {
         let mut stream = dial(addr);
         stream.write_all(&self.bytes()).unwrap();
@@ -109,8 +109,8 @@ pub fn dial_from(from: Ipv4Addr, addr: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Returns a port that refuses connections while the socket exists. The socket is bound, so that no
-/// other test gets the port, but does not listen.
+/// Returns a port that refuses connections while the socket exists. The socket is bound, which
+/// keeps other tests from getting the port, but does not listen.
 pub fn refusing_port() -> (Socket, u16) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
@@ -127,7 +127,7 @@ pub struct HttpResponse {
 }
 
 impl HttpResponse {
-    /// Reads the head of a response, and returns it with the bytes received after it.
+    /// Reads a response's head, and returns it with the bytes received after it.
     pub fn read_head(stream: &mut TcpStream) -> (HttpResponse, Vec<u8>) {
         let mut bytes = Vec::new();
         let end = loop {

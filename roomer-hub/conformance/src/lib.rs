@@ -1,5 +1,5 @@
-//! The client side of the tests over real sockets. It shares no code with the server under test.
-//! It writes its own bytes and can therefore violate any protocol rule.
+//! The client side of the tests over real sockets. It shares no code with the server under test,
+//! and writes its own bytes, so it can violate any protocol rule.
 #![allow(
     missing_docs,
     unreachable_pub,
@@ -20,8 +20,8 @@ pub mod proxy;
 pub mod redis;
 pub mod wire;
 
-// Doc tests of pages that need several crates. The crates of these pages cannot run them: the test
-// kit depends on those crates, and the README belongs to none.
+// Doc tests for pages that need several crates. These pages' own crates cannot run them: the test
+// kit depends on those crates, and the README belongs to no crate.
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 mod readme {}

@@ -1,4 +1,4 @@
-//! Runs the cases of a test concurrently, since they mostly wait.
+//! Runs a test's cases concurrently, since they mostly wait.
 
 use std::thread::{self, JoinHandle};
 

@@ -4,9 +4,10 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::process;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The range of ports. It lies below the range from which the kernel assigns ports to sockets that bind
-/// to port 0, as other tests do all the time.
+/// The start of the port range. The range lies below the ports that the kernel assigns to sockets
+/// bound to port 0, which other tests use all the time.
 const FIRST: usize = 10_000;
+/// The size of the port range.
 const COUNT: usize = 22_000;
 
 /// The number of ports per process. Concurrent test processes start at different offsets.

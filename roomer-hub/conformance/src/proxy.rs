@@ -7,7 +7,7 @@ use std::thread;
 
 use socket2::{Domain, Socket, Type};
 
-/// The receive buffer of connections to the server. It is small, so the server soon notices
+/// The receive buffer for connections to the server. It is small, so the server soon notices
 /// that its bytes are not read.
 const RECEIVE_BUFFER: usize = 16 * 1024;
 

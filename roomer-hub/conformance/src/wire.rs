@@ -16,7 +16,7 @@ pub const CLOSE: u8 = 8;
 pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 
-/// A masking key without a repeated byte, so that an error in its rotation is detected.
+/// A masking key without a repeated byte, so that rotation errors are detected.
 const KEY: [u8; 4] = [0x5a, 0xc3, 0x0f, 0x91];
 
 /// Returns the header of a masked frame, with its length in the shortest form.
@@ -63,7 +63,7 @@ pub fn to_client(dst: &str, room: &str, event: &str, payload: &[u8]) -> Vec<u8> 
     message(&packet([room.as_bytes(), event.as_bytes(), dst.as_bytes(), b"", payload]))
 }
 
-/// A received frame: its opcode and the position of its payload.
+/// A received frame: its opcode and its payload's position.
 pub struct Frame {
     pub opcode: u8,
     pub payload: Range<usize>,

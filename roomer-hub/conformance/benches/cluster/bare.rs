@@ -1,4 +1,4 @@
-//! The bare loop of the benchmark: it writes prepared bytes, and skips received messages by their
+//! The benchmark's bare loop: it writes prepared bytes, and skips received messages by their
 //! length.
 
 use std::io::{Read, Write};
@@ -50,7 +50,7 @@ pub(crate) fn connect(port: u16) -> TcpStream {
     stream
 }
 
-/// The messages received by a subscription.
+/// The messages that a subscription receives.
 pub(crate) struct Messages {
     pub(crate) stream: TcpStream,
     buffer: Vec<u8>,

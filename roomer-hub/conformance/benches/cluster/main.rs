@@ -1,7 +1,7 @@
-//! Benchmark of a message to another node, compared with a bare loop over the same broker in the
+//! A benchmark of messages to another node, compared with a bare loop over the same broker in the
 //! same run: `cargo bench -p roomer-conformance --bench cluster`. Linux only.
 //!
-//! Each end is a thread, and a figure is the CPU time of that thread. The bare loop writes prepared
+//! Each end is a thread, and a figure is that thread's CPU time. The bare loop writes prepared
 //! bytes and skips the payloads that it reads. The sending node handles a client's message up to
 //! the write to the broker, and the receiving node handles a frame up to the members' output. The
 //! ends take turns, and medians are printed.
@@ -92,7 +92,7 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures[figures.len() / 2]
 }
 
-/// Returns the CPU time of this thread in nanoseconds.
+/// Returns this thread's CPU time in nanoseconds.
 fn cpu() -> u64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     text.split(' ').next().unwrap().parse().unwrap()

@@ -15,7 +15,7 @@ use tokio::runtime::Builder;
 
 use crate::{End, Load, cpu, packet};
 
-/// The number of nodes in this measurement that show the other one.
+/// The number of this measurement's nodes that show the other one.
 pub(crate) static FORMED: AtomicUsize = AtomicUsize::new(0);
 
 pub(crate) fn send(port: u16, round: usize, load: Load) -> End {
@@ -187,7 +187,7 @@ impl Node {
         for effect in effects {
             let Some(input) = effect.hub_input() else { continue };
             for action in self.hub.handle(now, input) {
-                // Ignore the room's members, whose cost is the same for any message.
+                // Ignore the room's members, which cost the same for any message.
                 let is_message = matches!(black_box(&action), Action::Broadcast { packet, .. } if packet.event == "chat");
                 self.received += usize::from(is_message);
             }

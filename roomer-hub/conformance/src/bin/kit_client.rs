@@ -33,11 +33,11 @@ struct Program {
     url: String,
     token: Option<String>,
     stream: Option<TcpStream>,
-    /// The number of the current connection, to detect late bytes of an earlier one.
+    /// The current connection's number, to detect late bytes from an earlier one.
     number: u32,
     /// The kit's names for unanswered requests.
     asked: BTreeMap<RequestId, String>,
-    /// The received requests, by the index that the kit uses as a name.
+    /// The received requests; the kit uses their indices as names.
     open: Vec<Request>,
 }
 
@@ -91,7 +91,7 @@ fn main() {
 }
 
 impl Program {
-    /// Executes a command. Returns the details of its answer.
+    /// Executes a command. Returns the details for its answer.
     fn command(&mut self, command: &Value) -> Value {
         let text = |key: &str| command[key].as_str().unwrap_or_default();
         let now = self.now;
@@ -329,7 +329,7 @@ fn failure<E: ToString>(error: Option<E>) -> Value {
     error.map_or(json!({}), |error| json!({"error": error.to_string()}))
 }
 
-/// Returns the bytes of the packet for an `encode` command.
+/// Returns the encoded packet for an `encode` command.
 fn packet(command: &Value, payload: &[u8]) -> Vec<u8> {
     let text = |key: &str| command[key].as_str().unwrap_or_default();
     let (room, event) = (text("room"), text("event"));

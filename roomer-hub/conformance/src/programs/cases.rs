@@ -30,7 +30,7 @@ fn error(example: &str, args: &[&str]) -> String {
     line.to_owned()
 }
 
-/// Checks that each error on the command line is reported in one line.
+/// Checks that each command-line error is reported in one line.
 pub fn errors_are_reported_in_one_line(examples: &[&str]) {
     for example in examples {
         assert!(error(example, &["--nonsense"]).contains("--nonsense"));
@@ -182,8 +182,8 @@ pub fn a_second_signal_ends_the_process_at_once() {
     }
 }
 
-/// Checks that signals work in the first process of a container, for which the kernel has no
-/// default actions.
+/// Checks that signals work in a container's first process, for which the kernel has no default
+/// actions.
 pub fn process_1_ends_on_sigterm() {
     let mut probe = Command::new("unshare");
     probe.args(["--pid", "--fork", "--mount-proc", "true"]).stderr(Stdio::piped());

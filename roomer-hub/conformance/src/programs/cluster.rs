@@ -1,4 +1,4 @@
-//! Tests of the balancer, and of the script that starts it with two chats behind it.
+//! Tests the balancer, and the script that starts it with two chats behind it.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -41,7 +41,7 @@ pub fn a_balancer_skips_backends_that_refuse() {
     }
     drop(backends);
     let mut end = Vec::new();
-    // The connection ends with the end of the stream or a reset.
+    // The connection ends cleanly or with a reset.
     if dial(balancer.addr).read_to_end(&mut end).is_ok() {
         assert_eq!(end, b"");
     }
@@ -117,8 +117,8 @@ pub fn containers_use_options_that_there_are(compose: &str) {
 /// Checks that without a broker the script prints one sentence with the remedy.
 pub fn a_script_names_the_missing_program(script: &str) {
     if Path::new("/usr/sbin/nats-server").exists() || Path::new("/usr/bin/nats-server").exists() {
-        // The script also searches a system folder. This copy does not, so that it cannot find the
-        // broker.
+        // The script also searches a system folder. This copy does not, and therefore cannot find
+        // the broker.
         let text = fs::read_to_string(script).unwrap();
         let text = text.replace("PATH=$PATH:/usr/sbin", "PATH=/nowhere");
         let copy = program("run-without-broker", &text);

@@ -22,7 +22,7 @@ pub type Example = (&'static str, fn() -> ExitCode);
 /// A test's name and its function.
 pub type Case = (&'static str, fn());
 
-/// Runs an example, or all tests whose names contain a word of the command line.
+/// Runs an example, or all tests whose names contain a word from the command line.
 pub fn run(examples: &[Example], cases: &[Case]) -> ExitCode {
     if let Ok(name) = env::var(PROGRAM) {
         let example = examples.iter().find(|example| example.0 == name);

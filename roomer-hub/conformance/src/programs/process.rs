@@ -90,7 +90,7 @@ pub fn until<T>(otherwise: &str, ask: impl FnMut() -> Option<T>) -> T {
     until_within(TIMEOUT, otherwise, ask)
 }
 
-/// Repeats a check as [`until`] does, with the given time limit.
+/// Repeats a check as [`until`] does, with the given timeout.
 #[track_caller]
 pub fn until_within<T>(wait: Duration, otherwise: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + wait;

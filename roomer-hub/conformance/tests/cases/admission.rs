@@ -1,5 +1,5 @@
-//! Tests of the limits on connections and handshakes, in total and per address, and of rejections
-//! above them.
+//! Tests the limits on connections and handshakes, in total and per address, and how clients
+//! above them are rejected.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -161,7 +161,7 @@ fn a_trusted_proxy_speaks_for_many_addresses() {
     let test = TestServer::with(|builder| {
         one_each(builder).trust_proxy("127.0.0.1").handshake_timeout(TIMEOUT * 10)
     });
-    // The limit per address does not apply to a trusted proxy's handshakes.
+    // The per-address limit does not apply to a trusted proxy's handshakes.
     let _silent = [(); 3].map(|()| dial(test.addr));
     let from = |client: &str| HttpRequest::upgrade(test.addr).add("X-Forwarded-For", client);
     let mut clients = Vec::new();
@@ -171,7 +171,7 @@ fn a_trusted_proxy_speaks_for_many_addresses() {
     for client in ["1.2.3.4", "6.6.6.6, 5.6.7.8", "2001:db8::2"] {
         assert_eq!(from(client).rejected(test.addr).status, 429, "{client}");
     }
-    // Headers of other peers are not trusted.
+    // Other peers' headers are not trusted.
     let mut stranger = dial_from("127.0.0.2", test.addr);
     stranger.write_all(&from("9.9.9.9").bytes()).unwrap();
     clients.push(Client::established(stranger));

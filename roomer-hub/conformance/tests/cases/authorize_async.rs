@@ -1,4 +1,4 @@
-//! Tests of authentication with an asynchronous hook.
+//! Tests authentication with an asynchronous hook.
 
 use std::io::{Read, Write};
 use std::sync::mpsc::{self, Sender};

@@ -7,7 +7,7 @@ use super::test_server::TestServer;
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// Sends all bytes in one write, and reads meanwhile.
+/// Sends all bytes in one write while reading.
 fn in_one_go(sender: &Client, bytes: Vec<u8>, read: impl FnOnce() + Send) {
     let mut writer = sender.stream.try_clone().unwrap();
     thread::scope(|scope| {

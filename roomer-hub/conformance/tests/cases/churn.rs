@@ -1,5 +1,5 @@
-//! Tests with members that join and leave constantly: every view of a room must be right (sections
-//! 7 and 12).
+//! Tests members that join and leave constantly: every view of a room must be right (sections 7
+//! and 12).
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -18,7 +18,8 @@ fn depart(mut client: Client, way: u32) -> Option<Client> {
             return Some(client);
         }
         1 => client.reset(),
-        // Joins in flight at the close must not leave a stale member behind.
+        // Joins that are in flight when the connection closes must not leave a stale member
+        // behind.
         2 => client.send(&wire::to_room("square", "join", b"").repeat(5)),
         _ => client.send(&wire::close(1000, "")),
     }
@@ -66,7 +67,7 @@ fn every_client_s_member_list_is_correct_after_joins_and_leaves() {
         // The last visitors may still be joining or leaving.
         test.wait_for_sockets(5, || conductor.catch_up());
         assert_eq!(conductor.members.len(), 5);
-        // The snapshot of a new member contains the members in the server's tables.
+        // A new member's snapshot contains the members in the server's tables.
         let mut newcomer = Member::join(test.roomless_client(), "square");
         conductor.settle(6);
         assert_eq!(newcomer.members, conductor.members);

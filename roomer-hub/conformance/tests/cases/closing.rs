@@ -1,4 +1,4 @@
-//! Tests of the closing handshake (section 3).
+//! Tests the closing handshake (section 3).
 
 use std::time::Duration;
 

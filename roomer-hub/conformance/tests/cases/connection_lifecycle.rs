@@ -1,4 +1,4 @@
-//! Tests of a connection's lifecycle, from its id to its last notice (section 4).
+//! Tests a connection's lifecycle, from its id to its last notice (section 4).
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Tests of `Server` methods called outside handlers.
+//! Tests `Server` methods called outside handlers.
 
 use roomer_engine::Claims;
 use roomer_engine::ConnId;

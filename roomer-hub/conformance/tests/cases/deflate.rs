@@ -1,4 +1,4 @@
-//! Tests of permessage-deflate over sockets: negotiation, the selection of compressed messages, and
+//! Tests permessage-deflate over sockets: negotiation, which messages are compressed, and
 //! violations. The client uses a different compression library from the server.
 
 use std::io::{Read, Write};
@@ -19,7 +19,7 @@ const OFFER: &str = "permessage-deflate; client_max_window_bits";
 const ANSWER: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 const RSV1: u8 = 0x40;
 
-/// Enables compression of messages from 200 bytes in one room.
+/// Enables compression in one room, for messages of at least 200 bytes.
 fn deflating(builder: Builder) -> Builder {
     builder.deflate("secret", usize::MAX).deflate("room", 200).max_message(100_000)
 }
@@ -127,7 +127,7 @@ fn inflate(mut data: Vec<u8>) -> Vec<u8> {
     decompress_to_vec_with_limit(&data, 1 << 20).expect("compressed data")
 }
 
-/// Compresses with a final block, followed by the byte of section 7.2.3.4.
+/// Compresses with a final block, followed by the byte from section 7.2.3.4.
 fn deflate(message: &[u8]) -> Vec<u8> {
     [compress_to_vec(message, 9), vec![0]].concat()
 }
@@ -170,7 +170,7 @@ fn members_with_and_without_compression_get_the_same_messages() {
     plain.expect_new_member("room", &one.id);
     plain.expect_new_member("room", &two.id);
     assert_eq!(one.got(), got("new_member", two.id.as_bytes(), false));
-    // The room's messages are compressed from 200 bytes, and only if they get shorter.
+    // The room's messages are compressed if they have at least 200 bytes and get shorter.
     let noise = noise();
     for (payload, is_compressed) in
         [(&[b'x'; 500][..], true), (b"short", false), (&noise, false), (&[b'y'; 60_000], true)]
@@ -180,8 +180,8 @@ fn members_with_and_without_compression_get_the_same_messages() {
         assert_eq!(two.got(), got("e", payload, is_compressed));
         let length = |peer: &Peer| peer.inbox.len();
         assert_eq!((length(&one), length(&two)), (0, 0));
-        // The sender does not receive its compressed message, and the other members receive it in
-        // their own form.
+        // The sender does not receive its own compressed message, and each other member receives it
+        // in its own form.
         one.send(&wire::frame(FIN | RSV1 | BINARY, &deflate(&packet("room", payload))));
         plain.expect("room", "e", "", &one.id, payload);
         assert_eq!(two.got(), got("e", payload, is_compressed));

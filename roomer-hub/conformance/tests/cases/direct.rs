@@ -1,4 +1,4 @@
-//! Tests of messages to one client (section 5).
+//! Tests messages to one client (section 5).
 
 use super::test_server::{TestServer, expect_nothing};
 

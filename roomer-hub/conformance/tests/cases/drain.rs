@@ -1,4 +1,4 @@
-//! Tests that the adapter keeps serving during a drain, and then ends. The rate of a drain is
+//! Tests that the adapter keeps serving during a drain, and then ends. The drain's rate is
 //! tested in virtual time.
 
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use super::test_server::{TestServer, block_on};
 use roomer_conformance::client::{Client, Received, TIMEOUT};
 use roomer_conformance::http::{HttpRequest, HttpResponse, dial};
 
-/// Returns the numbers of connections that the drain closed and cut.
+/// Returns how many connections the drain closed, and how many it cut.
 fn told(test: &TestServer) -> (usize, usize) {
     let DrainReport { closed, cut, .. } = block_on(test.server.drain());
     (closed, cut)

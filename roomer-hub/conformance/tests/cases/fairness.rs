@@ -1,4 +1,4 @@
-//! Tests of clients that exchange a few messages next to a flood (sections 7 and 12).
+//! Tests clients that exchange a few messages during a flood (sections 7 and 12).
 
 use std::io::Write;
 use std::sync::mpsc::{self, TryRecvError};
@@ -11,7 +11,7 @@ use roomer_conformance::wire;
 /// The number of messages that a flood sends in one write.
 const GO: usize = 100;
 
-/// The maximum number of bytes of the flood in flight.
+/// The maximum number of the flood's bytes in flight.
 const AFLOAT: usize = 8 << 20;
 
 /// Makes two clients flood a room, or each other, as fast as the receivers read.

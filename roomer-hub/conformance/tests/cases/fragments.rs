@@ -1,4 +1,4 @@
-//! Tests of fragmented messages (section 3).
+//! Tests fragmented messages (section 3).
 
 use std::io::Write;
 use std::thread;

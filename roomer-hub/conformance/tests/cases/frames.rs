@@ -1,4 +1,4 @@
-//! Tests of valid and invalid WebSocket frames sent by clients (section 3).
+//! Tests valid and invalid WebSocket frames from clients (section 3).
 //!
 //! The test client also checks each received frame: servers send only unmasked, unfragmented binary
 //! messages.

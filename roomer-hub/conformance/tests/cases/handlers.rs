@@ -1,4 +1,4 @@
-//! Tests of handlers: when they run, their arguments, and their failures (sections 5, 8 and 12).
+//! Tests handlers: when they run, their arguments, and their failures (sections 5, 8 and 12).
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
@@ -165,7 +165,7 @@ fn panics(choose: impl FnOnce(Builder) -> Builder) {
         assert!(!caller.expect_close(1011).is_empty());
         witness.expect("lobby", "before", "", &caller.id, b"");
         witness.expect_member_left("lobby", &caller.id);
-        // Handlers of other connections still run.
+        // Other connections' handlers still run.
         let id = witness.id.clone();
         witness.send_to_room("lobby", "ping", b"");
         witness.expect("root", "pong", &id, &id, b"");

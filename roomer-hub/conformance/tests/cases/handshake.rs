@@ -1,4 +1,4 @@
-//! Tests of the upgrade: requirements, the order of checks, and responses (section 2).
+//! Tests the upgrade: requirements, the order of checks, and responses (section 2).
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! Tests of the hooks for connects, joins, leaves and disconnects.
+//! Tests the hooks for connects, joins, leaves and disconnects.
 
 use std::sync::{Arc, Mutex};
 

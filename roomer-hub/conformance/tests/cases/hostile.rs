@@ -1,4 +1,4 @@
-//! Tests of attackers next to honest clients (sections 3 and 8).
+//! Tests attackers next to honest clients (sections 3 and 8).
 
 use std::io::Write;
 
@@ -9,7 +9,7 @@ use roomer_conformance::client::Client;
 use roomer_conformance::http::{HttpRequest, dial};
 use roomer_conformance::wire::{self, BINARY, CONTINUATION, FIN, PING, TEXT};
 
-/// Runs attackers in a room. The honest members are notified of their leaves, and keep working.
+/// Runs attackers in a room. The honest members are notified when they leave, and keep working.
 fn affects_no_other(attackers: impl IntoIterator<Item = Box<dyn FnOnce(Client)>>) {
     let test = TestServer::start();
     let [mut a, mut b] = test.clients_in("lobby");
@@ -37,7 +37,7 @@ fn evil(act: impl FnOnce(Client) + 'static) -> Box<dyn FnOnce(Client)> {
     Box::new(act)
 }
 
-/// Returns an attacker that sends bytes, of which the server may read only a part, and then waits
+/// Returns an attacker that sends bytes, of which the server may read only some, and then waits
 /// for the end of the stream or a reset.
 fn send(bytes: Vec<u8>) -> Box<dyn FnOnce(Client)> {
     evil(move |mut client| {

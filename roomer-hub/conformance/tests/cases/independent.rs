@@ -1,4 +1,4 @@
-//! Tests with a client implementation from another project.
+//! Tests with another project's client implementation.
 
 use async_tungstenite::WebSocketStream;
 use async_tungstenite::tungstenite::protocol::CloseFrame;

@@ -1,4 +1,4 @@
-//! Tests of JSON payloads (feature `json`), read and written by synchronous and asynchronous
+//! Tests JSON payloads (feature `json`), read and written by synchronous and asynchronous
 //! handlers.
 
 use std::sync::{Arc, Mutex};

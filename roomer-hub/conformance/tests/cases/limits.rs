@@ -1,4 +1,4 @@
-//! Tests of the limits on message size and on rooms (sections 3 and 12).
+//! Tests the limits on message size and on rooms (sections 3 and 12).
 
 use std::io::Write;
 use std::thread;

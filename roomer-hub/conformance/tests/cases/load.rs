@@ -18,20 +18,19 @@ use roomer_conformance::wire::{self, PacketView};
 const CROWD: usize = Adapter::CROWD;
 const MESSAGES: usize = CROWD;
 
-/// The number of client threads, and of steps of the test. The steps keep the amount of unread data
-/// per client small.
+/// The number of client threads.
 const THREADS: usize = 4;
+/// The number of the test's steps, which keep the amount of unread data per client small.
 const STEPS: usize = 10;
 
 /// The maximum growth of memory per round in bytes: less than the smallest leak per connection.
 const MOST_GROWN: usize = CROWD * 24;
 
-/// The number of rounds after the first. The capacity of a table follows its largest size so far,
-/// which depends on how many connections close late. Unlike a leak, it does not grow in every
-/// round.
+/// The number of rounds after the first. A table's capacity follows its largest size so far, which
+/// depends on how many connections close late. Unlike a leak, it does not grow in every round.
 const ROUNDS: usize = 6;
 
-/// Returns the number of connections within the descriptor limit: each uses two descriptors in this
+/// Returns how many connections the descriptor limit permits: each uses two descriptors in this
 /// process.
 fn affordable() -> usize {
     let limit = getrlimit(Resource::Nofile);
@@ -49,7 +48,7 @@ fn affordable() -> usize {
     crowd
 }
 
-/// A client and its view: the number of members of each room, and the sum of their ids.
+/// A client and its view: each room's number of members, and the sum of their ids.
 struct One {
     client: Client,
     root: Known,
@@ -186,7 +185,8 @@ fn round(test: &TestServer, crowd: usize) {
             }
             barrier.wait();
         }
-        // Detect duplicates: the next packet must be the one that each client sends to itself.
+        // To detect duplicates, require that the next packet is the one that each client sends to
+        // itself.
         own.iter_mut().for_each(|one| one.client.expect_nothing());
         let views: Vec<_> = own.iter().map(|one| (one.root, one.room)).collect();
         barrier.wait();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use roomer_conformance::client::Client;
 use roomer_conformance::wire::Packet;
 
-/// A member that tracks the list of members, and fails on a notice that contradicts the list.
+/// A member that tracks the member list, and fails on a notice that contradicts it.
 pub(crate) struct Member {
     pub(crate) client: Client,
     pub(crate) room: &'static str,
@@ -22,8 +22,8 @@ impl Member {
         self.members = self.client.join(self.room).into_iter().collect();
     }
 
-    /// Leaves the room, and reads the packets before `leave_ack`. No packet of the room may follow
-    /// it.
+    /// Leaves the room, and reads the packets before `leave_ack`. None of the room's packets may
+    /// follow it.
     pub(crate) fn leave(&mut self) {
         self.client.send_to_room(self.room, "leave", b"");
         loop {

@@ -1,4 +1,4 @@
-//! Tests of the memory budget (`memory_budget`), which closes only the connections that hold the
+//! Tests the memory budget (`memory_budget`), which closes only the connections that hold the
 //! most memory.
 
 use roomer_engine::Builder;
@@ -22,7 +22,7 @@ fn id(client: &Client) -> ConnId {
     ConnId::parse(&client.id).unwrap()
 }
 
-/// Returns the first bytes of a message that is never completed.
+/// Returns the start of a message that is never completed.
 pub(crate) fn half(size: usize) -> Vec<u8> {
     let mut bytes = wire::to_room("lobby", "half", &wire::filler(size + 1000));
     bytes.truncate(size);

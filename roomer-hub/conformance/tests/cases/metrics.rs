@@ -1,5 +1,5 @@
-//! Tests of the Prometheus page (feature `prometheus`): it conforms to the text format and contains
-//! every number of the statistics.
+//! Tests the Prometheus page (feature `prometheus`): it conforms to the text format and contains
+//! every number in the statistics.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use roomer_engine::Stats;
 use super::test_server::{TestServer, expect_nothing};
 use roomer_conformance::wire;
 
-/// The samples of a page, by name and label.
+/// A page's samples, by name and label.
 type Samples = BTreeMap<String, u64>;
 
-/// Parses a page strictly: each family has one `HELP` and one `TYPE` line, followed by its samples
-/// only, without duplicates.
+/// Parses a page strictly: each family has one `HELP` and one `TYPE` line, followed only by its
+/// samples, without duplicates.
 #[track_caller]
 fn read(page: &str) -> Samples {
     assert!(page.ends_with('\n'), "the last line is not ended");

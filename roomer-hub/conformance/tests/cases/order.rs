@@ -1,4 +1,4 @@
-//! Tests of the order of messages with many concurrent senders (section 7).
+//! Tests the order of messages with many concurrent senders (section 7).
 
 use std::io::Write;
 use std::thread;

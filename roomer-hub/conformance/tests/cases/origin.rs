@@ -1,4 +1,4 @@
-//! Tests of the origin check, which limits the web pages that may connect (sections 2 and 12).
+//! Tests the origin check, which limits the web pages that may connect (sections 2 and 12).
 
 use super::test_server::TestServer;
 use roomer_conformance::http::HttpRequest;

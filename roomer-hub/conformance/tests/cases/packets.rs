@@ -1,4 +1,4 @@
-//! Tests of malformed packets in valid messages (section 1).
+//! Tests malformed packets in valid messages (section 1).
 
 use super::test_server::TestServer;
 use roomer_conformance::wire;
@@ -10,9 +10,9 @@ fn messages_that_are_not_packets_are_1002_and_affect_no_other_client() {
     witness.join("room");
     let good = wire::packet([b"room", b"event", b"", b"", b"payload"]);
     let mut bad = vec![Vec::new(), vec![0; 19], vec![0; 21], [&good[..], b"x"].concat()];
-    // A packet truncated at each byte.
+    // Truncate a packet at each byte.
     bad.extend((0..good.len()).map(|length| good[..length].to_vec()));
-    // A length that exceeds the message, for each field.
+    // For each field, claim a length that exceeds the message.
     let mut at = 0;
     for field in ["room", "event", "", "", "payload"] {
         for claim in [field.len() as u32 + 1000, 0x7fff_ffff, 0x8000_0000, u32::MAX] {

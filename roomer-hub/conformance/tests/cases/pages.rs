@@ -1,4 +1,4 @@
-//! Tests of pages over plain HTTP on the port of the WebSocket.
+//! Tests pages served over plain HTTP on the WebSocket's port.
 
 use super::test_server::TestServer;
 use roomer_conformance::http::HttpRequest;

@@ -1,4 +1,4 @@
-//! Tests of rooms whose presence mode limits notices about members.
+//! Tests rooms whose presence mode limits member notices.
 
 use roomer_engine::Presence;
 

@@ -1,4 +1,4 @@
-//! Tests of a client's address behind a proxy: `X-Forwarded-For` and the PROXY protocol.
+//! Tests a client's address behind a proxy: `X-Forwarded-For` and the PROXY protocol.
 
 use std::io::Write;
 
@@ -52,8 +52,8 @@ fn an_untrusted_proxy_is_not_trusted() {
     assert_eq!(seen(elsewhere, &["1.2.3.4"]), "127.0.0.1");
 }
 
-/// Connects with bytes that a proxy sends first. Returns the client's address as the server reports
-/// it.
+/// Connects with bytes that a proxy sends first. Returns the client's address as reported by the
+/// server.
 fn announced(test: &TestServer, header: &[u8]) -> String {
     let mut stream = dial(test.addr);
     let request = HttpRequest::upgrade(test.addr).bytes();

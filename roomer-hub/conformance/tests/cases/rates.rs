@@ -1,5 +1,5 @@
-//! Tests of rate limits per client (messages, bytes, joins, violations), and of the close that
-//! enforces them.
+//! Tests rate limits per client (messages, bytes, joins, violations), and the close that enforces
+//! them.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -52,7 +52,8 @@ fn until_closed(client: &mut Client) -> (usize, String) {
 }
 
 /// Checks that a flooding client is closed after `burst` messages, plus those for which tokens were
-/// refilled. The room receives these messages and the notice of the leave, and keeps working.
+/// refilled. The room receives these messages and a notice when the client leaves, and keeps
+/// working.
 #[track_caller]
 fn closes(choose: impl FnOnce(Builder) -> Builder, burst: usize, event: &str) {
     let test = TestServer::with(choose);

@@ -1,4 +1,4 @@
-//! Tests of the handling of a client's packets, rule by rule (section 5), and of untrusted fields
+//! Tests how a client's packets are handled, rule by rule (section 5), and untrusted fields
 //! (section 12).
 
 use super::test_server::{TestServer, expect_nothing};

@@ -1,4 +1,4 @@
-//! Tests of synchronous and asynchronous rules for joining, publishing and sending.
+//! Tests synchronous and asynchronous rules for joining, publishing and sending.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -44,7 +44,7 @@ fn a_rejected_join_is_answered_with_leave_ack_and_counted() {
     a.expect_left("cellar");
     assert_eq!(test.server.member_count("cellar"), 0);
     assert_eq!(test.server.stats().rejected_packets.by_application, 1);
-    // No rule is called for joins by the server itself.
+    // The server's own joins call no rule.
     assert!(test.server.join(roomer_engine::ConnId::parse(&a.id).unwrap(), "cellar"));
     let ack = a.expect_packet();
     a.snapshot("cellar", ack);

@@ -1,4 +1,4 @@
-//! Tests of sending from handlers and through connection handles (sections 9 and 12).
+//! Tests sending from handlers and through connection handles (sections 9 and 12).
 
 use std::sync::{Arc, Mutex};
 
@@ -181,7 +181,7 @@ fn send_raw_is_false_once_the_queue_is_full_and_never_waits() {
     let mut client = test.client();
     let conn = kept.handle(&mut client, "root");
     let chunk = wire::filler(50_000);
-    // The kernel buffers at most a few megabytes, in addition to the backlog.
+    // In addition to the backlog, the kernel buffers at most a few megabytes.
     let taken = (0..10_000).take_while(|_| conn.send_raw(&chunk)).count();
     assert!(taken >= 2, "less than the backlog was taken: {taken}");
     assert!(taken < 2_000, "without end");
@@ -189,9 +189,9 @@ fn send_raw_is_false_once_the_queue_is_full_and_never_waits() {
     test.wait_for_drain();
 }
 
-/// Builds a client whose handler makes another member send to the lobby. This message and the
-/// client's next request are handled together. Returns the client, the sender and the other
-/// members.
+/// Builds a client whose handler makes another member send to the lobby. The server handles
+/// this message and the client's next request together. Returns the client, the sender and
+/// the other members.
 fn puppets(others: usize) -> (TestServer, Client, Client, Vec<Client>) {
     let kept: Arc<Mutex<Option<Conn>>> = Arc::default();
     let slot = kept.clone();

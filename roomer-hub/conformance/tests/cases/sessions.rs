@@ -1,4 +1,4 @@
-//! Tests of extended sessions over real sockets.
+//! Tests extended sessions over real sockets.
 
 use std::time::Duration;
 
@@ -93,7 +93,8 @@ fn a_session_continues_after_a_reset_a_fin_and_on_a_second_socket() {
             "fin" => ann.client.shutdown_write(),
             _ => {}
         }
-        // Some of these messages are sent before the server notices the loss, some after.
+        // Some of these messages are sent before the server notices the loss, and some
+        // after.
         for _ in 0..20 {
             bob.send_to_room("lobby", "chat", number.to_string().as_bytes());
             number += 1;

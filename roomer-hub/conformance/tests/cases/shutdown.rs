@@ -1,4 +1,4 @@
-//! Tests of stopping a server (section 12).
+//! Tests stopping a server (section 12).
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;

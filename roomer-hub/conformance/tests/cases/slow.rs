@@ -1,5 +1,5 @@
-//! Tests of clients that read slowly or not at all: they are closed without effects on other
-//! clients (section 12).
+//! Tests clients that read slowly or not at all: they are closed without effects on other clients
+//! (section 12).
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -75,7 +75,7 @@ fn flood(test: &TestServer, readers: usize, count: u32) -> u32 {
                 reader.expect_nothing();
             });
         }
-        // The server has closed the stuck reader. When it reads again, it receives a part of the
+        // The server has closed the stuck reader. When it reads again, it receives some of the
         // messages without gaps, and then the reason.
         left.recv_timeout(TIMEOUT).expect("the stuck reader is closed");
         let mut n = 0;

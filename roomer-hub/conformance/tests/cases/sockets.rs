@@ -1,6 +1,6 @@
 //! The cases that do not depend on the transport: effects of packets, handlers and rules. They run
-//! only over sockets. The cases in `mod.rs`, about how bytes are read, written, queued and limited,
-//! about timers, and about how connections end, also run over streams.
+//! only over sockets. The cases in `mod.rs` also run over streams: they test how bytes are read,
+//! written, queued and limited, timers, and how connections end.
 
 use crate::conformance::{Harness, members, memory, rules_async, slow, test_server};
 

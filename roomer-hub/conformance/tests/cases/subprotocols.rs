@@ -1,4 +1,4 @@
-//! Tests of the selection of subprotocols, and of tokens in a client's offer.
+//! Tests the selection of subprotocols, and tokens in a client's offer.
 
 use roomer_engine::{Builder, Claims, Rejection};
 

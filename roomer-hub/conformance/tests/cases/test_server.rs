@@ -15,7 +15,7 @@ use crate::Adapter;
 use roomer_conformance::client::{Client, TIMEOUT};
 pub(crate) use roomer_conformance::client::{expect_nothing, join_all};
 
-/// A running server. At the end of a test it must stop without remaining connections.
+/// A running server. It must stop at the end of a test, with no connections left.
 pub(crate) struct TestServer {
     pub(crate) server: Server,
     pub(crate) addr: SocketAddr,
@@ -28,7 +28,7 @@ impl TestServer {
         TestServer::with(|builder| builder)
     }
 
-    /// Starts a server with the rules of the Go original.
+    /// Starts a server with the Go original's rules.
     pub(crate) fn compat() -> TestServer {
         TestServer::with(Builder::compat)
     }
@@ -48,8 +48,8 @@ impl TestServer {
         Client::connect(self.addr)
     }
 
-    /// Connects a client that has left `root`, so that it receives no notices about other clients
-    /// there.
+    /// Connects a client that has left `root`, and therefore receives no notices about other
+    /// clients there.
     pub(crate) fn roomless_client(&self) -> Client {
         let mut client = self.client();
         client.leave_root();

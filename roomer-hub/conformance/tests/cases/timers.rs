@@ -1,5 +1,6 @@
-//! Tests of pings, signs of life and timeouts (sections 3, 8 and 12). Over real sockets they check
-//! only the sequence of events; the simulator and the test kit check the durations in virtual time.
+//! Tests pings, signs of life and timeouts (sections 3, 8 and 12). Over real sockets, only the
+//! sequence of events is checked; the simulator and the test kit check the durations in virtual
+//! time.
 
 use std::io::{Read, Write};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Tests of TLS over real sockets. `tests/tokio_tls.rs` and `tests/smol_tls.rs` include this file,
-//! and start and stop the server.
+//! Tests TLS over real sockets. `tests/tokio_tls.rs` and `tests/smol_tls.rs` include this file, and
+//! start and stop the server.
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
@@ -150,7 +150,7 @@ impl Client {
     }
 }
 
-/// Checks that a runtime's client connects only to servers whose certificate authority it has been
+/// Checks that a runtime's client connects only to servers whose certificate authority it was
 /// given.
 pub(crate) fn client_over_tls<R: Runtime>(
     block_on: impl FnOnce(Pin<Box<dyn Future<Output = ()>>>),
@@ -278,7 +278,8 @@ fn above_the_cap_a_socket_is_closed_before_tls_begins() {
 
 #[test]
 fn a_client_without_a_request_over_tls_gets_408() {
-    // The TLS handshake must complete before the timeout, or else the server closes without an answer.
+    // The TLS handshake must complete before the timeout: otherwise the server closes without an
+    // answer.
     let test = TestServer::start(|builder| builder.handshake_timeout(Duration::from_secs(3)));
     let mut stream = test.secure(rustls::ALL_VERSIONS);
     stream.write_all(b"GET /ws HTTP/1.1\r\n").unwrap();

@@ -1,4 +1,4 @@
-//! Tests of events and spans for a `tracing` subscriber.
+//! Tests events and spans for a `tracing` subscriber.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -206,15 +206,15 @@ fn a_rejected_handshake_is_traced() {
         ("nonsense\r\n\r\n", "400"),
         ("GET /nowhere HTTP/1.1\r\nHost: chat.example\r\n\r\n", "404"),
     ] {
-        // Use an address of this test only: connections to servers of other tests, whose events
-        // also arrive here, may have the same local port.
+        // Use an address that only this test uses: connections to other tests' servers, whose
+        // events also arrive here, may have the same local port.
         let mut stream = dial_from(Ipv4Addr::new(127, 0, 77, 1), test.addr);
         stream.write_all(request.as_bytes()).unwrap();
         let from = stream.local_addr().unwrap().to_string();
         let refused = ear.wait("peer", &from);
         assert_heard(&refused, "DEBUG", "handshake rejected", [&format!("status={status}")]);
     }
-    // A page does not count as a rejection, so the next event of this socket concerns its
+    // A page does not count as a rejection, so this socket's next event is about its
     // connection.
     assert_eq!(HttpRequest::plain(test.addr).target("/").rejected(test.addr).status, 200);
     let client = test.client();
@@ -354,7 +354,7 @@ fn a_shutdown_is_traced() {
 fn a_drain_is_traced() {
     let test = TestServer::start();
     let ear = Ear::open();
-    // Servers of other tests may be draining too, so the counts identify this one.
+    // Other tests' servers may be draining too, so the counts identify this one.
     let clients: [Client; 23] = std::array::from_fn(|_| test.roomless_client());
     thread::scope(|scope| {
         scope.spawn(|| block_on(test.server.drain()));

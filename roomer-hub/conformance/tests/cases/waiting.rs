@@ -1,4 +1,4 @@
-//! Tests of handlers that are pending for a long time.
+//! Tests handlers that are pending for a long time.
 
 use std::io::Write;
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn later_messages_wait_and_come_in_order() {
     });
     let [mut a, mut b] = test.clients_in("lobby");
     let own = a.id.clone();
-    // Complete messages behind the slow one, then half of another, in one write or in parts.
+    // Send complete messages behind the slow one, then half of another, in one write or in parts.
     let mut sent = wire::to_room("lobby", "slow", b"1");
     for n in 0..100u32 {
         sent.extend(wire::to_room("lobby", "chat", &n.to_be_bytes()));

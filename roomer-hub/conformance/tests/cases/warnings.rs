@@ -1,5 +1,5 @@
-//! Tests of warnings about rejected handshakes: one line with the reason and the remedy, limited in
-//! rate, without tokens.
+//! Tests warnings about rejected handshakes: each is one rate-limited line with the reason and the
+//! remedy, without tokens.
 
 use std::io::Write;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -36,7 +36,7 @@ impl Watched {
         HttpRequest::upgrade(self.test.addr)
     }
 
-    /// Sends a request and checks the status of the response. Returns the warning's text.
+    /// Sends a request and checks the response's status. Returns the warning's text.
     #[track_caller]
     fn rejected(&self, ask: &HttpRequest, status: u16) -> String {
         assert_eq!(ask.head(self.test.addr).status, status);
@@ -72,7 +72,7 @@ fn a_page_of_another_origin_is_named_with_the_option_that_lets_it_in() {
     let page = |origin| watched.upgrade().add("Origin", origin).target("/ws?token=s3cret");
     let text = watched.rejected(&page("http://localhost:5173"), 403);
     assert_says(&text, ["403", &host, "allow_origin(\"http://localhost:5173\")"]);
-    // Repetitions of a warning are reported once.
+    // A repeated warning is reported once.
     for _ in 0..5 {
         assert_eq!(page("http://localhost:5173").head(watched.test.addr).status, 403);
     }

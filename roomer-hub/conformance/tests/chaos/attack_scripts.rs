@@ -56,7 +56,7 @@ pub(super) const SCRIPTS: &[(&str, Script)] = &[
     ("a request, then a reset", |target, _| {
         vec![Send(HttpRequest::upgrade(target.addr).bytes()), Reset]
     }),
-    // Violations of framing.
+    // Framing violations.
     ("unmasked", |_, _| vec![Handshake, Send(vec![FIN | BINARY, 3, 1, 2, 3]), MustEnd]),
     ("reserved bits", |_, rng| {
         let bit = 0x10 << rng.below(3);

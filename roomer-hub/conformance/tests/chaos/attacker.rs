@@ -45,16 +45,16 @@ pub(super) enum Step {
     Reset,
 }
 
-/// The target of a script: the server and its honest clients.
+/// A script's target: the server and its honest clients.
 pub(super) struct Target<'a> {
     pub(super) addr: SocketAddr,
-    /// The rooms of the honest clients.
+    /// The honest clients' rooms.
     pub(super) rooms: &'a [String],
-    /// The id of an honest client.
+    /// An honest client's id.
     pub(super) victim: String,
 }
 
-/// The ids of some honest clients, for scripts that attack one client.
+/// Some honest clients' ids, for scripts that attack one client.
 pub(super) type Victims = Arc<Mutex<Vec<String>>>;
 
 struct Attacker {

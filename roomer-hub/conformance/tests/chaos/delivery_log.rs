@@ -1,4 +1,5 @@
-//! The honest clients' shared record of messages sent, and of the order of their receipt.
+//! The honest clients' shared record of messages sent, and of the order in which they were
+//! received.
 //!
 //! The reference client is a member of every watched room during the whole test and never sends.
 //! The packets that it receives in a room form the room's log. The packets that another client
@@ -44,7 +45,7 @@ pub(super) struct DeliveryLog {
     pub(super) checked: Checked,
 }
 
-/// The numbers of checked packets.
+/// Counts of checked packets.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Checked {
     pub(super) clients: usize,
@@ -56,11 +57,11 @@ pub(super) struct Checked {
     pub(super) compared: usize,
 }
 
-/// The number of messages that an honest client has sent to one room.
+/// How many messages an honest client has sent to one room.
 #[derive(Default)]
 struct SentCount {
     said: u32,
-    /// The number of messages sent before each leave.
+    /// How many messages were sent before each leave.
     ends: Vec<u32>,
 }
 
@@ -90,7 +91,7 @@ impl Observed {
     }
 }
 
-/// The position in the log of one membership, from `join_ack` to its end.
+/// One membership's position in the log, from `join_ack` to its end.
 pub(super) struct LogCursor {
     room: Room,
     /// The number of the client's earlier memberships in this room.

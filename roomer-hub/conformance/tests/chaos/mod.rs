@@ -1,4 +1,4 @@
-//! Tests of a server in its own process: a soak test with attackers, a soak test of sessions, and
+//! Tests a server in its own process: a soak test with attackers, a soak test of sessions, and
 //! single attacks.
 //!
 //! `tests/tokio_chaos.rs` and `tests/smol_chaos.rs` include this folder as a module and implement

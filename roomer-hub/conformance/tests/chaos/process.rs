@@ -15,13 +15,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::serve::{LISTENING, OPTIONS, STATS_LINE};
 use roomer_conformance::client::{Client, TIMEOUT};
 
-/// A lock that serializes the tests that keep all cores busy. Running concurrently, they would
-/// starve one another, and time out on a machine with few cores.
+/// Serializes the tests that keep all cores busy. Running concurrently, they would starve one
+/// another, and time out on a machine with few cores.
 static BUSY: Mutex<()> = Mutex::new(());
 
 /// A running server process. Dropping it kills the process.
 pub(crate) struct Process {
-    /// The lock of a busy test.
+    /// A busy test's lock.
     _turn: Option<MutexGuard<'static, ()>>,
     pub(crate) addr: SocketAddr,
     child: Child,
@@ -187,7 +187,7 @@ impl Process {
         Resources { descriptors, memory: self.status("VmRSS:") }
     }
 
-    /// Returns the peak of resident memory since [`forget_peak`](Self::forget_peak), in KiB.
+    /// Returns the peak resident memory since [`forget_peak`](Self::forget_peak), in KiB.
     pub(crate) fn peak(&self) -> usize {
         self.status("VmHWM:")
     }
@@ -207,7 +207,7 @@ impl Process {
             .any(|is| is)
     }
 
-    /// Returns the total CPU time of the process, user and system.
+    /// Returns the process's total CPU time, user and system.
     pub(crate) fn cpu(&self) -> Duration {
         let stat = fs::read_to_string(self.proc("stat")).unwrap();
         // The name in parentheses may contain any characters; the times are fields 14 and 15.

@@ -22,7 +22,7 @@ pub(super) const OPTIONS: &str = "ROOMER_CHAOS_SERVER";
 pub(super) const LISTENING: &str = "listening on ";
 pub(super) const STATS_LINE: &str = "numbers ";
 
-/// Not a test: the server of the other tests. It exits on SIGTERM, or when its standard input ends.
+/// Not a test: the other tests' server. It exits on SIGTERM, or when its standard input ends.
 #[test]
 #[ignore = "the other tests start it as their server"]
 fn serve() {
@@ -66,7 +66,7 @@ fn choose(builder: Builder, name: &str, value: &str) -> Builder {
 }
 
 /// Adds handlers for clients with sessions: answers to requests, each of which must be handled
-/// once, and changes of info.
+/// once, and info changes.
 fn with_requests(builder: Builder) -> Builder {
     let seen = Arc::new(Mutex::new(HashSet::new()));
     let is_new = move |payload: &[u8]| match seen.lock().unwrap().insert(payload.to_vec()) {

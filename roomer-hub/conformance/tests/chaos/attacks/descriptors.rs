@@ -1,4 +1,4 @@
-//! Tests of a process that runs out of file descriptors.
+//! Tests a process that runs out of file descriptors.
 
 use std::net::TcpStream;
 use std::thread;
@@ -8,13 +8,15 @@ use super::super::process::Process;
 use super::ALLOCATOR_ALLOWANCE;
 use roomer_conformance::client::{Client, TIMEOUT};
 
-/// The descriptor limit of the process, followed by the number of clients that connect.
+/// The process's descriptor limit.
 const LIMIT: usize = 80;
+/// The number of clients that connect.
 const CONNECTING: usize = 150;
 
-/// The number of samples of an idle process, and how many of them may show it as runnable. A
-/// process that spins is always runnable, even if it gets little CPU time.
+/// The number of samples of an idle process.
 const LOOKS: usize = 50;
+/// How many samples may show the idle process as runnable. A process that spins is always
+/// runnable, even if it gets little CPU time.
 const BUSY: usize = 10;
 
 #[test]

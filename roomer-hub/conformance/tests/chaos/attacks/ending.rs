@@ -1,4 +1,4 @@
-//! Tests of shutdown by SIGTERM, and of clients that vanish without closing their connections.
+//! Tests shutdown by SIGTERM, and clients that vanish without closing their connections.
 
 use std::io::Write;
 use std::time::Instant;
@@ -44,7 +44,8 @@ fn sigterm_closes_all_clients_with_1001_after_their_queued_messages() {
     // This client has unread messages: more than sockets buffer, but less than the backlog.
     let mut late = process.client();
     (0..60).for_each(|_| first.send_to_client(&late.id, "", "last", &[7; 10_000]));
-    // Once its next message to itself has arrived, the server has handled all earlier ones.
+    // Once this client's next message to itself has arrived, the server has handled all
+    // earlier ones.
     let id = first.id.clone();
     first.send_to_client(&id, "", "fence", b"");
     while first.expect_packet().event != "fence" {}

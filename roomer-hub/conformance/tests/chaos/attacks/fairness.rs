@@ -1,4 +1,4 @@
-//! Tests of the effects of one client on others: bursts, noise, frequent joins, large rooms.
+//! Tests one client's effects on others: bursts, noise, frequent joins, large rooms.
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,13 +9,14 @@ use super::super::process::Process;
 use super::{ALLOCATOR_ALLOWANCE, Crowd};
 use roomer_conformance::wire;
 
-/// The number of members of the large room, followed by its maximum number of messages in flight.
+/// The large room's number of members.
 const MEMBERS: usize = 2000;
+/// The large room's maximum number of messages in flight.
 const IN_FLIGHT: usize = 5;
 
-/// The number of rounds of two messages in a quiet room, followed by the number of messages to the
-/// large room that may be delivered before each round.
+/// The number of rounds of two messages in a quiet room.
 const ROUNDS: usize = 20;
+/// How many messages to the large room may be delivered before each round.
 const SHARE: usize = 8;
 
 /// Checks that each reader receives every message although the sender sends as fast as the server
@@ -61,8 +62,7 @@ fn bursts_arrive_completely_and_in_order() {
     completely_and_in_order("quiet=1", ReceiveBuffer::Default, &bursts);
 }
 
-/// The server must pause reading from the sender, or the queue of a reader would exceed the
-/// backlog.
+/// The server must pause reading from the sender, or a reader's queue would exceed the backlog.
 #[test]
 fn more_than_the_backlog_arrives_completely_and_in_order() {
     // With this backlog, a reader whose thread is not scheduled for a second stays below half of
@@ -73,16 +73,16 @@ fn more_than_the_backlog_arrives_completely_and_in_order() {
 
 #[test]
 fn a_noisy_and_a_flapping_client_disconnect_no_other() {
-    // The backlog is larger because of busy machines: the reading speed of these two is not under
-    // test.
+    // The backlog is larger for the sake of busy machines: these two clients' reading speed is not
+    // under test.
     let mut process = Process::start_busy("quiet=1 backlog=8388608");
     let mut crowd = Crowd::gather(&process, 20, "lobby");
     let before = process.level();
     let [mut noisy, flapping] = [(); 2].map(|()| process.client());
     noisy.join("lobby");
     let flap = [wire::to_room("lobby", "join", b""), wire::to_room("lobby", "leave", b"")].concat();
-    // Check notices about these two only, since the crowd may not have read all notices of its own
-    // joins.
+    // Check notices about these two only, since the crowd may not have read all notices about its
+    // own joins.
     let ids = [noisy.id.clone(), flapping.id.clone()];
     let ids = ids.each_ref().map(String::as_bytes);
     let is_over = AtomicBool::new(false);

@@ -1,4 +1,4 @@
-//! Tests of messages that are announced and started but never completed.
+//! Tests messages that are announced and started but never completed.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use roomer_conformance::wire::{self, BINARY, CONTINUATION, FIN, PING};
 /// The number of clients that announce a message of 16 MiB.
 const CLIENTS: usize = 500;
 
-/// The number of bytes of the message that each client sends.
+/// How many bytes of the message each client sends.
 const SENT: usize = 200;
 
 #[test]
@@ -28,8 +28,8 @@ fn memory_grows_with_received_bytes_and_not_with_announced_lengths() {
     }
     process.until(|numbers| numbers.bytes_in >= seen + CLIENTS * (14 + SENT));
     let grown = process.level().memory.saturating_sub(before.memory);
-    // If buffers grow only with received bytes, any allocator needs little for 100 KB of payload;
-    // if they grew with the announced size, 8 GB.
+    // For 100 KB of payload, any allocator needs little if buffers grow only with received bytes,
+    // and 8 GB if they grow with the announced size.
     assert!(grown < 3 * 1024, "{grown} KiB for {CLIENTS} announced messages of 16 MiB");
     eprintln!("{grown} KiB for {CLIENTS} announced messages of 16 MiB");
     first.expect_nothing();

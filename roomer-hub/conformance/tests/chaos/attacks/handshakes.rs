@@ -1,4 +1,4 @@
-//! Tests of connections that never complete a handshake.
+//! Tests connections that never complete a handshake.
 
 use std::io::{Read, Write};
 

@@ -1,5 +1,5 @@
-//! Tests that many clients, each holding as much memory as one client may, stay within the budget
-//! together.
+//! Tests that many clients together stay within the budget when each holds as much memory as one
+//! client may.
 
 use std::io::Write;
 
@@ -17,9 +17,9 @@ const EACH: usize = 900_000;
 /// buffers, and pages kept by the allocator. Without the budget the clients would hold 52 MiB.
 const BESIDE: usize = 16 * 1024;
 
-/// Memory must stop growing within this many rounds. An allocator may keep freed
-/// memory, for example one arena per thread at its previous size, but only a leak grows in each
-/// round. The check of the growth between rounds therefore holds for any allocator.
+/// Memory must stop growing within this many rounds. An allocator may keep freed memory, for
+/// example one arena per thread at its previous size, but only a leak grows in each round. The
+/// check between rounds therefore works for any allocator.
 const ROUNDS: usize = 5;
 
 /// Repeats a round that makes many clients hold as much memory as each may, while a healthy pair

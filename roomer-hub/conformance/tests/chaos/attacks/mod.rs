@@ -1,7 +1,7 @@
-//! Tests of single attacks on a server process, with bounds on memory, descriptors and CPU time,
+//! Tests single attacks on a server process, with bounds on memory, descriptors and CPU time,
 //! measured from outside the process.
 //!
-//! The bounds on memory hold with any allocator: each is far above what the server needs plus what
+//! The memory bounds hold with any allocator: each is far above what the server needs plus what
 //! allocators keep, and far below the cost of the attack without the limit under test.
 
 use std::time::Instant;
@@ -21,13 +21,13 @@ mod rooms;
 mod slow;
 mod stopped;
 
-/// The memory in KiB that the allocator of a debug build may keep after a small attack.
+/// How much memory in KiB a debug build's allocator may keep after a small attack.
 const ALLOCATOR_ALLOWANCE: usize = 12 * 1024;
 
 /// Many clients on one thread, which read everything and answer pings.
 struct Crowd {
     peers: Vec<Peer>,
-    /// The number of packets that all of them have received.
+    /// The number of packets that all of them together have received.
     heard: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Tests of rooms that are created and removed repeatedly.
+//! Tests rooms that are created and removed repeatedly.
 
 use std::io::Write;
 use std::net::Shutdown;
@@ -10,8 +10,9 @@ use super::{ALLOCATOR_ALLOWANCE, Crowd};
 use roomer_conformance::client::TIMEOUT;
 use roomer_conformance::wire;
 
-/// The number of rooms joined and left per batch, followed by the number of batches.
+/// The number of rooms joined and left per batch.
 const BATCH_SIZE: usize = 500;
+/// The number of batches.
 const BATCHES: usize = 200;
 
 #[test]

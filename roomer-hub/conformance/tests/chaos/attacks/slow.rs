@@ -1,4 +1,4 @@
-//! Tests of attackers that do not read.
+//! Tests attackers that do not read.
 
 use std::io::Write;
 use std::sync::mpsc;
@@ -9,14 +9,15 @@ use super::{ALLOCATOR_ALLOWANCE, Crowd};
 use roomer_conformance::client::Client;
 use roomer_conformance::wire;
 
-/// The total number of bytes sent to the room, followed by the size of each message.
+/// The total number of bytes sent to the room.
 const FLOOD: usize = 24 << 20;
+/// Each message's size.
 const SIZE: usize = 4000;
 
-/// The number of groups by which the sender may be ahead of the slowest other member, followed by
-/// the number of messages in a group. This is less than half of the backlog, above which a reader
-/// counts as slow.
+/// How many groups of messages the sender may be ahead of the slowest other member. This is less
+/// than half of the backlog, above which a reader counts as slow.
 const AHEAD: u32 = 2;
+/// The number of messages in a group.
 const GROUP: u32 = 50;
 
 /// Floods a room with this many stuck readers, while the other members lose no message. Returns the

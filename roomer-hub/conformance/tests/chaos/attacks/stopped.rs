@@ -1,4 +1,4 @@
-//! Tests of a process that is suspended by SIGSTOP for a while.
+//! Tests a process that SIGSTOP suspends for a while.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use roomer_conformance::wire;
 /// Short timeouts, with a margin for a client that a busy machine does not run for a second.
 const OPTIONS: &str = "quiet=1 ping=500 pong=2500";
 
-/// The duration of the suspension, which exceeds these timeouts.
+/// How long the process is suspended, which exceeds these timeouts.
 const STOP: Duration = Duration::from_secs(4);
 
 #[test]

@@ -176,7 +176,7 @@ impl Client {
         }
     }
 
-    /// Returns true if the member info in the client's view equals that of the members.
+    /// Returns true if the client's view has the members' current info.
     pub(super) fn knows(&self, truth: &HashMap<String, Value>) -> bool {
         self.view.rooms.keys().all(|room| {
             let known = self.infos.get(room).into_iter().flatten();
@@ -232,7 +232,7 @@ fn on_packet(
             infos.remove(&room);
             view.packet(log, packet);
         }
-        // The receiver of a direct message has closed in the meantime.
+        // The direct message's receiver has closed in the meantime.
         b"roomer:error" => {
             let error: Value = serde_json::from_slice(packet.payload).unwrap();
             assert_eq!(

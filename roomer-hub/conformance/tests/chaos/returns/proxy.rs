@@ -63,7 +63,7 @@ struct Pair {
     /// The pipe from the client to the server, followed by the pipe back.
     pipes: [Pipe; 2],
     fault: Fault,
-    /// The time of the fault, unless the byte that triggers it passes earlier.
+    /// When the fault occurs, unless the byte that triggers it passes earlier.
     fault_at: Instant,
     /// When the connection ends after a fault that does not end it immediately.
     drop_at: Option<Instant>,
@@ -174,7 +174,7 @@ impl Pair {
         }
     }
 
-    /// Chooses the next fault of a connection that still works.
+    /// Chooses the next fault for a connection that still works.
     fn go_on(&mut self, now: Instant, random: &mut Random) {
         self.pipes.iter_mut().for_each(|pipe| pipe.left = None);
         self.fault = random.pick(&[Fault::Reset, Fault::Cut, Fault::HalfClose, Fault::Vanish]);

@@ -1,4 +1,4 @@
-//! Bookkeeping of requests: those that a client has sent, and those that it must answer.
+//! Keeps track of requests: those that a client has sent, and those that it must answer.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,8 +13,9 @@ pub(super) struct Requests {
     /// answer must repeat.
     pending: HashMap<String, (Option<String>, Vec<u8>)>,
     next_tag: u64,
-    /// The number of the next request to each client, and of the next one from each.
+    /// The number of the next request to each client.
     to: HashMap<String, u64>,
+    /// The number of the next request from each client.
     from: HashMap<String, u64>,
     /// The tags of requests received from the server.
     seen: HashSet<String>,
@@ -25,7 +26,7 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    /// Returns the packet of a request to the server or to a client.
+    /// Returns the packet for a request to the server or to a client.
     pub(super) fn ask(&mut self, me: &str, to: Option<&str>, event: &str) -> Option<Vec<u8>> {
         if self.pending.len() >= MAX_PENDING {
             return None;
@@ -98,7 +99,7 @@ impl Requests {
         }
     }
 
-    /// Checks a received request, and returns the packet of its answer.
+    /// Checks a received request, and returns the packet that answers it.
     fn on_request(&mut self, view: PacketView<'_>, tag: &str) -> Vec<u8> {
         let asker = String::from_utf8(view.src.to_vec()).unwrap();
         if asker.is_empty() {
@@ -125,7 +126,7 @@ impl Requests {
     }
 }
 
-/// The result of handling a packet of a request.
+/// The result of handling a packet.
 pub(super) enum Handled {
     Nothing,
     Answer(Vec<u8>),

@@ -9,17 +9,16 @@ use serde_json::Value;
 
 use crate::chaos::peer::{Peer, ReceiveBuffer};
 
-/// How long a client waits for bytes before it gives its socket up. The server pings every
-/// second.
+/// How long a client waits for bytes before it gives up its socket. The server pings every second.
 const SILENCE: Duration = Duration::from_millis(2500);
 
 /// The client acknowledges after receiving this many packets.
 const ACK_EVERY: u64 = 64;
 
 pub(super) struct Session {
-    /// The server's own address, for the first and the last connection, and the proxy's address for
-    /// all others.
+    /// The server's own address, for the first and the last connection.
     pub(super) server: SocketAddr,
+    /// The proxy's address, for all other connections.
     pub(super) proxy: SocketAddr,
     pub(super) is_direct: bool,
     peer: Peer,
@@ -32,12 +31,13 @@ pub(super) struct Session {
     token: String,
     received: u64,
     acknowledged: u64,
-    /// The frames that the server has not acknowledged, and the number of acknowledged ones before
-    /// them.
+    /// The frames that the server has not acknowledged.
     unacknowledged: VecDeque<Vec<u8>>,
+    /// The number of acknowledged frames.
     before: u64,
-    /// The number of reconnections, and the number of retransmitted packets.
+    /// The number of reconnections.
     pub(super) returns: usize,
+    /// The number of retransmitted packets.
     pub(super) sent_again: usize,
     /// The reason why the session cannot be resumed, to which the report adds the server's
     /// statistics.

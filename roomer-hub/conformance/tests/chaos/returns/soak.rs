@@ -18,16 +18,16 @@ use crate::chaos::delivery_log::{ClientIndex, DeliveryLog, Room};
 use crate::chaos::process::{Process, pause};
 use crate::chaos::view::{ROOT, RoomState};
 
-/// The number of the reference client's rooms, including `root`.
+/// How many rooms the reference client is in, including `root`.
 const ROOMS: usize = 8;
 
-/// No session may be rejected: it outlasts the absence of any client, and keeps all packets that
-/// the client has missed. The server treats a silent client as lost after three seconds, which
-/// happens often.
+/// Options with which no session may be rejected: it outlasts any client's absence, and keeps all
+/// packets that the client has missed. The server treats a silent client as lost after three
+/// seconds, which happens often.
 const OPTIONS: &str = "handshake=60000 ping=1000 pong=3000 write=2000 close=4000 backlog=8388608 \
     window=120000 keep=67108864 detached=10000 requests=1";
 
-/// The average number of actions of each client per second.
+/// The average number of each client's actions per second.
 const ACTIONS: u32 = 10;
 
 /// The maximum number of actions after a long turn.
@@ -274,8 +274,8 @@ impl Soak {
             .until(|numbers| numbers.sockets == 0 && numbers.connections <= numbers.refused[0]);
     }
 
-    /// Returns true if all clients' views have the same members and info, and every such
-    /// member except for the ghosts is a client.
+    /// Returns true if all clients' views have the same members and info, and every member in them
+    /// except the ghosts is a client.
     fn is_true(&mut self) -> bool {
         let mut members: HashMap<Room, BTreeSet<ClientIndex>> = HashMap::new();
         let mut infos: HashMap<String, Value> = HashMap::new();
