@@ -1,5 +1,5 @@
 /**
- * Tests a client of the protocol from outside. README.md describes it.
+ * Tests a client for the protocol from outside. README.md describes it.
  *
  *     node run.mjs [--only TEXT] [--jobs NUMBER] [--log] COMMAND [ARGUMENT…]
  *
@@ -15,7 +15,7 @@ import { FEATURES, start } from "./lib/program.mjs";
 
 const FOLDER = new URL("cases/", import.meta.url);
 
-/** Returns all cases of the files, with the steps with which they begin. */
+/** Returns all cases in the files, each with the steps that it begins with. */
 export function readCases() {
     return readdirSync(FOLDER).sort().flatMap((file) => {
         const { section, needs = [], values, begins = {}, cases } = JSON.parse(readFileSync(new URL(file, FOLDER)));
@@ -48,7 +48,7 @@ async function introduce(command) {
  *
  * @param {string[]} command the program and its arguments
  * @param {{only?: string, jobs?: number, patience?: number, report?: (result: object) => void}} [options] `patience`: how long
- *   anything may take that takes no time by the protocol, in milliseconds
+ *   anything that the protocol says takes no time may take, in milliseconds
  * @returns {Promise<{client: object, results: {name: string, failure?: Error, lacks?: string[], log?: string[]}[]}>}
  */
 export async function run(command, { only = "", jobs = 8, patience, report = () => {} } = {}) {

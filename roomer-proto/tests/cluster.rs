@@ -156,7 +156,7 @@ fn unknown_items_are_skipped_and_bytes_after_an_item_are_an_error() {
     let body = [kind, wrong_len, 0, kind, 0];
     let items: Vec<_> = Items::new(&body).collect();
     assert_eq!(items, [Err(FrameError::TrailingBytes { extra: 1 })]);
-    // A user command from a later release.
+    // Encode a user command from a later release.
     let mut body = Vec::new();
     let command = UserCommand::Close { code: 1, reason: "" };
     Item::User { user: "ann", command }.encode(&mut body);

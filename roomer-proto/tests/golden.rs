@@ -6,7 +6,7 @@ use roomer_proto::{DecodeError, Field, Packet, PacketRef};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// Returns a section of the vectors. The count detects missing entries.
+/// Returns one of the vectors' sections. The count detects missing entries.
 fn section(name: &str, count: usize) -> Vec<Value> {
     let vectors: Value = serde_json::from_str(include_str!("vectors.json")).unwrap();
     let entries = vectors[name].as_array().unwrap().clone();
@@ -40,7 +40,7 @@ fn field(word: &str) -> Option<Field> {
 
 /// Checks that both types decode `frame` into `packet`, and encode it to exactly `frame`.
 fn assert_both_ways(name: &str, packet: PacketRef<'_>, frame: &[u8]) {
-    // Not `assert_eq`, which would print 16 MiB.
+    // Do not use `assert_eq`, which would print 16 MiB.
     assert!(packet.to_bytes() == frame, "{name}: PacketRef encodes");
     assert_eq!(packet.encoded_len(), frame.len(), "{name}");
     let decoded = PacketRef::decode(frame);

@@ -1,4 +1,4 @@
-//! Property tests of the packet codec, with arbitrary packets and bytes.
+//! Property tests for the packet codec, with arbitrary packets and bytes.
 #![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
 
 use bytes::Bytes;

@@ -1,4 +1,4 @@
-//! Tests of rooms across several nodes: real servers on both runtimes, alone and mixed, over each
+//! Tests rooms across several nodes: real servers on both runtimes, alone and mixed, over each
 //! real broker.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 

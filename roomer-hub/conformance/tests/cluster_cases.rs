@@ -1,8 +1,8 @@
-//! Runs cases of the conformance suite over a cluster of two nodes, one on tokio and one on smol.
-//! The clients of each test connect to the nodes in turn.
+//! Runs the conformance suite's cases over a cluster of two nodes, one on tokio and one on smol.
+//! Each test's clients connect to the nodes in turn.
 //!
-//! Cases about guarantees that hold only for clients of the same node are excluded: the same order
-//! for all members of a room, and handlers that act before a sender's next request.
+//! Cases about guarantees that apply only to clients of the same node are excluded: the same order
+//! for all of a room's members, and handlers that act before a sender's next request.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 #[allow(dead_code, reason = "the other tests of clusters need more of it")]

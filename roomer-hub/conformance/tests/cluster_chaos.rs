@@ -1,8 +1,8 @@
-//! A soak test of a cluster of processes, whose nodes and broker are killed, suspended and
+//! A soak test for a cluster of processes, whose nodes and broker are killed, suspended and
 //! restarted.
 //!
 //! Every client checks what it receives: joins and leaves alternate, each sender's messages are in
-//! order, and a leave and rejoin of the sender accounts for each missing one. At the end all nodes
+//! order, and for each missing one, the sender must have left and rejoined. At the end all nodes
 //! must agree. `CHAOS_SECS=60 CHAOS_SEED=8` runs for longer, with another order of faults.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests")]
 
@@ -34,9 +34,9 @@ const CLIENTS: usize = 3;
 /// count.
 const ADMISSION: Duration = Duration::from_secs(120);
 
-/// The number of bytes by which a node's memory may exceed its value at the start. Tables and
-/// buffers keep their largest capacity, which is about 1 MiB after ten seconds as well as after
-/// sixty. The traffic of sixty seconds is several times the bound.
+/// How many bytes a node's memory may grow over its value at the start. Tables and buffers keep
+/// their largest capacity, which is about 1 MiB after ten seconds as well as after sixty. Sixty
+/// seconds' traffic is several times the bound.
 const GROWTH: usize = 2 << 20;
 
 fn nats() -> Nats {
@@ -153,7 +153,7 @@ fn members_of_a_node_that_stands_still_leave_once_and_return_once() {
         a.expect_new_member("root", &b.id);
         b.send_to_room("root", "chat", b"awake");
         a.expect("root", "chat", "", &b.id, b"awake");
-        // The node must not count its own suspension as silence of the other one. Messages that it
+        // The node must not count its own suspension as the other one's silence. Messages that it
         // missed appear as a leave and rejoin, which may also account for messages sent at that
         // time.
         let (mut said, mut heard, mut shown) = (0_u8, 0, Vec::new());

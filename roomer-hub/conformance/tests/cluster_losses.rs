@@ -1,4 +1,4 @@
-//! Tests of messages that a node loses permanently, over an in-memory carrier that drops frames.
+//! Tests messages that a node loses permanently, over an in-memory carrier that drops frames.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::{BTreeMap, VecDeque};

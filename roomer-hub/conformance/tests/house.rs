@@ -1,6 +1,6 @@
-//! Tests of the rules in CONTRIBUTING.md about the repository itself: the length of files, the
-//! language of comments and pages, imports between modules, the map of folders, and the contents of
-//! published packages.
+//! Checks the rules in CONTRIBUTING.md about the repository itself: file lengths, the language of
+//! comments and pages, imports between modules, the map of folders, and published packages'
+//! contents.
 #![allow(clippy::unwrap_used, reason = "a file that cannot be read has to fail its test")]
 
 use std::collections::BTreeSet;
@@ -94,7 +94,7 @@ fn modules_with_a_folder_are_its_mod_rs() {
     for path in &sources {
         let folder = path.trim_end_matches(".rs");
         let parent = Path::new(path).parent().unwrap();
-        // The root of a test or example is a file next to the folder with its modules.
+        // A test's or example's root is a file next to the folder with its modules.
         let is_root = !parent.ends_with("src")
             && parent.parent().is_some_and(|it| root().join(it).join("Cargo.toml").exists());
         if !is_root && sources.iter().any(|it| it.starts_with(&format!("{folder}/"))) {
@@ -137,7 +137,7 @@ fn the_map_of_folders_is_the_tree() {
     assert!(differ.is_empty(), "not both in the map and in the tree: {differ:?}");
 }
 
-/// Checks that the command line of each program is tested: errors in one line, help, version.
+/// Checks that each program's command line is tested: errors in one line, help, version.
 #[test]
 fn each_program_is_in_a_table_of_tested_programs() {
     const TESTS: [&str; 5] = [
@@ -147,9 +147,8 @@ fn each_program_is_in_a_table_of_tested_programs() {
         "roomer-smol/examples/tests/programs.rs",
         "roomer-hub/simulator/tests/program.rs",
     ];
-    /// The command lines of these programs are not in the table: clap parses that of the first,
-    /// which has its own tests, and the others have no options, since only scripts of the project
-    /// run them.
+    /// These programs' command lines are not in the table: the first uses clap and has its own
+    /// tests, and the others have no options, since only the project's own scripts run them.
     const OTHERS: [&str; 4] = ["roomer", "kit_client", "bindgen", "lost_update"];
     let tests = TESTS.map(|path| fs::read_to_string(root().join(path)).unwrap());
     let mut untested = Vec::new();
@@ -165,7 +164,7 @@ fn each_program_is_in_a_table_of_tested_programs() {
     assert!(untested.is_empty(), "add them to a table of programs: {untested:?}");
 }
 
-/// Returns the names of all examples and other programs of the workspace.
+/// Returns the names of all of the workspace's examples and other programs.
 fn programs() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for manifest in files(&["toml"]).iter().filter(|path| path.ends_with("Cargo.toml")) {
@@ -176,7 +175,7 @@ fn programs() -> BTreeSet<String> {
         };
         let is_named = ["[[bin]]", "[[example]]"];
         for part in is_named.iter().flat_map(|mark| text.split(mark).skip(1)) {
-            // Fuzz targets do not have a command line of their own.
+            // Fuzz targets do not have their own command line.
             if !manifest.starts_with("fuzz/") {
                 found.insert(name(part));
             }
@@ -221,8 +220,8 @@ fn each_published_package_has_the_license_and_a_readme() {
     }
 }
 
-/// Returns the part of a line that is prose. Other code may contain any name, and the output of a
-/// program may use any words.
+/// Returns the part of a line that is prose. Other code may contain any name, and a program's
+/// output may use any words.
 fn prose(path: &str, line: &str) -> String {
     let code = line.trim_start();
     let is_rust = path.ends_with(".rs");

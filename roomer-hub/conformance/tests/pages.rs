@@ -67,11 +67,11 @@ fn close_row(close: &Close) -> String {
     format!("| {codes} | {reason} | {sender} | {fault} | {client} | {} |", close.means)
 }
 
-/// Checks that the table lists every close code and reason of the server. For any other, clients
-/// could not decide whether to reconnect.
+/// Checks that the table lists every close code and reason that the server uses. For any other,
+/// clients could not decide whether to reconnect.
 #[test]
 fn the_server_closes_for_nothing_that_is_not_in_the_table() {
-    // These files forward codes of the application.
+    // These files forward the application's codes.
     let pass =
         ["conn.rs", "control.rs", "hub.rs", "input.rs", "journal.rs", "remote.rs", "user.rs"];
     for path in sources(&at("src"))
@@ -184,7 +184,7 @@ fn pages_link_to_pages_and_headings_that_there_are() {
     let mut count = 0;
     for page in pages {
         let text = read(page);
-        // Links inside code blocks are not links of the page.
+        // Links inside code blocks do not count.
         let prose = text.split("```").step_by(2).flat_map(|part| part.split("](").skip(1));
         for target in prose.filter_map(|rest| rest.split_once(')')).map(|(target, _)| target) {
             let is_elsewhere = target.contains("://") || target.contains("::");
@@ -283,7 +283,7 @@ const PAGES_WITH_SERVERS: [&str; 7] = [
     "../roomer-smol/src/lib.rs",
 ];
 
-/// Checks that both adapters export the names of an import.
+/// Checks that both adapters export the names in an import.
 fn both_export(import: &str) {
     let names = import.trim_matches(['{', '}']).split([',', ' ']).filter(|name| !name.is_empty());
     // Both adapters export the whole module `testkit`.
@@ -332,7 +332,7 @@ fn names_tests(text: &str) -> usize {
     count
 }
 
-/// Returns the code spans of a text.
+/// Returns a text's code spans.
 fn spans(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
@@ -340,7 +340,7 @@ fn spans(text: &str) -> impl Iterator<Item = &str> {
 /// Returns the names of all tests in a file.
 fn tests_in(path: &str) -> BTreeSet<String> {
     let source = read(path);
-    // The tests of clusters are listed once for both runtimes; unlisted ones would be dead code.
+    // Cluster tests are listed once for both runtimes; unlisted ones would be dead code.
     let mark = if path.contains("/tests/cluster/") { "\npub(crate) " } else { "#[test]" };
     let tests = source.split(mark).skip(1);
     tests

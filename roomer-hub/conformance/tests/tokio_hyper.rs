@@ -1,4 +1,4 @@
-//! Tests of a server mounted as a hyper service, over TCP and other streams.
+//! Tests a server mounted as a hyper service, over TCP and other streams.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod tokio_runtime;

@@ -1,4 +1,4 @@
-//! Tests of a connection's user, set by middleware and by the server's hook, over real sockets.
+//! Tests a connection's user, set by middleware and by the server's hook, over real sockets.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Tests of a server mounted in an axum application.
+//! Tests a server mounted in an axum application.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod tokio_runtime;

@@ -1,5 +1,5 @@
-//! Runs the cases of the conformance suite that depend on the transport over streams: `connect`
-//! serves any stream as it serves a socket.
+//! Runs the conformance suite's transport-dependent cases over streams: `connect` serves any stream
+//! as it serves a socket.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 #[path = "cases/mod.rs"]
@@ -29,8 +29,8 @@ pub(crate) struct Adapter {
 }
 
 impl Harness for Adapter {
-    /// The load is lower, since streams add a lock per connection, and on tokio the budget of a
-    /// task, which a flush of a hundred connections exhausts.
+    /// The load is lower, since streams add a lock per connection and, on tokio, a task's budget,
+    /// which a flush to a hundred connections exhausts.
     const CROWD: usize = 400;
 
     fn start(server: Server) -> Self {

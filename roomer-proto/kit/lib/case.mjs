@@ -1,5 +1,5 @@
 /**
- * Runs one case: its steps in order, against a program of its own.
+ * Runs one case: its steps in order, against its own program.
  *
  * @module case
  */
@@ -8,14 +8,16 @@ import { compareEvent, comparePacket, fill, matches, sortMembers } from "./expec
 import { createLink } from "./link.mjs";
 import { payloadOf, show } from "./packet.mjs";
 
-/** The time limit of everything that takes no time by the protocol, in milliseconds. Long, for busy machines. */
+/** The timeout, in milliseconds, for everything that the protocol says takes no time. Long, for busy machines. */
 const PATIENCE = 15_000;
-/** How far the clock of a client with a clock of its own advances at once, while the case waits for a connection. */
+/**
+ * How far the clock of a client with its own clock advances at a time, while the case waits for a connection, in milliseconds.
+ */
 const TICK = 100;
 /** Events that cases need not expect. */
 const FREE = ["connecting", "suspended"];
 
-/** Returns the names of the events that the server sends in a case, without those of the protocol. */
+/** Returns the names of the events that the server sends in a case, without the protocol's own. */
 function eventsOf(steps) {
     const names = steps.flatMap((step) => (step.repeat ? eventsOf(step.steps) : step.server?.event ? [step.server.event] : []));
     return [...new Set(names)].filter((name) => !/^(roomer:.*|(join|leave)(_ack)?|new_member|member_left)$/.test(name));
@@ -61,7 +63,7 @@ export async function runCase({ steps, values = {}, ignore = [] }, program, pati
         wake();
     }
 
-    /** Waits until `look` returns something. */
+    /** Waits until `look` returns a value. */
     const until = (look, what, limit = patience) => new Promise((resolve, reject) => {
         const timer = setTimeout(() => end(() => reject(new Error(`${typeof what === "function" ? what() : what} within ${limit} ms`))), limit);
         const end = (action) => {
@@ -89,7 +91,7 @@ export async function runCase({ steps, values = {}, ignore = [] }, program, pati
         return answer;
     };
 
-    /** Waits until the client has read what was sent, and what it has sent since is here. */
+    /** Waits until the client has read everything sent to it, and everything that it has sent in response has arrived. */
     const settle = async () => {
         if (link.isOpen && !link.isStalled) {
             const before = link.pongs;
@@ -108,7 +110,7 @@ export async function runCase({ steps, values = {}, ignore = [] }, program, pati
         }
     };
 
-    /** Waits for a request for a connection; returns after how many milliseconds it came, or undefined. */
+    /** Waits for a connection request. Returns how many milliseconds it took, or undefined if none came. */
     const awaitRequest = async (within) => {
         const began = now();
         while (clock && !link.requests.length && !isConnecting && now() - began < within) {
@@ -125,7 +127,7 @@ export async function runCase({ steps, values = {}, ignore = [] }, program, pati
         return found && now() - began;
     };
 
-    /** Waits until the client knows that a connection is lost: its clock must not advance before. */
+    /** Waits until the client has noticed a lost connection: its clock must not advance before. */
     const isSuspended = (before) => !clock || until(() => suspensions > before, 'the client has not reported "suspended" or "closed"');
 
     const expectAccept = async ({ session, received: count, after = 0, within = 40_000, status }) => {

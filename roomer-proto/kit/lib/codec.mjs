@@ -1,5 +1,5 @@
 /**
- * The vectors of packets, which a program encodes and decodes by commands.
+ * The packet vectors, which a program encodes and decodes on command.
  *
  * @module codec
  */
@@ -9,7 +9,7 @@ import { readFileSync } from "node:fs";
 
 import { decode } from "./packet.mjs";
 
-/** Larger packets would test how fast a program reads a line. */
+/** Larger packets would only test how fast a program reads a line. */
 const MOST_BYTES = 2 ** 20;
 const NAMES = ["room", "event", "dst", "src"];
 
@@ -49,7 +49,7 @@ export function codecCases() {
     return [...valid, ...rules, ...rewritten, ...invalid].map((each) => ({ ...each, section: "codec" }));
 }
 
-/** Runs cases of the codec in a program; `report` is called with each and why it fails. */
+/** Runs codec cases in a program; `report` is called with each case, and with the reason if it fails. */
 export async function runCodec(cases, program, report, patience = 15_000) {
     for (const each of cases) {
         const why = await new Promise((resolve) => {

@@ -1,6 +1,6 @@
 /**
- * Comparing what a client does with what a case expects. Texts of a case may contain variables: `${name}`. One that has no value
- * yet stands for 1 to 16 letters or digits, such as a tag that the client chooses, and gets it from there.
+ * Compares what a client does with what a case expects. A case's texts may contain variables: `${name}`. One without a value
+ * matches 1 to 16 letters or digits, such as a tag that the client chooses, and takes that value.
  *
  * @module expect
  */
@@ -21,7 +21,7 @@ export function fill(value, variables) {
     return value && typeof value === "object" ? Object.fromEntries(Object.entries(value).map(([key, each]) => [key, fill(each, variables)])) : value;
 }
 
-/** Compares a text with one that may have variables without a value; gives them one. */
+/** Compares a text with one that may have variables without a value, and gives them values. */
 function matchText(actual, expected, variables) {
     const names = [...expected.matchAll(VARIABLE)].map(([, name]) => name);
     if (!names.length) {
@@ -30,7 +30,7 @@ function matchText(actual, expected, variables) {
     const parts = expected.split(VARIABLE).map((part, n) => (n % 2 ? "([A-Za-z0-9]{1,16})" : part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")));
     const found = new RegExp(`^${parts.join("")}$`, "s").exec(actual);
     const values = found?.slice(1) ?? [];
-    // Two variables are two requests, whose tags have to differ.
+    // Two variables are two requests, whose tags must differ.
     if (!found || values.some((value) => [...variables.values()].includes(value))) {
         return false;
     }
@@ -38,7 +38,7 @@ function matchText(actual, expected, variables) {
     return true;
 }
 
-/** Returns true if a JSON value is as expected. Objects may have more keys than that. */
+/** Returns true if a JSON value is as expected. Objects may have additional keys. */
 export function matches(actual, expected, variables) {
     if (typeof expected === "string") {
         return typeof actual === "string" && matchText(actual, expected, variables);
@@ -63,7 +63,7 @@ function matchPayload(actual, expected, variables) {
     }
 }
 
-/** Returns the first difference between a packet of the client and the expected one. */
+/** Returns the first difference between a client's packet and the expected one. */
 export function comparePacket(actual, expected, variables) {
     const { room, event, dst = "" } = expected;
     for (const [field, value] of Object.entries({ room, event, dst })) {
@@ -76,7 +76,7 @@ export function comparePacket(actual, expected, variables) {
     return isFree || matchPayload(actual.payload, expected, variables) ? undefined : "its payload differs";
 }
 
-/** Returns the first difference between an event of the client and the expected one. */
+/** Returns the first difference between a client's event and the expected one. */
 export function compareEvent(actual, { text, json, hex, fill, ...expected }, variables) {
     const payload = { text, json, hex, fill };
     const has = Object.values(payload).some((value) => value !== undefined);
@@ -87,5 +87,5 @@ export function compareEvent(actual, { text, json, hex, fill, ...expected }, var
     return !has || matchPayload(Buffer.from(actual.hex ?? "", "hex"), payload, variables) ? undefined : "its payload (hex) differs";
 }
 
-/** Returns members in one order: of their ids. */
+/** Returns members sorted by id. */
 export const sortMembers = (members) => [...(members ?? [])].sort((a, b) => (a.id < b.id ? -1 : 1));

@@ -16,16 +16,16 @@ const MOST_IDLE_ACKS = 64;
  * @param {() => void} changed called when something has arrived
  */
 export async function createLink(now, fail, changed) {
-    /** Requests for a connection that the case has not accepted. */
+    /** Connection requests that the case has not accepted. */
     const requests = [];
-    /** Packets of the client that the case has not expected yet. */
+    /** Client packets that the case has not expected yet. */
     const packets = [];
     const log = [];
     let socket;
     let pongs = 0;
     let id = "";
     let isExtended = false;
-    /** True until the first packet on a socket, which decides about the protocol. */
+    /** True until the first packet on a socket, which determines the protocol. */
     let isNew = false;
     /** The rooms that the client is in. */
     const rooms = new Set();
@@ -40,11 +40,11 @@ export async function createLink(now, fail, changed) {
         socket.send(encode(packet), options);
     };
 
-    /** Sends a packet, and keeps the counts and the rooms that it changes. */
+    /** Sends a packet, and updates the counts and the rooms that it changes. */
     const send = (packet, options = {}) => {
         const { room, event, dst, src } = packet;
         write(packet, options);
-        // The rest of a message that stops in the middle would be in the way of anything else.
+        // After a message that stops in the middle, nothing else can be sent: its rest would have to come first.
         isStalled ||= options.limit !== undefined;
         if (isNew) {
             isNew = false;
@@ -71,7 +71,7 @@ export async function createLink(now, fail, changed) {
 
     const acknowledge = (to = "") => send({ room: "root", event: ACK, dst: to, src: "", payload: Buffer.from(`${session.received}`) });
 
-    /** Checks an acknowledgement of the client. */
+    /** Checks a client's acknowledgement. */
     const checkAck = ({ room, dst, payload }) => {
         const text = payload.toString();
         const count = Number(text);
@@ -105,7 +105,7 @@ export async function createLink(now, fail, changed) {
         session.received++;
         session.idle = 0;
         if (event === "leave" && !rooms.has(room)) {
-            // Clients may ask to leave rooms that they are not in, to learn what the server has handled.
+            // Clients may ask to leave rooms that they are not in, to find out what the server has handled.
             return send({ room, event: "leave_ack", dst: "", src: id, payload: Buffer.alloc(0) });
         }
         packets.push({ ...packet, number: session.received });
@@ -132,11 +132,11 @@ export async function createLink(now, fail, changed) {
         get isOpen() {
             return !ended.isOver;
         },
-        /** True if the socket can no longer be used, although it is open. */
+        /** True if the socket is open but can no longer be used. */
         get isStalled() {
             return isStalled;
         },
-        /** Neither reads nor answers any more. */
+        /** Stops reading and answering. */
         stall() {
             isStalled = true;
             socket.pause();

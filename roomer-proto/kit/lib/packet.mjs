@@ -1,5 +1,6 @@
 /**
- * Packets, and the packets of cases: fields by name, with the payload as `text`, `json`, `hex`, or `fill` (hex bytes, repeated).
+ * Packets, and how cases describe them: fields by name, with the payload as `text`, `json`, `hex`, or `fill` (hex bytes,
+ * repeated).
  *
  * @module packet
  */
@@ -7,7 +8,7 @@
 const FIELDS = ["room", "event", "dst", "src"];
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Returns the bytes of a packet. */
+/** Encodes a packet. */
 export function encode({ payload, ...names }) {
     const fields = [...FIELDS.map((name) => Buffer.from(names[name] ?? "")), payload];
     return Buffer.concat(fields.flatMap((field) => {
@@ -17,7 +18,7 @@ export function encode({ payload, ...names }) {
     }));
 }
 
-/** Returns the fields of a packet; throws if the bytes are not one. */
+/** Decodes a packet; throws if the bytes are not a packet. */
 export function decode(bytes) {
     let rest = bytes;
     const [room, event, dst, src, payload] = Array.from({ length: 5 }, () => {
@@ -36,10 +37,10 @@ export function decode(bytes) {
     return { ...Object.fromEntries(FIELDS.map((name, n) => [name, names[n]])), payload };
 }
 
-/** Returns true if an object of a case has a payload. */
+/** Returns true if an object in a case has a payload. */
 export const hasPayload = (part) => ["text", "json", "hex", "fill"].some((key) => key in part);
 
-/** Returns the payload of an object of a case. */
+/** Returns the payload of an object in a case. */
 export function payloadOf({ text, json, hex, fill }) {
     if (json !== undefined) {
         return Buffer.from(JSON.stringify(json));

@@ -8,7 +8,7 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 
-/** Everything that a client may lack. */
+/** All features that a client may lack. */
 export const FEATURES = ["codec", "extended", "queue", "lost", "members", "info", "expiry", "requests", "answers", "errors", "history", "hints"];
 
 /** Starts a program. */
@@ -51,8 +51,8 @@ export function start([file, ...args]) {
     return {
         isReady,
         /**
-         * Sets what is called from now on: `received(event)` with each event but the answers to commands, `failed(error)` once the
-         * program has ended, or writes nonsense.
+         * Sets the functions to call from now on: `received(event)` with each event except the answers to commands,
+         * `failed(error)` once the program has ended or written nonsense.
          */
         listen(next) {
             listeners = next;

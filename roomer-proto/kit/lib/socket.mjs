@@ -1,5 +1,5 @@
 /**
- * The server's end of WebSocket connections, by RFC 6455, with Node's own modules alone.
+ * The server's end of WebSocket connections, according to RFC 6455, using only Node's own modules.
  *
  * @module socket
  */
@@ -9,7 +9,7 @@ import { createServer } from "node:http";
 
 const CONTINUATION = 0, TEXT = 1, BINARY = 2, CLOSE = 8, PING = 9, PONG = 10;
 
-/** Listens on a free port; `arrived` is called with each request for a WebSocket. */
+/** Listens on a free port; `arrived` is called with each WebSocket request. */
 export async function listen(arrived) {
     const server = createServer((_, response) => response.writeHead(426).end());
     server.on("upgrade", (request, stream) => arrived(createPending(request, stream)));
@@ -18,7 +18,7 @@ export async function listen(arrived) {
 }
 
 function createPending(request, stream) {
-    // Errors of a stream are ends; "close" follows.
+    // A stream error ends the stream; "close" follows.
     stream.on("error", () => {});
     return {
         query: new URL(request.url, "ws://x").searchParams,
@@ -41,7 +41,7 @@ function createPending(request, stream) {
     };
 }
 
-/** Returns the bytes of an unmasked frame. */
+/** Encodes an unmasked frame. */
 function frame(opcode, payload, isLast = true) {
     const head = Buffer.alloc(payload.length < 126 ? 2 : payload.length < 2 ** 16 ? 4 : 10);
     head[0] = opcode | (isLast ? 0x80 : 0);
@@ -115,7 +115,7 @@ function createSocket(stream, { message, pong, ended, violated }) {
     stream.on("close", () => ended(code));
 
     return {
-        /** Sends a message in this many frames; only the first `limit` bytes of the last frame. */
+        /** Sends a message in this many frames, with only the first `limit` bytes of the last frame. */
         send(bytes, { fragments = 1, limit } = {}) {
             const size = Math.ceil(bytes.length / fragments);
             for (let n = 0; n < fragments; n++) {
@@ -129,7 +129,7 @@ function createSocket(stream, { message, pong, ended, violated }) {
             bytes.writeUInt16BE(code);
             stream.end(frame(CLOSE, Buffer.concat([bytes, Buffer.from(reason)])));
         },
-        /** Stops to read, as a dead network does. */
+        /** Stops reading, as a dead network does. */
         pause: () => stream.pause(),
         end: () => stream.destroy(),
         reset: () => stream.resetAndDestroy()

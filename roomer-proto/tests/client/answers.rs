@@ -1,4 +1,4 @@
-//! Pongs, acknowledgements and close frames of a client, and how much data it retains.
+//! A client's pongs, acknowledgements and close frames, and how much data it retains.
 
 use std::time::Duration;
 

@@ -20,7 +20,7 @@ fn response(answer: &str) -> Vec<u8> {
     format!("{}Sec-WebSocket-Extensions: {answer}\r\n\r\n", &RESPONSE[..end]).into_bytes()
 }
 
-/// Compresses a packet like a server.
+/// Compresses a packet as a server does.
 fn compressed(packet: &PacketRef<'_>) -> Vec<u8> {
     let mut frame = Vec::new();
     Deflater::new().message_frame(Kind::Binary, &packet.to_bytes(), &mut frame);

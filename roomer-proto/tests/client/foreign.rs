@@ -95,7 +95,7 @@ fn a_server_that_does_not_answer_is_given_up_without_a_close_frame() {
     sent(&mut client);
     let mut now = NOW;
     for _ in 0..2 {
-        // Twice, because the first timeout might be due to a suspension.
+        // Poll twice, because the first timeout might be due to a suspension.
         now = client.deadline(now).unwrap() + Duration::from_secs(60);
         if client.poll(now, 0) == Some(Need::Disconnect) {
             break;

@@ -1,4 +1,4 @@
-//! Handshakes of a client, with valid and invalid responses.
+//! A client's handshakes, with valid and invalid responses.
 
 use roomer_proto::client::{Address, Client, Event, Failure, Need, Options, State};
 use roomer_proto::extended::HELLO;
@@ -19,7 +19,7 @@ fn the_request_is_exactly_this() {
 fn a_token_may_be_offered_as_a_subprotocol_and_only_the_other_one_is_selected() {
     let address: Address = "ws://h/ws".parse().unwrap();
     let address = address.token_protocol("süß?>");
-    // The same encoding as in the JavaScript client.
+    // This is the same encoding as in the JavaScript client.
     assert_eq!(address.protocols().collect::<Vec<_>>(), ["roomer", "token.c8O8w58_Pg"]);
     assert!(!format!("{address:?} {}", address.to_url()).contains("c8O8"), "no log shows it");
     let select = |lines: &str| {

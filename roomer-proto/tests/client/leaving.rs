@@ -1,4 +1,5 @@
-//! Leaving a room that is joined again, or from which the server removes the client at the same time.
+//! Leaving a room that the client rejoins, or that the server removes the client from at the same
+//! time.
 
 use roomer_proto::client::{Client, Event, LostReason};
 use roomer_proto::{JOIN, JOIN_ACK, LEAVE, LEAVE_ACK, PacketRef, ROOT};
@@ -26,7 +27,7 @@ fn a_message_waits_until_the_room_is_joined_again() {
     client.leave(NOW, "lobby");
     assert_eq!(sent(&mut client), [format!("lobby {LEAVE}")]);
     client.join(NOW, "lobby").unwrap();
-    // Sent now, it would reach the server behind the leave, and be dropped.
+    // If it were sent now, it would reach the server behind the leave, and be dropped.
     client.send(NOW, "lobby", "chat", None, b"hi").unwrap();
     assert!(!client.is_in("lobby"));
     assert_eq!(sent(&mut client), [""; 0]);
@@ -43,7 +44,7 @@ fn a_removal_that_crosses_a_leave_reports_the_messages_before_it() {
     client.send(NOW, "lobby", "chat", None, b"hi").unwrap();
     client.leave(NOW, "lobby");
     assert_eq!(sent(&mut client), ["lobby chat", "\0probe leave", "lobby leave"]);
-    // The removal; then the server has dropped the message, and answers the rest.
+    // This is the removal. The server has then dropped the message, and answers the rest.
     answer(&mut client, "lobby", LEAVE_ACK);
     let events = events(&mut client);
     let [Event::Lost(lost), Event::Left { .. }] = &*events else { panic!("{events:?}") };

@@ -1,4 +1,4 @@
-//! Tests of the client without a network.
+//! Tests the client without a network.
 #![allow(clippy::unwrap_used)]
 
 mod answers;

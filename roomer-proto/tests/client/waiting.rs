@@ -1,4 +1,4 @@
-//! Messages that wait for the other members of a room after a reconnect.
+//! Messages that wait for a room's other members after a reconnect.
 
 use roomer_proto::client::{Need, Options, Sent};
 use roomer_proto::{JOIN_ACK, PacketRef, ROOT};

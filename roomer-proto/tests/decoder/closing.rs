@@ -8,7 +8,8 @@ fn body(code: u16, reason: &[u8]) -> Vec<u8> {
     [&code.to_be_bytes(), reason].concat()
 }
 
-/// The codes of RFC 6455 section 7.4 and PROTOCOL section 3. 1014 is unassigned there, but accepted.
+/// The codes from RFC 6455 section 7.4 and PROTOCOL section 3. 1014 is unassigned there, but
+/// accepted.
 fn for_the_wire(code: u16) -> bool {
     (1000..=1003).contains(&code) || (1007..=1014).contains(&code) || (3000..=4999).contains(&code)
 }

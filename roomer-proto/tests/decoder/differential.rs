@@ -36,7 +36,7 @@ impl<'a, I: Iterator<Item = &'a [u8]>> Write for Socket<'a, I> {
     }
 }
 
-/// The state in which tungstenite stopped.
+/// How tungstenite stopped.
 #[derive(Debug, PartialEq, Eq)]
 enum End {
     /// The stream ended without a close frame.
@@ -45,7 +45,7 @@ enum End {
     Refused,
 }
 
-/// Returns the events that tungstenite reads, its final state, and the bytes that it writes.
+/// Returns the events that tungstenite reads, how it stops, and the bytes that it writes.
 fn tungstenite<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> (Vec<Seen>, End, Vec<u8>) {
     let config = WebSocketConfig::default()
         .read_buffer_size(4096)

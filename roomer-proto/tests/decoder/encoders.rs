@@ -1,4 +1,4 @@
-//! Encoding of server frames, checked by a decoder that shares no code with the encoders.
+//! Server frame encoding, checked by a decoder that shares no code with the encoders.
 
 use proptest::prelude::*;
 use roomer_proto::websocket::{

@@ -74,7 +74,7 @@ fn text_has_the_same_limit() {
     assert_eq!(read_chunks(&limits, [&over[..]]), [TOO_BIG]);
 }
 
-/// The header of any frame of the message is sufficient.
+/// Any frame's header is sufficient.
 #[test]
 fn the_limit_is_checked_before_the_payload_is_received() {
     let limits = limits(1000, 1024);
@@ -88,7 +88,7 @@ fn the_limit_is_checked_before_the_payload_is_received() {
     for (already, length) in [(1000, 1), (999, 2), (1, 1000), (1000, u64::MAX >> 1)] {
         let wire = [frame(BINARY, &filler(already)), header(FIN | CONTINUE, length, KEY)].concat();
         assert_eq!(read_chunks(&limits, [&wire[..]]), [TOO_BIG]);
-        // Before the last byte of the header, the length is unknown.
+        // The length is unknown until the header's last byte.
         let mut decoder = Decoder::new();
         let (most, last) = wire.split_at(wire.len() - 1);
         assert_eq!(feed(&mut decoder, &limits, most), []);
@@ -148,7 +148,7 @@ fn large_messages_may_have_more_fragments() {
 fn the_number_of_fragments_may_grow_with_the_message() {
     let mut limits = limits(1000, 2);
     limits.mean_fragment = 100;
-    // Two fragments, and one more per 100 bytes received so far.
+    // Two fragments are allowed, plus one per 100 bytes received so far.
     for (sizes, is_allowed) in [
         (&[1, 1, 98][..], true),
         (&[1, 1, 97][..], false),

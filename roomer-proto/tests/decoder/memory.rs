@@ -1,4 +1,4 @@
-//! Memory of a decoder: it follows the received bytes, not the announced length, and an idle
+//! A decoder's memory: it follows the received bytes, not the announced length, and an idle
 //! decoder owns none.
 
 use proptest::prelude::*;
@@ -59,14 +59,15 @@ fn an_announced_frame_takes_memory_for_received_bytes_only() {
 
 #[test]
 fn a_whole_frame_is_held_once() {
-    // The largest frame, and one whose chunks never quite fill a buffer after it has doubled.
+    // Test the largest frame, and one whose chunks never quite fill a buffer after it has
+    // doubled.
     for (size, first, step) in [(16 << 20, 0, 65_536), (1_000_003, 1000, 50_001)] {
         let (limits, mut decoder) = (Limits::default(), Decoder::new());
         let wire = frame(FIN | BINARY, &vec![1; size]);
         feed(&mut decoder, &limits, &wire[..first]);
         for chunk in wire[first..wire.len() - 1].chunks(step) {
             feed(&mut decoder, &limits, chunk);
-            // Doubling stops at the length of the frame.
+            // Doubling stops at the frame's length.
             assert!(decoder.held() <= wire.len(), "{} for {size}", decoder.held());
         }
         assert_eq!(feed(&mut decoder, &limits, &wire[wire.len() - 1..]).len(), 1);
@@ -146,7 +147,7 @@ fn the_end_of_a_session_frees_all_memory() {
         let (limits, mut decoder) = (Limits::default(), Decoder::new());
         feed(&mut decoder, &limits, &frame(BINARY, &filler(5000)));
         assert!(decoder.held() >= 5000);
-        // Byte by byte, so that the last frame is buffered too.
+        // Feed it byte by byte, so that the last frame is buffered too.
         let seen: Vec<Seen> =
             ending.chunks(1).flat_map(|byte| feed(&mut decoder, &limits, byte)).collect();
         assert_eq!(seen.len(), 1, "{ending:?}");

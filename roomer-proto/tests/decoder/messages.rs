@@ -1,10 +1,10 @@
-//! Messages of conforming clients.
+//! Messages from conforming clients.
 
 use roomer_proto::websocket::{Decoder, Event, Limits};
 
 use crate::wire::*;
 
-/// The examples of RFC 6455 section 5.7 that a client may send.
+/// The examples in RFC 6455 section 5.7 that a client may send.
 #[test]
 fn the_examples_of_the_rfc() {
     let hello = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";

@@ -11,7 +11,7 @@ use crate::wire::*;
 pub(crate) struct Stream {
     pub(crate) wire: Vec<u8>,
     pub(crate) expected: Vec<Seen>,
-    /// The start position of each frame.
+    /// Where each frame starts.
     pub(crate) starts: Vec<usize>,
     /// The positions between messages.
     pub(crate) rests: Vec<usize>,
@@ -103,7 +103,7 @@ pub(crate) fn small() -> Stream {
     stream
 }
 
-/// The lengths on both sides of each boundary between encodings of the length.
+/// The lengths on both sides of each boundary between length encodings.
 const STEPS: [usize; 8] = [124, 125, 126, 127, 65_534, 65_535, 65_536, 65_537];
 
 /// Returns one stream for each of these lengths.

@@ -1,4 +1,4 @@
-//! The protocol violations of PROTOCOL section 3, each with its close code.
+//! The protocol violations in PROTOCOL section 3, each with its close code.
 
 use roomer_proto::websocket::{Decoder, Limits};
 
@@ -62,7 +62,7 @@ fn control_frames_above_125_bytes() {
     }
 }
 
-/// As in the Go original, the length of a control frame must use the one-byte form.
+/// As in the Go original, a control frame's length must use the one-byte form.
 #[test]
 fn control_frames_with_a_long_form_of_a_short_length() {
     for first in [CLOSE, PING, PONG] {
@@ -118,8 +118,8 @@ fn a_length_with_its_top_bit_set() {
 
 #[test]
 fn text_that_is_not_utf8() {
-    // A lone continuation byte, an overlong form, a surrogate, a value above the last code
-    // point, a truncated character, Latin-1.
+    // These are a lone continuation byte, an overlong form, a surrogate, a value above the
+    // last code point, a truncated character, and Latin-1.
     let broken: [&[u8]; 7] = [
         b"a\x80",
         b"\xc0\x80",
@@ -140,7 +140,8 @@ fn text_that_is_not_utf8() {
 
 #[test]
 fn fragmented_text_is_rejected_at_the_fragment_that_is_invalid() {
-    // Two bytes of a character, then one that cannot follow. The last fragment is never sent.
+    // Send two bytes of a character, then one that cannot follow. The last fragment is never
+    // sent.
     let wire = [frame(TEXT, b"ok \xe2\x82"), frame(CONTINUE, b"(")].concat();
     refused(&wire, 1007, "text is not UTF-8");
     refused(&frame(TEXT, b"\xf4\x90"), 1007, "text is not UTF-8");
@@ -187,7 +188,7 @@ fn a_header_alone_is_enough() {
     }
 }
 
-/// What a client rejects in the frames of its server, which are not masked.
+/// What a client rejects in its server's frames, which are not masked.
 #[test]
 fn control_frames_of_a_server_above_125_bytes() {
     for first in [CLOSE, PING, PONG] {

@@ -1,4 +1,4 @@
-//! Encoding of client frames, and a decoder's events in owned form.
+//! Client frame encoding, and a decoder's events in owned form.
 
 use roomer_proto::websocket::{Decoder, Event, Kind, Limits};
 
@@ -13,7 +13,7 @@ pub(crate) const PONG: u8 = FIN | 10;
 /// A key without repeated bytes, so that a wrong rotation is detected.
 pub(crate) const KEY: [u8; 4] = [0x5a, 0xc3, 0x0f, 0x91];
 
-/// Encodes the header of a masked frame with the shortest form of its length (RFC 6455 section 5.2).
+/// Encodes a masked frame's header with the shortest form of its length (RFC 6455 section 5.2).
 pub(crate) fn header(first: u8, length: u64, key: [u8; 4]) -> Vec<u8> {
     let mut out = vec![first];
     match length {
@@ -105,7 +105,7 @@ pub(crate) fn draw(feed: &mut roomer_proto::websocket::Feed<'_>) -> Option<Seen>
     })
 }
 
-/// Returns all events of one chunk.
+/// Returns all events from one chunk.
 pub(crate) fn feed(decoder: &mut Decoder, limits: &Limits, chunk: &[u8]) -> Vec<Seen> {
     let mut chunk = chunk.to_vec();
     let mut feed = decoder.feed(limits, &mut chunk);

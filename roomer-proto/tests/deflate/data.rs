@@ -1,4 +1,4 @@
-//! Compressed data: the examples of RFC 7692 section 7.2.3, round trips, and invalid data.
+//! Compressed data: the examples in RFC 7692 section 7.2.3, round trips, and invalid data.
 
 use proptest::prelude::*;
 use roomer_proto::websocket::Kind;
@@ -34,11 +34,11 @@ fn the_examples_of_the_rfc() {
 
 #[test]
 fn what_the_rfc_permits_and_zlib_would_not_send() {
-    // No data, from a compressor that had nothing to flush.
+    // A compressor that had nothing to flush produces no data.
     assert_eq!(inflate(b""), Ok(vec![]));
-    // A final block that is not followed by the empty block.
+    // This final block is not followed by the empty block.
     assert_eq!(inflate(b"\xf3\x48\xcd\xc9\xc9\x07\x00").as_deref(), Ok(&b"Hello"[..]));
-    // Several final blocks.
+    // There may be several final blocks.
     let twice = b"\xf3\x48\xcd\xc9\xc9\x07\x00\xf3\x48\xcd\xc9\xc9\x07\x00\x00";
     assert_eq!(inflate(twice).as_deref(), Ok(&b"HelloHello"[..]));
 }
@@ -49,7 +49,7 @@ fn each_message_starts_with_an_empty_window() {
     let mut run =
         |data: &[u8]| inflater.inflate(Kind::Binary, data, MAX).map_err(|violation| violation.code);
     assert!(run(b"\xf2\x48\xcd\xc9\xc9\x07\x00").is_ok());
-    // The second "Hello" of the RFC (7.2.3.2) refers to the first one.
+    // The RFC's second "Hello" (7.2.3.2) refers to the first one.
     assert_eq!(run(b"\xf2\x00\x11\x00\x00"), Err(1007));
     // An error does not affect the next message.
     assert_eq!(run(b"\xf2\x48\xcd\xc9\xc9\x07\x00").as_deref(), Ok(&b"Hello"[..]));
@@ -59,12 +59,12 @@ fn each_message_starts_with_an_empty_window() {
 fn what_is_not_compressed_data_to_its_end_is_closed_with_1007() {
     for data in [
         &b"\xff"[..],
-        b"\x06",                             // A reserved type of block.
+        b"\x06",                             // A reserved block type.
         b"Hello",                            // Not compressed.
-        b"\x00\x05\x00\xfb\xff\x48",         // Lengths that do not agree.
-        b"\x00\x05\x00\xfa\xff\x48\x65",     // A block without its end.
-        b"\xf2\x48\xcd\xc9",                 // A message without its end.
-        b"\xf3\x48\xcd\xc9\xc9\x07\x00\xff", // Garbage behind a last block.
+        b"\x00\x05\x00\xfb\xff\x48",         // Contradictory lengths.
+        b"\x00\x05\x00\xfa\xff\x48\x65",     // A truncated block.
+        b"\xf2\x48\xcd\xc9",                 // A truncated message.
+        b"\xf3\x48\xcd\xc9\xc9\x07\x00\xff", // Garbage behind a final block.
     ] {
         assert_eq!(inflate(data), Err(1007), "{data:x?}");
     }
@@ -72,7 +72,7 @@ fn what_is_not_compressed_data_to_its_end_is_closed_with_1007() {
 
 #[test]
 fn a_bomb_ends_at_the_limit() {
-    // It expands to a thousand times its length.
+    // The message expands to a thousand times its length.
     let zeros = vec![0; 8 << 20];
     let mut deflater = Deflater::new();
     let bomb = deflater.deflate(&zeros).unwrap().to_vec();

@@ -20,7 +20,8 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
 fn messages(accepts_compressed: bool, frames: &[Vec<u8>]) -> Result<Vec<(Kind, Vec<u8>)>, u16> {
     let limits = Limits::default();
     let mut all = Vec::new();
-    // Also byte by byte, because the state of compression must not depend on chunk boundaries.
+    // Repeat it byte by byte, because the compression state must not depend on chunk
+    // boundaries.
     for size in [usize::MAX, 1] {
         let mut decoder = Decoder::new();
         if accepts_compressed {

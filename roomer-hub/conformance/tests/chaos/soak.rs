@@ -20,27 +20,26 @@ use roomer_simulator::random::{Random, Source};
 /// The number of honest clients, including the reference client.
 const CLIENTS: usize = 200;
 
-/// The number of the reference client's rooms, including `root`, followed by the number of rooms
-/// that end with their last member.
+/// The number of rooms that the reference client is in, including `root`.
 const WATCHED: usize = 13;
+/// The number of rooms without the reference client, which end when their last member leaves.
 const UNWATCHED: usize = 6;
 
 /// Timeouts short enough to expire many times during the test. The pong timeout allows for a busy
 /// machine: a client that is not scheduled for a while must not be closed.
 const OPTIONS: &str = "handshake=2000 ping=1000 pong=20000 write=8000 close=4000 backlog=4194304";
 
-/// The memory in KiB that the allocator may keep after the second run, in addition to what it keeps
+/// How much memory in KiB the allocator may keep after the second run, in addition to what it keeps
 /// after the first.
 const ALLOCATOR_ALLOWANCE: usize = 40 * 1024;
 
-/// The time for which the test handles received frames before it reads again.
+/// How long the test handles received frames before it reads again.
 const PROCESSING_SLICE: Duration = Duration::from_millis(20);
 
 /// The maximum number of bytes read but not handled. Above it, the clients stop sending.
 const MAX_UNPROCESSED: usize = 4 << 20;
 
-/// The number of packets by which honest clients may be ahead of the reference client before they
-/// wait for it.
+/// How many packets honest clients may be ahead of the reference client before they wait for it.
 const MAX_AHEAD: usize = 20_000;
 
 struct Soak {
@@ -64,8 +63,8 @@ fn honest_clients_get_all_guarantees_next_to_attackers() {
     let _guide = ReproductionHint(seed, seconds);
     let mut process = Process::start_busy(OPTIONS);
     let start = process.level();
-    // A first run with each kind of attacker shows how much the allocator and the runtime keep.
-    // Memory must not grow much in the second run with any allocator.
+    // A first run with each kind of attacker shows how much the allocator and the runtime keep. In
+    // the second run, memory must not grow much with any allocator.
     process = Soak::new(process, seed ^ 1).run(Duration::from_secs(2));
     process.recovers(start, usize::MAX / 2);
     let warm = process.level();
@@ -238,7 +237,7 @@ impl Soak {
             ..98 if is_in => (0..40).for_each(|_| client.say(log, room, "hello", 4000)),
             ..105 if is_in => client.join(log, room),
             ..130 if is_in => client.leave(log, room),
-            // Messages sent directly after a join come from a member.
+            // Messages sent directly after a join are sent as a member.
             ..60 => {
                 client.join(log, room);
                 (0..rng.below(3)).for_each(|_| client.say(log, room, "hello", 10));
@@ -286,7 +285,7 @@ impl Soak {
         })
     }
 
-    /// Returns the members of each room, based on the rooms of each client.
+    /// Returns each room's members, based on each client's rooms.
     fn truth(&self) -> HashMap<Room, BTreeSet<ClientIndex>> {
         let mut truth: HashMap<Room, BTreeSet<ClientIndex>> = HashMap::new();
         for client in &self.clients {
@@ -361,13 +360,13 @@ impl Soak {
     }
 }
 
-/// Returns the receive buffer of a client. Every fourth one is small, so that the server
-/// occasionally waits for it.
+/// Returns a client's receive buffer. Every fourth one is small, so that the server occasionally
+/// waits for it.
 fn receive_buffer(index: usize) -> ReceiveBuffer {
     if index.is_multiple_of(4) { ReceiveBuffer::Small } else { ReceiveBuffer::Default }
 }
 
-/// Stops the attackers on drop, even after a failure of the honest clients.
+/// Stops the attackers on drop, even if the honest clients have failed.
 struct StopOnDrop<'a>(&'a AtomicBool);
 
 impl Drop for StopOnDrop<'_> {

@@ -1,4 +1,4 @@
-//! One client's view of the rooms, updated and checked with every packet.
+//! One client's view of its rooms, updated and checked with every packet.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -14,7 +14,7 @@ pub(super) struct View {
     pub(super) me: Option<ClientIndex>,
     pub(super) is_reference: bool,
     pub(super) rooms: BTreeMap<Room, RoomState>,
-    /// The number of the client's joins, by room.
+    /// How often the client has joined each room.
     pub(super) joins: BTreeMap<Room, usize>,
     pub(super) told: HashMap<ClientIndex, u32>,
     pub(super) probes: BTreeMap<Room, usize>,
@@ -29,11 +29,11 @@ pub(super) enum RoomState {
     Leaving(Membership),
 }
 
-/// A client's view of a room that it is a member of.
+/// A client's view of a room that it is in.
 pub(super) struct Membership {
     pub(super) members: BTreeSet<ClientIndex>,
     cursor: LogCursor,
-    /// The number of the next message of each honest member, as far as it is known.
+    /// Each honest member's next message number, as far as it is known.
     next: HashMap<ClientIndex, Next>,
     /// The number of repeated joins not yet answered.
     pub(super) repeats: usize,
@@ -254,7 +254,7 @@ impl View {
             };
             assert!(is_next, "{}: {number}, but {expected:?} is next", log.id(by));
         }
-        // Attackers put the id of an honest client into both the payload and `src`.
+        // Attackers put an honest client's id into both the payload and `src`.
         assert!(view.event != b"forged" || view.payload != view.src, "a forged src");
         assert!(!matches!(view.event, b"open" | b"close"), "a reserved event");
         let observed = Observed::said(by, view.event, view.payload);
@@ -283,7 +283,7 @@ impl View {
                 assert_eq!(by, me, "a fence of another client");
                 self.fences += 1;
             }
-            // The contents of attackers' messages are not checked.
+            // Do not check the contents of attackers' messages.
             _ => {}
         }
     }
@@ -307,7 +307,7 @@ impl View {
     }
 }
 
-/// Parses the members in the payload of a `join_ack`.
+/// Parses the members in a `join_ack`'s payload.
 fn snapshot(log: &mut DeliveryLog, json: &[u8]) -> BTreeSet<ClientIndex> {
     let inner = json.strip_prefix(b"[").and_then(|json| json.strip_suffix(b"]"));
     let mut members = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Tests of the client on a runtime, over real sockets.
+//! Tests the client on a runtime, over real sockets.
 
 mod cuts;
 
@@ -18,10 +18,10 @@ use roomer_engine::{
     Builder, Claims, Conn, HandlerError, OwnedMessage, Rejection, ReplyError, Server,
 };
 
-/// The time limit of requests, which no test reaches.
+/// The timeout for requests, which no test reaches.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// The number of cases; the time limit of a single test applies to each.
+/// The number of cases; the timeout for a single test applies to each.
 pub(crate) const CASES: u32 = 8;
 
 /// Runs all cases on one runtime. `start` starts a server and returns its address.
@@ -35,7 +35,7 @@ pub(crate) async fn run<R: Runtime>(start: impl Fn(Server) -> SocketAddr) {
     a_session_continues_on_the_next_connection::<R>(&serve(|builder| builder).1).await;
     let (server, url) = serve(|builder| builder.extended(false));
     losses_are_reported_without_a_session::<R>(&server, &url).await;
-    // This exceeds the twelve megabytes of the case, so a reader that is not scheduled for a
+    // This exceeds the case's twelve megabytes, so a reader that is not scheduled for a
     // second is not closed.
     let large = |builder: Builder| builder.message_rate(100_000, 100_000).max_backlog(64 << 20);
     a_large_backlog_arrives::<R>(&serve(large).1).await;
@@ -198,7 +198,7 @@ async fn handles_and_streams_end<R: Runtime>(url: &str) {
     let bobs = bob.join("lobby");
     bobs.joined().await.unwrap();
     let mut heard = bobs.messages();
-    // The handle of the room is the last one.
+    // The room's handle is the last one.
     let lobby = ann.join("lobby");
     let (mut events, mut messages) = (ann.events(), lobby.messages());
     lobby.joined().await.unwrap();
@@ -334,7 +334,7 @@ async fn a_new_token_is_sent_before_the_login_expires<R: Runtime>(
     assert_eq!(server.stats().opened, 1, "without a new connection");
 }
 
-/// Fails the test if a future exceeds a time limit.
+/// Fails the test if a future exceeds a timeout.
 pub(crate) async fn within<R: Runtime>(limit: Duration, run: impl Future<Output = ()>) {
     let mut run = std::pin::pin!(run);
     let mut limit = std::pin::pin!(R::sleep(limit));

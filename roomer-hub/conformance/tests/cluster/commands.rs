@@ -1,4 +1,4 @@
-//! Tests of application commands on connections to another node.
+//! Tests application commands for connections to another node.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,4 +1,4 @@
-//! Tests of broker and node failures, as seen by clients.
+//! Tests broker and node failures, as seen by clients.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

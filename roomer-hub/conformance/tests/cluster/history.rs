@@ -1,4 +1,4 @@
-//! Tests of rooms with a message history in a cluster, where each node keeps its own history.
+//! Tests rooms with a message history in a cluster, where each node keeps its own history.
 
 use roomer_conformance::client::Client;
 use roomer_conformance::wire::Packet;
@@ -36,7 +36,7 @@ pub(crate) fn a_position_of_another_node_is_not_mistaken_for_an_own_one(nodes: &
     assert_eq!((&*said.dst, &*said.payload), ("#1", &b"one"[..]));
     ann.send_to_room("chat", "say", b"two");
     assert_eq!(next_of(&mut bob, "say").dst, "#2");
-    // Ann has the position of the first message on her node, and reconnects to the other node.
+    // Ann has the position of her node's first message, and reconnects to the other node.
     let own = join(&mut ann, "chat", "{\"last\":0}")["at"][0].clone();
     let (mut ann, _) = nodes.extended_client(1);
     let ack = join(&mut ann, "chat", &format!("{{\"at\":[{own},1],\"last\":10}}"));

@@ -1,4 +1,4 @@
-//! Tests of the info of members on other nodes.
+//! Tests the info of members on other nodes.
 
 use std::io::Write;
 
@@ -10,7 +10,7 @@ use super::nodes::{Nodes, id};
 
 impl Nodes {
     /// Connects an extended client to a node, and waits until all nodes show it in `root`. Returns
-    /// it with the list of members that it received.
+    /// it with the member list that it received.
     pub(crate) fn extended_client(&self, index: usize) -> (Client, String) {
         let addr = self.addr(index);
         let mut stream = dial(addr);

@@ -1,5 +1,5 @@
 //! A client that checks another client's numbered messages: each must arrive once and in order,
-//! unless a leave and rejoin of the sender accounts for the loss.
+//! unless the sender left and rejoined, which accounts for the loss.
 
 use std::collections::BTreeSet;
 
@@ -9,14 +9,14 @@ pub(crate) struct Listener {
     client: Client,
     room: &'static str,
     from: String,
-    /// The members of each room in the client's view.
+    /// Each room's members, as the client sees them.
     members: BTreeSet<(String, String)>,
-    /// The number of the last received message.
+    /// The last received message's number.
     last: u32,
     /// True if messages before the next one may be missing, because the sender has left since the
     /// last one.
     may_miss: bool,
-    /// The number of times that the sender has rejoined the room.
+    /// How often the sender has rejoined the room.
     pub(crate) returns: usize,
 }
 
@@ -37,7 +37,7 @@ impl Listener {
         }
     }
 
-    /// Receives all messages up to `last`. After each rejoin of the sender, makes it send another
+    /// Receives all messages up to `last`. Whenever the sender rejoins, makes it send another
     /// message, in case the last one was lost.
     pub(crate) fn hear(&mut self, from: &mut Client, mut last: u32) -> u32 {
         let mut returns = self.returns;

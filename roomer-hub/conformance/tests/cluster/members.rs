@@ -1,4 +1,4 @@
-//! Tests of the members of rooms across several nodes.
+//! Tests room members across several nodes.
 
 use roomer_conformance::client::Client;
 use roomer_engine::Presence;

@@ -1,4 +1,4 @@
-//! Tests of messages between clients of different nodes.
+//! Tests messages between clients on different nodes.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub(crate) fn messages_and_direct_messages_reach_other_nodes(nodes: &mut Nodes) 
     b.send_to_client(&c.id, "any room", "psst", b"\0\xff");
     let (to, from) = (c.id.clone(), b.id.clone());
     c.expect("any room", "psst", &to, &from, b"\0\xff");
-    // An unused id of a live node, and an id that matches no node.
+    // Use an unused id on a live node, and an id that matches no node.
     let unknown = format!("{}-0000-4000-8000-000000000000", &c.id[..8]);
     for dst in [&unknown, "00000000-0000-4000-8000-000000000000"] {
         a.send_to_client(dst, "", "psst", b"");
@@ -63,7 +63,7 @@ pub(crate) fn the_largest_message_and_the_oddest_names_pass(nodes: &mut Nodes) {
     let room = "ä\u{1F600}\0 *>.$\n\"\\".repeat(270);
     assert!((4000..4096).contains(&room.len()), "{}", room.len());
     nodes.join(&room, [&mut a, &mut b]);
-    // This payload exceeds the maximum size of a broker's message.
+    // This payload exceeds the broker's maximum message size.
     let payload: Vec<u8> = (0..(3 << 20) - 5000).map(|at: u32| (at * 7) as u8).collect();
     a.send_to_room(&room, "big", &payload);
     b.expect(&room, "big", "", &a.id, &payload);

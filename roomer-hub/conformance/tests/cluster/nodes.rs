@@ -225,7 +225,7 @@ impl Nodes {
         });
     }
 
-    /// Stops a node in an orderly way, with a goodbye.
+    /// Shuts down a node cleanly, with a goodbye.
     pub(crate) fn stop(&mut self, index: usize) {
         self.nodes[index].take().unwrap().stop();
     }

@@ -1,4 +1,4 @@
-//! Tests of ordered rooms, whose messages arrive in the same order on all nodes.
+//! Tests ordered rooms, whose messages arrive in the same order on all nodes.
 
 use roomer_conformance::client::Client;
 use roomer_engine::Order;

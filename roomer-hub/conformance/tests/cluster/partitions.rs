@@ -1,4 +1,4 @@
-//! Tests of network partitions, and of nodes that leave and rejoin the cluster.
+//! Tests network partitions, and nodes that leave and rejoin the cluster.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use roomer_proto::cluster::{Head, Item, Items};
 use super::nodes::{self, Nodes};
 use super::tap::Tap;
 
-/// The number of a node's deaths. It is readmitted after 1, 2 and 4 heartbeats.
+/// How often a node dies. It is readmitted after 1, 2 and 4 heartbeats.
 const DEATHS: u32 = 3;
 
 /// Waits until the clients have received these notices about each other in `root`, in any order.
@@ -85,7 +85,8 @@ fn two_halves_of_a_broker_are_smaller_rooms_until_they_are_one() {
     });
 }
 
-/// Starts a server of a NATS cluster. It must not advertise an address that bypasses the proxy.
+/// Starts one server of a NATS cluster. It must not advertise an address that bypasses the
+/// proxy.
 fn half(program: &Path, route: &str) -> Nats {
     static STARTED: AtomicUsize = AtomicUsize::new(0);
     let name = format!("half-{}-{}.conf", process::id(), STARTED.fetch_add(1, Ordering::Relaxed));

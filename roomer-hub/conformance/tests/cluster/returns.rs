@@ -1,4 +1,4 @@
-//! Tests of clients that reconnect to a node other than their session's, and of users with
+//! Tests clients that reconnect to a node other than their session's, and users with
 //! connections to several nodes.
 
 use std::collections::BTreeSet;
@@ -126,14 +126,14 @@ pub(crate) fn members_that_are_away_are_shown_on_all_nodes(nodes: &mut Nodes) {
     let expect = |client: &mut Client, kind: &str| loop {
         let packet = client.expect_packet();
         assert_eq!(packet.event, "roomer:members");
-        // Others join meanwhile.
+        // Other clients join meanwhile.
         if !packet.payload.starts_with(b"{\"joined\"") {
             return assert_eq!(String::from_utf8(packet.payload).unwrap(), change(kind));
         }
     };
     expect(&mut near, "away");
     expect(&mut far, "away");
-    // A node that starts later receives the absence from the others.
+    // A node that starts later learns from the others that the client is away.
     let late = nodes.add(&announce, "chat");
     nodes.formed();
     let (mut carol, list) = nodes.extended_client(late);
@@ -186,7 +186,7 @@ pub(crate) fn a_user_is_reached_on_all_nodes(nodes: &mut Nodes) {
             assert_eq!(packet.payload, at.to_string().into_bytes());
         }
     }
-    // Two connections of the user are in the lobby, on the other node.
+    // Two of the user's connections are in the lobby, on the other node.
     assert_eq!(ann.set_info(Info::string("busy")), Ok(1));
     let mut changed = BTreeSet::new();
     while changed.len() < 2 {

@@ -1,4 +1,4 @@
-//! Tests of nodes that do not read what the broker sends to them.
+//! Tests nodes that do not read what the broker sends to them.
 
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -52,8 +52,8 @@ pub(crate) fn a_slow_node_costs_others_a_bounded_journal_and_does_not_hold_them_
     b.hear(&mut a, 1);
 
     proxy.stall();
-    // Members on this node receive the messages as usual, although the sender is paused because of
-    // the slow node.
+    // Members on this node receive the messages as usual, although the slow node makes the sender
+    // pause.
     let mut most = 0;
     for number in 2..=COUNT {
         let payload = numbered(number, MESSAGE);
@@ -110,14 +110,14 @@ fn a_node_that_the_broker_cuts_off_as_too_slow_shows_what_is_lost() {
     });
 }
 
-/// Returns how often a sender left and rejoined in the view of a member on the slow node.
+/// Returns how often a member on the slow node saw the sender leave and rejoin.
 fn cut_off_while_others_speak(
     kind: &BrokerKind,
     runtimes: &'static [Runtime],
     journal: usize,
 ) -> usize {
     const MESSAGE: usize = 32 * 1024;
-    // This exceeds the combined buffers of the broker and the sockets.
+    // This exceeds the buffers of the broker and the sockets combined.
     const MOST: u32 = 512;
     let mut nodes = Nodes::with(impatient(kind), runtimes);
     let options = || {

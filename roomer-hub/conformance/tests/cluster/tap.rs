@@ -8,7 +8,7 @@ use roomer_engine::cluster::{Carrier, CarrierEvent, Subject};
 
 type Change = Arc<dyn Fn(Bytes) -> Bytes + Send + Sync>;
 
-/// A function applied to the frames of a link.
+/// A function applied to a link's frames.
 #[derive(Clone)]
 pub(crate) struct Tap {
     pub(crate) received: Change,

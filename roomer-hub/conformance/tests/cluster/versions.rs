@@ -1,4 +1,4 @@
-//! Tests of nodes with other releases of the cluster protocol.
+//! Tests nodes with other releases of the cluster protocol.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use roomer_proto::cluster::VERSION;
 use super::nodes::Nodes;
 use super::tap::Tap;
 
-/// The offset of the version in a frame.
+/// The version's offset in a frame.
 const AT: usize = 2;
 
 /// Simulates another release, which writes one version and accepts no other.

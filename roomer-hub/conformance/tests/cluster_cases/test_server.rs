@@ -18,7 +18,7 @@ pub(crate) struct TestServer {
     connected: AtomicUsize,
 }
 
-/// The servers of both nodes, used like a single one.
+/// Both nodes' servers, used like a single one.
 pub(crate) struct Both([Server; 2]);
 
 impl TestServer {

@@ -14,14 +14,14 @@ use roomer_conformance::wire::{self, PacketView};
 /// How long a read waits before the client sends its next message.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The combined views of all clients, for checks that a single client cannot make.
+/// All clients' views combined, for checks that a single client cannot make.
 #[derive(Debug, Default)]
 pub(crate) struct Knowledge {
-    /// The members in the view of each open client.
+    /// The members as each open client sees them.
     views: BTreeMap<String, BTreeSet<String>>,
-    /// For a sender and a receiver, the first message that the sender sent after it had received
-    /// the notice of the receiver's join. The receiver must receive that message and all later
-    /// ones, or a notice of a leave.
+    /// For a sender and a receiver, the first message that the sender sent after it had been
+    /// notified of the receiver's join. The receiver must receive that message and all later ones,
+    /// or a notice of a leave.
     entitled: BTreeMap<(String, String), u32>,
     /// The senders from which each client has received a message since all faults ended.
     heard: BTreeMap<String, BTreeSet<String>>,
@@ -63,7 +63,7 @@ struct Connection {
     id: String,
     sent: u32,
     view: BTreeSet<String>,
-    /// The last message of each sender, and true if no message may be missing after it.
+    /// Each sender's last message, and true if no message may be missing after it.
     heard: BTreeMap<String, (u32, bool)>,
 }
 
@@ -92,7 +92,7 @@ impl Witness {
         self.checked
     }
 
-    /// Returns the members of `root` in the snapshot of a new client.
+    /// Returns the members of `root` in a new client's snapshot.
     pub(crate) fn members(addr: SocketAddr) -> Option<BTreeSet<String>> {
         let mut connection = Connection::open(addr)?;
         while connection.view.is_empty() {

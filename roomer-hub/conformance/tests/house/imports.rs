@@ -1,7 +1,7 @@
-//! Finds circular imports between the modules of a crate.
+//! Finds circular imports between a crate's modules.
 //!
 //! A module is a file. It imports another one if it contains a path into it, as in `use
-//! crate::room::Room` or in the expression `super::room::new()`; arguments of macros are ignored. A
+//! crate::room::Room` or in the expression `super::room::new()`; macro arguments are ignored. A
 //! path through a re-export leads to the module that defines the item, so a re-export does not
 //! count as an import. Tests inside a module are ignored, since they may use the whole crate.
 
@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use syn::visit::{self, Visit};
 use syn::{Attribute, ItemMod, ItemUse, Meta, Path, UseTree, Visibility};
 
-/// The path of a module or an item, as names from the root of the crate, whose own path is empty.
+/// The path of a module or item, as names from the crate's root, whose own path is empty.
 type Names = Vec<String>;
 
-/// The modules of a crate.
+/// A crate's modules.
 pub(crate) struct Imports(BTreeMap<Names, Module>);
 
 #[derive(Default)]
@@ -22,13 +22,12 @@ struct Module {
     children: BTreeSet<String>,
     /// The paths that `use` declarations bind, by the bound name.
     used: BTreeMap<String, Names>,
-    /// All paths in the module, from the root of the crate.
+    /// All paths in the module, from the crate's root.
     paths: Vec<Names>,
 }
 
 impl Imports {
-    /// Reads a crate, beginning with `lib.rs`. `read` returns the text of a file if the file
-    /// exists.
+    /// Reads a crate, beginning with `lib.rs`. `read` returns a file's text if the file exists.
     pub(crate) fn of(read: &dyn Fn(&str) -> Option<String>) -> Self {
         let mut modules = BTreeMap::new();
         let mut due = vec![Names::new()];
@@ -119,8 +118,8 @@ impl Module {
     }
 }
 
-/// Converts a path to one from the root of the crate; `None` if it leads to another crate or to the
-/// module itself.
+/// Makes a path relative to the crate's root; `None` if it leads to another crate or to the module
+/// itself.
 fn absolute(module: &Names, children: &BTreeSet<String>, path: &Names) -> Option<Names> {
     let (first, rest) = path.split_first()?;
     match &**first {
@@ -142,7 +141,7 @@ fn joined(module: &Names, child: &str) -> Names {
     [module, &[child.to_owned()][..]].concat()
 }
 
-/// Collects the declarations and the paths of a file, as written.
+/// Collects a file's declarations and paths, as written.
 #[derive(Default)]
 struct Reader {
     children: BTreeSet<String>,

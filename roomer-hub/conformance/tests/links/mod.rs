@@ -1,4 +1,4 @@
-//! Nodes' links to brokers, shared by the tests of each broker.
+//! Nodes' links to brokers, shared by each broker's tests.
 
 pub(crate) mod authority;
 
@@ -16,7 +16,7 @@ use crate::Runtime;
 pub(crate) trait Harness {
     fn carrier(subjects: Subjects, address: BrokerAddress) -> Box<dyn Carrier>;
 
-    /// Runs a future with a time limit.
+    /// Runs a future with a timeout.
     fn run<T>(future: impl Future<Output = T>) -> T;
 }
 
@@ -56,7 +56,7 @@ impl Node {
         }
     }
 
-    /// Expects the link to come up next. Returns the maximum size of a frame.
+    /// Expects the link to come up next. Returns the maximum frame size.
     pub(crate) async fn expect_up(&mut self) -> usize {
         match self.event().await {
             CarrierEvent::Up { max_payload } => max_payload,

@@ -1,4 +1,4 @@
-//! Tests of links to NATS servers that vanish or refuse connections, and to servers of other
+//! Tests links to NATS servers that vanish or refuse connections, and to servers with other
 //! protocols.
 
 use roomer_conformance::http::refusing_port;

@@ -1,4 +1,4 @@
-//! Tests of frames between nodes over NATS.
+//! Tests frames between nodes over NATS.
 
 use std::task::Poll;
 
@@ -35,8 +35,8 @@ fn frames_of_every_length_arrive_in_order() {
             }
         };
         join(send, receive).await;
-        // The server would close the link for a frame above its limit, so the carrier must reject
-        // it.
+        // The server would close the link because of a frame above its limit, so the carrier must
+        // reject it.
         assert!(!a.carrier.publish(Subject::Node(b.id), pattern(max + 1).into()));
         a.publish(Subject::All, "after").await;
         a.flush().await;

@@ -1,4 +1,4 @@
-//! Tests of NATS users, tokens and permissions.
+//! Tests NATS users, tokens and permissions.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Tests of the NATS carrier with real servers of two versions.
+//! Tests the NATS carrier with real servers of two versions.
 
 mod faults;
 mod frames;

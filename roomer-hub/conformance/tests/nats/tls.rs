@@ -1,4 +1,4 @@
-//! Tests of TLS between nodes and NATS, with certificates of a test authority.
+//! Tests TLS between nodes and NATS, with a test authority's certificates.
 
 use super::*;
 use crate::links::authority::Authority;

@@ -1,4 +1,4 @@
-//! Tests of links to Redis servers that vanish or refuse connections, and to other servers.
+//! Tests links to Redis servers that vanish or refuse connections, and to other servers.
 
 use roomer_conformance::http::refusing_port;
 

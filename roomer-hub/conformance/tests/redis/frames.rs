@@ -1,4 +1,4 @@
-//! Tests of frames between nodes over Redis.
+//! Tests frames between nodes over Redis.
 
 use roomer_engine::cluster::CarrierEvent;
 use rustix::process::Signal;

@@ -1,8 +1,8 @@
-//! Tests of Redis passwords, users and permissions.
+//! Tests Redis passwords, users and permissions.
 
 use super::*;
 
-/// Users of a server: one has all permissions that a node needs, one may not publish, and one has
+/// A server's users: one has all permissions that a node needs, one may not publish, and one has
 /// no channels.
 const USERS: [&str; 3] = [
     "all on >p:w &chat.* +hello +subscribe +publish +ping",

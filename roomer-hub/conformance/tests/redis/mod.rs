@@ -1,4 +1,4 @@
-//! Tests of the Redis carrier with a real server.
+//! Tests the Redis carrier with a real server.
 
 mod faults;
 mod frames;

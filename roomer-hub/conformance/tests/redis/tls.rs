@@ -1,4 +1,4 @@
-//! Tests of TLS between nodes and Redis, with certificates of a test authority.
+//! Tests TLS between nodes and Redis, with a test authority's certificates.
 
 use super::*;
 use crate::links::authority::Authority;

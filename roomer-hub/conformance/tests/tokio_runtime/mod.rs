@@ -1,4 +1,4 @@
-//! Runs the futures of tests on tokio.
+//! Runs tests' futures on tokio.
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -9,7 +9,7 @@ pub(crate) fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-/// Runs a future with a time limit.
+/// Runs a future with a timeout.
 pub(crate) fn in_time<T>(runtime: &Runtime, future: impl Future<Output = T>) -> T {
     runtime.block_on(async { timeout(TIMEOUT, future).await }).expect("it ends in time")
 }
