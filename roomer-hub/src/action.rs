@@ -11,8 +11,7 @@ use crate::room::{Audience, Members};
 use crate::snapshot::Snapshot;
 use crate::tables::Tables;
 
-/// One action for the driver. The actions of an input must be carried out in the order in which
-/// they are returned.
+/// One action for the driver. An input's actions must be carried out in the order returned.
 #[derive(Clone, Copy, Debug)]
 pub enum Action<'a> {
     /// The connection has been added to the tables. Always the first action of an
@@ -66,7 +65,7 @@ pub enum Action<'a> {
         /// The packet to send.
         packet: PacketRef<'a>,
     },
-    /// Send a packet to the members of a room. The list may be empty if only peers have members.
+    /// Send a packet to a room's members. The list may be empty if only peers have members.
     Broadcast {
         /// The room's key.
         room: RoomKey,
@@ -86,8 +85,8 @@ pub enum Action<'a> {
         /// [`Command::Broadcast`](crate::Command::Broadcast) that excludes one.
         except_guest: Option<&'a ConnId>,
     },
-    /// Send the number of members to the extended members of a room that counts them. The driver
-    /// may drop an unsent earlier count if no other packet for the room has been queued after it.
+    /// Send the member count to the extended members of a room that counts them. The driver may
+    /// drop an unsent earlier count if no other packet for the room has been queued after it.
     Count {
         /// The room's key.
         room: RoomKey,
@@ -159,7 +158,7 @@ pub enum Action<'a> {
     /// Ask the application to authorize a packet. The result arrives as
     /// [`Input::Allowed`](crate::Input::Allowed) or [`Input::Denied`](crate::Input::Denied)
     /// with the same packet. Until then, the driver must not pass further packets of this
-    /// connection to the hub, so that their order is preserved.
+    /// connection to the hub so that their order is preserved.
     Authorize {
         /// The packet's sender.
         conn: ConnKey,
@@ -213,7 +212,7 @@ impl<'a> Actions<'a> {
         self.output.subject
     }
 
-    /// Returns the action that notifies the members of a room about a connection or guest.
+    /// Returns the action that notifies a room's members about a connection or guest.
     fn notice(&self, room: RoomKey, event: &'a str, id: &'a str) -> Action<'a> {
         let name = &self.tables.rooms[room].name;
         let payload = id.as_bytes();
@@ -260,7 +259,7 @@ impl<'a> Actions<'a> {
     #[cold]
     #[inline(never)]
     fn rare_action(&self, record: RareRecord) -> Action<'a> {
-        // Replace the packet's own `src`, in which a client could claim any id.
+        // Replace the packet's own `src`: a client could claim any id there.
         let packet = PacketRef { src: self.id, ..self.context.packet };
         match record {
             RareRecord::BroadcastExcept(room) => {

@@ -89,7 +89,7 @@ impl Hub {
         }
     }
 
-    /// Makes the sender of a command, if any, the subject. Returns false if the sender was removed.
+    /// Makes a command's sender, if any, the subject. Returns false if the sender was removed.
     fn may_act_for(&mut self, from: Option<ConnKey>) -> bool {
         from.is_none_or(|conn| self.set_subject(conn))
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::rate::Rate;
 
-/// Rules and limits of a hub.
+/// A hub's rules and limits.
 ///
 /// Start from [`Config::default`] or [`Config::compat`] and change individual fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub struct Config {
     /// 16. `None`: unlimited.
     pub recall_rate: Option<Rate>,
     /// The epoch of the first history, from which later ones count up. Only the low 52 bits are
-    /// used. Should be random, so that a client of an earlier server process does not mistake the
+    /// used. Should be random so that a client of an earlier server process does not mistake the
     /// history for one that it knows. Default 0.
     pub first_epoch: u64,
     /// True if direct messages are delivered only between connections that share a room.

@@ -22,7 +22,7 @@ impl EntryChunks {
     /// Records that the entry at `index` has changed or was removed.
     pub(crate) fn changed(&mut self, index: usize) {
         if let Some(chunk) = self.chunks.get_mut(index / ENTRIES_PER_CHUNK) {
-            // Only invalidate it, so that several changes between two joins cost a single rebuild.
+            // Only invalidate it so that several changes between two joins cost a single rebuild.
             *chunk = Bytes::new();
         }
     }

@@ -11,8 +11,8 @@ use crate::limits::RejectReason;
 use crate::record::{ErrorReceiver, Record};
 
 impl Hub {
-    /// Reports the rejection of a packet to an extended connection. Requests are always
-    /// answered; for other packets, at most 16 errors per second are sent.
+    /// Reports a packet's rejection to an extended connection. Requests are always answered; for
+    /// other packets, at most 16 errors per second are sent.
     #[cold]
     #[inline(never)]
     pub(crate) fn report_refused(
@@ -53,7 +53,7 @@ impl Hub {
             return self.send_error(conn, Some(dst), failure, Some(packet));
         }
         if self.tables.may_send_error(conn, now) {
-            // Send it before a rejected join's `leave_ack`, so that the client receives the reason
+            // Send it before a rejected join's `leave_ack` so that the client receives the reason
             // first.
             let leave_ack = self.output.records.pop_if(|last| matches!(last, Record::LeaveAck));
             self.send_error(conn, None, failure, Some(packet));

@@ -91,7 +91,7 @@ impl GuestTables {
         }
     }
 
-    /// Replaces the profile of a guest. An empty profile must be passed as `None`.
+    /// Replaces a guest's profile. An empty profile must be passed as `None`.
     pub(crate) fn set_profile(
         &mut self,
         key: HashKey,

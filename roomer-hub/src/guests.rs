@@ -88,7 +88,7 @@ impl Hub {
     fn remove_guest(&mut self, guest: GuestKey) {
         let subject = self.output.subjects.len() as u32;
         self.output.subjects.push(self.tables.guest_tables.guests[guest].id());
-        // Remove from the last seat to the first, so that no other seat moves.
+        // Remove from the last seat to the first so that no other seat moves.
         while let Some(last) = self.tables.guest_tables.guests[guest].seats.len().checked_sub(1) {
             let (room, is_closed) = self.tables.leave_guest(guest, last);
             if is_closed {
@@ -131,7 +131,7 @@ impl Hub {
             self.rejected_peer_inputs.duplicate_id += 1;
             return;
         }
-        // Create the room after all checks, so that a rejected guest does not leave an empty room
+        // Create the room after all checks so that a rejected guest does not leave an empty room
         // behind.
         let room = self.room_or_new(name);
         if known.is_some_and(|guest| self.tables.guest_seat_index(guest, room).is_some()) {
@@ -198,7 +198,7 @@ impl Hub {
         }
     }
 
-    /// Sends a peer's message to the members of a room on this node.
+    /// Sends a peer's message to a room's members on this node.
     pub(crate) fn peer_broadcast<'a>(
         &mut self,
         peer: PeerKey,

@@ -177,8 +177,8 @@ pub enum Input<'a> {
 /// A command from a handler or from the application. Commands for removed connections are ignored.
 #[derive(Clone, Copy, Debug)]
 pub enum Command<'a> {
-    /// Send a message to the members of a room. If the room does not exist, there are no
-    /// receivers. (`SendToRoom` in the Go original, which always excludes the sender.)
+    /// Send a message to a room's members. If the room does not exist, there are no receivers.
+    /// (`SendToRoom` in the Go original, which always excludes the sender.)
     Broadcast {
         /// The sender, whose id becomes the packet's `src`; `None` for the server. It need not
         /// be a member.

@@ -82,7 +82,7 @@ impl CloseCause {
     }
 }
 
-/// The token buckets of one connection. Each bucket starts full.
+/// One connection's token buckets. Each bucket starts full.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Buckets {
     messages: Bucket,
@@ -107,7 +107,8 @@ impl Buckets {
         // If a later rate rejects the packet, the tokens already taken are lost. That is
         // harmless, because the connection will be closed.
         take(&mut self.messages, config.message_rate, 1)
-            // Excludes frame headers, whose number depends on how the client fragments a message.
+            // The length excludes frame headers, whose number depends on how the client fragments a
+            // message.
             && take(&mut self.bytes, config.byte_rate, packet.encoded_len())
             && (packet.event != JOIN || take(&mut self.joins, config.join_rate, 1))
     }
@@ -245,7 +246,7 @@ pub struct RejectedPeerInputs {
     pub foreign_id: u64,
     /// Messages with a protocol event ([`roomer_proto::is_built_in`]).
     pub built_in: u64,
-    /// Guests with an id already used by a connection of this node or a guest of another peer.
+    /// Guests with an id already used by a connection on this node or another peer's guest.
     pub duplicate_id: u64,
     /// Guests and counts in rooms whose name exceeds [`Config::max_name`](crate::Config::max_name).
     pub long_name: u64,

@@ -111,7 +111,7 @@ impl Hub {
         });
     }
 
-    /// Sends the number of members to the extended members of a room with counted presence.
+    /// Sends the member count to the extended members of a room with counted presence.
     #[cold]
     #[inline(never)]
     pub(crate) fn announce_count(&mut self, room: RoomKey) {
@@ -129,7 +129,7 @@ impl Hub {
         let entry = &mut self.tables.conns[conn];
         let profile = entry.profile.get_or_insert_default();
         let has_changed = profile.set_info(info);
-        // An empty profile is stored as `None`, so that comparisons have one fewer case.
+        // An empty profile is stored as `None` so that comparisons have one fewer case.
         if profile.is_empty() {
             entry.profile = None;
         }
@@ -256,7 +256,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Writes the payload of a `join_ack` for an extended client.
+    /// Writes an extended client's `join_ack` payload.
     fn write_extended_payload(&mut self, conn: ConnKey, room: RoomKey) {
         let (own, abroad) = (&mut self.output.own_payload, &mut self.output.guest_list);
         own.clear();
@@ -290,7 +290,7 @@ impl<'a> Actions<'a> {
         let (members, except) = (room.members(), self.context.except);
         match kind {
             NoticeKind::Membership => self.local_broadcast(key, audience, packet),
-            // Sent with `dst`, so that it does not overtake earlier messages to the room.
+            // Send it with `dst` so that it does not overtake earlier messages to the room.
             NoticeKind::Own => {
                 Action::Send { to: self.context.conn, packet: PacketRef { dst: self.id, ..packet } }
             }
@@ -311,7 +311,7 @@ impl<'a> Actions<'a> {
         }
     }
 
-    /// Returns the action that sends an extended client the members of a room, with their info.
+    /// Returns the action that sends an extended client a room's members, with their info.
     #[cold]
     #[inline(never)]
     pub(crate) fn members_ack(&self, room: RoomKey) -> Action<'a> {
@@ -356,14 +356,14 @@ impl Tables {
         }
     }
 
-    /// Appends the entry of a room's member, including its separator.
+    /// Appends the entry for a room's member, including its separator.
     pub(crate) fn write_entry(&self, room: RoomKey, index: usize, out: &mut Vec<u8>) {
         let begin: &[u8] = if index == 0 { b"{\"members\":[" } else { b"," };
         out.extend_from_slice(begin);
         write_conn(self, self.rooms[room].members().0[index].conn, out);
     }
 
-    /// Appends the entry of a room's guest, which always follows another entry.
+    /// Appends the entry for a room's guest, which always follows another entry.
     pub(crate) fn write_guest_entry(&self, room: RoomKey, index: usize, out: &mut Vec<u8>) {
         let guests = self.rooms[room].guests().map_or(&[][..], RoomGuests::members);
         out.push(b',');

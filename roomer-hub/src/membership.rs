@@ -87,12 +87,12 @@ impl Hub {
         }
         let room = match existing {
             Some(room) => room,
-            // Create the room after all checks, so that a rejected join does not leave an empty
+            // Create the room after all checks so that a rejected join does not leave an empty
             // room behind.
             None => self.tables.insert_room(name, self.presence_of(name)),
         };
         self.tables.join(conn, room);
-        // Record this after the join, so that the number of members includes the new one.
+        // Record this after the join so that the number of members includes the new one.
         self.output.records.push(Record::Joined(room));
         self.acknowledge(conn, room, self.tables.members(room).len() > 1);
         Ok(())
@@ -124,7 +124,7 @@ impl Hub {
             // packets were handled.
             return self.output.records.push(Record::LeaveAck);
         };
-        // Record this before the `leave_ack`, so that the driver first flushes the room's pending
+        // Record this before the `leave_ack` so that the driver first flushes the room's pending
         // messages to the connection.
         self.output.records.push(Record::Left(room));
         self.output.records.push(Record::LeaveAck);
@@ -137,7 +137,7 @@ impl Hub {
         if !self.set_subject(conn) {
             return false;
         }
-        // Remove from the last seat to the first, so that no other seat moves.
+        // Remove from the last seat to the first so that no other seat moves.
         while let Some(seat) = self.tables.conns[conn].seats.last() {
             self.output.records.push(Record::Left(seat.room));
             self.leave_seat(conn, self.tables.conns[conn].seats.len() - 1);

@@ -25,7 +25,7 @@ impl Hub {
         }
         // A packet that the application has just allowed took its tokens when it arrived.
         let is_new = authorization == Authorization::Required;
-        // Count before applying the rules, so that packets rejected by them count too.
+        // Count before applying the rules so that packets rejected by them count too.
         if self.has_rates
             && is_new
             && !self.tables.buckets_mut(conn).take_packet(&self.config, now, packet)
@@ -86,7 +86,7 @@ impl Hub {
             });
             return Ok(());
         }
-        // Check membership before asking the application, so that its rule sees only packets that
+        // Check membership before asking the application so that its rule sees only packets that
         // could be delivered.
         let room = self.tables.find_room(packet.room);
         let is_member = room.is_some_and(|room| self.tables.is_member(conn, room));
@@ -126,7 +126,7 @@ impl Hub {
         reason: RejectReason,
     ) {
         self.rejected.count(reason);
-        // Report it before the close below, so that the client receives the reason first.
+        // Report it before the close below so that the client receives the reason first.
         self.report_refused(now, conn, packet, reason);
         let Some(rate) = self.config.violation_rate.filter(|_| reason.is_violation()) else {
             return;
@@ -139,7 +139,7 @@ impl Hub {
 
     /// Removes a connection and records that it must be closed.
     fn close_for(&mut self, conn: ConnKey, cause: CloseCause) {
-        // `remove` notifies the rooms first, so that the close is the connection's last action.
+        // `remove` notifies the rooms first so that the close is the connection's last action.
         if self.remove(conn) {
             self.output.records.push(Record::CloseFor(cause));
         }
@@ -166,7 +166,7 @@ impl Hub {
         self.report_failure(now, conn, packet, failure);
     }
 
-    /// Records a message to the members of a room. `except` is a connection to skip.
+    /// Records a message to a room's members. `except` is a connection to skip.
     #[inline]
     pub(crate) fn broadcast(
         &mut self,

@@ -56,7 +56,7 @@ impl std::fmt::Debug for Peers<'_> {
     }
 }
 
-/// The guests and counts of one room. Allocated only for rooms that have some.
+/// One room's guests and counts. Allocated only for rooms that have some.
 #[derive(Debug, Default)]
 pub(crate) struct RoomGuests {
     members: Vec<RoomGuest>,
@@ -154,7 +154,7 @@ impl RoomGuests {
         });
         let entry = &mut self.peers[index];
         change(entry);
-        // Remove it immediately, so that broadcasts are not sent to nodes without members.
+        // Remove it immediately so that broadcasts are not sent to nodes without members.
         if entry.guests == 0 && entry.count == 0 {
             self.peers.swap_remove(index);
         }

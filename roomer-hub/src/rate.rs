@@ -7,8 +7,8 @@ use std::time::Duration;
 /// per nanosecond.
 const TOKEN: u128 = 1_000_000_000;
 
-/// The rate of a token bucket, which starts full: `per_second` tokens on average, with bursts
-/// of up to `burst`.
+/// A token bucket's rate: `per_second` tokens on average, with bursts of up to `burst`. The bucket
+/// starts full.
 ///
 /// ```
 /// use roomer_hub::Rate;
@@ -72,7 +72,7 @@ impl Bucket {
         if missing > capacity {
             return false;
         }
-        // Update only on success, so that a client that keeps exceeding the rate is still admitted
+        // Update only on success so that a client that keeps exceeding the rate is still admitted
         // occasionally.
         self.full_at = now + missing;
         true

@@ -61,7 +61,7 @@ pub(crate) enum RareRecord {
         subject: u32,
     },
     Forward(PeerKey),
-    /// The info of a connection was replaced.
+    /// A connection's info was replaced.
     InfoChanged(ConnKey),
     /// A connection went away or came back.
     AwayChanged(ConnKey),
@@ -185,7 +185,7 @@ impl Texts {
     /// Adds the text that `write` appends, and returns its index.
     fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> u32 {
         write(&mut self.bytes);
-        // The texts of one input are far below 4 GiB: each is the entry of one member or a number.
+        // One input's texts are far below 4 GiB: each is one member's entry or a number.
         self.ends.push(self.bytes.len() as u32);
         self.ends.len() as u32 - 1
     }
@@ -209,14 +209,14 @@ impl Output {
         // does nothing.
         self.records.shrink_to(Self::SPARE_RECORDS);
         self.closed_rooms.clear();
-        // Checked here to avoid calling a cold function in the common case without guests.
+        // Check this here to avoid calling a cold function in the common case without guests.
         if !self.subjects.is_empty() {
             self.release_subjects();
         }
         self.subject = None;
     }
 
-    /// Writes the payload of a plain client's `join_ack`, for a room without full presence.
+    /// Writes a plain client's `join_ack` payload, for a room without full presence.
     #[inline]
     pub(crate) fn write_plain_payload(&mut self, room: &Room) {
         let payload = &mut self.own_payload;
@@ -294,7 +294,7 @@ impl Output {
     }
 }
 
-/// Data shared by all actions of one input.
+/// Data shared by all of an input's actions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {
     /// The connection that the input is about; the null key for a command without a sender.

@@ -154,13 +154,13 @@ impl Room {
         self.members.len() > self.extended as usize
     }
 
-    /// Returns the audience of a notice for plain members.
+    /// Returns the audience for a notice to plain members.
     #[inline]
     pub(crate) fn plain_audience(&self) -> Audience {
         if self.extended_members() == 0 { Audience::All } else { Audience::Plain }
     }
 
-    /// Returns the audience of a notice for extended members.
+    /// Returns the audience for a notice to extended members.
     pub(crate) fn extended_audience(&self) -> Audience {
         if self.has_plain_members() { Audience::Extended } else { Audience::All }
     }
@@ -232,7 +232,7 @@ impl Room {
             self.list.push(id, b'[');
         }
         self.members.push(member);
-        // Cannot truncate: each member requires a connection of this process.
+        // Cannot truncate: each member requires a connection in this process.
         self.members.len() as u32 - 1
     }
 
@@ -250,7 +250,7 @@ impl Room {
             self.list.swap_remove(index);
         }
         self.members.swap_remove(index);
-        // Shrinking only below a quarter makes the cost of a leave amortized constant.
+        // Shrinking only below a quarter makes leaving amortized constant.
         if self.members.len() * 4 < self.members.capacity() {
             self.members.shrink_to_fit();
             self.list.shrink();

@@ -1,4 +1,4 @@
-//! Seats: the rooms of one connection or guest.
+//! Seats: a connection's or guest's rooms.
 
 use std::ops::{Deref, DerefMut};
 

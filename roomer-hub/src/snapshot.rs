@@ -108,8 +108,9 @@ impl MemberList {
     }
 }
 
-/// The payload of a `join_ack`, in chunks that can be shared. It contains the members of a room as JSON
-/// or their number, depending on the room's [`Presence`](crate::Presence) and the receiver's protocol.
+/// The payload of a `join_ack`, in chunks that can be shared. It contains a room's members as JSON
+/// or their number, depending on the room's [`Presence`](crate::Presence) and the receiver's
+/// protocol.
 #[derive(Clone, Copy, Debug)]
 pub struct Snapshot<'a> {
     full: &'a [Bytes],
@@ -120,7 +121,7 @@ pub struct Snapshot<'a> {
 }
 
 impl<'a> Snapshot<'a> {
-    /// Creates a snapshot of a complete text.
+    /// Creates a snapshot from a complete text.
     pub(crate) fn plain(text: &'a [u8]) -> Self {
         Snapshot { full: &[], tail: text, rest: None, end: b"" }
     }

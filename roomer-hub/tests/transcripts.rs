@@ -121,7 +121,7 @@ fn replay(name: &str) {
 }
 
 /// Returns all lines, with a prefix on those that only one side has. Uses the longest common
-/// subsequence, so that one missing line does not mark all later ones.
+/// subsequence so that one missing line does not mark all later ones.
 fn difference(expected: &str, actual: &str) -> String {
     let expected: Vec<&str> = expected.lines().collect();
     let actual: Vec<&str> = actual.lines().collect();

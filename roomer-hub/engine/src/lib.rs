@@ -28,7 +28,7 @@
 //!
 //! A connection that reads more slowly than messages arrive accumulates a backlog. Up to
 //! [`max_backlog`](Builder::max_backlog) this has no effect. Above it, reading from its senders is
-//! paused briefly, so that a prompt receiver catches up. If the receiver does not catch up, it is
+//! paused briefly, to let a prompt receiver catch up. If the receiver does not catch up, it is
 //! closed with 1013, which limits how long its senders wait.
 
 mod app;

@@ -24,7 +24,7 @@ const MAX_ROUNDS: usize = 8;
 /// The time limit for a stopping node to publish its last frame.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Runs the link of a node; see [`Server::run_cluster`](crate::Server::run_cluster).
+/// Runs a node's link; see [`Server::run_cluster`](crate::Server::run_cluster).
 pub(crate) async fn run<C, S>(shared: &Arc<Shared>, carrier: C, sleep: impl Fn(Duration) -> S)
 where
     C: Carrier,
@@ -58,7 +58,7 @@ impl Shared {
     }
 }
 
-/// Counts a running link, so that a drain waits for its last frame.
+/// Counts a running link so that a drain waits for its last frame.
 struct Linked<'s>(&'s Lifecycle);
 
 impl<'s> Linked<'s> {
@@ -115,7 +115,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
     /// Handles the broker's events and the machine's deadlines. Returns true if there may be more
     /// events.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
-        // Collect the frames before taking the lock, so that many frames cost one lock and one
+        // Collect the frames before taking the lock so that many frames cost one lock and one
         // flush.
         while self.events.len() < MAX_EVENTS
             && let Poll::Ready(event) = self.carrier.poll_event(cx)
@@ -141,7 +141,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
         if !has_more && state.is_some_and(|state| state.machine.wake_at() <= now) {
             core.apply_cluster(now, Input::Tick);
         }
-        // The node stops only after all connections have ended, so that peers receive their leaves
+        // The node stops only after all connections have ended so that peers receive their leaves
         // before the last frame.
         let stops =
             self.goodbye.is_none() && shared.is_closing() && core.outbound.writers.is_empty();
@@ -176,7 +176,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
         let Some(state) = &mut core.cluster else { return };
         // A clone shares the bytes, which the journal keeps until the peers have applied them.
         state.machine.publish(now, |to, frame| self.carrier.publish(to, frame.clone()));
-        // Register under the lock, so that the next input with something to publish wakes this
+        // Register under the lock so that the next input with something to publish wakes this
         // task.
         state.link = Some(cx.waker().clone());
     }

@@ -1,4 +1,4 @@
-//! The validated options of a server.
+//! A server's validated options.
 
 use std::any::Any;
 use std::fmt;
@@ -133,7 +133,7 @@ impl Options {
         self.drain_policy.unwrap_or(DrainPolicy { deadline, per_second: usize::MAX })
     }
 
-    /// Returns the water marks of one connection's outbox.
+    /// Returns the water marks for one connection's outbox.
     pub(crate) fn water_marks(&self) -> WaterMarks {
         let high = self.max_backlog;
         // Above the maximum, the connection is closed immediately, so there must be room for what

@@ -167,7 +167,7 @@ fn bytes_that_a_socket_with_space_accepts_are_not_a_sign_of_life() {
     assert_closed(&mut world, &ann, &close::SILENT);
 }
 
-/// Returns the bytes of a message to the room.
+/// Returns a message to the room, as bytes.
 fn wire(payload: usize) -> Vec<u8> {
     let (room, event, payload) = ("room", "file", &vec![7; payload][..]);
     let message = PacketRef { room, event, payload, ..PacketRef::default() }.to_bytes();

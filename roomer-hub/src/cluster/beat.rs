@@ -1,4 +1,4 @@
-//! Sending and handling heartbeats, the periodic reports of each node to all others.
+//! Sending and handling heartbeats, each node's periodic reports to all others.
 
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use super::causes::{RefusedCause, ResetCause};
 use super::effect::Event;
 use super::peer::{Liveness, Peer};
 
-/// A new node with the name of another node is assumed to replace it if its uptime is shorter than this.
+/// A new node with another node's name is assumed to replace it if the new node's uptime is below
+/// this.
 const RECENT_START: Duration = Duration::from_secs(60);
 
 impl Cluster {
     pub(super) fn send_beat_if_due(&mut self) {
         if self.is_up && self.beat_at <= self.now {
-            // Computed from now, so that a node resuming from suspension does not send all the
+            // Compute it from now so that a node resuming from suspension does not send all the
             // heartbeats it missed.
             self.beat_at = self.now + self.config.beat;
             self.send_beat();
@@ -35,7 +36,7 @@ impl Cluster {
             let (stream, last) = outgoing.unwrap_or_default();
             ends.push(StreamEnd { to: *node, stream, last, applied: peer.incoming.applied() });
         }
-        // Take it out of the config, so that the heartbeat can borrow it while the frame is queued.
+        // Take it out of the config so that the heartbeat can borrow it while the frame is queued.
         let name = std::mem::take(&mut self.config.node);
         let beat = Beat {
             oldest_version: VERSION,
@@ -91,8 +92,8 @@ impl Cluster {
         let end = beat.streams.iter().find(|end| end.to == me);
         let end =
             end.unwrap_or(StreamEnd { to: me, stream: 0, last: 0, applied: Resume::default() });
-        // A heartbeat acknowledges frames too, in case an `Applied` was lost, so that the journal
-        // is always freed.
+        // A heartbeat acknowledges frames too, which frees the journal even if an `Applied` was
+        // lost.
         let is_in_order = peer.incoming.reported(end.stream, end.last) == Some(true);
         self.applied(from, end.applied, is_in_order);
         let Some(peer) = self.peers.get_mut(&from) else { return };
@@ -120,7 +121,7 @@ impl Cluster {
         }
     }
 
-    /// Returns the time since the start of this node in milliseconds.
+    /// Returns this node's uptime in milliseconds.
     pub(super) fn uptime_ms(&self) -> u64 {
         self.now.saturating_sub(self.started_at).as_millis() as u64
     }

@@ -1,10 +1,10 @@
-//! Options of a node's cluster state machine.
+//! Options for a node's cluster state machine.
 
 use std::time::Duration;
 
 use crate::config::Order;
 
-/// Options of a node in a cluster. Start from [`Config::new`] and change individual fields.
+/// Options for a node in a cluster. Start from [`Config::new`] and change individual fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
@@ -43,7 +43,7 @@ pub struct Config {
     pub held_bytes: usize,
     /// The maximum length in bytes of a packet from a peer. Default 1 MiB.
     pub max_packet: usize,
-    /// The maximum length of a room's name in bytes. Default 4,096.
+    /// The maximum length in bytes of a room's name. Default 4,096.
     pub max_name: usize,
     /// The maximum length in bytes of the info on a peer's connection. Longer info is dropped.
     /// Default 1,024.

@@ -29,7 +29,7 @@ impl Digest {
     /// Returns the hash of a connection's seat in a room. A node's digest is the wrapping sum over
     /// its seats, whatever their order.
     pub(super) fn seat(&self, room: &str, id: &ConnId) -> u64 {
-        // Each use has its own second key, so that equal bytes in different uses have different hashes.
+        // Each use has its own second key so that equal bytes in different uses have different hashes.
         let mut hasher = SipHasher13::new_with_keys(self.cluster, 1);
         // The id has a fixed length, so the boundary between id and room is unambiguous.
         hasher.write(id.as_ref());

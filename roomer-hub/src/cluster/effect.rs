@@ -97,7 +97,7 @@ pub enum Change<'a> {
         /// The proof that the client has presented the session's token.
         proof: SessionProof,
     },
-    /// The application issued a command for all connections of a user.
+    /// The application issued a command for all of a user's connections.
     User {
         /// The user's name.
         user: &'a str,
@@ -106,8 +106,8 @@ pub enum Change<'a> {
     },
 }
 
-/// An effect of an input, to be carried out by the driver. The effects must be carried out in
-/// the order in which they are returned.
+/// An effect for the driver to carry out. An input's effects must be carried out in the order
+/// returned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// Pass [`Input::PeerUp`](crate::Input::PeerUp) to the hub.

@@ -105,7 +105,7 @@ impl Hole {
 /// How to treat a received frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Received {
-    /// Apply the frame: it is the next one of its stream.
+    /// Apply the frame: it is the next one in its stream.
     Next,
     /// Ignore the frame: it has already been applied, or its stream has ended.
     Stale,
@@ -274,8 +274,8 @@ impl Incoming {
         Some(self.next == last + 1 && self.partial.is_empty())
     }
 
-    /// Returns true if the digests reported by the peer, of its members or of their info and users,
-    /// differ from those of its stream.
+    /// Returns true if the peer's reported digests of its members or of their info and users differ
+    /// from the stream's.
     pub(super) fn differs(&self, beat: &Beat<'_>, profiles: Option<u64>) -> bool {
         // Earlier releases do not report a profile digest.
         self.digest != beat.digest

@@ -17,8 +17,8 @@
 //! # One stream per direction between two nodes
 //!
 //! Everything that node A reports to node B (joins, leaves and messages) forms one stream of
-//! numbered frames, which B applies in order and exactly once. The broker must preserve the
-//! order of one publisher within one subject, but may lose frames.
+//! numbered frames, which B applies in order and exactly once. The broker must preserve one
+//! publisher's order within one subject, but may lose frames.
 //!
 //! * **Start.** B receives a heartbeat from A, and requests a stream ([`Item::Want`]) under a
 //!   number that B chooses. The stream starts with the members of A's rooms; changes follow as they
@@ -188,7 +188,7 @@ impl Cluster {
         self.effects.drain(..)
     }
 
-    /// Returns the id of this node.
+    /// Returns this node's id.
     #[must_use]
     pub fn node(&self) -> NodeId {
         self.me

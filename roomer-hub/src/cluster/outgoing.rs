@@ -115,7 +115,7 @@ impl Outgoing {
     /// Appends an item to the frame being collected, sealing frames as they fill up.
     pub(super) fn push(&mut self, item: &Item<'_>, sealing: &Sealing) {
         let max = sealing.max_frame();
-        // An item larger than a frame starts a new frame, so that as few parts as possible are
+        // An item larger than a frame starts a new frame so that as few parts as possible are
         // needed.
         if self.open.len() > HEAD_MAX && self.open.len() + item.encoded_len() > max {
             self.seal(sealing);
@@ -172,7 +172,7 @@ impl Outgoing {
         let kind = FrameKind::Stream { stream: self.stream, number: self.sealed, more };
         let mut head = Vec::with_capacity(HEAD_MAX);
         Head { cluster: sealing.cluster, from: sealing.me, kind }.encode(&mut head);
-        // The head of a stream frame always has the maximum length.
+        // A stream frame's head always has the maximum length.
         frame[..HEAD_MAX].copy_from_slice(&head);
         // A split item is lost if any part is, so each part lists its origins.
         let origins = match more {
@@ -185,7 +185,7 @@ impl Outgoing {
         self.journal.push_back(Entry { at: sealing.now, frame: frame.into(), origins });
     }
 
-    /// Returns the index of a frame in the journal; `None` if the frame is not there.
+    /// Returns a frame's index in the journal; `None` if the frame is not there.
     fn index(&self, number: u64) -> Option<usize> {
         // Cannot underflow: the journal's numbers are consecutive and end at `sealed`.
         let first = self.sealed + 1 - self.journal.len() as u64;
@@ -203,7 +203,7 @@ impl Outgoing {
             }
         }
         if self.published == self.sealed {
-            // Seal as late as possible, so that a slow broker receives fewer and larger frames.
+            // Seal as late as possible so that a slow broker receives fewer and larger frames.
             self.seal(sealing);
         }
         let index = self.index(self.published + 1)?;
@@ -281,7 +281,7 @@ impl Outgoing {
     /// `None`, which means any message, if the journal no longer contains all frames after that
     /// position.
     pub(super) fn origins_after(&self, applied: Resume) -> Option<Origins> {
-        // The peer has applied nothing of this stream, so it has missed all of it, besides what
+        // The peer has applied nothing from this stream, so it has missed all of it, besides what
         // it had missed before.
         let is_unused = applied == self.after && applied.stream != self.stream;
         if !is_unused && (applied.stream != self.stream || applied.number < self.state_end) {

@@ -1,4 +1,4 @@
-//! The state of one peer: liveness, both streams, congestion and bad frames.
+//! One peer's state: liveness, both streams, congestion and bad frames.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -241,7 +241,7 @@ impl Peer {
 
     /// Counts a heartbeat from a dead peer. Returns true if the peer is readmitted.
     pub(super) fn revive(&mut self, now: Duration) -> bool {
-        // Heartbeats during a ban do not count, so that the ban lasts its full time.
+        // Heartbeats during a ban do not count, so the ban lasts its full time.
         if now < self.banned_until {
             return false;
         }
@@ -283,7 +283,7 @@ impl Peer {
         self.incoming.forget();
     }
 
-    /// Restarts the probation of a dead peer, after it missed a heartbeat.
+    /// Restarts a dead peer's probation, after it missed a heartbeat.
     pub(super) fn missed_beat(&mut self) {
         if let Liveness::Dead { probation } = &mut self.liveness
             && *probation > 1

@@ -1,6 +1,6 @@
 //! Tables of the info and users reported by a node to its peers.
 //!
-//! Both ends of a stream maintain the hash sum over all reported profiles, so that the next
+//! Both ends of a stream maintain the hash sum over all reported profiles, so the next
 //! heartbeat reveals a difference.
 
 use std::collections::BTreeMap;

@@ -39,7 +39,7 @@ impl SessionProof {
     }
 }
 
-/// Compares in constant time, so that a proof cannot be guessed byte by byte.
+/// Compares in constant time so that a proof cannot be guessed byte by byte.
 impl PartialEq for SessionProof {
     fn eq(&self, other: &Self) -> bool {
         self.difference(other) == 0

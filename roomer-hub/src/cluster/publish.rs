@@ -39,7 +39,7 @@ impl Cluster {
         }
         let sealing =
             Sealing { now, cluster: self.hash.cluster, me: self.me, max_payload: self.max_payload };
-        // Take turns among the streams, so that a long one does not delay the others.
+        // Take turns among the streams so that a long one does not delay the others.
         loop {
             let mut has_sent = false;
             let turn = self.turn;

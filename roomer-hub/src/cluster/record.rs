@@ -102,7 +102,7 @@ impl Cluster {
     fn joined(&mut self, tables: &Tables, id: ConnId, room: &str) {
         let key = tables.find_room(room);
         if key.and_then(|key| tables.presence(key)) == Some(Presence::Full) {
-            // A wrapping sum, so that the order of joins and leaves does not matter.
+            // Use a wrapping sum so that the order of joins and leaves does not matter.
             self.digest = self.digest.wrapping_add(self.hash.seat(room, &id));
             self.report_profile_of(tables, id);
             self.push_to_all(&Item::Joined { id, room });
@@ -111,10 +111,10 @@ impl Cluster {
                 self.push_to_all(&Item::Away { id, is_away: true });
             }
         } else if self.counted.insert(room.into()) {
-            // The first member is reported immediately, so that messages for it do not wait for a tick.
+            // The first member is reported immediately so that messages for it do not wait for a tick.
             self.report_count(tables, room);
         } else {
-            // Report it at the next tick, so that a large room does not cause a report for every
+            // Report it at the next tick so that a large room does not cause a report for every
             // join.
             self.recount.insert(room.into());
         }
@@ -126,7 +126,7 @@ impl Cluster {
             self.digest = self.digest.wrapping_sub(self.hash.seat(room, &id));
             self.push_to_all(&Item::Left { id, room });
             self.release_profile_of(id);
-        // Report it immediately, so that peers stop sending messages for the room to this node.
+        // Report it immediately so that peers stop sending messages for the room to this node.
         } else if count(tables, room) == 0 {
             self.counted.remove(room);
             self.report_count(tables, room);
@@ -199,7 +199,7 @@ fn is_away(tables: &Tables, id: &ConnId) -> bool {
         && tables.find_conn(id.as_str()).is_some_and(|conn| tables.is_away(conn))
 }
 
-/// Returns the number of members of a room on this node.
+/// Returns the number of a room's members on this node.
 fn count(tables: &Tables, room: &str) -> u32 {
     let members = tables.find_room(room).map_or(0, |room| tables.members(room).len());
     u32::try_from(members).unwrap_or(u32::MAX)

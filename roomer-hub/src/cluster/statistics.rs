@@ -1,4 +1,4 @@
-//! Counters of a cluster node, for metrics.
+//! A cluster node's counters, for metrics.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub struct Statistics {
     /// Messages to rooms with a total order that were dropped because too many bytes were waiting
     /// for their places ([`Config::backlog_bytes`](super::Config::backlog_bytes)).
     pub unplaced: u64,
-    /// Messages and commands of this node's application that were not sent, because peers would
+    /// Messages and commands from this node's application that were not sent, because peers would
     /// reject their size or a protocol event.
     pub unsendable: u64,
 }

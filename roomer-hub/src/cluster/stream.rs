@@ -47,7 +47,7 @@ impl Cluster {
             if is_part {
                 return Ok(());
             }
-            // Join them into one buffer, so that names and packets can be slices of it.
+            // Join them into one buffer so that names and packets can be slices of it.
             body = std::mem::take(partial).into();
         }
         let mut items = Items::new(&body);
@@ -229,7 +229,7 @@ fn count_seat(peer: &mut Peer, effect: &Effect, hash: impl Fn(&str, &roomer_prot
     let incoming = &mut peer.incoming;
     match effect {
         Effect::GuestJoined { room, id, .. } => {
-            // A wrapping sum, so that the order of joins and leaves does not matter.
+            // Use a wrapping sum so that the order of joins and leaves does not matter.
             incoming.digest = incoming.digest.wrapping_add(hash(room, id));
         }
         Effect::GuestLeft { room, id, .. } => {

@@ -49,7 +49,7 @@ impl Cluster {
         self.send_beat_if_due();
     }
 
-    /// Advances the silence of all peers, and drops those that have timed out.
+    /// Advances all peers' silence, and drops those that have timed out.
     fn age(&mut self, passed: Duration) {
         let (now, config) = (self.now, &self.config);
         let mut gone = Vec::new();
@@ -59,7 +59,8 @@ impl Cluster {
             peer.stale = if is_stale { peer.stale + passed } else { Duration::ZERO };
             gone.extend(peer.gone_cause(config.dead_after).map(|why| (*node, why)));
             if peer.silence >= config.beat * 2 {
-                // Two intervals, so that a slightly late heartbeat does not restart the probation.
+                // Allow two intervals so that a slightly late heartbeat does not restart the
+                // probation.
                 peer.missed_beat();
             }
             trim(peer, now, config);

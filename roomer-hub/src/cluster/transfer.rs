@@ -55,7 +55,7 @@ pub(super) fn send_members(
     outgoing.end_state(sealing);
 }
 
-/// The members of a peer's rooms, collected while they arrive.
+/// A peer's members, collected while they arrive.
 #[derive(Debug)]
 pub(super) struct Transfer {
     /// The messages that may be missing since the previous stream; `None` means any message.

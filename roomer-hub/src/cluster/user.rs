@@ -1,4 +1,4 @@
-//! Commands for all connections of a user, issued by a peer's application.
+//! Commands for all of a user's connections, issued by a peer's application.
 
 use bytes::Bytes;
 use roomer_proto::cluster::UserCommand as UserCommandRef;

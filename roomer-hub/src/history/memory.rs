@@ -98,7 +98,7 @@ impl Memory {
             src: packet.src.parse().ok(),
             // It has at most 21 bytes: `#` and the digits of a `u64`.
             dst_len: dst.len() as u8,
-            // Below 4 GiB; otherwise, the packet could not be encoded for its receivers.
+            // This is below 4 GiB; otherwise, the packet could not be encoded for its receivers.
             event_len: packet.event.len() as u32,
             text: text.into(),
         });

@@ -1,6 +1,6 @@
 //! Rooms with history: the latest messages of each room, kept for members that join later.
 //!
-//! A history outlives its room for a while, so that a returning client can receive messages even
+//! A history outlives its room for a while so that a returning client can receive messages even
 //! if all other members have left. Each message has a number, which extended members receive as
 //! its `dst` (`#NUMBER`). A position in a history consists of the history's epoch and a number.
 
@@ -20,7 +20,7 @@ use memory::{Memory, Recalled};
 use crate::config::{History, RoomPattern};
 use crate::hash::HashKey;
 
-/// The histories of a hub, by room name.
+/// A hub's histories, by room name.
 #[derive(Debug)]
 pub(crate) struct Histories {
     /// The rooms with history; the first matching pattern applies.
@@ -30,7 +30,7 @@ pub(crate) struct Histories {
     idle: BTreeMap<(Duration, u64), Box<str>>,
     /// The next history's epoch.
     next_epoch: u64,
-    /// The total size of all histories in bytes.
+    /// The histories' total size in bytes.
     bytes: usize,
     /// The limit on `bytes`.
     max_bytes: usize,
@@ -77,7 +77,7 @@ impl Histories {
         self.patterns.push((RoomPattern::new(pattern), history));
     }
 
-    /// Returns the total size of all histories in bytes.
+    /// Returns the histories' total size in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -87,7 +87,7 @@ impl Histories {
         self.memories.len()
     }
 
-    /// Prepares the history of a new room. Returns false if the room has no history.
+    /// Prepares a new room's history. Returns false if the room has no history.
     pub(crate) fn open(&mut self, name: &str) -> bool {
         // The room was created again before its history expired, so the history continues in the
         // same epoch.

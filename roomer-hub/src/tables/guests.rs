@@ -42,8 +42,8 @@ impl Tables {
         self.rooms.get(room).map_or(Peers::default(), Room::peers)
     }
 
-    /// Returns a peer's guests, once for each of their rooms, with the room's name. Scans the
-    /// guests of all peers. The order is unspecified but reproducible.
+    /// Returns a peer's guests, once for each of their rooms, with the room's name. Scans all
+    /// peers' guests. The order is unspecified but reproducible.
     pub fn guests_of(&self, peer: PeerKey) -> impl Iterator<Item = (&str, ConnId)> {
         let guests = self.guest_tables.guests.values().filter(move |guest| guest.peer == peer);
         guests.flat_map(|guest| {
@@ -52,8 +52,8 @@ impl Tables {
         })
     }
 
-    /// Returns a peer's guests with their info and user. Scans the guests of all peers. The order
-    /// is unspecified but reproducible.
+    /// Returns a peer's guests with their info and user. Scans all peers' guests. The order is
+    /// unspecified but reproducible.
     pub fn profiles_of(&self, peer: PeerKey) -> impl Iterator<Item = (ConnId, Option<&Profile>)> {
         let guests = self.guest_tables.guests.values().filter(move |guest| guest.peer == peer);
         guests.map(|guest| (guest.id(), guest.profile.as_deref()))

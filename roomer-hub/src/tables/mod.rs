@@ -103,7 +103,7 @@ impl Tables {
         self.names.find(self.key.hash(name), |&room| *rooms[room].name == *name).copied()
     }
 
-    /// Returns the id of a connection; `None` if it was removed.
+    /// Returns a connection's id; `None` if the connection was removed.
     #[must_use]
     pub fn conn_id(&self, conn: ConnKey) -> Option<ConnId> {
         self.conns.get(conn).map(|conn| conn.id)
@@ -153,7 +153,7 @@ impl Tables {
         histories.flat_map(move |histories| histories.recent(now, room, last))
     }
 
-    /// Returns the total size of all histories in bytes.
+    /// Returns the histories' total size in bytes.
     #[must_use]
     pub fn history_bytes(&self) -> usize {
         self.histories.as_ref().map_or(0, |histories| histories.bytes())
@@ -223,7 +223,7 @@ impl Tables {
         seats.iter().position(|seat| seat.room == room)
     }
 
-    /// Returns the token buckets of a connection, which must exist.
+    /// Returns a connection's token buckets. The connection must exist.
     pub(crate) fn buckets_mut(&mut self, conn: ConnKey) -> &mut Buckets {
         self.conns[conn].buckets.get_or_insert_default()
     }

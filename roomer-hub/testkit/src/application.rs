@@ -65,7 +65,7 @@ impl World {
     /// Returns all panics so far, in order.
     #[must_use]
     pub fn panics(&self) -> Vec<HandlerFailure> {
-        // An unexpected panic stays recorded, so that the next step fails the test.
+        // An unexpected panic stays recorded so that the next step fails the test.
         if self.application.may_panic {
             self.application.record();
         }
@@ -94,7 +94,7 @@ impl World {
         if let Some(panic) = self.application.record() {
             self.fail_for(&panic);
         }
-        // Take the wakes even where they are allowed, so that they do not accumulate.
+        // Take the wakes even where they are allowed so that they do not accumulate.
         let outsiders = self.application.monitor.take_foreign_wakes();
         if !(self.application.may_wait || self.application.has_driver)
             && let Some((part, conn)) = outsiders.first()

@@ -304,7 +304,7 @@ impl Client {
         self.state().view.rooms.keys().cloned().collect()
     }
 
-    /// Clears all recorded messages and pongs, so that the next assertion sees only new ones.
+    /// Clears all recorded messages and pongs so that the next assertion sees only new ones.
     pub fn clear_messages(&self) {
         let mut state = self.state_mut();
         state.messages.clear();

@@ -56,7 +56,7 @@ impl Clock {
         due.into_iter().for_each(|(_, _, waker)| waker.wake());
     }
 
-    /// Returns the earliest deadline of all sleepers.
+    /// Returns the earliest deadline among all sleepers.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
         self.sleepers().waiting.iter().map(|(at, ..)| *at).min()

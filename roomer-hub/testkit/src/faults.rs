@@ -65,7 +65,7 @@ impl Faults {
             &mut self.resets,
             &mut self.half_closes,
         ] {
-            // Draw for disabled faults too, so that later draws do not depend on them.
+            // Draw for disabled faults too so that later draws do not depend on them.
             *fault &= rng.chance(60);
         }
         self

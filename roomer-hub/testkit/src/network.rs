@@ -91,7 +91,7 @@ impl World {
             return;
         }
         let late = Duration::from_millis(self.rng.below(10_000) as u64);
-        // Faults are rare, so that clients make progress between them.
+        // Faults are rare so that clients make progress between them.
         match self.rng.below(600) {
             0 if faults.stalls => {
                 client.stall(self.rng.below(200));

@@ -26,7 +26,7 @@ impl Rng {
 
     /// Returns a number below `end`, or 0 if `end` is 0.
     pub fn below(&mut self, end: usize) -> usize {
-        // Multiply instead of rejecting draws, so that each call consumes exactly one draw.
+        // Multiply instead of rejecting draws so that each call consumes exactly one draw.
         ((u128::from(self.next()) * end as u128) >> 64) as usize
     }
 

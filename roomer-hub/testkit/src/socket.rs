@@ -124,7 +124,7 @@ impl Peer {
         }
     }
 
-    /// Makes the next writes fail with [`ErrorKind::Interrupted`], so the server has to retry
+    /// Makes the next writes fail with [`ErrorKind::Interrupted`], so the server must retry
     /// them.
     pub fn interrupt(&self, times: u32) {
         lock(&self.0).interrupts = times;

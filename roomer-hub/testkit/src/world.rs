@@ -92,12 +92,12 @@ impl World {
         let mut tasks = Tasks::new();
         let (timers, timer_clock) = (server.clone(), clock.clone());
         tasks.spawn(async move { timers.run_timers(|wait| timer_clock.sleep(wait)).await });
-        // Run a worker, so that large flushes are shared as on a runtime with several threads.
+        // Run a worker so that large flushes are shared as on a runtime with several threads.
         let worker = server.clone();
         tasks.spawn(async move { worker.run_flush_worker().await });
         World {
             seed,
-            // Use a sequence different from the clock's, so that ids do not depend on the order of
+            // Use a sequence different from the clock's so that ids do not depend on the order of
             // steps.
             rng: Rng::new(seed ^ 0x0077_6f72_6c64),
             clock,
@@ -319,7 +319,7 @@ impl World {
         self.settle();
     }
 
-    /// Returns a hash of all steps: the order of polls, and the bytes that arrived and were
+    /// Returns a hash over all steps: the order of polls, and the bytes that arrived and were
     /// received. Equal for equal seeds and scripts.
     #[must_use]
     pub fn trace(&self) -> u64 {

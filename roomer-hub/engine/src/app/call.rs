@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 /// from anyhow and eyre.
 pub type HandlerError = Box<dyn Error + Send + Sync>;
 
-/// The result of a handler. An error is reported to [`on_error`](crate::Builder::on_error); the
+/// A handler's result. An error is reported to [`on_error`](crate::Builder::on_error); the
 /// connection stays open.
 pub type HandlerResult = Result<(), HandlerError>;
 

@@ -43,7 +43,7 @@ use roomer_hub::{Info, Profile};
 /// # Ok::<(), roomer_engine::BuildError>(())
 /// ```
 ///
-/// `Claims` is a separate type, so that a map left in a request's extensions by middleware for
+/// `Claims` is a separate type so that a map left in a request's extensions by middleware for
 /// another purpose is never mistaken for a client's claims.
 #[derive(Clone, Default)]
 pub struct Claims {

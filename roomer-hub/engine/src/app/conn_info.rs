@@ -48,7 +48,7 @@ impl ConnInfo {
         credentials: Option<Arc<Credentials>>,
         peer: PeerAddress,
     ) -> Arc<Self> {
-        // Always refer to the first connection, so that repeated resumes do not build a chain.
+        // Always refer to the first connection so that repeated resumes do not build a chain.
         let first = Data::OfFirst(self.first().unwrap_or_else(|| self.clone()));
         let (key, id, data) = (self.key, self.id, Mutex::new(Some(Box::new(first))));
         Arc::new(ConnInfo { key, id, credentials, peer, data })

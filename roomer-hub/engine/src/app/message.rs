@@ -10,14 +10,13 @@ use roomer_proto::PacketRef;
 
 use roomer_hub::ConnId;
 
-/// A message received from a client, as passed to handlers and rules.
-///
-/// Synchronous handlers ([`on`](crate::Builder::on)) borrow it from the connection's read buffer:
-/// names are `&str`, the payload is `&[u8]`, and no byte is copied. Asynchronous handlers
+/// A message received from a client, as passed to handlers and rules.  Synchronous handlers
+/// ([`on`](crate::Builder::on)) borrow it from the connection's read buffer: names are `&str`, the
+/// payload is `&[u8]`, and no byte is copied. Asynchronous handlers
 /// ([`on_async`](crate::Builder::on_async)) own it, as an [`OwnedMessage`]: names are
 /// [`ByteString`](https://docs.rs/bytestring), the payload is [`Bytes`], which are cheap to clone
-/// and dereference to the same types. Both kinds have the same fields and methods, so that the body
-/// of a handler compiles unchanged as either:
+/// and dereference to the same types. Both kinds have the same fields and methods, so the body of a
+/// handler compiles unchanged as either:
 ///
 /// ```
 /// # use roomer_engine as roomer_tokio;
@@ -103,7 +102,7 @@ impl<S: AsRef<str>, B: AsRef<[u8]>> Message<'_, S, B> {
         }
     }
 
-    /// Copies the message, so that it can be kept after the handler has returned.
+    /// Copies the message so that it can be kept after the handler has returned.
     #[must_use]
     pub fn to_owned(&self) -> OwnedMessage {
         Message {

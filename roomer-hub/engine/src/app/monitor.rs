@@ -13,7 +13,7 @@ pub use self::recorder::{HandlerFailure, HandlerMonitor, PendingHandler};
 /// A description of the application's function, and the connection that it runs for.
 pub(crate) type CallOwner = (String, Option<ConnId>);
 
-/// The monitor of a server, if it was built with one.
+/// A server's monitor, if it was built with one.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Monitor {
     #[cfg(feature = "audit")]
@@ -157,7 +157,7 @@ mod recorder {
             std::mem::take(&mut self.record_lock().foreign_wakes)
         }
 
-        /// Returns the pending futures, in the order in which they were created.
+        /// Returns the pending futures, in creation order.
         #[must_use]
         pub fn pending(&self) -> Vec<PendingHandler> {
             let mut record = self.record_lock();
@@ -200,7 +200,7 @@ mod recorder {
         }
     }
 
-    /// The entry of one future in a monitor's record.
+    /// One future's entry in a monitor's record.
     pub(crate) struct Entry(Arc<CallWaker>);
 
     impl Entry {
@@ -222,7 +222,7 @@ mod recorder {
         }
     }
 
-    /// The waker of one application future. Wakes the connection's task.
+    /// The waker for one application future. Wakes the connection's task.
     #[derive(Debug)]
     struct CallWaker {
         owner: CallOwner,
@@ -246,7 +246,7 @@ mod recorder {
         }
 
         fn wake_by_ref(self: &Arc<Self>) {
-            // Clone it, so that the lock is not held while the task is woken.
+            // Clone it so that the lock is not held while the task is woken.
             let (task, thread) = self.task().clone();
             self.was_woken.store(true, Relaxed);
             if thread != thread::current().id() && self.is_observed.load(Relaxed) {

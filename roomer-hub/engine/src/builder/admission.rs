@@ -70,7 +70,7 @@ impl<E> Builder<E> {
     /// client's first is selected. A browser that offers some and gets none closes the connection.
     ///
     /// Default: only `roomer`, which the Go original does not select. A client offers it together with
-    /// its token, written as `token.` followed by the token's UTF-8 in URL-safe Base64 without padding,
+    /// its token, written as `token.` followed by the token's UTF-8 in URL-safe Base64 without padding
     /// so that the token does not appear in URLs and in the logs of proxies. [`Request::token`] returns
     /// it. Names that begin with `token.` are never selected.
     pub fn subprotocol(mut self, name: &str) -> Self {
@@ -115,7 +115,7 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Trusts a proxy to report its clients' addresses, so that
+    /// Trusts a proxy to report its clients' addresses so that
     /// [`Request::peer`](crate::Request::peer) is the client's address and not the proxy's. `proxy`
     /// is an address (`10.0.0.1`), a network (`10.0.0.0/8`, `fd00::/8`), or `unix` for connections
     /// without an address; call this once for each. Default: no proxy is trusted, since any client
@@ -201,7 +201,7 @@ impl<E> Builder<E> {
     }
 
     /// Sets how [`drain`](crate::Server::drain), and therefore `serve_until`, ends the server. Up
-    /// to `connections_per_second` are closed per second, so that clients do not all reconnect at
+    /// to `connections_per_second` are closed per second so that clients do not all reconnect at
     /// the same time; those left at the deadline are aborted. Default: all are closed immediately,
     /// and have [`close_timeout`](Self::close_timeout) plus one second to complete.
     pub fn drain(mut self, deadline: Duration, connections_per_second: usize) -> Self {

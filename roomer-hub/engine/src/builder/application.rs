@@ -50,7 +50,7 @@ impl<E> Builder<E> {
     /// future is pending, only later messages from the same connection wait; pings are still sent.
     /// The future is dropped when the connection ends.
     ///
-    /// The handler is cloned for each message, so that an `async move` closure may use a captured
+    /// The handler is cloned for each message so that an `async move` closure may use a captured
     /// pool or sender without cloning it explicitly. Captured values must be [`Clone`] (put others
     /// into an [`Arc`](std::sync::Arc)), and the future must be [`Send`].
     ///

@@ -9,7 +9,7 @@ use roomer_proto::cluster::ParsePrefixError;
 #[cfg(doc)]
 use crate::builder::Builder;
 
-/// Invalid options of a [`Builder`](crate::Builder). The text names the remedy.
+/// Invalid [`Builder`](crate::Builder) options. The text names the remedy.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {

@@ -31,8 +31,8 @@ impl<E> Builder<E> {
     /// # Ok::<(), roomer_engine::BuildError>(())
     /// ```
     ///
-    /// Messages are kept in the memory of this process, so each node of a cluster has its own history.
-    /// After the last member has left, they are kept until they reach the history's age. A room that
+    /// Messages are kept in this process's memory, so each cluster node has its own history. After
+    /// the last member has left, they are kept until they reach the history's age. A room that
     /// matches a pattern of [`Cluster::order`](crate::Cluster::order) with
     /// [`Order::Room`](crate::Order::Room) has no history.
     pub fn history(mut self, pattern: impl Into<String>, history: History) -> Self {

@@ -20,12 +20,12 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets the high-water mark of a connection: the number of queued bytes, not counting the newest
+    /// Sets a connection's high-water mark: the number of queued bytes, not counting the newest
     /// message, above which connections that send to it are paused briefly. Default 1 MiB.
     ///
     /// A connection above the mark is closed with 1013 if it accepts nothing for a second, or less
     /// than half the mark in four seconds. At three times the mark, as in a flood, it is closed
-    /// much sooner, so that senders do not wait for it. A message above 64 KiB whose transmission
+    /// much sooner so that senders do not wait for it. A message above 64 KiB whose transmission
     /// has begun is not counted here: on a slow link it may take as long as necessary, provided
     /// that it progresses ([`write_timeout`](Self::write_timeout)). Above four times the mark, or
     /// the sum of the mark and [`max_message`](Self::max_message) if that is more, the connection

@@ -127,10 +127,10 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets which presence events the members of a room receive. `pattern` is a room's name, or a
-    /// name prefix followed by `*`; the first matching pattern applies. Default:
-    /// [`Presence::Full`], as in the original, which sends a notice for each pair of members. With
-    /// more than a few thousand connections, choose another value for `root`.
+    /// Sets which presence events a room's members receive. `pattern` is a room's name, or a name
+    /// prefix followed by `*`; the first matching pattern applies. Default: [`Presence::Full`], as
+    /// in the original, which sends a notice for each pair of members. With more than a few
+    /// thousand connections, choose another value for `root`.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;
@@ -147,7 +147,7 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Makes the server a cluster node, so that rooms span all nodes. Run the link to the broker
+    /// Makes the server a node in a cluster whose rooms span all nodes. Run the link to the broker
     /// with the adapter's `cluster` or with [`Server::run_cluster`]; the server serves its own
     /// clients whether or not the link is up.
     ///

@@ -71,7 +71,7 @@ impl<R: Runtime> Builder<R> {
     ///
     /// # Panics
     ///
-    /// Panics if the runtime has to be entered, and this is called outside it.
+    /// Panics if the runtime must be entered, and this is called outside it.
     pub fn connect(self) -> Result<Client<R>, InvalidAddress> {
         let Builder { target, handlers, mut options, has_fresh_tokens, runtime } = self;
         // Combine them here, since `options` may be called after `token`.

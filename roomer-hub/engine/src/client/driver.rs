@@ -59,8 +59,8 @@ enum Dialed {
     Messages(Box<dyn MessageSocket>),
 }
 
-/// Completes when the client is closed. Implemented by hand, since the future of an async function
-/// would hold the driver twice.
+/// Completes when the client is closed. Implemented by hand, since an async function's future would
+/// hold the driver twice.
 impl<R: Runtime> Future for Driver<R> {
     type Output = ();
 
@@ -71,7 +71,7 @@ impl<R: Runtime> Future for Driver<R> {
 
 impl<R: Runtime> Driver<R> {
     pub(super) fn new(shared: Arc<Shared>, target: Target, handlers: Handlers) -> Self {
-        // Use a weak reference, so that a client without handles is dropped while the platform
+        // Use a weak reference so that a client without handles is dropped while the platform
         // still holds the callback.
         let weak = Arc::downgrade(&shared);
         let watch = R::watch(Arc::new(move || {
@@ -104,7 +104,7 @@ impl<R: Runtime> Driver<R> {
             let has_moved = match &self.link {
                 Link::None => false,
                 Link::Dialing(_) => self.dial(cx),
-                // Use `|` instead of `||`: both must be polled, so that both register this task's
+                // Use `|` instead of `||`: both must be polled so that both register this task's
                 // waker.
                 Link::Open(_) => self.write(cx) | self.read(cx),
                 Link::Messages(_) => self.receive_messages(cx),
@@ -155,7 +155,7 @@ impl<R: Runtime> Driver<R> {
         }
         let mut due = Dispatched::default();
         inner.dispatch(&mut due);
-        // Register under the same lock as the calls above, so that no change by a handle is missed.
+        // Register under the same lock as the calls above so that no change by a handle is missed.
         if !inner.driver.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             inner.driver = Some(cx.waker().clone());
         }

@@ -122,7 +122,7 @@ impl<R> Client<R> {
             if let (State::Open, Some(id)) = (inner.machine.state(), inner.machine.id()) {
                 return Poll::Ready(Ok(id));
             }
-            // Register under the same lock as the check, so that no change in between is missed.
+            // Register under the same lock as the check so that no change in between is missed.
             inner.wait(cx.waker());
             Poll::Pending
         })

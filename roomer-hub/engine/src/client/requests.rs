@@ -96,7 +96,7 @@ impl Room {
         let (shared, name) = (self.shared().clone(), self.name());
         let request = shared.call(|inner, now| {
             let request = inner.machine.request(now, name, event, to, payload, timeout)?;
-            // Insert it under the same lock, so that no answer can arrive before its slot exists.
+            // Insert it under the same lock so that no answer can arrive before its slot exists.
             inner.answers.0.insert(request, Slot::default());
             Ok(request)
         });

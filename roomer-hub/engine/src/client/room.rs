@@ -13,7 +13,7 @@ use super::handle::Open;
 use super::shared::Shared;
 use super::streams::Messages;
 
-/// The default capacity of a stream, in messages.
+/// A stream's default capacity, in messages.
 pub(super) const BUFFER: usize = 256;
 
 /// A room that a client has joined. Cheap to clone.

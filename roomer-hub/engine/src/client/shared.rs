@@ -40,7 +40,7 @@ pub(super) struct Dispatched {
     pub(super) is_expiring: bool,
 }
 
-/// The queue of one stream of events or messages.
+/// One stream's queue of events or messages.
 pub(super) struct Subscriber {
     /// The room whose messages are queued, or `None` for all events.
     room: Option<ByteString>,

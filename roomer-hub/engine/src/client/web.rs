@@ -60,7 +60,7 @@ impl Runtime for Web {
     }
 }
 
-/// The state of a WebSocket, updated by its event listeners.
+/// A WebSocket's state, updated by its event listeners.
 #[derive(Default)]
 struct State {
     is_open: bool,

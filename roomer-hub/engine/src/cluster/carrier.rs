@@ -16,7 +16,7 @@ pub trait Carrier: Send + 'static {
     /// Returns the next event. There is always another one, since the carrier reconnects after a
     /// failure.
     ///
-    /// Also writes the queued frames, so one task has to poll it continuously.
+    /// Also writes the queued frames, so one task must poll it continuously.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<CarrierEvent>;
 
     /// Queues a frame without blocking. Returns false without an effect if the link is down, if the

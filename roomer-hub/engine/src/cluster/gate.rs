@@ -30,7 +30,7 @@ impl LinkGate {
     /// Returns `Poll::Ready` if the gate is open; otherwise registers the sender's task.
     pub(crate) fn poll_open(&self, cx: &Context<'_>) -> Poll<()> {
         let mut gate = lock(&self.0);
-        // Register under the gate's lock, so that an opening in between is not missed.
+        // Register under the gate's lock so that an opening in between is not missed.
         if !gate.is_closed {
             return Poll::Ready(());
         }

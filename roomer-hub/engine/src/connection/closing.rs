@@ -108,7 +108,7 @@ impl Connection {
         };
         // Read and discard the bytes, since closing a socket with unread bytes sends a reset, which
         // can destroy the close frame in transit. Above the limit, leave them in the system's
-        // buffer, so that TCP flow control stops the client.
+        // buffer so that TCP flow control stops the client.
         if closing.left == 0 {
             return Step::Wait(closing.until);
         }

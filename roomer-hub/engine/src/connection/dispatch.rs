@@ -25,7 +25,7 @@ use crate::shared::Shared;
 use crate::sync::MutexGuard;
 use roomer_hub::{Command, Input};
 
-/// Dispatches the packets of one sender.
+/// Dispatches one sender's packets.
 pub(crate) struct Dispatcher<'p, 's> {
     pub(crate) shared: &'s Shared,
     pub(crate) conn: &'p Conn,
@@ -37,7 +37,7 @@ pub(crate) struct Dispatcher<'p, 's> {
 pub(crate) struct Dispatched {
     /// A handler or rule whose future is still pending.
     pub(crate) pending: Option<Box<PendingCall>>,
-    /// A request handler whose future has to be polled.
+    /// A request handler whose future must be polled.
     pub(crate) request: Option<Box<RunningRequest>>,
     /// A receiver above its high-water mark; the sender should pause reading.
     pub(crate) congested: Option<Congestion>,

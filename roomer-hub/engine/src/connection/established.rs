@@ -29,7 +29,7 @@ pub(crate) struct Established {
     pub(crate) decoder: Decoder,
     pub(crate) keep_alive: KeepAlive,
     pub(crate) activity: Activity,
-    /// The time at which the connection's task has to flush large rooms.
+    /// The time at which the connection's task must flush large rooms.
     pub(crate) flush_at: Option<Moment>,
     /// Present if the client uses the extended protocol.
     pub(crate) session_state: Option<Box<SessionState>>,
@@ -197,7 +197,7 @@ impl Established {
         status.is_above() || self.activity.is_pending() || self.activity.is_paused()
     }
 
-    /// Returns the deadlines of a full socket, or `None` if it is not full.
+    /// Returns the deadlines for a full socket, or `None` if it is not full.
     pub(crate) fn poll_slow(
         &mut self,
         now: Duration,

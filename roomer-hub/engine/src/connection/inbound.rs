@@ -68,7 +68,7 @@ impl Established {
         // If there are no bytes, a handler has completed, which does not show that the client has
         // received its new token.
         let has_received = !bytes.is_empty();
-        // Hold the lock while the messages from one read are handled, so that their broadcasts form
+        // Hold the lock while the messages from one read are handled so that their broadcasts form
         // one batch. Dispatching releases it around each handler.
         let mut core = shared.core();
         core.counts.bytes_in += bytes.len() as u64;
@@ -110,11 +110,12 @@ impl Established {
 }
 
 impl<'s> Inbound<'_, 's> {
-    /// Returns false while further events have to wait.
+    /// Returns false while further events must wait.
     fn takes_more(&self) -> bool {
         !self.activity.is_pending()
-            // While a handler ran without the lock, the task of a newer socket may have sent the number
-            // of handled packets in `hello`. The client retransmits all later packets on that socket.
+            // While a handler ran without the lock, a newer socket's task may have sent the number
+            // of handled packets in `hello`. The client retransmits all later packets on that
+            // socket.
             && (self.session_state.is_none() || !self.writer.is_superseded())
     }
 

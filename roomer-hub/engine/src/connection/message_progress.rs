@@ -16,8 +16,8 @@ pub(crate) struct MessageProgress {
 }
 
 impl MessageProgress {
-    /// Records that `bytes` of an unfinished message are buffered. `is_new` is true if another message
-    /// was completed since the last call, so that this one began after it.
+    /// Records that `bytes` of an unfinished message are buffered. `is_new` is true if another
+    /// message was completed since the last call, so this one began after it.
     pub(crate) fn record(&mut self, now: Duration, bytes: usize, is_new: bool) {
         self.unfinished = match self.unfinished {
             _ if bytes == 0 => None,

@@ -64,7 +64,7 @@ use crate::transport::peer::PeerAddress;
 /// The maximum number of reads in one poll before the task yields.
 const MAX_READS_PER_POLL: usize = 4;
 
-/// The task of one connection, to be spawned by the caller. See
+/// One connection's task, to be spawned by the caller. See
 /// [`Server::connect`](crate::Server::connect).
 #[must_use = "a connection does nothing unless its future is polled"]
 pub struct Connection {
@@ -165,7 +165,7 @@ impl Connection {
     /// Performs one step in the current state.
     fn step(&mut self, cx: &mut Context<'_>) -> Step {
         let now = self.shared.now();
-        // A timer that has fired is no longer queued, so the next one has to be set.
+        // A timer that has fired is no longer queued, so the next one must be set.
         self.timer.expire(now);
         match &mut self.state {
             State::RejectedEarly(status) => {
@@ -217,7 +217,7 @@ impl Connection {
         if open.has_requests() {
             open.poll_requests(writer, now, cx);
         }
-        // Poll this while a handler is pending too, so that the receiver is released when the pause
+        // Poll this while a handler is pending too so that the receiver is released when the pause
         // has expired.
         let is_paused = open.activity.poll_paused(now, cx);
         if open.activity.is_pending() {
@@ -357,7 +357,7 @@ impl Connection {
         if let State::Done = self.state {
             return;
         }
-        // Do this first, so that no other task writes to the socket, and paused senders are
+        // Do this first so that no other task writes to the socket, and paused senders are
         // released.
         self.abandon_handover();
         if !matches!(self.state, State::HandedOver) {

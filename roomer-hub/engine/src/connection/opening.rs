@@ -46,7 +46,7 @@ pub(crate) struct Opening {
     /// Bytes received after the request.
     pub(crate) leftover: Vec<u8>,
     /// Present if the client requests the extended protocol. After its resume request was handled,
-    /// `resume` is kept only if the token belongs to another node's session, so that the node can
+    /// `resume` is kept only if the token belongs to another node's session so that the node can
     /// be notified.
     pub(crate) session: Option<SessionRequest>,
 }
@@ -245,7 +245,7 @@ impl Connection {
             drop(core);
             return self.refuse_at_shutdown(now, response.is_empty());
         }
-        // Queue it before the hub opens the connection, so that the response precedes `join_ack`.
+        // Queue it before the hub opens the connection so that the response precedes `join_ack`.
         self.writer.push(Chunk::complete(response));
         // `hello` also precedes `join_ack`; the bytes after it belong to the session.
         if compression.is_shared {
@@ -271,7 +271,7 @@ impl Connection {
         core.counts.opened += 1;
         let info = ConnInfo::new(key, id, credentials, self.peer.clone());
         core.arrived(&info);
-        // Do this after `arrived`, so that the new connection counts as its user's newest.
+        // Do this after `arrived` so that the new connection counts as its user's newest.
         core.limit_user(now, &info, shared.options().max_connections_per_user);
         if let Some(token) = session.and_then(|session| session.resume?.token) {
             core.report_elsewhere(now, &token, info.user().map(|user| &**user));

@@ -1,6 +1,6 @@
 //! A connection's pending request handlers.
 //!
-//! Unlike message handlers, they do not delay later packets: each request has a tag, so that answers
+//! Unlike message handlers, they do not delay later packets: each request has a tag, so answers
 //! may be sent in any order, and a handler may wait for another answer from its own client.
 
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(crate) struct RunningRequest {
     message: OwnedMessage,
 }
 
-/// The pending request handlers of one connection.
+/// One connection's pending request handlers.
 #[derive(Default)]
 pub(crate) struct RunningRequests(Option<Box<RequestList>>);
 
@@ -70,7 +70,7 @@ impl std::fmt::Debug for RunningRequests {
 }
 
 impl<'s> Dispatcher<'_, 's> {
-    /// Runs a request handler. Returns the handler if its future has to be polled.
+    /// Runs a request handler. Returns the handler if its future must be polled.
     #[cold]
     #[inline(never)]
     pub(crate) fn run_request(

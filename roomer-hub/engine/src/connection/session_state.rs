@@ -27,7 +27,7 @@ const ACK_PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct SessionState {
     /// The client's handled packets, and when to acknowledge them.
     pub(crate) received: AckSchedule,
-    /// The time at which the server has to send something or, without a socket, at which the session
+    /// The time at which the server must send something or, without a socket, at which the session
     /// ends.
     deadline: Moment,
     /// The time at which the last acknowledgement was received.
@@ -54,9 +54,9 @@ pub(crate) enum SessionPacket {
     Ack,
     /// A request by the client for an acknowledgement.
     AckNow,
-    /// An acknowledgement of packets that were never sent. The connection has to be closed.
+    /// An acknowledgement of packets that were never sent. The connection must be closed.
     Wrong,
-    /// Too many acknowledgements that acknowledge nothing new. The connection has to be closed.
+    /// Too many acknowledgements that acknowledge nothing new. The connection must be closed.
     TooMany,
 }
 
@@ -137,7 +137,7 @@ impl SessionState {
         self.idle_acks <= MOST_IDLE_ACKS
     }
 
-    /// Returns the time at which the server has to send an acknowledgement: because one is due, or
+    /// Returns the time at which the server must send an acknowledgement: because one is due, or
     /// because it has sent nothing else for [`HEARTBEAT`].
     pub(crate) fn due_at(&self) -> Duration {
         let heartbeat = self.deadline.into();
@@ -146,7 +146,7 @@ impl SessionState {
 
     /// Returns an acknowledgement's frame, to be sent now.
     pub(crate) fn acknowledge(&mut self, now: Duration) -> Vec<u8> {
-        // Also called when a pending handler completes after the socket was lost.
+        // This is also called when a pending handler completes after the socket was lost.
         if self.has_socket {
             self.deadline = (now + HEARTBEAT).into();
         }

@@ -45,7 +45,7 @@ pub(crate) struct Limits {
     pub(crate) write_timeout: Duration,
 }
 
-/// The deadlines of a connection whose socket is full.
+/// The deadlines for a connection whose socket is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Verdict {
     /// The time at which to close the connection if its socket accepts nothing more.

@@ -27,7 +27,7 @@ enum Deadline {
 }
 
 /// A connection's deadlines, in the order in which expired ones are handled: those that end the
-/// connection come first. The deadlines of a full socket are separate and checked last.
+/// connection come first. The deadlines for a full socket are separate and checked last.
 type Deadlines = [(Deadline, Option<Duration>); 6];
 
 impl Established {
@@ -51,7 +51,7 @@ impl Established {
 }
 
 impl Connection {
-    /// Handles expired deadlines, and determines when to poll next. Runs after reading, so that
+    /// Handles expired deadlines, and determines when to poll next. Runs after reading so that
     /// bytes that arrived while the process was suspended count, and the process's own pause is not
     /// mistaken for the client's silence. `status` dates from before the read: a later change that
     /// needs an action has woken the task, which then performs another step.
@@ -122,7 +122,7 @@ impl Connection {
         }
     }
 
-    /// Checks the deadlines of a full socket, and determines when to poll next.
+    /// Checks the deadlines for a full socket, and determines when to poll next.
     fn wait(
         &mut self,
         now: Duration,
@@ -144,14 +144,14 @@ impl Connection {
             };
         }
         let flush_at = open.flush_at.map(Duration::from);
-        // Return `Later` instead of `Again`, so that other connections run in between.
+        // Return `Later` instead of `Again` so that other connections run in between.
         if has_more || flush_at.is_some_and(|at| now >= at) {
             return Step::Later;
         }
         let pause = open.activity.get().and_then(|parts| parts.pause.as_ref());
         let others =
             [slow.map(|verdict| verdict.poll_at), pause.map(|pause| pause.until), flush_at];
-        // Free the parts only when the task waits, so that a busy connection does not free and
+        // Free the parts only when the task waits so that a busy connection does not free and
         // allocate between steps.
         open.activity.free_if_over();
         let next = deadlines.iter().filter_map(|(_, at)| *at);

@@ -22,7 +22,7 @@ use crate::outbound::Outbound;
 use crate::outbound::socket_writer::SocketWriter;
 use crate::session::Sessions;
 
-/// The parts of [`Core`] that the actions of one input change, borrowed apart from the hub, and the
+/// The parts of [`Core`] that one input's actions change, borrowed apart from the hub, and the
 /// result.
 pub(super) struct Effects<'c> {
     outbound: &'c mut Outbound,

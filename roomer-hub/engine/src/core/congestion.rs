@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::cluster::LinkGate;
 use crate::outbound::socket_writer::SocketWriter;
 
-/// The congested destination of a message.
+/// A message's congested destination.
 #[derive(Clone, Debug)]
 pub(crate) enum Congestion {
     /// A connection above its high-water mark.

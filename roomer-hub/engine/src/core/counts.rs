@@ -10,7 +10,7 @@ pub(crate) struct Counts {
     pub(crate) messages_in: u64,
     pub(crate) bytes_in: u64,
     pub(crate) messages_out: u64,
-    /// Bytes written to connections that have ended. Outboxes count those of open connections.
+    /// Bytes written to connections that have ended. Open connections' outboxes count their own.
     pub(crate) bytes_out: u64,
     pub(crate) closes: BTreeMap<u16, u64>,
     pub(crate) by_peer: u64,

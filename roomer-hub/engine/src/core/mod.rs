@@ -131,7 +131,7 @@ impl Core {
     }
 
     /// Closes a connection because the server is shutting down. The close reason contains a
-    /// reconnect delay for a client with a session, so that the next process receives connections
+    /// reconnect delay for a client with a session so that the next process receives connections
     /// at a steady rate.
     pub(crate) fn close_for_shutdown(&mut self, now: Duration, conn: ConnKey, window: Duration) {
         self.close_for_later(now, conn, (close::RESTART.code, &close::SHUTDOWN), window);
@@ -185,7 +185,7 @@ impl Core {
         if !tables.find_room(from).is_some_and(|room| tables.is_member(conn, room)) {
             return false;
         }
-        // Leave first, so that a connection that has reached its room limit can be moved.
+        // Leave first so that a connection that has reached its room limit can be moved.
         for command in [Command::Leave { conn, room: from }, Command::Join { conn, room: to }] {
             self.apply(now, Input::Command(command), None);
         }

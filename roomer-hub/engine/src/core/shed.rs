@@ -14,7 +14,7 @@ use crate::outbound::closing::CLOSE_ALLOWANCE;
 pub(crate) struct Shed {
     /// The number of connections that were closed.
     pub(crate) closed: usize,
-    /// True if the caller has to flush again, to write their close frames.
+    /// True if the caller must flush again, to write their close frames.
     pub(crate) is_over: bool,
 }
 
@@ -49,7 +49,7 @@ impl Core {
                 self.outbound.closing.add(&writer);
             }
         }
-        // The key breaks ties, so that a simulation with the same seed closes the same connections.
+        // The key breaks ties so that a simulation with the same seed closes the same connections.
         holders.sort_unstable_by_key(|(size, conn, _)| (*size, *conn));
         let mut closed = 0;
         for (_, conn, usage) in holders {

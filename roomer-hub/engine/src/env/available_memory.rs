@@ -25,7 +25,7 @@ pub(crate) fn available() -> Option<u64> {
     least(|path| fs::read_to_string(path).ok())
 }
 
-/// Returns the lowest of all limits. `read` returns the text of a file.
+/// Returns the lowest limit. `read` returns a file's text.
 fn least(read: impl Fn(&str) -> Option<String>) -> Option<u64> {
     let machine = read("/proc/meminfo").and_then(|text| total(&text));
     let groups = read("/proc/self/cgroup").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The environment of a server: time, randomness and the available memory.
+//! A server's environment: time, randomness and the available memory.
 
 pub(crate) mod available_memory;
 

@@ -43,7 +43,7 @@ pub(crate) fn page(
         }
         (_, None) => return Some(Err(StatusCode::NOT_FOUND)),
     };
-    // Check the method after the path, so that an unknown path is answered with 404 whatever the
+    // Check the method after the path so that an unknown path is answered with 404 whatever the
     // method.
     Some(match *request.head.method() {
         Method::GET | Method::HEAD | Method::OPTIONS => Ok(response),

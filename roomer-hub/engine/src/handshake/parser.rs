@@ -4,7 +4,7 @@ use http::{StatusCode, Version};
 
 use crate::handshake::options::HandshakeOptions;
 
-/// The bytes of a request's head received so far.
+/// The part of a request's head received so far.
 #[derive(Debug, Default)]
 pub(crate) struct RequestParser {
     head: Vec<u8>,
@@ -22,7 +22,7 @@ impl RequestParser {
         let room = options.max_head.saturating_sub(self.head.len());
         let (bytes, excess) = bytes.split_at(bytes.len().min(room));
         self.head.extend_from_slice(bytes);
-        // Parse the first bytes, so that anything other than HTTP is rejected immediately, and
+        // Parse the first bytes so that anything other than HTTP is rejected immediately, and
         // again when the head is complete. Parsing on each call would cost quadratic time if a
         // client sends single bytes.
         if is_first || contains_end(&self.head[scan_from..]) {

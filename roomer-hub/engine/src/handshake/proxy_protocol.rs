@@ -30,8 +30,8 @@ pub(crate) struct ProxyHeader(Vec<u8>);
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct InvalidProxyHeader;
 
-/// The client's address. `None` if the connection is the proxy's own, or of an address family without
-/// addresses.
+/// The client's address. `None` if the connection is the proxy's own, or if its address family has
+/// no addresses.
 pub(crate) type ProxiedAddress = Option<SocketAddr>;
 
 impl ProxyHeader {

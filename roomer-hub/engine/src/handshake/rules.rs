@@ -153,8 +153,8 @@ fn bad_request(message: &str) -> Rejected {
 /// [`trust_proxy`](crate::Builder::trust_proxy).
 pub(crate) fn untrusted_proxy(request: &Request, options: &HandshakeOptions) -> Option<IpAddr> {
     let proxy = request.peer.filter(|_| request.headers().contains_key(proxy::HEADER));
-    // If any proxy is trusted, the peer is the address of a client, which may have sent the header
-    // itself, or of another proxy.
+    // If any proxy is trusted, the peer is a client, which may have sent the header itself, or
+    // another proxy.
     proxy.filter(|_| !options.proxies.has_networks()).map(|peer| peer.ip())
 }
 

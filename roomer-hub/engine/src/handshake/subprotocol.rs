@@ -4,7 +4,7 @@
 use http::HeaderMap;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 
-/// The subprotocol that every server selects, so that a client can offer it together with a token.
+/// The subprotocol that every server selects so that a client can offer it together with a token.
 pub(crate) const ROOMER: &str = "roomer";
 
 /// The prefix of an offered name that contains a token.

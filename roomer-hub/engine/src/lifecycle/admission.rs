@@ -109,7 +109,7 @@ impl SocketCounts {
         self.sockets() + self.detached
     }
 
-    /// Returns the number of connections that a drain has to end.
+    /// Returns the number of connections that a drain must end.
     pub(crate) fn to_drain(&self) -> usize {
         self.connections + self.detached
     }
@@ -122,8 +122,8 @@ impl SocketCounts {
         *self.rejected.entry(status.as_u16()).or_default() += 1;
     }
 
-    /// Returns the status with which to reject a further socket, if it would exceed a limit. `replaced`
-    /// is a socket that ends when the new one is admitted.
+    /// Returns the rejection status for a further socket, if it would exceed a limit. `replaced` is
+    /// a socket that ends when the new one is admitted.
     pub(crate) fn check(
         &self,
         kind: SocketKind,

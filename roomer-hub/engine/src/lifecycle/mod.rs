@@ -50,8 +50,8 @@ enum Phase {
 }
 
 impl Lifecycle {
-    /// Counts a new socket. Returns its kind, and the status with which to reject it if handshakes are
-    /// not allowed.
+    /// Counts a new socket. Returns its kind, and the rejection status if handshakes are not
+    /// allowed.
     pub(crate) fn enter(
         &self,
         address: Option<Address>,
@@ -75,7 +75,7 @@ impl Lifecycle {
         (kind, allowed)
     }
 
-    /// Returns the status with which to reject a further connection, if one would exceed a limit.
+    /// Returns the rejection status for a further connection, if one would exceed a limit.
     pub(crate) fn check(
         &self,
         address: Option<Address>,
@@ -94,7 +94,7 @@ impl Lifecycle {
         replaced: Option<Replaced>,
     ) -> Result<(), StatusCode> {
         let mut state = lock(&self.state);
-        // Check and count under one lock, so that two handshakes cannot both take the last place.
+        // Check and count under one lock so that two handshakes cannot both take the last place.
         state.check(to, admission, replaced)?;
         state.counts.leave(SocketKind::Handshake, from);
         state.counts.enter(SocketKind::Connection, to);
@@ -117,7 +117,7 @@ impl Lifecycle {
         admission: &AdmissionLimits,
     ) -> Result<(), StatusCode> {
         let mut state = lock(&self.state);
-        // Decrement first, so that the limits do not count the socket twice.
+        // Decrement first so that the limits do not count the socket twice.
         state.counts.leave(SocketKind::Handshake, from);
         let allowed = state.counts.check(SocketKind::Handshake, to, admission, None);
         state.counts.enter(SocketKind::Handshake, if allowed.is_ok() { to } else { from });
@@ -185,7 +185,7 @@ impl Lifecycle {
         lock(&self.state).drains -= 1;
     }
 
-    /// Returns how many of the `available` connections the caller has to close, so that the drain has
+    /// Returns how many of the `available` connections the caller must close so that the drain has
     /// closed `due` in total.
     pub(crate) fn close_some(&self, due: u64, available: usize) -> usize {
         let mut state = lock(&self.state);
@@ -223,7 +223,7 @@ impl Lifecycle {
         lock(&self.state).phase == Phase::Closed
     }
 
-    /// Returns true if the caller has to run the timers.
+    /// Returns true if the caller must run the timers.
     pub(crate) fn start_on_demand(&self) -> bool {
         !std::mem::replace(&mut lock(&self.state).has_timer_task, true)
     }
@@ -232,7 +232,7 @@ impl Lifecycle {
         lock(&self.state).has_timer_task = false;
     }
 
-    /// Returns `Poll::Ready` when no socket is left. The on-demand timer task then counts as ended,
+    /// Returns `Poll::Ready` when no socket is left. The on-demand timer task then counts as ended
     /// so that the next connection starts a new one.
     pub(crate) fn poll_idle(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);

@@ -28,7 +28,7 @@ struct Entry {
 
 type Table = Arc<Mutex<Entry>>;
 
-/// Creates the writer of a task's socket, which is used only for wake-ups.
+/// Creates the writer for a task's socket, used only for wake-ups.
 fn writer() -> Arc<SocketWriter> {
     loom_models::writer(&Socket::with_room(0), 10)
 }

@@ -54,7 +54,7 @@ pub struct ClusterStats {
 impl ClusterStats {
     pub(crate) fn new(state: &ClusterState, tables: &Tables) -> Self {
         let machine = &state.machine;
-        // Include states without a node, so that graphs show zeros instead of gaps.
+        // Include states without a node so that graphs show zeros instead of gaps.
         let mut peers: BTreeMap<_, _> =
             PeerState::ALL.into_iter().map(|state| (state.name(), 0)).collect();
         let (mut held_bytes, mut unapplied_bytes, mut lag) = (0, 0, std::time::Duration::ZERO);

@@ -9,7 +9,7 @@ use crate::metrics::stats::{Backlog, HistoryStats, SessionStats, Stats};
 use crate::session::RefusedSessions;
 use crate::session::release::ReleasedSessions;
 
-/// Implements `Serialize` for a struct of this crate. A missing field is a compile error.
+/// Implements `Serialize` for a struct in this crate. A missing field is a compile error.
 macro_rules! serialize {
     ($name:ident { $($field:ident $(as $wrapper:ident)?),* $(,)? }) => {
         impl Serialize for $name {

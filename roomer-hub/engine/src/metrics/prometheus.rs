@@ -1,6 +1,6 @@
 //! Statistics in the Prometheus text format.
 //!
-//! Each field of [`Stats`] is a metric family. The struct is destructured without `..`, so that a new
+//! Each field of [`Stats`] is a metric family. The struct is destructured without `..` so that a new
 //! field without a metric is a compile error.
 
 use std::fmt::{Display, Write};

@@ -1,4 +1,4 @@
-//! Statistics of a server: its current state, and counters since the start.
+//! A server's statistics: its current state, and counters since the start.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::session::release::ReleasedSessions;
 use roomer_hub::ConnId;
 use roomer_hub::RejectedPackets;
 
-/// The current state of a server, and counters since its start; see
+/// A server's current state, and counters since its start; see
 /// [`Server::stats`](crate::Server::stats).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -60,7 +60,7 @@ pub struct Stats {
     pub sessions: SessionStats,
     /// Room histories.
     pub histories: HistoryStats,
-    /// Statistics of this node in a cluster; `None` without one.
+    /// This node's cluster statistics; `None` without a cluster.
     pub cluster: Option<ClusterStats>,
 }
 
@@ -85,7 +85,7 @@ pub struct SessionStats {
 pub struct HistoryStats {
     /// Rooms with a history, including those without members.
     pub rooms: usize,
-    /// Total bytes of all histories.
+    /// The histories' total size in bytes.
     pub bytes: usize,
 }
 

@@ -93,7 +93,7 @@ events! {
     }
 }
 
-/// The span of one connection, with its id and its client's address. Application code called for the
+/// One connection's span, with its id and its client's address. Application code called for the
 /// connection runs within it. Empty before the connection is established, and without the feature.
 #[derive(Debug, Default)]
 pub(crate) struct Span(#[cfg(feature = "tracing")] Option<tracing::Span>);

@@ -15,7 +15,7 @@ use crate::sync::{Mutex, lock};
 /// The minimum time between two warnings of the same kind.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// The maximum number of bytes of a client's value that are shown in a warning.
+/// The maximum number of bytes shown in a warning from a client's value.
 const MAX_SHOWN: usize = 128;
 
 /// A condition that a server's operator should know about. `Display` writes a sentence with the
@@ -58,7 +58,7 @@ impl fmt::Display for Warning {
 /// The application's warning hook.
 pub(crate) type OnWarning = Box<dyn Fn(&Warning) + Send + Sync>;
 
-/// Emits the warnings of one server.
+/// Emits one server's warnings.
 pub(crate) struct Warnings {
     hook: Option<OnWarning>,
     monitor: Monitor,

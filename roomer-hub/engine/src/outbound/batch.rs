@@ -148,7 +148,7 @@ fn emptied(mut exclusions: Vec<Exclusion>) -> Vec<Exclusion> {
     exclusions
 }
 
-/// The content of a batch in a form that can be shared.
+/// A batch's content in a form that can be shared.
 #[derive(Debug)]
 pub(crate) struct SealedBatch {
     frames: Bytes,

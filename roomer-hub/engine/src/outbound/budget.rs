@@ -16,7 +16,7 @@ use roomer_hub::HashKey;
 #[derive(Debug)]
 pub(crate) struct MemoryBudget {
     limit: usize,
-    /// The water marks of each outbox. Stored here, since every writer has a reference to the budget.
+    /// Each outbox's water marks. Stored here, since every writer has a reference to the budget.
     pub(crate) marks: WaterMarks,
     /// The sum over all connections. A shared buffer counts for each of them.
     held: AtomicUsize,
@@ -78,7 +78,7 @@ impl MemoryBudget {
     }
 
     /// Returns the number of bytes to reduce usage to after the limit was exceeded. Lower than the
-    /// limit, so that the next byte does not require another close.
+    /// limit so that the next byte does not require another close.
     pub(crate) fn target(&self) -> usize {
         self.limit - self.limit / 8
     }

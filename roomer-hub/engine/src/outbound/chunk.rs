@@ -19,7 +19,7 @@ pub(crate) struct Chunk {
     pub(crate) more_follows: bool,
     /// The number of frames if all of them are whole; 0 if not, or if they were not counted.
     pub(crate) frames: u16,
-    /// Present if the bytes have to be compressed when they are written.
+    /// Present if the bytes must be compressed when they are written.
     pub(crate) compressed: Option<CompressedBatch>,
 }
 
@@ -35,7 +35,7 @@ impl Chunk {
         Chunk { frames: u16::try_from(count).unwrap_or(0), ..Chunk::complete(bytes) }
     }
 
-    /// Creates a chunk that ends within a frame, which the next chunk has to continue.
+    /// Creates a chunk that ends within a frame, which the next chunk must continue.
     pub(crate) fn partial(bytes: impl Into<Bytes>) -> Self {
         Chunk { bytes: bytes.into(), more_follows: true, ..Chunk::default() }
     }
@@ -107,8 +107,8 @@ pub(crate) fn payload(frame: &[u8]) -> &[u8] {
     frame.get(header..).unwrap_or_default()
 }
 
-/// The chunks of an outbox after the first. Boxed, since each connection has an outbox, most
-/// outboxes have no further chunks, and each write moves this value out of the outbox.
+/// An outbox's chunks after the first. Boxed, since each connection has an outbox, most outboxes
+/// have no further chunks, and each write moves this value out of the outbox.
 #[derive(Debug, Default)]
 pub(crate) struct ChunkQueue(Option<Box<Chunks>>);
 
@@ -137,7 +137,7 @@ impl ChunkQueue {
         self.0.get_or_insert_default().0.push_back(chunk);
     }
 
-    /// Appends the chunks of a newer queue.
+    /// Appends a newer queue's chunks.
     pub(crate) fn append(&mut self, newer: ChunkQueue) {
         match (&mut self.0, newer.0) {
             (Some(chunks), Some(mut newer)) => chunks.0.append(&mut newer.0),

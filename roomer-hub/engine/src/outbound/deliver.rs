@@ -13,7 +13,7 @@ use crate::outbound::socket_writer::SocketWriter;
 use crate::outbound::{Chunk, FlushList, FlushWork, Outbound, SMALL_ROOM};
 
 thread_local! {
-    /// An empty list with the allocation of this thread's last flush, for reuse by the next flush.
+    /// An empty list with the allocation from this thread's last flush, for reuse by the next one.
     /// Otherwise, each message would allocate and free a list.
     static SPARE_LIST: Cell<FlushList> = const { Cell::new(Vec::new()) };
 }
@@ -42,9 +42,9 @@ pub(crate) fn keep_spare(mut list: FlushList) {
 
 impl Outbound {
     /// Delivers batches and takes the pending output of all rooms or, without `all`, of small rooms
-    /// only. In the latter case, the first task that finds a large room dirty has to flush it later
+    /// only. In the latter case, the first task that finds a large room dirty must flush it later
     /// ([`FlushWork::has_more`]). Other senders to that room do not: if each of them flushed, it
-    /// would write only the messages just queued by the one before.
+    /// would write only the messages just queued by the previous sender.
     pub(crate) fn take(&mut self, tables: &Tables, all: bool) -> FlushWork {
         let Outbound { writers, batches, spare_batches, dirty, flush_list, .. } = self;
         let mut work = FlushWork::default();
@@ -61,7 +61,7 @@ impl Outbound {
                 return true;
             }
             deliver(batch, members, writers, flush_list);
-            // A small room is flushed in this poll. A large room's batch is kept, so that messages
+            // A small room is flushed in this poll. A large room's batch is kept so that messages
             // that arrive before its flush ends are collected instead of flushed by each sender.
             if is_small {
                 let batch = batches.remove(room).filter(|_| spare_batches.len() < SPARE_BATCHES);
@@ -81,7 +81,7 @@ impl Outbound {
     }
 
     /// Ends a flush. Rooms that collected messages in the meantime become dirty again. Returns true
-    /// if there are such rooms, which the caller has to flush later.
+    /// if there are such rooms, which the caller must flush later.
     pub(crate) fn finish(&mut self, work: &FlushWork) -> bool {
         let before = self.dirty.len();
         for &room in &work.rooms {
@@ -124,7 +124,7 @@ pub(super) fn deliver_to(
     if !batch.frames.is_empty() && writer.is_open() {
         let pending = batch.pending_for(conn, writer.is_extended());
         schedule(conn, writer, Chunk::complete(pending), flush_list);
-        // Exclude it from the whole batch, so that the delivery to all members does not repeat it.
+        // Exclude it from the whole batch so that the delivery to all members does not repeat it.
         batch.exclude(conn, 0);
     }
 }

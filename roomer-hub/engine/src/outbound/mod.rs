@@ -7,11 +7,11 @@
 //! ```
 //!
 //! A broadcast is encoded once, and appended to the messages that its room has already collected
-//! ([`batch`]). A flush seals the batch and queues the same bytes for every member ([`outbox`]). Each
-//! outbox is then written to its socket without the server's lock ([`socket_writer`]), compressed if
-//! the receiver has negotiated it ([`compressed`]). Many messages to a busy room therefore cost one
-//! write per member. [`deliver`] takes the pending output, and large flushes are shared between threads
-//! ([`flush_pool`]). [`budget`] limits the memory of all connections together.
+//! ([`batch`]). A flush seals the batch and queues the same bytes for every member ([`outbox`]).
+//! Each outbox is then written to its socket without the server's lock ([`socket_writer`]),
+//! compressed if the receiver has negotiated it ([`compressed`]). Many messages to a busy room
+//! therefore cost one write per member. [`deliver`] takes the pending output, and large flushes are
+//! shared between threads ([`flush_pool`]). [`budget`] limits all connections' total memory.
 //!
 //! [`Outbound`] is the part under the server's lock.
 
@@ -45,7 +45,7 @@ use crate::outbound::socket_writer::SocketWriter;
 /// larger room takes long enough to let other ready senders add their messages first.
 pub(crate) const SMALL_ROOM: usize = 8;
 
-/// A batch of this many bytes is delivered immediately, so that a busy room's batch cannot grow
+/// A batch of this many bytes is delivered immediately so that a busy room's batch cannot grow
 /// without limit.
 const LARGE_BATCH: usize = 128 * 1024;
 
@@ -77,7 +77,7 @@ pub(crate) struct FlushWork {
     /// The large rooms whose batches were delivered. New messages to them are collected until this
     /// flush ends.
     rooms: Vec<RoomKey>,
-    /// True if the caller has to flush the large rooms later.
+    /// True if the caller must flush the large rooms later.
     pub(crate) has_more: bool,
     /// Wakers of tasks whose clients' answers have arrived.
     pub(crate) wakers: Vec<Waker>,
@@ -170,7 +170,7 @@ impl Outbound {
     ) -> Option<&Arc<SocketWriter>> {
         let Outbound { writers, batches, flush_list, .. } = self;
         let writer = writers.get(to)?;
-        // The receiver's room batches precede a direct message, so that a sender's messages stay in
+        // The receiver's room batches precede a direct message so that a sender's messages stay in
         // order whether they are direct or not.
         if !packet.dst.is_empty() && !batches.is_empty() {
             for room in rooms {

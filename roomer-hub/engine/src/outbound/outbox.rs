@@ -3,7 +3,7 @@
 //! This module is independent of sockets, locks and tasks, which
 //! [`SocketWriter`](super::socket_writer::SocketWriter) handles. The queue has two water marks,
 //! which do not count the newest message: above `high`, senders should pause; above `max`, the
-//! connection accepts no more output and has to be closed.
+//! connection accepts no more output and must be closed.
 
 use bytes::Bytes;
 
@@ -14,7 +14,7 @@ use crate::outbound::compressed::Saved;
 /// seconds.
 const LARGE_MESSAGE: usize = 64 * 1024;
 
-/// Limits on the bytes queued for one connection. The newest message is not counted, so that a
+/// Limits on the bytes queued for one connection. The newest message is not counted, so a
 /// single message of any permitted size can always be queued.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WaterMarks {
@@ -26,7 +26,7 @@ pub(crate) struct WaterMarks {
     pub(crate) max: usize,
 }
 
-/// The states of an outbox, by the output that it accepts.
+/// An outbox's states, by the output that it accepts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum OutboxPhase {
     /// Accepts all output: the connection is open.

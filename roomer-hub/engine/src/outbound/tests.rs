@@ -38,7 +38,7 @@ impl Transport for Tape {
     fn shutdown(&self) {}
 }
 
-/// A room with more members than [`SMALL_ROOM`], so that its messages wait for a flush.
+/// A room with more members than [`SMALL_ROOM`], whose messages therefore wait for a flush.
 struct LargeRoom {
     core: Core,
     keys: Vec<ConnKey>,

@@ -88,7 +88,7 @@ impl Server {
         if self.0.refuses(&command) {
             return false;
         }
-        // Look up and send under one lock, so that true means that the message was queued.
+        // Look up and send under one lock so that true means that the message was queued.
         let mut core = self.0.core();
         let tables = core.hub.tables();
         if tables.find_conn(dst).is_none() && tables.peer_of(dst).is_none() {

@@ -45,7 +45,7 @@ impl Server {
             if now >= deadline {
                 break;
             }
-            // The number due is computed from the start instead of per step, so that a late timer does
+            // The number due is computed from the start instead of per step so that a late timer does
             // not lower the rate.
             while self.close_due(drain_policy.due(now - since)) {
                 yield_once().await;

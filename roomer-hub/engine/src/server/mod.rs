@@ -65,7 +65,7 @@ impl Server {
         self.0.lifecycle.close();
         let keys: Vec<ConnKey> = self.0.core().outbound.writers.keys().collect();
         trace::closing(keys.len());
-        // Lock once per connection, so that other tasks can run in between. The key of a connection
+        // Lock once per connection so that other tasks can run in between. The key of a connection
         // that has ended in the meantime is stale, and closing it has no effect.
         for conn in keys {
             self.0.core().close_for_shutdown(self.0.now(), conn, self.0.options().retry_window);

@@ -121,7 +121,7 @@ impl Future for RequestFuture {
         drop(slot);
         let timers = &this.shared.timers;
         if !is_same {
-            // A timer wakes the task that has set it, so a different task has to set it again.
+            // A timer wakes the task that has set it, so a different task must set it again.
             this.timer.cancel(timers);
             this.waker = Some(cx.waker().clone());
         }

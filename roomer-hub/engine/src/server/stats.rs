@@ -77,7 +77,7 @@ impl Server {
             })
             .filter(|backlog| backlog.bytes > 0)
             .collect();
-        // Break ties by id, so that each call returns the same order.
+        // Break ties by id so that each call returns the same order.
         all.sort_unstable_by_key(|backlog| (std::cmp::Reverse(backlog.bytes), backlog.id));
         all.truncate(max);
         all

@@ -24,7 +24,7 @@ impl Connection {
     {
         let mut unstarted = Some((sleep, spawn));
         poll_fn(move |cx| {
-            // Start at the first poll, so that a future that is never polled leaves nothing behind,
+            // Start at the first poll so that a future that is never polled leaves nothing behind,
             // and since a runtime's `spawn` works only within the runtime.
             if let Some((sleep, spawn)) = unstarted.take() {
                 let server = Server(self.shared.clone());
@@ -74,7 +74,7 @@ impl Server {
 }
 
 /// Marks the timers as run on demand. If a runtime that ends drops the future early, the mark is
-/// removed, so that the next connection starts a new one.
+/// removed so that the next connection starts a new one.
 struct TimerGuard {
     server: Server,
     is_over: bool,

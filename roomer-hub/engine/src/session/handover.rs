@@ -91,7 +91,7 @@ impl<T> Handover<T> {
 
     /// Stops waiting, and returns the session if it was already passed.
     pub(crate) fn abandon(&self) -> Option<T> {
-        // This is a single step, so that the session is either taken here or returned to the task
+        // This is a single step so that the session is either taken here or returned to the task
         // that passes it.
         match std::mem::replace(&mut *lock(&self.0), Slot::Abandoned) {
             Slot::Given(session) => Some(*session),

@@ -70,7 +70,7 @@ struct Session {
     change: Option<Box<Change>>,
 }
 
-/// The state of a session while it changes its socket.
+/// A session's state while it changes its socket.
 #[derive(Debug, Default)]
 struct Change {
     /// Older secrets that the client may still use, newest last. Kept after a resume until the client
@@ -156,7 +156,7 @@ impl Sessions {
         self.by_key.get(conn).is_some_and(|session| !session.is_detached()).then_some(conn)
     }
 
-    /// Replaces the secret of a resumed session. The client has either the token that it presented, or
+    /// Replaces a resumed session's secret. The client has either the token that it presented, or
     /// the new one.
     pub(crate) fn renew(
         &mut self,

@@ -10,7 +10,7 @@
 //!
 //! A task releases the server's lock before it writes. It writes to at most
 //! [`max_per_poll`](crate::outbound::flush_pool::Flush) connections in one poll, and returns true if it
-//! has to continue in the next one, so that other tasks can run.
+//! must continue in the next one so that other tasks can run.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -39,7 +39,7 @@ thread_local! {
 
 impl Shared {
     /// Writes the output queued by an input, and runs the hooks for its events. Sets `flush_at` if
-    /// the connection's task has to [`flush`](Self::flush) at that time.
+    /// the connection's task must [`flush`](Self::flush) at that time.
     pub(crate) fn flush_after_input<'s>(
         self: &'s Arc<Self>,
         now: Duration,
@@ -68,7 +68,7 @@ impl Shared {
     }
 
     /// Writes the pending output of all rooms, and runs the hooks for queued events. Returns true
-    /// if the caller has to call it again in its next poll.
+    /// if the caller must call it again in its next poll.
     pub(crate) fn flush(self: &Arc<Self>) -> bool {
         // Continue a large flush in progress first, since newer messages were queued after it.
         if let Some(job) = self.flush_pool.job()
@@ -173,8 +173,8 @@ impl Shared {
         core.outbound.finish(&work)
     }
 
-    /// Writes to as many connections of a large flush as one poll permits. Returns true under the same
-    /// condition as [`flush`](Self::flush).
+    /// Writes to as many connections in a large flush as one poll permits. Returns true under the
+    /// same condition as [`flush`](Self::flush).
     fn work_on(&self, job: &FlushJob) -> bool {
         let mut congested = Vec::new();
         let mut left = self.options().flush.max_per_poll;
@@ -200,7 +200,7 @@ impl Shared {
     }
 
     /// Closes the connections with the most memory if the total exceeds the budget. Returns true if the
-    /// caller has to flush again, to write their close frames.
+    /// caller must flush again, to write their close frames.
     fn shed(&self) -> bool {
         let budget = &self.budget;
         // This runs after each flush, so the usual case costs a single atomic load. Only if the
@@ -226,7 +226,7 @@ impl Shared {
     }
 }
 
-/// Writes to each connection. Returns those that are now above the high-water mark and were not before.
+/// Writes to each connection. Returns those that have just exceeded the high-water mark.
 fn write_to(writers: &[(ConnKey, Arc<SocketWriter>)]) -> Vec<ConnKey> {
     let congested = writers.iter().filter(|(_, writer)| writer.flush());
     congested.map(|(conn, _)| *conn).collect()

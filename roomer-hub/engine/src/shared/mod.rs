@@ -1,4 +1,4 @@
-//! The state shared by the tasks and handles of one server.
+//! State shared by one server's tasks and handles.
 //!
 //! After a task has changed this state, [`flush`] writes the queued output, and [`hooks`] calls the
 //! application.

@@ -1,4 +1,4 @@
-//! A queue of wake-up times shared by all connections of a server.
+//! A queue of wake-up times shared by all of a server's connections.
 //!
 //! A runtime timer in each connection would cost a few hundred bytes each. Here, a timer is an
 //! entry in an ordered map, and one task per server sleeps until the first entry is due.
@@ -155,7 +155,7 @@ impl TimerQueue {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Wakes the timer tasks, so that they check for work immediately.
+    /// Wakes the timer tasks so that they check for work immediately.
     pub(crate) fn wake_drivers(&self) {
         let mut table = lock(&self.0);
         table.called = true;
@@ -185,7 +185,7 @@ impl TimerQueue {
                 if sleep.as_mut().poll(cx).is_ready() {
                     return Poll::Ready(());
                 }
-                // Check and register under one lock, so that a timer set in between is not missed.
+                // Check and register under one lock so that a timer set in between is not missed.
                 let mut table = lock(&self.0);
                 let first = table.first().map(Key::at);
                 let is_earlier = first.is_some_and(|first| next.is_none_or(|next| next > first));

@@ -11,7 +11,7 @@ use std::time::Duration;
 pub(crate) struct Moment(NonZeroU64);
 
 impl Moment {
-    /// Returns an integer whose order is that of the moments.
+    /// Returns an integer with the same order as the moments.
     pub(crate) fn to_bits(self) -> u64 {
         self.0.get()
     }

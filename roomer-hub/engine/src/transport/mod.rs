@@ -1,4 +1,4 @@
-//! The interface that adapters implement: the byte stream of one connection.
+//! The interface that adapters implement: one connection's byte stream.
 
 pub(crate) mod bind;
 #[cfg(feature = "tls")]
@@ -13,9 +13,9 @@ pub mod tls;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
-/// The bidirectional byte stream of one connection. Any task may write to it, so that a message
-/// needs no task per receiver; the engine ensures that only one task writes at a time. A single
-/// value for both directions takes one allocation fewer per connection than two halves.
+/// One connection's bidirectional byte stream. Any task may write to it, so a message needs no
+/// task per receiver; the engine ensures that only one task writes at a time. A single value for
+/// both directions takes one allocation fewer per connection than two halves.
 pub trait Transport: Send + Sync + 'static {
     /// Reads available bytes into `buf`, which is never empty, and returns their number, or 0 when
     /// the stream has ended. If no bytes are available, registers the task to be woken. Called only

@@ -19,7 +19,7 @@ pub fn prepare<'s>(socket: impl Into<SockRef<'s>>) {
     let _ = socket.set_tcp_notsent_lowat(MAX_UNSENT);
 }
 
-/// Lifts the limit set by [`prepare`], so that a close frame fits behind bytes that a slow reader has
+/// Lifts the limit set by [`prepare`] so that a close frame fits behind bytes that a slow reader has
 /// not accepted.
 pub fn prepare_final_write<'s>(socket: impl Into<SockRef<'s>>) {
     #[cfg(any(target_os = "linux", target_os = "android"))]

@@ -1,4 +1,4 @@
-//! Choosing the home of a room, yielding to another home, and deciding when a term is over.
+//! Choosing a room's home, yielding to another home, and deciding when a term is over.
 
 use std::time::Duration;
 

@@ -29,10 +29,10 @@
 //!
 //! # The home
 //!
-//! The home is that of the highest known term, as long as that node is alive. Otherwise, it is
-//! the node with the highest hash of room and node among the live nodes that are old enough. If
-//! a home finds that another node should be the home, it *yields*: it starts a term for that
-//! node, announces the term, and returns submissions.
+//! The home is the one in the highest known term, as long as that node is alive. Otherwise, it is
+//! the node with the highest hash of room and node among the live nodes that are old enough. If a
+//! home finds that another node should be the home, it *yields*: it starts a term for that node,
+//! announces the term, and returns submissions.
 //!
 //! # At most one place
 //!
@@ -41,11 +41,11 @@
 //! and no frame that might contain the place is missing. If a home dies, its submissions are
 //! lost, since another home could assign them a second, conflicting place.
 //!
-//! Messages of one node are placed in that node's send order. A node that returns a submission
-//! therefore also returns all later ones made before the sending node knew of the return, as shown
-//! by the submission's term. The sending node does not resubmit a message while a later one is held
-//! by the old home, and does not submit a new message in a different term than those still waiting
-//! for an answer.
+//! One node's messages are placed in its send order. A node that returns a submission therefore
+//! also returns all later ones made before the sending node knew of the return, as shown by the
+//! submission's term. The sending node does not resubmit a message while a later one is held by the
+//! old home, and does not submit a new message in a different term than those still waiting for an
+//! answer.
 //!
 //! A place reaches a node only within a stream whose start that node has acknowledged. A home
 //! therefore assigns no place before all receivers have acknowledged their streams.
@@ -206,7 +206,7 @@ impl Orders {
         }
     }
 
-    /// Returns the highest known term of a room.
+    /// Returns a room's highest known term.
     fn known(&self, room: &str) -> Term {
         self.rooms.get(room).map(|room| room.known).unwrap_or_default()
     }

@@ -90,7 +90,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Places the pending submissions of a room, in order, or returns them if another node is the home.
+    /// Places a room's pending submissions, in order, or returns them if another node is the home.
     pub(super) fn place_submitted(&mut self, name: &str) {
         loop {
             let Some(room) = self.orders.rooms.get(name) else { return };

@@ -36,7 +36,7 @@ impl Cluster {
         self.orders.rooms.values().map(|room| room.messages.len()).sum()
     }
 
-    /// Sends a message of this node to a room with a total order. `tables` are the hub's
+    /// Sends one of this node's messages to a room with a total order. `tables` are the hub's
     /// tables; `except` is a connection that should not receive the message.
     ///
     /// Returns true if this node is the room's home and nothing is pending there, in which case
@@ -61,7 +61,7 @@ impl Cluster {
         self.orders.number += 1;
         let number = self.orders.number;
         let name = packet.room;
-        // Sent immediately, even if the message cannot be submitted yet: if it never gets a
+        // Send it immediately, even if the message cannot be submitted yet: if it never gets a
         // place, receivers can report the loss.
         let to = self.receivers(tables, name);
         for node in &to {
@@ -146,8 +146,8 @@ impl Cluster {
             let successor = self.successor(name).filter(|_| hint.is_none() && target == me);
             let is_final = hint.is_some() || successor.is_some();
             let target = successor.unwrap_or(target);
-            // Two homes could place the messages of one sender in either order. A home returns
-            // this message together with earlier ones only if all were submitted in the same term.
+            // Two homes could place one sender's messages in either order. A home returns this
+            // message together with earlier ones only if all were submitted in the same term.
             let submitted = (target, room.known);
             if pending.iter().any(|before| *before != submitted || successor.is_some()) {
                 return;
@@ -206,7 +206,7 @@ impl Cluster {
     }
 }
 
-/// Decodes the packet of a message, which was validated when it arrived.
+/// Decodes a message's packet, which was validated when it arrived.
 pub(super) fn decode(packet: &Bytes) -> PacketRef<'_> {
     PacketRef::decode(packet).unwrap_or_default()
 }

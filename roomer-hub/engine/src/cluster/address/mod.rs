@@ -1,4 +1,4 @@
-//! The type of a broker's addresses, and its parse errors.
+//! Broker addresses, and their parse errors.
 
 mod parse;
 #[cfg(test)]

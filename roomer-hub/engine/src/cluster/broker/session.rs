@@ -15,7 +15,7 @@ pub(in crate::cluster) const MAX_QUEUED: usize = 1024 * 1024;
 /// One connection to a broker, without I/O: takes bytes and times, returns bytes and events.
 pub trait BrokerSession: Send {
     /// Passes bytes received from the broker. Call [`next_event`](Self::next_event) until it returns
-    /// `None` before the next call, so that the bytes do not accumulate.
+    /// `None` before the next call so that the bytes do not accumulate.
     fn receive(&mut self, bytes: &[u8], now: Duration);
 
     /// Returns the next event, or `None` until more bytes are received.

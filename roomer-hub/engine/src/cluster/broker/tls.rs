@@ -14,7 +14,7 @@ use futures_rustls::rustls::{ClientConfig, RootCertStore};
 use super::carrier::describe;
 use crate::cluster::address::{Broker, TlsFiles};
 
-/// Performs the TLS handshake. Files are read for each connection, so that a renewed certificate takes
+/// Performs the TLS handshake. Files are read for each connection so that a renewed certificate takes
 /// effect with the next one.
 pub(super) async fn secure<S>(broker: Broker, stream: S) -> Result<TlsStream<S>, String>
 where

@@ -1,9 +1,9 @@
 //! An incremental RESP3 decoder for a Redis server's replies and pushes.
 //!
 //! It is implemented here because the available codec, `redis-protocol` 6.0.0, recurses into nested
-//! lists, so that 4 KB of them overflow the stack in a debug build, and 80 KB do in a release
-//! build; parses a value from its start again whenever more of it arrives; does not limit lengths;
-//! accepts strings that do not end at their length; and depends on 9 crates.
+//! lists (4 KB of them overflow the stack in a debug build, and 80 KB do in a release build);
+//! parses a value from its start again whenever more of it arrives; does not limit lengths; accepts
+//! strings that do not end at their length; and depends on 9 crates.
 
 use std::ops::Range;
 
@@ -174,7 +174,7 @@ impl Decoder {
             b'$' | b'!' | b'=' => {
                 let length = number(content).ok_or_else(|| unknown(line))?;
                 let is_bounded = |length: &usize| start + length <= MAX_VALUE;
-                // Check the length alone first, so that the sum above cannot overflow.
+                // Check the length alone first so that the sum above cannot overflow.
                 let bounded = usize::try_from(length).ok().filter(|it| *it <= MAX_VALUE);
                 let bounded = bounded.filter(is_bounded).ok_or(DecodeError::Size(length))?;
                 self.string = Some((*kind, bounded));
@@ -215,7 +215,7 @@ impl Decoder {
         // The type is the byte before the content.
         let line = &self.buffer[part.start - 1..part.end];
         let number = number(&line[1..]).ok_or_else(|| unknown(line))?;
-        // Count the values already due, so that nested lists do not multiply the limit.
+        // Count the values already due so that nested lists do not multiply the limit.
         let room = MAX_COUNT.saturating_sub(self.count + self.due);
         let fits = |count: &usize| *count <= room;
         let count = usize::try_from(number.saturating_mul(each)).ok().filter(fits);

@@ -3,7 +3,7 @@
 //! A token begins with its session's connection id, whose first digits identify the node. A node
 //! that does not have the session starts a new one, and notifies the old session's node with a
 //! proof that the client has its token. That node ends the old session immediately instead of after
-//! [`resume_window`](crate::Builder::resume_window), so that the client is not a member twice.
+//! [`resume_window`](crate::Builder::resume_window) so that the client is not a member twice.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ impl Core {
             sessions.released.unknown += u64::from(!matches!(release, Some((_, Release::Later))));
             return;
         };
-        // Abort the writer first, so that a task that has just received the session finds it ended.
+        // Abort the writer first so that a task that has just received the session finds it ended.
         self.outbound.abort(conn);
         self.gone(now, conn, DisconnectReason::Lost);
     }

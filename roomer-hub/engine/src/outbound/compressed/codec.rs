@@ -1,4 +1,4 @@
-//! One compressor and one decompressor per thread, so that connections need none.
+//! One compressor and one decompressor per thread so that connections need none.
 
 use std::cell::Cell;
 

@@ -6,13 +6,13 @@ use roomer_hub::RoomPattern;
 #[derive(Debug)]
 pub(crate) struct CompressionRules {
     patterns: Vec<(RoomPattern, usize)>,
-    /// The lowest threshold, so that a shorter message costs a single comparison.
+    /// The lowest threshold, so a shorter message costs a single comparison.
     least: usize,
 }
 
 impl Default for CompressionRules {
     fn default() -> Self {
-        // Not derived, since without rules the lowest threshold is `usize::MAX`, not 0.
+        // This is not derived, since without rules the lowest threshold is `usize::MAX`, not 0.
         CompressionRules::new(&[])
     }
 }

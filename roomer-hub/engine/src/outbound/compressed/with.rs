@@ -19,7 +19,7 @@ pub(crate) struct CompressedBatch(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    /// Plain binary frames of a server.
+    /// Plain binary server frames.
     frames: Bytes,
     /// The minimum length of a compressed frame.
     threshold: usize,

@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use crate::outbound::chunk::{Chunk, frame_len};
 
-/// The memory of one segment's entry in the log, in bytes.
+/// The size of one segment's entry in the log, in bytes.
 const SEGMENT: usize = size_of::<Segment>();
 
 /// Smaller chunks are copied, which takes fewer instructions than acquiring and releasing a reference.

@@ -1,4 +1,4 @@
-//! Consistency checks of a writer's queue.
+//! Consistency checks for a writer's queue.
 
 use crate::outbound::chunk::Chunk;
 use crate::outbound::outbox::OutboxPhase;

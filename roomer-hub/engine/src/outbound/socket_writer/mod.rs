@@ -97,7 +97,7 @@ impl SocketWriter {
         })
     }
 
-    /// Queues bytes of packets. Returns true if the caller has to schedule a flush; false if one is
+    /// Queues bytes of packets. Returns true if the caller must schedule a flush; false if one is
     /// already scheduled, or if the connection accepts no more output.
     pub(crate) fn push(&self, chunk: Chunk) -> bool {
         let mut state = lock(&self.state);
@@ -118,7 +118,7 @@ impl SocketWriter {
             && !std::mem::replace(&mut state.is_scheduled, true)
     }
 
-    /// Queues the last bytes, after which no output is accepted. The caller has to flush. With
+    /// Queues the last bytes, after which no output is accepted. The caller must flush. With
     /// `drop_unsent`, first drops the frames whose transmission has not begun.
     pub(crate) fn finish(&self, last: Bytes, drop_unsent: bool) {
         let mut state = lock(&self.state);
@@ -139,7 +139,7 @@ impl SocketWriter {
     /// exceeded the high-water mark.
     pub(crate) fn flush(&self) -> bool {
         let mut state = lock(&self.state);
-        // Clear this before the write, so that bytes pushed from now on schedule another flush.
+        // Clear this before the write so that bytes pushed from now on schedule another flush.
         state.is_scheduled = false;
         // Concurrent writes could interleave their bytes. The other task finds the new bytes when it
         // takes the lock again.
@@ -147,7 +147,7 @@ impl SocketWriter {
             state = self.write_all(state);
         }
         // Do not wake the connection's task for each write, but only if the socket is full, since
-        // no other task can wait for that, or if the connection has to end.
+        // no other task can wait for that, or if the connection must end.
         let concerns_task = state.outbox.is_blocked() || state.outbox.phase() != OutboxPhase::Open;
         let task = if concerns_task { state.task.clone() } else { None };
         let (is_newly_above, resumed) = self.update_pressure(&mut state);
@@ -165,7 +165,7 @@ impl SocketWriter {
         state.is_writing = true;
         while state.outbox.is_writable() {
             let mut in_flight = state.outbox.take();
-            // Make the system call without the lock, so that other tasks can queue in the meantime.
+            // Make the system call without the lock so that other tasks can queue in the meantime.
             drop(state);
             in_flight.compress(MAX_IOVECS);
             let result = self.write(&in_flight);
@@ -211,7 +211,7 @@ impl SocketWriter {
         }
     }
 
-    /// Compares the queue with the high-water mark. Pressure ends at half the mark, so that small
+    /// Compares the queue with the high-water mark. Pressure ends at half the mark so that small
     /// writes do not toggle it. Returns true if the queue has just exceeded the mark, and the wakers to
     /// call if pressure has ended.
     fn update_pressure(&self, state: &mut State) -> (bool, Vec<Waker>) {

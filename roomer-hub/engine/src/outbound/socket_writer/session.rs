@@ -72,12 +72,12 @@ impl SocketWriter {
         result
     }
 
-    /// Moves the packets of this writer's session to a new writer without a socket, and returns it. The
-    /// caller replaces this writer in the server's table.
+    /// Moves this writer's session packets to a new writer without a socket, and returns that
+    /// writer. The caller replaces this writer in the server's table.
     pub(crate) fn detach(&self) -> Arc<SocketWriter> {
         let detached = SocketWriter::new(NoSocket, self.budget.clone());
         detached.is_extended.store(true, Ordering::Relaxed);
-        // Unlock immediately, so that two writers' locks are never held at the same time.
+        // Unlock immediately so that two writers' locks are never held at the same time.
         let replay = lock(&self.state).replay.take();
         let mut state = lock(&detached.state);
         state.outbox.detach();

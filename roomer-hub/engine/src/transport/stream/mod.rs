@@ -175,7 +175,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Shared<S>
     fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let mut cx = Context::from_waker(&self.waker);
         let mut pipe = lock(&self.pipe);
-        // Set this before the attempt, so that a wake-up during it is not lost.
+        // Set this before the attempt so that a wake-up during it is not lost.
         self.owner.set_full(true);
         let (taken, end) = pipe.write(&mut cx, bufs);
         if end.is_ready() {

@@ -51,7 +51,7 @@ pub struct BrokerCarrier<D: Dial> {
     buffer: Box<[u8]>,
     /// True if this outage has been reported.
     is_reported: bool,
-    /// The last notice, so that it is not repeated after each reconnect.
+    /// The last notice, to avoid repeating it after each reconnect.
     notice: String,
     up_since: Option<Duration>,
 }
@@ -215,7 +215,7 @@ impl<D: Dial> BrokerCarrier<D> {
         (!mem::replace(&mut self.is_reported, true)).then_some(CarrierEvent::Down(reasons))
     }
 
-    /// Returns a random time between half of `pause` and `pause`, so that a cluster's nodes do not
+    /// Returns a random time between half of `pause` and `pause` so that a cluster's nodes do not
     /// all connect at the same time.
     fn jitter(&self, pause: Duration) -> Duration {
         let [first, second, ..] = self.environment.random();
@@ -274,7 +274,7 @@ impl<D: Dial> Carrier for BrokerCarrier<D> {
             return Poll::Ready(());
         };
         if ready!(link.poll_write(cx)).is_err() {
-            // Wake the task, so that the next `poll_event` hits the error again and reports it.
+            // Wake the task so that the next `poll_event` hits the error again and reports it.
             cx.waker().wake_by_ref();
         }
         Poll::Ready(())
