@@ -182,8 +182,8 @@ pub enum Order {
 pub struct History {
     /// The maximum number of messages.
     pub messages: usize,
-    /// The maximum size in bytes, counting about 100 per message besides its event and payload.
-    /// A message above this limit is not stored, and discards all earlier ones.
+    /// The maximum size in bytes, counting about 100 per message in addition to its event and
+    /// payload. A message above this limit is not stored, and discards all earlier ones.
     pub bytes: usize,
     /// The maximum age of a message. A history is also discarded once its room has had no members
     /// for this long.

@@ -85,8 +85,8 @@ impl Hub {
             Some(_) => {}
         }
         let max = self.config.max_requests;
-        // The limit is checked here, and again after a rule has allowed the request, since it may
-        // be reached in the meantime.
+        // Check the limit here, and again after a rule has allowed the request, since it may be
+        // reached in the meantime.
         self.tables.may_ask(conn, tag, receiver, now, max)?;
         if self.config.authorize_direct && authorization == Authorization::Required {
             self.output.records.push(Record::Authorize(Permission::Direct));
@@ -264,8 +264,7 @@ impl Hub {
 impl Output {
     /// Adds the number of a request that has ended, and returns its index.
     fn ended_request(&mut self, number: u64) -> u32 {
-        // Old numbers are removed here and not in `clear`, which would slow down inputs without
-        // requests.
+        // Remove old numbers here, not in `clear`, which would slow down inputs without requests.
         let is_end = |record: &Record| {
             use ExtendedRecord::{Answered, Unanswered};
             matches!(record, Record::Extended(Answered { .. } | Unanswered { .. }))

@@ -24,7 +24,7 @@
 //!   number that B chooses. The stream starts with the members of A's rooms; changes follow as they
 //!   happen.
 //! * **Hole.** If a number is missing, or A's next heartbeat reports a higher one, B holds later
-//!   frames and requests the missing ones, which A keeps in a journal for some seconds.
+//!   frames and requests the missing ones, which A keeps in a journal for a few seconds.
 //! * **Reset.** If a frame cannot be recovered, B requests a new stream. Its first frame lists the
 //!   rooms and senders whose messages B missed. The affected members leave B's rooms and rejoin,
 //!   so that every client sees the loss. The death and return of a node are handled the same way.

@@ -130,8 +130,7 @@ impl Outgoing {
             let rest = self.open.split_off(max);
             let part = std::mem::replace(&mut self.open, rest);
             self.seal_frame(part, true, sealing);
-            // The rest starts with the item's bytes, so space for the head is inserted in front of
-            // them.
+            // The rest starts with the item's bytes, so insert space for the head in front of them.
             self.open.splice(..0, [0; HEAD_MAX]);
         }
     }

@@ -111,7 +111,7 @@ impl Cluster {
                 self.push_to_all(&Item::Away { id, is_away: true });
             }
         } else if self.counted.insert(room.into()) {
-            // The first member is reported immediately so that messages for it do not wait for a tick.
+            // Report the first member immediately so that messages for it do not wait for a tick.
             self.report_count(tables, room);
         } else {
             // Report it at the next tick so that a large room does not cause a report for every

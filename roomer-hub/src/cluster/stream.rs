@@ -152,7 +152,7 @@ impl Cluster {
         let key = match peer.key {
             Some(key) => key,
             None => {
-                // The lowest free key, because the hub's tables are indexed by it.
+                // Use the lowest free key, because it indexes the hub's tables.
                 let free = self.keys.iter().position(Option::is_none);
                 let index = free.unwrap_or(self.keys.len());
                 self.keys.resize(self.keys.len().max(index + 1), None);

@@ -14,11 +14,11 @@ impl<E> Builder<E> {
     /// to requests too ([`may_publish`](Self::may_publish), and by default membership). Messages with
     /// the same event that are not requests are passed to the handler of [`on`](Self::on).
     ///
-    /// The handler returns a payload or a result, see [`IntoReply`]. An error is reported to
+    /// The handler returns a payload or a result; see [`IntoReply`]. An error is reported to
     /// [`on_error`](Self::on_error), and the client receives the code `failed` without its text, or
     /// `invalid` if reading the payload as text or JSON has failed. A
-    /// [`ReplyError`](crate::ReplyError) is not reported: the client receives its code and text. A panic
-    /// closes the connection with 1011.
+    /// [`ReplyError`](crate::ReplyError) is not reported: the client receives its code and text. A
+    /// panic closes the connection with 1011.
     ///
     /// ```
     /// # use roomer_engine as roomer_tokio;

@@ -135,8 +135,8 @@ impl<R> Client<R> {
         self.open.shared.lock().machine.state()
     }
 
-    /// Returns the client's id. Without a connection it is the last one, and before the first,
-    /// `None`.
+    /// Returns the client's id: the last one while disconnected, and `None` before the first
+    /// connection.
     #[must_use]
     pub fn id(&self) -> Option<ConnId> {
         self.open.shared.lock().machine.id()

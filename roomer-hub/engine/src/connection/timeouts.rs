@@ -10,7 +10,7 @@ use crate::connection::{Connection, State, Step};
 use crate::options::Options;
 use crate::outbound::socket_writer::Status;
 
-/// The event that is due at a deadline.
+/// The kinds of deadlines.
 #[derive(Clone, Copy, Debug)]
 enum Deadline {
     /// The client has been silent for too long.

@@ -65,7 +65,7 @@ impl Origins {
             return true;
         };
         let text = std::str::from_utf8(origin).ok();
-        // `null`, the origin of sandboxed pages, is rejected here too.
+        // Reject `null`, the origin of sandboxed pages, here too.
         let Some(origin) = text.and_then(Origin::parse) else {
             return false;
         };

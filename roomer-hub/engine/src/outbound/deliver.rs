@@ -61,8 +61,8 @@ impl Outbound {
                 return true;
             }
             deliver(batch, members, writers, flush_list);
-            // A small room is flushed in this poll. A large room's batch is kept so that messages
-            // that arrive before its flush ends are collected instead of flushed by each sender.
+            // Flush a small room in this poll. Keep a large room's batch so that messages that
+            // arrive before its flush ends are collected instead of flushed by each sender.
             if is_small {
                 let batch = batches.remove(room).filter(|_| spare_batches.len() < SPARE_BATCHES);
                 spare_batches.extend(batch.map(|mut batch| {

@@ -100,7 +100,7 @@ impl FlushPool {
     /// Returns the oldest job with connections left to take.
     pub(crate) fn job(&self) -> Option<Arc<FlushJob>> {
         let mut queue = lock(&self.queue);
-        // Taking a chunk does not lock the queue, so exhausted jobs are removed here.
+        // Taking a chunk does not lock the queue, so remove exhausted jobs here.
         while queue.jobs.front()?.is_exhausted() {
             queue.jobs.pop_front();
         }

@@ -68,7 +68,7 @@ impl Server {
 }
 
 /// Raises the soft limit on open descriptors; never lowers it. Returns the resulting limit, or
-/// `None` if there is none.
+/// `None` if there is no limit.
 #[cfg(unix)]
 fn raise(wanted: u64) -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -5,8 +5,9 @@ use std::net::Shutdown;
 
 use socket2::SockRef;
 
-/// The maximum number of unsent bytes that the kernel buffers for one connection. Without this limit it
-/// buffers some megabytes for a client that does not read, and slow readers are detected late.
+/// The maximum number of unsent bytes that the kernel buffers for one connection. Without this
+/// limit it buffers several megabytes for a client that does not read, and slow readers are
+/// detected late.
 const MAX_UNSENT: u32 = 128 * 1024;
 
 /// Disables Nagle's algorithm and limits the unsent bytes that the kernel buffers. Errors are ignored,

@@ -66,7 +66,7 @@ impl Cluster {
         mature.max_by_key(|node| (self.hash.home(room, *node), *node)).unwrap_or(self.me)
     }
 
-    /// Returns true if no frame has arrived from a peer for some heartbeats.
+    /// Returns true if no frame has arrived from a peer for [`QUIET_BEATS`] heartbeats.
     pub(super) fn is_quiet(&self, node: NodeId) -> bool {
         let quiet = self.config.beat * QUIET_BEATS;
         self.peers.get(&node).is_none_or(|peer| peer.silence >= quiet)

@@ -149,7 +149,7 @@ impl Cluster {
         own.filter(|own| own.holder == Some(node)).for_each(|own| own.may_have_place = true);
     }
 
-    /// Handles a peer's end, after its members have left. If it announced its stop, its pending
+    /// Handles a dropped peer, after its members have left. If it announced its stop, its pending
     /// messages may still get places, and it has not placed any submission that it held as a home.
     pub(in crate::cluster) fn order_peer_gone(&mut self, node: NodeId, why: GoneCause) {
         let me = self.me;

@@ -81,7 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> BrokerConnection<S> {
     }
 
     /// Writes the queued bytes, shuts down the write direction, and reads until the broker has
-    /// closed the stream. With unread bytes, the system would reset the connection.
+    /// closed the stream. Closing with unread bytes would make the system reset the connection.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<()> {
         if !self.is_closed {
             // After an error, no further bytes can reach the broker.

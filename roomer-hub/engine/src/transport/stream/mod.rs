@@ -188,7 +188,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Shared<S>
         match end {
             Poll::Ready(Err(error)) if error.kind() != ErrorKind::Interrupted => Err(error),
             Poll::Pending if taken == 0 => Err(ErrorKind::WouldBlock.into()),
-            // Accepted bytes are reported first; the caller receives the error when it writes again.
+            // Report accepted bytes first; the caller receives the error when it writes again.
             _ if taken > 0 => Ok(taken),
             _ => Err(ErrorKind::Interrupted.into()),
         }

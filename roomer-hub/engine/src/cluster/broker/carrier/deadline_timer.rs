@@ -17,7 +17,7 @@ pub(super) struct DeadlineTimer {
 }
 
 impl DeadlineTimer {
-    /// Returns `Poll::Ready` once the time is `due` or later.
+    /// Returns `Poll::Ready` once `due` has passed.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,

@@ -249,7 +249,7 @@ fn a_broker_that_ends_each_link_at_once_is_asked_less_often() {
     let events = node.run_ms(3600);
     assert_eq!(events.len(), 12, "{events:?}");
     assert_eq!(node.pauses(), [100, 200, 400, 800, 1000, 1000]);
-    // A link that lasts resets the pause.
+    // A link that stays up resets the pause.
     let link = node.world.accept(GREETING);
     assert_eq!(node.run_ms(3000), [UP]);
     link.close();
