@@ -36,7 +36,7 @@ impl EntryChunks {
         tail: &mut Vec<u8>,
     ) {
         let full = count / ENTRIES_PER_CHUNK;
-        // A chunk that is no longer full is dropped; new ones are built below.
+        // A chunk no longer full is dropped; new ones are built below.
         self.chunks.resize(full, Bytes::new());
         for (number, chunk) in self.chunks.iter_mut().enumerate() {
             if chunk.is_empty() {

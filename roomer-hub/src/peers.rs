@@ -88,7 +88,7 @@ impl RoomGuests {
         &self.list
     }
 
-    /// Returns the number of members on other nodes, including those that are only counted.
+    /// Returns the number of members on other nodes, including those only counted.
     pub(crate) fn len(&self) -> usize {
         let counted = self.peers.iter().map(|entry| entry.count as usize);
         counted.fold(self.members.len(), usize::saturating_add)

@@ -299,7 +299,7 @@ impl Output {
 pub(crate) struct Context<'a> {
     /// The connection that the input is about; the null key for a command without a sender.
     pub(crate) conn: ConnKey,
-    /// The connection that is excluded from broadcasts.
+    /// The connection excluded from broadcasts.
     pub(crate) except: Option<ConnKey>,
     /// The packets' room, event, `dst` and payload.
     pub(crate) packet: PacketRef<'a>,

@@ -138,8 +138,8 @@ impl Hub {
         is_error: bool,
     ) -> Result<(), RejectReason> {
         let number: u64 = tag.as_str().parse().map_err(|_| RejectReason::Unasked)?;
-        // A number that was never used is the client's fault. If it was used but the request has
-        // ended, the answer is merely late.
+        // A number never used is the client's fault. If it was used but the request has ended, the
+        // answer is merely late.
         if tag != Tag::from_number(number) || number >= self.next_request {
             return Err(RejectReason::Unasked);
         }
@@ -204,8 +204,8 @@ impl Hub {
         self.output.records.push(Record::Extended(record));
     }
 
-    /// Ends all requests from and to a connection that is being removed. Requesters waiting for its
-    /// answer receive an error.
+    /// Ends all requests from and to a connection being removed. Requesters waiting for its answer
+    /// receive an error.
     #[cold]
     #[inline(never)]
     pub(crate) fn end_exchange(&mut self, conn: ConnKey, id: ConnId) {

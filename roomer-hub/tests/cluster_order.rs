@@ -15,7 +15,7 @@ fn configure(config: &mut Config) {
     config.backlog_bytes = 400;
 }
 
-/// Creates nodes that have been connected for some time, each with a member in the room.
+/// Creates nodes connected for some time, each with a member in the room.
 fn nodes(count: u64) -> Net {
     let mut net = Net::configured(count, configure);
     net.run(6000);

@@ -1,5 +1,5 @@
 //! Rooms with hundreds of members: the tables stay consistent as rooms grow, change and shrink.
-#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
+#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 #[path = "support/check.rs"]
 mod check;

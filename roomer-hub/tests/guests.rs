@@ -1,5 +1,5 @@
 //! Guests: members of rooms that are connections on other nodes.
-#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
+#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 #[path = "support/node.rs"]
 mod node;

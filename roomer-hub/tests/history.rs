@@ -1,5 +1,5 @@
 //! Rooms with history, with plain members and members on other nodes.
-#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
+#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 #[path = "support/node.rs"]
 mod node;

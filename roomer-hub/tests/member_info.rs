@@ -1,5 +1,5 @@
 //! Member lists with info, around the chunk boundaries of the cached text.
-#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not recognize
+#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! Requests that reach a handler or a client, and answers that reach the requester.
-#![allow(clippy::unwrap_used)] // helpers of tests, which clippy does not see as such
+#![allow(clippy::unwrap_used)] // clippy does not recognize test helpers
 
 #[path = "support/exchange.rs"]
 mod exchange;
@@ -153,7 +153,7 @@ fn requests_are_bounded_in_each_direction() {
     assert_eq!(it.send(ann, "where", "@b:3"), ["@a: root roomer:error dst=@a:3 src= \"busy\""]);
     assert_eq!([0, 1].map(|number| it.request(ann, number).len()), [1, 1]);
     assert_eq!(it.request(ann, 2), ["unanswered 2: busy"]);
-    // A request that is a minute old is dropped for a new one.
+    // A minute-old request is dropped for a new one.
     it.now = Duration::from_secs(59);
     assert_eq!(it.send(ann, "where", "@b:3"), ["@a: root roomer:error dst=@a:3 src= \"busy\""]);
     it.now = Duration::from_secs(60);

@@ -162,8 +162,8 @@ impl Upgrade {
     }
 
     /// Starts serving the connection after the response has been sent. `leftover` contains the
-    /// bytes that were read after the request's head, usually none. As with [`Server::connect`],
-    /// the caller spawns the returned future.
+    /// bytes read after the request's head, usually none. As with [`Server::connect`], the caller
+    /// spawns the returned future.
     pub fn connect(mut self, transport: impl Transport, leftover: &[u8]) -> Connection {
         // From now on, the connection is counted, not the upgrade.
         self.is_reserved = false;

@@ -150,7 +150,7 @@ fn a_socket_that_is_writable_and_accepts_nothing_is_lost() {
     assert_eq!(world.server().stats().sockets, 0);
 }
 
-/// A socket behind a transport that is still writing after the shutdown.
+/// A socket behind a transport still writing after the shutdown.
 struct Buffered {
     socket: Socket,
     buffer: Arc<Buffer>,

@@ -32,7 +32,7 @@ pub struct Config {
     /// same on all nodes.
     pub orders: Vec<(String, Order)>,
     /// The maximum size in bytes of each peer's journal, which keeps published frames until the
-    /// peer has applied them. A frame that is missing and no longer kept is lost. Default 4 MiB.
+    /// peer has applied them. A missing frame no longer kept is lost. Default 4 MiB.
     pub journal_bytes: usize,
     /// How long published frames are kept in a peer's journal. Default 10 s.
     pub journal_time: Duration,

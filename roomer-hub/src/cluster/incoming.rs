@@ -115,7 +115,7 @@ pub(super) enum Received {
     Overflow,
 }
 
-/// The request that is due at a tick.
+/// The request due at a tick.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
@@ -282,7 +282,7 @@ impl Incoming {
             || profiles.is_some_and(|digest| digest != self.profiles.digest())
     }
 
-    /// Returns the request that is due now.
+    /// Returns the request due now.
     pub(super) fn due(&mut self, now: Duration, repair_wait: Duration) -> Due {
         if let Some(retry) = &self.retry {
             return if retry.at <= now { Due::Want } else { Due::Nothing };

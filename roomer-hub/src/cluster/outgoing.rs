@@ -28,7 +28,7 @@ pub(super) struct Sealing {
 
 impl Sealing {
     fn max_frame(&self) -> usize {
-        // If a broker's limit is too small, frames exceed it and are dropped, which is counted.
+        // If a broker's limit is too small, frames exceed it and are dropped and counted.
         self.max_payload.clamp(2 * HEAD_MAX, MAX_FRAME)
     }
 }
@@ -107,7 +107,7 @@ impl Outgoing {
         self.is_confirmed |= self.state_end > 0 && self.applied >= self.state_end;
     }
 
-    /// Returns the number of bytes that are unpublished, or not applied by the peer.
+    /// Returns the number of bytes unpublished, or not applied by the peer.
     pub(super) fn unapplied(&self) -> usize {
         self.unapplied + self.open.len()
     }

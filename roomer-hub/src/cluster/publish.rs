@@ -58,7 +58,7 @@ impl Cluster {
                     continue;
                 }
                 if !send(Subject::Node(node), &frame) {
-                    // The next call starts with the peer that was interrupted.
+                    // The next call starts with the interrupted peer.
                     self.turn = node;
                     return;
                 }

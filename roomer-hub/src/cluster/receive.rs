@@ -41,7 +41,7 @@ impl Cluster {
         self.statistics.frames_in += 1;
         self.statistics.bytes_in += frame.len() as u64;
         if let Some(peer) = self.peers.get_mut(&head.from) {
-            // Any frame is a sign of life, even one that is rejected below.
+            // Any frame is a sign of life, even one rejected below.
             peer.silence = Duration::ZERO;
         }
         match head.kind {
@@ -185,7 +185,7 @@ impl Cluster {
         self.repair(from);
     }
 
-    /// Sends a peer the request that is due, if any.
+    /// Sends a peer the due request, if any.
     pub(super) fn repair(&mut self, from: NodeId) {
         let (now, wait) = (self.now, self.config.repair_wait);
         let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.is_alive()) else { return };

@@ -11,8 +11,8 @@ use crate::tables::Tables;
 /// The interval between ticks.
 const TICK: Duration = Duration::from_millis(250);
 
-/// The maximum time that one tick adds to a peer's silence, so that a node that was suspended
-/// does not declare its peers dead.
+/// The maximum time that one tick adds to a peer's silence, so that a suspended node does not
+/// declare its peers dead.
 const MAX_SILENCE: Duration = TICK.saturating_mul(2);
 
 /// How long frames from a stopped node may still be in flight.

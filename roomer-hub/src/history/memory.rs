@@ -133,7 +133,7 @@ impl Memory {
         }
     }
 
-    /// Returns the messages that a client has missed or asked for.
+    /// Returns the messages that a client has missed or requested.
     pub(super) fn recall(&self, recall: &Recall) -> Recalled {
         let (oldest, next) = (self.oldest(), self.newest + 1);
         let is_complete = recall.at.is_some_and(|at| {

@@ -45,7 +45,7 @@ impl Clock {
         Duration::from_nanos(self.0.nanos.load(Ordering::Relaxed))
     }
 
-    /// Advances the time, and wakes all sleepers that are due. An earlier time has no effect.
+    /// Advances the time, and wakes all due sleepers. An earlier time has no effect.
     pub fn advance_to(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         // `Environment` requires that the time never decreases.

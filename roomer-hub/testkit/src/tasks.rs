@@ -69,7 +69,7 @@ impl Tasks {
         task
     }
 
-    /// Returns the number of tasks that have been woken and not polled since.
+    /// Returns the number of tasks woken and not polled since.
     #[must_use]
     pub fn woken_count(&self) -> usize {
         lock(&self.woken).tasks.len()

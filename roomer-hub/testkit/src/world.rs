@@ -55,7 +55,7 @@ pub(super) enum Scheduled {
     Notify,
 }
 
-/// A step that is possible now.
+/// A currently possible step.
 #[derive(Clone, Copy)]
 enum StepKind {
     Poll(usize),

@@ -322,7 +322,7 @@ fn counted(before: RejectedPackets, after: RejectedPackets) -> Vec<String> {
     changed.map(|(name, before, after)| format!("counted {name} +{}", after - before)).collect()
 }
 
-/// Returns a name, quoted if it is empty or contains characters that are not visible.
+/// Returns a name, quoted if it is empty or contains invisible characters.
 fn plain(name: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_graphic() && letter != '"';
     if !name.is_empty() && name.chars().all(is_plain) { name.into() } else { format!("{name:?}") }

@@ -16,7 +16,7 @@ pub type HandlerError = Box<dyn Error + Send + Sync>;
 pub type HandlerResult = Result<(), HandlerError>;
 
 /// A panic in a handler or rule. The panic is reported to [`on_error`](crate::Builder::on_error)
-/// together with the message that was being handled, and the connection is closed with 1011.
+/// together with the message being handled, and the connection is closed with 1011.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the handler panicked: {message}")]
 #[non_exhaustive]

@@ -125,8 +125,8 @@ impl<E> Builder<E> {
     /// a [warning](Self::on_warning), unless `unix` is trusted too.
     ///
     /// The client's address is taken from `X-Forwarded-For`, which is read from its end, where each
-    /// proxy appends its peer's address. Trusted addresses are skipped; the first that is not
-    /// trusted is the client's. An entry that is not an address ends the search.
+    /// proxy appends its peer's address. Trusted addresses are skipped; the first untrusted one is
+    /// the client's. An entry that is not an address ends the search.
     pub fn trust_proxy(mut self, proxy: &str) -> Self {
         if !self.options.handshake.proxies.trust(proxy) {
             self.fail(BuildError::Proxy(proxy.into()));
@@ -148,9 +148,9 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Limits the number of open connections, including those that are closing. Default 100,000,
-    /// which take a few hundred megabytes. Above the limit, an upgrade is answered with 503, and
-    /// the server is not [ready](crate::Server::is_ready).
+    /// Limits the number of open connections, including closing ones. Default 100,000, which take a
+    /// few hundred megabytes. Above the limit, an upgrade is answered with 503, and the server is
+    /// not [ready](crate::Server::is_ready).
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.options.handshake.admission.connections.total = connections;
         self

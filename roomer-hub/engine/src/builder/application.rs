@@ -12,9 +12,9 @@ use crate::callbacks::handler::{Callback, Rule};
 use crate::server::conn::Conn;
 
 impl<E> Builder<E> {
-    /// Registers a handler that is called when a client sends `event` to a room, instead of
-    /// broadcasting the message. The handler runs in the connection's own task and delays only that
-    /// connection's later messages. A panic closes that connection with 1011.
+    /// Registers a handler, called when a client sends `event` to a room, instead of broadcasting
+    /// the message. The handler runs in the connection's own task and delays only that connection's
+    /// later messages. A panic closes that connection with 1011.
     ///
     /// The handler returns `()` or a result: an error is reported to [`on_error`](Self::on_error)
     /// and the connection stays open. `?` converts any error.

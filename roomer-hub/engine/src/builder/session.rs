@@ -130,8 +130,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Sets how long before its login expires a client is asked for a new token. Default 60 s. A
-    /// client whose login is valid for less time than that is asked immediately.
+    /// Sets how long before its login expires a client is asked for a new token. Default 60 s. If
+    /// the login is valid for less than that, the client is asked immediately.
     pub fn renew_login_before(mut self, time: Duration) -> Self {
         self.options.renew_login_before = time;
         self

@@ -70,7 +70,7 @@ impl Events {
         poll_fn(|cx| self.0.poll(cx)).await
     }
 
-    /// Returns the number of events that were dropped since the last call.
+    /// Returns the number of events dropped since the last call.
     pub fn take_missed(&mut self) -> u64 {
         self.0.take_missed()
     }
@@ -87,7 +87,7 @@ impl Messages {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// Returns the number of messages that were dropped since the last call.
+    /// Returns the number of messages dropped since the last call.
     pub fn take_missed(&mut self) -> u64 {
         self.0.take_missed()
     }

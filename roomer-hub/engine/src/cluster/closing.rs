@@ -25,7 +25,7 @@ impl Closing {
         (!self.conns.is_empty()).then_some(self.at)
     }
 
-    /// Removes and returns up to `most` of the connections that are due.
+    /// Removes and returns up to `most` due connections.
     pub(crate) fn take(&mut self, now: Duration, policy: DrainPolicy, most: usize) -> Vec<ConnKey> {
         if now < self.at {
             return Vec::new();

@@ -4,7 +4,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::sync::{Mutex, lock};
 
-/// A gate that is closed while a peer has too many unapplied frames.
+/// A gate, closed while a peer has too many unapplied frames.
 #[derive(Debug, Default)]
 pub(crate) struct LinkGate(Mutex<Gate>);
 

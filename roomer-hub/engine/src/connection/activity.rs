@@ -101,7 +101,7 @@ impl Activity {
 
 impl Parts {
     fn are_over(&self) -> bool {
-        // Destructure so that the compiler reports a part that is missing here.
+        // Destructure so that the compiler reports a missing part.
         let Parts { progress, buffered, slow_consumer, pause, pending } = self;
         progress.is_none()
             && *buffered == 0

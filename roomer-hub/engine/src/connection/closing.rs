@@ -14,8 +14,8 @@ use crate::outbound::socket_writer::Status;
 /// close frame behind it.
 const CLOSE_SCAN_LIMIT: usize = 64 * 1024;
 
-/// The maximum number of received bytes that are read and discarded after the close. Enough for the
-/// bytes in transit from a client that closes properly. Without a limit, a client that keeps sending
+/// The maximum number of received bytes to read and discard after the close. Enough for the bytes
+/// in transit from a client that closes properly. Without a limit, a client that keeps sending
 /// would keep the server reading until the close times out.
 const MAX_DISCARD: usize = 256 * 1024;
 

@@ -20,7 +20,7 @@ use crate::server::conn::Conn;
 use crate::shared::Shared;
 use crate::timer::moment::Moment;
 
-/// The minimum change of buffered bytes that is reported to the memory budget.
+/// The minimum change in buffered bytes that is reported to the memory budget.
 const REPORT_THRESHOLD: usize = 4096;
 
 /// The state of an established connection, without its reader and writer.

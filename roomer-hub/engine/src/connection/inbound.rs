@@ -27,7 +27,7 @@ const BACKPRESSURE_PAUSE: Duration = Duration::from_millis(20);
 /// A sender pauses once per this many bytes read ([`BACKPRESSURE_PAUSE`]).
 const READ_QUANTUM: usize = 64 * 1024;
 
-/// The parts of an established connection that are needed to handle its events.
+/// The parts of an established connection needed to handle its events.
 pub(super) struct Inbound<'c, 's> {
     shared: &'s Arc<Shared>,
     writer: &'c Arc<SocketWriter>,

@@ -40,8 +40,8 @@ impl KeepAlive {
     pub(crate) fn timeout_at(&self, interval: Duration, timeout: Duration) -> Option<Duration> {
         let unanswered = Duration::from(self.unanswered_since?);
         // Silence counts only after a ping has been unanswered for `timeout - interval`, which the
-        // builder has checked to be positive. Otherwise, a process that was suspended would mistake
-        // its own pause for the client's silence.
+        // builder has checked to be positive. Otherwise, a suspended process would mistake its own
+        // pause for the client's silence.
         Some((Duration::from(self.last_received) + timeout).max(unanswered + timeout - interval))
     }
 

@@ -32,11 +32,10 @@ use crate::outbound::Chunk;
 use crate::server::conn::Conn;
 use roomer_hub::{Command, ConnId, ConnKey, Input, Profile};
 
-/// How long a client that was rejected before its request was read may take to receive the
-/// response.
+/// How long a client rejected before its request was read may take to receive the response.
 const REJECT_LINGER: Duration = Duration::from_secs(1);
 
-/// A connection whose handshake is accepted but that is not open in the hub yet.
+/// A connection with an accepted handshake, not open in the hub yet.
 #[derive(Default)]
 pub(crate) struct Opening {
     /// The response. Empty if a framework has sent it.

@@ -198,7 +198,7 @@ impl Connection {
 }
 
 impl Connection {
-    /// Stops waiting for a session. A session that was already handed over ends.
+    /// Stops waiting for a session. A session already handed over ends.
     pub(super) fn abandon_handover(&mut self) {
         let State::Resuming(resuming) = &mut self.state else { return };
         let Some(HandedOver { mut open, writer }) = resuming.handover.abandon() else { return };

@@ -33,7 +33,7 @@ pub(super) struct Effects<'c> {
     counts: &'c mut Counts,
     #[cfg(feature = "audit")]
     journal: &'c mut Journal,
-    /// The writer of a connection that is being opened.
+    /// The writer of a connection being opened.
     opening: Option<&'c Arc<SocketWriter>>,
     /// True after an [`Action::Joined`].
     has_joined: bool,
@@ -43,8 +43,8 @@ pub(super) struct Effects<'c> {
 }
 
 impl Core {
-    /// Passes an input to the hub and carries out its actions. `opening` is the writer of a connection
-    /// that is being opened.
+    /// Passes an input to the hub and carries out its actions. `opening` is the writer of a
+    /// connection being opened.
     pub(crate) fn apply(
         &mut self,
         now: Duration,

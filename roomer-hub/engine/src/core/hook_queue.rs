@@ -51,8 +51,8 @@ impl HookQueue {
     /// Queues an event in a room, if there are hooks.
     pub(crate) fn push(&mut self, info: Option<&Arc<ConnInfo>>, event: impl FnOnce() -> HookEvent) {
         if self.has_hooks {
-            // A connection that is being opened has no data yet: `Core::arrived` queues its first
-            // rooms' events.
+            // A connection being opened has no data yet: `Core::arrived` queues its first rooms'
+            // events.
             self.pending.extend(info.map(|info| (info.clone(), event())));
         }
     }

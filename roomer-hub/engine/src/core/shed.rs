@@ -12,7 +12,7 @@ use crate::outbound::closing::CLOSE_ALLOWANCE;
 
 /// The result of [`Core::shed`].
 pub(crate) struct Shed {
-    /// The number of connections that were closed.
+    /// The number of closed connections.
     pub(crate) closed: usize,
     /// True if the caller must flush again, to write their close frames.
     pub(crate) is_over: bool,
@@ -41,7 +41,7 @@ impl Core {
         }
         let is_over = buffers.sum() > budget.limit();
         for (usage, writer) in closing {
-            // Abort connections that are already closing before closing any open one.
+            // Abort connections already closing before closing any open one.
             if is_over {
                 buffers.remove(&usage);
                 writer.abort();

@@ -1,4 +1,4 @@
-//! Handshake options: the WebSocket's path, and the requests that are accepted.
+//! Handshake options: the WebSocket's path, and which requests are accepted.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -26,7 +26,8 @@ pub(crate) struct HandshakeOptions {
     pub(crate) chosen: Chosen,
     pub(crate) max_head: usize,
     pub(crate) max_headers: usize,
-    /// Patterns of rooms whose messages are compressed, and the minimum length of a compressed message.
+    /// Patterns of rooms whose messages are compressed, and the minimum length of a message to
+    /// compress.
     pub(crate) compression: Vec<(String, usize)>,
 }
 
@@ -53,7 +54,7 @@ pub(crate) struct Health {
     pub(crate) ready: String,
 }
 
-/// A page that is served over plain HTTP.
+/// A page served over plain HTTP.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) content_type: String,

@@ -146,8 +146,8 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], InvalidProx
 mod tests {
     use super::*;
 
-    /// Parses a header that is read from a socket in pieces of at most `most` bytes. Returns the
-    /// outcome and the number of bytes after the header, or `None` if the header is incomplete.
+    /// Parses a header read from a socket in pieces of at most `most` bytes. Returns the outcome
+    /// and the number of bytes after the header, or `None` if the header is incomplete.
     fn read(
         bytes: &[u8],
         most: usize,

@@ -6,7 +6,7 @@ use http::{HeaderValue, StatusCode};
 use crate::handshake::options::Page;
 use crate::handshake::request::Rejection;
 
-/// The value of `Retry-After`, in seconds, for a client that was rejected because of a limit.
+/// The value of `Retry-After`, in seconds, for a client rejected because of a limit.
 const RETRY_AFTER: &str = "5";
 
 const PLAIN_TEXT: &str = "text/plain; charset=utf-8";

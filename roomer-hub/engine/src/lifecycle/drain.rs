@@ -17,7 +17,7 @@ pub(crate) const DRAIN_STEP: Duration = Duration::from_millis(50);
 pub struct DrainReport {
     /// The connections that ended in time, closed by the server or by the client.
     pub closed: usize,
-    /// The connections that were still open at the deadline and were aborted.
+    /// The connections still open at the deadline, which were aborted.
     pub cut: usize,
 }
 

@@ -171,7 +171,7 @@ impl Lifecycle {
     /// drain began.
     pub(crate) fn drain(&self, now: Duration) -> Duration {
         let mut state = lock(&self.state);
-        // A server that was shut down must not return to the draining phase.
+        // A server that has shut down must not return to the draining phase.
         if state.phase == Phase::Open {
             state.phase = Phase::Draining;
         }
@@ -194,7 +194,7 @@ impl Lifecycle {
         count as usize
     }
 
-    /// Returns the drain's result. Connections that are still open count as aborted.
+    /// Returns the drain's result. Connections still open count as aborted.
     pub(crate) fn drain_report(&self) -> DrainReport {
         let state = lock(&self.state);
         DrainReport { cut: state.report.cut + state.counts.to_drain(), ..state.report }

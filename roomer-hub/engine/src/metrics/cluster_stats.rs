@@ -34,20 +34,20 @@ pub struct ClusterStats {
     pub bytes_out: u64,
     /// Requests for missing frames.
     pub demands: u64,
-    /// Gaps in a stream that were repaired without a loss.
+    /// Gaps in a stream repaired without a loss.
     pub repaired: u64,
-    /// Streams that were reset, by [cause](roomer_hub::cluster::ResetCause::name). Messages may have
-    /// been lost, which clients observe as their senders leaving and rejoining. `divergence` indicates
-    /// a bug in roomer.
+    /// Reset streams, by [cause](roomer_hub::cluster::ResetCause::name). Messages may have been
+    /// lost, which clients observe as their senders leaving and rejoining. `divergence` indicates a
+    /// bug in roomer.
     pub resets: BTreeMap<&'static str, u64>,
     /// Possible losses of other nodes' messages, counted once per affected room; see
     /// [`Builder::on_gap`](crate::Builder::on_gap).
     pub gaps: u64,
     /// Node departures, by [cause](roomer_hub::cluster::GoneCause::name).
     pub gone: BTreeMap<&'static str, u64>,
-    /// Frames that were dropped, by [cause](roomer_hub::cluster::RefusedCause::name).
+    /// Dropped frames, by [cause](roomer_hub::cluster::RefusedCause::name).
     pub refused: BTreeMap<&'static str, u64>,
-    /// Streams that were dropped because too many bytes were queued for the broker.
+    /// Streams dropped because too many bytes were queued for the broker.
     pub overflows: u64,
 }
 

@@ -71,7 +71,7 @@ pub struct SessionStats {
     /// Sessions that currently have no socket. Included in [`Stats::connections`], but not in
     /// [`Stats::sockets`].
     pub detached: usize,
-    /// Sessions that were resumed on a new socket.
+    /// Sessions resumed on a new socket.
     pub resumed: u64,
     /// Clients' failed attempts to resume a session, by reason.
     pub refused: RefusedSessions,

@@ -29,7 +29,7 @@ const MAX_SHOWN: usize = 128;
 pub struct Warning {
     /// The warning's cause.
     pub cause: WarningCause,
-    /// The number of warnings of this kind that were suppressed since the last one.
+    /// The number of warnings of this kind suppressed since the last one.
     pub suppressed: u64,
 }
 

@@ -104,7 +104,7 @@ pub enum WarningCause {
     /// The connections together exceeded [`memory_budget`](crate::Builder::memory_budget), and some
     /// were closed with 1013.
     MemoryBudget {
-        /// The number of connections that were closed.
+        /// The number of closed connections.
         closed: usize,
         /// The budget, in bytes.
         budget: usize,

@@ -41,8 +41,8 @@ impl Outbound {
             };
             let is_dirty = self.dirty.contains(&room);
             let is_due = !batch.frames.is_empty();
-            // A room that is being flushed is not on the dirty list; the flushing task schedules it
-            // again if necessary.
+            // A room being flushed is not on the dirty list; the flushing task schedules it again
+            // if necessary.
             if is_due && !(batch.is_queued || is_dirty) {
                 return Err(format!("{name:?} is not scheduled for a flush"));
             }

@@ -40,7 +40,7 @@ pub(crate) struct RoomBatch {
     pub(crate) is_assigned: bool,
 }
 
-/// A range of frames that is not delivered to one connection.
+/// A range of frames not delivered to one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Exclusion {
     conn: ConnKey,
@@ -93,7 +93,7 @@ impl RoomBatch {
         self.count = Some(Count { start, end: self.frames.len() });
     }
 
-    /// Returns a copy of the batch's frames that are for one connection.
+    /// Returns a copy of the batch's frames for one connection.
     pub(crate) fn pending_for(&self, conn: ConnKey, is_extended: bool) -> Bytes {
         // An exclusion from the start covers all earlier ones. A connection that joins and leaves a
         // thousand times within one batch has thousands of exclusions.
@@ -127,7 +127,7 @@ impl RoomBatch {
         SealedBatch { frames, exclusions, restrictions, threshold, starts: OnceCell::new() }
     }
 
-    /// Reuses the allocations of a sealed batch that was delivered.
+    /// Reuses the allocations of a delivered batch.
     pub(crate) fn reuse(&mut self, sealed: SealedBatch) {
         self.exclusions = emptied(sealed.exclusions);
     }

@@ -41,8 +41,8 @@ impl MemoryBudget {
 
     /// Records that a connection holds `after` bytes instead of `before`.
     pub(crate) fn change(&self, before: usize, after: usize) {
-        // Relaxed ordering suffices, here and below: a count that is briefly out of date is
-        // corrected by the next flush.
+        // Relaxed ordering suffices, here and below: a briefly outdated count is corrected by the
+        // next flush.
         if after > before {
             self.held.fetch_add(after - before, Ordering::Relaxed);
             self.grown.fetch_add(after - before, Ordering::Relaxed);
@@ -123,7 +123,7 @@ impl BufferSet {
     }
 
     pub(crate) fn remove(&mut self, usage: &Usage) {
-        // Only usage that was added is removed, so the sum cannot underflow.
+        // Only added usage is removed, so the sum cannot underflow.
         self.sum -= usage.own;
         for &(end, _) in &usage.buffers {
             if let Some((longest, holders)) = self.buffers.get_mut(&end) {
@@ -142,7 +142,7 @@ impl BufferSet {
 /// The memory held by one connection.
 #[derive(Debug, Default)]
 pub(crate) struct Usage {
-    /// Bytes that are not shared with other connections.
+    /// Bytes not shared with other connections.
     pub(crate) own: usize,
     /// Bytes being written at this moment, in unknown buffers.
     pub(crate) in_flight: usize,

@@ -176,8 +176,8 @@ impl FromIterator<Chunk> for ChunkQueue {
     }
 }
 
-/// Advances by `written` bytes and removes the chunks that are completely written. Returns false if
-/// nothing is left.
+/// Advances by `written` bytes and removes completely written chunks. Returns false if nothing is
+/// left.
 #[inline]
 pub(crate) fn advance(first: &mut Chunk, rest: &mut ChunkQueue, mut written: usize) -> bool {
     // `>=`: a completely written chunk must not remain at the front.

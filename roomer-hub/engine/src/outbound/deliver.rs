@@ -30,7 +30,7 @@ pub(super) fn spare_list() -> FlushList {
     SPARE_LIST.try_with(Cell::take).unwrap_or_default()
 }
 
-/// Clears a list that was written, and keeps its allocation.
+/// Clears a written list, and keeps its allocation.
 pub(crate) fn keep_spare(mut list: FlushList) {
     list.clear();
     // An empty allocation would replace a useful one, and a very large one would be kept for the

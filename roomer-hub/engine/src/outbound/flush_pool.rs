@@ -65,7 +65,7 @@ impl FlushJob {
         self.next.load(Ordering::Relaxed) >= self.work.writers.len()
     }
 
-    /// Returns the number of connections that are not taken yet.
+    /// Returns the number of connections not taken yet.
     #[cfg(feature = "audit")]
     pub(crate) fn left(&self) -> usize {
         self.work.writers.len().saturating_sub(self.next.load(Ordering::Relaxed))

@@ -23,14 +23,14 @@ pub(super) struct Count {
     pub(super) end: usize,
 }
 
-/// Iterates over the parts of a range that are for members of one kind. Restrictions are sorted, do
-/// not overlap, and each consists of whole frames.
+/// Iterates over a range's parts for members of one kind. Restrictions are sorted, do not overlap,
+/// and each consists of whole frames.
 pub(super) fn included_for(
     restrictions: &[Restriction],
     is_extended: bool,
     range: Range<usize>,
 ) -> impl Iterator<Item = Range<usize>> + Clone {
-    // Binary search, since a member that is excluded from many messages has many ranges.
+    // Use binary search, since a member excluded from many messages has many ranges.
     let first = restrictions.partition_point(|restriction| restriction.end <= range.start);
     let others = restrictions[first..].iter().filter(move |other| other.is_extended != is_extended);
     // An empty restriction at the end yields the part after the last one.

@@ -160,8 +160,8 @@ impl Outbound {
         true
     }
 
-    /// Queues a packet for one connection, which is in the rooms `rooms`. Returns the receiver, or
-    /// `None` if it does not accept output.
+    /// Queues a packet for one connection, whose rooms are `rooms`. Returns the receiver, or `None`
+    /// if it does not accept output.
     pub(crate) fn send(
         &mut self,
         to: ConnKey,
@@ -257,9 +257,9 @@ impl Outbound {
         }
     }
 
-    /// Queues an acknowledgement of packets that were just read, even above the high-water mark: a
-    /// long member list queued before it must not suppress it. Above the mark, nothing more is
-    /// read, so few acknowledgements are queued.
+    /// Queues an acknowledgement of packets just read, even above the high-water mark: a long
+    /// member list queued before it must not suppress it. Above the mark, nothing more is read, so
+    /// few acknowledgements are queued.
     pub(crate) fn send_ack(&mut self, conn: ConnKey, frame: Vec<u8>) {
         if let Some(writer) = self.writers.get(conn)
             && writer.push_unlogged(Chunk::complete(frame))

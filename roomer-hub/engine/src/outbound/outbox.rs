@@ -134,7 +134,7 @@ impl Outbox {
         self.front.len() > 0 && !self.blocked
     }
 
-    /// Iterates over the queued chunks that are not being written.
+    /// Iterates over the queued chunks not being written.
     pub(crate) fn chunks(&self) -> impl Iterator<Item = &Chunk> {
         std::iter::once(&self.front).chain(self.back.iter()).filter(|chunk| chunk.len() > 0)
     }
@@ -265,7 +265,7 @@ impl Outbox {
     }
 
     /// Drops all chunks except the first and those that complete its frame: the first may be partly
-    /// written, or continue a chunk that is being written.
+    /// written, or continue a chunk being written.
     fn drop_unsent(&mut self) {
         let mut kept = 0;
         let mut more_follows = self.front.more_follows;

@@ -53,7 +53,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// Returns a description of a room that is scheduled for two flushes.
+    /// Returns a description of a room scheduled for two flushes.
     pub fn large_flushes(&self) -> Result<Vec<usize>, String> {
         let jobs = self.0.flush_pool.unfinished_jobs();
         let core = self.0.core();

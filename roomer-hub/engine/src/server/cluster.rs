@@ -50,7 +50,7 @@ impl Server {
         link::run(&self.0, carrier, sleep).await;
     }
 
-    /// Warns that a broker link was started for a server that is not part of a cluster. For adapters.
+    /// Warns that a broker link was started for a server outside a cluster. For adapters.
     pub fn warn_without_cluster(&self) {
         self.0.warnings.give(WarningCause::NoCluster);
     }

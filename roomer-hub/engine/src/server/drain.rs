@@ -91,7 +91,7 @@ impl Server {
         !self.0.is_closing()
     }
 
-    /// Closes the connections that are due and flushes them. Returns false if there were none.
+    /// Closes and flushes the due connections. Returns false if there were none.
     fn close_due(&self, due: u64) -> bool {
         let options = self.0.options();
         let (max, window) = (options.flush.max_per_poll, options.retry_window);

@@ -12,8 +12,8 @@ use roomer_hub::{Command, Input};
 use roomer_hub::{ConnId, ConnKey};
 
 /// A handle to all of a user's connections ([`Claims::user`](crate::Claims::user)). Each method
-/// applies to the connections that are open when it is called. The handle is cheap to clone, can be
-/// used from any thread, and is valid even if the user is not connected.
+/// applies to the connections open when it is called. The handle is cheap to clone, can be used
+/// from any thread, and is valid even if the user is not connected.
 ///
 /// In a [cluster](crate::Builder::cluster), [`send`](Self::send), [`kick`](Self::kick),
 /// [`disconnect`](Self::disconnect) and [`set_info`](Self::set_info) also reach the user's
@@ -93,8 +93,8 @@ impl User {
         conns.len()
     }
 
-    /// Removes all the user's connections on all nodes from a room, like [`Server::kick`]. Returns the
-    /// number of connections on this node that were in it.
+    /// Removes all the user's connections on all nodes from a room, like [`Server::kick`]. Returns
+    /// the number of connections removed on this node.
     pub fn kick(&self, room: impl AsRef<str>) -> usize {
         let room = room.as_ref();
         self.at_peers(UserCommand::Leave { room });

@@ -61,7 +61,7 @@ impl<T> Handover<T> {
     /// Ends the wait without a session.
     pub(crate) fn refuse(&self, why: HandoverError) {
         let mut slot = lock(&self.0);
-        // A session that was already passed stays in the slot, and the new task ends it.
+        // A session already passed stays in the slot, and the new task ends it.
         if let Slot::Empty | Slot::Waiting(_) = *slot {
             let before = std::mem::replace(&mut *slot, Slot::Refused(why));
             drop(slot);

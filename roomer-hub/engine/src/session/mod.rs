@@ -38,7 +38,7 @@ pub(crate) struct Sessions {
     by_key: KeyMap<ConnKey, Session>,
     /// The number of sessions without a socket.
     pub(crate) detached: usize,
-    /// The number of sessions that were resumed on a new socket.
+    /// The number of sessions resumed on a new socket.
     pub(crate) resumed: u64,
     pub(crate) refused: RefusedSessions,
     pub(crate) released: ReleasedSessions,

@@ -142,7 +142,7 @@ impl TimerQueue {
         next.map(Duration::from)
     }
 
-    /// Returns the number of timers that are set.
+    /// Returns the number of set timers.
     #[cfg(feature = "audit")]
     pub(crate) fn count(&self) -> usize {
         lock(&self.0).due.len()

@@ -26,7 +26,7 @@ impl Cluster {
         }
     }
 
-    /// Delivers a room's messages that are next in order.
+    /// Delivers a room's messages that come next in order.
     fn deliver_placed(&mut self, name: &str) {
         loop {
             let Some(room) = self.orders.rooms.get(name) else { return };

@@ -51,7 +51,7 @@ impl Cluster {
         (preferred != self.me && !self.is_quiet(preferred)).then_some(preferred)
     }
 
-    /// Returns the node with the highest hash among those that are old enough.
+    /// Returns the node with the highest hash among those old enough.
     fn preferred(&self, room: &str, maturity: Maturity) -> NodeId {
         let (beat, now) = (self.config.beat, self.now);
         let others = self.peers.iter().filter(|(_, peer)| peer.is_alive() && peer.key.is_some());
@@ -165,7 +165,7 @@ impl Cluster {
         self.peers.iter().any(|(node, peer)| {
             let promised = room.promised.get(node).copied().unwrap_or_default();
             let may_give = *node != term.home && self.has_other_home(*node) && promised < term;
-            // A node that was never the home has most likely not assigned anything.
+            // A node that was never the home has most likely assigned nothing.
             let is_likely = *node == room.term.home || peer.incoming.has_hole();
             let wait = if is_likely { self.config.dead_after } else { self.config.beat };
             may_give && !self.is_quiet(*node) && age < wait

@@ -120,9 +120,9 @@ struct Room {
     bytes: usize,
     /// Places not delivered yet, in order.
     places: VecDeque<Place>,
-    /// For each node, the number of its last message that was delivered or given up.
+    /// For each node, the number of its last message delivered or given up.
     delivered: BTreeMap<NodeId, u64>,
-    /// For each node, the number of its last message that this node has placed.
+    /// For each node, the number of its last message placed by this node.
     placed: BTreeMap<NodeId, u64>,
     /// How long the room has been without members.
     unused: Duration,

@@ -20,7 +20,7 @@ fn numbered() -> Builder {
     })
 }
 
-/// Fails unless a message is preceded by exactly the info changes that were made before it.
+/// Fails unless a message is preceded by exactly the info changes made before it.
 fn watch(client: &Client, seed: u64) {
     client.on("said", move |client, packet| {
         let said = String::from_utf8_lossy(&packet.payload).into_owned();

@@ -102,7 +102,7 @@ pub enum ParseBrokerAddressError {
     /// An address does not name a host.
     #[error("the broker's address has no host: write nats://host or redis://host")]
     Host,
-    /// The host contains a character that is not valid in a host.
+    /// The host contains an invalid character.
     #[error(
         "the broker's host is neither a name nor an IP address: write @ and : of a login in percent \
          encoding (%40, %3A), and an IPv6 address in brackets"

@@ -53,7 +53,7 @@ impl Output {
         count
     }
 
-    /// Removes bytes that have been written.
+    /// Removes written bytes.
     pub(in crate::cluster) fn advance(&mut self, mut count: usize) {
         self.length -= count;
         while let Some(part) = self.parts.front_mut() {

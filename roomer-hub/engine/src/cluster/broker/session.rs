@@ -41,7 +41,7 @@ pub trait BrokerSession: Send {
     /// Fills `slices` with the first bytes to write. Returns the number of slices.
     fn output<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize;
 
-    /// Removes bytes that have been written.
+    /// Removes written bytes.
     fn written(&mut self, count: usize);
 }
 

@@ -11,7 +11,7 @@ use thiserror::Error;
 /// The maximum length of a line. The longest line is INFO, which lists all servers of a NATS cluster.
 const MAX_LINE: usize = 64 * 1024;
 
-/// The maximum length of a server's error text that is shown, in bytes.
+/// The maximum number of bytes shown from a server's error text.
 const MAX_TEXT: usize = 300;
 
 /// One operation from the server.

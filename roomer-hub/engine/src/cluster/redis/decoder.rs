@@ -24,7 +24,7 @@ const MAX_VALUE: usize = MAX_PAYLOAD + 64 * 1024;
 /// The maximum number of values nested in one value.
 const MAX_COUNT: usize = 4096;
 
-/// The maximum length of a server's error text that is shown, in bytes.
+/// The maximum number of bytes shown from a server's error text.
 const MAX_TEXT: usize = 300;
 
 /// The number of values recorded, including the outermost one. A push with a frame consists of its

@@ -59,7 +59,7 @@ impl Core {
         }
     }
 
-    /// Closes the connections that are due. The hub ignores those that have already ended.
+    /// Closes the due connections. The hub ignores those that have already ended.
     pub(crate) fn close_lossy(&mut self, now: Duration, policy: DrainPolicy, most: usize) {
         let Some(cluster) = &mut self.cluster else { return };
         for conn in cluster.closing.take(now, policy, most) {

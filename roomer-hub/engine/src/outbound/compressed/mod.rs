@@ -54,7 +54,7 @@ pub(crate) struct Saved {
 impl Chunk {
     /// Makes a chunk of a batch compressible: its compressed form is used when it is written.
     pub(crate) fn compressible(mut self, batch: Option<&CompressedBatch>) -> Self {
-        // A part that was copied, as for sessions, cannot be located in the compressed form.
+        // A copied part, as for sessions, cannot be located in the compressed form.
         self.compressed = batch.filter(|batch| batch.contains(&self.bytes)).cloned();
         self
     }

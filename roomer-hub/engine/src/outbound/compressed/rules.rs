@@ -2,7 +2,8 @@
 
 use roomer_hub::RoomPattern;
 
-/// The patterns of rooms whose messages are compressed, and the minimum length of a compressed message.
+/// The patterns of rooms whose messages are compressed, and the minimum length of a message to
+/// compress.
 #[derive(Debug)]
 pub(crate) struct CompressionRules {
     patterns: Vec<(RoomPattern, usize)>,

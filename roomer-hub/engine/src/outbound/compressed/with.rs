@@ -9,7 +9,7 @@ use roomer_proto::websocket::{Kind, Violation};
 use super::codec::{with_deflater, with_inflater};
 use crate::outbound::chunk::{frame_len, payload};
 
-/// The maximum length of a compressed message. Compressing one takes about 20 ms, during which the
+/// The maximum length of a message to compress. Compressing one takes about 20 ms, during which the
 /// thread's other tasks do not run.
 const LONGEST: usize = 1024 * 1024;
 
@@ -21,7 +21,7 @@ pub(crate) struct CompressedBatch(Arc<Inner>);
 struct Inner {
     /// Plain binary server frames.
     frames: Bytes,
-    /// The minimum length of a compressed frame.
+    /// The minimum length of a frame to compress.
     threshold: usize,
     form: OnceLock<Form>,
 }
@@ -50,7 +50,7 @@ impl CompressedBatch {
         // A second thread waits for the first, which is faster than compressing the same bytes again.
         let form = self.0.form.get_or_init(|| Form::of(&self.0.frames, self.0.threshold));
         let start = plain.as_ptr().addr() - self.0.frames.as_ptr().addr();
-        // A part that is not aligned to frames is left plain, since each receiver also accepts plain
+        // Leave a part that is not aligned to frames plain, since each receiver also accepts plain
         // frames.
         form.part(start..start + plain.len()).unwrap_or_else(|| plain.clone())
     }

@@ -43,7 +43,7 @@ struct Log {
     segments: VecDeque<Segment>,
     /// The newest frames, copied.
     tail: Vec<u8>,
-    /// The number of bytes at the first segment's start that are no longer needed.
+    /// The number of bytes no longer needed at the first segment's start.
     skipped: usize,
     /// The total size of the kept frames in bytes.
     len: usize,
@@ -72,7 +72,7 @@ impl Replay {
         self.log.as_ref().map_or(0, |log| log.len + log.skipped + log.overhead())
     }
 
-    /// Returns the part of [`held`](Self::held) that is not in [`buffers`](Self::buffers).
+    /// Returns the part of [`held`](Self::held) not in [`buffers`](Self::buffers).
     pub(crate) fn own(&self) -> usize {
         self.log.as_ref().map_or(0, |log| log.tail.len() + log.overhead())
     }
@@ -102,7 +102,7 @@ impl Replay {
         if count < self.acknowledged {
             return Err(WrongCount);
         }
-        // After an overflow, the client may acknowledge frames that were already dropped.
+        // After an overflow, the client may acknowledge frames already dropped.
         let surplus = count.saturating_sub(self.first);
         if self.drop_frames(surplus) < surplus {
             return Err(WrongCount);

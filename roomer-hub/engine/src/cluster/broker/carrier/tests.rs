@@ -175,7 +175,7 @@ impl Node {
         Node { world, carrier }
     }
 
-    /// Returns all events that are ready.
+    /// Returns all ready events.
     fn poll(&mut self) -> Vec<CarrierEvent> {
         let mut cx = Context::from_waker(Waker::noop());
         let mut events = Vec::new();

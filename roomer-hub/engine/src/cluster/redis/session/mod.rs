@@ -124,7 +124,7 @@ impl Session {
             (b"message" | b"subscribe", None) => {
                 Some(self.down("it sends messages of another channel, unasked".into()))
             }
-            // Other kinds belong to server features that are not used.
+            // Other kinds belong to unused server features.
             _ => None,
         }
     }
