@@ -62,10 +62,10 @@ pub struct Config {
     /// because every connection starts there. Messages to oneself are always delivered. Other
     /// messages are dropped and counted.
     pub shared_room_only: bool,
-    /// The maximum number of unanswered requests per connection in each category: from a client
-    /// to the server, from a client to other clients, and from the server to a client. All
-    /// clients together may have 16 times as many to one client. Default 64. A request between
-    /// clients that is older than a minute is dropped to make room for a new one.
+    /// The maximum number of unanswered requests per connection in each category: from a client to
+    /// the server, from a client to other clients, and from the server to a client. All clients
+    /// together may have 16 times as many to one client. Default 64. A request between clients
+    /// older than a minute is dropped to make room for a new one.
     pub max_requests: usize,
     /// The packet rate per connection. Default `None`: unlimited. A packet above the rate is
     /// dropped, and its connection is closed with code 1008 and the reason `rate`.
@@ -169,7 +169,7 @@ pub enum Order {
     Room,
 }
 
-/// Limits on a room's history, which keeps the latest messages that are within all of them.
+/// Limits on a room's history, which keeps the latest messages within all of them.
 ///
 /// ```
 /// use std::time::Duration;

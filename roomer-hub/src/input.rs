@@ -85,7 +85,7 @@ pub enum Input<'a> {
         peer: PeerKey,
     },
     /// A peer's connection joined a room with [full presence](crate::Presence::Full), and is a
-    /// guest of the room from now on. A guest that is already in the room is not announced again.
+    /// guest of the room from now on. A guest already in the room is not announced again.
     GuestJoined {
         /// The peer that the connection belongs to.
         peer: PeerKey,

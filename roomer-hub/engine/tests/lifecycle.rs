@@ -272,7 +272,7 @@ fn five_thousand_connections_from_one_address_are_accepted_by_default() {
         let (socket, peer) = socket();
         (server.connect(socket, Some(address)), peer)
     };
-    // All of them exist at the same time, next to thousands of open connections.
+    // All of them exist at the same time, alongside thousands of open connections.
     let upgrades: Vec<_> =
         (0..5_000).map(|_| server.upgrade(request(), Some(address)).unwrap()).collect();
     let silent: Vec<_> = (0..5_000).map(connect).collect();

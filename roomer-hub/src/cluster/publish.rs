@@ -17,7 +17,7 @@ impl Cluster {
     pub fn publish(&mut self, now: Duration, mut send: impl FnMut(Subject, &Bytes) -> bool) {
         self.now = now;
         if !self.is_up {
-            // Heartbeats and requests will be outdated when the link is up again.
+            // Heartbeats and requests would be outdated when the link is up again.
             self.control.clear();
             return;
         }

@@ -1,5 +1,5 @@
-//! The application's functions: handlers, rules and hooks. They take a [`Conn`](crate::Conn), and with
-//! it a handle to the server that calls them.
+//! The application's functions: handlers, rules and hooks. They take a [`Conn`](crate::Conn), which
+//! includes a handle to the calling server.
 
 pub(crate) mod handler;
 pub(crate) mod hooks;

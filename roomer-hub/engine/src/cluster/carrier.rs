@@ -27,10 +27,10 @@ pub trait Carrier: Send + 'static {
     /// link is down.
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Closes the link so that the broker receives everything that was published. Dropping a link
-    /// while frames arrive would reset it, which may discard frames in transit. Returns
-    /// `Poll::Ready` when the broker has closed the link as well; the caller applies a timeout.
-    /// Only `poll_close` is called after this.
+    /// Closes the link so that the broker receives everything published. Dropping a link while
+    /// frames arrive would reset it, which may discard frames in transit. Returns `Poll::Ready`
+    /// when the broker has closed the link as well; the caller applies a timeout. Only `poll_close`
+    /// is called after this.
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.poll_flush(cx)
     }

@@ -54,7 +54,7 @@ impl Conn {
     /// # Ok::<(), roomer_engine::BuildError>(())
     /// ```
     ///
-    /// A handler of [`on_async`](crate::Builder::on_async) must not await an answer from its own
+    /// An [`on_async`](crate::Builder::on_async) handler must not await an answer from its own
     /// connection: later messages from the connection, including the answer, wait for the handler.
     /// Request handlers may await it.
     pub fn request(

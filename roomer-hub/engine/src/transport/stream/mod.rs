@@ -200,7 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Transport for Shared<S>
 
     fn shutdown(&self) {
         let mut cx = Context::from_waker(&self.waker);
-        // If the close is pending, it is continued in `poll_closed`.
+        // `poll_closed` continues a pending close.
         let _ = lock(&self.pipe).poll_close(&mut cx);
     }
 
