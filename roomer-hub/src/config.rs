@@ -38,7 +38,7 @@ pub struct Config {
     /// `false`: only the application can set it.
     pub authorize_info: bool,
     /// The maximum length of info that a client sets, in bytes of JSON. Default 1,024. Every member
-    /// list sent to the members of the client's rooms includes the info.
+    /// list sent to an extended member of the client's rooms includes the info.
     pub max_info: usize,
     /// The rate at which a client may set its info. Excess changes are rejected. Default: one per
     /// second, with bursts of 16, since each change is sent to all extended members of all its

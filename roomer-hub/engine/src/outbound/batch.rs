@@ -49,7 +49,7 @@ pub(super) struct Exclusion {
 }
 
 impl RoomBatch {
-    /// Excludes a connection from the frames after `start`.
+    /// Excludes a connection from the frames between `start` and the current end.
     pub(crate) fn exclude(&mut self, conn: ConnKey, start: usize) {
         let end = self.frames.len();
         if start < end {
@@ -57,7 +57,7 @@ impl RoomBatch {
         }
     }
 
-    /// Restricts the frames after `start` to members of one kind.
+    /// Restricts the frames between `start` and the current end to members of one kind.
     pub(crate) fn restrict(&mut self, start: usize, audience: Audience) {
         if audience != Audience::All {
             let is_extended = audience == Audience::Extended;
