@@ -68,6 +68,8 @@ const MISTAKES: &[(&str, usize, &str, &str)] = &[
     ("[[api_key]]\nname = \"a\"\nfile = \"/dev/null\"", 1, "api_key", "has 0 characters"),
     ("[[api_key]]\nname = \"a\"\nrights = [\"all\"]", 3, "api_key", "`publish`, `read`, `manage`"),
     ("[[api_key]]\nname = \"a\"\nrooms = [\"*a\"]", 3, "api_key", "* at the end"),
+    ("\n[[api_key]]\nname = \"a\"\nfile = \"S\"", 2, "api_key", "write operator.listen"),
+    ("[[room]]\npattern = \"a\"\nhistory_for = \"users\"", 1, "room", "write history = 100"),
     ("[jwt]\nsecret = \"/nowhere\"", 2, "jwt.secret", "No such file"),
     ("[jwt]\njwks = \"http://a.example/\"", 2, "jwt.jwks", "write https://"),
     // Protections that could not work.

@@ -60,11 +60,16 @@ impl Keys {
             let key = Key { name: name.clone(), rights: rights.clone(), rooms };
             keys.push((hmac::sign(&secret, &hash), Arc::new(key)));
         }
-        if !keys.is_empty() && config.options.operator_listen.is_none() {
-            let text = "the API is at the operators' listener: write an address, as 127.0.0.1:9090";
-            return Err(problem("operator.listen", text.into()));
+        match config.lists.api_keys.first() {
+            Some(placed) if config.options.operator_listen.is_none() => Err(Problem {
+                place: placed.place.clone(),
+                key: "api_key".into(),
+                text: "is of the API, which is at the operators' listener: write operator.listen as well, \
+                       as 127.0.0.1:9090"
+                    .into(),
+            }),
+            _ => Ok(Keys { secret, keys }),
         }
-        Ok(Keys { secret, keys })
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -4,11 +4,16 @@
 //! protected than its configuration suggests.
 
 use crate::serve::config::Config;
-use crate::serve::config::options::{Options, TABLE};
-use crate::serve::config::rooms::ApiRight;
+use crate::serve::config::file::Placed;
+use crate::serve::config::options::{EventKind, Options, TABLE};
+use crate::serve::config::rooms::{ApiRight, Room};
 use crate::serve::config::setting::Raw;
 use crate::serve::config::values::{Place, Problem};
 use crate::serve::login;
+
+/// The problem with an option about infos that are never shown.
+const HIDDEN_INFO: &str = "infos are shown by the extended protocol, which `extended` or `compat` disables, and \
+                           to an [[api_key]] with the right \"read\": remove one of them, or write a key";
 
 /// Reports the first option that would have no effect.
 pub(crate) fn check(config: &Config) -> Result<(), Problem> {
@@ -17,7 +22,7 @@ pub(crate) fn check(config: &Config) -> Result<(), Problem> {
         check_empty(config)?;
     }
     for entry in TABLE {
-        if let Some(text) = missing(entry.key, options)
+        if let Some(text) = missing(entry.key, config)
             && config.values.is_changed(entry)
         {
             return Err(config.problem(entry.key, text));
@@ -52,9 +57,21 @@ fn check_empty(config: &Config) -> Result<(), Problem> {
 }
 
 /// Returns what an option lacks in order to take effect.
-fn missing(key: &str, options: &Options) -> Option<&'static str> {
-    let hears = options.webhooks_may_join.is_some() || options.webhooks_events.is_some();
+fn missing(key: &str, config: &Config) -> Option<&'static str> {
+    let options = &config.options;
+    let has_decision = options.webhooks_authorize.is_some() || options.webhooks_may_join.is_some();
+    let has_events = options.webhooks_events.is_some();
+    let has_kind = |kinds: &[EventKind]| {
+        has_events && kinds.iter().any(|kind| options.webhooks_kinds.contains(kind))
+    };
+    let is_extended = is_extended(options);
+    let shows_infos = is_extended || has_reader(config);
     let (has_effect, text) = match key {
+        "jwt.refresh" if login::is_configured(options) => (
+            options.jwt_jwks.as_ref().is_some_and(|place| place.contains("://")),
+            "only a set of keys at an address is read again: write https:// in jwt.jwks, or remove this",
+        ),
+        "jwt.info_claim" if login::is_configured(options) => (shows_infos, HIDDEN_INFO),
         _ if key.starts_with("jwt.") => (
             login::is_configured(options),
             "checks no token without a key: write jwt.secret, jwt.keys or jwt.jwks as well",
@@ -68,18 +85,65 @@ fn missing(key: &str, options: &Options) -> Option<&'static str> {
             options.webhooks_authorize.is_some(),
             "goes only to webhooks.authorize: write that as well",
         ),
-        "webhooks.rooms" => {
-            (hears, "selects for webhooks.may_join and webhooks.events: write one of them as well")
+        "webhooks.plain_http" | "webhooks.timeout" => (
+            has_decision || has_events,
+            "is about requests to webhooks: write webhooks.authorize, webhooks.may_join or \
+             webhooks.events as well",
+        ),
+        // Events are sent by one request at a time.
+        "webhooks.concurrency" => (
+            has_decision,
+            "is about webhooks.authorize and webhooks.may_join: write one of them as well",
+        ),
+        "webhooks.rooms" => (
+            options.webhooks_may_join.is_some()
+                || has_kind(&[EventKind::Joined, EventKind::Left, EventKind::Message]),
+            "selects for webhooks.may_join and webhooks.events: write one of them as well, and for \
+             events, \"joined\", \"left\" or \"message\" in webhooks.kinds",
+        ),
+        "webhooks.kinds" => (has_events, "selects for webhooks.events: write that as well"),
+        // Other events have a fixed size, and are bounded by `webhooks.queue`.
+        "webhooks.message_events" | "webhooks.queue_bytes" => (
+            has_kind(&[EventKind::Message]),
+            "is about messages: write \"message\" in webhooks.kinds, and webhooks.events, as well",
+        ),
+        "webhooks.queue" | "webhooks.batch" | "webhooks.retries" => {
+            (has_events, "is about webhooks.events: write that as well")
         }
-        "webhooks.kinds" | "webhooks.message_events" => {
-            (options.webhooks_events.is_some(), "selects for webhooks.events: write that as well")
-        }
+        "webhooks.retry_after" => (
+            has_events && options.webhooks_retries > 0,
+            "is about repeated requests to webhooks.events: write that as well, and let \
+             webhooks.retries be 1 or more",
+        ),
         "cluster.name" | "cluster.node" => (
             options.cluster_url.is_some(),
             "this server is in no cluster: write the broker in cluster.url as well",
         ),
-        "client_info" | "limits.resume_buffer" => (
-            is_extended(options),
+        "limits.max_history" => (
+            remembering(config).is_some(),
+            "no room remembers messages: write history = 100 in a [[room]] as well",
+        ),
+        "limits.max_info" if has_login(options) => (shows_infos, HIDDEN_INFO),
+        "limits.max_info" => (
+            options.client_info,
+            "no member has an info: write client_info = true or a login as well",
+        ),
+        "rates.infos" => (
+            options.client_info,
+            "clients may not change their infos: write client_info = true as well",
+        ),
+        "limits.max_detached" | "limits.resume_buffer"
+            if is_extended && options.resume_window.is_zero() =>
+        {
+            (false, "timeouts.resume = 0 keeps no session: remove one of the two")
+        }
+        "client_info"
+        | "limits.max_requests"
+        | "limits.max_detached"
+        | "limits.resume_buffer"
+        | "timeouts.resume"
+        | "timeouts.retry" => (
+            is_extended,
             "is of the extended protocol, which `extended` or `compat` disables: remove one of the two",
         ),
         _ => return None,
@@ -87,21 +151,39 @@ fn missing(key: &str, options: &Options) -> Option<&'static str> {
     (!has_effect).then_some(text)
 }
 
-/// Reports a history that neither clients nor API users can read.
+fn has_reader(config: &Config) -> bool {
+    config.lists.api_keys.iter().any(|key| key.value.rights.contains(&ApiRight::Read))
+}
+
+/// Returns the first pattern of rooms that remember messages.
+fn remembering(config: &Config) -> Option<&Placed<Room>> {
+    config.lists.rooms.iter().find(|room| room.value.history.is_some_and(|most| most > 0))
+}
+
+/// Reports a history that neither clients nor API users can read, and a rule for a history that does
+/// not exist.
 fn check_history(config: &Config) -> Result<(), Problem> {
-    let has_reader =
-        config.lists.api_keys.iter().any(|key| key.value.rights.contains(&ApiRight::Read));
-    if is_extended(&config.options) || has_reader {
-        return Ok(());
-    }
-    match config.lists.rooms.iter().find(|room| room.value.history.is_some_and(|most| most > 0)) {
-        Some(room) => Err(Problem {
-            place: room.place.clone(),
-            key: "room".into(),
-            text: "no client could get the history, which is of the extended protocol: remove history, \
-                   or what disables that protocol, `extended` or `compat`"
-                .into(),
-        }),
-        None => Ok(()),
+    let problem = |room: &Placed<Room>, text: &str| Problem {
+        place: room.place.clone(),
+        key: "room".into(),
+        text: text.into(),
+    };
+    let is_extended = is_extended(&config.options);
+    match remembering(config) {
+        Some(room) if !is_extended && !has_reader(config) => Err(problem(
+            room,
+            "no client could get the history, which is of the extended protocol: remove history, \
+             or what disables that protocol, `extended` or `compat`",
+        )),
+        Some(_) if is_extended => Ok(()),
+        // Each rule is taken from the first pattern that has it, so the history may be in another table.
+        _ => match config.lists.rooms.iter().find(|room| room.value.history_for.is_some()) {
+            Some(room) => Err(problem(
+                room,
+                "history_for is about clients that get a history, but none does: write history = 100 \
+                 as well, and remove `extended = false` and `compat`, or remove history_for",
+            )),
+            None => Ok(()),
+        },
     }
 }

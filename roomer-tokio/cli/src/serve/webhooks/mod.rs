@@ -27,6 +27,7 @@ use self::may_join::MayJoin;
 use self::secret::Secret;
 use crate::serve::config::Config;
 use crate::serve::config::options::EventKind;
+use crate::serve::config::setting::Setting as _;
 use crate::serve::config::values::Problem;
 use crate::serve::fetch::{Fetcher, parse_address};
 use crate::serve::login;
@@ -139,11 +140,10 @@ fn check_numbers(config: &Config) -> Result<(), Problem> {
     ];
     match numbers.iter().find(|(_, number)| *number == 0) {
         Some((key, _)) => Err(config.problem(key, "must not be 0")),
-        None if !options.webhooks_message_events.is_empty()
-            && !options.webhooks_kinds.contains(&EventKind::Message) =>
-        {
-            let text = "no message is told: write \"message\" in webhooks.kinds";
-            Err(config.problem("webhooks.message_events", text))
+        None if options.webhooks_events.is_some() && options.webhooks_kinds.is_empty() => {
+            let text =
+                format!("is empty, so webhooks.events gets nothing: write {}", EventKind::FORM);
+            Err(config.problem("webhooks.kinds", text))
         }
         None if options.webhooks_timeout.is_zero() => {
             Err(config.problem("webhooks.timeout", "must not be 0"))
