@@ -60,9 +60,13 @@ fn listed_origins_may_connect_too() {
 
 #[test]
 fn compat_keeps_the_origins_that_were_listed() {
-    let test = TestServer::with(|builder| builder.allow_origin("https://a.example").compat());
-    assert_eq!(status(&test, "https://a.example"), 101);
-    assert_eq!(status(&test, "https://b.example"), 403);
+    for test in [
+        TestServer::with(|builder| builder.allow_origin("https://a.example").compat()),
+        TestServer::with(|builder| builder.compat().allow_origin("https://a.example")),
+    ] {
+        assert_eq!(status(&test, "https://a.example"), 101);
+        assert_eq!(status(&test, "https://b.example"), 403);
+    }
 }
 
 #[test]

@@ -126,7 +126,11 @@ impl<E> Builder<E> {
         F: Fn(&Conn, &str) -> bool + Send + Sync + 'static,
     {
         let rule = move |conn: &Conn, message: &Message<'_>| rule(conn, message.room);
-        self.options.rules.join = Some(Callback::Sync(Box::new(rule)));
+        self.set(
+            |options| &mut options.rules.join,
+            Callback::Sync(Box::new(rule)),
+            ("may_join", "may_join_async"),
+        );
         self
     }
 
@@ -141,7 +145,11 @@ impl<E> Builder<E> {
         let rule = move |conn, message: OwnedMessage| {
             Box::pin(rule.clone()(conn, message.room.to_string())) as _
         };
-        self.options.rules.join = Some(Callback::Async(Box::new(rule)));
+        self.set(
+            |options| &mut options.rules.join,
+            Callback::Async(Box::new(rule)),
+            ("may_join", "may_join_async"),
+        );
         self
     }
 
@@ -153,7 +161,11 @@ impl<E> Builder<E> {
     where
         F: Fn(&Conn, &Message<'_>) -> bool + Send + Sync + 'static,
     {
-        self.options.rules.publish = Some(Callback::Sync(Box::new(rule)));
+        self.set(
+            |options| &mut options.rules.publish,
+            Callback::Sync(Box::new(rule)),
+            ("may_publish", "may_publish_async"),
+        );
         self
     }
 
@@ -164,7 +176,11 @@ impl<E> Builder<E> {
         F: FnOnce(Conn, OwnedMessage) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = bool> + Send + 'static,
     {
-        self.options.rules.publish = Some(async_rule(rule));
+        self.set(
+            |options| &mut options.rules.publish,
+            async_rule(rule),
+            ("may_publish", "may_publish_async"),
+        );
         self
     }
 
@@ -175,7 +191,11 @@ impl<E> Builder<E> {
     where
         F: Fn(&Conn, &Message<'_>) -> bool + Send + Sync + 'static,
     {
-        self.options.rules.direct = Some(Callback::Sync(Box::new(rule)));
+        self.set(
+            |options| &mut options.rules.direct,
+            Callback::Sync(Box::new(rule)),
+            ("may_send", "may_send_async"),
+        );
         self
     }
 
@@ -185,7 +205,11 @@ impl<E> Builder<E> {
         F: FnOnce(Conn, OwnedMessage) -> R + Clone + Send + Sync + 'static,
         R: Future<Output = bool> + Send + 'static,
     {
-        self.options.rules.direct = Some(async_rule(rule));
+        self.set(
+            |options| &mut options.rules.direct,
+            async_rule(rule),
+            ("may_send", "may_send_async"),
+        );
         self
     }
 

@@ -47,7 +47,11 @@ impl<E> Builder<E> {
         let rule = move |conn: &Conn, message: &Message<'_>| {
             Info::from_payload(message.payload).is_ok_and(|info| rule(conn, &info))
         };
-        self.options.rules.info = Some(Callback::Sync(Box::new(rule)));
+        self.set(
+            |options| &mut options.rules.info,
+            Callback::Sync(Box::new(rule)),
+            ("may_set_info", "may_set_info_async"),
+        );
         self
     }
 
@@ -68,7 +72,11 @@ impl<E> Builder<E> {
                 }
             }) as _
         };
-        self.options.rules.info = Some(Callback::Async(Box::new(rule)));
+        self.set(
+            |options| &mut options.rules.info,
+            Callback::Async(Box::new(rule)),
+            ("may_set_info", "may_set_info_async"),
+        );
         self
     }
 }

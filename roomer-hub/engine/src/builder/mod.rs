@@ -10,6 +10,8 @@ mod error;
 mod history;
 mod info;
 mod limits;
+#[cfg(test)]
+mod order;
 mod rates;
 mod requests;
 mod session;
@@ -17,6 +19,7 @@ mod timeouts;
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::discriminant;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +31,7 @@ use crate::Server;
 use crate::app::call::HandlerError;
 #[cfg(feature = "audit")]
 use crate::app::monitor::HandlerMonitor;
-use crate::callbacks::handler::{Handler, RequestHandler};
+use crate::callbacks::handler::{Callback, Handler, RequestHandler};
 use crate::cluster::{Cluster, ClusterState};
 use crate::env::available_memory;
 use crate::env::{Environment, SystemEnvironment};
@@ -74,6 +77,8 @@ pub struct Builder<E = HandlerError> {
     max_handshakes_per_address: Option<usize>,
     max_connections_per_address: Option<usize>,
     memory_budget: Option<usize>,
+    extended: Option<bool>,
+    compat: bool,
     env: Option<Box<dyn Environment>>,
     error_type: PhantomData<fn(E)>,
 }
@@ -102,6 +107,8 @@ impl Builder {
             max_handshakes_per_address: None,
             max_connections_per_address: None,
             memory_budget: None,
+            extended: None,
+            compat: false,
             env: None,
             error_type: PhantomData,
         }
@@ -111,19 +118,13 @@ impl Builder {
 impl<E> Builder<E> {
     /// Changes the rules to the Go original's: clients may send to rooms that they are not in, a
     /// repeated join is announced again, text messages are accepted as packets, pages from any
-    /// origin may connect unless [`allow_origin`](Self::allow_origin) was called before, and the
-    /// extended protocol is off. As without this option, the six reserved events are never
-    /// forwarded, names must be UTF-8, and a malformed packet is answered with a close frame.
+    /// origin may connect unless [`allow_origin`](Self::allow_origin) is called too, and the
+    /// extended protocol is off unless [`extended`](Self::extended) is called. As without this
+    /// option, the six reserved events are never forwarded, names must be UTF-8, and a malformed
+    /// packet is answered with a close frame.
     pub fn compat(mut self) -> Self {
-        let compat = Config::compat();
-        self.config.members_only = compat.members_only;
-        self.config.announce_rejoin = compat.announce_rejoin;
-        self.options.accept_text = true;
-        if matches!(self.options.handshake.origins, Origins::SameHost) {
-            self.options.handshake.origins = Origins::Any;
-        }
-        self.config.extended = compat.extended;
-        self.options.extended = compat.extended;
+        // Applied by `build`, so that the order of calls does not matter.
+        self.compat = true;
         self
     }
 
@@ -188,12 +189,6 @@ impl<E> Builder<E> {
     #[doc(hidden)]
     pub fn echo(mut self) -> Self {
         self.options.echo = true;
-        self.options.accept_text = true;
-        // The Autobahn test suite splits 4 MiB into fragments of 64 bytes.
-        self.options.limits.max_fragments = u32::MAX;
-        if cfg!(feature = "deflate") {
-            self.options.handshake.compression.push(("*".into(), 0));
-        }
         self
     }
 
@@ -219,6 +214,22 @@ impl<E> Builder<E> {
         self
     }
 
+    /// Sets a rule or a hook of the application. Rejects one of the other kind, synchronous or
+    /// asynchronous, since one of the two would silently not apply.
+    fn set<T>(
+        &mut self,
+        slot: impl FnOnce(&mut Options) -> &mut Option<Callback<T>>,
+        callback: Callback<T>,
+        methods: (&'static str, &'static str),
+    ) {
+        let slot = slot(&mut self.options);
+        let is_same = slot.as_ref().is_none_or(|old| discriminant(old) == discriminant(&callback));
+        *slot = Some(callback);
+        if !is_same {
+            self.fail(BuildError::Exclusive(methods.0, methods.1));
+        }
+    }
+
     /// Records an invalid argument, unless one has been recorded already.
     fn fail(&mut self, error: BuildError) {
         self.error.get_or_insert(error);
@@ -240,6 +251,8 @@ impl<E> Builder<E> {
             max_handshakes_per_address: self.max_handshakes_per_address,
             max_connections_per_address: self.max_connections_per_address,
             memory_budget: self.memory_budget,
+            extended: self.extended,
+            compat: self.compat,
             env: self.env,
             error_type: PhantomData,
         }
@@ -311,8 +324,32 @@ impl<E> Builder<E> {
         Ok(Server(Arc::new(Shared::new(hub, cluster, options, callbacks, Arc::from(env)))))
     }
 
+    /// Applies the methods that change several options, none of which the application has set itself.
+    fn apply_modes(&mut self) {
+        let options = &mut self.options;
+        if self.compat {
+            let compat = Config::compat();
+            self.config.members_only = compat.members_only;
+            self.config.announce_rejoin = compat.announce_rejoin;
+            if matches!(options.handshake.origins, Origins::SameHost) {
+                options.handshake.origins = Origins::Any;
+            }
+        }
+        let extended = self.extended.unwrap_or(!self.compat);
+        (self.config.extended, options.extended) = (extended, extended);
+        options.accept_text = self.compat || options.echo;
+        if options.echo {
+            // The Autobahn test suite splits 4 MiB into fragments of 64 bytes.
+            options.limits.max_fragments = u32::MAX;
+            if cfg!(feature = "deflate") {
+                options.handshake.compression.push(("*".into(), 0));
+            }
+        }
+    }
+
     /// Fills in the defaults that depend on other options.
     fn resolve_defaults(&mut self, env: &dyn Environment) {
+        self.apply_modes();
         let options = &mut self.options;
         options.bound_times();
         let ping_interval = self.ping_interval.unwrap_or(options.pong_timeout / 10 * 9);

@@ -53,7 +53,8 @@ impl<E> Builder<E> {
         self
     }
 
-    /// Never closes a connection because of rejected messages.
+    /// Never closes a connection because of rejected messages. Of this and
+    /// [`violation_rate`](Self::violation_rate), the last call applies.
     pub fn unlimited_violations(mut self) -> Self {
         self.config.violation_rate = None;
         self

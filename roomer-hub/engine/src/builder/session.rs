@@ -9,14 +9,15 @@ use crate::callbacks::handler::Callback;
 use crate::handshake::request::{AuthResult, Rejection};
 use crate::server::conn::Conn;
 
+const RENEWALS: (&str, &str) = ("renew_login", "renew_login_async");
+
 impl<E> Builder<E> {
     /// Sets whether clients that request the extended protocol (`roomer=2` in the URL's query) get it.
-    /// Default true, and false after [`compat`](Self::compat). If disabled, that query parameter is
+    /// Default true, and false with [`compat`](Self::compat). If disabled, that query parameter is
     /// ignored, and events that begin with `roomer:` are ordinary ones. Plain clients are not affected,
     /// except that they may not send such events.
     pub fn extended(mut self, enabled: bool) -> Self {
-        self.options.extended = enabled;
-        self.config.extended = enabled;
+        self.extended = Some(enabled);
         self
     }
 
@@ -104,7 +105,7 @@ impl<E> Builder<E> {
             Ok(token) => hook(conn, token),
             Err(_) => Err(Rejection::unauthorized("the token is not text")),
         };
-        self.options.renew_login = Some(Callback::Sync(Box::new(hook)));
+        self.set(|options| &mut options.renew_login, Callback::Sync(Box::new(hook)), RENEWALS);
         self
     }
 
@@ -126,7 +127,7 @@ impl<E> Builder<E> {
                 }
             }) as _
         };
-        self.options.renew_login = Some(Callback::Async(Box::new(hook)));
+        self.set(|options| &mut options.renew_login, Callback::Async(Box::new(hook)), RENEWALS);
         self
     }
 
