@@ -1,6 +1,7 @@
 //! The list of a room's members, as last reported by the server.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -75,21 +76,24 @@ impl Members {
 
     /// Adds a member without details. Returns false if it was already present.
     pub(super) fn add(&mut self, id: ConnId) -> bool {
-        self.insert(id, None)
+        self.insert(id, None).is_none()
     }
 
     pub(super) fn remove(&mut self, id: &ConnId) -> bool {
         self.find(id).map(|at| self.list.remove(at)).is_ok()
     }
 
-    /// Adds a member, or replaces its info and user. Returns false if it was already present.
-    pub(super) fn set(&mut self, member: Member) -> bool {
+    /// Adds a member, or replaces its info and user. Returns the change, if there is one.
+    pub(super) fn set(&mut self, member: Member) -> Option<Change> {
         let is_away = self.is_away(&member.id);
         let (id, details) = entry_of(member);
-        let is_new = self.insert(id, details);
+        let before = self.insert(id, details);
         // Replacing the details has reset it.
         self.set_away(&id, is_away);
-        is_new
+        match before {
+            None => Some(Change::Joined),
+            Some(before) => (before.as_deref() != self.details(&id)).then_some(Change::Changed),
+        }
     }
 
     /// Records whether a member is away. Returns false if nothing changes.
@@ -108,35 +112,52 @@ impl Members {
         true
     }
 
-    /// Applies the changes that an extended server has sent, and returns them.
+    /// Applies the changes that an extended server has sent, and returns them. A member that has left
+    /// and joined again occurs twice, any other once.
     pub(super) fn apply(&mut self, changes: extended::Members) -> Vec<(ConnId, Change)> {
         let extended::Members { left, joined, changed, away, back, count, .. } = changes;
         let mut made = Vec::new();
         made.extend(left.into_iter().filter(|id| self.remove(id)).map(|id| (id, Change::Left)));
+        // A member that joins or changes may be away at the same time.
+        let mut seen = BTreeSet::new();
+        let mut report = |id: ConnId, change: Option<Change>| {
+            made.extend(change.filter(|_| seen.insert(id)).map(|change| (id, change)));
+        };
         for member in joined {
-            let id = member.id;
-            if self.set(member) {
-                made.push((id, Change::Joined));
-            }
+            report(member.id, self.set(member));
         }
         for member in changed {
-            let id = member.id;
-            if self.contains(&id) {
-                self.set(member);
-                made.push((id, Change::Changed));
+            if self.contains(&member.id) {
+                report(member.id, self.set(member));
             }
         }
         let away = away.into_iter().map(|id| (id, true));
         for (id, is_away) in away.chain(back.into_iter().map(|id| (id, false))) {
-            // A member that has just joined may be away already, which its join covers.
-            if self.set_away(&id, is_away) && !made.contains(&(id, Change::Joined)) {
-                made.push((id, Change::Changed));
-            }
+            report(id, self.set_away(&id, is_away).then_some(Change::Changed));
         }
         if let Some(count) = count {
             self.set_count(count);
         }
         made
+    }
+
+    /// Returns the changes of the other members since an earlier list. `own` are the client's ids then
+    /// and now: the client itself neither joins nor leaves.
+    pub(super) fn since(
+        &self,
+        before: &Members,
+        own: (Option<ConnId>, ConnId),
+    ) -> Vec<(ConnId, Change)> {
+        let is_own = |id: &ConnId| *id == own.1 || Some(*id) == own.0;
+        let before_of = |id: &ConnId| before.find(id).ok().filter(|_| !is_own(id));
+        let earlier = before.list.iter().filter(|(id, _)| !is_own(id));
+        let earlier = earlier.filter_map(|(id, details)| match self.find(id) {
+            Ok(at) => (self.list[at].1 != *details).then_some((*id, Change::Changed)),
+            Err(_) => Some((*id, Change::Left)),
+        });
+        // The client's earlier connection may still be listed, as another member.
+        let new = self.ids().filter(|id| **id != own.1 && before_of(id).is_none());
+        earlier.chain(new.map(|id| (*id, Change::Joined))).collect()
     }
 
     /// Replaces the list. If an id occurs more than once, the last entry counts.
@@ -157,20 +178,21 @@ impl Members {
         self.list.shrink_to_fit();
     }
 
-    /// Inserts a member, or replaces its details. Returns false if it was already present.
-    fn insert(&mut self, id: ConnId, details: Option<Box<Details>>) -> bool {
+    /// Inserts a member, or replaces its details. Returns the earlier ones if it was already present.
+    fn insert(
+        &mut self,
+        id: ConnId,
+        details: Option<Box<Details>>,
+    ) -> Option<Option<Box<Details>>> {
         match self.find(&id) {
-            Ok(at) => {
-                self.list[at].1 = details;
-                false
-            }
+            Ok(at) => Some(core::mem::replace(&mut self.list[at].1, details)),
             Err(at) => {
                 if self.list.is_empty() {
                     // By default, a vector's first allocation has space for four entries.
                     self.list.reserve_exact(1);
                 }
                 self.list.insert(at, (id, details));
-                true
+                None
             }
         }
     }
@@ -281,7 +303,7 @@ mod tests {
                 let changed = match step {
                     0 => members.remove(&id),
                     1 => members.add(id),
-                    2 => members.set(Member { id, info: None, user }),
+                    2 => members.set(Member { id, info: None, user }) == Some(Change::Joined),
                     _ => members.set_away(&id, step == 3),
                 };
                 prop_assert_eq!(changed, expected);

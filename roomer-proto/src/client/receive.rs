@@ -303,16 +303,8 @@ impl Client {
             return self.events.push_back(Event::Joined { room });
         }
         // Report the difference, so that lists kept by the application stay correct.
-        let gone = |id: &&ConnId| Some(**id) != previous_id && !entry.members.contains(id);
-        let left: Vec<ConnId> = before.ids().filter(gone).copied().collect();
-        let new = |other: &&ConnId| **other != id && !before.contains(other);
-        let came: Vec<ConnId> = entry.members.ids().filter(new).copied().collect();
-        for id in left {
-            self.events.push_back(Event::MemberLeft { room: room.clone(), id });
-        }
-        for id in came {
-            self.events.push_back(Event::MemberJoined { room: room.clone(), id });
-        }
+        let changes = entry.members.since(&before, (previous_id, id));
+        self.report_members(&room, changes);
         if let Some(previous_id) = previous_id.filter(|_| !was_open) {
             self.events.push_back(Event::Rejoined { room, previous_id });
         }
@@ -352,6 +344,11 @@ impl Client {
         let Some(changes) = extended::Members::parse(payload) else { return };
         entry.saw(now);
         let changes = entry.members.apply(changes);
+        self.report_members(&room, changes);
+    }
+
+    /// Reports changes of the members of a room.
+    fn report_members(&mut self, room: &ByteString, changes: Vec<(ConnId, Change)>) {
         self.events.extend(changes.into_iter().map(|(id, change)| {
             let room = room.clone();
             match change {

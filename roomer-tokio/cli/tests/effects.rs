@@ -192,7 +192,8 @@ fn the_lists_contain_each_option() {
     }
     let dependent = DEPENDENT.iter().map(|option| option.key);
     let mut listed: Vec<_> = ALWAYS.iter().map(|(key, _)| *key).chain(dependent).collect();
-    (all.sort_unstable(), listed.sort_unstable());
+    all.sort_unstable();
+    listed.sort_unstable();
     assert_eq!(all, listed);
 }
 
