@@ -10,7 +10,7 @@
 //!
 //! let close = close::find(1008, "rate").unwrap();
 //! assert_eq!(close.wait, Some(Wait::Slow));
-//! An application code and reason.
+//! // An application code and reason.
 //! let close = close::find(4001, "enough for today").unwrap();
 //! assert!(close.is_final());
 //! ```
