@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use roomer_proto::cluster::{NodeId, PeerCommand, Tag};
+use roomer_proto::cluster::{NodeId, NodeTag, PeerCommand};
 use roomer_proto::extended::Profile;
 use roomer_proto::{ConnId, PacketRef};
 
@@ -115,7 +115,7 @@ pub enum Effect {
         /// The peer's key in the hub.
         peer: PeerKey,
         /// The first 4 bytes of its connection ids.
-        tag: Tag,
+        tag: NodeTag,
     },
     /// Pass [`Input::PeerGone`](crate::Input::PeerGone) to the hub.
     PeerGone {

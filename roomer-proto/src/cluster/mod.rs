@@ -39,7 +39,7 @@ pub use head::{FrameKind, HEAD_MAX, Head, VERSION};
 pub use item::Item;
 pub use items::Items;
 pub use list::{Ids, Names};
-pub use node::{NodeId, ParseNodeIdError, ParsePrefixError, Subject, Subjects, Tag};
+pub use node::{NodeId, NodeTag, ParseNodeIdError, ParsePrefixError, Subject, Subjects};
 pub use order::{Nodes, OrderItem};
 pub use position::{Demand, Lost, Resume};
 pub use user::UserCommand;

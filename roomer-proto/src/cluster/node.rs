@@ -12,24 +12,24 @@ const MAX_PREFIX: usize = 100;
 
 /// A node's id: 64 random bits, chosen each time the process starts.
 ///
-/// Its first 32 bits are the node's [`Tag`].
+/// Its first 32 bits are the node's [`NodeTag`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u64);
 
 /// The first four bytes of the ids of a node's connections. They map an id to its node without a
 /// table.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Tag(pub [u8; 4]);
+pub struct NodeTag(pub [u8; 4]);
 
 impl NodeId {
     /// Returns the tag that this node's connection ids start with.
     #[must_use]
-    pub fn tag(self) -> Tag {
-        Tag(((self.0 >> 32) as u32).to_be_bytes())
+    pub fn tag(self) -> NodeTag {
+        NodeTag(((self.0 >> 32) as u32).to_be_bytes())
     }
 }
 
-impl Tag {
+impl NodeTag {
     /// Creates a connection's id from 16 random bytes, replacing the first four with the tag. The
     /// 90 bits that remain random are not guessable.
     #[must_use]
@@ -57,7 +57,7 @@ impl fmt::Debug for NodeId {
     }
 }
 
-impl fmt::Debug for Tag {
+impl fmt::Debug for NodeTag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}", u32::from_be_bytes(self.0))
     }
