@@ -7,7 +7,7 @@ use bytes::Bytes;
 use roomer_hub::cluster::{Change, Cluster, Config, Effect, Input};
 use roomer_hub::{Action, ConnId, HashKey, Hub, Info, Presence, Profile};
 use roomer_proto::cluster::{
-    Beat, FrameKind, Head, Item, Items, Lost, NodeId, Resume, StreamEnds, Subject,
+    Beat, FrameKind, Head, Item, Items, Lost, NodeId, StreamEnds, StreamPosition, Subject,
 };
 use roomer_proto::{JOIN, LEAVE, PacketRef};
 
@@ -169,7 +169,7 @@ impl Node {
         Item::End.encode(&mut body);
         self.frame(from, kind, &body);
         body.clear();
-        Item::Want { stream: 1, after: Resume::default() }.encode(&mut body);
+        Item::Want { stream: 1, after: StreamPosition::default() }.encode(&mut body);
         self.frame(from, FrameKind::Control, &body);
     }
 

@@ -22,8 +22,8 @@ mod model;
 mod nats;
 mod plan;
 mod resp;
-mod websocket;
 mod snapshot;
+mod websocket;
 
 pub use client::client;
 pub use decode::decode;
@@ -32,5 +32,5 @@ pub use handshake::handshake;
 pub use nats::nats;
 pub use plan::plan;
 pub use resp::resp;
-pub use websocket::websocket;
 pub use snapshot::snapshot;
+pub use websocket::websocket;

@@ -1,7 +1,7 @@
 //! Fuzzes WebSocket decoders, compared with the simple model.
 
 use roomer_proto::websocket::deflate::{Agreement, Deflater, Inflater};
-use roomer_proto::websocket::{Feed, Kind, Limits, Decoder};
+use roomer_proto::websocket::{Decoder, Feed, Kind, Limits};
 
 use crate::model::{self, Expected, Seen};
 

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use roomer_proto::cluster::{
     Beat, Demand, FrameError, FrameKind, HEAD_MAX, Head, Ids, Item, Items, Lost, Names, NodeId,
-    Nodes, OrderItem, PeerCommand, Resume, StreamEnd, StreamEnds, Subject, Subjects, UserCommand,
-    VERSION,
+    Nodes, OrderItem, PeerCommand, StreamEnd, StreamEnds, StreamPosition, Subject, Subjects,
+    UserCommand, VERSION,
 };
 use roomer_proto::{ConnId, PacketRef};
 
@@ -21,9 +21,14 @@ fn with_each_item(mut check: impl FnMut(Item<'_>)) {
             to: NodeId(1),
             stream: 3,
             last: 0,
-            applied: Resume { stream: 4, number: 1 << 40 },
+            applied: StreamPosition { stream: 4, number: 1 << 40 },
         },
-        StreamEnd { to: NodeId(u64::MAX), stream: u32::MAX, last: 300, applied: Resume::default() },
+        StreamEnd {
+            to: NodeId(u64::MAX),
+            stream: u32::MAX,
+            last: 300,
+            applied: StreamPosition::default(),
+        },
     ];
     let long = "n".repeat(4096);
     let src = id();
@@ -50,9 +55,9 @@ fn with_each_item(mut check: impl FnMut(Item<'_>)) {
     let items = [
         Item::Beat(beat),
         Item::Beat(Beat::default()),
-        Item::Want { stream: 1, after: Resume::default() },
-        Item::Want { stream: 2, after: Resume { stream: 1, number: 9 } },
-        Item::Applied(Resume { stream: u32::MAX, number: 1 << 63 }),
+        Item::Want { stream: 1, after: StreamPosition::default() },
+        Item::Want { stream: 2, after: StreamPosition { stream: 1, number: 9 } },
+        Item::Applied(StreamPosition { stream: u32::MAX, number: 1 << 63 }),
         Item::Resend(Demand { stream: 1, first: 2, last: 1 << 60 }),
         Item::Missing { stream: 7, number: 1 << 50 },
         Item::Bye,

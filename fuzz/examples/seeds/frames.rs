@@ -2,8 +2,8 @@
 //! nodes.
 
 use roomer_proto::cluster::{
-    Beat, Demand, FrameKind, Head, Ids, Item, Lost, Names, NodeId, PeerCommand, Resume, StreamEnd,
-    StreamEnds, UserCommand,
+    Beat, Demand, FrameKind, Head, Ids, Item, Lost, Names, NodeId, PeerCommand, StreamEnd,
+    StreamEnds, StreamPosition, UserCommand,
 };
 use roomer_proto::{ConnId, PacketRef};
 
@@ -45,7 +45,7 @@ pub(super) fn seeds() -> Seeds {
     let direct = PacketRef { dst: own.as_str(), ..packet };
     let to_user = PacketRef { src: "", room: "root", ..packet };
     let (rooms, ids) = ([room, "root"], [id.to_bytes()]);
-    let applied = Resume { stream: 1, number: 1 };
+    let applied = StreamPosition { stream: 1, number: 1 };
     let ends = [StreamEnd { to: me, stream: 1, last: 3, applied }];
     let beat = Beat {
         oldest_version: 1,

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use roomer_proto::cluster::{Beat, Item, NodeId, Resume, StreamEnd, StreamEnds, Subject, VERSION};
+use roomer_proto::cluster::{
+    Beat, Item, NodeId, StreamEnd, StreamEnds, StreamPosition, Subject, VERSION,
+};
 
 use super::Cluster;
 use super::causes::{RefusedCause, ResetCause};
@@ -90,8 +92,12 @@ impl Cluster {
         let has_news = beat.settings != settings && !peer.has_other_settings;
         peer.has_other_settings = beat.settings != settings;
         let end = beat.streams.iter().find(|end| end.to == me);
-        let end =
-            end.unwrap_or(StreamEnd { to: me, stream: 0, last: 0, applied: Resume::default() });
+        let end = end.unwrap_or(StreamEnd {
+            to: me,
+            stream: 0,
+            last: 0,
+            applied: StreamPosition::default(),
+        });
         // A heartbeat acknowledges frames too, which frees the journal even if an `Applied` was
         // lost.
         let is_in_order = peer.incoming.reported(end.stream, end.last) == Some(true);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roomer_proto::cluster::{Beat, Demand, Resume};
+use roomer_proto::cluster::{Beat, Demand, StreamPosition};
 
 use super::profiles::GuestProfiles;
 use super::transfer::Transfer;
@@ -53,7 +53,7 @@ pub(super) struct Incoming {
     /// True once the transfer has ended.
     is_live: bool,
     /// The stream position that the guests in the hub reflect.
-    shown: Resume,
+    shown: StreamPosition,
     /// The peer's uptime when the stream began.
     pub(super) began_ms: u64,
     /// The sum of the peer's seat hashes, according to its stream.
@@ -147,8 +147,8 @@ impl Incoming {
     }
 
     /// Returns the current stream's last applied position.
-    pub(super) fn applied(&self) -> Resume {
-        Resume { stream: self.stream, number: self.next.saturating_sub(1) }
+    pub(super) fn applied(&self) -> StreamPosition {
+        StreamPosition { stream: self.stream, number: self.next.saturating_sub(1) }
     }
 
     pub(super) fn held_bytes(&self) -> usize {
@@ -156,7 +156,7 @@ impl Incoming {
     }
 
     /// Requests a stream under a new number. Returns the position that the hub's guests reflect.
-    pub(super) fn want(&mut self, now: Duration, stream: u32) -> Resume {
+    pub(super) fn want(&mut self, now: Duration, stream: u32) -> StreamPosition {
         // Only a live stream has changed the guests in the hub; an incomplete transfer has not.
         if self.is_live {
             self.shown = self.applied();
@@ -174,7 +174,7 @@ impl Incoming {
     pub(super) fn forget(&mut self) {
         self.start(0);
         self.retry = None;
-        self.shown = Resume::default();
+        self.shown = StreamPosition::default();
         self.missing = None;
         self.digest = 0;
         self.profiles = GuestProfiles::default();
@@ -241,7 +241,7 @@ impl Incoming {
     }
 
     /// Returns the applied position if an acknowledgement is due.
-    pub(super) fn report(&mut self) -> Option<Resume> {
+    pub(super) fn report(&mut self) -> Option<StreamPosition> {
         let is_due = self.unreported >= REPORT_BYTES;
         is_due.then(|| self.unreported = 0).map(|()| self.applied())
     }

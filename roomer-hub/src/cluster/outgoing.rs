@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use roomer_proto::ConnId;
 use roomer_proto::cluster::{
-    Demand, FrameKind, HEAD_MAX, Head, Ids, Item, Lost, Names, NodeId, Resume,
+    Demand, FrameKind, HEAD_MAX, Head, Ids, Item, Lost, Names, NodeId, StreamPosition,
 };
 
 use super::config::Config;
@@ -37,7 +37,7 @@ impl Sealing {
 pub(super) struct Outgoing {
     pub(super) stream: u32,
     /// The position that the peer had applied when the stream began.
-    after: Resume,
+    after: StreamPosition,
     /// The messages that the peer has missed since `after`; `None` if it may have missed any.
     missed: Option<Origins>,
     /// The frame being collected, with space reserved for its head; empty if it has no items.
@@ -71,7 +71,7 @@ struct Entry {
 }
 
 impl Outgoing {
-    pub(super) fn new(stream: u32, after: Resume, missed: Option<Origins>) -> Self {
+    pub(super) fn new(stream: u32, after: StreamPosition, missed: Option<Origins>) -> Self {
         Outgoing {
             stream,
             after,
@@ -240,7 +240,7 @@ impl Outgoing {
     }
 
     /// Handles an acknowledgement of applied frames.
-    pub(super) fn applied(&mut self, applied: Resume) {
+    pub(super) fn applied(&mut self, applied: StreamPosition) {
         if applied.stream != self.stream {
             return;
         }
@@ -279,7 +279,7 @@ impl Outgoing {
     /// Returns the origins of all messages after a position that the peer has applied. Returns
     /// `None`, which means any message, if the journal no longer contains all frames after that
     /// position.
-    pub(super) fn origins_after(&self, applied: Resume) -> Option<Origins> {
+    pub(super) fn origins_after(&self, applied: StreamPosition) -> Option<Origins> {
         // The peer has applied nothing from this stream, so it has missed all of it, besides what
         // it had missed before.
         let is_unused = applied == self.after && applied.stream != self.stream;

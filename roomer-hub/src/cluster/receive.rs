@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use roomer_proto::cluster::{FrameError, FrameKind, Head, Item, Items, NodeId, Resume, Subject};
+use roomer_proto::cluster::{
+    FrameError, FrameKind, Head, Item, Items, NodeId, StreamPosition, Subject,
+};
 
 use super::Cluster;
 use super::causes::{GoneCause, RefusedCause, ResetCause};
@@ -100,7 +102,7 @@ impl Cluster {
                 let applied = self.peers.get(&from).map(|peer| peer.incoming.applied());
                 // The missing frame may have arrived since the request was sent.
                 let is_missing =
-                    |applied: Resume| applied.stream == stream && applied.number < number;
+                    |applied: StreamPosition| applied.stream == stream && applied.number < number;
                 if stream != 0 && applied.is_some_and(is_missing) {
                     self.reset(from, ResetCause::Missing);
                 }
@@ -112,7 +114,7 @@ impl Cluster {
 
     /// Handles an acknowledgement from a peer. `is_in_order` is true if the acknowledgement has not
     /// overtaken the peer's stream frames.
-    pub(super) fn applied(&mut self, from: NodeId, applied: Resume, is_in_order: bool) {
+    pub(super) fn applied(&mut self, from: NodeId, applied: StreamPosition, is_in_order: bool) {
         let outgoing = self.peers.get_mut(&from).and_then(|peer| peer.outgoing.as_mut());
         let Some(outgoing) = outgoing else { return };
         let was_confirmed = outgoing.is_confirmed();
@@ -126,7 +128,7 @@ impl Cluster {
     }
 
     /// Starts the stream that a peer has requested, with the members of this node's rooms.
-    fn start_stream(&mut self, tables: &Tables, from: NodeId, stream: u32, after: Resume) {
+    fn start_stream(&mut self, tables: &Tables, from: NodeId, stream: u32, after: StreamPosition) {
         let (sealing, uptime_ms) = (self.sealing(), self.uptime_ms());
         let Some(peer) = self.peer_for_want(from) else { return };
         // The request was delayed, or repeats one for a stream that has since been dropped. The

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::FrameError;
 use super::cursor::{Cursor, put_varint, varint_len};
 use super::node::NodeId;
-use super::position::Resume;
+use super::position::StreamPosition;
 
 /// The last frame sent to one peer, and the last frame applied from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct StreamEnd {
     /// The number of the last frame sent; 0 before the first one.
     pub last: u64,
     /// The last applied frame from the stream in the opposite direction.
-    pub applied: Resume,
+    pub applied: StreamPosition,
 }
 
 /// The ends of all streams of a node.
@@ -83,7 +83,8 @@ impl StreamEnd {
     fn decode(cursor: &mut Cursor<'_>) -> Result<Self, FrameError> {
         let (to, stream) = (NodeId(cursor.u64("stream")?), cursor.u32("stream")?);
         let last = cursor.varint("stream")?;
-        let applied = Resume { stream: cursor.u32("stream")?, number: cursor.varint("stream")? };
+        let applied =
+            StreamPosition { stream: cursor.u32("stream")?, number: cursor.varint("stream")? };
         Ok(StreamEnd { to, stream, last, applied })
     }
 }

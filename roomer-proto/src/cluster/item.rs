@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::cursor::{Cursor, encode_packet, prefixed_len, put_prefixed, put_varint, varint_len};
 use super::list::{Ids, Names};
-use super::{Beat, Demand, FrameError, Lost, OrderItem, PeerCommand, Resume, UserCommand};
+use super::{Beat, Demand, FrameError, Lost, OrderItem, PeerCommand, StreamPosition, UserCommand};
 use crate::{ConnId, PacketRef};
 
 /// One item of a frame's body. The first six are for control frames, the others for streams.
@@ -18,7 +18,7 @@ pub enum Item<'a> {
         /// The new stream's number, higher than in all earlier requests.
         stream: u32,
         /// The position up to which the requesting node has applied earlier streams.
-        after: Resume,
+        after: StreamPosition,
     },
     /// A request to retransmit frames of a stream.
     Resend(Demand),
@@ -30,7 +30,7 @@ pub enum Item<'a> {
         number: u64,
     },
     /// An acknowledgement of applied frames, which the receiver may now discard.
-    Applied(Resume),
+    Applied(StreamPosition),
     /// A sum of hashes of the [profiles](Item::Profile) reported so far, as of a heartbeat. It
     /// precedes the [`Beat`](Item::Beat) in the same frame.
     Profiles {
@@ -294,10 +294,11 @@ impl<'a> Item<'a> {
         let mut cursor = Cursor(content);
         let item = match kind {
             BEAT => Item::Beat(Beat::decode(&mut cursor)?),
-            WANT => {
-                Item::Want { stream: cursor.u32("request")?, after: Resume::decode(&mut cursor)? }
-            }
-            APPLIED => Item::Applied(Resume::decode(&mut cursor)?),
+            WANT => Item::Want {
+                stream: cursor.u32("request")?,
+                after: StreamPosition::decode(&mut cursor)?,
+            },
+            APPLIED => Item::Applied(StreamPosition::decode(&mut cursor)?),
             RESEND => Item::Resend(Demand {
                 stream: cursor.u32("request")?,
                 first: cursor.u64("request")?,

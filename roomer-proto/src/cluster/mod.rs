@@ -41,5 +41,5 @@ pub use items::Items;
 pub use list::{Ids, Names};
 pub use node::{NodeId, NodeTag, ParseNodeIdError, ParsePrefixError, Subject, Subjects};
 pub use order::{Nodes, OrderItem};
-pub use position::{Demand, Lost, Resume};
+pub use position::{Demand, Lost, StreamPosition};
 pub use user::UserCommand;

@@ -8,7 +8,7 @@ use super::list::{Ids, Names};
 
 /// The position up to which a node has applied a stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Resume {
+pub struct StreamPosition {
     /// The stream's number; 0 if there was none.
     pub stream: u32,
     /// The last applied frame's number.
@@ -40,13 +40,13 @@ pub enum Lost<'a> {
     },
 }
 
-impl Resume {
+impl StreamPosition {
     pub(super) fn encode(self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.stream.to_be_bytes());
         out.extend_from_slice(&self.number.to_be_bytes());
     }
 
     pub(super) fn decode(cursor: &mut Cursor<'_>) -> Result<Self, FrameError> {
-        Ok(Resume { stream: cursor.u32("stream")?, number: cursor.u64("stream")? })
+        Ok(StreamPosition { stream: cursor.u32("stream")?, number: cursor.u64("stream")? })
     }
 }
