@@ -4,7 +4,7 @@
 mod net;
 
 use roomer_hub::Info;
-use roomer_hub::cluster::{Change, SessionProof, UserCommand};
+use roomer_hub::cluster::{Change, OwnedUserCommand, SessionProof};
 use roomer_proto::cluster::{self as wire, FrameKind, Head, Item};
 use roomer_proto::{ConnId, NEW_MEMBER, PacketRef, ROOT};
 
@@ -78,12 +78,12 @@ fn commands_about_a_user_reach_all_nodes_in_order() {
         let users = &net.nodes[node].users;
         assert!(users.iter().all(|(user, _)| user == "ann"), "{users:?}");
         let [send, leave, close, info, none] = &users[..] else { panic!("{users:?}") };
-        let UserCommand::Send { packet: bytes } = &send.1 else { panic!("{send:?}") };
+        let OwnedUserCommand::Send { packet: bytes } = &send.1 else { panic!("{send:?}") };
         assert_eq!(PacketRef::decode(bytes), Ok(packet));
-        assert_eq!(leave.1, UserCommand::Leave { room: "lobby".into() });
-        assert_eq!(close.1, UserCommand::Close { code: 4000, reason: "out".into() });
-        assert_eq!(info.1, UserCommand::SetInfo { info: Info::new("[1]").ok() });
-        assert_eq!(none.1, UserCommand::SetInfo { info: None });
+        assert_eq!(leave.1, OwnedUserCommand::Leave { room: "lobby".into() });
+        assert_eq!(close.1, OwnedUserCommand::Close { code: 4000, reason: "out".into() });
+        assert_eq!(info.1, OwnedUserCommand::SetInfo { info: Info::new("[1]").ok() });
+        assert_eq!(none.1, OwnedUserCommand::SetInfo { info: None });
     }
     assert!(net.nodes[1].users.is_empty());
 }
@@ -95,23 +95,23 @@ fn a_command_becomes_one_for_each_connection_of_the_user() {
     let mut bytes = Vec::new();
     packet.encode(&mut bytes).expect("a packet");
     let (id, conn) = (net.nodes[0].id(1), net.nodes[0].key(1));
-    let run = |net: &mut Net, command: &UserCommand| {
+    let run = |net: &mut Net, command: &OwnedUserCommand| {
         let now = net.now;
         let command = command.for_conn(net.nodes[0].hub.tables(), conn, &id)?;
         net.nodes[0].hub(now, roomer_hub::Input::Command(command));
         Some(())
     };
-    assert_eq!(run(&mut net, &UserCommand::Send { packet: bytes.into() }), Some(()));
+    assert_eq!(run(&mut net, &OwnedUserCommand::Send { packet: bytes.into() }), Some(()));
     assert_eq!(net.received(0, 1), ["mail root hi"]);
-    let leave = UserCommand::Leave { room: "lobby".into() };
+    let leave = OwnedUserCommand::Leave { room: "lobby".into() };
     assert_eq!(run(&mut net, &leave), None, "it is not a member");
     net.say(0, 1, "lobby", "join", "");
     assert_eq!(run(&mut net, &leave), Some(()));
     assert_eq!(net.received(0, 1), [format!("leave_ack lobby {id}")]);
     let info = Info::new("[1]").ok();
-    assert_eq!(run(&mut net, &UserCommand::SetInfo { info: info.clone() }), Some(()));
+    assert_eq!(run(&mut net, &OwnedUserCommand::SetInfo { info: info.clone() }), Some(()));
     assert_eq!(net.nodes[0].hub.tables().info(conn), info.as_ref());
-    assert_eq!(run(&mut net, &UserCommand::Close { code: 4000, reason: "".into() }), Some(()));
+    assert_eq!(run(&mut net, &OwnedUserCommand::Close { code: 4000, reason: "".into() }), Some(()));
     assert!(net.nodes[0].hub.tables().find_conn(id.as_str()).is_none());
 }
 
@@ -151,7 +151,7 @@ fn a_message_to_a_user_with_an_event_of_the_protocol_is_neither_sent_nor_deliver
     let mut bytes = Vec::new();
     packet.encode(&mut bytes).expect("a packet");
     let (id, conn) = (net.nodes[0].id(1), net.nodes[0].key(1));
-    let command = UserCommand::Send { packet: bytes.into() };
+    let command = OwnedUserCommand::Send { packet: bytes.into() };
     assert!(command.for_conn(net.nodes[0].hub.tables(), conn, &id).is_none());
 }
 

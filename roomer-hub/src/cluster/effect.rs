@@ -11,7 +11,7 @@ use roomer_proto::{ConnId, PacketRef};
 
 use super::causes::{GoneCause, RefusedCause, ResetCause};
 use super::proof::SessionProof;
-use super::user::UserCommand;
+use super::user::OwnedUserCommand;
 use crate::keys::PeerKey;
 use crate::peers::Peers;
 
@@ -204,7 +204,7 @@ pub enum Effect {
         /// The connection's id.
         id: ConnId,
         /// The command, for the driver to carry out.
-        command: Command,
+        command: OwnedPeerCommand,
     },
     /// End the session of a connection on this node, after verifying the proof: the client has
     /// connected to a peer instead, and has a new session there.
@@ -222,7 +222,7 @@ pub enum Effect {
         /// The user's name.
         user: ByteString,
         /// The command, for the driver to carry out for each connection.
-        command: UserCommand,
+        command: OwnedUserCommand,
     },
     /// Close the connections on this node that may have missed messages from a peer
     /// ([`Loss::Close`](super::Loss::Close)), spread over some time.
@@ -281,7 +281,7 @@ impl Effect {
 
 /// An owned [`PeerCommand`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum OwnedPeerCommand {
     /// Add the connection to a room.
     Join {
         /// The room's name.
@@ -308,13 +308,17 @@ pub enum Command {
     },
 }
 
-impl From<PeerCommand<'_>> for Command {
+impl From<PeerCommand<'_>> for OwnedPeerCommand {
     fn from(command: PeerCommand<'_>) -> Self {
         match command {
-            PeerCommand::Join { room } => Command::Join { room: room.into() },
-            PeerCommand::Leave { room } => Command::Leave { room: room.into() },
-            PeerCommand::Move { from, to } => Command::Move { from: from.into(), to: to.into() },
-            PeerCommand::Close { code, reason } => Command::Close { code, reason: reason.into() },
+            PeerCommand::Join { room } => OwnedPeerCommand::Join { room: room.into() },
+            PeerCommand::Leave { room } => OwnedPeerCommand::Leave { room: room.into() },
+            PeerCommand::Move { from, to } => {
+                OwnedPeerCommand::Move { from: from.into(), to: to.into() }
+            }
+            PeerCommand::Close { code, reason } => {
+                OwnedPeerCommand::Close { code, reason: reason.into() }
+            }
         }
     }
 }

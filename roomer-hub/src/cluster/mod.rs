@@ -67,11 +67,11 @@ use roomer_proto::cluster::{NodeId, Subject};
 pub use self::causes::{GoneCause, RefusedCause, ResetCause};
 pub use self::config::{Config, Loss};
 pub use self::digest::settings_hash;
-pub use self::effect::{Change, Command, Effect, Event, Input};
+pub use self::effect::{Change, Effect, Event, Input, OwnedPeerCommand};
 pub use self::peer::{PeerInfo, PeerState};
 pub use self::proof::SessionProof;
 pub use self::statistics::Statistics;
-pub use self::user::UserCommand;
+pub use self::user::OwnedUserCommand;
 
 use self::digest::Digest;
 use self::order::Orders;

@@ -2,17 +2,16 @@
 
 use bytes::Bytes;
 use roomer_proto::cluster::{
-    FrameKind, HEAD_MAX, Head, Item, Items, NodeId, OrderItem, PeerCommand,
-    UserCommand as UserCommandRef,
+    FrameKind, HEAD_MAX, Head, Item, Items, NodeId, OrderItem, PeerCommand, UserCommand,
 };
 
 use super::causes::{GoneCause, RefusedCause, ResetCause};
-use super::effect::{Command, Effect, Event};
+use super::effect::{Effect, Event, OwnedPeerCommand};
 use super::peer::Peer;
 use super::proof::SessionProof;
 use super::slice::{last_packet, name};
 use super::transfer::Transfer;
-use super::user::UserCommand;
+use super::user::OwnedUserCommand;
 use super::{Cluster, Config, Loss};
 use crate::keys::PeerKey;
 use crate::tables::Tables;
@@ -211,13 +210,13 @@ fn live_item((from, peer): (NodeId, PeerKey), item: &Item<'_>, bytes: &Bytes) ->
         }
         Item::Direct { packet } => Effect::Direct { peer, packet: last_packet(bytes, packet) },
         Item::Command { id, command } => {
-            Effect::Command { id: *id, command: Command::from(*command) }
+            Effect::Command { id: *id, command: OwnedPeerCommand::from(*command) }
         }
         Item::Elsewhere { id, proof } => {
             Effect::Elsewhere { from, id: *id, proof: SessionProof(*proof) }
         }
         Item::User { user, command } => {
-            let command = UserCommand::new(command, bytes)?;
+            let command = OwnedUserCommand::new(command, bytes)?;
             Effect::User { user: name(bytes, user), command }
         }
         _ => return None,
@@ -272,10 +271,10 @@ pub(super) fn is_within(item: &Item<'_>, config: &Config) -> bool {
         },
         Item::User { user, command } => {
             let is_within = match command {
-                UserCommandRef::Send { packet } => packet.encoded_len() <= max_packet,
-                UserCommandRef::Leave { room } => room.len() <= max_name,
-                UserCommandRef::Close { .. } => true,
-                UserCommandRef::SetInfo { info } => info.len() <= max_info,
+                UserCommand::Send { packet } => packet.encoded_len() <= max_packet,
+                UserCommand::Leave { room } => room.len() <= max_name,
+                UserCommand::Close { .. } => true,
+                UserCommand::SetInfo { info } => info.len() <= max_info,
             };
             is_within && user.len() <= max_name
         }

@@ -1,7 +1,7 @@
 //! Commands for all of a user's connections, issued by a peer's application.
 
 use bytes::Bytes;
-use roomer_proto::cluster::UserCommand as UserCommandRef;
+use roomer_proto::cluster::UserCommand;
 use roomer_proto::extended::Info;
 use roomer_proto::{ConnId, PacketRef, ROOT, is_built_in};
 
@@ -10,9 +10,9 @@ use crate::Command;
 use crate::keys::ConnKey;
 use crate::tables::Tables;
 
-/// An owned [`UserCommand`](UserCommandRef).
+/// An owned [`UserCommand`].
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UserCommand {
+pub enum OwnedUserCommand {
     /// Send a message from the server to each connection.
     Send {
         /// The encoded packet.
@@ -37,21 +37,21 @@ pub enum UserCommand {
     },
 }
 
-impl UserCommand {
+impl OwnedUserCommand {
     /// Copies the command from a peer's item, which ends at the end of `bytes`. Returns `None`
     /// if its info is not valid JSON.
-    pub(super) fn new(command: &UserCommandRef<'_>, bytes: &Bytes) -> Option<Self> {
+    pub(super) fn new(command: &UserCommand<'_>, bytes: &Bytes) -> Option<Self> {
         Some(match *command {
-            UserCommandRef::Send { packet } => {
-                UserCommand::Send { packet: last_packet(bytes, &packet) }
+            UserCommand::Send { packet } => {
+                OwnedUserCommand::Send { packet: last_packet(bytes, &packet) }
             }
-            UserCommandRef::Leave { room } => UserCommand::Leave { room: room.into() },
-            UserCommandRef::Close { code, reason } => {
-                UserCommand::Close { code, reason: reason.into() }
+            UserCommand::Leave { room } => OwnedUserCommand::Leave { room: room.into() },
+            UserCommand::Close { code, reason } => {
+                OwnedUserCommand::Close { code, reason: reason.into() }
             }
-            UserCommandRef::SetInfo { info: "" } => UserCommand::SetInfo { info: None },
-            UserCommandRef::SetInfo { info } => {
-                UserCommand::SetInfo { info: Some(Info::new(info).ok()?) }
+            UserCommand::SetInfo { info: "" } => OwnedUserCommand::SetInfo { info: None },
+            UserCommand::SetInfo { info } => {
+                OwnedUserCommand::SetInfo { info: Some(Info::new(info).ok()?) }
             }
         })
     }
@@ -66,20 +66,22 @@ impl UserCommand {
         id: &'a ConnId,
     ) -> Option<Command<'a>> {
         Some(match self {
-            UserCommand::Send { packet } => {
+            OwnedUserCommand::Send { packet } => {
                 let PacketRef { event, payload, .. } = PacketRef::decode(packet).ok()?;
                 if is_built_in(event) {
                     return None; // The hub rejects such events from peers too.
                 }
                 Command::Send { from: None, dst: id.as_str(), room: ROOT, event, payload }
             }
-            UserCommand::Leave { room } => {
+            OwnedUserCommand::Leave { room } => {
                 let key = tables.find_room(room)?;
                 // A connection that is not in the room would otherwise receive a `leave_ack`.
                 tables.is_member(conn, key).then_some(Command::Leave { conn, room })?
             }
-            UserCommand::Close { code, reason } => Command::Close { conn, code: *code, reason },
-            UserCommand::SetInfo { info } => Command::SetInfo { conn, info: info.as_ref() },
+            OwnedUserCommand::Close { code, reason } => {
+                Command::Close { conn, code: *code, reason }
+            }
+            OwnedUserCommand::SetInfo { info } => Command::SetInfo { conn, info: info.as_ref() },
         })
     }
 }

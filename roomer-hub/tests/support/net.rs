@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roomer_hub::cluster::{
-    Change, Cluster, Command, Config, Effect, Event, Input, Loss, PeerState, SessionProof,
-    UserCommand,
+    Change, Cluster, Config, Effect, Event, Input, Loss, OwnedPeerCommand, OwnedUserCommand,
+    PeerState, SessionProof,
 };
 use roomer_hub::{Action, Audience, ConnId, ConnKey, HashKey, Hub, Presence};
 use roomer_proto::PacketRef;
@@ -28,7 +28,7 @@ pub(crate) struct Node {
     /// The sessions whose clients, according to other nodes, have connected elsewhere.
     pub(crate) elsewhere: Vec<(NodeId, ConnId, SessionProof)>,
     /// The commands for users.
-    pub(crate) users: Vec<(String, UserCommand)>,
+    pub(crate) users: Vec<(String, OwnedUserCommand)>,
     pub(crate) is_up: bool,
 }
 
@@ -146,7 +146,7 @@ impl Node {
         for effect in effects {
             match &effect {
                 Effect::Event(event) => self.events.push(event.clone()),
-                Effect::Command { id, command: Command::Leave { room } } => {
+                Effect::Command { id, command: OwnedPeerCommand::Leave { room } } => {
                     if let Some(conn) = self.hub.tables().find_conn(id.as_str()) {
                         let command = roomer_hub::Command::Leave { conn, room };
                         self.hub(now, roomer_hub::Input::Command(command));

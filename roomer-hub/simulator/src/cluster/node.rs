@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use roomer_hub::cluster::{
-    Change, Cluster, Command, Config, Effect, Event, GoneCause, Input, PeerState,
+    Change, Cluster, Config, Effect, Event, GoneCause, Input, OwnedPeerCommand, PeerState,
 };
 use roomer_hub::{Action, Audience, ConnId, ConnKey, HashKey, Hub, Order, Presence};
 use roomer_proto::cluster::NodeId;
@@ -224,19 +224,19 @@ impl Node {
         now: Duration,
         clients: &mut Clients,
         id: &ConnId,
-        command: &Command,
+        command: &OwnedPeerCommand,
     ) -> Result<(), Fault> {
         let Some(conn) = self.key(id) else { return Ok(()) };
         let mut give =
             |command| self.hub(now, clients, roomer_hub::Input::Command(command)).map(drop);
         match command {
-            Command::Join { room } => give(roomer_hub::Command::Join { conn, room }),
-            Command::Leave { room } => give(roomer_hub::Command::Leave { conn, room }),
-            Command::Move { from, to } => {
+            OwnedPeerCommand::Join { room } => give(roomer_hub::Command::Join { conn, room }),
+            OwnedPeerCommand::Leave { room } => give(roomer_hub::Command::Leave { conn, room }),
+            OwnedPeerCommand::Move { from, to } => {
                 give(roomer_hub::Command::Leave { conn, room: from })?;
                 give(roomer_hub::Command::Join { conn, room: to })
             }
-            Command::Close { code, reason } => {
+            OwnedPeerCommand::Close { code, reason } => {
                 give(roomer_hub::Command::Close { conn, code: *code, reason })
             }
         }

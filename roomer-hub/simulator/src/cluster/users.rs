@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use roomer_hub::cluster::{Change, SessionProof, UserCommand};
+use roomer_hub::cluster::{Change, OwnedUserCommand, SessionProof};
 use roomer_hub::{ConnId, ConnKey};
 use roomer_proto::cluster::{self as wire, NodeId};
 use roomer_proto::{PacketRef, ROOT};
@@ -134,10 +134,12 @@ impl World {
                 let mut bytes = Vec::new();
                 let encoded = packet.encode(&mut bytes);
                 encoded.map_err(|error| Fault::new(error.to_string()))?;
-                UserCommand::Send { packet: bytes.into() }
+                OwnedUserCommand::Send { packet: bytes.into() }
             }
-            ToUser::Leave { room } => UserCommand::Leave { room: ROOMS[usize::from(room)].into() },
-            ToUser::Close => UserCommand::Close { code: 4000, reason: "out".into() },
+            ToUser::Leave { room } => {
+                OwnedUserCommand::Leave { room: ROOMS[usize::from(room)].into() }
+            }
+            ToUser::Close => OwnedUserCommand::Close { code: 4000, reason: "out".into() },
         };
         nodes[node].command_user(*now, clients, name, &owned)?;
         if what == ToUser::Send {
@@ -181,7 +183,7 @@ impl Node {
         now: Duration,
         clients: &mut Clients,
         user: &str,
-        command: &UserCommand,
+        command: &OwnedUserCommand,
     ) -> Result<(), Fault> {
         let own = clients.values().filter(|client| client.node == self.index);
         let own = own.filter(|client| client.has_user(user)).map(|client| client.id);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roomer_hub::cluster::{self, Change};
+use roomer_hub::cluster::{Change, OwnedPeerCommand, OwnedUserCommand};
 use roomer_hub::{Command, ConnId, ConnKey, Input};
 use roomer_proto::cluster::{PeerCommand, UserCommand};
 
@@ -23,12 +23,7 @@ impl Core {
     }
 
     /// Carries out another node's command for a user's connections.
-    pub(super) fn user_command(
-        &mut self,
-        now: Duration,
-        user: &str,
-        command: &cluster::UserCommand,
-    ) {
+    pub(super) fn user_command(&mut self, now: Duration, user: &str, command: &OwnedUserCommand) {
         // Collect them first, since a close changes the table.
         let conns: Vec<ConnKey> = self.infos.of(user).collect();
         for conn in conns {
@@ -62,18 +57,18 @@ impl Core {
     }
 
     /// Carries out another node's command for one connection.
-    pub(super) fn peer_command(&mut self, now: Duration, id: &ConnId, command: &cluster::Command) {
+    pub(super) fn peer_command(&mut self, now: Duration, id: &ConnId, command: &OwnedPeerCommand) {
         let Some(conn) = self.hub.tables().find_conn(id.as_str()) else { return };
         let mut command_of = |command| {
             self.apply(now, Input::Command(command), None);
         };
         match command {
-            cluster::Command::Join { room } => command_of(Command::Join { conn, room }),
-            cluster::Command::Leave { room } => command_of(Command::Leave { conn, room }),
-            cluster::Command::Move { from, to } => {
+            OwnedPeerCommand::Join { room } => command_of(Command::Join { conn, room }),
+            OwnedPeerCommand::Leave { room } => command_of(Command::Leave { conn, room }),
+            OwnedPeerCommand::Move { from, to } => {
                 self.move_to(now, conn, from, to);
             }
-            cluster::Command::Close { code, reason } => {
+            OwnedPeerCommand::Close { code, reason } => {
                 command_of(Command::Close { conn, code: *code, reason });
             }
         }
