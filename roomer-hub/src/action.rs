@@ -332,8 +332,8 @@ impl<'a> Iterator for Actions<'a> {
                 let reason = std::str::from_utf8(packet.payload).unwrap_or_default();
                 Action::Close { conn, code, reason }
             }
-            Record::CloseFor(cause) => {
-                let (code, reason) = cause.close().frame();
+            Record::CloseFor(reason) => {
+                let (code, reason) = reason.close().frame();
                 Action::Close { conn, code, reason }
             }
             Record::Rare(record) => self.rare_action(record),

@@ -67,17 +67,17 @@ impl RejectReason {
 
 /// A reason for the hub itself to close a connection.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum CloseCause {
+pub(crate) enum CloseReason {
     Rate,
     Violations,
 }
 
-impl CloseCause {
+impl CloseReason {
     /// Returns the matching row in the table of close codes.
     pub(crate) fn close(self) -> &'static Close {
         match self {
-            CloseCause::Rate => &close::RATE,
-            CloseCause::Violations => &close::VIOLATIONS,
+            CloseReason::Rate => &close::RATE,
+            CloseReason::Violations => &close::VIOLATIONS,
         }
     }
 }

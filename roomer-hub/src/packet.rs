@@ -7,7 +7,7 @@ use roomer_proto::{JOIN, LEAVE, PacketRef, ROOT, is_reserved};
 
 use crate::hub::Hub;
 use crate::keys::{ConnKey, RoomKey};
-use crate::limits::{CloseCause, RejectReason};
+use crate::limits::{CloseReason, RejectReason};
 use crate::permission::{Authorization, Permission};
 use crate::record::Record;
 
@@ -32,7 +32,7 @@ impl Hub {
         {
             self.rejected.rate += 1;
             self.report_failure(now, conn, packet, (ErrorCode::Busy, "too many packets"));
-            return self.close_for(conn, CloseCause::Rate);
+            return self.close_for(conn, CloseReason::Rate);
         }
         if let Err(reason) = self.apply_rules(now, conn, packet, authorization) {
             self.reject(now, conn, packet, reason);
@@ -133,15 +133,15 @@ impl Hub {
         };
         if !self.tables.buckets_mut(conn).take_violation(rate, now) {
             self.rejected.violations += 1;
-            self.close_for(conn, CloseCause::Violations);
+            self.close_for(conn, CloseReason::Violations);
         }
     }
 
     /// Removes a connection and records that it must be closed.
-    fn close_for(&mut self, conn: ConnKey, cause: CloseCause) {
+    fn close_for(&mut self, conn: ConnKey, reason: CloseReason) {
         // `remove` notifies the rooms first so that the close is the connection's last action.
         if self.remove(conn) {
-            self.output.records.push(Record::CloseFor(cause));
+            self.output.records.push(Record::CloseFor(reason));
         }
     }
 

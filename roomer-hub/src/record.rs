@@ -7,7 +7,7 @@ use roomer_proto::{ConnId, PacketRef, ROOT};
 
 use crate::config::Presence;
 use crate::keys::{ConnKey, HandlerKey, PeerKey, RoomKey};
-use crate::limits::CloseCause;
+use crate::limits::CloseReason;
 use crate::permission::Permission;
 use crate::room::Room;
 use crate::snapshot::MemberList;
@@ -31,7 +31,7 @@ pub(crate) enum Record {
     Call(HandlerKey),
     Authorize(Permission),
     Close(u16),
-    CloseFor(CloseCause),
+    CloseFor(CloseReason),
     Rare(RareRecord),
     Extended(ExtendedRecord),
 }

@@ -3,7 +3,7 @@
 #[path = "support/net.rs"]
 mod net;
 
-use roomer_hub::cluster::{Loss, ResetCause};
+use roomer_hub::cluster::{Loss, ResetReason};
 use roomer_hub::{Command, ConnId, Info, Input};
 
 use net::Net;
@@ -89,5 +89,5 @@ fn a_stream_that_begins_anew_shows_who_is_away_and_who_is_back() {
         assert_eq!(net.received(1, 1).pop(), Some(change(kind, ann)));
     }
     let resets = &net.nodes[1].cluster.statistics().resets;
-    assert_eq!(resets.iter().collect::<Vec<_>>(), [(&ResetCause::Malformed, &2)]);
+    assert_eq!(resets.iter().collect::<Vec<_>>(), [(&ResetReason::Malformed, &2)]);
 }

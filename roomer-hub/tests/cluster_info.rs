@@ -3,7 +3,7 @@
 #[path = "support/net.rs"]
 mod net;
 
-use roomer_hub::cluster::{PeerState, ResetCause};
+use roomer_hub::cluster::{PeerState, ResetReason};
 use roomer_hub::{Command, Info, Profile};
 use roomer_proto::cluster::{HEAD_MAX, Head, Item, Items};
 
@@ -30,7 +30,7 @@ impl Net {
         list.strip_prefix("join_ack root ").expect("a join_ack").to_owned()
     }
 
-    fn resets(&self, node: usize) -> Vec<ResetCause> {
+    fn resets(&self, node: usize) -> Vec<ResetReason> {
         self.nodes[node].cluster.statistics().resets.keys().copied().collect()
     }
 }
@@ -127,7 +127,7 @@ fn an_info_that_differs_is_noticed_by_the_next_beat_and_repaired() {
     replace_once(&mut net, 0, b"\"Eve\"", b"\"Adam");
     net.set_info(0, 1, Some("Eve"));
     net.run(10);
-    assert_eq!(net.resets(1), [ResetCause::Malformed], "not JSON");
+    assert_eq!(net.resets(1), [ResetReason::Malformed], "not JSON");
     net.run(1000);
     replace_once(&mut net, 0, b"\"Fay\"", b"\"Ray\"");
     net.set_info(0, 1, Some("Fay"));
@@ -135,7 +135,7 @@ fn an_info_that_differs_is_noticed_by_the_next_beat_and_repaired() {
     let ann = net.nodes[0].id(1);
     assert!(net.list(1, 2).contains("\"Ray\""));
     net.run(2500);
-    assert_eq!(net.resets(1), [ResetCause::Divergence, ResetCause::Malformed]);
+    assert_eq!(net.resets(1), [ResetReason::Divergence, ResetReason::Malformed]);
     let list = net.list(1, 2);
     assert!(list.contains(&format!(r#"["{ann}","Fay","ann"]"#)), "{list}");
 }

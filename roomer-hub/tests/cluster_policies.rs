@@ -5,7 +5,7 @@ mod net;
 
 use bytes::Bytes;
 use roomer_hub::Command;
-use roomer_hub::cluster::{Event, GoneCause, Input, Loss, PeerState};
+use roomer_hub::cluster::{Event, GoneReason, Input, Loss, PeerState};
 use roomer_proto::cluster::{FrameKind, Head, Item};
 
 use net::Net;
@@ -119,13 +119,13 @@ fn bad_frame(net: &Net) -> Bytes {
     frame.into()
 }
 
-fn causes(net: &Net) -> Vec<GoneCause> {
+fn causes(net: &Net) -> Vec<GoneReason> {
     let events = net.nodes[1].events.iter();
-    let why = |event: &Event| match event {
-        Event::PeerGone { why, .. } => Some(*why),
+    let reason = |event: &Event| match event {
+        Event::PeerGone { reason, .. } => Some(*reason),
         _ => None,
     };
-    events.filter_map(why).collect()
+    events.filter_map(reason).collect()
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn the_tenth_bad_frame_within_a_minute_makes_its_peer_dead_for_thirty_seconds() 
     net.run(1000);
     let now = net.now;
     net.nodes[1].handle(now, Input::Frame(frame.clone()));
-    assert_eq!(causes(&net), [GoneCause::BadFrames]);
+    assert_eq!(causes(&net), [GoneReason::BadFrames]);
     assert_eq!(net.states(1), [PeerState::Dead]);
     assert_eq!(net.view(1, "root"), net.ids(&[(1, 2)]));
     net.run(29_500);
@@ -175,7 +175,7 @@ fn bad_frames_of_a_stream_count_as_well() {
     });
     net.say(0, 1, "root", "chat", "cut off");
     net.run(20_000);
-    assert_eq!(causes(&net), [GoneCause::BadFrames]);
+    assert_eq!(causes(&net), [GoneReason::BadFrames]);
     assert_eq!(net.nodes[1].cluster.statistics().refused["malformed"], 10);
 }
 

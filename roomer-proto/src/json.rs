@@ -9,18 +9,18 @@ use crate::packet::{Packet, PacketRef};
 /// A payload is not the expected JSON, or a value cannot be serialized. The message contains
 /// the field or type, and the line and column.
 #[derive(Debug, thiserror::Error)]
-#[error("{what}: {why}")]
+#[error("{what}: {reason}")]
 pub struct JsonError {
     what: &'static str,
     // It is not exposed as `source`, because the message already includes it.
-    why: serde_json::Error,
+    reason: serde_json::Error,
 }
 
 impl JsonError {
     /// Returns the error for a value nested too deeply for a member's info.
     pub(crate) fn too_deep() -> Self {
-        let why = serde::de::Error::custom("nested more than 64 deep");
-        JsonError { what: "the value cannot be a member's info", why }
+        let reason = serde::de::Error::custom("nested more than 64 deep");
+        JsonError { what: "the value cannot be a member's info", reason }
     }
 }
 
@@ -38,7 +38,7 @@ impl JsonError {
 /// are not strings, or if its [`Serialize`](serde::Serialize) implementation fails.
 pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, JsonError> {
     let what = "the value cannot be JSON";
-    serde_json::to_vec(value).map_err(|why| JsonError { what, why })
+    serde_json::to_vec(value).map_err(|reason| JsonError { what, reason })
 }
 
 impl<'a> PacketRef<'a> {
@@ -59,7 +59,7 @@ impl<'a> PacketRef<'a> {
     /// nested more than 128 levels deep. The sender is at fault.
     pub fn json<T: Deserialize<'a>>(&self) -> Result<T, JsonError> {
         let what = "the payload is not the JSON that was expected";
-        serde_json::from_slice(self.payload).map_err(|why| JsonError { what, why })
+        serde_json::from_slice(self.payload).map_err(|reason| JsonError { what, reason })
     }
 }
 

@@ -50,8 +50,8 @@
 //!         Event::Message(message) => println!("{}: {:?}", message.from, message.text()),
 //!         Event::MemberJoined { room, id } => println!("{id} is in {room}"),
 //!         Event::Lost(lost) => println!("uncertain: {:?}", lost.packet.text()),
-//!         Event::Suspended(why) => println!("{why}; the client connects again"),
-//!         Event::Closed(why) => println!("{why}"),
+//!         Event::Suspended(reason) => println!("{reason}; the client connects again"),
+//!         Event::Closed(reason) => println!("{reason}"),
 //!         _ => {}
 //!     }
 //! }

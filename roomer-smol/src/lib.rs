@@ -193,7 +193,7 @@ pub use listener::Listener;
 #[cfg(any(feature = "nats", feature = "redis"))]
 pub use roomer_engine::cluster::{BrokerAddress, ParseBrokerAddressError};
 pub use roomer_engine::cluster::{
-    Carrier, CarrierEvent, Gap, GoneCause, Loss, NodeId, ParsePrefixError, PeerEvent, PeerInfo,
+    Carrier, CarrierEvent, Gap, GoneReason, Loss, NodeId, ParsePrefixError, PeerEvent, PeerInfo,
     PeerState, Subject, Subjects,
 };
 #[cfg(feature = "tls")]
@@ -205,7 +205,7 @@ pub use roomer_engine::{
     IntoHandlerResult, IntoReply, InvalidInfo, Message, Order, OwnedMessage, PacketRef,
     ParseConnIdError, PastMessage, Presence, RefusedSessions, RegisterError, RejectedPackets,
     Rejection, ReleasedSessions, ReplyError, Request, RequestError, RequestFuture, Server,
-    SessionStats, Stats, Upgrade, User, Warning, WarningCause, close, code, http, socket,
+    SessionStats, Stats, Upgrade, User, Warning, WarningReason, close, code, http, socket,
 };
 #[cfg(feature = "json")]
 pub use roomer_engine::{Json, JsonError, json};

@@ -14,7 +14,7 @@ use roomer_conformance::programs::until;
 use roomer_engine::Builder;
 use roomer_proto::cluster::{FrameKind, Head};
 use roomer_tokio::{
-    Bytes, Carrier, CarrierEvent, Cluster, Gap, GoneCause, Loss, NodeId, PeerEvent, PeerState,
+    Bytes, Carrier, CarrierEvent, Cluster, Gap, GoneReason, Loss, NodeId, PeerEvent, PeerState,
     Server, Subject,
 };
 
@@ -179,7 +179,7 @@ fn a_loss_closes_the_members_of_its_rooms_and_hooks_are_called() {
     one.server.shutdown();
     until("the end of a node is not reported", || {
         let events = state(&peers.lock().unwrap());
-        let ends = [("one".to_owned(), None), ("one".to_owned(), Some(GoneCause::Bye))];
+        let ends = [("one".to_owned(), None), ("one".to_owned(), Some(GoneReason::Bye))];
         (events == ends).then_some(())
     });
     // Messages that a hook sends are written immediately.

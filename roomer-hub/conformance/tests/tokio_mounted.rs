@@ -12,7 +12,7 @@ use axum::Router;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{Next, from_fn};
 use axum::routing::get;
-use roomer_tokio::{Builder, Claims, Rejection, Server, WarningCause, mount};
+use roomer_tokio::{Builder, Claims, Rejection, Server, WarningReason, mount};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_runtime::{in_time, runtime};
@@ -274,9 +274,9 @@ fn plain_app(
     serve: impl FnOnce(&Runtime, TcpListener, Router),
 ) -> (SocketAddr, Runtime, Receiver<String>) {
     let (sender, warnings) = channel();
-    let builder = choose(Server::builder()).on_warning(move |warning| match warning.cause {
+    let builder = choose(Server::builder()).on_warning(move |warning| match warning.reason {
         // The descriptor limit depends on the machine, so ignore warnings about it.
-        WarningCause::Descriptors { .. } => {}
+        WarningReason::Descriptors { .. } => {}
         _ => drop(sender.send(warning.to_string())),
     });
     let app = Router::new().route_service("/ws", mount(builder.build().unwrap()));

@@ -94,7 +94,7 @@ pub use crate::journal::RecordedInput;
 pub use crate::lifecycle::drain::DrainReport;
 pub use crate::metrics::cluster_stats::ClusterStats;
 pub use crate::metrics::stats::{Backlog, HistoryStats, SessionStats, Stats};
-pub use crate::metrics::warning::{Warning, WarningCause};
+pub use crate::metrics::warning::{Warning, WarningReason};
 pub use crate::server::Server;
 pub use crate::server::conn::Conn;
 pub use crate::server::history::PastMessage;

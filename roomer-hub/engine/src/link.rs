@@ -11,7 +11,7 @@ use roomer_hub::cluster::{Event, Input};
 use crate::cluster::{Carrier, CarrierEvent, ClusterEvent};
 use crate::lifecycle::Lifecycle;
 use crate::metrics::trace;
-use crate::metrics::warning::WarningCause;
+use crate::metrics::warning::WarningReason;
 use crate::shared::Shared;
 use crate::timer::moment::Moment;
 
@@ -232,7 +232,7 @@ impl<C: Carrier, F: Fn(Duration) -> S, S: Future> LinkTask<'_, C, F, S> {
 fn read(event: CarrierEvent) -> (Option<Input>, Option<Report>) {
     match event {
         CarrierEvent::Up { max_payload } => (Some(Input::Up { max_payload }), Some(Report::Up)),
-        CarrierEvent::Down(why) => (Some(Input::Down), Some(Report::Down(why))),
+        CarrierEvent::Down(reason) => (Some(Input::Down), Some(Report::Down(reason))),
         CarrierEvent::Notice(text) => (None, Some(Report::Notice(text))),
         CarrierEvent::Frame(frame) => (Some(Input::Frame(frame)), None),
     }
@@ -251,19 +251,19 @@ impl Report {
     fn make(self, shared: &Arc<Shared>) {
         match self {
             Report::Up => trace::broker_up(),
-            Report::Down(why) => shared.warnings.give(WarningCause::BrokerDown { why }),
-            Report::Notice(text) => shared.warnings.give(WarningCause::BrokerNotice { text }),
+            Report::Down(reason) => shared.warnings.give(WarningReason::BrokerDown { reason }),
+            Report::Notice(text) => shared.warnings.give(WarningReason::BrokerNotice { text }),
             Report::Hook(event) => shared.call_cluster_hook(&event),
             Report::Event(event) => {
                 trace::cluster_event(&event);
                 match event {
                     Event::Settings { name, .. } => {
-                        shared.warnings.give(WarningCause::PeerSettings { peer: name.into() });
+                        shared.warnings.give(WarningReason::PeerSettings { peer: name.into() });
                     }
                     Event::Foreign { node, version } => {
                         shared
                             .warnings
-                            .give(WarningCause::ForeignPeer { node: node.to_string(), version });
+                            .give(WarningReason::ForeignPeer { node: node.to_string(), version });
                     }
                     _ => {}
                 }

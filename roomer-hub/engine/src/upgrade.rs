@@ -14,7 +14,7 @@ use crate::handshake::rejected::Rejected;
 use crate::handshake::request::Request;
 use crate::handshake::response::Response;
 use crate::lifecycle::admission::SocketKind;
-use crate::metrics::warning::WarningCause;
+use crate::metrics::warning::WarningReason;
 use crate::transport::Transport;
 
 /// An accepted upgrade: the response to send, and the connection to start after it was sent.
@@ -137,8 +137,8 @@ impl Server {
         });
         match reserved {
             Ok(accepted) => Ok(Upgrade { server: self.clone(), accepted, is_reserved: true }),
-            Err(Rejected { rejection, cause }) => {
-                handshake.record_rejected(peer, rejection.status(), cause);
+            Err(Rejected { rejection, reason }) => {
+                handshake.record_rejected(peer, rejection.status(), reason);
                 Err(Response::rejection(&rejection).into_response())
             }
         }
@@ -149,7 +149,7 @@ impl Server {
     #[must_use = "the response is to be sent to the client"]
     pub fn authorize_timed_out(&self, peer: Option<SocketAddr>) -> http::Response<String> {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        self.0.handshake().record_rejected(peer, status, Some(WarningCause::AuthorizeTimeout));
+        self.0.handshake().record_rejected(peer, status, Some(WarningReason::AuthorizeTimeout));
         Response::error(status).into_response()
     }
 }

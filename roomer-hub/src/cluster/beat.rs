@@ -7,9 +7,9 @@ use roomer_proto::cluster::{
 };
 
 use super::Cluster;
-use super::causes::{RefusedCause, ResetCause};
 use super::effect::Event;
 use super::peer::{Liveness, Peer};
+use super::reasons::{RefusedReason, ResetReason};
 
 /// A new node with another node's name is assumed to replace it if the new node's uptime is below
 /// this.
@@ -63,7 +63,7 @@ impl Cluster {
             // Limit the number of peers, because every peer allocates tables: a faulty program
             // could invent any number of node ids.
             if self.peers.len() >= self.config.max_peers {
-                return self.report(Event::Refused { why: RefusedCause::TooManyPeers });
+                return self.report(Event::Refused { reason: RefusedReason::TooManyPeers });
             }
             self.new_peer(from);
         }
@@ -108,11 +108,11 @@ impl Cluster {
             None // The peer had not received the request when it sent the heartbeat.
         } else {
             match peer.incoming.reported(end.stream, end.last) {
-                None => Some(ResetCause::Stream),
+                None => Some(ResetReason::Stream),
                 // The digests describe the same state only if exactly the reported frames have
                 // been applied.
                 Some(true) if peer.incoming.is_live() && peer.incoming.differs(beat, profiles) => {
-                    Some(ResetCause::Divergence)
+                    Some(ResetReason::Divergence)
                 }
                 Some(_) => None,
             }
@@ -121,7 +121,7 @@ impl Cluster {
             self.report(Event::Settings { node: from, name: beat.name.into() });
         }
         match reset {
-            Some(why) => self.reset(from, why),
+            Some(reason) => self.reset(from, reason),
             // The heartbeat may have revealed missing frames.
             None => self.repair(from),
         }

@@ -9,8 +9,8 @@ use roomer_proto::cluster::{NodeId, NodeTag, PeerCommand};
 use roomer_proto::extended::Profile;
 use roomer_proto::{ConnId, PacketRef};
 
-use super::causes::{GoneCause, RefusedCause, ResetCause};
 use super::proof::SessionProof;
+use super::reasons::{GoneReason, RefusedReason, ResetReason};
 use super::user::OwnedUserCommand;
 use crate::keys::PeerKey;
 use crate::peers::Peers;
@@ -341,14 +341,14 @@ pub enum Event {
         /// The peer's name.
         name: Box<str>,
         /// The reason for dropping the peer.
-        why: GoneCause,
+        reason: GoneReason,
     },
     /// A peer's stream is restarted, because messages from it may be missing.
     Reset {
         /// The peer's id.
         node: NodeId,
         /// The reason for the restart.
-        why: ResetCause,
+        reason: ResetReason,
     },
     /// Messages from a peer may be lost, because its stream restarted or because they were not
     /// assigned a place in their room's order. Reported for each room that has missing messages and
@@ -388,6 +388,6 @@ pub enum Event {
     /// A frame was dropped.
     Refused {
         /// The reason for dropping the frame.
-        why: RefusedCause,
+        reason: RefusedReason,
     },
 }

@@ -33,7 +33,6 @@
 //! always produce the same effects and frames.
 
 mod beat;
-mod causes;
 mod config;
 mod digest;
 mod effect;
@@ -46,6 +45,7 @@ mod profile_items;
 mod profiles;
 mod proof;
 mod publish;
+mod reasons;
 mod receive;
 mod record;
 mod slice;
@@ -64,12 +64,12 @@ use bytes::Bytes;
 use roomer_proto::cluster::Item;
 use roomer_proto::cluster::{NodeId, Subject};
 
-pub use self::causes::{GoneCause, RefusedCause, ResetCause};
 pub use self::config::{Config, Loss};
 pub use self::digest::settings_hash;
 pub use self::effect::{Change, Effect, Event, Input, OwnedPeerCommand};
 pub use self::peer::{PeerInfo, PeerState};
 pub use self::proof::SessionProof;
+pub use self::reasons::{GoneReason, RefusedReason, ResetReason};
 pub use self::statistics::Statistics;
 pub use self::user::OwnedUserCommand;
 

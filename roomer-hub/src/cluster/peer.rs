@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use roomer_proto::cluster::{Beat, NodeId};
 
-use super::causes::GoneCause;
 use super::incoming::Incoming;
 use super::outgoing::Outgoing;
+use super::reasons::GoneReason;
 use crate::keys::PeerKey;
 
 /// How long a peer's earlier deaths are taken into account.
@@ -310,14 +310,14 @@ impl Peer {
     }
 
     /// Returns the reason to drop the peer, if there is one.
-    pub(super) fn gone_cause(&self, dead_after: Duration) -> Option<GoneCause> {
+    pub(super) fn gone_reason(&self, dead_after: Duration) -> Option<GoneReason> {
         if !self.is_alive() {
             None
         } else if self.silence >= self.silence_limit {
-            Some(GoneCause::Silent)
+            Some(GoneReason::Silent)
         // The peer sends heartbeats but no members, so its guests would be outdated forever.
         } else if self.stale >= dead_after && self.key.is_some() {
-            Some(GoneCause::NoState)
+            Some(GoneReason::NoState)
         } else {
             None
         }

@@ -4,9 +4,9 @@ use roomer_proto::ConnId;
 use roomer_proto::cluster::{Item, NodeId};
 
 use super::Cluster;
-use super::causes::{RefusedCause, ResetCause};
 use super::effect::{Effect, Event};
 use super::profiles::item;
+use super::reasons::{RefusedReason, ResetReason};
 use crate::config::Presence;
 use crate::keys::RoomKey;
 use crate::tables::Tables;
@@ -63,7 +63,7 @@ impl Cluster {
         &mut self,
         from: NodeId,
         profile: (ConnId, &str, &str),
-    ) -> Result<(), ResetCause> {
+    ) -> Result<(), ResetReason> {
         let Some(peer) = self.peers.get_mut(&from) else { return Ok(()) };
         let (incoming, key) = (&mut peer.incoming, peer.key);
         let is_transfer = incoming.transfer.is_some();
@@ -82,7 +82,7 @@ impl Cluster {
         if !is_within {
             // This is not counted as a bad frame, because the peer may allow longer info than this
             // node.
-            self.report(Event::Refused { why: RefusedCause::TooLarge });
+            self.report(Event::Refused { reason: RefusedReason::TooLarge });
         }
         Ok(())
     }

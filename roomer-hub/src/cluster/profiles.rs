@@ -10,10 +10,10 @@ use roomer_proto::ConnId;
 use roomer_proto::cluster::Item;
 use roomer_proto::extended::{Info, Profile};
 
-use super::causes::ResetCause;
 use super::config::Config;
 use super::digest::Digest;
 use super::outgoing::{Outgoing, Sealing};
+use super::reasons::ResetReason;
 use crate::tables::Tables;
 
 /// The nonempty profiles of one node's connections.
@@ -88,7 +88,7 @@ impl GuestProfiles {
         hash: &Digest,
         config: &Config,
         (id, info, user): (ConnId, &'a str, &'a str),
-    ) -> Result<bool, ResetCause> {
+    ) -> Result<bool, ResetReason> {
         if info.is_empty() && user.is_empty() {
             self.remove(&id);
             return Ok(true);
@@ -101,7 +101,7 @@ impl GuestProfiles {
         // part is dropped.
         let within = |text: &'a str, most| if text.len() <= most { text } else { "" };
         let (shown, named) = (within(info, config.max_info), within(user, config.max_name));
-        let profile = Profile::from_json(shown, named).map_err(|_| ResetCause::Malformed)?;
+        let profile = Profile::from_json(shown, named).map_err(|_| ResetReason::Malformed)?;
         let profile = (!profile.is_empty()).then(|| Arc::new(profile));
         // Hash what the peer sent, even if a part was dropped, because the peer's digest includes
         // it.

@@ -8,10 +8,10 @@ use roomer_proto::cluster::{
 };
 
 use super::Cluster;
-use super::causes::{GoneCause, RefusedCause, ResetCause};
 use super::effect::Event;
 use super::incoming::{Due, Received};
 use super::outgoing::Outgoing;
+use super::reasons::{GoneReason, RefusedReason, ResetReason};
 use super::transfer::send_members;
 use crate::tables::Tables;
 
@@ -23,16 +23,16 @@ impl Cluster {
                 return self.foreign(from, version);
             }
             Err(FrameError::Version { .. }) => {
-                return self.report(Event::Refused { why: RefusedCause::OtherCluster });
+                return self.report(Event::Refused { reason: RefusedReason::OtherCluster });
             }
             Err(error) => {
-                return self.report(Event::Refused { why: RefusedCause::Malformed(error) });
+                return self.report(Event::Refused { reason: RefusedReason::Malformed(error) });
             }
         };
         // Check this before recording anything about the sender, because two clusters may share a
         // broker and a prefix.
         if head.cluster != self.hash.cluster {
-            return self.report(Event::Refused { why: RefusedCause::OtherCluster });
+            return self.report(Event::Refused { reason: RefusedReason::OtherCluster });
         }
         if head.from == self.me {
             return; // An echo from the broker.
@@ -56,7 +56,7 @@ impl Cluster {
                         Ok(Item::Beat(beat)) => self.beat(head.from, &beat, profiles.take()),
                         Ok(item) => self.request(tables, head.from, &item),
                         Err(error) => {
-                            self.bad_frame(head.from, RefusedCause::Malformed(error));
+                            self.bad_frame(head.from, RefusedReason::Malformed(error));
                             break;
                         }
                     }
@@ -70,15 +70,15 @@ impl Cluster {
         let (from, now) = (head.from, self.now);
         let peer = self.peers.get_mut(&from).filter(|peer| peer.is_alive());
         if peer.is_some_and(|peer| peer.is_banned(now)) {
-            self.gone(from, GoneCause::BadFrames);
+            self.gone(from, GoneReason::BadFrames);
         }
     }
 
     /// Records and reports a bad frame from a peer, or a bad item in one.
-    pub(super) fn bad_frame(&mut self, from: NodeId, why: RefusedCause) {
+    pub(super) fn bad_frame(&mut self, from: NodeId, reason: RefusedReason) {
         let now = self.now;
         self.peers.entry(from).and_modify(|peer| peer.record_bad(now));
-        self.report(Event::Refused { why });
+        self.report(Event::Refused { reason });
     }
 
     fn request(&mut self, tables: &Tables, from: NodeId, item: &Item<'_>) {
@@ -104,7 +104,7 @@ impl Cluster {
                 let is_missing =
                     |applied: StreamPosition| applied.stream == stream && applied.number < number;
                 if stream != 0 && applied.is_some_and(is_missing) {
-                    self.reset(from, ResetCause::Missing);
+                    self.reset(from, ResetReason::Missing);
                 }
             }
             Item::Applied(applied) => self.applied(from, applied, true),
@@ -157,7 +157,7 @@ impl Cluster {
         match peer.incoming.receive(now, position, &frame, max_held) {
             Received::Stale => {}
             Received::Held => self.repair(from),
-            Received::Overflow => self.reset(from, ResetCause::HeldBytes),
+            Received::Overflow => self.reset(from, ResetReason::HeldBytes),
             Received::Next => self.apply_from(tables, from, frame),
         }
     }
@@ -167,11 +167,11 @@ impl Cluster {
         let now = self.now;
         let mut next = Some(frame);
         while let Some(frame) = next {
-            if let Err(why) = self.apply(tables, from, &frame) {
-                // Other causes may result from lost frames, so they do not count as bad frames.
-                let peer = self.peers.get_mut(&from).filter(|_| why == ResetCause::Malformed);
+            if let Err(reason) = self.apply(tables, from, &frame) {
+                // Other reasons may result from lost frames, so they do not count as bad frames.
+                let peer = self.peers.get_mut(&from).filter(|_| reason == ResetReason::Malformed);
                 peer.into_iter().for_each(|peer| peer.record_bad(now));
-                return self.reset(from, why);
+                return self.reset(from, reason);
             }
             let Some(peer) = self.peers.get_mut(&from) else { return };
             next = peer.incoming.advance(now, frame.len());
@@ -198,13 +198,13 @@ impl Cluster {
                 self.statistics.demands += 1;
                 self.control(Subject::Node(from), &[Item::Resend(demand)]);
             }
-            Due::GiveUp => self.reset(from, ResetCause::Hole),
+            Due::GiveUp => self.reset(from, ResetReason::Hole),
         }
     }
 
     /// Requests a new stream from a peer, because frames in the current one are lost.
-    pub(super) fn reset(&mut self, node: NodeId, why: ResetCause) {
-        self.report(Event::Reset { node, why });
+    pub(super) fn reset(&mut self, node: NodeId, reason: ResetReason) {
+        self.report(Event::Reset { node, reason });
         self.want(node);
     }
 
@@ -220,13 +220,13 @@ impl Cluster {
     }
 
     /// Declares a peer dead and removes its members.
-    pub(super) fn gone(&mut self, node: NodeId, why: GoneCause) {
+    pub(super) fn gone(&mut self, node: NodeId, reason: GoneReason) {
         let now = self.now;
         let Some(peer) = self.peers.get_mut(&node) else { return };
         peer.die(now);
         let (key, name) = (peer.key.take(), peer.name.clone());
         // A stopped node returns under a new id. A silent one may return under the same id.
-        if why == GoneCause::Bye {
+        if reason == GoneReason::Bye {
             self.peers.remove(&node);
             self.ended.insert(node, now);
         }
@@ -236,7 +236,7 @@ impl Cluster {
             self.keys[peer.index()] = None;
             self.effects.push(super::Effect::PeerGone { peer });
         }
-        self.order_peer_gone(node, why);
-        self.report(Event::PeerGone { node, name, why });
+        self.order_peer_gone(node, reason);
+        self.report(Event::PeerGone { node, name, reason });
     }
 }

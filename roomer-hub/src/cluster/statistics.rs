@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::causes::{GoneCause, ResetCause};
 use super::effect::Event;
+use super::reasons::{GoneReason, ResetReason};
 
 /// Counters since the node's start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,13 +21,13 @@ pub struct Statistics {
     pub demands: u64,
     /// Holes closed by retransmitted or delayed frames.
     pub repaired: u64,
-    /// Restarted streams, by cause.
-    pub resets: BTreeMap<ResetCause, u64>,
+    /// Restarted streams, by reason.
+    pub resets: BTreeMap<ResetReason, u64>,
     /// Reported losses of a node's messages, each for one room ([`Event::Gap`]).
     pub gaps: u64,
-    /// Dropped peers, by cause.
-    pub gone: BTreeMap<GoneCause, u64>,
-    /// Dropped frames, by [cause](super::RefusedCause::name).
+    /// Dropped peers, by reason.
+    pub gone: BTreeMap<GoneReason, u64>,
+    /// Dropped frames, by [reason](super::RefusedReason::name).
     pub refused: BTreeMap<&'static str, u64>,
     /// Streams dropped because too many bytes were unpublished.
     pub overflows: u64,
@@ -42,9 +42,9 @@ pub struct Statistics {
 impl Statistics {
     pub(super) fn count(&mut self, event: &Event) {
         match event {
-            Event::Reset { why, .. } => *self.resets.entry(*why).or_default() += 1,
-            Event::PeerGone { why, .. } => *self.gone.entry(*why).or_default() += 1,
-            Event::Refused { why } => *self.refused.entry(why.name()).or_default() += 1,
+            Event::Reset { reason, .. } => *self.resets.entry(*reason).or_default() += 1,
+            Event::PeerGone { reason, .. } => *self.gone.entry(*reason).or_default() += 1,
+            Event::Refused { reason } => *self.refused.entry(reason.name()).or_default() += 1,
             Event::Repaired { .. } => self.repaired += 1,
             Event::Gap { .. } => self.gaps += 1,
             Event::PeerLive { .. } | Event::Foreign { .. } | Event::Settings { .. } => {}

@@ -5,10 +5,10 @@ use roomer_proto::cluster::{
     FrameKind, HEAD_MAX, Head, Item, Items, NodeId, OrderItem, PeerCommand, UserCommand,
 };
 
-use super::causes::{GoneCause, RefusedCause, ResetCause};
 use super::effect::{Effect, Event, OwnedPeerCommand};
 use super::peer::Peer;
 use super::proof::SessionProof;
+use super::reasons::{GoneReason, RefusedReason, ResetReason};
 use super::slice::{last_packet, name};
 use super::transfer::Transfer;
 use super::user::OwnedUserCommand;
@@ -26,7 +26,7 @@ impl Cluster {
         tables: &Tables,
         from: NodeId,
         frame: &Bytes,
-    ) -> Result<(), ResetCause> {
+    ) -> Result<(), ResetReason> {
         let max_item = max_item_len(&self.config);
         let Some(peer) = self.peers.get_mut(&from) else { return Ok(()) };
         // This is in range: the header of a stream frame always has this length, and was decoded on
@@ -39,8 +39,8 @@ impl Cluster {
         // An item larger than a frame arrives in parts. The limit is checked before a part is stored.
         if is_part || !partial.is_empty() {
             if partial.len() + body.len() > max_item {
-                self.report(Event::Refused { why: RefusedCause::TooLarge });
-                return Err(ResetCause::Malformed);
+                self.report(Event::Refused { reason: RefusedReason::TooLarge });
+                return Err(ResetReason::Malformed);
             }
             partial.extend_from_slice(&body);
             if is_part {
@@ -55,8 +55,8 @@ impl Cluster {
             match item {
                 Ok(item) => self.item(tables, from, &item, &body.slice(..end))?,
                 Err(error) => {
-                    self.report(Event::Refused { why: RefusedCause::Malformed(error) });
-                    return Err(ResetCause::Malformed);
+                    self.report(Event::Refused { reason: RefusedReason::Malformed(error) });
+                    return Err(ResetReason::Malformed);
                 }
             }
         }
@@ -70,13 +70,13 @@ impl Cluster {
         from: NodeId,
         item: &Item<'_>,
         bytes: &Bytes,
-    ) -> Result<(), ResetCause> {
+    ) -> Result<(), ResetReason> {
         let Some(peer) = self.peers.get_mut(&from) else { return Ok(()) };
         match item {
             Item::Begin { lost, uptime_ms } => {
                 let is_first = peer.incoming.applied().number == 0;
                 if !is_first || peer.incoming.transfer.is_some() {
-                    return Err(ResetCause::Malformed);
+                    return Err(ResetReason::Malformed);
                 }
                 peer.incoming.began_ms = *uptime_ms;
                 peer.incoming.transfer = Some(Transfer::new(lost));
@@ -84,7 +84,7 @@ impl Cluster {
             }
             Item::End => return self.end_transfer(tables, from),
             Item::Bye => {
-                self.gone(from, GoneCause::Bye);
+                self.gone(from, GoneReason::Bye);
                 return Ok(());
             }
             _ => {}
@@ -93,7 +93,7 @@ impl Cluster {
             let (is_transfer, key) = (peer.incoming.transfer.is_some(), peer.key);
             // Outside a transfer, profiles are valid only in a live stream.
             if !is_transfer && (key.is_none() || !peer.incoming.is_live()) {
-                return Err(ResetCause::Malformed);
+                return Err(ResetReason::Malformed);
             }
             return self.profile_item(from, (id, info, user));
         }
@@ -114,15 +114,15 @@ impl Cluster {
                     transfer.add_count(name(bytes, room), *members);
                     Ok(())
                 }
-                _ => Err(ResetCause::Malformed),
+                _ => Err(ResetReason::Malformed),
             };
         }
         let Some(key) = peer.key.filter(|_| peer.incoming.is_live()) else {
-            return Err(ResetCause::Malformed);
+            return Err(ResetReason::Malformed);
         };
         if !is_within(item, &self.config) {
             // Only this item is dropped: a peer with larger limits must not cause a reset.
-            self.bad_frame(from, RefusedCause::TooLarge);
+            self.bad_frame(from, RefusedReason::TooLarge);
             return Ok(());
         }
         if let Item::Order(order) = item {
@@ -139,14 +139,14 @@ impl Cluster {
                 self.effects.push(effect);
                 Ok(())
             }
-            None => Err(ResetCause::Malformed),
+            None => Err(ResetReason::Malformed),
         }
     }
 
     /// Ends the transfer of a peer's members, and makes them visible in the hub.
-    fn end_transfer(&mut self, tables: &Tables, from: NodeId) -> Result<(), ResetCause> {
+    fn end_transfer(&mut self, tables: &Tables, from: NodeId) -> Result<(), ResetReason> {
         let Some(peer) = self.peers.get_mut(&from) else { return Ok(()) };
-        let transfer = peer.incoming.transfer.take().ok_or(ResetCause::Malformed)?;
+        let transfer = peer.incoming.transfer.take().ok_or(ResetReason::Malformed)?;
         let was_shown = peer.key.is_some();
         let key = match peer.key {
             Some(key) => key,

@@ -57,7 +57,7 @@ impl Cluster {
             peer.silence += passed;
             let is_stale = peer.is_alive() && !peer.incoming.is_live();
             peer.stale = if is_stale { peer.stale + passed } else { Duration::ZERO };
-            gone.extend(peer.gone_cause(config.dead_after).map(|why| (*node, why)));
+            gone.extend(peer.gone_reason(config.dead_after).map(|reason| (*node, reason)));
             if peer.silence >= config.beat * 2 {
                 // Allow two intervals so that a slightly late heartbeat does not restart the
                 // probation.
@@ -65,8 +65,8 @@ impl Cluster {
             }
             trim(peer, now, config);
         }
-        for (node, why) in gone {
-            self.gone(node, why);
+        for (node, reason) in gone {
+            self.gone(node, reason);
         }
         self.peers.retain(|_, peer| !peer.is_forgettable(now));
         self.ended.retain(|_, ended_at| now.saturating_sub(*ended_at) < ENDED_MEMORY);

@@ -49,8 +49,8 @@ impl fmt::Debug for InvalidAddress {
 }
 
 impl InvalidAddress {
-    fn new(why: impl Into<String>) -> Self {
-        InvalidAddress(why.into())
+    fn new(reason: impl Into<String>) -> Self {
+        InvalidAddress(reason.into())
     }
 
     /// Returns the error for a `wss` address in a program built without TLS.

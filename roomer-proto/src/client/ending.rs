@@ -111,7 +111,7 @@ impl Client {
     }
 
     /// Closes the client permanently.
-    pub(super) fn finish(&mut self, now: Duration, why: Closing) {
+    pub(super) fn finish(&mut self, now: Duration, reason: Closing) {
         if self.socket.take().is_some() {
             self.must_disconnect = true;
         }
@@ -124,7 +124,7 @@ impl Client {
         self.requests = None;
         self.rooms.clear();
         self.state = State::Closed;
-        self.events.push_back(Event::Closed(why));
+        self.events.push_back(Event::Closed(reason));
     }
 
     /// Reports a message that may not have arrived, or a request that was not sent.

@@ -239,9 +239,9 @@ impl Client {
     }
 
     /// Reports that the driver failed to connect, with a reason for developers.
-    pub fn failed(&mut self, now: Duration, why: impl Into<String>) {
+    pub fn failed(&mut self, now: Duration, reason: impl Into<String>) {
         if self.state == State::Connecting {
-            self.lose(now, Failure::Connect(why.into()));
+            self.lose(now, Failure::Connect(reason.into()));
             // The driver has nothing to drop.
             self.must_disconnect = false;
         } else if self.state == State::Closing {

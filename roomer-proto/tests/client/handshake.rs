@@ -42,8 +42,8 @@ fn a_token_may_be_offered_as_a_subprotocol_and_only_the_other_one_is_selected() 
     let both = format!("{name}: roomer, token.c8O8w58_Pg\r\n");
     let token = format!("{name}: token.c8O8w58_Pg\r\n");
     for wrong in [twice, both, token, format!("{name}: ROOMER\r\n"), format!("{name}: x\r\n")] {
-        let why = "the response selects a subprotocol that was not offered";
-        assert_eq!(select(&wrong), Some(Event::Suspended(Failure::Handshake(why))), "{wrong}");
+        let reason = "the response selects a subprotocol that was not offered";
+        assert_eq!(select(&wrong), Some(Event::Suspended(Failure::Handshake(reason))), "{wrong}");
     }
 }
 

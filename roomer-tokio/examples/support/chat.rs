@@ -3,7 +3,7 @@
 use lexopt::prelude::*;
 use roomer_engine::cluster::BrokerAddress;
 use roomer_engine::{
-    Builder, Claims, Cluster, History, Presence, Rejection, Server, Warning, WarningCause,
+    Builder, Claims, Cluster, History, Presence, Rejection, Server, Warning, WarningReason,
 };
 
 use crate::pages;
@@ -266,13 +266,13 @@ fn at_once(per_second: u32) -> u32 {
 
 /// Formats a warning, with this program's flag for the option.
 fn advice(warning: &Warning) -> String {
-    let flag = match &warning.cause {
-        WarningCause::Origin { origin, .. } if origin == "null" => "--allow-origin any".into(),
-        WarningCause::Origin { origin, .. } => format!("--allow-origin {origin}"),
-        WarningCause::Full { option, .. } => format!("--{} N", option.replace('_', "-")),
-        WarningCause::Descriptors { .. } => "--max-connections N".into(),
-        WarningCause::Subprotocol { .. } => "offer `roomer`, alone or beside a token".into(),
-        WarningCause::AuthorizeTimeout => "--handshake-timeout TIME".into(),
+    let flag = match &warning.reason {
+        WarningReason::Origin { origin, .. } if origin == "null" => "--allow-origin any".into(),
+        WarningReason::Origin { origin, .. } => format!("--allow-origin {origin}"),
+        WarningReason::Full { option, .. } => format!("--{} N", option.replace('_', "-")),
+        WarningReason::Descriptors { .. } => "--max-connections N".into(),
+        WarningReason::Subprotocol { .. } => "offer `roomer`, alone or beside a token".into(),
+        WarningReason::AuthorizeTimeout => "--handshake-timeout TIME".into(),
         _ => return warning.to_string(),
     };
     format!("{warning} (here: {flag})")

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
-use roomer_engine::{Builder, Claims, Rejection, Warning, WarningCause};
+use roomer_engine::{Builder, Claims, Rejection, Warning, WarningReason};
 
 use super::memory;
 use super::test_server::TestServer;
@@ -24,7 +24,7 @@ impl Watched {
         let test = TestServer::with(|builder| {
             choose(builder).on_warning(move |warning| {
                 // The descriptor limit depends on the machine, so ignore warnings about it.
-                if !matches!(warning.cause, WarningCause::Descriptors { .. }) {
+                if !matches!(warning.reason, WarningReason::Descriptors { .. }) {
                     let _ = sender.send(warning.clone());
                 }
             })

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use roomer_conformance::programs::until;
 use roomer_engine::cluster::PeerState;
-use roomer_engine::{ConnId, PacketRef, WarningCause};
+use roomer_engine::{ConnId, PacketRef, WarningReason};
 
 use super::nodes::{Nodes, id};
 
@@ -89,8 +89,8 @@ pub(crate) fn a_message_of_the_application_above_the_limit_is_refused_with_a_war
     nodes.start_with(2, move |builder| {
         let kept = kept.clone();
         builder.max_message(1000).on_warning(move |warning| {
-            if let WarningCause::MessageTooLarge { .. } = warning.cause {
-                kept.lock().unwrap().push(warning.cause.clone());
+            if let WarningReason::MessageTooLarge { .. } = warning.reason {
+                kept.lock().unwrap().push(warning.reason.clone());
             }
         })
     });
@@ -110,8 +110,8 @@ pub(crate) fn a_message_of_the_application_above_the_limit_is_refused_with_a_war
     assert!(!server.send(id(&b), "news", &payload));
     let taken = std::mem::take(&mut *warnings.lock().unwrap());
     // Each kind of warning is reported at most once in ten seconds.
-    let cause = WarningCause::MessageTooLarge { event: "news".into(), bytes: 1001, limit: 1000 };
-    assert_eq!(taken, [cause]);
+    let reason = WarningReason::MessageTooLarge { event: "news".into(), bytes: 1001, limit: 1000 };
+    assert_eq!(taken, [reason]);
     // The limit does not apply to messages that stay on this node.
     assert!(server.send(id(&a), "news", &payload));
     let own = a.id.clone();

@@ -11,7 +11,7 @@ use roomer_conformance::broker::{Broker, BrokerKind, Nats, nats_servers};
 use roomer_conformance::client::Client;
 use roomer_conformance::programs::until;
 use roomer_conformance::proxy::Proxy;
-use roomer_engine::cluster::{Cluster, GoneCause, PeerEvent};
+use roomer_engine::cluster::{Cluster, GoneReason, PeerEvent};
 use roomer_engine::{Builder, Bytes};
 use roomer_proto::cluster::{Head, Item, Items};
 
@@ -170,7 +170,7 @@ pub(crate) fn a_node_that_dies_often_is_admitted_later_each_time(nodes: &mut Nod
     });
     for (death, pair) in events.chunks(2).enumerate() {
         let [(gone, before), (None, after)] = *pair else { panic!("{events:?}") };
-        assert_eq!(gone, Some(GoneCause::Silent));
+        assert_eq!(gone, Some(GoneReason::Silent));
         assert!(after - before >= 1 << death, "death {death}: {events:?}");
     }
 }

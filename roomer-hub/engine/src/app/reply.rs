@@ -52,7 +52,7 @@ impl ReplyError {
         ReplyError::new(ErrorCode::Refused, message)
     }
 
-    /// Creates an error with the code `failed`, for any other cause.
+    /// Creates an error with the code `failed`, for any other reason.
     pub fn failed(message: impl Into<String>) -> Self {
         ReplyError::new(ErrorCode::Failed, message)
     }

@@ -173,7 +173,7 @@ impl<E> Builder<E> {
     /// is therefore not locked out by its own old connection.
     ///
     /// The limit does not apply to a client without a user; the first such client causes a
-    /// [warning](crate::WarningCause::NoUser).
+    /// [warning](crate::WarningReason::NoUser).
     pub fn max_connections_per_user(mut self, connections: usize) -> Self {
         self.options.max_connections_per_user = connections;
         self

@@ -24,7 +24,7 @@ impl<E> Builder<E> {
     ///     .cluster(Cluster::named("chat"))
     ///     .on_peer(|_, event| match event.gone {
     ///         None => eprintln!("{} is here", event.name),
-    ///         Some(why) => eprintln!("{} is gone: {}", event.name, why.name()),
+    ///         Some(reason) => eprintln!("{} is gone: {}", event.name, reason.name()),
     ///     })
     ///     .on_gap(|_, gap| eprintln!("messages of {} may be lost in {:?}", gap.name, gap.room))
     ///     .build()?;

@@ -36,7 +36,9 @@ impl Hooks {
             HookEvent::Connected => self.connect.iter().for_each(|hook| hook(conn)),
             HookEvent::Joined(room) => self.join.iter().for_each(|hook| hook(conn, room)),
             HookEvent::Left(room) => self.leave.iter().for_each(|hook| hook(conn, room)),
-            HookEvent::Gone(why, _) => self.disconnect.iter().for_each(|hook| hook(conn, *why)),
+            HookEvent::Gone(reason, _) => {
+                self.disconnect.iter().for_each(|hook| hook(conn, *reason))
+            }
         }
     }
 }

@@ -226,8 +226,8 @@ impl<R: Runtime> Driver<R> {
                 drop(inner);
                 self.link = Link::Messages(Messages::new(socket));
             }
-            Err(why) => {
-                inner.machine.failed(now, why);
+            Err(reason) => {
+                inner.machine.failed(now, reason);
                 drop(inner);
                 self.unlink();
             }

@@ -116,8 +116,8 @@ impl<R> Client<R> {
     pub async fn opened(&self) -> Result<ConnId, Closing> {
         poll_fn(|cx| {
             let mut inner = self.open.shared.lock();
-            if let Some(why) = &inner.closed {
-                return Poll::Ready(Err(why.clone()));
+            if let Some(reason) = &inner.closed {
+                return Poll::Ready(Err(reason.clone()));
             }
             if let (State::Open, Some(id)) = (inner.machine.state(), inner.machine.id()) {
                 return Poll::Ready(Ok(id));
@@ -185,18 +185,18 @@ impl<R> Client<R> {
 
     /// Closes the client and waits until it is closed. Queued messages are written first; then the
     /// client waits up to 5 s for the server's answer, which confirms that all of them were handled.
-    /// Returns the cause, which may be an earlier one.
+    /// Returns the reason, which may be an earlier one.
     pub async fn close(&self) -> Closing {
         self.open.shared.call(|inner, now| inner.machine.close(now));
         self.closed().await
     }
 
-    /// Waits until the client is closed, and returns the cause.
+    /// Waits until the client is closed, and returns the reason.
     pub async fn closed(&self) -> Closing {
         poll_fn(|cx| {
             let mut inner = self.open.shared.lock();
-            if let Some(why) = &inner.closed {
-                return Poll::Ready(why.clone());
+            if let Some(reason) = &inner.closed {
+                return Poll::Ready(reason.clone());
             }
             inner.wait(cx.waker());
             Poll::Pending

@@ -140,8 +140,8 @@ impl Inner {
                     self.refused.insert(room.clone(), JoinError::Refused);
                     woken.append(&mut self.waiters);
                 }
-                Event::Closed(why) => {
-                    self.closed = Some(why.clone());
+                Event::Closed(reason) => {
+                    self.closed = Some(reason.clone());
                     woken.append(&mut self.waiters);
                 }
                 _ => woken.append(&mut self.waiters),

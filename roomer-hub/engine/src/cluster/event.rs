@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use roomer_hub::cluster::{Event, GoneCause};
+use roomer_hub::cluster::{Event, GoneReason};
 use roomer_proto::cluster::NodeId;
 
 /// Another node's arrival or departure, for [`Builder::on_peer`](crate::Builder::on_peer).
@@ -16,7 +16,7 @@ pub struct PeerEvent {
     /// The node's name.
     pub name: String,
     /// The reason why its members were removed, or `None` if they were added.
-    pub gone: Option<GoneCause>,
+    pub gone: Option<GoneReason>,
 }
 
 /// Lost messages from another node, for [`Builder::on_gap`](crate::Builder::on_gap).
@@ -48,7 +48,9 @@ impl ClusterEvent {
     pub(crate) fn new(event: &Event, shown: &mut BTreeSet<NodeId>) -> Option<Self> {
         let (node, name, gone) = match event {
             Event::PeerLive { node, name } if shown.insert(*node) => (*node, name, None),
-            Event::PeerGone { node, name, why } if shown.remove(node) => (*node, name, Some(*why)),
+            Event::PeerGone { node, name, reason } if shown.remove(node) => {
+                (*node, name, Some(*reason))
+            }
             Event::Gap { node, name, room, frames } => {
                 let room = room.as_deref().map(str::to_owned);
                 let gap = Gap { node: *node, name: (**name).into(), room, frames: *frames };

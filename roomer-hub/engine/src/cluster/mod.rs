@@ -38,5 +38,5 @@ pub use info::ClusterInfo;
 pub use options::Cluster;
 pub(crate) use state::ClusterState;
 
-pub use roomer_hub::cluster::{GoneCause, Loss, PeerInfo, PeerState, ResetCause, Statistics};
+pub use roomer_hub::cluster::{GoneReason, Loss, PeerInfo, PeerState, ResetReason, Statistics};
 pub use roomer_proto::cluster::{NodeId, ParsePrefixError, Subject, Subjects};

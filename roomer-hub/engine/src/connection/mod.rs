@@ -277,11 +277,11 @@ impl Connection {
     }
 
     /// Closes an established connection on the server's initiative.
-    fn end(&mut self, now: Duration, why: &Close) -> Step {
+    fn end(&mut self, now: Duration, reason: &Close) -> Step {
         if let State::Established(open) = &mut self.state {
             let mut core = self.shared.core();
             let (key, window) = (open.conn.info.key, self.shared.options().retry_window);
-            core.close_for(now, key, why, window);
+            core.close_for(now, key, reason, window);
             self.shared.flush_after_input(now, core, &mut open.flush_at);
         }
         self.close_open(now)

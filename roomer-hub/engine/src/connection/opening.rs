@@ -27,7 +27,7 @@ use crate::handshake::response::Response;
 use crate::handshake::session_request::SessionRequest;
 use crate::lifecycle::admission::SocketKind;
 use crate::metrics::trace;
-use crate::metrics::warning::WarningCause;
+use crate::metrics::warning::WarningReason;
 use crate::outbound::Chunk;
 use crate::server::conn::Conn;
 use roomer_hub::{Command, ConnId, ConnKey, Input, Profile};
@@ -123,14 +123,14 @@ impl Connection {
             None => {}
             Some(Ok(response)) => return self.respond(now, &response, is_head),
             Some(Err(status)) => {
-                let cause = handshake.wrong_path(&request);
-                return self.reject(now, &Response::error(status), cause, is_head);
+                let reason = handshake.wrong_path(&request);
+                return self.reject(now, &Response::error(status), reason, is_head);
             }
         }
         match handshake.decide(request, false) {
             // An upgrade by HEAD is rejected, and a response to HEAD has no body.
-            Decision::Ready(Err(Rejected { rejection, cause })) => {
-                self.reject(now, &Response::rejection(&rejection), cause, is_head)
+            Decision::Ready(Err(Rejected { rejection, reason })) => {
+                self.reject(now, &Response::rejection(&rejection), reason, is_head)
             }
             Decision::Ready(decided) => self.admit(now, decided, leftover),
             Decision::PendingAuth(auth) => {
@@ -154,9 +154,9 @@ impl Connection {
             return Step::Done;
         }
         if now >= authorizing.until {
-            let cause = Some(WarningCause::AuthorizeTimeout);
+            let reason = Some(WarningReason::AuthorizeTimeout);
             let response = Response::error(StatusCode::SERVICE_UNAVAILABLE);
-            return self.reject(now, &response, cause, false);
+            return self.reject(now, &response, reason, false);
         }
         // Continue reading, to detect when the client disconnects. The buffered bytes are limited.
         let room =
@@ -205,8 +205,8 @@ impl Connection {
                 let opening = Opening { response, compression, credentials, leftover, session };
                 self.open(now, opening)
             }
-            Err(Rejected { rejection, cause }) => {
-                self.reject(now, &Response::rejection(&rejection), cause, false)
+            Err(Rejected { rejection, reason }) => {
+                self.reject(now, &Response::rejection(&rejection), reason, false)
             }
         }
     }
@@ -216,10 +216,10 @@ impl Connection {
         &mut self,
         now: Duration,
         response: &Response,
-        cause: Option<WarningCause>,
+        reason: Option<WarningReason>,
         is_head: bool,
     ) -> Step {
-        self.shared.handshake().record_rejected(self.peer.get(), response.status(), cause);
+        self.shared.handshake().record_rejected(self.peer.get(), response.status(), reason);
         self.respond(now, response, is_head)
     }
 
@@ -288,7 +288,7 @@ impl Connection {
         // Do this after releasing the lock, since it calls the `tracing` subscriber.
         self.span = trace::Span::begin(&established.conn.info);
         if !has_user && shared.options().max_connections_per_user != usize::MAX {
-            shared.warnings.give(WarningCause::NoUser { option: "max_connections_per_user" });
+            shared.warnings.give(WarningReason::NoUser { option: "max_connections_per_user" });
         }
         let has_ended = self.on_leftover(now, &mut established, leftover);
         self.state = State::Established(established);

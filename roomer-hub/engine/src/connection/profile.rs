@@ -3,7 +3,7 @@
 use roomer_hub::Profile;
 
 use crate::app::claims::Credentials;
-use crate::metrics::warning::{WarningCause, Warnings};
+use crate::metrics::warning::{WarningReason, Warnings};
 use crate::options::Options;
 
 /// Returns the profile of a client with these credentials. Overlong info is omitted, with a
@@ -20,7 +20,7 @@ pub(super) fn profile(
     if bytes <= limit {
         return Some(profile);
     }
-    warnings.give(WarningCause::InfoTooLong { bytes, limit });
+    warnings.give(WarningReason::InfoTooLong { bytes, limit });
     profile.set_info(None);
     (!profile.is_empty()).then_some(profile)
 }

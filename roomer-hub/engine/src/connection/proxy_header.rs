@@ -9,7 +9,7 @@ use crate::connection::read_buffer::with_buffer;
 use crate::connection::{Connection, State, Step};
 use crate::handshake::parser::RequestParser;
 use crate::handshake::response::Response;
-use crate::metrics::warning::WarningCause;
+use crate::metrics::warning::WarningReason;
 
 impl Connection {
     /// Reads the header, and uses its address as the client's.
@@ -45,16 +45,16 @@ impl Connection {
                     }
                     // Keep the proxy's address, since the socket is still counted for it.
                     Err(status) => {
-                        let cause = self.shared.handshake().handshakes_full(status);
-                        self.reject(now, &Response::error(status), Some(cause), false)
+                        let reason = self.shared.handshake().handshakes_full(status);
+                        self.reject(now, &Response::error(status), Some(reason), false)
                     }
                 }
             }
             Poll::Ready(Ok((_, Err(_)))) => {
-                let cause = WarningCause::InvalidProxyHeader {
+                let reason = WarningReason::InvalidProxyHeader {
                     proxy: self.peer.get().map(|peer| peer.ip()),
                 };
-                self.reject(now, &Response::error(StatusCode::BAD_REQUEST), Some(cause), false)
+                self.reject(now, &Response::error(StatusCode::BAD_REQUEST), Some(reason), false)
             }
             Poll::Pending if self.shared.is_closing() => Step::Done,
             Poll::Pending if now < until => Step::Wait(until),

@@ -115,10 +115,10 @@ impl Connection {
     }
 
     /// Detaches the session if the client's network seems lost, or closes the connection.
-    fn detach_or_end(&mut self, now: Duration, why: &Close) -> Step {
+    fn detach_or_end(&mut self, now: Duration, reason: &Close) -> Step {
         match self.detach(now) {
             true => Step::Again,
-            false => self.end(now, why),
+            false => self.end(now, reason),
         }
     }
 

@@ -116,7 +116,7 @@ impl Core {
     }
 
     /// Removes a connection that ended without being closed by the hub.
-    pub(crate) fn gone(&mut self, now: Duration, conn: ConnKey, why: DisconnectReason) {
+    pub(crate) fn gone(&mut self, now: Duration, conn: ConnKey, reason: DisconnectReason) {
         // Remove the info afterwards, since the hooks for the rooms it leaves need it.
         self.apply(now, Input::Gone { conn }, None);
         self.counts.bytes_out += self.outbound.remove(conn).unwrap_or_default();
@@ -124,9 +124,9 @@ impl Core {
         // The info is absent if the hub has closed the connection, in which case the end was
         // already counted.
         if let Some(info) = self.infos.remove(conn) {
-            self.counts.lost += u64::from(why == DisconnectReason::Lost);
-            self.counts.by_peer += u64::from(why != DisconnectReason::Lost);
-            self.hook_queue.push_lifecycle(Some(&info), || HookEvent::Gone(why, "".into()));
+            self.counts.lost += u64::from(reason == DisconnectReason::Lost);
+            self.counts.by_peer += u64::from(reason != DisconnectReason::Lost);
+            self.hook_queue.push_lifecycle(Some(&info), || HookEvent::Gone(reason, "".into()));
         }
     }
 
@@ -143,13 +143,13 @@ impl Core {
         &mut self,
         now: Duration,
         conn: ConnKey,
-        why: &Close,
+        reason: &Close,
         window: Duration,
     ) {
-        if why.code == close::code::TRY_AGAIN_LATER {
-            return self.close_for_later(now, conn, (why.code, why), window);
+        if reason.code == close::code::TRY_AGAIN_LATER {
+            return self.close_for_later(now, conn, (reason.code, reason), window);
         }
-        self.apply(now, Input::Command(Command::close(conn, why)), None);
+        self.apply(now, Input::Command(Command::close(conn, reason)), None);
     }
 
     /// Closes a connection whose client should reconnect. A client with a session receives `code`

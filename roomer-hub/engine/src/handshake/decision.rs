@@ -23,7 +23,7 @@ use crate::handshake::rules::untrusted_proxy;
 use crate::handshake::session_request::SessionRequest;
 use crate::lifecycle::admission::Replaced;
 use crate::metrics::trace;
-use crate::metrics::warning::WarningCause;
+use crate::metrics::warning::WarningReason;
 use crate::sync::lock;
 
 /// An accepted request: the response, and the connection's initial state.
@@ -110,7 +110,7 @@ impl Candidate {
         let credentials = Credentials::new(claims, extensions, now).map_err(|Expired| {
             let rejection = Rejection::unauthorized("the login has expired");
             let status = rejection.status().as_u16();
-            Rejected { rejection, cause: Some(WarningCause::Unauthorized { status, has_token }) }
+            Rejected { rejection, reason: Some(WarningReason::Unauthorized { status, has_token }) }
         })?;
         checked.map(|(response, compression)| Accepted {
             response,
@@ -216,7 +216,7 @@ fn auth_result(
     let result = result.map_err(|panic| authorize_panicked(monitor, &panic, peer))?;
     result.map_err(|rejection| {
         let status = rejection.status().as_u16();
-        Rejected { rejection, cause: Some(WarningCause::Unauthorized { status, has_token }) }
+        Rejected { rejection, reason: Some(WarningReason::Unauthorized { status, has_token }) }
     })
 }
 

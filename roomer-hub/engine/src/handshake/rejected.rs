@@ -7,18 +7,18 @@ use http::StatusCode;
 use crate::handshake::ServerHandshake;
 use crate::handshake::request::Rejection;
 use crate::metrics::trace;
-use crate::metrics::warning::WarningCause;
+use crate::metrics::warning::WarningReason;
 
-/// A rejected request, and the cause to warn about.
+/// A rejected request, and the reason to warn about.
 pub(crate) struct Rejected {
     pub(crate) rejection: Rejection,
-    pub(crate) cause: Option<WarningCause>,
+    pub(crate) reason: Option<WarningReason>,
 }
 
 impl Rejected {
     /// Creates a rejection without a warning, since the status explains it.
     pub(crate) fn with_status(status: StatusCode) -> Self {
-        Rejected { rejection: Rejection::new(status, ""), cause: None }
+        Rejected { rejection: Rejection::new(status, ""), reason: None }
     }
 }
 
@@ -28,23 +28,23 @@ impl ServerHandshake<'_> {
         &self,
         peer: Option<SocketAddr>,
         status: StatusCode,
-        cause: Option<WarningCause>,
+        reason: Option<WarningReason>,
     ) {
         self.lifecycle.record_rejected(status);
         trace::rejected(peer, status.as_u16());
-        if let Some(cause) = cause {
-            self.warnings.give(cause);
+        if let Some(reason) = reason {
+            self.warnings.give(reason);
         }
     }
 
     /// Returns the warning for a socket above the handshake limit.
-    pub(crate) fn handshakes_full(&self, status: StatusCode) -> WarningCause {
+    pub(crate) fn handshakes_full(&self, status: StatusCode) -> WarningReason {
         let cap = self.options.admission.handshakes;
         let (option, limit) = match status {
             StatusCode::TOO_MANY_REQUESTS => ("max_handshakes_per_address", cap.per_address),
             _ => ("max_handshakes", cap.total),
         };
-        WarningCause::Full { option, limit, untrusted_proxy: None }
+        WarningReason::Full { option, limit, untrusted_proxy: None }
     }
 
     /// Returns the rejection for a request above the connection limit, or during a shutdown.
@@ -54,9 +54,9 @@ impl ServerHandshake<'_> {
             StatusCode::TOO_MANY_REQUESTS => ("max_connections_per_address", cap.per_address),
             _ => ("max_connections", cap.total),
         };
-        let cause = WarningCause::Full { option, limit, untrusted_proxy };
+        let reason = WarningReason::Full { option, limit, untrusted_proxy };
         // Rejections during a shutdown are expected and need no warning.
-        let cause = self.lifecycle.is_open().then_some(cause);
-        Rejected { cause, ..Rejected::with_status(status) }
+        let reason = self.lifecycle.is_open().then_some(reason);
+        Rejected { reason, ..Rejected::with_status(status) }
     }
 }

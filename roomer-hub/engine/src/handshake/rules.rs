@@ -17,7 +17,7 @@ use crate::handshake::rejected::Rejected;
 use crate::handshake::request::{Rejection, Request};
 use crate::handshake::response::Response;
 use crate::handshake::subprotocol;
-use crate::metrics::warning::{WarningCause, shown};
+use crate::metrics::warning::{WarningReason, shown};
 
 impl ServerHandshake<'_> {
     /// Rejects a request without an address if an option needs one. A trusted proxy's request that does
@@ -35,8 +35,8 @@ impl ServerHandshake<'_> {
             if option != "trust_proxy" && has_token(request, UPGRADE, "websocket") {
                 let proxy = request.peer.map(|peer| peer.ip());
                 self.warnings.give(match options.proxy_protocol && !is_mounted {
-                    true => WarningCause::UnnamedClient { option, proxy },
-                    false => WarningCause::NoForwardedFor { option, proxy },
+                    true => WarningReason::UnnamedClient { option, proxy },
+                    false => WarningReason::NoForwardedFor { option, proxy },
                 });
             }
             return Ok(());
@@ -45,10 +45,10 @@ impl ServerHandshake<'_> {
             Some(_) => Ok(()),
             None => {
                 // The client cannot fix this: the operator must configure the server.
-                let cause = WarningCause::NoAddress { option };
+                let reason = WarningReason::NoAddress { option };
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
-                let rejection = Rejection::new(status, cause.to_string());
-                Err(Rejected { rejection, cause: Some(cause) })
+                let rejection = Rejection::new(status, reason.to_string());
+                Err(Rejected { rejection, reason: Some(reason) })
             }
         }
     }
@@ -63,7 +63,7 @@ impl ServerHandshake<'_> {
         let subprotocol = self.options.subprotocols.select(request.headers());
         let offered = subprotocol::offered(request.headers());
         if subprotocol.is_none() && offered > 0 {
-            self.warnings.give(WarningCause::Subprotocol { offered });
+            self.warnings.give(WarningReason::Subprotocol { offered });
         }
         let (compression, extension) = compression::negotiate(request.headers(), self.options);
         Ok((Response::switching_protocols(accept_key, subprotocol, extension), compression))
@@ -71,8 +71,8 @@ impl ServerHandshake<'_> {
 
     /// Returns the warning for an upgrade request at a path without a WebSocket. Other requests for
     /// unknown paths cause no warning, since browsers request icons, for example.
-    pub(crate) fn wrong_path(&self, request: &Request) -> Option<WarningCause> {
-        has_token(request, UPGRADE, "websocket").then(|| WarningCause::Path {
+    pub(crate) fn wrong_path(&self, request: &Request) -> Option<WarningReason> {
+        has_token(request, UPGRADE, "websocket").then(|| WarningReason::Path {
             path: shown(request.path().as_bytes()),
             websocket: self.options.path.clone(),
         })
@@ -103,7 +103,7 @@ fn check_upgrade_headers(request: &Request) -> Result<(), Rejected> {
     // present.
     if request.headers().contains_key(SEC_WEBSOCKET_KEY) {
         let rejected = bad_request("a proxy before this server does not pass the upgrade on");
-        return Err(Rejected { cause: Some(WarningCause::UpgradeRemoved), ..rejected });
+        return Err(Rejected { reason: Some(WarningReason::UpgradeRemoved), ..rejected });
     }
     Err(bad_request(match is_old {
         true => "a WebSocket needs HTTP/1.1",
@@ -137,16 +137,16 @@ fn check_origin(request: &Request, options: &HandshakeOptions) -> Result<(), Rej
     if is_single(request, ORIGIN) && options.origins.admit(origin, host) {
         return Ok(());
     }
-    let cause = WarningCause::Origin {
+    let reason = WarningReason::Origin {
         origin: shown(origin.unwrap_or_default()),
         host: shown(host.unwrap_or_default().as_bytes()),
     };
     let rejection = Rejection::forbidden("pages of this origin may not connect");
-    Err(Rejected { rejection, cause: Some(cause) })
+    Err(Rejected { rejection, reason: Some(reason) })
 }
 
 fn bad_request(message: &str) -> Rejected {
-    Rejected { rejection: Rejection::new(StatusCode::BAD_REQUEST, message), cause: None }
+    Rejected { rejection: Rejection::new(StatusCode::BAD_REQUEST, message), reason: None }
 }
 
 /// Returns the peer if it sends `X-Forwarded-For` but is not trusted: the operator may have forgotten

@@ -36,16 +36,16 @@ pub struct ClusterStats {
     pub demands: u64,
     /// Gaps in a stream repaired without a loss.
     pub repaired: u64,
-    /// Reset streams, by [cause](roomer_hub::cluster::ResetCause::name). Messages may have been
+    /// Reset streams, by [reason](roomer_hub::cluster::ResetReason::name). Messages may have been
     /// lost, which clients observe as their senders leaving and rejoining. `divergence` indicates a
     /// bug in roomer.
     pub resets: BTreeMap<&'static str, u64>,
     /// Possible losses of other nodes' messages, counted once per affected room; see
     /// [`Builder::on_gap`](crate::Builder::on_gap).
     pub gaps: u64,
-    /// Node departures, by [cause](roomer_hub::cluster::GoneCause::name).
+    /// Node departures, by [reason](roomer_hub::cluster::GoneReason::name).
     pub gone: BTreeMap<&'static str, u64>,
-    /// Dropped frames, by [cause](roomer_hub::cluster::RefusedCause::name).
+    /// Dropped frames, by [reason](roomer_hub::cluster::RefusedReason::name).
     pub refused: BTreeMap<&'static str, u64>,
     /// Streams dropped because too many bytes were queued for the broker.
     pub overflows: u64,
@@ -93,9 +93,9 @@ impl ClusterStats {
             bytes_out,
             demands,
             repaired,
-            resets: resets.into_iter().map(|(cause, count)| (cause.name(), count)).collect(),
+            resets: resets.into_iter().map(|(reason, count)| (reason.name(), count)).collect(),
             gaps,
-            gone: gone.into_iter().map(|(cause, count)| (cause.name(), count)).collect(),
+            gone: gone.into_iter().map(|(reason, count)| (reason.name(), count)).collect(),
             refused,
             overflows,
         }

@@ -8,4 +8,4 @@ mod prometheus;
 pub(crate) mod stats;
 pub(crate) mod trace;
 pub(crate) mod warning;
-mod warning_cause;
+mod warning_reason;

@@ -146,7 +146,7 @@ impl Page {
             ("cluster_refused_frames", "Frames that were dropped.", refused),
         ];
         for (name, help, counts) in by_cause {
-            let counts = counts.iter().map(|(cause, count)| (cause, *count));
+            let counts = counts.iter().map(|(reason, count)| (reason, *count));
             self.counters(name, help, "why", counts);
         }
         self.counter("cluster_gaps", "Losses of messages, in one room each.", *gaps);

@@ -34,9 +34,9 @@ events! {
         conn = %info.id, peer = info.peer.get().map(tracing::field::display), "connection opened"
     }
     #[doc = "Reports the end of a connection; `text` is the reason in the close frame, if there is one."]
-    DEBUG closed(info: &ConnInfo, why: DisconnectReason, text: &str) {
+    DEBUG closed(info: &ConnInfo, reason: DisconnectReason, text: &str) {
         conn = %info.id, peer = info.peer.get().map(tracing::field::display),
-        by = closed_by(why), code = code(why), reason = text, "connection closed"
+        by = closed_by(reason), code = code(reason), reason = text, "connection closed"
     }
     #[doc = "Reports a request that is answered with an error."]
     DEBUG rejected(peer: Option<SocketAddr>, status: u16) {
@@ -44,7 +44,7 @@ events! {
     }
     #[doc = "Reports a warning for the operator."]
     WARN warning(warning: &Warning) {
-        kind = warning.cause.kind(), suppressed = warning.suppressed, "{}", warning.cause
+        kind = warning.reason.kind(), suppressed = warning.suppressed, "{}", warning.reason
     }
     #[doc = "Reports a connection that is closed because it is too slow, with `queued` bytes queued."]
     INFO lagged(info: &ConnInfo, queued: usize) {
@@ -143,8 +143,8 @@ pub(crate) fn is_enabled() -> bool {
 }
 
 #[cfg(feature = "tracing")]
-fn closed_by(why: DisconnectReason) -> &'static str {
-    match why {
+fn closed_by(reason: DisconnectReason) -> &'static str {
+    match reason {
         DisconnectReason::ByPeer(_) => "client",
         DisconnectReason::Lost => "network",
         DisconnectReason::ByServer(_) => "server",
@@ -152,8 +152,8 @@ fn closed_by(why: DisconnectReason) -> &'static str {
 }
 
 #[cfg(feature = "tracing")]
-fn code(why: DisconnectReason) -> Option<u16> {
-    match why {
+fn code(reason: DisconnectReason) -> Option<u16> {
+    match reason {
         DisconnectReason::ByPeer(code) => code,
         DisconnectReason::Lost => None,
         DisconnectReason::ByServer(code) => Some(code),

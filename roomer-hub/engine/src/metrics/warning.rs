@@ -9,7 +9,7 @@ use crate::app::call::catch_panic;
 use crate::app::monitor::Monitor;
 use crate::env::Environment;
 use crate::metrics::trace;
-pub use crate::metrics::warning_cause::WarningCause;
+pub use crate::metrics::warning_reason::WarningReason;
 use crate::sync::{Mutex, lock};
 
 /// The minimum time between two warnings of the same kind.
@@ -27,20 +27,20 @@ const MAX_SHOWN: usize = 128;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Warning {
-    /// The warning's cause.
-    pub cause: WarningCause,
+    /// The warning's reason.
+    pub reason: WarningReason,
     /// The number of warnings of this kind suppressed since the last one.
     pub suppressed: u64,
 }
 
-impl WarningCause {
+impl WarningReason {
     /// Returns the minimum time between two warnings of this kind. Warnings about the configuration are
     /// given only once, since it does not change.
     fn period(&self) -> Duration {
         match self {
-            WarningCause::NotApplied { .. }
-            | WarningCause::NoUser { .. }
-            | WarningCause::Descriptors { .. } => Duration::MAX,
+            WarningReason::NotApplied { .. }
+            | WarningReason::NoUser { .. }
+            | WarningReason::Descriptors { .. } => Duration::MAX,
             _ => PERIOD,
         }
     }
@@ -49,8 +49,8 @@ impl WarningCause {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.suppressed {
-            0 => self.cause.fmt(f),
-            count => write!(f, "{} (and {count} more like it before)", self.cause),
+            0 => self.reason.fmt(f),
+            count => write!(f, "{} (and {count} more like it before)", self.reason),
         }
     }
 }
@@ -110,26 +110,26 @@ impl Warnings {
 
     /// Emits a warning, unless one of its kind was emitted recently. Calls application code, so no lock
     /// may be held.
-    pub(crate) fn give(&self, cause: WarningCause) {
-        if let Some(warning) = self.warning(cause) {
+    pub(crate) fn give(&self, reason: WarningReason) {
+        if let Some(warning) = self.warning(reason) {
             trace::warning(&warning);
             self.call_hook(&warning);
         }
     }
 
     /// Like [`give`](Self::give), for a condition with a separate `tracing` event: calls only the hook.
-    pub(crate) fn give_to_hook(&self, cause: WarningCause) {
+    pub(crate) fn give_to_hook(&self, reason: WarningReason) {
         if self.hook.is_some()
-            && let Some(warning) = self.warning(cause)
+            && let Some(warning) = self.warning(reason)
         {
             self.call_hook(&warning);
         }
     }
 
-    fn warning(&self, cause: WarningCause) -> Option<Warning> {
-        let (kind, period) = (cause.kind(), cause.period());
+    fn warning(&self, reason: WarningReason) -> Option<Warning> {
+        let (kind, period) = (reason.kind(), reason.period());
         let suppressed = self.recent.count(kind, self.env.now(), period)?;
-        Some(Warning { cause, suppressed })
+        Some(Warning { reason, suppressed })
     }
 
     fn call_hook(&self, warning: &Warning) {
@@ -182,9 +182,9 @@ mod tests {
 
     #[test]
     fn a_warning_contains_the_number_of_suppressed_ones() {
-        let cause = WarningCause::AuthorizeTimeout;
-        let alone = Warning { cause: cause.clone(), suppressed: 0 }.to_string();
-        let one = Warning { cause, suppressed: 7 }.to_string();
+        let reason = WarningReason::AuthorizeTimeout;
+        let alone = Warning { reason: reason.clone(), suppressed: 0 }.to_string();
+        let one = Warning { reason, suppressed: 7 }.to_string();
         assert_eq!(one, format!("{alone} (and 7 more like it before)"));
     }
 }

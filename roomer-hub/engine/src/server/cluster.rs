@@ -8,7 +8,7 @@ use roomer_proto::cluster::Subjects;
 use crate::Server;
 use crate::cluster::{Carrier, ClusterInfo};
 use crate::link;
-use crate::metrics::warning::WarningCause;
+use crate::metrics::warning::WarningReason;
 
 impl Server {
     /// Returns a snapshot of the cluster as seen by this node, or `None` if the server was built
@@ -52,6 +52,6 @@ impl Server {
 
     /// Warns that a broker link was started for a server outside a cluster. For adapters.
     pub fn warn_without_cluster(&self) {
-        self.0.warnings.give(WarningCause::NoCluster);
+        self.0.warnings.give(WarningReason::NoCluster);
     }
 }

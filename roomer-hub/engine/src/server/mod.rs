@@ -28,7 +28,7 @@ use roomer_hub::ConnKey;
 use crate::builder::Builder;
 use crate::connection::Connection;
 use crate::metrics::trace;
-use crate::metrics::warning::WarningCause;
+use crate::metrics::warning::WarningReason;
 use crate::shared::Shared;
 use crate::transport::Transport;
 
@@ -80,7 +80,7 @@ impl Server {
     pub fn record_accept_error(&self, error: &io::Error) {
         self.0.core().counts.accept_errors += 1;
         trace::record_accept_error(error);
-        self.0.warnings.give_to_hook(WarningCause::AcceptFailed { error: error.to_string() });
+        self.0.warnings.give_to_hook(WarningReason::AcceptFailed { error: error.to_string() });
     }
 
     /// Waits until no connections are left.

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind};
 
 use crate::Server;
-use crate::metrics::warning::WarningCause;
+use crate::metrics::warning::WarningReason;
 
 /// Descriptors reserved for uses other than connections: listeners, the reactor, files, logs.
 const RESERVE: u64 = 64;
@@ -47,7 +47,7 @@ impl Server {
     pub fn start_mounted(&self) {
         let options = self.0.options().handshake.not_for_frameworks();
         if !options.is_empty() {
-            self.0.warnings.give(WarningCause::NotApplied { options });
+            self.0.warnings.give(WarningReason::NotApplied { options });
         }
         self.raise_descriptor_limit();
     }
@@ -62,7 +62,7 @@ impl Server {
         // handshakes, but not with fewer connections than it may accept.
         let wanted = needed.saturating_add(count(admission.handshakes.total));
         if let Some(limit) = raise(wanted).filter(|limit| *limit < needed) {
-            self.0.warnings.give(WarningCause::Descriptors { limit, needed });
+            self.0.warnings.give(WarningReason::Descriptors { limit, needed });
         }
     }
 }

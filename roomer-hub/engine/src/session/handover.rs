@@ -59,11 +59,11 @@ impl<T> Handover<T> {
     }
 
     /// Ends the wait without a session.
-    pub(crate) fn refuse(&self, why: HandoverError) {
+    pub(crate) fn refuse(&self, reason: HandoverError) {
         let mut slot = lock(&self.0);
         // A session already passed stays in the slot, and the new task ends it.
         if let Slot::Empty | Slot::Waiting(_) = *slot {
-            let before = std::mem::replace(&mut *slot, Slot::Refused(why));
+            let before = std::mem::replace(&mut *slot, Slot::Refused(reason));
             drop(slot);
             before.wake();
         }
@@ -77,9 +77,9 @@ impl<T> Handover<T> {
                 *slot = Slot::Abandoned;
                 Poll::Ready(Ok(*session))
             }
-            Slot::Refused(why) => {
+            Slot::Refused(reason) => {
                 *slot = Slot::Abandoned;
-                Poll::Ready(Err(why))
+                Poll::Ready(Err(reason))
             }
             Slot::Abandoned => Poll::Ready(Err(HandoverError::Ended)),
             Slot::Empty | Slot::Waiting(_) => {

@@ -6,7 +6,7 @@ use roomer_hub::{Command, ConnKey, Input};
 use roomer_proto::PacketRef;
 use roomer_proto::cluster::PeerCommand;
 
-use crate::metrics::warning::{WarningCause, shown};
+use crate::metrics::warning::{WarningReason, shown};
 use crate::shared::Shared;
 
 impl Shared {
@@ -73,7 +73,7 @@ impl Shared {
             return false;
         }
         let event = packet.event;
-        self.warnings.give(WarningCause::MessageTooLarge {
+        self.warnings.give(WarningReason::MessageTooLarge {
             event: shown(event.as_bytes()),
             bytes,
             limit,

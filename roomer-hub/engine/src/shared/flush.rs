@@ -23,7 +23,7 @@ use roomer_hub::ConnKey;
 use crate::core::Core;
 use crate::core::shed::Shed;
 use crate::metrics::trace;
-use crate::metrics::warning::WarningCause;
+use crate::metrics::warning::WarningReason;
 use crate::outbound::FlushWork;
 use crate::outbound::deliver::keep_spare;
 use crate::outbound::flush_pool::FlushJob;
@@ -215,7 +215,7 @@ impl Shared {
         if closed > 0 {
             trace::shed(closed, budget.limit());
             let budget = budget.limit();
-            self.warnings.give_to_hook(WarningCause::MemoryBudget { closed, budget });
+            self.warnings.give_to_hook(WarningReason::MemoryBudget { closed, budget });
         }
         is_over
     }

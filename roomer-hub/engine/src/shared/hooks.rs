@@ -22,7 +22,7 @@ impl Shared {
         while let Some((info, event)) = self.next_hook_event() {
             match &event {
                 HookEvent::Connected => trace::opened(&info),
-                HookEvent::Gone(why, text) => trace::closed(&info, *why, text),
+                HookEvent::Gone(reason, text) => trace::closed(&info, *reason, text),
                 HookEvent::Joined(_) | HookEvent::Left(_) => {}
             }
             // A panic closes only the connection that the event belongs to.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use roomer_hub::ConnId;
-use roomer_hub::cluster::{GoneCause, PeerState, ResetCause};
+use roomer_hub::cluster::{GoneReason, PeerState, ResetReason};
 
 use super::client::FULL;
 use super::marks::Mark;
@@ -69,7 +69,7 @@ impl World {
             || self.has_restart()
             || self.nodes.iter().any(|node| {
                 let gone = &node.cluster.statistics().gone;
-                gone.keys().any(|why| *why != GoneCause::Bye)
+                gone.keys().any(|reason| *reason != GoneReason::Bye)
             })
     }
 
@@ -209,20 +209,20 @@ impl World {
             marks.mark(statistics.repaired > 0, Mark::Repaired);
             marks.mark(node.closed_lossy, Mark::Closed);
             marks.mark(statistics.overflows > 0, Mark::Overflow);
-            for (why, mark) in [
-                (ResetCause::Hole, Mark::Hole),
-                (ResetCause::Missing, Mark::Missing),
-                (ResetCause::HeldBytes, Mark::HeldBytes),
-                (ResetCause::Stream, Mark::Stream),
+            for (reason, mark) in [
+                (ResetReason::Hole, Mark::Hole),
+                (ResetReason::Missing, Mark::Missing),
+                (ResetReason::HeldBytes, Mark::HeldBytes),
+                (ResetReason::Stream, Mark::Stream),
             ] {
-                marks.mark(statistics.resets.contains_key(&why), mark);
+                marks.mark(statistics.resets.contains_key(&reason), mark);
             }
-            for (why, mark) in [
-                (GoneCause::Bye, Mark::Bye),
-                (GoneCause::Silent, Mark::Silent),
-                (GoneCause::NoState, Mark::NoState),
+            for (reason, mark) in [
+                (GoneReason::Bye, Mark::Bye),
+                (GoneReason::Silent, Mark::Silent),
+                (GoneReason::NoState, Mark::NoState),
             ] {
-                marks.mark(statistics.gone.contains_key(&why), mark);
+                marks.mark(statistics.gone.contains_key(&reason), mark);
             }
             let is_foreign = |peer: roomer_hub::cluster::PeerInfo| peer.state == PeerState::Foreign;
             marks.mark(node.cluster.peers().any(is_foreign), Mark::Foreign);

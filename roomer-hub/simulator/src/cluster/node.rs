@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use roomer_hub::cluster::{
-    Change, Cluster, Config, Effect, Event, GoneCause, Input, OwnedPeerCommand, PeerState,
+    Change, Cluster, Config, Effect, Event, GoneReason, Input, OwnedPeerCommand, PeerState,
 };
 use roomer_hub::{Action, Audience, ConnId, ConnKey, HashKey, Hub, Order, Presence};
 use roomer_proto::cluster::NodeId;
@@ -150,10 +150,10 @@ impl Node {
             let lost = match event {
                 Event::Reset { node, .. } => Some(*node),
                 // Messages sent before a goodbye arrive before it.
-                Event::PeerGone { node, why, .. } if *why != GoneCause::Bye => Some(*node),
+                Event::PeerGone { node, reason, .. } if *reason != GoneReason::Bye => Some(*node),
                 _ => None,
             };
-            if let Event::PeerGone { node, why: GoneCause::Bye, .. } = event {
+            if let Event::PeerGone { node, reason: GoneReason::Bye, .. } = event {
                 self.byes.insert(*node);
             }
             if let Event::Gap { node, room: Some(room), .. } = event

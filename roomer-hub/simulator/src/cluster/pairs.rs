@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use roomer_hub::cluster::{Event, GoneCause, PeerState, ResetCause};
+use roomer_hub::cluster::{Event, GoneReason, PeerState, ResetReason};
 use roomer_proto::cluster::NodeId;
 
 use super::marks::Mark;
@@ -115,7 +115,7 @@ impl World {
     pub fn check_event(&mut self, index: usize, event: &Event) -> Result<(), Fault> {
         let (now, setup) = (self.now, self.setup);
         match event {
-            Event::PeerGone { node, why, .. } if *why != GoneCause::Bye => {
+            Event::PeerGone { node, reason, .. } if *reason != GoneReason::Bye => {
                 // A restarted node has a new number. Events about its old one are legitimate.
                 let Some(peer) = self.index_of(*node) else { return Ok(()) };
                 let awake = self.nodes[index].awake_since;
@@ -125,7 +125,7 @@ impl World {
                 let has_died = pair.deaths.iter().any(|(_, at)| now - *at < FLAP_MEMORY);
                 let was_silent = is_recent(pair.silent.get(&index).copied().unwrap_or_default());
                 ensure!(
-                    *why != GoneCause::Silent || was_silent || is_recent(pair.lossy),
+                    *reason != GoneReason::Silent || was_silent || is_recent(pair.lossy),
                     "node {index} was asleep and takes node {peer} for silent"
                 );
                 pair.deaths.push((index, now));
@@ -134,9 +134,9 @@ impl World {
                     || is_recent(awake)
                     || has_died
                     || overflows > 0;
-                ensure!(is_justified, "node {index} takes node {peer} for dead: {why:?}");
+                ensure!(is_justified, "node {index} takes node {peer} for dead: {reason:?}");
             }
-            Event::Reset { node, why } => {
+            Event::Reset { node, reason } => {
                 let Some(peer) = self.index_of(*node) else { return Ok(()) };
                 let (has_overflow, journal) = (self.overflows() > 0, setup.journal_bytes);
                 let pair = self.pairs.pair(index, peer);
@@ -149,7 +149,7 @@ impl World {
                 }
                 ensure!(
                     is_recent(pair.lossy),
-                    "node {index} starts over with node {peer} without need: {why:?}"
+                    "node {index} starts over with node {peer} without need: {reason:?}"
                 );
                 let lost = pair.lost.iter().filter(|at| now - **at < HOLE_WINDOW).count();
                 // In every fifth seed, links accept three frames at a time, so a request may be
@@ -157,10 +157,12 @@ impl World {
                 let is_quick = setup.max_delay <= QUICK && !setup.seed.is_multiple_of(5);
                 let is_kept = journal >= 1 << 20 && setup.journal_ms >= 2000;
                 ensure!(
-                    *why != ResetCause::Missing || journal < 1 << 20 || setup.journal_ms < 10_000,
+                    *reason != ResetReason::Missing
+                        || journal < 1 << 20
+                        || setup.journal_ms < 10_000,
                     "node {peer} has not kept what node {index} misses"
                 );
-                if *why == ResetCause::Hole && is_quick && is_kept {
+                if *reason == ResetReason::Hole && is_quick && is_kept {
                     ensure!(
                         lost >= LOST_FOR_A_HOLE,
                         "node {index} cannot close a hole of node {peer} after {lost} lost frames"

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roomer_hub::ConnId;
-use roomer_hub::cluster::{Input, ResetCause};
+use roomer_hub::cluster::{Input, ResetReason};
 use roomer_proto::cluster::{NodeId, Subject};
 
 use super::broker::{Broker, Delivery};
@@ -292,9 +292,10 @@ impl World {
                 let most = self.setup.held_bytes + self.largest + 300;
                 ensure!(held <= most, "node {} holds {held} bytes", node.index);
             }
-            for why in [ResetCause::Divergence, ResetCause::Malformed] {
-                let count = node.cluster.statistics().resets.get(&why).copied().unwrap_or_default();
-                ensure!(count == 0, "node {} has {count} resets because of {why:?}", node.index);
+            for reason in [ResetReason::Divergence, ResetReason::Malformed] {
+                let count =
+                    node.cluster.statistics().resets.get(&reason).copied().unwrap_or_default();
+                ensure!(count == 0, "node {} has {count} resets because of {reason:?}", node.index);
             }
         }
         self.check_pairs()

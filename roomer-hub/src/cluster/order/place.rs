@@ -7,7 +7,7 @@ use roomer_proto::cluster::{Item, NodeId, OrderItem};
 
 use super::{Message, Place, Submission, Term};
 use crate::cluster::slice::last_packet;
-use crate::cluster::{Cluster, GoneCause, ResetCause};
+use crate::cluster::{Cluster, GoneReason, ResetReason};
 
 impl Cluster {
     /// Applies an order item from a peer's stream. The item ends at the end of `bytes`.
@@ -16,7 +16,7 @@ impl Cluster {
         from: NodeId,
         item: &OrderItem<'_>,
         bytes: &Bytes,
-    ) -> Result<(), ResetCause> {
+    ) -> Result<(), ResetReason> {
         match *item {
             OrderItem::Message { number, except, ref packet } => {
                 if let Some(peer) = self.peers.get_mut(&from) {
@@ -66,7 +66,7 @@ impl Cluster {
                 self.learn(name, from, Term { epoch, home });
             }
             // This kind of item may only occur at the start of a stream.
-            _ => return Err(ResetCause::Malformed),
+            _ => return Err(ResetReason::Malformed),
         }
         Ok(())
     }
@@ -76,7 +76,7 @@ impl Cluster {
         &mut self,
         from: NodeId,
         item: &OrderItem<'_>,
-    ) -> Result<(), ResetCause> {
+    ) -> Result<(), ResetReason> {
         match *item {
             OrderItem::Since { number } => {
                 let peer = self.peers.get_mut(&from);
@@ -85,7 +85,7 @@ impl Cluster {
             OrderItem::Term { room: name, epoch, home } if name.len() <= self.config.max_name => {
                 self.learn(name, from, Term { epoch, home });
             }
-            _ => return Err(ResetCause::Malformed),
+            _ => return Err(ResetReason::Malformed),
         }
         Ok(())
     }
@@ -151,12 +151,12 @@ impl Cluster {
 
     /// Handles a dropped peer, after its members have left. If it announced its stop, its pending
     /// messages may still get places, and it has not placed any submission that it held as a home.
-    pub(in crate::cluster) fn order_peer_gone(&mut self, node: NodeId, why: GoneCause) {
+    pub(in crate::cluster) fn order_peer_gone(&mut self, node: NodeId, reason: GoneReason) {
         let me = self.me;
         let names: Vec<Box<str>> = self.orders.rooms.keys().cloned().collect();
         for name in names {
             let room = self.orders.room_mut(&name);
-            if why != GoneCause::Bye {
+            if reason != GoneReason::Bye {
                 // Do not call `lose`: the members of a dead node leave, which already shows the
                 // loss.
                 for number in room.numbers_of(node, u64::MAX) {
@@ -172,8 +172,8 @@ impl Cluster {
                 if own.holder != Some(node) || message.is_placed {
                     continue;
                 }
-                match why {
-                    GoneCause::Bye if !own.may_have_place => own.holder = None,
+                match reason {
+                    GoneReason::Bye if !own.may_have_place => own.holder = None,
                     _ => lost.push(*number),
                 }
             }

@@ -1,12 +1,12 @@
-//! The causes of warnings, as sentences with the remedy.
+//! The reasons for warnings, as sentences with the remedy.
 
 use std::fmt;
 use std::net::IpAddr;
 
-/// The cause of a [`Warning`](crate::Warning).
+/// The reason for a [`Warning`](crate::Warning).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum WarningCause {
+pub enum WarningReason {
     /// A web page from a disallowed origin was rejected with 403.
     Origin {
         /// The page's origin, as sent by the browser.
@@ -121,7 +121,7 @@ pub enum WarningCause {
     /// The link to the cluster's broker is down.
     BrokerDown {
         /// The reason and the address, in one sentence.
-        why: String,
+        reason: String,
     },
     /// The cluster's broker works, but has sent a notice for the operator.
     BrokerNotice {
@@ -152,83 +152,83 @@ pub enum WarningCause {
     },
 }
 
-impl WarningCause {
+impl WarningReason {
     /// Returns the name of the warning's kind, by which the frequency is limited. For
     /// [`Full`](Self::Full), this is the option.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
-            WarningCause::Origin { .. } => "origin",
-            WarningCause::Path { .. } => "path",
-            WarningCause::UpgradeRemoved => "upgrade removed",
-            WarningCause::Subprotocol { .. } => "subprotocol",
-            WarningCause::Unauthorized { .. } => "unauthorized",
-            WarningCause::AuthorizeTimeout => "authorize timeout",
-            WarningCause::InfoTooLong { .. } => "info too long",
-            WarningCause::NoUser { .. } => "no user",
-            WarningCause::Full { option, .. } => option,
-            WarningCause::NoAddress { .. } => "no address",
-            WarningCause::NoForwardedFor { .. } => "no forwarded for",
-            WarningCause::UnnamedClient { .. } => "unnamed client",
-            WarningCause::InvalidProxyHeader { .. } => "invalid proxy header",
-            WarningCause::NotApplied { .. } => "not applied",
-            WarningCause::AcceptFailed { .. } => "accept failed",
-            WarningCause::MemoryBudget { .. } => "memory budget",
-            WarningCause::Descriptors { .. } => "descriptors",
-            WarningCause::NoCluster => "no cluster",
-            WarningCause::BrokerDown { .. } => "broker down",
-            WarningCause::BrokerNotice { .. } => "broker notice",
-            WarningCause::MessageTooLarge { .. } => "message too large",
-            WarningCause::PeerSettings { .. } => "peer settings",
-            WarningCause::ForeignPeer { .. } => "foreign peer",
+            WarningReason::Origin { .. } => "origin",
+            WarningReason::Path { .. } => "path",
+            WarningReason::UpgradeRemoved => "upgrade removed",
+            WarningReason::Subprotocol { .. } => "subprotocol",
+            WarningReason::Unauthorized { .. } => "unauthorized",
+            WarningReason::AuthorizeTimeout => "authorize timeout",
+            WarningReason::InfoTooLong { .. } => "info too long",
+            WarningReason::NoUser { .. } => "no user",
+            WarningReason::Full { option, .. } => option,
+            WarningReason::NoAddress { .. } => "no address",
+            WarningReason::NoForwardedFor { .. } => "no forwarded for",
+            WarningReason::UnnamedClient { .. } => "unnamed client",
+            WarningReason::InvalidProxyHeader { .. } => "invalid proxy header",
+            WarningReason::NotApplied { .. } => "not applied",
+            WarningReason::AcceptFailed { .. } => "accept failed",
+            WarningReason::MemoryBudget { .. } => "memory budget",
+            WarningReason::Descriptors { .. } => "descriptors",
+            WarningReason::NoCluster => "no cluster",
+            WarningReason::BrokerDown { .. } => "broker down",
+            WarningReason::BrokerNotice { .. } => "broker notice",
+            WarningReason::MessageTooLarge { .. } => "message too large",
+            WarningReason::PeerSettings { .. } => "peer settings",
+            WarningReason::ForeignPeer { .. } => "foreign peer",
         }
     }
 }
 
-impl fmt::Display for WarningCause {
+impl fmt::Display for WarningReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            WarningCause::Origin { origin, host } => fmt_origin(f, origin, host),
-            WarningCause::Path { path, websocket } => write!(
+            WarningReason::Origin { origin, host } => fmt_origin(f, origin, host),
+            WarningReason::Path { path, websocket } => write!(
                 f,
                 "rejected an upgrade at {path} (404): the WebSocket is at {websocket}; connect \
                  there, or move it by path(\"{path}\")"
             ),
-            WarningCause::UpgradeRemoved => f.write_str(
+            WarningReason::UpgradeRemoved => f.write_str(
                 "rejected a request with a WebSocket's key and without an upgrade (400): a proxy has \
                  removed it; configure it to use HTTP/1.1 and to forward Upgrade and Connection, with \
                  nginx by `proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; \
                  proxy_set_header Connection \"upgrade\";`",
             ),
-            WarningCause::Subprotocol { offered } => write!(
+            WarningReason::Subprotocol { offered } => write!(
                 f,
                 "a client offers {offered} subprotocol(s) and this server knows none of them, so \
                  a browser closes the connection: add one by subprotocol(\"...\"), or offer none"
             ),
-            WarningCause::Unauthorized { status, has_token } => {
+            WarningReason::Unauthorized { status, has_token } => {
                 let with = if *has_token { "with" } else { "without" };
                 write!(f, "authorize rejected a client {with} a token ({status})")
             }
-            WarningCause::AuthorizeTimeout => f.write_str(
+            WarningReason::AuthorizeTimeout => f.write_str(
                 "rejected a client (503): authorize_async took longer than handshake_timeout; make it \
                  faster, or raise handshake_timeout",
             ),
-            WarningCause::InfoTooLong { bytes, limit } => write!(
+            WarningReason::InfoTooLong { bytes, limit } => write!(
                 f,
                 "accepted a client without the info that authorize gave it, since its {bytes} bytes \
                  are above max_info({limit}): shorten it, or raise max_info"
             ),
-            WarningCause::NoUser { option } => write!(
+            WarningReason::NoUser { option } => write!(
                 f,
                 "accepted a client without a user, to which {option} does not apply: return \
                  Claims::new().user(\"...\") from authorize, or add such claims to the requests of a \
                  framework"
             ),
-            WarningCause::Full { option, limit, untrusted_proxy } => {
+            WarningReason::Full { option, limit, untrusted_proxy } => {
                 fmt_full(f, option, *limit, *untrusted_proxy)
             }
             // This text is also the response body.
-            WarningCause::NoAddress { option } => write!(
+            WarningReason::NoAddress { option } => write!(
                 f,
                 "refused a request without the client's address (500), which {option} needs. \
                  axum: serve with `into_make_service_with_connect_info::<SocketAddr>()` and turn \
@@ -236,70 +236,70 @@ impl fmt::Display for WarningCause {
                  .peer_from(..)`; streams: give the peer's address to `connect`; a proxy's Unix \
                  socket: trust_proxy(\"unix\")"
             ),
-            WarningCause::NoForwardedFor { option, proxy } => write!(
+            WarningReason::NoForwardedFor { option, proxy } => write!(
                 f,
                 "{} sends no X-Forwarded-For, so {option} does not apply to its clients: configure \
                  it to send one, with nginx by `proxy_set_header X-Forwarded-For \
                  $proxy_add_x_forwarded_for;`",
                 TrustedProxy(*proxy)
             ),
-            WarningCause::UnnamedClient { option, proxy } => write!(
+            WarningReason::UnnamedClient { option, proxy } => write!(
                 f,
                 "{} names no client in its PROXY header (UNKNOWN or LOCAL), so {option} does not \
                  apply to it: configure it to forward the addresses of its clients, with HAProxy by \
                  `send-proxy-v2`",
                 TrustedProxy(*proxy)
             ),
-            WarningCause::InvalidProxyHeader { proxy } => write!(
+            WarningReason::InvalidProxyHeader { proxy } => write!(
                 f,
                 "rejected a connection of {} that does not begin with a PROXY header (400): \
                  configure it to send one, with HAProxy by `send-proxy-v2`, or remove \
                  proxy_protocol",
                 TrustedProxy(*proxy)
             ),
-            WarningCause::NotApplied { options } => write!(
+            WarningReason::NotApplied { options } => write!(
                 f,
                 "a mounted server ignores {}: routes, pages and unfinished requests are the \
                  framework's responsibility",
                 options.join(", ")
             ),
-            WarningCause::AcceptFailed { error } => write!(
+            WarningReason::AcceptFailed { error } => write!(
                 f,
                 "cannot accept a connection: {error}; open connections continue, and new ones wait"
             ),
-            WarningCause::MemoryBudget { closed, budget } => write!(
+            WarningReason::MemoryBudget { closed, budget } => write!(
                 f,
                 "closed the {closed} largest connection(s), since all together held more than \
                  memory_budget({budget}): raise it, or lower max_backlog or max_message"
             ),
-            WarningCause::Descriptors { limit, needed } => write!(
+            WarningReason::Descriptors { limit, needed } => write!(
                 f,
                 "this process may open {limit} files, and max_connections needs {needed}: \
                  raise the limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of Docker) \
                  or lower max_connections"
             ),
-            WarningCause::NoCluster => f.write_str(
+            WarningReason::NoCluster => f.write_str(
                 "a link to a broker was started for a server that is not part of a cluster: call \
                  cluster(Cluster::named(\"...\")) on its builder",
             ),
-            WarningCause::BrokerDown { why } => write!(
+            WarningReason::BrokerDown { reason } => write!(
                 f,
-                "the cluster's broker cannot be reached: {why}; this server serves its own clients \
+                "the cluster's broker cannot be reached: {reason}; this server serves its own clients \
                  meanwhile, and connects again by itself"
             ),
-            WarningCause::BrokerNotice { text } => write!(f, "the cluster's broker: {text}"),
-            WarningCause::MessageTooLarge { event, bytes, limit } => write!(
+            WarningReason::BrokerNotice { text } => write!(f, "the cluster's broker: {text}"),
+            WarningReason::MessageTooLarge { event, bytes, limit } => write!(
                 f,
                 "did not send the application's message \"{event}\" of {bytes} bytes, since the \
                  cluster's nodes accept no message above max_message({limit}): divide it, or raise \
                  max_message on all nodes"
             ),
-            WarningCause::PeerSettings { peer } => write!(
+            WarningReason::PeerSettings { peer } => write!(
                 f,
                 "the node {peer} has another max_message, presence, order or compat than this one: give \
                  all nodes the same options"
             ),
-            WarningCause::ForeignPeer { node, version } => write!(
+            WarningReason::ForeignPeer { node, version } => write!(
                 f,
                 "the node {node} speaks version {version} between nodes, which this release does \
                  not: their members do not see each other; run releases that are at most one \

@@ -5,7 +5,7 @@ use roomer_proto::cluster::FrameError;
 /// The reason for dropping a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
-pub enum GoneCause {
+pub enum GoneReason {
     /// The peer announced that it is stopping.
     Bye,
     /// The peer was silent for [`Config::dead_after`](super::Config::dead_after).
@@ -20,7 +20,7 @@ pub enum GoneCause {
 /// The reason for restarting a peer's stream from its member list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
-pub enum ResetCause {
+pub enum ResetReason {
     /// A missing frame did not arrive in time ([`Config::repair_wait`](super::Config::repair_wait)).
     Hole,
     /// The peer's journal no longer contains a missing frame.
@@ -35,30 +35,30 @@ pub enum ResetCause {
     Malformed,
 }
 
-impl ResetCause {
-    /// Returns the cause's short name, for metrics.
+impl ResetReason {
+    /// Returns the reason's short name, for metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            ResetCause::Hole => "hole",
-            ResetCause::Missing => "missing",
-            ResetCause::HeldBytes => "held_bytes",
-            ResetCause::Stream => "stream",
-            ResetCause::Divergence => "divergence",
-            ResetCause::Malformed => "malformed",
+            ResetReason::Hole => "hole",
+            ResetReason::Missing => "missing",
+            ResetReason::HeldBytes => "held_bytes",
+            ResetReason::Stream => "stream",
+            ResetReason::Divergence => "divergence",
+            ResetReason::Malformed => "malformed",
         }
     }
 }
 
-impl GoneCause {
-    /// Returns the cause's short name, for metrics.
+impl GoneReason {
+    /// Returns the reason's short name, for metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            GoneCause::Bye => "bye",
-            GoneCause::Silent => "silent",
-            GoneCause::NoState => "no_state",
-            GoneCause::BadFrames => "bad_frames",
+            GoneReason::Bye => "bye",
+            GoneReason::Silent => "silent",
+            GoneReason::NoState => "no_state",
+            GoneReason::BadFrames => "bad_frames",
         }
     }
 }
@@ -66,7 +66,7 @@ impl GoneCause {
 /// The reason for dropping a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum RefusedCause {
+pub enum RefusedReason {
     /// The frame could not be decoded.
     Malformed(FrameError),
     /// The frame belongs to another cluster.
@@ -77,15 +77,15 @@ pub enum RefusedCause {
     TooManyPeers,
 }
 
-impl RefusedCause {
-    /// Returns the cause's short name, for metrics.
+impl RefusedReason {
+    /// Returns the reason's short name, for metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            RefusedCause::Malformed(_) => "malformed",
-            RefusedCause::OtherCluster => "other_cluster",
-            RefusedCause::TooLarge => "too_large",
-            RefusedCause::TooManyPeers => "too_many_peers",
+            RefusedReason::Malformed(_) => "malformed",
+            RefusedReason::OtherCluster => "other_cluster",
+            RefusedReason::TooLarge => "too_large",
+            RefusedReason::TooManyPeers => "too_many_peers",
         }
     }
 }
