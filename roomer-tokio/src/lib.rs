@@ -279,7 +279,7 @@
 //! # Behind a proxy
 //!
 //! [`Builder::trust_proxy`] sets the proxies whose `X-Forwarded-For` is trusted, so that
-//! [`Request::peer`] returns the client's address.
+//! [`HandshakeRequest::peer`] returns the client's address.
 //!
 //! # Tests
 //!
@@ -327,10 +327,10 @@ pub use roomer_engine::tls::{TlsFileError, TlsListener, rustls, tls, tls_config}
 pub use roomer_engine::{
     AuthResult, Backlog, BindError, BuildError, Builder, ByteString, Bytes, Claims, Cluster,
     ClusterInfo, ClusterStats, Conn, ConnId, DisconnectReason, DrainReport, ErrorCode,
-    HandlerError, HandlerPanic, HandlerResult, History, HistoryStats, Info, InfoTooLong,
-    IntoHandlerResult, IntoReply, InvalidInfo, Message, Order, OwnedMessage, PacketRef,
-    ParseConnIdError, PastMessage, Presence, RefusedSessions, RegisterError, RejectedPackets,
-    Rejection, ReleasedSessions, ReplyError, Request, RequestError, RequestFuture, Server,
+    HandlerError, HandlerPanic, HandlerResult, HandshakeRequest, History, HistoryStats, Info,
+    InfoTooLong, IntoHandlerResult, IntoReply, InvalidInfo, Message, Order, OwnedMessage,
+    PacketRef, ParseConnIdError, PastMessage, Presence, RefusedSessions, RegisterError,
+    RejectedPackets, Rejection, ReleasedSessions, ReplyError, RequestError, RequestFuture, Server,
     SessionStats, Stats, Upgrade, User, Warning, WarningReason, close, code, http, socket,
 };
 #[cfg(feature = "json")]

@@ -88,7 +88,7 @@ pub use crate::builder::{BuildError, Builder};
 pub use crate::cluster::{Cluster, ClusterInfo};
 pub use crate::connection::Connection;
 pub use crate::env::{Environment, SystemEnvironment};
-pub use crate::handshake::request::{AuthResult, Rejection, Request};
+pub use crate::handshake::request::{AuthResult, HandshakeRequest, Rejection};
 #[cfg(feature = "audit")]
 pub use crate::journal::RecordedInput;
 pub use crate::lifecycle::drain::DrainReport;

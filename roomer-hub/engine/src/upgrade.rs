@@ -11,7 +11,7 @@ use crate::Server;
 use crate::connection::{Connection, Opening};
 use crate::handshake::decision::{Accepted, Decision};
 use crate::handshake::rejected::Rejected;
-use crate::handshake::request::Request;
+use crate::handshake::request::HandshakeRequest;
 use crate::handshake::response::Response;
 use crate::lifecycle::admission::SocketKind;
 use crate::metrics::warning::WarningReason;
@@ -58,7 +58,7 @@ impl Server {
     /// are kept with the connection ([`Conn::extension`](crate::Conn::extension)); a
     /// [`Claims`](crate::Claims) among them becomes the connection's claims. If the server also has
     /// an [`authorize`](crate::Builder::authorize) hook, both apply: the hook finds the
-    /// middleware's claims in [`Request::head`](crate::Request::head), and its own claims take
+    /// middleware's claims in [`HandshakeRequest::head`](crate::HandshakeRequest::head), and its own claims take
     /// precedence where both have the same name.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ impl Server {
         let decided = match self
             .0
             .handshake()
-            .decide(Request::new(request, peer, &self.0.options().handshake), true)
+            .decide(HandshakeRequest::new(request, peer, &self.0.options().handshake), true)
         {
             Decision::Ready(decided) => decided,
             // An application error, not a client error: this hook requires `upgrade_async`.
@@ -105,7 +105,7 @@ impl Server {
         let decided = match self
             .0
             .handshake()
-            .decide(Request::new(request, peer, &self.0.options().handshake), true)
+            .decide(HandshakeRequest::new(request, peer, &self.0.options().handshake), true)
         {
             Decision::Ready(decided) => decided,
             Decision::PendingAuth(mut pending) => {

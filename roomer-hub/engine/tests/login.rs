@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use roomer_engine::{
-    AuthResult, Builder, Claims, DisconnectReason, Rejection, Request, Server, close,
+    AuthResult, Builder, Claims, DisconnectReason, HandshakeRequest, Rejection, Server, close,
 };
 use roomer_testkit::{Client, World};
 
@@ -20,7 +20,7 @@ struct Account {
 }
 
 /// Builds claims from the query: `user`, and `good_for` in seconds.
-fn log_in(request: &Request) -> AuthResult {
+fn log_in(request: &HandshakeRequest) -> AuthResult {
     let Some(user) = request.query("user") else {
         return Err(Rejection::unauthorized("who are you?"));
     };

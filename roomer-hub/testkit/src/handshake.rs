@@ -87,7 +87,7 @@ impl Handshake {
     /// Adds a value to the request's extensions, as middleware does:
     /// [`Claims`](roomer_engine::Claims), which become the connection's claims, or values of your
     /// own types, which the `authorize` hook finds in
-    /// [`Request::head`](roomer_engine::Request::head). The request then goes through
+    /// [`HandshakeRequest::head`](roomer_engine::HandshakeRequest::head). The request then goes through
     /// [`Server::upgrade_async`], as in a framework that mounts the server, so the framework does
     /// the routing.
     pub fn extension<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {

@@ -34,7 +34,7 @@ use crate::{Server, Upgrade, connect_upgraded};
 ///
 /// - [`Claims`](crate::Claims): the connection's claims, see [`Server::upgrade`];
 /// - any application type: [`Conn::extension`](crate::Conn::extension) returns it;
-/// - [`SocketAddr`]: the client's address, for [`Request::peer`](crate::Request::peer),
+/// - [`SocketAddr`]: the client's address, for [`HandshakeRequest::peer`](crate::HandshakeRequest::peer),
 ///   [`trust_proxy`](crate::Builder::trust_proxy) and
 ///   [`max_connections_per_address`](crate::Builder::max_connections_per_address). With the feature
 ///   `axum`, axum's `ConnectInfo<SocketAddr>` too, which is present if the application is served

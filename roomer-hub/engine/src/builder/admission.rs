@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::builder::{BuildError, Builder};
 use crate::handshake::options::{Authorize, Health};
 use crate::handshake::origin::{Origin, Origins};
-use crate::handshake::request::{AuthResult, Request};
+use crate::handshake::request::{AuthResult, HandshakeRequest};
 use crate::lifecycle::drain::DrainPolicy;
 use crate::metrics::warning::Warning;
 
@@ -18,7 +18,7 @@ impl<E> Builder<E> {
     /// quickly. A panic is answered with 500.
     pub fn authorize<F>(self, hook: F) -> Self
     where
-        F: Fn(&Request) -> AuthResult + Send + Sync + 'static,
+        F: Fn(&HandshakeRequest) -> AuthResult + Send + Sync + 'static,
     {
         self.set_authorize(Authorize::Sync(Box::new(hook)))
     }
@@ -47,7 +47,7 @@ impl<E> Builder<E> {
     /// ```
     pub fn authorize_async<F, R>(self, hook: F) -> Self
     where
-        F: Fn(Request) -> R + Send + Sync + 'static,
+        F: Fn(HandshakeRequest) -> R + Send + Sync + 'static,
         R: Future<Output = AuthResult> + Send + 'static,
     {
         self.set_authorize(Authorize::Async(Box::new(move |request| Box::pin(hook(request)))))
@@ -71,8 +71,8 @@ impl<E> Builder<E> {
     ///
     /// Default: only `roomer`, which the Go original does not select. A client offers it together with
     /// its token, written as `token.` followed by the token's UTF-8 in URL-safe Base64 without padding
-    /// so that the token does not appear in URLs and in the logs of proxies. [`Request::token`] returns
-    /// it. Names that begin with `token.` are never selected.
+    /// so that the token does not appear in URLs and in the logs of proxies.
+    /// [`HandshakeRequest::token`] returns it. Names that begin with `token.` are never selected.
     pub fn subprotocol(mut self, name: &str) -> Self {
         if !self.options.handshake.subprotocols.add(name) {
             self.fail(BuildError::Subprotocol(name.into()));
@@ -116,10 +116,10 @@ impl<E> Builder<E> {
     }
 
     /// Trusts a proxy to report its clients' addresses so that
-    /// [`Request::peer`](crate::Request::peer) is the client's address and not the proxy's. `proxy`
-    /// is an address (`10.0.0.1`), a network (`10.0.0.0/8`, `fd00::/8`), or `unix` for connections
-    /// without an address; call this once for each. Default: no proxy is trusted, since any client
-    /// can send the header.
+    /// [`HandshakeRequest::peer`](crate::HandshakeRequest::peer) is the client's address and not the
+    /// proxy's. `proxy` is an address (`10.0.0.1`), a network (`10.0.0.0/8`, `fd00::/8`), or `unix` for
+    /// connections without an address; call this once for each. Default: no proxy is trusted, since any
+    /// client can send the header.
     ///
     /// If an address or a network is trusted, a request without an address is answered with 500 and
     /// a [warning](Self::on_warning), unless `unix` is trusted too.
@@ -137,7 +137,7 @@ impl<E> Builder<E> {
     /// Expects each connection from a [trusted proxy](Self::trust_proxy) to begin with a PROXY
     /// protocol header, version 1 or 2, which contains the client's address. HAProxy sends it with
     /// `send-proxy` or `send-proxy-v2`; so do load balancers that do not parse HTTP. The address is
-    /// used for limits and for [`Request::peer`]; if it is a trusted proxy too, its
+    /// used for limits and for [`HandshakeRequest::peer`]; if it is a trusted proxy too, its
     /// `X-Forwarded-For` counts. A header from another peer is answered with 400, and so is a
     /// trusted proxy without one. Default: no connection begins with a header.
     ///

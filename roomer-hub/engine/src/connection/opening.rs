@@ -22,7 +22,7 @@ use crate::handshake::compression::Compression;
 use crate::handshake::decision::{Accepted, Decision, PendingAuth};
 use crate::handshake::pages::{self, HealthCheck};
 use crate::handshake::rejected::Rejected;
-use crate::handshake::request::Request;
+use crate::handshake::request::HandshakeRequest;
 use crate::handshake::response::Response;
 use crate::handshake::session_request::SessionRequest;
 use crate::lifecycle::admission::SocketKind;
@@ -112,7 +112,8 @@ impl Connection {
         head: http::Request<()>,
         leftover: Vec<u8>,
     ) -> Step {
-        let request = Request::new(head, self.peer.get(), &self.shared.options().handshake);
+        let request =
+            HandshakeRequest::new(head, self.peer.get(), &self.shared.options().handshake);
         let is_head = request.head.method() == Method::HEAD;
         let (shared, handshake) = (&self.shared, self.shared.handshake());
         let is_healthy = |check| match check {

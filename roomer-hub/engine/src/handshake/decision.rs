@@ -17,7 +17,7 @@ use crate::handshake::ServerHandshake;
 use crate::handshake::compression::Compression;
 use crate::handshake::options::Authorize;
 use crate::handshake::rejected::Rejected;
-use crate::handshake::request::{AuthResult, Rejection, Request};
+use crate::handshake::request::{AuthResult, HandshakeRequest, Rejection};
 use crate::handshake::response::Response;
 use crate::handshake::rules::untrusted_proxy;
 use crate::handshake::session_request::SessionRequest;
@@ -126,12 +126,16 @@ impl Candidate {
 impl ServerHandshake<'_> {
     /// Decides whether to accept an upgrade. `is_mounted` is true if a framework has read the
     /// request.
-    pub(crate) fn decide(&self, request: Request, is_mounted: bool) -> Decision {
+    pub(crate) fn decide(&self, request: HandshakeRequest, is_mounted: bool) -> Decision {
         self.try_decide(request, is_mounted)
             .unwrap_or_else(|rejected| Decision::Ready(Err(rejected)))
     }
 
-    fn try_decide(&self, request: Request, is_mounted: bool) -> Result<Decision, Rejected> {
+    fn try_decide(
+        &self,
+        request: HandshakeRequest,
+        is_mounted: bool,
+    ) -> Result<Decision, Rejected> {
         let (options, monitor) = (self.options, self.monitor);
         if request.head.method() != Method::GET {
             return Err(Rejected::with_status(StatusCode::METHOD_NOT_ALLOWED));

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::app::call::BoxFuture;
 use crate::handshake::origin::Origins;
 use crate::handshake::proxy::Proxies;
-use crate::handshake::request::{AuthResult, Request};
+use crate::handshake::request::{AuthResult, HandshakeRequest};
 use crate::handshake::subprotocol::Subprotocols;
 use crate::lifecycle::admission::{Address, AdmissionLimit, AdmissionLimits};
 
@@ -43,8 +43,8 @@ pub(crate) struct Chosen {
 
 /// The application's hook that authorizes handshakes.
 pub(crate) enum Authorize {
-    Sync(Box<dyn Fn(&Request) -> AuthResult + Send + Sync>),
-    Async(Box<dyn Fn(Request) -> BoxFuture<AuthResult> + Send + Sync>),
+    Sync(Box<dyn Fn(&HandshakeRequest) -> AuthResult + Send + Sync>),
+    Async(Box<dyn Fn(HandshakeRequest) -> BoxFuture<AuthResult> + Send + Sync>),
 }
 
 /// The paths for health checks.

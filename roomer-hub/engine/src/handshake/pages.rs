@@ -4,7 +4,7 @@
 use http::{Method, StatusCode};
 
 use crate::handshake::options::HandshakeOptions;
-use crate::handshake::request::Request;
+use crate::handshake::request::HandshakeRequest;
 use crate::handshake::response::Response;
 
 /// The kinds of health checks.
@@ -18,7 +18,7 @@ pub(crate) enum HealthCheck {
 /// rejection. Returns `None` for the WebSocket's path. `is_healthy` performs a health check.
 pub(crate) fn page(
     options: &HandshakeOptions,
-    request: &Request,
+    request: &HandshakeRequest,
     is_healthy: impl FnOnce(HealthCheck) -> bool,
 ) -> Option<Result<Response, StatusCode>> {
     let path = request.path();

@@ -11,19 +11,19 @@ use crate::handshake::subprotocol;
 
 /// An upgrade request, as passed to the [`authorize`](crate::Builder::authorize) hook.
 #[derive(Debug)]
-pub struct Request {
+pub struct HandshakeRequest {
     pub(crate) head: http::Request<()>,
     pub(crate) peer: Option<SocketAddr>,
 }
 
-impl Request {
+impl HandshakeRequest {
     pub(crate) fn new(
         head: http::Request<()>,
         peer: Option<SocketAddr>,
         options: &HandshakeOptions,
     ) -> Self {
         let peer = options.proxies.client(peer, head.headers());
-        Request { head, peer }
+        HandshakeRequest { head, peer }
     }
 
     /// Returns the request's head, with the extensions that a framework's middleware has added.

@@ -14,7 +14,7 @@ use crate::handshake::compression::{self, Compression};
 use crate::handshake::options::HandshakeOptions;
 use crate::handshake::proxy;
 use crate::handshake::rejected::Rejected;
-use crate::handshake::request::{Rejection, Request};
+use crate::handshake::request::{HandshakeRequest, Rejection};
 use crate::handshake::response::Response;
 use crate::handshake::subprotocol;
 use crate::metrics::warning::{WarningReason, shown};
@@ -24,7 +24,7 @@ impl ServerHandshake<'_> {
     /// not name a client is accepted, since the proxy may connect for itself.
     pub(crate) fn check_address(
         &self,
-        request: &Request,
+        request: &HandshakeRequest,
         is_mounted: bool,
     ) -> Result<(), Rejected> {
         let options = self.options;
@@ -57,7 +57,7 @@ impl ServerHandshake<'_> {
     /// rules, or the rejection otherwise.
     pub(crate) fn check_upgrade(
         &self,
-        request: &Request,
+        request: &HandshakeRequest,
     ) -> Result<(Response, Compression), Rejected> {
         let accept_key = check(request, self.options)?;
         let subprotocol = self.options.subprotocols.select(request.headers());
@@ -71,7 +71,7 @@ impl ServerHandshake<'_> {
 
     /// Returns the warning for an upgrade request at a path without a WebSocket. Other requests for
     /// unknown paths cause no warning, since browsers request icons, for example.
-    pub(crate) fn wrong_path(&self, request: &Request) -> Option<WarningReason> {
+    pub(crate) fn wrong_path(&self, request: &HandshakeRequest) -> Option<WarningReason> {
         has_token(request, UPGRADE, "websocket").then(|| WarningReason::Path {
             path: shown(request.path().as_bytes()),
             websocket: self.options.path.clone(),
@@ -80,7 +80,7 @@ impl ServerHandshake<'_> {
 }
 
 /// Checks all rules and returns the value of `Sec-WebSocket-Accept`.
-fn check(request: &Request, options: &HandshakeOptions) -> Result<String, Rejected> {
+fn check(request: &HandshakeRequest, options: &HandshakeOptions) -> Result<String, Rejected> {
     check_upgrade_headers(request)?;
     check_version_and_body(request)?;
     check_origin(request, options)?;
@@ -91,7 +91,7 @@ fn check(request: &Request, options: &HandshakeOptions) -> Result<String, Reject
     }
 }
 
-fn check_upgrade_headers(request: &Request) -> Result<(), Rejected> {
+fn check_upgrade_headers(request: &HandshakeRequest) -> Result<(), Rejected> {
     let is_old = request.head.version() < Version::HTTP_11;
     if !is_old
         && has_token(request, CONNECTION, "upgrade")
@@ -111,7 +111,7 @@ fn check_upgrade_headers(request: &Request) -> Result<(), Rejected> {
     }))
 }
 
-fn check_version_and_body(request: &Request) -> Result<(), Rejected> {
+fn check_version_and_body(request: &HandshakeRequest) -> Result<(), Rejected> {
     let headers = request.headers();
     if headers.get(SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13")
         || !is_single(request, SEC_WEBSOCKET_VERSION)
@@ -127,7 +127,7 @@ fn check_version_and_body(request: &Request) -> Result<(), Rejected> {
     Ok(())
 }
 
-fn check_origin(request: &Request, options: &HandshakeOptions) -> Result<(), Rejected> {
+fn check_origin(request: &HandshakeRequest, options: &HandshakeOptions) -> Result<(), Rejected> {
     // Reject a second `Host` header, since a proxy in front may have checked the other one.
     if !is_single(request, HOST) {
         return Err(bad_request("there must be one Host"));
@@ -151,7 +151,10 @@ fn bad_request(message: &str) -> Rejected {
 
 /// Returns the peer if it sends `X-Forwarded-For` but is not trusted: the operator may have forgotten
 /// [`trust_proxy`](crate::Builder::trust_proxy).
-pub(crate) fn untrusted_proxy(request: &Request, options: &HandshakeOptions) -> Option<IpAddr> {
+pub(crate) fn untrusted_proxy(
+    request: &HandshakeRequest,
+    options: &HandshakeOptions,
+) -> Option<IpAddr> {
     let proxy = request.peer.filter(|_| request.headers().contains_key(proxy::HEADER));
     // If any proxy is trusted, the peer is a client, which may have sent the header itself, or
     // another proxy.
@@ -159,13 +162,13 @@ pub(crate) fn untrusted_proxy(request: &Request, options: &HandshakeOptions) -> 
 }
 
 /// Returns true if the header has at most one line.
-fn is_single(request: &Request, name: HeaderName) -> bool {
+fn is_single(request: &HandshakeRequest, name: HeaderName) -> bool {
     request.headers().get_all(name).iter().count() <= 1
 }
 
 /// Returns true if a list-valued header, in one or several lines, contains a token (RFC 9110 section
 /// 5.6.1).
-fn has_token(request: &Request, name: HeaderName, token: &str) -> bool {
+fn has_token(request: &HandshakeRequest, name: HeaderName, token: &str) -> bool {
     let values = request.headers().get_all(name);
     let mut tokens =
         values.iter().filter_map(|value| value.to_str().ok()).flat_map(|v| v.split(','));

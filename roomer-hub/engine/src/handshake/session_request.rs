@@ -2,7 +2,7 @@
 
 use roomer_proto::extended::{SessionToken, VERSION, parse_count};
 
-use crate::handshake::request::Request;
+use crate::handshake::request::HandshakeRequest;
 
 /// A client's request for the extended protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(crate) struct ResumeRequest {
 
 impl SessionRequest {
     /// Parses the query. Returns `None` if the client uses the plain protocol.
-    pub(crate) fn of(request: &Request) -> Option<Self> {
+    pub(crate) fn of(request: &HandshakeRequest) -> Option<Self> {
         // Most requests have no query, and most queries lack this parameter.
         let query = request.head.uri().query().filter(|query| query.contains("roomer="))?;
         let (mut version, mut session, mut received) = (None, None, None);
@@ -34,7 +34,7 @@ impl SessionRequest {
                 "received" => &mut received,
                 _ => continue,
             };
-            // The first parameter with a name applies, as in `Request::query`.
+            // The first parameter with a name applies, as in `HandshakeRequest::query`.
             parameter.get_or_insert(value);
         }
         // A client with another version gets the plain protocol, which all clients support.

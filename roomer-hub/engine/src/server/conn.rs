@@ -73,7 +73,7 @@ impl Conn {
         self.info.user().map(|user| &**user)
     }
 
-    /// Returns the client's address, as in [`Request::peer`](crate::Request::peer).
+    /// Returns the client's address, as in [`HandshakeRequest::peer`](crate::HandshakeRequest::peer).
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         self.info.peer.get()

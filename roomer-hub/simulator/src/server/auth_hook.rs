@@ -3,7 +3,7 @@
 use std::panic::resume_unwind;
 use std::time::Duration;
 
-use roomer_engine::{AuthResult, Builder, Claims, Rejection, Request};
+use roomer_engine::{AuthResult, Builder, Claims, HandshakeRequest, Rejection};
 use roomer_testkit::Clock;
 
 use super::application::{Application, yield_now};
@@ -102,7 +102,7 @@ impl Application {
     }
 
     /// Records a hook call. Returns the client's slot.
-    fn record_auth_call(&self, request: &Request) -> u8 {
+    fn record_auth_call(&self, request: &HandshakeRequest) -> u8 {
         let slot = request.header("x-slot").and_then(|slot| slot.parse().ok()).unwrap_or(u8::MAX);
         self.state().auth_calls.push(slot);
         slot

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use roomer_engine::{Builder, Claims, Conn, RecordedInput, Rejection, Request, Server};
+use roomer_engine::{Builder, Claims, Conn, HandshakeRequest, RecordedInput, Rejection, Server};
 use roomer_testkit::Clock;
 
 use super::plan::{AppAction, ROOMS, Setup};
@@ -191,7 +191,7 @@ impl Application {
 
     fn authorize(&self, builder: Builder, setup: &Setup, clock: &Clock) -> Builder {
         let good_for = setup.good_for;
-        let decide = move |request: &Request| {
+        let decide = move |request: &HandshakeRequest| {
             if request.query("deny").is_some() {
                 return Err(Rejection::unauthorized("no"));
             }

@@ -60,7 +60,7 @@ fn of_two_attempts_to_return_one_gets_the_session_and_the_other_nothing() {
 
 #[test]
 fn a_client_whose_old_socket_looks_open_returns_to_a_full_server() {
-    let authorize = |_: &roomer_engine::Request| Ok(Claims::default());
+    let authorize = |_: &roomer_engine::HandshakeRequest| Ok(Claims::default());
     for builder in [Server::builder(), Server::builder().authorize(authorize)] {
         let mut world = World::new(1, builder.max_connections(2));
         let ann = world.connect_extended(Handshake::new());

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::header::HeaderName;
 use roomer_tokio::http::StatusCode;
-use roomer_tokio::{AuthResult, Builder, Claims, Conn, Rejection, Request};
+use roomer_tokio::{AuthResult, Builder, Claims, Conn, HandshakeRequest, Rejection};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -87,7 +87,7 @@ impl Authorize {
             .renew_login_async(async move |conn, token| renewing.renew(&conn, &token).await)
     }
 
-    async fn connect(&self, request: &Request) -> AuthResult {
+    async fn connect(&self, request: &HandshakeRequest) -> AuthResult {
         let query = request.head().uri().query().unwrap_or_default();
         let mut parameters = BTreeMap::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
