@@ -220,7 +220,7 @@ impl<'s> Inbound<'_, 's> {
         let renewed;
         (core, renewed) = self.dispatcher().renew(core, packet);
         match renewed {
-            Renewed::Refused => {}
+            Renewed::Rejected => {}
             Renewed::Pending(call) => self.activity.wait_for(Some(call)),
             Renewed::Login(_) => self.renewed(renewed),
             Renewed::Closed => return (core, Some(End::ByHub)),

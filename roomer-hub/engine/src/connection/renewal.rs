@@ -34,7 +34,7 @@ pub(crate) enum Renewed {
     /// The login is renewed, with new credentials.
     Login(Arc<ConnInfo>),
     /// The hook has rejected the token, and the login expires as before.
-    Refused,
+    Rejected,
     /// The hook's future is pending.
     Pending(Box<PendingCall>),
     /// The hook panicked, and the connection was closed.
@@ -82,7 +82,7 @@ impl<'s> Dispatcher<'_, 's> {
         packet: PacketRef<'_>,
     ) -> (MutexGuard<'s, Core>, Renewed) {
         let Some(hook) = &self.shared.options().renew_login else {
-            return (core, Renewed::Refused);
+            return (core, Renewed::Rejected);
         };
         let message = Message::new(&packet, self.conn.info.id);
         // Application code must run without the lock.
@@ -116,7 +116,7 @@ impl<'s> Dispatcher<'_, 's> {
             // A connection's user cannot change, since it was reported to rooms and other members.
             renewed.as_ref().and_then(user) == before.user().cloned()
         });
-        let Some(credentials) = credentials else { return (core, Renewed::Refused) };
+        let Some(credentials) = credentials else { return (core, Renewed::Rejected) };
         let info = before.resumed(credentials, before.peer.clone());
         core.infos.replace(&info);
         (core, Renewed::Login(info))

@@ -41,7 +41,7 @@ fn come_back(table: &Table) -> Option<Place> {
         return None;
     }
     if let Some(before) = entry.successor.replace(place.clone()) {
-        before.refuse(HandoverError::Superseded);
+        before.reject(HandoverError::Superseded);
     }
     let holder = entry.writer.clone();
     drop(entry);
@@ -152,7 +152,7 @@ fn a_return_to_a_session_that_ends_is_answered() {
                 let mut entry = lock(&table);
                 entry.has_ended = true;
                 if let Some(successor) = entry.successor.take() {
-                    successor.refuse(HandoverError::Ended);
+                    successor.reject(HandoverError::Ended);
                 }
             })
         };

@@ -85,7 +85,7 @@ impl Server {
     ) -> bool {
         let (dst, event, payload) = (to.as_ref(), event.as_ref(), payload.as_ref());
         let command = Command::Send { from: None, dst, room: ROOT, event, payload };
-        if self.0.refuses(&command) {
+        if self.0.rejects(&command) {
             return false;
         }
         // Look up and send under one lock so that true means that the message was queued.

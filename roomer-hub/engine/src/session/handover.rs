@@ -33,7 +33,7 @@ enum Slot<T> {
     Empty,
     Waiting(Waker),
     Given(Box<T>),
-    Refused(HandoverError),
+    Rejected(HandoverError),
     /// The new task no longer waits.
     Abandoned,
 }
@@ -48,7 +48,7 @@ impl<T> Handover<T> {
     /// Passes the session to the waiting task, or returns it if that task no longer waits.
     pub(crate) fn give(&self, session: Box<T>) -> Result<(), Box<T>> {
         let mut slot = lock(&self.0);
-        if let Slot::Abandoned | Slot::Refused(_) = *slot {
+        if let Slot::Abandoned | Slot::Rejected(_) = *slot {
             return Err(session);
         }
         let before = std::mem::replace(&mut *slot, Slot::Given(session));
@@ -59,11 +59,11 @@ impl<T> Handover<T> {
     }
 
     /// Ends the wait without a session.
-    pub(crate) fn refuse(&self, reason: HandoverError) {
+    pub(crate) fn reject(&self, reason: HandoverError) {
         let mut slot = lock(&self.0);
         // A session already passed stays in the slot, and the new task ends it.
         if let Slot::Empty | Slot::Waiting(_) = *slot {
-            let before = std::mem::replace(&mut *slot, Slot::Refused(reason));
+            let before = std::mem::replace(&mut *slot, Slot::Rejected(reason));
             drop(slot);
             before.wake();
         }
@@ -77,7 +77,7 @@ impl<T> Handover<T> {
                 *slot = Slot::Abandoned;
                 Poll::Ready(Ok(*session))
             }
-            Slot::Refused(reason) => {
+            Slot::Rejected(reason) => {
                 *slot = Slot::Abandoned;
                 Poll::Ready(Err(reason))
             }

@@ -113,20 +113,20 @@ impl Session {
     fn confirm(&mut self) {
         let Some(change) = &mut self.change else { return };
         (change.older, change.is_elsewhere) = (Vec::new(), false);
-        self.refuse_outdated();
+        self.reject_outdated();
         // Free it, since most sessions have no change in progress.
         self.change.take_if(|change| !change.is_detached && change.successor.is_none());
     }
 
     /// Refuses a task that waits with an outdated token. Its client has returned with a newer one, and
     /// the count in the task's request is outdated too.
-    fn refuse_outdated(&mut self) {
+    fn reject_outdated(&mut self) {
         let Session { secret, change } = self;
         let Some(Change { older, successor, .. }) = change.as_deref_mut() else { return };
         let is_outdated =
             |waiting: &mut Successor| waiting.secret != *secret && !older.contains(&waiting.secret);
         if let Some(outdated) = successor.take_if(is_outdated) {
-            outdated.handover.refuse(HandoverError::Ended);
+            outdated.handover.reject(HandoverError::Ended);
         }
     }
 }
@@ -181,7 +181,7 @@ impl Sessions {
             secrets.drain(1..1 + surplus);
             self.detached -= usize::from(std::mem::take(&mut change.is_detached));
             change.is_elsewhere = false;
-            session.refuse_outdated();
+            session.reject_outdated();
         }
         self.resumed += 1;
         SessionToken::new(presented.id(), secret)
@@ -214,7 +214,7 @@ impl Sessions {
         if let Some(session) = self.by_key.get_mut(conn)
             && let Some(before) = session.change().successor.replace(successor)
         {
-            before.handover.refuse(HandoverError::Superseded);
+            before.handover.reject(HandoverError::Superseded);
         }
     }
 
@@ -260,7 +260,7 @@ impl Sessions {
             self.detached -= usize::from(session.is_detached());
             if let Some(successor) = session.change.and_then(|change| change.successor) {
                 // The waiting task then opens a new session.
-                successor.handover.refuse(HandoverError::Ended);
+                successor.handover.reject(HandoverError::Ended);
             }
         }
     }

@@ -13,7 +13,7 @@ impl Shared {
     /// Executes a command. Within a handler of this server, the connection's own poll flushes later, so
     /// that messages from handlers are batched like all others.
     pub(crate) fn command(self: &Arc<Self>, command: Command<'_>) {
-        if self.refuses(&command) {
+        if self.rejects(&command) {
             return;
         }
         self.core().apply(self.now(), Input::Command(command), None);
@@ -44,7 +44,7 @@ impl Shared {
 
     /// Warns and returns true if an application's message exceeds other nodes' limit. Messages to
     /// connections on this node are not limited, nor are messages without a cluster.
-    pub(crate) fn refuses(&self, command: &Command<'_>) -> bool {
+    pub(crate) fn rejects(&self, command: &Command<'_>) -> bool {
         let (room, event, dst, payload) = match *command {
             Command::Broadcast { room, event, payload, .. } => (room, event, "", payload),
             Command::Send { room, event, dst, payload, .. } => (room, event, dst, payload),
