@@ -142,8 +142,8 @@ impl<R: Runtime> Builder<R> {
 
     /// Sends the token from [`token`](Self::token) or [`fixed_token`](Self::fixed_token) as a
     /// subprotocol (`Sec-WebSocket-Protocol: roomer, token.…`) instead of as `?token=…`, since
-    /// proxies log URLs. The server selects `roomer`; its `HandshakeRequest::token` reads both forms. The Go
-    /// original / neither.
+    /// proxies log URLs. The server selects `roomer`; its `HandshakeRequest::token` reads
+    /// both forms. The Go original supports neither.
     pub fn token_in_protocol(mut self) -> Self {
         self.target.has_token_protocol = true;
         self
