@@ -21,10 +21,10 @@ LIMITS = ("limit A", "limit B")
 OURS = ("tokio", "tokio 2 threads", "smol")
 ORDER = (*LIMITS, *OURS, "Bun", "fastwebsockets", "socketioxide", "axum broadcast")
 
-# Cores of other work from which figures mean nothing.
+# With this many cores in other use, the figures are meaningless.
 BUSY = 0.3
 
-# Ratio rows: what it is, the unit, and the goals as (what to compare with, factor, stretch).
+# Ratio rows: description, unit, and the goals as (what to compare with, factor, stretch).
 RATIOS = {
     "fanout-1": (
         "100 members, 64 B, one at a time", "delivery",
@@ -46,8 +46,8 @@ RATIOS = {
     "direct": ("direct ping-pong, 100 pairs", "message", [("limit A", 1.3, 1.15)]),
 }
 
-# Other rows: what it is, how to read and write it, and the goal: a number, a text, or what to
-# compare with and the factor.
+# Other rows: description, how to read and write the figure, and the goal: a number, a text, or what
+# to compare with and the factor.
 ABSOLUTES = [
     ("rooms-ten", "2,000 rooms of 5, each connection in ten: µs per delivery",
      lambda r: r["cpu_us"], "{:.2f}", None),
@@ -88,7 +88,7 @@ class Results:
                 self.failed.append(run)
             else:
                 self.others.append(run.get("others_cores", 0.0))
-                # Where the other generator measured the ratios, ours was only there to check.
+                # Where the other generator measured the ratios, ours only checked.
                 aside = run["row"] in RATIOS and run["row"] in compared
                 aside = aside or run["row"] == "latency" and "latency" in compared
                 check = run["generator"] == "load" and aside
@@ -234,8 +234,8 @@ def machine(results):
     return text
 
 
-# Charts. Colours come as classes so that the dark scheme can differ; the picture brings its own
-# background, so it is readable whatever page it stands on.
+# Charts. Colours are classes, since the dark scheme has its own; the picture has a background, to be
+# readable on any page.
 STYLE = """
 svg { font: 12px system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, sans-serif }
 .page { fill: #ffffff; stroke: #d8dee4 } .text { fill: #1f2328 } .soft { fill: #59636e }

@@ -1,4 +1,4 @@
-"""Publishes JSON in a room of `roomer serve`: KEY=… python3 publish.py http://127.0.0.1:9090 ROOM EVENT TEXT"""
+"""Publishes JSON to a room of `roomer serve`: KEY=… python3 publish.py http://127.0.0.1:9090 ROOM EVENT TEXT"""
 
 import json
 import os
@@ -13,7 +13,7 @@ request = Request(
     data=json.dumps({"text": text}).encode(),
     headers={
         "Authorization": f"Bearer {os.environ['KEY']}",
-        # The same for each attempt to send this message, so that it arrives once.
+        # Use the same key for each attempt to send this message, which then arrives once.
         "Idempotency-Key": str(uuid.uuid4()),
     },
 )

@@ -16,7 +16,7 @@ def is_genuine(headers, body: bytes) -> bool:
     if not timestamp.isdecimal() or abs(time.time() - int(timestamp)) > 300:
         return False  # recorded, and sent again later
     expected = "v1=" + hmac.new(SECRET, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
-    # In constant time, so that the time does not show how much of a guess was right.
+    # In constant time: otherwise, the time would reveal how much of a guess is correct.
     return hmac.compare_digest(expected.encode(), headers.get("Roomer-Signature", "").encode())
 
 
